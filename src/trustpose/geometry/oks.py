@@ -1,0 +1,83 @@
+"""The one OKS kernel. Everything in trustpose that measures a pose against the truth goes through this file.
+
+    OKS = Σᵢ exp(−dᵢ² / (2 s² kᵢ²)) δ(vᵢ>0) / Σᵢ δ(vᵢ>0),   kᵢ = 2σᵢ, s² = area
+
+as in COCO keypoint evaluation (pycocotools' `computeOks`, in the same order of operations, so that thresholds cut at
+the same places) and Eq. 1 of the OKS-Net paper. OPKSᵢ, one keypoint's term, is the HPCVNet poster's.
+Written against the array API: numpy arrays and torch tensors alike, with gradients in torch. Arguments of one call
+are of one kind.
+"""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+Array = Any  # a numpy array or a torch tensor, of one kind within a call
+
+_EPSILON = float(np.spacing(1))  # pycocotools adds it to every area
+
+
+def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Array:
+    """Object per keypoint similarity (…, K), 0–1; 0 where the keypoint is not labelled (v = 0).
+
+    xy, truth_xy: (…, K, 2) in one pixel frame; v: (…, K) in {0, 1, 2}; area: (…) in square pixels of that frame, always
+    explicit (see `Truth.area_by`); sigmas: (K,) or (…, K). Leading shapes broadcast. Source: HPCVNet poster.
+    """
+    xp = array_namespace(xy, truth_xy)
+    dx = xy[..., 0] - truth_xy[..., 0]  # (…, K)
+    dy = xy[..., 1] - truth_xy[..., 1]
+    similarity = _similarity(xp, dx, dy, area, sigmas)
+    return xp.where(v > 0, similarity, xp.zeros_like(similarity))
+
+
+def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: Array | None = None) -> Array:
+    """Object keypoint similarity (…), 0–1, with shapes as in `opks`.
+
+    A person without any labelled keypoint has no OKS. With `box` (…, 4) xyxy given, it is pycocotools' stand-in: every
+    keypoint's distance to the box grown to three times its size about its centre ("doubled" on each side), averaged
+    over all K. Without `box` it is NaN. Gradients stay finite for the other people.
+    """
+    xp = array_namespace(xy, truth_xy)
+    terms = opks(xy, truth_xy, v, area, sigmas)  # (…, K)
+    count = xp.sum(xp.astype(v > 0, terms.dtype), axis=-1)  # (…)
+    some = count > 0
+    similarity = xp.sum(terms, axis=-1) / xp.where(some, count, xp.ones_like(count))
+    if bool(xp.all(some)):
+        return similarity
+    if box is None:
+        return xp.where(some, similarity, xp.full_like(similarity, float("nan")))
+    return xp.where(some, similarity, _oks_to_doubled_box(xy, box, area, sigmas))
+
+
+def pairwise_oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: Array | None = None) -> Array:
+    """OKS (N, M) of every pose with every person.
+
+    xy: (N, K, 2); truth_xy: (M, K, 2); v: (M, K); area: (M,); sigmas: (K,); box: (M, 4) xyxy or None, as in `oks`.
+    """
+    return oks(
+        xy[:, None],  # (N, 1, K, 2)
+        truth_xy[None],  # (1, M, K, 2)
+        v[None],
+        area[None],
+        sigmas,
+        None if box is None else box[None],
+    )
+
+
+def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
+    """exp(−d² / variance / area / 2), in pycocotools' order of operations."""
+    variances = (sigmas * 2) ** 2
+    return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
+
+
+def _oks_to_doubled_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
+    """Mean over K of the similarity of each keypoint to the grown box; 1 inside it. (…)"""
+    xp = array_namespace(xy, box)
+    size = box[..., 2:] - box[..., :2]  # (…, 2)
+    low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)
+    high = (box[..., :2] + size * 2)[..., None, :]
+    zero = xp.zeros_like(xy)
+    outside = xp.maximum(zero, low - xy) + xp.maximum(zero, xy - high)  # (…, K, 2)
+    similarity = _similarity(xp, outside[..., 0], outside[..., 1], area, sigmas)
+    return xp.sum(similarity, axis=-1) / xy.shape[-2]

@@ -1,0 +1,266 @@
+"""The records that flow through the house: `Poses` (what an estimator says) and `Truth` (what people labelled).
+
+Arrays beside each other, one row a person; a field that nothing filled is None and is never guessed.
+"""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any, Literal, Self
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+MISSING_ID = -1  # an id that this row does not have, in a column that other rows fill
+
+Area = Literal["segment", "box", "box*0.53"]
+AREAS: tuple[Area, ...] = ("segment", "box", "box*0.53")
+
+
+class Visibility(IntEnum):
+    """COCO's v: 0 absent (not labelled), 1 occluded (labelled, not visible), 2 visible."""
+
+    ABSENT = 0
+    OCCLUDED = 1
+    VISIBLE = 2
+
+
+def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.shape != shape:
+        raise ValueError(f"{record}.{name}: expected shape {shape}, got {array.shape}")
+    kinds = {"float": "f", "int": "iu", "bool": "b"}[kind]
+    if array.dtype.kind not in kinds:
+        if kind == "float" and array.dtype.kind in "iu":
+            return array.astype(np.float64)
+        if array.size == 0:
+            return array.astype({"float": np.float64, "int": np.int64, "bool": np.bool_}[kind])
+        raise ValueError(f"{record}.{name}: expected {kind} numbers, got dtype {array.dtype}")
+    return array
+
+
+class _Rows:
+    """What both records share: length, slicing, walking by image, joining. A slice is a view of the same arrays."""
+
+    def _columns(self) -> dict[str, np.ndarray | None]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.xy)  # type: ignore[attr-defined]
+
+    def __getitem__(self, rows: slice | np.ndarray | list[int] | int) -> Self:
+        if isinstance(rows, (int, np.integer)):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of {len(self)}")
+            rows = slice(int(rows) % len(self), int(rows) % len(self) + 1)
+        picked = {name: None if column is None else column[rows] for name, column in self._columns().items()}
+        return replace(self, **picked)  # type: ignore[type-var]
+
+    def by_image(self) -> Iterator[tuple[int, Self]]:
+        """(image_id, the people in it), images in ascending order of id, people in the order of the rows.
+
+        Raises ValueError where image_id is None.
+        """
+        image_id: np.ndarray | None = self.image_id  # type: ignore[attr-defined]
+        if image_id is None:
+            raise ValueError(f"{type(self).__name__}.by_image: image_id is None, nothing says which image a row is in")
+        order = np.argsort(image_id, kind="stable")
+        ids, starts = np.unique(image_id[order], return_index=True)
+        for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
+            is_run = rows[-1] - rows[0] + 1 == len(rows)  # rows that stand together stay a view
+            yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]
+
+    @classmethod
+    def concatenate(cls, parts: list[Self]) -> Self:
+        """The rows of all parts, one after another. A field must be filled in every part or in none."""
+        if not parts:
+            raise ValueError(f"{cls.__name__}.concatenate: expected at least one part, got none")
+        columns = [part._columns() for part in parts]
+        joined: dict[str, np.ndarray | None] = {}
+        for name in columns[0]:
+            values = [column[name] for column in columns]
+            filled = [value for value in values if value is not None]
+            if filled and len(filled) != len(values):
+                raise ValueError(f"{cls.__name__}.{name}: filled in {len(filled)} of {len(values)} parts")
+            joined[name] = np.concatenate(filled) if filled else None
+        return cls(**joined)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Poses(_Rows):
+    """N poses of K keypoints with what is known of how far to trust them.
+
+    Coordinates are image pixels, x to the right and y down, as the file or network gave them.
+    `score` and `pose_score` are the estimator's own numbers, untouched, in any range. `quality` is the expected OPKS
+    of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each row of three sums to 1) and
+    `pose_quality` the expected OKS (0–1). Boxes are xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one;
+    in a float column NaN does. Raises ValueError naming the field where a shape or dtype is wrong.
+    """
+
+    xy: Float[np.ndarray, "N K 2"]
+    score: Float[np.ndarray, "N K"] | None = None
+    pose_score: Float[np.ndarray, " N"] | None = None
+    quality: Float[np.ndarray, "N K"] | None = None
+    visibility: Float[np.ndarray, "N K 3"] | None = None
+    pose_quality: Float[np.ndarray, " N"] | None = None
+    box: Float[np.ndarray, "N 4"] | None = None
+    box_score: Float[np.ndarray, " N"] | None = None
+    track_id: Int[np.ndarray, " N"] | None = None
+    image_id: Int[np.ndarray, " N"] | None = None
+    annotation_id: Int[np.ndarray, " N"] | None = None
+
+    def __post_init__(self) -> None:
+        xy = np.asarray(self.xy)
+        if xy.ndim != 3 or xy.shape[2] != 2:
+            raise ValueError(f"Poses.xy: expected shape (N, K, 2), got {xy.shape}")
+        n, k = xy.shape[:2]
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
+            "xy": ((n, k, 2), "float"),
+            "score": ((n, k), "float"),
+            "pose_score": ((n,), "float"),
+            "quality": ((n, k), "float"),
+            "visibility": ((n, k, 3), "float"),
+            "pose_quality": ((n,), "float"),
+            "box": ((n, 4), "float"),
+            "box_score": ((n,), "float"),
+            "track_id": ((n,), "int"),
+            "image_id": ((n,), "int"),
+            "annotation_id": ((n,), "int"),
+        }
+        for name, (shape, kind) in shapes.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _check_array("Poses", name, value, shape, kind))
+
+    @property
+    def keypoint_count(self) -> int:
+        """K."""
+        return self.xy.shape[1]
+
+    def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
+        """The tight xyxy box around all K keypoints of each pose, image pixels."""
+        return np.concatenate([self.xy.min(axis=1), self.xy.max(axis=1)], axis=1)  # (N, 4)
+
+    def take_keypoints(self, index: Int[np.ndarray, " L"]) -> "Poses":
+        """The same people with keypoints picked by `index`, as `Skeleton.index_in` gives it for another skeleton.
+
+        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN.
+        """
+        picked = {name: _take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
+        return replace(self, **picked)
+
+    def to_supervision(self) -> Any:
+        """`supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as its keypoint confidence,
+        every other filled field in its `data` under our names."""
+        supervision = _supervision()
+        columns = self._columns()
+        data = {name: value for name, value in columns.items() if name not in ("xy", "score") and value is not None}
+        known = inspect.signature(supervision.KeyPoints).parameters
+        name = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"  # renamed in 0.28
+        return supervision.KeyPoints(xy=self.xy, data=data, **{name: self.score})
+
+    @classmethod
+    def from_supervision(cls, key_points: Any) -> "Poses":
+        """Poses of a `supervision.KeyPoints`; columns in its `data` that have one of our names are taken along."""
+        names = {field.name for field in fields(cls)} - {"xy", "score"}
+        data = {name: np.asarray(value) for name, value in key_points.data.items() if name in names}
+        scores = getattr(key_points, "keypoint_confidence", None)
+        if scores is None:
+            scores = getattr(key_points, "confidence", None)
+        xy = np.asarray(key_points.xy)
+        score = None if scores is None else np.asarray(scores).reshape(xy.shape[:2])
+        return cls(xy=xy, score=score, **data)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth(_Rows):
+    """N labelled people: keypoints in image pixels, COCO's v in {0, 1, 2}, and the areas OKS may be measured with.
+
+    `area` is square pixels with its source in `area_source` ("segment" or what the file says); `box` is xyxy.
+    `num_keypoints` is the file's own count, which COCO evaluation goes by (people with 0 are ignored); it is counted
+    from v where not given. Raises ValueError naming the field where a shape, dtype or value is wrong.
+    """
+
+    xy: Float[np.ndarray, "N K 2"]
+    v: Int[np.ndarray, "N K"]
+    area: Float[np.ndarray, " N"] | None = None
+    area_source: np.ndarray | None = None
+    box: Float[np.ndarray, "N 4"] | None = None
+    iscrowd: Bool[np.ndarray, " N"] | None = None
+    image_id: Int[np.ndarray, " N"] | None = None
+    annotation_id: Int[np.ndarray, " N"] | None = None
+    num_keypoints: Int[np.ndarray, " N"] | None = None
+
+    def __post_init__(self) -> None:
+        xy = np.asarray(self.xy)
+        if xy.ndim != 3 or xy.shape[2] != 2:
+            raise ValueError(f"Truth.xy: expected shape (N, K, 2), got {xy.shape}")
+        n, k = xy.shape[:2]
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
+            "xy": ((n, k, 2), "float"),
+            "v": ((n, k), "int"),
+            "area": ((n,), "float"),
+            "box": ((n, 4), "float"),
+            "iscrowd": ((n,), "bool"),
+            "image_id": ((n,), "int"),
+            "annotation_id": ((n,), "int"),
+            "num_keypoints": ((n,), "int"),
+        }
+        for name, (shape, kind) in shapes.items():
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _check_array("Truth", name, value, shape, kind))
+        if n and not np.isin(self.v, (0, 1, 2)).all():
+            raise ValueError("Truth.v: expected 0 (absent), 1 (occluded) or 2 (visible), got other values")
+        if self.num_keypoints is None:
+            object.__setattr__(self, "num_keypoints", np.count_nonzero(self.v > 0, axis=1).astype(np.int64))
+        if self.iscrowd is None:
+            object.__setattr__(self, "iscrowd", np.zeros(n, dtype=np.bool_))
+
+    @property
+    def keypoint_count(self) -> int:
+        """K."""
+        return self.xy.shape[1]
+
+    def area_by(self, convention: Area) -> Float[np.ndarray, " N"]:
+        """The area (N,) in square pixels that OKS is measured with, by a named convention.
+
+        "segment" is the file's `area` (COCO evaluation), "box" the box's area (HPCVNet's targets), "box*0.53" the
+        box's area times 0.53 (data sets without segments, as in xtcocotools). Raises ValueError for another name or
+        where the column is missing.
+        """
+        if convention not in AREAS:
+            raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
+        column = "area" if convention == "segment" else "box"
+        if getattr(self, column) is None:
+            raise ValueError(f"area {convention!r} needs Truth.{column}, which is None")
+        if self.area is not None and convention == "segment":
+            return self.area
+        assert self.box is not None
+        width, height = (self.box[:, 2:] - self.box[:, :2]).T
+        return width * height if convention == "box" else width * height * 0.53
+
+    def take_keypoints(self, index: Int[np.ndarray, " L"]) -> "Truth":
+        """The same people with keypoints picked by `index`; a joint that the source lacks (-1) is absent: v = 0, x = y
+        = 0, and `num_keypoints` is counted anew."""
+        xy, v = np.nan_to_num(_take(self.xy, index)), _take(self.v, index, fill=0)
+        return replace(self, xy=xy, v=v, num_keypoints=None)
+
+
+def _take(column: np.ndarray | None, index: np.ndarray, fill: float = np.nan) -> Any:
+    """Columns along axis 1 by index; `fill` where the index is -1."""
+    if column is None:
+        return None
+    index = np.asarray(index)
+    taken = column[:, index]
+    taken[:, index < 0] = fill
+    return taken
+
+
+def _supervision() -> Any:
+    try:
+        import supervision
+    except ImportError:
+        raise ImportError("supervision is not installed: pip install 'trustpose[supervision]'") from None
+    return supervision
