@@ -26,6 +26,25 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
+def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:
+    """Width and height of xyxy boxes.
+
+    Files give widths in decimals, and x0 + width − x0 is not width in binary. Of the sizes that lead back to exactly
+    the same far corner, this is the one with the fewest decimals, so what a file said survives the way there and back.
+    """
+    low, high = box[..., :2], box[..., 2:]
+    size = high - low
+    open_ = np.ones(size.shape, dtype=bool)
+    for decimals in range(15):
+        rounded = np.round(high - low, decimals)
+        hits = open_ & (low + rounded == high)
+        size[hits] = rounded[hits]
+        open_ &= ~hits
+        if not open_.any():
+            break
+    return size
+
+
 def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kind: str) -> np.ndarray:
     array = np.asarray(value)
     if array.shape != shape:
@@ -238,7 +257,7 @@ class Truth(_Rows):
         if self.area is not None and convention == "segment":
             return self.area
         assert self.box is not None
-        width, height = (self.box[:, 2:] - self.box[:, :2]).T
+        width, height = box_size(self.box).T
         return width * height if convention == "box" else width * height * 0.53
 
     def take_keypoints(self, index: Int[np.ndarray, " L"]) -> "Truth":

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.poses import box_size
+
 
 def xywh_to_xyxy(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
     """COCO's (x, y, width, height) as (x0, y0, x1, y1)."""
@@ -10,21 +12,8 @@ def xywh_to_xyxy(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
 
 
 def xyxy_to_xywh(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
-    """(x0, y0, x1, y1) as COCO's (x, y, width, height).
-
-    Of the widths that lead back to exactly the same x1, the one with the fewest decimals is given, so that what a
-    file said in decimals survives the way there and back.
-    """
-    low, high = box[..., :2], box[..., 2:]
-    size = high - low
-    found = np.zeros(size.shape, dtype=bool)
-    shortest = size.copy()
-    for decimals in range(15):
-        rounded = np.round(size, decimals)
-        new = ~found & (low + rounded == high)
-        shortest[new] = rounded[new]
-        found |= new
-    return np.concatenate([low, shortest], axis=-1)
+    """(x0, y0, x1, y1) as COCO's (x, y, width, height), exactly as a file gave it; see `poses.box_size`."""
+    return np.concatenate([box[..., :2], box_size(box)], axis=-1)
 
 
 def pairwise_iou(a: Float[np.ndarray, "N 4"], b: Float[np.ndarray, "M 4"]) -> Float[np.ndarray, "N M"]:

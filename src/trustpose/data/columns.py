@@ -1,0 +1,137 @@
+"""Columns of a JSON list of objects as checked arrays: one fast pass, and a slow one only to say what is wrong."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.poses import MISSING_ID
+
+_NUMBERS = {int, float}
+_INT64 = np.iinfo(np.int64)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A JSON list of objects with the names its errors use: the file and what one object is called."""
+
+    path: str
+    noun: str
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, value: Any, path: str, noun: str) -> "Rows":
+        """Raises InputError where `value` is no list of objects."""
+        if not isinstance(value, list):
+            raise InputError(f"{path}: expected a list of {noun}s, got {_kind(value)}")
+        if set(map(type, value)) - {dict}:
+            at = next(i for i, row in enumerate(value) if type(row) is not dict)
+            raise InputError(f"{path}: {noun} {at}: expected an object, got {_kind(value[at])}")
+        return cls(path, noun, value)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def fail(self, row: int, field: str, expected: str, value: Any = None) -> InputError:
+        """The error for one field of one row; `value` is what stood there."""
+        return InputError(f"{self.path}: {self.noun} {row}: field '{field}': expected {expected}, got {_kind(value)}")
+
+    def has(self, field: str) -> np.ndarray:
+        """Which rows have this field with something other than null in it. (N,) bool"""
+        return np.array([row.get(field) is not None for row in self.rows], dtype=bool)
+
+    def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
+        """Whole numbers (N,) int64. With `optional`, rows without the field get -1, and None if no row has it."""
+        values = [row.get(field) for row in self.rows]
+        kinds = set(map(type, values))
+        if optional and kinds <= {type(None)}:
+            return None
+        if optional:
+            values = [MISSING_ID if value is None else value for value in values]
+        if kinds - {int, type(None)} or (not optional and kinds - {int}):
+            at = next(i for i, value in enumerate(values) if type(value) is not int)
+            raise self.fail(at, field, "a whole number", values[at])
+        try:
+            return np.array(values, dtype=np.int64)
+        except OverflowError:
+            at = next(i for i, value in enumerate(values) if not _INT64.min <= value <= _INT64.max)
+            raise self.fail(at, field, "a whole number of at most 64 bits", values[at]) from None
+
+    def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
+        """Finite numbers (N,) float64. With `optional`, rows without the field get NaN, and None if no row has it."""
+        table = self.lists(field, 1, optional=optional, scalar=True)
+        return None if table is None else table[:, 0]
+
+    def lists(
+        self, field: str, length: int, *, optional: bool = False, scalar: bool = False, what: str = ""
+    ) -> np.ndarray | None:
+        """Lists of `length` finite numbers (N, length) float64, optional as in `numbers`; `what` says what they are."""
+        expected = "a finite number" if scalar else f"{length} finite numbers{what}"
+        values = [row.get(field) for row in self.rows]
+        missing = [i for i, value in enumerate(values) if value is None]
+        if missing and not optional:
+            raise self.fail(missing[0], field, expected, None)
+        if missing and len(missing) == len(values):
+            return None
+        if missing:
+            blank: Any = np.nan if scalar else [np.nan] * length
+            values = [blank if value is None else value for value in values]
+        if scalar:
+            values = [[value] for value in values]
+        self._check_lists(values, length, field, expected, scalar)
+        table = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(values) * length)
+        table = table.reshape(len(values), length)
+        finite = np.isfinite(table).all(axis=1)
+        finite[missing] = True
+        if not finite.all():
+            raise self.fail(int(np.argmin(finite)), field, expected, np.inf)
+        return table
+
+    def _check_lists(self, values: list[Any], length: int, field: str, expected: str, scalar: bool) -> None:
+        if set(map(type, values)) <= {list} and set(map(len, values)) <= {length}:
+            if set(map(type, chain.from_iterable(values))) <= _NUMBERS:
+                return
+            at = next(i for i, value in enumerate(values) if set(map(type, value)) - _NUMBERS)
+            wrong = next(entry for entry in values[at] if type(entry) not in _NUMBERS)
+            raise self.fail(at, field, expected, wrong)
+        at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
+        raise self.fail(at, field, expected, values[at][0] if scalar else values[at])
+
+    def unique(self, field: str, values: np.ndarray) -> None:
+        """Raises InputError where a value of the id column stands twice (-1 aside)."""
+        order = np.argsort(values, kind="stable")
+        twice = np.flatnonzero((np.diff(values[order]) == 0) & (values[order][1:] != MISSING_ID))
+        if len(twice):
+            first, second = order[twice[0]], order[twice[0] + 1]
+            raise InputError(
+                f"{self.path}: {self.noun} {second}: field '{field}': {values[second]} stands twice "
+                f"(also in {self.noun} {first}), expected each once"
+            )
+
+    def known(self, field: str, values: np.ndarray, allowed: np.ndarray, where: str) -> None:
+        """Raises InputError, naming the first three, where ids are not among `allowed`."""
+        unknown = values[~np.isin(values, allowed)]
+        if len(unknown):
+            first = list(dict.fromkeys(unknown.tolist()))
+            listed = ", ".join(map(str, first[:3])) + (f" and {len(first) - 3} more" if len(first) > 3 else "")
+            raise InputError(f"{self.path}: field '{field}': {listed} not in {where}")
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, in words short enough for one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"{value!r}"[:40]
+    if isinstance(value, str):
+        return f"the text {value[:30]!r}"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, Iterable):
+        return f"a list of {len(list(value))}"
+    return type(value).__name__

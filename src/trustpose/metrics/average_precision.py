@@ -1,0 +1,197 @@
+"""COCO keypoint AP and AR, equal to pycocotools' and vectorised over images, area ranges and thresholds."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.metrics.matching import Pairs, match_greedily, pair_oks
+from trustpose.poses import Area, Poses, Truth, box_size
+
+OKS_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
+RECALL_THRESHOLDS: Float[np.ndarray, " R"] = np.linspace(0.0, 1.0, 101)
+AREA_RANGES: dict[str, tuple[float, float]] = {  # square pixels, both ends included
+    "all": (0.0, 1e5**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e5**2),
+}
+MAX_DETECTIONS = 20
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """The ten numbers of COCO keypoint evaluation, each 0–1, or -1 where no person counts (as pycocotools prints)."""
+
+    AP: float
+    AP50: float
+    AP75: float
+    APm: float
+    APl: float
+    AR: float
+    AR50: float
+    AR75: float
+    ARm: float
+    ARl: float
+
+    def as_dict(self) -> dict[str, float | None]:
+        """The numbers by name; None where no person counts."""
+        return {name: None if value == -1 else value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything COCO evaluation knows: D poses that took part, best score first; A area ranges; T OKS thresholds.
+
+    `order` (D,) holds rows of the poses; `match` (A, D, T) rows of the truth or -1; `pose_ignored` (A, D, T) and
+    `person_ignored` (A, M) what counts neither for nor against. `true_positive` (A, D, T) is a match that counts.
+    `precision` (A, T, R) is interpolated at the recall thresholds and `recall` (A, T) is the highest reached; both are
+    -1 where no person counts.
+    """
+
+    order: Int[np.ndarray, " D"]
+    match: Int[np.ndarray, "A D T"]
+    true_positive: Bool[np.ndarray, "A D T"]
+    pose_ignored: Bool[np.ndarray, "A D T"]
+    person_ignored: Bool[np.ndarray, "A M"]
+    precision: Float[np.ndarray, "A T R"]
+    recall: Float[np.ndarray, "A T"]
+    oks_thresholds: Float[np.ndarray, " T"]
+    area_names: tuple[str, ...]
+
+    def summary(self) -> AveragePrecision:
+        """The ten COCO numbers. Raises ValueError where the evaluation was made with other ranges or thresholds."""
+        if self.area_names != tuple(AREA_RANGES) or not np.array_equal(self.oks_thresholds, OKS_THRESHOLDS):
+            raise ValueError("summary: expected COCO's area ranges and OKS thresholds")
+        everything, medium, large = range(3)
+        half, three_quarters = 0, 5  # 0.50 and 0.75 in OKS_THRESHOLDS
+        return AveragePrecision(
+            AP=_mean(self.precision[everything]),
+            AP50=_mean(self.precision[everything, half]),
+            AP75=_mean(self.precision[everything, three_quarters]),
+            APm=_mean(self.precision[medium]),
+            APl=_mean(self.precision[large]),
+            AR=_mean(self.recall[everything]),
+            AR50=_mean(self.recall[everything, half]),
+            AR75=_mean(self.recall[everything, three_quarters]),
+            ARm=_mean(self.recall[medium]),
+            ARl=_mean(self.recall[large]),
+        )
+
+
+def evaluate(
+    poses: Poses,
+    truth: Truth,
+    score: Float[np.ndarray, " N"],
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
+    area_ranges: dict[str, tuple[float, float]] = AREA_RANGES,
+    max_detections: int = MAX_DETECTIONS,
+    ignore: Bool[np.ndarray, " M"] | None = None,
+    pairs: Pairs | None = None,
+) -> Evaluation:
+    """COCO keypoint evaluation of poses ranked by `score` (N,) against labelled people; see `Evaluation`.
+
+    People are ignored when they are crowds, have `num_keypoints` 0, are named by `ignore` (M,) or lie outside an area
+    range; a pose is ignored when it takes an ignored person, or takes none and its box (its keypoints' box
+    where there is none) lies outside. Both OKS and the area ranges use the named `area` convention ("box*0.53" is
+    xtcocotools' use_area=False). `pairs` of an earlier call with the same poses, truth, sigmas and area saves computing
+    OKS again. Poses in images without people count as false. Raises ValueError where a column that is needed is None.
+
+    Source: pycocotools 2.0 `COCOeval`, including that a person with annotation id 0 is taken but never counted.
+    """
+    if poses.image_id is None or truth.image_id is None:
+        raise ValueError("evaluate: image_id is needed in both poses and truth, one of them is None")
+    by_image, rank = _rank_in_image(poses.image_id, score, max_detections)
+    if pairs is None:
+        least = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
+        pairs = pair_oks(poses, truth, sigmas=sigmas, area=area, rows=by_image, minimum=min(least, 1 - 1e-10))
+    ranges = np.array(list(area_ranges.values())).reshape(-1, 2)  # (A, 2)
+    person_ignored = _outside(truth.area_by(area), ranges)  # (A, M)
+    assert truth.iscrowd is not None and truth.num_keypoints is not None
+    person_ignored |= truth.iscrowd | (truth.num_keypoints == 0) | (False if ignore is None else ignore)
+    match = match_greedily(pairs, rank, person_ignored=person_ignored, iscrowd=truth.iscrowd, thresholds=oks_thresholds)
+
+    order = by_image[np.argsort(-score[by_image], kind="stable")]  # (D,) equal scores: by image id, then place in it
+    match = match[:, order]  # (A, D, T)
+    pose_outside = _outside(_pose_area(poses)[order], ranges)[:, :, None]  # (A, D, 1)
+    took = match >= 0
+    counts = took.copy()
+    if truth.annotation_id is not None and len(truth):
+        counts &= truth.annotation_id[match] != 0
+    taken_ignored = took & np.take_along_axis(
+        np.c_[person_ignored, np.zeros(len(ranges), dtype=bool)], match.reshape(len(ranges), -1), axis=1
+    ).reshape(match.shape)  # -1 reads the added column
+    pose_ignored = taken_ignored | (~counts & pose_outside)
+    true_positive = counts & ~pose_ignored
+    precision, recall = _precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
+    return Evaluation(
+        order=order,
+        match=match,
+        true_positive=true_positive,
+        pose_ignored=pose_ignored,
+        person_ignored=person_ignored,
+        precision=precision,
+        recall=recall,
+        oks_thresholds=np.asarray(oks_thresholds),
+        area_names=tuple(area_ranges),
+    )
+
+
+def _rank_in_image(image_id: np.ndarray, score: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that take part, by image and then by descending score (stable); and each row's place (N,), -1 if beyond."""
+    order = np.lexsort((-score, image_id))
+    image = image_id[order]
+    starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]]) if len(image) else np.zeros(0, dtype=int)
+    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    rank = np.full(len(order), -1)
+    rank[order[place < most]] = place[place < most]
+    return order[place < most], rank
+
+
+def _pose_area(poses: Poses) -> np.ndarray:
+    """Area (N,) that decides whether a pose that takes nobody lies in a range: its box's, as pycocotools' `loadRes`
+    has it; without one, its keypoints' box's."""
+    low_x, low_y, high_x, high_y = poses.keypoint_box().T
+    area = (high_x - low_x) * (high_y - low_y)
+    if poses.box is None:
+        return area
+    given = box_size(poses.box).prod(axis=1)
+    return np.where(np.isnan(given), area, given)
+
+
+def _outside(area: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+    """Whether each area lies outside each range. (A, n)"""
+    return (area < ranges[:, :1]) | (area > ranges[:, 1:])
+
+
+def _precision_recall(
+    true_positive: np.ndarray, pose_ignored: np.ndarray, person_count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interpolated precision (A, T, R) and highest recall (A, T) of poses sorted by score.
+
+    Precision only rises at true positives, so its envelope is taken over them alone.
+    """
+    areas, _, steps = true_positive.shape
+    precision = -np.ones((areas, steps, len(RECALL_THRESHOLDS)))
+    recall = -np.ones((areas, steps))
+    for a in range(areas):
+        if person_count[a] == 0:
+            continue
+        for t in range(steps):
+            hits = np.flatnonzero(true_positive[a, :, t])
+            found = np.arange(1, len(hits) + 1, dtype=np.float64)
+            tried = hits + 1 - np.cumsum(pose_ignored[a, :, t], dtype=np.int64)[hits]  # counted poses up to each hit
+            reached = found / person_count[a]
+            recall[a, t] = reached[-1] if len(hits) else 0.0
+            envelope = np.maximum.accumulate((found / (tried + np.spacing(1)))[::-1])[::-1]
+            at = np.searchsorted(reached, RECALL_THRESHOLDS, side="left")
+            precision[a, t] = np.append(envelope, 0.0)[at]
+    return precision, recall
+
+
+def _mean(values: np.ndarray) -> float:
+    """Mean over what counts, -1 where nothing does."""
+    counted = values[values > -1]
+    return float(counted.mean()) if counted.size else -1.0

@@ -1,0 +1,162 @@
+"""Which pose is measured against which person: the pairs within an image, and COCO's greedy matching of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.geometry.oks import oks as object_keypoint_similarity
+from trustpose.geometry.oks import opks
+from trustpose.poses import Area, Poses, Truth
+
+_CHUNK = 4096  # pairs at a time: their coordinates and similarities stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Poses and people of the same image with their OKS: row of the poses, row of the truth, OKS (0–1), each (P,)."""
+
+    pose: Int[np.ndarray, " P"]
+    person: Int[np.ndarray, " P"]
+    oks: Float[np.ndarray, " P"]
+
+    def at_least(self, minimum: float) -> "Pairs":
+        """The pairs whose OKS reaches `minimum`."""
+        keep = self.oks >= minimum
+        return Pairs(self.pose[keep], self.person[keep], self.oks[keep])
+
+
+def pair_oks(
+    poses: Poses,
+    truth: Truth,
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    rows: Int[np.ndarray, " R"] | None = None,
+    minimum: float = 0.0,
+) -> Pairs:
+    """OKS of every pose (or of those in `rows`) with every person of its image, where it reaches `minimum`.
+
+    Pairs come in the order of the poses, then of the people. People without labelled keypoints are measured against
+    their doubled box, as pycocotools does. Raises ValueError where an image_id, the area or the box is missing or K
+    differs.
+    """
+    _check(poses, truth, sigmas)
+    rows = np.arange(len(poses)) if rows is None else rows
+    pose, person = _same_image(poses.image_id[rows], truth.image_id)  # type: ignore[index]
+    pose = rows[pose]
+    scale = truth.area_by(area)
+    labelled = truth.v > 0
+    count = np.count_nonzero(labelled, axis=1)
+    kept: list[Pairs] = []
+    for start in range(0, len(pose), _CHUNK):
+        p, g = pose[start : start + _CHUNK], person[start : start + _CHUNK]
+        similarity = _oks_of_pairs(poses, truth, p, g, labelled, count, scale, sigmas)
+        keep = np.flatnonzero(similarity >= minimum)
+        kept.append(Pairs(p[keep], g[keep], similarity[keep]))
+    if not kept:
+        return Pairs(pose, person, np.zeros(0))
+    return Pairs(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("pose", "person", "oks")))
+
+
+def _check(poses: Poses, truth: Truth, sigmas: np.ndarray) -> None:
+    if poses.image_id is None or truth.image_id is None:
+        raise ValueError("pairing needs image_id in both poses and truth, one of them is None")
+    if not poses.keypoint_count == truth.keypoint_count == len(sigmas):
+        raise ValueError(
+            f"keypoints: poses have {poses.keypoint_count}, truth {truth.keypoint_count}, sigmas {len(sigmas)}; "
+            "expected the same number"
+        )
+
+
+def _same_image(pose_image: np.ndarray, person_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All (pose, person) row pairs of one image, poses in order, people in order within each pose."""
+    by_image = np.argsort(person_image, kind="stable")
+    sorted_image = person_image[by_image]
+    first = np.searchsorted(sorted_image, pose_image, side="left")  # (N,)
+    count = np.searchsorted(sorted_image, pose_image, side="right") - first
+    pose = np.repeat(np.arange(len(pose_image)), count)  # (P,)
+    start_of_run = np.repeat(np.cumsum(count) - count, count)
+    person = by_image[np.repeat(first, count) + np.arange(len(pose)) - start_of_run]
+    return pose, person
+
+
+def _oks_of_pairs(
+    poses: Poses,
+    truth: Truth,
+    pose: np.ndarray,
+    person: np.ndarray,
+    labelled: np.ndarray,
+    count: np.ndarray,
+    scale: np.ndarray,
+    sigmas: np.ndarray,
+) -> np.ndarray:
+    """OKS (P,) summed over the labelled keypoints alone, in their order.
+
+    pycocotools drops the unlabelled terms before it sums. Adding up the same terms with zeros between them can differ
+    in the last bit, which decides between two people whose OKS is mathematically equal.
+    """
+    xy = poses.xy[pose].astype(np.float64, copy=False)  # (P, K, 2)
+    terms = opks(xy, truth.xy[person], truth.v[person], scale[person], sigmas)  # (P, K)
+    similarity = np.empty(len(pose))
+    counts = count[person]  # (P,)
+    for n in np.unique(counts):
+        rows = np.flatnonzero(counts == n)
+        if n == 0:
+            if truth.box is None:
+                raise ValueError("a person without labelled keypoints needs Truth.box, which is None")
+            who = person[rows]
+            similarity[rows] = object_keypoint_similarity(
+                xy[rows], truth.xy[who], truth.v[who], scale[who], sigmas, box=truth.box[who]
+            )
+            continue
+        compact = terms[rows][labelled[person[rows]]].reshape(len(rows), n)  # (P_n, n)
+        similarity[rows] = compact.sum(axis=1) / n
+    return similarity
+
+
+def match_greedily(
+    pairs: Pairs,
+    rank: Int[np.ndarray, " N"],
+    *,
+    person_ignored: Bool[np.ndarray, "A M"],
+    iscrowd: Bool[np.ndarray, " M"],
+    thresholds: Float[np.ndarray, " T"],
+) -> Int[np.ndarray, "A N T"]:
+    """COCO's greedy matching: for every area range and OKS threshold the truth row each pose takes, or -1.
+
+    Poses choose in the order of `rank` (N,), their place by score within their image (-1: takes no part). Each takes
+    the free person of highest OKS at or above the threshold, people that count before ignored ones, the later row
+    among equals; crowds stay free. Source: pycocotools `COCOeval.evaluateImg`.
+
+    All images are worked on at once: poses of equal rank stand in different images and cannot disturb each other.
+    """
+    areas, people = person_ignored.shape
+    steps = np.minimum(thresholds, 1 - 1e-10)  # (T,)
+    pairs = pairs.at_least(float(steps.min())) if len(steps) else pairs
+    pairs = _only(pairs, rank[pairs.pose] >= 0)
+    match = np.full((areas * len(rank), len(steps)), -1, dtype=np.int64)  # rows: area range × pose
+    taken = np.zeros((areas * people, len(steps)), dtype=bool)  # rows: area range × person
+
+    area = np.repeat(np.arange(areas), len(pairs.pose))  # (A·P,)
+    pose, person, oks = (np.tile(column, areas) for column in (pairs.pose, pairs.person, pairs.oks))
+    chooser, chosen = area * len(rank) + pose, area * people + person
+    # each pose's candidates in the order it prefers them; then the rounds: by rank of the pose, then by preference
+    order = np.lexsort((-person, -oks, person_ignored[area, person], chooser))
+    chooser, chosen, person, oks = chooser[order], chosen[order], person[order], oks[order]
+    first = np.flatnonzero(np.r_[True, chooser[1:] != chooser[:-1]]) if len(chooser) else np.zeros(0, dtype=int)
+    preference = np.arange(len(chooser)) - np.repeat(first, np.diff(np.r_[first, len(chooser)]))
+    width = int(preference.max(initial=0)) + 1
+    turn = rank[chooser % max(len(rank), 1)] * width + preference
+    by_turn = np.argsort(turn, kind="stable")
+    reach = oks[:, None] >= steps  # (A·P, T)
+    for rows in np.split(by_turn, np.flatnonzero(np.diff(turn[by_turn])) + 1):
+        free = ~taken[chosen[rows]] | iscrowd[person[rows], None]
+        takes = free & reach[rows] & (match[chooser[rows]] < 0)  # (rows, T)
+        match[chooser[rows]] = np.where(takes, person[rows, None], match[chooser[rows]])
+        taken[chosen[rows]] |= takes
+    return match.reshape(areas, len(rank), len(steps))
+
+
+def _only(pairs: Pairs, keep: np.ndarray) -> Pairs:
+    return Pairs(pairs.pose[keep], pairs.person[keep], pairs.oks[keep])
