@@ -1,13 +1,16 @@
 """Columns of a JSON list of objects as checked arrays: one fast pass, and a slow one only to say what is wrong."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trustpose.files import InputError
+from trustpose.files import InputError, parse_json
 from trustpose.poses import MISSING_ID
 
 _NUMBERS = {int, float}
@@ -21,6 +24,11 @@ class Rows:
     path: str
     noun: str
     rows: list[dict[str, Any]]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """Every field that some row has."""
+        return frozenset(chain.from_iterable(self.rows))
 
     @classmethod
     def of(cls, value: Any, path: str, noun: str) -> "Rows":
@@ -39,19 +47,18 @@ class Rows:
         """The error for one field of one row; `value` is what stood there."""
         return InputError(f"{self.path}: {self.noun} {row}: field '{field}': expected {expected}, got {_kind(value)}")
 
-    def has(self, field: str) -> np.ndarray:
-        """Which rows have this field with something other than null in it. (N,) bool"""
-        return np.array([row.get(field) is not None for row in self.rows], dtype=bool)
-
     def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """Whole numbers (N,) int64. With `optional`, rows without the field get -1, and None if no row has it."""
-        values = [row.get(field) for row in self.rows]
-        kinds = set(map(type, values))
-        if optional and kinds <= {type(None)}:
+        if optional and field not in self.fields:
             return None
-        if optional:
+        values: list[Any] = [row.get(field) for row in self.rows]
+        kinds = set(map(type, values))
+        if optional and kinds == {type(None)}:
+            return None
+        if optional and type(None) in kinds:
             values = [MISSING_ID if value is None else value for value in values]
-        if kinds - {int, type(None)} or (not optional and kinds - {int}):
+            kinds.discard(type(None))
+        if kinds - {int}:
             at = next(i for i, value in enumerate(values) if type(value) is not int)
             raise self.fail(at, field, "a whole number", values[at])
         try:
@@ -62,43 +69,49 @@ class Rows:
 
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """Finite numbers (N,) float64. With `optional`, rows without the field get NaN, and None if no row has it."""
-        table = self.lists(field, 1, optional=optional, scalar=True)
-        return None if table is None else table[:, 0]
+        return self._table(field, None, "a finite number", optional)
 
-    def lists(
-        self, field: str, length: int, *, optional: bool = False, scalar: bool = False, what: str = ""
-    ) -> np.ndarray | None:
+    def lists(self, field: str, length: int, *, optional: bool = False, what: str = "") -> np.ndarray | None:
         """Lists of `length` finite numbers (N, length) float64, optional as in `numbers`; `what` says what they are."""
-        expected = "a finite number" if scalar else f"{length} finite numbers{what}"
-        values = [row.get(field) for row in self.rows]
-        missing = [i for i, value in enumerate(values) if value is None]
+        table = self._table(field, length, f"{length} finite numbers{what}", optional)
+        return None if table is None else table.reshape(len(self), length)
+
+    def _table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
+        """The numbers of a column, flat: one a row where `length` is None, else lists of `length`."""
+        if optional and field not in self.fields:
+            return None
+        values: list[Any] = [row.get(field) for row in self.rows]
+        missing = [i for i, value in enumerate(values) if value is None] if None in values else []
         if missing and not optional:
             raise self.fail(missing[0], field, expected, None)
         if missing and len(missing) == len(values):
             return None
-        if missing:
-            blank: Any = np.nan if scalar else [np.nan] * length
-            values = [blank if value is None else value for value in values]
-        if scalar:
-            values = [[value] for value in values]
-        self._check_lists(values, length, field, expected, scalar)
-        table = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(values) * length)
-        table = table.reshape(len(values), length)
-        finite = np.isfinite(table).all(axis=1)
-        finite[missing] = True
-        if not finite.all():
-            raise self.fail(int(np.argmin(finite)), field, expected, np.inf)
-        return table
+        for at in missing:
+            values[at] = np.nan if length is None else [np.nan] * length
+        if length is None:
+            self._check_numbers(values, values, field, expected)
+            flat = np.fromiter(values, dtype=np.float64, count=len(values))
+        else:
+            if set(map(type, values)) - {list} or set(map(len, values)) - {length}:
+                at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
+                raise self.fail(at, field, expected, values[at])
+            self._check_numbers(values, chain.from_iterable(values), field, expected)
+            flat = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(values) * length)
+        if not np.isfinite(flat).all():
+            finite = np.atleast_1d(np.isfinite(flat).reshape(len(values), -1).all(axis=1))
+            finite[np.array(missing, dtype=np.int64)] = True
+            if not finite.all():
+                raise self.fail(int(np.argmin(finite)), field, expected, np.inf)
+        return flat
 
-    def _check_lists(self, values: list[Any], length: int, field: str, expected: str, scalar: bool) -> None:
-        if set(map(type, values)) <= {list} and set(map(len, values)) <= {length}:
-            if set(map(type, chain.from_iterable(values))) <= _NUMBERS:
-                return
-            at = next(i for i, value in enumerate(values) if set(map(type, value)) - _NUMBERS)
-            wrong = next(entry for entry in values[at] if type(entry) not in _NUMBERS)
-            raise self.fail(at, field, expected, wrong)
-        at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
-        raise self.fail(at, field, expected, values[at][0] if scalar else values[at])
+    def _check_numbers(self, values: list[Any], entries: Iterable[Any], field: str, expected: str) -> None:
+        """Raises InputError where one of `entries`, what stands in `values`, is no number (true and false are none)."""
+        if set(map(type, entries)) <= _NUMBERS:
+            return
+        for at, value in enumerate(values):
+            for entry in value if isinstance(value, list) else [value]:
+                if type(entry) not in _NUMBERS:
+                    raise self.fail(at, field, expected, entry)
 
     def unique(self, field: str, values: np.ndarray) -> None:
         """Raises InputError where a value of the id column stands twice (-1 aside)."""
@@ -118,6 +131,23 @@ class Rows:
             first = list(dict.fromkeys(unknown.tolist()))
             listed = ", ".join(map(str, first[:3])) + (f" and {len(first) - 3} more" if len(first) > 3 else "")
             raise InputError(f"{self.path}: field '{field}': {listed} not in {where}")
+
+
+def parse_finite_json(content: bytes, path: str | Path) -> Any:
+    """JSON, with a clear word for the NaN and Infinity that Python's own writer leaves in files."""
+    try:
+        return parse_json(content, path)
+    except InputError as error:
+        if b"NaN" in content or b"Infinity" in content:
+
+            def refuse(constant: str) -> None:
+                raise InputError(f"{path}: holds {constant}, expected finite numbers")
+
+            try:
+                json.loads(content, parse_constant=refuse)
+            except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+                raise error from None
+        raise
 
 
 def _kind(value: Any) -> str:

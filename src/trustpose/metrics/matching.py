@@ -43,17 +43,18 @@ def pair_oks(
     """
     _check(poses, truth, sigmas)
     rows = np.arange(len(poses)) if rows is None else rows
-    pose, person = _same_image(poses.image_id[rows], truth.image_id)  # type: ignore[index]
+    pose, person = same_image_pairs(poses.image_id[rows], truth.image_id)  # type: ignore[index]
     pose = rows[pose]
     scale = truth.area_by(area)
     labelled = truth.v > 0
     count = np.count_nonzero(labelled, axis=1)
+    if minimum > 0:
+        near = _near_enough(poses, truth, pose, person, labelled, scale, sigmas, minimum)
+        pose, person = pose[near], person[near]
     kept: list[Pairs] = []
     for start in range(0, len(pose), _CHUNK):
-        p, g = pose[start : start + _CHUNK], person[start : start + _CHUNK]
-        similarity = _oks_of_pairs(poses, truth, p, g, labelled, count, scale, sigmas)
-        keep = np.flatnonzero(similarity >= minimum)
-        kept.append(Pairs(p[keep], g[keep], similarity[keep]))
+        part = Pairs(pose[start : start + _CHUNK], person[start : start + _CHUNK], np.zeros(0))
+        kept.append(_oks_of_pairs(poses, truth, part, labelled, count, scale, sigmas, minimum))
     if not kept:
         return Pairs(pose, person, np.zeros(0))
     return Pairs(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("pose", "person", "oks")))
@@ -69,8 +70,10 @@ def _check(poses: Poses, truth: Truth, sigmas: np.ndarray) -> None:
         )
 
 
-def _same_image(pose_image: np.ndarray, person_image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All (pose, person) row pairs of one image, poses in order, people in order within each pose."""
+def same_image_pairs(
+    pose_image: Int[np.ndarray, " N"], person_image: Int[np.ndarray, " M"]
+) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
+    """Rows (P,) of poses and (P,) of people that share an image id: poses in order, people in order within each."""
     by_image = np.argsort(person_image, kind="stable")
     sorted_image = person_image[by_image]
     first = np.searchsorted(sorted_image, pose_image, side="left")  # (N,)
@@ -81,38 +84,70 @@ def _same_image(pose_image: np.ndarray, person_image: np.ndarray) -> tuple[np.nd
     return pose, person
 
 
-def _oks_of_pairs(
+def _near_enough(
     poses: Poses,
     truth: Truth,
     pose: np.ndarray,
     person: np.ndarray,
     labelled: np.ndarray,
+    scale: np.ndarray,
+    sigmas: np.ndarray,
+    minimum: float,
+) -> np.ndarray:
+    """Which pairs (P,) can reach an OKS of `minimum` at all.
+
+    OKS is a mean, so one labelled keypoint must reach it, and lie within k·√(−2 ln(minimum)·area) of its truth. Pairs
+    whose keypoints' boxes are further apart than that, for the largest k, cannot. Most pairs of a crowd go this way.
+    """
+    reach = 2 * np.max(sigmas) * np.sqrt(-2 * np.log(min(minimum, 1.0)) * scale) * (1 + 1e-6) + 1e-3  # (M,) pixels
+    by_keypoint, is_labelled = np.ascontiguousarray(truth.xy.swapaxes(0, 1)), labelled.T[..., None]  # (K, M, 2)
+    low = np.where(is_labelled, by_keypoint, np.inf).min(axis=0) - reach[:, None]  # (M, 2)
+    high = np.where(is_labelled, by_keypoint, -np.inf).max(axis=0) + reach[:, None]
+    unlabelled = ~labelled.any(axis=1)
+    low[unlabelled], high[unlabelled] = -np.inf, np.inf  # measured against their box instead
+    mine = poses.keypoint_box()
+    near = np.ones(len(pose), dtype=bool)
+    for axis in (0, 1):
+        near &= mine[:, axis][pose] <= high[:, axis][person]
+        near &= mine[:, axis + 2][pose] >= low[:, axis][person]
+    return near
+
+
+def _oks_of_pairs(
+    poses: Poses,
+    truth: Truth,
+    pairs: Pairs,
+    labelled: np.ndarray,
     count: np.ndarray,
     scale: np.ndarray,
     sigmas: np.ndarray,
-) -> np.ndarray:
-    """OKS (P,) summed over the labelled keypoints alone, in their order.
+    minimum: float,
+) -> Pairs:
+    """The pairs whose OKS reaches `minimum`, summed over the labelled keypoints alone, in their order.
 
     pycocotools drops the unlabelled terms before it sums. Adding up the same terms with zeros between them can differ
     in the last bit, which decides between two people whose OKS is mathematically equal.
     """
+    pose, person = pairs.pose, pairs.person
     xy = poses.xy[pose].astype(np.float64, copy=False)  # (P, K, 2)
     terms = opks(xy, truth.xy[person], truth.v[person], scale[person], sigmas)  # (P, K)
-    similarity = np.empty(len(pose))
     counts = count[person]  # (P,)
-    for n in np.unique(counts):
+    keep = np.flatnonzero((np.einsum("pk->p", terms) >= (minimum - 1e-9) * counts) | (counts == 0))
+    pose, person, terms, counts = pose[keep], person[keep], terms[keep], counts[keep]
+    similarity = np.empty(len(pose))
+    for n in np.flatnonzero(np.bincount(counts)):
         rows = np.flatnonzero(counts == n)
+        who = person[rows]
         if n == 0:
             if truth.box is None:
                 raise ValueError("a person without labelled keypoints needs Truth.box, which is None")
-            who = person[rows]
             similarity[rows] = object_keypoint_similarity(
-                xy[rows], truth.xy[who], truth.v[who], scale[who], sigmas, box=truth.box[who]
+                xy[keep[rows]], truth.xy[who], truth.v[who], scale[who], sigmas, box=truth.box[who]
             )
             continue
-        compact = terms[rows][labelled[person[rows]]].reshape(len(rows), n)  # (P_n, n)
+        compact = terms[rows][labelled[who]].reshape(len(rows), n)  # (P_n, n)
         similarity[rows] = compact.sum(axis=1) / n
-    return similarity
+    return Pairs(pose, person, similarity).at_least(minimum)
 
 
 def match_greedily(
