@@ -1,0 +1,30 @@
+"""Targets and network outputs, encode beside decode; and the two records that a codec stands between."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network says about B crops; what it does not have is empty or None.
+
+    heatmaps: one (B, K, h, w) for each stage, the last one is decoded; features: (B, C, h, w), what the last heatmaps
+    were made from; coordinates: (B, K, 3), x, y in crop pixels and a score.
+    """
+
+    heatmaps: list[Float[np.ndarray, "B K h w"]]
+    features: Float[np.ndarray, "B C h w"] | None = None
+    coordinates: Float[np.ndarray, "B K 3"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What a codec reads out of B crops: one place (B, K, 2) in crop pixels for each keypoint type and its raw score.
+
+    Every keypoint has a place, however low its score.
+    """
+
+    xy: Float[np.ndarray, "B K 2"]
+    score: Float[np.ndarray, "B K"]

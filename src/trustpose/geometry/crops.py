@@ -1,0 +1,108 @@
+"""Affine crops: from a person's box in an image to the pixels a network reads, and back.
+
+Pixel convention, everywhere in this file: coordinate (0, 0) is the centre of the first pixel, x to the right, y down,
+in the image (`_img`) and in the crop (`_crop`) alike. The grown box's low corner goes to crop (0, 0), its high corner
+to crop (W, H), which is one pixel beyond the last centre. That is the convention of HRNet's and SimpleBaseline's
+`get_affine_transform`; codecs carry it on to the heatmap, where map pixel m stands at crop pixel m × stride.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+_SMALLEST_SIDE = 1.0  # image pixels; a box without extent still gives a crop that can be inverted
+_LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
+
+
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """What a network sees of one person: pixels (H, W, 3) and the affine (2, 3) from image to crop pixels."""
+
+    pixels: UInt8[np.ndarray, "H W 3"]
+    affine: Float[np.ndarray, "2 3"]
+
+    def to_image(self, xy_crop: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 2"]:
+        """Points (K, 2) in crop pixels as image pixels."""
+        return transform(invert_affine(self.affine), xy_crop)
+
+
+def grow_box(box: Float[np.ndarray, "*N 4"], padding: float, aspect: float) -> Float[np.ndarray, "*N 4"]:
+    """Boxes xyxy grown about their centre: the short side up to `aspect` = width / height, then both × `padding`.
+
+    A side below one pixel counts as one pixel. Raises ValueError where padding, aspect or a box is not finite, or where
+    padding or aspect is not above 0.
+    """
+    for name, value in (("padding", padding), ("aspect", aspect)):
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name}: expected a finite number above 0, got {value}")
+    if not np.isfinite(box).all():
+        raise ValueError("box: expected finite numbers, got NaN or infinity")
+    box = box.astype(np.float64)
+    low, high = box[..., :2], box[..., 2:]
+    centre = (low + high) / 2
+    width, height = np.moveaxis(np.maximum(high - low, _SMALLEST_SIDE), -1, 0)
+    grown = np.stack([np.maximum(width, height * aspect), np.maximum(height, width / aspect)], axis=-1) * padding
+    return np.concatenate([centre - grown / 2, centre + grown / 2], axis=-1)
+
+
+def affine_to_crop(box: Float[np.ndarray, "*N 4"], width: int, height: int) -> Float[np.ndarray, "*N 2 3"]:
+    """Affines (…, 2, 3) that take boxes xyxy, image pixels, to the whole of a crop of width × height pixels.
+
+    The box is taken as it is: grow it first (`grow_box`) to keep people's proportions.
+    """
+    low = box[..., :2].astype(np.float64)
+    scale = np.array([width, height]) / (box[..., 2:] - low)  # (…, 2) crop pixels for one image pixel
+    affine = np.zeros((*box.shape[:-1], 2, 3))
+    affine[..., 0, 0] = scale[..., 0]
+    affine[..., 1, 1] = scale[..., 1]
+    affine[..., 2] = -low * scale
+    return affine
+
+
+def invert_affine(affine: Float[np.ndarray, "*N 2 3"]) -> Float[np.ndarray, "*N 2 3"]:
+    """The affines (…, 2, 3) that lead back. Raises numpy's LinAlgError where one is singular."""
+    linear = np.linalg.inv(affine[..., :2])  # (…, 2, 2)
+    return np.concatenate([linear, -linear @ affine[..., 2:]], axis=-1)
+
+
+def transform(affine: Float[np.ndarray, "*N 2 3"], xy: Float[np.ndarray, "*N K 2"]) -> Float[np.ndarray, "*N K 2"]:
+    """Points (…, K, 2) taken through affines (…, 2, 3)."""
+    return xy @ np.swapaxes(affine[..., :2], -1, -2) + affine[..., None, :, 2]
+
+
+def warp(
+    image: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], width: int, height: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The crop (height, width, 3) of an image under an axis-aligned affine from image to crop pixels.
+
+    Bilinear, black outside the image, as HRNet's `warpAffine` (no smoothing before shrinking).
+    """
+    if max(image.shape[:2]) > _LARGEST_WARP:
+        image, affine = _window(image, affine, width, height)
+    return cv2.warpAffine(image, affine, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def crop_person(
+    image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int, padding: float
+) -> Crop:
+    """The crop of one person: box xyxy grown to the crop's aspect and × `padding`, warped to width × height pixels."""
+    affine = affine_to_crop(grow_box(box, padding, width / height), width, height)
+    return Crop(warp(image, affine, width, height), affine)
+
+
+def _window(
+    image: np.ndarray, affine: np.ndarray, width: int, height: int
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+    """The part of a huge image that the crop shows, every n-th pixel of it if it is still too large, and its affine."""
+    corners = transform(invert_affine(affine), np.array([[-1.0, -1.0], [width, height]]))
+    size = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(corners[0]).astype(np.int64) - 1, 0, size - 1)
+    high = np.clip(np.ceil(corners[1]).astype(np.int64) + 2, low + 1, size)
+    step = int(np.ceil((high - low).max() / _LARGEST_WARP))
+    part = np.ascontiguousarray(image[low[1] : high[1] : step, low[0] : high[0] : step])
+    moved = affine.copy()
+    moved[:, :2] *= step
+    moved[:, 2] += affine[:, :2] @ low
+    return part, moved
