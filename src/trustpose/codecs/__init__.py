@@ -11,7 +11,7 @@ class Outputs:
     """What a network says about B crops; what it does not have is empty or None.
 
     heatmaps: one (B, K, h, w) for each stage, the last one is decoded; features: (B, C, h, w), what the last heatmaps
-    were made from; coordinates: (B, K, 3), x, y in crop pixels and a score.
+    were made from; coordinates: (B, K, 3), where the network prints those itself, as it prints them.
     """
 
     heatmaps: list[Float[np.ndarray, "B K h w"]]

@@ -48,6 +48,11 @@ class HeatmapCodec:
         xy_map, score = argmax_quarter(outputs.heatmaps[-1])
         return Candidates(xy_map * self.stride, score)
 
+    def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
+        """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage."""
+        stages = zip(outputs.heatmaps, mirrored.heatmaps, strict=True)
+        return Outputs([(own + flip_back(other, flip_index)) / 2 for own, other in stages], outputs.features)
+
     def _bumps(self, centre: Float[np.ndarray, "B K"], length: int) -> Float[np.ndarray, "B K length"]:
         distance = np.arange(length) - centre[..., None]
         return np.exp(-(distance**2) / (2 * self.sigma**2)).astype(np.float32)

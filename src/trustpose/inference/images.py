@@ -1,0 +1,96 @@
+"""Photos from files as RGB pixels, whatever their colour form, turned the way they are to be looked at."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError, read_bytes
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".hdr", ".ras"),
+)
+_GLOB = frozenset("*?[")
+
+
+def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+    """The photo (H, W, 3) as RGB, EXIF orientation applied.
+
+    Grey becomes three equal channels; 16 bits become 8 by dropping the low byte; CMYK and palettes are converted; alpha
+    is dropped, leaving the colours that lie under it (as Pillow's convert("RGB")); of an animation the first frame.
+    Raises InputError where the file cannot be read, is cut short or is no image that OpenCV knows.
+    """
+    if Path(path).is_file() and not Path(path).stat().st_size:
+        raise InputError(f"{path}: the file is empty (0 bytes), expected an image")
+    content = read_bytes(path)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise InputError(f"{path}: cannot be decoded as an image ({_reason(error)})") from None
+    if image is None:
+        raise InputError(f"{path}: cannot be decoded as an image (broken, cut short, or a format OpenCV does not know)")
+    return image
+
+
+def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """An array as RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+
+    As `read_image` does: alpha is dropped, 16 bits lose the low byte. Raises ValueError for anything else.
+    """
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        raise ValueError(
+            "image: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of dtype uint8 or uint16, RGB, "
+            f"got {image.shape} of {image.dtype}"
+        )
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def find_photos(sources: Sequence[str | Path]) -> list[Path]:
+    """The photos that files, folders and globs name, each once, in the order given and by name within a folder or glob.
+
+    A folder gives the files in it that have an image's suffix, folders within it left aside. Raises InputError where a
+    file is missing, or where a folder or glob holds no photo.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            some = sorted(entry for entry in path.iterdir() if _is_photo(entry))
+            if not some:
+                raise InputError(f"{path}: the folder holds no photos ({', '.join(SUFFIXES[:5])}, …)")
+        elif path.exists():
+            some = [path]
+        elif _GLOB & set(str(source)):
+            some = _expand(path)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+        found.update(dict.fromkeys(some))
+    return list(found)
+
+
+def _expand(pattern: Path) -> list[Path]:
+    root = Path(pattern.anchor) if pattern.is_absolute() else Path()
+    try:
+        some = sorted(entry for entry in root.glob(str(pattern.relative_to(root))) if _is_photo(entry))
+    except ValueError as error:
+        raise InputError(f"{pattern}: not a pattern for files ({error})") from None
+    if not some:
+        raise InputError(f"{pattern}: no photo fits this pattern")
+    return some
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _reason(error: cv2.error) -> str:
+    """OpenCV's own words without its file and line."""
+    return " ".join(str(error).split("error: ")[-1].split())[:120]

@@ -1,0 +1,241 @@
+"""`ModelSpec`: what a network wants and gives, read from the small JSON file beside its ONNX file."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from trustpose.codecs.coordinates import CoordinateCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.files import InputError, read_json
+from trustpose.skeletons import SKELETONS, Skeleton
+
+Layout = Literal["NCHW", "NHWC"]
+_DTYPES = ("float32", "float16", "uint8", "int32")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One crop as the network wants it: (pixel × scale − mean) / std for each channel, pixels 0–255."""
+
+    name: str
+    layout: Layout
+    dtype: str
+    height: int
+    width: int
+    channels: Literal["RGB", "BGR"]
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class HeatmapOutput:
+    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output."""
+
+    keypoints: int
+    height: int
+    width: int
+    stride: float
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class CoordinateOutput:
+    """Numbers (B, …, keypoints, 3) in `order`; 0–1 across the crop where `normalised`, else crop pixels."""
+
+    keypoints: int
+    order: tuple[str, str, str]
+    normalised: bool
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON."""
+
+    onnx: Path
+    name: str
+    licence: str
+    source: str
+    input: InputSpec
+    output: HeatmapOutput | CoordinateOutput
+    skeleton: Skeleton
+    padding: float
+
+    @property
+    def codec(self) -> HeatmapCodec | CoordinateCodec:
+        """How the network's output is read."""
+        output = self.output
+        if isinstance(output, HeatmapOutput):
+            return HeatmapCodec(output.width, output.height, output.stride)
+        return CoordinateCodec(self.input.width, self.input.height, output.order, output.normalised)
+
+    @classmethod
+    def read(cls, path: str | Path) -> "ModelSpec":
+        """The spec for network.onnx (from network.json beside it) or of network.json itself.
+
+        Unknown fields are refused. Raises InputError naming the file and the field.
+        """
+        path = Path(path)
+        json_path = path if path.suffix == ".json" else path.with_suffix(".json")
+        if json_path != path and path.is_file() and not json_path.exists():
+            raise InputError(f"{json_path}: no such file; a network needs its spec beside it")
+        if json_path != path and not path.is_file():
+            raise InputError(f"{path}: " + ("is a directory, expected a file" if path.is_dir() else "no such file"))
+        top = _Fields(read_json(json_path), str(json_path), "")
+        onnx = path if json_path != path else json_path.parent / top.text("onnx", default=f"{path.stem}.onnx")
+        top.seen.add("onnx")
+        skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
+        inputs = _read_input(top.object("input"))
+        crop = top.object("crop")
+        aspect = crop.number("aspect", default=inputs.width / inputs.height)
+        if abs(aspect - inputs.width / inputs.height) > 1e-3:
+            raise crop.fail("aspect", f"the input's width / height, {inputs.width / inputs.height:g}", aspect)
+        spec = cls(
+            onnx=onnx,
+            name=top.text("name", default=onnx.stem),
+            licence=top.text("licence", default="unknown"),
+            source=top.text("source", default="unknown"),
+            input=inputs,
+            output=_read_output(top.object("output"), skeleton, inputs),
+            skeleton=skeleton,
+            padding=crop.number("padding", above=0),
+        )
+        crop.close()
+        top.close()
+        return spec
+
+
+def _read_input(fields: "_Fields") -> InputSpec:
+    spec = InputSpec(
+        name=fields.text("name"),
+        layout=fields.choice("layout", ("NCHW", "NHWC")),
+        dtype=fields.choice("dtype", _DTYPES),
+        height=fields.count("height"),
+        width=fields.count("width"),
+        channels=fields.choice("channels", ("RGB", "BGR")),
+        scale=fields.scale("scale"),
+        mean=fields.triple("mean"),
+        std=fields.triple("std", above=0),
+    )
+    fields.close()
+    return spec
+
+
+def _read_output(fields: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
+    kind = fields.choice("kind", ("heatmaps", "coordinates"))
+    keypoints = fields.count("keypoints")
+    if keypoints != len(skeleton):
+        raise fields.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
+    name = fields.text("name") if "name" in fields.value else None
+    if kind == "heatmaps":
+        height, width = fields.count("height"), fields.count("width")
+        stride = fields.number("stride", above=0)
+        if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
+            expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
+            raise fields.fail("stride", expected, stride)
+        output: HeatmapOutput | CoordinateOutput = HeatmapOutput(keypoints, height, width, stride, name)
+    else:
+        order = fields.value.get("order")
+        if not isinstance(order, list) or sorted(map(str, order)) != ["score", "x", "y"]:
+            raise fields.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
+        fields.seen.add("order")
+        output = CoordinateOutput(keypoints, (order[0], order[1], order[2]), fields.boolean("normalised"), name)
+    fields.close()
+    return output
+
+
+class _Fields:
+    """A JSON object read field by field; what was not asked for in the end is refused."""
+
+    def __init__(self, value: Any, path: str, prefix: str) -> None:
+        if not isinstance(value, dict):
+            where = f"field '{prefix[:-1]}': " if prefix else ""
+            raise InputError(f"{path}: {where}expected an object, got {_short(value)}")
+        self.value, self.path, self.prefix = value, path, prefix
+        self.seen: set[str] = set()
+
+    def fail(self, field: str, expected: str, got: Any) -> InputError:
+        return InputError(f"{self.path}: field '{self.prefix}{field}': expected {expected}, got {_short(got)}")
+
+    def close(self) -> None:
+        """Refuse fields that nothing read."""
+        unknown = [field for field in self.value if field not in self.seen]
+        if unknown:
+            known = ", ".join(sorted(self.seen))
+            raise InputError(f"{self.path}: field '{self.prefix}{unknown[0]}' is unknown, expected among {known}")
+
+    def _take(self, field: str, expected: str, default: Any = None) -> Any:
+        self.seen.add(field)
+        if field not in self.value:
+            if default is not None:
+                return default
+            raise InputError(f"{self.path}: field '{self.prefix}{field}' is missing, expected {expected}")
+        return self.value[field]
+
+    def object(self, field: str) -> "_Fields":
+        return _Fields(self._take(field, "an object"), self.path, f"{self.prefix}{field}.")
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self._take(field, "a text", default)
+        if not isinstance(value, str) or not value:
+            raise self.fail(field, "a text", value)
+        return value
+
+    def choice(self, field: str, allowed: tuple[str, ...]) -> Any:
+        expected = f"one of {', '.join(allowed)}"
+        value = self._take(field, expected)
+        if value not in allowed:
+            raise self.fail(field, expected, value)
+        return value
+
+    def boolean(self, field: str) -> bool:
+        value = self._take(field, "true or false")
+        if not isinstance(value, bool):
+            raise self.fail(field, "true or false", value)
+        return value
+
+    def count(self, field: str) -> int:
+        expected = "a whole number from 1 to 16384"
+        value = self._take(field, expected)
+        if not _is_number(value) or value != int(value) or not 1 <= value <= 16384:
+            raise self.fail(field, expected, value)
+        return int(value)
+
+    def number(self, field: str, *, above: float | None = None, default: float | None = None) -> float:
+        expected = "a number" if above is None else f"a number above {above:g}"
+        value = self._take(field, expected, default)
+        if not _is_number(value) or (above is not None and value <= above):
+            raise self.fail(field, expected, value)
+        return float(value)
+
+    def scale(self, field: str) -> float:
+        """A number above 0, or such a fraction as a text: "1/255"."""
+        expected = 'a number above 0, or a fraction as a text such as "1/255"'
+        value = self._take(field, expected)
+        try:
+            number = float(Fraction(value)) if isinstance(value, str) else value
+        except (ValueError, ZeroDivisionError, OverflowError):
+            raise self.fail(field, expected, value) from None
+        if not _is_number(number) or number <= 0:
+            raise self.fail(field, expected, value)
+        return float(number)
+
+    def triple(self, field: str, above: float | None = None) -> tuple[float, float, float]:
+        expected = "three numbers" + ("" if above is None else f" above {above:g}") + ", one for each channel"
+        value = self._take(field, expected)
+        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
+            raise self.fail(field, expected, value)
+        if above is not None and min(value) <= above:
+            raise self.fail(field, expected, value)
+        return float(value[0]), float(value[1]), float(value[2])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"
