@@ -16,12 +16,13 @@ def xyxy_to_xywh(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
     return np.concatenate([box[..., :2], box_size(box)], axis=-1)
 
 
-def pairwise_iou(a: Float[np.ndarray, "N 4"], b: Float[np.ndarray, "M 4"]) -> Float[np.ndarray, "N M"]:
-    """Intersection over union (N, M) of every box with every other, 0 where both are empty."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])  # (N, M, 2)
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    intersection = np.clip(high - low, 0, None).prod(axis=-1)  # (N, M)
-    area_a = np.clip(a[:, 2:] - a[:, :2], 0, None).prod(axis=-1)
-    area_b = np.clip(b[:, 2:] - b[:, :2], 0, None).prod(axis=-1)
-    union = area_a[:, None] + area_b[None] - intersection
+def paired_iou(a: Float[np.ndarray, "*N 4"], b: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
+    """Intersection over union (…) of boxes that stand at the same place, shapes broadcast; 0 where both are empty."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    intersection = np.clip(high - low, 0, None).prod(axis=-1)
+    union = _area(a) + _area(b) - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def _area(box: np.ndarray) -> np.ndarray:
+    return np.clip(box[..., 2:] - box[..., :2], 0, None).prod(axis=-1)

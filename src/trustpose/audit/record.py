@@ -1,0 +1,196 @@
+"""The record of an audit: every number under the name that the JSON of DESIGN.md gives it, None where there is none."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.metrics.average_precision import AveragePrecision
+from trustpose.poses import Poses, Truth
+
+Number = float | None
+
+
+@dataclass(frozen=True)
+class PoseTrust:
+    """The pose score against the OKS of the n poses whose person has labels; ECE is None off the 0–1 scale."""
+
+    pearson: Number
+    spearman: Number
+    n: int
+    ece: Number
+    ece_equal_mass: Number
+
+
+@dataclass(frozen=True)
+class KeypointTrust:
+    """Keypoint scores against OPKS, unlabelled keypoints counting 0, over n = poses × K keypoints.
+
+    `pearson_pose_mean` correlates the average score of a pose with its average OPKS (HPCVNet poster, second table).
+    """
+
+    pearson: Number
+    pearson_pose_mean: Number
+    ece: Number
+    ece_equal_mass: Number
+    brier: Number
+    n: int
+    source: str
+
+
+@dataclass(frozen=True)
+class LabelledVisibility:
+    """Telling labelled from unlabelled keypoints (HPCVNet poster); `threshold`: where a raw score was cut, its best."""
+
+    precision: Number
+    recall: Number
+    f1: Number
+    accuracy: Number
+    threshold: Number
+
+
+@dataclass(frozen=True)
+class F1:
+    """One class's F1."""
+
+    f1: Number
+
+
+@dataclass(frozen=True)
+class TernaryVisibility:
+    """F1 of absent, occluded and visible and their support-weighted total (metamodel paper, Tables 1, 2, 7, 8)."""
+
+    absent: F1
+    occluded: F1
+    visible: F1
+    total: F1
+
+
+@dataclass(frozen=True)
+class VisibilityTrust:
+    """How well visibility is told, two ways."""
+
+    labelled: LabelledVisibility
+    ternary: TernaryVisibility
+
+
+@dataclass(frozen=True)
+class OcclusionBenchmark:
+    """AP of the n people with a given number of labelled keypoints, everyone else ignored (OKS-Net, Fig. 6 and 12)."""
+
+    AP: Number
+    oracle_AP: Number
+    n: int
+
+
+@dataclass(frozen=True)
+class KeypointType:
+    """One keypoint of the skeleton: how many labels, mean OPKS over them, its score's ECE and Pearson, AP and AR over
+    keypoints (mAPK)."""
+
+    n: int
+    mean_opks: Number
+    pearson: Number
+    ece: Number
+    AP: Number
+    AR: Number
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Keypoints by kind of error (Ronchi & Perona) and the AP gained by correcting each kind."""
+
+    good: int
+    jitter: int
+    inversion: int
+    swap: int
+    miss: int
+    ap_gain: dict[str, Number]
+
+
+@dataclass(frozen=True, eq=False)
+class Details:
+    """Arrays behind the numbers, for plots and pictures; not part of the JSON.
+
+    `person` (N,) is each pose's truth row or -1; `oks` (N,) its OKS with that person, NaN without one or without
+    labels. `measured` (n,) are the rows that the trust numbers are over, with `keypoint_score`, `opks`, `labelled`
+    (n, K). `precision_75` maps an occlusion benchmark to interpolated precision (101,) at OKS 0.75, by the score at
+    hand and by the true OKS.
+    """
+
+    poses: Poses
+    truth: Truth
+    score: Float[np.ndarray, " N"]
+    person: Int[np.ndarray, " N"]
+    oks: Float[np.ndarray, " N"]
+    measured: Int[np.ndarray, " n"]
+    keypoint_score: Float[np.ndarray, "n K"]
+    opks: Float[np.ndarray, "n K"]
+    labelled: Bool[np.ndarray, "n K"]
+    keypoint_names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    file_names: dict[int, str]
+    precision_75: dict[str, tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How good one results file's poses are and how honest its scores; `as_dict()` is the audit JSON.
+
+    `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images.
+    """
+
+    ap: AveragePrecision
+    oracle_ap: AveragePrecision
+    headroom: Number
+    pose: PoseTrust
+    keypoint: KeypointTrust
+    visibility: VisibilityTrust
+    errors: Errors
+    occlusion: dict[str, OcclusionBenchmark]
+    keypoint_types: dict[str, KeypointType]
+    intervals: dict[str, tuple[float, float]]
+    area: str
+    score_field: str
+    inputs: dict[str, Any]
+    notes: tuple[str, ...]
+    details: Details = field(repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The audit JSON of DESIGN.md and what we add to it (keypoint_types, intervals); None where NaN or -1."""
+        shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "details"}
+        plain = {name: _plain(value) for name, value in shown.items()}
+        plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
+        return plain
+
+    def number(self, name: str) -> Number:
+        """A number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
+
+        Raises KeyError where there is no such number.
+        """
+        value: Any = self.as_dict()
+        for part in name.split("."):
+            value = value[part]
+        return value
+
+
+def known(value: float) -> Number:
+    """A number, or None where it is NaN: nothing could be computed."""
+    return None if math.isnan(value) else float(value)
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, tuples and numpy numbers as what JSON has."""
+    if hasattr(value, "__dataclass_fields__"):
+        return _plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,205 @@
+"""The sections of an audit, each with its 95 % intervals and the notes that say what could not be computed, and why."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.audit.measured import Measured
+from trustpose.audit.record import (
+    F1,
+    KeypointTrust,
+    KeypointType,
+    LabelledVisibility,
+    Number,
+    PoseTrust,
+    TernaryVisibility,
+    VisibilityTrust,
+    known,
+)
+from trustpose.metrics import bootstrap, reliability
+from trustpose.metrics.correlation import average_opks_pearson, pearson, spearman
+from trustpose.metrics.keypoint_average_precision import keypoint_average_precision
+from trustpose.metrics.visibility import (
+    best_labelled_threshold,
+    confusion,
+    labelled_scores,
+    ternary_scores,
+)
+
+
+@dataclass
+class Findings:
+    """What sections add up as they are computed: intervals by dotted name, and notes."""
+
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def interval(self, name: str, replicates: Float[np.ndarray, " B"]) -> None:
+        """Keep the 95 % interval of a number, if there were draws and it is defined in some."""
+        if len(replicates) and not np.isnan(replicates).all():
+            self.intervals[name] = bootstrap.interval(replicates)
+
+
+def pose_trust(measured: Measured, score_field: str, findings: Findings) -> PoseTrust:
+    """The pose score against the true OKS."""
+    score, oks = measured.score[measured.rows], measured.oks[measured.rows]
+    counts, image = measured.counts, measured.image
+    findings.interval("pose.pearson", bootstrap.pearson_replicates(counts, score, oks, image))
+    findings.interval("pose.spearman", bootstrap.spearman_replicates(counts, score, oks, image))
+    scaled = _scaled(score, f"pose.ece: '{score_field}'", findings)
+    if scaled is not None:
+        findings.interval("pose.ece", bootstrap.ece_replicates(counts, scaled, oks, image))
+    return PoseTrust(
+        pearson=known(pearson(score, oks)),
+        spearman=known(spearman(score, oks)),
+        n=len(oks),
+        ece=_ece(scaled, oks, "equal-width"),
+        ece_equal_mass=_ece(scaled, oks, "equal-mass"),
+    )
+
+
+def keypoint_score(measured: Measured, findings: Findings) -> tuple[Float[np.ndarray, "n K"], str]:
+    """The keypoint scores under audit (n, K): `keypoint_quality` where the file has it, else the third number."""
+    quality, rows = measured.poses.quality, measured.rows
+    third = measured.poses.score
+    assert third is not None
+    if quality is None:
+        return third[rows], "keypoints[2::3]"
+    missing = np.isnan(quality[rows])
+    if missing.any():
+        count = int(missing.any(axis=1).sum())
+        findings.notes.append(f"keypoint.*: {count} results have no keypoint_quality; their third numbers stand in")
+    return np.where(missing, third[rows], quality[rows]), "keypoint_quality"
+
+
+def keypoint_trust(
+    measured: Measured, score: Float[np.ndarray, "n K"], source: str, findings: Findings
+) -> KeypointTrust:
+    """Keypoint scores against OPKS, unlabelled keypoints counting 0."""
+    counts, image, opks = measured.counts, measured.image, measured.opks
+    flat_image = np.repeat(image, score.shape[1])
+    flat_score, flat_opks = score.ravel(), opks.ravel()
+    mean_score, mean_opks = score.mean(axis=1), opks.mean(axis=1)
+    findings.interval("keypoint.pearson", bootstrap.pearson_replicates(counts, flat_score, flat_opks, flat_image))
+    findings.interval("keypoint.pearson_pose_mean", bootstrap.pearson_replicates(counts, mean_score, mean_opks, image))
+    scaled = _scaled(flat_score, f"keypoint.ece and keypoint.brier: '{source}'", findings)
+    if scaled is not None:
+        findings.interval("keypoint.ece", bootstrap.ece_replicates(counts, scaled, flat_opks, flat_image))
+        findings.interval("keypoint.brier", bootstrap.brier_replicates(counts, scaled, flat_opks, flat_image))
+    return KeypointTrust(
+        pearson=known(pearson(flat_score, flat_opks)),
+        pearson_pose_mean=known(average_opks_pearson(score, opks)),
+        ece=_ece(scaled, flat_opks, "equal-width"),
+        ece_equal_mass=_ece(scaled, flat_opks, "equal-mass"),
+        brier=None if scaled is None else known(reliability.brier_score(scaled, flat_opks)),
+        n=len(flat_opks),
+        source=source,
+    )
+
+
+def keypoint_types(
+    measured: Measured, score: Float[np.ndarray, "n K"], names: tuple[str, ...]
+) -> dict[str, KeypointType]:
+    """The same for each keypoint of the skeleton, with AP and AR over keypoints (mAPK)."""
+    table = keypoint_average_precision(measured.opks, measured.labelled, score) if len(score) else None
+    types = {}
+    for k, name in enumerate(names):
+        labelled, column, opks = measured.labelled[:, k], score[:, k], measured.opks[:, k]
+        scaled = scale_to_unit(column)
+        types[name] = KeypointType(
+            n=int(labelled.sum()),
+            mean_opks=known(opks[labelled].mean()) if labelled.any() else None,
+            pearson=known(pearson(column, opks)),
+            ece=_ece(scaled, opks, "equal-width"),
+            AP=None if table is None else known(table.AP[k]),
+            AR=None if table is None else known(table.AR[k]),
+        )
+    return types
+
+
+def visibility_trust(measured: Measured, findings: Findings) -> VisibilityTrust:
+    """Telling absent, occluded and visible keypoints apart, from `visibility` or, in part, from the third number."""
+    visibility = measured.poses.visibility
+    if visibility is not None:
+        visibility = visibility[measured.rows]
+        missing = int(np.isnan(visibility).any(axis=(1, 2)).sum())
+        if missing:
+            findings.notes.append(f"visibility.*: null, {missing} results have no visibility while others do")
+            return _no_visibility()
+    if not len(measured.rows):
+        findings.notes.append("visibility.*: null, no result is paired with a labelled person")
+        return _no_visibility()
+    if visibility is None:
+        return _visibility_of_raw_score(measured, findings)
+    is_labelled = (visibility[..., 0] < 0.5).astype(np.int64)  # (n, K)
+    labelled = _labelled(measured, is_labelled, None, findings)
+    said = np.argmax(visibility, axis=2)
+    image = np.broadcast_to(measured.image[:, None], said.shape)
+    scores = ternary_scores(confusion(measured.v, said))
+    draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, said, image))
+    classes = ("absent", "occluded", "visible")
+    for i, name in enumerate(classes):
+        findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, i])
+    findings.interval("visibility.ternary.total.f1", draws.total_f1)
+    f1 = [F1(known(value)) for value in scores.f1]
+    return VisibilityTrust(labelled, TernaryVisibility(*f1, total=F1(known(float(scores.total_f1)))))
+
+
+def _visibility_of_raw_score(measured: Measured, findings: Findings) -> VisibilityTrust:
+    third = measured.poses.score
+    assert third is not None
+    score = third[measured.rows]
+    best = best_labelled_threshold(score, measured.labelled)
+    findings.notes.append(
+        "visibility.labelled: the file has no visibility; a keypoint counts as labelled where its third number is at "
+        f"least {best.threshold:.4g}, the best single threshold, chosen on these very people"
+    )
+    findings.notes.append("visibility.ternary: null, the file has no visibility")
+    is_labelled = (score >= best.threshold).astype(np.int64)
+    return VisibilityTrust(_labelled(measured, is_labelled, known(best.threshold), findings), _no_visibility().ternary)
+
+
+def _labelled(measured: Measured, is_labelled: np.ndarray, threshold: Number, findings: Findings) -> LabelledVisibility:
+    truly = measured.labelled.astype(np.int64)
+    image = np.broadcast_to(measured.image[:, None], truly.shape)
+    scores = labelled_scores(confusion(truly, is_labelled, classes=2))
+    draws = labelled_scores(bootstrap.confusion_replicates(measured.counts, truly, is_labelled, image, classes=2))
+    names = ("precision", "recall", "f1", "accuracy")
+    for name in names:
+        findings.interval(f"visibility.labelled.{name}", getattr(draws, name))
+    return LabelledVisibility(*(known(float(getattr(scores, name))) for name in names), threshold=threshold)
+
+
+def _no_visibility() -> VisibilityTrust:
+    none = F1(None)
+    return VisibilityTrust(LabelledVisibility(None, None, None, None, None), TernaryVisibility(none, none, none, none))
+
+
+def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
+    """Scores on the 0–1 scale that a calibration error needs, or None where they are on another scale.
+
+    Heatmap peaks overshoot 1 a little; where at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
+    """
+    if not len(score) or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
+        return None
+    return np.clip(score, 0.0, 1.0)
+
+
+def _scaled(score: np.ndarray, what: str, findings: Findings) -> np.ndarray | None:
+    """`scale_to_unit`, with a note where it clips or gives up."""
+    scaled = scale_to_unit(score)
+    if not len(score):
+        return None
+    low, high, outside = score.min(), score.max(), int(((score < 0) | (score > 1)).sum())
+    if scaled is None:
+        findings.notes.append(f"{what}: null, scores run from {low:.4g} to {high:.4g}, expected 0 to 1")
+    elif outside:
+        findings.notes.append(
+            f"{what}: {outside} of {len(score)} scores lie outside 0 to 1 (highest {high:.4g}), clipped"
+        )
+    return scaled
+
+
+def _ece(score: np.ndarray | None, target: np.ndarray, binning: reliability.Binning) -> Number:
+    return None if score is None else known(reliability.expected_calibration_error(score, target, binning=binning))

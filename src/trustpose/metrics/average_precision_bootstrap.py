@@ -1,0 +1,83 @@
+"""AP and AR of every bootstrap draw, from one evaluation: images are counted 0, 1, 2, … times, not matched anew."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.metrics.average_precision import AREA_RANGES, RECALL_THRESHOLDS, Evaluation
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """What one area range and OKS threshold needs in every draw; all rows are places in `Evaluation.order`.
+
+    `rows` are the ignored poses or the counted ones, whichever are fewer, and `before` (H,) how many of them stand up
+    to each true positive: adding up the shorter list is what makes a draw cheap.
+    """
+
+    hits: Int[np.ndarray, " H"]
+    rows: Int[np.ndarray, " r"]
+    before: Int[np.ndarray, " H"]
+    rows_are_ignored: bool
+
+    def of(self, weight: np.ndarray, counted_all: np.ndarray, people: float) -> tuple[float, float]:
+        """Mean interpolated precision and highest recall of one draw; `weight` (D,) with its running sum (D,)."""
+        found = np.cumsum(weight[self.hits], dtype=np.int32)  # (H,)
+        if not len(found) or not found[-1]:
+            return 0.0, 0.0
+        running = np.zeros(len(self.rows) + 1, dtype=np.int32)
+        np.cumsum(weight[self.rows], dtype=np.int32, out=running[1:])
+        tried = running[self.before]
+        if self.rows_are_ignored:
+            tried = counted_all[self.hits] - tried
+        share = found / np.maximum(tried, 1)  # (H,)
+        at = np.searchsorted(found, RECALL_THRESHOLDS * people * (1 - 1e-12), side="left")
+        at = at[: np.searchsorted(at, len(found), side="left")]  # recalls that are reached
+        best = np.maximum.accumulate(np.maximum.reduceat(share, at)[::-1]) if len(at) else at
+        return float(best.sum() / len(RECALL_THRESHOLDS)), float(found[-1] / people)
+
+
+def average_precision_replicates(
+    evaluation: Evaluation,
+    counts: Int[np.ndarray, "B I"],
+    pose_image: Int[np.ndarray, " N"],
+    person_image: Int[np.ndarray, " M"],
+    area_names: tuple[str, ...] = tuple(AREA_RANGES),
+) -> dict[str, Float[np.ndarray, " B"]]:
+    """The COCO numbers of the named area ranges in every draw, each (B,), NaN where no person counts in it.
+
+    `counts` says how often each of I images is drawn (`bootstrap.resample_counts`); `pose_image` (N,) and
+    `person_image` (M,) say which image, 0..I−1, every pose and person of the evaluation belongs to. An image drawn
+    twice counts its poses and people twice, at the same score. Matching happens within an image, so it does not change.
+    Raises ValueError for an evaluation that was not made with COCO's ranges and thresholds.
+    """
+    evaluation.summary()  # COCO's ranges and thresholds, or it raises
+    image = pose_image[evaluation.order]
+    chosen = [evaluation.area_names.index(name) for name in area_names]
+    curves = [[_curve(evaluation, a, t) for t in range(len(evaluation.oks_thresholds))] for a in chosen]
+    counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
+    people = counts.astype(np.int64) @ np.array(counted).T  # (B, areas)
+    precision, recall = np.full((2, len(chosen), len(evaluation.oks_thresholds), len(counts)), np.nan)
+    for draw, count in enumerate(counts):
+        weight = count[image].astype(np.int32)  # (D,)
+        running = np.cumsum(weight, dtype=np.int32)
+        for a in np.flatnonzero(people[draw]):
+            for t, curve in enumerate(curves[a]):
+                precision[a, t, draw], recall[a, t, draw] = curve.of(weight, running, people[draw, a])
+    numbers = {}
+    for a, area in enumerate(area_names):
+        suffix = {"all": "", "medium": "m", "large": "l"}[area]
+        for name, values in (("AP", precision[a]), ("AR", recall[a])):
+            numbers[f"{name}{suffix}"] = values.mean(axis=0)
+            if area == "all":
+                numbers[f"{name}50"], numbers[f"{name}75"] = values[0], values[5]
+    return numbers
+
+
+def _curve(evaluation: Evaluation, a: int, t: int) -> _Curve:
+    ignored = evaluation.pose_ignored[a, :, t]
+    rows_are_ignored = 2 * np.count_nonzero(ignored) < len(ignored)
+    rows = np.flatnonzero(ignored if rows_are_ignored else ~ignored)
+    hits = np.flatnonzero(evaluation.true_positive[a, :, t])
+    return _Curve(hits, rows, np.searchsorted(rows, hits, side="right"), bool(rows_are_ignored))
