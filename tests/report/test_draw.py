@@ -1,0 +1,134 @@
+"""Drawing: what must be seen is there, what must not be is not; nothing falls over at the edges."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustpose.poses import Poses
+from trustpose.report.draw import RAW_COLOUR, draw_poses, trust_colours
+from trustpose.skeletons import COCO_17, LSP_14
+
+ABSENT, OCCLUDED, VISIBLE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
+
+
+def _person(height=480, **columns):
+    """One person, joints on a 4 × 5 grid 60 px apart, in a photo of middle grey."""
+    places = np.stack(np.divmod(np.arange(17), 4)[::-1], axis=1) * 60.0 + (60, 60)
+    poses = Poses(xy=places[None], box=np.array([[30.0, 30, 270, 330]]), **columns)
+    return np.full((height, 400, 3), 128, np.uint8), poses
+
+
+def _at(image, xy):
+    return image[round(xy[1]), round(xy[0])]
+
+
+def test_without_trust_all_joints_have_one_colour_and_the_photo_is_left_alone():
+    image, poses = _person(score=np.full((1, 17), 1e-6))
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    for xy in poses.xy[0]:
+        np.testing.assert_array_equal(_at(drawn, xy), RAW_COLOUR)
+    assert (image == 128).all() and drawn.shape == image.shape
+
+
+def test_every_limb_of_the_skeleton_is_drawn():
+    image, poses = _person()
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    for a, b in COCO_17.edges:
+        assert (_at(drawn, poses.xy[0, [a, b]].mean(axis=0)) != 128).any(), (a, b)
+
+
+def test_with_trust_each_joint_has_its_colour():
+    quality = np.linspace(0, 1, 17)[None]
+    image, poses = _person(quality=quality)
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    for xy, colour in zip(poses.xy[0], trust_colours(quality[0]), strict=True):
+        np.testing.assert_array_equal(_at(drawn, xy), colour)
+
+
+def test_absent_is_not_drawn_and_occluded_is_hollow():
+    visibility = np.array([[VISIBLE] * 17])
+    visibility[0, 9] = ABSENT  # the left wrist, an end of one limb
+    visibility[0, 10] = OCCLUDED
+    image, poses = _person(quality=np.ones((1, 17)), visibility=visibility)
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    nowhere = poses.xy.copy()
+    nowhere[0, 9] = np.nan
+    without = draw_poses(image, replace(poses, xy=nowhere), COCO_17, legend=False)
+    np.testing.assert_array_equal(drawn, without)
+    assert (drawn != draw_poses(image, replace(poses, visibility=None), COCO_17, legend=False)).any()
+    np.testing.assert_array_equal(_at(drawn, poses.xy[0, 10]), (128, 128, 128))  # the photo is seen through the ring
+    x, y = poses.xy[0, 10].astype(int)
+    around = drawn[y - 15 : y + 15, x - 15 : x + 15].reshape(-1, 3)
+    assert (around == trust_colours(np.array([1.0]))[0]).all(axis=1).any()
+
+
+def test_unknown_visibility_is_drawn():
+    image, poses = _person(visibility=np.full((1, 17, 3), np.nan))
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    np.testing.assert_array_equal(_at(drawn, poses.xy[0, 0]), RAW_COLOUR)
+
+
+def test_min_score_hides_in_the_drawing_only():
+    score = np.ones((1, 17))
+    score[0, 16] = 0.1
+    image, poses = _person(score=score)
+    np.testing.assert_array_equal(_at(draw_poses(image, poses, COCO_17, min_score=0.2), poses.xy[0, 16]), (128,) * 3)
+    with pytest.raises(ValueError, match="min_score"):
+        draw_poses(image, _person()[1], COCO_17, min_score=0.2)
+
+
+def test_legend_only_where_there_are_people():
+    image, poses = _person()
+    assert (draw_poses(image, poses, COCO_17)[-12:, :12] != 128).any()
+    np.testing.assert_array_equal(draw_poses(image, poses[:0], COCO_17), image)
+
+
+def test_lines_grow_with_the_person():
+    def painted(scale):
+        image = np.full((480 * scale, 400 * scale, 3), 128, np.uint8)
+        _, poses = _person()
+        large = Poses(xy=poses.xy * scale, box=poses.box * scale)
+        return (draw_poses(image, large, COCO_17, legend=False) != 128).any(axis=2).mean()
+
+    assert painted(8) == pytest.approx(painted(1), rel=0.35)
+
+
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.lists(
+        st.tuples(*[st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(-50, 100))] * 2),
+        min_size=17,
+        max_size=17,
+    ),
+    st.booleans(),
+)
+def test_any_photo_and_any_coordinates(height, width, xy, has_trust):
+    image = np.zeros((height, width, 3), np.uint8)
+    columns = {"quality": np.full((1, 17), 0.5), "visibility": np.array([[OCCLUDED] * 17])} if has_trust else {}
+    drawn = draw_poses(image, Poses(xy=np.array([xy], dtype=np.float64), **columns), COCO_17)
+    assert drawn.shape == image.shape and not image.any()
+
+
+def test_a_skeleton_of_another_length_is_refused():
+    image, poses = _person()
+    with pytest.raises(ValueError, match="lsp14"):
+        draw_poses(image, poses, LSP_14)
+
+
+def test_trust_colours_are_told_apart_with_colour_blindness():
+    """Low, middle and high trust differ clearly as seen with the three dichromacies, by matrices in linear RGB: Viénot,
+    Brettel & Mollon 1999 (protanopia, deuteranopia) and Machado, Oliveira & Fernandes 2009 (tritanopia)."""
+    linear = (trust_colours(np.array([0.0, 0.5, 1.0])) / 255.0) ** 2.2
+    matrices = {
+        "protanopia": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+        "deuteranopia": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+        "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+    }
+    for name, matrix in matrices.items():
+        seen = np.clip(linear @ np.array(matrix).T, 0, 1) ** (1 / 2.2) * 255
+        for a, b in ((0, 1), (1, 2), (0, 2)):
+            assert np.linalg.norm(seen[a] - seen[b]) > 60, (name, a, b)
