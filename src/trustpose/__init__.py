@@ -1,3 +1,50 @@
-"""trustpose: 2D human pose estimation that knows how far to trust itself."""
+"""trustpose: 2D human pose estimation that knows how far to trust itself.
+
+import trustpose as tp
+predictor = tp.load("network.onnx")                                # its JSON spec beside it
+poses = predictor("photo.jpg", boxes=boxes)                        # Poses
+record = tp.audit("gt.json", "results.json", area="segment")       # Audit; record.ap.AP, record.pose.pearson, …
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trustpose.audit.build import audit
+    from trustpose.audit.record import Audit
+    from trustpose.files import InputError
+    from trustpose.inference.predictor import Predictor
+    from trustpose.poses import Poses, Truth, Visibility
+    from trustpose.skeletons import SKELETONS, Skeleton
+
+    load = Predictor.load
+
+# name: where it lives; imported on first use, so that `import trustpose` and `trustpose --help` cost nothing
+_HOMES = {
+    "Audit": "trustpose.audit.record",
+    "InputError": "trustpose.files",
+    "Poses": "trustpose.poses",
+    "Predictor": "trustpose.inference.predictor",
+    "SKELETONS": "trustpose.skeletons",
+    "Skeleton": "trustpose.skeletons",
+    "Truth": "trustpose.poses",
+    "Visibility": "trustpose.poses",
+}
+
+__all__ = ["SKELETONS", "Audit", "InputError", "Poses", "Predictor", "Skeleton", "Truth", "Visibility", "audit", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "audit":
+        return import_module("trustpose.audit")
+    if name == "load":
+        return import_module("trustpose.inference.predictor").Predictor.load
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

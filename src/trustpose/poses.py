@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
-from typing import Any, Literal, Self
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -59,6 +59,9 @@ def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kin
     return array
 
 
+_R = TypeVar("_R", bound="_Rows")  # typing.Self, which the run-time checker does not know on methods
+
+
 class _Rows:
     """What both records share: length, slicing, walking by image, joining. A slice is a view of the same arrays."""
 
@@ -68,7 +71,7 @@ class _Rows:
     def __len__(self) -> int:
         return len(self.xy)  # type: ignore[attr-defined]
 
-    def __getitem__(self, rows: slice | np.ndarray | list[int] | int) -> Self:
+    def __getitem__(self: _R, rows: slice | np.ndarray | list[int] | int) -> _R:
         if isinstance(rows, (int, np.integer)):
             if not -len(self) <= rows < len(self):
                 raise IndexError(f"row {rows} of {len(self)}")
@@ -76,7 +79,7 @@ class _Rows:
         picked = {name: None if column is None else column[rows] for name, column in self._columns().items()}
         return replace(self, **picked)  # type: ignore[type-var]
 
-    def by_image(self) -> Iterator[tuple[int, Self]]:
+    def by_image(self: _R) -> Iterator[tuple[int, _R]]:
         """(image_id, the people in it), images in ascending order of id, people in the order of the rows.
 
         Raises ValueError where image_id is None.
@@ -91,7 +94,7 @@ class _Rows:
             yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]
 
     @classmethod
-    def concatenate(cls, parts: list[Self]) -> Self:
+    def concatenate(cls: type[_R], parts: list[_R]) -> _R:
         """The rows of all parts, one after another. A field must be filled in every part or in none."""
         if not parts:
             raise ValueError(f"{cls.__name__}.concatenate: expected at least one part, got none")

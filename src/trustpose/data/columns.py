@@ -48,8 +48,8 @@ class Rows:
         return InputError(f"{self.path}: {self.noun} {row}: field '{field}': expected {expected}, got {_kind(value)}")
 
     def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
-        """Whole numbers (N,) int64. With `optional`, rows without the field get -1, and None if no row has it."""
-        if optional and field not in self.fields:
+        """Whole numbers (N,) int64. With `optional`, rows without the field get -1; None if no row has it."""
+        if optional and len(self) and field not in self.fields:
             return None
         values: list[Any] = [row.get(field) for row in self.rows]
         kinds = set(map(type, values))
@@ -68,7 +68,7 @@ class Rows:
             raise self.fail(at, field, "a whole number of at most 64 bits", values[at]) from None
 
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
-        """Finite numbers (N,) float64. With `optional`, rows without the field get NaN, and None if no row has it."""
+        """Finite numbers (N,) float64. With `optional`, rows without the field get NaN; None if no row has it."""
         return self._table(field, None, "a finite number", optional)
 
     def lists(self, field: str, length: int, *, optional: bool = False, what: str = "") -> np.ndarray | None:
@@ -78,7 +78,7 @@ class Rows:
 
     def _table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
         """The numbers of a column, flat: one a row where `length` is None, else lists of `length`."""
-        if optional and field not in self.fields:
+        if optional and len(self) and field not in self.fields:
             return None
         values: list[Any] = [row.get(field) for row in self.rows]
         missing = [i for i, value in enumerate(values) if value is None] if None in values else []

@@ -71,8 +71,8 @@ class Evaluation:
             APm=_mean(self.precision[medium]),
             APl=_mean(self.precision[large]),
             AR=_mean(self.recall[everything]),
-            AR50=_mean(self.recall[everything, half]),
-            AR75=_mean(self.recall[everything, three_quarters]),
+            AR50=_mean(self.recall[everything, [half]]),
+            AR75=_mean(self.recall[everything, [three_quarters]]),
             ARm=_mean(self.recall[medium]),
             ARl=_mean(self.recall[large]),
         )

@@ -64,7 +64,7 @@ def average_precision_replicates(
         running = np.cumsum(weight, dtype=np.int32)
         for a in np.flatnonzero(people[draw]):
             for t, curve in enumerate(curves[a]):
-                precision[a, t, draw], recall[a, t, draw] = curve.of(weight, running, people[draw, a])
+                precision[a, t, draw], recall[a, t, draw] = curve.of(weight, running, float(people[draw, a]))
     numbers = {}
     for a, area in enumerate(area_names):
         suffix = {"all": "", "medium": "m", "large": "l"}[area]

@@ -53,8 +53,8 @@ def pair_oks(
         pose, person = pose[near], person[near]
     kept: list[Pairs] = []
     for start in range(0, len(pose), _CHUNK):
-        part = Pairs(pose[start : start + _CHUNK], person[start : start + _CHUNK], np.zeros(0))
-        kept.append(_oks_of_pairs(poses, truth, part, labelled, count, scale, sigmas, minimum))
+        part = slice(start, start + _CHUNK)
+        kept.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
     if not kept:
         return Pairs(pose, person, np.zeros(0))
     return Pairs(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("pose", "person", "oks")))
@@ -116,7 +116,8 @@ def _near_enough(
 def _oks_of_pairs(
     poses: Poses,
     truth: Truth,
-    pairs: Pairs,
+    pose: np.ndarray,
+    person: np.ndarray,
     labelled: np.ndarray,
     count: np.ndarray,
     scale: np.ndarray,
@@ -128,7 +129,6 @@ def _oks_of_pairs(
     pycocotools drops the unlabelled terms before it sums. Adding up the same terms with zeros between them can differ
     in the last bit, which decides between two people whose OKS is mathematically equal.
     """
-    pose, person = pairs.pose, pairs.person
     xy = poses.xy[pose].astype(np.float64, copy=False)  # (P, K, 2)
     terms = opks(xy, truth.xy[person], truth.v[person], scale[person], sigmas)  # (P, K)
     counts = count[person]  # (P,)

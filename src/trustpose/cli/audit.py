@@ -1,0 +1,128 @@
+"""`trustpose audit`: how good the poses of a results file are, and how honest their scores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    from trustpose.audit.record import Audit
+
+
+def audit(
+    gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
+    results: Annotated[list[Path], typer.Option(help="COCO keypoint results, JSON; several are compared.")],
+    more_results: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RES]...", help="Further results files.")
+    ] = None,
+    score: Annotated[str, typer.Option(help="The field of a result that poses are ranked by.")] = "score",
+    area: Annotated[
+        str, typer.Option(help="Area that OKS is measured with: segment (COCO evaluation), box or box*0.53.")
+    ] = "segment",
+    category: Annotated[str | None, typer.Option(help="Category to audit, by name or id, where several apply.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Sigmas for a skeleton without published ones: K numbers, comma-separated.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, for the report's gallery.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page here.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here as JSON (several files: a list).")] = None,
+    draws: Annotated[int, typer.Option(help="Draws of images for the 95 % intervals; 0: no intervals.", min=0)] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+) -> None:
+    """How good the poses of COCO results are, and how honest their scores."""
+    _check_outputs(images, report, json)
+    from rich.console import Console
+
+    from trustpose.audit.build import audit as run
+    from trustpose.data.coco import read_truth
+
+    progress = Console(stderr=True)
+    files = [*results, *(more_results or [])]
+    truth = read_truth(gt, category)
+    records: list[Audit] = []
+    for file in files:
+        with progress.status(f"auditing {file.name} …"):
+            records.append(
+                run(truth, file, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)  # type: ignore[arg-type]
+            )
+    _print(records)
+    if json is not None:
+        from trustpose.files import write_json
+
+        write_json(json, records[0].as_dict() if len(records) == 1 else [record.as_dict() for record in records])
+    if report is not None:
+        from trustpose.report.page import write_page
+
+        with progress.status("writing the report …"):
+            write_page(report, records, images)
+
+
+def _check_outputs(images: Path | None, report: Path | None, json: Path | None) -> None:
+    """What would fail at the end fails at once."""
+    for name, path in (("--report", report), ("--json", json)):
+        if path is not None and path.is_dir():
+            raise InputError(f"{path}: is a directory, {name} expects a file to write")
+    if images is not None and report is None:
+        raise InputError("--images draws a gallery into the report, expected --report too")
+    if images is not None and not images.is_dir():
+        raise InputError(f"{images}: no such directory, --images expects the folder of the photos")
+
+
+def _sigmas(text: str | None):
+    if text is None:
+        return None
+    import numpy as np
+
+    try:
+        return np.array([float(part) for part in text.split(",")])
+    except ValueError:
+        raise InputError(f"--sigmas: expected numbers separated by commas, got {text[:60]!r}") from None
+
+
+_TABLE = (
+    ("AP", "ap.AP", "COCO average precision of the poses, ranked by the score"),
+    ("AP50", "ap.AP50", ""),
+    ("AP75", "ap.AP75", ""),
+    ("AR", "ap.AR", ""),
+    ("oracle AP", "oracle_ap.AP", "AP if the score were the true OKS"),
+    ("headroom", "headroom", "what better scores alone could add"),
+    ("pose r", "pose.pearson", "Pearson of score with OKS"),
+    ("pose ECE", "pose.ece", "how far scores are from the OKS they should be"),
+    ("keypoint r", "keypoint.pearson", "Pearson of keypoint score with OPKS"),
+    ("average r", "keypoint.pearson_pose_mean", "Pearson of average score with average OPKS"),
+    ("keypoint ECE", "keypoint.ece", ""),
+    ("labelled F1", "visibility.labelled.f1", "telling labelled from unlabelled keypoints"),
+    ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
+)
+
+
+def _print(records: "list[Audit]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"area: {records[0].area}, score: {escape(records[0].score_field)}", title_justify="left")
+    table.add_column("")
+    for record in records:
+        table.add_column(escape(Path(record.inputs["results"]["file"]).name), justify="right")
+    if len(records) == 1:
+        table.add_column("", style="dim")
+    for label, name, meaning in _TABLE:
+        cells = [_cell(record, name) for record in records]
+        table.add_row(label, *cells, *([meaning] if len(records) == 1 else []))
+    console = Console()
+    console.print(table)
+    for record in records:
+        name = f"{Path(record.inputs['results']['file']).name}: " if len(records) > 1 else ""
+        for note in record.notes:
+            console.print(f"note: {name}{note}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _cell(record: "Audit", name: str) -> str:
+    value = record.number(name)
+    if value is None:
+        return "–"
+    interval = record.intervals.get(name)
+    return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -1,0 +1,168 @@
+"""The ten COCO numbers against pycocotools and xtcocotools."""
+
+import contextlib
+import copy
+import importlib
+import io
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from tests.coco_cases import coco_cases, pycocotools_numbers
+from trustpose.data.coco import read_results, read_truth
+from trustpose.metrics.average_precision import evaluate
+from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.metrics.matching import pair_oks
+from trustpose.poses import Poses, Truth
+
+FILES = [
+    ("coco/val2017_gt.json", "results/val2017_perturbed.json"),
+    *(
+        (f"coco/{split}_gt.json", f"results/{network}.{split}.json")
+        for split in ("dev", "train")
+        for network in ("simplepose", "simplepose_flip", "movenet-thunder")
+    ),
+]
+
+
+def our_numbers(truth: Path, results: Path, sigmas: np.ndarray | None = None, area: str = "segment") -> np.ndarray:
+    read = read_truth(truth)
+    poses = read_results(results, truth=read)
+    sigmas = read.skeleton.sigmas if sigmas is None else sigmas
+    evaluation = evaluate(poses.poses, read.truth, poses.score, sigmas=sigmas, area=area)
+    return np.array(list(asdict(evaluation.summary()).values()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("truth", "results"), FILES, ids=[Path(results).stem for _, results in FILES])
+def test_equals_pycocotools_on_real_people(data_dir: Path, truth: str, results: str) -> None:
+    expected = pycocotools_numbers(str(data_dir / truth), str(data_dir / results))
+    np.testing.assert_allclose(our_numbers(data_dir / truth, data_dir / results), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+@settings(max_examples=700)
+@given(coco_cases())
+def test_equals_pycocotools_on_made_up_cases(tmp_path_factory: pytest.TempPathFactory, case) -> None:
+    truth, results, sigmas = case
+    folder = tmp_path_factory.mktemp("case")
+    (folder / "gt.json").write_text(json.dumps(truth))
+    (folder / "results.json").write_text(json.dumps(results))
+    ours = our_numbers(folder / "gt.json", folder / "results.json", sigmas)
+    expected = pycocotools_numbers(copy.deepcopy(truth), copy.deepcopy(results), sigmas)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
+
+
+def test_equals_xtcocotools_without_areas_on_crowdpose(data_dir: Path, tmp_path: Path) -> None:
+    # xtcocotools' wheel is compiled for numpy 1; only its mask code is, which keypoints do not use
+    sys.modules["xtcocotools._mask"] = importlib.import_module("pycocotools._mask")
+    xtcocotools_coco = importlib.import_module("xtcocotools.coco")
+    from xtcocotools.cocoeval import COCOeval
+
+    path = data_dir / "crowdpose" / "crowdpose_val.json"
+    truth = read_truth(path)
+    random = np.random.default_rng(0)
+    results = []
+    for _ in range(2):
+        noise = random.normal(0, 0.04, truth.truth.xy.shape) * np.sqrt(truth.truth.area_by("box"))[:, None, None]
+        for xy, image in zip(truth.truth.xy + noise, truth.truth.image_id, strict=True):
+            keypoints = np.c_[xy, np.ones(14)].round(2).ravel().tolist()
+            score = float(random.integers(1, 200) / 200)
+            results.append({"image_id": int(image), "category_id": 1, "keypoints": keypoints, "score": score})
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = xtcocotools_coco.COCO(str(path))
+        evaluation = COCOeval(
+            coco, coco.loadRes(str(tmp_path / "results.json")), "keypoints", truth.skeleton.sigmas, use_area=False
+        )
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    # xtcocotools counts labelled joints itself; CrowdPose's own num_keypoints counts the visible ones alone
+    counted = truth.truth[:]
+    object.__setattr__(counted, "num_keypoints", (counted.v > 0).sum(axis=1))
+    poses = read_results(tmp_path / "results.json", truth=truth)
+    ours = evaluate(poses.poses, counted, poses.score, sigmas=truth.skeleton.sigmas, area="box*0.53").summary()
+    np.testing.assert_allclose(list(asdict(ours).values()), evaluation.stats[:10], rtol=0, atol=1e-12)
+
+
+def test_a_perfect_result_has_ap_1_and_a_far_one_0() -> None:
+    xy = np.arange(34.0).reshape(1, 17, 2) * 5
+    truth = Truth(
+        xy=xy,
+        v=np.full((1, 17), 2),
+        area=np.array([5000.0]),
+        box=np.array([[0.0, 0, 100, 100]]),
+        image_id=np.array([1]),
+        annotation_id=np.array([1]),
+    )
+    for shift, expected in ((0, 1.0), (1000, 0.0)):
+        poses = Poses(xy=xy + shift, score=np.ones((1, 17)), image_id=np.array([1]))
+        summary = evaluate(poses, truth, np.ones(1), sigmas=np.full(17, 0.05), area="segment").summary()
+        assert summary.AP == pytest.approx(expected)
+        assert summary.AR == pytest.approx(expected)
+        assert summary.APl == -1
+        assert summary.as_dict()["APl"] is None
+
+
+@settings(max_examples=60)
+@given(coco_cases())
+def test_pruned_pairs_are_the_pairs_at_the_threshold(tmp_path_factory: pytest.TempPathFactory, case) -> None:
+    truth, results, sigmas = case
+    folder = tmp_path_factory.mktemp("case")
+    (folder / "gt.json").write_text(json.dumps(truth))
+    (folder / "results.json").write_text(json.dumps(results))
+    read = read_truth(folder / "gt.json")
+    poses = read_results(folder / "results.json", truth=read).poses
+    everything = pair_oks(poses, read.truth, sigmas=sigmas, area="segment")
+    for minimum in (0.1, 0.5, 0.95, 1.0):
+        pruned = pair_oks(poses, read.truth, sigmas=sigmas, area="segment", minimum=minimum)
+        expected = everything.at_least(minimum)
+        np.testing.assert_array_equal(pruned.pose, expected.pose)
+        np.testing.assert_array_equal(pruned.person, expected.person)
+        np.testing.assert_array_equal(pruned.oks, expected.oks)
+
+
+def test_a_draw_of_every_image_once_is_the_evaluation_and_a_draw_is_an_evaluation_of_copies(data_dir: Path) -> None:
+    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    results = read_results(data_dir / "results" / "simplepose.dev.json", truth=truth)
+    options = {"sigmas": truth.skeleton.sigmas, "area": "segment"}
+    evaluation = evaluate(results.poses, truth.truth, results.score, **options)
+    images = np.sort(truth.images.id)
+    pose_image = np.searchsorted(images, results.poses.image_id)
+    person_image = np.searchsorted(images, truth.truth.image_id)
+    counts = np.stack([np.ones(len(images), dtype=int), np.random.default_rng(0).integers(0, 3, len(images))])
+    draws = average_precision_replicates(evaluation, counts, pose_image, person_image)
+    for name, value in asdict(evaluation.summary()).items():
+        assert draws[name][0] == pytest.approx(value, abs=1e-12)
+
+    copied_poses, copied_people, scores = [], [], []
+    for copy_number in range(counts[1].max()):
+        shift = 10**7 * copy_number
+        rows = np.flatnonzero(counts[1][pose_image] > copy_number)
+        people = np.flatnonzero(counts[1][person_image] > copy_number)
+        copied_poses.append(results.poses[rows])
+        copied_people.append(truth.truth[people])
+        object.__setattr__(copied_poses[-1], "image_id", copied_poses[-1].image_id + shift)
+        object.__setattr__(copied_people[-1], "image_id", copied_people[-1].image_id + shift)
+        scores.append(results.score[rows])
+    expected = evaluate(
+        Poses.concatenate(copied_poses), Truth.concatenate(copied_people), np.concatenate(scores), **options
+    ).summary()
+    for name, value in asdict(expected).items():
+        # copies of a photo have equal scores; the order among them moves precision a little
+        assert draws[name][1] == pytest.approx(value, abs=5e-3)
+
+
+def test_missing_columns_and_other_numbers_of_keypoints_are_named() -> None:
+    poses = Poses(xy=np.zeros((1, 2, 2)), image_id=np.array([1]))
+    truth = Truth(xy=np.zeros((1, 3, 2)), v=np.ones((1, 3), dtype=int), area=np.ones(1), image_id=np.array([1]))
+    with pytest.raises(ValueError, match="poses have 2, truth 3, sigmas 2"):
+        evaluate(poses, truth, np.ones(1), sigmas=np.ones(2), area="segment")
+    with pytest.raises(ValueError, match="image_id is needed"):
+        evaluate(Poses(xy=np.zeros((1, 3, 2))), truth, np.ones(1), sigmas=np.ones(3), area="segment")
