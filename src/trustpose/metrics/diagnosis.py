@@ -1,0 +1,210 @@
+"""What is wrong with a pose, keypoint by keypoint: good, jitter, inversion, swap or miss.
+
+Source: Ronchi & Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017, section 3.1,
+and its public code coco-analyze, whose counts these are. What the errors cost is in `diagnosis_impact.py`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.geometry.oks import opks
+from trustpose.metrics.average_precision import MAX_DETECTIONS, evaluate
+from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.poses import Area, Poses, Truth
+
+GOOD_OPKS = 0.85  # at or above: within the spread of human labels
+NEAR_OPKS = 0.5  # at or above: near that joint; below for every joint: near none
+LOCALISATION_OKS = 0.1  # a pose is diagnosed against the person it takes at this OKS threshold
+AREA_RANGE = (32.0**2, 1e5**2)  # square pixels; coco-analyze's "all" (COCO's own starts at 0)
+
+CorrectionRule = Literal["coco-analyze", "exact"]
+_BLOCK = 512  # poses at a time: their similarities stay in the processor's cache
+
+
+class KeypointError(IntEnum):
+    """What became of one predicted keypoint."""
+
+    UNMATCHED = 0  # the pose takes no person
+    UNLABELLED = 1  # the person has no label for this joint
+    GOOD = 2  # on its joint: OPKS >= 0.85
+    JITTER = 3  # near its joint: 0.5 <= OPKS < 0.85
+    INVERSION = 4  # near the mirrored joint (left for right) of the same person
+    SWAP = 5  # near the same or the mirrored joint of another person
+    MISS = 6  # near none of these
+
+
+DIAGNOSED = (KeypointError.GOOD, KeypointError.JITTER, KeypointError.INVERSION, KeypointError.SWAP, KeypointError.MISS)
+ERRORS = DIAGNOSED[1:]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The kind of every keypoint of N poses, and where it would stand if its error were corrected.
+
+    `match` (N,) is the row of the person a pose takes at OKS 0.1, or -1. `kind` (N, K) holds `KeypointError` values.
+    `similarity` (N, K) is the highest OPKS with any of the joints looked at (0 where nothing was diagnosed).
+    `xy` (N, K, 2) is the prediction, `corrected_xy` the same with every error corrected; image pixels.
+    """
+
+    match: Int[np.ndarray, " N"]
+    kind: Int[np.ndarray, "N K"]
+    similarity: Float[np.ndarray, "N K"]
+    xy: Float[np.ndarray, "N K 2"]
+    corrected_xy: Float[np.ndarray, "N K 2"]
+    area_range: tuple[float, float]
+    max_detections: int
+
+    def counts(self) -> dict[str, int]:
+        """How many labelled keypoints of matched poses are good, jitter, inversion, swap, miss."""
+        return {name: int(column.sum()) for name, column in self.counts_per_keypoint().items()}
+
+    def counts_per_keypoint(self) -> dict[str, Int[np.ndarray, " K"]]:
+        """The same for each of the K keypoints."""
+        return {kind.name.lower(): np.count_nonzero(self.kind == kind, axis=0) for kind in DIAGNOSED}
+
+    def corrected(self, kinds: Iterable[KeypointError]) -> Float[np.ndarray, "N K 2"]:
+        """The prediction with only errors of these kinds corrected. (N, K, 2), image pixels."""
+        return np.where(np.isin(self.kind, list(kinds))[..., None], self.corrected_xy, self.xy)
+
+
+def diagnose(
+    poses: Poses,
+    truth: Truth,
+    score: Float[np.ndarray, " N"],
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    flip_index: Int[np.ndarray, " K"],
+    area: Area,
+    area_range: tuple[float, float] = AREA_RANGE,
+    max_detections: int = MAX_DETECTIONS,
+    correction: CorrectionRule = "coco-analyze",
+) -> Diagnosis:
+    """Name the error of every keypoint of every pose that takes a person in COCO's matching at OKS 0.1.
+
+    Poses choose in the order of `score` (N,), `max_detections` an image. People outside `area_range` are taken only
+    by poses that find nobody inside, and are diagnosed too, as in coco-analyze. `flip_index` (K,) is the skeleton's.
+    A keypoint is near a joint where its OPKS there (that person's area, the keypoint's own sigma) is >= 0.5. Of
+    several the highest decides; among equals its own joint, then another person's, then the mirrored one.
+    `correction`: see `corrected_positions`. Raises ValueError where flip_index or sigmas do not fit K, or image_id or
+    the area is missing.
+    """
+    if sorted(flip_index) != list(range(poses.keypoint_count)):
+        raise ValueError(f"flip_index: expected a permutation of 0..{poses.keypoint_count - 1}, got {flip_index}")
+    pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
+    found = evaluate(
+        poses,
+        truth,
+        score,
+        sigmas=sigmas,
+        area=area,
+        oks_thresholds=np.array([LOCALISATION_OKS]),
+        area_ranges={"diagnosed": area_range},
+        max_detections=max_detections,
+        pairs=pairs,
+    )
+    match = np.full(len(poses), -1)
+    match[found.order] = found.match[0, :, 0]
+    scale = truth.area_by(area)
+    kind, similarity = _classify(poses, truth, match, pairs, scale, sigmas, flip_index)
+    xy = poses.xy.astype(np.float64, copy=False)
+    corrected_xy = corrected_positions(xy, truth.xy, kind, similarity, match, scale, sigmas, correction)
+    return Diagnosis(match, kind, similarity, xy, corrected_xy, area_range, max_detections)
+
+
+def _classify(
+    poses: Poses,
+    truth: Truth,
+    match: Int[np.ndarray, " N"],
+    pairs: Pairs,
+    scale: Float[np.ndarray, " M"],
+    sigmas: Float[np.ndarray, " K"],
+    flip_index: Int[np.ndarray, " K"],
+) -> tuple[Int[np.ndarray, "N K"], Float[np.ndarray, "N K"]]:
+    """Kind and highest similarity (N, K), from all pairs of pose and person in one image, in the order of the poses."""
+    assert truth.num_keypoints is not None
+    kind = np.full(poses.xy.shape[:2], KeypointError.UNMATCHED)
+    kind[match >= 0] = KeypointError.UNLABELLED
+    similarity = np.zeros(kind.shape)
+    rows = np.flatnonzero(match >= 0)  # (S,)
+    rows = rows[truth.num_keypoints[match[rows]] > 0]
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        part = slice(*np.searchsorted(pairs.pose, [block[0], block[-1] + 1]))
+        pose, person = pairs.pose[part], pairs.person[part]
+        of_block = np.isin(pose, block)
+        kind[block], similarity[block] = _classify_pairs(
+            poses.xy, truth, match, pose[of_block], person[of_block], scale, sigmas, flip_index
+        )
+    return kind, similarity
+
+
+def _classify_pairs(
+    xy: Float[np.ndarray, "N K 2"],
+    truth: Truth,
+    match: Int[np.ndarray, " N"],
+    pose: Int[np.ndarray, " P"],
+    person: Int[np.ndarray, " P"],
+    scale: Float[np.ndarray, " M"],
+    sigmas: Float[np.ndarray, " K"],
+    flip_index: Int[np.ndarray, " K"],
+) -> tuple[Int[np.ndarray, "S K"], Float[np.ndarray, "S K"]]:
+    """Kind and highest similarity (S, K) for the S poses that occur in the pairs; each with everybody in its image."""
+    first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
+    here, there, v, size = xy[pose].astype(np.float64, copy=False), truth.xy[person], truth.v[person], scale[person]
+    direct = opks(here, there, v, size, sigmas)  # (P, K)
+    mirrored = opks(here, there[:, flip_index], v[:, flip_index], size, sigmas)
+    own = person == match[pose]  # once for every pose
+    own_direct, own_mirrored = direct[own], mirrored[own]  # (S, K)
+    direct[own] = mirrored[own] = -1.0  # what is left is other people's
+    others_direct = np.maximum.reduceat(direct, first)
+    others_mirrored = np.maximum.reduceat(mirrored, first)
+    best = np.maximum.reduce([own_direct, own_mirrored, others_direct, others_mirrored])
+
+    near = best >= NEAR_OPKS
+    on_own = near & (own_direct == best)
+    on_mirrored = near & ~on_own & (own_mirrored == best) & (others_direct < best)
+    on_others = near & ~on_own & ~on_mirrored
+    kind = np.full(best.shape, KeypointError.MISS)
+    kind[on_own] = np.where(best[on_own] >= GOOD_OPKS, KeypointError.GOOD, KeypointError.JITTER)
+    kind[on_mirrored] = KeypointError.INVERSION
+    kind[on_others] = KeypointError.SWAP
+    unlabelled = truth.v[person[own]] == 0
+    kind[unlabelled] = KeypointError.UNLABELLED
+    return kind, np.where(unlabelled, 0.0, best)
+
+
+def corrected_positions(
+    xy: Float[np.ndarray, "N K 2"],
+    truth_xy: Float[np.ndarray, "M K 2"],
+    kind: Int[np.ndarray, "N K"],
+    similarity: Float[np.ndarray, "N K"],
+    match: Int[np.ndarray, " N"],
+    area: Float[np.ndarray, " M"],
+    sigmas: Float[np.ndarray, " K"],
+    rule: CorrectionRule = "coco-analyze",
+) -> Float[np.ndarray, "N K 2"]:
+    """Where each keypoint would stand without its error, image pixels; good and undiagnosed ones stay.
+
+    A corrected keypoint does not jump onto the label but to the right of it, as far as is deserved: a jitter to OPKS
+    0.85, a miss to 0.5, an inversion or swap to the OPKS that it has with the joint it is near. "exact" puts it at
+    the distance where its OPKS is that. "coco-analyze" puts it at half the distance, because that code turns OPKS
+    into pixels with σ where OKS has k = 2σ; OPKS becomes the fourth root: 0.96 for a jitter, 0.84 for a miss.
+    Raises ValueError for another rule.
+    """
+    if rule not in ("coco-analyze", "exact"):
+        raise ValueError(f"correction: expected 'coco-analyze' or 'exact', got {rule!r}")
+    target = np.where(kind == KeypointError.JITTER, GOOD_OPKS, np.where(kind == KeypointError.MISS, NEAR_OPKS, 1.0))
+    displaced = (kind == KeypointError.INVERSION) | (kind == KeypointError.SWAP)
+    target[displaced] = similarity[displaced]
+    row, keypoint = np.nonzero(np.isin(kind, ERRORS))
+    person = match[row]
+    spread = sigmas[keypoint] if rule == "coco-analyze" else 2 * sigmas[keypoint]
+    corrected = xy.copy()
+    corrected[row, keypoint] = truth_xy[person, keypoint]
+    corrected[row, keypoint, 0] += np.sqrt(-np.log(target[row, keypoint]) * 2 * area[person] * spread**2)
+    return corrected

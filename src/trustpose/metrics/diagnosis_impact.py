@@ -1,0 +1,172 @@
+"""What each kind of error costs: the AP gained when it is corrected.
+
+Source: Ronchi & Perona, ICCV 2017 (Fig. 1: precision-recall curves after correcting one error after another), and
+coco-analyze: `COCOanalyze.summarize` for the cumulative numbers, `errorsAPImpact` for the separate ones.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.metrics.average_precision import OKS_THRESHOLDS, RECALL_THRESHOLDS, Evaluation, evaluate
+from trustpose.metrics.diagnosis import Diagnosis, KeypointError
+from trustpose.metrics.diagnosis_scores import best_rows, counted_people, highest_oks, optimal_score
+from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.poses import Area, Poses, Truth
+
+KEYPOINT_STAGES = (KeypointError.MISS, KeypointError.SWAP, KeypointError.INVERSION, KeypointError.JITTER)
+STAGES = (
+    *(kind.name.lower() for kind in KEYPOINT_STAGES),
+    "score",
+    "background_false_positive",
+    "background_false_negative",
+)
+
+
+@dataclass(frozen=True)
+class Background:
+    """Poses that take nobody and people whom nobody takes, at each of T OKS thresholds.
+
+    "Ignored" are those that COCO evaluation does not count: poses outside the area range; crowds, people without
+    keypoints or outside the range. coco-analyze reports the sum of both.
+    """
+
+    false_positive: Int[np.ndarray, " T"]
+    false_positive_ignored: Int[np.ndarray, " T"]
+    false_negative: Int[np.ndarray, " T"]
+    false_negative_ignored: Int[np.ndarray, " T"]
+
+
+@dataclass(frozen=True)
+class ErrorImpact:
+    """AP (0–1, NaN where no person counts) at each of T OKS thresholds, before and after each correction in `STAGES`.
+
+    `corrected` (7, T) is cumulative: a row has its own error and those of all rows before it corrected. With
+    `separate` it has its own alone, but for the last row, which follows the one before it. `background` is what is
+    left once keypoints and scores are corrected, or, with `separate`, what there is before any correction.
+    """
+
+    oks_thresholds: Float[np.ndarray, " T"]
+    baseline: Float[np.ndarray, " T"]
+    corrected: Float[np.ndarray, "7 T"]
+    background: Background
+    separate: bool
+
+    def gain_per_threshold(self) -> dict[str, Float[np.ndarray, " T"]]:
+        """AP gained at each OKS threshold by each stage; may be below 0 where a correction upsets the matching.
+
+        Cumulative gains add up to 1 − baseline.
+        """
+        before = np.vstack([self.baseline, self.corrected[:-1]])
+        if self.separate:
+            before[:-1] = self.baseline
+        return dict(zip(STAGES, self.corrected - before, strict=True))
+
+    def ap_gain(self) -> dict[str, float]:
+        """`gain_per_threshold` averaged over the thresholds (over COCO's ten: the gain of AP itself)."""
+        return {stage: float(gain.mean()) for stage, gain in self.gain_per_threshold().items()}
+
+
+def error_impact(
+    poses: Poses,
+    truth: Truth,
+    score: Float[np.ndarray, " N"],
+    diagnosis: Diagnosis,
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
+    separate: bool = False,
+) -> ErrorImpact:
+    """AP after correcting misses, swaps, inversions, jitters, scores, background false positives and negatives.
+
+    `diagnosis` is that of the same poses; its area range and number of detections hold here too. Scores become
+    `optimal_score`; poses that take nobody at the threshold, then people whom nobody takes, are ignored. After that AP
+    is 1, by convention also where nothing is left. Raises ValueError where `diagnosis` does not fit the poses, or
+    image_id or the area is missing.
+    """
+    rows = _diagnosed_rows(poses, score, diagnosis)
+    ranked = replace(poses, box=_box_before_correction(poses))[rows]
+    run = partial(
+        evaluate,
+        truth=truth,
+        sigmas=sigmas,
+        area=area,
+        oks_thresholds=oks_thresholds,
+        area_ranges={"diagnosed": diagnosis.area_range},
+        max_detections=diagnosis.max_detections,
+    )
+    original = run(ranked, score=score[rows])
+    levels = []
+    for i, kind in enumerate(KEYPOINT_STAGES):
+        kinds = (kind,) if separate else KEYPOINT_STAGES[: i + 1]
+        levels.append(_ap(run(replace(ranked, xy=diagnosis.corrected(kinds)[rows]), score=score[rows])))
+    placed = ranked if separate else replace(ranked, xy=diagnosis.corrected(KEYPOINT_STAGES)[rows])
+    pairs = pair_oks(placed, truth, sigmas=sigmas, area=area)
+    rescored = run(placed, score=_best_score(placed, truth, pairs, sigmas, area, diagnosis.area_range), pairs=pairs)
+    last = original if separate else rescored
+    levels += [_ap(rescored), *_ap_without_background(last)]
+    return ErrorImpact(np.asarray(oks_thresholds), _ap(original), np.stack(levels), _background(last), separate)
+
+
+def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Diagnosis) -> Int[np.ndarray, " D"]:
+    """The poses that take part, by image and then by descending score."""
+    if diagnosis.xy.shape != poses.xy.shape:
+        raise ValueError(f"diagnosis: expected keypoints of shape {poses.xy.shape}, got {diagnosis.xy.shape}")
+    if poses.image_id is None:
+        raise ValueError("error_impact: image_id is needed in poses, it is None")
+    return best_rows(poses.image_id, score, diagnosis.max_detections)
+
+
+def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:
+    """The box that decides whether a pose lies in an area range: a correction must not change it."""
+    own = poses.keypoint_box().astype(np.float64, copy=False)
+    return own if poses.box is None else np.where(np.isnan(poses.box).any(axis=1, keepdims=True), own, poses.box)
+
+
+def _best_score(
+    poses: Poses,
+    truth: Truth,
+    pairs: Pairs,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    area_range: tuple[float, float],
+) -> Float[np.ndarray, " N"]:
+    """The optimal score of poses where they stand now."""
+    counted = counted_people(truth, area, area_range)[pairs.person]
+    pairs = Pairs(pairs.pose[counted], pairs.person[counted], pairs.oks[counted])
+    assert poses.image_id is not None
+    return optimal_score(poses.xy, poses.image_id, highest_oks(pairs, len(poses)), sigmas)
+
+
+def _ap(evaluation: Evaluation) -> Float[np.ndarray, " T"]:
+    """AP at each threshold, NaN where no person counts."""
+    return np.where(evaluation.recall[0] < 0, np.nan, evaluation.precision[0].mean(axis=1))
+
+
+def _ap_without_background(evaluation: Evaluation) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
+    """AP at each threshold without background false positives, and without false negatives too.
+
+    Without false positives precision is 1 up to the highest recall, so AP is the share of recall thresholds reached;
+    without people whom nobody takes recall is 1 as well.
+    """
+    recall = evaluation.recall[0]  # (T,)
+    reached = (recall[:, None] >= RECALL_THRESHOLDS).mean(axis=1)
+    without_positives = np.where(recall < 0, np.nan, np.where(recall > 0, reached, 0.0))
+    return without_positives, np.where(recall < 0, np.nan, 1.0)
+
+
+def _background(evaluation: Evaluation) -> Background:
+    match, ignored = evaluation.match[0], evaluation.pose_ignored[0]  # (D, T)
+    alone = match < 0
+    people = len(evaluation.person_ignored[0])
+    missed = np.stack([~np.isin(np.arange(people), taken) for taken in match.T])  # (T, M)
+    counted = ~evaluation.person_ignored[0]
+    return Background(
+        false_positive=np.count_nonzero(alone & ~ignored, axis=0),
+        false_positive_ignored=np.count_nonzero(alone & ignored, axis=0),
+        false_negative=np.count_nonzero(missed & counted, axis=1),
+        false_negative_ignored=np.count_nonzero(missed & ~counted, axis=1),
+    )

@@ -1,0 +1,182 @@
+"""Scoring errors: poses ranked below worse poses of the same person, and the score that would rank them best.
+
+Source: Ronchi & Perona, ICCV 2017, section 3.2, and coco-analyze; its soft non-maximum suppression is Bodla et al.,
+"Soft-NMS", ICCV 2017, with OKS between poses in place of box overlap.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.geometry.oks import opks
+from trustpose.metrics.average_precision import MAX_DETECTIONS
+from trustpose.metrics.diagnosis import AREA_RANGE
+from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.poses import Area, Poses, Truth
+
+COMPETING_OKS = 0.5  # poses at or above compete for a person
+_SUPPRESSION_WIDTH = 0.5  # soft-NMS's σ: a neighbour's score is multiplied by exp(−OKS² / σ)
+_BLOCK = 4096  # pairs of poses at a time
+
+
+@dataclass(frozen=True)
+class ScoreDiagnosis:
+    """Scoring errors of N poses and M people.
+
+    `max_oks` (N,) is the highest OKS with any person that counts, `optimal_score` (N,) that after soft-NMS; NaN for
+    poses beyond the best `max_detections` of their image. `misranked` (M,) says whose best pose is outranked by
+    another pose within OKS 0.5; `misranked_after` (M,) the same under the optimal score. `reordered_images` of
+    `images` (those with poses) have their poses in an order that the optimal score changes.
+    """
+
+    max_oks: Float[np.ndarray, " N"]
+    optimal_score: Float[np.ndarray, " N"]
+    misranked: Bool[np.ndarray, " M"]
+    misranked_after: Bool[np.ndarray, " M"]
+    reordered_images: int
+    images: int
+
+
+def diagnose_scores(
+    poses: Poses,
+    truth: Truth,
+    score: Float[np.ndarray, " N"],
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    area_range: tuple[float, float] = AREA_RANGE,
+    max_detections: int = MAX_DETECTIONS,
+) -> ScoreDiagnosis:
+    """Find scoring errors of poses as they are (keypoints not corrected) ranked by `score` (N,).
+
+    People count unless they are crowds, have no keypoints or lie outside `area_range`. Raises ValueError where
+    image_id, the area or, with people without keypoints, the box is missing.
+    """
+    pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
+    assert poses.image_id is not None
+    rows = best_rows(poses.image_id, score, max_detections)
+    pairs = _among(pairs, rows, counted_people(truth, area, area_range))
+    image_id = poses.image_id[rows]
+    max_oks, optimal = np.full(len(poses), np.nan), np.full(len(poses), np.nan)
+    max_oks[rows] = highest_oks(pairs, len(poses))[rows]
+    optimal[rows] = optimal_score(poses.xy[rows], image_id, max_oks[rows], sigmas)
+    rises = (np.diff(optimal[rows]) > 0) & (image_id[1:] == image_id[:-1])
+    # among equal optimal scores the better ranked pose stays ahead, as a stable sort has it
+    place, place_after = np.full(len(poses), len(poses)), np.full(len(poses), len(poses))
+    place[rows] = np.arange(len(rows))
+    place_after[rows[np.lexsort((-optimal[rows], image_id))]] = np.arange(len(rows))
+    return ScoreDiagnosis(
+        max_oks=max_oks,
+        optimal_score=optimal,
+        misranked=misranked_people(pairs, place, truth),
+        misranked_after=misranked_people(pairs, place_after, truth),
+        reordered_images=len(np.unique(image_id[1:][rises])),
+        images=len(np.unique(image_id)),
+    )
+
+
+def best_rows(image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], most: int) -> Int[np.ndarray, " D"]:
+    """Rows of the `most` best poses of every image: by image id, then by descending score, then in their order."""
+    order = np.lexsort((-score, image_id))
+    ordered = image_id[order]
+    place = np.arange(len(order)) - np.searchsorted(ordered, ordered, side="left")
+    return order[place < most]
+
+
+def counted_people(truth: Truth, area: Area, area_range: tuple[float, float]) -> Bool[np.ndarray, " M"]:
+    """Who counts in COCO evaluation: people with keypoints, no crowds, with an area within the range."""
+    size = truth.area_by(area)
+    assert truth.iscrowd is not None and truth.num_keypoints is not None
+    return (size >= area_range[0]) & (size <= area_range[1]) & ~truth.iscrowd & (truth.num_keypoints > 0)
+
+
+def highest_oks(pairs: Pairs, count: int) -> Float[np.ndarray, " N"]:
+    """The highest OKS of each of `count` poses over its pairs, 0 without any."""
+    highest = np.zeros(count)
+    np.maximum.at(highest, pairs.pose, pairs.oks)
+    return highest
+
+
+def optimal_score(
+    xy: Float[np.ndarray, "N K 2"],
+    image_id: Int[np.ndarray, " N"],
+    max_oks: Float[np.ndarray, " N"],
+    sigmas: Float[np.ndarray, " K"],
+) -> Float[np.ndarray, " N"]:
+    """Each pose's highest OKS, lowered by soft-NMS so that duplicates of a better pose come after it. (N,), 0–1.
+
+    In each image the pose of highest score is taken, and the scores of the rest are multiplied by exp(−OKS² / 0.5)
+    of their OKS with it (over all K keypoints, with the mean area of the two poses' keypoint boxes); and so on.
+    Images with equally many poses are worked on at once.
+    """
+    by_image = np.argsort(image_id, kind="stable")
+    _, first, count = np.unique(image_id[by_image], return_index=True, return_counts=True)
+    result = max_oks.astype(np.float64)
+    for n in np.unique(count[count > 1]):
+        starts = first[count == n]
+        step = max(1, _BLOCK // int(n) ** 2)
+        for start in range(0, len(starts), step):
+            rows = by_image[starts[start : start + step, None] + np.arange(n)]  # (I, n)
+            result[rows] = _suppress(result[rows], _oks_between(xy[rows], sigmas))
+    return result
+
+
+def _oks_between(xy: Float[np.ndarray, "I n K 2"], sigmas: Float[np.ndarray, " K"]) -> Float[np.ndarray, "I n n"]:
+    """OKS of all poses of an image with one another."""
+    width, height = np.moveaxis(xy.max(axis=2) - xy.min(axis=2), -1, 0)  # (I, n)
+    size = width * height
+    everywhere = np.ones(len(sigmas), dtype=np.int64)
+    terms = opks(xy[:, :, None], xy[:, None], everywhere, 0.5 * (size[:, :, None] + size[:, None]), sigmas)
+    return terms.mean(axis=-1)
+
+
+def _suppress(score: Float[np.ndarray, "I n"], oks: Float[np.ndarray, "I n n"]) -> Float[np.ndarray, "I n"]:
+    """Soft-NMS: scores after all n poses of each image were taken in turn."""
+    images = np.arange(len(score))
+    waiting = np.ones(score.shape, dtype=bool)
+    kept = np.exp(-(oks**2) / _SUPPRESSION_WIDTH)  # (I, n, n)
+    for _ in range(score.shape[1] - 1):
+        best = np.where(waiting, score, -np.inf).argmax(axis=1)  # (I,)
+        waiting[images, best] = False
+        score = np.where(waiting, score * kept[images, best], score)
+    return score
+
+
+def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -> Bool[np.ndarray, " M"]:
+    """People (M,) for whom the best ranked of the poses within OKS 0.5 is not the one of highest OKS.
+
+    `place` (N,) orders the poses of an image, best first. In each image, people choose in the order of their highest
+    OKS; each uses up its best pose, and the first to find none left ends its image's turn (as in coco-analyze).
+    """
+    misranked = np.zeros(len(truth), dtype=bool)
+    pairs = pairs.at_least(COMPETING_OKS)
+    assert truth.image_id is not None
+    closest = np.zeros(len(truth))
+    np.maximum.at(closest, pairs.person, pairs.oks)
+    people = np.unique(pairs.person)
+    people = people[np.lexsort((-closest[people], truth.image_id[people]))]
+    image = truth.image_id[people]
+    turn = np.zeros(len(truth), dtype=np.int64)
+    turn[people] = np.arange(len(people)) - np.searchsorted(image, image, side="left")
+
+    used = np.zeros(len(place), dtype=bool)
+    open_images = np.unique(image)
+    by_choice = np.lexsort((place[pairs.pose], -pairs.oks, pairs.person))
+    pose, person = pairs.pose[by_choice], pairs.person[by_choice]
+    for now in range(int(turn.max(initial=-1)) + 1):
+        rows = np.flatnonzero((turn[person] == now) & ~used[pose] & np.isin(truth.image_id[person], open_images))
+        who, first = np.unique(person[rows], return_index=True)
+        chosen = pose[rows[first]]  # of highest OKS
+        highest_place = np.full(len(truth), len(place))
+        np.minimum.at(highest_place, person[rows], place[pose[rows]])
+        misranked[who] = highest_place[who] < place[chosen]
+        used[chosen] = True
+        open_images = truth.image_id[who]
+    return misranked
+
+
+def _among(pairs: Pairs, rows: Int[np.ndarray, " D"], counted: Bool[np.ndarray, " M"]) -> Pairs:
+    """The pairs of these poses with people that count."""
+    keep = np.isin(pairs.pose, rows) & counted[pairs.person]
+    return Pairs(pairs.pose[keep], pairs.person[keep], pairs.oks[keep])
