@@ -32,7 +32,7 @@ class _Curve:
         if self.rows_are_ignored:
             tried = counted_all[self.hits] - tried
         share = found / np.maximum(tried, 1)  # (H,)
-        at = np.searchsorted(found, RECALL_THRESHOLDS * people * (1 - 1e-12), side="left")
+        at = np.searchsorted(found / people, RECALL_THRESHOLDS, side="left")
         at = at[: np.searchsorted(at, len(found), side="left")]  # recalls that are reached
         best = np.maximum.accumulate(np.maximum.reduceat(share, at)[::-1]) if len(at) else at
         return float(best.sum() / len(RECALL_THRESHOLDS)), float(found[-1] / people)
