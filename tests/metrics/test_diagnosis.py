@@ -1,5 +1,7 @@
 """Error diagnosis against coco-analyze's numbers, a plain loop, and cases whose answer is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -235,6 +237,8 @@ def test_an_unlabelled_joint_and_an_unmatched_pose_have_no_kind():
     names, found = kinds(PERSON, people(PERSON, v=[[2, 0, 1, 2]]))
     assert names == ["GOOD", "UNLABELLED", "GOOD", "GOOD"]
     assert sum(found.counts().values()) == 3
+    said_to_have_none = replace(people(PERSON), num_keypoints=np.array([0]))
+    assert kinds(PERSON, said_to_have_none)[0] == ["UNLABELLED"] * 4
     names, found = kinds(PERSON + 1000.0, people(PERSON))
     assert names == ["UNMATCHED"] * 4
     assert found.match[0] == -1
@@ -243,6 +247,14 @@ def test_an_unlabelled_joint_and_an_unmatched_pose_have_no_kind():
 
 def test_the_own_joint_wins_a_tie_with_another_persons():
     assert kinds(PERSON, people(PERSON, moved(0, dx=90.0)))[0] == ["GOOD"] * 4
+
+
+def test_another_persons_joint_wins_a_tie_with_the_mirrored_one():
+    pose = PERSON.copy()
+    pose[1] = PERSON[2]
+    neighbour = NEIGHBOUR.copy()
+    neighbour[1] = PERSON[2]
+    assert kinds(pose, people(PERSON, neighbour))[0] == ["GOOD", "SWAP", "GOOD", "GOOD"]
 
 
 @pytest.mark.parametrize(("rule", "power"), [("exact", 1.0), ("coco-analyze", 0.25)])
