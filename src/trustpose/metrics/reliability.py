@@ -1,0 +1,131 @@
+"""How far a score can be taken at its word: reliability curves, expected calibration error, Brier score.
+
+Scores and targets are real numbers in 0–1: the target is a true OKS or OPKS, or 0/1 for a yes-or-no question. A score
+is honest where people who got 0.7 have 0.7 on average.
+
+    ECE = Σ_bins (n_bin / N) · |mean(score) − mean(target)|        Brier = mean((score − target)²)
+
+ECE as in Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017, Eq. 3), with real-valued targets. Bins are
+(low, high], the first one closed at both ends, as in that paper and in scikit-learn's `calibration_curve`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+Binning = Literal["equal-width", "equal-mass"]
+BINNINGS: tuple[Binning, ...] = ("equal-width", "equal-mass")
+
+
+@dataclass(frozen=True, eq=False)
+class ReliabilityCurve:
+    """Scores sorted into bins: what was said and what was true in each. Means are NaN where a bin is empty."""
+
+    edges: Float[np.ndarray, " bins_and_1"]
+    count: Int[np.ndarray, " bins"]
+    mean_score: Float[np.ndarray, " bins"]
+    mean_target: Float[np.ndarray, " bins"]
+
+
+def reliability_curve(
+    score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
+) -> ReliabilityCurve:
+    """The reliability curve of scores (N,) against targets (N,), both 0–1.
+
+    "equal-width" cuts 0–1 into `bins` equal parts; "equal-mass" cuts at the quantiles of the scores, so that bins hold
+    about as many rows each. Equal scores always share a bin; so where many are tied, edges coincide and some bins stay
+    empty. Raises ValueError where a score or target lies outside 0–1 or is NaN: raw scores need mapping first, and how
+    is the caller's decision.
+    """
+    edges = bin_edges(score, bins, binning)
+    sums = reliability_sums(score, target, np.zeros(len(score), dtype=np.int64), 1, bins, binning)[0]  # (bins, 3)
+    count = sums[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = sums[:, 1:] / count[:, None]
+    return ReliabilityCurve(edges, count.astype(np.int64), means[:, 0], means[:, 1])
+
+
+def expected_calibration_error(
+    score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
+) -> float:
+    """ECE of scores (N,) against targets (N,), 0 (honest) to 1; NaN without rows. Errors as in `reliability_curve`."""
+    group = np.zeros(len(score), dtype=np.int64)
+    return float(ece_from_sums(reliability_sums(score, target, group, 1, bins, binning))[0])
+
+
+def brier_score(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"]) -> float:
+    """Mean squared difference of scores (N,) and targets (N,), 0–1; NaN without rows. Errors as in
+    `reliability_curve`."""
+    return float(brier_from_sums(brier_sums(score, target, np.zeros(len(score), dtype=np.int64), 1))[0])
+
+
+def bin_edges(
+    score: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
+) -> Float[np.ndarray, " bins_and_1"]:
+    """The bins + 1 edges that `reliability_curve` cuts at. Equal-mass edges are NaN without rows."""
+    if bins < 1:
+        raise ValueError(f"bins: expected 1 or more, got {bins}")
+    if binning not in BINNINGS:
+        raise ValueError(f"binning: expected one of {', '.join(BINNINGS)}, got {binning!r}")
+    fractions = np.linspace(0, 1, bins + 1)
+    if binning == "equal-width":
+        return fractions
+    if len(score) == 0:
+        return np.full(bins + 1, np.nan)
+    return np.percentile(score, fractions * 100)  # in percent: rounds as in scikit-learn, row for row the same bins
+
+
+def reliability_sums(
+    score: Real[np.ndarray, " N"],
+    target: Real[np.ndarray, " N"],
+    group: Int[np.ndarray, " N"],
+    groups: int,
+    bins: int = 15,
+    binning: Binning = "equal-width",
+) -> Float[np.ndarray, "G bins 3"]:
+    """Per group (an image, say) and bin: rows, Σ score, Σ target (G, bins, 3); `group` is in 0..groups−1.
+
+    The bins are those of all rows together. Sums over groups, weighted in any way, give ECE by `ece_from_sums`.
+    """
+    score, target = _checked(score, target)
+    inner = bin_edges(score, bins, binning)[1:-1]
+    place = group * bins + np.searchsorted(inner, score, side="left")  # side left: an edge closes the bin below it
+    columns = (None, score, target)
+    sums = [np.bincount(place, weights=column, minlength=groups * bins).reshape(groups, bins) for column in columns]
+    return np.stack(sums, axis=-1).astype(np.float64)
+
+
+def ece_from_sums(sums: Float[np.ndarray, "*B bins 3"]) -> Float[np.ndarray, "*B"]:
+    """ECE (…) from rows, Σ score, Σ target per bin (…, bins, 3); NaN where there are no rows."""
+    gap = np.abs(sums[..., 1] - sums[..., 2]).sum(axis=-1)  # n_bin · |mean − mean|
+    count = sums[..., 0].sum(axis=-1)
+    return np.divide(gap, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def brier_sums(
+    score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"], groups: int
+) -> Float[np.ndarray, "G 2"]:
+    """Per group rows and Σ (score − target)² (G, 2), for `brier_from_sums`."""
+    score, target = _checked(score, target)
+    columns = (None, (score - target) ** 2)
+    sums = [np.bincount(group, weights=column, minlength=groups) for column in columns]
+    return np.stack(sums, axis=-1).astype(np.float64)
+
+
+def brier_from_sums(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
+    """Brier score (…) from rows and Σ (score − target)² (…, 2); NaN where there are no rows."""
+    count = sums[..., 0]
+    return np.divide(sums[..., 1], count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _checked(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    score, target = np.asarray(score, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    if score.shape != target.shape:
+        raise ValueError(f"target: expected the score's shape {score.shape}, got {target.shape}")
+    for name, values in (("score", score), ("target", target)):
+        if not ((values >= 0) & (values <= 1)).all():
+            span = f"{values.min():.6g} to {values.max():.6g}"
+            raise ValueError(f"{name}: expected numbers in 0–1, got {span}; calibration has no meaning outside")
+    return score, target
