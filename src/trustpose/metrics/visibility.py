@@ -6,7 +6,7 @@ can sum them. A ratio of 0/0 is NaN, never silently 0.
 Which average the metamodel paper's "total F1" (Tables 1, 2, 7, 8) is, it does not say. It fits the mean of the three
 classes' F1 weighted by their support: with the shares of COCO val2017 (36.8 % absent, 7.7 % occluded, 55.4 % visible
 of 6,352 people) that gives the six COCO rows within .007, but for one (EfficientNet B6, Table 7: .746 for a printed
-.76), where rounding alone allows .01; the plain mean of the classes misses every row by .10 or more. The DriPE rows
+.76), where rounding alone allows .01; the plain mean of the classes misses every row by .09 or more. The DriPE rows
 agree: one set of shares (30 %, 19 %, 51 %) gives all five within .005. Accuracy (micro F1) cannot be excluded by these
 numbers, as it is the same mean weighted by half the true and half the predicted shares. Here total is the weighted
 one, with accuracy beside it.
