@@ -87,6 +87,8 @@ class _Rows:
         image_id: np.ndarray | None = self.image_id  # type: ignore[attr-defined]
         if image_id is None:
             raise ValueError(f"{type(self).__name__}.by_image: image_id is None, nothing says which image a row is in")
+        if not len(image_id):
+            return
         order = np.argsort(image_id, kind="stable")
         ids, starts = np.unique(image_id[order], return_index=True)
         for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
@@ -271,7 +273,7 @@ class Truth(_Rows):
         return replace(self, xy=xy, v=v, num_keypoints=None)
 
 
-def _take(column: np.ndarray | None, index: np.ndarray, fill: float = np.nan) -> Any:
+def _take(column: np.ndarray | None, index: np.ndarray, fill: int | float = np.nan) -> Any:
     """Columns along axis 1 by index; `fill` where the index is -1."""
     if column is None:
         return None

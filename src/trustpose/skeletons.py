@@ -97,6 +97,11 @@ def _edges(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], .
     )
 
 
+def _tenths(*values: float) -> tuple[float, ...]:
+    """A tenth of each value, as the sources write their sigmas: 0.26 / 10 is not 0.026 in the last bit."""
+    return tuple(value / 10.0 for value in values)
+
+
 _ARMS = ("left_shoulder left_elbow left_wrist", "right_shoulder right_elbow right_wrist")
 _LEGS = ("left_hip left_knee left_ankle", "right_hip right_knee right_ankle")
 _TRUNK = ("left_hip left_shoulder right_shoulder right_hip left_hip",)
@@ -114,9 +119,8 @@ COCO_17 = Skeleton(
         "right_ear right_shoulder", *_TRUNK, *_ARMS, *_LEGS,
     ),
     sigmas_source="COCO keypoint evaluation (cocodataset.org/#keypoints-eval), pycocotools Params.kpt_oks_sigmas",
-    _sigmas=(
-        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
-        0.089,
+    _sigmas=_tenths(
+        0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89
     ),
 )  # fmt: skip
 
@@ -162,7 +166,7 @@ CROWDPOSE_14 = Skeleton(
     keypoints=_CROWDPOSE,
     edges=_edges(_CROWDPOSE, "head neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
     sigmas_source="CrowdPose evaluation (Li et al., CVPR 2019; Jeff-sjtu/CrowdPose, crowdposetools/cocoeval.py)",
-    _sigmas=(0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079),
+    _sigmas=_tenths(0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79),
 )
 
 _BODY_25 = (

@@ -16,8 +16,8 @@ def xyxy_to_xywh(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
     return np.concatenate([box[..., :2], box_size(box)], axis=-1)
 
 
-def paired_iou(a: Float[np.ndarray, "*N 4"], b: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N"]:
-    """Intersection over union (…) of boxes that stand at the same place, shapes broadcast; 0 where both are empty."""
+def paired_iou(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "*_"]:
+    """Intersection over union (…) of xyxy boxes at the same place, leading shapes broadcast; 0 where both are empty."""
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     intersection = np.clip(high - low, 0, None).prod(axis=-1)
     union = _area(a) + _area(b) - intersection

@@ -1,0 +1,126 @@
+"""The records: shapes are checked, slices are views, walks and joins keep rows together."""
+
+import jaxtyping
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustpose.poses import Poses, Truth, Visibility, box_size
+from trustpose.skeletons import COCO_17, LSP_14
+
+
+def some_poses(n: int = 5, k: int = 3) -> Poses:
+    random = np.random.default_rng(0)
+    return Poses(
+        xy=random.random((n, k, 2)),
+        score=random.random((n, k)),
+        visibility=np.full((n, k, 3), 1 / 3),
+        box=random.random((n, 4)),
+        image_id=np.array([7, 3, 7, 3, 9])[:n],
+    )
+
+
+def test_a_slice_is_a_view_and_a_row_is_a_record() -> None:
+    poses = some_poses()
+    part = poses[1:3]
+    assert len(part) == 2
+    assert np.shares_memory(part.xy, poses.xy)
+    assert np.shares_memory(part.score, poses.score)
+    assert part.pose_score is None
+    assert len(poses[-1]) == 1
+    np.testing.assert_array_equal(poses[-1].xy[0], poses.xy[-1])
+    with pytest.raises(IndexError):
+        poses[5]
+
+
+def test_by_image_walks_images_in_order_and_people_in_theirs() -> None:
+    poses = some_poses()
+    walked = list(poses.by_image())
+    assert [image for image, _ in walked] == [3, 7, 9]
+    np.testing.assert_array_equal(walked[0][1].xy, poses.xy[[1, 3]])
+    np.testing.assert_array_equal(walked[1][1].xy, poses.xy[[0, 2]])
+    assert np.shares_memory(walked[2][1].xy, poses.xy)
+    with pytest.raises(ValueError, match="image_id is None"):
+        next(Poses(xy=np.zeros((1, 2, 2))).by_image())
+    assert list(some_poses()[:0].by_image()) == []
+
+
+def test_concatenate_joins_rows_and_refuses_half_filled_columns() -> None:
+    poses = some_poses()
+    joined = Poses.concatenate([poses[:2], poses[2:]])
+    np.testing.assert_array_equal(joined.xy, poses.xy)
+    assert joined.quality is None
+    with pytest.raises(ValueError, match=r"Poses\.score: filled in 1 of 2 parts"):
+        Poses.concatenate(
+            [poses, Poses(xy=poses.xy, visibility=poses.visibility, box=poses.box, image_id=poses.image_id)]
+        )
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("score", np.zeros((2, 2)), r"Poses\.score: expected shape \(2, 3\), got \(2, 2\)"),
+        ("visibility", np.zeros((2, 3)), r"Poses\.visibility: expected shape \(2, 3, 3\)"),
+        ("image_id", np.zeros(2), r"Poses\.image_id: expected int numbers, got dtype float64"),
+        ("box", np.array([["a"] * 4] * 2), r"Poses\.box: expected float numbers"),
+    ],
+)
+def test_a_wrong_column_is_named(monkeypatch: pytest.MonkeyPatch, column: str, value: np.ndarray, message: str) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users, who do not run its checks
+    with pytest.raises(ValueError, match=message):
+        Poses(xy=np.zeros((2, 3, 2)), **{column: value})
+
+
+def test_truth_counts_labels_and_knows_areas_by_name() -> None:
+    truth = Truth(
+        xy=np.zeros((2, 3, 2)),
+        v=np.array([[0, 1, 2], [0, 0, 0]]),
+        area=np.array([5.0, 6.0]),
+        box=np.array([[0.1, 0.2, 0.1 + 10.2, 0.2 + 20.2], [0.0, 0, 1, 1]]),
+    )
+    assert truth.num_keypoints.tolist() == [2, 0]
+    assert truth.iscrowd.tolist() == [False, False]
+    assert truth.area_by("segment").tolist() == [5.0, 6.0]
+    assert truth.area_by("box").tolist() == [10.2 * 20.2, 1.0]
+    assert truth.area_by("box*0.53").tolist() == [10.2 * 20.2 * 0.53, 0.53]
+    with pytest.raises(ValueError, match=r"needs Truth\.area"):
+        Truth(xy=truth.xy, v=truth.v).area_by("segment")
+    with pytest.raises(ValueError, match=r"Truth\.v: expected 0"):
+        Truth(xy=truth.xy, v=truth.v + 1)
+    assert [v.name for v in Visibility] == ["ABSENT", "OCCLUDED", "VISIBLE"]
+
+
+@given(st.lists(st.tuples(*[st.integers(-(10**6), 10**6), st.integers(0, 10**6)] * 2), min_size=1), st.integers(0, 6))
+def test_box_sizes_survive_the_far_corner(boxes: list[tuple[int, int, int, int]], decimals: int) -> None:
+    written = np.array(
+        [[x / 10**decimals, y / 10**decimals, w / 10**decimals, h / 10**decimals] for x, w, y, h in boxes]
+    )
+    box = np.c_[written[:, :2], written[:, :2] + written[:, 2:]]
+    np.testing.assert_array_equal(box_size(box), written[:, 2:])
+
+
+def test_conversion_by_joint_name() -> None:
+    poses = Poses(xy=np.arange(34.0).reshape(1, 17, 2), score=np.arange(17.0)[None])
+    with pytest.raises(ValueError, match="'coco17' lacks neck, head_top of 'lsp14'"):
+        COCO_17.index_in(LSP_14)
+    converted = poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
+    assert converted.xy.shape == (1, 14, 2)
+    for name in ("left_wrist", "right_ankle"):
+        here, there = LSP_14.keypoints.index(name), COCO_17.keypoints.index(name)
+        assert converted.score[0, here] == there
+    assert np.isnan(converted.xy[0, LSP_14.keypoints.index("neck")]).all()
+    truth = Truth(xy=poses.xy, v=np.full((1, 17), 2)).take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
+    assert truth.num_keypoints.tolist() == [12]
+    assert truth.v[0, LSP_14.keypoints.index("neck")] == 0
+
+
+def test_supervision_there_and_back() -> None:
+    pytest.importorskip("supervision", reason="the extra `supervision` is not installed")
+    poses = some_poses()
+    poses = Poses(xy=poses.xy.astype(np.float32), score=poses.score.astype(np.float32), image_id=poses.image_id)
+    back = Poses.from_supervision(poses.to_supervision())
+    np.testing.assert_array_equal(back.xy, poses.xy)
+    np.testing.assert_array_equal(back.score, poses.score)
+    np.testing.assert_array_equal(back.image_id, poses.image_id)
+    assert back.quality is None
