@@ -89,13 +89,13 @@ class Rows:
         for at in missing:
             values[at] = np.nan if length is None else [np.nan] * length
         if length is None:
-            self._check_numbers(values, values, field, expected)
+            self._check_numbers([[value] for value in values], field, expected)
             flat = np.fromiter(values, dtype=np.float64, count=len(values))
         else:
             if set(map(type, values)) - {list} or set(map(len, values)) - {length}:
                 at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
                 raise self.fail(at, field, expected, values[at])
-            self._check_numbers(values, chain.from_iterable(values), field, expected)
+            self._check_numbers(values, field, expected)
             flat = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(values) * length)
         if not np.isfinite(flat).all():
             finite = np.atleast_1d(np.isfinite(flat).reshape(len(values), -1).all(axis=1))
@@ -104,14 +104,12 @@ class Rows:
                 raise self.fail(int(np.argmin(finite)), field, expected, np.inf)
         return flat
 
-    def _check_numbers(self, values: list[Any], entries: Iterable[Any], field: str, expected: str) -> None:
-        """Raises InputError where one of `entries`, what stands in `values`, is no number (true and false are none)."""
-        if set(map(type, entries)) <= _NUMBERS:
+    def _check_numbers(self, lists: list[list[Any]], field: str, expected: str) -> None:
+        """Raises InputError where an entry of one of the lists is no number (true and false are none)."""
+        if set(map(type, chain.from_iterable(lists))) <= _NUMBERS:
             return
-        for at, value in enumerate(values):
-            for entry in value if isinstance(value, list) else [value]:
-                if type(entry) not in _NUMBERS:
-                    raise self.fail(at, field, expected, entry)
+        at, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
+        raise self.fail(at, field, expected, wrong)
 
     def unique(self, field: str, values: np.ndarray) -> None:
         """Raises InputError where a value of the id column stands twice (-1 aside)."""
@@ -157,7 +155,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return f"{value!r}"[:40]
+        return f"{float(value) if isinstance(value, float) else value!r}"[:40]
     if isinstance(value, str):
         return f"the text {value[:30]!r}"
     if isinstance(value, dict):

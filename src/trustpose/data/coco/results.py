@@ -208,4 +208,4 @@ def _cells(name: str, column: np.ndarray) -> list[Any]:
         missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
     if not missing.any():
         return column.tolist()
-    return [None if is_missing else cell for cell, is_missing in zip(column.tolist(), missing, strict=True)]
+    return [None if is_missing else cell for cell, is_missing in zip(column.tolist(), missing.tolist(), strict=True)]
