@@ -1,7 +1,7 @@
 """An audit from two files: how good the poses are and how honest their scores."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -32,7 +32,7 @@ def audit(
     ground_truth: str | Path | TruthFile,
     results: str | Path | ResultsFile,
     *,
-    area: Area = "segment",
+    area: str = "segment",
     score: str = "score",
     category: str | int | None = None,
     sigmas: Float[np.ndarray, " K"] | None = None,
@@ -47,10 +47,11 @@ def audit(
     """
     if area not in AREAS:
         raise InputError(f"area: expected one of {', '.join(AREAS)}, got {area!r}")
+    convention = cast(Area, area)
     truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category)
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth, score_field=score)
-    _check_columns(truth, area)
+    _check_columns(truth, convention)
     findings = Findings()
     if truth.truth.annotation_id is not None and (truth.truth.annotation_id == 0).any():
         findings.notes.append(
@@ -63,7 +64,7 @@ def audit(
         results.score,
         truth.images.id,
         sigmas=_sigmas(truth, sigmas),
-        area=area,
+        area=convention,
         replicates=replicates,
         seed=seed,
     )

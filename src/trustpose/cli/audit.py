@@ -45,7 +45,7 @@ def audit(
     for file in files:
         with progress.status(f"auditing {file.name} …"):
             records.append(
-                run(truth, file, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)  # type: ignore[arg-type]
+                run(truth, file, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)
             )
     _print(records)
     if json is not None:
