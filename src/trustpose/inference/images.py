@@ -19,7 +19,7 @@ _GLOB = frozenset("*?[")
 def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     """The photo (H, W, 3) as RGB, EXIF orientation applied.
 
-    Grey becomes three equal channels; 16 bits become 8 by dropping the low byte; CMYK and palettes are converted; alpha
+    Grey becomes three equal channels; 16 bits become 8; CMYK and palettes are converted; alpha
     is dropped, leaving the colours that lie under it (as Pillow's convert("RGB")); of an animation the first frame.
     Raises InputError where the file cannot be read, is cut short or is no image that OpenCV knows.
     """
@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
 def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
     """An array as RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
 
-    As `read_image` does: alpha is dropped, 16 bits lose the low byte. Raises ValueError for anything else.
+    As in `read_image`, alpha is dropped; of 16 bits the high byte stays. Raises ValueError for anything else.
     """
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
     if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:

@@ -100,7 +100,7 @@ class ModelSpec:
             input=inputs,
             output=_read_output(top.object("output"), skeleton, inputs),
             skeleton=skeleton,
-            padding=crop.number("padding", above=0),
+            padding=crop.number("padding", above=0.0),
         )
         crop.close()
         top.close()
@@ -117,7 +117,7 @@ def _read_input(fields: "_Fields") -> InputSpec:
         channels=fields.choice("channels", ("RGB", "BGR")),
         scale=fields.scale("scale"),
         mean=fields.triple("mean"),
-        std=fields.triple("std", above=0),
+        std=fields.triple("std", above=0.0),
     )
     fields.close()
     return spec
@@ -131,7 +131,7 @@ def _read_output(fields: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> He
     name = fields.text("name") if "name" in fields.value else None
     if kind == "heatmaps":
         height, width = fields.count("height"), fields.count("width")
-        stride = fields.number("stride", above=0)
+        stride = fields.number("stride", above=0.0)
         if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
             expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
             raise fields.fail("stride", expected, stride)

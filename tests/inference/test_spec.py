@@ -1,0 +1,104 @@
+"""Specs: the published ones read, and every broken field is named."""
+
+import copy
+import json
+
+import pytest
+
+from tests.tiny_onnx import write_network
+from trustpose.files import InputError
+from trustpose.inference.spec import CoordinateOutput, HeatmapOutput, ModelSpec
+
+
+def test_a_spec_beside_its_network(tmp_path):
+    path = write_network(tmp_path)
+    spec = ModelSpec.read(path)
+    assert spec == ModelSpec.read(tmp_path / "colours.json")
+    assert spec.onnx == path and spec.skeleton.name == "coco17" and spec.padding == 1.0
+    assert spec.input.std == (100.0, 100.0, 100.0) and spec.output == HeatmapOutput(17, 64, 48, 4.0)
+
+
+def test_specs_of_real_networks(data_dir):
+    spec = ModelSpec.read(data_dir / "networks" / "simplepose.onnx")
+    assert spec.input.scale == 1 / 255 and (spec.output.height, spec.output.width) == (64, 48)
+    spec = ModelSpec.read(data_dir / "networks" / "movenet-thunder.onnx")
+    assert spec.output == CoordinateOutput(17, ("y", "x", "score"), True) and spec.padding == 1.25
+    with pytest.raises(InputError, match=r"movenet-multipose\.json: field 'input.height': expected a whole number"):
+        ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx")
+
+
+WRONG = [
+    *(("skeleton", value) for value in ("coco", 17, None, ["coco17"])),
+    *(("input.height", value) for value in (0, -1, 64.5, "64", True, 1e9, None)),
+    *(("input.layout", value) for value in ("CHW", 1, {})),
+    *(("input.dtype", value) for value in ("float", 32)),
+    *(("input.channels", value) for value in ("GRAY", [])),
+    *(("input.scale", value) for value in (0, -1, "1/0", "a", "", "1e999", [1], True)),
+    *(("input.mean", value) for value in ([1, 2], [1, 2, "3"], 0, [[1], 2, 3])),
+    *(("input.std", value) for value in ([1, 1, 0], [1, -1, 1])),
+    *(("input.name", value) for value in ("", 1)),
+    ("input", 1),
+    ("crop", []),
+    ("output", "heatmaps"),
+    *(("output.kind", value) for value in ("people", 1)),
+    *(("output.keypoints", value) for value in (16, 17.5, "17")),
+    *(("output.stride", value) for value in (0, 8, "4")),
+    ("output.name", 3),
+    *(("crop.padding", value) for value in (0, -1, "a", True)),
+    *(("crop.aspect", value) for value in (1.0, "a")),
+    *((field, 1) for field in ("pad", "input.size", "output.sigma", "crop.shift")),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG)
+def test_wrong_fields_are_named(tmp_path, field, value):
+    write_network(tmp_path)
+    text = json.loads((tmp_path / "colours.json").read_text())
+    *parents, last = field.split(".")
+    part = text
+    for parent in parents:
+        part = part[parent]
+    part[last] = value
+    (tmp_path / "colours.json").write_text(json.dumps(text))
+    with pytest.raises(InputError) as error:
+        ModelSpec.read(tmp_path / "colours.onnx")
+    assert f"colours.json: field '{field}'" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_missing_fields_are_named(tmp_path):
+    write_network(tmp_path)
+    whole = json.loads((tmp_path / "colours.json").read_text())
+    needed = [("input",), ("output",), ("skeleton",), ("crop",), ("crop", "padding")]
+    needed += [("input", field) for field in whole["input"]] + [("output", field) for field in whole["output"]]
+    for *parents, last in needed:
+        text = copy.deepcopy(whole)
+        del (text[parents[0]] if parents else text)[last]
+        (tmp_path / "colours.json").write_text(json.dumps(text))
+        with pytest.raises(InputError, match=f"field '{'.'.join([*parents, last])}' is missing"):
+            ModelSpec.read(tmp_path / "colours.onnx")
+
+
+def test_coordinates_need_their_order(tmp_path):
+    for order in (["y", "x"], ["y", "x", "x"], "yxs", None, [1, 2, 3]):
+        output = {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}
+        with pytest.raises(InputError, match=r"field 'output.order'"):
+            ModelSpec.read(write_network(tmp_path, output=output))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+def test_no_spec_at_all(tmp_path, content):
+    path = write_network(tmp_path)
+    (tmp_path / "colours.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"colours\.json"):
+        ModelSpec.read(path)
+
+
+def test_missing_files(tmp_path):
+    path = write_network(tmp_path)
+    (tmp_path / "colours.json").unlink()
+    with pytest.raises(InputError, match=r"colours\.json: no such file; a network needs its spec beside it"):
+        ModelSpec.read(path)
+    with pytest.raises(InputError, match=r"none\.onnx: no such file"):
+        ModelSpec.read(tmp_path / "none.onnx")
+    with pytest.raises(InputError, match="is a directory"):
+        ModelSpec.read(tmp_path)
