@@ -87,6 +87,9 @@ def test_detections_with_ids_from_the_ground_truth_or_the_names(case):
     poses = read_results(path / "out" / "results.json").poses
     assert poses.annotation_id is None and poses.image_id.tolist() == [12, 12]
     np.testing.assert_allclose(poses.box_score, [0.6, 0.7])
+    np.testing.assert_allclose(poses.pose_score, poses.score.mean(axis=1))
+    rows = json.loads((path / "out" / "results.json").read_text())
+    np.testing.assert_allclose([row["score"] for row in rows], poses.pose_score * poses.box_score)
     with pytest.raises(InputError, match=r"its name ends in no number"):
         _run(path / "photos", *options)
     for name, image_id in IDS.items():

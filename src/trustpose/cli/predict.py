@@ -49,7 +49,8 @@ def predict(
 ) -> None:
     """Find the keypoints of the people in photos.
 
-    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo. With --gt,
+    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo. A pose's
+    score is the mean of its keypoints' scores, times its box's score where a detector gave one. With --gt,
     crowd regions and people without any labelled keypoint are left out, the usual protocol for ground-truth boxes.
     Photos that cannot be read are reported and skipped, and the exit code is then 1.
     """
@@ -210,7 +211,13 @@ def _write(out: Path, parts: list["Poses"], category_id: int) -> None:
 
     some = [part for part in parts if len(part)]
     if some:
-        write_results(out / RESULTS, Poses.concatenate(some), category_id=category_id)
+        poses = Poses.concatenate(some)
+        # With a detector's boxes the usual top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the
+        # keypoints' own scores do not say so. The file keeps both factors, as pose_score and bbox_score.
+        score = None
+        if poses.box_score is not None and poses.pose_score is not None:
+            score = poses.pose_score * poses.box_score
+        write_results(out / RESULTS, poses, score=score, category_id=category_id)
     else:
         write_json(out / RESULTS, [])
 
