@@ -25,7 +25,7 @@ app.command()(audit)
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
-def _show_version(wanted: bool) -> None:
+def _show_version(wanted: bool | None) -> None:
     if wanted:
         typer.echo(f"trustpose {__version__}")
         raise typer.Exit
@@ -34,8 +34,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
-    ] = False,
+        bool | None, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = None,
 ) -> None:
     pass
 

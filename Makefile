@@ -1,0 +1,37 @@
+# Both targets work as the first command on a fresh machine with Python 3.11 and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BASE := .venv
+DEV := .venv-dev
+WORKERS ?= 2
+
+.PHONY: demo test lint benchmark clean
+
+# Base install only: no torch.
+demo: $(BASE)/.installed
+	$(BASE)/bin/python examples/demo.py
+
+test: $(DEV)/.installed lint
+	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: $(DEV)/.installed
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+	$(DEV)/bin/pyright --pythonpath $(DEV)/bin/python
+	$(DEV)/bin/lint-imports
+
+benchmark: $(DEV)/.installed
+	$(DEV)/bin/python benchmarks/evaluation.py
+	$(DEV)/bin/python benchmarks/evaluation_scale.py
+
+$(BASE)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BASE)
+	$(BASE)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(DEV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEV)
+	$(DEV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
+	touch $@
+
+clean:
+	rm -rf $(BASE) $(DEV) demo

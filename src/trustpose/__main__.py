@@ -1,0 +1,5 @@
+"""`python -m trustpose`."""
+
+from trustpose.cli import main
+
+main()
