@@ -12,6 +12,7 @@ from trustpose.skeletons import SKELETONS, Skeleton
 
 Layout = Literal["NCHW", "NHWC"]
 _DTYPES = ("float32", "float16", "uint8", "int32")
+_KINDS = ("heatmaps", "coordinates")
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class ModelSpec:
         onnx = path if json_path != path else json_path.parent / top.text("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
+        top.object("output").choice("kind", _KINDS)  # before all else: other kinds also describe their input otherwise
         inputs = _read_input(top.object("input"))
         crop = top.object("crop")
         aspect = crop.number("aspect", default=inputs.width / inputs.height)
@@ -124,7 +126,7 @@ def _read_input(fields: "_Fields") -> InputSpec:
 
 
 def _read_output(fields: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
-    kind = fields.choice("kind", ("heatmaps", "coordinates"))
+    kind = fields.choice("kind", _KINDS)
     keypoints = fields.count("keypoints")
     if keypoints != len(skeleton):
         raise fields.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
