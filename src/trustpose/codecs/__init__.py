@@ -1,6 +1,7 @@
 """Targets and network outputs, encode beside decode; and the two records that a codec stands between."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -10,13 +11,15 @@ from jaxtyping import Float
 class Outputs:
     """What a network says about B crops; what it does not have is empty or None.
 
+    Arrays are numpy's, or torch's tensors where a network made of torch is asked.
+
     heatmaps: one (B, K, h, w) for each stage, the last one is decoded; features: (B, C, h, w), what the last heatmaps
     were made from; coordinates: (B, K, 3), where the network prints those itself, as it prints them.
     """
 
-    heatmaps: list[Float[np.ndarray, "B K h w"]]
-    features: Float[np.ndarray, "B C h w"] | None = None
-    coordinates: Float[np.ndarray, "B K 3"] | None = None
+    heatmaps: list[Float[Any, "B K h w"]]
+    features: Float[Any, "B C h w"] | None = None
+    coordinates: Float[Any, "B K 3"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
