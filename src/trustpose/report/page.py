@@ -1,0 +1,207 @@
+"""The page of one audit or several: one HTML file that asks for nothing from outside and needs no script."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from trustpose import __version__
+from trustpose.audit.record import Audit
+from trustpose.files import atomic_write
+from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.report import plots
+from trustpose.report.gallery import EACH, Gallery, gallery
+from trustpose.report.summary import (
+    bias,
+    comparison,
+    file_labels,
+    in_short,
+    number,
+    opening,
+    verdict,
+    why_none,
+)
+from trustpose.report.svg import SERIES
+
+DASH_PAIR = "– / –"
+EACH_OF_SEVERAL = 3  # pictures of either kind where several files share the page
+WIDTH_OF_SEVERAL = 310  # of plots that stand side by side, CSS pixels
+
+# dotted name in the audit JSON, what it is, whether higher is better
+HEADLINES: dict[str, tuple[tuple[str, str, bool], ...]] = {
+    "How good the poses are": (
+        ("ap.AP", "Average precision (AP)", True),
+        ("ap.AP50", "AP, lenient: OKS of 0.50 is enough", True),
+        ("ap.AP75", "AP, strict: OKS of 0.75 is needed", True),
+        ("ap.APm", "AP on people of medium size", True),
+        ("ap.APl", "AP on large people", True),
+        ("ap.AR", "Average recall (AR)", True),
+    ),
+    "What a better score would give": (
+        ("oracle_ap.AP", "AP if ranked by true quality (oracle AP)", True),
+        ("headroom", "AP lost to bad scores (headroom)", False),
+    ),
+    "The pose score against true quality (OKS)": (
+        ("pose.pearson", "Correlation (Pearson)", True),
+        ("pose.spearman", "Correlation of ranks (Spearman)", True),
+        ("pose.ece", "Calibration error (ECE)", False),
+    ),
+    "Keypoint scores against true quality (OPKS)": (
+        ("keypoint.pearson", "Correlation, keypoint by keypoint", True),
+        ("keypoint.pearson_pose_mean", "Correlation of each pose's averages", True),
+        ("keypoint.ece", "Calibration error (ECE)", False),
+        ("keypoint.brier", "Mean squared error (Brier)", False),
+    ),
+    "Knowing which keypoints are labelled": (
+        ("visibility.labelled.precision", "Precision", True),
+        ("visibility.labelled.recall", "Recall", True),
+        ("visibility.labelled.f1", "F1", True),
+        ("visibility.labelled.accuracy", "Accuracy", True),
+    ),
+    "Knowing absent, occluded and visible keypoints": (
+        ("visibility.ternary.absent.f1", "F1, absent", True),
+        ("visibility.ternary.occluded.f1", "F1, occluded", True),
+        ("visibility.ternary.visible.f1", "F1, visible", True),
+        ("visibility.ternary.total.f1", "F1, all three by their share", True),
+    ),
+}
+
+
+def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
+    """Write the page of these audits, side by side where there are several; `images`, the folder with the photos, adds
+    the gallery. Raises InputError where the place cannot be written to or the folder is missing."""
+    html = page(audits, images).encode()
+    with atomic_write(path) as file:
+        file.write(html)
+
+
+def page(audits: Sequence[Audit], images: Path | None = None) -> str:
+    """The page as HTML. Raises ValueError without an audit, InputError where the folder of photos is missing."""
+    if not audits:
+        raise ValueError("audits: expected at least one, got none")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,  # file names and labels come from outside
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
+    labels = file_labels(audits)
+    width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
+    return environment.get_template("page.html.jinja").render(
+        version=__version__,
+        audits=audits,
+        labels=labels,
+        colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
+        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels),
+        openings=[in_short(audit) for audit in audits],
+        key_numbers=_key_numbers(audits[0]),
+        table=_headlines(audits, notes),
+        scatters=[plots.score_against_oks(audit, place, *width) for place, audit in enumerate(audits)],
+        on_unit_scale=[audit.pose.ece is not None for audit in audits],
+        reliability=_reliability(audits),
+        occlusion=_occlusion(audits),
+        error_shares=plots.error_shares(audits),
+        errors=plots.ERRORS,
+        gains=[plots.ap_gains(audit, place, *width) for place, audit in enumerate(audits)],
+        gain_names=plots.GAINS,
+        gain_starts=[plots.gain_start(audit) for audit in audits],
+        galleries=_galleries(audits, images),
+        cell=partial(_cell, audits, notes),
+        notes=[note.texts for note in notes],  # the template shows them last, when all reasons are in
+    )
+
+
+class _Notes:
+    """The notes of one audit, to which the reasons for missing numbers are added as dashes ask for them."""
+
+    def __init__(self, audit: Audit, place: int) -> None:
+        self.audit, self.place = audit, place
+        self.texts = list(audit.notes)
+
+    def reference(self, name: str) -> tuple[str, int]:
+        """The id and the number of the note that says why a number is None."""
+        reason = why_none(self.audit, name)
+        if reason not in self.texts:
+            self.texts.append(reason)
+        at = self.texts.index(reason) + 1
+        return f"note-{self.place + 1}-{at}", at
+
+
+def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], place: int, name: str) -> dict[str, Any]:
+    """One number of one audit as a table shows it: text, interval, or the note that says why there is none."""
+    value = audits[place].number(name)
+    interval = audits[place].intervals.get(name)
+    return {
+        "value": value,
+        "text": number(value),
+        "interval": None if interval is None or value is None else [number(end) for end in interval],
+        "note": notes[place].reference(name) if value is None else None,
+        "best": False,
+    }
+
+
+def _headlines(audits: Sequence[Audit], notes: Sequence[_Notes]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the headline table by group; the best of several is marked."""
+    table = {}
+    for group, rows in HEADLINES.items():
+        table[group] = []
+        for name, title, higher in rows:
+            cells = [_cell(audits, notes, place, name) for place in range(len(audits))]
+            known = [cell["value"] for cell in cells if cell["value"] is not None]
+            if len(known) > 1:
+                best = number(max(known) if higher else min(known))
+                for cell in cells:
+                    cell["best"] = cell["text"] == best  # what reads the same is as good
+            table[group].append({"name": name, "title": title, "higher": higher, "cells": cells})
+    return table
+
+
+def _key_numbers(audit: Audit) -> list[tuple[str, str]]:
+    """Four numbers to remember, with what they are."""
+    means = bias(audit)
+    said = DASH_PAIR if means is None else f"{means[0]:.2f} / {means[1]:.2f}"
+    return [
+        (number(audit.number("ap.AP")), "average precision (AP), 1 is perfect"),
+        (number(audit.pose.pearson), "correlation of score with true quality, 1 is perfect"),
+        (number(audit.headroom), "AP lost to bad scores (headroom), 0 is perfect"),
+        (said, f"mean score / mean true quality: {verdict(audit)}"),
+    ]
+
+
+def _reliability(audits: Sequence[Audit]) -> list[dict[str, Any]]:
+    """A panel for every type of keypoint that an audit knows, with each audit's ECE."""
+    groups = [plots.keypoint_groups(audit.details.keypoint_names) for audit in audits]
+    panels = []
+    for at, kind in enumerate(dict.fromkeys(kind for known in groups for kind in known)):
+        columns = [known.get(kind, []) for known in groups]
+        pairs = [plots.score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
+        errors = [None if pair is None else expected_calibration_error(*pair) for pair in pairs]
+        plot = plots.keypoint_reliability(audits, columns, f"reliability{at}")
+        two = any(len(own) > 1 for own in columns)
+        panels.append({"kind": kind, "two": two, "ece": [number(error) for error in errors], "plot": plot})
+    return panels
+
+
+def _occlusion(audits: Sequence[Audit]) -> list[dict[str, Any]]:
+    """A panel for every occlusion benchmark, with people, AP and oracle AP of each audit."""
+    names: Iterable[str] = dict.fromkeys(name for audit in audits for name in audit.occlusion)
+    return [
+        {
+            "name": name,
+            "plot": plots.precision_by_occlusion(audits, name),
+            "numbers": [audit.occlusion[name] for audit in audits],
+        }
+        for name in names
+    ]
+
+
+def _galleries(audits: Sequence[Audit], images: Path | None) -> list[Gallery] | None:
+    if images is None:
+        return None
+    each = EACH if len(audits) == 1 else EACH_OF_SEVERAL
+    return [gallery(audit, images, each) for audit in audits]

@@ -1,0 +1,222 @@
+"""The plots of an audit as inline SVG. They hold no name from a file: those stand in the page's HTML around them.
+
+Several audits share a plot where their curves can be told apart, each in the colour of its place.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+
+from trustpose.audit.record import Audit
+from trustpose.audit.sections import scale_to_unit
+from trustpose.metrics.average_precision import RECALL_THRESHOLDS
+from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve
+from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_square
+
+MOST_VECTOR_DOTS = 1000  # beyond it a scatter is drawn as pixels, which is smaller
+BINS = 10
+ERRORS = ("good", "jitter", "inversion", "swap", "miss")
+GAINS = {
+    "miss": "misses",
+    "swap": "swaps",
+    "inversion": "inversions",
+    "jitter": "jitters",
+    "score": "scores",
+    "background_false_positive": "false alarms",
+    "background_false_negative": "missed people",
+}
+
+
+def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup | None:
+    """Every measured pose at its score and true OKS, with the mean OKS of poses of like score; None without any.
+    `width` is in CSS pixels."""
+    details = audit.details
+    score, oks = details.score[details.measured], details.oks[details.measured]
+    if not len(score):
+        return None
+    figure, plot = axes(width, width - 34)
+    many = len(score) > MOST_VECTOR_DOTS
+    alpha = float(np.clip(14 / np.sqrt(len(score)), 0.08, 0.5))
+    dots = {"marker": "o", "markersize": 3.4 if many else 4.2, "markeredgewidth": 0, "linestyle": "none"}
+    plot.plot(score, oks, color=colour(series), alpha=alpha, rasterized=many, clip_on=False, **dots)
+    scaled = scale_to_unit(score)
+    if scaled is not None:
+        unit_square(plot)
+        plot.plot((0, 1), (0, 1), color=COLOURS["muted"], linewidth=1.2, dashes=(4, 3))
+        curve = reliability_curve(scaled, oks, BINS)
+    else:
+        plot.set_ylim(0, 1)
+        curve = _equal_mass(score, oks)
+    seen = curve.count >= max(1, len(score) // 500)  # a bin of few says nothing
+    line = {"linewidth": 2.2, "marker": "o", "markersize": 6, "markeredgewidth": 1.5}
+    plot.plot(
+        curve.mean_score[seen],
+        curve.mean_target[seen],
+        color=COLOURS["ink"],
+        markeredgecolor=COLOURS["paper"],
+        **line,
+    )
+    label(plot, "score that the estimator gave", "true quality (OKS)")
+    described = f"Scatter of score against OKS of {len(score)} poses, with the mean OKS in bins of score"
+    return inline(figure, f"scatter{series}", described)
+
+
+def _equal_mass(score: np.ndarray, oks: np.ndarray) -> ReliabilityCurve:
+    """Mean score and OKS of tenths of the poses, for scores on a scale of their own."""
+    parts = [part for part in np.array_split(np.argsort(score, kind="stable"), BINS) if len(part)]
+    means = [np.array([column[part].mean() for part in parts]) for column in (score, oks)]
+    return ReliabilityCurve(np.empty(0), np.array([len(part) for part in parts]), *means)
+
+
+def keypoint_groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """Types of keypoint with the columns that belong to them: left and right are one type ("left_eye": "eye")."""
+    groups: dict[str, list[int]] = {}
+    for k, name in enumerate(names):
+        kind = name.replace("left_", "").replace("right_", "").replace("_left", "").replace("_right", "")
+        groups.setdefault(kind.replace("_", " ").strip() or name, []).append(k)
+    return groups
+
+
+def keypoint_reliability(audits: Sequence[Audit], columns: Sequence[Sequence[int]], name: str) -> Markup | None:
+    """Mean OPKS of keypoints of like score, one type of keypoint (its columns in each audit); None where no audit has
+    scores on the 0–1 scale."""
+    pairs = [score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
+    if not any(pairs):
+        return None
+    figure, plot = axes(226, 210, left=38, bottom=38)
+    unit_square(plot)
+    plot.plot((0, 1), (0, 1), color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
+    for series, pair in enumerate(pairs):
+        if pair is not None:
+            curve = reliability_curve(*pair, BINS)
+            if len(audits) == 1:
+                _gap(plot, curve, series)
+            _curve(plot, curve, series)
+    label(plot, "score", "mean OPKS")
+    plot.yaxis.labelpad = 2
+    return inline(figure, name, "Reliability curve: mean OPKS against score, the diagonal is honest")
+
+
+def score_and_opks(audit: Audit, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores (clipped to 0–1) and OPKS of some columns of keypoints, flat; None where scores are on another scale."""
+    scaled = scale_to_unit(audit.details.keypoint_score[:, list(columns)].ravel())
+    return None if scaled is None else (scaled, audit.details.opks[:, list(columns)].ravel())
+
+
+def _curve(plot: Axes, curve: ReliabilityCurve, series: int) -> None:
+    """The curve with markers whose area says what share of the keypoints stands there."""
+    seen = curve.count > 0
+    x, y, share = curve.mean_score[seen], curve.mean_target[seen], curve.count[seen] / curve.count.sum()
+    plot.plot(x, y, color=colour(series), linewidth=1.8)
+    marker = MARKERS[series % len(MARKERS)]
+    sizes = 8 + 260 * share
+    plot.scatter(x, y, s=sizes, color=colour(series), marker=marker, linewidths=0.8, edgecolors=COLOURS["paper"])
+
+
+def _gap(plot: Axes, curve: ReliabilityCurve, series: int) -> None:
+    seen = curve.count > 0
+    x, y = curve.mean_score[seen], curve.mean_target[seen]
+    plot.fill_between(x, x, y, color=colour(series), alpha=0.16, linewidth=0)
+
+
+def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | None:
+    """Precision over recall at OKS 0.75 for one occlusion benchmark, by the score at hand (solid) and by the true OKS
+    (dashed); None where no audit has it."""
+    figure, plot = axes(250, 226, left=38, bottom=40)
+    unit_square(plot)
+    drawn = 0
+    for series, audit in enumerate(audits):
+        if benchmark not in audit.details.precision_75:
+            continue
+        by_score, by_oks = (_reached(precision) for precision in audit.details.precision_75[benchmark])
+        drawn += 1
+        if len(audits) == 1:
+            plot.fill_between(RECALL_THRESHOLDS, by_score, by_oks, color=colour(series), alpha=0.16, linewidth=0)
+        plot.plot(RECALL_THRESHOLDS, by_oks, color=colour(series), linewidth=1.3, dashes=(3, 2))
+        plot.plot(RECALL_THRESHOLDS, by_score, color=colour(series), linewidth=2.2)
+    if not drawn:
+        return None
+    label(plot, "recall", "precision")
+    plot.yaxis.labelpad = 2
+    described = f"Precision over recall at OKS 0.75 of people with {benchmark} labelled keypoints"
+    return inline(figure, f"pr-{benchmark}", described)
+
+
+def _reached(precision: np.ndarray) -> np.ndarray:
+    """Precision down to its first 0, NaN beyond: recall that is never reached needs no line along the floor."""
+    beyond = np.cumsum(precision <= 0) > 1
+    return np.where(beyond, np.nan, precision)
+
+
+def error_shares(audits: Sequence[Audit]) -> Markup | None:
+    """The share of keypoints of each kind, a bar for every audit; None where no audit has a diagnosed keypoint."""
+    counts = np.array([[getattr(audit.errors, kind) for kind in ERRORS] for audit in audits], dtype=float)
+    total = counts.sum(axis=1, keepdims=True)
+    if not total.any():
+        return None
+    share = counts / np.maximum(total, 1)
+    thick = 0.62 if len(audits) == 1 else 0.8 / len(audits)
+    figure, plot = axes(400, 74 + len(ERRORS) * max(30, 17 * len(audits) + 8), left=72, right=46)
+    middle = np.arange(len(ERRORS))
+    for series, row in enumerate(share):
+        at = middle + (series - (len(audits) - 1) / 2) * thick
+        plot.barh(at, row, height=thick * 0.92, color=colour(series))
+        for y, value in zip(at, row, strict=True):
+            text = {"va": "center", "fontsize": 11, "color": COLOURS["ink"]}
+            plot.text(value + 0.012, y, f"{100 * value:.1f} %", **text)
+    plot.set_yticks(middle, labels=ERRORS)
+    _rows_style(plot)
+    plot.set_xlim(0, max(0.25, min(1.0, 1.02 * share.max())))
+    plot.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    label(plot, "share of the labelled keypoints of found people")
+    first = ", ".join(f"{kind} {100 * value:.1f} %" for kind, value in zip(ERRORS, share[0], strict=True))
+    return inline(figure, "errors", f"Bars of keypoints by kind of error; of the first file: {first}")
+
+
+def _rows_style(plot: Axes) -> None:
+    """Named rows from top to bottom, with the grid across them only."""
+    plot.invert_yaxis()
+    plot.grid(visible=False, axis="y")
+    plot.tick_params(axis="y", length=0, labelsize=12, labelcolor=COLOURS["ink"])
+    plot.spines["left"].set_visible(False)
+
+
+def gain_start(audit: Audit) -> float | None:
+    """The AP that the corrections start from: they add up to 1. None where they could not be measured."""
+    gains = [audit.errors.ap_gain.get(stage) for stage in GAINS]
+    known = [gain for gain in gains if gain is not None]
+    return 1 - sum(known) if len(known) == len(GAINS) else None
+
+
+def ap_gains(audit: Audit, series: int = 0, width: int = 400) -> Markup | None:
+    """The stairs from today's AP to 1: each kind of error corrected after those above it; None where not measured.
+    `width` is in CSS pixels."""
+    start = gain_start(audit)
+    if start is None:
+        return None
+    gains = np.array([audit.errors.ap_gain[stage] for stage in GAINS], dtype=float)
+    before = start + np.concatenate([[0.0], np.cumsum(gains)[:-1]])
+    figure, plot = axes(width, 296, left=98, right=12)
+    rows = np.arange(len(gains) + 1)
+    plot.barh(0, start, height=0.62, color=COLOURS["muted"])
+    plot.barh(rows[1:], gains, left=before, height=0.62, color=colour(series))
+    ends = np.concatenate([[start], before + gains])
+    plot.vlines(ends[:-1], rows[:-1], rows[1:], color=COLOURS["muted"], linewidth=0.8)
+    for row, value in enumerate((start, *gains)):
+        low, high = (0.0, start) if row == 0 else sorted((before[row - 1], ends[row]))
+        room_left = high > 0.8
+        plot.text(
+            low - 0.012 if room_left else high + 0.012,
+            row,
+            f"{value:.3f}" if row == 0 else f"{value:+.3f}".replace("-", "−"),
+            **{"va": "center", "ha": "right" if room_left else "left", "fontsize": 11, "color": COLOURS["ink"]},
+        )
+    plot.set_yticks(rows, labels=["AP now", *GAINS.values()])
+    _rows_style(plot)
+    plot.set(xlim=(0, 1), xticks=(0, 0.25, 0.5, 0.75, 1))
+    plot.set_xticklabels(("0", ".25", ".5", ".75", "1"))
+    label(plot, "AP")
+    described = ", ".join(f"{name} {gain:+.3f}" for name, gain in zip(GAINS.values(), gains, strict=True))
+    return inline(figure, f"gains{series}", f"Stairs from AP {start:.3f} to 1: {described}")

@@ -1,0 +1,231 @@
+"""An audit in plain words and plain numbers: the sentences a page opens with, figures as text, why one is missing."""
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+import numpy as np
+
+from trustpose.audit.record import Audit
+
+DASH = "–"
+HONEST_ECE = 0.02  # a score off by no more than this on average is called honest
+LOST_AP = 0.0005  # headroom that shows in the third decimal
+_HOW_WELL = (
+    (-0.2, "gets good poses and bad the wrong way round"),
+    (0.2, "hardly tells good poses from bad"),
+    (0.4, "tells good poses from bad poorly"),
+    (0.6, "tells good poses from bad moderately well"),
+    (0.8, "tells good poses from bad fairly well"),
+    (0.9, "tells good poses from bad well"),
+    (2.0, "tells good poses from bad very well"),
+)
+
+
+def number(value: float | None, sign: bool = False) -> str:
+    """Three decimals with a true minus sign, a dash for None."""
+    if value is None:
+        return DASH
+    text = f"{value:+.3f}" if sign else f"{value:.3f}"
+    return text.replace("-", "−") if text.strip("+-0.") else text.lstrip("+-")
+
+
+def with_interval(audit: Audit, name: str) -> str:
+    """A number with its 95 % interval: "0.508 (0.479 to 0.535)"."""
+    low_high = audit.intervals.get(name)
+    between = "" if low_high is None else f" ({number(low_high[0])} to {number(low_high[1])})"
+    return number(audit.number(name)) + between
+
+
+def file_labels(audits: Sequence[Audit]) -> list[str]:
+    """A short name for each results file: its file name, with as many folders before it as tell them apart."""
+    paths = [PurePath(audit.inputs["results"]["file"]) for audit in audits]
+    short = {path: path.name for path in paths}  # the same file may stand here twice, by two scores
+    for depth in range(2, 1 + max((len(path.parts) for path in paths), default=0)):
+        names = list(short.values())
+        short = {
+            path: str(PurePath(*path.parts[-depth:])) if names.count(name) > 1 else name for path, name in short.items()
+        }
+    return [
+        f"{short[path]} ({paths[: i + 1].count(path)}, by {audit.score_field})"
+        if paths.count(path) > 1
+        else short[path]
+        for i, (path, audit) in enumerate(zip(paths, audits, strict=True))
+    ]
+
+
+def why_none(audit: Audit, name: str) -> str:
+    """Why a number is None: the audit's note about it, else what it would have needed."""
+    for note in audit.notes:
+        head, _, rest = note.partition(":")
+        names = re.split(r" and |, ", head)
+        if "null" in rest and any(fnmatchcase(name, one) or name.startswith(one + ".") for one in names):
+            return note
+    part = name.partition(".")[0]
+    if part in ("ap", "oracle_ap", "headroom"):
+        return f"{name}: no person with labelled keypoints counts for it"
+    if not audit.pose.n:
+        return f"{part}.*: no result is paired with a person who has labelled keypoints"
+    if "pearson" in name or "spearman" in name:
+        return f"{name}: a correlation needs scores and true qualities that are not all the same"
+    return f"{name}: nothing of this kind is labelled or predicted"
+
+
+def bias(audit: Audit) -> tuple[float, float] | None:
+    """Mean score and mean OKS of the measured poses; None without any."""
+    details = audit.details
+    if not len(details.measured):
+        return None
+    return float(details.score[details.measured].mean()), float(np.mean(details.oks[details.measured]))
+
+
+def verdict(audit: Audit) -> str:
+    """Whether scores promise too much or too little, in a few words."""
+    means = bias(audit)
+    if means is None or audit.pose.ece is None:
+        return "cannot be told"
+    if audit.pose.ece <= HONEST_ECE:
+        return "honest"
+    off = means[0] - means[1]
+    if abs(off) < audit.pose.ece / 2:
+        return "too high in places, too low in others"
+    return "overconfident" if off > 0 else "underconfident"
+
+
+def opening(audit: Audit) -> list[str]:
+    """Paragraphs on one audit for someone who has never heard of OKS: poses, ranking, honesty."""
+    return [part for part in (_poses(audit), _ranking(audit), _honesty(audit)) if part]
+
+
+def _poses(audit: Audit) -> str:
+    truth, results = audit.inputs["ground_truth"], audit.inputs["results"]
+    start = (
+        f"Predicted poses, {_count(results['results'])} of them, are held against "
+        f"{_count(truth['people_with_keypoints'])} people whose keypoints were labelled by hand, in "
+        f"{_count(truth['images'], 'photo')}. "
+    )
+    ap = audit.number("ap.AP")
+    if ap is None:
+        return start + "None of these people counts in COCO's evaluation, so there is no average precision (AP)."
+    return (
+        f"{start}Their average precision (AP) is {with_interval(audit, 'ap.AP')}: 1 would be everyone found, every "
+        "keypoint where a careful human puts it, and no false pose ranked above a true one; 0 would be nothing right. "
+        "In brackets stands the 95\u00a0% interval, how far the number could move with another draw of such photos."
+    )
+
+
+def _ranking(audit: Audit) -> str:
+    r, headroom = audit.pose.pearson, audit.headroom
+    sentences = []
+    if r is not None:
+        how = next(words for limit, words in _HOW_WELL if r < limit)
+        sentences.append(
+            f"The score {how}: its correlation with true quality (OKS) is "
+            f"{with_interval(audit, 'pose.pearson')}, where 1 is perfect and 0 is chance."
+        )
+    elif not audit.pose.n:
+        sentences.append("No pose could be paired with a labelled person, so nothing can be said about the scores.")
+    else:
+        sentences.append("Scores or qualities are all the same, so the score cannot be asked to tell good from bad.")
+    if headroom is not None and headroom > LOST_AP:
+        sentences.append(
+            f"Ranked by their true quality, the very same poses would reach an AP of {number(audit.oracle_ap.AP)}: bad "
+            f"scores alone cost {with_interval(audit, 'headroom')} of AP. A better score can win that back "
+            "without moving a single keypoint."
+        )
+    elif headroom is not None:
+        sentences.append("Ranking by true quality would not raise AP: the scores put the poses in a perfect order.")
+    return " ".join(sentences)
+
+
+def _honesty(audit: Audit) -> str:
+    means, ece = bias(audit), audit.pose.ece
+    if means is None:
+        return ""
+    if ece is None:
+        return "The scores are not on a scale from 0 to 1, so they cannot be read as a promise of quality."
+    judged = verdict(audit)
+    if judged == "honest":
+        return (
+            "Read as a promise of quality the scores are honest: the calibration error (ECE), the average distance of "
+            f"score and truth, is only {with_interval(audit, 'pose.ece')}."
+        )
+    averages = f"on average they say {means[0]:.2f} where the truth is {means[1]:.2f}"
+    direction = {
+        "overconfident": f"too high (overconfident): {averages}",
+        "underconfident": f"too low (underconfident): {averages}",
+    }.get(judged, f"too high in places and too low in others: {averages}")
+    return (
+        f"Read as a promise of quality the scores are {direction}. The calibration error (ECE), the average "
+        f"distance of score and truth, is {with_interval(audit, 'pose.ece')}."
+    )
+
+
+def in_short(audit: Audit) -> str:
+    """One audit in a few short sentences, beside others whose page explains the words."""
+    lost = "" if audit.headroom is None else f", of which bad scores cost {with_interval(audit, 'headroom')}"
+    means, judged = bias(audit), verdict(audit)
+    texts = [
+        f"AP {with_interval(audit, 'ap.AP')}; ranked by true quality {number(audit.number('oracle_ap.AP'))}{lost}."
+        if audit.number("ap.AP") is not None
+        else "No AP: no labelled person counts.",
+        f"Correlation of score with true quality {with_interval(audit, 'pose.pearson')}.",
+    ]
+    if means is None:
+        texts.append("No pose is paired with a labelled person.")
+    elif audit.pose.ece is None:
+        texts.append("Scores are not on a scale from 0 to 1, so they promise no quality.")
+    else:
+        texts.append(f"Scores are {judged}: {means[0]:.2f} said, {means[1]:.2f} true, on average.")
+    return " ".join(texts)
+
+
+def comparison(audits: Sequence[Audit], labels: Sequence[str]) -> list[str]:
+    """Paragraphs on several audits side by side: on what, and which is ahead in poses, ranking and honesty."""
+    truths = {audit.inputs["ground_truth"]["sha256"] for audit in audits}
+    truth = audits[0].inputs["ground_truth"]
+    if len(truths) == 1:
+        start = (
+            f"{len(audits)} results files are held against the same {_count(truth['people_with_keypoints'])} people "
+            f"whose keypoints were labelled by hand, in {_count(truth['images'], 'photo')}."
+        )
+    else:
+        start = f"{len(audits)} results files are held against {len(truths)} different ground truth files."
+        start += " Their numbers stand side by side but are about different people."
+    if len({audit.area for audit in audits}) > 1:
+        start += " They also measure area in different ways, so an OKS here is not the same as an OKS there."
+    start += (
+        " Average precision (AP) tells how good poses are in the order that their scores put them; true quality (OKS) "
+        "is how close a single pose is to its label. Both run from 0 to 1, which is perfect. In brackets stand "
+        "95\u00a0% intervals."
+    )
+    firsts = (
+        _first(audits, labels, "ap.AP", "{} has the highest AP", higher=True),
+        _first(audits, labels, "pose.pearson", "The score of {} best tells good poses from bad, with a correlation of"),
+        _first(audits, labels, "pose.ece", "That of {} is the most honest, with a calibration error of", higher=False),
+    )
+    return [start, " ".join(text for text in firsts if text)]
+
+
+def _first(audits: Sequence[Audit], labels: Sequence[str], name: str, what: str, higher: bool = True) -> str:
+    """Who leads in a number, and whether the runner-up's interval reaches the leader's."""
+    known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
+    if len(known) < 2:
+        return ""
+    known.sort(reverse=higher)
+    best, second = known[0][1], known[1][1]
+    comma = "," if what.endswith("AP") else ""
+    text = (
+        f"{what.replace('{}', labels[best])}{comma} {with_interval(audits[best], name)}; {labels[second]} follows with "
+    )
+    text += with_interval(audits[second], name)
+    ends = [audits[i].intervals.get(name) for i in (best, second)]
+    if ends[0] and ends[1] and max(ends[0][0], ends[1][0]) <= min(ends[0][1], ends[1][1]):
+        text += ", close enough to be chance"
+    return text + "."
+
+
+def _count(count: int, thing: str = "") -> str:
+    """1,496 or "1 photo", "365 photos"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}" if thing else f"{count:,}"

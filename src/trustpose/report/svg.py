@@ -1,0 +1,100 @@
+"""Matplotlib figures as SVG that lies inline in a page: in the page's own font and its light or dark colours."""
+
+import io
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+# A figure is drawn in these colours; in the page each becomes a CSS variable of that name, which page.css sets for
+# light and for dark. The series are Okabe & Ito's colour-blind-safe palette, darkened where it is too pale on white.
+COLOURS = {
+    "ink": "#1d2329",
+    "muted": "#5d6873",
+    "grid": "#dfe3e7",
+    "paper": "#fffffe",
+    "series-0": "#0072b2",
+    "series-1": "#d55e00",
+    "series-2": "#00805d",
+    "series-3": "#b0527f",
+    "series-4": "#8a6d00",
+    "series-5": "#2f8fc4",
+}
+SERIES = tuple(name for name in COLOURS if name.startswith("series-"))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+RASTER_DOTS = 144  # per inch of what is drawn as pixels: sharp on a screen of double density
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # letters stay letters: the page's font, and no outlines to carry along
+    "svg.hashsalt": "trustpose",  # the same figure gives the same file
+    "font.size": 12,
+    "text.parse_math": False,
+    "axes.unicode_minus": True,
+}
+_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+def colour(series: int) -> str:
+    """The colour of a results file by its place; after six files they come round again."""
+    return COLOURS[SERIES[series % len(SERIES)]]
+
+
+def axes(
+    width: int, height: int, *, left: int = 44, right: int = 10, top: int = 8, bottom: int = 42
+) -> tuple[Figure, Axes]:
+    """A figure of width × height CSS pixels with one set of axes inside these margins, in the page's plain style."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    FigureCanvasSVG(figure)
+    box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+    plot = figure.add_axes(box)
+    plot.patch.set_visible(False)
+    plot.set_axisbelow(True)
+    for side, spine in plot.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set(color=COLOURS["muted"], linewidth=0.8)
+    plot.tick_params(color=COLOURS["muted"], labelcolor=COLOURS["muted"], labelsize=11, length=3, width=0.8)
+    plot.grid(color=COLOURS["grid"], linewidth=0.8)
+    return figure, plot
+
+
+def label(plot: Axes, x: str = "", y: str = "") -> None:
+    """Axis labels in the page's ink."""
+    plot.set_xlabel(x, color=COLOURS["ink"], fontsize=12, labelpad=5)
+    plot.set_ylabel(y, color=COLOURS["ink"], fontsize=12, labelpad=5)
+
+
+def unit_square(plot: Axes, margin: float = 0.0) -> None:
+    """Both axes from 0 to 1 with ticks at the quarters."""
+    for axis in (plot.xaxis, plot.yaxis):
+        axis.set_ticks((0, 0.25, 0.5, 0.75, 1), labels=("0", ".25", ".5", ".75", "1"))
+    plot.set(xlim=(-margin, 1 + margin), ylim=(-margin, 1 + margin))
+
+
+def inline(figure: Figure, name: str, description: str) -> Markup:
+    """The figure as an <svg> element for an HTML page; `name` sets its ids apart from those of other figures there,
+    `description` is what a screen reader says."""
+    file = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(file, format="svg", transparent=True, dpi=RASTER_DOTS, metadata=_METADATA)
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # HTML knows what an <svg> is
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in referenced else "", text)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
+    variables = {value: f"var(--{key})" for key, value in COLOURS.items()}
+    text = re.sub("|".join(variables), lambda found: variables[found[0]], text)
+    text = re.sub(r"[ \t]*\n[ \t]*", " ", text)  # a third smaller
+    width, height = figure.get_size_inches() * 72
+    start = (
+        f'<svg class="plot" role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width:g}" height="{height:g}">'
+    )
+    # Safe: matplotlib escapes the letters it draws, and `description` is escaped above.
+    return Markup(start + text[text.index(">") + 1 :].strip())

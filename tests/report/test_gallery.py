@@ -1,0 +1,132 @@
+"""The gallery: who is in it, which photos are missing, what the drawings show."""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import rankdata
+
+from tests.report.cases import make_audit
+from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
+from trustpose.files import InputError
+from trustpose.report.gallery import PANEL, gallery, trust_gap
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    return make_audit(tmp_path_factory.mktemp("audit"), 24)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(12):
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((240, 320, 3), 120, np.uint8))
+    return folder
+
+
+def decode(uri: str) -> np.ndarray:
+    kind, _, content = uri.partition(",")
+    assert kind == "data:image/jpeg;base64"
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(content), np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert image is not None
+    return image
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=2, max_size=30))
+def test_ranks_are_scipys(rows: list[tuple[int, int]]) -> None:
+    score, oks = np.array(rows, dtype=float).T
+    by_score, by_oks = trust_gap(score, oks)
+    np.testing.assert_allclose(by_score, (rankdata(score) - 1) / (len(score) - 1))
+    np.testing.assert_allclose(by_oks, (rankdata(oks) - 1) / (len(oks) - 1))
+
+
+def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) -> None:
+    shown = gallery(record, photos, each=4)
+    gaps = [one.score_rank - one.oks_rank for one in shown.overtrusted]
+    assert len(gaps) == 4
+    assert gaps == sorted(gaps, reverse=True)
+    assert gaps[0] > 0
+    under = [one.score_rank - one.oks_rank for one in shown.undertrusted]
+    assert under == sorted(under)
+    assert under[0] < 0
+    stretched = replace(record, details=replace(record.details, score=np.exp(5 * record.details.score)))
+    again = gallery(stretched, photos, each=4)
+    assert [one.oks for one in again.overtrusted] == [one.oks for one in shown.overtrusted]
+
+
+def test_pictures_fit_their_panel_and_differ(record: Audit, photos: Path) -> None:
+    for one in gallery(record, photos).overtrusted:
+        predicted, labelled = decode(one.predicted), decode(one.labelled)
+        assert predicted.shape == labelled.shape == (one.height, one.width, 3)
+        assert one.width <= PANEL[0]
+        assert one.height <= PANEL[1]
+        assert np.abs(predicted.astype(int) - 120).max() > 60, "nothing is drawn"
+        assert np.abs(predicted.astype(int) - labelled.astype(int)).max() > 60
+
+
+def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit, photos: Path) -> None:
+    row = 0
+    details = record.details
+    pose, person = int(details.measured[row]), int(details.person[details.measured[row]])
+    for value, channel in ((1.0, 2), (0.0, 0)):
+        poses = replace(details.poses, xy=details.truth.xy[details.person].copy())
+        opks = np.full_like(details.opks, value)
+        other = replace(details, poses=poses, opks=opks, labelled=np.ones_like(details.labelled))
+        score = np.zeros(len(details.score))
+        score[pose] = 1.0
+        oks = np.ones(len(details.oks))
+        oks[pose] = 0.0
+        one = gallery(replace(record, details=replace(other, score=score, oks=oks)), photos, each=1).overtrusted[0]
+        image = decode(one.predicted).astype(int)
+        strong = image[np.abs(image - 120).max(axis=2) > 80]
+        coloured = strong[np.ptp(strong, axis=1) > 80]
+        assert len(coloured) > 20, person
+        assert np.median(coloured[:, channel] - coloured[:, 2 - channel]) > 60
+
+
+def test_missing_broken_and_outside_photos_are_said(record: Audit, photos: Path, tmp_path: Path) -> None:
+    for i in range(12):
+        (tmp_path / f"{i}.png").write_bytes((photos / f"{i}.png").read_bytes())
+    everything = gallery(record, tmp_path, each=24)
+    assert not everything.missing
+    (tmp_path / "0.png").unlink()
+    (tmp_path / "1.png").write_bytes(b"no image")
+    (tmp_path / "2.png").write_bytes(b"")
+    names = {**record.details.file_names, 3: f"../{photos.name}/3.png", 4: "a\0b.png"}
+    del names[5]
+    shown = gallery(replace(record, details=replace(record.details, file_names=names)), tmp_path, each=24)
+    expected = {"0.png", "1.png", "2.png", f"../{photos.name}/3.png", "a\0b.png", "image 5, which has no file name"}
+    assert set(shown.missing) == expected
+    left = len(everything.overtrusted) + len(everything.undertrusted)
+    assert 0 < len(shown.overtrusted) + len(shown.undertrusted) < left
+
+
+def test_no_photo_at_all_is_an_empty_gallery_and_no_folder_an_error(record: Audit, tmp_path: Path) -> None:
+    shown = gallery(record, tmp_path)
+    assert not shown.overtrusted
+    assert not shown.undertrusted
+    assert len(shown.missing) == 12
+    with pytest.raises(InputError, match="no such folder"):
+        gallery(record, tmp_path / "nowhere")
+
+
+def test_poses_far_outside_their_photo_are_drawn_without_harm(record: Audit, photos: Path) -> None:
+    far = replace(record.details.poses, xy=record.details.poses.xy + 1e7)
+    shown = gallery(replace(record, details=replace(record.details, poses=far)), photos)
+    assert shown.overtrusted
+
+
+def test_real_photos(data_dir: Path) -> None:
+    real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", replicates=0)
+    shown = gallery(real, data_dir / "coco" / "dev")
+    assert not shown.missing
+    assert len(shown.overtrusted) == len(shown.undertrusted) == 6
+    assert max(one.oks for one in shown.overtrusted) < min(one.oks for one in shown.undertrusted)
+    assert min(one.score for one in shown.overtrusted) > max(one.score for one in shown.undertrusted)

@@ -1,0 +1,240 @@
+"""The page: everything is on it, nothing from outside gets in or is asked for, and it opens in a browser."""
+
+import html
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.report.cases import NASTY, empty_cases, make_audit, nasty
+from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
+from trustpose.files import InputError
+from trustpose.report.page import HEADLINES, page, write_page
+from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
+
+VOID = {"meta", "link", "img", "br", "path", "use", "image", "rect", "circle", "line"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Outline(HTMLParser):
+    """Tags, attributes and text of a page; raises where tags do not close as they opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {key: value or "" for key, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    return make_audit(tmp_path_factory.mktemp("audit"), 24, extra=True)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for i in range(6):  # half of them: the others are missing
+        cv2.imwrite(str(folder / f"{i}.png"), np.full((240, 320, 3), 120, np.uint8))
+    return folder
+
+
+def check(text: str) -> Outline:
+    """What every page must be: well formed, semantic, complete in itself."""
+    outline = Outline(text)
+    assert text.startswith("<!DOCTYPE html>")
+    assert len(outline.all("h1")) == 1
+    assert not outline.all("script")
+    assert not re.search(r"https?:|//[a-z]", re.sub(r'="data:[^"]*"', "", text)), "an address outside the page"
+    assert not re.search(r"@import|@font-face", text)
+    for tag, attributes in outline.tags:
+        assert not any(name.startswith("on") for name in attributes), tag
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, name)
+    for content in re.findall(r"url\(([^)]*)\)", text):
+        assert content.startswith("#"), content
+    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in outline.tags:
+        if attributes.get("href", "").startswith("#"):
+            assert attributes["href"][1:] in ids
+    assert all(attributes.get("scope") for attributes in outline.all("th"))
+    assert all(attributes.get("alt") for attributes in outline.all("img"))
+    assert all(attributes.get("aria-label") for attributes in outline.all("svg"))
+    policy = next(one for one in outline.all("meta") if one.get("http-equiv") == "Content-Security-Policy")
+    assert policy["content"].startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    return outline
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("with_images", [False, True])
+def test_every_number_note_and_input_is_on_it(record: Audit, photos: Path, count: int, with_images: bool) -> None:
+    outline = check(page([record] * count, photos if with_images else None))
+    words = " ".join(outline.text.split())
+    for rows in HEADLINES.values():
+        for name, title, _ in rows:
+            assert name in words
+            assert title in words
+            assert words.count(number(record.number(name))) >= count
+            for end in record.intervals.get(name, ()):
+                assert number(end) in words
+    for text in (*record.notes, record.inputs["results"]["sha256"], record.inputs["ground_truth"]["sha256"]):
+        assert words.count(" ".join(text.split())) >= count
+    for text in ("segment", record.score_field, record.keypoint.source, *record.details.keypoint_names):
+        assert text in words
+    for word in ("OKS", "OPKS", "AP", "Oracle AP", "Headroom", "ECE", "Pearson", "Visible, occluded, absent"):
+        assert word in words
+    assert words.count("What to look for.") == (6 if with_images else 5)
+    assert ("Most overtrusted" in words) == with_images
+    assert ("Passed over" in words) == with_images
+    assert bool(outline.all("img")) == with_images
+
+
+def test_names_from_files_are_escaped(record: Audit, photos: Path) -> None:
+    bad = nasty(record)
+    folder_names = replace(bad, details=replace(bad.details, file_names=record.details.file_names))
+    for audits in ([bad], [bad, record, bad], [folder_names]):
+        text = page(audits, photos)
+        outline = check(text)
+        assert "<script" not in text
+        assert NASTY in outline.text, "unescaped again it is what the file said"
+
+
+def test_where_nothing_can_be_computed_a_dash_says_why(tmp_path: Path, photos: Path) -> None:
+    cases = empty_cases(tmp_path)
+    for name, case in cases.items():
+        text = page([case], photos)
+        outline = check(text)
+        missing = [one for rows in HEADLINES.values() for one, *_ in rows if case.number(one) is None]
+        assert missing, name
+        for one in missing:
+            reason = why_none(case, one)
+            assert reason.split(":")[0] in outline.text
+            assert html.escape(reason, quote=False).replace("'", "&#39;") in text
+        assert "None" not in outline.text.replace("None:", "").replace("None of these", "")
+        assert "nan" not in re.findall(r"[a-z]+", outline.text)
+    check(page(list(cases.values()), photos))
+
+
+def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:
+    text = " ".join(opening(record))
+    for value in (record.ap.AP, record.pose.pearson, record.headroom, record.oracle_ap.AP, record.pose.ece):
+        assert number(value) in text
+    means = bias(record)
+    assert means is not None
+    details = record.details
+    for shift, said in ((0.5, "overconfident"), (-0.5, "underconfident")):
+        moved = np.clip(details.oks + shift, 0, 1)
+        shifted = replace(
+            record,
+            details=replace(details, score=moved),
+            pose=replace(record.pose, ece=float(np.abs(moved - details.oks).mean())),
+        )
+        assert verdict(shifted) == said
+        assert said in " ".join(opening(shifted))
+    assert verdict(replace(record, pose=replace(record.pose, ece=0.01))) == "honest"
+    assert verdict(replace(record, pose=replace(record.pose, ece=None))) == "cannot be told"
+
+
+def test_several_files_stand_side_by_side_and_the_best_is_marked(data_dir: Path) -> None:
+    truth = data_dir / "coco" / "dev_gt.json"
+    names = ("simplepose.dev.json", "simplepose_flip.dev.json", "movenet-thunder.dev.json")
+    audits = [audit(truth, data_dir / "results" / name, replicates=20) for name in names]
+    text = page(audits)
+    outline = check(text)
+    row = re.search(r'<th scope="row">Average precision \(AP\).*?</tr>', text, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == [number(max(one.ap.AP for one in audits))]
+    assert "simplepose_flip.dev.json has the highest AP" in outline.text
+    assert "against the same 990 people" in " ".join(outline.text.split())
+    # numbers of the data's own README, which pycocotools computed
+    for value in ("0.508", "0.526", "0.493", "0.690", "0.687", "0.659"):
+        assert value in outline.text
+
+
+def test_labels_tell_files_apart(record: Audit) -> None:
+    def at(*paths: str) -> list[str]:
+        audits = [
+            replace(record, inputs={**record.inputs, "results": {**record.inputs["results"], "file": path}})
+            for path in paths
+        ]
+        return file_labels(audits)
+
+    assert at("a/x.json", "b/y.json") == ["x.json", "y.json"]
+    assert at("a/x.json", "b/x.json", "c/y.json") == ["a/x.json", "b/x.json", "y.json"]
+    assert at("x.json", "x.json") == ["x.json (1, by score)", "x.json (2, by score)"]
+
+
+def test_numbers_read_as_numbers() -> None:
+    assert number(0.5076) == "0.508"
+    assert number(-0.0001) == "0.000"
+    assert number(-0.25) == "−0.250"
+    assert number(0.25, sign=True) == "+0.250"
+    assert number(None) == "–"
+
+
+def test_written_whole_or_not_at_all(record: Audit, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "audit.html"
+    write_page(target, [record])
+    before = target.read_bytes()
+    assert before.decode() == page([record]), "the same audit gives the same page"
+    with pytest.raises(InputError, match="no such folder"):
+        write_page(target, [record], tmp_path / "nowhere")
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+    with pytest.raises(ValueError, match="at least one"):
+        page([])
+
+
+def browse(path: Path, folder: Path) -> tuple[str, str]:
+    """The document and the console, by a browser that opened the file."""
+    assert CHROMIUM is not None
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    command = [CHROMIUM, *flags.split(), "--disable-component-update", "--disable-sync", f"--user-data-dir={folder}"]
+    command += ["--enable-logging=stderr", "--v=0", "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH to open the page in")
+def test_a_browser_opens_it_without_an_error_or_a_request(record: Audit, photos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "audit.html"
+    write_page(path, [nasty(record), record], photos)
+    document, console = browse(path, tmp_path / "profile")
+    assert console == ""
+    assert "</html>" in document
+    assert "<script" not in document
+    assert document.count("<svg") >= 16
+    # The policy in the page blocks and reports any request, so an empty console is proof; that it is awake:
+    path.write_text(path.read_text().replace("</main>", '<img src="http://127.0.0.1:9/x.png" alt="x"></main>'))
+    assert "Content Security Policy" in browse(path, tmp_path / "profile")[1]
