@@ -11,7 +11,8 @@ from trustpose.data.coco import read_results, read_truth
 from trustpose.geometry.oks import oks, opks
 from trustpose.metrics.diagnosis import ERRORS, KeypointError, diagnose
 from trustpose.metrics.diagnosis_impact import STAGES, error_impact
-from trustpose.metrics.diagnosis_scores import best_rows, diagnose_scores, optimal_score
+from trustpose.metrics.diagnosis_scores import diagnose_scores, optimal_score
+from trustpose.metrics.matching import best_in_image
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
@@ -311,9 +312,9 @@ def test_nobody_counts_gives_nan():
     assert all(np.isnan(gain) for gain in impact.ap_gain().values())
 
 
-def test_best_rows_keeps_the_best_of_each_image_in_order():
+def test_best_in_image_keeps_the_best_of_each_image_in_order():
     image_id, score = np.array([7, 3, 7, 7, 3]), np.array([0.1, 0.5, 0.9, 0.1, 0.5])
-    assert best_rows(image_id, score, 2).tolist() == [1, 4, 2, 0]
+    assert best_in_image(image_id, score, 2)[0].tolist() == [1, 4, 2, 0]
 
 
 def test_bad_arguments_are_named():

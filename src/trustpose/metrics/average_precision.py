@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.metrics.matching import Pairs, match_greedily, pair_oks
+from trustpose.metrics.matching import Pairs, best_in_image, match_greedily, pair_oks
 from trustpose.poses import Area, Poses, Truth, box_size
 
 OKS_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
@@ -103,7 +103,7 @@ def evaluate(
     """
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("evaluate: image_id is needed in both poses and truth, one of them is None")
-    by_image, rank = _rank_in_image(poses.image_id, score, max_detections)
+    by_image, rank = best_in_image(poses.image_id, score, max_detections)
     if pairs is None:
         least = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
         pairs = pair_oks(poses, truth, sigmas=sigmas, area=area, rows=by_image, minimum=min(least, 1 - 1e-10))
@@ -137,17 +137,6 @@ def evaluate(
         oks_thresholds=np.asarray(oks_thresholds),
         area_names=tuple(area_ranges),
     )
-
-
-def _rank_in_image(image_id: np.ndarray, score: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that take part, by image and then by descending score (stable); and each row's place (N,), -1 if beyond."""
-    order = np.lexsort((-score, image_id))
-    image = image_id[order]
-    starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]]) if len(image) else np.zeros(0, dtype=int)
-    place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    rank = np.full(len(order), -1)
-    rank[order[place < most]] = place[place < most]
-    return order[place < most], rank
 
 
 def _pose_area(poses: Poses) -> np.ndarray:

@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 
 from trustpose.metrics.average_precision import OKS_THRESHOLDS, RECALL_THRESHOLDS, Evaluation, evaluate
 from trustpose.metrics.diagnosis import Diagnosis, KeypointError
-from trustpose.metrics.diagnosis_scores import best_rows, counted_people, highest_oks, optimal_score
-from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.metrics.diagnosis_scores import counted_people, highest_oks, optimal_score
+from trustpose.metrics.matching import Pairs, best_in_image, pair_oks
 from trustpose.poses import Area, Poses, Truth
 
 KEYPOINT_STAGES = (KeypointError.MISS, KeypointError.SWAP, KeypointError.INVERSION, KeypointError.JITTER)
@@ -117,7 +117,7 @@ def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Dia
         raise ValueError(f"diagnosis: expected keypoints of shape {poses.xy.shape}, got {diagnosis.xy.shape}")
     if poses.image_id is None:
         raise ValueError("error_impact: image_id is needed in poses, it is None")
-    return best_rows(poses.image_id, score, diagnosis.max_detections)
+    return best_in_image(poses.image_id, score, diagnosis.max_detections)[0]
 
 
 def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from trustpose.geometry.oks import opks
 from trustpose.metrics.average_precision import MAX_DETECTIONS
 from trustpose.metrics.diagnosis import AREA_RANGE
-from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.metrics.matching import Pairs, best_in_image, pair_oks
 from trustpose.poses import Area, Poses, Truth
 
 COMPETING_OKS = 0.5  # poses at or above compete for a person
@@ -55,7 +55,7 @@ def diagnose_scores(
     """
     pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
     assert poses.image_id is not None
-    rows = best_rows(poses.image_id, score, max_detections)
+    rows = best_in_image(poses.image_id, score, max_detections)[0]
     pairs = _among(pairs, rows, counted_people(truth, area, area_range))
     image_id = poses.image_id[rows]
     max_oks, optimal = np.full(len(poses), np.nan), np.full(len(poses), np.nan)
@@ -74,14 +74,6 @@ def diagnose_scores(
         reordered_images=len(np.unique(image_id[1:][rises])),
         images=len(np.unique(image_id)),
     )
-
-
-def best_rows(image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], most: int) -> Int[np.ndarray, " D"]:
-    """Rows of the `most` best poses of every image: by image id, then by descending score, then in their order."""
-    order = np.lexsort((-score, image_id))
-    ordered = image_id[order]
-    place = np.arange(len(order)) - np.searchsorted(ordered, ordered, side="left")
-    return order[place < most]
 
 
 def counted_people(truth: Truth, area: Area, area_range: tuple[float, float]) -> Bool[np.ndarray, " M"]:

@@ -150,6 +150,19 @@ def _oks_of_pairs(
     return Pairs(pose, person, similarity).at_least(minimum)
 
 
+def best_in_image(
+    image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], most: int
+) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " N"]]:
+    """Rows (D,) of the `most` best poses of every image: by image id, then by descending score, then in their order;
+    and every row's place by score within its image (N,), -1 beyond `most`."""
+    order = np.lexsort((-score, image_id))
+    image = image_id[order]
+    place = np.arange(len(order)) - np.searchsorted(image, image, side="left")
+    rank = np.full(len(order), -1)
+    rank[order[place < most]] = place[place < most]
+    return order[place < most], rank
+
+
 def match_greedily(
     pairs: Pairs,
     rank: Int[np.ndarray, " N"],
