@@ -142,7 +142,10 @@ def test_where_nothing_can_be_computed_a_dash_says_why(tmp_path: Path, photos: P
             assert html.escape(reason, quote=False).replace("'", "&#39;") in text
         assert "None" not in outline.text.replace("None:", "").replace("None of these", "")
         assert "nan" not in re.findall(r"[a-z]+", outline.text)
-    check(page(list(cases.values()), photos))
+    several = page(list(cases.values()), photos)
+    check(several)
+    assert "different ground truth" in several
+    assert "<strong>" not in several, "files on different people: none is best"
 
 
 def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:

@@ -15,6 +15,7 @@ from trustpose.report import plots
 from trustpose.report.gallery import EACH, Gallery, gallery
 from trustpose.report.summary import (
     bias,
+    comparable,
     comparison,
     file_labels,
     in_short,
@@ -96,6 +97,7 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         version=__version__,
         audits=audits,
         labels=labels,
+        comparable=comparable(audits),
         colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
         paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels),
         openings=[in_short(audit) for audit in audits],
@@ -153,7 +155,7 @@ def _headlines(audits: Sequence[Audit], notes: Sequence[_Notes]) -> dict[str, li
         for name, title, higher in rows:
             cells = [_cell(audits, notes, place, name) for place in range(len(audits))]
             known = [cell["value"] for cell in cells if cell["value"] is not None]
-            if len(known) > 1:
+            if len(known) > 1 and comparable(audits):
                 best = number(max(known) if higher else min(known))
                 for cell in cells:
                     cell["best"] = cell["text"] == best  # what reads the same is as good

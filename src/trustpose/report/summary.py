@@ -63,6 +63,8 @@ def why_none(audit: Audit, name: str) -> str:
         if "null" in rest and any(fnmatchcase(name, one) or name.startswith(one + ".") for one in names):
             return note
     part = name.partition(".")[0]
+    if audit.number("ap.AP") is None and part in ("ap", "oracle_ap", "headroom"):
+        return "ap.*, oracle_ap.* and headroom: no person with labelled keypoints counts for them"
     if part in ("ap", "oracle_ap", "headroom"):
         return f"{name}: no person with labelled keypoints counts for it"
     if not audit.pose.n:
@@ -134,8 +136,8 @@ def _ranking(audit: Audit) -> str:
             f"scores alone cost {with_interval(audit, 'headroom')} of AP. A better score can win that back "
             "without moving a single keypoint."
         )
-    elif headroom is not None:
-        sentences.append("Ranking by true quality would not raise AP: the scores put the poses in a perfect order.")
+    elif headroom is not None and audit.pose.n:
+        sentences.append("Ranking the poses by their true quality instead would not raise AP.")
     return " ".join(sentences)
 
 
@@ -170,8 +172,9 @@ def in_short(audit: Audit) -> str:
         f"AP {with_interval(audit, 'ap.AP')}; ranked by true quality {number(audit.number('oracle_ap.AP'))}{lost}."
         if audit.number("ap.AP") is not None
         else "No AP: no labelled person counts.",
-        f"Correlation of score with true quality {with_interval(audit, 'pose.pearson')}.",
     ]
+    if audit.pose.pearson is not None:
+        texts.append(f"Correlation of score with true quality {with_interval(audit, 'pose.pearson')}.")
     if means is None:
         texts.append("No pose is paired with a labelled person.")
     elif audit.pose.ece is None:
@@ -181,29 +184,37 @@ def in_short(audit: Audit) -> str:
     return " ".join(texts)
 
 
+def comparable(audits: Sequence[Audit]) -> bool:
+    """Whether the audits are about the same people, measured the same way."""
+    return len({(audit.inputs["ground_truth"]["sha256"], audit.area) for audit in audits}) == 1
+
+
 def comparison(audits: Sequence[Audit], labels: Sequence[str]) -> list[str]:
     """Paragraphs on several audits side by side: on what, and which is ahead in poses, ranking and honesty."""
-    truths = {audit.inputs["ground_truth"]["sha256"] for audit in audits}
     truth = audits[0].inputs["ground_truth"]
-    if len(truths) == 1:
+    if comparable(audits):
         start = (
             f"{len(audits)} results files are held against the same {_count(truth['people_with_keypoints'])} people "
             f"whose keypoints were labelled by hand, in {_count(truth['images'], 'photo')}."
         )
     else:
-        start = f"{len(audits)} results files are held against {len(truths)} different ground truth files."
-        start += " Their numbers stand side by side but are about different people."
-    if len({audit.area for audit in audits}) > 1:
-        start += " They also measure area in different ways, so an OKS here is not the same as an OKS there."
+        start = (
+            f"{len(audits)} results files stand side by side here, but they were audited on different ground truth "
+            "files or with different conventions for area, so that none can be called better than another."
+        )
     start += (
         " Average precision (AP) tells how good poses are in the order that their scores put them; true quality (OKS) "
         "is how close a single pose is to its label. Both run from 0 to 1, which is perfect. In brackets stand "
         "95\u00a0% intervals."
     )
+    if not comparable(audits):
+        return [start]
     firsts = (
         _first(audits, labels, "ap.AP", "{} has the highest AP", higher=True),
         _first(audits, labels, "pose.pearson", "The score of {} best tells good poses from bad, with a correlation of"),
-        _first(audits, labels, "pose.ece", "That of {} is the most honest, with a calibration error of", higher=False),
+        _first(
+            audits, labels, "pose.ece", "The score of {} is the most honest, with a calibration error of", higher=False
+        ),
     )
     return [start, " ".join(text for text in firsts if text)]
 
