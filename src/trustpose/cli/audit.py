@@ -82,18 +82,18 @@ def _sigmas(text: str | None):
 
 
 _TABLE = (
-    ("AP", "ap.AP", "COCO average precision of the poses, ranked by the score"),
+    ("AP", "ap.AP", "of the poses, ranked by the score"),
     ("AP50", "ap.AP50", ""),
     ("AP75", "ap.AP75", ""),
     ("AR", "ap.AR", ""),
-    ("oracle AP", "oracle_ap.AP", "AP if the score were the true OKS"),
-    ("headroom", "headroom", "what better scores alone could add"),
-    ("pose r", "pose.pearson", "Pearson of score with OKS"),
-    ("pose ECE", "pose.ece", "how far scores are from the OKS they should be"),
-    ("keypoint r", "keypoint.pearson", "Pearson of keypoint score with OPKS"),
-    ("average r", "keypoint.pearson_pose_mean", "Pearson of average score with average OPKS"),
+    ("oracle AP", "oracle_ap.AP", "if the score were the true OKS"),
+    ("headroom", "headroom", "what better scores could add"),
+    ("pose r", "pose.pearson", "Pearson, score with OKS"),
+    ("pose ECE", "pose.ece", "how far scores are off the OKS"),
+    ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
+    ("average r", "keypoint.pearson_pose_mean", "the same, averages of each pose"),
     ("keypoint ECE", "keypoint.ece", ""),
-    ("labelled F1", "visibility.labelled.f1", "telling labelled from unlabelled keypoints"),
+    ("labelled F1", "visibility.labelled.f1", "labelled or not"),
     ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
 )
 
