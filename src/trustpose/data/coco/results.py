@@ -206,6 +206,7 @@ def _cells(name: str, column: np.ndarray) -> list[Any]:
     else:
         column = column.astype(np.float64)
         missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
-    if not missing.any():
-        return column.tolist()
-    return [None if is_missing else cell for cell, is_missing in zip(column.tolist(), missing.tolist(), strict=True)]
+    cells: list[Any] = column.tolist()
+    for row in np.flatnonzero(missing):
+        cells[row] = None
+    return cells
