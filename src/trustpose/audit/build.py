@@ -58,20 +58,21 @@ def audit(
             "ap.*: an annotation has id 0; COCO's tools count a match with it as a miss, and so do these numbers "
             "(number annotations from 1)"
         )
-    measured = measure(
-        results.poses,
-        truth.truth,
-        results.score,
-        truth.images.id,
-        sigmas=_sigmas(truth, sigmas),
-        area=convention,
-        replicates=replicates,
-        seed=seed,
-    )
-    unpaired = int((measured.person < 0).sum())
-    if unpaired:
-        findings.notes.append(f"{unpaired} of {len(results.poses)} results belong to no labelled or boxed person")
-    return _assemble(truth, results, measured, score, findings)
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OKS of 0 says
+        measured = measure(
+            results.poses,
+            truth.truth,
+            results.score,
+            truth.images.id,
+            sigmas=_sigmas(truth, sigmas),
+            area=convention,
+            replicates=replicates,
+            seed=seed,
+        )
+        unpaired = int((measured.person < 0).sum())
+        if unpaired:
+            findings.notes.append(f"{unpaired} of {len(results.poses)} results belong to no labelled or boxed person")
+        return _assemble(truth, results, measured, score, findings)
 
 
 def _assemble(truth: TruthFile, results: ResultsFile, measured: Measured, score: str, findings: Findings) -> Audit:
