@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.coordinates import CoordinateCodec
@@ -16,6 +19,35 @@ def test_order_and_unit():
     pixels = CoordinateCodec(192, 256, ("score", "x", "y"), normalised=False)
     decoded = pixels.decode(Outputs([], coordinates=np.array([[[0.9, 3.0, 4.0]]])))
     np.testing.assert_array_equal(decoded.xy, [[[3, 4]]])
+
+
+@given(
+    arrays(np.float64, (2, 17, 2), elements=st.floats(-50, 300)),
+    st.permutations(["x", "y", "score"]),
+    st.booleans(),
+)
+def test_encode_then_decode_is_the_identity(xy, order, normalised):
+    codec = CoordinateCodec(192, 256, (order[0], order[1], order[2]), normalised)
+    target = codec.encode(xy)
+    assert target.dtype == np.float32
+    decoded = codec.decode(Outputs([], coordinates=target))
+    np.testing.assert_allclose(decoded.xy, xy, atol=1e-4)
+    assert (decoded.score == 1).all()
+    np.testing.assert_allclose(
+        codec.flip_back(codec.flip_back(target, COCO_17.flip_index), COCO_17.flip_index), target, atol=1e-4
+    )
+
+
+def test_units_are_the_crops_sides_and_unlabelled_keypoints_are_zeros():
+    """DeepPose, Eq. 1, but for its origin in the centre."""
+    codec = CoordinateCodec(192, 256, ("y", "x", "score"))
+    xy = np.array([[[96.0, 64.0], [np.nan, np.inf], [191.0, 255.0], [191.5, 0.0], [0.0, -0.1]]])
+    labelled = np.array([[True, False, True, True, True]])
+    target = codec.encode(xy, labelled)
+    np.testing.assert_allclose(target[0, :2], [[0.25, 0.5, 1], [0, 0, 0]])
+    weight = codec.weights(xy, labelled)
+    assert weight.dtype == np.float32 and weight.tolist() == [[1, 0, 1, 0, 0]]
+    assert codec.crop_extent(192, 256) == (192, 256)
 
 
 @pytest.mark.parametrize("normalised", [True, False])

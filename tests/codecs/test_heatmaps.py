@@ -1,4 +1,4 @@
-"""Heatmap codec: bounds by hypothesis, decoding against a loop written from HRNet's description."""
+"""Heatmap codecs: what encoding and decoding again may lose, by hypothesis; conventions, flips, target weights."""
 
 import numpy as np
 import pytest
@@ -7,55 +7,77 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from trustpose.codecs import Outputs
-from trustpose.codecs.heatmaps import HeatmapCodec, argmax_quarter, flip_back
+from trustpose.codecs.heatmaps import CODECS, DECODINGS, HeatmapCodec, flip_back
+from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
 from trustpose.skeletons import COCO_17
 
 CODEC = HeatmapCodec(width=48, height=64, stride=4.0)
 
 
-@given(arrays(np.float64, (2, 5, 2), elements=st.floats(0.51, 46.49)), st.sampled_from([1.0, 2.0, 3.0]))
-def test_encode_then_decode_is_within_a_quarter_map_pixel(xy_map, sigma):
-    codec = HeatmapCodec(width=48, height=64, stride=4.0, sigma=sigma)
+def _codec(name, sigma=2.0):
+    decoding, convention = CODECS[name]
+    return HeatmapCodec(48, 64, 4.0, sigma, decoding, convention)
+
+
+def _places(low, high):
+    """xy (2, 5, 2) in map pixels, `low` or more from the map's low edges and as far from its high ones."""
+    unit = arrays(np.float64, (2, 5, 2), elements=st.floats(0, 1))
+    return unit.map(lambda share: low + share * (np.array([47, 63]) - low + high))
+
+
+@given(_places(0.51, -0.51), st.sampled_from([1.0, 2.0, 3.0]))
+def test_quarter_offset_is_within_a_quarter_map_pixel(xy_map, sigma):
+    codec = _codec("argmax-quarter", sigma)
     decoded = codec.decode(Outputs([codec.encode(xy_map * codec.stride)]))
     assert np.abs(decoded.xy - xy_map * codec.stride).max() <= 0.25 * codec.stride + 1e-4
     assert (decoded.score > 0.5).all()
 
 
-@given(st.floats(0, 47), st.floats(0, 63))
-def test_at_the_edge_within_half_a_map_pixel(x, y):
-    xy = np.array([[[x, y]]]) * CODEC.stride
-    decoded = CODEC.decode(Outputs([CODEC.encode(xy)]))
-    assert np.abs(decoded.xy - xy).max() <= 0.5 * CODEC.stride + 1e-4
+@given(_places(0, 0))
+def test_quarter_offset_at_the_edge_is_within_half_a_map_pixel(xy_map):
+    decoded = CODEC.decode(Outputs([CODEC.encode(xy_map * 4)]))
+    assert np.abs(decoded.xy - xy_map * 4).max() <= 0.5 * 4 + 1e-4
 
 
-def _loop(heatmap):
-    """Quarter offset for one map, pixel by pixel."""
-    height, width = heatmap.shape
-    y, x = divmod(int(heatmap.argmax()), width)
-    place = np.array([x, y], float)
-    if 0 < x < width - 1 and 0 < y < height - 1:
-        place[0] += 0.25 * np.sign(heatmap[y, x + 1] - heatmap[y, x - 1])
-        place[1] += 0.25 * np.sign(heatmap[y + 1, x] - heatmap[y - 1, x])
-    return place, heatmap[y, x]
+@given(_places(-0.4, 0.4), st.sampled_from(["dark", "udp"]), st.sampled_from([2.0, 3.0]))
+def test_dark_and_udp_find_sub_pixel_places_anywhere_on_the_map(xy_map, name, sigma):
+    """Within 0.05 pixels of the crop, which is 0.012 of the map."""
+    codec = _codec(name, sigma)
+    xy = xy_map * codec.strides
+    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).xy - xy).max() < 0.05
+
+
+@given(_places(3, -3), st.sampled_from([1.0, 2.0, 3.0]))
+def test_integral_finds_sub_pixel_places_inside_the_map(xy_map, sigma):
+    codec = _codec("integral", sigma)
+    xy = xy_map * codec.stride
+    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).xy - xy).max() < 0.05
 
 
 @given(
-    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 7), st.integers(1, 7)).flatmap(
-        lambda shape: arrays(np.float32, shape, elements=st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]))
-    )
+    st.tuples(st.floats(-100, 2000), st.floats(-100, 2000), st.floats(20, 1500), st.floats(20, 1500)),
+    st.sampled_from(["dark", "udp"]),
+    st.integers(0, 2**31),
 )
-def test_decoding_is_the_loop_on_any_map(heatmaps):
-    xy, score = argmax_quarter(heatmaps)
-    for b in range(heatmaps.shape[0]):
-        for k in range(heatmaps.shape[1]):
-            place, height = _loop(heatmaps[b, k])
-            np.testing.assert_array_equal(xy[b, k], place)
-            assert score[b, k] == height
+def test_image_to_maps_and_back(box, name, seed):
+    """Image → crop → targets → places → image: within 0.05 crop pixels, by either convention."""
+    codec = _codec(name)
+    grown = grow_box(np.array([box[0], box[1], box[0] + box[2], box[1] + box[3]]), 1.25, 0.75)
+    affine = affine_to_crop(grown, *codec.crop_extent(192, 256))
+    xy_img = np.random.default_rng(seed).uniform(
+        grown[:2] * 0.97 + grown[2:] * 0.03, grown[2:] * 0.97 + grown[:2] * 0.03, (17, 2)
+    )
+    decoded = codec.decode(Outputs([codec.encode(transform(affine, xy_img)[None])]))
+    back = transform(invert_affine(affine), decoded.xy[0])
+    assert np.abs(back - xy_img).max() < 0.05 * (grown[2] - grown[0]) / 191
 
 
-def test_low_and_flat_maps_are_decoded_like_all_others():
-    xy, score = argmax_quarter(np.full((1, 2, 8, 6), -3.0, np.float32))
-    assert np.isfinite(xy).all() and (score == -3).all()
+def test_the_unbiased_convention_spans_crop_and_map_alike():
+    """UDP, Eq. 3: unit lengths. The box's corners, the crop's outer pixels and the map's outer pixels are one."""
+    udp = _codec("udp")
+    assert udp.crop_extent(192, 256) == (191, 255) and CODEC.crop_extent(192, 256) == (192, 256)
+    np.testing.assert_allclose(udp.strides, [191 / 47, 255 / 63])
+    assert udp.flip_shift == 0 and CODEC.flip_shift == 1 and _codec("dark").flip_shift == 0.75
 
 
 def test_encoding_is_a_gaussian_with_peak_one_and_zero_where_not_labelled():
@@ -67,11 +89,38 @@ def test_encoding_is_a_gaussian_with_peak_one_and_zero_where_not_labelled():
     np.testing.assert_allclose(target[0, 0], expected, atol=1e-6)
 
 
+def test_udps_bumps_end_three_sigmas_from_the_nearest_pixel():
+    target = _codec("udp").encode(np.array([[[10.4, 20.0]]]) * _codec("udp").strides)
+    rows, columns = np.nonzero(target[0, 0])
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (14, 26, 4, 16)
+
+
+def test_weights_leave_out_what_is_not_labelled_or_too_far_outside():
+    xy_map = np.array([[[0, 0], [-6, 10], [-7, 10], [53, 63], [54, 63], [20, 70], [20, 20], [np.nan, 1]]], float)
+    labelled = np.array([[True] * 6 + [False] * 2])
+    weight = CODEC.weights(xy_map * 4, labelled)
+    assert weight.dtype == np.float32 and weight.tolist() == [[1, 1, 0, 1, 0, 0, 0, 0]]
+    assert CODEC.weights(xy_map * 4)[0, 6] == 1
+    assert not CODEC.encode(xy_map * 4, labelled)[0, 6:].any()
+
+
 @given(st.integers(0, 2**31))
-def test_flip_twice_without_shift_is_the_identity(seed):
+def test_flip_twice_is_the_identity(seed):
     heatmaps = np.random.default_rng(seed).normal(size=(2, 17, 5, 4)).astype(np.float32)
     once = flip_back(heatmaps, COCO_17.flip_index, shift=0)
     np.testing.assert_array_equal(flip_back(once, COCO_17.flip_index, shift=0), heatmaps)
+
+
+@given(arrays(np.float64, (2, 17, 2), elements=st.floats(0, 1)), st.sampled_from(["dark", "udp", "integral"]))
+def test_the_average_with_the_mirror_image_stays_where_it_is(share, name):
+    """Each convention's flip brings mirrored maps home: quarter's shift by one would be off by an eighth map pixel."""
+    codec = _codec(name)
+    xy = (5 + share * np.array([37, 53])) * 4
+    mirrored = xy.copy()
+    mirrored[..., 0] = 191 - mirrored[..., 0]
+    own, other = (Outputs([codec.encode(places)]) for places in (xy, mirrored[:, COCO_17.flip_index]))
+    decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index))
+    assert np.abs(decoded.xy - xy).max() < 0.05
 
 
 def test_flip_back_brings_a_mirrored_crop_home():
@@ -86,10 +135,25 @@ def test_flip_back_brings_a_mirrored_crop_home():
     np.testing.assert_allclose(back[..., 1:], CODEC.encode(expected)[..., 1:], atol=1e-5)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_broken_maps_do_not_stop_the_others(value):
-    heatmaps = np.zeros((1, 2, 8, 6), np.float32)
-    heatmaps[0, 0] = value
-    heatmaps[0, 1, 4, 3] = 1
-    xy, _ = argmax_quarter(heatmaps)
-    np.testing.assert_array_equal(xy[0, 1], [3, 4])
+@pytest.mark.parametrize("decoding", DECODINGS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 0.0])
+def test_no_point_is_dropped_or_nan_and_scores_are_the_peaks(decoding, value):
+    heatmaps = np.random.default_rng(0).normal(size=(3, 4, 64, 48)).astype(np.float32)
+    heatmaps[1] = value
+    heatmaps[0, 0] *= 1e-9
+    decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros_like(heatmaps), heatmaps]))
+    assert decoded.xy.shape == (3, 4, 2) and np.isfinite(decoded.xy).all()
+    np.testing.assert_array_equal(decoded.score, heatmaps.max(axis=(2, 3)))
+    assert ((decoded.xy > -40) & (decoded.xy < np.array([192, 256]) + 40)).all()
+
+
+def test_temperature_1_is_the_papers_softmax():
+    logits = np.log(CODEC.encode(np.array([[[80.0, 100.0]]])) + 1e-12)
+    decoded = HeatmapCodec(48, 64, 4.0, decoding="integral", temperature=1.0).decode(Outputs([logits]))
+    np.testing.assert_allclose(decoded.xy, [[[80, 100]]], atol=1e-3)
+
+
+@pytest.mark.parametrize("decoding", DECODINGS)
+def test_nobody(decoding):
+    decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros((0, 17, 64, 48), np.float32)]))
+    assert decoded.xy.shape == (0, 17, 2)

@@ -6,6 +6,8 @@ import json
 import pytest
 
 from tests.tiny_onnx import write_network
+from trustpose.codecs.coordinates import CoordinateCodec
+from trustpose.codecs.heatmaps import DECODINGS, HeatmapCodec
 from trustpose.files import InputError
 from trustpose.inference.spec import CoordinateOutput, HeatmapOutput, ModelSpec
 
@@ -46,7 +48,9 @@ WRONG = [
     ("output.name", 3),
     *(("crop.padding", value) for value in (0, -1, "a", True)),
     *(("crop.aspect", value) for value in (1.0, "a")),
-    *((field, 1) for field in ("pad", "input.size", "output.sigma", "crop.shift")),
+    *(("codec", value) for value in ("quarter", "coordinates", 1, None)),
+    *(("output.sigma", value) for value in (0, -2, "2", 65)),
+    *((field, 1) for field in ("pad", "input.size", "output.temperature", "crop.shift")),
 ]
 
 
@@ -83,6 +87,54 @@ def test_coordinates_need_their_order(tmp_path):
         output = {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}
         with pytest.raises(InputError, match=r"field 'output.order'"):
             ModelSpec.read(write_network(tmp_path, output=output))
+
+
+def test_the_codec_and_how_it_was_trained(tmp_path):
+    write_network(tmp_path)
+    output = json.loads((tmp_path / "colours.json").read_text())["output"]
+
+    def codec(fields=(), **top):
+        return ModelSpec.read(write_network(tmp_path, output=output | dict(fields), **top)).codec
+
+    assert codec() == HeatmapCodec(48, 64, 4.0, 2.0, "argmax-quarter", "ordinary")
+    assert codec({"sigma": 3}, codec="dark") == HeatmapCodec(48, 64, 4.0, 3.0, "dark", "ordinary")
+    assert codec(codec="udp") == HeatmapCodec(48, 64, 4.0, 2.0, "udp", "unbiased")
+    logits = codec({"temperature": 1}, codec="integral")
+    assert logits == HeatmapCodec(48, 64, 4.0, 2.0, "integral", "ordinary", temperature=1.0)
+    with pytest.raises(InputError, match=r"field 'output.temperature'"):
+        codec({"temperature": 0}, codec="integral")
+    with pytest.raises(InputError, match=r"field 'output.temperature' is unknown"):
+        codec({"temperature": 1}, codec="udp")
+
+
+@pytest.mark.parametrize("output", [{"stride": 4.01}, {"width": 1, "stride": 130, "height": 2}])
+def test_udp_needs_maps_that_divide_the_input(tmp_path, output):
+    write_network(tmp_path)
+    whole = json.loads((tmp_path / "colours.json").read_text())
+    with pytest.raises(InputError, match=r"field 'output.(stride|width)': expected .* with codec udp"):
+        ModelSpec.read(write_network(tmp_path, output=whole["output"] | output, codec="udp"))
+
+
+def test_coordinates_have_one_codec(tmp_path):
+    output = {"kind": "coordinates", "keypoints": 17, "order": ["y", "x", "score"], "normalised": True}
+    expected = CoordinateCodec(192, 256, ("y", "x", "score"))
+    spec = ModelSpec.read(write_network(tmp_path, output=output))
+    assert spec.codec == expected
+    assert ModelSpec.read(write_network(tmp_path, output=output, codec="coordinates")) == spec
+    with pytest.raises(InputError, match="gives coordinates, expected heatmaps"):
+        spec.with_decoding("dark")
+    with pytest.raises(InputError, match="field 'codec': expected one of coordinates"):
+        ModelSpec.read(write_network(tmp_path, output=output, codec="dark"))
+
+
+def test_another_decoding_keeps_the_convention(tmp_path):
+    ordinary = ModelSpec.read(write_network(tmp_path, codec="argmax-quarter"))
+    unbiased = ModelSpec.read(write_network(tmp_path, codec="udp"))
+    for decoding in DECODINGS:
+        assert ordinary.with_decoding(decoding).codec == HeatmapCodec(48, 64, 4.0, 2.0, decoding, "ordinary")
+        assert unbiased.with_decoding(decoding).codec == HeatmapCodec(48, 64, 4.0, 2.0, decoding, "unbiased")
+    with pytest.raises(InputError, match="decoding: expected one of argmax-quarter, dark, udp, integral, got 'msra'"):
+        ordinary.with_decoding("msra")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null"])

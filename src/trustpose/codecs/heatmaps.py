@@ -1,33 +1,83 @@
-"""Gaussian heatmaps: a bump for each keypoint, read out as the highest pixel plus a quarter towards the higher side.
+"""Gaussian heatmaps: a bump for each keypoint, and the ways to read a place out of one.
 
-Pixel convention: map pixel m stands at crop pixel m × stride, both counted at pixel centres (HRNet and SimpleBaseline).
-Sources: Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018; Sun et al., HRNet, CVPR 2019, section 3:
-"a quarter offset in the direction from the highest response to the second highest response", there taken along x and
-y apart.
+A network is trained in one of two pixel conventions, which its crops, targets, flip test and places all share; both
+count pixels at their centres:
+
+- `ordinary` (SimpleBaseline, HRNet, DARK): the box's corners go to 0 and (W, H) of a crop of W × H pixels, and map
+  pixel m stands at crop pixel m × stride. A mirrored map falls (stride − 1) / stride map pixels beside its own. HRNet's
+  code moves it back by one (SHIFT_HEATMAP), and so does argmax-quarter here; the finer decodings move it by just that.
+- `unbiased` (UDP): sizes are counted in the unit lengths between pixel centres, W − 1 and H − 1. The box's corners go
+  to 0 and (W − 1, H − 1), and the map's last pixel stands at the crop's last. A mirrored map falls on its own.
+
+Sources: Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018; Sun et al., HRNet, CVPR 2019; Huang et al.,
+The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation, CVPR 2020, section 3.
+The decodings have files of their own: `peaks`, `dark`, `integral`.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs.dark import dark
+from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
+from trustpose.codecs.peaks import argmax_quarter, highest_pixels
 
-FLIP_SHIFT = 1  # map pixels; see `flip_back`
+Convention = Literal["ordinary", "unbiased"]
+Decoding = Literal["argmax-quarter", "dark", "udp", "integral"]
+
+DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
+CODECS: dict[str, tuple[Decoding, Convention]] = {  # by the names they have in the papers
+    "argmax-quarter": ("argmax-quarter", "ordinary"),
+    "dark": ("dark", "ordinary"),
+    "udp": ("udp", "unbiased"),
+    "integral": ("integral", "ordinary"),
+}
+HRNET_FLIP_SHIFT = 1.0  # map pixels
+_REACH = 3  # sigmas: a bump that ends before the map weighs nothing, and UDP's bumps end there
 
 
 @dataclass(frozen=True)
 class HeatmapCodec:
-    """Heatmaps of width × height map pixels, `stride` crop pixels apart, with bumps of `sigma` map pixels.
+    """Heatmaps of width × height map pixels, crops `stride` times as large, with bumps of `sigma` map pixels.
 
-    decode(encode(xy)) is at most a quarter map pixel off along x and along y, for keypoints whose nearest map pixel is
-    not on the map's edge; there it is at most half a map pixel.
+    decode(encode(xy)) is, in map pixels along x and along y, off by at most
+
+    - argmax-quarter: a quarter, where the nearest map pixel is not on the map's edge; there a half;
+    - dark, udp: 0.01, anywhere on the map (from σ = 2 on; 0.03 for σ = 1);
+    - integral: 0.01, where the keypoint is at least three pixels from the map's edge.
+
+    `temperature` is for the integral: the softmax's that the network was trained through. None means that its maps are
+    Gaussian bumps.
     """
 
     width: int
     height: int
     stride: float
     sigma: float = 2.0
+    decoding: Decoding = "argmax-quarter"
+    convention: Convention = "ordinary"
+    temperature: float | None = None
+
+    def crop_extent(self, width: int, height: int) -> tuple[int, int]:
+        """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
+        return (width - 1, height - 1) if self.convention == "unbiased" else (width, height)
+
+    @property
+    def strides(self) -> tuple[float, float]:
+        """Crop pixels between neighbouring map pixels, along x and along y."""
+        if self.convention == "ordinary":
+            return self.stride, self.stride
+        return (self.width * self.stride - 1) / (self.width - 1), (self.height * self.stride - 1) / (self.height - 1)
+
+    @property
+    def flip_shift(self) -> float:
+        """What brings a mirrored map onto its own, in map pixels to the right."""
+        if self.convention == "unbiased":
+            return 0.0
+        return HRNET_FLIP_SHIFT if self.decoding == "argmax-quarter" else (self.stride - 1) / self.stride
 
     def encode(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
@@ -35,69 +85,74 @@ class HeatmapCodec:
         """Targets (B, K, height, width) float32: a Gaussian of height 1 about each keypoint, at its sub-pixel place.
 
         Keypoints that are not labelled get a map of zeros; NaN among their coordinates is allowed.
+        DARK's "unbiased" targets; by the unbiased convention UDP's, which end three sigmas from the nearest pixel.
         """
-        xy_map = xy_crop / self.stride
+        xy_map = xy_crop / self.strides
         if labelled is not None:
             xy_map = np.where(labelled[..., None], xy_map, np.inf)  # a bump infinitely far away: zeros
         across = self._bumps(xy_map[..., 0], self.width)  # (B, K, w)
         down = self._bumps(xy_map[..., 1], self.height)  # (B, K, h)
         return down[..., :, None] * across[..., None, :]
 
+    def weights(
+        self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
+    ) -> Float[np.ndarray, "B K"]:
+        """Target weights (B, K) float32: 1 where labelled and within three sigmas of the map, else 0."""
+        nearest = np.floor(xy_crop / self.strides + 0.5)
+        reach = _REACH * self.sigma
+        seen = ((nearest >= -reach) & (nearest <= np.array([self.width, self.height]) - 1 + reach)).all(axis=-1)
+        return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
+
     def decode(self, outputs: Outputs) -> Candidates:
         """The keypoints of the last stage's heatmaps, in crop pixels; `score` is the peak's height, untouched."""
-        xy_map, score = argmax_quarter(outputs.heatmaps[-1])
-        return Candidates(xy_map * self.stride, score)
+        heatmaps = outputs.heatmaps[-1]
+        if self.decoding == "argmax-quarter":
+            xy_map, score = argmax_quarter(heatmaps)
+        elif self.decoding == "integral":
+            xy_map, score = self._integral(heatmaps)
+        else:
+            xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
+        return Candidates(xy_map * self.strides, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage."""
+        shift = self.flip_shift
         stages = zip(outputs.heatmaps, mirrored.heatmaps, strict=True)
-        return Outputs([(own + flip_back(other, flip_index)) / 2 for own, other in stages], outputs.features)
+        return Outputs([(own + flip_back(other, flip_index, shift)) / 2 for own, other in stages], outputs.features)
+
+    def _integral(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean places, the highest pixel where a map has no bump at all, and the peaks' heights."""
+        peak, score = highest_pixels(heatmaps)
+        heatmaps = np.where(np.isfinite(heatmaps), heatmaps, 0)
+        if self.temperature is None:
+            mean, is_bump = gaussian_mean(heatmaps, self.sigma), score > LOWEST
+        else:
+            mean, is_bump = soft_argmax(heatmaps, self.temperature), np.isfinite(score)
+        return np.where(is_bump[..., None] & np.isfinite(mean), mean, peak), score
 
     def _bumps(self, centre: Float[np.ndarray, "B K"], length: int) -> Float[np.ndarray, "B K length"]:
-        distance = np.arange(length) - centre[..., None]
-        return np.exp(-(distance**2) / (2 * self.sigma**2)).astype(np.float32)
-
-
-def argmax_quarter(
-    heatmaps: Float[np.ndarray, "B K h w"],
-) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
-    """Places (B, K, 2) x, y in map pixels and heights (B, K) of the highest pixels.
-
-    Each place is moved a quarter pixel along x and along y towards the higher of the two neighbours; not where they are
-    equal, and not where the peak is on an edge of the map. No map is dropped, however low or flat.
-    """
-    batch, count, height, width = heatmaps.shape
-    flat = heatmaps.reshape(batch * count, height * width)
-    peak = flat.argmax(axis=1)  # (B·K,)
-    rows = np.arange(batch * count)
-    score = flat[rows, peak]
-    y, x = np.divmod(peak, width)
-    inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
-    safe = np.where(inside, peak, min(width + 1, height * width - 1))  # any pixel whose neighbours exist
-    offset_x = _towards_higher(flat, rows, safe, 1)
-    offset_y = _towards_higher(flat, rows, safe, width)
-    offset = 0.25 * np.stack([offset_x, offset_y], axis=1) * inside[:, None]  # (B·K, 2)
-    xy = np.stack([x, y], axis=1) + offset
-    return xy.reshape(batch, count, 2), score.reshape(batch, count)
+        pixels = np.arange(length)
+        bumps = np.exp(-((pixels - centre[..., None]) ** 2) / (2 * self.sigma**2))
+        if self.convention == "unbiased":
+            bumps[np.abs(pixels - np.floor(centre + 0.5)[..., None]) > _REACH * self.sigma] = 0
+        return bumps.astype(np.float32)
 
 
 def flip_back(
-    heatmaps: Float[np.ndarray, "B K h w"], flip_index: Int[np.ndarray, " K"], shift: int = FLIP_SHIFT
+    heatmaps: Float[np.ndarray, "B K h w"], flip_index: Int[np.ndarray, " K"], shift: int | float = HRNET_FLIP_SHIFT
 ) -> Float[np.ndarray, "B K h w"]:
     """Heatmaps (B, K, h, w) of mirrored crops as they would be for the crops themselves.
 
-    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then moved `shift` map pixels to the right:
-    with map pixel m at crop pixel m × stride, the mirrored crop's grid falls (stride − 1) crop pixels, nearly one map
-    pixel, beside its own (HRNet's SHIFT_HEATMAP). The columns that open on the left keep their values.
+    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then moved `shift` map pixels to the right,
+    parts of a pixel by linear interpolation. The columns that open on the left keep their values.
     """
     back = heatmaps[:, flip_index, :, ::-1]
-    if not shift:
-        return np.ascontiguousarray(back)
-    return np.concatenate([back[..., :shift], back[..., :-shift]], axis=3)
+    whole = int(shift)
+    part = heatmaps.dtype.type(shift - whole)
+    if part:
+        return (1 - part) * _move_right(back, whole) + part * _move_right(back, whole + 1)
+    return np.ascontiguousarray(_move_right(back, whole))
 
 
-def _towards_higher(flat: np.ndarray, rows: np.ndarray, place: np.ndarray, step: int) -> np.ndarray:
-    """−1, 0 or 1: the side of the higher neighbour."""
-    low, high = np.maximum(place - step, 0), np.minimum(place + step, flat.shape[1] - 1)
-    left, right = flat[rows, low], flat[rows, high]
-    return np.subtract(right > left, left > right, dtype=np.int8)
+def _move_right(heatmaps: np.ndarray, pixels: int) -> np.ndarray:
+    return np.concatenate([heatmaps[..., :pixels], heatmaps[..., :-pixels]], axis=-1) if pixels else heatmaps

@@ -71,27 +71,41 @@ class Predictor:
     """A network with everything around it, top-down: box → crop → network → codec → image pixels.
 
     Results do not depend on `batch_size` beyond float rounding. `flip` averages each crop's output with its mirror
-    image's. `threads` read and crop photos, and run the network.
+    image's. `threads` read and crop photos, and run the network. `decoding` reads the heatmaps in another way than the
+    spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
     """
 
     def __init__(
-        self, network: OnnxNetwork, *, batch_size: int = 16, flip: bool = False, threads: int | None = None
+        self,
+        network: OnnxNetwork,
+        *,
+        batch_size: int = 16,
+        flip: bool = False,
+        threads: int | None = None,
+        decoding: str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         self.network = network
-        self.spec = network.spec
+        self.spec = network.spec if decoding is None else network.spec.with_decoding(decoding)
+        self.codec = self.spec.codec
         self.batch_size = batch_size
         self.flip = flip
         self.threads = threads or cpu_count()
 
     @classmethod
     def load(
-        cls, path: str | Path, *, batch_size: int = 16, flip: bool = False, threads: int | None = None
+        cls,
+        path: str | Path,
+        *,
+        batch_size: int = 16,
+        flip: bool = False,
+        threads: int | None = None,
+        decoding: str | None = None,
     ) -> "Predictor":
         """The predictor of network.onnx with network.json beside it. Raises InputError."""
         network = OnnxNetwork(ModelSpec.read(path), threads)
-        return cls(network, batch_size=batch_size, flip=flip, threads=threads)
+        return cls(network, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding)
 
     def __call__(
         self,
@@ -147,7 +161,7 @@ class Predictor:
         if pixels is None or error is not None:
             boxes = boxes[np.zeros(0, dtype=np.int64)]
         grown = grow_box(boxes.xyxy, self.spec.padding, wanted.width / wanted.height)
-        affine = affine_to_crop(grown, wanted.width, wanted.height)  # (n, 2, 3)
+        affine = affine_to_crop(grown, *self.codec.crop_extent(wanted.width, wanted.height))  # (n, 2, 3)
         crops = np.empty((len(boxes), wanted.height, wanted.width, 3), np.uint8)
         if pixels is not None:
             for row in range(len(boxes)):
@@ -185,8 +199,8 @@ class Predictor:
         outputs = self.network(pixels)
         if self.flip:
             mirrored = self.network(pixels[:, :, ::-1])
-            outputs = self.spec.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
-        candidates = self.spec.codec.decode(outputs)
+            outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
+        candidates = self.codec.decode(outputs)
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start

@@ -1,12 +1,12 @@
 """`ModelSpec`: what a network wants and gives, read from the small JSON file beside its ONNX file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from trustpose.codecs.coordinates import CoordinateCodec
-from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError, read_json
 from trustpose.skeletons import SKELETONS, Skeleton
 
@@ -32,13 +32,20 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class HeatmapOutput:
-    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output."""
+    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
+
+    sigma, convention, temperature: how the network was trained (see `codecs.heatmaps`); decoding: how it is read.
+    """
 
     keypoints: int
     height: int
     width: int
     stride: float
     name: str | None = None
+    decoding: Decoding = "argmax-quarter"
+    convention: Convention = "ordinary"
+    sigma: float = 2.0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,29 @@ class ModelSpec:
         """How the network's output is read."""
         output = self.output
         if isinstance(output, HeatmapOutput):
-            return HeatmapCodec(output.width, output.height, output.stride)
+            return HeatmapCodec(
+                width=output.width,
+                height=output.height,
+                stride=output.stride,
+                sigma=output.sigma,
+                decoding=output.decoding,
+                convention=output.convention,
+                temperature=output.temperature,
+            )
         return CoordinateCodec(self.input.width, self.input.height, output.order, output.normalised)
+
+    def with_decoding(self, decoding: str) -> "ModelSpec":
+        """The same network, its heatmaps read in another of `codecs.heatmaps.DECODINGS`.
+
+        The pixel convention stays the one that it was trained in. Raises InputError for an unknown decoding, and for a
+        network that has no heatmaps.
+        """
+        known = [name for name in DECODINGS if name == decoding]
+        if not known:
+            raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {_short(decoding)}")
+        if not isinstance(self.output, HeatmapOutput):
+            raise InputError(f"decoding {decoding}: {self.onnx} gives coordinates, expected heatmaps")
+        return replace(self, output=replace(self.output, decoding=known[0]))
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
@@ -100,7 +128,7 @@ class ModelSpec:
             licence=top.text("licence", default="unknown"),
             source=top.text("source", default="unknown"),
             input=inputs,
-            output=_read_output(top.object("output"), skeleton, inputs),
+            output=_read_output(top, skeleton, inputs),
             skeleton=skeleton,
             padding=crop.number("padding", above=0.0),
         )
@@ -125,20 +153,18 @@ def _read_input(fields: "_Fields") -> InputSpec:
     return spec
 
 
-def _read_output(fields: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
+def _read_output(top: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
+    fields = top.object("output")
     kind = fields.choice("kind", _KINDS)
     keypoints = fields.count("keypoints")
     if keypoints != len(skeleton):
         raise fields.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
     name = fields.text("name") if "name" in fields.value else None
     if kind == "heatmaps":
-        height, width = fields.count("height"), fields.count("width")
-        stride = fields.number("stride", above=0.0)
-        if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
-            expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
-            raise fields.fail("stride", expected, stride)
-        output: HeatmapOutput | CoordinateOutput = HeatmapOutput(keypoints, height, width, stride, name)
+        codec = top.choice("codec", tuple(CODECS), default="argmax-quarter")
+        output: HeatmapOutput | CoordinateOutput = _read_heatmaps(fields, inputs, keypoints, name, codec)
     else:
+        top.choice("codec", ("coordinates",), default="coordinates")
         order = fields.value.get("order")
         if not isinstance(order, list) or sorted(map(str, order)) != ["score", "x", "y"]:
             raise fields.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
@@ -146,6 +172,26 @@ def _read_output(fields: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> He
         output = CoordinateOutput(keypoints, (order[0], order[1], order[2]), fields.boolean("normalised"), name)
     fields.close()
     return output
+
+
+def _read_heatmaps(fields: "_Fields", inputs: InputSpec, keypoints: int, name: str | None, codec: str) -> HeatmapOutput:
+    decoding, convention = CODECS[codec]
+    height, width = fields.count("height"), fields.count("width")
+    stride = fields.number("stride", above=0.0)
+    if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
+        expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
+        raise fields.fail("stride", expected, stride)
+    if convention == "unbiased" and min(height, width) < 2:
+        raise fields.fail("width", f"maps of at least 2 × 2 pixels with codec {codec}", width)
+    if convention == "unbiased" and (height * stride, width * stride) != (inputs.height, inputs.width):
+        raise fields.fail("stride", f"exactly input size / map size with codec {codec}", stride)
+    sigma = fields.number("sigma", above=0.0, default=2.0)
+    if sigma > max(height, width):
+        raise fields.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
+    temperature = None
+    if decoding == "integral" and "temperature" in fields.value:
+        temperature = fields.number("temperature", above=0.0)
+    return HeatmapOutput(keypoints, height, width, stride, name, decoding, convention, sigma, temperature)
 
 
 class _Fields:
@@ -185,9 +231,9 @@ class _Fields:
             raise self.fail(field, "a text", value)
         return value
 
-    def choice(self, field: str, allowed: tuple[str, ...]) -> Any:
+    def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
         expected = f"one of {', '.join(allowed)}"
-        value = self._take(field, expected)
+        value = self._take(field, expected, default)
         if value not in allowed:
             raise self.fail(field, expected, value)
         return value
