@@ -150,7 +150,7 @@ def test_wrong_arguments_are_named(tmp_path, predictor):
     with pytest.raises(ValueError, match="image: expected"):
         predictor(photo.astype(float), boxes)
     with pytest.raises(ValueError, match="batch_size"):
-        Predictor(predictor.network, batch_size=0)
+        Predictor(predictor.runtime, batch_size=0)
     with pytest.raises(InputError, match="not finite"):
         Predictor.load(write_network(tmp_path / "nan", fill=np.nan))(photo, boxes)
 

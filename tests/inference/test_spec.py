@@ -152,5 +152,5 @@ def test_missing_files(tmp_path):
         ModelSpec.read(path)
     with pytest.raises(InputError, match=r"none\.onnx: no such file"):
         ModelSpec.read(tmp_path / "none.onnx")
-    with pytest.raises(InputError, match="is a directory"):
+    with pytest.raises(InputError, match="expected a model folder"):
         ModelSpec.read(tmp_path)

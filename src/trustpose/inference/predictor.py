@@ -4,7 +4,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,8 +15,9 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform, warp
 from trustpose.inference.boxes import Boxes
 from trustpose.inference.images import as_rgb, read_image
-from trustpose.inference.onnx import OnnxNetwork, cpu_count
+from trustpose.inference.onnx import cpu_count
 from trustpose.inference.pipeline import ahead
+from trustpose.inference.runtime import Runtime, module_of, open_runtime
 from trustpose.inference.spec import ModelSpec
 from trustpose.poses import Poses
 
@@ -77,7 +80,7 @@ class Predictor:
 
     def __init__(
         self,
-        network: OnnxNetwork,
+        runtime: Runtime,
         *,
         batch_size: int = 16,
         flip: bool = False,
@@ -86,8 +89,8 @@ class Predictor:
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-        self.network = network
-        self.spec = network.spec if decoding is None else network.spec.with_decoding(decoding)
+        self.runtime = runtime
+        self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
         self.codec = self.spec.codec
         self.batch_size = batch_size
         self.flip = flip
@@ -102,10 +105,26 @@ class Predictor:
         flip: bool = False,
         threads: int | None = None,
         decoding: str | None = None,
+        backend: str = "onnx",
+        device: str | None = None,
+        precision: str = "float32",
     ) -> "Predictor":
-        """The predictor of network.onnx with network.json beside it. Raises InputError."""
-        network = OnnxNetwork(ModelSpec.read(path), threads)
-        return cls(network, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding)
+        """The predictor of a model folder, or of network.onnx with network.json beside it.
+
+        backend "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu",
+        "cuda", "mps"; default: the best there is) in `precision` float32, bfloat16 or float16. Raises InputError.
+        """
+        spec = ModelSpec.read(path)
+        runtime = open_runtime(spec, backend=backend, device=device, precision=precision, threads=threads)
+        return cls(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding)
+
+    @cached_property
+    def network(self) -> Any:
+        """The network as an `nn.Module`, (B, 3, H, W) normalised crops → `Outputs`; needs torch and a model folder.
+
+        Raises InputError where torch is not installed or only an ONNX file is there.
+        """
+        return module_of(self.runtime)
 
     def __call__(
         self,
@@ -196,9 +215,9 @@ class Predictor:
         if not batch:
             return batch
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
-        outputs = self.network(pixels)
+        outputs = self.runtime(pixels)
         if self.flip:
-            mirrored = self.network(pixels[:, :, ::-1])
+            mirrored = self.runtime(pixels[:, :, ::-1])
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
         candidates = self.codec.decode(outputs)
         start = 0

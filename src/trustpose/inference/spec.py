@@ -1,17 +1,19 @@
 """`ModelSpec`: what a network wants and gives, read from the small JSON file beside its ONNX file."""
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError, read_json
+from trustpose.inference.fields import Fields, short
+from trustpose.poses import AREAS, Area
 from trustpose.skeletons import SKELETONS, Skeleton
 
 Layout = Literal["NCHW", "NHWC"]
 _DTYPES = ("float32", "float16", "uint8", "int32")
+MODEL_JSON = "model.json"  # the spec in a model folder, beside model.onnx and model.safetensors
 _KINDS = ("heatmaps", "coordinates")
 
 
@@ -60,7 +62,11 @@ class CoordinateOutput:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON."""
+    """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON.
+
+    `network` is the zoo's name where the weights to train on lie beside it too, `area` the convention that its trust
+    was trained with; None where it has neither.
+    """
 
     onnx: Path
     name: str
@@ -70,6 +76,8 @@ class ModelSpec:
     output: HeatmapOutput | CoordinateOutput
     skeleton: Skeleton
     padding: float
+    network: str | None = None
+    area: Area | None = None
 
     @property
     def codec(self) -> HeatmapCodec | CoordinateCodec:
@@ -95,24 +103,28 @@ class ModelSpec:
         """
         known = [name for name in DECODINGS if name == decoding]
         if not known:
-            raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {_short(decoding)}")
+            raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {short(decoding)}")
         if not isinstance(self.output, HeatmapOutput):
             raise InputError(f"decoding {decoding}: {self.onnx} gives coordinates, expected heatmaps")
         return replace(self, output=replace(self.output, decoding=known[0]))
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
-        """The spec for network.onnx (from network.json beside it) or of network.json itself.
+        """The spec for network.onnx (from network.json beside it), of network.json itself, or of a model folder.
 
         Unknown fields are refused. Raises InputError naming the file and the field.
         """
         path = Path(path)
+        if path.is_dir():
+            if not (path / MODEL_JSON).is_file():
+                raise InputError(f"{path}: holds no {MODEL_JSON}, expected a model folder or a network's file")
+            path /= MODEL_JSON
         json_path = path if path.suffix == ".json" else path.with_suffix(".json")
         if json_path != path and path.is_file() and not json_path.exists():
             raise InputError(f"{json_path}: no such file; a network needs its spec beside it")
         if json_path != path and not path.is_file():
             raise InputError(f"{path}: " + ("is a directory, expected a file" if path.is_dir() else "no such file"))
-        top = _Fields(read_json(json_path), str(json_path), "")
+        top = Fields(read_json(json_path), str(json_path), "")
         onnx = path if json_path != path else json_path.parent / top.text("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
@@ -131,13 +143,15 @@ class ModelSpec:
             output=_read_output(top, skeleton, inputs),
             skeleton=skeleton,
             padding=crop.number("padding", above=0.0),
+            network=top.text("network") if "network" in top.value else None,
+            area=top.choice("area", AREAS) if "area" in top.value else None,
         )
         crop.close()
         top.close()
         return spec
 
 
-def _read_input(fields: "_Fields") -> InputSpec:
+def _read_input(fields: Fields) -> InputSpec:
     spec = InputSpec(
         name=fields.text("name"),
         layout=fields.choice("layout", ("NCHW", "NHWC")),
@@ -153,7 +167,7 @@ def _read_input(fields: "_Fields") -> InputSpec:
     return spec
 
 
-def _read_output(top: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
+def _read_output(top: Fields, skeleton: Skeleton, inputs: InputSpec) -> HeatmapOutput | CoordinateOutput:
     fields = top.object("output")
     kind = fields.choice("kind", _KINDS)
     keypoints = fields.count("keypoints")
@@ -174,7 +188,7 @@ def _read_output(top: "_Fields", skeleton: Skeleton, inputs: InputSpec) -> Heatm
     return output
 
 
-def _read_heatmaps(fields: "_Fields", inputs: InputSpec, keypoints: int, name: str | None, codec: str) -> HeatmapOutput:
+def _read_heatmaps(fields: Fields, inputs: InputSpec, keypoints: int, name: str | None, codec: str) -> HeatmapOutput:
     decoding, convention = CODECS[codec]
     height, width = fields.count("height"), fields.count("width")
     stride = fields.number("stride", above=0.0)
@@ -192,98 +206,3 @@ def _read_heatmaps(fields: "_Fields", inputs: InputSpec, keypoints: int, name: s
     if decoding == "integral" and "temperature" in fields.value:
         temperature = fields.number("temperature", above=0.0)
     return HeatmapOutput(keypoints, height, width, stride, name, decoding, convention, sigma, temperature)
-
-
-class _Fields:
-    """A JSON object read field by field; what was not asked for in the end is refused."""
-
-    def __init__(self, value: Any, path: str, prefix: str) -> None:
-        if not isinstance(value, dict):
-            where = f"field '{prefix[:-1]}': " if prefix else ""
-            raise InputError(f"{path}: {where}expected an object, got {_short(value)}")
-        self.value, self.path, self.prefix = value, path, prefix
-        self.seen: set[str] = set()
-
-    def fail(self, field: str, expected: str, got: Any) -> InputError:
-        return InputError(f"{self.path}: field '{self.prefix}{field}': expected {expected}, got {_short(got)}")
-
-    def close(self) -> None:
-        """Refuse fields that nothing read."""
-        unknown = [field for field in self.value if field not in self.seen]
-        if unknown:
-            known = ", ".join(sorted(self.seen))
-            raise InputError(f"{self.path}: field '{self.prefix}{unknown[0]}' is unknown, expected among {known}")
-
-    def _take(self, field: str, expected: str, default: Any = None) -> Any:
-        self.seen.add(field)
-        if field not in self.value:
-            if default is not None:
-                return default
-            raise InputError(f"{self.path}: field '{self.prefix}{field}' is missing, expected {expected}")
-        return self.value[field]
-
-    def object(self, field: str) -> "_Fields":
-        return _Fields(self._take(field, "an object"), self.path, f"{self.prefix}{field}.")
-
-    def text(self, field: str, default: str | None = None) -> str:
-        value = self._take(field, "a text", default)
-        if not isinstance(value, str) or not value:
-            raise self.fail(field, "a text", value)
-        return value
-
-    def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
-        expected = f"one of {', '.join(allowed)}"
-        value = self._take(field, expected, default)
-        if value not in allowed:
-            raise self.fail(field, expected, value)
-        return value
-
-    def boolean(self, field: str) -> bool:
-        value = self._take(field, "true or false")
-        if not isinstance(value, bool):
-            raise self.fail(field, "true or false", value)
-        return value
-
-    def count(self, field: str) -> int:
-        expected = "a whole number from 1 to 16384"
-        value = self._take(field, expected)
-        if not _is_number(value) or value != int(value) or not 1 <= value <= 16384:
-            raise self.fail(field, expected, value)
-        return int(value)
-
-    def number(self, field: str, *, above: float | None = None, default: float | None = None) -> float:
-        expected = "a number" if above is None else f"a number above {above:g}"
-        value = self._take(field, expected, default)
-        if not _is_number(value) or (above is not None and value <= above):
-            raise self.fail(field, expected, value)
-        return float(value)
-
-    def scale(self, field: str) -> float:
-        """A number above 0, or such a fraction as a text: "1/255"."""
-        expected = 'a number above 0, or a fraction as a text such as "1/255"'
-        value = self._take(field, expected)
-        try:
-            number = float(Fraction(value)) if isinstance(value, str) else value
-        except (ValueError, ZeroDivisionError, OverflowError):
-            raise self.fail(field, expected, value) from None
-        if not _is_number(number) or number <= 0:
-            raise self.fail(field, expected, value)
-        return float(number)
-
-    def triple(self, field: str, above: float | None = None) -> tuple[float, float, float]:
-        expected = "three numbers" + ("" if above is None else f" above {above:g}") + ", one for each channel"
-        value = self._take(field, expected)
-        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
-            raise self.fail(field, expected, value)
-        if above is not None and min(value) <= above:
-            raise self.fail(field, expected, value)
-        return float(value[0]), float(value[1]), float(value[2])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,102 @@
+"""`trustpose import`: a public checkpoint becomes a model folder."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trustpose.files import InputError
+
+
+def import_checkpoint(
+    checkpoint: Annotated[str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or its URL.")],
+    network: Annotated[str, typer.Option(help="The network it is of; `trustpose models` lists them.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write; must not exist yet.")],
+    family: Annotated[
+        str | None, typer.Option("--from", help="Whose tensor names it has. Default: recognised from them.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
+    skeleton: Annotated[str | None, typer.Option(help="Whose joints. Default: by their number.")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="RGB or BGR. Default: as the project feeds its networks.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="What the file's SHA-256 must be; needed with a URL.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name. Default: the network's.")] = None,
+    licence: Annotated[str, typer.Option(help="The checkpoint's licence.")] = "unknown",
+    source: Annotated[str | None, typer.Option(help="Where it comes from. Default: FILE.")] = None,
+) -> None:
+    """Turn a public checkpoint into a model folder: ONNX to run, JSON spec, safetensors to train on.
+
+    Strict: a tensor that is missing or left over is an error that names it. No code in the file is run.
+    """
+    height, width = _size(size)
+    if channels not in (None, "RGB", "BGR"):
+        raise InputError(f"--channels: expected RGB or BGR, got {channels!r}")
+    try:
+        from trustpose.inference.model_folder import Provenance
+        from trustpose.inference.model_folder import import_checkpoint as run
+    except ModuleNotFoundError as missing:
+        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None
+    provenance = Provenance(name or network, licence, source or checkpoint)
+    with _fetched(checkpoint, sha256) as file:
+        spec = run(
+            file,
+            network,
+            out,
+            family=family,
+            height=height,
+            width=width,
+            skeleton=skeleton,
+            channels=channels,
+            provenance=provenance,
+        )
+    typer.echo(f"{out}: {spec.name}, {len(spec.skeleton)} keypoints ({spec.skeleton.name}), {height}×{width}")
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
+        raise InputError(f"--size: expected height x width in pixels, such as 256x192, got {text!r}")
+    if int(height) % 32 or int(width) % 32:
+        raise InputError(f"--size: expected multiples of 32, got {text!r}")
+    return int(height), int(width)
+
+
+@contextmanager
+def _fetched(place: str, sha256: str | None) -> Iterator[Path]:
+    """The checkpoint as a local file whose SHA-256 is as promised."""
+    if not place.startswith(("http://", "https://")):
+        _check(Path(place), sha256)
+        yield Path(place)
+        return
+    if sha256 is None:
+        raise InputError(f"{place}: a checkpoint from the network needs --sha256, so that it is the one you mean")
+    from urllib.error import URLError
+    from urllib.parse import urlsplit
+    from urllib.request import urlopen
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / (Path(urlsplit(place).path).name or "checkpoint.pth")
+        try:
+            with urlopen(place, timeout=60) as answer, file.open("wb") as target:
+                shutil.copyfileobj(answer, target)
+        except (URLError, OSError) as error:
+            raise InputError(f"{place}: cannot be fetched ({getattr(error, 'reason', error)})") from None
+        _check(file, sha256, place)
+        yield file
+
+
+def _check(file: Path, sha256: str | None, place: str | None = None) -> None:
+    if sha256 is None:
+        return
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, "sha256").hexdigest()
+    if found != sha256.lower():
+        raise InputError(f"{place or file}: its SHA-256 is {found}, expected {sha256.lower()}")

@@ -1,0 +1,101 @@
+"""A JSON object read field by field, strictly: every error names the file and the field."""
+
+from fractions import Fraction
+from typing import Any
+
+from trustpose.files import InputError
+
+
+class Fields:
+    """A JSON object read field by field; what was not asked for in the end is refused."""
+
+    def __init__(self, value: Any, path: str, prefix: str) -> None:
+        if not isinstance(value, dict):
+            where = f"field '{prefix[:-1]}': " if prefix else ""
+            raise InputError(f"{path}: {where}expected an object, got {short(value)}")
+        self.value, self.path, self.prefix = value, path, prefix
+        self.seen: set[str] = set()
+
+    def fail(self, field: str, expected: str, got: Any) -> InputError:
+        return InputError(f"{self.path}: field '{self.prefix}{field}': expected {expected}, got {short(got)}")
+
+    def close(self) -> None:
+        """Refuse fields that nothing read."""
+        unknown = [field for field in self.value if field not in self.seen]
+        if unknown:
+            known = ", ".join(sorted(self.seen))
+            raise InputError(f"{self.path}: field '{self.prefix}{unknown[0]}' is unknown, expected among {known}")
+
+    def _take(self, field: str, expected: str, default: Any = None) -> Any:
+        self.seen.add(field)
+        if field not in self.value:
+            if default is not None:
+                return default
+            raise InputError(f"{self.path}: field '{self.prefix}{field}' is missing, expected {expected}")
+        return self.value[field]
+
+    def object(self, field: str) -> "Fields":
+        return Fields(self._take(field, "an object"), self.path, f"{self.prefix}{field}.")
+
+    def text(self, field: str, default: str | None = None) -> str:
+        value = self._take(field, "a text", default)
+        if not isinstance(value, str) or not value:
+            raise self.fail(field, "a text", value)
+        return value
+
+    def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
+        expected = f"one of {', '.join(allowed)}"
+        value = self._take(field, expected, default)
+        if value not in allowed:
+            raise self.fail(field, expected, value)
+        return value
+
+    def boolean(self, field: str) -> bool:
+        value = self._take(field, "true or false")
+        if not isinstance(value, bool):
+            raise self.fail(field, "true or false", value)
+        return value
+
+    def count(self, field: str) -> int:
+        expected = "a whole number from 1 to 16384"
+        value = self._take(field, expected)
+        if not _is_number(value) or value != int(value) or not 1 <= value <= 16384:
+            raise self.fail(field, expected, value)
+        return int(value)
+
+    def number(self, field: str, *, above: float | None = None, default: float | None = None) -> float:
+        expected = "a number" if above is None else f"a number above {above:g}"
+        value = self._take(field, expected, default)
+        if not _is_number(value) or (above is not None and value <= above):
+            raise self.fail(field, expected, value)
+        return float(value)
+
+    def scale(self, field: str) -> float:
+        """A number above 0, or such a fraction as a text: "1/255"."""
+        expected = 'a number above 0, or a fraction as a text such as "1/255"'
+        value = self._take(field, expected)
+        try:
+            number = float(Fraction(value)) if isinstance(value, str) else value
+        except (ValueError, ZeroDivisionError, OverflowError):
+            raise self.fail(field, expected, value) from None
+        if not _is_number(number) or number <= 0:
+            raise self.fail(field, expected, value)
+        return float(number)
+
+    def triple(self, field: str, above: float | None = None) -> tuple[float, float, float]:
+        expected = "three numbers" + ("" if above is None else f" above {above:g}") + ", one for each channel"
+        value = self._take(field, expected)
+        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
+            raise self.fail(field, expected, value)
+        if above is not None and min(value) <= above:
+            raise self.fail(field, expected, value)
+        return float(value[0]), float(value[1]), float(value[2])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+
+
+def short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"

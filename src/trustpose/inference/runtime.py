@@ -1,0 +1,56 @@
+"""What runs a network: onnxruntime in the base install, torch with the `train` extra, behind one interface."""
+
+from importlib import import_module
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.codecs import Outputs
+from trustpose.files import InputError
+from trustpose.inference.onnx import OnnxNetwork
+from trustpose.inference.spec import ModelSpec
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """What runs a network: uint8 RGB crops (B, H, W, 3) in, `Outputs` of numpy arrays out."""
+
+    spec: ModelSpec
+
+    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs: ...
+
+
+def open_runtime(
+    spec: ModelSpec,
+    *,
+    backend: str = "onnx",
+    device: str | None = None,
+    precision: str = "float32",
+    threads: int | None = None,
+) -> Runtime:
+    """The runtime for a spec; see `Predictor.load` for the arguments. Raises InputError."""
+    if backend not in ("onnx", "torch"):
+        raise InputError(f"backend: expected onnx or torch, got {backend!r}")
+    if backend == "onnx" and (device is not None or precision != "float32"):
+        raise InputError("device, precision: are options of the torch backend, got them with backend onnx")
+    if backend == "onnx":
+        return OnnxNetwork(spec, threads)
+    torch_network, model_folder = _torch_modules()
+    return torch_network.TorchNetwork(spec, model_folder.load_module(spec), device=device, precision=precision)
+
+
+def module_of(runtime: Runtime) -> Any:
+    """The network as an `nn.Module`: the one that runs, or, beside an ONNX file, the model folder's weights.
+
+    Raises InputError where torch is not installed or there is only an ONNX file.
+    """
+    return getattr(runtime, "module", None) or _torch_modules()[1].load_module(runtime.spec)
+
+
+def _torch_modules() -> tuple[Any, Any]:
+    """`torch_network` and `model_folder`, which need the `train` extra. Raises InputError with the install line."""
+    try:
+        return import_module("trustpose.inference.torch_network"), import_module("trustpose.inference.model_folder")
+    except ModuleNotFoundError as missing:
+        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None

@@ -1,0 +1,113 @@
+"""onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from jaxtyping import UInt8
+from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
+
+from trustpose.files import InputError
+from trustpose.inference.spec import InputSpec
+
+CPU = "CPUExecutionProvider"
+
+# onnxruntime's own errors have no common base of their own
+_ERRORS = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.ModelLoaded,
+    states.NoModel,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
+)
+
+
+def cpu_count() -> int:
+    """The CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_session(path: Path, threads: int, providers: list[str] | None = None) -> onnxruntime.InferenceSession:
+    """A session of `threads` CPU threads; providers None means the CPU. Raises InputError where it cannot be opened."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; they come back as exceptions that we put into words
+    known = onnxruntime.get_available_providers()
+    chosen = [CPU] if providers is None else providers
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise InputError(f"provider {unknown[0]!r}: this onnxruntime has {', '.join(known)}")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=chosen)
+    except _ERRORS as error:
+        raise InputError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from None
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, path: Path, name: str, output: str, blob: np.ndarray
+) -> np.ndarray:
+    """The output of that name for one input tensor. Raises InputError where it cannot be run or is not finite."""
+    try:
+        raw = np.asarray(session.run([output], {name: blob})[0])
+    except _ERRORS as error:
+        raise InputError(f"{path}: cannot be run as its spec says ({_first_line(error)})") from None
+    if not np.isfinite(raw).all():
+        raise InputError(f"{path}: the network gave numbers that are not finite")
+    return raw
+
+
+def output_name(
+    session: onnxruntime.InferenceSession, path: Path, wanted: InputSpec, output: str | None, *, any_size: bool = False
+) -> str:
+    """The name of the output to read (the first where `output` is None), once the session's input is what the spec
+    says; with `any_size`, of whatever height and width. Raises InputError naming the field that does not fit."""
+    inputs = {node.name: node for node in session.get_inputs()}
+    if list(inputs) != [wanted.name]:
+        listed = ", ".join(inputs)
+        raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {wanted.name!r}")
+    height, width = ("H", "W") if any_size else (wanted.height, wanted.width)
+    expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
+    shape = inputs[wanted.name].shape
+    if len(shape) != 4 or any(
+        isinstance(has, int) and has > 0 and has != want for has, want in zip(shape[1:], expected, strict=True)
+    ):
+        raise InputError(f"{path}: its input is {shape}; the spec's field 'input' says {['B', *expected]}")
+    dtype = inputs[wanted.name].type.removeprefix("tensor(").removesuffix(")")
+    dtype = {"float": "float32"}.get(dtype, dtype)
+    if dtype != wanted.dtype:
+        raise InputError(f"{path}: its input is {dtype}; the spec's field 'input.dtype' says {wanted.dtype}")
+    outputs = [node.name for node in session.get_outputs()]
+    name = output or outputs[0]
+    if name not in outputs:
+        listed = ", ".join(outputs)
+        raise InputError(f"{path}: its outputs are {listed}; the spec's field 'output.name' says {name!r}")
+    return name
+
+
+def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.ndarray:
+    """RGB pixels as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
+    if wanted.channels == "BGR":
+        pixels = pixels[..., ::-1]
+    std = np.array(wanted.std)
+    factor, offset = wanted.scale / std, -np.array(wanted.mean) / std
+    if wanted.layout == "NCHW":
+        pixels = pixels.transpose(0, 3, 1, 2)
+        factor, offset = factor[:, None, None], offset[:, None, None]
+    if (factor == 1).all() and (offset == 0).all():
+        return np.ascontiguousarray(pixels, dtype=wanted.dtype)
+    blob = np.multiply(pixels, factor.astype(np.float32), dtype=np.float32, order="C")
+    blob += offset.astype(np.float32)
+    return blob.astype(wanted.dtype, copy=False) if "float" in wanted.dtype else np.rint(blob).astype(wanted.dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
