@@ -10,7 +10,8 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.data.coco import read_results, read_truth, write_results
 from trustpose.files import InputError
 from trustpose.inference.boxes import Boxes, boxes_from_truth
-from trustpose.inference.predictor import Photo, Predictor, _boxes_of
+from trustpose.inference.photos import Photo, boxes_of
+from trustpose.inference.predictor import Predictor
 from trustpose.poses import Poses
 
 BOUND = 1.25 + 1.875 + 0.75  # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), rounding to uint8
@@ -144,7 +145,7 @@ def test_wrong_arguments_are_named(tmp_path, predictor):
     photo, _, boxes = photo_of_people(1)
     for wrong in ([boxes, boxes], [boxes[:, :3]], [np.full((1, 4), np.nan)], 5):
         with pytest.raises(ValueError, match="boxes"):
-            _boxes_of(wrong, 1, is_one=False)
+            boxes_of(wrong, 1, is_one=False)
     with pytest.raises(ValueError, match="boxes: expected image_id from 0 to 0"):
         predictor(photo, Boxes(boxes, np.array([3])))
     with pytest.raises(ValueError, match="image: expected"):

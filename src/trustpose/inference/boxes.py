@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from trustpose.data.columns import Rows
 from trustpose.files import InputError, read_json
@@ -37,6 +37,22 @@ class Boxes:
         order = np.argsort(self.image_id, kind="stable")
         low, high = (np.searchsorted(self.image_id[order], image_ids, side) for side in ("left", "right"))
         return [self[order[start:stop]] for start, stop in zip(low, high, strict=True)]
+
+
+NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What finds people: the pixels of one photo in, RGB, the boxes of its people out. Called from many threads."""
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes: ...
+
+
+def whole_photo(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+    """One box around all of a photo: the detector for photos that show one person each."""
+    height, width = pixels.shape[:2]
+    return Boxes(np.array([[0.0, 0.0, width, height]]), np.zeros(1, np.int64))
 
 
 def boxes_from_truth(truth: Truth, people: People = "labelled") -> Boxes:

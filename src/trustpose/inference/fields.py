@@ -56,9 +56,9 @@ class Fields:
             raise self.fail(field, "true or false", value)
         return value
 
-    def count(self, field: str) -> int:
+    def count(self, field: str, default: int | None = None) -> int:
         expected = "a whole number from 1 to 16384"
-        value = self._take(field, expected)
+        value = self._take(field, expected, default)
         if not _is_number(value) or value != int(value) or not 1 <= value <= 16384:
             raise self.fail(field, expected, value)
         return int(value)

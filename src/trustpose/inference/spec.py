@@ -129,7 +129,7 @@ class ModelSpec:
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
         top.object("output").choice("kind", _KINDS)  # before all else: other kinds also describe their input otherwise
-        inputs = _read_input(top.object("input"))
+        inputs = read_input(top.object("input"))
         crop = top.object("crop")
         aspect = crop.number("aspect", default=inputs.width / inputs.height)
         if abs(aspect - inputs.width / inputs.height) > 1e-3:
@@ -151,7 +151,8 @@ class ModelSpec:
         return spec
 
 
-def _read_input(fields: Fields) -> InputSpec:
+def read_input(fields: Fields) -> InputSpec:
+    """The field 'input'. Raises InputError."""
     spec = InputSpec(
         name=fields.text("name"),
         layout=fields.choice("layout", ("NCHW", "NHWC")),
