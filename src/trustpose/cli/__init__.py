@@ -7,6 +7,7 @@ import typer
 
 from trustpose import __version__
 from trustpose.cli.audit import audit
+from trustpose.cli.import_checkpoint import import_checkpoint
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
 
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(audit)
+app.command("import")(import_checkpoint)
 
 # the parent of every "no such option", "missing argument": click's class, wherever this typer keeps its click
 _UsageError: Any = typer.BadParameter.__mro__[1]

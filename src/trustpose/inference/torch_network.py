@@ -3,8 +3,6 @@
 Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
 """
 
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import UInt8
@@ -14,7 +12,6 @@ from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
 
-Precision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -34,7 +31,7 @@ class TorchNetwork:
     """
 
     def __init__(
-        self, spec: ModelSpec, module: nn.Module, *, device: str | None = None, precision: Precision = "float32"
+        self, spec: ModelSpec, module: nn.Module, *, device: str | None = None, precision: str = "float32"
     ) -> None:
         if precision not in _DTYPES:
             raise InputError(f"precision: expected one of {', '.join(_DTYPES)}, got {precision!r}")
