@@ -1,0 +1,214 @@
+"""Parameters and multiply-adds of every zoo network, beside what the papers print.
+
+    python benchmarks/networks.py
+    python benchmarks/networks.py --overfit NAME…    learns one batch by heart instead, with mean OKS and steps
+
+Counted are convolutions and linear layers, with 17 keypoints, in two ways:
+
+- G: all multiply-adds that a forward pass does, in 10⁹. A transposed convolution does its kernel once for each pixel
+  that goes in.
+- "as printed": as the paper that the row is compared with counts.
+  HRNet: as its repository does (lib/utils/utils.py, get_model_summary), for its peers in table 1 too: in 2³⁰, and a
+  transposed convolution's kernel once for each pixel that comes out, four times as many.
+  MSPN: in 2³⁰, without the heads that only supervise, which prediction does not need (and ONNX files do not have);
+  inferred: with this count its hourglasses and its own networks both agree. Its numbers are as commonly quoted; the
+  paper itself was not at hand to check them.
+  EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2).
+
+The last line is JSON: for each row parameters (M), G, and both as ratios ours / paper, null where the paper has none.
+Exits with 1 if a ratio is off (1% of parameters, 5% of G) in a row that says no reason.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from trustpose.networks.backbones import timm
+from trustpose.networks.zoo import ZOO, build
+
+SMALL, LARGE = (256, 192), (384, 288)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a paper says of a network at one input size (M, G), which way it counts, and why ours may differ."""
+
+    size: tuple[int, int]
+    parameters: float | None
+    gflops: float | None
+    counts: str = "HRNet"
+    why: str = ""
+
+
+_HOURGLASS = (
+    "unknown: HRNet's table says neither which hourglass nor whose count; this one has every tensor of pytorch-pose's "
+    "hg8 and gives its heatmaps"
+)
+_UNCLEAR = "a little; how the paper counts is inferred"
+_DIGITS = "the paper rounds to two digits"
+PAPERS: dict[str, list[Printed]] = {
+    "simple-baseline-r50": [Printed(SMALL, 34.0, 8.9)],
+    "simple-baseline-r101": [Printed(SMALL, 53.0, 12.4)],
+    "simple-baseline-r152": [Printed(SMALL, 68.6, 15.7)],
+    "hrnet-w32": [Printed(SMALL, 28.5, 7.1), Printed(LARGE, 28.5, 16.0)],
+    "hrnet-w48": [Printed(SMALL, 63.6, 14.6), Printed(LARGE, 63.6, 32.9)],
+    "hourglass-1": [Printed(SMALL, None, 3.9, "MSPN")],
+    "hourglass-2": [Printed(SMALL, None, 6.2, "MSPN")],
+    "hourglass-4": [Printed(SMALL, None, 10.6, "MSPN")],
+    "hourglass-8": [Printed(SMALL, None, 19.5, "MSPN"), Printed(SMALL, 25.1, 14.3, why=_HOURGLASS)],
+    "mspn-1": [Printed(SMALL, None, 4.4, "MSPN", _UNCLEAR)],
+    "mspn-2": [Printed(SMALL, None, 9.6, "MSPN")],
+    "mspn-3": [Printed(SMALL, None, 14.7, "MSPN")],
+    "mspn-4": [Printed(SMALL, None, 19.9, "MSPN")],
+}
+CLASSIFIERS: list[Printed] = [
+    Printed((224, 224), 5.3, 0.39, "EfficientNet"),
+    Printed((240, 240), 7.8, 0.70, "EfficientNet"),
+    Printed((260, 260), 9.2, 1.0, "EfficientNet"),
+    Printed((300, 300), 12.0, 1.8, "EfficientNet", _DIGITS),
+    Printed((380, 380), 19.0, 4.2, "EfficientNet", _DIGITS),
+    Printed((456, 456), 30.0, 9.9, "EfficientNet", _DIGITS),
+    Printed((528, 528), 43.0, 19.0, "EfficientNet"),
+    Printed((600, 600), 66.0, 37.0, "EfficientNet"),
+]
+
+
+@dataclass
+class Count:
+    """Multiply-adds of one crop: all of them, and as HRNet and MSPN print them (before the division by 2³⁰)."""
+
+    done: int = 0
+    by_output: int = 0
+    without_supervision: int = 0
+
+
+def count(network: nn.Module, height: int, width: int) -> Count:
+    """The multiply-adds of `network`, which is on the meta device."""
+    total = Count()
+
+    def hook(supervises: bool) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
+        def add(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            weights = cast(torch.Tensor, layer.weight).numel()
+            spatial = not isinstance(layer, nn.Linear)
+            by_output = weights * (output.shape[-2:].numel() if spatial else 1)
+            done = weights * inputs[0].shape[-2:].numel() if isinstance(layer, nn.ConvTranspose2d) else by_output
+            total.done += done
+            total.by_output += by_output
+            total.without_supervision += 0 if supervises else done
+
+        return add
+
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+    hooks = [
+        layer.register_forward_hook(hook(bool(_head(name)) and _head(name) != _head(_last_head(network))))
+        for name, layer in network.named_modules()
+        if isinstance(layer, kinds)
+    ]
+    network.eval()(torch.zeros(1, 3, height, width, device="meta"))
+    for handle in hooks:
+        handle.remove()
+    return total
+
+
+def _head(name: str) -> str:
+    """Which of MSPN's heads a layer belongs to ("stages.0.up.3"), "" for none."""
+    found = re.match(r"(stages\.\d+\.up\.\d+)\.(feature|head)\.", name)
+    return found[1] if found else ""
+
+
+def _last_head(network: nn.Module) -> str:
+    return next((name for name, _ in reversed(list(network.named_modules())) if _head(name)), "")
+
+
+def row(name: str, network: nn.Module, paper: Printed) -> dict[str, Any]:
+    """One line of the table, as the JSON has it."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    total = count(network, *paper.size)
+    as_printed = {
+        "HRNet": total.by_output / 2**30,
+        "MSPN": total.without_supervision / 2**30,
+        "EfficientNet": total.done / 1e9,
+    }[paper.counts]
+    done = total.done
+    return {
+        "network": name,
+        "input": f"{paper.size[0]}x{paper.size[1]}",
+        "parameters": round(parameters / 1e6, 3),
+        "gflops": round(done / 1e9, 3),
+        "gflops_as_printed": round(as_printed, 3),
+        "paper": {"counts": paper.counts, "parameters": paper.parameters, "gflops": paper.gflops},
+        "parameters_ratio": round(parameters / 1e6 / paper.parameters, 4) if paper.parameters else None,
+        "gflops_ratio": round(as_printed / paper.gflops, 4) if paper.gflops else None,
+        "why": paper.why,
+    }
+
+
+def is_off(line: dict[str, Any]) -> bool:
+    """Whether a ratio is further from 1 than 1% (parameters) or 5% (G)."""
+    limits = {"parameters_ratio": 0.01, "gflops_ratio": 0.05}
+    return any(line[key] is not None and abs(line[key] - 1) > limit for key, limit in limits.items())
+
+
+def table() -> list[dict[str, Any]]:
+    """Every zoo network at 256×192 and, where a paper has it, at 384×288; then EfficientNet's classifiers."""
+    lines = []
+    with torch.device("meta"):
+        for name in ZOO:
+            network = build(name)
+            lines += [row(name, network, paper) for paper in PAPERS.get(name, [Printed(SMALL, None, None)])]
+        for size, paper in enumerate(CLASSIFIERS):
+            classifier = timm.create_model(f"tf_efficientnet_b{size}")
+            lines.append(row(f"efficientnet-b{size} classifier", classifier, paper))
+    return lines
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    print(f"{'':28}{'input':>9}{'M':>9}{'paper':>7}{'G':>9}{'as printed':>12}{'paper':>7}  counted as")
+    for line in lines:
+        parameters, gflops = (line["paper"][key] or "–" for key in ("parameters", "gflops"))
+        print(
+            f"{line['network']:28}{line['input']:>9}{line['parameters']:9.2f}{parameters:>7}"
+            f"{line['gflops']:9.2f}{line['gflops_as_printed']:12.2f}{gflops:>7}"
+            + (f"  {line['paper']['counts']}" if gflops != "–" else "")
+            + (f"  off: {line['why'] or 'no reason known'}" if is_off(line) else "")
+        )
+
+
+def overfit(names: list[str], steps: int) -> list[dict[str, Any]]:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.networks.overfitting import overfit as learn
+
+    results = []
+    for name in names:
+        torch.manual_seed(0)
+        mean_oks, taken = learn(build(name), steps)
+        results.append({"network": name, "mean_oks": round(mean_oks, 4), "steps": taken})
+        print(f"{name:28}mean OKS {mean_oks:.4f} after {taken} steps", flush=True)
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--overfit", nargs="+", metavar="NAME", choices=list(ZOO))
+    parser.add_argument("--steps", type=int, default=150)
+    options = parser.parse_args()
+    if options.overfit:
+        results = overfit(options.overfit, options.steps)
+        print(json.dumps(results))
+        return 0 if all(result["mean_oks"] > 0.95 for result in results) else 1
+    lines = table()
+    show(lines)
+    print(json.dumps(lines))
+    return 1 if any(is_off(line) and not line["why"] for line in lines) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

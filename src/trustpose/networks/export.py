@@ -1,0 +1,64 @@
+"""Networks as ONNX files, which run without torch."""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from trustpose.files import atomic_write
+
+OPSET = 18
+
+
+def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, features: bool = False) -> None:
+    """Write `network` for crops of height × width, any batch size, float32.
+
+    Input "image" (B, 3, height, width); outputs "heatmaps" (B, K, h, w), the last stage's, and with `features`
+    "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is left as it was. Raises
+    InputError where `path` cannot be written.
+    """
+    was_training = network.training
+    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
+    last_stage = _LastStage(network, features).eval()
+    names = ["heatmaps", "features"][: 1 + features]
+    written = BytesIO()
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            shapes = [tuple(output.shape) for output in last_stage(image)]
+            # The exporter that traces is the older one, and it says so. The newer one writes the same numbers but takes
+            # 6 to 20 times as long (HRNet-W32: half a minute and more), which an import of a checkpoint would wait for.
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                last_stage,
+                (image,),
+                written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
+                input_names=["image"],
+                output_names=names,
+                opset_version=OPSET,
+                dynamic_axes={name: {0: "batch"} for name in ["image", *names]},
+                dynamo=False,
+            )
+    finally:
+        network.train(was_training)
+    model = onnx.load_from_string(written.getvalue())
+    for output, shape in zip(model.graph.output, shapes, strict=True):  # where padding depends on size, it knows none
+        for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
+            dimension.dim_value = length
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
+
+
+class _LastStage(nn.Module):
+    """Tensors instead of `Outputs`, and only those that are read; what made the others is left out of the file."""
+
+    def __init__(self, network: nn.Module, features: bool):
+        super().__init__()
+        self.network = network
+        self.features = features
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        return (outputs.heatmaps[-1], outputs.features) if self.features else (outputs.heatmaps[-1],)

@@ -1,0 +1,57 @@
+"""What several networks are made of: convolution + batch norm, and the plain chain backbone → neck → head."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+
+STRIDE = 4  # crop pixels per map pixel, in every network here
+
+
+class ConvBN(nn.Module):
+    """Convolution that keeps the size (up to its stride), batch norm, and ReLU where `relu`."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True, bias: bool = False):
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
+        self.bn = nn.BatchNorm2d(outputs)
+        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
+
+    def forward(self, x: Float[Tensor, "B I H W"]) -> Float[Tensor, "B O h w"]:
+        return self.relu(self.bn(self.conv(x)))
+
+
+class PoseNetwork(nn.Module):
+    """One prediction: `backbone` (image → one feature map), `neck` (→ stride 4), `head` (→ K heatmaps)."""
+
+    def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Conv2d):
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.head = head
+        self.keypoints = head.out_channels
+        self.feature_channels = head.in_channels
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
+        """Crops (B, 3, H, W), normalised, to one stage of heatmaps (B, K, H/4, W/4) and features (B, C, H/4, W/4)."""
+        features = self.neck(self.backbone(image))
+        return Outputs(heatmaps=[self.head(features)], features=features)
+
+
+def heatmap_head(channels: int, keypoints: int) -> nn.Conv2d:
+    """The 1×1 convolution from features to heatmaps. It starts near zero, as heatmaps are zero nearly everywhere.
+
+    Raises ValueError where there is not one keypoint.
+    """
+    check_keypoints(keypoints)
+    head = nn.Conv2d(channels, keypoints, kernel_size=1)
+    nn.init.normal_(head.weight, std=0.001)
+    assert head.bias is not None
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def check_keypoints(keypoints: int) -> None:
+    """Raises ValueError where there is not one keypoint."""
+    if keypoints < 1:
+        raise ValueError(f"keypoints: expected 1 or more, got {keypoints}")

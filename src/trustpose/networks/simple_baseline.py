@@ -1,0 +1,41 @@
+"""SimpleBaseline: an ImageNet backbone and a few transposed convolutions.
+
+Xiao, Wu and Wei, Simple Baselines for Human Pose Estimation and Tracking, ECCV 2018, section 2: "three deconvolutional
+layers with batch normalization and ReLU activation [...] 256 filters with 4 × 4 kernel. The stride is 2. A 1 × 1
+convolutional layer is added at last". The ResNets of timm are those of the official code (stride in the 3×3
+convolution).
+"""
+
+from torch import nn
+
+from trustpose.networks.backbones import ImageNetBackbone
+from trustpose.networks.layers import STRIDE, PoseNetwork, heatmap_head
+
+FILTERS = 256
+
+
+def simple_baseline(
+    backbone: str = "resnet50", keypoints: int = 17, *, pretrained: bool = False, **backbone_options: object
+) -> PoseNetwork:
+    """Any timm backbone that gives feature maps, doubled by transposed convolutions until they have stride 4.
+
+    `pretrained` fetches timm's ImageNet weights. `backbone_options` go to timm, e.g. `img_size=(256, 192)`, which
+    vision transformers need. Raises ValueError where timm has no such backbone or where its stride is not 4, 8, 16, …
+    """
+    body = ImageNetBackbone(backbone, pretrained, **backbone_options)
+    doublings = (body.stride // STRIDE).bit_length() - 1
+    if doublings < 0 or STRIDE * 2**doublings != body.stride:
+        raise ValueError(f"backbone: expected a stride of 4 × a power of 2, got {backbone!r} with {body.stride}")
+    channels = FILTERS if doublings else body.channels
+    return PoseNetwork(body, deconvolutions(body.channels, doublings), heatmap_head(channels, keypoints))
+
+
+def deconvolutions(channels: int, count: int) -> nn.Sequential:
+    """`count` times: 4×4 transposed convolution with stride 2, batch norm, ReLU. (B, C, h, w) to (B, 256, 2ⁿh, 2ⁿw)."""
+    layers: list[nn.Module] = []
+    for _ in range(count):
+        deconvolution = nn.ConvTranspose2d(channels, FILTERS, kernel_size=4, stride=2, padding=1, bias=False)
+        nn.init.normal_(deconvolution.weight, std=0.001)
+        layers += [deconvolution, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
+        channels = FILTERS
+    return nn.Sequential(*layers)

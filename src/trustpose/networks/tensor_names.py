@@ -1,0 +1,173 @@
+"""Whose tensor is called what: for each public project, pairs of its name and ours.
+
+A pair names a dotted prefix: ("deconv_layers", "neck") takes deconv_layers.0.weight to neck.0.weight. The longest
+prefix counts. Names of tensors are facts that every file shows; those of pytorch-pose and of MSPN were listed from
+state dicts, without reading those projects' code.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+Table = dict[str, str]  # their prefix → ours
+COUNTER = "num_batches_tracked"  # of batch norm, since torch 0.4; older files lack it and evaluation does not use it
+
+# What an ImageNet file holds besides the backbone.
+_CLASSIFIER = ("fc.", "classifier.", "head.", "conv_head.", "bn2.", "norm.")
+_HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.")
+_HRNET_LOWER_OUTPUTS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))  # pose networks read only the first
+
+
+@dataclass(frozen=True)
+class Family:
+    """One project's names. Where several of its networks share a layout, there is a table for each.
+
+    prefixes are taken off a name before it is looked up. `imagenet` marks classifiers' files, of which only the
+    backbone is taken.
+    """
+
+    name: str
+    tells: Callable[[Mapping[str, object]], bool]
+    tables: tuple[Table, ...]
+    prefixes: tuple[str, ...] = ()
+    imagenet: bool = False
+
+    def targets(self, name: str) -> list[str]:
+        """What their `name` may be called in our networks; none where it is no name of theirs."""
+        bare = next((name.removeprefix(prefix) for prefix in self.prefixes if name.startswith(prefix)), name)
+        targets = []
+        for table in self.tables:
+            head, tail = _longest_prefix(bare, table)
+            if head in table:
+                targets += [ours + tail for ours in table[head].split()]
+        if self.imagenet:  # timm writes some networks' names flat once it has cut them off, or wraps them
+            flat = bare.replace(".", "_", 1)
+            targets += [f"backbone.features.{name}" for name in (bare, flat, f"model.{bare}")]
+        return list(dict.fromkeys(targets))
+
+    def source_name(self, ours: str) -> str:
+        """What our tensor is called in their files, without the prefix of a wrapper."""
+        for table in self._reversed:
+            head, tail = _longest_prefix(ours, table)
+            if head in table:
+                return table[head] + tail
+        return ours.removeprefix("backbone.features.")
+
+    def drops(self, name: str) -> bool:
+        """Whether their tensor belongs to a classifier, which pose networks do without."""
+        return self.imagenet and name.startswith(_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS)
+
+    def gives(self, ours: str) -> bool:
+        """Whether our tensor has to come from their file."""
+        return not self.imagenet or ours.startswith(("backbone.", "stem.")) or ".down." in ours
+
+    @cached_property
+    def _reversed(self) -> list[Table]:
+        return [
+            {ours: theirs for theirs, several in table.items() for ours in several.split()} for table in self.tables
+        ]
+
+
+def _longest_prefix(name: str, table: Table) -> tuple[str, str]:
+    """The longest dotted prefix of `name` that `table` has, and the rest of the name; "" where it has none."""
+    head = name
+    while head and head not in table:
+        head = head.rpartition(".")[0]
+    return head, name[len(head) :]
+
+
+def _simple_baseline() -> Table:
+    backbone = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+    return {name: f"backbone.features.{name}" for name in backbone} | {"deconv_layers": "neck", "final_layer": "head"}
+
+
+def _hrnet_backbone() -> Table:
+    table = {f"{kind}{i + 1}": f"backbone.stem.{i}.{j}" for i in range(2) for j, kind in enumerate(("conv", "bn"))}
+    for stage in range(3):
+        table[f"transition{stage + 1}"] = f"backbone.stages.{stage}.transition"
+        table[f"stage{stage + 2}"] = f"backbone.stages.{stage}.units"
+    return table | {"layer1": "backbone.layer1"}
+
+
+def _hourglass() -> Table:
+    stem = {"conv1": "0", "bn1": "1", "layer1.0": "3", "layer2.0": "5", "layer3.0": "6"}
+    table = {theirs: f"stem.{ours}" for theirs, ours in stem.items()}
+    table |= {f"{theirs}.downsample.0": f"stem.{ours}.shortcut" for theirs, ours in stem.items() if "." in theirs}
+    for s in range(8):
+        for level in range(4):  # theirs counts from the lowest resolution
+            here = f"stacks.{s}.hourglass" + ".inner" * (3 - level)
+            places = ("skip", "down", "up", "inner")[: 4 if level == 0 else 3]
+            table |= {f"hg.{s}.hg.{level}.{i}.0": f"{here}.{place}" for i, place in enumerate(places)}
+        table |= {f"res.{s}.0": f"stacks.{s}.residual", f"fc.{s}": f"stacks.{s}.feature"}
+        table |= {f"fc_.{s}": f"stacks.{s}.remap_features", f"score_.{s}": f"stacks.{s}.remap_heatmaps"}
+        table[f"score.{s}"] = f"stacks.{s}.head"
+    return table
+
+
+def _mspn() -> Table:
+    table = {"top.conv": "stem"}
+    parts = {"u_skip": "lateral", "up_conv": "enlarged", "res_conv1": "feature", "res_conv2": "head"}
+    parts |= {"skip1": "skip_down", "skip2": "skip_up"}
+    for s in range(4):
+        for layer, block in _RESNET50_BLOCKS:
+            theirs, ours = f"stage{s}.downsample.layer{layer + 1}.{block}", f"stages.{s}.down.{layer}.{block}"
+            table |= {f"{theirs}.conv_bn_relu{i}": f"{ours}.conv{i}" for i in (1, 2, 3)}
+            table[f"{theirs}.downsample"] = f"{ours}.shortcut"
+        for i in range(4):
+            table |= {f"stage{s}.upsample.up{i + 1}.{t}": f"stages.{s}.up.{i}.{o}" for t, o in parts.items()}
+        table[f"stage{s}.upsample.up4.cross_conv"] = f"stages.{s}.cross"
+    return table
+
+
+def _resnet50_into_mspn() -> Table:
+    """One ResNet-50 for every stage: several names of ours, apart by spaces, for one of theirs."""
+
+    def stages(name: str) -> str:
+        return " ".join(f"stages.{s}.down.{name}" for s in range(4))
+
+    table = {"conv1": "stem.conv", "bn1": "stem.bn"}
+    for layer, block in _RESNET50_BLOCKS:
+        theirs, ours = f"layer{layer + 1}.{block}", f"{layer}.{block}"
+        for i in (1, 2, 3):
+            table |= {
+                f"{theirs}.conv{i}": stages(f"{ours}.conv{i}.conv"),
+                f"{theirs}.bn{i}": stages(f"{ours}.conv{i}.bn"),
+            }
+        table[f"{theirs}.downsample.0"] = stages(f"{ours}.shortcut.conv")
+        table[f"{theirs}.downsample.1"] = stages(f"{ours}.shortcut.bn")
+    return table
+
+
+def _has(*starts: str) -> Callable[[Mapping[str, object]], bool]:
+    """Whether each of `starts` begins some name."""
+    return lambda names: all(any(name.startswith(start) for name in names) for start in starts)
+
+
+def _are_ours(names: Mapping[str, object]) -> bool:
+    """timm's ConvNeXt has stem, stages and head as well, but none of these."""
+    telling = any(name.startswith(("backbone.", "stacks.", "stages.0.down.")) for name in names)
+    return telling and all(_longest_prefix(name, _OURS)[0] for name in names)
+
+
+_RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
+_HRNET = _hrnet_backbone() | {"final_layer": "head"}
+_OURS = {name: name for name in ("backbone", "neck", "head", "stem", "stacks", "stages")}
+_KNOWN = (
+    Family(
+        "mmpose-0.x", _has("backbone.", "keypoint_head."), (_simple_baseline(), _HRNET), ("backbone.", "keypoint_head.")
+    ),
+    Family("mmpose-1.x", _has("backbone.", "head.final_layer."), (_simple_baseline(), _HRNET), ("backbone.", "head.")),
+    Family("pose_resnet", _has("layer4.", "deconv_layers.", "final_layer."), (_simple_baseline(),)),
+    Family("pytorch-pose", _has("hg.0.hg.", "score.0."), (_hourglass(),)),
+    Family("mspn", _has("top.conv.", "stage0.downsample."), (_mspn(),)),
+    Family("trustpose", _are_ours, (_OURS,)),
+    Family(
+        "imagenet",
+        lambda names: any(name.startswith(("fc.", "classifier.", "head.", "conv_head.")) for name in names),
+        (_hrnet_backbone(), _resnet50_into_mspn()),
+        imagenet=True,
+    ),
+    # after ImageNet's, whose HRNet has these names too, and a classifier's
+    Family("pose_hrnet", _has("stage4.", "final_layer."), (_HRNET,)),
+)
+FAMILIES: dict[str, Family] = {family.name: family for family in _KNOWN}

@@ -1,0 +1,46 @@
+"""Every network by its name."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import nn
+
+from trustpose.networks.efficientnet import efficientnet
+from trustpose.networks.hourglass import hourglass
+from trustpose.networks.hrnet import hrnet
+from trustpose.networks.mspn import mspn
+from trustpose.networks.simple_baseline import simple_baseline
+
+ZOO: dict[str, Callable[..., nn.Module]] = {
+    "simple-baseline-r50": partial(simple_baseline, "resnet50"),
+    "simple-baseline-r101": partial(simple_baseline, "resnet101"),
+    "simple-baseline-r152": partial(simple_baseline, "resnet152"),
+    "hrnet-w32": partial(hrnet, 32),
+    "hrnet-w48": partial(hrnet, 48),
+    "hourglass-1": partial(hourglass, 1),
+    "hourglass-2": partial(hourglass, 2),
+    "hourglass-4": partial(hourglass, 4),
+    "hourglass-8": partial(hourglass, 8),
+    "mspn-1": partial(mspn, 1),
+    "mspn-2": partial(mspn, 2),
+    "mspn-3": partial(mspn, 3),
+    "mspn-4": partial(mspn, 4),
+    "efficientnet-b0": partial(efficientnet, 0),
+    "efficientnet-b1": partial(efficientnet, 1),
+    "efficientnet-b2": partial(efficientnet, 2),
+    "efficientnet-b3": partial(efficientnet, 3),
+    "efficientnet-b4": partial(efficientnet, 4),
+    "efficientnet-b5": partial(efficientnet, 5),
+    "efficientnet-b6": partial(efficientnet, 6),
+    "efficientnet-b7": partial(efficientnet, 7),
+}
+
+
+def build(name: str, keypoints: int = 17) -> nn.Module:
+    """The zoo's network of that name for any number of keypoints, with random weights.
+
+    Raises ValueError where there is none of that name; the message lists those that there are.
+    """
+    if name not in ZOO:
+        raise ValueError(f"name: expected one of {', '.join(ZOO)}, got {name!r}")
+    return ZOO[name](keypoints=keypoints)

@@ -1,0 +1,183 @@
+"""Public checkpoints: every tensor lands once, in its place, or is named."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.networks import official_names as names
+from trustpose.files import InputError
+from trustpose.networks.backbones import timm
+from trustpose.networks.checkpoints import convert, read_tensors, recognise
+from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.networks.zoo import build
+
+FAMILIES = {
+    "pose_resnet": ("pose_resnet", "simple-baseline-r50", names.pose_resnet50),
+    "pose_hrnet": ("pose_hrnet", "hrnet-w32", names.pose_hrnet_w32),
+    "mmpose 0.x, ResNet": (
+        "mmpose-0.x",
+        "simple-baseline-r50",
+        lambda: names.pose_resnet50("backbone.", "keypoint_head."),
+    ),
+    "mmpose 0.x, HRNet": ("mmpose-0.x", "hrnet-w32", lambda: names.pose_hrnet_w32("backbone.", "keypoint_head.")),
+    "mmpose 1.x, ResNet": ("mmpose-1.x", "simple-baseline-r50", lambda: names.pose_resnet50("backbone.", "head.")),
+    "mmpose 1.x, HRNet": ("mmpose-1.x", "hrnet-w32", lambda: names.pose_hrnet_w32("backbone.", "head.")),
+    "pytorch-pose": ("pytorch-pose", "hourglass-2", lambda: names.hourglass(2)),
+    "MSPN": ("mspn", "mspn-2", lambda: names.mspn(2)),
+}
+each_family = pytest.mark.parametrize(("family", "network_name", "shapes"), FAMILIES.values(), ids=FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    built = {}
+    return lambda name: built.setdefault(name, build(name))
+
+
+@each_family
+def test_every_tensor_has_exactly_one_place(family, network_name, shapes, networks):
+    theirs = names.state_dict(shapes())
+    network = networks(network_name)
+    assert recognise(theirs) == family
+    ours = convert(theirs, network)
+    assert list(ours) == list(network.state_dict())
+    network.load_state_dict(ours)  # torch's own strict check
+    assert sorted(id(tensor) for tensor in ours.values()) == sorted(id(tensor) for tensor in theirs.values())
+
+
+@each_family
+def test_missing_unexpected_and_misshapen_tensors_are_named(family, network_name, shapes, networks):
+    theirs = names.state_dict(shapes())
+    network = networks(network_name)
+    name = [name for name in theirs if name.endswith("weight")][-7]
+    bare = name.removeprefix("backbone.").removeprefix("keypoint_head.").removeprefix("head.")
+    with pytest.raises(InputError, match=rf"{bare}: missing tensor"):
+        convert({key: tensor for key, tensor in theirs.items() if key != name}, network)
+    with pytest.raises(InputError, match=r"extra\.0\.weight: unexpected tensor"):
+        convert(theirs | {"extra.0.weight": torch.zeros(1)}, network, family)
+    with pytest.raises(InputError, match=rf"{name}: expected shape \(.*, got \(3, 3\)"):
+        convert(theirs | {name: torch.zeros(3, 3)}, network)
+
+
+def test_another_network_of_the_family_is_refused(networks):
+    with pytest.raises(InputError, match=r"layer3\.6\.conv1\.weight: missing tensor"):
+        convert(names.state_dict(names.pose_resnet50()), build("simple-baseline-r101"))
+    with pytest.raises(InputError, match=r"fc_\.1\.weight: unexpected tensor"):
+        convert(names.state_dict(names.hourglass(4)), networks("hourglass-2"))
+    with pytest.raises(
+        InputError, match=r"final_layer\.weight: expected shape \(16, 256, 1, 1\).* got \(17, 256, 1, 1\)"
+    ):
+        convert(names.state_dict(names.pose_resnet50()), build("simple-baseline-r50", keypoints=16))
+
+
+def test_files_from_before_torch_0_4_have_no_counters(networks):
+    theirs = names.state_dict(names.hourglass(2))
+    old = {name: tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(theirs)
+    convert(old, networks("hourglass-2"))
+
+
+def test_our_own_names(networks):
+    network = networks("hrnet-w32")
+    theirs = network.state_dict()
+    assert recognise(theirs) == "trustpose"
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in convert(theirs, network).items())
+
+
+def test_imagenet_resnet_of_torchvision_gives_the_backbone_only(networks):
+    theirs = names.state_dict([*names.resnet50(), *names.classifier("fc", 2048)])
+    network = networks("simple-baseline-r50")
+    ours = convert(theirs, network)
+    assert recognise(theirs) == "imagenet"
+    assert torch.equal(ours["backbone.features.layer3.5.conv2.weight"], theirs["layer3.5.conv2.weight"])
+    assert torch.equal(ours["head.weight"], network.head.weight)
+    with pytest.raises(InputError, match=r"layer3\.5\.conv2\.weight: missing tensor"):
+        convert({name: tensor for name, tensor in theirs.items() if name != "layer3.5.conv2.weight"}, network)
+
+
+def test_imagenet_resnet_goes_into_every_stage_of_mspn(networks):
+    theirs = names.state_dict([*names.resnet50(), *names.classifier("fc", 2048)])
+    ours = convert(theirs, networks("mspn-2"))
+    for stage in (0, 1):
+        assert torch.equal(
+            ours[f"stages.{stage}.down.1.0.shortcut.conv.weight"], theirs["layer2.0.downsample.0.weight"]
+        )
+        assert not ours[f"stages.{stage}.down.1.0.conv1.conv.bias"].any()
+
+
+def test_imagenet_hrnet(networks):
+    theirs = names.state_dict(names.imagenet_hrnet_w32())
+    ours = convert(theirs, networks("hrnet-w32"))
+    assert torch.equal(
+        ours["backbone.stages.2.units.2.fuse_layers.0.3.0.weight"], theirs["stage4.2.fuse_layers.0.3.0.weight"]
+    )
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_b0", "convnext_atto", "mobilenetv3_small_050", "resnet18"])
+def test_timms_classifiers_give_the_features_that_timm_cuts_out(name):
+    classifier = timm.create_model(name).eval()
+    network = simple_baseline(name).eval()
+    network.load_state_dict(convert(classifier.state_dict(), network))
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = classifier.forward_intermediates(images, indices=1, intermediates_only=True)[-1]
+        torch.testing.assert_close(network.backbone(images), features)
+
+
+@pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"epoch": 3, "state_dict": tensors}])
+def test_reading_what_training_loops_write(wrap, tmp_path):
+    tensors = {"module.score.0.weight": torch.arange(3.0), "module.score.0.bias": torch.ones(1)}
+    torch.save(wrap(tensors), tmp_path / "checkpoint.pth.tar")
+    assert read_tensors(tmp_path / "checkpoint.pth.tar")["score.0.weight"].tolist() == [0, 1, 2]
+
+
+def test_reading_mmpose_1_with_its_arrays_beside_the_tensors(tmp_path):
+    meta = {"dataset_meta": {"sigmas": np.arange(17, dtype=np.float32), "id": np.int64(3)}}
+    torch.save({"meta": meta, "state_dict": {"head.final_layer.bias": torch.ones(2)}}, tmp_path / "epoch.pth")
+    assert list(read_tensors(tmp_path / "epoch.pth")) == ["head.final_layer.bias"]
+
+
+def test_reading_safetensors(tmp_path):
+    save_file({"head.bias": torch.ones(2)}, tmp_path / "model.safetensors")
+    assert read_tensors(tmp_path / "model.safetensors")["head.bias"].tolist() == [1, 1]
+
+
+class _Runs:
+    def __reduce__(self):
+        return (print, ("this must never run",))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: torch.save({"state_dict": {}, "hook": _Runs()}, path), "holds more than tensors"),
+        (lambda path: path.write_bytes(pickle.dumps(_Runs())), "bad.pth: "),
+        (lambda path: path.write_bytes(b""), "bad.pth: is not a readable checkpoint"),
+        (lambda path: path.write_bytes(b"\x00\x01 not a checkpoint"), "bad.pth: "),
+        (lambda path: torch.save([1, 2], path), "holds no state dict"),
+        (lambda path: torch.save({"a": 1}, path), "holds no state dict"),
+        (lambda path: path.mkdir(), "is a directory"),
+        (lambda path: path.parent.exists(), "no such file"),
+    ],
+)
+def test_files_that_are_no_checkpoints(write, message, tmp_path, capsys):
+    write(tmp_path / "bad.pth")
+    with pytest.raises(InputError, match=message):
+        read_tensors(tmp_path / "bad.pth")
+    assert "never run" not in capsys.readouterr().out
+
+
+def test_a_broken_safetensors_file(tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"\x10\x00")
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        read_tensors(tmp_path / "bad.safetensors")
+
+
+def test_unknown_names_and_families_are_said(networks):
+    with pytest.raises(InputError, match=r"tensor names: expected those of mmpose-0\.x.*, got blob\.weight"):
+        recognise({"blob.weight": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"family: expected one of mmpose-0\.x"):
+        convert({}, networks("hrnet-w32"), "openpose")
