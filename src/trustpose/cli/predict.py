@@ -1,34 +1,34 @@
-"""`trustpose predict`: photos and boxes in, COCO results and drawn pictures out."""
+"""`trustpose predict`: photos or a video in, COCO results and drawn pictures out."""
 
-import re
-import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from trustpose.inference.predictor import Photo, Prediction, Predictor
-    from trustpose.poses import Poses
+    from trustpose.cli.predict_run import Done
+    from trustpose.inference.bottom_up import BottomUpPredictor
+    from trustpose.inference.predictor import Predictor
 
 RESULTS = "results.json"
-_AHEAD = 6  # photos that are drawn while others are predicted
+IMAGES = "images.json"
+JOURNAL = "results.json.journal"
 
 
 def predict(
-    photos: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PHOTO]...", help="Photos, folders of photos, or globs.")
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SOURCE]...", help="Photos, folders of photos, globs; or one video, or a webcam: 0, 1, …"
+        ),
     ] = None,
     *,
-    model: Annotated[Path, typer.Option(help="The network, NETWORK.onnx, with NETWORK.json beside it.")],
-    out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures.")],
+    model: Annotated[Path, typer.Option(help="NETWORK.onnx with NETWORK.json beside it, or a model folder.")],
+    out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures or video.")],
     gt: Annotated[
         Path | None, typer.Option(help="COCO ground truth: whose boxes to take, and the photos' ids.")
     ] = None,
@@ -36,203 +36,153 @@ def predict(
         Path | None,
         typer.Option(help="COCO detections. Photos get their ids from --gt, else from the number in their name."),
     ] = None,
-    min_box_score: Annotated[float | None, typer.Option(help="With --boxes: leave out boxes with less.")] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            help="What finds the people: NETWORK.onnx that does, a detector of torchvision's, "
+            "or 'whole': each photo shows one person."
+        ),
+    ] = None,
+    detector_weights: Annotated[
+        Path | None, typer.Option(help="With a detector of torchvision's: its weights.")
+    ] = None,
+    min_box_score: Annotated[
+        float | None,
+        typer.Option(
+            help="Leave out people with less: of --boxes (default: none), or found by --detector or --model "
+            "(default: 0.1; torchvision's 0.3)."
+        ),
+    ] = None,
     all_people: Annotated[
         bool, typer.Option("--all-people", help="With --gt: also people with a box but no labelled keypoint.")
     ] = False,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image: slower, better.")] = False,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="How to read heatmaps, if not as the JSON says: argmax-quarter, dark, udp, integral."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="onnx; torch for a model folder (extra 'train').")] = "onnx",
+    device: Annotated[str | None, typer.Option(help="With --backend torch: cpu, cuda or mps.")] = None,
+    precision: Annotated[str, typer.Option(help="With --backend torch: float32, bfloat16, float16.")] = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="People that go through the network together.")] = 16,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the poses on the photos.")] = True,
     draw_min_score: Annotated[
         float | None, typer.Option(help="Leave keypoints with a lower score out of the drawings (only there).")
     ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop a video or webcam after so many frames.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run into DIR that was stopped.")] = False,
 ) -> None:
-    """Find the keypoints of the people in photos.
+    """Find the keypoints of the people in photos or a video.
 
-    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo. A pose's
-    score is the mean of its keypoints' scores, times its box's score where a detector gave one. With --gt,
+    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo, or one
+    drawn mp4, without sound, whose frames count as images from 0. A pose's score is the mean of its keypoints' scores,
+    times its box's score where a detector gave one; networks that find people by themselves give the score. With --gt,
     crowd regions and people without any labelled keypoint are left out, the usual protocol for ground-truth boxes.
-    Photos that cannot be read are reported and skipped, and the exit code is then 1.
+    Photos whose people are found and whose names have no numbers are counted from 1; DIR/images.json says which is
+    which. What cannot be read is reported and skipped, and the exit code is then 1.
     """
-    if not photos:
+    if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
-    if gt is None and boxes is None:
-        raise InputError("nothing says where the people are: give --gt GROUND_TRUTH.json or --boxes DETECTIONS.json")
-    from trustpose.inference.images import find_photos
-    from trustpose.inference.predictor import Predictor
+    import cv2
 
-    files = find_photos(photos)
-    pictures = _picture_names(files, out) if draw else {}
-    _check_out(out, [*files, *(path for path in (gt, boxes, model) if path is not None)], list(pictures.values()))
-    items, category_id = _with_people(files, gt, boxes, min_box_score, all_people)
-    predictor = Predictor.load(model, batch_size=batch_size, flip=flip)
-    started = time.perf_counter()
-    with _progress(len(items)) as progress:
-        parts, skipped = _run(predictor, items, pictures, draw_min_score, progress)
-    _write(out, parts, category_id)
-    _report(parts, time.perf_counter() - started, out, is_drawn=draw)
-    if skipped:
-        typer.echo(f"trustpose: skipped {skipped} of {len(items)} photos, see above", err=True)
+    from trustpose.cli.predict_run import Drawing, predict_photos, predict_video, write_images, write_poses
+    from trustpose.inference.journal import Journal
+    from trustpose.inference.people_spec import finds_people
+    from trustpose.inference.sources import People, find_sources
+
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # and so with the video library that OpenCV brings
+    is_bottom_up = finds_people(model)
+    files = {"gt": gt, "boxes": boxes, "detector": detector, "detector_weights": detector_weights}
+    _check_people(model, files, is_bottom_up=is_bottom_up)
+    is_detected = is_bottom_up or detector is not None
+    work = find_sources(sources, People(gt, boxes, min_box_score, all_people, is_detected))
+    drawing = Drawing.of(work, out, draw_min_score) if draw else None
+    given = [*work.files, *(path for path in (gt, boxes, model, detector_weights) if path is not None)]
+    drawn = [] if drawing is None else drawing.paths
+    _check_out(out, given, [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn])
+    how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
+    predictor = _load(model, detector, detector_weights, min_box_score, batch_size, how)
+    settings = {"model": _fingerprint(model)} | {name: _fingerprint(file) for name, file in files.items()} | how
+    settings |= {"min_box_score": min_box_score, "all_people": all_people, "frames": frames, "draw": draw}
+    settings |= {"draw_min_score": draw_min_score, "sources": work.fingerprint}
+    with Journal(out / JOURNAL, settings, is_resumed=resume) as journal:
+        if work.video is None:
+            done = predict_photos(predictor, work.photos, journal, drawing)
+        else:
+            done = predict_video(predictor, work, journal, drawing, frames)
+        write_poses(out / RESULTS, done, work.category_id)
+        if work.is_numbered_here:
+            write_images(out / IMAGES, work.photos)
+        journal.remove()
+    _report(done, out, "photos" if work.video is None else "frames", is_drawn=draw)
+
+
+def _report(done: "Done", out: Path, what: str, *, is_drawn: bool) -> None:
+    count, rate = len(done.poses), done.predicted / done.seconds
+    pictures = f" and {count} pictures" if is_drawn and what == "photos" else " and a video" if is_drawn else ""
+    said = f"{done.people} people on {count} {what} in {done.seconds:.1f} s ({rate:.0f} people/s)"
+    typer.echo(f"{said}: {out / RESULTS}{pictures}")
+    for complaint in done.complaints:
+        typer.echo(f"trustpose: {complaint}", err=True)
+    if done.complaints:
         raise typer.Exit(1)
 
 
-def _report(parts: list["Poses"], seconds: float, out: Path, *, is_drawn: bool) -> None:
-    people = sum(map(len, parts))
-    done = f"{people} people on {len(parts)} photos in {seconds:.1f} s ({people / seconds:.0f} people/s)"
-    typer.echo(f"{done}: {out / RESULTS}" + (f" and {len(parts)} pictures" if is_drawn else ""))
+def _check_people(model: Path, given: dict[str, Path | str | None], *, is_bottom_up: bool) -> None:
+    """Exactly one thing says where the people are; with --gt beside it for the photos' ids."""
+    if is_bottom_up:
+        wrong = next((name for name in ("boxes", "detector") if given[name] is not None), None)
+        if wrong is not None:
+            raise InputError(f"{model}: finds the people of whole photos by itself; leave out --{wrong}")
+    elif given["boxes"] is not None and given["detector"] is not None:
+        raise InputError("--boxes and --detector: both say where the people are, give one of them")
+    elif given["gt"] is None and given["boxes"] is None and given["detector"] is None:
+        raise InputError(
+            "nothing says where the people are: give --gt GROUND_TRUTH.json, --boxes DETECTIONS.json or --detector NAME"
+        )
+    if given["detector_weights"] is not None and given["detector"] is None:
+        raise InputError("--detector-weights: are for a --detector of torchvision's")
 
 
-def _run(
-    predictor: "Predictor",
-    items: list["Photo"],
-    pictures: dict[Path, Path],
-    min_score: float | None,
-    progress: "Progress | None",
-) -> tuple[list["Poses"], int]:
-    """Poses of each photo that could be read, in order, and how many could not."""
-    from concurrent.futures import ThreadPoolExecutor
+def _load(
+    model: Path,
+    detector: str | None,
+    weights: Path | None,
+    min_box_score: float | None,
+    batch_size: int,
+    how: dict[str, Any],
+) -> "Predictor | BottomUpPredictor":
+    from trustpose.inference.detectors import PEOPLE_MIN_SCORE, load_detector
+    from trustpose.inference.predictor import Predictor
 
-    import cv2
-
-    from trustpose.inference.pipeline import ahead
-
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a broken photo gets our own one line
-
-    def finish(prediction: "Prediction") -> "Poses | InputError":
-        if prediction.error is not None:
-            return prediction.error
-        if pictures:
-            _draw(prediction, predictor, pictures, min_score)
-        return prediction.poses
-
-    parts: list[Poses] = []
-    skipped = people = 0
-    started = time.perf_counter()
-    with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
-        for result in ahead(drawers, finish, predictor.stream(items), _AHEAD):
-            if isinstance(result, InputError):
-                skipped += 1
-                typer.echo(f"trustpose: skipped: {' '.join(str(result).split())}", err=True)
-            else:
-                parts.append(result)
-                people += len(result)
-            if progress is not None:
-                rate = people / (time.perf_counter() - started)
-                progress.update(progress.task_ids[0], advance=1, speed=f"{rate:.0f} people/s")
-    return parts, skipped
+    found = None if detector is None else load_detector(detector, weights, min_box_score)
+    predictor = Predictor.load(model, batch_size=batch_size, detector=found, **how)
+    if not isinstance(predictor, Predictor):
+        predictor.min_score = PEOPLE_MIN_SCORE if min_box_score is None else min_box_score
+    return predictor
 
 
-def _draw(
-    prediction: "Prediction", predictor: "Predictor", pictures: dict[Path, Path], min_score: float | None
-) -> None:
-    import cv2
-
-    from trustpose.files import atomic_write
-    from trustpose.report.draw import draw_poses
-
-    assert prediction.pixels is not None and isinstance(prediction.photo.source, Path)
-    drawn = draw_poses(prediction.pixels, prediction.poses, predictor.spec.skeleton, min_score=min_score)
-    path = pictures[prediction.photo.source]
-    done, content = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    if not done:
-        raise InputError(f"{path}: the drawn picture, {drawn.shape[1]} × {drawn.shape[0]}, does not go into a JPEG")
-    with atomic_write(path) as file:
-        file.write(content.tobytes())
-
-
-def _with_people(
-    files: list[Path], gt: Path | None, boxes: Path | None, min_box_score: float | None, all_people: bool
-) -> tuple[list["Photo"], int]:
-    """Each photo with its id and its people's boxes, and the category that the results are of."""
-    import numpy as np
-
-    from trustpose.data.coco import read_truth
-    from trustpose.inference.boxes import boxes_from_detections, boxes_from_truth
-    from trustpose.inference.predictor import Photo
-
-    truth = None if gt is None else read_truth(gt)
-    category_id = 1 if truth is None else truth.category_id
-    sizes: list[tuple[int, int] | None] = [None] * len(files)
-    if truth is None:
-        ids = [_id_from_name(path) for path in files]
-    else:
-        known = {Path(name).name: at for at, name in enumerate(truth.images.file_name) if name}
-        unknown = next((path for path in files if path.name not in known), None)
-        if unknown is not None:
-            raise InputError(f"{unknown}: this photo is not among the images of {gt} (by file_name)")
-        places = [known[path.name] for path in files]
-        ids = [int(truth.images.id[at]) for at in places]
-        pairs = [(int(truth.images.width[at]), int(truth.images.height[at])) for at in places]
-        sizes = [pair if min(pair) > 0 else None for pair in pairs]
-    first: dict[int, Path] = {}
-    for path, one in zip(files, ids, strict=True):
-        if first.setdefault(one, path) != path:
-            raise InputError(f"{path}: is image {one}, and so is {first[one]}; give each photo once")
-    if boxes is not None:
-        found = boxes_from_detections(boxes, category_id, min_box_score)
-        if not np.isin(found.image_id, ids).any():
-            raise InputError(f"{boxes}: field 'image_id': no box is in any of the {len(files)} photos given")
-    else:
-        assert truth is not None
-        found = boxes_from_truth(truth.truth, "boxed" if all_people else "labelled")
-    people = found.of_images(np.array(ids))
-    return [Photo(*photo) for photo in zip(files, people, ids, sizes, strict=True)], category_id
-
-
-def _id_from_name(path: Path) -> int:
-    """COCO's rule: 000000000042.jpg and COCO_val2014_000000000042.jpg are image 42."""
-    number = re.search(r"(?:^|_)(\d{1,18})$", path.stem)
-    if number is None:
-        raise InputError(f"{path}: its name ends in no number to take the image id from; --gt names the photos")
-    return int(number[1])
-
-
-def _picture_names(files: list[Path], out: Path) -> dict[Path, Path]:
-    """Where each photo's drawing goes: its name with .jpg for its suffix, or added to it where only that tells two
-    photos apart."""
-    count = Counter(path.stem for path in files)
-    return {path: out / (f"{path.stem}.jpg" if count[path.stem] == 1 else f"{path.name}.jpg") for path in files}
-
-
-def _check_out(out: Path, inputs: list[Path], pictures: list[Path]) -> None:
-    """Refuse, before any work, a folder that cannot be one, and pictures or results in the place of what was given."""
+def _check_out(out: Path, inputs: list[Path], outputs: list[Path]) -> None:
+    """Refuse, before any work, a folder that cannot be one, and outputs in the place of what was given."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
     given = {path.resolve() for path in inputs}
-    for path in [out / RESULTS, *pictures]:
+    for path in outputs:
         if path.resolve() in given:
             raise InputError(f"{path}: would be overwritten; choose another folder for the results (--out)")
 
 
-def _write(out: Path, parts: list["Poses"], category_id: int) -> None:
-    from trustpose.data.coco import write_results
-    from trustpose.files import write_json
-    from trustpose.poses import Poses
-
-    some = [part for part in parts if len(part)]
-    if some:
-        poses = Poses.concatenate(some)
-        # With a detector's boxes the usual top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the
-        # keypoints' own scores do not say so. The file keeps both factors, as pose_score and bbox_score.
-        score = None
-        if poses.box_score is not None and poses.pose_score is not None:
-            score = poses.pose_score * poses.box_score
-        write_results(out / RESULTS, poses, score=score, category_id=category_id)
-    else:
-        write_json(out / RESULTS, [])
-
-
-@contextmanager
-def _progress(total: int) -> "Iterator[Progress | None]":
-    """A progress bar with people/s where someone watches, else None."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("photos, {task.fields[speed]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task("", total=total, speed="")
-        yield progress
+def _fingerprint(given: Path | str | None) -> str | None:
+    """What a file holds (of a network also its JSON, of a model folder its spec and network); a name as it is."""
+    if given is None:
+        return None
+    path = Path(given)
+    parts = [path / "model.json", path / "model.onnx"] if path.is_dir() else [path, path.with_suffix(".json")]
+    parts = [part for part in dict.fromkeys(parts) if part.is_file()]
+    if not parts:
+        return str(given)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()

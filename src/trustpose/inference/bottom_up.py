@@ -61,7 +61,7 @@ class PeopleNetwork:
         corners = [people[:, output.box_order.index(name) - 5] for name in ("xmin", "ymin", "xmax", "ymax")]
         places = np.concatenate([np.stack([x, y], axis=-1), np.stack(corners, axis=-1).reshape(-1, 2, 2)], axis=1)
         places = places * (wide, high) if output.normalised else places  # (N, K + 2, 2), input pixels
-        places = transform(invert_affine(affine), places)
+        places = transform(np.broadcast_to(invert_affine(affine), (len(people), 2, 3)), places)
         person_score = people[:, output.box_order.index("score") - 5]
         return Poses(
             xy=places[:, :-2],

@@ -1,0 +1,239 @@
+"""The run behind `trustpose predict`: predicting, drawing and noting what is done, photo by photo or frame by frame."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trustpose.data.coco import write_results
+from trustpose.data.video import Video
+from trustpose.files import InputError, write_json
+from trustpose.inference.bottom_up import BottomUpPredictor
+from trustpose.inference.boxes import NO_BOXES, Boxes
+from trustpose.inference.journal import Journal
+from trustpose.inference.photos import Photo, Prediction
+from trustpose.inference.pipeline import ahead
+from trustpose.inference.predictor import Predictor
+from trustpose.inference.sources import Sources
+from trustpose.poses import Poses
+from trustpose.report.draw import draw_poses
+from trustpose.report.pictures import picture_names, write_picture
+from trustpose.report.video import VideoWriter
+
+_AHEAD = 6  # photos that are drawn while others are predicted
+
+AnyPredictor = Predictor | BottomUpPredictor
+Drawn = TypeVar("Drawn")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where drawings go: a picture for each photo, or one video; joints with less than `min_score` are left out."""
+
+    pictures: dict[Path, Path]
+    video: Path | None
+    min_score: float | None
+
+    @classmethod
+    def of(cls, sources: Sources, out: Path, min_score: float | None) -> "Drawing":
+        """The drawings of a run into a folder."""
+        if sources.video is None:
+            return cls(picture_names(sources.files, out), None, min_score)
+        name = f"webcam-{sources.video}" if isinstance(sources.video, int) else sources.video.stem
+        return cls({}, out / f"{name}.mp4", min_score)
+
+    @property
+    def paths(self) -> list[Path]:
+        """Every file that is written."""
+        return [*self.pictures.values()] + ([] if self.video is None else [self.video])
+
+
+@dataclass(eq=False)
+class Done:
+    """What a run came to: poses by image id in the order of the photos; how many people it predicted in how many
+    seconds (those that the journal had take no part in this); and one line for each thing that went wrong."""
+
+    poses: dict[int, Poses]
+    predicted: int
+    seconds: float
+    is_ranked_by_boxes: bool
+    complaints: list[str]
+
+    @property
+    def people(self) -> int:
+        """How many."""
+        return sum(map(len, self.poses.values()))
+
+
+def predict_photos(
+    predictor: AnyPredictor, photos: list[Photo], journal: Journal, drawing: Drawing | None = None
+) -> Done:
+    """Predict on photos, those left out that the journal has."""
+
+    def draw(prediction: Prediction) -> InputError | None:
+        assert isinstance(prediction.photo.source, Path)
+        try:
+            if drawing is not None:
+                write_picture(drawing.pictures[prediction.photo.source], _drawn(predictor, prediction, drawing))
+        except InputError as error:  # its poses stay, and so do the other photos
+            return error
+        return None
+
+    started = time.perf_counter()
+    todo = [photo for photo in photos if photo.image_id not in journal.done]
+    found: dict[int, Poses] = dict(journal.done)
+    skipped = undrawn = people = 0
+    with _progress(len(todo), "photos") as advance:
+        for prediction, problem in _finished(predictor, todo, draw):
+            if prediction.error is not None:
+                skipped += 1
+                _say("skipped", prediction.error)
+            else:
+                found[prediction.photo.image_id] = prediction.poses
+                journal.add(prediction.photo.image_id, prediction.poses)
+            if problem is not None:
+                undrawn += 1
+                _say("not drawn", problem)
+            people += len(prediction.poses)
+            advance(len(prediction.poses))
+    ordered = {photo.image_id: found[photo.image_id] for photo in photos if photo.image_id in found}
+    counts = {"skipped": skipped, "could not draw": undrawn}
+    complaints = [f"{what} {count} of {len(photos)} photos, see above" for what, count in counts.items() if count]
+    return Done(ordered, people, time.perf_counter() - started, isinstance(predictor, Predictor), complaints)
+
+
+def predict_video(
+    predictor: AnyPredictor,
+    sources: Sources,
+    journal: Journal,
+    drawing: Drawing | None = None,
+    limit: int | None = None,
+) -> Done:
+    """Predict on every frame; those that the journal has are drawn again and not predicted again.
+
+    A webcam runs until it is interrupted, or up to `limit` frames.
+    """
+    assert sources.video is not None
+    path = None if drawing is None else drawing.video
+
+    def draw(prediction: Prediction) -> np.ndarray | None:
+        poses = journal.done.get(prediction.photo.image_id, prediction.poses)
+        return None if drawing is None else _drawn(predictor, replace(prediction, poses=poses), drawing)
+
+    started = time.perf_counter()
+    found: dict[int, Poses] = {}
+    people = 0
+    with ExitStack() as stack:
+        video = stack.enter_context(Video(sources.video))
+        total = min((number for number in (limit, video.count) if number is not None), default=None)
+        advance = stack.enter_context(_progress(total, "frames"))
+        writer: VideoWriter | None = None
+        frames = _frames(video, limit, sources.frame_boxes, journal)
+        try:
+            for prediction, drawn in _finished(predictor, frames, draw):
+                number = prediction.photo.image_id
+                found[number] = journal.done.get(number, prediction.poses)
+                if path is not None and drawn is not None:
+                    height, width = drawn.shape[:2]
+                    writer = writer or stack.enter_context(VideoWriter(path, width, height, video.frame_rate))
+                    writer.write(drawn)
+                if number not in journal.done:
+                    journal.add(number, prediction.poses)
+                people += len(prediction.poses)
+                advance(len(prediction.poses))
+        except KeyboardInterrupt:
+            if not video.is_webcam:
+                raise
+        if not found:
+            raise InputError(f"{video.source}: holds no frame that can be read")
+    complaints = _cut_short(video, len(found), limit)
+    return Done(found, people, time.perf_counter() - started, isinstance(predictor, Predictor), complaints)
+
+
+def write_poses(path: Path, done: Done, category_id: int) -> None:
+    """The results file of a run."""
+    some = [part for part in done.poses.values() if len(part)]
+    if not some:
+        write_json(path, [])
+        return
+    poses = Poses.concatenate(some)
+    # With a detector's boxes the usual top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the
+    # keypoints' own scores do not say so. The file keeps both factors, as pose_score and bbox_score.
+    score = None
+    if done.is_ranked_by_boxes and poses.box_score is not None and poses.pose_score is not None:
+        score = poses.pose_score * poses.box_score
+    write_results(path, poses, score=score, category_id=category_id)
+
+
+def write_images(path: Path, photos: list[Photo]) -> None:
+    """Which photo has which id, as in a ground truth file's `images`."""
+    write_json(path, [{"id": photo.image_id, "file_name": str(photo.source)} for photo in photos])
+
+
+def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Photo]:
+    """The frames as photos; those that the journal has come with no boxes, so that nothing is predicted on them."""
+    for number, pixels in video.frames(limit):
+        known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
+        yield Photo(pixels, NO_BOXES if number in journal.done else known, number)
+
+
+def _say(what: str, problem: InputError) -> None:
+    typer.echo(f"trustpose: {what}: {' '.join(str(problem).split())}", err=True)
+
+
+def _finished(
+    predictor: AnyPredictor, photos: Iterable[Photo], draw: Callable[[Prediction], Drawn]
+) -> Iterator[tuple[Prediction, Drawn | None]]:
+    """Each photo's prediction, without its pixels, and what `draw` made of it in a thread (None where it has none)."""
+
+    def finish(prediction: Prediction) -> tuple[Prediction, Drawn | None]:
+        drawn = None if prediction.error is not None else draw(prediction)
+        return replace(prediction, photo=_without_pixels(prediction.photo), pixels=None), drawn
+
+    with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
+        yield from ahead(drawers, finish, predictor.stream(photos), _AHEAD)
+
+
+def _without_pixels(photo: Photo) -> Photo:
+    return replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
+
+
+def _drawn(predictor: AnyPredictor, prediction: Prediction, drawing: Drawing) -> np.ndarray:
+    assert prediction.pixels is not None
+    return draw_poses(prediction.pixels, prediction.poses, predictor.spec.skeleton, min_score=drawing.min_score)
+
+
+def _cut_short(video: Video, read: int, limit: int | None) -> list[str]:
+    """What to say of a file that ends well before the frames that it says it has (some containers only estimate)."""
+    expected = min(video.count or 0, limit or video.count or 0)
+    is_short = read < expected - max(2, expected // 50)
+    return [f"{video.source}: ends after {read} of {expected} frames"] if is_short else []
+
+
+@contextmanager
+def _progress(total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+    """A function that says one more is done, with so many people: on a bar with people/s where someone watches."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what + ", {task.fields[speed]}"), TimeRemainingColumn())
+    started, people = time.perf_counter(), 0
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=total, speed="")
+
+        def advance(count: int) -> None:
+            nonlocal people
+            people += count
+            rate = people / (time.perf_counter() - started)
+            progress.update(task, advance=1, speed=f"{rate:.0f} people/s")
+
+        yield advance

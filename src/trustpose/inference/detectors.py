@@ -1,0 +1,114 @@
+"""Detectors by name: what finds the people on photos that come without boxes.
+
+torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError
+from trustpose.inference.bottom_up import PeopleDetector, PeopleNetwork
+from trustpose.inference.boxes import Boxes, Detector, whole_photo
+from trustpose.inference.people_spec import PeopleSpec, finds_people
+
+WHOLE = "whole"
+TORCHVISION = (
+    "fasterrcnn-resnet50-fpn",
+    "fasterrcnn-resnet50-fpn-v2",
+    "fasterrcnn-mobilenet-v3-large-fpn",
+    "fasterrcnn-mobilenet-v3-large-320-fpn",
+    "ssdlite320-mobilenet-v3-large",
+)
+PEOPLE_MIN_SCORE = 0.1
+"""For people networks: of MoveNet MultiPose's people on 400 `train` photos, 87 % of those with at least this score
+overlap a labelled person's box by more than half (37 % of all that it prints); they are 51 % of the labelled people
+(with all that it prints, 62 %)."""
+TORCHVISION_MIN_SCORE = 0.3
+
+_CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
+
+
+def load_detector(name: str, weights: Path | None = None, min_score: float | None = None) -> Detector:
+    """The detector of that name: "whole" (each photo shows one person), NETWORK.onnx with its JSON beside it (a network
+    that finds people by itself), or one of `TORCHVISION`, with weights from a file.
+
+    `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's.
+    Raises InputError.
+    """
+    if weights is not None and name not in TORCHVISION:
+        raise InputError(f"detector weights: are for torchvision's detectors ({', '.join(TORCHVISION)}), not {name}")
+    if name == WHOLE:
+        return whole_photo
+    if name in TORCHVISION:
+        if weights is None:
+            raise InputError(f"detector {name}: needs a file with its weights (--detector-weights FILE)")
+        return TorchvisionDetector(name, weights, TORCHVISION_MIN_SCORE if min_score is None else min_score)
+    if Path(name).suffix not in (".onnx", ".json"):
+        names = ", ".join((WHOLE, "NETWORK.onnx", *TORCHVISION))
+        raise InputError(f"detector {name}: expected one of {names}")
+    if not Path(name).is_file():
+        raise InputError(f"{name}: no such file, expected a detector")
+    if not finds_people(name):
+        raise InputError(f"{name}: is no detector: the JSON beside it does not say 'output.kind': \"people\"")
+    score = PEOPLE_MIN_SCORE if min_score is None else min_score
+    return PeopleDetector(PeopleNetwork(PeopleSpec.read(name)), score)
+
+
+class TorchvisionDetector:
+    """One of torchvision's detection networks with the 91 classes of COCO, its weights (a state_dict) from a file.
+
+    `weights` None leaves them random. Raises InputError where torch or torchvision is missing or does not work, or
+    where the file does not fit the network.
+    """
+
+    def __init__(self, name: str, weights: Path | None, min_score: float = TORCHVISION_MIN_SCORE) -> None:
+        self.name, self.min_score = name, min_score
+        self._torch, detection = _torchvision_detection()
+        build = getattr(detection, name.replace("-", "_"))
+        self.module = build(weights=None, weights_backbone=None, num_classes=_CLASSES).eval()
+        if weights is not None:
+            self.module.load_state_dict(self._read(weights))
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """The boxes of the people in a photo, RGB, image pixels, highest score first."""
+        torch = self._torch
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # (3, H, W)
+        try:
+            with torch.inference_mode():
+                found = self.module([image])[0]
+        except (NotImplementedError, RuntimeError) as error:
+            if "torchvision" not in str(error):
+                raise
+            reason = str(error).splitlines()[0][:80]
+            raise InputError(f"detector {self.name}: torchvision was built for another torch ({reason})") from None
+        score = found["scores"].double().cpu().numpy()
+        keep = np.flatnonzero((found["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
+        box = found["boxes"].double().cpu().numpy()[keep]
+        return Boxes(box.reshape(-1, 4), np.zeros(len(keep), np.int64), score[keep])
+
+    def _read(self, weights: Path) -> dict[str, Any]:
+        """The tensors of a file, by the names that the network has. Raises InputError where some miss or do not fit."""
+        got = import_module("trustpose.networks.checkpoints").read_tensors(weights)
+        wanted = self.module.state_dict()
+        for tensor in [*wanted, *got]:
+            shapes = [getattr(some.get(tensor), "shape", None) for some in (wanted, got)]
+            if shapes[0] != shapes[1]:
+                expected, found = ("none" if shape is None else str(list(shape)) for shape in shapes)
+                raise InputError(f"{weights}: tensor {tensor}: {self.name} has {expected}, the file {found}")
+        return got
+
+
+def _torchvision_detection() -> tuple[Any, Any]:
+    """torch and torchvision.models.detection, imported the way that `networks.backbones` knows to work.
+
+    Raises InputError with the install line where one is missing.
+    """
+    try:
+        import_module("trustpose.networks.backbones")
+        return import_module("torch"), import_module("torchvision.models.detection")
+    except ModuleNotFoundError as missing:
+        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None

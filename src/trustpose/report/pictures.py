@@ -1,0 +1,35 @@
+"""Drawn photos as files."""
+
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError, atomic_write
+
+
+def picture_names(files: list[Path], out: Path) -> dict[Path, Path]:
+    """Where each photo's drawing goes: its name with .jpg for its suffix, or added to it where only that tells two
+    photos apart, or counted where nothing else does."""
+    count = Counter(path.stem for path in files)
+    names: dict[Path, Path] = {}
+    taken: set[str] = set()
+    for path in files:
+        name = f"{path.stem}.jpg" if count[path.stem] == 1 else f"{path.name}.jpg"
+        number = 2
+        while name in taken:
+            name, number = f"{path.name}-{number}.jpg", number + 1
+        taken.add(name)
+        names[path] = out / name
+    return names
+
+
+def write_picture(path: Path, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+    """An RGB picture as a JPEG. Raises InputError where it does not go into one."""
+    done, content = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    if not done:
+        raise InputError(f"{path}: the drawn picture, {pixels.shape[1]} × {pixels.shape[0]}, does not go into a JPEG")
+    with atomic_write(path) as file:
+        file.write(content.tobytes())

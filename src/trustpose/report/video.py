@@ -1,0 +1,55 @@
+"""Drawn frames as an mp4 file."""
+
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError
+
+
+class VideoWriter:
+    """An mp4 file (MPEG-4 Part 2, which every build of OpenCV can write) of frames of one size.
+
+    Used in a `with`: the file appears under its name once the block ends without an error, and not at all otherwise.
+    An odd width or height loses its last column or row, which the format cannot hold. Raises InputError where the file
+    cannot be written.
+    """
+
+    def __init__(self, path: Path, width: int, height: int, frame_rate: float) -> None:
+        self.path = path
+        self.size = (width - width % 2, height - height % 2)
+        if min(self.size) < 2:
+            raise InputError(f"{path}: frames of {width} × {height} pixels are too small for a video")
+        self._part = path.with_name(f".{path.stem}.part.mp4")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, frame_rate, self.size)
+        if not self._writer.isOpened():
+            raise InputError(f"{path}: cannot be written as a video of {width} × {height} pixels")
+
+    def write(self, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Add one frame, RGB. Raises ValueError where it is of another size."""
+        width, height = self.size
+        if (pixels.shape[1] - pixels.shape[1] % 2, pixels.shape[0] - pixels.shape[0] % 2) != self.size:
+            raise ValueError(
+                f"pixels: expected a frame of {width} × {height}, got {pixels.shape[1]} × {pixels.shape[0]}"
+            )
+        self._writer.write(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2BGR))
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.release()
+        if kind is None:
+            self._part.replace(self.path)
+        else:
+            self._part.unlink(missing_ok=True)
