@@ -6,9 +6,9 @@ WORKERS ?= 2
 
 .PHONY: demo test lint benchmark clean
 
-# Base install only: no torch.
+# Base install only: no torch. make demo PHOTO=yours.jpg predicts on yours.
 demo: $(BASE)/.installed
-	$(BASE)/bin/python examples/demo.py
+	$(BASE)/bin/python examples/demo.py $(if $(PHOTO),"$(PHOTO)")
 
 test: $(DEV)/.installed lint
 	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
