@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from tests.networks.random_weights import fill
+
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 K = 17
 
@@ -166,6 +168,7 @@ def mspn(stages: int) -> Shapes:
 
 
 def state_dict(shapes: Shapes) -> dict[str, Tensor]:
-    """Tensors of these shapes with random numbers, each its own."""
-    generator = torch.Generator().manual_seed(0)
-    return {name: torch.rand(shape, generator=generator) for name, shape in shapes}
+    """Tensors of these shapes with the numbers of `random_weights.fill`, always the same."""
+    tensors = {name: torch.zeros(shape) for name, shape in shapes}
+    fill(tensors)
+    return tensors

@@ -1,17 +1,25 @@
 """Weights and running statistics that all matter: a swapped or forgotten tensor changes the heatmaps."""
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Fill every tensor of `network` so that features keep about their size from layer to layer. Returns it."""
+    """Fill every tensor of `network` (see `fill`). Returns it."""
+    fill(network.state_dict(), seed)
+    return network
+
+
+def fill(tensors: Mapping[str, Tensor], seed: int = 0) -> None:
+    """Fill tensors in place, in their order, so that features keep about their size from layer to layer."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, tensor in network.state_dict().items():
+        for name, tensor in tensors.items():
             if name.endswith("num_batches_tracked"):
-                continue
-            if name.endswith("running_var"):
+                tensor.zero_()
+            elif name.endswith("running_var"):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
             elif tensor.dim() == 1 and name.endswith("weight"):
                 tensor.copy_(torch.rand(tensor.shape, generator=generator) * 0.6 + 0.4)
@@ -19,4 +27,3 @@ def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.1)
             else:
                 tensor.copy_(torch.randn(tensor.shape, generator=generator) * tensor[0].numel() ** -0.5)
-    return network

@@ -1,6 +1,8 @@
 """Public checkpoints: every tensor lands once, in its place, or is named."""
 
+import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from safetensors.torch import save_file
 from tests.networks import official_names as names
 from trustpose.files import InputError
 from trustpose.networks.backbones import timm
-from trustpose.networks.checkpoints import convert, read_tensors, recognise
+from trustpose.networks.checkpoints import convert, count_keypoints, read_tensors, recognise
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.zoo import build
 
@@ -42,10 +44,24 @@ def test_every_tensor_has_exactly_one_place(family, network_name, shapes, networ
     theirs = names.state_dict(shapes())
     network = networks(network_name)
     assert recognise(theirs) == family
+    assert count_keypoints(theirs) == names.K
     ours = convert(theirs, network)
     assert list(ours) == list(network.state_dict())
     network.load_state_dict(ours)  # torch's own strict check
     assert sorted(id(tensor) for tensor in ours.values()) == sorted(id(tensor) for tensor in theirs.values())
+
+
+@pytest.mark.parametrize("name", ["pose_resnet", "pose_hrnet", "pytorch-pose", "MSPN"])
+def test_heatmaps_are_those_that_the_projects_own_code_gave(name, networks):
+    """Twelve numbers of each, recorded once from the official network with this state dict (docs/parity.md)."""
+    _, network_name, shapes = FAMILIES[name]
+    network = networks(network_name)
+    network.load_state_dict(convert(names.state_dict(shapes()), network))
+    images = torch.linspace(-2, 2, 3 * 64 * 64).sin().reshape(1, 3, 64, 64) * torch.linspace(-2, 2, 64)
+    with torch.no_grad():
+        heatmaps = network.eval()(images).heatmaps[-1]
+    recorded = json.loads((Path(__file__).parent / "official_heatmaps.json").read_text())[name]
+    np.testing.assert_allclose(heatmaps[0, ::6, 3::8, 5::8].flatten(), recorded, atol=1e-4, rtol=1e-4)
 
 
 @each_family
@@ -71,6 +87,12 @@ def test_another_network_of_the_family_is_refused(networks):
         InputError, match=r"final_layer\.weight: expected shape \(16, 256, 1, 1\).* got \(17, 256, 1, 1\)"
     ):
         convert(names.state_dict(names.pose_resnet50()), build("simple-baseline-r50", keypoints=16))
+
+
+def test_mmpose_may_keep_its_pixel_mean_beside_the_network(networks):
+    theirs = names.state_dict(names.pose_hrnet_w32("backbone.", "head."))
+    ours = convert(theirs | {"data_preprocessor.mean": torch.zeros(3, 1, 1)}, networks("hrnet-w32"))
+    assert list(ours) == list(networks("hrnet-w32").state_dict())
 
 
 def test_files_from_before_torch_0_4_have_no_counters(networks):
@@ -181,3 +203,5 @@ def test_unknown_names_and_families_are_said(networks):
         recognise({"blob.weight": torch.zeros(1)})
     with pytest.raises(InputError, match=r"family: expected one of mmpose-0\.x"):
         convert({}, networks("hrnet-w32"), "openpose")
+    with pytest.raises(InputError, match="expected a layer that makes heatmaps"):
+        count_keypoints({"fc.weight": torch.zeros(1000, 2048)})

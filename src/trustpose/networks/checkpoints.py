@@ -17,6 +17,11 @@ from trustpose.files import InputError
 from trustpose.networks.tensor_names import COUNTER, FAMILIES, Family
 
 _NESTED = ("state_dict", "best_state_dict", "model", "model_state_dict")  # where training loops put the tensors
+_HEATMAP_LAYERS = (
+    "head.weight",
+    "stacks.0.head.weight",
+    "stages.0.up.0.head.conv.weight",
+)  # one in each of our networks
 # What NumPy's arrays are pickled with; mmpose 1.x keeps a few beside the tensors. They hold no code.
 _NUMPY = [np.ndarray, np.dtype, _reconstruct, scalar]
 
@@ -52,6 +57,18 @@ def recognise(state_dict: Mapping[str, Tensor]) -> str:
     raise InputError(f"tensor names: expected those of {', '.join(FAMILIES)}, got {some}, …")
 
 
+def count_keypoints(state_dict: Mapping[str, Tensor], family: str | None = None) -> int:
+    """How many keypoints the network of this file has, K, so that one can be built to convert it to.
+
+    Raises InputError where it has no heatmap layer (a classifier has none).
+    """
+    name = recognise(state_dict) if family is None else family
+    for tensor_name, tensor in state_dict.items():
+        if any(target in _HEATMAP_LAYERS for target in _family(name).targets(tensor_name)):
+            return tensor.shape[0]
+    raise InputError(f"tensor names: expected a layer that makes heatmaps, got none ({name})")
+
+
 def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | None = None) -> dict[str, Tensor]:
     """The state dict for `network.load_state_dict`, from one with the names of `family` (default: as recognised).
 
@@ -59,12 +76,16 @@ def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | 
     as they are in `network`. Raises InputError naming a tensor that is missing, unexpected or of another shape.
     """
     name = recognise(state_dict) if family is None else family
+    ours: dict[str, Tensor] = network.state_dict()
+    taken = _rename(state_dict, _family(name), ours)
+    _refuse_missing(taken, _family(name), ours)
+    return ours | taken
+
+
+def _family(name: str) -> Family:
     if name not in FAMILIES:
         raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {name!r}")
-    ours: dict[str, Tensor] = network.state_dict()
-    taken = _rename(state_dict, FAMILIES[name], ours)
-    _refuse_missing(taken, FAMILIES[name], ours)
-    return ours | taken
+    return FAMILIES[name]
 
 
 def _rename(state_dict: Mapping[str, Tensor], family: Family, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

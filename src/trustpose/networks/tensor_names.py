@@ -54,7 +54,9 @@ class Family:
         return ours.removeprefix("backbone.features.")
 
     def drops(self, name: str) -> bool:
-        """Whether their tensor belongs to a classifier, which pose networks do without."""
+        """Whether their tensor is not the network's: a classifier's, or mmpose's pixel mean and deviation."""
+        if name in ("data_preprocessor.mean", "data_preprocessor.std"):
+            return self.name == "mmpose-1.x"
         return self.imagenet and name.startswith(_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS)
 
     def gives(self, ours: str) -> bool:
