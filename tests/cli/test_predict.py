@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
@@ -9,10 +13,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.inference.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli.predict import predict
 from trustpose.data.coco import read_results
+from trustpose.data.video import Video
 from trustpose.files import InputError
+from trustpose.inference.journal import Journal
+from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 
 app = typer.Typer()
@@ -186,3 +194,190 @@ def test_hidden_keypoints_stay_in_the_results(case):
     assert code == 0 and (poses.score > 0.5).all()
     photo, drawn = cv2.imread(str(path / "photos" / "one.png")), cv2.imread(str(path / "out" / "one.jpg"))
     assert (np.abs(photo.astype(int) - drawn).max(axis=2)[:200] > 60).mean() < 0.001
+
+
+def _stop_after(monkeypatch, count):
+    """A run that is stopped as it notes its photo number `count` + 1."""
+    add, calls = Journal.add, []
+
+    def stopping(self, image_id, poses):
+        if len(calls) == count:
+            raise KeyboardInterrupt
+        calls.append(image_id)
+        add(self, image_id, poses)
+
+    monkeypatch.setattr(Journal, "add", stopping)
+    return calls
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_a_stopped_run_goes_on(case, monkeypatch, stop):
+    path, _ = case
+    arguments = (path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx", "--flip")
+    _run(*arguments, "--out", path / "whole")
+    with monkeypatch.context() as patch:
+        done = _stop_after(patch, stop)
+        code, _ = _run(*arguments, "--out", path / "out", "--resume")
+        assert code != 0 and len(done) == stop
+    assert not (path / "out" / "results.json").exists() and (path / "out" / "results.json.journal").exists()
+    with pytest.raises(InputError, match="cannot go on with other settings: flip was True, now False"):
+        _run(*arguments[:-1], "--out", path / "out", "--resume")
+    with pytest.raises(InputError, match="sources was"):
+        _run(path / "photos" / "two.jpg", *arguments[1:], "--out", path / "out", "--resume")
+    with monkeypatch.context() as patch:
+        done = _stop_after(patch, 99)
+        assert _run(*arguments, "--out", path / "out", "--resume")[0] == 0
+        assert len(done) == 3 - stop
+    names = sorted(entry.name for entry in (path / "out").iterdir())
+    assert names == sorted(entry.name for entry in (path / "whole").iterdir())
+    for name in names:
+        assert (path / "out" / name).read_bytes() == (path / "whole" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(data_dir, tmp_path):
+    """SimplePose on 60 real photos, killed without warning in the middle: the same file in the end."""
+    photos = sorted((data_dir / "coco" / "dev").iterdir())[:60]
+    arguments = [*photos, "--gt", data_dir / "coco" / "dev_gt.json", "--no-draw"]
+    arguments += ["--model", data_dir / "networks" / "simplepose.onnx"]
+    assert _run(*arguments, "--out", tmp_path / "whole")[0] == 0
+    command = [sys.executable, "-m", "trustpose", "predict", *map(str, arguments), "--out", str(tmp_path / "out")]
+    journal = tmp_path / "out" / "results.json.journal"
+    with subprocess.Popen(command) as process:
+        while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") > 10):
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL and journal.exists()
+    assert _run(*arguments, "--out", tmp_path / "out", "--resume")[0] == 0
+    results = [(tmp_path / folder / "results.json").read_bytes() for folder in ("whole", "out")]
+    assert results[0] == results[1] and not journal.exists()
+
+
+def test_people_that_are_found(case):
+    """By a detector, and by a network that finds people by itself; ids are counted where names have no numbers."""
+    path, _ = case
+    finder = write_people(path / "finder")
+    photos = ("one.png", "two.jpg")
+    sources = [path / "photos" / name for name in photos]
+    code, output = _run(*sources, "--detector", finder, *_common(path))
+    poses = read_results(path / "out" / "results.json").poses
+    assert code == 0 and "4 people on 2 photos" in output and poses.image_id.tolist() == [1, 1, 2, 2]
+    images = json.loads((path / "out" / "images.json").read_text())
+    assert images == [{"id": at, "file_name": str(source)} for at, source in enumerate(sources, 1)]
+    np.testing.assert_allclose(poses.box_score, [0.9, 0.4] * 2, atol=1e-6)
+    rows = json.loads((path / "out" / "results.json").read_text())
+    np.testing.assert_allclose([row["score"] for row in rows], poses.pose_score * poses.box_score)
+    code, output = _run(*sources, "--model", finder, "--min-box-score", "0", "--out", path / "found")
+    rows = json.loads((path / "found" / "results.json").read_text())
+    assert len(rows) == 6 and sorted(entry.name for entry in (path / "found").iterdir())[1:] == [
+        "one.jpg",
+        "results.json",
+        "two.jpg",
+    ]
+    np.testing.assert_allclose([row["score"] for row in rows], [0.9, 0.4, 0.05] * 2, atol=1e-6)
+    assert _run(*sources, "--model", finder, "--gt", path / "gt.json", "--out", path / "ids")[0] == 0
+    assert read_results(path / "ids" / "results.json").poses.image_id.tolist() == [11, 11, 12, 12]
+    assert not (path / "ids" / "images.json").exists()
+    _run(*sources, "--detector", "whole", "--gt", path / "gt.json", *_common(path))
+    boxes = read_results(path / "out" / "results.json").poses.box
+    assert (boxes[:, :2] == 0).all() and boxes[0, 2:].tolist() == list(cv2.imread(str(sources[0])).shape[1::-1])
+
+
+def test_people_are_looked_for_in_one_way(case):
+    path, _ = case
+    finder, photos = write_people(path / "finder"), path / "photos"
+    out = ("--out", path / "out")
+    for option in (("--boxes", path / "boxes.json"), ("--detector", "whole")):
+        _refused(f"by itself; leave out {option[0]}", photos, "--model", finder, *option, *out)
+    both = ("--boxes", path / "boxes.json", "--detector", "whole")
+    _refused("both say where the people are", photos, *both, *_common(path))
+    _refused(
+        "--detector-weights: are for", photos, "--gt", path / "gt.json", "--detector-weights", finder, *_common(path)
+    )
+    _refused("one person at a time", photos, "--model", finder, "--flip", *out)
+    _refused("decoding: expected one of", photos, "--gt", path / "gt.json", "--codec", "darker", *_common(path))
+    assert not (path / "out").exists()
+
+
+def test_another_codec(case):
+    path, xy = case
+    _run(path / "photos", "--gt", path / "gt.json", "--codec", "dark", "--no-draw", *_common(path))
+    dark = read_results(path / "out" / "results.json").poses
+    _run(path / "photos", "--gt", path / "gt.json", "--no-draw", *_common(path))
+    plain = read_results(path / "out" / "results.json").poses
+    assert np.abs(dark.xy - plain.xy).max() > 1e-3
+    for number, places in zip(dark.annotation_id.tolist(), dark.xy, strict=True):
+        assert np.abs(places - xy[number]).max() < 5
+
+
+@pytest.fixture
+def video(case):
+    """Six frames of two people, the photo darker from frame to frame; the frames' boxes."""
+    path, _ = case
+    photo, _, boxes = photo_of_people(2)
+    photo = photo[:330, :496]
+    with VideoWriter(path / "film.mp4", 496, 330, 10.0) as writer:
+        for number in range(6):
+            writer.write((photo * (1 - number / 20)).astype(np.uint8))
+    rows = [
+        {"image_id": number, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": 0.5}
+        for number in (0, 1, 2, 4)
+        for x0, y0, x1, y1 in boxes.tolist()
+    ]
+    (path / "frames.json").write_text(json.dumps(rows))
+    return path
+
+
+def test_a_video(video, monkeypatch):
+    arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--model", video / "colours.onnx")
+    code, output = _run(*arguments, "--out", video / "whole")
+    assert code == 0 and "8 people on 6 frames" in output and "a video" in output
+    assert sorted(entry.name for entry in (video / "whole").iterdir()) == ["film.mp4", "results.json"]
+    poses = read_results(video / "whole" / "results.json").poses
+    assert poses.image_id.tolist() == [0, 0, 1, 1, 2, 2, 4, 4]
+    with Video(video / "film.mp4") as before, Video(video / "whole" / "film.mp4") as after:
+        assert (before.frame_rate, before.width, before.height) == (after.frame_rate, after.width, after.height)
+        changed = [
+            (np.abs(one.astype(int) - other).max(axis=2) > 60).mean()
+            for (_, one), (_, other) in zip(before.frames(), after.frames(), strict=True)
+        ]
+    assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
+    with monkeypatch.context() as patch:
+        _stop_after(patch, 3)
+        assert _run(*arguments, "--out", video / "out")[0] != 0
+    assert [entry.name for entry in (video / "out").iterdir()] == ["results.json.journal"]
+    _run(*arguments, "--out", video / "out", "--resume")
+    for name in ("results.json", "film.mp4"):
+        assert (video / "whole" / name).read_bytes() == (video / "out" / name).read_bytes()
+    code, output = _run(*arguments, "--out", video / "some", "--frames", "2", "--no-draw")
+    assert "4 people on 2 frames" in output and [entry.name for entry in (video / "some").iterdir()] == ["results.json"]
+
+
+def test_videos_that_cannot_be_predicted(video):
+    people = ("--detector", "whole", *_common(video))
+    _refused(r"none\.mp4: no such file", video / "none.mp4", *people)
+    _refused("webcam 93: there is none", "93", *people)
+    _refused("a run and a folder", video / "film.mp4", video / "photos", *people)
+    _refused("--gt is for photos", video / "film.mp4", "--gt", video / "gt.json", *_common(video))
+    _refused("film.mp4: would be overwritten", video / "film.mp4", *people[:-1], video)
+    assert not (video / "out").exists()
+
+
+def test_a_webcam_ends_with_an_interruption(video, monkeypatch):
+    """The camera is a file here; what was predicted by then is written."""
+    frames = Video.frames
+
+    def interrupted(self, limit=None):
+        for number, pixels in frames(self, limit):
+            if number == 4:
+                signal.raise_signal(signal.SIGINT)
+            yield number, pixels
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source, *_: capture(str(video / "film.mp4") if source == 0 else source)
+    )
+    monkeypatch.setattr(Video, "frames", interrupted)
+    code, _ = _run("0", "--detector", "whole", *_common(video))
+    poses = read_results(video / "out" / "results.json").poses
+    assert code == 0 and poses.image_id.tolist() == [0, 1, 2, 3] and (video / "out" / "webcam-0.mp4").exists()

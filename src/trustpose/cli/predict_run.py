@@ -1,11 +1,14 @@
 """The run behind `trustpose predict`: predicting, drawing and noting what is done, photo by photo or frame by frame."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -119,7 +122,7 @@ def predict_video(
 ) -> Done:
     """Predict on every frame; those that the journal has are drawn again and not predicted again.
 
-    A webcam runs until it is interrupted, or up to `limit` frames.
+    A webcam runs until Ctrl-C ends it, or up to `limit` frames.
     """
     assert sources.video is not None
     path = None if drawing is None else drawing.video
@@ -136,22 +139,19 @@ def predict_video(
         total = min((number for number in (limit, video.count) if number is not None), default=None)
         advance = stack.enter_context(_progress(total, "frames"))
         writer: VideoWriter | None = None
-        frames = _frames(video, limit, sources.frame_boxes, journal)
-        try:
-            for prediction, drawn in _finished(predictor, frames, draw):
-                number = prediction.photo.image_id
-                found[number] = journal.done.get(number, prediction.poses)
-                if path is not None and drawn is not None:
-                    height, width = drawn.shape[:2]
-                    writer = writer or stack.enter_context(VideoWriter(path, width, height, video.frame_rate))
-                    writer.write(drawn)
-                if number not in journal.done:
-                    journal.add(number, prediction.poses)
-                people += len(prediction.poses)
-                advance(len(prediction.poses))
-        except KeyboardInterrupt:
-            if not video.is_webcam:
-                raise
+        is_over = stack.enter_context(_interruption()) if video.is_webcam else Event()
+        frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
+        for prediction, drawn in _finished(predictor, frames, draw):
+            number = prediction.photo.image_id
+            found[number] = journal.done.get(number, prediction.poses)
+            if path is not None and drawn is not None:
+                height, width = drawn.shape[:2]
+                writer = writer or stack.enter_context(VideoWriter(path, width, height, video.frame_rate))
+                writer.write(drawn)
+            if number not in journal.done:
+                journal.add(number, prediction.poses)
+            people += len(prediction.poses)
+            advance(len(prediction.poses))
         if not found:
             raise InputError(f"{video.source}: holds no frame that can be read")
     complaints = _cut_short(video, len(found), limit)
@@ -216,6 +216,23 @@ def _cut_short(video: Video, read: int, limit: int | None) -> list[str]:
     expected = min(video.count or 0, limit or video.count or 0)
     is_short = read < expected - max(2, expected // 50)
     return [f"{video.source}: ends after {read} of {expected} frames"] if is_short else []
+
+
+@contextmanager
+def _interruption() -> Iterator[Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C interrupts as ever."""
+    event = Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
