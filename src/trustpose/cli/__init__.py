@@ -8,6 +8,7 @@ import typer
 from trustpose import __version__
 from trustpose.cli.audit import audit
 from trustpose.cli.import_checkpoint import import_checkpoint
+from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(audit)
 app.command("import")(import_checkpoint)
+app.command()(models)
 
 # the parent of every "no such option", "missing argument": click's class, wherever this typer keeps its click
 _UsageError: Any = typer.BadParameter.__mro__[1]

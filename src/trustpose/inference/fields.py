@@ -70,6 +70,14 @@ class Fields:
             raise self.fail(field, expected, value)
         return float(value)
 
+    def values(self, field: str) -> dict[str, float | str]:
+        """An object of numbers and texts by name; empty where the field is missing."""
+        expected = "an object of numbers and texts"
+        value = self._take(field, expected, {})
+        if not isinstance(value, dict) or not all(isinstance(one, str) or _is_number(one) for one in value.values()):
+            raise self.fail(field, expected, value)
+        return value
+
     def scale(self, field: str) -> float:
         """A number above 0, or such a fraction as a text: "1/255"."""
         expected = 'a number above 0, or a fraction as a text such as "1/255"'

@@ -1,7 +1,8 @@
 """`PeopleSpec`: what a network wants and gives that finds the people of a whole photo by itself, from its JSON."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trustpose.files import InputError, read_json
@@ -50,6 +51,7 @@ class PeopleSpec:
     longest: int
     output: PeopleOutput
     skeleton: Skeleton
+    measured: Mapping[str, float | str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path) -> "PeopleSpec":
@@ -74,6 +76,7 @@ class PeopleSpec:
             longest=longest,
             output=_read_output(top.object("output"), skeleton),
             skeleton=skeleton,
+            measured=top.values("measured"),
         )
         top.close()
         return spec

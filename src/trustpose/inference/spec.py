@@ -1,6 +1,7 @@
 """`ModelSpec`: what a network wants and gives, read from the small JSON file beside its ONNX file."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -65,7 +66,7 @@ class ModelSpec:
     """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON.
 
     `network` is the zoo's name where the weights to train on lie beside it too, `area` the convention that its trust
-    was trained with; None where it has neither.
+    was trained with; None where it has neither. `measured` is what its maker measured, numbers and texts by name.
     """
 
     onnx: Path
@@ -78,6 +79,7 @@ class ModelSpec:
     padding: float
     network: str | None = None
     area: Area | None = None
+    measured: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
     def codec(self) -> HeatmapCodec | CoordinateCodec:
@@ -145,6 +147,7 @@ class ModelSpec:
             padding=crop.number("padding", above=0.0),
             network=top.text("network") if "network" in top.value else None,
             area=top.choice("area", AREAS) if "area" in top.value else None,
+            measured=top.values("measured"),
         )
         crop.close()
         top.close()

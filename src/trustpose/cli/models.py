@@ -1,0 +1,142 @@
+"""`trustpose models`: which networks there are, and what their specs say of them."""
+
+import json
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    from trustpose.inference.people_spec import PeopleSpec
+    from trustpose.inference.spec import ModelSpec
+
+FOLDER = "TRUSTPOSE_MODELS"
+_INSTALL = "the zoo needs torch: pip install 'trustpose[train]'"
+
+
+def models(
+    directory: Annotated[
+        Path | None, typer.Option("--dir", help=f"The folder with the networks. [default: env {FOLDER}]")
+    ] = None,
+    zoo: Annotated[
+        bool, typer.Option("--zoo", help="List the networks to train, and to import checkpoints into, instead.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the networks of a folder: what they give, their input, size and licence, and what was measured on them.
+
+    A network is NETWORK.onnx with NETWORK.json beside it, or a folder with model.json. All is as the JSON says; what it
+    does not say is left out. A network whose JSON cannot be read is reported, and the exit code is then 1.
+    """
+    if zoo:
+        _print(_zoo(), ["name", "parameters"], as_json=as_json)
+        return
+    folder = directory or (Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None)
+    if folder is None:
+        raise InputError(f"no folder to look in: give --dir FOLDER or set {FOLDER}; --zoo lists what can be trained")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: " + ("is a file, expected a folder" if folder.exists() else "no such folder"))
+    rows, problems = _networks(folder)
+    _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
+    for problem in problems:
+        typer.echo("trustpose: " + " ".join(str(problem).split()), err=True)
+    if problems:
+        raise typer.Exit(1)
+    if not rows and not as_json:
+        typer.echo(f"{folder}: holds no networks")
+
+
+def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
+    """What each network's spec says, by name, and what is wrong with those that cannot be read."""
+    found = [path for path in folder.iterdir() if path.suffix == ".onnx" or (path / "model.json").is_file()]
+    if (folder / "model.json").is_file():  # the folder of one model
+        found = [folder]
+    rows, problems = [], []
+    for path in sorted(found):
+        try:
+            rows.append(_row(path, folder))
+        except InputError as problem:
+            problems.append(problem)
+    return rows, problems
+
+
+def _row(path: Path, folder: Path) -> dict[str, Any]:
+    from trustpose.inference.people_spec import PeopleSpec, finds_people
+    from trustpose.inference.spec import ModelSpec
+
+    spec = PeopleSpec.read(path) if finds_people(path) else ModelSpec.read(path)
+    if not spec.onnx.is_file():
+        raise InputError(f"{spec.onnx}: no such file, but its JSON is there")
+    return {
+        "model": path.name if path == folder else str(path.relative_to(folder)),
+        "name": spec.name,
+        "gives": _gives(spec),
+        "input": _input(spec),
+        "skeleton": f"{spec.skeleton.name} ({len(spec.skeleton)})",
+        "MB": round(spec.onnx.stat().st_size / 1e6, 1),
+        "licence": spec.licence,
+        "source": spec.source,
+        "measured": dict(spec.measured),
+    }
+
+
+def _gives(spec: "ModelSpec | PeopleSpec") -> str:
+    from trustpose.inference.people_spec import PeopleSpec
+    from trustpose.inference.spec import HeatmapOutput
+
+    if isinstance(spec, PeopleSpec):
+        return f"up to {spec.output.people} people of a photo, with boxes"
+    if isinstance(spec.output, HeatmapOutput):
+        return f"heatmaps {spec.output.width}×{spec.output.height} of one person, {spec.output.decoding}"
+    return "coordinates of one person"
+
+
+def _input(spec: "ModelSpec | PeopleSpec") -> str:
+    from trustpose.inference.people_spec import PeopleSpec
+
+    if isinstance(spec, PeopleSpec) and spec.multiple is not None:
+        return f"any multiple of {spec.multiple}, longest side {spec.longest}"
+    return f"{spec.input.width}×{spec.input.height}"
+
+
+def _zoo() -> list[dict[str, Any]]:
+    """Names and parameter counts, counted on networks built without memory for their weights."""
+    try:
+        torch, zoo = import_module("torch"), import_module("trustpose.networks.zoo")
+    except ModuleNotFoundError as missing:
+        raise InputError(f"{missing.name} is not installed; {_INSTALL}") from None
+    rows = []
+    for name in zoo.ZOO:
+        with torch.device("meta"):
+            network = zoo.build(name)
+        rows.append({"name": name, "parameters": sum(tensor.numel() for tensor in network.parameters())})
+    return rows
+
+
+def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if Console().is_terminal else 200)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        is_number = isinstance(rows[0][column], (int, float))
+        table.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return f"{value:,}" if isinstance(value, int) else str(value)
