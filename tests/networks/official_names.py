@@ -1,4 +1,4 @@
-"""State dicts as the public projects write them: names and shapes by rule, numbers at random.
+"""State dicts as the public projects write them: names and shapes by rule.
 
 The rules were checked against state dicts of the projects' own networks (docs/parity.md); none of their code is here.
 """
@@ -167,8 +167,9 @@ def mspn(stages: int) -> Shapes:
             yield from unit(f"{name}.res_conv2", 256, K, 3)
 
 
-def state_dict(shapes: Shapes) -> dict[str, Tensor]:
-    """Tensors of these shapes with the numbers of `random_weights.fill`, always the same."""
+def state_dict(shapes: Shapes, filled: bool = False) -> dict[str, Tensor]:
+    """Tensors of these shapes: zeros, which cost nothing, or the numbers of `random_weights.fill`, always the same."""
     tensors = {name: torch.zeros(shape) for name, shape in shapes}
-    fill(tensors)
+    if filled:
+        fill(tensors)
     return tensors

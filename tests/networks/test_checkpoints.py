@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,7 @@ each_family = pytest.mark.parametrize(("family", "network_name", "shapes"), FAMI
 
 @pytest.fixture(scope="module")
 def networks():
-    built = {}
-    return lambda name: built.setdefault(name, build(name))
+    return cache(build)
 
 
 @each_family
@@ -56,7 +56,7 @@ def test_heatmaps_are_those_that_the_projects_own_code_gave(name, networks):
     """Twelve numbers of each, recorded once from the official network with this state dict (docs/parity.md)."""
     _, network_name, shapes = FAMILIES[name]
     network = networks(network_name)
-    network.load_state_dict(convert(names.state_dict(shapes()), network))
+    network.load_state_dict(convert(names.state_dict(shapes(), filled=True), network))
     images = torch.linspace(-2, 2, 3 * 64 * 64).sin().reshape(1, 3, 64, 64) * torch.linspace(-2, 2, 64)
     with torch.no_grad():
         heatmaps = network.eval()(images).heatmaps[-1]
@@ -114,7 +114,7 @@ def test_imagenet_resnet_of_torchvision_gives_the_backbone_only(networks):
     network = networks("simple-baseline-r50")
     ours = convert(theirs, network)
     assert recognise(theirs) == "imagenet"
-    assert torch.equal(ours["backbone.features.layer3.5.conv2.weight"], theirs["layer3.5.conv2.weight"])
+    assert ours["backbone.features.layer3.5.conv2.weight"] is theirs["layer3.5.conv2.weight"]
     assert torch.equal(ours["head.weight"], network.head.weight)
     with pytest.raises(InputError, match=r"layer3\.5\.conv2\.weight: missing tensor"):
         convert({name: tensor for name, tensor in theirs.items() if name != "layer3.5.conv2.weight"}, network)
@@ -124,18 +124,14 @@ def test_imagenet_resnet_goes_into_every_stage_of_mspn(networks):
     theirs = names.state_dict([*names.resnet50(), *names.classifier("fc", 2048)])
     ours = convert(theirs, networks("mspn-2"))
     for stage in (0, 1):
-        assert torch.equal(
-            ours[f"stages.{stage}.down.1.0.shortcut.conv.weight"], theirs["layer2.0.downsample.0.weight"]
-        )
+        assert ours[f"stages.{stage}.down.1.0.shortcut.conv.weight"] is theirs["layer2.0.downsample.0.weight"]
         assert not ours[f"stages.{stage}.down.1.0.conv1.conv.bias"].any()
 
 
 def test_imagenet_hrnet(networks):
     theirs = names.state_dict(names.imagenet_hrnet_w32())
     ours = convert(theirs, networks("hrnet-w32"))
-    assert torch.equal(
-        ours["backbone.stages.2.units.2.fuse_layers.0.3.0.weight"], theirs["stage4.2.fuse_layers.0.3.0.weight"]
-    )
+    assert ours["backbone.stages.2.units.2.fuse_layers.0.3.0.weight"] is theirs["stage4.2.fuse_layers.0.3.0.weight"]
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_b0", "convnext_atto", "mobilenetv3_small_050", "resnet18"])

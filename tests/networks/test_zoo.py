@@ -22,7 +22,7 @@ PRINTED = {
 STAGES = {"hourglass": 1, "mspn": 4}  # heatmaps for each stack and stage
 # Learnt here. The others take minutes on one core and were learnt once, with `benchmarks/networks.py --overfit NAME`;
 # docs/parity.md has the results.
-LEARNT_HERE = ("simple-baseline-r50", "hrnet-w32", "hourglass-1", "hourglass-2", "mspn-1", "efficientnet-b0")
+LEARNT_HERE = ("simple-baseline-r50", "hrnet-w32", "hourglass-1", "hourglass-2", "mspn-1", "mspn-2", "efficientnet-b0")
 
 
 def _predictions(name: str) -> int:
