@@ -1,0 +1,106 @@
+"""What every head answers, and what every head does first."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+Source = Literal["features", "backbone"]
+Squash = Literal["sigmoid", "clip"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """What a head says about B poses. A field that it does not predict is None.
+
+    quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(unlabelled), P(occluded), P(visible), COCO's v = 0, 1,
+    2; sums to 1. pose_quality (B,): expected OKS, 0–1. labelled (B, K): P(v > 0) from a head that has no more to say
+    about visibility.
+    """
+
+    quality: Float[Tensor, "B K"] | None = None
+    visibility: Float[Tensor, "B K 3"] | None = None
+    pose_quality: Float[Tensor, " B"] | None = None
+    labelled: Float[Tensor, "B K"] | None = None
+
+    def filled(self) -> dict[str, Tensor]:
+        """The fields that are not None, by name, in order."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class TrustHead(nn.Module, ABC):
+    """Common to all heads: which map they read, whether gradients reach the network, and the shape they were built for.
+
+    A head defines `raw`, what its losses read, and `trust`, the same as probabilities. Raises ValueError where a size
+    is below 1.
+    """
+
+    reads: Source = "features"
+
+    def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
+        super().__init__()
+        for name, number in (("channels", channels), ("height", height), ("width", width), ("keypoints", keypoints)):
+            if number < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {number}")
+        self.shape = (channels, height, width)
+        self.keypoints = keypoints
+        self.detach = detach
+
+    def forward(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Trust:
+        """Features of the map named by `reads` and the last stage's heatmaps, as the network gives them."""
+        return self.trust(self.raw(features, heatmaps))
+
+    @abstractmethod
+    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Any:
+        """What the losses read."""
+
+    @abstractmethod
+    def trust(self, raw: Any) -> Trust:
+        """Probabilities and expectations of what `raw` gave."""
+
+    def inputs(
+        self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]
+    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B K H W"]]:
+        """Both, cut off from the network's gradients where `detach`.
+
+        Raises ValueError where the features have not the shape that the head was built for.
+        """
+        found = tuple(int(size) for size in features.shape[1:])
+        if found != self.shape:
+            raise ValueError(f"features: expected (B, {', '.join(map(str, self.shape))}), got {tuple(features.shape)}")
+        return (features.detach(), heatmaps.detach()) if self.detach else (features, heatmaps)
+
+
+def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:
+    """Through a sigmoid into 0–1, or left as they are where `how` is "clip": then only the answer is cut, not the loss.
+
+    Raises ValueError for another name.
+    """
+    if how not in ("sigmoid", "clip"):
+        raise ValueError(f"squash: expected sigmoid or clip, got {how!r}")
+    return values.sigmoid() if how == "sigmoid" else values
+
+
+def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"]) -> Trust:
+    """The flip test: means of what a head says about crops and about their mirror images.
+
+    `flipped` is for the mirrored crops, its left and right not yet put back; `flip_index` (K,) is the skeleton's.
+    Source: OKS-Net paper, section IV-A ("averaging the predicted OKS of original and flipped input").
+    """
+
+    def mean(name: str) -> Tensor | None:
+        one, other = getattr(trust, name), getattr(flipped, name)
+        if one is None or other is None:
+            return None
+        return (one + (other if name == "pose_quality" else other[:, flip_index])) / 2
+
+    return Trust(**{field.name: mean(field.name) for field in fields(Trust)})
+
+
+def mean_where(values: Float[Tensor, "*B"], where: Bool[Tensor, "*B"]) -> Float[Tensor, ""]:
+    """Mean of those values; 0, with zero gradients, where there are none."""
+    return torch.where(where, values, torch.zeros_like(values)).sum() / where.sum().clamp(min=1)

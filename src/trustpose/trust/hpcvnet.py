@@ -1,0 +1,134 @@
+"""HPCVNet: how close each keypoint is, and whether it is labelled at all.
+
+Jiang et al., 2D Human Pose Estimation Calibration and Keypoint Visibility Classification (poster). Layer sizes and the
+points marked † are facts taken from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0).
+
+"The majority of the ground truth OPKS scores are around 0 or 1", so a second head says whether a keypoint is labelled,
+and the first learns OPKS on labelled keypoints only. Targets come from decoded, detached predictions (`targets.py`);
+the fork measures them with the box's area†, where COCO evaluation has the segment's.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.networks.hourglass import StackedHourglass
+from trustpose.networks.layers import ConvBN, PoseNetwork
+from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.stages import Stage, Strategy
+from trustpose.trust.targets import TrustTargets
+
+CHANNELS = (64, 48, 48, 32)  # a 1×1 convolution, then 3×3 ones of stride 2
+HIDDEN = 1024
+SHRINK = 8
+
+STRATEGIES: dict[str, Strategy] = {  # †
+    "joint": Strategy((Stage(234, 2000.0, 1.0),), 5e-4, (194, 214), "trained"),
+    "head": Strategy((Stage(234, 0.0, 1.0, trains="head"),), 5e-4, (194, 214), "trained"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class KeypointAnswers:
+    """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): of its being labelled."""
+
+    opks: Float[Tensor, "B K"]
+    labelled_logits: Float[Tensor, "B K"]
+
+
+class HPCVNet(TrustHead):
+    """Features (B, C, h, w) beside heatmaps (B, K, h, w) to P(labelled) and OPKS of each keypoint.
+
+    Fills `quality`, P(labelled) × OPKS; `labelled`; and `pose_quality`, Σ P(labelled) × OPKS / Σ P(labelled), the mean
+    over the keypoints that take part in OKS. gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both
+    products. squash: "clip" leaves OPKS linear† and cuts only the answer. relu: between the fully connected layers,
+    which the fork chains without†. In the fork the score branch reads what `deepened` puts its convolutions after, not
+    what they give†; here it reads the network's `features`, which is that.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        keypoints: int = 17,
+        *,
+        gate: Literal["soft", "hard"] = "soft",
+        squash: Squash = "clip",
+        relu: bool = False,
+        detach: bool = True,
+    ):
+        super().__init__(channels, height, width, keypoints, detach)
+        if gate not in ("soft", "hard"):
+            raise ValueError(f"gate: expected soft or hard, got {gate!r}")
+        self.gate = gate
+        self.squash: Squash = squash
+        first, *rest = CHANNELS
+        self.down = nn.Sequential(
+            ConvBN(channels + keypoints, first, kernel=1),
+            *(ConvBN(inputs, outputs, 3, stride=2) for inputs, outputs in zip(CHANNELS[:-1], rest, strict=True)),
+        )
+        places = -(-height // SHRINK) * -(-width // SHRINK)
+        between = nn.ReLU if relu else nn.Identity
+        self.shared = nn.Sequential(
+            nn.Flatten(), nn.Linear(rest[-1] * places, HIDDEN), between(), nn.Linear(HIDDEN, HIDDEN), between()
+        )
+        self.opks = nn.Linear(HIDDEN, keypoints)
+        self.labelled = nn.Linear(HIDDEN, keypoints)
+
+    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K h w"]) -> KeypointAnswers:
+        features, heatmaps = self.inputs(features, heatmaps)
+        x = self.shared(self.down(torch.cat([features, heatmaps], dim=1)))  # (B, 1024)
+        return KeypointAnswers(squashed(self.opks(x), self.squash), self.labelled(x))
+
+    def trust(self, raw: KeypointAnswers) -> Trust:
+        labelled = raw.labelled_logits.sigmoid()
+        gate = (labelled > 0.5).to(labelled.dtype) if self.gate == "hard" else labelled
+        quality = gate * raw.opks.clamp(0, 1)
+        # a pose without any labelled keypoint gets 0: the smallest normal number only keeps 0 / 0 away
+        pose_quality = quality.sum(1) / gate.sum(1).clamp(min=torch.finfo(gate.dtype).tiny)
+        return Trust(quality=quality, pose_quality=pose_quality, labelled=labelled)
+
+
+class HeatmapLayers(nn.Sequential):
+    """1×1 convolutions with batch norm and ReLU, then the network's own heatmap layer."""
+
+    def __init__(self, layers: int, last: nn.Conv2d):
+        self.in_channels, self.out_channels = last.in_channels, last.out_channels
+        super().__init__(*(ConvBN(last.in_channels, last.in_channels, kernel=1) for _ in range(layers)), last)
+
+
+def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
+    """The same network object with `layers` 1×1 conv-BN-ReLU before its (last) heatmap layer, which is kept.
+
+    Its `features` stay those before the new layers. Raises ValueError for a network without a plain last heatmap layer
+    (MSPN's is a 3×3 convolution on every scale), or one deepened before.
+    """
+    if isinstance(network, PoseNetwork):
+        holder: nn.Module = network
+    elif isinstance(network, StackedHourglass):
+        holder = network.stacks[-1]
+    else:
+        raise ValueError(f"network: expected a PoseNetwork or a StackedHourglass, got {type(network).__name__}")
+    last = holder.get_submodule("head")
+    if not isinstance(last, nn.Conv2d):
+        raise ValueError("network: expected one whose heatmap layer is a single convolution; this one was deepened")
+    holder.add_module("head", HeatmapLayers(layers, last))
+    return network
+
+
+def hpcvnet_loss(raw: KeypointAnswers, targets: TrustTargets) -> dict[str, Float[Tensor, ""]]:
+    """Mean |OPKS − target| over labelled keypoints, "opks", and binary cross-entropy over all, "labelled".
+
+    Their sum trains. In the fork a labelled keypoint outside the crop counts as unlabelled in both, and the first is
+    divided by all keypoints, labelled or not†: smaller by the labelled share.
+    """
+    is_labelled = targets.visibility > 0
+    return {
+        "opks": mean_where((raw.opks - targets.opks).abs(), is_labelled),
+        "labelled": F.binary_cross_entropy_with_logits(raw.labelled_logits, is_labelled.to(raw.labelled_logits.dtype)),
+    }

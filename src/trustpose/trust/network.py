@@ -1,0 +1,90 @@
+"""A network and a head as one module, for any network of the zoo; and every head by its name."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+from trustpose.networks.hourglass import Hourglass, StackedHourglass
+from trustpose.networks.layers import PoseNetwork
+from trustpose.networks.mspn import MSPN
+from trustpose.trust.heads import Source, Trust, TrustHead
+from trustpose.trust.hpcvnet import HPCVNet
+from trustpose.trust.oks_net import OKSNet
+from trustpose.trust.visibility import VisibilityHead
+
+HEADS: dict[str, type[TrustHead]] = {"oks-net": OKSNet, "hpcvnet": HPCVNet, "metamodel": VisibilityHead}
+
+
+class TrustNetwork(nn.Module):
+    """Crops (B, 3, H, W), normalised, to the network's `Outputs`, untouched, and the head's `Trust` in them."""
+
+    def __init__(self, network: nn.Module, head: TrustHead):
+        super().__init__()
+        self.network = network
+        self.head = head
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Outputs, Trust]:
+        outputs, raw = self.raw(image)
+        return outputs, self.head.trust(raw)
+
+    def raw(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Outputs, Any]:
+        """The network's outputs and what the head's losses read."""
+        outputs, features = run(self.network, image, self.head.reads)
+        return outputs, self.head.raw(features, outputs.heatmaps[-1])
+
+
+def attach(head: str, network: nn.Module, height: int, width: int, **options: Any) -> TrustNetwork:
+    """The head of that name, new, on a network for crops of height × width pixels; `options` go to the head.
+
+    Raises ValueError where there is no head of that name.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
+    builder = HEADS[head]
+    was_training = network.training
+    device = next(network.parameters()).device
+    try:  # sizes depend on paddings and roundings that the network knows best
+        with torch.no_grad():
+            outputs, features = run(network.eval(), torch.zeros(1, 3, height, width, device=device), builder.reads)
+    finally:
+        network.train(was_training)
+    _, channels, rows, columns = features.shape
+    built = builder(channels, rows, columns, outputs.heatmaps[-1].shape[1], **options)
+    return TrustNetwork(network, built.to(device))
+
+
+def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: Source) -> tuple[Outputs, Float[Tensor, "B C h w"]]:
+    """The network's outputs, and the map that a head reads: "features", or the encoder's, "backbone".
+
+    Raises ValueError where the network is not known to have an encoder.
+    """
+    if reads == "features":
+        outputs = network(image)
+        return outputs, outputs.features
+    read: list[Tensor] = []
+    handle = _after_encoder(network).register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    try:
+        outputs = network(image)
+    finally:
+        handle.remove()
+    return outputs, read[0]
+
+
+def _after_encoder(network: nn.Module) -> nn.Module:
+    """The module whose input is what the (last) encoder gave.
+
+    Its input and not the encoder's output, because MSPN adds what the stage before hands over in between.
+    """
+    if isinstance(network, PoseNetwork):
+        return network.neck
+    if isinstance(network, MSPN):
+        return network.get_submodule(f"stages.{len(network.stages) - 1}.up.0.lateral")
+    if isinstance(network, StackedHourglass):
+        innermost = network.get_submodule(f"stacks.{len(network.stacks) - 1}.hourglass")
+        while isinstance(below := innermost.get_submodule("inner"), Hourglass):
+            innermost = below
+        return innermost.get_submodule("up")
+    raise ValueError(f"network: expected a PoseNetwork, MSPN or StackedHourglass, got {type(network).__name__}")

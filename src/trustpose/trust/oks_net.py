@@ -1,0 +1,178 @@
+"""OKS-Net: the OKS of a pose, learnt beside its heatmaps.
+
+Zhao et al., Learning to Acquire the Quality of Human Pose Estimation: section III-C and figure 8, with the ablations
+of tables VII to XI as options. The text leaves open, and here is chosen:
+
+- the channel attention's max-pooling. "The 1 × 1 × C feature is obtained through a max-pooling layer and a fully
+  connected layer": windows of 8 × 8, then one fully connected layer from all windows to C coefficients, give the
+  2.7 M and 4.7 M parameters of section V-E with HRNet-W32 (2.70 and 4.73 M). One window over the whole map
+  (`window=None`, as in squeeze-and-excitation) gives 2.65 and 4.62 M there. "Regardless of the backbone" holds for
+  neither: with 256 channels they give 5.86 and 11.76 M, and 2.78 and 4.75 M.
+- a sigmoid on the coefficients (the paper cites squeeze-and-excitation) and on the answer ("a score ranging between
+  0 and 1"); batch norm and ReLU after convolutions, ReLU between fully connected layers; padding 1.
+- spatial attention: one 1×1 convolution to one coefficient for each place.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from trustpose.networks.backbones import BasicBlock
+from trustpose.networks.layers import ConvBN
+from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.stages import Stage, Strategy
+
+CHANNELS = 32
+HIDDEN = 1024
+SHRINK = 8  # three strides of 2
+HARD_SHARE = 0.25
+LAMBDA_HEATMAP = 2000.0
+LAMBDA_HEATMAP_ABLATION = (1.0, 20.0, 200.0, 2000.0, 20000.0)  # table IX
+
+STRATEGIES: dict[int, Strategy] = {  # table XI and section IV-A, with the learning rate of SimpleBaseline and HRNet
+    1: Strategy((Stage(250, LAMBDA_HEATMAP, 1.0),), 1e-3, (170, 220), "scratch"),
+    2: Strategy((Stage(200, LAMBDA_HEATMAP, 0.0), Stage(50, LAMBDA_HEATMAP, 1.0)), 1e-3, (170, 220), "scratch"),
+    3: Strategy((Stage(50, LAMBDA_HEATMAP, 1.0),), 1e-4, (20,), "trained"),
+}
+
+
+class OKSNet(TrustHead):
+    """Features (B, C, h, w) to the pose's OKS (B,), which fills `Trust.pose_quality`.
+
+    attention: table VII's "none" (pose feature only), "channel", "spatial". downsampling: table X's "max-pool",
+    "convolutions", "residual". window: of the channel attention's max-pooling, map pixels; None for the whole map.
+    squash: "clip" leaves the last layer linear and cuts only the answer.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        keypoints: int = 17,
+        *,
+        attention: Literal["none", "channel", "spatial"] = "channel",
+        downsampling: Literal["max-pool", "convolutions", "residual"] = "convolutions",
+        window: int | None = 8,
+        squash: Squash = "sigmoid",
+        detach: bool = True,
+    ):
+        super().__init__(channels, height, width, keypoints, detach)
+        self.attention = _attention(attention, channels, height, width, window)
+        self.down, channels = _downsampling(downsampling, channels)
+        self.regress = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * windows(height, SHRINK) * windows(width, SHRINK), HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Linear(HIDDEN, HIDDEN),
+            nn.ReLU(inplace=True),
+            nn.Linear(HIDDEN, 1),
+        )
+        self.squash: Squash = squash
+
+    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Float[Tensor, " B"]:
+        """The OKS (B,) that the loss compares; beyond 0–1 only where `squash` is "clip". Heatmaps are not read."""
+        features, _ = self.inputs(features, heatmaps)
+        return squashed(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
+
+    def trust(self, raw: Float[Tensor, " B"]) -> Trust:
+        return Trust(pose_quality=raw.clamp(0, 1))
+
+
+class ChannelAttention(nn.Module):
+    """Each channel times a coefficient, 0–1, read from the maxima of all channels in all windows."""
+
+    def __init__(self, channels: int, height: int, width: int, window: int | None):
+        super().__init__()
+        if window is not None and window < 1:
+            raise ValueError(f"window: expected 1 or more, or None, got {window}")
+        places = 1 if window is None else windows(height, window) * windows(width, window)
+        self.window = window
+        self.weigh = nn.Linear(channels * places, channels)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        if self.window is None:
+            maxima = x.amax(dim=(2, 3))  # (B, C)
+        else:
+            maxima = nn.functional.max_pool2d(x, self.window, ceil_mode=True).flatten(1)  # (B, C·windows)
+        return x * self.weigh(maxima).sigmoid()[:, :, None, None]
+
+
+class SpatialAttention(nn.Module):
+    """Each place times a coefficient, 0–1, read from all channels there."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weigh = nn.Conv2d(channels, 1, kernel_size=1)
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        return x * self.weigh(x).sigmoid()
+
+
+def oks_loss(
+    predicted: Float[Tensor, " B"], target: Float[Tensor, " B"], hard_share: float = HARD_SHARE
+) -> Float[Tensor, ""]:
+    """Mean |predicted − target| over people, e^{2L} − 1 in place of L for the batch's worst (equation 3).
+
+    A person whose target is NaN has no OKS and counts nowhere. `hard_share` 0 mines no hard samples (table VIII).
+    """
+    known = ~torch.isnan(target)
+    errors = (predicted - torch.where(known, target, predicted.detach())).abs()
+    return mean_where(torch.where(hard_samples(errors, known, hard_share), torch.expm1(2 * errors), errors), known)
+
+
+def hard_samples(
+    errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], share: float = HARD_SHARE
+) -> Bool[Tensor, " B"]:
+    """Which samples have the largest `share` of the known errors: exactly that many, rounded up.
+
+    "The largest 25 percent of the losses in each training batch": with several processes that is the batch of one.
+    Raises ValueError where share is not 0–1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share: expected 0 to 1, got {share}")
+    count = torch.ceil(share * known.sum() - 1e-6)  # 0.1 × 30 is a little over 3
+    order = torch.where(known, errors.detach(), -1.0).argsort(descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+    return rank < count
+
+
+def total_loss(
+    heatmap: Float[Tensor, ""], oks: Float[Tensor, ""], lambda_heatmap: float = LAMBDA_HEATMAP, lambda_oks: float = 1.0
+) -> Float[Tensor, ""]:
+    """Equation 2: λ_heatmap × L_heatmap + λ_OKS × L_OKS."""
+    return lambda_heatmap * heatmap + lambda_oks * oks
+
+
+def windows(length: int, window: int) -> int:
+    """How many windows cover a side of that length, the last one maybe in part."""
+    return -(-length // window)
+
+
+def _attention(name: str, channels: int, height: int, width: int, window: int | None) -> nn.Module:
+    if name == "none":
+        return nn.Identity()
+    if name == "channel":
+        return ChannelAttention(channels, height, width, window)
+    if name == "spatial":
+        return SpatialAttention(channels)
+    raise ValueError(f"attention: expected none, channel or spatial, got {name!r}")
+
+
+def _downsampling(name: str, channels: int) -> tuple[nn.Module, int]:
+    """Layers to an eighth of each side, and the channels that come out."""
+    if name == "max-pool":
+        return nn.MaxPool2d(SHRINK, ceil_mode=True), channels
+    inputs = (channels, CHANNELS, CHANNELS)
+    if name == "convolutions":
+        return nn.Sequential(*(ConvBN(wide, CHANNELS, kernel=3, stride=2) for wide in inputs)), CHANNELS
+    if name == "residual":
+        return nn.Sequential(*(_residual(wide) for wide in inputs)), CHANNELS
+    raise ValueError(f"downsampling: expected max-pool, convolutions or residual, got {name!r}")
+
+
+def _residual(inputs: int) -> nn.Module:
+    shortcut = ConvBN(inputs, CHANNELS, kernel=1, stride=2, relu=False)
+    return BasicBlock(inputs, CHANNELS, stride=2, downsample=shortcut)

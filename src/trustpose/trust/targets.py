@@ -1,0 +1,46 @@
+"""What heads learn: OKS, OPKS and visibility of what the network found just now.
+
+Distances are measured by geometry's OKS kernel between decoded places and the truth, both in one pixel frame (the
+crop's or the photo's), with an area in square pixels of that frame. The convention behind the area is the caller's to
+name (`Truth.area_by`): COCO evaluation measures "segment", HPCVNet was trained on "box".
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from trustpose.geometry.oks import oks, opks
+
+
+@dataclass(frozen=True, eq=False)
+class TrustTargets:
+    """Truth about B decoded poses, without gradients.
+
+    opks (B, K), 0–1, 0 where unlabelled; oks (B,), 0–1, NaN for a person without any labelled keypoint, who has none;
+    visibility (B, K), COCO's v = 0 unlabelled, 1 occluded, 2 visible.
+    """
+
+    opks: Float[Tensor, "B K"]
+    oks: Float[Tensor, " B"]
+    visibility: Int[Tensor, "B K"]
+
+
+@torch.no_grad()
+def trust_targets(
+    xy: Float[Tensor, "B K 2"],
+    truth_xy: Float[Tensor, "B K 2"],
+    v: Int[Tensor, "B K"],
+    area: Float[Tensor, " B"],
+    sigmas: Float[Tensor, " K"],
+) -> TrustTargets:
+    """Targets for decoded places xy, pixels, against labelled people; area in square pixels of the same frame."""
+    return TrustTargets(
+        opks=opks(xy, truth_xy, v, area, sigmas), oks=oks(xy, truth_xy, v, area, sigmas), visibility=v.long()
+    )
+
+
+def area_in_crop(area_img: Float[Tensor, " B"], affine: Float[Tensor, "B 2 3"]) -> Float[Tensor, " B"]:
+    """Areas (B,) in square image pixels as square crop pixels; affine from image to crop pixels."""
+    return area_img * torch.linalg.det(affine[:, :, :2]).abs()

@@ -1,0 +1,49 @@
+"""Small networks with weights that all matter, one for each way to reach a map, and crops for them."""
+
+from functools import cache
+
+import torch
+from torch import nn
+
+from tests.networks.random_weights import randomise
+from trustpose.networks.hourglass import hourglass
+from trustpose.networks.mspn import mspn
+from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.trust.network import TrustNetwork, attach
+
+KEYPOINTS = 5
+NETWORKS = {
+    "simple-baseline": lambda: simple_baseline("regnetx_002", KEYPOINTS),
+    "hourglass-1": lambda: hourglass(1, KEYPOINTS),
+    "mspn-2": lambda: mspn(2, KEYPOINTS),
+}
+
+
+def crops(batch: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> torch.Tensor:
+    return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def network(name: str = "simple-baseline") -> nn.Module:
+    """In evaluation. What differs between crops reaches the last layer: batch norm knows the statistics of eight."""
+    with torch.device("meta"):
+        made = NETWORKS[name]()
+    randomise(made.to_empty(device="cpu"))
+    norms = [layer for layer in made.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.num_batches_tracked.zero_()
+        norm.momentum = 1.0
+    with torch.no_grad():
+        made.train()(crops(8, seed=99))
+    for norm in norms:
+        norm.momentum = 0.1
+    return made.eval()
+
+
+shared_network = cache(network)  # for tests that leave it as it is
+
+
+def with_head(head: str, height: int = 64, width: int = 64, **options) -> TrustNetwork:
+    """A new head, seeded, on the shared small network, which stands still; both in evaluation."""
+    torch.manual_seed(0)
+    shared_network().zero_grad(set_to_none=True)
+    return attach(head, shared_network(), height, width, **options).eval()

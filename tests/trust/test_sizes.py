@@ -1,0 +1,82 @@
+"""Parameters of the heads as the papers print them."""
+
+import pytest
+import torch
+from torch import nn
+
+from trustpose.networks.backbones import timm
+from trustpose.networks.layers import PoseNetwork, heatmap_head
+from trustpose.networks.simple_baseline import FILTERS, deconvolutions
+from trustpose.networks.zoo import build
+from trustpose.trust.network import attach
+from trustpose.trust.oks_net import OKSNet
+from trustpose.trust.visibility import VisibilityHead
+
+ENCODED = (2048, 8, 6)  # ResNet-50's last map for crops of 256 × 192
+
+
+def _millions(*modules: nn.Module) -> float:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters()) / 1e6
+
+
+@pytest.fixture(autouse=True)
+def _no_memory():
+    with torch.device("meta"):
+        yield
+
+
+@pytest.mark.parametrize(("height", "width", "printed"), [(256, 192, 2.7), (384, 288, 4.7)])
+def test_oks_net_on_hrnet(height, width, printed):
+    both = attach("oks-net", build("hrnet-w32"), height, width)
+    assert both.head.shape == (32, height // 4, width // 4)
+    assert round(_millions(both.head), 1) == printed
+
+
+def test_oks_net_with_one_window_is_not_what_the_paper_counted():
+    assert round(_millions(OKSNet(32, 96, 72, window=None)), 2) == 4.62
+    assert [round(_millions(OKSNet(256, 64, 48, window=window)), 2) for window in (8, None)] == [5.86, 2.78]
+    assert [round(_millions(OKSNet(256, 96, 72, window=window)), 2) for window in (8, None)] == [11.76, 4.75]
+
+
+def _classifier_and_all(size: int) -> PoseNetwork:
+    """EfficientNet as the paper's totals have it: classifier kept, widened to 2048 channels, SimpleBaseline's neck."""
+    whole = timm.create_model(f"tf_efficientnet_b{size}")
+    widen = nn.Conv2d(whole.num_features, ENCODED[0], kernel_size=1, bias=False)
+    return PoseNetwork(nn.Sequential(whole, widen), deconvolutions(ENCODED[0], 3), heatmap_head(FILTERS, 17))
+
+
+OTHER_NETWORKS = {
+    55.6: lambda: [_classifier_and_all(0)],
+    95.5: lambda: [_classifier_and_all(6)],
+    104.6: lambda: [build("mspn-2"), deconvolutions(ENCODED[0], 3)],
+}
+OPTIONS = [{}, {"bottleneck": (1024, 64), "reduced": 128}]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_metamodel_on_simple_baseline(options):
+    both = attach("metamodel", build("simple-baseline-r50"), 256, 192, **options)
+    assert both.head.shape == ENCODED
+    assert round(_millions(both), 1) == 71.2
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("printed", OTHER_NETWORKS)
+def test_metamodel_on_the_networks_that_the_other_totals_imply(printed, options):
+    head = VisibilityHead(*ENCODED, **options)
+    assert round(_millions(head, *OTHER_NETWORKS[printed]()), 1) == printed
+
+
+def test_no_other_width_gives_all_four_totals():
+    def fits(reduced: int) -> bool:
+        head = _millions(VisibilityHead(*ENCODED, reduced=reduced))
+        return all(round(head + base, 1) == printed for printed, base in bases.items())
+
+    bases = {printed: _millions(*make()) for printed, make in OTHER_NETWORKS.items()}
+    bases[71.2] = _millions(build("simple-baseline-r50"))
+    assert [reduced for reduced in range(140, 156) if fits(reduced)] == [147]
+
+
+@pytest.mark.parametrize(("name", "millions"), [("efficientnet-b0", 25.3), ("efficientnet-b6", 63.2), ("mspn-2", 94.1)])
+def test_metamodel_on_the_zoos_own_networks(name, millions):
+    assert round(_millions(attach("metamodel", build(name), 256, 192)), 1) == millions
