@@ -9,7 +9,8 @@ import pytest
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.inference.onnx import OnnxNetwork
-from trustpose.inference.spec import ModelSpec
+from trustpose.inference.sessions import to_tensor
+from trustpose.inference.spec import InputSpec, ModelSpec
 
 
 def _crops(count, seed=0):
@@ -37,6 +38,40 @@ def test_the_input_tensor(tmp_path):
     np.testing.assert_allclose(blob, expected, atol=1e-5)
     mirrored = network.prepare(crops[:, :, ::-1])
     np.testing.assert_allclose(mirrored, expected[..., ::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "uint8"])
+@pytest.mark.parametrize("channels", ["RGB", "BGR"])
+def test_every_form_of_input_tensor(layout, dtype, channels):
+    mean, std = (0.2, 0.3, 0.1), (0.01, 0.02, 0.015)
+    wanted = InputSpec("x", layout, dtype, 6, 5, channels, 1 / 255, mean, std)
+    pixels = np.random.default_rng(0).integers(80, 256, (3, 6, 5, 3), dtype=np.uint8)
+    for crops in (pixels, pixels[:, :, ::-1]):
+        expected = ((crops[..., ::-1] if channels == "BGR" else crops) / 255 - mean) / std
+        expected = expected.transpose(0, 3, 1, 2) if layout == "NCHW" else expected
+        tensor = to_tensor(crops, wanted)
+        assert tensor.dtype == dtype and tensor.flags.c_contiguous
+        np.testing.assert_allclose(tensor, expected, atol={"float32": 1e-4, "float16": 0.05}.get(dtype, 0.501))
+
+
+@pytest.mark.parametrize("batch", ["batch", 1, 4])
+def test_the_same_from_any_number_of_threads(tmp_path, batch):
+    spec = ModelSpec.read(write_network(tmp_path, batch=batch))
+    crops = _crops(11)
+    expected = OnnxNetwork(spec, threads=1)(crops).heatmaps[0]
+    for threads in (2, 3, 8, 40):
+        np.testing.assert_array_equal(OnnxNetwork(spec, threads=threads)(crops).heatmaps[0], expected)
+
+
+def test_a_real_network_from_any_number_of_threads_and_in_any_batch(data_dir):
+    spec = ModelSpec.read(data_dir / "networks" / "simplepose.onnx")
+    crops = _crops(6)
+    expected = OnnxNetwork(spec, threads=1)(crops).heatmaps[0]
+    for threads in (2, 5):
+        network = OnnxNetwork(spec, threads=threads)
+        np.testing.assert_array_equal(network(crops).heatmaps[0], expected)
+        np.testing.assert_array_equal(network(crops[2:3]).heatmaps[0], expected[2:3])
 
 
 def test_whole_numbers_pass_untouched(data_dir):

@@ -36,20 +36,35 @@ class OnnxNetwork:
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
+        self._check_size(pixels)
         count = len(pixels)
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
         parts = [pixels[start : start + size] for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2
         run = partial(self._run, self._shared if is_shared else self._session)
-        done = [run(parts[0])] if len(parts) == 1 else list(self._runners.map(run, parts))
+        done: list[np.ndarray] = [np.empty(0)] * len(parts)
+
+        def run_some(
+            first: int,
+        ) -> None:  # every so many parts; one task for each CPU costs less than one for each part
+            for at in range(first, len(parts), self.threads):
+                done[at] = run(parts[at])
+
+        if len(parts) == 1:
+            run_some(0)
+        else:
+            list(self._runners.map(run_some, range(min(self.threads, len(parts)))))
         return self._outputs(np.concatenate(done), count)
 
     def prepare(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> np.ndarray:
         """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
+        self._check_size(pixels)
+        return to_tensor(pixels, self.spec.input)
+
+    def _check_size(self, pixels: np.ndarray) -> None:
         wanted = self.spec.input
         if pixels.shape[1:3] != (wanted.height, wanted.width):
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
-        return to_tensor(pixels, wanted)
 
     @cached_property
     def _shared(self) -> onnxruntime.InferenceSession:
@@ -62,7 +77,7 @@ class OnnxNetwork:
         if self.fixed_batch is not None and count < self.fixed_batch:
             missing = np.zeros((self.fixed_batch - count, *pixels.shape[1:]), pixels.dtype)
             pixels = np.concatenate([pixels, missing])
-        blob = self.prepare(pixels)
+        blob = to_tensor(pixels, self.spec.input)
         return run_session(session, self.spec.onnx, self.spec.input.name, self._output, blob)[:count]
 
     def _outputs(self, raw: np.ndarray, count: int) -> Outputs:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from trustpose.files import InputError
@@ -195,7 +196,7 @@ class Predictor:
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
         outputs = self.runtime(pixels)
         if self.flip:
-            mirrored = self.runtime(pixels[:, :, ::-1])
+            mirrored = self.runtime(np.stack([cv2.flip(crop, 1) for crop in pixels]))
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
         candidates = self.codec.decode(outputs)
         start = 0

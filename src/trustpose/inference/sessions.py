@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnxruntime
 from jaxtyping import UInt8
@@ -98,15 +99,29 @@ def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.nda
     if wanted.channels == "BGR":
         pixels = pixels[..., ::-1]
     std = np.array(wanted.std)
-    factor, offset = wanted.scale / std, -np.array(wanted.mean) / std
-    if wanted.layout == "NCHW":
-        pixels = pixels.transpose(0, 3, 1, 2)
-        factor, offset = factor[:, None, None], offset[:, None, None]
+    factor, offset = (wanted.scale / std).astype(np.float32), (-np.array(wanted.mean) / std).astype(np.float32)
     if (factor == 1).all() and (offset == 0).all():
-        return np.ascontiguousarray(pixels, dtype=wanted.dtype)
-    blob = np.multiply(pixels, factor.astype(np.float32), dtype=np.float32, order="C")
-    blob += offset.astype(np.float32)
+        ready = pixels.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else pixels
+        return np.ascontiguousarray(ready, dtype=wanted.dtype)
+    table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all that a pixel can become
+    blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=wanted.layout == "NCHW")
     return blob.astype(wanted.dtype, copy=False) if "float" in wanted.dtype else np.rint(blob).astype(wanted.dtype)
+
+
+def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> np.ndarray:
+    """table[pixel] for each pixel and channel, channels first or last."""
+    count, height, width, channels = pixels.shape
+    if not channels_first:
+        blob = np.empty(pixels.shape, np.float32)
+        for at in range(count):
+            cv2.LUT(pixels[at], table.reshape(1, 256, channels), dst=blob[at])
+        return blob
+    columns = np.ascontiguousarray(table.T)
+    blob = np.empty((count, channels, height, width), np.float32)
+    for at in range(count):
+        for plane, column, room in zip(cv2.split(pixels[at]), columns, blob[at], strict=True):
+            cv2.LUT(plane, column, dst=room)
+    return blob
 
 
 def _first_line(error: Exception) -> str:
