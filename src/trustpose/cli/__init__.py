@@ -10,6 +10,7 @@ from trustpose.cli.audit import audit
 from trustpose.cli.import_checkpoint import import_checkpoint
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
+from trustpose.cli.shard import shard
 from trustpose.files import InputError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(audit)
 app.command("import")(import_checkpoint)
+app.command()(shard)
 app.command()(models)
 
 # the parent of every "no such option", "missing argument": click's class, wherever this typer keeps its click
