@@ -65,8 +65,7 @@ def bare(spec: ModelSpec) -> dict[str, Run]:
         return count * size
 
     def beside() -> int:
-        # the same batch, its crops divided among the CPUs
-        part = tensor[: -(-size // threads)]
+        part = tensor[: min(4, -(-size // threads))]  # the same batch in the same parts as `OnnxNetwork` divides it
         each = count * size // len(part)
         list(pool.map(lambda _: single.run(None, {spec.input.name: part}), range(each)))
         return each * len(part)
