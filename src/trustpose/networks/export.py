@@ -20,19 +20,27 @@ def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, f
     "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is left as it was. Raises
     InputError where `path` cannot be written.
     """
-    was_training = network.training
-    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
-    last_stage = _LastStage(network, features).eval()
     names = ["heatmaps", "features"][: 1 + features]
+    write_onnx(_LastStage(network, features), names, path, height, width)
+
+
+def write_onnx(network: nn.Module, names: list[str], path: str | Path, height: int, width: int) -> None:
+    """Write a module that gives a tuple of tensors, called `names`, for crops "image" (B, 3, height, width), any B.
+
+    It is traced in evaluation mode and left as it was. Raises InputError where `path` cannot be written.
+    """
+    was_training = {module: module.training for module in network.modules()}
+    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
     written = BytesIO()
     try:
+        network.eval()
         with torch.no_grad(), warnings.catch_warnings():
-            shapes = [tuple(output.shape) for output in last_stage(image)]
+            shapes = [tuple(output.shape) for output in network(image)]
             # The exporter that traces is the older one, and it says so. The newer one writes the same numbers but takes
             # 6 to 20 times as long (HRNet-W32: half a minute and more), which an import of a checkpoint would wait for.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                last_stage,
+                network,
                 (image,),
                 written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
                 input_names=["image"],
@@ -42,7 +50,8 @@ def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, f
                 dynamo=False,
             )
     finally:
-        network.train(was_training)
+        for module, training in was_training.items():
+            module.training = training
     model = onnx.load_from_string(written.getvalue())
     for output, shape in zip(model.graph.output, shapes, strict=True):  # where padding depends on size, it knows none
         for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):

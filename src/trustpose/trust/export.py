@@ -1,15 +1,11 @@
 """A network and its head as one ONNX graph, which fills the trust fields without torch."""
 
-import warnings
-from io import BytesIO
 from pathlib import Path
 
-import onnx
 import torch
 from torch import Tensor, nn
 
-from trustpose.files import atomic_write
-from trustpose.networks.export import OPSET
+from trustpose.networks.export import write_onnx
 from trustpose.trust.network import TrustNetwork
 
 
@@ -21,33 +17,15 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
     Raises InputError where `path` cannot be written.
     """
     was_training = {module: module.training for module in network.modules()}
-    image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
-    tensors = _Tensors(network).eval()
-    written = BytesIO()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            shapes = [tuple(output.shape) for output in tensors(image)]
+        network.eval()
+        with torch.no_grad():
+            image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
             names = ["heatmaps", *network(image)[1].filled()]
-            warnings.simplefilter("ignore")  # the exporter that traces, for the reason given in networks/export.py
-            torch.onnx.export(
-                tensors,
-                (image,),
-                written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
-                input_names=["image"],
-                output_names=names,
-                opset_version=OPSET,
-                dynamic_axes={name: {0: "batch"} for name in ["image", *names]},
-                dynamo=False,
-            )
     finally:
         for module, training in was_training.items():
             module.training = training
-    model = onnx.load_from_string(written.getvalue())
-    for output, shape in zip(model.graph.output, shapes, strict=True):
-        for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
-            dimension.dim_value = length
-    with atomic_write(path) as file:
-        file.write(model.SerializeToString())
+    write_onnx(_Tensors(network), names, path, height, width)
 
 
 class _Tensors(nn.Module):
