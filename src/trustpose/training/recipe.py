@@ -1,0 +1,202 @@
+"""A recipe: everything that decides a run but the data's place, as frozen dataclasses of plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from trustpose.files import InputError
+from trustpose.poses import Area
+from trustpose.training.values import changed, from_plain, to_plain
+from trustpose.trust.stages import Strategy
+
+System = Literal["network", "frozen"]
+Optimiser = Literal["adam", "adamw", "sgd"]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row of a paper's table, and the numbers it prints, by the audit's names or the table's own."""
+
+    paper: str
+    table: str
+    row: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which people, and how they are cropped.
+
+    dataset: the name of what the paper trained on, for people to read. skeleton: a name of `skeletons.SKELETONS`, which
+    other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on. padding: what boxes
+    are grown by. augmentation: a preset of `data.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
+    heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
+    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all.
+    """
+
+    dataset: str = "coco"
+    skeleton: str = "coco17"
+    min_keypoints: int = 1
+    padding: float = 1.25
+    augmentation: Literal["nothing", "simple-baseline", "hrnet", "strong"] = "hrnet"
+    codec: str = "argmax-quarter"
+    sigma: float | None = None
+    fold: int = 0
+    folds: int = 5
+
+    def __post_init__(self) -> None:
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
+        if self.folds and not 0 <= self.fold < self.folds:
+            raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the loop runs.
+
+    lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9. batch_size: samples in one
+    step of the optimiser, over all processes and parts; accumulate: in how many parts, one after another. clip: largest
+    norm of the gradient, 0 for any. ema: decay of the moving average of weights, 0 for none. epochs: None for the
+    strategy's, else its stages and drops in proportion. warmup: steps in which the learning rate rises to its value.
+    schedule: "steps" divides by 10 at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes
+    that make batches, 0 for the training process itself. area: what OKS in the targets is measured with. hard_share:
+    OKS-Net's share of worst samples. flip_test: validation averages with mirrored crops. validate_every: epochs;
+    checkpoint_every, log_every: steps.
+    """
+
+    lr: float | None = None
+    weight_decay: float = 0.0
+    optimiser: Optimiser = "adam"
+    batch_size: int = 32
+    accumulate: int = 1
+    clip: float = 0.0
+    ema: float = 0.0
+    precision: Precision = "32-true"
+    epochs: int | None = None
+    warmup: int = 0
+    schedule: Literal["steps", "cosine"] = "steps"
+    seed: int = 0
+    workers: int = 0
+    channels_last: bool = True
+    area: Area = "segment"
+    hard_share: float = 0.25
+    flip_test: bool = False
+    validate_every: int = 1
+    checkpoint_every: int = 500
+    log_every: int = 50
+
+    def __post_init__(self) -> None:
+        least = {"batch_size": 1, "accumulate": 1, "warmup": 0, "workers": 0, "seed": 0}
+        least |= {"validate_every": 1, "checkpoint_every": 1, "log_every": 1}
+        for name, low in least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"{name}: expected {low} or more, got {getattr(self, name)}")
+        if self.lr is not None and not 0 < self.lr < float("inf"):
+            raise ValueError(f"lr: expected a number above 0, got {self.lr}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema: expected at least 0 and below 1, got {self.ema}")
+        if not 0 <= self.hard_share <= 1:
+            raise ValueError(f"hard_share: expected 0 to 1, got {self.hard_share}")
+        if not self.clip >= 0 or not self.weight_decay >= 0:
+            raise ValueError(f"clip, weight_decay: expected 0 or more, got {self.clip}, {self.weight_decay}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs: expected 1 or more, got {self.epochs}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training. Plain values only, so that it is saved as JSON beside what it made.
+
+    title: one line for people. strategy: stages, learning rate, where it starts. system: "network" trains a network,
+    and a head on it where `head` names one, from pixels; "frozen" a head on the stored features of a network that
+    stands still. network: a zoo name; "" where the user names a model. head_options: the head's own. deepen: 1×1
+    layers before the heatmap layer (HPCVNet's has 4). height, width: of crops, pixels. sources: the rows of tables
+    that it repeats; none for ours.
+    """
+
+    name: str
+    title: str
+    strategy: Strategy
+    system: System = "network"
+    network: str = ""
+    head: str | None = None
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    deepen: int = 0
+    height: int = 256
+    width: int = 192
+    data: DataOptions = field(default_factory=DataOptions)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def plan(self) -> Strategy:
+        """The strategy with `train.lr` and `train.epochs` in it. Raises InputError where epochs are too few."""
+        plan = self.strategy if self.train.lr is None else replace(self.strategy, learning_rate=self.train.lr)
+        return plan if self.train.epochs is None else _scaled(plan, self.train.epochs)
+
+
+def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """The recipe with fields replaced by dotted name: {"train.lr": "3e-4", "head_options.attention": "spatial"}.
+
+    Texts are parsed as the field's annotation wants; a head's options are those that its builder takes. Raises
+    InputError for names that there are not, listing those that there are, and for values that do not fit.
+    """
+    new = changed(recipe, changes)
+    check_head_options(new)
+    _ = new.plan
+    return new
+
+
+def check_head_options(recipe: Recipe) -> None:
+    """Raises InputError where `head_options` has a name that the head's builder does not take."""
+    if not recipe.head_options:
+        return
+    from inspect import Parameter, signature
+
+    from trustpose.trust.network import HEADS
+
+    if recipe.head is None:
+        raise InputError("head_options: expected none, as the recipe has no head")
+    if recipe.head not in HEADS:
+        return  # whoever builds that head says what it takes
+    parameters = signature(HEADS[recipe.head]).parameters.values()
+    known = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+    for name in recipe.head_options:
+        if name not in known:
+            raise InputError(
+                f"head_options.{name}: {recipe.head} has no such option, expected one of {', '.join(known)}"
+            )
+
+
+def to_json(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON's objects, lists and plain values."""
+    return to_plain(recipe)
+
+
+def from_json(value: Any) -> Recipe:
+    """The recipe of what `to_json` gave. Raises InputError naming the field that is not as expected."""
+    recipe = from_plain(Recipe, value)
+    check_head_options(recipe)
+    return recipe
+
+
+def _scaled(strategy: Strategy, epochs: int) -> Strategy:
+    """Stages and drops in proportion; every stage keeps one epoch at least."""
+    stages, total = strategy.stages, strategy.epochs
+    if epochs < len(stages):
+        raise InputError(f"train.epochs: expected {len(stages)} or more, one for each stage, got {epochs}")
+    ends, done = [], 0
+    for number, stage in enumerate(stages):
+        done += stage.epochs
+        left = len(stages) - 1 - number
+        ends.append(min(max(round(done * epochs / total), (ends[-1] if ends else 0) + 1), epochs - left))
+    lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return replace(
+        strategy,
+        stages=tuple(replace(stage, epochs=length) for stage, length in zip(stages, lengths, strict=True)),
+        drops=tuple(round(drop * epochs / total) for drop in strategy.drops),
+    )

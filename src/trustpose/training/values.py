@@ -1,0 +1,161 @@
+"""Frozen dataclasses of plain values: to JSON, back, and changed by dotted names. Typed by annotations, strict."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass, replace
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from trustpose.files import InputError, parse_json
+
+T = TypeVar("T")
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def to_plain(value: Any) -> Any:
+    """What JSON can hold: dataclasses and mappings as objects, tuples as lists. Raises TypeError for anything else."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): to_plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"expected plain values, got {type(value).__name__}")
+
+
+def from_plain(kind: type[T], value: Any, name: str = "") -> T:
+    """The dataclass of what `to_plain` gave. Raises InputError naming the field where something is not as annotated."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{name or kind.__name__}: expected an object, got {_short(value)}")
+    hints = _hints(kind)
+    _refuse_unknown(value, list(hints), name)
+    made = {key: _typed(hints[key], item, _join(name, key)) for key, item in value.items()}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in made and field.default is MISSING and field.default_factory is MISSING:
+            raise InputError(f"{_join(name, field.name)}: is missing")
+    try:
+        return kind(**made)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(_join(name, str(error))) from None
+
+
+def changed(value: T, changes: Mapping[str, Any], name: str = "") -> T:
+    """A dataclass with fields replaced, named as in "train.lr" or "strategy.stages.0.epochs"; texts are parsed.
+
+    A field that is a mapping takes any key ("head_options.attention"). Raises InputError for a name that there is not,
+    listing those that there are, and for a value that is not as annotated.
+    """
+    for dotted, new in changes.items():
+        value = _change(type(value), value, dotted.split("."), new, name)
+    return value
+
+
+def first_difference(one: Any, other: Any, name: str = "") -> str | None:
+    """The dotted name of the first field in which two plain values (`to_plain`) differ, None where they are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
+        if one.keys() != other.keys():
+            return _join(name, next(key for key, *_ in pairs if (key in one) != (key in other)))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = [(str(at), *both) for at, both in enumerate(zip(one, other, strict=True))]
+    else:
+        return None if one == other else name
+    found = (first_difference(left, right, _join(name, key)) for key, left, right in pairs)
+    return next((difference for difference in found if difference is not None), None)
+
+
+def _change(kind: Any, value: Any, path: Sequence[str], new: Any, name: str) -> Any:
+    if not path:
+        return _typed(kind, _parsed(kind, new), name)
+    first, rest = path[0], path[1:]
+    if is_dataclass(value) and not isinstance(value, type):
+        hints = _hints(type(value))
+        _refuse_unknown([first], list(hints), name)
+        item = _change(hints[first], getattr(value, first), rest, new, _join(name, first))
+        try:
+            return replace(value, **{first: item})
+        except InputError:
+            raise
+        except ValueError as error:
+            raise InputError(_join(name, str(error))) from None
+    if isinstance(value, Mapping) and not rest:
+        return {**value, first: _typed(Any, _parsed(Any, new), _join(name, first))}
+    if isinstance(value, tuple) and first.isdecimal():
+        if int(first) >= len(value):
+            raise InputError(f"{_join(name, first)}: there are only {len(value)}, counted from 0")
+        item = _change(get_args(kind)[0], value[int(first)], rest, new, _join(name, first))
+        return (*value[: int(first)], item, *value[int(first) + 1 :])
+    raise InputError(f"{_join(name, '.'.join(path))}: there is no such field; {name} is {_short(value)}")
+
+
+def _parsed(kind: Any, value: Any) -> Any:
+    """A command line's text as JSON where it is any; where text is wanted, or it is none, as it stands."""
+    if not isinstance(value, str) or kind is str:
+        return value
+    words = {"none": None, "None": None, "True": True, "False": False}
+    if value in words:
+        return words[value]
+    try:
+        return parse_json(value.encode(), "value")
+    except InputError:
+        pass
+    try:
+        return float(value) if kind is float or float in get_args(kind) else value  # .001 is no JSON
+    except ValueError:
+        return value
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """The value as `kind` wants it: 1 for a float becomes 1.0, lists become tuples. Raises InputError."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if value is None and NoneType in arguments:
+            return None
+        kinds = [argument for argument in arguments if argument is not NoneType]
+        return _typed(kinds[0], value, name) if len(kinds) == 1 else _frozen(value)
+    if origin is Literal:
+        if value not in arguments:
+            raise InputError(f"{name}: expected one of {', '.join(map(str, arguments))}, got {_short(value)}")
+        return value
+    if is_dataclass(kind) and isinstance(kind, type):
+        return from_plain(kind, value, name)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{name}: expected a list, got {_short(value)}")
+        return tuple(_typed(arguments[0], item, _join(name, str(at))) for at, item in enumerate(value))
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name}: expected an object, got {_short(value)}")
+        return {key: _typed(arguments[1], item, _join(name, key)) for key, item in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in _NAMES and type(value) is not kind:
+        raise InputError(f"{name}: expected {_NAMES[kind]}, got {_short(value)}")
+    return _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(kind).items() if name in {f.name for f in fields(kind)}}  # type: ignore[arg-type]
+
+
+def _refuse_unknown(names: Any, known: Sequence[str], inside: str) -> None:
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is not None:
+        raise InputError(f"{_join(inside, unknown)}: there is no such field, expected one of {', '.join(known)}")
+
+
+def _join(name: str, key: str) -> str:
+    return f"{name}.{key}" if name else key
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60]

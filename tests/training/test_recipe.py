@@ -1,0 +1,110 @@
+"""Recipes as data: JSON and back, changed by dotted names, strict about both."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from trustpose.files import InputError
+from trustpose.training.recipe import DataOptions, Recipe, Source, TrainOptions, from_json, to_json, with_overrides
+from trustpose.training.values import first_difference
+from trustpose.trust.oks_net import STRATEGIES
+from trustpose.trust.stages import Stage, Strategy
+
+RECIPE = Recipe(
+    name="oks-net-xi-2",
+    title="OKS-Net, table XI, strategy 2",
+    strategy=STRATEGIES[2],
+    network="hrnet-w32",
+    head="oks-net",
+    head_options={"attention": "channel", "window": None},
+    sources=(Source("oks-net", "XI", "2", {"AP": 77.2, "n": 3}),),
+)
+
+
+def test_json_and_back_is_the_same_recipe():
+    again = from_json(json.loads(json.dumps(to_json(RECIPE))))
+    assert again == RECIPE
+    assert isinstance(again.strategy.stages, tuple) and isinstance(again.sources[0].numbers["n"], float)
+    metamodel = replace(RECIPE, head="metamodel", head_options={"bottleneck": (1024, 64)})
+    assert from_json(json.loads(json.dumps(to_json(metamodel)))) == metamodel
+
+
+def test_overrides_are_parsed_as_their_fields_want():
+    changes = {
+        "train.lr": ".0003",
+        "train.batch_size": "64",
+        "train.channels_last": "false",
+        "train.precision": "bf16-mixed",
+        "train.ema": "0",
+        "head_options.attention": "spatial",
+        "head_options.window": "none",
+        "strategy.stages.1.heatmap_weight": "200",
+        "network": "hourglass-2",
+        "name": "12",
+        "data.sigma": "1.5",
+    }
+    new = with_overrides(RECIPE, changes)
+    assert new.train == TrainOptions(lr=3e-4, batch_size=64, channels_last=False, precision="bf16-mixed", ema=0.0)
+    assert new.head_options == {"attention": "spatial", "window": None}
+    assert new.strategy.stages == (Stage(200, 2000.0, 0.0), Stage(50, 200.0, 1.0))
+    assert (new.network, new.name, new.data.sigma) == ("hourglass-2", "12", 1.5)
+    assert RECIPE.train == TrainOptions()
+    assert with_overrides(new, {"train.lr": "none"}).train.lr is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.learning_rate": "1"}, r"^train.learning_rate: there is no such field, expected one of lr, "),
+        ({"trian.lr": "1"}, "^trian: there is no such field, expected one of name, title"),
+        ({"train.lr": "fast"}, "^train.lr: expected a number, got 'fast'"),
+        ({"train.lr": "-1"}, "^train.lr: expected a number above 0, got -1.0"),
+        ({"train.batch_size": "3.5"}, "^train.batch_size: expected a whole number, got 3.5"),
+        ({"train.batch_size": "true"}, "^train.batch_size: expected a whole number, got True"),
+        ({"train.precision": "fp8"}, "^train.precision: expected one of 32-true, bf16-mixed, 16-mixed, got 'fp8'"),
+        ({"train.accumulate": "3"}, "^train.batch_size: expected a multiple of accumulate, 3, got 32"),
+        ({"train.epochs": "1"}, "^train.epochs: expected 2 or more, one for each stage, got 1"),
+        ({"train.lr.x": "1"}, "^train.lr.x: there is no such field"),
+        ({"strategy.stages.2.epochs": "1"}, "^strategy.stages.2: there are only 2"),
+        ({"head_options.atention": "none"}, "^head_options.atention: oks-net has no such option, expected one of att"),
+        ({"data.folds": "1"}, "^data.folds: expected 0, or 2 or more"),
+        ({"data.fold": "5"}, "^data.fold: expected 0 to 4, got 5"),
+    ],
+)
+def test_what_does_not_fit_is_said(changes, message):
+    with pytest.raises(InputError, match=message):
+        with_overrides(RECIPE, changes)
+
+
+def test_json_that_is_no_recipe_is_said():
+    good = to_json(RECIPE)
+    for bad, message in (
+        ([], "^Recipe: expected an object"),
+        ({**good, "hed": "x"}, "^hed: there is no such field"),
+        ({**good, "strategy": {"stages": []}}, "^strategy.learning_rate: is missing"),
+        ({**good, "sources": [{**good["sources"][0], "numbers": 3}]}, "^sources.0.numbers: expected an object"),
+    ):
+        with pytest.raises(InputError, match=message):
+            from_json(bad)
+
+
+def test_epochs_scale_stages_and_drops():
+    plan = replace(RECIPE, train=TrainOptions(epochs=25, lr=0.5)).plan
+    assert [stage.epochs for stage in plan.stages] == [20, 5]
+    assert (plan.drops, plan.learning_rate, plan.starts_from) == ((17, 22), 0.5, "scratch")
+    short = replace(RECIPE, strategy=Strategy((Stage(100, 1, 0), Stage(1, 1, 1), Stage(1, 0, 1)), 1e-3, (), "scratch"))
+    for epochs in (3, 4, 10, 102):
+        lengths = [stage.epochs for stage in replace(short, train=TrainOptions(epochs=epochs)).plan.stages]
+        assert sum(lengths) == epochs and min(lengths) == 1
+    assert RECIPE.plan == STRATEGIES[2]
+
+
+def test_the_first_difference_is_named():
+    one = to_json(RECIPE)
+    assert first_difference(one, to_json(RECIPE)) is None
+    assert first_difference(one, to_json(with_overrides(RECIPE, {"train.seed": 1}))) == "train.seed"
+    changed = with_overrides(RECIPE, {"strategy.stages.1.epochs": 3})
+    assert first_difference(one, to_json(changed)) == "strategy.stages.1.epochs"
+    assert first_difference(one, to_json(replace(RECIPE, head_options={}))) == "head_options.attention"
+    assert first_difference(one, to_json(replace(RECIPE, data=DataOptions(fold=1)))) == "data.fold"
