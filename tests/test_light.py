@@ -3,18 +3,21 @@
 import subprocess
 import sys
 
-NEEDS_TORCH = ("networks", "trust", "training", "inference.torch_network", "inference.model_folder")
+NEEDS_TRAIN = (  # the `train` extra: torch, or onnx
+    *("networks", "trust.", "training", "inference.torch_network", "inference.model_folder"),
+    *("inference.trust_folder", "inference.inner_tensors", "inference.onnx_graphs"),
+)
 
 
 def test_no_base_module_imports_torch() -> None:
     script = f"""
 import importlib, pkgutil, sys
 import trustpose
-skipped = tuple("trustpose." + name for name in {NEEDS_TORCH!r})
+skipped = tuple("trustpose." + name for name in {NEEDS_TRAIN!r})
 for module in pkgutil.walk_packages(trustpose.__path__, "trustpose."):
     if not module.name.startswith(skipped) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric"}} & set(sys.modules)
+heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric", "tensorboard"}} & set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

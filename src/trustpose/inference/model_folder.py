@@ -5,6 +5,8 @@ Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX hold n
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +114,19 @@ def save_model_folder(
 
     Raises InputError where `out` exists or cannot be written.
     """
+    with new_folder(out) as folder:
+        export_onnx(module, folder / MODEL_ONNX, height, width)
+        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_WEIGHTS)
+        write_json(folder / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
+    return ModelSpec.read(out)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `out` once the block ends without an error, and else is gone.
+
+    Raises InputError where `out` exists or cannot be written.
+    """
     if out.exists():
         raise InputError(f"{out}: exists already, --out expects a new folder")
     try:
@@ -120,17 +135,12 @@ def save_model_folder(
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror})") from None
     try:
-        export_onnx(module, temporary / MODEL_ONNX, height, width)
-        save_file(
-            {name: tensor.contiguous() for name, tensor in module.state_dict().items()}, temporary / MODEL_WEIGHTS
-        )
-        write_json(temporary / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
+        yield temporary
         temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return ModelSpec.read(out)
 
 
 def load_module(spec: ModelSpec) -> nn.Module:

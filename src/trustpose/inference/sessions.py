@@ -38,10 +38,7 @@ def cpu_count() -> int:
 
 def open_session(path: Path, threads: int, providers: list[str] | None = None) -> onnxruntime.InferenceSession:
     """A session of `threads` CPU threads; providers None means the CPU. Raises InputError where it cannot be opened."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; they come back as exceptions that we put into words
+    options = _options(threads)
     known = onnxruntime.get_available_providers()
     chosen = [CPU] if providers is None else providers
     unknown = [name for name in chosen if name not in known]
@@ -53,14 +50,44 @@ def open_session(path: Path, threads: int, providers: list[str] | None = None) -
         raise InputError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from None
 
 
+def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntime.InferenceSession:
+    """A session of a graph in memory, made from the file `path`, on one CPU thread. Raises InputError naming that file.
+
+    Without `optimise` the graph is run as it is written.
+    """
+    options = _options(1)
+    options.log_severity_level = 4  # what cannot be run is told by the exception
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=[CPU])
+    except _ERRORS as error:
+        raise InputError(f"{path}: onnxruntime cannot load what is made of it ({_first_line(error)})") from None
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; they come back as exceptions that we put into words
+    return options
+
+
+def run_tensors(
+    session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The outputs of those names. Raises InputError where the network cannot be run."""
+    try:
+        return [np.asarray(array) for array in session.run(outputs, inputs)]
+    except _ERRORS as error:
+        raise InputError(f"{path}: cannot be run as its spec says ({_first_line(error)})") from None
+
+
 def run_session(
     session: onnxruntime.InferenceSession, path: Path, name: str, output: str, blob: np.ndarray
 ) -> np.ndarray:
     """The output of that name for one input tensor. Raises InputError where it cannot be run or is not finite."""
-    try:
-        raw = np.asarray(session.run([output], {name: blob})[0])
-    except _ERRORS as error:
-        raise InputError(f"{path}: cannot be run as its spec says ({_first_line(error)})") from None
+    (raw,) = run_tensors(session, path, [output], {name: blob})
     if not np.isfinite(raw).all():
         raise InputError(f"{path}: the network gave numbers that are not finite")
     return raw

@@ -1,15 +1,15 @@
 """`ModelSpec`: what a network wants and gives, read from the small JSON file beside its ONNX file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError, read_json
 from trustpose.inference.fields import Fields, short
-from trustpose.poses import AREAS, Area
+from trustpose.inference.trust_output import TrustOutput
 from trustpose.skeletons import SKELETONS, Skeleton
 
 Layout = Literal["NCHW", "NHWC"]
@@ -65,8 +65,8 @@ class CoordinateOutput:
 class ModelSpec:
     """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON.
 
-    `network` is the zoo's name where the weights to train on lie beside it too, `area` the convention that its trust
-    was trained with; None where it has neither. `measured` is what its maker measured, numbers and texts by name.
+    `network` is the zoo's name where the weights to train on lie beside it too, `trust` what its own trust head gives;
+    None where it has neither. `measured` is what its maker measured, numbers and texts by name.
     """
 
     onnx: Path
@@ -78,7 +78,7 @@ class ModelSpec:
     skeleton: Skeleton
     padding: float
     network: str | None = None
-    area: Area | None = None
+    trust: TrustOutput | None = None
     measured: Mapping[str, float | str] = field(default_factory=dict)
 
     @property
@@ -146,12 +146,40 @@ class ModelSpec:
             skeleton=skeleton,
             padding=crop.number("padding", above=0.0),
             network=top.text("network") if "network" in top.value else None,
-            area=top.choice("area", AREAS) if "area" in top.value else None,
+            trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
             measured=top.values("measured"),
         )
         crop.close()
         top.close()
         return spec
+
+    def to_json(self) -> dict[str, Any]:
+        """What `read` reads. Raises ValueError for heatmaps read in another convention than they were trained in."""
+        inputs, output = asdict(self.input), asdict(self.output)
+        inputs |= {name: list(inputs[name]) for name in ("mean", "std")}
+        codec: dict[str, str] = {}
+        if isinstance(self.output, HeatmapOutput):
+            how = (output.pop("decoding"), output.pop("convention"))
+            names = [name for name, pair in CODECS.items() if pair == how]
+            if not names:
+                raise ValueError(f"output: decoding {how[0]} in the {how[1]} convention has no name as a codec")
+            codec = {"codec": names[0]}
+        else:
+            output["order"] = list(output["order"])
+        known = {name: getattr(self, name) for name in ("name", "licence", "source")}
+        known |= {"network": self.network} if self.network is not None else {}
+        known |= {"trust": self.trust.to_json()} if self.trust is not None else {}
+        known |= {"measured": dict(self.measured)} if self.measured else {}
+        return {
+            "onnx": self.onnx.name,
+            "input": inputs,
+            "output": {"kind": _KINDS[0] if codec else _KINDS[1]}
+            | {name: value for name, value in output.items() if value is not None},
+            **codec,
+            "skeleton": self.skeleton.name,
+            "crop": {"padding": self.padding, "aspect": self.input.width / self.input.height},
+            **known,
+        }
 
 
 def read_input(fields: Fields) -> InputSpec:

@@ -1,6 +1,8 @@
 """Networks as ONNX files, which run without torch."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -29,35 +31,50 @@ def write_onnx(network: nn.Module, names: list[str], path: str | Path, height: i
 
     It is traced in evaluation mode and left as it was. Raises InputError where `path` cannot be written.
     """
-    was_training = {module: module.training for module in network.modules()}
     image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
+    model = trace_onnx(network, {"image": image}, names)
+    with atomic_write(path) as file:
+        file.write(model.SerializeToString())
+
+
+def trace_onnx(network: nn.Module, inputs: dict[str, Tensor], names: list[str]) -> onnx.ModelProto:
+    """The ONNX graph of a module that gives a tuple of tensors, called `names`, for `inputs` in their order, any batch.
+
+    It is traced in evaluation mode, on these inputs, and left as it was.
+    """
     written = BytesIO()
-    try:
-        network.eval()
-        with torch.no_grad(), warnings.catch_warnings():
-            shapes = [tuple(output.shape) for output in network(image)]
-            # The exporter that traces is the older one, and it says so. The newer one writes the same numbers but takes
-            # 6 to 20 times as long (HRNet-W32: half a minute and more), which an import of a checkpoint would wait for.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                network,
-                (image,),
-                written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
-                input_names=["image"],
-                output_names=names,
-                opset_version=OPSET,
-                dynamic_axes={name: {0: "batch"} for name in ["image", *names]},
-                dynamo=False,
-            )
-    finally:
-        for module, training in was_training.items():
-            module.training = training
+    with evaluating(network), torch.no_grad(), warnings.catch_warnings():
+        shapes = [tuple(output.shape) for output in network(*inputs.values())]
+        # The exporter that traces is the older one, and it says so. The newer one writes the same numbers but takes 6
+        # to 20 times as long (HRNet-W32: half a minute and more), which an import of a checkpoint would wait for.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            tuple(inputs.values()),
+            written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
+            input_names=list(inputs),
+            output_names=names,
+            opset_version=OPSET,
+            dynamic_axes={name: {0: "batch"} for name in [*inputs, *names]},
+            dynamo=False,
+        )
     model = onnx.load_from_string(written.getvalue())
     for output, shape in zip(model.graph.output, shapes, strict=True):  # where padding depends on size, it knows none
         for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
             dimension.dim_value = length
-    with atomic_write(path) as file:
-        file.write(model.SerializeToString())
+    return model
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A module in evaluation mode; afterwards every part of it is in its own again."""
+    was_training = {module: module.training for module in network.modules()}
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, training in was_training.items():
+            module.training = training
 
 
 class _LastStage(nn.Module):
