@@ -2,17 +2,43 @@
 
 Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019. The backbones are
 timm's `tf_efficientnet_*`: same layers, "SAME" padding and batch norm constants as the paper's own code, and the ones
-with public weights for all eight. They end after block 7, before the wide 1×1 convolution of the classifier.
+with public weights for all eight. They end after block 7, before the wide 1×1 convolution of the classifier, or, as the
+metamodel's paper must have had it to print 55.6 and 95.5 M parameters, after that and one more 1×1 convolution to
+ResNet-50's 2048 channels, so that SimpleBaseline's deconvolutions fit unchanged.
 """
 
 from typing import Literal
 
-from trustpose.networks.layers import PoseNetwork
-from trustpose.networks.simple_baseline import simple_baseline
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.networks.backbones import timm
+from trustpose.networks.layers import PoseNetwork, heatmap_head
+from trustpose.networks.simple_baseline import FILTERS, deconvolutions, simple_baseline
 
 Size = Literal[0, 1, 2, 3, 4, 5, 6, 7]
 
+WIDE = 2048  # channels of ResNet-50's last map
 
-def efficientnet(size: Size = 0, keypoints: int = 17, *, pretrained: bool = False) -> PoseNetwork:
-    """EfficientNet-B`size`, then three transposed convolutions to stride 4. `pretrained` fetches ImageNet weights."""
-    return simple_baseline(f"tf_efficientnet_b{size}", keypoints, pretrained=pretrained)
+
+def efficientnet(size: Size = 0, keypoints: int = 17, *, wide: bool = False, pretrained: bool = False) -> PoseNetwork:
+    """EfficientNet-B`size`, then three transposed convolutions to stride 4. `pretrained` fetches ImageNet weights.
+
+    wide: with the classifier's 1×1 convolution and another one to 2048 channels.
+    """
+    name = f"tf_efficientnet_b{size}"
+    if wide:
+        return PoseNetwork(WideBackbone(name, pretrained), deconvolutions(WIDE, 3), heatmap_head(FILTERS, keypoints))
+    return simple_baseline(name, keypoints, pretrained=pretrained)
+
+
+class WideBackbone(nn.Module):
+    """Images (B, 3, H, W) to (B, 2048, H/32, W/32): all convolutions of an EfficientNet, then a 1×1 one."""
+
+    def __init__(self, name: str, pretrained: bool):
+        super().__init__()
+        self.features = timm.create_model(name, pretrained, num_classes=0, global_pool="")
+        self.widen = nn.Conv2d(self.features.num_features, WIDE, kernel_size=1, bias=False)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 2048 h w"]:
+        return self.widen(self.features(image))

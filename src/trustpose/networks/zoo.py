@@ -33,6 +33,8 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-b5": partial(efficientnet, 5),
     "efficientnet-b6": partial(efficientnet, 6),
     "efficientnet-b7": partial(efficientnet, 7),
+    "efficientnet-b0-wide": partial(efficientnet, 0, wide=True),
+    "efficientnet-b6-wide": partial(efficientnet, 6, wide=True),
 }
 
 

@@ -19,17 +19,13 @@ from torch import Tensor, nn
 from trustpose.networks.hourglass import StackedHourglass
 from trustpose.networks.layers import ConvBN, PoseNetwork
 from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
-from trustpose.trust.stages import Stage, Strategy
+from trustpose.trust.stages import HPCVNET
 from trustpose.trust.targets import TrustTargets
 
 CHANNELS = (64, 48, 48, 32)  # a 1×1 convolution, then 3×3 ones of stride 2
 HIDDEN = 1024
 SHRINK = 8
-
-STRATEGIES: dict[str, Strategy] = {  # †
-    "joint": Strategy((Stage(234, 2000.0, 1.0),), 5e-4, (194, 214), "trained"),
-    "head": Strategy((Stage(234, 0.0, 1.0, trains="head"),), 5e-4, (194, 214), "trained"),
-}
+STRATEGIES = HPCVNET
 
 
 @dataclass(frozen=True, eq=False)

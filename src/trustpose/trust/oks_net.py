@@ -22,20 +22,14 @@ from torch import Tensor, nn
 from trustpose.networks.backbones import BasicBlock
 from trustpose.networks.layers import ConvBN
 from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
-from trustpose.trust.stages import Stage, Strategy
+from trustpose.trust.stages import LAMBDA_HEATMAP, OKS_NET
 
 CHANNELS = 32
 HIDDEN = 1024
 SHRINK = 8  # three strides of 2
 HARD_SHARE = 0.25
-LAMBDA_HEATMAP = 2000.0
 LAMBDA_HEATMAP_ABLATION = (1.0, 20.0, 200.0, 2000.0, 20000.0)  # table IX
-
-STRATEGIES: dict[int, Strategy] = {  # table XI and section IV-A, with the learning rate of SimpleBaseline and HRNet
-    1: Strategy((Stage(250, LAMBDA_HEATMAP, 1.0),), 1e-3, (170, 220), "scratch"),
-    2: Strategy((Stage(200, LAMBDA_HEATMAP, 0.0), Stage(50, LAMBDA_HEATMAP, 1.0)), 1e-3, (170, 220), "scratch"),
-    3: Strategy((Stage(50, LAMBDA_HEATMAP, 1.0),), 1e-4, (20,), "trained"),
-}
+STRATEGIES = OKS_NET  # table XI
 
 
 class OKSNet(TrustHead):

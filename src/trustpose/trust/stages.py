@@ -44,3 +44,33 @@ class Strategy:
             if 0 <= epoch < last:
                 return stage
         raise ValueError(f"epoch: expected 0 to {self.epochs - 1}, got {epoch}")
+
+
+LAMBDA_HEATMAP = 2000.0  # OKS-Net, equation 2
+ALPHA = 0.25  # of the metamodel's strategy S1, "chosen empirically"
+
+# OKS-Net, table XI and section IV-A, with the learning rate of SimpleBaseline and HRNet.
+OKS_NET: dict[int, Strategy] = {
+    1: Strategy((Stage(250, LAMBDA_HEATMAP, 1.0),), 1e-3, (170, 220), "scratch"),
+    2: Strategy((Stage(200, LAMBDA_HEATMAP, 0.0), Stage(50, LAMBDA_HEATMAP, 1.0)), 1e-3, (170, 220), "scratch"),
+    3: Strategy((Stage(50, LAMBDA_HEATMAP, 1.0),), 1e-4, (20,), "trained"),
+}
+
+HPCVNET: dict[str, Strategy] = {  # from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0)
+    "joint": Strategy((Stage(234, 2000.0, 1.0),), 5e-4, (194, 214), "trained"),
+    "head": Strategy((Stage(234, 0.0, 1.0, trains="head"),), 5e-4, (194, 214), "trained"),
+}
+
+
+def _alphas(trains_all: bool) -> tuple[Stage, ...]:
+    """80 more epochs, α = 0, 0.1, 0.2, 0.3 for 20 each."""
+    return tuple(Stage(20, 1 - alpha, alpha, "all" if trains_all else "head") for alpha in (0.0, 0.1, 0.2, 0.3))
+
+
+# The metamodel, section 4.3. S2 and S3 go on from the whole network as trained for 140 epochs on heatmaps alone. In S3
+# α only scales the head's gradient, and in its first 20 epochs nothing learns; that is what the text says.
+METAMODEL: dict[str, Strategy] = {
+    "S1": Strategy((Stage(140, 1 - ALPHA, ALPHA),), 1e-3, (90, 120), "imagenet"),
+    "S2": Strategy((Stage(140, 1.0, 0.0), *_alphas(trains_all=True)), 1e-3, (90, 120), "imagenet"),
+    "S3": Strategy((Stage(140, 1.0, 0.0), *_alphas(trains_all=False)), 1e-3, (90, 120), "imagenet"),
+}

@@ -9,7 +9,8 @@ channels was used throughout: 71.2 − 34.0 (SimpleBaseline-R50); 55.6 and 95.5 
 classifier, a 1×1 convolution from its 1280 or 2304 channels to 2048 and deconvolutions from there; 104.6 less an MSPN-2
 and 10.5 for such deconvolutions. With ResNet's bottleneck (a quarter of the channels inside) just one width, 147
 channels after the 1×1 convolution, gives all four. Of powers of two, 1024 and 64 inside the bottleneck and 128 after it
-give them too: `bottleneck=(1024, 64), reduced=128`.
+give them too: `bottleneck=(1024, 64), reduced=128`. Those EfficientNets, without ImageNet's classifier, which no layer
+reads, are the zoo's `efficientnet-b0-wide` and `-b6-wide`.
 """
 
 from collections.abc import Sequence
@@ -20,26 +21,12 @@ from torch import Tensor, nn
 
 from trustpose.networks.layers import ConvBN
 from trustpose.trust.heads import Source, Trust, TrustHead
-from trustpose.trust.stages import Stage, Strategy
+from trustpose.trust.stages import METAMODEL
 
 HIDDEN = (4096, 2048, 1024)
 CLASSES = 3
 REDUCED = 147
-ALPHA = 0.25  # of strategy S1, "chosen empirically"
-
-
-def _alphas(trains_all: bool) -> tuple[Stage, ...]:
-    """80 more epochs, α = 0, 0.1, 0.2, 0.3 for 20 each."""
-    return tuple(Stage(20, 1 - alpha, alpha, "all" if trains_all else "head") for alpha in (0.0, 0.1, 0.2, 0.3))
-
-
-# Section 4.3. S2 and S3 go on from the whole network as trained for 140 epochs on heatmaps alone. In S3 α only scales
-# the head's gradient, and in its first 20 epochs nothing learns; that is what the text says.
-STRATEGIES: dict[str, Strategy] = {
-    "S1": Strategy((Stage(140, 1 - ALPHA, ALPHA),), 1e-3, (90, 120), "imagenet"),
-    "S2": Strategy((Stage(140, 1.0, 0.0), *_alphas(trains_all=True)), 1e-3, (90, 120), "imagenet"),
-    "S3": Strategy((Stage(140, 1.0, 0.0), *_alphas(trains_all=False)), 1e-3, (90, 120), "imagenet"),
-}
+STRATEGIES = METAMODEL  # section 4.3
 
 
 class VisibilityHead(TrustHead):
