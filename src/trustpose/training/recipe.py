@@ -10,7 +10,7 @@ from trustpose.training.values import changed, from_plain, to_plain
 from trustpose.trust.stages import Strategy
 
 System = Literal["network", "frozen"]
-Optimiser = Literal["adam", "adamw", "sgd"]
+Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -50,6 +50,22 @@ class DataOptions:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the numbers of `Recipe.sources` are measured, with `trustpose predict` and `trustpose audit`. Trains nothing.
+
+    split: of the data set, by its own name. boxes: of labelled people, or a detector's. score: what ranks poses: the
+    network's own, a field of `Poses` that the head fills, or "oks", the truth (the audit's `oracle_ap`). suppression:
+    what happens to poses on top of each other. keypoints: "non-0" leaves out those that the head calls unlabelled.
+    """
+
+    split: str = "val2017"
+    boxes: Literal["ground-truth", "detections"] = "ground-truth"
+    score: Literal["pose_score", "pose_quality", "oks"] = "pose_score"
+    suppression: Literal["none", "oks-nms", "soft-oks-nms"] = "none"
+    keypoints: Literal["all", "non-0"] = "all"
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,8 @@ class Recipe:
     and a head on it where `head` names one, from pixels; "frozen" a head on the stored features of a network that
     stands still. network: a zoo name; "" where the user names a model. head_options: the head's own. deepen: 1×1
     layers before the heatmap layer (HPCVNet's has 4). height, width: of crops, pixels. sources: the rows of tables
-    that it repeats; none for ours.
+    that it repeats; none for ours. evaluation: how their numbers are measured. not_runnable: why it cannot be repeated
+    with what is here; "" where it can.
     """
 
     name: str
@@ -131,6 +148,8 @@ class Recipe:
     data: DataOptions = field(default_factory=DataOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     sources: tuple[Source, ...] = ()
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    not_runnable: str = ""
 
     @property
     def plan(self) -> Strategy:
