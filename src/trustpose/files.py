@@ -17,8 +17,8 @@ class InputError(ValueError):
     """
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """The content of a file. Raises InputError where it cannot be read or is empty."""
+def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
+    """The content of a file. Raises InputError where it cannot be read or is empty, saying what was `expected`."""
     path = Path(path)
     try:
         content = path.read_bytes()
@@ -30,7 +30,7 @@ def read_bytes(path: str | Path) -> bytes:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(f"{path}: cannot be read ({reason})") from None
     if not content:
-        raise InputError(f"{path}: the file is empty (0 bytes), expected JSON")
+        raise InputError(f"{path}: the file is empty (0 bytes), expected {expected}")
     return content
 
 

@@ -49,6 +49,11 @@ def test_what_the_specs_say(folder):
     assert json.loads(_run("--dir", folder / "model", "--json")[1])[0]["licence"] == "MIT"
 
 
+def test_what_no_network_says_gets_no_column(tmp_path):
+    write_network(tmp_path)
+    assert "measured" not in _run("--dir", tmp_path)[1]
+
+
 def test_real_networks(data_dir):
     code, output = _run("--dir", data_dir / "networks", "--json")
     rows = {row["model"]: row for row in json.loads(output)}
@@ -68,12 +73,19 @@ def test_a_broken_spec_is_reported_and_the_rest_listed(folder):
     assert "people.json: is not valid JSON" in output and "lonely.json: no such file" in output
 
 
-def test_nothing_to_list(tmp_path):
+def test_without_a_folder_it_is_the_one_you_are_in(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert _run("--json", env={FOLDER: ""}) == _run("--json", "--dir", folder)
+
+
+def test_nothing_to_list(tmp_path, monkeypatch):
     code, output = _run("--dir", tmp_path)
-    assert code == 0 and "holds no networks" in output
-    for arguments, message in (((), "no folder to look in"), (("--dir", tmp_path / "none"), "no such folder")):
-        with pytest.raises(InputError, match=message):
-            _run(*arguments, env={FOLDER: ""})
+    assert code == 0 and "holds no networks; --zoo" in output
+    monkeypatch.chdir(tmp_path)
+    code, output = _run(env={FOLDER: ""})
+    assert code == 0 and f"{tmp_path}: holds no networks" in output and f"--dir FOLDER or {FOLDER}" in output
+    with pytest.raises(InputError, match="no such folder"):
+        _run("--dir", tmp_path / "none")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file"):
         _run("--dir", tmp_path / "file")

@@ -14,8 +14,10 @@ from trustpose.files import InputError
 
 
 def import_checkpoint(
-    checkpoint: Annotated[str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or its URL.")],
-    network: Annotated[str, typer.Option(help="The network it is of; `trustpose models` lists them.")],
+    checkpoint: Annotated[
+        str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or its URL (http, https, file).")
+    ],
+    network: Annotated[str, typer.Option(help="The network it is of; `trustpose models --zoo` lists them.")],
     out: Annotated[Path, typer.Option(help="The model folder to write; must not exist yet.")],
     family: Annotated[
         str | None, typer.Option("--from", help="Whose tensor names it has. Default: recognised from them.")
@@ -25,7 +27,9 @@ def import_checkpoint(
     channels: Annotated[
         str | None, typer.Option(help="RGB or BGR. Default: as the project feeds its networks.")
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="What the file's SHA-256 must be; needed with a URL.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the file's SHA-256 must be; needed with http and https.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name. Default: the network's.")] = None,
     licence: Annotated[str, typer.Option(help="The checkpoint's licence.")] = "unknown",
     source: Annotated[str | None, typer.Option(help="Where it comes from. Default: FILE.")] = None,
@@ -70,15 +74,17 @@ def _size(text: str) -> tuple[int, int]:
 @contextmanager
 def _fetched(place: str, sha256: str | None) -> Iterator[Path]:
     """The checkpoint as a local file whose SHA-256 is as promised."""
+    from urllib.error import URLError
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname, urlopen
+
     if not place.startswith(("http://", "https://")):
-        _check(Path(place), sha256)
-        yield Path(place)
+        file = Path(url2pathname(urlsplit(place).path) if place.startswith("file:") else place)
+        _check(file, sha256)
+        yield file
         return
     if sha256 is None:
         raise InputError(f"{place}: a checkpoint from the network needs --sha256, so that it is the one you mean")
-    from urllib.error import URLError
-    from urllib.parse import urlsplit
-    from urllib.request import urlopen
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / (Path(urlsplit(place).path).name or "checkpoint.pth")

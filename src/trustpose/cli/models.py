@@ -20,7 +20,8 @@ _INSTALL = "the zoo needs torch: pip install 'trustpose[train]'"
 
 def models(
     directory: Annotated[
-        Path | None, typer.Option("--dir", help=f"The folder with the networks. [default: env {FOLDER}]")
+        Path | None,
+        typer.Option("--dir", help=f"The folder with the networks. [default: env {FOLDER}, else the one you are in]"),
     ] = None,
     zoo: Annotated[
         bool, typer.Option("--zoo", help="List the networks to train, and to import checkpoints into, instead.")
@@ -35,9 +36,7 @@ def models(
     if zoo:
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
-    folder = directory or (Path(os.environ[FOLDER]) if os.environ.get(FOLDER) else None)
-    if folder is None:
-        raise InputError(f"no folder to look in: give --dir FOLDER or set {FOLDER}; --zoo lists what can be trained")
+    folder = directory or Path(os.environ.get(FOLDER) or ".")
     if not folder.is_dir():
         raise InputError(f"{folder}: " + ("is a file, expected a folder" if folder.exists() else "no such folder"))
     rows, problems = _networks(folder)
@@ -47,7 +46,8 @@ def models(
     if problems:
         raise typer.Exit(1)
     if not rows and not as_json:
-        typer.echo(f"{folder}: holds no networks")
+        where = f"; --dir FOLDER or {FOLDER} name another place" if directory is None else ""
+        typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists those to train and to import into")
 
 
 def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
@@ -71,6 +71,7 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
     spec = PeopleSpec.read(path) if finds_people(path) else ModelSpec.read(path)
     if not spec.onnx.is_file():
         raise InputError(f"{spec.onnx}: no such file, but its JSON is there")
+    trust = spec.trust if isinstance(spec, ModelSpec) else None
     return {
         "model": path.name if path == folder else str(path.relative_to(folder)),
         "name": spec.name,
@@ -81,6 +82,7 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
         "licence": spec.licence,
         "source": spec.source,
         "measured": dict(spec.measured),
+        "trust": None if trust is None else trust.to_json(),
     }
 
 
@@ -91,7 +93,8 @@ def _gives(spec: "ModelSpec | PeopleSpec") -> str:
     if isinstance(spec, PeopleSpec):
         return f"up to {spec.output.people} people of a photo, with boxes"
     if isinstance(spec.output, HeatmapOutput):
-        return f"heatmaps {spec.output.width}×{spec.output.height} of one person, {spec.output.decoding}"
+        trust = "" if spec.trust is None else f"; trust ({spec.trust.head}): {', '.join(spec.trust.outputs)}"
+        return f"heatmaps {spec.output.width}×{spec.output.height} of one person, {spec.output.decoding}{trust}"
     return "coordinates of one person"
 
 
@@ -128,6 +131,7 @@ def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> 
 
     console = Console(width=None if Console().is_terminal else 200)
     table = Table(box=None, pad_edge=False, header_style="bold")
+    columns = [column for column in columns if any(row[column] not in ({}, "") for row in rows)]
     for column in columns:
         is_number = isinstance(rows[0][column], (int, float))
         table.add_column(column, justify="right" if is_number else "left", overflow="fold")

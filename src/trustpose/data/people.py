@@ -172,7 +172,7 @@ class PhotoPeople(People):
             self._photos.move_to_end(image)
             return self._photos[image]
         path = self.folder / self.file_name[image]
-        pixels = decode_photo(read_bytes(path), path)
+        pixels = decode_photo(read_bytes(path, "an image"), path)
         found, expected = pixels.shape[1::-1], self.photo_size.get(image)
         if expected is not None and expected != found:
             given = f"{expected[0]} × {expected[1]}"
@@ -225,11 +225,15 @@ def coco_people(
 
 
 def decode_photo(content: bytes | UInt8[np.ndarray, " n"], name: str | Path) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels (H, W, 3), RGB, of an image file's content. Raises InputError, naming `name`, where it is broken."""
+    """The pixels (H, W, 3), RGB, of an image file's content, EXIF orientation applied.
+
+    Raises InputError, naming `name`, where it is broken or too large for OpenCV.
+    """
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        pixels = None
+    except cv2.error as error:
+        reason = " ".join(str(error).split("error: ")[-1].split())[:120]  # OpenCV's words without its file and line
+        raise InputError(f"{name}: cannot be decoded as an image ({reason})") from None
     if pixels is None:
         raise InputError(f"{name}: cannot be decoded as an image (broken, cut short, or a format OpenCV does not know)")
     return pixels

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from trustpose.data.people import decode_photo
 from trustpose.files import InputError, read_bytes
 
 SUFFIXES = (
@@ -23,16 +23,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
     is dropped, leaving the colours that lie under it (as Pillow's convert("RGB")); of an animation the first frame.
     Raises InputError where the file cannot be read, is cut short or is no image that OpenCV knows.
     """
-    if Path(path).is_file() and not Path(path).stat().st_size:
-        raise InputError(f"{path}: the file is empty (0 bytes), expected an image")
-    content = read_bytes(path)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error as error:
-        raise InputError(f"{path}: cannot be decoded as an image ({_reason(error)})") from None
-    if image is None:
-        raise InputError(f"{path}: cannot be decoded as an image (broken, cut short, or a format OpenCV does not know)")
-    return image
+    return decode_photo(read_bytes(path, "an image"), path)
 
 
 def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -89,8 +80,3 @@ def _expand(pattern: Path) -> list[Path]:
 
 def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _reason(error: cv2.error) -> str:
-    """OpenCV's own words without its file and line."""
-    return " ".join(str(error).split("error: ")[-1].split())[:120]

@@ -135,8 +135,10 @@ def _read_pickle(path: Path) -> object:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), "not torch's format")
-        raise InputError(f"{path}: holds more than tensors and plain values, which is not opened ({reason})") from None
+        code = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), None)
+        if code is None:  # a web page saved in its place, say
+            raise InputError(f"{path}: is not a readable checkpoint (not torch's format)") from None
+        raise InputError(f"{path}: holds more than tensors and plain values, which is not opened ({code})") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         reason = (str(error) or "it ends too early").splitlines()[0]
         raise InputError(f"{path}: is not a readable checkpoint ({reason})") from None

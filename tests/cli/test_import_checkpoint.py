@@ -1,0 +1,36 @@
+"""`trustpose import`: where checkpoints come from. What becomes of them is in tests/inference/test_model_folder.py."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from trustpose.cli import main
+
+pytest.importorskip("torch", reason="the train extra is not installed")
+
+
+def _refused(place: str | Path, out: Path, capsys, *options: str) -> str:
+    """The one line that says why nothing was imported."""
+    with pytest.raises(SystemExit) as done:
+        main(["import", str(place), "--network", "hourglass-1", "--out", str(out / "out"), *options])
+    complaint = capsys.readouterr().err
+    assert done.value.code == 2 and complaint.count("\n") == 1 and not (out / "out").exists()
+    return complaint
+
+
+def test_a_file_by_path_and_by_url_with_its_sha256(tmp_path, capsys):
+    file = tmp_path / "a checkpoint, 100 %.pth"
+    file.write_bytes(b"no checkpoint")
+    found = hashlib.sha256(b"no checkpoint").hexdigest()
+    for place in (file, file.as_uri()):
+        complaint = _refused(place, tmp_path, capsys, "--sha256", "ab" * 32)
+        assert f"its SHA-256 is {found}, expected {'ab' * 32}" in complaint
+        for options in ((), ("--sha256", found.upper())):  # it is the file meant, and read: it holds no tensors
+            assert f"{file}: is not a readable checkpoint" in _refused(place, tmp_path, capsys, *options)
+    assert "no such file" in _refused(file.with_name("none.pth").as_uri(), tmp_path, capsys, "--sha256", found)
+
+
+def test_the_network_is_not_asked_without_a_sha256(tmp_path, capsys):
+    assert "needs --sha256" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys)
+    assert "cannot be fetched" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys, "--sha256", "00")
