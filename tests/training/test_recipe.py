@@ -93,7 +93,9 @@ def test_epochs_scale_stages_and_drops():
     plan = replace(RECIPE, train=TrainOptions(epochs=25, lr=0.5)).plan
     assert [stage.epochs for stage in plan.stages] == [20, 5]
     assert (plan.drops, plan.learning_rate, plan.starts_from) == ((17, 22), 0.5, "scratch")
-    short = replace(RECIPE, strategy=Strategy((Stage(100, 1, 0), Stage(1, 1, 1), Stage(1, 0, 1)), 1e-3, (), "scratch"))
+    short = replace(
+        RECIPE, strategy=Strategy((Stage(100, 1.0, 0.0), Stage(1, 1.0, 1.0), Stage(1, 0.0, 1.0)), 1e-3, (), "scratch")
+    )
     for epochs in (3, 4, 10, 102):
         lengths = [stage.epochs for stage in replace(short, train=TrainOptions(epochs=epochs)).plan.stages]
         assert sum(lengths) == epochs and min(lengths) == 1

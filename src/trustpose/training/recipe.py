@@ -12,6 +12,7 @@ from trustpose.trust.stages import Strategy
 System = Literal["network", "frozen"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+_NOT_OPTIONS = ("detach", "others")  # a stage says the one, the network the other
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,8 @@ def check_head_options(recipe: Recipe) -> None:
     if recipe.head not in HEADS:
         return  # whoever builds that head says what it takes
     parameters = signature(HEADS[recipe.head]).parameters.values()
-    known = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+    own = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
+    known = [name for name in own if name not in _NOT_OPTIONS]
     for name in recipe.head_options:
         if name not in known:
             raise InputError(

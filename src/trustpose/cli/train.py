@@ -1,0 +1,128 @@
+"""`trustpose train`: a recipe, a data set's folder, and a model folder comes out."""
+
+import shutil
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trustpose.files import InputError, read_json
+
+if TYPE_CHECKING:
+    from trustpose.training.recipe import Recipe
+    from trustpose.training.task import Task
+
+CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True}
+TRAINING = "training"  # the folder in --out where checkpoint and logs are
+_INSTALL = "training needs torch and lightning-fabric: pip install 'trustpose[train]'"
+_SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1")
+
+
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="Its name (`trustpose recipes` lists them), or a recipe's JSON file.")],
+    data: Annotated[Path, typer.Option(help="The folder of the data set, or of its shards (`trustpose shard`).")],
+    out: Annotated[Path, typer.Option(help="The model folder to make; logs and checkpoint go to its training/.")],
+    model: Annotated[
+        Path | None, typer.Option(help="The network to start from: a model folder, a checkpoint or an ONNX file.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(help="Another head than the recipe's.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint in --out, where there is one.")
+    ] = True,
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")] = "auto",
+    devices: Annotated[int, typer.Option(help="How many of them; torchrun and `fabric run` say so themselves.")] = 1,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+) -> None:
+    """Train by a recipe. Every field of it is an option: --train.lr=3e-4, --data.fold=1, --head_options.attention=none.
+
+    A run that was stopped goes on where it was. Writes model.onnx, model.json and model.safetensors to --out.
+    """
+    changes: dict[str, Any] = overrides(context.args)
+    changes |= {name: value for name, value in (("head", head), ("train.precision", precision)) if value is not None}
+    if any(find_spec(needed) is None for needed in ("torch", "lightning_fabric", "tensorboard")):
+        raise InputError(_INSTALL)
+    chosen = _change(chosen_recipe(recipe), changes)
+    if not data.is_dir():
+        raise InputError(f"{data}: " + ("is no directory" if data.exists() else "no such directory") + ", see --data")
+    if (out / "model.json").exists() and not (out / TRAINING).is_dir():
+        raise InputError(f"{out}: holds a model that no training here made, --out expects a new folder")
+    _run(chosen, data, out, model, resume, (accelerator, devices))
+
+
+def overrides(arguments: list[str]) -> dict[str, str]:
+    """{"train.lr": "3e-4"} of ["--train.lr=3e-4"] or ["--train.lr", "3e-4"]. Raises InputError for anything else."""
+    found: dict[str, str] = {}
+    left = list(arguments)
+    while left:
+        argument = left.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not name:
+            raise InputError(f"{argument}: unexpected, a recipe's fields are changed by --name=value")
+        if not equals:
+            if not left or left[0].startswith("--"):
+                raise InputError(f"--{name}: expected a value, as in --{name}=…")
+            value = left.pop(0)
+        if name in found:
+            raise InputError(f"--{name}: is given twice")
+        found[name] = value
+    return found
+
+
+def chosen_recipe(name: str) -> "Recipe":
+    """The recipe of that name, or of that JSON file. Raises InputError where there is none."""
+    from trustpose.training.recipe import from_json
+    from trustpose.training.recipes import find_recipe
+
+    if not name.endswith(".json"):
+        return find_recipe(name)
+    try:
+        return from_json(read_json(name))
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
+
+
+def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
+    from trustpose.training.recipe import with_overrides
+    from trustpose.training.recipes import check_runnable
+
+    if changes.get("head", recipe.head) != recipe.head:
+        recipe = replace(recipe, head_options={})  # they were the other head's
+    changed = with_overrides(recipe, changes)
+    check_runnable(changed)
+    return changed
+
+
+def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bool, on: tuple[str, int]) -> None:
+    from trustpose.training.devices import make_fabric
+    from trustpose.training.interrupts import InterruptedRun
+    from trustpose.training.loop import NonFiniteLossError, fit
+    from trustpose.training.tasks import make_task
+
+    fabric = make_fabric(*on, recipe.train.precision)
+    fabric.launch()
+    task = make_task(recipe, data, model)
+    try:
+        numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume)
+    except NonFiniteLossError as error:
+        typer.echo(f"trustpose: {error}", err=True)
+        raise typer.Exit(1) from None
+    except InterruptedRun:
+        typer.echo(f"trustpose: interrupted; the same command goes on from {out / TRAINING}", err=True)
+        raise typer.Exit(130) from None
+    if fabric.is_global_zero:
+        _publish(task, out)
+        shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if name in numbers)
+        typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the fold held out" if shown else ""))
+
+
+def _publish(task: "Task", out: Path) -> None:
+    """The model folder's files into `out`, its JSON last: without that it is no model yet."""
+    made = out / TRAINING / "model"
+    shutil.rmtree(made, ignore_errors=True)
+    task.export(made)
+    for path in sorted(made.iterdir(), key=lambda path: path.suffix == ".json"):
+        path.replace(out / path.name)
+    made.rmdir()

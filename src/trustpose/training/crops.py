@@ -1,0 +1,113 @@
+"""Batches of crops with everything that losses read: pixels, target heatmaps, labels, areas."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from trustpose.codecs.heatmaps import CODECS, HeatmapCodec
+from trustpose.data import augment
+from trustpose.data.augment import Augmentation, TrainingCrop, TrainingCrops
+from trustpose.data.people import People
+from trustpose.files import InputError
+from trustpose.networks.layers import STRIDE
+from trustpose.poses import Area
+from trustpose.training.recipe import Recipe
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "nothing": augment.NOTHING,
+    "simple-baseline": augment.SIMPLE_BASELINE,
+    "hrnet": augment.HRNET,
+    "strong": augment.STRONG,
+}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB pixels, 0–1
+_SIGMA = 2 / 256  # of the crop's height, in map pixels: 2 at 256 × 192, 3 at 384 × 288
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class CropLabels:
+    """What a batch says of B people, on its device. Places in crop pixels, area in square crop pixels.
+
+    is_known (B, K): the data set speaks of this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2.
+    """
+
+    xy: Float[Tensor, "B K 2"]
+    v: Int[Tensor, "B K"]
+    area: Float[Tensor, " B"]
+    is_known: Bool[Tensor, "B K"]
+    is_ternary: Bool[Tensor, "B K"]
+
+    @classmethod
+    def of(cls, batch: Batch) -> "CropLabels":
+        return cls(*(batch[name] for name in ("xy", "v", "area", "is_known", "is_ternary")))
+
+
+def codec_of(recipe: Recipe) -> HeatmapCodec:
+    """The recipe's codec for its crops. Raises InputError for another name, or crops that maps do not fill."""
+    if recipe.data.codec not in CODECS:
+        raise InputError(f"data.codec: expected one of {', '.join(CODECS)}, got {recipe.data.codec!r}")
+    for name, length in (("height", recipe.height), ("width", recipe.width)):
+        if length < STRIDE or length % STRIDE:
+            raise InputError(f"{name}: expected a multiple of {STRIDE}, got {length}")
+    decoding, convention = CODECS[recipe.data.codec]
+    return HeatmapCodec(
+        width=recipe.width // STRIDE,
+        height=recipe.height // STRIDE,
+        stride=STRIDE,
+        sigma=_SIGMA * recipe.height if recipe.data.sigma is None else recipe.data.sigma,
+        decoding=decoding,
+        convention=convention,
+    )
+
+
+def training_crops(people: People, recipe: Recipe, codec: HeatmapCodec) -> TrainingCrops:
+    """The recipe's crops of these people; `at_epoch` draws them anew."""
+    return TrainingCrops(
+        people,
+        width=recipe.width,
+        height=recipe.height,
+        padding=recipe.data.padding,
+        augmentation=AUGMENTATIONS[recipe.data.augmentation],
+        seed=recipe.train.seed,
+        extent=codec.crop_extent(recipe.width, recipe.height),
+    )
+
+
+def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch:
+    """A batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K), the codec's; `CropLabels`; ids (B,).
+
+    Raises InputError where a person has no area of that convention.
+    """
+    areas = np.array([crop.area_by(area) for crop in crops])
+    if not np.isfinite(areas).all():
+        person = crops[int(np.argmin(np.isfinite(areas)))]
+        raise InputError(
+            f"train.area: annotation {person.annotation_id} of image {person.image_id} has no {area} area; "
+            "box*0.53 does without"
+        )
+    xy, v = np.stack([crop.xy for crop in crops]), np.stack([crop.v for crop in crops])
+    known = np.stack([crop.has_joint for crop in crops])
+    ternary = known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0))
+    arrays = {
+        "pixels": np.stack([crop.pixels for crop in crops]),
+        "heatmaps": codec.encode(xy, v > 0),
+        "weights": codec.weights(xy, v > 0),
+        "xy": xy.astype(np.float32),
+        "v": v,
+        "area": areas.astype(np.float32),
+        "is_known": known,
+        "is_ternary": ternary,
+        "image_id": np.array([crop.image_id for crop in crops]),
+        "annotation_id": np.array([crop.annotation_id for crop in crops]),
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def normalised(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+    """(pixel / 255 − mean) / std, as networks want it; in memory the channels stay last."""
+    mean, std = (torch.tensor(numbers, device=pixels.device).reshape(3, 1, 1) for numbers in (MEAN, STD))
+    return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std

@@ -1,0 +1,57 @@
+"""An exponential moving average of a model's weights and batch norm statistics, for validation and for export."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Ema:
+    """average ← average + (1 − d) (weights − average) after each step, d = min(decay, (1 + n) / (10 + n)) at step n.
+
+    The lower decay of the first steps (as TensorFlow's ExponentialMovingAverage with num_updates has it) keeps the
+    random start out. What does not change in training does not change in the average, bit for bit. Whole numbers
+    (batch norm's counter) are copied. decay 0: no average, the weights themselves.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.updates = 0
+        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take one step's weights in."""
+        if not self.decay:
+            return
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    @contextmanager
+    def applied(self, model: nn.Module) -> Iterator[None]:
+        """The model has the average's weights inside the block and its own after it."""
+        if not self.decay:
+            yield
+            return
+        own = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        model.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            model.load_state_dict(own)
+
+    def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
+        """For a checkpoint."""
+        return {"updates": self.updates, "average": self.average}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on from a checkpoint's."""
+        self.updates = state["updates"]
+        for name, value in state["average"].items():
+            self.average[name].copy_(value)

@@ -1,0 +1,108 @@
+"""What a run writes for people to follow it: CSV tables, TensorBoard's events, and a bar where someone watches."""
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from trustpose.files import InputError, atomic_write
+
+Row = Mapping[str, int | float]
+
+
+class Table:
+    """A CSV file that grows by rows of numbers; a column that is new makes the file be written anew.
+
+    The rows of an earlier run whose `key` is `last` or less stay; those beyond, and a line that was cut short, go. None
+    starts with an empty file. Raises InputError where the file is no such table.
+    """
+
+    def __init__(self, path: Path, key: str, last: int | None):
+        self.path = path
+        self.columns: list[str] = []
+        self.rows: list[dict[str, str]] = []
+        if last is not None and path.is_file():
+            self._read(key, last)
+        self._rewrite()
+
+    def write(self, row: Row) -> None:
+        """Append a row; it is in the file when this returns."""
+        cells = {name: repr(value) for name, value in row.items()}
+        self.rows.append(cells)
+        new = [name for name in cells if name not in self.columns]
+        if new:
+            self.columns += new
+            self._rewrite()
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self.columns, restval="").writerow(cells)
+
+    def _read(self, key: str, last: int) -> None:
+        with self.path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            self.columns = list(reader.fieldnames or [])
+            for row in reader:
+                if None in row or None in row.values():
+                    continue
+                try:
+                    if int(row[key]) <= last:
+                        self.rows.append(row)
+                except (KeyError, ValueError):
+                    raise InputError(f"{self.path}: expected a table with a column of whole numbers '{key}'") from None
+
+    def _rewrite(self) -> None:
+        with atomic_write(self.path, "w") as file:
+            writer = csv.DictWriter(file, self.columns, restval="", lineterminator="\r\n")
+            if self.columns:
+                writer.writeheader()
+            writer.writerows(self.rows)
+
+
+class Logs:
+    """train.csv, validation.csv and tensorboard/ in a folder; rows after `step`, `epoch` of an earlier run are cut.
+
+    train.csv: a row every `log_every` steps, means since the row before. validation.csv: a row for each validation,
+    `epoch` counting the epochs that were done.
+    """
+
+    def __init__(self, folder: Path, step: int | None, epoch: int | None):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.train = Table(folder / "train.csv", "step", step)
+        self.validation = Table(folder / "validation.csv", "epoch", epoch)
+        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=0 if step is None else step + 1)
+
+    def step(self, row: Row) -> None:
+        """A row of train.csv; needs "step"."""
+        self.train.write(row)
+        self._event("train", row)
+
+    def validated(self, row: Row) -> None:
+        """A row of validation.csv; needs "step" and "epoch"."""
+        self.validation.write(row)
+        self._event("validation", row)
+
+    def close(self) -> None:
+        """Write out what TensorBoard's writer still holds."""
+        self._events.close()
+
+    def _event(self, kind: str, row: Row) -> None:
+        for name, value in row.items():
+            if name not in ("step", "epoch"):
+                self._events.add_scalar(f"{kind}/{name}", value, int(row["step"]))
+
+
+@contextmanager
+def progress(total: int, done: int, wanted: bool) -> Iterator[Callable[[int, str], None]]:
+    """A function of (steps done, text) that moves a bar of `total` steps: on a terminal, where `wanted`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not wanted or not console.is_terminal:
+        yield lambda _, __: None
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total, completed=done)
+        yield lambda step, text: bar.update(task, completed=step, description=text)

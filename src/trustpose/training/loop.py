@@ -1,0 +1,279 @@
+"""The loop: epochs, steps, parts of a batch. One process or many, on whatever Fabric was given.
+
+The order of the samples is a function of (seed, epoch) and each sample one of (seed, epoch, index), so a run that was
+stopped anywhere, by SIGKILL too, goes on from its last checkpoint to the same weights. Bit for bit on a CPU with as
+many threads; on a GPU as far as torch's operations repeat themselves.
+
+With P processes every batch of the optimiser is divided into P slices, and terms are sums over the whole batch's
+counts (`task.Task`), so P processes give the weights of one up to rounding. Batch norm is the exception, as its
+statistics are those of what one process sees at a time: on GPUs it is replaced by SyncBatchNorm, whose statistics are
+the P slices' together; on CPUs torch has no such thing, and the equality holds for networks without batch norm in
+training mode (a stage that trains a head without it, for instance). `accumulate` divides a batch the same way in one
+process; there batch norm always sees the parts.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from trustpose.files import InputError, write_json
+from trustpose.training import processes
+from trustpose.training.checkpoint import Place, random_state, read_checkpoint, set_random_state, write_checkpoint
+from trustpose.training.ema import Ema
+from trustpose.training.interrupts import InterruptedRun, asking_to_stop
+from trustpose.training.logs import Logs, progress
+from trustpose.training.recipe import Recipe, TrainOptions, to_json
+from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
+from trustpose.training.task import Task
+from trustpose.trust.stages import Stage, Strategy
+
+CHECKPOINT = "checkpoint.pt"
+NON_FINITE = "non-finite.json"
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss was NaN or infinite; the message names epoch, step and samples."""
+
+
+@dataclass
+class _Run:
+    """What the parts of the loop share."""
+
+    task: Task
+    recipe: Recipe
+    folder: Path
+    fabric: Fabric
+    optimiser: torch.optim.Optimizer
+    ema: Ema
+    place: Place
+    plan: Strategy
+    steps: int
+    logs: Logs | None = None
+    since: float = field(default_factory=time.perf_counter)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def options(self) -> TrainOptions:
+        return self.recipe.train
+
+
+def fit(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True) -> dict[str, float]:
+    """Train by the recipe; checkpoint, logs and the recipe go to `folder`. Gives the last validation's numbers.
+
+    A checkpoint that is there is gone on from, unless `resume` is off. At the end `task.model` has the weights to keep
+    (the average, where the recipe has one). `fabric` was launched. Raises InputError where a checkpoint is broken or of
+    another recipe, NonFiniteLossError, and InterruptedRun after SIGINT or SIGTERM.
+    """
+    run, resumed = _prepare(task, recipe, folder, fabric, resume)
+    place, first = run.place, fabric.is_global_zero
+    if first:
+        write_json(folder / "recipe.json", to_json(recipe))
+        run.logs = Logs(folder, place.step if resumed else None, place.epoch if resumed else None)
+    numbers: dict[str, float] = {}
+    total = run.plan.epochs * run.steps
+    try:
+        with asking_to_stop(run.stop), progress(total, place.step, first) as show:
+            stage, model, optimiser = None, None, None
+            while place.epoch < run.plan.epochs:
+                if (now := run.plan.stage_at(place.epoch)) is not stage:
+                    stage = now
+                    model, optimiser = _start_stage(run, stage)
+                if model is not None:
+                    for text in _train_epoch(run, model, optimiser):
+                        show(place.step, text)
+                else:
+                    place.step += run.steps - place.step_in_epoch
+                place.epoch, place.step_in_epoch = place.epoch + 1, 0
+                numbers = _validate(run)
+                _save(run)
+    finally:
+        if run.logs is not None:
+            run.logs.close()
+    if run.ema.decay:
+        task.model.load_state_dict(run.ema.average)
+    return numbers
+
+
+def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: bool) -> tuple[_Run, bool]:
+    """Everything on its device, as a checkpoint has it where there is one; and whether there was."""
+    options, plan = recipe.train, recipe.plan
+    if options.batch_size % (options.accumulate * processes.count()):
+        raise InputError(
+            f"train.batch_size: expected a multiple of accumulate × processes, {options.accumulate} × "
+            f"{processes.count()}, got {options.batch_size}"
+        )
+    samples = len(task.samples(0))
+    steps = steps_per_epoch(samples, options)
+    place, saved = Place(samples=samples), None
+    if resume and (folder / CHECKPOINT).is_file():
+        saved, place = read_checkpoint(folder / CHECKPOINT, recipe, samples)
+        _load(task.model, saved["model"], folder)
+    torch.manual_seed(int(np.random.SeedSequence([options.seed, processes.rank()]).generate_state(1)[0]))
+    if processes.count() > 1 and fabric.device.type == "cuda":
+        task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)
+    model = task.model.to(fabric.device)
+    if options.channels_last:
+        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stub lacks it
+    optimiser, ema = make_optimiser(model, options, plan.learning_rate), Ema(model, options.ema)
+    if saved is not None:
+        optimiser.load_state_dict(saved["optimiser"])
+        ema.load_state_dict(saved["ema"])
+        fabric.strategy.precision.load_state_dict(saved["precision"])
+        if processes.rank() < len(saved["random"]):
+            set_random_state(saved["random"][processes.rank()])
+    return _Run(task, recipe, folder, fabric, optimiser, ema, place, plan, steps), saved is not None
+
+
+def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torch.optim.Optimizer:
+    """Over all parameters; those without a gradient in a stage stand still, weight decay included."""
+    parameters, decay = model.parameters(), options.weight_decay
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
+    return kinds[options.optimiser](parameters, rate, weight_decay=decay)
+
+
+def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(f"{folder / CHECKPOINT}: its tensors do not fit the model ({reason})") from None
+
+
+def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:
+    """Model and optimiser in Fabric's wrapping, anew as what requires gradients changes; None where nothing learns."""
+    run.task.stage(stage)
+    run.optimiser.zero_grad()
+    if not any(parameter.requires_grad for parameter in run.task.model.parameters()):
+        return None, None
+    model, optimiser = run.fabric.setup(run.task.model, run.optimiser)
+    return model, optimiser
+
+
+def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
+    """The epoch's steps from the place on; yields what there is to show after each."""
+    place, options = run.place, run.options
+    run.task.train_mode()
+    order = sample_order(options.seed, place.epoch, place.samples)[place.step_in_epoch * options.batch_size :]
+    loader = run.fabric.setup_dataloaders(
+        DataLoader(
+            run.task.samples(place.epoch),  # pyright: ignore[reportArgumentType] anything with length and items will do
+            batch_sampler=batch_parts(order, options, processes.rank(), processes.count()),
+            collate_fn=run.task.collate,
+            num_workers=options.workers,
+            pin_memory=run.fabric.device.type == "cuda",
+            generator=torch.Generator(),  # else the loader would draw from the global one, once for each resumption
+        ),
+        use_distributed_sampler=False,
+    )
+    parts, run.since = iter(loader), time.perf_counter()
+    while place.step_in_epoch < run.steps:
+        batches = [next(parts) for _ in range(options.accumulate)]
+        rate = learning_rate(run.plan, options, place.epoch, place.step, run.steps)
+        terms = _step(run, model, optimiser, batches, rate)
+        place.step, place.step_in_epoch = place.step + 1, place.step_in_epoch + 1
+        yield _note(run, terms, rate)
+        if place.step % options.checkpoint_every == 0:
+            _save(run)
+        if processes.add_up(torch.tensor(float(run.stop.is_set()), device=run.fabric.device)):
+            _save(run)
+            raise InterruptedRun
+
+
+def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate: float) -> dict[str, float]:
+    """One step of the optimiser. Gives the terms of the whole batch."""
+    counts = [run.task.counts(batch) for batch in batches]
+    local = torch.stack([torch.stack([part[name].float() for part in counts]).sum() for name in counts[0]])
+    totals = dict(zip(counts[0], processes.add_up(local), strict=True))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    optimiser.zero_grad()
+    sums: dict[str, float] = {}
+    for number, batch in enumerate(batches):
+        with run.fabric.no_backward_sync(model, enabled=number + 1 < len(batches)):  # pyright: ignore[reportArgumentType]
+            terms = run.task.losses(model, batch, totals)
+            values = processes.add_up(torch.stack(list(terms.values()))).tolist()
+            if not np.isfinite(values).all():
+                _refuse(run, terms, batch)
+            # many processes' gradients are averaged, but the terms are to be added up
+            run.fabric.backward(torch.stack(list(terms.values())).sum() * processes.count())
+        sums = {name: sums.get(name, 0.0) + value for name, value in zip(terms, values, strict=True)}
+    if run.options.clip:
+        run.fabric.clip_gradients(model, optimiser, max_norm=run.options.clip, error_if_nonfinite=False)  # pyright: ignore[reportArgumentType]
+    optimiser.step()
+    run.ema.update(run.task.model)
+    return sums
+
+
+def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
+    """Write and raise which samples of which processes gave a loss that is no number."""
+    found = {name: float(term) for name, term in terms.items()}
+    is_bad = not np.isfinite(list(found.values())).all()
+    mine = {"terms": {name: repr(value) for name, value in found.items()}, "samples": dict(run.task.describe(batch))}
+    bad = [entry for entry in processes.gather_objects(mine if is_bad else None) if entry is not None]
+    place = run.place
+    where = {"epoch": place.epoch, "step_in_epoch": place.step_in_epoch, "step": place.step, "batches": bad}
+    path = run.folder / NON_FINITE
+    if run.fabric.is_global_zero:
+        write_json(path, where)
+    said = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in bad)
+    raise NonFiniteLossError(f"the loss is not finite in epoch {place.epoch}, step {place.step}: {said} (see {path})")
+
+
+def _short(samples: Mapping[str, Any]) -> str:
+    """The first few of each list of ids."""
+    return ", ".join(
+        f"{name} {', '.join(map(str, values[:8]))}{' …' if len(values) > 8 else ''}" for name, values in samples.items()
+    )
+
+
+def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
+    """Add a step to the row that is being summed, and write it when it is its turn; what to show."""
+    place, options = run.place, run.options
+    for name, value in terms.items():
+        place.pending[name] = place.pending.get(name, 0.0) + value
+    place.pending_steps += 1
+    speed = options.batch_size * place.pending_steps / max(time.perf_counter() - run.since, 1e-9)
+    if place.step % options.log_every == 0 or place.step_in_epoch == run.steps:
+        means = {name: value / place.pending_steps for name, value in place.pending.items()}
+        row = {"step": place.step, "epoch": place.epoch, "learning_rate": rate, "loss": sum(means.values()), **means}
+        if run.logs is not None:
+            run.logs.step({**row, "samples_per_second": round(speed, 2)})
+        place.pending, place.pending_steps, run.since = {}, 0, time.perf_counter()
+    return " ".join(f"{name} {value:.4g}" for name, value in terms.items()) + f" · {speed:.0f}/s"
+
+
+def _validate(run: _Run) -> dict[str, float]:
+    """The audit's numbers of the averaged weights, logged; {} where this epoch's end is none to validate at."""
+    place = run.place
+    if place.epoch % run.options.validate_every and place.epoch < run.plan.epochs:
+        return {}
+    with run.ema.applied(run.task.model):
+        numbers = run.task.validate()
+    if run.logs is not None and numbers:
+        run.logs.validated({"epoch": place.epoch, "step": place.step, **numbers})
+    return numbers
+
+
+def _save(run: _Run) -> None:
+    states = processes.gather_objects(random_state())
+    if not run.fabric.is_global_zero:
+        return
+    parts = {
+        "model": run.task.model.state_dict(),
+        "ema": run.ema.state_dict(),
+        "optimiser": run.optimiser.state_dict(),
+        "precision": run.fabric.strategy.precision.state_dict(),
+        "random": states,
+    }
+    write_checkpoint(run.folder / CHECKPOINT, parts, run.place, run.recipe)

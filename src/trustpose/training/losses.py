@@ -1,0 +1,123 @@
+"""The papers' losses as sums over a part of a batch, divided by what the whole batch counts.
+
+A term here is mean × (this part's count) / (the whole batch's), so that parts and processes add up to the mean over the
+whole batch (`task.Task`). With one part in one process each is the paper's own function, exactly.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trustpose.training import processes
+from trustpose.training.crops import CropLabels
+from trustpose.trust.heads import mean_where
+from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
+from trustpose.trust.oks_net import hard_samples
+from trustpose.trust.targets import TrustTargets
+from trustpose.trust.visibility import visibility_loss
+
+Totals = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """hard_share: OKS-Net's share of worst samples; class_weights: the metamodel's, for v = 0, 1, 2."""
+
+    hard_share: float = 0.25
+    class_weights: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class HeadLoss:
+    """How a head learns.
+
+    counts(labels, options): what a part counts, by name. terms(raw, targets, labels, totals, options): its terms, not
+    yet weighed by the stage; `raw` is what the head's `raw` gave.
+    """
+
+    counts: Callable[[CropLabels, LossOptions], dict[str, Tensor]]
+    terms: Callable[[Any, TrustTargets, CropLabels, Totals, LossOptions], dict[str, Tensor]]
+
+
+def heatmap_loss(
+    stages: Sequence[Float[Tensor, "B K h w"]],
+    target: Float[Tensor, "B K h w"],
+    weights: Float[Tensor, "B K"],
+    people: Float[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """½ × mean over people, keypoints and pixels of (weight × (map − target))², added up over a network's stages.
+
+    `people`: how many the whole batch has. The mean is over unlabelled keypoints too, whose weight is 0. Source: Xiao
+    et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
+    intermediate supervision: Newell et al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each
+    hourglass"), and so for MSPN, without what its paper adds (bumps that narrow from stage to stage, hard keypoints).
+    """
+    differences = [(weights[:, :, None, None] * (maps - target)).square().mean() for maps in stages]
+    return 0.5 * torch.stack(differences).sum() * (len(target) / people)
+
+
+def oks_terms(
+    raw: Float[Tensor, " B"], targets: TrustTargets, _: CropLabels, totals: Totals, options: LossOptions
+) -> dict[str, Tensor]:
+    """`trust.oks_net.oks_loss`, its worst samples those of all processes together (equation 3)."""
+    known = ~torch.isnan(targets.oks)
+    errors = (raw - torch.where(known, targets.oks, raw.detach())).abs()
+    hard = hard_samples(processes.gather(errors), processes.gather(known), options.hard_share)
+    mine = hard[processes.rank() * len(errors) :][: len(errors)]
+    return {"oks": _share(mean_where(torch.where(mine, torch.expm1(2 * errors), errors), known), known, totals["oks"])}
+
+
+def hpcvnet_terms(
+    raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
+) -> dict[str, Tensor]:
+    """`trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set speaks of."""
+    known = labels.is_known
+    if not known.any():  # the mean over nothing is NaN
+        return {name: raw["opks"].sum() * 0 + raw["labelled_logits"].sum() * 0 for name in ("opks", "labelled")}
+    answers = KeypointAnswers(raw["opks"][known][None], raw["labelled_logits"][known][None])
+    chosen = TrustTargets(targets.opks[known][None], targets.oks[:1], targets.visibility[known][None])
+    terms = hpcvnet_loss(answers, chosen)
+    return {
+        "opks": _share(terms["opks"], targets.visibility > 0, totals["labelled"]),
+        "labelled": _share(terms["labelled"], known, totals["known"]),
+    }
+
+
+def metamodel_terms(
+    raw: Float[Tensor, "B K 3"], targets: TrustTargets, labels: CropLabels, totals: Totals, options: LossOptions
+) -> dict[str, Tensor]:
+    """`trust.visibility.visibility_loss` over the keypoints whose visibility is known."""
+    known, weights = labels.is_ternary, torch.tensor(options.class_weights, device=raw.device)
+    if not known.any():
+        return {"visibility": raw.sum() * 0}
+    loss = visibility_loss(raw[known][None], targets.visibility[known][None], weights)
+    return {"visibility": _share(loss, weights[targets.visibility[known]], totals["visibility"])}
+
+
+def _oks_counts(labels: CropLabels, _: LossOptions) -> dict[str, Tensor]:
+    return {"oks": (labels.v > 0).any(dim=1).sum()}
+
+
+def _hpcvnet_counts(labels: CropLabels, _: LossOptions) -> dict[str, Tensor]:
+    return {"labelled": (labels.v > 0).sum(), "known": labels.is_known.sum()}
+
+
+def _metamodel_counts(labels: CropLabels, options: LossOptions) -> dict[str, Tensor]:
+    weights = torch.tensor(options.class_weights, device=labels.v.device)
+    return {"visibility": weights[labels.v[labels.is_ternary]].sum()}
+
+
+def _share(mean: Tensor, counted: Tensor, total: Tensor) -> Tensor:
+    """A part's mean as its share of the whole's; a whole that counts nothing gives 0."""
+    return mean * (counted.sum() / total.clamp(min=1))
+
+
+HEAD_LOSSES: dict[str, HeadLoss] = {
+    "oks-net": HeadLoss(_oks_counts, oks_terms),
+    "hpcvnet": HeadLoss(_hpcvnet_counts, hpcvnet_terms),
+    "metamodel": HeadLoss(_metamodel_counts, metamodel_terms),
+}

@@ -1,0 +1,219 @@
+"""The Task for system "network": a network of the zoo from crops, with a trust head where the recipe names one."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.data.augment import TrainingCrop, TrainingCrops
+from trustpose.data.people import People
+from trustpose.files import InputError, write_json
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
+from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, InputSpec, ModelSpec
+from trustpose.inference.trust_folder import Fitted, save_trust_network
+from trustpose.networks.export import export_onnx
+from trustpose.skeletons import SKELETONS
+from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
+from trustpose.training.losses import HEAD_LOSSES, LossOptions, heatmap_loss
+from trustpose.training.people import divide, open_people, visibility_of
+from trustpose.training.recipe import Recipe
+from trustpose.training.starts import starting_network
+from trustpose.training.validation import Validation, ValidationOptions
+from trustpose.trust.heads import Trust, TrustHead
+from trustpose.trust.network import TrustNetwork, attach, run
+from trustpose.trust.stages import Stage
+from trustpose.trust.targets import TrustTargets, trust_targets
+from trustpose.trust.visibility import class_weights
+
+
+class Learner(nn.Module):
+    """A network, and a head on it or none, whose answer is made of plain dicts, lists and tensors.
+
+    Wrappings for processes and precision look into answers, and cannot look into dataclasses.
+    """
+
+    def __init__(self, network: nn.Module, head: TrustHead | None):
+        super().__init__()
+        self.network = network
+        self.head = head
+
+    def forward(self, image: Float[Tensor, "B 3 H W"], asks_head: bool) -> dict[str, Any]:
+        """heatmaps: of each stage; raw: what the head's losses read, a dataclass as a dict of its fields."""
+        if self.head is None or not asks_head:
+            return {"heatmaps": self.network(image).heatmaps}
+        outputs, maps = run(self.network, image, self.head.reads)
+        raw = self.head.raw(*maps, outputs.heatmaps[-1])
+        if is_dataclass(raw) and not isinstance(raw, type):
+            raw = {field.name: getattr(raw, field.name) for field in fields(raw)}
+        return {"heatmaps": outputs.heatmaps, "raw": raw}
+
+
+class NetworkTask:
+    """What `training.task.Task` asks, for crops of people. See `network_task` for one from a recipe.
+
+    The network learns from heatmaps alone with heatmap_weight; the head, with trust_weight, from the poses that the
+    network gives at that moment, decoded and detached. A stage with trains "head" leaves the network as it is, its
+    batch norm statistics too; one with a trust_weight of 0 leaves the head as it is, and does not run it.
+    """
+
+    def __init__(self, recipe: Recipe, learner: Learner, training: People, held_out: People | None):
+        self.recipe = recipe
+        self.model: nn.Module = learner
+        self.learner = learner
+        self.codec: HeatmapCodec = codec_of(recipe)
+        self.crops: TrainingCrops = training_crops(training, recipe, self.codec)
+        self.skeleton = training.skeleton
+        self.now: Stage = recipe.plan.stages[0]
+        self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
+        self.loss_options = _loss_options(recipe, training)
+        self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)
+
+    def stage(self, stage: Stage) -> None:
+        self.now = stage
+        self.learner.network.requires_grad_(stage.trains == "all")
+        if self.learner.head is not None:
+            self.learner.head.requires_grad_(stage.trust_weight > 0)
+            self.learner.head.detach = stage.detach or stage.trains == "head"
+
+    def train_mode(self) -> None:
+        self.learner.network.train(self.now.trains == "all")
+        if self.learner.head is not None:
+            self.learner.head.train(self.now.trust_weight > 0)
+
+    def samples(self, epoch: int) -> TrainingCrops:
+        return self.crops.at_epoch(epoch)
+
+    def collate(self, samples: list[TrainingCrop]) -> Batch:
+        return collate(samples, self.codec, self.recipe.train.area)
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        people = torch.tensor(len(batch["v"]), device=batch["v"].device)
+        if self.head_loss is None or not self.now.trust_weight:
+            return {"people": people}
+        return {"people": people, **self.head_loss.counts(CropLabels.of(batch), self.loss_options)}
+
+    def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        asks_head = self.head_loss is not None and self.now.trust_weight > 0
+        answer = model(normalised(batch["pixels"]), asks_head)
+        heatmap = heatmap_loss(answer["heatmaps"], batch["heatmaps"], batch["weights"], totals["people"])
+        terms = {"heatmap": self.now.heatmap_weight * heatmap}
+        if self.head_loss is None or not asks_head:
+            return terms
+        labels = CropLabels.of(batch)
+        targets = self._targets(answer["heatmaps"][-1], labels)
+        trust = self.head_loss.terms(answer["raw"], targets, labels, totals, self.loss_options)
+        return terms | {name: self.now.trust_weight * term for name, term in trust.items()}
+
+    def describe(self, batch: Batch) -> dict[str, list[int]]:
+        return {name: batch[name].tolist() for name in ("image_id", "annotation_id")}
+
+    def validate(self) -> dict[str, float]:
+        if self.validation is None:
+            return {}
+        self.model.eval()
+        return self.validation(self._predict, next(self.model.parameters()).device)
+
+    def export(self, folder: Path) -> None:
+        spec, network = model_spec(self.recipe, self.codec, folder), self.learner.network.cpu().eval()
+        if self.learner.head is None:
+            _save_network(folder, spec, network)
+            return
+        recipe, head = self.recipe, self.learner.head.cpu().eval()
+        trained_on = {"dataset": recipe.data.dataset, "recipe": recipe.name, "people": float(len(self.crops))}
+        fitted = Fitted(str(recipe.head), recipe.train.area, trained_on, dict(recipe.head_options))
+        save_trust_network(folder, spec, TrustNetwork(network, head), fitted)
+
+    def _predict(self, image: Tensor) -> tuple[Outputs, Trust | None]:
+        if self.learner.head is None:
+            return self.learner.network(image), None
+        return TrustNetwork(self.learner.network, self.learner.head).eval()(image)
+
+    def _targets(self, heatmaps: Tensor, labels: CropLabels) -> TrustTargets:
+        """What the decoded heatmaps are worth, in crop pixels."""
+        decoded = self.codec.decode(Outputs([heatmaps.detach().float().cpu().numpy()]))
+        xy = torch.from_numpy(decoded.xy).to(labels.xy)
+        sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
+        return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
+
+
+def network_task(recipe: Recipe, data: Path, model: Path | None) -> NetworkTask:
+    """The task of a recipe, on a data folder, from `model` where it is given. Random weights are drawn by the seed.
+
+    Raises InputError.
+    """
+    if recipe.head is not None and recipe.head not in HEAD_LOSSES:
+        raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
+    training, held_out = divide(open_people(data, recipe.data), recipe.data)
+    torch.manual_seed(recipe.train.seed)
+    network = starting_network(recipe, model)
+    head = None
+    if recipe.head is not None:
+        _need_sigmas(recipe, training, f"head {recipe.head}")
+        try:
+            head = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options).head
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
+    return NetworkTask(recipe, Learner(network, head), training, held_out)
+
+
+def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
+    """The spec of what a recipe trains, as prediction needs it."""
+    return ModelSpec(
+        onnx=folder / MODEL_ONNX,
+        name=recipe.name,
+        licence="unknown",
+        source=f"trustpose train {recipe.name}",
+        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
+        output=HeatmapOutput(
+            keypoints=len(SKELETONS[recipe.data.skeleton]),
+            height=codec.height,
+            width=codec.width,
+            stride=codec.stride,
+            name="heatmaps",
+            decoding=codec.decoding,
+            convention=codec.convention,
+            sigma=codec.sigma,
+        ),
+        skeleton=SKELETONS[recipe.data.skeleton],
+        padding=recipe.data.padding,
+        network=recipe.network,
+    )
+
+
+def _save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
+    with new_folder(folder) as made:
+        export_onnx(network, made / MODEL_ONNX, spec.input.height, spec.input.width)
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, made / MODEL_WEIGHTS)
+        write_json(made / MODEL_JSON, spec.to_json())
+        ModelSpec.read(made)  # before anybody sees it
+
+
+def _loss_options(recipe: Recipe, people: People) -> LossOptions:
+    if recipe.head != "metamodel":
+        return LossOptions(hard_share=recipe.train.hard_share)
+    v, known = visibility_of(people)
+    counts = [int((known & (v == value)).sum()) for value in range(3)]
+    try:
+        return LossOptions(class_weights=class_weights(counts))
+    except ValueError:
+        raise InputError(
+            f"head metamodel: expected unlabelled, occluded and visible keypoints in the data, got {counts} of them"
+        ) from None
+
+
+def _validation(recipe: Recipe, held_out: People, codec: HeatmapCodec) -> Validation:
+    _need_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
+    options = ValidationOptions(recipe.train.batch_size, recipe.train.workers, recipe.train.flip_test)
+    return Validation(training_crops(held_out, recipe, codec), codec, recipe.train.area, options)
+
+
+def _need_sigmas(recipe: Recipe, people: People, what: str) -> None:
+    if not people.skeleton.has_sigmas:
+        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")

@@ -1,0 +1,100 @@
+"""The people of a data folder, whichever of the known layouts it has; some to train on, some to validate on."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from trustpose.data.coco import read_truth
+from trustpose.data.lspet import clean, lspet_people, read_lspet
+from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
+from trustpose.data.people import People, PhotoPeople, coco_people
+from trustpose.data.shards import INDEX, ShardPeople
+from trustpose.files import InputError
+from trustpose.skeletons import SKELETONS
+from trustpose.training.recipe import DataOptions
+
+_COCO_LAYOUTS = (  # labels, photos
+    ("train_gt.json", "train"),
+    ("annotations/person_keypoints_train2017.json", "train2017"),
+    ("annotations/person_keypoints_train2017.json", "images/train2017"),
+    ("json/crowdpose_train.json", "images"),
+)
+_LSPET = ("joints.mat", "images")
+
+
+def open_people(folder: Path, options: DataOptions) -> People:
+    """Everybody to train and validate on in the recipe's skeleton, with the labels that it asks for at least.
+
+    The folder is one of shards (`trustpose shard`), train_gt.json with train/, COCO's or CrowdPose's own layout, or
+    LSPET's. Only training photos are ever opened. Raises InputError.
+    """
+    if options.skeleton not in SKELETONS:
+        raise InputError(f"data.skeleton: expected one of {', '.join(SKELETONS)}, got {options.skeleton!r}")
+    people = _open(folder, options.min_keypoints)
+    skeleton = SKELETONS[options.skeleton]
+    if people.skeleton.keypoints != skeleton.keypoints:
+        try:
+            people = MappedPeople(people, skeleton)
+        except ValueError as error:
+            raise InputError(f"{folder}: its people cannot be mapped to {options.skeleton} ({error})") from None
+    return people
+
+
+def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
+    """Those to train on, and those of the fold's images to validate on; None where the recipe has no folds."""
+    if not options.folds:
+        return people, None
+    is_held_out = fold_of(people.image_id, options.folds) == options.fold
+    if is_held_out.all() or not is_held_out.any():
+        raise InputError(
+            f"data.folds: {len(np.unique(people.image_id))} images are too few to divide into {options.folds}"
+        )
+    return SomePeople(people, np.flatnonzero(~is_held_out)), SomePeople(people, np.flatnonzero(is_held_out))
+
+
+def fold_of(image_id: Int[np.ndarray, " N"], folds: int) -> Int[np.ndarray, " N"]:
+    """The fold (N,) that each image belongs to: the SHA-256 of its id, modulo `folds`. The same in every data set."""
+    images, inverse = np.unique(image_id, return_inverse=True)
+    digests = (hashlib.sha256(str(image).encode()).digest() for image in images.tolist())
+    return np.array([int.from_bytes(digest[:8], "big") % folds for digest in digests], dtype=np.int64)[inverse]
+
+
+def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarray, "N K"]]:
+    """v (N, K) of everybody, and where it is COCO's: 0, 1 or 2. Reads labels alone where the source keeps them."""
+    if isinstance(people, SomePeople):
+        v, known = visibility_of(people.people)
+        return v[people.rows], known[people.rows]
+    if isinstance(people, JoinedPeople):
+        parts = [visibility_of(part) for part in people.parts]
+        return np.concatenate([v for v, _ in parts]), np.concatenate([known for _, known in parts])
+    if isinstance(people, PhotoPeople):
+        v = people.truth.v.astype(np.int64)
+        has_joint = np.ones(v.shape, dtype=np.bool_) if people.has_joint is None else people.has_joint
+        return v, has_joint & (people.has_visibility | (v == 0))
+    samples = [(one.v, one.has_joint & (one.has_visibility | (one.v == 0))) for one in people]
+    return np.stack([v for v, _ in samples]), np.stack([known for _, known in samples])
+
+
+def _open(folder: Path, min_keypoints: int) -> People:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory, expected the folder of a data set")
+    if (folder / INDEX).is_file():
+        return _enough(ShardPeople(folder), min_keypoints, folder)
+    for labels, photos in _COCO_LAYOUTS:
+        if (folder / labels).is_file() and (folder / photos).is_dir():
+            return coco_people(read_truth(folder / labels), folder / photos, min_keypoints=min_keypoints)
+    if (folder / _LSPET[0]).is_file():
+        return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
+    known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*_COCO_LAYOUTS, _LSPET))
+    raise InputError(f"{folder}: holds no data set that is known here, expected {known}, or {INDEX} of shards")
+
+
+def _enough(people: People, min_keypoints: int, folder: Path) -> People:
+    if min_keypoints <= 1:
+        return people
+    rows = np.flatnonzero((visibility_of(people)[0] > 0).sum(axis=1) >= min_keypoints)
+    if not len(rows):
+        raise InputError(f"{folder}: no person has {min_keypoints} labelled keypoints or more")
+    return SomePeople(people, rows)

@@ -1,0 +1,43 @@
+"""Which samples come when, and how fast they are learnt from: functions of the place in the run alone."""
+
+import math
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.files import InputError
+from trustpose.training.recipe import TrainOptions
+from trustpose.trust.stages import Strategy
+
+_ORDER = 17  # one stream of random numbers of its own, beside those that samples are augmented with
+
+
+def steps_per_epoch(samples: int, options: TrainOptions) -> int:
+    """Whole batches in an epoch; what is left over differs from epoch to epoch. Raises InputError for less than one."""
+    if samples < options.batch_size:
+        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} samples there are")
+    return samples // options.batch_size
+
+
+def sample_order(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " N"]:
+    """The samples' numbers in the order of an epoch."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, _ORDER]))).permutation(samples)
+
+
+def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, processes: int) -> list[list[int]]:
+    """The numbers of each part that process `rank` of `processes` computes, in order: `accumulate` parts a batch.
+
+    A batch is cut into parts, and each part into a slice for every process.
+    """
+    batches = len(order) // options.batch_size
+    cut = order[: batches * options.batch_size].reshape(batches * options.accumulate, processes, -1)
+    return cut[:, rank].tolist()
+
+
+def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
+    """Of step `step`, counted from 0 over all epochs of `steps` each."""
+    if options.schedule == "cosine":
+        rate = plan.learning_rate * (1 + math.cos(math.pi * step / (plan.epochs * steps))) / 2
+    else:
+        rate = plan.learning_rate * 0.1 ** sum(epoch >= drop for drop in plan.drops)
+    return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate

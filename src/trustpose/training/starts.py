@@ -1,0 +1,76 @@
+"""Where a training starts: a network of the zoo with random or ImageNet weights, or one that was trained before."""
+
+from pathlib import Path
+
+from torch import nn
+
+from trustpose.files import InputError
+from trustpose.inference.model_folder import load_module
+from trustpose.inference.spec import ModelSpec
+from trustpose.networks.checkpoints import convert, read_tensors
+from trustpose.networks.zoo import ZOO, build
+from trustpose.skeletons import SKELETONS
+from trustpose.training.recipe import Recipe
+from trustpose.trust.hpcvnet import deepened
+
+
+def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
+    """The recipe's network as its strategy starts from it, or with the weights of `model`, where that is given.
+
+    `model`: a model folder of the same network, or a checkpoint file (.pth, .safetensors), a pose network's or, for
+    its backbone alone, an ImageNet classifier's. Raises InputError where it does not fit, where a strategy that starts
+    from a trained network has none, and where ImageNet weights cannot be fetched.
+    """
+    if recipe.network not in ZOO:
+        raise InputError(f"network: expected one of {', '.join(ZOO)}, got {recipe.network!r}")
+    keypoints = len(SKELETONS[recipe.data.skeleton])
+    if model is not None:
+        network = _from_model(recipe, keypoints, model)
+    elif recipe.strategy.starts_from == "trained":
+        raise InputError(f"{recipe.name}: starts from a trained {recipe.network}, give its folder or file as --model")
+    elif recipe.strategy.starts_from == "imagenet":
+        network = _from_imagenet(recipe.network, keypoints)
+    else:
+        network = build(recipe.network, keypoints)
+    if not recipe.deepen:
+        return network
+    try:
+        return deepened(network, recipe.deepen)
+    except ValueError as error:
+        raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
+
+
+def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
+    if model.is_dir():
+        spec = ModelSpec.read(model)
+        wanted = (recipe.network, SKELETONS[recipe.data.skeleton].keypoints)
+        if (spec.network, spec.skeleton.keypoints) != wanted:
+            raise InputError(
+                f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe wants {recipe.network} of "
+                f"{recipe.data.skeleton}"
+            )
+        return load_module(spec)
+    network = build(recipe.network, keypoints)
+    try:
+        network.load_state_dict(convert(read_tensors(model), network))
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(model)) else f"{model}: {error}") from None
+    return network
+
+
+def _from_imagenet(name: str, keypoints: int) -> nn.Module:
+    try:
+        return ZOO[name](keypoints=keypoints, pretrained=True)
+    except TypeError as error:
+        if "pretrained" not in str(error):
+            raise
+        raise InputError(
+            f"strategy.starts_from: no ImageNet weights of {name} can be fetched; give a checkpoint as --model, or "
+            "--strategy.starts_from=scratch"
+        ) from None
+    except Exception as error:  # each way of fetching has errors of its own
+        reason = (str(error) or type(error).__name__).splitlines()[0][:150]
+        raise InputError(
+            f"strategy.starts_from: the ImageNet weights of {name} cannot be fetched ({reason}); give a checkpoint as "
+            "--model, or --strategy.starts_from=scratch"
+        ) from None

@@ -1,0 +1,195 @@
+"""Predictions for held-out people, and the audit's numbers of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.data.augment import TrainingCrop, TrainingCrops, make_crop
+from trustpose.data.coco import ResultsFile, TruthFile
+from trustpose.data.coco.truth import Images
+from trustpose.data.people import PersonSample
+from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
+from trustpose.poses import Area, Poses, Truth
+from trustpose.training import processes
+from trustpose.training.crops import normalised
+from trustpose.trust.heads import Trust, average_flipped
+
+Predict = Callable[[Tensor], tuple[Outputs, Trust | None]]
+
+NUMBERS = (
+    "ap.AP ap.AP50 ap.AP75 ap.AR oracle_ap.AP headroom pose.pearson pose.spearman pose.ece keypoint.pearson "
+    "keypoint.pearson_pose_mean keypoint.ece keypoint.brier visibility.labelled.f1 visibility.ternary.occluded.f1 "
+    "visibility.ternary.total.f1"
+).split()
+
+
+@dataclass(frozen=True)
+class ValidationOptions:
+    """batch_size: crops at once; workers: processes that make them; flip: also mirrored crops, averaged."""
+
+    batch_size: int = 32
+    workers: int = 0
+    flip: bool = False
+
+
+@dataclass(eq=False)
+class Validation:
+    """Held-out people as they are cropped in prediction, their poses, and the audit of those.
+
+    `crops`: whom, and how they are cropped but for augmentation. Poses are ranked by the head's `pose_quality` where it
+    has one, else by the mean heatmap peak; then the numbers of the latter come with "network." before their names. OKS
+    is measured with COCO's segment area where everybody has one, else with `area`. Labels are read once.
+    """
+
+    crops: TrainingCrops
+    codec: HeatmapCodec
+    area: Area
+    options: ValidationOptions = ValidationOptions()
+    _truth: TruthFile | None = field(default=None, init=False)
+
+    def __call__(self, predict: Predict, device: torch.device) -> dict[str, float]:
+        """The audit's numbers by name, and the network's own; None becomes NaN. Every process predicts its share.
+
+        predict: crops (B, 3, H, W), normalised, to outputs and trust.
+        """
+        rows = np.arange(len(self.crops))[processes.rank() :: processes.count()]
+        found = processes.gather_objects(self._predicted(predict, device, rows))
+        order = np.argsort(np.concatenate([part["row"] for part in found]))
+        columns = {name: np.concatenate([part[name] for part in found])[order] for name in found[0]}
+        if self._truth is None:
+            self._truth = self._truth_file(columns)
+        poses = Poses(
+            xy=columns["xy"],
+            score=columns["score"],
+            pose_score=columns["score"].mean(axis=1),
+            quality=columns.get("quality"),
+            visibility=columns.get("visibility"),
+            pose_quality=columns.get("pose_quality"),
+            box=columns["box"],
+            image_id=columns["image_id"],
+            annotation_id=np.arange(1, len(order) + 1),
+        )
+        return self._numbers(poses, self._truth)
+
+    def _numbers(self, poses: Poses, truth: TruthFile) -> dict[str, float]:
+        own = _audit(truth, poses, poses.pose_score, self._area(truth.truth))
+        if poses.pose_quality is None:
+            return _chosen(own)
+        ranked = _audit(truth, poses, poses.pose_quality, self._area(truth.truth))
+        network = {name: own.number(name) for name in ("ap.AP", "headroom", "pose.pearson")}
+        return _chosen(ranked) | {f"network.{name}": _number(value) for name, value in network.items()}
+
+    def _area(self, truth: Truth) -> Area:
+        return "segment" if truth.area is not None and np.isfinite(truth.area).all() else self.area
+
+    @torch.no_grad()
+    def _predicted(self, predict: Predict, device: torch.device, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Places in photo pixels, scores, trust and the labels of the people at `rows`, as columns."""
+        loader: Any = DataLoader(
+            _Labelled(self.crops, rows),  # pyright: ignore[reportArgumentType] anything with length and items will do
+            batch_size=self.options.batch_size,
+            num_workers=self.options.workers,
+            collate_fn=_together,
+            generator=torch.Generator(),
+        )
+        batches: list[dict[str, np.ndarray]] = []
+        for pixels, columns in loader:
+            outputs, trust = self._both(predict, normalised(pixels.to(device)))
+            candidates = self.codec.decode(outputs)
+            columns["xy"] = transform(invert_affine(columns.pop("affine")), candidates.xy)
+            columns["score"] = candidates.score.astype(np.float64)
+            filled = {} if trust is None else trust.filled()
+            columns |= {name: value.float().cpu().double().numpy() for name, value in filled.items()}
+            batches.append(columns)
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]} | {"row": rows}
+
+    def _both(self, predict: Predict, image: Tensor) -> tuple[Outputs, Trust | None]:
+        """Outputs as arrays, of the crops alone or averaged with their mirror images."""
+        outputs, trust = _arrays(*predict(image))
+        if not self.options.flip:
+            return outputs, trust
+        index = self.crops.people.skeleton.flip_index
+        mirrored, other = _arrays(*predict(image.flip(3)))
+        if trust is not None and other is not None:
+            trust = average_flipped(trust, other, torch.from_numpy(index).to(image.device))
+        return self.codec.average_flipped(outputs, mirrored, index), trust
+
+    def _truth_file(self, columns: dict[str, np.ndarray]) -> TruthFile:
+        skeleton, images = self.crops.people.skeleton, np.unique(columns["image_id"])
+        truth = Truth(
+            xy=columns["truth_xy"],
+            v=columns["v"],
+            area=columns["area"],
+            box=columns["box"],
+            image_id=columns["image_id"],
+            annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
+        )
+        none = np.zeros(len(images), dtype=np.int64)
+        return TruthFile(
+            truth=truth,
+            images=Images(images, [None] * len(images), none, none),
+            skeleton=skeleton,
+            keypoint_names=skeleton.keypoints,
+            category_id=1,
+            category_ids=(1,),
+            path="the validation people",
+            sha256="",
+        )
+
+
+@dataclass(eq=False)
+class _Labelled:
+    """The people at `rows` with their crops."""
+
+    crops: TrainingCrops
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[PersonSample, TrainingCrop]:
+        wanted = self.crops
+        sample = wanted.people[int(self.rows[index])]
+        box = grow_box(sample.box, wanted.padding, wanted.width / wanted.height)
+        affine = affine_to_crop(box, *(wanted.extent or (wanted.width, wanted.height)))  # as in prediction
+        return replace(sample, pixels=sample.pixels[:0]), make_crop(sample, affine, wanted.width, wanted.height)
+
+
+def _together(pairs: Sequence[tuple[PersonSample, TrainingCrop]]) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """Pixels (B, H, W, 3) and the columns of labels, in photo pixels."""
+    samples, crops = [sample for sample, _ in pairs], [crop for _, crop in pairs]
+    columns = {name: np.stack([getattr(sample, name) for sample in samples]) for name in ("v", "box")}
+    columns |= {
+        "truth_xy": np.stack([sample.xy for sample in samples]),
+        "area": np.array([sample.area for sample in samples], dtype=np.float64),
+        "image_id": np.array([sample.image_id for sample in samples], dtype=np.int64),
+        "affine": np.stack([crop.affine for crop in crops]),
+    }
+    return torch.from_numpy(np.stack([crop.pixels for crop in crops])), columns
+
+
+def _arrays(outputs: Outputs, trust: Trust | None) -> tuple[Outputs, Trust | None]:
+    return Outputs([maps.float().cpu().numpy() for maps in outputs.heatmaps[-1:]]), trust
+
+
+def _audit(truth: TruthFile, poses: Poses, score: np.ndarray | None, area: Area) -> Audit:
+    assert score is not None
+    results = ResultsFile(poses, score, np.ones(len(poses), dtype=np.int64), "the validation poses", "")
+    return audit(truth, results, area=area, replicates=0)
+
+
+def _chosen(record: Audit) -> dict[str, float]:
+    return {name: _number(record.number(name)) for name in NUMBERS}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
