@@ -10,7 +10,9 @@ from trustpose.cli.audit import audit
 from trustpose.cli.import_checkpoint import import_checkpoint
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
+from trustpose.cli.recipes import recipes
 from trustpose.cli.shard import shard
+from trustpose.cli.train import CONTEXT, train
 from trustpose.files import InputError
 
 app = typer.Typer(
@@ -25,7 +27,9 @@ app.command()(predict)
 app.command()(audit)
 app.command("import")(import_checkpoint)
 app.command()(shard)
+app.command(context_settings=CONTEXT)(train)
 app.command()(models)
+app.command()(recipes)
 
 # the parent of every "no such option", "missing argument": click's class, wherever this typer keeps its click
 _UsageError: Any = typer.BadParameter.__mro__[1]

@@ -1,0 +1,42 @@
+"""Every row of the papers' tables as a recipe, by name. Plain data: no torch.
+
+`rows.py`: what they share. A row that cannot be repeated with what is here says why, in `Recipe.not_runnable`.
+"""
+
+from dataclasses import replace
+from difflib import get_close_matches
+
+from trustpose.files import InputError
+from trustpose.training.recipe import Evaluation, Recipe
+from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
+from trustpose.training.recipes.metamodel import METAMODEL_RECIPES
+from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
+
+RECIPES: dict[str, Recipe] = {**OKS_NET_RECIPES, **METAMODEL_RECIPES, **HPCVNET_RECIPES}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name. Raises InputError, with names that are alike, where there is none."""
+    if name in RECIPES:
+        return RECIPES[name]
+    alike = get_close_matches(name, RECIPES, n=3, cutoff=0.5)
+    hint = f"; alike: {', '.join(alike)}" if alike else ""
+    raise InputError(f"{name}: there is no such recipe, `trustpose recipes` lists them{hint}")
+
+
+def check_runnable(recipe: Recipe) -> None:
+    """Raises InputError, with the reason, where the recipe cannot be repeated with what is here."""
+    if recipe.not_runnable:
+        other = next((found for found in same_training(recipe) if not RECIPES[found].not_runnable), None)
+        hint = "" if other is None else f"; {other} is the same training"
+        raise InputError(f"{recipe.name}: cannot be run as printed, {recipe.not_runnable}{hint}")
+
+
+def same_training(recipe: Recipe) -> list[str]:
+    """Names of the other recipes that train the same and differ in what is measured, in order."""
+    wanted = _training(recipe)
+    return [name for name, other in RECIPES.items() if name != recipe.name and _training(other) == wanted]
+
+
+def _training(recipe: Recipe) -> Recipe:
+    return replace(recipe, name="", title="", sources=(), evaluation=Evaluation(), not_runnable="")
