@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,8 +76,9 @@ def predict(
     """Find the keypoints of the people in photos or a video.
 
     Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo, or one
-    drawn mp4, without sound, whose frames count as images from 0. A pose's score is the mean of its keypoints' scores,
-    times its box's score where a detector gave one; networks that find people by themselves give the score. With --gt,
+    drawn mp4, without sound, whose frames count as images from 0. A model with trust adds keypoint_quality, visibility
+    and pose_quality, and a pose's score is then pose_quality times its box's score; without, it is the mean of its
+    keypoints' scores times its box's; networks that find people by themselves give the score. With --gt,
     crowd regions and people without any labelled keypoint are left out, the usual protocol for ground-truth boxes.
     Photos whose people are found and whose names have no numbers are counted from 1; DIR/images.json says which is
     which. What cannot be read is reported and skipped, and the exit code is then 1.
@@ -157,7 +159,11 @@ def _load(
     from trustpose.inference.predictor import Predictor
 
     found = None if detector is None else load_detector(detector, weights, min_box_score)
-    predictor = Predictor.load(model, batch_size=batch_size, detector=found, **how)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", category=UserWarning)
+        predictor = Predictor.load(model, batch_size=batch_size, detector=found, **how)
+    for warning in said:
+        typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
     if not isinstance(predictor, Predictor):
         predictor.min_score = PEOPLE_MIN_SCORE if min_box_score is None else min_box_score
     return predictor

@@ -165,10 +165,16 @@ def write_poses(path: Path, done: Done, category_id: int) -> None:
         write_json(path, [])
         return
     poses = Poses.concatenate(some)
-    # With a detector's boxes the usual top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the
-    # keypoints' own scores do not say so. The file keeps both factors, as pose_score and bbox_score.
+    # Once trust is known, rows are ranked by pose_quality × bbox_score. Before, with a detector's boxes, by the usual
+    # top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the keypoints' own scores do not say so. The
+    # file keeps both factors, as pose_score and bbox_score.
     score = None
-    if done.is_ranked_by_boxes and poses.box_score is not None and poses.pose_score is not None:
+    if (
+        poses.pose_quality is None
+        and done.is_ranked_by_boxes
+        and poses.box_score is not None
+        and poses.pose_score is not None
+    ):
         score = poses.pose_score * poses.box_score
     write_results(path, poses, score=score, category_id=category_id)
 

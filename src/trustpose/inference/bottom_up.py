@@ -51,7 +51,7 @@ class PeopleNetwork:
         spec, output = self.spec, self.spec.output
         affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
         blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
-        raw = run_session(self._session, spec.onnx, spec.input.name, self._output, blob)
+        (raw,) = run_session(self._session, spec.onnx, [self._output], {spec.input.name: blob})
         expected = (1, output.people, 3 * output.keypoints + 5)
         if raw.shape != expected:
             raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")

@@ -70,7 +70,7 @@ class Fields:
             raise self.fail(field, expected, value)
         return float(value)
 
-    def values(self, field: str) -> dict[str, float | str]:
+    def values(self, field: str) -> dict[str, float | int | str]:
         """An object of numbers and texts by name; empty where the field is missing."""
         expected = "an object of numbers and texts"
         value = self._take(field, expected, {})

@@ -144,7 +144,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 def load_module(spec: ModelSpec) -> nn.Module:
-    """The network of a model folder as a module with its weights, in evaluation mode.
+    """The network of a model folder as a module with its weights, in evaluation mode; without its trust head.
 
     Raises InputError where the folder holds only an ONNX file, or weights that do not fit.
     """
@@ -156,11 +156,19 @@ def load_module(spec: ModelSpec) -> nn.Module:
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
         )
     module = build(spec.network, keypoints=len(spec.skeleton))
+    tensors = read_tensors(weights)
+    if spec.trust is not None:
+        tensors = part_of(tensors, "network.")
     try:
-        module.load_state_dict(convert(read_tensors(weights), module, "trustpose"))
+        module.load_state_dict(convert(tensors, module, "trustpose"))
     except InputError as error:
         raise InputError(f"{weights}: {error}") from None
     return module.eval()
+
+
+def part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors of one part of a module, by their names in it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _json(

@@ -9,8 +9,17 @@ from jaxtyping import UInt8
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
-from trustpose.inference.sessions import CPU, cpu_count, open_session, output_name, run_session, to_tensor
+from trustpose.inference.sessions import (
+    CPU,
+    cpu_count,
+    open_session,
+    output_name,
+    run_session,
+    to_tensor,
+    trust_names,
+)
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.inference.trust_output import TrustArrays
 
 _PART = 4  # crops that one CPU takes at once: enough to share the weights' way through the cache, few enough to divide
 
@@ -29,6 +38,7 @@ class OnnxNetwork:
         self.threads = threads or cpu_count()
         self._session = open_session(spec.onnx, 1, providers)
         self._output = output_name(self._session, spec.onnx, spec.input, spec.output.name)
+        self._trust = trust_names(self._session, spec.onnx, spec.trust)
         batch = self._session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
         self._is_on_cpu = self._session.get_providers() == [CPU]
@@ -36,17 +46,19 @@ class OnnxNetwork:
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
+        return self.with_trust(pixels)[0]
+
+    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]:
+        """The same, and what the network's trust head says of each crop. Raises InputError as above."""
         self._check_size(pixels)
         count = len(pixels)
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
         parts = [pixels[start : start + size] for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2
         run = partial(self._run, self._shared if is_shared else self._session)
-        done: list[np.ndarray] = [np.empty(0)] * len(parts)
+        done: list[list[np.ndarray]] = [[]] * len(parts)
 
-        def run_some(
-            first: int,
-        ) -> None:  # every so many parts; one task for each CPU costs less than one for each part
+        def run_some(first: int) -> None:  # every so many parts: a task for each CPU costs less than for each part
             for at in range(first, len(parts), self.threads):
                 done[at] = run(parts[at])
 
@@ -54,7 +66,9 @@ class OnnxNetwork:
             run_some(0)
         else:
             list(self._runners.map(run_some, range(min(self.threads, len(parts)))))
-        return self._outputs(np.concatenate(done), count)
+        raw, *trust = (np.concatenate(arrays) for arrays in zip(*done, strict=True))
+        outputs, keypoints = self._outputs(raw, count), self.spec.output.keypoints
+        return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, keypoints, self.spec.onnx)
 
     def prepare(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> np.ndarray:
         """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
@@ -71,14 +85,15 @@ class OnnxNetwork:
         """The network once more, for runs that all CPUs share."""
         return open_session(self.spec.onnx, self.threads)
 
-    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> np.ndarray:
-        """The raw output of one run; crops are filled up to the batch size that the file fixes."""
+    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> list[np.ndarray]:
+        """The raw output of one run and trust's; crops are filled up to the batch size that the file fixes."""
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
             missing = np.zeros((self.fixed_batch - count, *pixels.shape[1:]), pixels.dtype)
             pixels = np.concatenate([pixels, missing])
-        blob = to_tensor(pixels, self.spec.input)
-        return run_session(session, self.spec.onnx, self.spec.input.name, self._output, blob)[:count]
+        blob = {self.spec.input.name: to_tensor(pixels, self.spec.input)}
+        arrays = run_session(session, self.spec.onnx, [self._output, *self._trust.values()], blob)
+        return [array[:count] for array in arrays]
 
     def _outputs(self, raw: np.ndarray, count: int) -> Outputs:
         output = self.spec.output

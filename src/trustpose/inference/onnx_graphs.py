@@ -50,7 +50,7 @@ def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
         return model
     try:
         return version_converter.convert_version(model, opset)
-    except RuntimeError as error:
+    except (RuntimeError, version_converter.ConvertError, onnx.shape_inference.InferenceError) as error:
         what = f"cannot be converted from opset {opset_of(model)} to {opset}"
         raise InputError(f"{path}: {what} ({_first_line(error)}); export it again in opset {opset}") from None
 

@@ -1,9 +1,10 @@
 """`Predictor`: photos and boxes in, poses out. Photos are read and cropped in threads while the network runs."""
 
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,8 @@ from trustpose.inference.photos import (
 from trustpose.inference.pipeline import ahead
 from trustpose.inference.runtime import Runtime, module_of, open_runtime
 from trustpose.inference.sessions import cpu_count
-from trustpose.inference.spec import ModelSpec
+from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.inference.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses
 
 _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more photos in memory
@@ -45,6 +47,7 @@ class _Job:
     to_image: np.ndarray
     xy: np.ndarray
     score: np.ndarray
+    trust: dict[str, np.ndarray]
     pixels: np.ndarray | None = None
     error: InputError | None = None
     waiting: int = field(init=False)
@@ -62,7 +65,9 @@ class Predictor:
     Results do not depend on `batch_size` beyond float rounding. `flip` averages each crop's output with its mirror
     image's. `threads` read and crop photos, and run the network. `decoding` reads the heatmaps in another way than the
     spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
-    `detector` finds the people of photos that come without boxes.
+    `detector` finds the people of photos that come without boxes. A network with a trust head fills `quality`,
+    `visibility` and `pose_quality` as far as its head goes; with `flip` they too are means of both views. A head that
+    was fitted to another decoding is said in a warning.
     """
 
     def __init__(
@@ -80,6 +85,10 @@ class Predictor:
         self.runtime = runtime
         self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
         self.codec = self.spec.codec
+        trust = self.spec.trust
+        self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)
+        if trust is not None and self.spec.output != runtime.spec.output:
+            warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=2)
         self.batch_size = batch_size
         self.flip = flip
         self.threads = threads or cpu_count()
@@ -128,7 +137,8 @@ class Predictor:
         one person. `image_id` of the poses is the image's place in `images`; they come image by image, in the order of
         the boxes. Raises InputError for an image that cannot be read, ValueError for arrays and boxes of a wrong shape.
         """
-        return predict_images(self.stream, images, boxes, no_poses(self.spec.output.keypoints))
+        nobody = replace(no_poses(self.spec.output.keypoints), **self._empty_trust(0))
+        return predict_images(self.stream, images, boxes, nobody)
 
     def stream(self, photos: Iterable[Photo]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
@@ -165,7 +175,12 @@ class Predictor:
             for row in range(len(boxes)):
                 crops[row] = cut_out(pixels, affine[row], wanted.width, wanted.height)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
-        return _Job(photo, boxes, crops, invert_affine(affine), xy, score, pixels, error)
+        trust = self._empty_trust(len(boxes))
+        return _Job(photo, boxes, crops, invert_affine(affine), xy, score, trust, pixels, error)
+
+    def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
+        """Room for each field of trust that the network fills."""
+        return {name: np.empty((people, *trust_shape(name, self.spec.output.keypoints))) for name in self._trust}
 
     def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
         """Rows of `batch_size` crops across photos; each photo joins `waiting` on its way."""
@@ -194,16 +209,19 @@ class Predictor:
         if not batch:
             return batch
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
-        outputs = self.runtime(pixels)
+        outputs, trust = self.runtime.with_trust(pixels)
         if self.flip:
-            mirrored = self.runtime(np.stack([cv2.flip(crop, 1) for crop in pixels]))
+            mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]))
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
-        candidates = self.codec.decode(outputs)
+            trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
+        candidates, said = self.codec.decode(outputs), trust.filled()
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
             job.xy[rows] = transform(job.to_image[rows], candidates.xy[start:stop])
             job.score[rows] = candidates.score[start:stop]
+            for name, room in job.trust.items():
+                room[rows] = said[name][start:stop]
             start = stop
         return batch
 
@@ -217,8 +235,14 @@ class Predictor:
             box_score=boxes.score,
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
+            **job.trust,
         )
         return Prediction(job.photo, poses, job.pixels, job.error)
+
+
+def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
+    fitted = spec.output.decoding if isinstance(spec.output, HeatmapOutput) else ""
+    return f"{spec.onnx}: its trust was fitted to places decoded by {fitted}, with {decoding} it says something else"
 
 
 def _bottom_up(

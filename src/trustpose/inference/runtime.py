@@ -10,15 +10,19 @@ from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.inference.onnx import OnnxNetwork
 from trustpose.inference.spec import ModelSpec
+from trustpose.inference.trust_output import TrustArrays
 
 
 @runtime_checkable
 class Runtime(Protocol):
-    """What runs a network: uint8 RGB crops (B, H, W, 3) in, `Outputs` of numpy arrays out."""
+    """What runs a network: uint8 RGB crops (B, H, W, 3) in, `Outputs` of numpy arrays out; `with_trust` adds what the
+    network's own trust head says of them, with no field filled where it has none."""
 
     spec: ModelSpec
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs: ...
+
+    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]: ...
 
 
 def open_runtime(
@@ -36,21 +40,31 @@ def open_runtime(
         raise InputError("device, precision: are options of the torch backend, got them with backend onnx")
     if backend == "onnx":
         return OnnxNetwork(spec, threads)
-    torch_network, model_folder = _torch_modules()
-    return torch_network.TorchNetwork(spec, model_folder.load_module(spec), device=device, precision=precision)
+    torch_network, model_folder = _torch_modules("torch_network", "model_folder")
+    if spec.trust is None:
+        module = model_folder.load_module(spec)
+    else:
+        (trust_folder,) = _torch_modules("trust_folder")
+        module = trust_folder.load_trust_network(spec)
+    return torch_network.TorchNetwork(spec, module, device=device, precision=precision)
 
 
 def module_of(runtime: Runtime) -> Any:
     """The network as an `nn.Module`: the one that runs, or, beside an ONNX file, the model folder's weights.
 
-    Raises InputError where torch is not installed or there is only an ONNX file.
+    Without its trust head, so that it gives `Outputs` either way. Raises InputError where torch is not installed or
+    there is only an ONNX file.
     """
-    return getattr(runtime, "module", None) or _torch_modules()[1].load_module(runtime.spec)
+    module = getattr(runtime, "module", None)
+    if module is not None:
+        return module
+    (model_folder,) = _torch_modules("model_folder")
+    return model_folder.load_module(runtime.spec)
 
 
-def _torch_modules() -> tuple[Any, Any]:
-    """`torch_network` and `model_folder`, which need the `train` extra. Raises InputError with the install line."""
+def _torch_modules(*names: str) -> list[Any]:
+    """Modules of this package that need the `train` extra. Raises InputError with the install line."""
     try:
-        return import_module("trustpose.inference.torch_network"), import_module("trustpose.inference.model_folder")
+        return [import_module(f"trustpose.inference.{name}") for name in names]
     except ModuleNotFoundError as missing:
         raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None

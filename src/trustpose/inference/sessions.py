@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ig
 
 from trustpose.files import InputError
 from trustpose.inference.spec import InputSpec
+from trustpose.inference.trust_output import POSE_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
 
@@ -84,13 +85,13 @@ def run_tensors(
 
 
 def run_session(
-    session: onnxruntime.InferenceSession, path: Path, name: str, output: str, blob: np.ndarray
-) -> np.ndarray:
-    """The output of that name for one input tensor. Raises InputError where it cannot be run or is not finite."""
-    (raw,) = run_tensors(session, path, [output], {name: blob})
-    if not np.isfinite(raw).all():
+    session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The outputs of those names. Raises InputError where the network cannot be run or one is not finite."""
+    arrays = run_tensors(session, path, outputs, inputs)
+    if not all(np.isfinite(array).all() for array in arrays):
         raise InputError(f"{path}: the network gave numbers that are not finite")
-    return raw
+    return arrays
 
 
 def output_name(
@@ -119,6 +120,19 @@ def output_name(
         listed = ", ".join(outputs)
         raise InputError(f"{path}: its outputs are {listed}; the spec's field 'output.name' says {name!r}")
     return name
+
+
+def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustOutput | None) -> dict[str, str]:
+    """The outputs to read for each field of trust that poses have. Raises InputError where the network lacks one."""
+    outputs = [node.name for node in session.get_outputs()]
+    names = {} if trust is None else {field: name for field, name in trust.outputs.items() if field in POSE_FIELDS}
+    for field, name in ({} if trust is None else trust.outputs).items():
+        if name not in outputs:
+            listed = ", ".join(outputs)
+            raise InputError(
+                f"{path}: its outputs are {listed}; the spec's field 'trust.outputs.{field}' says {name!r}"
+            )
+    return names
 
 
 def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.ndarray:

@@ -79,7 +79,7 @@ class ModelSpec:
     padding: float
     network: str | None = None
     trust: TrustOutput | None = None
-    measured: Mapping[str, float | str] = field(default_factory=dict)
+    measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
     def codec(self) -> HeatmapCodec | CoordinateCodec:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.inference.trust_output import TrustArrays
+from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -25,9 +27,10 @@ def best_device() -> str:
 class TorchNetwork:
     """A module with its spec: (B, H, W, 3) RGB crops, 0–255, to `Outputs` of numpy arrays.
 
-    `precision` other than float32 runs the module under autocast; outputs are float32 in any case. The module is put
-    into evaluation mode, on `device`, in channels-last memory. Raises InputError for a device or precision that is
-    not there.
+    The module gives `Outputs`, or those and `Trust`, as a `TrustNetwork` does; `module` is then the network without its
+    head. `precision` other than float32 runs it under autocast; outputs are float32 in any case. The module is put into
+    evaluation mode, on `device`, in channels-last memory. Raises InputError for a device or precision that is not
+    there.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class TorchNetwork:
             raise InputError(f"precision: expected one of {', '.join(_DTYPES)}, got {precision!r}")
         try:
             self.device = torch.device(device or best_device())
-            self.module = module.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue] torch's stub lacks it
+            self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue] torch's stub lacks it
         except (RuntimeError, AssertionError) as error:  # torch's own for a device that it was not built for
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
+        self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
         self.spec = spec
         self.precision = precision
         wanted = spec.input
@@ -48,16 +52,23 @@ class TorchNetwork:
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the module on crops of the input size. Raises InputError where its output is not as the spec says."""
+        return self.with_trust(pixels)[0]
+
+    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]:
+        """The same, and what the trust head says of each crop. Raises InputError as above."""
         wanted = self.spec.input
         if pixels.shape[1:3] != (wanted.height, wanted.width):
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
         dtype = _DTYPES[self.precision]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            outputs = self.module(self._prepare(pixels))
+            given = self._module(self._prepare(pixels))
+        outputs, trust = given if isinstance(given, tuple) else (given, None)
         heatmaps = outputs.heatmaps[-1].float().cpu().numpy()  # (B, K, h, w)
         self._check(heatmaps, len(pixels))
         features = None if outputs.features is None else outputs.features.float().cpu().numpy()
-        return Outputs(heatmaps=[heatmaps], features=features)
+        arrays = {} if trust is None else {name: one.float().cpu().numpy() for name, one in trust.filled().items()}
+        checked = TrustArrays.of(arrays, len(pixels), heatmaps.shape[1], self.spec.onnx)
+        return Outputs(heatmaps=[heatmaps], features=features), checked
 
     def _prepare(self, pixels: np.ndarray) -> Tensor:
         """(B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""

@@ -19,14 +19,15 @@ from torch import Tensor, nn
 
 from trustpose.files import InputError, write_json
 from trustpose.inference.inner_tensors import HEATMAPS, expose, sample_crops
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module, new_folder, part_of
 from trustpose.inference.onnx_graphs import add_outputs, chained, free_batch, halve_weights, opset_of, prefixed, raised
 from trustpose.inference.sessions import run_tensors, session_of, to_tensor
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, ModelSpec
 from trustpose.inference.trust_output import TrustOutput
+from trustpose.networks.checkpoints import read_tensors
 from trustpose.networks.export import evaluating, trace_onnx
 from trustpose.poses import Area
-from trustpose.trust.network import TrustNetwork
+from trustpose.trust.network import TrustNetwork, attach
 
 HEAD_PREFIX = "head/"
 TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2  # of the largest number: float32 in another order; weights rounded to float16
@@ -39,7 +40,7 @@ class Fitted:
 
     head: str
     area: Area
-    fitted_on: Mapping[str, float | str] = field(default_factory=dict)
+    fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,6 +93,26 @@ def save_trust_network(out: Path, spec: ModelSpec, network: TrustNetwork, fitted
     if found != (spec.output.keypoints, spec.output.height, spec.output.width):
         raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {spec.output}")
     return _write(out, model, replace(named, trust=_trust_output(names, fitted, network.head, {})), network)
+
+
+def load_trust_network(spec: ModelSpec) -> TrustNetwork:
+    """The network and head of a model folder as one module with their weights, in evaluation mode.
+
+    Raises InputError where the folder's network is only ONNX, its head is none of ours, or weights do not fit.
+    """
+    network, trust = load_module(spec), spec.trust
+    if trust is None:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: has no field 'trust', expected one with a head")
+    try:
+        module = attach(trust.head, network, spec.input.height, spec.input.width, **trust.options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'trust': {error}") from None
+    weights = spec.onnx.with_name(MODEL_WEIGHTS)
+    try:
+        module.head.load_state_dict(part_of(read_tensors(weights), "head."))
+    except RuntimeError as error:  # torch's list of what is missing, unexpected or of another shape
+        raise InputError(f"{weights}: head: {' '.join(str(error).split())[:200]}") from None
+    return module.eval()
 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:

@@ -11,7 +11,8 @@ from trustpose.files import InputError
 from trustpose.inference.fields import Fields
 from trustpose.poses import AREAS, Area
 
-TRUST_FIELDS = ("quality", "visibility", "pose_quality", "labelled")
+POSE_FIELDS = ("quality", "visibility", "pose_quality")
+TRUST_FIELDS = (*POSE_FIELDS, "labelled")
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
 
@@ -30,7 +31,7 @@ class TrustOutput:
     head: str
     area: Area
     parameters: int
-    fitted_on: Mapping[str, float | str] = field(default_factory=dict)
+    fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,11 +77,9 @@ class TrustArrays:
     def of(cls, given: Mapping[str, np.ndarray], count: int, keypoints: int, path: object) -> "TrustArrays":
         """The arrays by field, float32, checked; "labelled" is left aside. Raises InputError naming `path` and the
         field where a shape is wrong, a number is not 0–1, or three probabilities do not sum to 1."""
-        shapes = {"quality": (count, keypoints), "visibility": (count, keypoints, 3), "pose_quality": (count,)}
         checked: dict[str, np.ndarray] = {}
-        for name, shape in shapes.items():
-            if name not in given:
-                continue
+        for name in (name for name in POSE_FIELDS if name in given):
+            shape = (count, *trust_shape(name, keypoints))
             array = given[name].astype(np.float32, copy=False)
             if array.shape != shape:
                 raise InputError(f"{path}: gave {name} {array.shape}, its spec's 'trust' says {shape}")
@@ -107,6 +106,11 @@ class TrustArrays:
             other = flipped.filled()[name]
             means[name] = (value + (other if name == "pose_quality" else other[:, flip_index])) / 2
         return replace(self, **means)
+
+
+def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
+    """The shape of a field of trust but for the people: (K,), (K, 3) or ()."""
+    return {"visibility": (keypoints, 3), "pose_quality": ()}.get(name, (keypoints,))
 
 
 def _texts(trust: Fields, name: str) -> dict[str, str]:
