@@ -86,6 +86,5 @@ def _numbers(numbers: dict[str, float]) -> str:
 
 
 def _runs(row: dict[str, Any]) -> str:
-    if row["not_runnable"]:
-        return f"no: {row['not_runnable']}"
-    return "yes" if row["training"] == row["recipe"] else f"yes, trains as {row['training']}"
+    answer = f"no: {row['not_runnable']}" if row["not_runnable"] else "yes"
+    return answer if row["training"] == row["recipe"] else f"{answer}; trains as {row['training']}"

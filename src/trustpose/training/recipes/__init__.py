@@ -28,7 +28,7 @@ def check_runnable(recipe: Recipe) -> None:
     """Raises InputError, with the reason, where the recipe cannot be repeated with what is here."""
     if recipe.not_runnable:
         other = next((found for found in same_training(recipe) if not RECIPES[found].not_runnable), None)
-        hint = "" if other is None else f"; {other} is the same training"
+        hint = "" if other is None else f"; {other} trains the same"
         raise InputError(f"{recipe.name}: cannot be run as printed, {recipe.not_runnable}{hint}")
 
 

@@ -29,9 +29,9 @@ SHORT = {name: name.removeprefix("simple-baseline-").removeprefix("hrnet-") for 
 SMALL, LARGE = (256, 192), (384, 288)
 W32, W48, R50 = "hrnet-w32", "hrnet-w48", "simple-baseline-r50"
 
-_TEST_DEV = "test-dev's labels stay with COCO's evaluation server; this is the same training"
-_LOST = _TEST_DEV + "; its numbers are missing in the text that these recipes were written from"
-_NMS = "suppression between poses of detected boxes is not here yet; this is the same training"
+_TEST_DEV = "test-dev's labels stay with COCO's evaluation server"
+_LOST = _TEST_DEV + ", and this row's numbers are missing in the text that recipes were written from"
+_NMS = "suppression between the poses of detected boxes is not here yet"
 _RANKED_BY = {"pose_score": "heatmap peaks", "pose_quality": "its OKS", "oks": "the true OKS"}
 _BY_HEATMAP, _BY_OKS = Evaluation(), Evaluation(score="pose_quality")
 _DETECTED = Evaluation(boxes="detections", score="pose_quality", suppression="oks-nms")
