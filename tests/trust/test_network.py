@@ -11,7 +11,7 @@ from tests.trust.small import KEYPOINTS, NETWORKS, crops, network, shared_networ
 from trustpose.trust.export import export_onnx
 from trustpose.trust.heads import Trust, average_flipped
 from trustpose.trust.hpcvnet import HPCVNet, KeypointAnswers, deepened
-from trustpose.trust.network import HEADS, attach, run
+from trustpose.trust.network import HEADS, attach, new_head, run
 from trustpose.trust.oks_net import OKSNet
 
 FIELDS = {
@@ -54,11 +54,10 @@ def _check(trust: Trust, head: str, batch: int) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_heads_read_any_network(name):
     with torch.no_grad():
-        outputs, encoded = run(shared_network(name), crops(1), "backbone")
         for head, builder in HEADS.items():
-            features = encoded if builder.reads == "backbone" else outputs.features
-            made = builder(*features.shape[1:], KEYPOINTS).eval()
-            _check(made(features, outputs.heatmaps[-1]), head, batch=1)
+            outputs, maps = run(shared_network(name), crops(1), builder.reads)
+            made = new_head(head, [one.shape[1:] for one in maps], KEYPOINTS).eval()
+            _check(made(*maps, outputs.heatmaps[-1]), head, batch=1)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -102,7 +101,7 @@ def test_detached_heads_send_no_gradient_to_the_network(head):
 def test_the_backbones_map_is_what_the_coordinate_module_reads():
     plain = shared_network()
     with torch.no_grad():
-        outputs, encoded = run(plain, crops(), "backbone")
+        outputs, (encoded,) = run(plain, crops(), ("backbone",))
         assert torch.equal(encoded, plain.backbone(crops()))
         assert torch.equal(plain.head(plain.neck(encoded)), outputs.heatmaps[-1])
         assert encoded.shape[2:] == (2, 2)
@@ -112,7 +111,7 @@ def test_the_backbones_map_is_what_the_coordinate_module_reads():
 def test_mspns_last_encoder_includes_what_the_stage_before_hands_over():
     two = shared_network("mspn-2")
     with torch.no_grad():
-        _, encoded = run(two, crops(), "backbone")
+        _, (encoded,) = run(two, crops(), ("backbone",))
         first, last = two.stages
         _, _, skips, x = first(two.pool(two.stem(crops())), [])
         for layer, skip in zip(last.down, skips, strict=True):
@@ -122,7 +121,7 @@ def test_mspns_last_encoder_includes_what_the_stage_before_hands_over():
 
 
 def test_the_hourglass_is_read_at_its_lowest_resolution():
-    _, encoded = run(shared_network("hourglass-1"), crops(1), "backbone")
+    _, (encoded,) = run(shared_network("hourglass-1"), crops(1), ("backbone",))
     assert encoded.shape == (1, 256, 1, 1)
 
 
@@ -206,7 +205,7 @@ def test_float16_and_bfloat16_stay_finite():
             lambda: with_head("oks-net")(crops(2, 96, 64)),
             r"features: expected \(B, 256, 16, 16\), got \(2, 256, 24, 16\)",
         ),
-        (lambda: run(torch.nn.Flatten(), crops(), "backbone"), "network: expected a PoseNetwork.*got Flatten"),
+        (lambda: run(torch.nn.Flatten(), crops(), ("backbone",)), "network: expected a PoseNetwork.*got Flatten"),
     ],
 )
 def test_what_cannot_be_built_or_read_is_said(make, message):

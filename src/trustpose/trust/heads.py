@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 Source = Literal["features", "backbone"]
 Squash = Literal["sigmoid", "clip"]
+Tensors = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,46 +34,49 @@ class Trust:
 
 
 class TrustHead(nn.Module, ABC):
-    """Common to all heads: which map they read, whether gradients reach the network, and the shape they were built for.
+    """Common to all heads: the maps they read, whether gradients reach the network, the shapes they are built for.
 
-    A head defines `raw`, what its losses read, and `trust`, the same as probabilities. Raises ValueError where a size
-    is below 1.
+    A head is called with the maps that `reads` names, in that order, and then the heatmaps. In three steps: `digest`
+    reduces them without parameters, `answer` makes of that what the losses read, `trust` the same as probabilities.
+    A frozen network's digests are computed once and stored. Raises ValueError where a size is below 1.
     """
 
-    reads: Source = "features"
+    reads: tuple[Source, ...] = ("features",)
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
         for name, number in (("channels", channels), ("height", height), ("width", width), ("keypoints", keypoints)):
             if number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number}")
-        self.shape = (channels, height, width)
+        self.shapes: tuple[tuple[int, int, int], ...] = ((channels, height, width),)
         self.keypoints = keypoints
         self.detach = detach
 
-    def forward(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Trust:
-        """Features of the map named by `reads` and the last stage's heatmaps, as the network gives them."""
-        return self.trust(self.raw(features, heatmaps))
+    def forward(self, *maps: Float[Tensor, "B _ _ _"]) -> Trust:
+        """The maps (B, C, h, w) named by `reads`, then the last stage's heatmaps (B, K, h, w)."""
+        return self.trust(self.raw(*maps))
+
+    def raw(self, *maps: Float[Tensor, "B _ _ _"]) -> Any:
+        """What the losses read, from what `forward` reads; maps are cut off from the network's gradients by `detach`.
+
+        Raises ValueError where a map has not the shape that the head was built for.
+        """
+        for name, expected, features in zip(self.reads, self.shapes, maps[:-1], strict=True):
+            if tuple(features.shape[1:]) != expected:
+                raise ValueError(f"{name}: expected (B, {', '.join(map(str, expected))}), got {tuple(features.shape)}")
+        return self.answer(self.digest(tuple(map.detach() for map in maps) if self.detach else maps))
+
+    def digest(self, maps: Tensors) -> Tensors:
+        """What `answer` needs of the maps and heatmaps, by no parameters of the head: all of them, or less."""
+        return maps
 
     @abstractmethod
-    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Any:
+    def answer(self, digest: Tensors) -> Any:
         """What the losses read."""
 
     @abstractmethod
     def trust(self, raw: Any) -> Trust:
         """Probabilities and expectations of what `raw` gave."""
-
-    def inputs(
-        self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]
-    ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B K H W"]]:
-        """Both, cut off from the network's gradients where `detach`.
-
-        Raises ValueError where the features have not the shape that the head was built for.
-        """
-        found = tuple(int(size) for size in features.shape[1:])
-        if found != self.shape:
-            raise ValueError(f"features: expected (B, {', '.join(map(str, self.shape))}), got {tuple(features.shape)}")
-        return (features.detach(), heatmaps.detach()) if self.detach else (features, heatmaps)
 
 
 def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:

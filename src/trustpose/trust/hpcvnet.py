@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trustpose.networks.hourglass import StackedHourglass
 from trustpose.networks.layers import ConvBN, PoseNetwork
-from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
 from trustpose.trust.stages import HPCVNET
 from trustpose.trust.targets import TrustTargets
 
@@ -76,9 +76,8 @@ class HPCVNet(TrustHead):
         self.opks = nn.Linear(HIDDEN, keypoints)
         self.labelled = nn.Linear(HIDDEN, keypoints)
 
-    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K h w"]) -> KeypointAnswers:
-        features, heatmaps = self.inputs(features, heatmaps)
-        x = self.shared(self.down(torch.cat([features, heatmaps], dim=1)))  # (B, 1024)
+    def answer(self, digest: Tensors) -> KeypointAnswers:
+        x = self.shared(self.down(torch.cat(digest, dim=1)))  # (B, 1024)
         return KeypointAnswers(squashed(self.opks(x), self.squash), self.labelled(x))
 
     def trust(self, raw: KeypointAnswers) -> Trust:

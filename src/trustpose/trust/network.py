@@ -1,5 +1,6 @@
 """A network and a head as one module, for any network of the zoo; and every head by its name."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from trustpose.codecs import Outputs
 from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.mspn import MSPN
-from trustpose.trust.heads import Source, Trust, TrustHead
+from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
 from trustpose.trust.hpcvnet import HPCVNet
 from trustpose.trust.oks_net import OKSNet
 from trustpose.trust.visibility import VisibilityHead
@@ -32,8 +33,8 @@ class TrustNetwork(nn.Module):
 
     def raw(self, image: Float[Tensor, "B 3 H W"]) -> tuple[Outputs, Any]:
         """The network's outputs and what the head's losses read."""
-        outputs, features = run(self.network, image, self.head.reads)
-        return outputs, self.head.raw(features, outputs.heatmaps[-1])
+        outputs, maps = run(self.network, image, self.head.reads)
+        return outputs, self.head.raw(*maps, outputs.heatmaps[-1])
 
 
 def attach(head: str, network: nn.Module, height: int, width: int, **options: Any) -> TrustNetwork:
@@ -48,29 +49,36 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
     device = next(network.parameters()).device
     try:  # sizes depend on paddings and roundings that the network knows best
         with torch.no_grad():
-            outputs, features = run(network.eval(), torch.zeros(1, 3, height, width, device=device), builder.reads)
+            outputs, maps = run(network.eval(), torch.zeros(1, 3, height, width, device=device), builder.reads)
     finally:
         network.train(was_training)
-    _, channels, rows, columns = features.shape
-    built = builder(channels, rows, columns, outputs.heatmaps[-1].shape[1], **options)
+    built = new_head(head, [tuple(one.shape[1:]) for one in maps], outputs.heatmaps[-1].shape[1], **options)
     return TrustNetwork(network, built.to(device))
 
 
-def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: Source) -> tuple[Outputs, Float[Tensor, "B C h w"]]:
-    """The network's outputs, and the map that a head reads: "features", or the encoder's, "backbone".
+def new_head(head: str, shapes: Sequence[tuple[int, ...]], keypoints: int, **options: Any) -> TrustHead:
+    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order."""
+    (channels, height, width), *others = shapes
+    if others:
+        options = {**options, "others": tuple(others)}
+    return HEADS[head](channels, height, width, keypoints, **options)
+
+
+def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source, ...]) -> tuple[Outputs, Tensors]:
+    """The network's outputs, and the maps (B, C, h, w) that a head reads: "features", or the encoder's, "backbone".
 
     Raises ValueError where the network is not known to have an encoder.
     """
-    if reads == "features":
+    if "backbone" not in reads:
         outputs = network(image)
-        return outputs, outputs.features
-    read: list[Tensor] = []
-    handle = _after_encoder(network).register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+        return outputs, (outputs.features,) * len(reads)
+    encoded: list[Tensor] = []
+    handle = _after_encoder(network).register_forward_pre_hook(lambda _, inputs: encoded.append(inputs[0]))
     try:
         outputs = network(image)
     finally:
         handle.remove()
-    return outputs, read[0]
+    return outputs, tuple(encoded[0] if name == "backbone" else outputs.features for name in reads)
 
 
 def _after_encoder(network: nn.Module) -> nn.Module:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from trustpose.networks.backbones import BasicBlock
 from trustpose.networks.layers import ConvBN
-from trustpose.trust.heads import Squash, Trust, TrustHead, mean_where, squashed
+from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
 from trustpose.trust.stages import LAMBDA_HEATMAP, OKS_NET
 
 CHANNELS = 32
@@ -66,9 +66,13 @@ class OKSNet(TrustHead):
         )
         self.squash: Squash = squash
 
-    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Float[Tensor, " B"]:
-        """The OKS (B,) that the loss compares; beyond 0–1 only where `squash` is "clip". Heatmaps are not read."""
-        features, _ = self.inputs(features, heatmaps)
+    def digest(self, maps: Tensors) -> Tensors:
+        """The features; heatmaps are not read."""
+        return maps[:1]
+
+    def answer(self, digest: Tensors) -> Float[Tensor, " B"]:
+        """The OKS (B,) that the loss compares; beyond 0–1 only where `squash` is "clip"."""
+        (features,) = digest
         return squashed(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
 
     def trust(self, raw: Float[Tensor, " B"]) -> Trust:

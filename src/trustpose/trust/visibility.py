@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trustpose.networks.layers import ConvBN
-from trustpose.trust.heads import Source, Trust, TrustHead
+from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
 from trustpose.trust.stages import METAMODEL
 
 HIDDEN = (4096, 2048, 1024)
@@ -36,7 +36,7 @@ class VisibilityHead(TrustHead):
     convolution.
     """
 
-    reads: Source = "backbone"
+    reads: tuple[Source, ...] = ("backbone",)
 
     def __init__(
         self,
@@ -59,9 +59,13 @@ class VisibilityHead(TrustHead):
             hidden += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
         self.classify = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(HIDDEN[-1], keypoints * CLASSES))
 
-    def raw(self, features: Float[Tensor, "B C h w"], heatmaps: Float[Tensor, "B K H W"]) -> Float[Tensor, "B K 3"]:
-        """Logits of v = 0, 1, 2. Heatmaps are not read."""
-        features, _ = self.inputs(features, heatmaps)
+    def digest(self, maps: Tensors) -> Tensors:
+        """The encoder's features; heatmaps are not read."""
+        return maps[:1]
+
+    def answer(self, digest: Tensors) -> Float[Tensor, "B K 3"]:
+        """Logits of v = 0, 1, 2."""
+        (features,) = digest
         logits = self.classify(self.reduce(self.residual(features)))  # (B, 3K), three neighbours for each keypoint
         return logits.unflatten(1, (self.keypoints, CLASSES))
 
