@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from onnx import helper
 from safetensors.torch import load_file
 
 import trustpose as tp
@@ -27,6 +28,7 @@ from trustpose.files import InputError
 from trustpose.inference.inner_tensors import find_maps
 from trustpose.inference.model_folder import Preparation, Provenance, save_model_folder
 from trustpose.inference.onnx import OnnxNetwork
+from trustpose.inference.photos import Photo
 from trustpose.inference.spec import ModelSpec
 from trustpose.inference.trust_folder import Fitted, load_trust_network, save_trust_folder, save_trust_network
 from trustpose.networks.zoo import build
@@ -37,7 +39,7 @@ from trustpose.trust.network import HEADS, attach, new_head
 from trustpose.trust.oks_net import OKSNet
 from trustpose.trust.visibility import VisibilityHead
 
-FITTED = Fitted("random", "segment", {"data": "noise", "people": 12})
+FITTED = Fitted("random", "segment", {"data": "noise", "people": 12}, measured={"AP": 0.5})
 TENSORS = {"features": FEATURES, "backbone": BACKBONE}
 MADE = {
     "oks-net": (["features"], lambda: OKSNet(6, 16, 12)),
@@ -51,7 +53,7 @@ MADE = {
 def _saved(folder, name, batch=1, **options):
     reads, make = MADE[name]
     head = random_head(make())
-    spec = ModelSpec.read(write_network(folder / "source", batch))
+    spec = ModelSpec.read(write_network(folder / "source", batch, network="hourglass-1"))
     maps = {one: TENSORS[one] for one in reads}
     return save_trust_folder(folder / "model", spec, head, maps, FITTED, **options), head
 
@@ -86,8 +88,9 @@ def test_the_folder(tmp_path):
     assert {one.name for one in (tmp_path / "model").iterdir()} == {"model.onnx", "model.json", "model.safetensors"}
     assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
     source = ModelSpec.read(tmp_path / "source" / "old.onnx")
-    kept = replace(spec, onnx=source.onnx, trust=None, output=replace(spec.output, name=None))
-    assert kept == source and spec.output.name == "heatmaps"
+    assert spec.measured == {"AP": 0.5}
+    kept = replace(spec, onnx=source.onnx, trust=None, measured={}, output=replace(spec.output, name=None))
+    assert kept == replace(source, network=None) and spec.output.name == "heatmaps"
     trust = json.loads((tmp_path / "model" / "model.json").read_text())["trust"]
     assert trust == {
         "outputs": {"quality": "quality"},
@@ -107,8 +110,6 @@ def test_the_folder(tmp_path):
 
 
 def test_a_batch_size_that_stays_is_filled_up(tmp_path):
-    from onnx import helper
-
     rows = [helper.make_node("Reshape", ["made", "rows"], ["maps"])]
     spec = ModelSpec.read(write_network(tmp_path / "source", after=rows))
     head = random_head(PeaksHead())
@@ -166,7 +167,7 @@ def zoo(tmp_path_factory):
     options = {"squash": "sigmoid", "relu": True}
     network = attach("hpcvnet", build("hourglass-1", keypoints=16).eval(), 64, 64, **options)
     random_head(network.head)
-    saved = save_trust_network(folder / "trust", spec, network, Fitted("hpcvnet", "box", {"people": 3}, options))
+    saved = save_trust_network(str(folder / "trust"), spec, network, Fitted("hpcvnet", "box", {"people": 3}, options))
     return saved, network
 
 
@@ -214,7 +215,7 @@ def test_the_flip_test_is_the_heads_own(tmp_path):
     photo = crops(1)[0]
     poses = tp.load(spec.onnx.parent, flip=True)(photo)
     runtime = OnnxNetwork(spec, threads=1)
-    (job,) = [tp.load(spec.onnx.parent)._prepare(one) for one in _photos(photo)]
+    job = tp.load(spec.onnx.parent)._prepare(Photo(photo))
     with torch.no_grad():
         both = [_expected("peaks", head, np.ascontiguousarray(some))[1] for some in (job.crops, job.crops[:, :, ::-1])]
     expected = average_flipped(*both, torch.from_numpy(spec.skeleton.flip_index))
@@ -223,12 +224,6 @@ def test_the_flip_test_is_the_heads_own(tmp_path):
     np.testing.assert_allclose(poses.pose_quality, expected.pose_quality.numpy(), atol=1e-4)
     alone = runtime.with_trust(job.crops)[1]
     assert np.abs(poses.quality - alone.quality).max() > 0.01
-
-
-def _photos(photo):
-    from trustpose.inference.photos import Photo
-
-    return [Photo(photo)]
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -3,6 +3,7 @@
 - "features" (B, C, h, w): what the last layer makes the heatmaps from, the convolution's input.
 - "backbone" (B, C, h, w): what the encoder gave, the last map at the lowest resolution.
 
+Maps are read channels first, (C, h, w); a graph that lays them out otherwise inside needs its tensors named.
 Needs the `train` extra; only making a network with trust does, running one does not.
 """
 

@@ -88,7 +88,7 @@ class Predictor:
         trust = self.spec.trust
         self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
-            warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=2)
+            warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
         self.batch_size = batch_size
         self.flip = flip
         self.threads = threads or cpu_count()

@@ -5,7 +5,7 @@ with the field "trust", and model.safetensors: the head alone on a network that 
 ("network.…", "head.…") on one of the zoo.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from trustpose.inference.trust_output import TrustOutput
 from trustpose.networks.checkpoints import read_tensors
 from trustpose.networks.export import evaluating, trace_onnx
 from trustpose.poses import Area
+from trustpose.trust.export import export_onnx
 from trustpose.trust.network import TrustNetwork, attach
 
 HEAD_PREFIX = "head/"
@@ -36,18 +37,21 @@ _SAMPLES = 3
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a spec's field "trust" says of a head beyond its outputs; see `TrustOutput`."""
+    """What a spec's field "trust" says of a head beyond its outputs, see `TrustOutput`, and its field "measured"."""
 
     head: str
     area: Area
     fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
 def save_trust_folder(
-    out: Path, spec: ModelSpec, head: nn.Module, maps: Mapping[str, str], fitted: Fitted, *, is_half: bool = False
+    out: str | Path, spec: ModelSpec, head: nn.Module, maps: Mapping[str, str], fitted: Fitted, *, is_half: bool = False
 ) -> ModelSpec:
     """Write an ONNX network with a head on it as the new model folder `out`, all or nothing; gives its spec.
+
+    The folder holds the head's weights to train on, not the network's, so its spec names no zoo network.
 
     head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`: `maps` are the tensors of the network's file that it
     reads before the heatmaps, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
@@ -56,6 +60,7 @@ def save_trust_folder(
     network's as they were. Raises InputError where `out` exists, a tensor is not there, an operator cannot be converted
     to the head's opset, or the numbers differ.
     """
+    out = Path(out)
     network = expose(spec, maps)
     head_graph, names = _head_graph(head, _shapes(network))
     opset = max(opset_of(network), opset_of(head_graph))
@@ -70,15 +75,17 @@ def save_trust_folder(
     free_batch(model, batch.dim_value or "batch")
     _compare(model, network, head, spec, names, HALF_TOLERANCE if is_half else TOLERANCE)
     trust = _trust_output(names, fitted, head, maps)
-    return _write(out, model, replace(_named(spec, out), trust=trust), head)
+    named = replace(_named(spec, out), network=None, trust=trust, measured=fitted.measured)
+    return _write(out, lambda path: path.write_bytes(model.SerializeToString()), named, head)
 
 
-def save_trust_network(out: Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted) -> ModelSpec:
+def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted) -> ModelSpec:
     """Write a zoo network with its head as the new model folder `out`, all or nothing; gives its spec.
 
     `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). Raises InputError
     where `out` exists or `spec` names no zoo network, ValueError where the network gives heatmaps of another size.
     """
+    out = Path(out)
     if spec.network is None or not isinstance(spec.output, HeatmapOutput):
         raise InputError(f"{spec.onnx}: field 'network': expected the zoo's name of a heatmap network")
     named = _named(spec, out)
@@ -86,13 +93,13 @@ def save_trust_network(out: Path, spec: ModelSpec, network: TrustNetwork, fitted
     if (wanted.name, wanted.layout, wanted.dtype) != ("image", "NCHW", "float32"):
         raise ValueError(f"spec.input: expected image, NCHW, float32, got {wanted.name}, {wanted.layout}")
     image = torch.zeros(1, 3, wanted.height, wanted.width, device=next(network.parameters()).device)
-    module = _NetworkTensors(network)
     names = _filled(network, (image,))
-    model = trace_onnx(module, {"image": image}, [HEATMAPS, *names])
-    found = _shapes(model)[HEATMAPS]
+    with evaluating(network), torch.no_grad():
+        found = tuple(network(image)[0].heatmaps[-1].shape[1:])
     if found != (spec.output.keypoints, spec.output.height, spec.output.width):
         raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {spec.output}")
-    return _write(out, model, replace(named, trust=_trust_output(names, fitted, network.head, {})), network)
+    named = replace(named, trust=_trust_output(names, fitted, network.head, {}), measured=fitted.measured)
+    return _write(out, lambda path: export_onnx(network, path, wanted.height, wanted.width), named, network)
 
 
 def load_trust_network(spec: ModelSpec) -> TrustNetwork:
@@ -117,7 +124,7 @@ def load_trust_network(spec: ModelSpec) -> TrustNetwork:
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
     """The source's spec for the new folder's graph."""
-    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.output, name=HEATMAPS), measured={})
+    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.output, name=HEATMAPS))
 
 
 def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:
@@ -126,10 +133,10 @@ def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mappi
     return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps)
 
 
-def _write(out: Path, model: onnx.ModelProto, spec: ModelSpec, weights: nn.Module) -> ModelSpec:
-    onnx.checker.check_model(model)
+def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weights: nn.Module) -> ModelSpec:
     with new_folder(out) as folder:
-        (folder / MODEL_ONNX).write_bytes(model.SerializeToString())
+        write_graph(folder / MODEL_ONNX)
+        onnx.checker.check_model(str(folder / MODEL_ONNX))
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.state_dict().items()}
         save_file(tensors, folder / MODEL_WEIGHTS)
         write_json(folder / MODEL_JSON, spec.to_json())
@@ -208,15 +215,3 @@ class _HeadTensors(nn.Module):
 
     def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
         return tuple(self.head(*maps).filled().values())
-
-
-class _NetworkTensors(nn.Module):
-    """Tensors instead of `Outputs` and `Trust`."""
-
-    def __init__(self, network: TrustNetwork):
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        outputs, trust = self.network(image)
-        return outputs.heatmaps[-1], *trust.filled().values()
