@@ -10,8 +10,9 @@ WORKERS ?= 2
 demo: $(BASE)/.installed
 	$(BASE)/bin/python examples/demo.py $(if $(PHOTO),"$(PHOTO)")
 
+# One thread a worker: threads of several workers that wait for each other take three times as long, and more.
 test: $(DEV)/.installed lint
-	$(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

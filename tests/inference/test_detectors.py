@@ -77,11 +77,13 @@ def _nms(boxes, scores, iou_threshold):
     import torch
     import torchvision
 
-    overlap = torchvision.ops.box_iou(boxes, boxes) > iou_threshold  # (N, N), plain torch
+    overlap = (torchvision.ops.box_iou(boxes, boxes) > iou_threshold).numpy()  # (N, N), plain torch
     kept: list[int] = []
+    gone = np.zeros(len(boxes), dtype=bool)
     for at in torch.argsort(scores, descending=True).tolist():
-        if not overlap[at, kept].any():
+        if not gone[at]:
             kept.append(at)
+            gone |= overlap[at]
     return torch.tensor(kept, dtype=torch.int64)
 
 
@@ -93,7 +95,8 @@ def operators(torchvision, monkeypatch):
     align = importlib.import_module("torchvision.ops.roi_align")
 
     def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
-        return align._roi_align(image, rois, spatial_scale, *output_size, sampling_ratio, False)
+        plain = align._roi_align.__wrapped__  # torchvision would have torch.compile work on it for half a minute
+        return plain(image, rois, spatial_scale, *output_size, sampling_ratio, False)
 
     monkeypatch.setattr(torchvision.ops.boxes, "nms", _nms)
     monkeypatch.setattr(torchvision.ops.poolers, "roi_align", roi_align)

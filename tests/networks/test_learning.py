@@ -1,0 +1,19 @@
+"""One batch learnt by heart: gradients reach where they must, in networks of every family."""
+
+import pytest
+import torch
+
+from tests.networks.overfitting import overfit
+from trustpose.networks.zoo import build
+
+# Of each family the smallest that has all of its parts. The others take minutes on one core and were learnt once, with
+# `benchmarks/networks.py --overfit NAME`; docs/parity.md has the results.
+LEARNT_HERE = ("simple-baseline-r50", "hrnet-w32", "hourglass-2", "mspn-2", "efficientnet-b0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LEARNT_HERE)
+def test_one_batch_is_learnt_by_heart(name):
+    torch.manual_seed(0)
+    mean_oks, _ = overfit(build(name), steps=120, enough=0.95)
+    assert mean_oks > 0.95
