@@ -11,11 +11,15 @@ from onnx import helper
 
 from tests import tiny_onnx
 from tests.inference.tiny_trust import BACKBONE, FEATURES, crops, in_torch, normalised, real_crops, write_network
+from tests.trust.small import crops as images
+from tests.trust.small import shared_network
 from trustpose.files import InputError
 from trustpose.inference.inner_tensors import InnerTensor, expose, find_maps
 from trustpose.inference.onnx_graphs import chained, halve_weights, load_graph, opset_of, prefixed, raised
 from trustpose.inference.sessions import to_tensor
-from trustpose.inference.spec import ModelSpec
+from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.networks.export import export_onnx
+from trustpose.trust.network import run
 
 MAPS = {"features": FEATURES, "backbone": BACKBONE}
 
@@ -45,6 +49,21 @@ def test_exposed_maps_are_the_networks(tmp_path, batch, opset):
         assert given[name].shape == tuple(value.shape)
         np.testing.assert_allclose(given[name], value.numpy(), atol=1e-5)
     assert torch.stack([value.std() for value in expected.values()]).min() > 0.1
+
+
+def test_maps_of_a_zoo_network_are_those_that_heads_read(tmp_path):
+    """What is found in the exported graph is what `trust.network.run` hands to a head in torch."""
+    export_onnx(shared_network(), tmp_path / "old.onnx", 64, 64)
+    spec = ModelSpec.read(write_network(tmp_path / "any"))
+    size = replace(spec.input, name="image", height=64, width=64)
+    spec = replace(spec, onnx=tmp_path / "old.onnx", input=size, output=HeatmapOutput(5, 16, 16, 4.0))
+    found = find_maps(spec)
+    given = _run(expose(spec, {name: tensor.name for name, tensor in found.items()}), {"image": images(3).numpy()})
+    with torch.no_grad():
+        _, expected = run(shared_network(), images(3), ("features", "backbone"))
+    for (name, tensor), value in zip(found.items(), expected, strict=True):
+        assert tensor.shape == tuple(value.shape[1:])
+        np.testing.assert_allclose(given[name], value.numpy(), atol=1e-4 * float(value.abs().max()))
 
 
 def test_a_batch_size_written_into_the_graph_stays(tmp_path):

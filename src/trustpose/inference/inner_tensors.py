@@ -26,7 +26,8 @@ BATCH_TOLERANCE = 1e-4  # of the largest number: float32 sums in another order, 
 _LAST_LAYERS = ("Conv", "ConvTranspose")
 _ACTIVATIONS = tuple("Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid Tanh Elu Selu Softplus HardSwish Mish Gelu".split())
 # what may stand between the last layer and the heatmaps, or follow a convolution, without making other features
-_PASSED = (*_ACTIVATIONS, *"BatchNormalization Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout".split())
+_SHAPING = "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout Resize Upsample".split()
+_PASSED = (*_ACTIVATIONS, "BatchNormalization", *_SHAPING)
 _SCALED = ("Add", "Sub", "Mul", "Div")  # passed where one side is a constant
 _SHOWN = 8  # candidates in an error
 
