@@ -12,8 +12,11 @@ Counted are convolutions and linear layers, with 17 keypoints, in two ways:
   transposed convolution's kernel once for each pixel that comes out, four times as many.
   MSPN: in 2³⁰, without the heads that only supervise, which prediction does not need (and ONNX files do not have);
   inferred: with this count its hourglasses and its own networks both agree. Its numbers are as commonly quoted; the
-  paper itself was not at hand to check them.
-  EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2).
+  paper's table was not at hand to check them, and the official repository prints none.
+  mmpose: in 10⁹, everything, batch norm and activations too (by under 1%), for its own MSPN, which has no biases before
+  batch norm (open-mmlab/mmpose, docs/en/inference_speed_summary.md). It says what the MSPN rows cannot: parameters.
+  EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2; looked up in the READMEs of
+  lukemelas/EfficientNet-PyTorch and eruditepanda/efficientnet.pytorch, which repeat it).
 
 The last line is JSON: for each row parameters (M), G, and both as ratios ours / paper, null where the paper has none.
 Exits with 1 if a ratio is off (1% of parameters, 5% of G) in a row that says no reason.
@@ -49,8 +52,8 @@ class Printed:
 
 
 _HOURGLASS = (
-    "unknown: HRNet's table says neither which hourglass nor whose count; this one has every tensor of pytorch-pose's "
-    "hg8 and gives its heatmaps"
+    "unknown: HRNet's table says neither which hourglass nor whose count, and MSPN's gives another number for as many "
+    "stacks; this one has every tensor of pytorch-pose's hg8 and gives its heatmaps"
 )
 _UNCLEAR = "a little; how the paper counts is inferred"
 _DIGITS = "the paper rounds to two digits"
@@ -64,10 +67,10 @@ PAPERS: dict[str, list[Printed]] = {
     "hourglass-2": [Printed(SMALL, None, 6.2, "MSPN")],
     "hourglass-4": [Printed(SMALL, None, 10.6, "MSPN")],
     "hourglass-8": [Printed(SMALL, None, 19.5, "MSPN"), Printed(SMALL, 25.1, 14.3, why=_HOURGLASS)],
-    "mspn-1": [Printed(SMALL, None, 4.4, "MSPN", _UNCLEAR)],
-    "mspn-2": [Printed(SMALL, None, 9.6, "MSPN")],
-    "mspn-3": [Printed(SMALL, None, 14.7, "MSPN")],
-    "mspn-4": [Printed(SMALL, None, 19.9, "MSPN")],
+    "mspn-1": [Printed(SMALL, None, 4.4, "MSPN", _UNCLEAR), Printed(SMALL, 25.11, 5.11, "mmpose")],
+    "mspn-2": [Printed(SMALL, None, 9.6, "MSPN"), Printed(SMALL, 56.8, 11.35, "mmpose")],
+    "mspn-3": [Printed(SMALL, None, 14.7, "MSPN"), Printed(SMALL, 88.49, 17.59, "mmpose")],
+    "mspn-4": [Printed(SMALL, None, 19.9, "MSPN"), Printed(SMALL, 120.18, 23.82, "mmpose")],
 }
 CLASSIFIERS: list[Printed] = [
     Printed((224, 224), 5.3, 0.39, "EfficientNet"),
@@ -136,6 +139,7 @@ def row(name: str, network: nn.Module, paper: Printed) -> dict[str, Any]:
         "HRNet": total.by_output / 2**30,
         "MSPN": total.without_supervision / 2**30,
         "EfficientNet": total.done / 1e9,
+        "mmpose": total.done / 1e9,
     }[paper.counts]
     done = total.done
     return {
