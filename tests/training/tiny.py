@@ -1,5 +1,6 @@
 """A network of a few thousand parameters, people on coloured noise, and recipes that train them in seconds."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,10 +23,10 @@ HEIGHT, WIDTH = 64, 48
 COLOURS = np.random.default_rng(1).integers(60, 256, (17, 3))
 
 
-def tiny_network(keypoints: int = 17, norm: bool = True) -> PoseNetwork:
-    """Stride 4, eight channels; with batch norm or without."""
+def tiny_network(keypoints: int = 17, norm: bool = True, dropout: float = 0.0) -> PoseNetwork:
+    """Stride 4, eight channels; with batch norm and dropout or without."""
     layers = [nn.Conv2d(3, 8, 5, stride=4, padding=2), *([nn.BatchNorm2d(8)] if norm else []), nn.ReLU()]
-    neck = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+    neck = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Dropout(dropout))
     network = PoseNetwork(nn.Sequential(*layers), neck, heatmap_head(8, keypoints))
     nn.init.normal_(network.head.weight, std=0.1)
     return network
@@ -61,15 +62,15 @@ def tiny_recipe(stages: tuple[Stage, ...] = (Stage(2, 1.0, 0.0),), head: str | N
         head=head,
         height=HEIGHT,
         width=WIDTH,
-        data=DataOptions(augmentation="hrnet", folds=0),
+        data=DataOptions(augmentation="hrnet", sigma=1.0, folds=0),
         train=TrainOptions(**(defaults | train)),
     )
 
 
-def tiny_task(recipe: Recipe, people: ListedPeople | None = None, norm: bool = True) -> NetworkTask:
+def tiny_task(recipe: Recipe, people: ListedPeople | None = None, **network_options) -> NetworkTask:
     """The recipe's task on the tiny people, weights drawn by its seed."""
     torch.manual_seed(recipe.train.seed)
-    network = tiny_network(norm=norm)
+    network = tiny_network(**network_options)
     head = None if recipe.head is None else attach(recipe.head, network, HEIGHT, WIDTH, **recipe.head_options).head
     training, held_out = divide(people or tiny_people(), recipe.data)
     return NetworkTask(recipe, Learner(network, head), training, held_out)
@@ -93,8 +94,15 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def rows(path: Path) -> list[dict[str, str]]:
     """The rows of a log, but for the time that they took."""
-    import csv
-
     with path.open(newline="") as file:
         found = list(csv.DictReader(file))
     return [{name: cell for name, cell in row.items() if name != "samples_per_second"} for row in found]
+
+
+def resumable_task() -> NetworkTask:
+    """Everything that a checkpoint has to hold: two stages, a head, dropout, an average, momenta, a warmup."""
+    recipe = tiny_recipe(
+        (Stage(1, 1.0, 0.0), Stage(2, 10.0, 1.0)), "oks-net", ema=0.9, warmup=4, accumulate=2, clip=1.0, log_every=4
+    )
+    recipe = replace(recipe, data=replace(recipe.data, folds=4))
+    return tiny_task(recipe, dropout=0.2)

@@ -21,6 +21,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "simple-baseline": augment.SIMPLE_BASELINE,
     "hrnet": augment.HRNET,
     "strong": augment.STRONG,
+    "gentle": augment.GENTLE,
 }
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB pixels, 0–1
 _SIGMA = 2 / 256  # of the crop's height, in map pixels: 2 at 256 × 192, 3 at 384 × 288
@@ -57,7 +58,7 @@ def codec_of(recipe: Recipe) -> HeatmapCodec:
     return HeatmapCodec(
         width=recipe.width // STRIDE,
         height=recipe.height // STRIDE,
-        stride=STRIDE,
+        stride=float(STRIDE),
         sigma=_SIGMA * recipe.height if recipe.data.sigma is None else recipe.data.sigma,
         decoding=decoding,
         convention=convention,

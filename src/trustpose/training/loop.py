@@ -217,7 +217,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
 
 def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
     """Write and raise which samples of which processes gave a loss that is no number."""
-    found = {name: float(term) for name, term in terms.items()}
+    found = {name: float(term.detach()) for name, term in terms.items()}
     is_bad = not np.isfinite(list(found.values())).all()
     mine = {"terms": {name: repr(value) for name, value in found.items()}, "samples": dict(run.task.describe(batch))}
     bad = [entry for entry in processes.gather_objects(mine if is_bad else None) if entry is not None]

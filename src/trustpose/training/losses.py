@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from trustpose.training import processes
@@ -47,7 +47,7 @@ def heatmap_loss(
     stages: Sequence[Float[Tensor, "B K h w"]],
     target: Float[Tensor, "B K h w"],
     weights: Float[Tensor, "B K"],
-    people: Float[Tensor, ""],
+    people: Real[Tensor, ""],
 ) -> Float[Tensor, ""]:
     """½ × mean over people, keypoints and pixels of (weight × (map − target))², added up over a network's stages.
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from trustpose.trust.stages import Stage
 
 
+@runtime_checkable
 class Samples(Protocol):
     """Samples by number, of one epoch: sample i is the same whenever, wherever and in whatever order it is made."""
 
@@ -17,6 +18,7 @@ class Samples(Protocol):
     def __getitem__(self, index: int) -> Any: ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """One thing to train, whatever it is made of.
 

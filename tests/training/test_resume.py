@@ -1,0 +1,177 @@
+"""Runs that were stopped anywhere end as runs that were not."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_recipe, tiny_task, weights
+from trustpose.files import InputError
+from trustpose.training.checkpoint import random_state, set_random_state
+from trustpose.training.interrupts import InterruptedRun
+from trustpose.training.loop import fit
+
+STEPS = 12  # three epochs of four
+ROOT = Path(__file__).parents[2]
+
+
+class Killed(BaseException):
+    pass
+
+
+def run(folder: Path, stop_at: int | None = None, recipe=None, **options):
+    """A resumable run, which stops within step `stop_at` as if it were killed."""
+    task = resumable_task()
+    if recipe is not None:
+        task.recipe = recipe
+    compute, calls = task.losses, []
+
+    def losses(*arguments):
+        calls.append(0)
+        if stop_at is not None and len(calls) > stop_at:
+            raise Killed
+        return compute(*arguments)
+
+    task.losses = losses
+    numbers = fit(task, task.recipe, folder, one_process(), **options)
+    return task, numbers
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    task, numbers = run(folder)
+    return folder, weights(task), numbers
+
+
+def same_as(uninterrupted, folder: Path, task, numbers) -> bool:
+    whole, expected, expected_numbers = uninterrupted
+    logs = all(rows(folder / name) == rows(whole / name) for name in ("train.csv", "validation.csv"))
+    ends = [torch.load(where / "checkpoint.pt", weights_only=True) for where in (folder, whole)]
+    states = [(end["model"], {str(k): v["exp_avg_sq"] for k, v in end["optimiser"]["state"].items()}) for end in ends]
+    trained = equal(states[0][0], states[1][0]) and equal(states[0][1], states[1][1])
+    return logs and trained and equal(weights(task), expected) and repr(numbers) == repr(expected_numbers)
+
+
+def test_a_run_repeats_itself_and_learns_something(uninterrupted, tmp_path):
+    assert same_as(uninterrupted, tmp_path, *run(tmp_path))
+    assert not equal(weights(resumable_task()), uninterrupted[1])
+    assert [row["step"] for row in rows(tmp_path / "train.csv")] == ["4", "8", "12"]
+    assert [row["epoch"] for row in rows(tmp_path / "validation.csv")] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("parts", [0, 7, 8, 13, 17, 23])  # two parts a step: within and between steps, epochs, stages
+def test_stopped_anywhere(uninterrupted, tmp_path, parts):
+    with pytest.raises(Killed):
+        run(tmp_path, parts)
+    with pytest.raises(Killed):
+        run(tmp_path, 5)  # and once more, five parts after it went on
+    assert same_as(uninterrupted, tmp_path, *run(tmp_path))
+
+
+def test_killed_at_a_random_step(uninterrupted, tmp_path):
+    parts = int(np.random.default_rng().integers(1, 2 * STEPS))
+    command = [sys.executable, "-m", "tests.training.killed_run", str(tmp_path), str(parts)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert same_as(uninterrupted, tmp_path, *run(tmp_path)), f"killed in part {parts}"
+
+
+def test_a_finished_run_is_not_run_again(uninterrupted, tmp_path):
+    run(tmp_path)
+    task, numbers = run(tmp_path, 0)  # would be stopped at its first part
+    assert numbers == {}
+    assert equal(weights(task), uninterrupted[1])
+
+
+def test_anew_on_demand(uninterrupted, tmp_path):
+    with pytest.raises(Killed):
+        run(tmp_path, 20)
+    assert same_as(uninterrupted, tmp_path, *run(tmp_path, resume=False))
+
+
+def test_sigterm_writes_a_checkpoint_and_ends(uninterrupted, tmp_path):
+    task = resumable_task()
+    compute, calls = task.losses, []
+
+    def losses(*arguments):
+        calls.append(0)
+        if len(calls) == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return compute(*arguments)
+
+    task.losses = losses
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InterruptedRun):
+        fit(task, task.recipe, tmp_path, one_process())
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert len(calls) == 10  # the step was finished
+    place = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["place"]
+    assert (place["step"], place["epoch"], place["step_in_epoch"]) == (5, 1, 1)
+    assert same_as(uninterrupted, tmp_path, *run(tmp_path))
+
+
+def test_another_recipe_or_other_data_are_refused(tmp_path):
+    recipe = tiny_recipe()
+    fit(tiny_task(recipe), recipe, tmp_path, one_process())
+    other = tiny_recipe(weight_decay=0.1)
+    with pytest.raises(InputError, match=r"is of another recipe: train.weight_decay was 0.0, now it is 0.1; choose"):
+        fit(tiny_task(other), other, tmp_path, one_process())
+    harmless = replace(tiny_recipe(workers=1, checkpoint_every=1), title="another title")
+    fit(tiny_task(harmless), harmless, tmp_path, one_process())
+    from tests.training.tiny import tiny_people
+
+    with pytest.raises(InputError, match=r"was made with 24 training samples, the data has 20 now"):
+        fit(tiny_task(recipe, tiny_people(20)), recipe, tmp_path, one_process())
+
+
+def test_broken_checkpoints_are_one_line(tmp_path):
+    recipe, path = tiny_recipe(), tmp_path / "checkpoint.pt"
+    fit(tiny_task(recipe), recipe, tmp_path, one_process())
+    content = path.read_bytes()
+    broken = {
+        "short": content[: len(content) // 2],
+        "empty": b"",
+        "text": b"not a checkpoint",
+        "flipped": content[:3000] + bytes(byte ^ 255 for byte in content[3000:3100]) + content[3100:],
+    }
+    for name, wrong in broken.items():
+        path.write_bytes(wrong)
+        with pytest.raises(InputError, match=r"^/.*checkpoint.pt: ") as caught:
+            fit(tiny_task(recipe), recipe, tmp_path, one_process())
+        assert "\n" not in str(caught.value), name
+    torch.save({"model": {}}, path)
+    with pytest.raises(InputError, match="is no checkpoint of a training"):
+        fit(tiny_task(recipe), recipe, tmp_path, one_process())
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    with pytest.raises(Killed):
+        run(tmp_path, 13)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def fail(_, file):
+        file.write(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        run(tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not list(tmp_path.glob(".checkpoint*"))
+
+
+def test_random_numbers_go_on():
+    import random
+
+    state = random_state()
+    first = (torch.rand(3).tolist(), np.random.random(3).tolist(), random.random())  # noqa: NPY002
+    set_random_state(state)
+    assert (torch.rand(3).tolist(), np.random.random(3).tolist(), random.random()) == first  # noqa: NPY002
