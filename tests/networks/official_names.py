@@ -167,6 +167,40 @@ def mspn(stages: int) -> Shapes:
             yield from unit(f"{name}.res_conv2", 256, K, 3)
 
 
+def mmpose_mspn(stages: int, head: str) -> Shapes:
+    def unit(name: str, inputs: int, outputs: int, kernel: int) -> Shapes:
+        yield from conv(f"{name}.conv", inputs, outputs, kernel)
+        yield from norm(f"{name}.bn", outputs)
+
+    yield from unit("backbone.top.top.0", 3, 64, 7)
+    for s in range(stages):
+        inputs, stage = 64, f"backbone.multi_stage_mspn.{s}"
+        for layer, blocks in enumerate((3, 4, 6, 3)):
+            width = 64 * 2**layer
+            for block in range(blocks):
+                name = f"{stage}.downsample.layer{layer + 1}.{block}"
+                sizes = ((inputs, width, 1), (width, width, 3), (width, 4 * width, 1))
+                for i, size in enumerate(sizes, start=1):
+                    yield from conv(f"{name}.conv{i}", *size)
+                    yield from norm(f"{name}.bn{i}", size[1])
+                if block == 0:
+                    yield from unit(f"{name}.downsample", inputs, 4 * width, 1)
+                inputs = 4 * width
+        for i, width in enumerate((2048, 1024, 512, 256), start=1):
+            name = f"{stage}.upsample.up{i}"
+            yield from unit(f"{name}.in_skip", width, 256, 1)
+            if i > 1:
+                yield from unit(f"{name}.up_conv", 256, 256, 1)
+            if s < stages - 1:
+                yield from unit(f"{name}.out_skip1", width, width, 1)
+                yield from unit(f"{name}.out_skip2", 256, width, 1)
+                if i == 4:
+                    yield from unit(f"{name}.cross_conv", 256, 64, 1)
+    for i in range(4 * stages):
+        yield from unit(f"{head}predict_layers.{i}.conv_layers.0", 256, 256, 1)
+        yield from unit(f"{head}predict_layers.{i}.conv_layers.1", 256, K, 3)
+
+
 def state_dict(shapes: Shapes, filled: bool = False) -> dict[str, Tensor]:
     """Tensors of these shapes: zeros, which cost nothing, or the numbers of `random_weights.fill`, always the same."""
     tensors = {name: torch.zeros(shape) for name, shape in shapes}

@@ -113,7 +113,7 @@ def _refuse_missing(taken: dict[str, Tensor], family: Family, ours: Mapping[str,
             continue
         if name.endswith(COUNTER):
             continue
-        if family.imagenet and name.endswith(".conv.bias"):
+        if not family.has_biases and name.endswith(".conv.bias"):
             taken[name] = torch.zeros_like(tensor)
             continue
         raise InputError(f"{family.source_name(name)}: missing tensor; the network needs it for {name} ({family.name})")

@@ -23,7 +23,7 @@ class Family:
     """One project's names. Where several of its networks share a layout, there is a table for each.
 
     prefixes are taken off a name before it is looked up. `imagenet` marks classifiers' files, of which only the
-    backbone is taken.
+    backbone is taken. `has_biases`: also where batch norm follows and makes them superfluous.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Family:
     tables: tuple[Table, ...]
     prefixes: tuple[str, ...] = ()
     imagenet: bool = False
+    has_biases: bool = True
 
     def targets(self, name: str) -> list[str]:
         """What their `name` may be called in our networks; none where it is no name of theirs."""
@@ -121,6 +122,27 @@ def _mspn() -> Table:
     return table
 
 
+def _mmpose_mspn() -> Table:
+    table = {"top.top.0": "stem"}
+    parts = {"in_skip": "lateral", "up_conv": "enlarged", "out_skip1": "skip_down", "out_skip2": "skip_up"}
+    for s in range(4):
+        for layer, block in _RESNET50_BLOCKS:
+            theirs, ours = (
+                f"multi_stage_mspn.{s}.downsample.layer{layer + 1}.{block}",
+                f"stages.{s}.down.{layer}.{block}",
+            )
+            for i in (1, 2, 3):
+                table |= {f"{theirs}.conv{i}": f"{ours}.conv{i}.conv", f"{theirs}.bn{i}": f"{ours}.conv{i}.bn"}
+            table[f"{theirs}.downsample"] = f"{ours}.shortcut"
+        for i in range(4):
+            unit = f"multi_stage_mspn.{s}.upsample.up{i + 1}"
+            table |= {f"{unit}.{t}": f"stages.{s}.up.{i}.{o}" for t, o in parts.items()}
+            for j, part in enumerate(("feature", "head")):
+                table[f"predict_layers.{4 * s + i}.conv_layers.{j}"] = f"stages.{s}.up.{i}.{part}"
+        table[f"multi_stage_mspn.{s}.upsample.up4.cross_conv"] = f"stages.{s}.cross"
+    return table
+
+
 def _resnet50_into_mspn() -> Table:
     """One ResNet-50 for every stage: several names of ours, apart by spaces, for one of theirs."""
 
@@ -141,8 +163,8 @@ def _resnet50_into_mspn() -> Table:
 
 
 def _has(*starts: str) -> Callable[[Mapping[str, object]], bool]:
-    """Whether each of `starts` begins some name."""
-    return lambda names: all(any(name.startswith(start) for name in names) for start in starts)
+    """Whether each of `starts` begins some name; of several in one text, apart by spaces, one has to."""
+    return lambda names: all(any(name.startswith(tuple(start.split())) for name in names) for start in starts)
 
 
 def _are_ours(names: Mapping[str, object]) -> bool:
@@ -154,11 +176,18 @@ def _are_ours(names: Mapping[str, object]) -> bool:
 _RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
 _HRNET = _hrnet_backbone() | {"final_layer": "head"}
 _OURS = {name: name for name in ("backbone", "neck", "head", "stem", "stacks", "stages")}
+_MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn())
 _KNOWN = (
     Family(
-        "mmpose-0.x", _has("backbone.", "keypoint_head."), (_simple_baseline(), _HRNET), ("backbone.", "keypoint_head.")
+        "mmpose-0.x", _has("backbone.", "keypoint_head."), _MMPOSE, ("backbone.", "keypoint_head."), has_biases=False
     ),
-    Family("mmpose-1.x", _has("backbone.", "head.final_layer."), (_simple_baseline(), _HRNET), ("backbone.", "head.")),
+    Family(
+        "mmpose-1.x",
+        _has("backbone.", "head.final_layer. head.predict_layers."),
+        _MMPOSE,
+        ("backbone.", "head."),
+        has_biases=False,
+    ),
     Family("pose_resnet", _has("layer4.", "deconv_layers.", "final_layer."), (_simple_baseline(),)),
     Family("pytorch-pose", _has("hg.0.hg.", "score.0."), (_hourglass(),)),
     Family("mspn", _has("top.conv.", "stage0.downsample."), (_mspn(),)),
@@ -168,6 +197,7 @@ _KNOWN = (
         lambda names: any(name.startswith(("fc.", "classifier.", "head.", "conv_head.")) for name in names),
         (_hrnet_backbone(), _resnet50_into_mspn()),
         imagenet=True,
+        has_biases=False,
     ),
     # after ImageNet's, whose HRNet has these names too, and a classifier's
     Family("pose_hrnet", _has("stage4.", "final_layer."), (_HRNET,)),
