@@ -116,7 +116,7 @@ def test_some_photos_by_name_or_pattern(case):
 def test_nobody_on_the_photos(case):
     path, _ = case
     code, output = _run(path / "photos" / "none.png", "--gt", path / "gt.json", *_common(path))
-    assert code == 0 and "0 people on 1 photos" in output
+    assert code == 0 and "0 people on 1 photo in" in output
     assert json.loads((path / "out" / "results.json").read_text()) == []
 
 

@@ -122,13 +122,18 @@ def predict(
 
 def _report(done: "Done", out: Path, what: str, *, is_drawn: bool) -> None:
     count, rate = len(done.poses), done.predicted / done.seconds
-    pictures = f" and {count} pictures" if is_drawn and what == "photos" else " and a video" if is_drawn else ""
-    said = f"{done.people} people on {count} {what} in {done.seconds:.1f} s ({rate:.0f} people/s)"
+    pictures = f" and {_count(count, 'pictures')}" if is_drawn and what == "photos" else " and a video" * is_drawn
+    people = "1 person" if done.people == 1 else f"{done.people} people"
+    said = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
     typer.echo(f"{said}: {out / RESULTS}{pictures}")
     for complaint in done.complaints:
         typer.echo(f"trustpose: {complaint}", err=True)
     if done.complaints:
         raise typer.Exit(1)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what.removesuffix('s') if number == 1 else what}"
 
 
 def _check_people(model: Path, given: dict[str, Path | str | None], *, is_bottom_up: bool) -> None:
