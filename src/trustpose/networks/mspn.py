@@ -2,7 +2,7 @@
 
 Li et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019 (arXiv 1901.00148), section 3:
 single-stage module (figure 2), cross-stage feature aggregation (figure 3), coarse-to-fine supervision (figure 4).
-Biases before batch norm are superfluous, but the public checkpoints have them.
+Biases before batch norm are superfluous, but the official checkpoints have them (mmpose's do not).
 """
 
 import torch.nn.functional as F
