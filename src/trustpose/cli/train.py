@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from trustpose.training.recipe import Recipe
     from trustpose.training.task import Task
 
-CONTEXT = {"ignore_unknown_options": True, "allow_extra_args": True}
+CONTEXT = {"ignore_unknown_options": True}  # what is no option of the command is a field of the recipe, or refused
 TRAINING = "training"  # the folder in --out where checkpoint and logs are
 _INSTALL = "training needs torch and lightning-fabric: pip install 'trustpose[train]'"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1")
 
 
 def train(
-    context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="Its name (`trustpose recipes` lists them), or a recipe's JSON file.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RECIPE [--FIELD=VALUE]...",
+            help="A name (`trustpose recipes` lists them) or a recipe's JSON file; and fields of it to change.",
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="The folder of the data set, or of its shards (`trustpose shard`).")],
     out: Annotated[Path, typer.Option(help="The model folder to make; logs and checkpoint go to its training/.")],
     model: Annotated[
@@ -40,11 +45,12 @@ def train(
 
     A run that was stopped goes on where it was. Writes model.onnx, model.json and model.safetensors to --out.
     """
-    changes: dict[str, Any] = overrides(context.args)
-    changes |= {name: value for name, value in (("head", head), ("train.precision", precision)) if value is not None}
+    name, given = split(words)
+    changes: dict[str, Any] = {**given}
+    changes |= {at: value for at, value in (("head", head), ("train.precision", precision)) if value is not None}
     if any(find_spec(needed) is None for needed in ("torch", "lightning_fabric", "tensorboard")):
         raise InputError(_INSTALL)
-    chosen = _change(chosen_recipe(recipe), changes)
+    chosen = _change(chosen_recipe(name), changes)
     if not data.is_dir():
         raise InputError(f"{data}: " + ("is no directory" if data.exists() else "no such directory") + ", see --data")
     if (out / "model.json").exists() and not (out / TRAINING).is_dir():
@@ -52,15 +58,19 @@ def train(
     _run(chosen, data, out, model, resume, (accelerator, devices))
 
 
-def overrides(arguments: list[str]) -> dict[str, str]:
-    """{"train.lr": "3e-4"} of ["--train.lr=3e-4"] or ["--train.lr", "3e-4"]. Raises InputError for anything else."""
+def split(words: list[str]) -> tuple[str, dict[str, str]]:
+    """The recipe, and {"train.lr": "3e-4"} of --train.lr=3e-4 or --train.lr 3e-4. Raises InputError for other words."""
+    recipes: list[str] = []
     found: dict[str, str] = {}
-    left = list(arguments)
+    left = list(words)
     while left:
-        argument = left.pop(0)
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not name:
-            raise InputError(f"{argument}: unexpected, a recipe's fields are changed by --name=value")
+        word = left.pop(0)
+        if not word.startswith("-"):
+            recipes.append(word)
+            continue
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or not name:
+            raise InputError(f"{word}: unexpected, a recipe's fields are changed by --name=value")
         if not equals:
             if not left or left[0].startswith("--"):
                 raise InputError(f"--{name}: expected a value, as in --{name}=…")
@@ -68,7 +78,9 @@ def overrides(arguments: list[str]) -> dict[str, str]:
         if name in found:
             raise InputError(f"--{name}: is given twice")
         found[name] = value
-    return found
+    if len(recipes) != 1:
+        raise InputError(f"expected one recipe, got {', '.join(recipes) or 'none'}")
+    return recipes[0], found
 
 
 def chosen_recipe(name: str) -> "Recipe":
@@ -103,7 +115,7 @@ def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bo
 
     fabric = make_fabric(*on, recipe.train.precision)
     fabric.launch()
-    task = make_task(recipe, data, model)
+    task = make_task(recipe, data, model, out / TRAINING)
     try:
         numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume)
     except NonFiniteLossError as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -13,12 +14,14 @@ from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.data.augment import TrainingCrop, TrainingCrops, make_crop
+from trustpose.data.augment import TrainingCrops
 from trustpose.data.coco import ResultsFile, TruthFile
 from trustpose.data.coco.truth import Images
 from trustpose.data.people import PersonSample
 from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
+from trustpose.inference.crops import cut_out
 from trustpose.poses import Area, Poses, Truth
+from trustpose.skeletons import Skeleton
 from trustpose.training import processes
 from trustpose.training.crops import normalised
 from trustpose.trust.heads import Trust, average_flipped
@@ -66,30 +69,8 @@ class Validation:
         order = np.argsort(np.concatenate([part["row"] for part in found]))
         columns = {name: np.concatenate([part[name] for part in found])[order] for name in found[0]}
         if self._truth is None:
-            self._truth = self._truth_file(columns)
-        poses = Poses(
-            xy=columns["xy"],
-            score=columns["score"],
-            pose_score=columns["score"].mean(axis=1),
-            quality=columns.get("quality"),
-            visibility=columns.get("visibility"),
-            pose_quality=columns.get("pose_quality"),
-            box=columns["box"],
-            image_id=columns["image_id"],
-            annotation_id=np.arange(1, len(order) + 1),
-        )
-        return self._numbers(poses, self._truth)
-
-    def _numbers(self, poses: Poses, truth: TruthFile) -> dict[str, float]:
-        own = _audit(truth, poses, poses.pose_score, self._area(truth.truth))
-        if poses.pose_quality is None:
-            return _chosen(own)
-        ranked = _audit(truth, poses, poses.pose_quality, self._area(truth.truth))
-        network = {name: own.number(name) for name in ("ap.AP", "headroom", "pose.pearson")}
-        return _chosen(ranked) | {f"network.{name}": _number(value) for name, value in network.items()}
-
-    def _area(self, truth: Truth) -> Area:
-        return "segment" if truth.area is not None and np.isfinite(truth.area).all() else self.area
+            self._truth = truth_of(columns, self.crops.people.skeleton)
+        return numbers_of(poses_of(columns), self._truth, self.area)
 
     @torch.no_grad()
     def _predicted(self, predict: Predict, device: torch.device, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -123,27 +104,62 @@ class Validation:
             trust = average_flipped(trust, other, torch.from_numpy(index).to(image.device))
         return self.codec.average_flipped(outputs, mirrored, index), trust
 
-    def _truth_file(self, columns: dict[str, np.ndarray]) -> TruthFile:
-        skeleton, images = self.crops.people.skeleton, np.unique(columns["image_id"])
-        truth = Truth(
-            xy=columns["truth_xy"],
-            v=columns["v"],
-            area=columns["area"],
-            box=columns["box"],
-            image_id=columns["image_id"],
-            annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
-        )
-        none = np.zeros(len(images), dtype=np.int64)
-        return TruthFile(
-            truth=truth,
-            images=Images(images, [None] * len(images), none, none),
-            skeleton=skeleton,
-            keypoint_names=skeleton.keypoints,
-            category_id=1,
-            category_ids=(1,),
-            path="the validation people",
-            sha256="",
-        )
+
+def poses_of(columns: dict[str, np.ndarray]) -> Poses:
+    """Poses of the columns xy (N, K, 2), photo pixels, score (N, K), box, image_id, and those of `Trust` there are.
+
+    Person i's annotation is called i + 1, as `truth_of` does.
+    """
+    return Poses(
+        xy=columns["xy"],
+        score=columns["score"],
+        pose_score=columns["score"].mean(axis=1),
+        quality=columns.get("quality"),
+        visibility=columns.get("visibility"),
+        pose_quality=columns.get("pose_quality"),
+        box=columns["box"],
+        image_id=columns["image_id"],
+        annotation_id=np.arange(1, len(columns["xy"]) + 1),
+    )
+
+
+def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
+    """The people of the columns truth_xy (N, K, 2), v (N, K), area (N,), box (N, 4), image_id (N,), photo pixels."""
+    images = np.unique(columns["image_id"])
+    truth = Truth(
+        xy=columns["truth_xy"],
+        v=columns["v"],
+        area=columns["area"],
+        box=columns["box"],
+        image_id=columns["image_id"],
+        annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
+    )
+    none = np.zeros(len(images), dtype=np.int64)
+    return TruthFile(
+        truth=truth,
+        images=Images(images, [None] * len(images), none, none),
+        skeleton=skeleton,
+        keypoint_names=skeleton.keypoints,
+        category_id=1,
+        category_ids=(1,),
+        path="the validation people",
+        sha256="",
+    )
+
+
+def numbers_of(poses: Poses, truth: TruthFile, area: Area) -> dict[str, float]:
+    """The audit's numbers by name, ranked by `pose_quality` where there is one, and then the network's own beside it.
+
+    By COCO's segment area where everybody has one, else by `area`.
+    """
+    found = truth.truth.area
+    area = "segment" if found is not None and np.isfinite(found).all() else area
+    own = _audit(truth, poses, poses.pose_score, area)
+    if poses.pose_quality is None:
+        return _chosen(own)
+    ranked = _audit(truth, poses, poses.pose_quality, area)
+    network = {name: own.number(name) for name in ("ap.AP", "headroom", "pose.pearson")}
+    return _chosen(ranked) | {f"network.{name}": _number(value) for name, value in network.items()}
 
 
 @dataclass(eq=False)
@@ -156,25 +172,34 @@ class _Labelled:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[PersonSample, TrainingCrop]:
+    def __getitem__(self, index: int) -> tuple[PersonSample, UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+        """The person without pixels, the crop that prediction would cut, and the affine from the photo to it."""
         wanted = self.crops
         sample = wanted.people[int(self.rows[index])]
         box = grow_box(sample.box, wanted.padding, wanted.width / wanted.height)
-        affine = affine_to_crop(box, *(wanted.extent or (wanted.width, wanted.height)))  # as in prediction
-        return replace(sample, pixels=sample.pixels[:0]), make_crop(sample, affine, wanted.width, wanted.height)
+        affine = affine_to_crop(box, *(wanted.extent or (wanted.width, wanted.height)))
+        back = invert_affine(sample.affine)
+        onto = np.c_[affine[:, :2] @ back[:, :2], affine[:, :2] @ back[:, 2] + affine[:, 2]]  # from the pixels at hand
+        return (
+            replace(sample, pixels=sample.pixels[:0]),
+            cut_out(sample.pixels, onto, wanted.width, wanted.height),
+            affine,
+        )
 
 
-def _together(pairs: Sequence[tuple[PersonSample, TrainingCrop]]) -> tuple[Tensor, dict[str, np.ndarray]]:
-    """Pixels (B, H, W, 3) and the columns of labels, in photo pixels."""
-    samples, crops = [sample for sample, _ in pairs], [crop for _, crop in pairs]
+def _together(
+    people: Sequence[tuple[PersonSample, np.ndarray, np.ndarray]],
+) -> tuple[Tensor, dict[str, np.ndarray]]:
+    """Pixels (B, H, W, 3), and the columns of labels, in photo pixels."""
+    samples, pixels, affines = zip(*people, strict=True)
     columns = {name: np.stack([getattr(sample, name) for sample in samples]) for name in ("v", "box")}
     columns |= {
         "truth_xy": np.stack([sample.xy for sample in samples]),
         "area": np.array([sample.area for sample in samples], dtype=np.float64),
         "image_id": np.array([sample.image_id for sample in samples], dtype=np.int64),
-        "affine": np.stack([crop.affine for crop in crops]),
+        "affine": np.stack(affines),
     }
-    return torch.from_numpy(np.stack([crop.pixels for crop in crops])), columns
+    return torch.from_numpy(np.stack(pixels)), columns
 
 
 def _arrays(outputs: Outputs, trust: Trust | None) -> tuple[Outputs, Trust | None]:

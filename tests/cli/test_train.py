@@ -1,0 +1,203 @@
+"""`trustpose train`: from a recipe and a folder to a model, and what it says when something is wrong."""
+
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.people_cases import write_coco
+from tests.training.tiny import equal, rows, tiny_network, tiny_recipe
+from trustpose.cli import main
+from trustpose.cli.train import split
+from trustpose.files import InputError, write_json
+from trustpose.inference.predictor import Predictor
+from trustpose.inference.spec import ModelSpec
+from trustpose.inference.trust_folder import load_trust_network
+from trustpose.networks.zoo import ZOO
+from trustpose.training.network_task import NetworkTask
+from trustpose.training.recipe import from_json, to_json
+from trustpose.trust.stages import Stage
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    truth, photos = write_coco(folder, photos=12)
+    truth.rename(folder / "train_gt.json")
+    photos.rename(folder / "train")
+    return folder
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A file with a small recipe: heatmaps, then both."""
+    made = tiny_recipe((Stage(1, 1.0, 0.0), Stage(1, 10.0, 1.0)), "oks-net", ema=0.5)
+    write_json(tmp_path / "small.json", to_json(replace(made, data=replace(made.data, folds=3))))
+    return tmp_path / "small.json"
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *map(str, arguments), "--accelerator", "cpu"])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
+    out = tmp_path / "out"
+    code, said, errors = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=3e-3", "--train.clip", "1")
+    assert (code, errors) == (0, "")
+    assert said.startswith(f"{out}: tiny, ap.AP ") and said.count("\n") == 1
+    assert {path.name for path in out.iterdir()} == {"model.json", "model.onnx", "model.safetensors", "training"}
+    saved = from_json(json.loads((out / "training" / "recipe.json").read_text()))
+    assert (saved.train.lr, saved.train.clip) == (3e-3, 1.0)
+    assert [row["epoch"] for row in rows(out / "training" / "validation.csv")] == ["1", "2"]
+    photos = sorted((data / "train").iterdir())
+    poses = Predictor.load(out)(photos[0])
+    assert poses.pose_quality is not None and poses.quality is None
+    network = load_trust_network(ModelSpec.read(out))
+    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
+    assert equal(network.state_dict(), kept)  # the average is what is exported
+
+    again = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=3e-3", "--train.clip=1")
+    assert again[0] == 0
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=1e-3", "--train.clip=1")
+    assert code == 2
+    assert errors.endswith(
+        "checkpoint.pt: is of another recipe: train.lr was 0.003, now it is 0.001; choose another --out, or start "
+        "anew with --no-resume\n"
+    )
+
+
+def test_a_plain_network_and_from_a_model_that_is_there(data, recipe, tmp_path, capsys):
+    first = tmp_path / "first"
+    plain = ("--head=none", "--strategy.stages.1.trust_weight=0", "--train.ema=0")
+    assert run(capsys, recipe, "--data", data, "--out", first, *plain)[0] == 0
+    spec = ModelSpec.read(first)
+    assert (spec.network, spec.trust, spec.padding) == ("tiny", None, 1.25)
+    frozen = ("--strategy.stages.0.trains=head", "--strategy.stages.1.trains=head", "--model", first)
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "second", *frozen)
+    assert code == 0, errors
+    before = Predictor.load(first).network.state_dict()
+    after = Predictor.load(tmp_path / "second").network.state_dict()
+    assert equal(before, after)
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", first, "--network=mspn-1")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "holds tiny of coco17, the recipe wants mspn-1 of coco17" in errors
+
+
+def test_a_run_that_was_stopped_goes_on(data, recipe, tmp_path, capsys, monkeypatch):
+    whole, out, calls = tmp_path / "whole", tmp_path / "out", []
+    assert run(capsys, recipe, "--data", data, "--out", whole)[0] == 0
+    compute = NetworkTask.losses
+
+    def losses(*arguments):
+        calls.append(0)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return compute(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NetworkTask, "losses", losses)
+        code, _, errors = run(capsys, recipe, "--data", data, "--out", out)
+    assert code == 130
+    assert errors == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert not (out / "model.json").exists()
+    assert run(capsys, recipe, "--data", data, "--out", out)[0] == 0
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, monkeypatch):
+    def broken(keypoints: int = 17):
+        network = tiny_network(keypoints)
+        torch.nn.init.constant_(network.head.bias, float("nan"))
+        return network
+
+    monkeypatch.setitem(ZOO, "broken", broken)
+    code, said, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", "--network=broken")
+    assert (code, said, errors.count("\n")) == (1, "", 1)
+    assert "the loss is not finite in epoch 0, step 0: {'heatmap': 'nan'} of image_id" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--train.learning_rate=1",), "train.learning_rate: there is no such field, expected one of lr, weight_decay"),
+        (("--epochs", "3"), "epochs: there is no such field, expected one of name, title"),
+        (("stray",), "stray"),
+        (("-x",), "-x: unexpected"),
+        (("--train.lr",), "--train.lr: expected a value, as in --train.lr=…"),
+        (("--train.lr=1", "--train.lr=2"), "--train.lr: is given twice"),
+        (("--head", "hpc"), "head: expected one of oks-net, hpcvnet, metamodel"),
+        (("--head_options.window=0",), "head oks-net: window: expected 1 or more"),
+        (("--network=alexnet",), "network: expected one of simple-baseline-r50"),
+        (("--strategy.starts_from=trained",), "tiny: starts from a trained tiny, give its folder or file as --model"),
+        (("--strategy.starts_from=imagenet",), "no ImageNet weights of tiny can be fetched; give a checkpoint"),
+        (("--data.codec=gauss",), "data.codec: expected one of argmax-quarter"),
+        (("--width=50",), "width: expected a multiple of 4, got 50"),
+        (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
+        (("--precision=fp8",), "train.precision: expected one of 32-true"),
+        (("--data.skeleton=mpii16",), "data.skeleton: mpii16 has no published sigmas, which head oks-net needs"),
+        (("--data.skeleton=lsp14", "--head=none"), "data.skeleton: lsp14 has no published sigmas, which validation"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(data, recipe, tmp_path, capsys, arguments, message):
+    code, said, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", *arguments)
+    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    assert message in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, capsys):
+    for arguments, message in (
+        (("oks-nte", "--data", data, "--out", tmp_path / "o"), "there is no such recipe, `trustpose recipes` lists"),
+        ((recipe, "--data", tmp_path / "no", "--out", tmp_path / "o"), "no such directory, see --data"),
+        ((recipe, "--data", recipe, "--out", tmp_path / "o"), "is no directory, see --data"),
+        ((recipe, "--data", tmp_path, "--out", tmp_path / "o"), "holds no data set that is known here"),
+        ((tmp_path / "no.json", "--data", data, "--out", tmp_path / "o"), "no such file"),
+    ):
+        code, _, errors = run(capsys, *arguments)
+        assert (code, errors.count("\n")) == (2, 1), errors
+        assert message in errors
+    recipe.write_text('{"name": "x"}')
+    assert "small.json: title: is missing" in run(capsys, recipe, "--data", data, "--out", tmp_path / "o")[2]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    write_json(recipe, to_json(tiny_recipe()))
+    said = run(capsys, recipe, "--data", data, "--out", tmp_path / "model")[2]
+    assert "holds a model that no training here made" in said
+
+
+def test_without_the_extra_the_install_line_is_printed(data, recipe, tmp_path, capsys, monkeypatch):
+    module = sys.modules["trustpose.cli.train"]  # the package has the command under this name
+    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lightning_fabric" else object())
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out")
+    assert (code, errors) == (
+        2,
+        "trustpose: error: training needs torch and lightning-fabric: pip install 'trustpose[train]'\n",
+    )
+
+
+def test_fields_are_read_both_ways():
+    assert split(["--a.b=c=d", "--e", "-1", "x", "--f="]) == ("x", {"a.b": "c=d", "e": "-1", "f": ""})
+    with pytest.raises(InputError, match=r"^--e: expected a value"):
+        split(["x", "--e", "--f=1"])
+    with pytest.raises(InputError, match=r"^expected one recipe, got none"):
+        split(["--e", "x"])
+
+
+def test_seeds_differ_and_repeat(data, recipe, tmp_path, capsys):
+    arguments = ("--head=none", "--strategy.stages.1.trust_weight=0", "--train.epochs=2")
+    found = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        out = tmp_path / name
+        assert run(capsys, recipe, "--data", data, "--out", out, f"--train.seed={seed}", *arguments)[0] == 0
+        found.append((out / "model.safetensors").read_bytes())
+    assert found[0] == found[1] != found[2]
+    assert np.isfinite(float(rows(tmp_path / "a" / "training" / "train.csv")[-1]["loss"]))

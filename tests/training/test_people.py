@@ -1,0 +1,132 @@
+"""Data folders, folds, and visibility without pixels."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.people_cases import write_coco
+from tests.training.tiny import tiny_people, tiny_recipe
+from trustpose.data.coco import read_truth
+from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
+from trustpose.data.people import coco_people
+from trustpose.data.shard_writing import ShardOptions, write_shards
+from trustpose.files import InputError
+from trustpose.skeletons import CROWDPOSE_14
+from trustpose.training.crops import codec_of, collate, training_crops
+from trustpose.training.people import divide, fold_of, open_people, visibility_of
+from trustpose.training.recipe import DataOptions
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set in the layout of shared data: train_gt.json and train/, and a dev set that is never to be read."""
+    folder = tmp_path_factory.mktemp("data")
+    truth, photos = write_coco(folder, photos=12)
+    truth.rename(folder / "train_gt.json")
+    photos.rename(folder / "train")
+    (folder / "dev_gt.json").write_text("not JSON: nobody is to open it")
+    return folder
+
+
+def test_photos_shards_and_cocos_own_layout_are_the_same_people(folder, tmp_path):
+    photos = open_people(folder, DataOptions())
+    assert len(photos) == 24
+    write_shards(photos, tmp_path / "shards", ShardOptions(), {}, lambda _: None)
+    shards = open_people(tmp_path / "shards", DataOptions())
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    shutil.copy(folder / "train_gt.json", tmp_path / "coco" / "annotations" / "person_keypoints_train2017.json")
+    shutil.copytree(folder / "train", tmp_path / "coco" / "train2017")
+    official = open_people(tmp_path / "coco", DataOptions())
+    for other in (shards, official):
+        assert other.annotation_id.tolist() == photos.annotation_id.tolist()
+        assert np.allclose(other[5].xy, photos[5].xy)
+
+
+def test_min_keypoints_goes_for_every_source(folder, tmp_path):
+    photos = open_people(folder, DataOptions(min_keypoints=15))
+    everybody = open_people(folder, DataOptions())
+    enough = (visibility_of(everybody)[0] > 0).sum(axis=1) >= 15
+    assert 0 < len(photos) < len(everybody)
+    assert photos.annotation_id.tolist() == everybody.annotation_id[enough].tolist()
+    write_shards(everybody, tmp_path / "shards", ShardOptions(), {}, lambda _: None)
+    shards = open_people(tmp_path / "shards", DataOptions(min_keypoints=15))
+    assert shards.annotation_id.tolist() == photos.annotation_id.tolist()
+
+
+def test_folds_divide_images_and_cover_them():
+    ids = np.repeat(np.random.default_rng(0).integers(0, 10**12, 4000), 2)
+    fold = fold_of(ids, 5)
+    assert (fold[::2] == fold[1::2]).all()
+    share = np.bincount(fold, minlength=5) / len(fold)
+    assert np.abs(share - 0.2).max() < 0.02
+    assert fold_of(np.array([7, 139]), 5).tolist() == [0, 1]  # SHA-256's, which no version changes
+
+
+def test_validation_people_share_no_image_with_training(folder):
+    people = open_people(folder, DataOptions())
+    held_out = []
+    for fold in range(3):
+        training, validation = divide(people, DataOptions(fold=fold, folds=3))
+        assert validation is not None
+        assert not set(training.image_id) & set(validation.image_id)
+        assert len(training) + len(validation) == len(people)
+        held_out += validation.annotation_id.tolist()
+    assert sorted(held_out) == sorted(people.annotation_id.tolist())
+    assert divide(people, DataOptions(folds=0)) == (people, None)
+
+
+def test_visibility_is_that_of_the_samples(folder):
+    photos = coco_people(read_truth(folder / "train_gt.json"), folder / "train")
+    sources = [
+        photos,
+        SomePeople(photos, np.array([3, 1, 1])),
+        JoinedPeople([photos, SomePeople(photos, np.array([0]))]),
+        MappedPeople(photos, CROWDPOSE_14),
+    ]
+    for people in sources:
+        v, known = visibility_of(people)
+        samples = list(people)
+        assert v.tolist() == [sample.v.tolist() for sample in samples]
+        assert known.tolist() == [sample.has_joint.tolist() for sample in samples]
+
+
+def test_what_is_no_data_set_is_said(folder, tmp_path):
+    with pytest.raises(InputError, match="no such directory"):
+        open_people(tmp_path / "none", DataOptions())
+    with pytest.raises(InputError, match=r"holds no data set that is known here, expected train_gt.json with train/"):
+        open_people(tmp_path, DataOptions())
+    with pytest.raises(InputError, match=r"^data.skeleton: expected one of coco17"):
+        open_people(folder, DataOptions(skeleton="coco"))
+    with pytest.raises(InputError, match="are too few to divide into 200"):
+        divide(open_people(folder, DataOptions()), DataOptions(folds=200))
+
+
+def test_a_batch_says_what_its_crops_say():
+    people, recipe = tiny_people(6), tiny_recipe()
+    codec = codec_of(recipe)
+    crops = [training_crops(people, recipe, codec)[number] for number in range(6)]
+    batch = collate(crops, codec, "box*0.53")
+    assert batch["pixels"].shape == (6, 64, 48, 3)
+    assert batch["heatmaps"].shape == (6, 17, 16, 12)
+    assert batch["area"].tolist() == pytest.approx([crop.box_area * 0.53 for crop in crops], rel=1e-6)
+    for row, crop in enumerate(crops):
+        for joint in np.flatnonzero((crop.v > 0) & (batch["weights"][row].numpy() > 0)):
+            x, y = np.rint(crop.xy[joint] / 4).astype(int)
+            if 0 <= x < 12 and 0 <= y < 16:
+                assert batch["heatmaps"][row, joint, y, x] == batch["heatmaps"][row, joint].max()
+    assert not batch["heatmaps"][batch["v"] == 0].any()
+    assert not batch["weights"][batch["v"] == 0].any()
+
+
+def test_a_person_without_area_is_said():
+    from dataclasses import replace
+
+    people, recipe = tiny_people(2), tiny_recipe()
+    people.samples[1] = replace(people.samples[1], area=float("nan"))
+    codec = codec_of(recipe)
+    crops = [training_crops(people, recipe, codec)[number] for number in range(2)]
+    with pytest.raises(InputError, match=r"^train.area: annotation 2 of image 2 has no segment area; box\*0.53 does"):
+        collate(crops, codec, "segment")
+    assert json.dumps(collate(crops, codec, "box")["image_id"].tolist()) == "[1, 2]"

@@ -1,0 +1,99 @@
+"""Validation gives the audit's numbers, which are those of `trustpose predict` and `trustpose audit` on files."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.people_cases import write_coco
+from tests.training.tiny import tiny_network, tiny_recipe
+from trustpose.audit.build import audit
+from trustpose.codecs import Outputs
+from trustpose.data.coco import read_results, read_truth, write_results
+from trustpose.files import InputError
+from trustpose.geometry.crops import transform
+from trustpose.inference.predictor import Predictor
+from trustpose.training.network_task import Learner, NetworkTask
+from trustpose.training.people import open_people
+from trustpose.trust.network import attach
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    truth, photos = write_coco(folder, photos=6)
+    truth.rename(folder / "train_gt.json")
+    photos.rename(folder / "train")
+    return folder
+
+
+def task_on(data, head: str | None = None, **options) -> NetworkTask:
+    """A network whose heatmaps say something of where people are, validated on everybody."""
+    recipe = tiny_recipe(head=head, **options)
+    recipe = replace(recipe, data=replace(recipe.data, dataset="made up"))
+    torch.manual_seed(3)
+    network = tiny_network(norm=False)
+    made = None if head is None else attach(head, network, recipe.height, recipe.width).head
+    people = open_people(data, recipe.data)
+    return NetworkTask(recipe, Learner(network, made), people, people)
+
+
+@pytest.mark.parametrize("head", [None, "oks-net"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
+    task = task_on(data, head, flip_test=flip)
+    found = task.validate()
+    task.export(tmp_path / "model")
+    predictor = Predictor.load(tmp_path / "model", flip=flip)
+    file = read_truth(data / "train_gt.json")
+    truth = file.truth[np.flatnonzero((file.truth.v > 0).any(axis=1))]
+    images = [data / "train" / name for name in file.images.file_name]
+    boxes = [truth.box[truth.image_id == image] for image in file.images.id.tolist()]
+    poses = predictor(images, boxes=boxes)
+    ids = np.concatenate([truth.annotation_id[truth.image_id == image] for image in file.images.id.tolist()])
+    poses = replace(poses, image_id=file.images.id[poses.image_id], annotation_id=ids)
+    score = poses.pose_score if head is None else poses.pose_quality
+    write_results(tmp_path / "results.json", poses, score=score)
+    record = audit(file, read_results(tmp_path / "results.json", truth=file), replicates=0)
+    for name in ("keypoint.pearson", "pose.pearson", "keypoint.brier", "visibility.labelled.f1"):
+        expected = record.number(name)
+        assert found[name] == pytest.approx(float("nan") if expected is None else expected, abs=2e-3, nan_ok=True), name
+    assert ("network.ap.AP" in found) == (head is not None)
+    assert np.isfinite(found["pose.pearson"])
+
+
+def test_heatmaps_that_are_right_have_an_ap_of_1(data):
+    """The network is replaced by one that knows the answer: AP, and r of a perfect OKS, are the highest there are."""
+    task = task_on(data)
+    validation = task.validation
+    assert validation is not None
+    validation.options = replace(validation.options, batch_size=5)
+    crops, codec, seen = validation.crops, replace(task.codec, decoding="dark"), []
+    validation.codec = codec
+    from trustpose.training.validation import _Labelled
+
+    everybody = [_Labelled(crops, np.arange(len(crops)))[number] for number in range(len(crops))]
+    xy = np.stack([transform(affine, sample.xy) for sample, _, affine in everybody])
+
+    def predict(image):
+        start = sum(seen)
+        seen.append(len(image))
+        return Outputs([torch.from_numpy(codec.encode(xy[start : start + len(image)]))]), None
+
+    numbers = validation(predict, torch.device("cpu"))
+    assert seen == [5, 5, 2]
+    assert numbers["ap.AP"] > 0.9
+    assert numbers["oracle_ap.AP"] == pytest.approx(numbers["ap.AP"], abs=0.02)
+
+
+def test_no_folds_no_numbers_and_no_sigmas_no_validation(data):
+    task = task_on(data)
+    task.validation = None
+    assert task.validate() == {}
+    recipe = replace(task.recipe, data=replace(task.recipe.data, skeleton="mpii16"))
+    from tests.people_cases import ListedPeople
+    from trustpose.skeletons import MPII_16
+
+    with pytest.raises(InputError, match=r"^data.skeleton: mpii16 has no published sigmas, which validation"):
+        NetworkTask(recipe, task.learner, ListedPeople([], MPII_16), ListedPeople([], MPII_16))
