@@ -18,8 +18,10 @@ FIELDS = {
     "oks-net": {"pose_quality"},
     "hpcvnet": {"quality", "pose_quality", "labelled"},
     "metamodel": {"visibility"},
+    "keypoint-tokens": {"quality", "visibility", "pose_quality"},
 }
 OPTIONS = [
+    ("keypoint-tokens", {}),
     ("oks-net", {}),
     ("oks-net", {"attention": "none"}),
     ("oks-net", {"attention": "spatial"}),

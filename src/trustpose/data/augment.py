@@ -76,6 +76,15 @@ STRONG = Augmentation(
     occlusion=Occlusion(cutout=0.3, objects=0.3, people=0.25),
 )
 """Ours, for small networks: HRNet's geometry and everything else."""
+GENTLE = Augmentation(
+    scale=0.2,
+    rotation=25.0,
+    translation=0.05,
+    half_body=0.0,
+    photometric=Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=5.0, grey=0.05, blur=0.1, jpeg=0.1),
+    occlusion=Occlusion(cutout=0.1, objects=0.15, people=0.15),
+)
+"""Ours, for trust heads on a network that stands still: other crops that are about as hard as the real ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +140,10 @@ class TrainingCrops:
     def at_epoch(self, epoch: int) -> "TrainingCrops":
         """The same people, drawn anew."""
         return replace(self, epoch=epoch)
+
+    def with_augmentation(self, augmentation: Augmentation) -> "TrainingCrops":
+        """The same people, drawn by other rules."""
+        return replace(self, augmentation=augmentation)
 
     def __getitem__(self, index: int) -> TrainingCrop:
         sample = self.people[index]

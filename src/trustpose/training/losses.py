@@ -16,6 +16,7 @@ from trustpose.training import processes
 from trustpose.training.crops import CropLabels
 from trustpose.trust.heads import mean_where
 from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
+from trustpose.trust.keypoint_tokens import TokenAnswers, tokens_losses
 from trustpose.trust.oks_net import hard_samples
 from trustpose.trust.targets import TrustTargets
 from trustpose.trust.visibility import visibility_loss
@@ -98,6 +99,21 @@ def metamodel_terms(
     return {"visibility": _share(loss, weights[targets.visibility[known]], totals["visibility"])}
 
 
+def tokens_terms(
+    raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
+) -> dict[str, Tensor]:
+    """`trust.keypoint_tokens.tokens_losses`."""
+    answers = TokenAnswers(raw["visibility"], raw["opks"], raw["oks"])
+    terms = tokens_losses(answers, targets, labels.is_known, labels.is_ternary)
+    counted = {"visibility": labels.is_known, "opks": targets.visibility > 0, "oks": ~torch.isnan(targets.oks)}
+    return {name: _share(term, counted[name], totals[name]) for name, term in terms.items()}
+
+
+def _tokens_counts(labels: CropLabels, options: LossOptions) -> dict[str, Tensor]:
+    labelled = (labels.v > 0).sum()
+    return {"visibility": labels.is_known.sum(), "opks": labelled, **_oks_counts(labels, options)}
+
+
 def _oks_counts(labels: CropLabels, _: LossOptions) -> dict[str, Tensor]:
     return {"oks": (labels.v > 0).any(dim=1).sum()}
 
@@ -120,4 +136,5 @@ HEAD_LOSSES: dict[str, HeadLoss] = {
     "oks-net": HeadLoss(_oks_counts, oks_terms),
     "hpcvnet": HeadLoss(_hpcvnet_counts, hpcvnet_terms),
     "metamodel": HeadLoss(_metamodel_counts, metamodel_terms),
+    "keypoint-tokens": HeadLoss(_tokens_counts, tokens_terms),
 }

@@ -40,7 +40,7 @@ class DataOptions:
     skeleton: str = "coco17"
     min_keypoints: int = 1
     padding: float = 1.25
-    augmentation: Literal["nothing", "simple-baseline", "hrnet", "strong"] = "hrnet"
+    augmentation: Literal["nothing", "simple-baseline", "hrnet", "strong", "gentle"] = "hrnet"
     codec: str = "argmax-quarter"
     sigma: float | None = None
     fold: int = 0
@@ -51,6 +51,23 @@ class DataOptions:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
+
+
+@dataclass(frozen=True)
+class FrozenOptions:
+    """How a network that stands still is read. Only system "frozen".
+
+    views: crops of each person that are stored: the crop as in prediction, its mirror image, and augmented ones. None
+    for as many as a disk space of 4.5 GB has room for, at most 12.
+    maps: the tensors that the head reads, by name, where they are not found by themselves: {"backbone": tensor}.
+    """
+
+    views: int | None = None
+    maps: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.views is not None and self.views < 1:
+            raise ValueError(f"views: expected 1 or more, got {self.views}")
 
 
 @dataclass(frozen=True)
@@ -148,6 +165,7 @@ class Recipe:
     width: int = 192
     data: DataOptions = field(default_factory=DataOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
+    frozen: FrozenOptions = field(default_factory=FrozenOptions)
     sources: tuple[Source, ...] = ()
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""

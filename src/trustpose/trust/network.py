@@ -13,10 +13,16 @@ from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.mspn import MSPN
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
 from trustpose.trust.hpcvnet import HPCVNet
+from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.oks_net import OKSNet
 from trustpose.trust.visibility import VisibilityHead
 
-HEADS: dict[str, type[TrustHead]] = {"oks-net": OKSNet, "hpcvnet": HPCVNet, "metamodel": VisibilityHead}
+HEADS: dict[str, type[TrustHead]] = {
+    "oks-net": OKSNet,
+    "hpcvnet": HPCVNet,
+    "metamodel": VisibilityHead,
+    "keypoint-tokens": KeypointTokens,
+}
 
 
 class TrustNetwork(nn.Module):

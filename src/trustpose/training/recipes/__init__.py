@@ -1,4 +1,4 @@
-"""Every row of the papers' tables as a recipe, by name. Plain data: no torch.
+"""Every row of the papers' tables as a recipe, by name, and our own. Plain data: no torch.
 
 `rows.py`: what they share. A row that cannot be repeated with what is here says why, in `Recipe.not_runnable`.
 """
@@ -11,8 +11,9 @@ from trustpose.training.recipe import Evaluation, Recipe
 from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
 from trustpose.training.recipes.metamodel import METAMODEL_RECIPES
 from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
+from trustpose.training.recipes.ours import OUR_RECIPES
 
-RECIPES: dict[str, Recipe] = {**OKS_NET_RECIPES, **METAMODEL_RECIPES, **HPCVNET_RECIPES}
+RECIPES: dict[str, Recipe] = {**OKS_NET_RECIPES, **METAMODEL_RECIPES, **HPCVNET_RECIPES, **OUR_RECIPES}
 
 
 def find_recipe(name: str) -> Recipe:

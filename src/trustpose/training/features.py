@@ -1,0 +1,237 @@
+"""What a network that stands still says about many crops, computed once and read from disk.
+
+A folder holds one .npy file for each column, opened as memory maps, rows view by view, and index.json with a
+fingerprint of all that decides the numbers. Writing goes on where it was stopped; a folder with another fingerprint is
+written anew.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.lib.format import open_memmap
+
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.data.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
+from trustpose.files import InputError, read_json, write_json
+from trustpose.inference.inner_tensors import HEATMAPS, InnerTensor, expose, find_maps
+from trustpose.inference.pipeline import ahead
+from trustpose.inference.sessions import cpu_count, run_session, session_of, to_tensor
+from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.poses import Area
+from trustpose.trust.heads import Tensors
+
+INDEX = "index.json"
+_FORMAT = "trustpose features, 1"
+_CHUNK = 8  # crops in one run of the network
+_SAVED_EVERY = 64  # chunks
+
+_MOST_VIEWS, _DISK_SPACE = 12, 4.5e9
+
+Columns = dict[str, np.ndarray]
+Digest = Callable[[Tensors], Tensors]
+
+
+class FrozenNetwork:
+    """An ONNX network that stands still, with the maps that a head reads. Raises InputError as `find_maps` does."""
+
+    def __init__(self, spec: ModelSpec, reads: tuple[str, ...], named: Mapping[str, str]):
+        if not isinstance(spec.output, HeatmapOutput) or not isinstance(spec.codec, HeatmapCodec):
+            raise InputError(f"{spec.onnx}: gives coordinates; trust heads read networks that give heatmaps")
+        self.spec = spec
+        self.codec: HeatmapCodec = spec.codec
+        self.maps: dict[str, InnerTensor] = find_maps(spec, reads, named=named)
+        self._names = [*self.maps, HEATMAPS]
+        model = expose(spec, {name: tensor.name for name, tensor in self.maps.items()})
+        self._session = session_of(model.SerializeToString(), spec.onnx)
+        self.batch: int | None = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
+
+    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> list[np.ndarray]:
+        """The maps (B, C, h, w) in the order of `reads`, then the heatmaps (B, K, h, w)."""
+        step = self.batch or len(pixels)
+        parts = [
+            run_session(
+                self._session,
+                self.spec.onnx,
+                self._names,
+                {self.spec.input.name: to_tensor(pixels[at : at + step], self.spec.input)},
+            )
+            for at in range(0, len(pixels), step)
+        ]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Rows of stored columns; row v × people + i is person i in view v.
+
+    digest-0, … (R, …) float16, what a head makes of the maps; xy (R, K, 2), the network's decoded places, and truth_xy,
+    v, area, is_known, is_ternary, as in `CropLabels`, crop pixels; segment (R,), the segment's area, NaN where unknown;
+    score (R, K); affine (R, 2, 3), photo to crop; image_id, annotation_id (R,).
+    """
+
+    people: int
+    views: int
+    columns: Mapping[str, np.ndarray]
+
+    @property
+    def digest(self) -> list[np.ndarray]:
+        """The digest's columns, in order."""
+        return [self.columns[name] for name in sorted(self.columns) if name.startswith("digest-")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What to store. digest: a head's, of the maps and heatmaps; augmentation: of the views beyond the first two."""
+
+    network: FrozenNetwork
+    digest: Digest
+    augmentation: Augmentation
+    views: int
+    area: Area
+    described: Mapping[str, Any] = field(default_factory=dict)
+
+
+def store_features(
+    folder: Path, reading: Reading, crops: TrainingCrops, advance: Callable[[int], None] = lambda _: None
+) -> Features:
+    """The features of everybody in `crops`, from `folder` where they are there, else computed into it.
+
+    View 0 is the crop as in prediction, view 1 its mirror image, the others are augmented, each with draws of its own.
+    `advance` is told how many rows are done. Raises InputError.
+    """
+    count = len(crops)
+    fingerprint = _fingerprint(reading, crops)
+    index = read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
+    if not isinstance(index, dict) or index.get("fingerprint") != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        index = {"fingerprint": fingerprint, "format": _FORMAT, "done": 0, "rows": count * reading.views}
+    done = int(index["done"])
+    advance(done)
+    chunks = [
+        (view, range(at, min(at + _CHUNK, count)))
+        for view in range(reading.views)
+        for at in range(0, count, _CHUNK)
+        if view * count + at >= done
+    ]
+    columns = _opened(folder) if done else {}
+    with ThreadPoolExecutor(cpu_count(), "trustpose-features") as workers:
+        made = ahead(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
+        for number, ((view, rows), chunk) in enumerate(zip(chunks, made, strict=True)):
+            columns = columns or _created(folder, chunk, count * reading.views)
+            first = view * count + rows.start
+            for name, values in chunk.items():
+                columns[name][first : first + len(rows)] = values
+            advance(len(rows))
+            if number % _SAVED_EVERY == _SAVED_EVERY - 1 or number == len(chunks) - 1:
+                for column in columns.values():
+                    column.flush()  # pyright: ignore[reportAttributeAccessIssue] memory maps
+                write_json(folder / INDEX, {**index, "done": first + len(rows)})
+    return Features(count, reading.views, _opened(folder))
+
+
+def most_views(network: FrozenNetwork, digest: Digest, people: int) -> int:
+    """How many views of so many people's digests there is room for, from 1 to 12."""
+    height, width = network.spec.input.height, network.spec.input.width
+    maps = network(np.zeros((1, height, width, 3), np.uint8))
+    one = people * sum(array.nbytes for array in _digest(digest, maps))
+    return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
+
+
+def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Columns:
+    """Some people in one view."""
+    drawn = list(_drawn(reading, crops, view, rows))
+    maps = reading.network(np.stack([crop.pixels for crop in drawn]))
+    candidates = reading.network.codec.decode(Outputs([maps[-1]]))
+    v, known = np.stack([crop.v for crop in drawn]), np.stack([crop.has_joint for crop in drawn])
+    area = np.array([crop.area_by(reading.area) for crop in drawn])
+    if not np.isfinite(area).all():
+        crop = drawn[int(np.argmin(np.isfinite(area)))]
+        raise InputError(
+            f"train.area: annotation {crop.annotation_id} of image {crop.image_id} has no {reading.area} area; "
+            "box*0.53 does without"
+        )
+    columns = {
+        "xy": candidates.xy.astype(np.float32),
+        "score": candidates.score.astype(np.float32),
+        "truth_xy": np.stack([crop.xy for crop in drawn]).astype(np.float32),
+        "v": v.astype(np.int8),
+        "area": area.astype(np.float32),
+        "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
+        "is_known": known,
+        "is_ternary": known & (np.stack([crop.has_visibility for crop in drawn]) | (v == 0)),
+        "affine": np.stack([crop.affine for crop in drawn]).astype(np.float64),
+        "image_id": np.array([crop.image_id for crop in drawn]),
+        "annotation_id": np.array([crop.annotation_id for crop in drawn]),
+    }
+    return columns | {f"digest-{at}": array for at, array in enumerate(_digest(reading.digest, maps))}
+
+
+def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Iterator[TrainingCrop]:
+    if view < 2:
+        for row in rows:
+            crop = crops.with_augmentation(NOTHING)[row]
+            yield mirrored(crop, crops.people.skeleton.flip_index) if view else crop
+    else:
+        yield from (crops.with_augmentation(reading.augmentation).at_epoch(view)[row] for row in rows)
+
+
+def mirrored(crop: TrainingCrop, flip_index: np.ndarray) -> TrainingCrop:
+    """The crop's mirror image as the flip test makes it, pixel by pixel; left and right change names."""
+    width = crop.pixels.shape[1]
+    mirror = np.array([[-1.0, 0, width - 1], [0, 1, 0]])
+    turned = crop.xy * [-1, 1] + [width - 1, 0]
+    xy = np.where((crop.v > 0)[:, None], turned, 0.0)[flip_index]
+    return replace(
+        crop,
+        pixels=cv2.flip(crop.pixels, 1),
+        affine=np.c_[mirror[:, :2] @ crop.affine[:, :2], mirror[:, :2] @ crop.affine[:, 2] + mirror[:, 2]],
+        xy=xy,
+        v=crop.v[flip_index],
+        has_joint=crop.has_joint[flip_index],
+        has_visibility=crop.has_visibility[flip_index],
+    )
+
+
+@torch.no_grad()
+def _digest(digest: Digest, maps: list[np.ndarray]) -> list[Float[np.ndarray, "..."]]:
+    return [tensor.to(torch.float16).numpy() for tensor in digest(tuple(torch.from_numpy(one) for one in maps))]
+
+
+def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return {
+            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(rows, *values.shape[1:]))
+            for name, values in chunk.items()
+        }
+    except OSError as error:
+        raise InputError(f"{folder}: features cannot be written ({error.strerror})") from None
+
+
+def _opened(folder: Path) -> Columns:
+    try:
+        return {path.stem: np.load(path, mmap_mode="r+") for path in sorted(folder.glob("*.npy"))}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: holds features that cannot be read ({error}); remove the folder") from None
+
+
+def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
+    """Of network, people, crops, and how they are read."""
+    known = hashlib.sha256(reading.network.spec.onnx.read_bytes())
+    for ids in (crops.people.image_id, crops.people.annotation_id):
+        known.update(np.ascontiguousarray(ids).tobytes())
+    described = {**reading.described, "views": reading.views, "area": reading.area, "seed": crops.seed}
+    crop = (crops.width, crops.height, crops.padding, crops.extent)
+    maps = sorted((name, tensor.name) for name, tensor in reading.network.maps.items())
+    known.update(repr((sorted(described.items()), crop, maps, reading.augmentation, _FORMAT)).encode())
+    return known.hexdigest()

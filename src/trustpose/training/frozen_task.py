@@ -1,0 +1,265 @@
+"""The Task for system "frozen": a trust head on the stored features of a network that stands still."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trustpose.data.augment import TrainingCrops
+from trustpose.files import InputError
+from trustpose.geometry.crops import invert_affine, transform
+from trustpose.inference.spec import ModelSpec
+from trustpose.inference.trust_folder import Fitted, save_trust_folder
+from trustpose.skeletons import SKELETONS
+from trustpose.training import processes
+from trustpose.training.crops import AUGMENTATIONS, CropLabels
+from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
+from trustpose.training.logs import progress
+from trustpose.training.losses import HEAD_LOSSES, LossOptions
+from trustpose.training.people import fold_of, open_people
+from trustpose.training.recipe import Recipe
+from trustpose.training.validation import numbers_of, poses_of, truth_of
+from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
+from trustpose.trust.keypoint_tokens import KeypointTokens, calibrate
+from trustpose.trust.network import HEADS, new_head
+from trustpose.trust.stages import Stage
+from trustpose.trust.targets import TrustTargets, trust_targets
+from trustpose.trust.visibility import class_weights
+
+FEATURES = "features"
+_LABELS = ("truth_xy", "v", "area", "is_known", "is_ternary")
+_AT_ONCE = 256  # people in one run of the head in evaluation
+
+Batch = dict[str, Any]
+
+
+class Learner(nn.Module):
+    """A head that starts from digests, its answer made of plain dicts and tensors."""
+
+    def __init__(self, head: TrustHead):
+        super().__init__()
+        self.head = head
+
+    def forward(self, *digest: Tensor) -> Any:
+        """What the head's losses read, a dataclass as a dict of its fields."""
+        raw = self.head.answer(digest)
+        if is_dataclass(raw) and not isinstance(raw, type):
+            return {field.name: getattr(raw, field.name) for field in fields(raw)}
+        return raw
+
+
+class Rows:
+    """The samples of an epoch: each person once, in the view that (seed, epoch, person) decide. Numbers of rows."""
+
+    def __init__(self, people: np.ndarray, features: Features, seed: int, epoch: int):
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
+        self.rows = people + features.people * random.integers(features.views, size=len(people))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> int:
+        return int(self.rows[index])
+
+
+class FrozenTask:
+    """What `training.task.Task` asks, for a head on stored features. See `frozen_task` for one from a recipe.
+
+    Stages only say for how long, and how the head's loss is weighed. Validation and calibration read the fold's people
+    in the crops of prediction (and their mirror images), nobody of them in training.
+    """
+
+    def __init__(self, recipe: Recipe, network: FrozenNetwork, head: TrustHead, crops: TrainingCrops, stored: Features):
+        self.recipe = recipe
+        self.network = network
+        self.learner = Learner(head)
+        self.model: nn.Module = self.learner
+        self.crops = crops
+        self.features = stored
+        self.sigmas = torch.from_numpy(crops.people.skeleton.sigmas).float()
+        image_id = np.asarray(stored.columns["image_id"][: stored.people])
+        folds = recipe.data.folds
+        is_held_out = fold_of(image_id, folds) == recipe.data.fold if folds else np.zeros(len(image_id), dtype=np.bool_)
+        self.training, self.held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+        if not len(self.training) or (folds and not len(self.held_out)):
+            raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {folds}")
+        self.head_loss = HEAD_LOSSES[str(recipe.head)]
+        self.loss_options = self._loss_options()
+        self.now: Stage = recipe.plan.stages[0]
+
+    def stage(self, stage: Stage) -> None:
+        self.now = stage
+
+    def train_mode(self) -> None:
+        self.model.train()
+
+    def samples(self, epoch: int) -> Rows:
+        return Rows(self.training, self.features, self.recipe.train.seed, epoch)
+
+    def collate(self, samples: list[int]) -> Batch:
+        rows = np.array(samples)
+        batch: Batch = {"digest": [torch.from_numpy(column[rows]).float() for column in self.features.digest]}
+        for name in ("xy", *_LABELS, "image_id", "annotation_id"):
+            values = self.features.columns[name][rows]
+            batch[name] = torch.from_numpy(values.astype(np.int64) if name == "v" else values)
+        return batch
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return self.head_loss.counts(CropLabels.of(batch), self.loss_options)
+
+    def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        labels = CropLabels.of(batch)
+        terms = self.head_loss.terms(model(*batch["digest"]), self._targets(batch), labels, totals, self.loss_options)
+        return {name: self.now.trust_weight * term for name, term in terms.items()}
+
+    def describe(self, batch: Batch) -> dict[str, list[int]]:
+        return {name: batch[name].tolist() for name in ("image_id", "annotation_id")}
+
+    def validate(self) -> dict[str, float]:
+        if not len(self.held_out):
+            return {}
+        columns = self.columns_of(self.held_out)
+        return numbers_of(poses_of(columns), truth_of(columns, self.crops.people.skeleton), self.recipe.train.area)
+
+    def columns_of(self, people: np.ndarray) -> dict[str, np.ndarray]:
+        """Poses of these people, the head's trust in them, and their labels, all in photo pixels.
+
+        With `train.flip_test` the trust is the mean of both views, in the poses of the first.
+        """
+        trust = self.trust_in(people)
+        if self.recipe.train.flip_test and self.features.views > 1:
+            index = torch.from_numpy(self.crops.people.skeleton.flip_index)
+            trust = average_flipped(trust, self.trust_in(people + self.features.people), index)
+        stored = {name: column[people] for name, column in self.features.columns.items() if "digest" not in name}
+        back = invert_affine(stored["affine"])
+        sources = self.crops.people
+        growth = np.abs(np.linalg.det(stored["affine"][:, :, :2]))
+        return {
+            "xy": transform(back, stored["xy"].astype(np.float64)),
+            "score": stored["score"].astype(np.float64),
+            "truth_xy": np.where(
+                (stored["v"] > 0)[..., None], transform(back, stored["truth_xy"].astype(np.float64)), 0
+            ),
+            "v": stored["v"].astype(np.int64),
+            "area": stored["segment"].astype(np.float64) / growth,
+            "box": self._boxes(people),
+            "image_id": np.asarray(sources.image_id)[people],
+        } | {name: value.double().numpy() for name, value in trust.filled().items()}
+
+    @torch.no_grad()
+    def trust_in(self, rows: np.ndarray) -> Trust:
+        """The head's trust, of stored rows, in evaluation."""
+        head = self.learner.head.eval()
+        device = next(head.parameters()).device
+        found: list[dict[str, Tensor]] = []
+        for at in range(0, len(rows), _AT_ONCE):
+            some = rows[at : at + _AT_ONCE]
+            digest = tuple(torch.from_numpy(column[some]).float().to(device) for column in self.features.digest)
+            found.append({name: value.cpu() for name, value in head.trust(head.answer(digest)).filled().items()})
+        return Trust(**{name: torch.cat([part[name] for part in found]) for name in found[0]})
+
+    def export(self, folder: Path) -> None:
+        head = self.learner.head.cpu().eval()
+        fitted_on: dict[str, float | int | str] = {
+            "dataset": self.recipe.data.dataset,
+            "recipe": self.recipe.name,
+            "people": len(self.training),
+            "held_out_people": len(self.held_out),
+        }
+        if isinstance(head, KeypointTokens) and len(self.held_out):
+            calibrate(head, *self._held_out_digest())
+            fitted_on["calibrated_on"] = f"the {len(self.held_out)} people held out"
+        maps = {name: tensor.name for name, tensor in self.network.maps.items()}
+        fitted = Fitted(str(self.recipe.head), self.recipe.train.area, fitted_on, dict(self.recipe.head_options))
+        save_trust_folder(folder, self.network.spec, head, maps, fitted)
+
+    def _held_out_digest(self) -> tuple[Tensors, TrustTargets]:
+        """Both views of the people held out, and what is true of them."""
+        views = range(min(self.features.views, 2))
+        batch = self.collate([int(person) + view * self.features.people for view in views for person in self.held_out])
+        return tuple(batch["digest"]), self._targets(batch)
+
+    def _targets(self, batch: Batch) -> TrustTargets:
+        labels = CropLabels.of(batch)
+        return trust_targets(batch["xy"].to(labels.xy), labels.xy, labels.v, labels.area, self.sigmas.to(labels.xy))
+
+    def _loss_options(self) -> LossOptions:
+        if self.recipe.head != "metamodel":
+            return LossOptions(hard_share=self.recipe.train.hard_share)
+        v, known = (self.features.columns[name][self.training] for name in ("v", "is_ternary"))
+        counts = [int((known & (v == value)).sum()) for value in range(3)]
+        try:
+            return LossOptions(class_weights=class_weights(counts))
+        except ValueError:
+            raise InputError(
+                f"head metamodel: expected unlabelled, occluded and visible keypoints in the data, got {counts} of them"
+            ) from None
+
+    def _boxes(self, people: np.ndarray) -> np.ndarray:
+        """What the crops of view 0 show (n, 4), photo pixels: the boxes, grown."""
+        width, height = self.crops.width, self.crops.height
+        low = np.zeros((len(people), 1, 2))
+        high = np.full((len(people), 1, 2), [width, height], dtype=np.float64)
+        back = invert_affine(self.features.columns["affine"][people])
+        return np.concatenate([transform(back, low)[:, 0], transform(back, high)[:, 0]], axis=1)
+
+
+def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> FrozenTask:
+    """The task of a recipe, on a data folder and the network `model`; features are stored in `folder`/features.
+
+    Raises InputError.
+    """
+    if model is None:
+        raise InputError(f"{recipe.name}: trains a head on a network that stands still, give its ONNX file as --model")
+    if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
+        raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
+    people = open_people(data, recipe.data)
+    if not people.skeleton.has_sigmas:
+        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which OKS needs")
+    spec = ModelSpec.read(model)
+    if spec.skeleton.keypoints != SKELETONS[recipe.data.skeleton].keypoints:
+        raise InputError(f"{model}: finds {spec.skeleton.name}, the recipe wants {recipe.data.skeleton}")
+    network = FrozenNetwork(spec, HEADS[recipe.head].reads, recipe.frozen.maps)
+    extent = network.codec.crop_extent(spec.input.width, spec.input.height)
+    crops = TrainingCrops(
+        people, spec.input.width, spec.input.height, spec.padding, seed=recipe.train.seed, extent=extent
+    )
+    torch.manual_seed(recipe.train.seed)
+    try:
+        shapes = [tensor.shape for tensor in network.maps.values()]
+        head = new_head(recipe.head, shapes, len(spec.skeleton), **recipe.head_options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
+    views = recipe.frozen.views or most_views(network, head.digest, len(people))
+    reading = Reading(
+        network,
+        head.digest,
+        AUGMENTATIONS[recipe.data.augmentation],
+        views,
+        recipe.train.area,
+        {"head": recipe.head, "skeleton": recipe.data.skeleton, "min_keypoints": recipe.data.min_keypoints},
+    )
+    stored = _stored(folder / FEATURES, reading, crops)
+    return FrozenTask(recipe, network, head, crops, stored)
+
+
+def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:
+    """The features, with a progress bar; with several processes the first one stores them and the others wait."""
+    if processes.rank() > 0:
+        processes.gather_objects(None)  # until the first process has written them
+        return store_features(folder, reading, crops)
+    done = 0
+    with progress(len(crops) * reading.views, 0, True) as show:
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            show(done, "features of the network")
+
+        stored = store_features(folder, reading, crops, advance)
+    processes.gather_objects(None)
+    return stored
