@@ -2,8 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -172,6 +175,38 @@ def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, caps
     write_json(recipe, to_json(tiny_recipe()))
     said = run(capsys, recipe, "--data", data, "--out", tmp_path / "model")[2]
     assert "holds a model that no training here made" in said
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_photo_is_one_line(data, recipe, tmp_path, capsys, workers):
+    broken = tmp_path / "data"
+    shutil.copytree(data, broken)
+    for photo in (broken / "train").iterdir():
+        photo.write_bytes(b"no photo")
+    options = (f"--train.workers={workers}", "--train.batch_size=2")
+    code, _, errors = run(capsys, recipe, "--data", broken, "--out", tmp_path / "out", *options)
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert errors.startswith(f"trustpose: error: {broken / 'train'}") and "cannot be decoded as an image" in errors
+    assert len(errors) < 400
+
+
+def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
+    """The terminal sends SIGINT to all processes, those that make batches too."""
+    out = tmp_path / "out"
+    program = "import tests.training.tiny; from trustpose.cli import main; main()"
+    command = [sys.executable, "-c", program, "train", str(recipe), "--data", str(data), "--out", str(out)]
+    command += ["--accelerator", "cpu", "--train.workers", "2", "--train.epochs", "4000", "--train.validate_every=4000"]
+    log = out / "training" / "train.csv"
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (log.is_file() and log.stat().st_size > 200) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)
+    _, errors = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert errors == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    step = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
+    assert 0 < int(rows(log)[-1]["step"]) <= step
 
 
 def test_without_the_extra_the_install_line_is_printed(data, recipe, tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,7 +127,7 @@ def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bo
         raise typer.Exit(130) from None
     if fabric.is_global_zero:
         _publish(task, out)
-        shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if name in numbers)
+        shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
         typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the fold held out" if shown else ""))
 
 

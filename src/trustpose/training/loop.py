@@ -30,6 +30,7 @@ from trustpose.training import processes
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, set_random_state, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, asking_to_stop
+from trustpose.training.loading import loaded
 from trustpose.training.logs import Logs, progress
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
 from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
@@ -176,7 +177,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         ),
         use_distributed_sampler=False,
     )
-    parts, run.since = iter(loader), time.perf_counter()
+    parts, run.since = loaded(loader), time.perf_counter()
     while place.step_in_epoch < run.steps:
         batches = [next(parts) for _ in range(options.accumulate)]
         rate = learning_rate(run.plan, options, place.epoch, place.step, run.steps)

@@ -24,6 +24,7 @@ from trustpose.poses import Area, Poses, Truth
 from trustpose.skeletons import Skeleton
 from trustpose.training import processes
 from trustpose.training.crops import normalised
+from trustpose.training.loading import loaded
 from trustpose.trust.heads import Trust, average_flipped
 
 Predict = Callable[[Tensor], tuple[Outputs, Trust | None]]
@@ -83,7 +84,7 @@ class Validation:
             generator=torch.Generator(),
         )
         batches: list[dict[str, np.ndarray]] = []
-        for pixels, columns in loader:
+        for pixels, columns in loaded(loader):
             outputs, trust = self._both(predict, normalised(pixels.to(device)))
             candidates = self.codec.decode(outputs)
             columns["xy"] = transform(invert_affine(columns.pop("affine")), candidates.xy)
