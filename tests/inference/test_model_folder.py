@@ -55,6 +55,7 @@ def test_a_folder_holds_onnx_json_and_safetensors(folder: Path, checkpoint: Path
     weights = load_file(folder / "model.safetensors")
     original = torch.load(checkpoint, weights_only=True)["state_dict"]
     assert {f"module.{name}" for name in weights} == set(original)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}, "readable by others"
 
 
 def test_both_backends_give_the_same_poses(folder: Path) -> None:
@@ -171,3 +172,13 @@ def test_spoilt_weights_in_a_folder_are_named(folder: Path, tmp_path: Path) -> N
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing on stderr."""
+
+
+def test_a_tensor_of_another_shape_is_named_whatever_the_skeleton(checkpoint: Path, tmp_path: Path, capsys) -> None:
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    name = next(name for name in state if name.endswith("conv1.weight"))
+    torch.save({**state, name: torch.zeros(3, 3)}, tmp_path / "other.pth")
+    assert run("import", tmp_path / "other.pth", "--network", "hourglass-1", "--out", tmp_path / "out") == 2
+    complaint = capsys.readouterr().err
+    assert "expected shape" in complaint
+    assert "keypoints" not in complaint

@@ -16,7 +16,7 @@ from torch import nn
 
 from trustpose.files import InputError, write_json
 from trustpose.inference.spec import MODEL_JSON, ModelSpec
-from trustpose.networks.checkpoints import convert, read_tensors, recognise
+from trustpose.networks.checkpoints import convert, count_keypoints, read_tensors, recognise
 from trustpose.networks.export import export_onnx
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.zoo import ZOO, build
@@ -78,7 +78,7 @@ def import_checkpoint(
     family = recognise(tensors) if family is None else family
     if family == "imagenet":
         raise InputError(f"{file}: holds a classifier, which has no keypoints; train a network on it instead")
-    names = _skeleton_for(tensors, network, family, skeleton, file)
+    names = _skeleton_for(tensors, family, skeleton, file)
     module = build(network, keypoints=len(names))
     try:
         module.load_state_dict(convert(tensors, module, family))
@@ -136,7 +136,9 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise InputError(f"{out}: cannot be written ({error.strerror})") from None
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone, and safetensors' files
+        for path in temporary.iterdir():
+            path.chmod(0o644)
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -206,26 +208,17 @@ def _json(
     }
 
 
-def _skeleton_for(
-    tensors: dict[str, torch.Tensor], network: str, family: str, wanted: str | None, file: Path
-) -> Skeleton:
+def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None, file: Path) -> Skeleton:
     """The skeleton whose size is that of the checkpoint's last heatmap layer."""
     if wanted is not None and wanted not in SKELETONS:
         raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
     if wanted is not None:
         return SKELETONS[wanted]
-    for name in ("coco17", "mpii16", "crowdpose14"):
-        if _heatmap_layer_fits(tensors, network, family, len(SKELETONS[name])):
-            return SKELETONS[name]
-    raise InputError(f"{file}: its number of keypoints is none that COCO, MPII or CrowdPose have; name a --skeleton")
-
-
-def _heatmap_layer_fits(tensors: dict[str, torch.Tensor], network: str, family: str, keypoints: int) -> bool:
-    """Whether the checkpoint converts to the network with so many keypoints, or fails for another reason than them."""
-    with torch.device("meta"):
-        module = build(network, keypoints=keypoints)
     try:
-        convert(tensors, module, family)
+        count = count_keypoints(tensors, family)
     except InputError as error:
-        return "expected shape" not in str(error)
-    return True
+        raise InputError(f"{file}: {error}") from None
+    for name in ("coco17", "mpii16", "crowdpose14"):
+        if len(SKELETONS[name]) == count:
+            return SKELETONS[name]
+    raise InputError(f"{file}: has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")
