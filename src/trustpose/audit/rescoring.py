@@ -1,0 +1,72 @@
+"""What another score for the same poses is worth: AP gained, and the share of the headroom that it closes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.audit.measured import measure
+from trustpose.data.coco import TruthFile
+from trustpose.files import InputError
+from trustpose.metrics.average_precision import evaluate
+from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.metrics.bootstrap import REPLICATES, interval
+from trustpose.poses import Area, Poses
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """AP by one score and by another, of the same poses, and by the true OKS.
+
+    `gain` is `better` − `own`; `closed` the share of the headroom, `oracle` − `own`, that it is, None without headroom.
+    `intervals` has the 95 % intervals of "gain" and "closed": every draw of images is made for all three scores, so
+    that what the draw does to all of them cancels; NaN where no draw leaves headroom.
+    """
+
+    own: float
+    better: float
+    oracle: float
+    gain: float
+    closed: float | None
+    intervals: dict[str, tuple[float, float]]
+
+
+def rescoring(
+    truth: TruthFile,
+    poses: Poses,
+    own: Float[np.ndarray, " N"],
+    better: Float[np.ndarray, " N"],
+    *,
+    area: Area = "segment",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Rescoring:
+    """Rank the same N poses by `own` (N,) and by `better` (N,), 1000 draws of images for the intervals (0: none).
+
+    The draws are those of an `audit` with the same seed. Raises InputError where the skeleton has no sigmas or nobody
+    counts.
+    """
+    if truth.skeleton is None or not truth.skeleton.has_sigmas:
+        raise InputError(f"{truth.path}: field 'categories': no published sigmas for these keypoints")
+    sigmas = truth.skeleton.sigmas
+    measured = measure(
+        poses, truth.truth, own, truth.images.id, sigmas=sigmas, area=area, replicates=replicates, seed=seed
+    )
+    ap, draws = [], []
+    for score in (own, better, measured.oracle_score()):
+        evaluation = evaluate(poses, truth.truth, score, sigmas=sigmas, area=area, pairs=measured.pairs)
+        ap.append(evaluation.summary().AP)
+        draws.append(
+            average_precision_replicates(
+                evaluation, measured.counts, measured.pose_image, measured.person_image, ("all",)
+            )["AP"]
+        )
+    if -1 in ap:
+        raise InputError(f"{truth.path}: nobody in it counts for AP")
+    gain, headroom = ap[1] - ap[0], ap[2] - ap[0]
+    intervals: dict[str, tuple[float, float]] = {}
+    if replicates:
+        gains, room = draws[1] - draws[0], draws[2] - draws[0]
+        shares = np.divide(gains, room, out=np.full_like(gains, np.nan), where=room > 0)
+        intervals = {"gain": interval(gains), "closed": interval(shares)}
+    return Rescoring(*ap, gain=gain, closed=gain / headroom if headroom > 0 else None, intervals=intervals)
