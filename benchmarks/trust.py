@@ -1,0 +1,274 @@
+"""How far each trust head can be trusted, on real people: one table, the network's own scores beside every head's.
+
+    python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--gt FILE --photos FOLDER] [--draws N]
+
+MODEL_DIR are folders of `trustpose train simplepose-trust --head …`, all on the network named by --network. Every photo's
+labelled people are predicted once by each, from their ground-truth boxes, and audited by annotation id against segment
+areas. Poses are the network's own in every column, so only trust differs.
+
+What is shown, with 95 % intervals from drawing photos:
+
+  r(pose, OKS)        Pearson of the pose's score with its OKS; the network's score is the mean of its 17 peaks
+  r(averages)         Pearson of average quality with average OPKS over 17, unlabelled keypoints counting 0
+  r(keypoint, OPKS)   the same for each keypoint
+  ECE                 15 equal-width bins, of the pose's score and of the keypoint's
+  AP, oracle AP       ranked by the head's pose score, and by the true OKS
+  AP gain, closed     over the network's own score, and its share of the headroom; the same photos are drawn for all
+  labelled            telling labelled keypoints from others; † marks the best single threshold on the network's own
+                      scores, chosen on these very people; HPCVNet's P(labelled) is read from its graph
+  ternary F1          absent, occluded and visible, and their support-weighted total
+
+"–": the head does not say it; nothing is filled in. OKS-Net speaks of poses alone, the metamodel of visibility
+alone, HPCVNet of no occlusion. Below stand numbers that others published, each on another set of people: they say where
+the field is, not who wins. Last comes one line of JSON: {column: {number: [value, low, high] or null}}.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
+from trustpose.audit.rescoring import rescoring
+from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_truth
+from trustpose.files import InputError
+from trustpose.inference.boxes import boxes_from_truth
+from trustpose.inference.photos import Photo
+from trustpose.inference.predictor import Predictor
+from trustpose.inference.runtime import open_runtime
+from trustpose.inference.spec import ModelSpec
+from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.poses import Poses
+
+DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+NETWORK = "network"
+Value = tuple[float, ...]  # the number, then its interval where there is one
+Column = dict[str, Value | None]
+
+ROWS = {  # the audit's name: what the table calls it, and whether it is printed in hundredths
+    "pose.pearson": ("r(pose, OKS)", False),
+    "keypoint.pearson_pose_mean": ("r(averages)", False),
+    "keypoint.pearson": ("r(keypoint, OPKS)", False),
+    "keypoint.ece": ("keypoint ECE", False),
+    "pose.ece": ("pose ECE", False),
+    "ap.AP": ("AP", True),
+    "oracle_ap.AP": ("oracle AP", True),
+    "gain": ("AP gain", True),
+    "closed": ("headroom closed, %", True),
+    "visibility.labelled.f1": ("labelled F1", False),
+    "visibility.labelled.precision": ("labelled precision", False),
+    "visibility.labelled.recall": ("labelled recall", False),
+    "visibility.labelled.accuracy": ("labelled accuracy", False),
+    "visibility.ternary.absent.f1": ("ternary F1, absent", False),
+    "visibility.ternary.occluded.f1": ("ternary F1, occluded", False),
+    "visibility.ternary.visible.f1": ("ternary F1, visible", False),
+    "visibility.ternary.total.f1": ("ternary F1, total", False),
+}
+POSE = ("pose.pearson", "pose.ece", "ap.AP", "oracle_ap.AP")
+KEYPOINT = ("keypoint.pearson_pose_mean", "keypoint.pearson", "keypoint.ece")
+LABELLED = tuple(name for name in ROWS if ".labelled." in name)
+TERNARY = tuple(name for name in ROWS if ".ternary." in name)
+
+_COCO = "COCO val2017, ground-truth boxes, flip test"
+_TREES = "1,639 COCO people that are not in the data folder, SimplePose's heatmaps averaged with the mirrored photo's"
+QUOTED: dict[str, tuple[str, dict[str, float]]] = {  # by column: where from and on whom, and the numbers
+    "HRNet-W32": (
+        f"HPCVNet poster (r(pose, OKS) also OKS-Net paper, Table I): the network alone; {_COCO}",
+        {"pose.pearson": 0.61, "keypoint.pearson_pose_mean": 0.897, "ap.AP": 0.765},
+    ),
+    "OKS-Net": (
+        f"OKS-Net paper, Tables I and IV: HRNet-W32 256×192, trained with the head; {_COCO}",
+        {"pose.pearson": 0.69, "ap.AP": 0.775, "gain": 0.010},
+    ),
+    "HPCVNet": (
+        f"HPCVNet poster: HRNet; {_COCO}",
+        {
+            "pose.pearson": 0.71,
+            "keypoint.pearson_pose_mean": 0.932,
+            "ap.AP": 0.776,
+            "gain": 0.011,
+            "visibility.labelled.f1": 0.921,
+            "visibility.labelled.precision": 0.876,
+            "visibility.labelled.recall": 0.970,
+            "visibility.labelled.accuracy": 0.894,
+        },
+    ),
+    "metamodel": (
+        "metamodel paper, Table 1, S3: SimpleBaseline; COCO val2017",
+        {name: value for name, value in zip(TERNARY, (0.77, 0.37, 0.80, 0.76), strict=True)},
+    ),
+    "trees": (
+        f"the data folder's results/README.md: trees on hand-made features of heatmaps; {_TREES}",
+        {
+            "pose.pearson": 0.773,
+            "keypoint.pearson_pose_mean": 0.923,
+            "keypoint.pearson": 0.810,
+            "pose.ece": 0.014,
+            "ap.AP": 0.540,
+            "oracle_ap.AP": 0.572,
+            "gain": 0.011,
+            "closed": 0.26,
+            "visibility.labelled.f1": 0.886,
+        }
+        | {name: value for name, value in zip(TERNARY, (0.81, 0.34, 0.84, 0.79), strict=True)},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class People:
+    """The photos with their people's boxes, and the labels to audit against."""
+
+    truth: TruthFile
+    photos: list[Photo]
+    flip: bool
+    draws: int
+
+
+def predict(spec: ModelSpec, people: People) -> Poses:
+    """The poses of everybody, with the head's trust where the spec has a head. Raises InputError."""
+    predictor = Predictor(open_runtime(spec), flip=people.flip)
+    parts = []
+    for prediction in predictor.stream(people.photos):
+        if prediction.error is not None:
+            raise prediction.error
+        parts.append(prediction.poses)
+    return Poses.concatenate(parts)
+
+
+def labelled(spec: ModelSpec, people: People) -> np.ndarray | None:
+    """P(labelled) (N, K) of a head whose graph gives it, which no field of `Poses` takes.
+
+    Read by a spec that calls this output "quality", so that the predictor carries it and averages the mirrored views.
+    """
+    if spec.trust is None or "labelled" not in spec.trust.outputs:
+        return None
+    outputs = {"quality": spec.trust.outputs["labelled"]}
+    return predict(replace(spec, trust=replace(spec.trust, outputs=outputs)), people).quality
+
+
+def audited(poses: Poses, people: People) -> Audit:
+    score = ranking_score(poses)
+    results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "predictions in memory", "")
+    return audit(people.truth, results, replicates=people.draws)
+
+
+def numbers(record: Audit, names: tuple[str, ...]) -> Column:
+    column: Column = {}
+    for name in names:
+        value = record.number(name)
+        column[name] = None if value is None else (value, *record.intervals.get(name, ()))
+    return column
+
+
+def measure(spec: ModelSpec, people: People) -> Column:
+    """What a model folder's head says, audited; None for what it does not say."""
+    poses = predict(spec, people)
+    record = audited(poses, people)
+    column: Column = dict.fromkeys(ROWS)
+    if poses.pose_quality is not None:
+        column |= numbers(record, POSE)
+        assert poses.pose_score is not None
+        worth = rescoring(people.truth, poses, poses.pose_score, ranking_score(poses), replicates=people.draws)
+        column["gain"] = (worth.gain, *worth.intervals.get("gain", ()))
+        column["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals.get("closed", ()))
+    if poses.quality is not None:
+        column |= numbers(record, KEYPOINT)
+    if poses.visibility is not None:
+        return column | numbers(record, (*LABELLED, *TERNARY))
+    chance = labelled(spec, people)
+    if chance is not None:
+        said = np.stack([1 - chance, np.zeros_like(chance), chance], axis=2)  # (N, K, 3): only the first is looked at
+        column |= numbers(audited(replace(poses, visibility=said), people), LABELLED)
+    return column
+
+
+def measure_network(spec: ModelSpec, people: People) -> Column:
+    """The network's own scores: no head's, so ternary visibility, gain and share stay open."""
+    record = audited(predict(spec, people), people)
+    return dict.fromkeys(ROWS) | numbers(record, (*POSE, *KEYPOINT, *LABELLED))
+
+
+def title(spec: ModelSpec, taken: set[str]) -> str:
+    """The head's name with the options that it was built with, and its folder where that is taken."""
+    assert spec.trust is not None
+    options = [f"{value}" for value in spec.trust.options.values()]
+    name = ", ".join([spec.trust.head, *options])
+    return name if name not in taken else f"{name} ({spec.onnx.parent.name})"
+
+
+def cell(value: Value | None, in_hundredths: bool, mark: str = "") -> str:
+    if value is None:
+        return "–"
+    scale, digits = (100, 1) if in_hundredths else (1, 3)
+    shown = [f"{scale * one:.{digits}f}" for one in value]
+    return shown[0] + mark + (f" {shown[1]}–{shown[2]}" if len(shown) == 3 else "")
+
+
+def show(columns: dict[str, Column], marked: str = "") -> None:
+    """Numbers down, systems across."""
+    cells = {
+        name: [
+            cell(column[row], scaled, "†" if name == marked and row in LABELLED else "")
+            for row, (_, scaled) in ROWS.items()
+        ]
+        for name, column in columns.items()
+    }
+    widths = {name: max(map(len, (name, *rows))) + 3 for name, rows in cells.items()}
+    print(f"{'':22}" + "".join(f"{name:>{width}}" for name, width in widths.items()))
+    for at, (label, _) in enumerate(ROWS.values()):
+        print(f"{label:22}" + "".join(f"{rows[at]:>{widths[name]}}" for name, rows in cells.items()))
+
+
+def find_people(gt: Path, folder: Path, flip: bool, draws: int) -> People:
+    truth = read_truth(gt)
+    boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
+    every = zip(truth.images.file_name, boxes, truth.images.id, strict=True)
+    photos = [Photo(folder / str(name), some, int(at)) for name, some, at in every if len(some)]
+    return People(truth, photos, flip, draws)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL_DIR")
+    parser.add_argument("--network", type=Path, default=DATA / "networks" / "simplepose.onnx")
+    parser.add_argument("--gt", type=Path, default=DATA / "coco" / "dev_gt.json")
+    parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
+    parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
+    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    options = parser.parse_args()
+    try:
+        people = find_people(options.gt, options.photos, options.flip, options.draws)
+        columns = {NETWORK: measure_network(ModelSpec.read(options.network), people)}
+        for folder in options.models:
+            spec = ModelSpec.read(folder)
+            if spec.trust is None:
+                raise InputError(f"{folder}: has no trust head")
+            columns[title(spec, set(columns))] = measure(spec, people)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    count = sum(len(photo.boxes) for photo in people.photos if photo.boxes is not None)
+    print(
+        f"{count} people on {len(people.photos)} photos of {options.gt.name}, {'with' if options.flip else 'no'} flip\n"
+    )
+    show(columns, NETWORK)
+    print("\nquoted, each on another set of people:")
+    show({name: dict.fromkeys(ROWS) | {row: (value,) for row, value in of.items()} for name, (_, of) in QUOTED.items()})
+    for name, (source, _) in QUOTED.items():
+        print(f"  {name}: {source}")
+    plain = {
+        name: {row: value and [round(one, 4) for one in value] for row, value in column.items()}
+        for name, column in columns.items()
+    }
+    print(json.dumps({"flip": options.flip, "people": count, "columns": plain}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
