@@ -2,7 +2,7 @@
 
     python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--gt FILE --photos FOLDER] [--draws N]
 
-MODEL_DIR are folders of `trustpose train simplepose-trust --head …`, all on the network named by --network. Each photo's
+MODEL_DIR are folders of `trustpose train simplepose-trust --head …`, on the network named by --network. Each photo's
 labelled people are predicted once by each, from their ground-truth boxes, and audited by annotation id against segment
 areas. Poses are the network's own in every column, so only trust differs.
 
