@@ -190,6 +190,7 @@ def test_a_broken_photo_is_one_line(data, recipe, tmp_path, capsys, workers):
     assert len(errors) < 400
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
     """The terminal sends SIGINT to all processes, those that make batches too."""
     out = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_a_batch_says_what_its_crops_say():
     batch = collate(crops, codec, "box*0.53")
     assert batch["pixels"].shape == (6, 64, 48, 3)
     assert batch["heatmaps"].shape == (6, 17, 16, 12)
-    assert batch["area"].tolist() == pytest.approx([crop.box_area * 0.53 for crop in crops], rel=1e-6)
+    assert batch["area"].tolist() == pytest.approx([crop.box_size.prod() * 0.53 for crop in crops], rel=1e-6)
     for row, crop in enumerate(crops):
         for joint in np.flatnonzero((crop.v > 0) & (batch["weights"][row].numpy() > 0)):
             x, y = np.rint(crop.xy[joint] / 4).astype(int)
@@ -121,8 +122,6 @@ def test_a_batch_says_what_its_crops_say():
 
 
 def test_a_person_without_area_is_said():
-    from dataclasses import replace
-
     people, recipe = tiny_people(2), tiny_recipe()
     people.samples[1] = replace(people.samples[1], area=float("nan"))
     codec = codec_of(recipe)

@@ -1,11 +1,14 @@
 """Two processes make the weights of one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lightning_fabric import Fabric
 
 from tests.training.tiny import one_process, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
+from trustpose.training import processes
 from trustpose.training.loop import NonFiniteLossError, fit
 from trustpose.trust.stages import Stage
 
@@ -15,8 +18,6 @@ STAGES = (Stage(1, 1.0, 0.0), Stage(1, 10.0, 1.0), Stage(1, 1.0, 1.0, "head"))
 def recipe(**options):
     """Joint training with hard samples of the whole batch; nowhere batch norm."""
     made = tiny_recipe(STAGES, "oks-net", **({"batch_size": 8, "ema": 0.9, "clip": 5.0} | options))
-    from dataclasses import replace
-
     return replace(made, head_options={"downsampling": "max-pool"}, data=replace(made.data, folds=3))
 
 
@@ -76,8 +77,6 @@ def test_a_loss_that_is_not_finite_in_one_process_stops_both(tmp_path):
 def test_batches_that_cannot_be_divided_are_said(tmp_path):
     made = recipe(batch_size=8)
     task = tiny_task(made)
-    import trustpose.training.processes as processes
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "count", lambda: 3)
         with pytest.raises(InputError, match=r"train.batch_size: expected a multiple of accumulate × processes, 1 × 3"):

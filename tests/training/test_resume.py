@@ -1,6 +1,7 @@
 """Runs that were stopped anywhere end as runs that were not."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_recipe, tiny_task, weights
+from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
 from trustpose.training.checkpoint import random_state, set_random_state
 from trustpose.training.interrupts import InterruptedRun
@@ -76,6 +77,7 @@ def test_stopped_anywhere(uninterrupted, tmp_path, parts):
     assert same_as(uninterrupted, tmp_path, *run(tmp_path))
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_step(uninterrupted, tmp_path):
     parts = int(np.random.default_rng().integers(1, 2 * STEPS))
     command = [sys.executable, "-m", "tests.training.killed_run", str(tmp_path), str(parts)]
@@ -126,8 +128,6 @@ def test_another_recipe_or_other_data_are_refused(tmp_path):
         fit(tiny_task(other), other, tmp_path, one_process())
     harmless = replace(tiny_recipe(workers=1, checkpoint_every=1), title="another title")
     fit(tiny_task(harmless), harmless, tmp_path, one_process())
-    from tests.training.tiny import tiny_people
-
     with pytest.raises(InputError, match=r"was made with 24 training samples, the data has 20 now"):
         fit(tiny_task(recipe, tiny_people(20)), recipe, tmp_path, one_process())
 
@@ -169,8 +169,6 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
 
 def test_random_numbers_go_on():
-    import random
-
     state = random_state()
     first = (torch.rand(3).tolist(), np.random.random(3).tolist(), random.random())  # noqa: NPY002
     set_random_state(state)

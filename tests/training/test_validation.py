@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import write_coco
+from tests.people_cases import ListedPeople, write_coco
 from tests.training.tiny import tiny_network, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
@@ -14,8 +14,10 @@ from trustpose.data.coco import read_results, read_truth, write_results
 from trustpose.files import InputError
 from trustpose.geometry.crops import transform
 from trustpose.inference.predictor import Predictor
+from trustpose.skeletons import MPII_16
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import open_people
+from trustpose.training.validation import _Labelled
 from trustpose.trust.network import attach
 
 
@@ -71,8 +73,6 @@ def test_heatmaps_that_are_right_have_an_ap_of_1(data):
     validation.options = replace(validation.options, batch_size=5)
     crops, codec, seen = validation.crops, replace(task.codec, decoding="dark"), []
     validation.codec = codec
-    from trustpose.training.validation import _Labelled
-
     everybody = [_Labelled(crops, np.arange(len(crops)))[number] for number in range(len(crops))]
     xy = np.stack([transform(affine, sample.xy) for sample, _, affine in everybody])
 
@@ -92,8 +92,5 @@ def test_no_folds_no_numbers_and_no_sigmas_no_validation(data):
     task.validation = None
     assert task.validate() == {}
     recipe = replace(task.recipe, data=replace(task.recipe.data, skeleton="mpii16"))
-    from tests.people_cases import ListedPeople
-    from trustpose.skeletons import MPII_16
-
     with pytest.raises(InputError, match=r"^data.skeleton: mpii16 has no published sigmas, which validation"):
         NetworkTask(recipe, task.learner, ListedPeople([], MPII_16), ListedPeople([], MPII_16))

@@ -109,13 +109,12 @@ def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
 
 
 def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bool, on: tuple[str, int]) -> None:
-    from trustpose.training.devices import make_fabric
+    from trustpose.training.devices import launched
     from trustpose.training.interrupts import InterruptedRun
     from trustpose.training.loop import NonFiniteLossError, fit
     from trustpose.training.tasks import make_task
 
-    fabric = make_fabric(*on, recipe.train.precision)
-    fabric.launch()
+    fabric = launched(*on, recipe.train.precision)
     task = make_task(recipe, data, model, out / TRAINING)
     try:
         numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume)

@@ -1,5 +1,6 @@
 """Fabric for the devices that the user named, in one process or many."""
 
+import logging
 import os
 from typing import Any
 
@@ -9,8 +10,10 @@ from trustpose.files import InputError
 from trustpose.training.recipe import Precision
 
 
-def make_fabric(accelerator: str = "auto", devices: int = 1, precision: Precision = "32-true") -> Fabric:
+def launched(accelerator: str = "auto", devices: int = 1, precision: Precision = "32-true") -> Fabric:
     """For one process, several that Fabric starts itself (`devices` above 1), or as torchrun or `fabric run` started.
+
+    All processes have met when this returns; those that Fabric starts run the program's command from its beginning.
 
     accelerator: cpu, cuda, mps, or auto. Under torchrun and `fabric run` their own number of processes counts. Raises
     InputError for a device that is not there.
@@ -21,8 +24,12 @@ def make_fabric(accelerator: str = "auto", devices: int = 1, precision: Precisio
     elif "TORCHELASTIC_RUN_ID" in os.environ:
         here = int(os.environ["LOCAL_WORLD_SIZE"])
         counts |= {"devices": here, "num_nodes": int(os.environ["WORLD_SIZE"]) // here}
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # who joined whom is nobody's news
     try:
-        return Fabric(precision=precision, **counts)
-    except (ValueError, RuntimeError, TypeError) as error:
+        fabric = Fabric(precision=precision, **counts)
+    except (ValueError, RuntimeError, TypeError, ImportError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"--accelerator {accelerator}, --devices {devices}: {said}") from None
+    if "LT_CLI_USED" not in os.environ:  # there the processes know each other already
+        fabric.launch()
+    return fabric

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class Ema:
@@ -27,11 +28,12 @@ class Ema:
             return
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        state = model.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        follow = get_ema_multi_avg_fn(decay)  # all tensors in one call
+        follow([self.average[name] for name in moving], [state[name] for name in moving], self.updates)
+        for name in state.keys() - set(moving):
+            self.average[name].copy_(state[name])
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
