@@ -291,10 +291,17 @@ def test_simplepose_with_each_head(data_dir, tmp_path, name):
     tensors = {one: tensor.name for one, tensor in maps.items()}
     spec = save_trust_folder(tmp_path / "model", source, head, tensors, FITTED)
     network, pixels = OnnxNetwork(spec), real_crops(data_dir, source, 5)
-    outputs, trust = network.with_trust(pixels)
+    box = np.linspace(0.2, 0.9, 10).reshape(5, 2)
+    outputs, trust = network.with_trust(pixels, box)
     plain = OnnxNetwork(source)(pixels).heatmaps[0]
     assert np.abs(outputs.heatmaps[0] - plain).max() < 1e-5
-    one_by_one = [network.with_trust(pixels[at : at + 1])[1].filled() for at in range(5)]
+    one_by_one = [network.with_trust(pixels[at : at + 1], box[at : at + 1])[1].filled() for at in range(5)]
     for field, value in trust.filled().items():
         apart = np.concatenate([one[field] for one in one_by_one])
         np.testing.assert_allclose(value, apart, atol=1e-5)
+    if head.reads_box:
+        with pytest.raises(ValueError, match="box: this network's trust reads people's boxes"):
+            network.with_trust(pixels)
+        other = network.with_trust(pixels, 1 - box)[1]
+        assert trust.visibility is not None and other.visibility is not None
+        assert np.abs(other.visibility - trust.visibility).max() > 1e-3

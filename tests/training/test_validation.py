@@ -76,7 +76,7 @@ def test_heatmaps_that_are_right_have_an_ap_of_1(data):
     everybody = [_Labelled(crops, np.arange(len(crops)))[number] for number in range(len(crops))]
     xy = np.stack([transform(affine, sample.xy) for sample, _, affine in everybody])
 
-    def predict(image):
+    def predict(image, _):
         start = sum(seen)
         seen.append(len(image))
         return Outputs([torch.from_numpy(codec.encode(xy[start : start + len(image)]))]), None

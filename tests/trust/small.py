@@ -9,6 +9,7 @@ from tests.networks.random_weights import randomise
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.mspn import mspn
 from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.trust.heads import TrustHead
 from trustpose.trust.network import TrustNetwork, attach
 
 KEYPOINTS = 5
@@ -47,3 +48,9 @@ def with_head(head: str, height: int = 64, width: int = 64, **options) -> TrustN
     torch.manual_seed(0)
     shared_network().zero_grad(set_to_none=True)
     return attach(head, shared_network(), height, width, **options).eval()
+
+
+def boxes(head: TrustHead, batch: int) -> tuple[torch.Tensor, ...]:
+    """(box,) for a head that reads people's boxes, () for others."""
+    box = torch.rand(batch, 2, generator=torch.Generator().manual_seed(batch)) / 2 + 0.4
+    return (box,) if head.reads_box else ()

@@ -1,5 +1,7 @@
 """Every head on networks of every kind: shapes, ranges, gradients, options, and the same numbers from ONNX."""
 
+from dataclasses import is_dataclass
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from tests.networks.random_weights import randomise
-from tests.trust.small import KEYPOINTS, NETWORKS, crops, network, shared_network, with_head
+from tests.trust.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
 from trustpose.trust.export import export_onnx
 from trustpose.trust.heads import Trust, average_flipped
 from trustpose.trust.hpcvnet import HPCVNet, KeypointAnswers, deepened
@@ -59,7 +61,7 @@ def test_heads_read_any_network(name):
         for head, builder in HEADS.items():
             outputs, maps = run(shared_network(name), crops(1), builder.reads)
             made = new_head(head, [one.shape[1:] for one in maps], KEYPOINTS).eval()
-            _check(made(*maps, outputs.heatmaps[-1]), head, batch=1)
+            _check(made(*maps, outputs.heatmaps[-1], *boxes(made, 1)), head, batch=1)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -68,7 +70,7 @@ def test_crops_of_any_size_and_heatmaps_left_as_they_are(head, height, width):
     both = with_head(head, height, width)
     images = crops(1, height, width)
     with torch.no_grad():
-        outputs, trust = both(images)
+        outputs, trust = both(images, *boxes(both.head, 1))
         alone = shared_network()(images)
     assert torch.equal(outputs.heatmaps[-1], alone.heatmaps[-1])
     _check(trust, head, batch=1)
@@ -78,8 +80,8 @@ def test_crops_of_any_size_and_heatmaps_left_as_they_are(head, height, width):
 def test_every_option_trains_every_parameter_of_its_head(head, options):
     both = with_head(head, **options)
     both.head.train()
-    _, raw = both.raw(crops(4))
-    parts = (raw.opks, raw.labelled_logits) if isinstance(raw, KeypointAnswers) else (raw,)
+    _, raw = both.raw(crops(4), *boxes(both.head, 4))
+    parts = vars(raw).values() if is_dataclass(raw) else (raw,)
     torch.stack([part.sin().sum() for part in parts]).sum().backward()
     for name, parameter in both.head.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
@@ -91,7 +93,7 @@ def test_every_option_trains_every_parameter_of_its_head(head, options):
 def test_detached_heads_send_no_gradient_to_the_network(head):
     def gradients(detach: bool) -> list[torch.Tensor | None]:
         both = with_head(head, detach=detach)
-        _, trust = both(crops())
+        _, trust = both(crops(), *boxes(both.head, 2))
         torch.stack([value.square().sum() for value in trust.filled().values()]).sum().backward()
         assert all(parameter.grad is not None for parameter in both.head.parameters())
         return [parameter.grad for parameter in both.network.parameters()]
@@ -140,12 +142,13 @@ def test_onnx_gives_the_same_numbers_for_any_batch_size(head, options, tmp_path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     both.eval()
     for batch in (1, 3):
-        images = crops(batch, seed=batch)
+        images, box = crops(batch, seed=batch), boxes(both.head, batch)
         with torch.no_grad():
-            outputs, trust = both(images)
+            outputs, trust = both(images, *box)
         expected = {"heatmaps": outputs.heatmaps[-1], **trust.filled()}
         assert [output.name for output in session.get_outputs()] == list(expected)
-        found = dict(zip(expected, session.run(None, {"image": images.numpy()}), strict=True))
+        blob = dict(zip(("image", "box"), (one.numpy() for one in (images, *box)), strict=False))
+        found = dict(zip(expected, session.run(None, blob), strict=True))
         for name, value in expected.items():
             assert np.abs(value.numpy() - found[name]).max() < 1e-4 * max(1.0, float(value.abs().max())), name
     field = "visibility" if head == "metamodel" else "pose_quality"

@@ -93,7 +93,7 @@ class TrainingCrop:
 
     affine (2, 3) leads from the photo to the crop. xy (K, 2) and v (K,) are after `occlusion`'s rule, xy is 0 where
     v = 0. has_joint, has_visibility (K,): as in `PersonSample`; v of a keypoint that the augmentation hid is known.
-    area: the segment's, NaN where unknown; box_area: the labelled box's.
+    area: the segment's, NaN where unknown; box_size (2,): the labelled box's width and height, before any rotation.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -103,15 +103,21 @@ class TrainingCrop:
     has_joint: Bool[np.ndarray, " K"]
     has_visibility: Bool[np.ndarray, " K"]
     area: float
-    box_area: float
+    box_size: Float[np.ndarray, " 2"]
     image_id: int
     annotation_id: int
+
+    @property
+    def box_share(self) -> Float[np.ndarray, " 2"]:
+        """The box's width and height as shares of the crop's."""
+        return self.box_size / self.pixels.shape[1::-1]
 
     def area_by(self, convention: Area) -> float:
         """The area that OKS is measured with, by `Truth.area_by`'s names. Raises ValueError for another name."""
         if convention not in AREAS:
             raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
-        return {"segment": self.area, "box": self.box_area, "box*0.53": self.box_area * 0.53}[convention]
+        box_area = float(self.box_size.prod())
+        return {"segment": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +270,7 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
         has_joint=sample.has_joint,
         has_visibility=sample.has_visibility,
         area=sample.area * growth,
-        box_area=float(box_size(sample.box).prod()) * growth,
+        box_size=box_size(sample.box) * np.sqrt(growth),
         image_id=sample.image_id,
         annotation_id=sample.annotation_id,
     )

@@ -5,7 +5,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import onnxruntime
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
@@ -37,7 +37,8 @@ class OnnxNetwork:
         self.spec = spec
         self.threads = threads or cpu_count()
         self._session = open_session(spec.onnx, 1, providers)
-        self._output = output_name(self._session, spec.onnx, spec.input, spec.output.name)
+        self._box = None if spec.trust is None else spec.trust.box
+        self._output = output_name(self._session, spec.onnx, spec.input, spec.output.name, box=self._box)
         self._trust = trust_names(self._session, spec.onnx, spec.trust)
         batch = self._session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
@@ -46,21 +47,26 @@ class OnnxNetwork:
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
-        return self.with_trust(pixels)[0]
+        return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
-    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]:
-        """The same, and what the network's trust head says of each crop. Raises InputError as above."""
+    def with_trust(
+        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+    ) -> tuple[Outputs, TrustArrays]:
+        """The same, and what the network's trust head says of each crop (see `Runtime`). Raises InputError as above."""
         self._check_size(pixels)
+        if self._box is not None and box is None:
+            raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
+        box = np.empty((len(pixels), 2)) if box is None else box
         count = len(pixels)
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
-        parts = [pixels[start : start + size] for start in range(0, max(count, 1), size)]
+        parts = [slice(start, start + size) for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2
         run = partial(self._run, self._shared if is_shared else self._session)
         done: list[list[np.ndarray]] = [[]] * len(parts)
 
         def run_some(first: int) -> None:  # every so many parts: a task for each CPU costs less than for each part
             for at in range(first, len(parts), self.threads):
-                done[at] = run(parts[at])
+                done[at] = run(pixels[parts[at]], box[parts[at]])
 
         if len(parts) == 1:
             run_some(0)
@@ -85,13 +91,16 @@ class OnnxNetwork:
         """The network once more, for runs that all CPUs share."""
         return open_session(self.spec.onnx, self.threads)
 
-    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray) -> list[np.ndarray]:
+    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
         """The raw output of one run and trust's; crops are filled up to the batch size that the file fixes."""
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
-            missing = np.zeros((self.fixed_batch - count, *pixels.shape[1:]), pixels.dtype)
-            pixels = np.concatenate([pixels, missing])
+            rows = np.minimum(np.arange(self.fixed_batch), max(count - 1, 0))
+            pixels = pixels[rows] if count else np.zeros((self.fixed_batch, *pixels.shape[1:]), pixels.dtype)
+            box = box[rows] if count else np.zeros((self.fixed_batch, 2))
         blob = {self.spec.input.name: to_tensor(pixels, self.spec.input)}
+        if self._box is not None:
+            blob[self._box] = box.astype(np.float32)
         arrays = run_session(session, self.spec.onnx, [self._output, *self._trust.values()], blob)
         return [array[:count] for array in arrays]
 

@@ -99,14 +99,17 @@ def free_batch(model: onnx.ModelProto, batch: int | str = "batch") -> None:
     del model.graph.value_info[:]  # shapes that were inferred for the batch it had
 
 
-def chained(first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[str]) -> onnx.ModelProto:
+def chained(
+    first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[str], inputs: Sequence[str] = ()
+) -> onnx.ModelProto:
     """One graph: `second` reads outputs of `first` by its inputs' names; `outputs` are of either.
 
-    Both come from `prefixed`, with different prefixes, and share one opset. Raises ValueError where an input of
-    `second` or a name in `outputs` is no output, or the opsets differ.
+    `inputs` of `second` become inputs of the whole, after those of `first`. Both come from `prefixed`, with different
+    prefixes, and share one opset. Raises ValueError where an input of `second` or a name in `outputs` is no output, or
+    the opsets differ.
     """
     given = {value.name: value for value in (*first.graph.output, *second.graph.output)}
-    missing = [value.name for value in second.graph.input if value.name not in given]
+    missing = [value.name for value in second.graph.input if value.name not in (*given, *inputs)]
     missing += [name for name in outputs if name not in given]
     if missing:
         raise ValueError(f"second: expected inputs and outputs among {', '.join(given)}, got {missing[0]!r}")
@@ -118,7 +121,7 @@ def chained(first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[s
     graph = helper.make_graph(
         [*first.graph.node, *second.graph.node],
         "network and head",
-        list(first.graph.input),
+        [*first.graph.input, *(value for value in second.graph.input if value.name in inputs)],
         [given[name] for name in outputs],
         [*first.graph.initializer, *second.graph.initializer],
         sparse_initializer=[*first.graph.sparse_initializer, *second.graph.sparse_initializer],

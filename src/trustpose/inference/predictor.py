@@ -32,7 +32,7 @@ from trustpose.inference.runtime import Runtime, module_of, open_runtime
 from trustpose.inference.sessions import cpu_count
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
 from trustpose.inference.trust_output import POSE_FIELDS, trust_shape
-from trustpose.poses import Poses
+from trustpose.poses import Poses, box_size
 
 _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more photos in memory
 
@@ -44,6 +44,7 @@ class _Job:
     photo: Photo
     boxes: Boxes
     crops: np.ndarray
+    box_share: np.ndarray
     to_image: np.ndarray
     xy: np.ndarray
     score: np.ndarray
@@ -176,7 +177,8 @@ class Predictor:
                 crops[row] = cut_out(pixels, affine[row], wanted.width, wanted.height)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         trust = self._empty_trust(len(boxes))
-        return _Job(photo, boxes, crops, invert_affine(affine), xy, score, trust, pixels, error)
+        share = box_size(boxes.xyxy) / np.maximum(box_size(grown), 1e-9)  # (n, 2) of the crop's width and height
+        return _Job(photo, boxes, crops, share, invert_affine(affine), xy, score, trust, pixels, error)
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Room for each field of trust that the network fills."""
@@ -209,9 +211,10 @@ class Predictor:
         if not batch:
             return batch
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
-        outputs, trust = self.runtime.with_trust(pixels)
+        box = np.concatenate([job.box_share[rows] for job, rows in batch])  # (B, 2)
+        outputs, trust = self.runtime.with_trust(pixels, box)
         if self.flip:
-            mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]))
+            mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]), box)
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
         candidates, said = self.codec.decode(outputs), trust.filled()

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
@@ -16,13 +16,19 @@ from trustpose.inference.trust_output import TrustArrays
 @runtime_checkable
 class Runtime(Protocol):
     """What runs a network: uint8 RGB crops (B, H, W, 3) in, `Outputs` of numpy arrays out; `with_trust` adds what the
-    network's own trust head says of them, with no field filled where it has none."""
+    network's own trust head says of them, with no field filled where it has none.
+
+    box (B, 2): the people's boxes' widths and heights as shares of the crops', for heads that read them
+    (`TrustOutput.box`); ValueError where such a head gets none.
+    """
 
     spec: ModelSpec
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs: ...
 
-    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]: ...
+    def with_trust(
+        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+    ) -> tuple[Outputs, TrustArrays]: ...
 
 
 def open_runtime(

@@ -95,14 +95,22 @@ def run_session(
 
 
 def output_name(
-    session: onnxruntime.InferenceSession, path: Path, wanted: InputSpec, output: str | None, *, any_size: bool = False
+    session: onnxruntime.InferenceSession,
+    path: Path,
+    wanted: InputSpec,
+    output: str | None,
+    *,
+    any_size: bool = False,
+    box: str | None = None,
 ) -> str:
     """The name of the output to read (the first where `output` is None), once the session's input is what the spec
-    says; with `any_size`, of whatever height and width. Raises InputError naming the field that does not fit."""
+    says; with `any_size`, of whatever height and width; `box`: a second input. Raises InputError naming the field that
+    does not fit."""
     inputs = {node.name: node for node in session.get_inputs()}
-    if list(inputs) != [wanted.name]:
-        listed = ", ".join(inputs)
-        raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {wanted.name!r}")
+    said = [wanted.name] if box is None else [wanted.name, box]
+    if sorted(inputs) != sorted(said):
+        listed, expected = ", ".join(inputs), " and 'trust.box' ".join(map(repr, said))
+        raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
     height, width = ("H", "W") if any_size else (wanted.height, wanted.width)
     expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
     shape = inputs[wanted.name].shape

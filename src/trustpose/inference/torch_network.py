@@ -5,7 +5,7 @@ Needs the `train` extra. Nothing in the base install imports this file before it
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
@@ -52,16 +52,18 @@ class TorchNetwork:
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the module on crops of the input size. Raises InputError where its output is not as the spec says."""
-        return self.with_trust(pixels)[0]
+        return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
-    def with_trust(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> tuple[Outputs, TrustArrays]:
-        """The same, and what the trust head says of each crop. Raises InputError as above."""
+    def with_trust(
+        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+    ) -> tuple[Outputs, TrustArrays]:
+        """The same, and what the trust head says of each crop (see `Runtime`). Raises InputError as above."""
         wanted = self.spec.input
         if pixels.shape[1:3] != (wanted.height, wanted.width):
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
         dtype = _DTYPES[self.precision]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            given = self._module(self._prepare(pixels))
+            given = self._module(self._prepare(pixels), *self._boxes(box))
         outputs, trust = given if isinstance(given, tuple) else (given, None)
         heatmaps = outputs.heatmaps[-1].float().cpu().numpy()  # (B, K, h, w)
         self._check(heatmaps, len(pixels))
@@ -69,6 +71,14 @@ class TorchNetwork:
         arrays = {} if trust is None else {name: one.float().cpu().numpy() for name, one in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), heatmaps.shape[1], self.spec.onnx)
         return Outputs(heatmaps=[heatmaps], features=features), checked
+
+    def _boxes(self, box: np.ndarray | None) -> list[Tensor]:
+        """What the head reads of people's boxes beside the crops, if it does."""
+        if not (isinstance(self._module, TrustNetwork) and self._module.head.reads_box):
+            return []
+        if box is None:
+            raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
+        return [torch.from_numpy(box).float().to(self.device)]
 
     def _prepare(self, pixels: np.ndarray) -> Tensor:
         """(B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""

@@ -27,7 +27,7 @@ from trustpose.inference.trust_output import TrustOutput
 from trustpose.networks.checkpoints import read_tensors
 from trustpose.networks.export import evaluating, trace_onnx
 from trustpose.poses import Area
-from trustpose.trust.export import export_onnx
+from trustpose.trust.export import BOX, export_onnx
 from trustpose.trust.network import TrustNetwork, attach
 
 HEAD_PREFIX = "head/"
@@ -63,6 +63,7 @@ def save_trust_folder(
     out = Path(out)
     network = expose(spec, maps)
     head_graph, names = _head_graph(head, _shapes(network))
+    further = [BOX] if _reads_box(head) else []
     opset = max(opset_of(network), opset_of(head_graph))
     if is_half:
         halve_weights(head_graph)
@@ -70,6 +71,7 @@ def save_trust_folder(
         raised(network, opset, spec.onnx),
         raised(head_graph, opset, out / MODEL_ONNX),
         [HEATMAPS, *names],
+        further,
     )
     batch = network.graph.input[0].type.tensor_type.shape.dim[0]
     free_batch(model, batch.dim_value or "batch")
@@ -93,9 +95,10 @@ def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, 
     if (wanted.name, wanted.layout, wanted.dtype) != ("image", "NCHW", "float32"):
         raise ValueError(f"spec.input: expected image, NCHW, float32, got {wanted.name}, {wanted.layout}")
     image = torch.zeros(1, 3, wanted.height, wanted.width, device=next(network.parameters()).device)
-    names = _filled(network, (image,))
+    boxes = (torch.ones(1, 2, device=image.device),) if network.head.reads_box else ()
+    names = _filled(network, (image, *boxes))
     with evaluating(network), torch.no_grad():
-        found = tuple(network(image)[0].heatmaps[-1].shape[1:])
+        found = tuple(network(image, *boxes)[0].heatmaps[-1].shape[1:])
     if found != (spec.output.keypoints, spec.output.height, spec.output.width):
         raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {spec.output}")
     named = replace(named, trust=_trust_output(names, fitted, network.head, {}), measured=fitted.measured)
@@ -130,7 +133,12 @@ def _named(spec: ModelSpec, out: Path) -> ModelSpec:
 def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:
     count = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
-    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps)
+    box = BOX if _reads_box(head) else None
+    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box)
+
+
+def _reads_box(head: nn.Module) -> bool:
+    return bool(getattr(head, "reads_box", False))
 
 
 def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weights: nn.Module) -> ModelSpec:
@@ -158,6 +166,8 @@ def _head_graph(head: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> tuple
     ordered = {name: shape for name, shape in shapes.items() if name != HEATMAPS} | {HEATMAPS: heatmaps}
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
+    if _reads_box(head):
+        inputs[BOX] = torch.ones(1, 2, device=device)
     names = _filled(head, tuple(inputs.values()))
     traced = trace_onnx(_HeadTensors(head), inputs, names)
     graph = prefixed(traced, HEAD_PREFIX)
@@ -187,8 +197,11 @@ def _compare(
         blob = {name: np.resize(rows, (batch, *rows.shape[1:])) for name, rows in blob.items()}
     alone = session_of(network.SerializeToString(), spec.onnx)
     maps = dict(zip(_shapes(network), run_tensors(alone, spec.onnx, list(_shapes(network)), blob), strict=True))
+    box = np.linspace(0.3, 0.8, 2 * len(blob[spec.input.name]), dtype=np.float32).reshape(-1, 2)
+    blob |= {BOX: box} if _reads_box(head) else {}
     given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [HEATMAPS, *names], blob)
     ordered = [array for name, array in maps.items() if name != HEATMAPS] + [maps[HEATMAPS]]
+    ordered += [box] if _reads_box(head) else []
     for name, one, other in zip([HEATMAPS, *names], given, [maps[HEATMAPS], *_in_torch(head, ordered)], strict=True):
         most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name == HEATMAPS else tolerance)
         difference = float(np.abs(one - other).max())

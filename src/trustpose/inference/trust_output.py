@@ -24,7 +24,8 @@ class TrustOutput:
     "pose_quality" (B,) and "labelled" (B, K), P(v > 0), which a graph may give but no field of `Poses` takes: one
     number does not say how much of the rest is occluded, and trustpose does not guess. head: its name, options: what it
     was built with, maps: the tensors of the network that it reads (of an ONNX file). area: the convention of its OKS.
-    fitted_on: what it was trained and calibrated on, texts and numbers by name. parameters: the head's.
+    fitted_on: what it was trained and calibrated on, texts and numbers by name. parameters: the head's. box: the input
+    (B, 2) of the graph for people's boxes, their widths and heights as shares of the crops'; None where none is read.
     """
 
     outputs: Mapping[str, str]
@@ -34,6 +35,7 @@ class TrustOutput:
     fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
+    box: str | None = None
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -52,13 +54,15 @@ class TrustOutput:
             fitted_on=trust.values("fitted_on"),
             options=_object(trust, "options"),
             maps=_texts(trust, "maps"),
+            box=trust.text("box") if "box" in trust.value else None,
         )
         trust.close()
         return read
 
     def to_json(self) -> dict[str, Any]:
         """What `read` reads."""
-        return {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)

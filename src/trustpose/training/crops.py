@@ -79,7 +79,8 @@ def training_crops(people: People, recipe: Recipe, codec: HeatmapCodec) -> Train
 
 
 def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch:
-    """A batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K), the codec's; `CropLabels`; ids (B,).
+    """A batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K), the codec's; box (B, 2), as
+    heads read it; `CropLabels`; ids (B,).
 
     Raises InputError where a person has no area of that convention.
     """
@@ -97,6 +98,7 @@ def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch
         "pixels": np.stack([crop.pixels for crop in crops]),
         "heatmaps": codec.encode(xy, v > 0),
         "weights": codec.weights(xy, v > 0),
+        "box": np.stack([crop.box_share for crop in crops]).astype(np.float32),
         "xy": xy.astype(np.float32),
         "v": v,
         "area": areas.astype(np.float32),

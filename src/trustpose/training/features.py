@@ -35,7 +35,7 @@ _FORMAT = "trustpose features, 1"
 _CHUNK = 8  # crops in one run of the network
 _SAVED_EVERY = 64  # chunks
 
-_MOST_VIEWS, _DISK_SPACE = 12, 4.5e9
+_MOST_VIEWS, _DISK_SPACE = 8, 4.5e9
 
 Columns = dict[str, np.ndarray]
 Digest = Callable[[Tensors], Tensors]
@@ -91,7 +91,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to store. digest: a head's, of the maps and heatmaps; augmentation: of the views beyond the first two."""
+    """What to store. digest: a head's, of maps, heatmaps and boxes; augmentation: of the views beyond the first two."""
 
     network: FrozenNetwork
     digest: Digest
@@ -140,10 +140,10 @@ def store_features(
 
 
 def most_views(network: FrozenNetwork, digest: Digest, people: int) -> int:
-    """How many views of so many people's digests there is room for, from 1 to 12."""
+    """How many views of so many people's digests there is room for, from 1 to 8."""
     height, width = network.spec.input.height, network.spec.input.width
     maps = network(np.zeros((1, height, width, 3), np.uint8))
-    one = people * sum(array.nbytes for array in _digest(digest, maps))
+    one = people * sum(array.nbytes for array in _digest(digest, [*maps, np.ones((1, 2), np.float32)]))
     return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
 
 
@@ -151,6 +151,7 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
     """Some people in one view."""
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
+    box = np.stack([crop.box_share for crop in drawn]).astype(np.float32)
     candidates = reading.network.codec.decode(Outputs([maps[-1]]))
     v, known = np.stack([crop.v for crop in drawn]), np.stack([crop.has_joint for crop in drawn])
     area = np.array([crop.area_by(reading.area) for crop in drawn])
@@ -173,7 +174,7 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
         "image_id": np.array([crop.image_id for crop in drawn]),
         "annotation_id": np.array([crop.annotation_id for crop in drawn]),
     }
-    return columns | {f"digest-{at}": array for at, array in enumerate(_digest(reading.digest, maps))}
+    return columns | {f"digest-{at}": array for at, array in enumerate(_digest(reading.digest, [*maps, box]))}
 
 
 def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Iterator[TrainingCrop]:

@@ -31,7 +31,10 @@ from trustpose.trust.targets import TrustTargets, trust_targets
 from trustpose.trust.visibility import class_weights
 
 FEATURES = "features"
-_LABELS = ("truth_xy", "v", "area", "is_known", "is_ternary")
+# what a batch holds of a row, by the stored columns' names
+_COLUMNS = {"found_xy": "xy", "xy": "truth_xy"} | {
+    name: name for name in ("v", "area", "is_known", "is_ternary", "image_id", "annotation_id")
+}
 _AT_ONCE = 256  # people in one run of the head in evaluation
 
 Batch = dict[str, Any]
@@ -103,8 +106,8 @@ class FrozenTask:
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
         batch: Batch = {"digest": [torch.from_numpy(column[rows]).float() for column in self.features.digest]}
-        for name in ("xy", *_LABELS, "image_id", "annotation_id"):
-            values = self.features.columns[name][rows]
+        for name, column in _COLUMNS.items():
+            values = self.features.columns[column][rows]
             batch[name] = torch.from_numpy(values.astype(np.int64) if name == "v" else values)
         return batch
 
@@ -185,7 +188,7 @@ class FrozenTask:
 
     def _targets(self, batch: Batch) -> TrustTargets:
         labels = CropLabels.of(batch)
-        return trust_targets(batch["xy"].to(labels.xy), labels.xy, labels.v, labels.area, self.sigmas.to(labels.xy))
+        return trust_targets(batch["found_xy"].to(labels.xy), labels.xy, labels.v, labels.area, self.sigmas.to(labels.xy))
 
     def _loss_options(self) -> LossOptions:
         if self.recipe.head != "metamodel":
@@ -234,10 +237,14 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         head = new_head(recipe.head, shapes, len(spec.skeleton), **recipe.head_options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
-    views = recipe.frozen.views or most_views(network, head.digest, len(people))
+
+    def digest(inputs: Tensors) -> Tensors:
+        return head.digest(inputs if head.reads_box else inputs[:-1])
+
+    views = recipe.frozen.views or most_views(network, digest, len(people))
     reading = Reading(
         network,
-        head.digest,
+        digest,
         AUGMENTATIONS[recipe.data.augmentation],
         views,
         recipe.train.area,

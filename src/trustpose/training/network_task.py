@@ -44,12 +44,12 @@ class Learner(nn.Module):
         self.network = network
         self.head = head
 
-    def forward(self, image: Float[Tensor, "B 3 H W"], asks_head: bool) -> dict[str, Any]:
+    def forward(self, image: Float[Tensor, "B 3 H W"], box: Float[Tensor, "B 2"], asks_head: bool) -> dict[str, Any]:
         """heatmaps: of each stage; raw: what the head's losses read, a dataclass as a dict of its fields."""
         if self.head is None or not asks_head:
             return {"heatmaps": self.network(image).heatmaps}
         outputs, maps = run(self.network, image, self.head.reads)
-        raw = self.head.raw(*maps, outputs.heatmaps[-1])
+        raw = self.head.raw(*maps, outputs.heatmaps[-1], *([box] if self.head.reads_box else []))
         if is_dataclass(raw) and not isinstance(raw, type):
             raw = {field.name: getattr(raw, field.name) for field in fields(raw)}
         return {"heatmaps": outputs.heatmaps, "raw": raw}
@@ -101,7 +101,7 @@ class NetworkTask:
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         asks_head = self.head_loss is not None and self.now.trust_weight > 0
-        answer = model(normalised(batch["pixels"]), asks_head)
+        answer = model(normalised(batch["pixels"]), batch["box"], asks_head)
         heatmap = heatmap_loss(answer["heatmaps"], batch["heatmaps"], batch["weights"], totals["people"])
         terms = {"heatmap": self.now.heatmap_weight * heatmap}
         if self.head_loss is None or not asks_head:
@@ -130,10 +130,11 @@ class NetworkTask:
         fitted = Fitted(str(recipe.head), recipe.train.area, trained_on, dict(recipe.head_options))
         save_trust_network(folder, spec, TrustNetwork(network, head), fitted)
 
-    def _predict(self, image: Tensor) -> tuple[Outputs, Trust | None]:
-        if self.learner.head is None:
+    def _predict(self, image: Tensor, box: Tensor) -> tuple[Outputs, Trust | None]:
+        head = self.learner.head
+        if head is None:
             return self.learner.network(image), None
-        return TrustNetwork(self.learner.network, self.learner.head).eval()(image)
+        return TrustNetwork(self.learner.network, head).eval()(image, box if head.reads_box else None)
 
     def _targets(self, heatmaps: Tensor, labels: CropLabels) -> TrustTargets:
         """What the decoded heatmaps are worth, in crop pixels."""

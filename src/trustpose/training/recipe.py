@@ -58,7 +58,7 @@ class FrozenOptions:
     """How a network that stands still is read. Only system "frozen".
 
     views: crops of each person that are stored: the crop as in prediction, its mirror image, and augmented ones. None
-    for as many as a disk space of 4.5 GB has room for, at most 12.
+    for as many as a disk space of 4.5 GB has room for, at most 8.
     maps: the tensors that the head reads, by name, where they are not found by themselves: {"backbone": tensor}.
     """
 

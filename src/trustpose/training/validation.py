@@ -20,14 +20,14 @@ from trustpose.data.coco.truth import Images
 from trustpose.data.people import PersonSample
 from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
 from trustpose.inference.crops import cut_out
-from trustpose.poses import Area, Poses, Truth
+from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.skeletons import Skeleton
 from trustpose.training import processes
 from trustpose.training.crops import normalised
 from trustpose.training.loading import loaded
 from trustpose.trust.heads import Trust, average_flipped
 
-Predict = Callable[[Tensor], tuple[Outputs, Trust | None]]
+Predict = Callable[[Tensor, Tensor], tuple[Outputs, Trust | None]]
 
 NUMBERS = (
     "ap.AP ap.AP50 ap.AP75 ap.AR oracle_ap.AP headroom pose.pearson pose.spearman pose.ece keypoint.pearson "
@@ -63,7 +63,7 @@ class Validation:
     def __call__(self, predict: Predict, device: torch.device) -> dict[str, float]:
         """The audit's numbers by name, and the network's own; None becomes NaN. Every process predicts its share.
 
-        predict: crops (B, 3, H, W), normalised, to outputs and trust.
+        predict: crops (B, 3, H, W), normalised, and the boxes' shares of them (B, 2), to outputs and trust.
         """
         rows = np.arange(len(self.crops))[processes.rank() :: processes.count()]
         found = processes.gather_objects(self._predicted(predict, device, rows))
@@ -85,7 +85,10 @@ class Validation:
         )
         batches: list[dict[str, np.ndarray]] = []
         for pixels, columns in loaded(loader):
-            outputs, trust = self._both(predict, normalised(pixels.to(device)))
+            growth = np.sqrt(np.abs(np.linalg.det(columns["affine"][:, :, :2])))  # (B,)
+            share = box_size(columns["box"]) * growth[:, None] / (self.crops.width, self.crops.height)
+            box = torch.from_numpy(share).float().to(device)
+            outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
             candidates = self.codec.decode(outputs)
             columns["xy"] = transform(invert_affine(columns.pop("affine")), candidates.xy)
             columns["score"] = candidates.score.astype(np.float64)
@@ -94,13 +97,13 @@ class Validation:
             batches.append(columns)
         return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]} | {"row": rows}
 
-    def _both(self, predict: Predict, image: Tensor) -> tuple[Outputs, Trust | None]:
+    def _both(self, predict: Predict, image: Tensor, box: Tensor) -> tuple[Outputs, Trust | None]:
         """Outputs as arrays, of the crops alone or averaged with their mirror images."""
-        outputs, trust = _arrays(*predict(image))
+        outputs, trust = _arrays(*predict(image, box))
         if not self.options.flip:
             return outputs, trust
         index = self.crops.people.skeleton.flip_index
-        mirrored, other = _arrays(*predict(image.flip(3)))
+        mirrored, other = _arrays(*predict(image.flip(3), box))
         if trust is not None and other is not None:
             trust = average_flipped(trust, other, torch.from_numpy(index).to(image.device))
         return self.codec.average_flipped(outputs, mirrored, index), trust

@@ -36,12 +36,14 @@ class Trust:
 class TrustHead(nn.Module, ABC):
     """Common to all heads: the maps they read, whether gradients reach the network, the shapes they are built for.
 
-    A head is called with the maps that `reads` names, in that order, and then the heatmaps. In three steps: `digest`
-    reduces them without parameters, `answer` makes of that what the losses read, `trust` the same as probabilities.
-    A frozen network's digests are computed once and stored. Raises ValueError where a size is below 1.
+    A head is called with the maps that `reads` names, in that order, then the heatmaps, then, where it `reads_box`, the
+    box (B, 2): the person's box's width and height as shares of the crop's, before it was grown to the crop's shape. In
+    three steps: `digest` reduces them without parameters, `answer` makes of that what the losses read, `trust` the same
+    as probabilities. A frozen network's digests are computed once and stored. Raises ValueError for a size below 1.
     """
 
     reads: tuple[Source, ...] = ("features",)
+    reads_box: bool = False
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
@@ -52,22 +54,22 @@ class TrustHead(nn.Module, ABC):
         self.keypoints = keypoints
         self.detach = detach
 
-    def forward(self, *maps: Float[Tensor, "B _ _ _"]) -> Trust:
-        """The maps (B, C, h, w) named by `reads`, then the last stage's heatmaps (B, K, h, w)."""
+    def forward(self, *maps: Float[Tensor, "B ..."]) -> Trust:
+        """The maps (B, C, h, w) named by `reads`, the last stage's heatmaps (B, K, h, w), the box (B, 2) if read."""
         return self.trust(self.raw(*maps))
 
-    def raw(self, *maps: Float[Tensor, "B _ _ _"]) -> Any:
+    def raw(self, *maps: Float[Tensor, "B ..."]) -> Any:
         """What the losses read, from what `forward` reads; maps are cut off from the network's gradients by `detach`.
 
         Raises ValueError where a map has not the shape that the head was built for.
         """
-        for name, expected, features in zip(self.reads, self.shapes, maps[:-1], strict=True):
+        for name, expected, features in zip(self.reads, self.shapes, maps, strict=False):
             if tuple(features.shape[1:]) != expected:
                 raise ValueError(f"{name}: expected (B, {', '.join(map(str, expected))}), got {tuple(features.shape)}")
         return self.answer(self.digest(tuple(map.detach() for map in maps) if self.detach else maps))
 
     def digest(self, maps: Tensors) -> Tensors:
-        """What `answer` needs of the maps and heatmaps, by no parameters of the head: all of them, or less."""
+        """What `answer` needs of what `forward` reads, by no parameters of the head: all of it, or less."""
         return maps
 
     @abstractmethod

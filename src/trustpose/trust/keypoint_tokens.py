@@ -52,7 +52,8 @@ class TokenAnswers:
 class KeypointTokens(TrustHead):
     """Features, the encoder's map and heatmaps to all three fields of `Trust`.
 
-    others: ((C, h, w),), the encoder's map. width: of a token. layers: of attention. dropout: in training.
+    others: ((C, h, w),), the encoder's map. token: its width. layers: of attention. dropout: in training. box: whether
+    the person's box is read: its shape tells what of the body is in view, which the crop, always 3:4, does not.
     """
 
     reads: tuple[Source, ...] = ("features", "backbone")
@@ -72,12 +73,14 @@ class KeypointTokens(TrustHead):
         layers: int = 2,
         heads: int = 4,
         dropout: float = 0.1,
+        box: bool = True,
         detach: bool = True,
     ):
         super().__init__(channels, height, width, keypoints, detach)
+        self.reads_box = box
         ((encoder_channels, encoder_height, encoder_width),) = others
         self.shapes = (*self.shapes, *others)
-        read = channels + encoder_channels + (2 * REACH + 1) ** 2 + keypoints + NUMBERS
+        read = channels + encoder_channels + (2 * REACH + 1) ** 2 + keypoints + NUMBERS + 2 * box
         self.normalise = nn.BatchNorm1d(read)
         self.embed = nn.Linear(read, token)
         self.identity = nn.Parameter(torch.randn(keypoints, token) * 0.02)
@@ -100,12 +103,13 @@ class KeypointTokens(TrustHead):
 
     def digest(self, maps: Tensors) -> Tensors:
         """Tokens before any parameter (B, K, T), and the encoder's map (B, C, h, w)."""
-        features, encoded, heatmaps = maps
+        features, encoded, heatmaps, *box = maps
         x, y, height = peaks(heatmaps)
         rows, columns = heatmaps.shape[2:]
         place = torch.stack([(x + 0.5) / columns, (y + 0.5) / rows], dim=-1)[:, :, None] * 2 - 1  # (B, K, 1, 2)
         seen = [F.grid_sample(one, place, align_corners=False)[..., 0].transpose(1, 2) for one in (features, encoded)]
         tokens = [*seen, around(heatmaps, x, y), across(heatmaps, x, y), numbers(heatmaps, x, y, height)]
+        tokens += [one[:, None].expand(-1, heatmaps.shape[1], -1) for one in box]
         return torch.cat(tokens, dim=2), encoded  # (B, K, T), (B, C, h, w)
 
     def answer(self, digest: Tensors) -> TokenAnswers:
