@@ -188,7 +188,8 @@ class FrozenTask:
 
     def _targets(self, batch: Batch) -> TrustTargets:
         labels = CropLabels.of(batch)
-        return trust_targets(batch["found_xy"].to(labels.xy), labels.xy, labels.v, labels.area, self.sigmas.to(labels.xy))
+        found, sigmas = batch["found_xy"].to(labels.xy), self.sigmas.to(labels.xy)
+        return trust_targets(found, labels.xy, labels.v, labels.area, sigmas)
 
     def _loss_options(self) -> LossOptions:
         if self.recipe.head != "metamodel":
