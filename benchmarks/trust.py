@@ -197,7 +197,7 @@ def measure_network(spec: ModelSpec, people: People) -> Column:
 def title(spec: ModelSpec, taken: set[str]) -> str:
     """The head's name with the options that it was built with, and its folder where that is taken."""
     assert spec.trust is not None
-    options = [f"{value}" for value in spec.trust.options.values()]
+    options = [at if isinstance(at, str) else f"{name}={at}" for name, at in spec.trust.options.items()]
     name = ", ".join([spec.trust.head, *options])
     return name if name not in taken else f"{name} ({spec.onnx.parent.name})"
 
