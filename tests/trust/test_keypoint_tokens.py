@@ -1,0 +1,215 @@
+"""What `KeypointTokens` reads of heatmaps, against numpy's and scipy's ways to it, pixel by pixel, cell by cell."""
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+
+from tests.networks.random_weights import randomise
+from tests.trust.small import network
+from trustpose.trust import keypoint_tokens as module
+from trustpose.trust.export import export_onnx
+from trustpose.trust.heads import TrustHead
+from trustpose.trust.keypoint_tokens import KeypointTokens
+from trustpose.trust.network import TrustNetwork, attach
+
+REACH = 4
+SHAPES = {"features": (3, 16, 12), "backbone": (5, 8, 6)}
+
+
+@st.composite
+def heatmaps(draw, least: int = 1, most: int = 23) -> torch.Tensor:
+    """Noise, bumps, or a few values that many pixels share; of sizes that cells of 4 divide and others."""
+    height, width = draw(st.integers(least, most)), draw(st.integers(least, most))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    maps = random.normal(size=(2, 3, height, width))
+    kind = draw(st.sampled_from(["noise", "steps", "flat", "bump"]))
+    if kind == "steps":
+        maps = np.rint(maps)
+    if kind == "flat":
+        maps = np.full_like(maps, draw(st.sampled_from([0.0, 0.5])))
+    if kind == "bump":
+        y, x = np.mgrid[:height, :width]
+        places = random.uniform(size=(2, 3, 2, 1, 1)) * [[[height]], [[width]]]
+        maps = np.exp(-((x - places[:, :, 1]) ** 2 + (y - places[:, :, 0]) ** 2) / 8) + maps / 50
+    return torch.from_numpy(maps.astype(np.float32))
+
+
+def peaks_of(maps: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Columns, rows and heights (B, K); of equal pixels numpy takes the first in reading order."""
+    flat = maps.numpy().reshape(*maps.shape[:2], -1)
+    y, x = np.unravel_index(flat.argmax(axis=2), maps.shape[2:])
+    return x, y, flat.max(axis=2)
+
+
+def as_floats(*arrays: np.ndarray) -> list[torch.Tensor]:
+    return [torch.from_numpy(array.astype(np.float32)) for array in arrays]
+
+
+@given(heatmaps())
+def test_peaks_are_numpys_argmax(maps):
+    for found, expected in zip(module.peaks(maps), peaks_of(maps), strict=True):
+        assert np.array_equal(found.numpy(), expected)
+
+
+@given(heatmaps())
+def test_around_is_a_slice_of_the_padded_map(maps):
+    x, y, _ = peaks_of(maps)
+    found = module.around(maps, *as_floats(x, y)).numpy()
+    padded = np.pad(maps.numpy(), [(0, 0), (0, 0), (REACH, REACH), (REACH, REACH)])
+    for b, k in np.ndindex(x.shape):
+        window = padded[b, k, y[b, k] : y[b, k] + 2 * REACH + 1, x[b, k] : x[b, k] + 2 * REACH + 1]
+        assert np.array_equal(found[b, k], window.ravel())
+
+
+@given(heatmaps())
+def test_across_is_what_all_maps_say_at_each_ones_peak(maps):
+    x, y, height = peaks_of(maps)
+    found = module.across(maps, *as_floats(x, y)).numpy()
+    for b, k, other in np.ndindex(*x.shape, maps.shape[1]):
+        assert found[b, k, other] == maps[b, other, y[b, k], x[b, k]]
+    assert np.array_equal(found.diagonal(axis1=1, axis2=2), height)
+
+
+def numbers_by_hand(one: np.ndarray, x: int, y: int, near: float = 6.5) -> list[float]:
+    """The thirteen numbers of one map (h, w), cell by cell; "elsewhere" begins `near` pixels away."""
+    rows, columns = one.shape
+    unit = rows / 64
+    cells = [
+        (left + 1.5 - x, top + 1.5 - y, one[top : top + 4, left : left + 4])
+        for top in range(0, rows, 4)
+        for left in range(0, columns, 4)
+    ]
+    highest = [(cell.max() if max(abs(dx), abs(dy)) >= near else -1.0, dx, dy) for dx, dy, cell in cells]
+    second, far_x, far_y = max(highest, key=lambda entry: entry[0])  # of equal ones the first
+    total = sum(np.maximum(cell, 0).mean() for _, _, cell in cells) + 1e-4
+    sums = np.zeros(5)
+    for dx, dy, cell in cells:
+        u, w = dx / unit, dy / unit
+        kernels = [np.exp(-(u * u + w * w) / (2 * deviation**2)) for deviation in (3, 8)]
+        sums += np.array([u, w, u * u + w * w, *kernels]) * np.maximum(cell, 0).mean() / total
+    height = one[y, x]
+    place = [x / columns * 2 - 1, y / rows * 2 - 1, height, second, height - second, far_x / unit / 16]
+    moments = [np.log(total), sums[0] / 8, sums[1] / 8, np.sqrt(sums[2]) / 8]
+    return [*place, far_y / unit / 16, *moments, sums[3], sums[4]]
+
+
+@given(heatmaps())
+@settings(max_examples=60)
+def test_numbers_are_those_of_a_loop_over_cells(maps):
+    x, y, height = peaks_of(maps)
+    found = module.numbers(maps, *as_floats(x, y, height)).numpy()
+    assert np.isfinite(found).all()
+    for b, k in np.ndindex(x.shape):
+        one = maps[b, k].numpy().astype(np.float64), int(x[b, k]), int(y[b, k])
+        # rounding decides whether a cell exactly 6.5 pixels away is near, unless a map pixel is a power of two
+        either = [numbers_by_hand(*one, near) for near in (6.4, 6.6)]
+        at = int(np.abs(found[b, k, 3] - [numbers[3] for numbers in either]).argmin())
+        np.testing.assert_allclose(found[b, k], either[at], rtol=2e-4, atol=2e-5)
+
+
+def test_a_second_peak_is_found_where_it_is():
+    y, x = np.mgrid[:64, :48]
+    bumps = [np.exp(-((x - at) ** 2 + (y - row) ** 2) / 8) for at, row in ((10, 20), (40, 52))]
+    maps = torch.from_numpy((bumps[0] + 0.7 * bumps[1]).astype(np.float32))[None, None]
+    found = module.numbers(maps, *module.peaks(maps))[0, 0].numpy()
+    assert found[:5] == pytest.approx([10 / 24 - 1, 20 / 32 - 1, 1, 0.7, 0.3], abs=1e-5)
+    assert found[5:7] * 16 == pytest.approx([30, 32], abs=2)  # cells of 4 pixels
+    assert found[8:10] * 8 == pytest.approx([30 * 0.7 / 1.7, 32 * 0.7 / 1.7], abs=1)
+    assert found[12] == pytest.approx(1 / 1.7, abs=0.06)  # the mass that stands within the wide kernel
+
+
+def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointTokens, tuple[torch.Tensor, ...]]:
+    """A head of random weights in evaluation; maps of six people, heatmaps of `size`, and their boxes."""
+    sizes = dict(others=(SHAPES["backbone"],), token=16, layers=1, heads=2)
+    head = randomise(KeypointTokens(*SHAPES["features"], keypoints=7, **(sizes | options))).eval()
+    generator = torch.Generator().manual_seed(1)
+    maps = [torch.randn(6, *shape, generator=generator) for shape in (*SHAPES.values(), (7, *size))]
+    return head, (*maps, torch.rand(6, 2, generator=generator))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (16, 12), (18, 13)])
+def test_maps_are_sampled_where_the_peak_lies_in_each(size):
+    head, (features, backbone, maps, box) = tiny_head(size)
+    tokens, encoded = head.digest((features, backbone, maps, box))
+    x, y, _ = peaks_of(maps)
+    at = 0
+    for read in (features.numpy(), backbone.numpy()):
+        rows, columns = read.shape[2:]
+        where = [(y + 0.5) / size[0] * rows - 0.5, (x + 0.5) / size[1] * columns - 0.5]  # (B, K) each
+        for b in range(6):
+            expected = [
+                map_coordinates(one, [where[0][b], where[1][b]], order=1, mode="grid-constant") for one in read[b]
+            ]
+            part = tokens[b, :, at : at + read.shape[1]]
+            np.testing.assert_allclose(part.numpy(), np.transpose(expected), atol=1e-4)
+        at += read.shape[1]
+    if size == features.shape[2:]:
+        pixel = features[torch.arange(6)[:, None], :, torch.from_numpy(y), torch.from_numpy(x)]
+        torch.testing.assert_close(tokens[:, :, :3], pixel, atol=1e-5, rtol=0)
+    assert torch.equal(encoded, backbone)
+    assert torch.equal(tokens[:, :, -2:], box[:, None].expand(-1, 7, -1))
+    assert tokens.shape[2] == 3 + 5 + 81 + 7 + 13 + 2 == head.normalise.num_features
+
+
+@pytest.mark.parametrize("options", [{}, {"box": False}, {"layers": 0}, {"token": 8, "heads": 4}])
+def test_what_a_head_says_of_one_person_is_its_own(options):
+    head, maps = tiny_head(**options)
+    maps = maps if head.reads_box else maps[:-1]
+    together = head(*maps).filled()
+    others = head(*(torch.cat([one[2:3], one[2:3] * 3 - 1, one[:1] / 2]) for one in maps)).filled()
+    for name, values in together.items():
+        torch.testing.assert_close(others[name][0], values[2], atol=1e-6, rtol=0)
+        assert values.std(dim=0).mean() > 1e-3, "it says the same of everybody"
+
+
+def test_the_fields_agree_with_each_other():
+    head, maps = tiny_head()
+    trust, raw = head(*maps), head.raw(*maps)
+    assert trust.quality is not None and trust.visibility is not None and trust.pose_quality is not None
+    torch.testing.assert_close(trust.visibility.sum(dim=2), torch.ones(6, 7))
+    labelled = trust.visibility[..., 1:].sum(dim=2)
+    torch.testing.assert_close(trust.quality, labelled * raw.opks.sigmoid())
+    with torch.no_grad():  # without the pose's own token, expected OKS is the mean of OPKS over labelled keypoints
+        for parameter in (head.per_pose.weight, head.per_pose.bias):
+            parameter.zero_()
+        head.calibration_oks.copy_(torch.tensor([1.0, 0.0]))
+    torch.testing.assert_close(head(*maps).pose_quality, trust.quality.sum(dim=1) / labelled.sum(dim=1))
+
+
+def test_a_digest_of_half_precision_says_nearly_the_same():
+    head, maps = tiny_head()
+    digest = head.digest(maps)
+    whole, half = (
+        head.trust(head.answer(tuple(one))).filled() for one in (digest, [one.half().float() for one in digest])
+    )
+    for name, values in whole.items():
+        assert 0 < (values - half[name]).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("height", [64, 88])  # heatmaps of 16 and 22 rows: cells that are whole, and some that are not
+def test_onnxruntime_says_the_same(tmp_path, height):
+    made: TrustNetwork = attach("keypoint-tokens", network(), height, 64, token=16)
+    randomise(made.head)
+    image, box = torch.randn(2, 3, height, 64), torch.rand(2, 2)
+    with torch.no_grad():
+        outputs, trust = made.eval()(image, box)
+    export_onnx(made, tmp_path / "made.onnx", height, 64)
+    session = onnxruntime.InferenceSession(tmp_path / "made.onnx", providers=["CPUExecutionProvider"])
+    given_names = {entry.name: array.numpy() for entry, array in zip(session.get_inputs(), (image, box), strict=True)}
+    found = dict(zip([entry.name for entry in session.get_outputs()], session.run(None, given_names), strict=True))
+    np.testing.assert_allclose(found["heatmaps"], outputs.heatmaps[-1].numpy(), atol=1e-4)
+    for name, values in trust.filled().items():
+        np.testing.assert_allclose(found[name], values.numpy(), atol=1e-4)
+
+
+def test_sizes_that_cannot_be_are_named():
+    with pytest.raises(ValueError, match="channels: expected 1 or more"):
+        tiny_head()[0].__class__(0, 4, 4, others=((1, 2, 2),))
+    head, maps = tiny_head()
+    with pytest.raises(ValueError, match=r"backbone: expected \(B, 5, 8, 6\), got \(6, 5, 8, 5\)"):
+        head(maps[0], maps[1][..., :5], *maps[2:])
+    assert isinstance(head, TrustHead)
