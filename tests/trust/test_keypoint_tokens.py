@@ -1,4 +1,6 @@
-"""What `KeypointTokens` reads of heatmaps, against numpy's and scipy's ways to it, pixel by pixel, cell by cell."""
+"""What `KeypointTokens` reads of heatmaps, against numpy's ways to it, pixel by pixel and cell by cell."""
+
+import itertools
 
 import numpy as np
 import onnxruntime
@@ -6,7 +8,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import map_coordinates
 
 from tests.networks.random_weights import randomise
 from tests.trust.small import network
@@ -45,20 +46,21 @@ def peaks_of(maps: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, flat.max(axis=2)
 
 
-def as_floats(*arrays: np.ndarray) -> list[torch.Tensor]:
-    return [torch.from_numpy(array.astype(np.float32)) for array in arrays]
+def as_found(*arrays: np.ndarray) -> list[torch.Tensor]:
+    """(B, K) as `peaks` gives them, (B, K, 1)."""
+    return [torch.from_numpy(array)[..., None] for array in arrays]
 
 
 @given(heatmaps())
 def test_peaks_are_numpys_argmax(maps):
     for found, expected in zip(module.peaks(maps), peaks_of(maps), strict=True):
-        assert np.array_equal(found.numpy(), expected)
+        assert np.array_equal(found[..., 0].numpy(), expected)
 
 
 @given(heatmaps())
 def test_around_is_a_slice_of_the_padded_map(maps):
     x, y, _ = peaks_of(maps)
-    found = module.around(maps, *as_floats(x, y)).numpy()
+    found = module.around(maps, *as_found(x, y)).numpy()
     padded = np.pad(maps.numpy(), [(0, 0), (0, 0), (REACH, REACH), (REACH, REACH)])
     for b, k in np.ndindex(x.shape):
         window = padded[b, k, y[b, k] : y[b, k] + 2 * REACH + 1, x[b, k] : x[b, k] + 2 * REACH + 1]
@@ -68,45 +70,41 @@ def test_around_is_a_slice_of_the_padded_map(maps):
 @given(heatmaps())
 def test_across_is_what_all_maps_say_at_each_ones_peak(maps):
     x, y, height = peaks_of(maps)
-    found = module.across(maps, *as_floats(x, y)).numpy()
+    found = module.across(maps, *as_found(x, y)).numpy()
     for b, k, other in np.ndindex(*x.shape, maps.shape[1]):
         assert found[b, k, other] == maps[b, other, y[b, k], x[b, k]]
     assert np.array_equal(found.diagonal(axis1=1, axis2=2), height)
 
 
 def numbers_by_hand(one: np.ndarray, x: int, y: int, near: float = 6.5) -> list[float]:
-    """The thirteen numbers of one map (h, w), cell by cell; "elsewhere" begins `near` pixels away."""
+    """The twelve numbers of one map (h, w), pixel by pixel; "elsewhere" begins `near` pixels away."""
     rows, columns = one.shape
-    unit = rows / 64
-    cells = [
-        (left + 1.5 - x, top + 1.5 - y, one[top : top + 4, left : left + 4])
-        for top in range(0, rows, 4)
-        for left in range(0, columns, 4)
-    ]
-    highest = [(cell.max() if max(abs(dx), abs(dy)) >= near else -1.0, dx, dy) for dx, dy, cell in cells]
-    second, far_x, far_y = max(highest, key=lambda entry: entry[0])  # of equal ones the first
-    total = sum(np.maximum(cell, 0).mean() for _, _, cell in cells) + 1e-4
-    sums = np.zeros(5)
-    for dx, dy, cell in cells:
-        u, w = dx / unit, dy / unit
-        kernels = [np.exp(-(u * u + w * w) / (2 * deviation**2)) for deviation in (3, 8)]
-        sums += np.array([u, w, u * u + w * w, *kernels]) * np.maximum(cell, 0).mean() / total
-    height = one[y, x]
-    place = [x / columns * 2 - 1, y / rows * 2 - 1, height, second, height - second, far_x / unit / 16]
-    moments = [np.log(total), sums[0] / 8, sums[1] / 8, np.sqrt(sums[2]) / 8]
-    return [*place, far_y / unit / 16, *moments, sums[3], sums[4]]
+    peak_x, peak_y = (x + 0.5) / columns, (y + 0.5) / rows
+    second, way = -np.inf, (0.0, 0.0)
+    for top, left in itertools.product(range(0, rows, 4), range(0, columns, 4)):
+        off = left + 2 - x - 0.5, top + 2 - y - 0.5
+        highest = one[top : top + 4, left : left + 4].max() if max(map(abs, off)) >= near else -1.0
+        if highest > second:
+            second, way = highest, (off[0] / columns, off[1] / rows)
+    sums, kernels = np.zeros(4), np.zeros(2)
+    for row, column in np.ndindex(one.shape):
+        u, w = (column + 0.5) / columns, (row + 0.5) / rows
+        sums += one[row, column] * np.array([1, u, w, u * u + w * w]) / rows
+        if max(abs(column - x), abs(row - y)) <= REACH:
+            square = (column - x) ** 2 + (row - y) ** 2
+            kernels += one[row, column] * np.exp([-square / (2 * 3**2), -square / (2 * 8**2)])
+    return [peak_x, peak_y, one[y, x], second, *way, *sums, *kernels]
 
 
 @given(heatmaps())
-@settings(max_examples=60)
-def test_numbers_are_those_of_a_loop_over_cells(maps):
-    x, y, height = peaks_of(maps)
-    found = module.numbers(maps, *as_floats(x, y, height)).numpy()
-    assert np.isfinite(found).all()
+@settings(max_examples=40)
+def test_numbers_are_those_of_loops_over_cells_and_pixels(maps):
+    found = module.numbers(maps, module.around(maps, *as_found(*peaks_of(maps)[:2])), *module.peaks(maps)).numpy()
+    x, y, _ = peaks_of(maps)
+    assert found.shape[2] == module.NUMBERS
     for b, k in np.ndindex(x.shape):
         one = maps[b, k].numpy().astype(np.float64), int(x[b, k]), int(y[b, k])
-        # rounding decides whether a cell exactly 6.5 pixels away is near, unless a map pixel is a power of two
-        either = [numbers_by_hand(*one, near) for near in (6.4, 6.6)]
+        either = [numbers_by_hand(*one, near) for near in (6.4, 6.6)]  # rounding decides of a cell just between
         at = int(np.abs(found[b, k, 3] - [numbers[3] for numbers in either]).argmin())
         np.testing.assert_allclose(found[b, k], either[at], rtol=2e-4, atol=2e-5)
 
@@ -115,16 +113,18 @@ def test_a_second_peak_is_found_where_it_is():
     y, x = np.mgrid[:64, :48]
     bumps = [np.exp(-((x - at) ** 2 + (y - row) ** 2) / 8) for at, row in ((10, 20), (40, 52))]
     maps = torch.from_numpy((bumps[0] + 0.7 * bumps[1]).astype(np.float32))[None, None]
-    found = module.numbers(maps, *module.peaks(maps))[0, 0].numpy()
-    assert found[:5] == pytest.approx([10 / 24 - 1, 20 / 32 - 1, 1, 0.7, 0.3], abs=1e-5)
-    assert found[5:7] * 16 == pytest.approx([30, 32], abs=2)  # cells of 4 pixels
-    assert found[8:10] * 8 == pytest.approx([30 * 0.7 / 1.7, 32 * 0.7 / 1.7], abs=1)
-    assert found[12] == pytest.approx(1 / 1.7, abs=0.06)  # the mass that stands within the wide kernel
+    window = module.around(maps, *module.peaks(maps)[:2])
+    found = module.numbers(maps, window, *module.peaks(maps))[0, 0].numpy()
+    assert found[:4] == pytest.approx([10.5 / 48, 20.5 / 64, 1, 0.7], abs=1e-5)
+    assert found[4:6] * [48, 64] == pytest.approx([30, 32], abs=2)  # cells of 4 pixels
+    total = found[6]
+    assert total * 64 == pytest.approx(1.7 * 8 * np.pi, rel=1e-3)  # the integral of two Gaussians
+    assert found[7:9] / total * [48, 64] == pytest.approx([10.5 + 30 * 0.7 / 1.7, 20.5 + 32 * 0.7 / 1.7], abs=1e-2)
 
 
 def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointTokens, tuple[torch.Tensor, ...]]:
     """A head of random weights in evaluation; maps of six people, heatmaps of `size`, and their boxes."""
-    sizes = dict(others=(SHAPES["backbone"],), token=16, layers=1, heads=2)
+    sizes = {"others": (SHAPES["backbone"],), "token": 16, "layers": 1, "heads": 2}
     head = randomise(KeypointTokens(*SHAPES["features"], keypoints=7, **(sizes | options))).eval()
     generator = torch.Generator().manual_seed(1)
     maps = [torch.randn(6, *shape, generator=generator) for shape in (*SHAPES.values(), (7, *size))]
@@ -134,25 +134,19 @@ def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointToke
 @pytest.mark.parametrize("size", [(64, 48), (16, 12), (18, 13)])
 def test_maps_are_sampled_where_the_peak_lies_in_each(size):
     head, (features, backbone, maps, box) = tiny_head(size)
-    tokens, encoded = head.digest((features, backbone, maps, box))
+    tokens, mean = head.digest((features, backbone, maps, box))
     x, y, _ = peaks_of(maps)
-    at = 0
+    person, at = np.arange(6)[:, None], 0
     for read in (features.numpy(), backbone.numpy()):
         rows, columns = read.shape[2:]
-        where = [(y + 0.5) / size[0] * rows - 0.5, (x + 0.5) / size[1] * columns - 0.5]  # (B, K) each
-        for b in range(6):
-            expected = [
-                map_coordinates(one, [where[0][b], where[1][b]], order=1, mode="grid-constant") for one in read[b]
-            ]
-            part = tokens[b, :, at : at + read.shape[1]]
-            np.testing.assert_allclose(part.numpy(), np.transpose(expected), atol=1e-4)
+        row, column = ((y + 0.5) / size[0] * rows).astype(int), ((x + 0.5) / size[1] * columns).astype(int)
+        assert np.array_equal(tokens[:, :, at : at + read.shape[1]].numpy(), read[person, :, row, column])
         at += read.shape[1]
     if size == features.shape[2:]:
-        pixel = features[torch.arange(6)[:, None], :, torch.from_numpy(y), torch.from_numpy(x)]
-        torch.testing.assert_close(tokens[:, :, :3], pixel, atol=1e-5, rtol=0)
-    assert torch.equal(encoded, backbone)
+        assert np.array_equal(tokens[:, :, :3].numpy(), features.numpy()[person, :, y, x])
+    torch.testing.assert_close(mean, backbone.flatten(2).mean(dim=2))
     assert torch.equal(tokens[:, :, -2:], box[:, None].expand(-1, 7, -1))
-    assert tokens.shape[2] == 3 + 5 + 81 + 7 + 13 + 2 == head.normalise.num_features
+    assert tokens.shape[2] == 3 + 5 + 81 + 7 + module.NUMBERS + 2 == head.normalise.num_features
 
 
 @pytest.mark.parametrize("options", [{}, {"box": False}, {"layers": 0}, {"token": 8, "heads": 4}])
