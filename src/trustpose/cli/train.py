@@ -102,7 +102,8 @@ def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
     from trustpose.training.recipes import check_runnable
 
     if changes.get("head", recipe.head) != recipe.head:
-        recipe = replace(recipe, head_options={})  # they were the other head's
+        # they were the other head's
+        recipe = replace(recipe, head_options={}, frozen=replace(recipe.frozen, maps={}))
     changed = with_overrides(recipe, changes)
     check_runnable(changed)
     return changed

@@ -2,13 +2,14 @@
 
 A keypoint is one token: the network's features and the encoder's at the heatmap's peak, the heatmap around it, what all
 other heatmaps say at that place (a left wrist's peak on the right wrist's map is a swap, on the elbow's an inversion),
-and a few numbers: where the peak is, how high, the highest one elsewhere, mean, spread and mass of the map, and the
-OKS that the map itself expects there under two kernels. Attention between the tokens, and one more for the whole crop,
+and a few numbers: where the peak is, how high, the highest one elsewhere, the map's mass, mean and spread, and how much
+of the peak's surroundings two OKS kernels take in. Attention between the tokens, and one more for the whole crop,
 judges them as one body: limbs too long, two keypoints in one place, a face seen from behind.
 
 Everything is detached and read at K places only, so the head costs little beside any network; it is small because
 the labels are few. All but the last layers see no label: `digest` has no parameters, and a frozen network's digests,
-a few kilobytes a crop where its maps are a megabyte, are stored once.
+a few kilobytes a crop where its maps are a megabyte, are stored once. It is written for few and cheap operators, as a
+small network's few milliseconds leave little room: lookups instead of interpolation, tables instead of arithmetic.
 
 What it learns are proper scores, whose minimum is the honest answer: cross-entropy of the three visibilities, and
 cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability that they are the mean of. `calibrate`
@@ -20,23 +21,22 @@ heatmap: Gu et al., On the Calibration of Human Pose Estimation, 2023, section 4
 each other: Li et al., TokenPose, ICCV 2021.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
 from trustpose.trust.targets import TrustTargets
 
 REACH = 4  # map pixels around a peak that are read, on each side
-CELL = 4  # map pixels on a side of the cells that second peaks and moments are found in
-NUMBERS = 13
+CELL = 4  # map pixels on a side of the cells in which the highest place elsewhere is looked for
+NUMBERS = 12
 CLASSES = 3
-REDUCED = 32  # channels of the encoder's map for the whole crop
-_KERNELS = (3.0, 8.0)  # deviations, map pixels at a height of 64: about a wrist's and a hip's
+_KERNELS = (3.0, 8.0)  # deviations, map pixels: about a wrist's and a hip's at a height of 64
 _EPSILON = 1e-4
 
 
@@ -52,8 +52,8 @@ class TokenAnswers:
 class KeypointTokens(TrustHead):
     """Features, the encoder's map and heatmaps to all three fields of `Trust`.
 
-    others: ((C, h, w),), the encoder's map. token: its width. layers: of attention. dropout: in training. box: whether
-    the person's box is read: its shape tells what of the body is in view, which the crop, always 3:4, does not.
+    others: ((C, h, w),), the encoder's map. token: its width. layers, heads: of attention. dropout: in training. box:
+    whether the person's box is read: its shape tells what of the body is in view, which the crop, always 3:4, does not.
     """
 
     reads: tuple[Source, ...] = ("features", "backbone")
@@ -69,29 +69,21 @@ class KeypointTokens(TrustHead):
         keypoints: int = 17,
         *,
         others: tuple[tuple[int, int, int], ...],
-        token: int = 96,
+        token: int = 64,
         layers: int = 2,
-        heads: int = 4,
+        heads: int = 1,
         dropout: float = 0.1,
         box: bool = True,
         detach: bool = True,
     ):
         super().__init__(channels, height, width, keypoints, detach)
         self.reads_box = box
-        ((encoder_channels, encoder_height, encoder_width),) = others
         self.shapes = (*self.shapes, *others)
-        read = channels + encoder_channels + (2 * REACH + 1) ** 2 + keypoints + NUMBERS + 2 * box
+        read = channels + others[0][0] + (2 * REACH + 1) ** 2 + keypoints + NUMBERS + 2 * box
         self.normalise = nn.BatchNorm1d(read)
         self.embed = nn.Linear(read, token)
         self.identity = nn.Parameter(torch.randn(keypoints, token) * 0.02)
-        self.whole = nn.Sequential(
-            nn.BatchNorm2d(encoder_channels),
-            nn.Conv2d(encoder_channels, REDUCED, kernel_size=1),
-            nn.ReLU(inplace=True),
-            nn.Flatten(),
-            nn.Dropout(2 * dropout),
-            nn.Linear(REDUCED * encoder_height * encoder_width, token),
-        )
+        self.whole = nn.Sequential(nn.BatchNorm1d(others[0][0]), nn.Linear(others[0][0], token))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(Block(token, heads, dropout) for _ in range(layers)))
         self.last = nn.LayerNorm(token)
@@ -102,28 +94,26 @@ class KeypointTokens(TrustHead):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
     def digest(self, maps: Tensors) -> Tensors:
-        """Tokens before any parameter (B, K, T), and the encoder's map (B, C, h, w)."""
+        """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         features, encoded, heatmaps, *box = maps
-        x, y, height = peaks(heatmaps)
-        rows, columns = heatmaps.shape[2:]
-        place = torch.stack([(x + 0.5) / columns, (y + 0.5) / rows], dim=-1)[:, :, None] * 2 - 1  # (B, K, 1, 2)
-        seen = [F.grid_sample(one, place, align_corners=False)[..., 0].transpose(1, 2) for one in (features, encoded)]
-        tokens = [*seen, around(heatmaps, x, y), across(heatmaps, x, y), numbers(heatmaps, x, y, height)]
-        tokens += [one[:, None].expand(-1, heatmaps.shape[1], -1) for one in box]
-        return torch.cat(tokens, dim=2), encoded  # (B, K, T), (B, C, h, w)
+        x, y, height = peaks(heatmaps)  # (B, K, 1) each
+        tokens = [at_peaks(one, x, y, _sizes(heatmaps)[1:]) for one in (features, encoded)]
+        window = around(heatmaps, x, y)
+        tokens += [window, across(heatmaps, x, y), numbers(heatmaps, window, x, y, height)]
+        tokens += [one[:, None] + 0 * height for one in box]  # (B, K, 2)
+        return torch.cat(tokens, dim=2), encoded.mean(dim=(2, 3))
 
     def answer(self, digest: Tensors) -> TokenAnswers:
-        tokens, encoded = digest
-        normal = self.normalise(tokens.flatten(0, 1)).view(tokens.shape)
-        x = self.embed(self.dropout(normal)) + self.identity  # (B, K, D)
-        x = torch.cat([x, self.whole(encoded)[:, None]], dim=1)  # (B, K + 1, D)
+        tokens, mean = digest
+        x = torch.cat([self._embedded(tokens) + self.identity, self.whole(mean)[:, None]], dim=1)  # (B, K + 1, D)
         x = self.last(self.blocks(x))
-        each = self.per_keypoint(x[:, :-1]) + self.bias  # (B, K, 4)
-        visibility = each[..., :CLASSES] * self.calibration_visibility[0] + self.calibration_visibility[1:]
-        opks = each[..., CLASSES] * self.calibration_opks[0] + self.calibration_opks[1]
+        body, whole = x.split([self.keypoints, 1], dim=1)
+        visibility, opks = (self.per_keypoint(body) + self.bias).split([CLASSES, 1], dim=2)
+        visibility = visibility * self.calibration_visibility[0] + self.calibration_visibility[1:]
+        opks = opks.flatten(1) * self.calibration_opks[0] + self.calibration_opks[1]
         # the mean over labelled keypoints, which OKS is, and what the whole crop says beyond that
         expected = _expected_oks(visibility, opks).clamp(_EPSILON, 1 - _EPSILON)
-        oks = (expected.logit() + self.per_pose(x[:, -1])[:, 0]) * self.calibration_oks[0] + self.calibration_oks[1]
+        oks = (expected.logit() + self.per_pose(whole).flatten()) * self.calibration_oks[0] + self.calibration_oks[1]
         return TokenAnswers(visibility, opks, oks)
 
     def trust(self, raw: TokenAnswers) -> Trust:
@@ -132,12 +122,25 @@ class KeypointTokens(TrustHead):
             quality=(1 - visibility[..., 0]) * raw.opks.sigmoid(), visibility=visibility, pose_quality=raw.oks.sigmoid()
         )
 
+    def _embedded(self, tokens: Float[Tensor, "B K T"]) -> Float[Tensor, "B K D"]:
+        """Normalised, then embedded; in evaluation by one product."""
+        if self.training:
+            normal = self.normalise(tokens.flatten(0, 1)).view(tokens.shape)
+            return self.embed(self.dropout(normal))
+        norm, weight = self.normalise, self.embed.weight
+        assert norm.running_mean is not None and norm.running_var is not None
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        shift = self.embed.bias + weight @ (norm.bias - norm.running_mean * scale)
+        return tokens @ (weight * scale).t() + shift
+
 
 class Block(nn.Module):
     """Attention between tokens, then two layers on each, both added to what came in (Vaswani et al., 2017)."""
 
     def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
+        if width % heads:
+            raise ValueError(f"heads: expected a divisor of the token's width, {width}, got {heads}")
         self.heads = heads
         self.before = nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
@@ -149,82 +152,91 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        split = self.project(self.before(x)).unflatten(2, (3, self.heads, -1))  # (B, T, 3, heads, D / heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, T, D / heads)
-        weights = (query @ key.transpose(2, 3) * query.shape[-1] ** -0.5).softmax(dim=-1)  # (B, heads, T, T)
-        x = x + self.dropout(self.join((weights @ value).transpose(1, 2).flatten(2)))
+        count, width = _sizes(x)
+        query, key, value = self.project(self.before(x)).split(width, dim=2)  # (B, T, D) each
+        if self.heads > 1:
+            split = (-1, count, self.heads, width // self.heads)
+            query, key, value = (one.reshape(split).transpose(1, 2) for one in (query, key, value))  # (B, heads, T, d)
+        weights = (query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1)
+        seen = weights @ value
+        if self.heads > 1:
+            seen = seen.transpose(1, 2).reshape(-1, count, width)  # (B, T, D)
+        x = x + self.dropout(self.join(seen))
         return x + self.dropout(self.each(self.after(x)))
 
 
 def peaks(
     heatmaps: Float[Tensor, "B K h w"],
-) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B K"], Float[Tensor, "B K"]]:
-    """Column and row of each map's highest pixel, and how high it is."""
-    height, at = heatmaps.flatten(2).max(dim=2)
-    width = heatmaps.shape[3]
-    return (at % width).to(heatmaps.dtype), (at // width).to(heatmaps.dtype), height
+) -> tuple[Int[Tensor, "B K 1"], Int[Tensor, "B K 1"], Float[Tensor, "B K 1"]]:
+    """Column and row of each map's highest pixel, the first of equals, and how high it is."""
+    keypoints, _, width = _sizes(heatmaps)
+    y = heatmaps.amax(dim=3).argmax(dim=2, keepdim=True)  # (B, K, 1)
+    columns = torch.zeros(1, 1, 1, width, dtype=torch.long, device=heatmaps.device)
+    row = heatmaps.gather(2, y[..., None] + columns).reshape(-1, keypoints, width)
+    return row.argmax(dim=2, keepdim=True), y, row.amax(dim=2, keepdim=True)
+
+
+def at_peaks(
+    features: Float[Tensor, "B C h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"], size: Sequence[int]
+) -> Float[Tensor, "B K C"]:
+    """The pixel of another map where the peak is, whose place is counted in heatmaps of `size` (rows, columns)."""
+    channels, rows, columns = _sizes(features)
+    at = (2 * y + 1) * rows // (2 * size[0]) * columns + (2 * x + 1) * columns // (2 * size[1])  # (B, K, 1)
+    every = torch.zeros(1, channels, 1, dtype=torch.long, device=features.device)
+    return features.reshape(-1, channels, rows * columns).gather(2, at.transpose(1, 2) + every).transpose(1, 2)
 
 
 def around(
-    heatmaps: Float[Tensor, "B K h w"], x: Float[Tensor, "B K"], y: Float[Tensor, "B K"]
+    heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
 ) -> Float[Tensor, "B K P"]:
     """Each map's pixels around its own peak, row by row; 0 beyond the map."""
-    padded = F.pad(heatmaps, (REACH,) * 4)
-    width = padded.shape[3]
-    side = torch.arange(2 * REACH + 1, device=heatmaps.device)
-    offsets = (side[:, None] * width + side).flatten()  # (P,), from the window's first pixel
-    start = (y * width + x).long()  # the peak less REACH either way, in the padded map
-    return padded.flatten(2).gather(2, start[..., None] + offsets)
+    keypoints, rows, columns = _sizes(heatmaps)
+    side = torch.arange(-REACH, REACH + 1, device=heatmaps.device)
+    wanted_x, wanted_y = x + side.repeat(len(side)), y + side.repeat_interleave(len(side))  # (B, K, P)
+    inside_x, inside_y = wanted_x.clamp(0, columns - 1), wanted_y.clamp(0, rows - 1)
+    found = heatmaps.reshape(-1, keypoints, rows * columns).gather(2, inside_y * columns + inside_x)
+    return found * ((wanted_x == inside_x) & (wanted_y == inside_y)).to(heatmaps.dtype)
 
 
 def across(
-    heatmaps: Float[Tensor, "B K h w"], x: Float[Tensor, "B K"], y: Float[Tensor, "B K"]
+    heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
 ) -> Float[Tensor, "B K K"]:
     """Row k: what all maps say at keypoint k's peak."""
-    at = (y * heatmaps.shape[3] + x).long()  # (B, K)
-    keypoints = heatmaps.shape[1]
-    return heatmaps.flatten(2).gather(2, at[:, None].expand(-1, keypoints, -1)).transpose(1, 2)
+    return at_peaks(heatmaps, x, y, _sizes(heatmaps)[1:])
 
 
 def numbers(
     heatmaps: Float[Tensor, "B K h w"],
-    x: Float[Tensor, "B K"],
-    y: Float[Tensor, "B K"],
-    height: Float[Tensor, "B K"],
-) -> Float[Tensor, "B K 13"]:
-    """The peak's place (−1 to 1), the highest cell elsewhere, and the map's mass, mean, spread and expected OKS.
+    window: Float[Tensor, "B K P"],
+    x: Int[Tensor, "B K 1"],
+    y: Int[Tensor, "B K 1"],
+    height: Float[Tensor, "B K 1"],
+) -> Float[Tensor, "B K 12"]:
+    """Twelve numbers about each map; places and lengths in shares of the map's columns and rows.
 
-    All of them but the peak from cells of 4 × 4 map pixels: coarse, and a sixteenth of the work.
+    x, y and height of the peak; height of the highest cell elsewhere (of 4 × 4 map pixels, more than one cell away) and
+    the way there; the map's sum, its first moments and its second; the window's sums under two Gaussian kernels.
     """
-    rows, columns = heatmaps.shape[2:]
-    unit = rows / 64
-    highest = F.max_pool2d(heatmaps, CELL, ceil_mode=True)  # (B, K, r, c)
-    mass = F.avg_pool2d(F.relu(heatmaps), CELL, ceil_mode=True, count_include_pad=False).flatten(2)  # (B, K, r·c)
-    r, c = highest.shape[2:]
-    cell_y = (torch.arange(r, device=x.device, dtype=x.dtype) * CELL + (CELL - 1) / 2).repeat_interleave(c)
-    cell_x = (torch.arange(c, device=x.device, dtype=x.dtype) * CELL + (CELL - 1) / 2).repeat(r)
-    dx, dy = (cell_x - x[..., None]) / unit, (cell_y - y[..., None]) / unit  # (B, K, r·c)
-    is_near = torch.maximum(dx.abs(), dy.abs()) * unit < 1.5 * CELL + 0.5
-    second, at = highest.flatten(2).masked_fill(is_near, -1.0).max(dim=2)
-    distance = dx.square() + dy.square()
-    total = mass.sum(dim=2) + _EPSILON
-    share = mass / total[..., None]
-    kernels = torch.stack([(-distance / (2 * deviation**2)).exp() for deviation in _KERNELS], dim=2)  # (B, K, 2, r·c)
-    expected = (kernels @ share[..., None])[..., 0]  # (B, K, 2)
-    found = [
-        x / columns * 2 - 1,
-        y / rows * 2 - 1,
-        height,
-        second,
-        height - second,
-        dx.gather(2, at[..., None])[..., 0] / 16,
-        dy.gather(2, at[..., None])[..., 0] / 16,
-        total.log(),
-        (dx * share).sum(2) / 8,
-        (dy * share).sum(2) / 8,
-        (distance * share).sum(2).sqrt() / 8,
-    ]
-    return torch.cat([torch.stack(found, dim=2), expected], dim=2)
+    keypoints, rows, columns = _sizes(heatmaps)
+    like = {"dtype": heatmaps.dtype, "device": heatmaps.device}
+    across_map = ((torch.arange(columns, **like) + 0.5) / columns).repeat(rows)
+    down_map = ((torch.arange(rows, **like) + 0.5) / rows).repeat_interleave(columns)
+    table = torch.stack([torch.ones_like(down_map), across_map, down_map, across_map**2 + down_map**2], dim=1)
+    moments = heatmaps.reshape(-1, keypoints, rows * columns) @ (table / rows)  # (B, K, 4)
+    side = torch.arange(-REACH, REACH + 1, **like).square()
+    squares = side.repeat(len(side)) + side.repeat_interleave(len(side))
+    kernels = torch.stack([(-squares / (2 * deviation**2)).exp() for deviation in _KERNELS], dim=1)
+    highest = F.max_pool2d(heatmaps, CELL, ceil_mode=True)
+    _, r, c = _sizes(highest)
+    cell_x = (torch.arange(c, **like) * CELL + CELL / 2).repeat(r) / columns
+    cell_y = (torch.arange(r, **like) * CELL + CELL / 2).repeat_interleave(c) / rows
+    peak_x, peak_y = (x.to(heatmaps.dtype) + 0.5) / columns, (y.to(heatmaps.dtype) + 0.5) / rows
+    dx, dy = cell_x - peak_x, cell_y - peak_y  # (B, K, r·c)
+    is_near = torch.maximum(dx.abs() * columns, dy.abs() * rows) < 1.5 * CELL + 0.5
+    elsewhere = torch.where(is_near, -torch.ones_like(dx), highest.reshape(-1, keypoints, r * c))
+    second, at = elsewhere.max(dim=2, keepdim=True)
+    found = [peak_x, peak_y, height, second, dx.gather(2, at), dy.gather(2, at), moments, window @ kernels]
+    return torch.cat(found, dim=2)
 
 
 def tokens_losses(
@@ -291,6 +303,11 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     head.train(was_training)
     with torch.no_grad():
         return {name: float(loss) for name, loss in losses().items()}
+
+
+def _sizes(tensor: Tensor) -> tuple[int, ...]:
+    """All sizes but the batch's, as numbers in a graph that is traced too."""
+    return tuple(int(size) for size in tensor.shape[1:])
 
 
 def _expected_oks(visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
