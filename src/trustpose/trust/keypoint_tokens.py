@@ -2,9 +2,9 @@
 
 A keypoint is one token: the network's features and the encoder's at the heatmap's peak, the heatmap around it, what all
 other heatmaps say at that place (a left wrist's peak on the right wrist's map is a swap, on the elbow's an inversion),
-and a few numbers: where the peak is, how high, the highest one elsewhere, the map's mass, mean and spread, and how much
-of the peak's surroundings two OKS kernels take in. Attention between the tokens, and one more for the whole crop,
-judges them as one body: limbs too long, two keypoints in one place, a face seen from behind.
+and a few numbers: where the peak is, how high, the highest one elsewhere, and the map's mass, mean and spread. Attention
+between the tokens, and one more for the whole crop, judges them as one body: limbs too long, two keypoints in one
+place, a face seen from behind.
 
 Everything is detached and read at K places only, so the head costs little beside any network; it is small because
 the labels are few. All but the last layers see no label: `digest` has no parameters, and a frozen network's digests,
@@ -32,12 +32,12 @@ from torch import Tensor, nn
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
 from trustpose.trust.targets import TrustTargets
 
-REACH = 4  # map pixels around a peak that are read, on each side
+REACH = 3  # map pixels around a peak that are read, on each side
 CELL = 4  # map pixels on a side of the cells in which the highest place elsewhere is looked for
-NUMBERS = 12
+NUMBERS = 10
 CLASSES = 3
-_KERNELS = (3.0, 8.0)  # deviations, map pixels: about a wrist's and a hip's at a height of 64
 _EPSILON = 1e-4
+_NEVER = -10.0  # added to cells that are not to be found; no network's peaks are as high
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,9 +97,8 @@ class KeypointTokens(TrustHead):
         """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         features, encoded, heatmaps, *box = maps
         x, y, height = peaks(heatmaps)  # (B, K, 1) each
-        tokens = [at_peaks(one, x, y, _sizes(heatmaps)[1:]) for one in (features, encoded)]
-        window = around(heatmaps, x, y)
-        tokens += [window, across(heatmaps, x, y), numbers(heatmaps, window, x, y, height)]
+        tokens = [at_peaks(one, x, y, _sizes(heatmaps)[1:]) for one in (features, encoded, heatmaps)]
+        tokens += [around(heatmaps, x, y), numbers(heatmaps, x, y, height)]
         tokens += [one[:, None] + 0 * height for one in box]  # (B, K, 2)
         return torch.cat(tokens, dim=2), encoded.mean(dim=(2, 3))
 
@@ -179,64 +178,58 @@ def peaks(
 def at_peaks(
     features: Float[Tensor, "B C h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:
-    """The pixel of another map where the peak is, whose place is counted in heatmaps of `size` (rows, columns)."""
+    """The pixel of another map where the peak is, whose place is counted in heatmaps of `size` (rows, columns).
+
+    Of the heatmaps themselves: row k is what all maps say at keypoint k's peak.
+    """
     channels, rows, columns = _sizes(features)
-    at = (2 * y + 1) * rows // (2 * size[0]) * columns + (2 * x + 1) * columns // (2 * size[1])  # (B, K, 1)
+    down = (torch.arange(size[0], device=x.device) * 2 + 1) * rows // (2 * size[0]) * columns
+    right = (torch.arange(size[1], device=x.device) * 2 + 1) * columns // (2 * size[1])
+    at = (down[y] + right[x]).transpose(1, 2)  # (B, 1, K)
     every = torch.zeros(1, channels, 1, dtype=torch.long, device=features.device)
-    return features.reshape(-1, channels, rows * columns).gather(2, at.transpose(1, 2) + every).transpose(1, 2)
+    return features.reshape(-1, channels, rows * columns).gather(2, at + every).transpose(1, 2)
 
 
 def around(
     heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
 ) -> Float[Tensor, "B K P"]:
-    """Each map's pixels around its own peak, row by row; 0 beyond the map."""
+    """Each map's pixels around its own peak, row by row; at the rim the window stays within the map."""
     keypoints, rows, columns = _sizes(heatmaps)
-    side = torch.arange(-REACH, REACH + 1, device=heatmaps.device)
-    wanted_x, wanted_y = x + side.repeat(len(side)), y + side.repeat_interleave(len(side))  # (B, K, P)
-    inside_x, inside_y = wanted_x.clamp(0, columns - 1), wanted_y.clamp(0, rows - 1)
-    found = heatmaps.reshape(-1, keypoints, rows * columns).gather(2, inside_y * columns + inside_x)
-    return found * ((wanted_x == inside_x) & (wanted_y == inside_y)).to(heatmaps.dtype)
-
-
-def across(
-    heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
-) -> Float[Tensor, "B K K"]:
-    """Row k: what all maps say at keypoint k's peak."""
-    return at_peaks(heatmaps, x, y, _sizes(heatmaps)[1:])
+    height, width = min(2 * REACH + 1, rows), min(2 * REACH + 1, columns)
+    side_x, side_y = (torch.arange(length, device=x.device) for length in (width, height))
+    window = (side_y[:, None] * columns + side_x).reshape(-1)  # (P,), from its first pixel
+    at = (y - REACH).clamp(0, rows - height) * columns + (x - REACH).clamp(0, columns - width) + window
+    return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
 
 
 def numbers(
     heatmaps: Float[Tensor, "B K h w"],
-    window: Float[Tensor, "B K P"],
     x: Int[Tensor, "B K 1"],
     y: Int[Tensor, "B K 1"],
     height: Float[Tensor, "B K 1"],
-) -> Float[Tensor, "B K 12"]:
-    """Twelve numbers about each map; places and lengths in shares of the map's columns and rows.
+) -> Float[Tensor, "B K 10"]:
+    """Ten numbers about each map; places in shares of the map's columns and rows.
 
-    x, y and height of the peak; height of the highest cell elsewhere (of 4 × 4 map pixels, more than one cell away) and
-    the way there; the map's sum, its first moments and its second; the window's sums under two Gaussian kernels.
+    x, y and height of the peak; x, y and height of the highest cell elsewhere: of 4 × 4 map pixels, and not the peak's
+    or one beside it; the map's sum, its first moments and its second, all divided by its rows.
     """
     keypoints, rows, columns = _sizes(heatmaps)
     like = {"dtype": heatmaps.dtype, "device": heatmaps.device}
-    across_map = ((torch.arange(columns, **like) + 0.5) / columns).repeat(rows)
-    down_map = ((torch.arange(rows, **like) + 0.5) / rows).repeat_interleave(columns)
-    table = torch.stack([torch.ones_like(down_map), across_map, down_map, across_map**2 + down_map**2], dim=1)
+    right, down = (torch.arange(columns, **like) + 0.5) / columns, (torch.arange(rows, **like) + 0.5) / rows
+    every_x, every_y = right.repeat(rows), down.repeat_interleave(columns)
+    table = torch.stack([torch.ones_like(every_x), every_x, every_y, every_x**2 + every_y**2], dim=1)
     moments = heatmaps.reshape(-1, keypoints, rows * columns) @ (table / rows)  # (B, K, 4)
-    side = torch.arange(-REACH, REACH + 1, **like).square()
-    squares = side.repeat(len(side)) + side.repeat_interleave(len(side))
-    kernels = torch.stack([(-squares / (2 * deviation**2)).exp() for deviation in _KERNELS], dim=1)
     highest = F.max_pool2d(heatmaps, CELL, ceil_mode=True)
     _, r, c = _sizes(highest)
-    cell_x = (torch.arange(c, **like) * CELL + CELL / 2).repeat(r) / columns
-    cell_y = (torch.arange(r, **like) * CELL + CELL / 2).repeat_interleave(c) / rows
-    peak_x, peak_y = (x.to(heatmaps.dtype) + 0.5) / columns, (y.to(heatmaps.dtype) + 0.5) / rows
-    dx, dy = cell_x - peak_x, cell_y - peak_y  # (B, K, r·c)
-    is_near = torch.maximum(dx.abs() * columns, dy.abs() * rows) < 1.5 * CELL + 0.5
-    elsewhere = torch.where(is_near, -torch.ones_like(dx), highest.reshape(-1, keypoints, r * c))
+    cell_x, cell_y = torch.arange(c, device=x.device).repeat(r), torch.arange(r, device=x.device).repeat_interleave(c)
+    apart = torch.maximum((cell_x - cell_x[:, None]).abs(), (cell_y - cell_y[:, None]).abs())  # (r·c, r·c)
+    penalty = torch.where(apart < 2, _NEVER, 0.0).to(**like)
+    cell_down, cell_right = (torch.arange(length, device=x.device) // CELL for length in (rows, columns))
+    cell = (cell_down * c)[y] + cell_right[x]  # (B, K, 1)
+    elsewhere = highest.reshape(-1, keypoints, r * c) + penalty[cell].reshape(-1, keypoints, r * c)
     second, at = elsewhere.max(dim=2, keepdim=True)
-    found = [peak_x, peak_y, height, second, dx.gather(2, at), dy.gather(2, at), moments, window @ kernels]
-    return torch.cat(found, dim=2)
+    second_x, second_y = ((cell_x.to(**like) + 0.5) * CELL / columns)[at], ((cell_y.to(**like) + 0.5) * CELL / rows)[at]
+    return torch.cat([right[x], down[y], height, second_x, second_y, second, moments], dim=2)
 
 
 def tokens_losses(
