@@ -2,7 +2,7 @@
 
 A keypoint is one token: the network's features and the encoder's at the heatmap's peak, the heatmap around it, what all
 other heatmaps say at that place (a left wrist's peak on the right wrist's map is a swap, on the elbow's an inversion),
-and a few numbers: where the peak is, how high, the highest one elsewhere, and the map's mass, mean and spread. Attention
+and a few numbers: where the peak is, how high, the highest one elsewhere, the map's mass, mean and spread. Attention
 between the tokens, and one more for the whole crop, judges them as one body: limbs too long, two keypoints in one
 place, a face seen from behind.
 
