@@ -8,6 +8,7 @@ augmentation, and only their pixels went through another JPEG.
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -168,19 +169,23 @@ class PhotoPeople(People):
         return {**self.__dict__, "_photos": OrderedDict()}  # decoded photos stay behind
 
     def _photo(self, image: int) -> np.ndarray:
-        if image in self._photos:
-            self._photos.move_to_end(image)
-            return self._photos[image]
+        pixels = self._photos.pop(image, None)  # each step whole, as threads share the photos: a thief decodes again
+        if pixels is None:
+            pixels = self._decoded(image)
+        if self.keep:
+            self._photos[image] = pixels
+            while len(self._photos) > self.keep:
+                with suppress(KeyError):  # another thread was faster
+                    self._photos.popitem(last=False)
+        return pixels
+
+    def _decoded(self, image: int) -> np.ndarray:
         path = self.folder / self.file_name[image]
         pixels = decode_photo(read_bytes(path, "an image"), path)
         found, expected = pixels.shape[1::-1], self.photo_size.get(image)
         if expected is not None and expected != found:
             given = f"{expected[0]} × {expected[1]}"
             raise InputError(f"{path}: is {found[0]} × {found[1]} pixels, but its labels are for one of {given}")
-        if self.keep:
-            while len(self._photos) >= self.keep:
-                self._photos.popitem(last=False)
-            self._photos[image] = pixels
         return pixels
 
 

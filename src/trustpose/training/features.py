@@ -28,6 +28,7 @@ from trustpose.inference.pipeline import ahead
 from trustpose.inference.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
 from trustpose.poses import Area
+from trustpose.training.people import labels_digest
 from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
@@ -115,15 +116,15 @@ def store_features(
     if not isinstance(index, dict) or index.get("fingerprint") != fingerprint:
         shutil.rmtree(folder, ignore_errors=True)
         index = {"fingerprint": fingerprint, "format": _FORMAT, "done": 0, "rows": count * reading.views}
-    done = int(index["done"])
+    done = _done(index, folder, count * reading.views)
     advance(done)
     chunks = [
         (view, range(at, min(at + _CHUNK, count)))
         for view in range(reading.views)
         for at in range(0, count, _CHUNK)
-        if view * count + at >= done
+        if view * count + min(at + _CHUNK, count) > done
     ]
-    columns = _opened(folder) if done else {}
+    columns = _opened(folder, index, writable=True) if done else {}
     with ThreadPoolExecutor(cpu_count(), "trustpose-features") as workers:
         made = ahead(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
         for number, ((view, rows), chunk) in enumerate(zip(chunks, made, strict=True)):
@@ -135,16 +136,22 @@ def store_features(
             if number % _SAVED_EVERY == _SAVED_EVERY - 1 or number == len(chunks) - 1:
                 for column in columns.values():
                     column.flush()  # pyright: ignore[reportAttributeAccessIssue] memory maps
-                write_json(folder / INDEX, {**index, "done": first + len(rows)})
-    return Features(count, reading.views, _opened(folder))
+                index |= {"done": first + len(rows), "columns": sorted(columns)}
+                write_json(folder / INDEX, index)
+    return Features(count, reading.views, _opened(folder, index))
 
 
 def most_views(network: FrozenNetwork, digest: Digest, people: int) -> int:
     """How many views of so many people's digests there is room for, from 1 to 8."""
+    one = people * sum(array.nbytes for array in _digest_of_nothing(network, digest))
+    return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
+
+
+def _digest_of_nothing(network: FrozenNetwork, digest: Digest) -> list[Float[np.ndarray, "1 ..."]]:
+    """Of one black crop, for its shapes."""
     height, width = network.spec.input.height, network.spec.input.width
     maps = network(np.zeros((1, height, width, 3), np.uint8))
-    one = people * sum(array.nbytes for array in _digest(digest, [*maps, np.ones((1, 2), np.float32)]))
-    return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
+    return _digest(digest, [*maps, np.ones((1, 2), np.float32)])
 
 
 def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Columns:
@@ -219,20 +226,35 @@ def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
         raise InputError(f"{folder}: features cannot be written ({error.strerror})") from None
 
 
-def _opened(folder: Path) -> Columns:
+def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -> Columns:
+    found: Columns = {}
     try:
-        return {path.stem: np.load(path, mmap_mode="r+") for path in sorted(folder.glob("*.npy"))}
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: holds features that cannot be read ({error}); remove the folder") from None
+        for name in index["columns"]:
+            found[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would lengthen a file that was cut
+            if len(found[name]) != index["rows"]:
+                raise ValueError(f"{name}.npy has {len(found[name])} rows, expected {index['rows']}")
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: holds features that cannot be read ({reason}); remove the folder") from None
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in found} if writable else found
+
+
+def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
+    """How many rows are written."""
+    done = index.get("done")
+    if not isinstance(done, int) or not 0 <= done <= rows:
+        raise InputError(f"{folder / INDEX}: field 'done': expected 0 to {rows}, got {done!r}; remove the folder")
+    return done
 
 
 def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
-    """Of network, people, crops, and how they are read."""
+    """Of network, labels, crops, and how they are read; not of the photos, which are too many to read."""
     known = hashlib.sha256(reading.network.spec.onnx.read_bytes())
-    for ids in (crops.people.image_id, crops.people.annotation_id):
-        known.update(np.ascontiguousarray(ids).tobytes())
     described = {**reading.described, "views": reading.views, "area": reading.area, "seed": crops.seed}
     crop = (crops.width, crops.height, crops.padding, crops.extent)
     maps = sorted((name, tensor.name) for name, tensor in reading.network.maps.items())
-    known.update(repr((sorted(described.items()), crop, maps, reading.augmentation, _FORMAT)).encode())
+    shapes = [array.shape for array in _digest_of_nothing(reading.network, reading.digest)]
+    spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
+    said = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
+    known.update(repr(said).encode() + labels_digest(crops.people).encode())
     return known.hexdigest()

@@ -77,6 +77,30 @@ def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarr
     return np.stack([v for v, _ in samples]), np.stack([known for _, known in samples])
 
 
+def labels_digest(people: People) -> str:
+    """SHA-256 of who everybody is and of all that is said of them. Reads no photo where the source keeps its labels."""
+    known = hashlib.sha256(repr((people.skeleton.keypoints, len(people))).encode())
+    if isinstance(people, SomePeople | MappedPeople):
+        known.update(labels_digest(people.people).encode())
+        known.update(people.rows.astype(np.int64).tobytes() if isinstance(people, SomePeople) else b"mapped")
+    elif isinstance(people, JoinedPeople):
+        known.update(" ".join(map(labels_digest, people.parts)).encode())
+    elif isinstance(people, ShardPeople):
+        known.update(" ".join(shard.sha256 for shard in people.shards).encode())
+    elif isinstance(people, PhotoPeople):
+        truth = people.truth
+        arrays = [people.image_id, people.annotation_id, truth.xy, truth.v, truth.area, truth.box, people.has_joint]
+        for array in arrays:
+            known.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+        known.update(repr((people.has_visibility, people.cut)).encode())
+    else:
+        for one in people:
+            arrays = [one.xy, one.v, one.box, one.has_joint, one.has_visibility]
+            known.update(repr((one.image_id, one.annotation_id, one.area)).encode())
+            known.update(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
+    return known.hexdigest()
+
+
 def _open(folder: Path, min_keypoints: int) -> People:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected the folder of a data set")

@@ -1,0 +1,57 @@
+"""Crops of tiny people read by a tiny ONNX network that stands still; also a writing that is killed on the way.
+
+`python -m tests.training.tiny_frozen FOLDER MODEL ROWS` stores features until so many rows were begun.
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from tests.training.tiny import HEIGHT, WIDTH, tiny_people
+from trustpose.data.augment import GENTLE, TrainingCrops
+from trustpose.data.people import People
+from trustpose.inference.spec import ModelSpec
+from trustpose.training import features
+from trustpose.training.features import FrozenNetwork, Reading
+from trustpose.trust.heads import Tensors, TrustHead
+from trustpose.trust.network import HEADS, new_head
+
+
+def tiny_head(network: FrozenNetwork, head: str = "keypoint-tokens", **options) -> TrustHead:
+    torch.manual_seed(0)
+    return new_head(head, [one.shape for one in network.maps.values()], 17, **options)
+
+
+def tiny_reading(model: Path, head: str = "keypoint-tokens", views: int = 4, **changes) -> Reading:
+    network = FrozenNetwork(ModelSpec.read(model), HEADS[head].reads, {})
+    made = tiny_head(network, head)
+
+    def digest(maps: Tensors) -> Tensors:
+        return made.digest(maps if made.reads_box else maps[:-1])
+
+    return replace(Reading(network, digest, GENTLE, views, "segment"), **changes)
+
+
+def tiny_crops(people: People | None = None, seed: int = 0) -> TrainingCrops:
+    return TrainingCrops(people or tiny_people(21), WIDTH, HEIGHT, seed=seed)
+
+
+def main(folder: Path, model: Path, rows: int) -> None:
+    features._SAVED_EVERY = 2
+    begun = 0
+
+    def advance(more: int) -> None:
+        nonlocal begun
+        begun += more
+        if begun >= rows:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    features.store_features(folder, tiny_reading(model), tiny_crops(), advance)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
