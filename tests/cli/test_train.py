@@ -95,6 +95,25 @@ def test_a_plain_network_and_from_a_model_that_is_there(data, recipe, tmp_path, 
     assert "holds tiny of coco17, the recipe wants mspn-1 of coco17" in errors
 
 
+def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tmp_path, capsys):
+    options = ("--head=hpcvnet", "--deepen=4")
+    assert run(capsys, recipe, "--data", data, "--out", tmp_path / "first", *options)[0] == 0
+    assert ModelSpec.read(tmp_path / "first").deepen == 4
+    photo = sorted((data / "train").iterdir())[0]
+    onnx = Predictor.load(tmp_path / "first")(photo)
+    in_torch = Predictor.load(tmp_path / "first", backend="torch", device="cpu")(photo)
+    np.testing.assert_allclose(onnx.score, in_torch.score, atol=1e-5)
+    assert onnx.quality is not None and in_torch.quality is not None
+    np.testing.assert_allclose(onnx.quality, in_torch.quality, atol=1e-5)
+    more = ("--model", tmp_path / "first", "--strategy.stages.0.trains=head", "--strategy.stages.1.trains=head")
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "second", *options, *more)
+    assert code == 0, errors
+    before, after = (Predictor.load(tmp_path / name).network.state_dict() for name in ("first", "second"))
+    assert equal(before, after)
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", tmp_path / "first")
+    assert code == 2 and "has 4 more layers, the recipe wants 0" in errors
+
+
 def test_a_run_that_was_stopped_goes_on(data, recipe, tmp_path, capsys, monkeypatch):
     whole, out, calls = tmp_path / "whole", tmp_path / "out", []
     assert run(capsys, recipe, "--data", data, "--out", whole)[0] == 0

@@ -21,6 +21,7 @@ from trustpose.networks.export import export_onnx
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.zoo import ZOO, build
 from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.trust.hpcvnet import deepened
 
 MODEL_ONNX, MODEL_WEIGHTS = "model.onnx", "model.safetensors"
 
@@ -158,6 +159,10 @@ def load_module(spec: ModelSpec) -> nn.Module:
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
         )
     module = build(spec.network, keypoints=len(spec.skeleton))
+    try:
+        module = deepened(module, spec.deepen) if spec.deepen else module
+    except ValueError as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'deepen': {error}") from None
     tensors = read_tensors(weights)
     if spec.trust is not None:
         tensors = part_of(tensors, "network.")

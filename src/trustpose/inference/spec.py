@@ -66,7 +66,8 @@ class ModelSpec:
     """All that is needed to run a network on people; `onnx` is the network's file, beside the JSON.
 
     `network` is the zoo's name where the weights to train on lie beside it too, `trust` what its own trust head gives;
-    None where it has neither. `measured` is what its maker measured, numbers and texts by name.
+    None where it has neither. `deepen`: how many 1×1 layers it has before its heatmap layer beyond the zoo's (HPCVNet's
+    4). `measured` is what its maker measured, numbers and texts by name.
     """
 
     onnx: Path
@@ -78,6 +79,7 @@ class ModelSpec:
     skeleton: Skeleton
     padding: float
     network: str | None = None
+    deepen: int = 0
     trust: TrustOutput | None = None
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
@@ -146,6 +148,7 @@ class ModelSpec:
             skeleton=skeleton,
             padding=crop.number("padding", above=0.0),
             network=top.text("network") if "network" in top.value else None,
+            deepen=top.count("deepen") if "deepen" in top.value else 0,
             trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
             measured=top.values("measured"),
         )
@@ -168,6 +171,7 @@ class ModelSpec:
             output["order"] = list(output["order"])
         known = {name: getattr(self, name) for name in ("name", "licence", "source")}
         known |= {"network": self.network} if self.network is not None else {}
+        known |= {"deepen": self.deepen} if self.deepen else {}
         known |= {"trust": self.trust.to_json()} if self.trust is not None else {}
         known |= {"measured": dict(self.measured)} if self.measured else {}
         return {

@@ -185,6 +185,7 @@ def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
         skeleton=SKELETONS[recipe.data.skeleton],
         padding=recipe.data.padding,
         network=recipe.network,
+        deepen=recipe.deepen,
     )
 
 

@@ -32,7 +32,8 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
         network = _from_imagenet(recipe.network, keypoints)
     else:
         network = build(recipe.network, keypoints)
-    if not recipe.deepen:
+    is_deepened = model is not None and model.is_dir() and ModelSpec.read(model).deepen > 0
+    if not recipe.deepen or is_deepened:
         return network
     try:
         return deepened(network, recipe.deepen)
@@ -44,6 +45,8 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
     if model.is_dir():
         spec = ModelSpec.read(model)
         wanted = (recipe.network, SKELETONS[recipe.data.skeleton].keypoints)
+        if spec.deepen not in (0, recipe.deepen):
+            raise InputError(f"{model}: has {spec.deepen} more layers, the recipe wants {recipe.deepen}, see --deepen")
         if (spec.network, spec.skeleton.keypoints) != wanted:
             raise InputError(
                 f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe wants {recipe.network} of "
