@@ -1,6 +1,7 @@
 """How far each trust head can be trusted, on real people: one table, the network's own scores beside every head's.
 
     python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--gt FILE --photos FOLDER] [--draws N]
+                               [--occluded-weight W]
 
 MODEL_DIR are folders of `trustpose train simplepose-trust --head …`, on the network named by --network. Each photo's
 labelled people are predicted once by each, from their ground-truth boxes, and audited by annotation id against segment
@@ -17,6 +18,10 @@ What is shown, with 95 % intervals from drawing photos:
   labelled            telling labelled keypoints from others; † marks the best single threshold on the network's own
                       scores, chosen on these very people; HPCVNet's P(labelled) is read from its graph
   ternary F1          absent, occluded and visible, and their support-weighted total
+
+Probabilities that are honest call few keypoints occluded, as few are: a classifier by the largest of the three finds
+fewer than one that weighs classes, as the metamodel is trained to. With --occluded-weight each head that speaks of
+visibility has a second column, the largest of P(absent), W × P(occluded) and P(visible).
 
 "–": the head does not say it; nothing is filled in. OKS-Net speaks of poses alone, the metamodel of visibility
 alone, HPCVNet of no occlusion. Below stand numbers that others published, each on another set of people: they say where
@@ -188,6 +193,16 @@ def measure(spec: ModelSpec, people: People) -> Column:
     return column
 
 
+def measure_weighted(spec: ModelSpec, people: People, weight: float) -> Column | None:
+    """Visibility alone, P(occluded) counting `weight` times; None where the head does not speak of it."""
+    poses = predict(spec, people)
+    if poses.visibility is None:
+        return None
+    said = poses.visibility * [1, weight, 1]
+    record = audited(replace(poses, visibility=said / said.sum(axis=2, keepdims=True)), people)
+    return dict.fromkeys(ROWS) | numbers(record, TERNARY)
+
+
 def measure_network(spec: ModelSpec, people: People) -> Column:
     """The network's own scores: no head's, so ternary visibility, gain and share stay open."""
     record = audited(predict(spec, people), people)
@@ -240,6 +255,7 @@ def main() -> int:
     parser.add_argument("--gt", type=Path, default=DATA / "coco" / "dev_gt.json")
     parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=False, help="average mirrored crops")
+    parser.add_argument("--occluded-weight", type=float, help="also decide visibility with P(occluded) times this")
     parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
     options = parser.parse_args()
     try:
@@ -249,7 +265,10 @@ def main() -> int:
             spec = ModelSpec.read(folder)
             if spec.trust is None:
                 raise InputError(f"{folder}: has no trust head")
-            columns[title(spec, set(columns))] = measure(spec, people)
+            columns[name := title(spec, set(columns))] = measure(spec, people)
+            if options.occluded_weight is not None:
+                weighted = measure_weighted(spec, people, options.occluded_weight)
+                columns |= {} if weighted is None else {f"{name}, × {options.occluded_weight:g}": weighted}
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
