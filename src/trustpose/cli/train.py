@@ -1,5 +1,6 @@
 """`trustpose train`: a recipe, a data set's folder, and a model folder comes out."""
 
+import os
 import shutil
 from dataclasses import replace
 from importlib.util import find_spec
@@ -111,18 +112,19 @@ def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
 
 def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bool, on: tuple[str, int]) -> None:
     from trustpose.training.devices import launched
-    from trustpose.training.interrupts import InterruptedRun
     from trustpose.training.loop import NonFiniteLossError, fit
     from trustpose.training.tasks import make_task
 
     fabric = launched(*on, recipe.train.precision)
-    task = make_task(recipe, data, model, out / TRAINING)
     try:
+        task = make_task(recipe, data, model, out / TRAINING)
         numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume)
     except NonFiniteLossError as error:
         typer.echo(f"trustpose: {error}", err=True)
         raise typer.Exit(1) from None
-    except InterruptedRun:
+    except OSError as error:  # a disk that is full, a folder that was removed meanwhile
+        raise InputError(f"{os.fsdecode(error.filename or out)}: {error.strerror or error}") from None
+    except KeyboardInterrupt:  # the loop's InterruptedRun, or Ctrl-C while features are stored
         typer.echo(f"trustpose: interrupted; the same command goes on from {out / TRAINING}", err=True)
         raise typer.Exit(130) from None
     if fabric.is_global_zero:

@@ -1,6 +1,8 @@
 """Batches of crops with everything that losses read: pixels, target heatmaps, labels, areas."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +45,7 @@ class CropLabels:
     is_ternary: Bool[Tensor, "B K"]
 
     @classmethod
-    def of(cls, batch: Batch) -> "CropLabels":
+    def of(cls, batch: Mapping[str, Any]) -> "CropLabels":
         return cls(*(batch[name] for name in ("xy", "v", "area", "is_known", "is_ternary")))
 
 

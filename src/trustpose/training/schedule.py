@@ -30,7 +30,8 @@ def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, 
     A batch is cut into parts, and each part into a slice for every process.
     """
     batches = len(order) // options.batch_size
-    cut = order[: batches * options.batch_size].reshape(batches * options.accumulate, processes, -1)
+    slice_size = options.batch_size // (options.accumulate * processes)
+    cut = order[: batches * options.batch_size].reshape(-1, processes, slice_size)  # of no batches, no parts
     return cut[:, rank].tolist()
 
 

@@ -1,0 +1,183 @@
+"""Trainings of a head on a frozen network that were stopped: within seconds, and as if they had not been."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.inference.tiny_trust import write_network
+from tests.people_cases import write_coco
+from tests.training.tiny import rows
+from trustpose.cli import main
+from trustpose.files import write_json
+from trustpose.training import features
+from trustpose.training.frozen_task import FrozenTask
+from trustpose.training.recipe import FrozenOptions, to_json
+from trustpose.training.recipes import find_recipe
+
+ROOT = Path(__file__).parents[2]
+KILLED_AT_STEP = """
+import os, signal, sys, torch
+from trustpose.cli import main
+from trustpose.training.frozen_task import FrozenTask
+torch.set_num_threads(1)
+compute, calls = FrozenTask.losses, []
+def losses(*arguments):
+    calls.append(0)
+    if len(calls) == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(*arguments)
+FrozenTask.losses = losses
+main()
+"""
+SLOW_FEATURES = """
+import time, torch
+from trustpose.cli import main
+from trustpose.training import features
+torch.set_num_threads(1)
+features._SAVED_EVERY = 1
+compute = features._columns_of
+def columns_of(*arguments):
+    time.sleep(0.3)
+    return compute(*arguments)
+features._columns_of = columns_of
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """The command but for --out: ten steps, a checkpoint every fifth."""
+    folder = tmp_path_factory.mktemp("given")
+    truth, photos = write_coco(folder, photos=12)
+    truth.rename(folder / "train_gt.json")
+    photos.rename(folder / "train")
+    recipe = find_recipe("simplepose-trust")
+    train = replace(recipe.train, epochs=5, batch_size=8, log_every=1, warmup=2, checkpoint_every=5, validate_every=2)
+    small = replace(recipe, frozen=FrozenOptions(views=3), head_options={"token": 16}, train=train)
+    write_json(folder / "small.json", to_json(small))
+    model = write_network(folder / "network", batch="batch")
+    return ["train", str(folder / "small.json"), "--data", str(folder), "--model", str(model), "--accelerator", "cpu"]
+
+
+def run(words, out, *more) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--out", str(out), *more])
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def whole(words, tmp_path_factory):
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert run(words, out) == 0
+    assert len(rows(out / "training" / "train.csv")) == 10
+    return out
+
+
+def same(out: Path, whole: Path) -> bool:
+    """Weights, logs and features, to the bit."""
+    logs = all(
+        rows(out / "training" / name) == rows(whole / "training" / name) for name in ("train.csv", "validation.csv")
+    )
+    stored = sorted((whole / "training" / "features").iterdir())
+    files = [Path("model.safetensors"), *(path.relative_to(whole) for path in stored)]
+    return logs and all((out / name).read_bytes() == (whole / name).read_bytes() for name in files)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_training_ends_it_after_the_step(words, whole, tmp_path, capsys, monkeypatch, number):
+    compute, calls = FrozenTask.losses, []
+
+    def losses(*arguments):
+        calls.append(0)
+        if len(calls) == 4:
+            os.kill(os.getpid(), number)
+        return compute(*arguments)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(FrozenTask, "losses", losses)
+        assert run(words, out) == 130
+    assert len(calls) == 4
+    assert capsys.readouterr().err == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert not (out / "model.json").exists()
+    assert run(words, out) == 0
+    assert same(out, whole)
+
+
+def test_ctrl_c_while_features_are_stored(words, whole, tmp_path, capsys, monkeypatch):
+    compute, calls = features._columns_of, []
+
+    def columns_of(*arguments):
+        calls.append(0)
+        if len(calls) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return compute(*arguments)
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_columns_of", columns_of)
+        patch.setattr(features, "_SAVED_EVERY", 1)
+        assert run(words, out) == 130
+    said = capsys.readouterr().err
+    assert said == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert run(words, out) == 0
+    assert same(out, whole)
+
+
+@pytest.mark.slow
+def test_killed_in_a_step(words, whole, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED_AT_STEP, *words, "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert run(words, out) == 0
+    assert same(out, whole)
+
+
+@pytest.mark.slow
+def test_sigterm_while_features_are_stored(words, whole, tmp_path):
+    """It ends at once; what was stored is gone on from."""
+    out = tmp_path / "out"
+    index = out / "training" / "features" / "index.json"
+    running = subprocess.Popen([sys.executable, "-c", SLOW_FEATURES, *words, "--out", str(out)], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    while not index.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(timeout=5) == -signal.SIGTERM
+    assert run(words, out) == 0
+    assert same(out, whole)
+
+
+@pytest.mark.slow
+def test_sigterm_after_the_folder_was_removed(words, tmp_path):
+    """In training: a line, no hang, whatever of the folder a checkpoint or a log brings back."""
+    out = tmp_path / "out"
+    log = out / "training" / "train.csv"
+    command = [
+        sys.executable,
+        "-m",
+        "trustpose",
+        *words,
+        "--out",
+        str(out),
+        "--train.epochs=100000",
+        "--train.validate_every=100000",
+    ]
+    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (log.is_file() and log.stat().st_size > 300) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    out.rename(tmp_path / "away")
+    running.send_signal(signal.SIGTERM)
+    _, errors = running.communicate(timeout=10)
+    assert running.returncode in (2, 130)
+    assert errors.splitlines()[-1].startswith("trustpose: ")

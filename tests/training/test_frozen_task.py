@@ -1,0 +1,219 @@
+"""Heads on the stored features of a network that stands still: from `trustpose train` to poses with trust."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from sklearn.utils.class_weight import compute_class_weight
+
+from tests.inference.tiny_trust import crops, normalised, write_network
+from tests.people_cases import write_coco
+from tests.training.tiny import equal, rows
+from trustpose.cli import main
+from trustpose.data.coco import read_truth
+from trustpose.files import write_json
+from trustpose.inference.predictor import Predictor
+from trustpose.inference.spec import ModelSpec
+from trustpose.networks.checkpoints import read_tensors
+from trustpose.poses import box_size
+from trustpose.training.frozen_task import frozen_task
+from trustpose.training.people import fold_of
+from trustpose.training.recipe import FrozenOptions, to_json
+from trustpose.training.recipes import find_recipe
+
+FILLED = {
+    "keypoint-tokens": {"quality", "visibility", "pose_quality"},
+    "oks-net": {"pose_quality"},
+    "hpcvnet": {"quality", "pose_quality"},
+    "metamodel": {"visibility"},
+}
+RECIPE = find_recipe("simplepose-trust")
+SMALL = replace(
+    RECIPE,
+    frozen=FrozenOptions(views=3),
+    head_options={},
+    train=replace(RECIPE.train, epochs=2, batch_size=8, log_every=1, warmup=2),
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    truth, photos = write_coco(folder, photos=12)
+    truth.rename(folder / "train_gt.json")
+    photos.rename(folder / "train")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network"))
+
+
+def run(capsys, data, model, out, *more, recipe=SMALL) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    write_json(out.with_suffix(".recipe.json"), to_json(recipe))
+    given = () if model is None else ("--model", model)
+    words = ("train", out.with_suffix(".recipe.json"), "--data", data, "--out", out, *given, "--accelerator=cpu", *more)
+    with pytest.raises(SystemExit) as ended:
+        main(list(map(str, words)))
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+@pytest.mark.parametrize("head", FILLED)
+def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head):
+    out = tmp_path / "out"
+    code, said, errors = run(capsys, data, model, out, "--head", head)
+    assert (code, errors) == (0, "")
+    assert said.startswith(f"{out}: simplepose-trust, ap.AP ")
+    assert {path.name for path in out.iterdir()} == {"model.json", "model.onnx", "model.safetensors", "training"}
+    log = rows(out / "training" / "train.csv")
+    assert all(np.isfinite(float(row["loss"])) for row in log) and len({row["loss"] for row in log}) == len(log)
+    spec = ModelSpec.read(out)
+    assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, "segment")
+    poses = Predictor.load(out)(sorted((data / "train").iterdir())[0])
+    assert len(poses)
+    for name in ("quality", "visibility", "pose_quality"):
+        values = getattr(poses, name)
+        assert (values is not None) == (name in FILLED[head]), name
+        assert values is None or (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1)
+    assert poses.visibility is None or np.allclose(poses.visibility.sum(axis=2), 1, atol=1e-5)
+    kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
+    saved = read_tensors(out / "model.safetensors")
+    same = {name.removeprefix("head."): value for name, value in kept.items() if "calibration" not in name}
+    assert equal({name: value for name, value in saved.items() if "calibration" not in name}, same)
+
+
+def test_the_networks_heatmaps_are_untouched(data, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(capsys, data, model, out)[0] == 0
+    blob = normalised(crops(1, seed=3)).numpy()
+    before = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"data": blob})[0]
+    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    box = {one.name: np.full((1, 2), 0.8, np.float32) for one in session.get_inputs() if one.name != "data"}
+    np.testing.assert_allclose(session.run(["heatmaps"], {"data": blob, **box})[0], before, atol=1e-6)
+
+
+def test_people_held_out_are_in_no_batch(data, model, tmp_path):
+    task = frozen_task(SMALL, data, model, tmp_path)
+    truth = read_truth(data / "train_gt.json")
+    images = np.unique(truth.truth.image_id)
+    held_out = set(images[fold_of(images, 5) == 0].tolist())
+    assert held_out and held_out != set(images.tolist())
+    seen: set[int] = set()
+    for epoch in range(8):
+        samples = task.samples(epoch)
+        batch = task.collate([samples[at] for at in range(len(samples))])
+        assert len(set(batch["annotation_id"].tolist())) == len(samples)  # everybody once
+        seen |= set(batch["image_id"].tolist())
+        assert len(set((samples.rows // task.features.people).tolist())) > 1  # in several views
+    assert seen == set(images.tolist()) - held_out
+    columns = task.columns_of(task.held_out)
+    assert set(columns["image_id"].tolist()) == held_out
+
+
+def test_labels_come_back_to_photo_pixels(data, model, tmp_path):
+    task = frozen_task(SMALL, data, model, tmp_path)
+    columns, truth = task.columns_of(task.held_out), read_truth(data / "train_gt.json").truth
+    at = {int(number): row for row, number in enumerate(truth.annotation_id)}
+    ids = task.features.columns["annotation_id"][task.held_out]
+    chosen = truth[[at[int(number)] for number in ids]]
+    labelled = chosen.v > 0
+    assert np.array_equal(columns["v"], chosen.v)
+    np.testing.assert_allclose(columns["truth_xy"][labelled], chosen.xy[labelled], atol=0.02)
+    np.testing.assert_allclose(columns["area"], chosen.area, rtol=1e-4)
+    assert (box_size(columns["box"]) >= box_size(chosen.box) - 1e-6).all()
+    # the truth itself, put where the network's places are, has OKS 1
+    stored = dict(task.features.columns) | {"xy": np.asarray(task.features.columns["truth_xy"])}
+    task.features = replace(task.features, columns=stored)
+    assert task.validate()["pose.pearson"] != task.validate()["pose.pearson"]  # NaN: all OKS are 1
+    assert task.validate()["oracle_ap.AP"] == pytest.approx(1)
+
+
+def test_calibration_is_of_people_held_out_only(data, model, tmp_path, capsys):
+    for folds in (5, 0):
+        out = tmp_path / str(folds)
+        assert run(capsys, data, model, out, f"--data.folds={folds}")[0] == 0
+        tensors = read_tensors(out / "model.safetensors")
+        is_fitted = not torch.equal(tensors["calibration_opks"], torch.tensor([1.0, 0.0]))
+        fitted_on = json.loads((out / "model.json").read_text())["trust"]["fitted_on"]
+        assert is_fitted == (folds == 5) == ("calibrated_on" in fitted_on)
+        assert fitted_on["people"] + fitted_on["held_out_people"] == 24
+
+
+def test_class_weights_are_of_people_in_training(data, model, tmp_path):
+    task = frozen_task(replace(SMALL, head="metamodel"), data, model, tmp_path)
+    v = task.features.columns["v"][task.training].ravel()
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=v)
+    weights = np.array(task.loss_options.class_weights)
+    np.testing.assert_allclose(weights / weights[0], expected / expected[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--head=hpc",), "head: expected one of oks-net, hpcvnet, metamodel, keypoint-tokens"),
+        (("--head=none",), "head: expected one of oks-net"),
+        (("--head_options.tokens=3",), "head_options.tokens: keypoint-tokens has no such option, expected one of"),
+        (("--head_options.heads=3",), "heads: expected a divisor"),
+        (("--data.skeleton=mpii16",), "data.skeleton: mpii16 has no published sigmas"),
+        (("--data.skeleton=crowdpose14",), "finds coco17, the recipe wants crowdpose14"),
+        (("--data.folds=50", "--data.fold=49"), "data.folds: 12 images are too few to divide into 50"),
+        (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
+        (("--frozen.views=0",), "views: expected 1 or more, got 0"),
+        (("--frozen.maps.backbone=nothing",), "has no map 'nothing' inside; the last ones are"),
+        (("--data.min_keypoints=18",), "no person has 18 labelled keypoints"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(data, model, tmp_path, capsys, more, message):
+    code, said, errors = run(capsys, data, model, tmp_path / "out", *more)
+    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    assert message in errors
+
+
+def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
+    order = ["x", "y", "score"]
+    points = {"output": {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}}
+    for given, message in (
+        (None, f"{SMALL.name}: trains a head on a network that stands still, give its ONNX file as --model"),
+        (tmp_path / "no.onnx", "no such file"),
+        (write_network(tmp_path / "points", **points), "gives coordinates; trust heads read networks that give"),
+        (write_network(tmp_path / "lsp", skeleton="lsp14"), "17"),
+    ):
+        code, said, errors = run(capsys, data, given, tmp_path / "out")
+        assert (code, said, errors.count("\n")) == (2, "", 1), errors
+        assert message in errors
+
+
+def test_a_box_head_is_told_so_and_one_without_needs_none(data, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(capsys, data, model, out)[0] == 0
+    assert ModelSpec.read(out).trust.box == "box"
+    # the same folder, other features: they are written anew
+    assert run(capsys, data, model, out, "--head_options.box=false", "--no-resume")[0] == 0
+    spec = ModelSpec.read(out)
+    assert spec.trust.box is None and spec.trust.options == {"box": False}
+    code, _, errors = run(capsys, data, model, out, "--head=oks-net", "--head_options.box=false", "--no-resume")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "head_options.box: oks-net has no such option" in errors
+
+
+def test_the_folder_runs_without_torch(data, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(capsys, data, model, out)[0] == 0
+    program = (
+        "import sys; sys.modules['torch'] = None; import trustpose as tp; "
+        f"poses = tp.load({str(out)!r})({str(sorted((data / 'train').iterdir())[0])!r}); "
+        "print(poses.pose_quality.shape, poses.visibility.shape)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd(), timeout=100)
+    assert found.returncode == 0, found.stderr
+    count = found.stdout.split(",")[0].strip("(")
+    assert found.stdout == f"({count},) ({count}, 17, 3)\n"
