@@ -9,7 +9,7 @@ from trustpose.trust.stages import Stage, Strategy
 _ANY = Recipe(
     name="frozen-trust",
     title="Our trust head on any heatmap network in an ONNX file; --head for the papers' heads",
-    strategy=Strategy((Stage(20, 0.0, 1.0, trains="head"),), 1e-3, (), "trained"),
+    strategy=Strategy((Stage(36, 0.0, 1.0, trains="head"),), 2e-3, (), "trained"),
     system="frozen",
     head="keypoint-tokens",
     data=DataOptions(augmentation="gentle", fold=0, folds=5),
@@ -18,12 +18,12 @@ _ANY = Recipe(
         weight_decay=0.05,
         batch_size=128,
         clip=1.0,
-        ema=0.99,
+        ema=0.995,
         warmup=100,
         schedule="cosine",
         channels_last=False,
         flip_test=True,
-        validate_every=5,
+        validate_every=6,
     ),
 )
 
