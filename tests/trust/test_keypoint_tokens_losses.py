@@ -124,7 +124,7 @@ def test_the_honest_answer_is_the_best_one():
     assert float(free[2].detach().sigmoid()) == pytest.approx(float(np.nanmean(targets.oks.numpy())), abs=1e-4)
 
 
-SHAPES = ((4, 4, 4), (3, 2, 2), (6, 8, 6))  # features, backbone, heatmaps
+SHAPES = ((4, 4, 4), (3, 2, 2), (6, 10, 8))  # features, backbone, heatmaps
 TRUE = {"visibility": [0.5, 0.3, -0.6, 0.3], "opks": [0.6, 0.5], "oks": [1.5, -0.4]}
 
 
