@@ -60,6 +60,10 @@ def test_peaks_are_numpys_argmax(maps):
 @given(heatmaps())
 def test_around_is_a_slice_that_stays_within_the_map(maps):
     x, y, _ = peaks_of(maps)
+    if min(maps.shape[2:]) < 2 * REACH + 1:
+        with pytest.raises(ValueError, match="heatmaps: expected 7 × 7 pixels or more"):
+            module.around(maps, *as_found(x, y))
+        return
     found = module.around(maps, *as_found(x, y)).numpy()
     rows, columns = (np.arange(length) for length in maps.shape[2:])
     for b, k in np.ndindex(x.shape):
@@ -206,3 +210,9 @@ def test_sizes_that_cannot_be_are_named():
     with pytest.raises(ValueError, match=r"backbone: expected \(B, 5, 8, 6\), got \(6, 5, 8, 5\)"):
         head(maps[0], maps[1][..., :5], *maps[2:])
     assert isinstance(head, TrustHead)
+
+
+@pytest.mark.parametrize("option", ["token", "heads"])
+def test_sizes_below_1_are_refused(option):
+    with pytest.raises(ValueError, match=f"{option}: expected 1 or more, got 0"):
+        module.KeypointTokens(4, 16, 12, others=((6, 4, 3),), **{option: 0})

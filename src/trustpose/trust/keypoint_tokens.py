@@ -77,6 +77,9 @@ class KeypointTokens(TrustHead):
         detach: bool = True,
     ):
         super().__init__(channels, height, width, keypoints, detach)
+        for name, number, least in (("token", token, 1), ("layers", layers, 0), ("heads", heads, 1)):
+            if number < least:
+                raise ValueError(f"{name}: expected {least} or more, got {number}")
         self.reads_box = box
         self.shapes = (*self.shapes, *others)
         read = channels + others[0][0] + (2 * REACH + 1) ** 2 + keypoints + NUMBERS + 2 * box
@@ -193,12 +196,17 @@ def at_peaks(
 def around(
     heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
 ) -> Float[Tensor, "B K P"]:
-    """Each map's pixels around its own peak, row by row; at the rim the window stays within the map."""
+    """Each map's pixels around its own peak, row by row; at the rim the window stays within the map.
+
+    Raises ValueError where the maps are smaller than the window.
+    """
     keypoints, rows, columns = _sizes(heatmaps)
-    height, width = min(2 * REACH + 1, rows), min(2 * REACH + 1, columns)
-    side_x, side_y = (torch.arange(length, device=x.device) for length in (width, height))
-    window = (side_y[:, None] * columns + side_x).reshape(-1)  # (P,), from its first pixel
-    at = (y - REACH).clamp(0, rows - height) * columns + (x - REACH).clamp(0, columns - width) + window
+    length = 2 * REACH + 1
+    if min(rows, columns) < length:
+        raise ValueError(f"heatmaps: expected {length} × {length} pixels or more, got {rows} × {columns}")
+    side = torch.arange(length, device=x.device)
+    window = (side[:, None] * columns + side).reshape(-1)  # (P,), from its first pixel
+    at = (y - REACH).clamp(0, rows - length) * columns + (x - REACH).clamp(0, columns - length) + window
     return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
 
 
@@ -211,7 +219,8 @@ def numbers(
     """Ten numbers about each map; places in shares of the map's columns and rows.
 
     x, y and height of the peak; x, y and height of the highest cell elsewhere: of 4 × 4 map pixels, and not the peak's
-    or one beside it; the map's sum, its first moments and its second, all divided by its rows.
+    or one beside it (10 less where a map is so small that it has no other); the map's sum, its first moments and its
+    second, all divided by its rows.
     """
     keypoints, rows, columns = _sizes(heatmaps)
     like = {"dtype": heatmaps.dtype, "device": heatmaps.device}
