@@ -21,23 +21,20 @@ heatmap: Gu et al., On the Calibration of Human Pose Estimation, 2023, section 4
 each other: Li et al., TokenPose, ICCV 2021.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
+from trustpose.trust.peaks import NUMBERS, REACH, around, at_peaks, numbers, peaks, sizes
 from trustpose.trust.targets import TrustTargets
 
-REACH = 3  # map pixels around a peak that are read, on each side
-CELL = 4  # map pixels on a side of the cells in which the highest place elsewhere is looked for
-NUMBERS = 10
 CLASSES = 3
 _EPSILON = 1e-4
-_NEVER = -10.0  # added to cells that are not to be found; no network's peaks are as high
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +97,7 @@ class KeypointTokens(TrustHead):
         """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         features, encoded, heatmaps, *box = maps
         x, y, height = peaks(heatmaps)  # (B, K, 1) each
-        tokens = [at_peaks(one, x, y, _sizes(heatmaps)[1:]) for one in (features, encoded, heatmaps)]
+        tokens = [at_peaks(one, x, y, sizes(heatmaps)[1:]) for one in (features, encoded, heatmaps)]
         tokens += [around(heatmaps, x, y), numbers(heatmaps, x, y, height)]
         tokens += [one[:, None] + 0 * height for one in box]  # (B, K, 2)
         return torch.cat(tokens, dim=2), encoded.mean(dim=(2, 3))
@@ -154,7 +151,7 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        count, width = _sizes(x)
+        count, width = sizes(x)
         query, key, value = self.project(self.before(x)).split(width, dim=2)  # (B, T, D) each
         if self.heads > 1:
             split = (-1, count, self.heads, width // self.heads)
@@ -165,80 +162,6 @@ class Block(nn.Module):
             seen = seen.transpose(1, 2).reshape(-1, count, width)  # (B, T, D)
         x = x + self.dropout(self.join(seen))
         return x + self.dropout(self.each(self.after(x)))
-
-
-def peaks(
-    heatmaps: Float[Tensor, "B K h w"],
-) -> tuple[Int[Tensor, "B K 1"], Int[Tensor, "B K 1"], Float[Tensor, "B K 1"]]:
-    """Column and row of each map's highest pixel, the first of equals, and how high it is."""
-    keypoints, _, width = _sizes(heatmaps)
-    y = heatmaps.amax(dim=3).argmax(dim=2, keepdim=True)  # (B, K, 1)
-    columns = torch.zeros(1, 1, 1, width, dtype=torch.long, device=heatmaps.device)
-    row = heatmaps.gather(2, y[..., None] + columns).reshape(-1, keypoints, width)
-    return row.argmax(dim=2, keepdim=True), y, row.amax(dim=2, keepdim=True)
-
-
-def at_peaks(
-    features: Float[Tensor, "B C h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"], size: Sequence[int]
-) -> Float[Tensor, "B K C"]:
-    """The pixel of another map where the peak is, whose place is counted in heatmaps of `size` (rows, columns).
-
-    Of the heatmaps themselves: row k is what all maps say at keypoint k's peak.
-    """
-    channels, rows, columns = _sizes(features)
-    down = (torch.arange(size[0], device=x.device) * 2 + 1) * rows // (2 * size[0]) * columns
-    right = (torch.arange(size[1], device=x.device) * 2 + 1) * columns // (2 * size[1])
-    at = (down[y] + right[x]).transpose(1, 2)  # (B, 1, K)
-    every = torch.zeros(1, channels, 1, dtype=torch.long, device=features.device)
-    return features.reshape(-1, channels, rows * columns).gather(2, at + every).transpose(1, 2)
-
-
-def around(
-    heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
-) -> Float[Tensor, "B K P"]:
-    """Each map's pixels around its own peak, row by row; at the rim the window stays within the map.
-
-    Raises ValueError where the maps are smaller than the window.
-    """
-    keypoints, rows, columns = _sizes(heatmaps)
-    length = 2 * REACH + 1
-    if min(rows, columns) < length:
-        raise ValueError(f"heatmaps: expected {length} × {length} pixels or more, got {rows} × {columns}")
-    side = torch.arange(length, device=x.device)
-    window = (side[:, None] * columns + side).reshape(-1)  # (P,), from its first pixel
-    at = (y - REACH).clamp(0, rows - length) * columns + (x - REACH).clamp(0, columns - length) + window
-    return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
-
-
-def numbers(
-    heatmaps: Float[Tensor, "B K h w"],
-    x: Int[Tensor, "B K 1"],
-    y: Int[Tensor, "B K 1"],
-    height: Float[Tensor, "B K 1"],
-) -> Float[Tensor, "B K 10"]:
-    """Ten numbers about each map; places in shares of the map's columns and rows.
-
-    x, y and height of the peak; x, y and height of the highest cell elsewhere: of 4 × 4 map pixels, and not the peak's
-    or one beside it (10 less where a map is so small that it has no other); the map's sum, its first moments and its
-    second, all divided by its rows.
-    """
-    keypoints, rows, columns = _sizes(heatmaps)
-    like = {"dtype": heatmaps.dtype, "device": heatmaps.device}
-    right, down = (torch.arange(columns, **like) + 0.5) / columns, (torch.arange(rows, **like) + 0.5) / rows
-    every_x, every_y = right.repeat(rows), down.repeat_interleave(columns)
-    table = torch.stack([torch.ones_like(every_x), every_x, every_y, every_x**2 + every_y**2], dim=1)
-    moments = heatmaps.reshape(-1, keypoints, rows * columns) @ (table / rows)  # (B, K, 4)
-    highest = F.max_pool2d(heatmaps, CELL, ceil_mode=True)
-    _, r, c = _sizes(highest)
-    cell_x, cell_y = torch.arange(c, device=x.device).repeat(r), torch.arange(r, device=x.device).repeat_interleave(c)
-    apart = torch.maximum((cell_x - cell_x[:, None]).abs(), (cell_y - cell_y[:, None]).abs())  # (r·c, r·c)
-    penalty = torch.where(apart < 2, _NEVER, 0.0).to(**like)
-    cell_down, cell_right = (torch.arange(length, device=x.device) // CELL for length in (rows, columns))
-    cell = (cell_down * c)[y] + cell_right[x]  # (B, K, 1)
-    elsewhere = highest.reshape(-1, keypoints, r * c) + penalty[cell].reshape(-1, keypoints, r * c)
-    second, at = elsewhere.max(dim=2, keepdim=True)
-    second_x, second_y = ((cell_x.to(**like) + 0.5) * CELL / columns)[at], ((cell_y.to(**like) + 0.5) * CELL / rows)[at]
-    return torch.cat([right[x], down[y], height, second_x, second_y, second, moments], dim=2)
 
 
 def tokens_losses(
@@ -305,11 +228,6 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     head.train(was_training)
     with torch.no_grad():
         return {name: float(loss) for name, loss in losses().items()}
-
-
-def _sizes(tensor: Tensor) -> tuple[int, ...]:
-    """All sizes but the batch's, as numbers in a graph that is traced too."""
-    return tuple(int(size) for size in tensor.shape[1:])
 
 
 def _expected_oks(visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
