@@ -114,6 +114,22 @@ def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tm
     assert code == 2 and "has 4 more layers, the recipe wants 0" in errors
 
 
+def test_a_head_goes_on_from_the_same_head(data, recipe, tmp_path, capsys):
+    assert run(capsys, recipe, "--data", data, "--out", tmp_path / "first")[0] == 0
+    still = [f"--strategy.stages.{at}.{change}" for at in (0, 1) for change in ("trust_weight=0", "trains=head")]
+    code, _, errors = run(
+        capsys, recipe, "--data", data, "--out", tmp_path / "second", "--model", tmp_path / "first", *still
+    )
+    assert code == 0, errors
+    first, second = (load_trust_network(ModelSpec.read(tmp_path / name)).head for name in ("first", "second"))
+    assert equal(first.state_dict(), second.state_dict())
+    options = ("--head_options.attention=none", "--model", tmp_path / "first", *still)
+    code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "third", *options)
+    assert code == 0, errors
+    third = load_trust_network(ModelSpec.read(tmp_path / "third")).head.state_dict()
+    assert not torch.equal(third["regress.1.weight"], first.state_dict()["regress.1.weight"])  # another head: anew
+
+
 def test_a_run_that_was_stopped_goes_on(data, recipe, tmp_path, capsys, monkeypatch):
     whole, out, calls = tmp_path / "whole", tmp_path / "out", []
     assert run(capsys, recipe, "--data", data, "--out", whole)[0] == 0

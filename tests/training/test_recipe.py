@@ -110,3 +110,8 @@ def test_the_first_difference_is_named():
     assert first_difference(one, to_json(changed)) == "strategy.stages.1.epochs"
     assert first_difference(one, to_json(replace(RECIPE, head_options={}))) == "head_options.attention"
     assert first_difference(one, to_json(replace(RECIPE, data=DataOptions(fold=1)))) == "data.fold"
+
+
+def test_a_text_that_an_option_lists_is_not_read_as_none():
+    changed = with_overrides(RECIPE, {"head_options.attention": "none", "head_options.window": "none"})
+    assert dict(changed.head_options) == {**RECIPE.head_options, "attention": "none", "window": None}

@@ -33,7 +33,10 @@ def train(
     data: Annotated[Path, typer.Option(help="The folder of the data set, or of its shards (`trustpose shard`).")],
     out: Annotated[Path, typer.Option(help="The model folder to make; logs and checkpoint go to its training/.")],
     model: Annotated[
-        Path | None, typer.Option(help="The network to start from: a model folder, a checkpoint or an ONNX file.")
+        Path | None,
+        typer.Option(
+            help="Network to start from: model folder (its head too, if the recipe has the same), checkpoint, ONNX."
+        ),
     ] = None,
     head: Annotated[str | None, typer.Option(help="Another head than the recipe's.")] = None,
     resume: Annotated[

@@ -17,7 +17,7 @@ from trustpose.data.people import People
 from trustpose.files import InputError, write_json
 from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, InputSpec, ModelSpec
-from trustpose.inference.trust_folder import Fitted, save_trust_network
+from trustpose.inference.trust_folder import Fitted, load_trust_network, save_trust_network
 from trustpose.networks.export import export_onnx
 from trustpose.skeletons import SKELETONS
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
@@ -159,9 +159,23 @@ def network_task(recipe: Recipe, data: Path, model: Path | None) -> NetworkTask:
         _need_sigmas(recipe, training, f"head {recipe.head}")
         try:
             head = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options).head
+            _start_head(head, recipe, model)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
     return NetworkTask(recipe, Learner(network, head), training, held_out)
+
+
+def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
+    """From the head of the model folder that the network starts from, where that has the same head, options and all."""
+    if model is None or not model.is_dir():
+        return
+    spec = ModelSpec.read(model)
+    if (
+        spec.trust is not None
+        and spec.trust.head == recipe.head
+        and dict(spec.trust.options) == dict(recipe.head_options)
+    ):
+        head.load_state_dict(load_trust_network(spec).head.state_dict())
 
 
 def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:

@@ -185,6 +185,7 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     """
     new = changed(recipe, changes)
     check_head_options(new)
+    new = _with_words(new, changes)
     _ = new.plan
     return new
 
@@ -209,6 +210,20 @@ def check_head_options(recipe: Recipe) -> None:
             raise InputError(
                 f"head_options.{name}: {recipe.head} has no such option, expected one of {', '.join(known)}"
             )
+
+
+def _with_words(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    """Head options whose annotation lists the text as it stands keep it: OKS-Net's attention "none" is no None."""
+    texts = {name.removeprefix("head_options."): text for name, text in changes.items() if "head_options." in name}
+    if recipe.head is None or not texts:
+        return recipe
+    from typing import get_args, get_type_hints
+
+    from trustpose.trust.network import HEADS
+
+    hints = get_type_hints(HEADS[recipe.head].__init__) if recipe.head in HEADS else {}
+    words = {name: text for name, text in texts.items() if text in get_args(hints.get(name))}
+    return replace(recipe, head_options={**recipe.head_options, **words})
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
