@@ -16,9 +16,8 @@ cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability 
 then fits one slope and offset for each answer on people held out.
 
 Where the parts come from. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
-features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Expected OKS of a
-heatmap: Gu et al., On the Calibration of Human Pose Estimation, 2023, section 4. Tokens of keypoints that attend to
-each other: Li et al., TokenPose, ICCV 2021.
+features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Tokens of keypoints
+that attend to each other: Li et al., TokenPose, ICCV 2021.
 """
 
 from collections.abc import Mapping
