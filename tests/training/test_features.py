@@ -83,10 +83,11 @@ def test_view_0_is_what_network_and_head_say_of_the_crops(model, tmp_path, head)
         np.testing.assert_allclose(found, wanted.numpy(), rtol=2e-3, atol=2e-3)
     heatmaps = said["heatmaps"].numpy()
     np.testing.assert_allclose(stored.columns["score"], heatmaps.max(axis=(2, 3)), atol=1e-4)
-    near = np.abs(stored.columns["xy"] - argmax_quarter(heatmaps) * 4).max(axis=2) < 1e-3
+    near = np.abs(stored.columns["found_xy"] - argmax_quarter(heatmaps) * 4).max(axis=2) < 1e-3
     assert near.mean() > 0.99  # float32 in another order moves a few by half a map pixel
     for name, values in {
-        "truth_xy": [crop.xy for crop in drawn],
+        "xy": [crop.xy for crop in drawn],
+        "box": [crop.box_size / (crop.pixels.shape[1], crop.pixels.shape[0]) for crop in drawn],
         "v": [crop.v for crop in drawn],
         "area": [crop.area for crop in drawn],
         "segment": [crop.area for crop in drawn],

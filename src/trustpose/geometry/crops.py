@@ -106,3 +106,11 @@ def _window(
     moved[:, :2] *= step
     moved[:, 2] += affine[:, :2] @ low
     return part, moved
+
+
+def box_share(
+    size: Float[np.ndarray, "*N 2"], affine: Float[np.ndarray, "*N 2 3"], width: int, height: int
+) -> Float[np.ndarray, "*N 2"]:
+    """Boxes' widths and heights, image pixels, as shares of crops of width × height pixels under `affine`."""
+    growth = np.sqrt(np.abs(np.linalg.det(affine[..., :2])))
+    return size * growth[..., None] / (width, height)

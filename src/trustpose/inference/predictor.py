@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
+from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
 from trustpose.inference.bottom_up import BottomUpPredictor, PeopleNetwork
 from trustpose.inference.boxes import NO_BOXES, Boxes, Detector, whole_photo
 from trustpose.inference.crops import cut_out
@@ -177,7 +177,7 @@ class Predictor:
                 crops[row] = cut_out(pixels, affine[row], wanted.width, wanted.height)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         trust = self._empty_trust(len(boxes))
-        share = box_size(boxes.xyxy) / np.maximum(box_size(grown), 1e-9)  # (n, 2) of the crop's width and height
+        share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)
         return _Job(photo, boxes, crops, share, invert_affine(affine), xy, score, trust, pixels, error)
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:

@@ -84,6 +84,20 @@ def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch
     """A batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K), the codec's; box (B, 2), as
     heads read it; `CropLabels`; ids (B,).
 
+    Raises InputError as `labels_of` does.
+    """
+    labels = labels_of(crops, area)
+    arrays = labels | {
+        "pixels": np.stack([crop.pixels for crop in crops]),
+        "heatmaps": codec.encode(labels["xy"], labels["v"] > 0),
+        "weights": codec.weights(labels["xy"], labels["v"] > 0),
+    }
+    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
+    """The columns of `CropLabels`, box (B, 2), as heads read it, image_id and annotation_id (B,).
+
     Raises InputError where a person has no area of that convention.
     """
     areas = np.array([crop.area_by(area) for crop in crops])
@@ -93,23 +107,17 @@ def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch
             f"train.area: annotation {person.annotation_id} of image {person.image_id} has no {area} area; "
             "box*0.53 does without"
         )
-    xy, v = np.stack([crop.xy for crop in crops]), np.stack([crop.v for crop in crops])
-    known = np.stack([crop.has_joint for crop in crops])
-    ternary = known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0))
-    arrays = {
-        "pixels": np.stack([crop.pixels for crop in crops]),
-        "heatmaps": codec.encode(xy, v > 0),
-        "weights": codec.weights(xy, v > 0),
-        "box": np.stack([crop.box_share for crop in crops]).astype(np.float32),
-        "xy": xy.astype(np.float32),
+    v, known = np.stack([crop.v for crop in crops]), np.stack([crop.has_joint for crop in crops])
+    return {
+        "xy": np.stack([crop.xy for crop in crops]).astype(np.float32),
         "v": v,
         "area": areas.astype(np.float32),
         "is_known": known,
-        "is_ternary": ternary,
+        "is_ternary": known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0)),
+        "box": np.stack([crop.box_share for crop in crops]).astype(np.float32),
         "image_id": np.array([crop.image_id for crop in crops]),
         "annotation_id": np.array([crop.annotation_id for crop in crops]),
     }
-    return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 def normalised(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:

@@ -28,11 +28,12 @@ from trustpose.inference.pipeline import ahead
 from trustpose.inference.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
 from trustpose.poses import Area
+from trustpose.training.crops import labels_of
 from trustpose.training.people import labels_digest
 from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
-_FORMAT = "trustpose features, 1"
+_FORMAT = "trustpose features, 2"
 _CHUNK = 8  # crops in one run of the network
 _SAVED_EVERY = 64  # chunks
 
@@ -75,9 +76,9 @@ class FrozenNetwork:
 class Features:
     """Rows of stored columns; row v × people + i is person i in view v.
 
-    digest-0, … (R, …) float16, what a head makes of the maps; xy (R, K, 2), the network's decoded places, and truth_xy,
-    v, area, is_known, is_ternary, as in `CropLabels`, crop pixels; segment (R,), the segment's area, NaN where unknown;
-    score (R, K); affine (R, 2, 3), photo to crop; image_id, annotation_id (R,).
+    digest-0, … (R, …) float16, what a head makes of the maps; found_xy (R, K, 2), the network's decoded places, crop
+    pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the segment's area in square crop pixels, NaN
+    where unknown; and the columns of `crops.labels_of`.
     """
 
     people: int
@@ -158,30 +159,15 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
     """Some people in one view."""
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
-    box = np.stack([crop.box_share for crop in drawn]).astype(np.float32)
     candidates = reading.network.codec.decode(Outputs([maps[-1]]))
-    v, known = np.stack([crop.v for crop in drawn]), np.stack([crop.has_joint for crop in drawn])
-    area = np.array([crop.area_by(reading.area) for crop in drawn])
-    if not np.isfinite(area).all():
-        crop = drawn[int(np.argmin(np.isfinite(area)))]
-        raise InputError(
-            f"train.area: annotation {crop.annotation_id} of image {crop.image_id} has no {reading.area} area; "
-            "box*0.53 does without"
-        )
-    columns = {
-        "xy": candidates.xy.astype(np.float32),
+    columns = labels_of(drawn, reading.area) | {
+        "found_xy": candidates.xy.astype(np.float32),
         "score": candidates.score.astype(np.float32),
-        "truth_xy": np.stack([crop.xy for crop in drawn]).astype(np.float32),
-        "v": v.astype(np.int8),
-        "area": area.astype(np.float32),
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
-        "is_known": known,
-        "is_ternary": known & (np.stack([crop.has_visibility for crop in drawn]) | (v == 0)),
-        "affine": np.stack([crop.affine for crop in drawn]).astype(np.float64),
-        "image_id": np.array([crop.image_id for crop in drawn]),
-        "annotation_id": np.array([crop.annotation_id for crop in drawn]),
+        "affine": np.stack([crop.affine for crop in drawn]),
     }
-    return columns | {f"digest-{at}": array for at, array in enumerate(_digest(reading.digest, [*maps, box]))}
+    digest = _digest(reading.digest, [*maps, columns["box"]])
+    return columns | {f"digest-{at}": array for at, array in enumerate(digest)}
 
 
 def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Iterator[TrainingCrop]:

@@ -1,7 +1,6 @@
 """The Task for system "frozen": a trust head on the stored features of a network that stands still."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from trustpose.training import processes
 from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
 from trustpose.training.logs import progress
-from trustpose.training.losses import HEAD_LOSSES, LossOptions
-from trustpose.training.people import fold_of, open_people
+from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
+from trustpose.training.people import need_sigmas, open_people, rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.validation import numbers_of, poses_of, truth_of
 from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
@@ -28,13 +27,9 @@ from trustpose.trust.keypoint_tokens import KeypointTokens, calibrate
 from trustpose.trust.network import HEADS, new_head
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
-from trustpose.trust.visibility import class_weights
 
 FEATURES = "features"
-# what a batch holds of a row, by the stored columns' names
-_COLUMNS = {"found_xy": "xy", "xy": "truth_xy"} | {
-    name: name for name in ("v", "area", "is_known", "is_ternary", "image_id", "annotation_id")
-}
+_LABELS = ("found_xy", "xy", "v", "area", "is_known", "is_ternary", "image_id", "annotation_id")
 _AT_ONCE = 256  # people in one run of the head in evaluation
 
 Batch = dict[str, Any]
@@ -49,10 +44,7 @@ class Learner(nn.Module):
 
     def forward(self, *digest: Tensor) -> Any:
         """What the head's losses read, a dataclass as a dict of its fields."""
-        raw = self.head.answer(digest)
-        if is_dataclass(raw) and not isinstance(raw, type):
-            return {field.name: getattr(raw, field.name) for field in fields(raw)}
-        return raw
+        return plain(self.head.answer(digest))
 
 
 class Rows:
@@ -84,14 +76,10 @@ class FrozenTask:
         self.crops = crops
         self.features = stored
         self.sigmas = torch.from_numpy(crops.people.skeleton.sigmas).float()
-        image_id = np.asarray(stored.columns["image_id"][: stored.people])
-        folds = recipe.data.folds
-        is_held_out = fold_of(image_id, folds) == recipe.data.fold if folds else np.zeros(len(image_id), dtype=np.bool_)
-        self.training, self.held_out = np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-        if not len(self.training) or (folds and not len(self.held_out)):
-            raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {folds}")
+        self.training, self.held_out = rows_by_fold(stored.columns["image_id"][: stored.people], recipe.data)
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
-        self.loss_options = self._loss_options()
+        columns = [stored.columns[name] for name in ("v", "is_ternary")]
+        self.loss_options = loss_options(recipe, lambda: (columns[0][self.training], columns[1][self.training]))
         self.now: Stage = recipe.plan.stages[0]
 
     def stage(self, stage: Stage) -> None:
@@ -106,9 +94,7 @@ class FrozenTask:
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
         batch: Batch = {"digest": [torch.from_numpy(column[rows]).float() for column in self.features.digest]}
-        for name, column in _COLUMNS.items():
-            values = self.features.columns[column][rows]
-            batch[name] = torch.from_numpy(values.astype(np.int64) if name == "v" else values)
+        batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _LABELS}
         return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -139,18 +125,19 @@ class FrozenTask:
             trust = average_flipped(trust, self.trust_in(people + self.features.people), index)
         stored = {name: column[people] for name, column in self.features.columns.items() if "digest" not in name}
         back = invert_affine(stored["affine"])
-        sources = self.crops.people
-        growth = np.abs(np.linalg.det(stored["affine"][:, :, :2]))
+        wide, high = self.crops.extent or (self.crops.width, self.crops.height)
+        reach = stored["box"] * (self.crops.width, self.crops.height) / 2  # crop pixels; its middle is the extent's
+        middle = np.array([wide / 2, high / 2])
+        corners = np.stack([middle - reach, middle + reach], axis=1)  # (n, 2, 2)
+        truth_xy = transform(back, stored["xy"].astype(np.float64))
         return {
-            "xy": transform(back, stored["xy"].astype(np.float64)),
+            "xy": transform(back, stored["found_xy"].astype(np.float64)),
             "score": stored["score"].astype(np.float64),
-            "truth_xy": np.where(
-                (stored["v"] > 0)[..., None], transform(back, stored["truth_xy"].astype(np.float64)), 0
-            ),
-            "v": stored["v"].astype(np.int64),
-            "area": stored["segment"].astype(np.float64) / growth,
-            "box": self._boxes(people),
-            "image_id": np.asarray(sources.image_id)[people],
+            "truth_xy": np.where((stored["v"] > 0)[..., None], truth_xy, 0),
+            "v": stored["v"],
+            "area": stored["segment"].astype(np.float64) / np.abs(np.linalg.det(stored["affine"][:, :, :2])),
+            "box": transform(back, corners).reshape(-1, 4),
+            "image_id": stored["image_id"],
         } | {name: value.double().numpy() for name, value in trust.filled().items()}
 
     @torch.no_grad()
@@ -191,26 +178,6 @@ class FrozenTask:
         found, sigmas = batch["found_xy"].to(labels.xy), self.sigmas.to(labels.xy)
         return trust_targets(found, labels.xy, labels.v, labels.area, sigmas)
 
-    def _loss_options(self) -> LossOptions:
-        if self.recipe.head != "metamodel":
-            return LossOptions(hard_share=self.recipe.train.hard_share)
-        v, known = (self.features.columns[name][self.training] for name in ("v", "is_ternary"))
-        counts = [int((known & (v == value)).sum()) for value in range(3)]
-        try:
-            return LossOptions(class_weights=class_weights(counts))
-        except ValueError:
-            raise InputError(
-                f"head metamodel: expected unlabelled, occluded and visible keypoints in the data, got {counts} of them"
-            ) from None
-
-    def _boxes(self, people: np.ndarray) -> np.ndarray:
-        """What the crops of view 0 show (n, 4), photo pixels: the boxes, grown."""
-        width, height = self.crops.width, self.crops.height
-        low = np.zeros((len(people), 1, 2))
-        high = np.full((len(people), 1, 2), [width, height], dtype=np.float64)
-        back = invert_affine(self.features.columns["affine"][people])
-        return np.concatenate([transform(back, low)[:, 0], transform(back, high)[:, 0]], axis=1)
-
 
 def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> FrozenTask:
     """The task of a recipe, on a data folder and the network `model`; features are stored in `folder`/features.
@@ -222,8 +189,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
     people = open_people(data, recipe.data)
-    if not people.skeleton.has_sigmas:
-        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which OKS needs")
+    need_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != SKELETONS[recipe.data.skeleton].keypoints:
         raise InputError(f"{model}: finds {spec.skeleton.name}, the recipe wants {recipe.data.skeleton}")

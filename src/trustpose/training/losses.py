@@ -5,21 +5,24 @@ whole batch (`task.Task`). With one part in one process each is the paper's own 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
+from trustpose.files import InputError
 from trustpose.training import processes
 from trustpose.training.crops import CropLabels
+from trustpose.training.recipe import Recipe
 from trustpose.trust.heads import mean_where
 from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
 from trustpose.trust.keypoint_tokens import TokenAnswers, tokens_losses
 from trustpose.trust.oks_net import hard_samples
 from trustpose.trust.targets import TrustTargets
-from trustpose.trust.visibility import visibility_loss
+from trustpose.trust.visibility import class_weights, visibility_loss
 
 Totals = Mapping[str, Tensor]
 
@@ -42,6 +45,31 @@ class HeadLoss:
 
     counts: Callable[[CropLabels, LossOptions], dict[str, Tensor]]
     terms: Callable[[Any, TrustTargets, CropLabels, Totals, LossOptions], dict[str, Tensor]]
+
+
+def loss_options(recipe: Recipe, visibility: Callable[[], tuple[np.ndarray, np.ndarray]]) -> LossOptions:
+    """A recipe's, the metamodel's classes weighed by how often they are in training.
+
+    visibility: gives v (N, K) of the training people and where it is known to be COCO's; only asked where it is needed.
+    Raises InputError where a class is empty that the metamodel needs.
+    """
+    if recipe.head != "metamodel":
+        return LossOptions(hard_share=recipe.train.hard_share)
+    v, known = visibility()
+    counts = [int((known & (v == value)).sum()) for value in range(3)]
+    try:
+        return LossOptions(class_weights=class_weights(counts))
+    except ValueError:
+        raise InputError(
+            f"head metamodel: expected unlabelled, occluded and visible keypoints in the data, got {counts} of them"
+        ) from None
+
+
+def plain(raw: Any) -> Any:
+    """What a head's losses read, a dataclass as a dict: wrappings for processes and precision look into dicts only."""
+    if is_dataclass(raw) and not isinstance(raw, type):
+        return {field.name: getattr(raw, field.name) for field in fields(raw)}
+    return raw
 
 
 def heatmap_loss(

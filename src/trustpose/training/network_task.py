@@ -1,7 +1,6 @@
 """The Task for system "network": a network of the zoo from crops, with a trust head where the recipe names one."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from trustpose.inference.trust_folder import Fitted, load_trust_network, save_tr
 from trustpose.networks.export import export_onnx
 from trustpose.skeletons import SKELETONS
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
-from trustpose.training.losses import HEAD_LOSSES, LossOptions, heatmap_loss
-from trustpose.training.people import divide, open_people, visibility_of
+from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
+from trustpose.training.people import divide, need_sigmas, open_people, visibility_of
 from trustpose.training.recipe import Recipe
 from trustpose.training.starts import starting_network
 from trustpose.training.validation import Validation, ValidationOptions
@@ -30,7 +29,6 @@ from trustpose.trust.heads import Trust, TrustHead
 from trustpose.trust.network import TrustNetwork, attach, run
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
-from trustpose.trust.visibility import class_weights
 
 
 class Learner(nn.Module):
@@ -50,9 +48,7 @@ class Learner(nn.Module):
             return {"heatmaps": self.network(image).heatmaps}
         outputs, maps = run(self.network, image, self.head.reads)
         raw = self.head.raw(*maps, outputs.heatmaps[-1], *([box] if self.head.reads_box else []))
-        if is_dataclass(raw) and not isinstance(raw, type):
-            raw = {field.name: getattr(raw, field.name) for field in fields(raw)}
-        return {"heatmaps": outputs.heatmaps, "raw": raw}
+        return {"heatmaps": outputs.heatmaps, "raw": plain(raw)}
 
 
 class NetworkTask:
@@ -72,7 +68,7 @@ class NetworkTask:
         self.skeleton = training.skeleton
         self.now: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
-        self.loss_options = _loss_options(recipe, training)
+        self.loss_options = loss_options(recipe, lambda: visibility_of(training))
         self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)
 
     def stage(self, stage: Stage) -> None:
@@ -156,7 +152,7 @@ def network_task(recipe: Recipe, data: Path, model: Path | None) -> NetworkTask:
     network = starting_network(recipe, model)
     head = None
     if recipe.head is not None:
-        _need_sigmas(recipe, training, f"head {recipe.head}")
+        need_sigmas(recipe, training, f"head {recipe.head}")
         try:
             head = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options).head
             _start_head(head, recipe, model)
@@ -211,25 +207,7 @@ def _save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
         ModelSpec.read(made)  # before anybody sees it
 
 
-def _loss_options(recipe: Recipe, people: People) -> LossOptions:
-    if recipe.head != "metamodel":
-        return LossOptions(hard_share=recipe.train.hard_share)
-    v, known = visibility_of(people)
-    counts = [int((known & (v == value)).sum()) for value in range(3)]
-    try:
-        return LossOptions(class_weights=class_weights(counts))
-    except ValueError:
-        raise InputError(
-            f"head metamodel: expected unlabelled, occluded and visible keypoints in the data, got {counts} of them"
-        ) from None
-
-
 def _validation(recipe: Recipe, held_out: People, codec: HeatmapCodec) -> Validation:
-    _need_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
+    need_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
     options = ValidationOptions(recipe.train.batch_size, recipe.train.workers, recipe.train.flip_test)
     return Validation(training_crops(held_out, recipe, codec), codec, recipe.train.area, options)
-
-
-def _need_sigmas(recipe: Recipe, people: People, what: str) -> None:
-    if not people.skeleton.has_sigmas:
-        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")

@@ -13,7 +13,7 @@ from trustpose.data.people import People, PhotoPeople, coco_people
 from trustpose.data.shards import INDEX, ShardPeople
 from trustpose.files import InputError
 from trustpose.skeletons import SKELETONS
-from trustpose.training.recipe import DataOptions
+from trustpose.training.recipe import DataOptions, Recipe
 
 _COCO_LAYOUTS = (  # labels, photos
     ("train_gt.json", "train"),
@@ -46,12 +46,20 @@ def divide(people: People, options: DataOptions) -> tuple[People, People | None]
     """Those to train on, and those of the fold's images to validate on; None where the recipe has no folds."""
     if not options.folds:
         return people, None
-    is_held_out = fold_of(people.image_id, options.folds) == options.fold
+    training, held_out = rows_by_fold(people.image_id, options)
+    return SomePeople(people, training), SomePeople(people, held_out)
+
+
+def rows_by_fold(
+    image_id: Int[np.ndarray, " N"], options: DataOptions
+) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " V"]]:
+    """Rows to train on and rows of the fold's images; all and none where there are no folds. Raises InputError."""
+    if not options.folds:
+        return np.arange(len(image_id)), np.arange(0)
+    is_held_out = fold_of(image_id, options.folds) == options.fold
     if is_held_out.all() or not is_held_out.any():
-        raise InputError(
-            f"data.folds: {len(np.unique(people.image_id))} images are too few to divide into {options.folds}"
-        )
-    return SomePeople(people, np.flatnonzero(~is_held_out)), SomePeople(people, np.flatnonzero(is_held_out))
+        raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {options.folds}")
+    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
 
 def fold_of(image_id: Int[np.ndarray, " N"], folds: int) -> Int[np.ndarray, " N"]:
@@ -122,3 +130,9 @@ def _enough(people: People, min_keypoints: int, folder: Path) -> People:
     if not len(rows):
         raise InputError(f"{folder}: no person has {min_keypoints} labelled keypoints or more")
     return SomePeople(people, rows)
+
+
+def need_sigmas(recipe: Recipe, people: People, what: str) -> None:
+    """Raises InputError, naming who needs them, where the people's skeleton has no published sigmas."""
+    if not people.skeleton.has_sigmas:
+        raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")

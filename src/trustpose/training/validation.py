@@ -18,7 +18,7 @@ from trustpose.data.augment import TrainingCrops
 from trustpose.data.coco import ResultsFile, TruthFile
 from trustpose.data.coco.truth import Images
 from trustpose.data.people import PersonSample
-from trustpose.geometry.crops import affine_to_crop, grow_box, invert_affine, transform
+from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
 from trustpose.inference.crops import cut_out
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.skeletons import Skeleton
@@ -85,8 +85,7 @@ class Validation:
         )
         batches: list[dict[str, np.ndarray]] = []
         for pixels, columns in loaded(loader):
-            growth = np.sqrt(np.abs(np.linalg.det(columns["affine"][:, :, :2])))  # (B,)
-            share = box_size(columns["box"]) * growth[:, None] / (self.crops.width, self.crops.height)
+            share = box_share(box_size(columns["box"]), columns["affine"], self.crops.width, self.crops.height)
             box = torch.from_numpy(share).float().to(device)
             outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
             candidates = self.codec.decode(outputs)
