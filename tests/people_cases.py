@@ -101,3 +101,11 @@ def equal_labels(one: PersonSample, other: PersonSample, within: float = 1e-9) -
     same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
     near = np.abs(one.xy - other.xy).max() <= within and np.abs(one.box - other.box).max() <= within
     return same and bool(near) and bool(np.isclose(one.area, other.area, equal_nan=True))
+
+
+def write_training_folder(folder: Path, photos: int) -> Path:
+    """train_gt.json and train/ in `folder`, as `trustpose train --data` reads them; gives the folder."""
+    truth, where = write_coco(folder, photos=photos)
+    truth.rename(folder / "train_gt.json")
+    where.rename(folder / "train")
+    return folder

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import write_coco
+from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, rows, tiny_network, tiny_recipe
 from trustpose.cli import main
 from trustpose.cli.train import split
@@ -29,11 +29,7 @@ from trustpose.trust.stages import Stage
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    truth, photos = write_coco(folder, photos=12)
-    truth.rename(folder / "train_gt.json")
-    photos.rename(folder / "train")
-    return folder
+    return write_training_folder(tmp_path_factory.mktemp("data"), photos=12)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 
 from tests.inference.tiny_trust import crops, normalised, write_network
-from tests.people_cases import write_coco
+from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, rows
 from trustpose.cli import main
 from trustpose.data.coco import read_truth
@@ -43,11 +43,7 @@ SMALL = replace(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    truth, photos = write_coco(folder, photos=12)
-    truth.rename(folder / "train_gt.json")
-    photos.rename(folder / "train")
-    return folder
+    return write_training_folder(tmp_path_factory.mktemp("data"), photos=12)
 
 
 @pytest.fixture(scope="module")

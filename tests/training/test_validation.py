@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import ListedPeople, write_coco
+from tests.people_cases import ListedPeople
 from tests.training.tiny import tiny_network, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
@@ -23,11 +23,7 @@ from trustpose.trust.network import attach
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    truth, photos = write_coco(folder, photos=6)
-    truth.rename(folder / "train_gt.json")
-    photos.rename(folder / "train")
-    return folder
+    return write_training_folder(tmp_path_factory.mktemp("data"), photos=6)
 
 
 def task_on(data, head: str | None = None, **options) -> NetworkTask:

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 from trustpose.files import InputError
+from trustpose.inference.sessions import first_line
 
 Shapes = Mapping[str, Sequence[int]]  # of outputs, without the batch
 IR = 8  # what opset 18 came with; graphs older than 4 also list their weights as inputs
@@ -26,7 +27,7 @@ def load_graph(path: Path) -> onnx.ModelProto:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except Exception as error:  # protobuf's own, which has no public name, and the checker's
-        raise InputError(f"{path}: is no valid ONNX graph ({_first_line(error)})") from None
+        raise InputError(f"{path}: is no valid ONNX graph ({first_line(error)})") from None
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
@@ -52,7 +53,7 @@ def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
         return version_converter.convert_version(model, opset)
     except (RuntimeError, version_converter.ConvertError, onnx.shape_inference.InferenceError) as error:
         what = f"cannot be converted from opset {opset_of(model)} to {opset}"
-        raise InputError(f"{path}: {what} ({_first_line(error)}); export it again in opset {opset}") from None
+        raise InputError(f"{path}: {what} ({first_line(error)}); export it again in opset {opset}") from None
 
 
 def _without_spatial(model: onnx.ModelProto) -> None:
@@ -179,7 +180,3 @@ def halve_weights(model: onnx.ModelProto) -> None:
         name, stored = tensor.name, f"{tensor.name}/float16.{next(fresh)}"
         tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored))
         model.graph.node.insert(0, helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]

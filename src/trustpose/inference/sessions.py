@@ -48,7 +48,7 @@ def open_session(path: Path, threads: int, providers: list[str] | None = None) -
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=chosen)
     except _ERRORS as error:
-        raise InputError(f"{path}: onnxruntime cannot load it ({_first_line(error)})") from None
+        raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None
 
 
 def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntime.InferenceSession:
@@ -63,7 +63,7 @@ def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntim
     try:
         return onnxruntime.InferenceSession(model, options, providers=[CPU])
     except _ERRORS as error:
-        raise InputError(f"{path}: onnxruntime cannot load what is made of it ({_first_line(error)})") from None
+        raise InputError(f"{path}: onnxruntime cannot load what is made of it ({first_line(error)})") from None
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -81,7 +81,7 @@ def run_tensors(
     try:
         return [np.asarray(array) for array in session.run(outputs, inputs)]
     except _ERRORS as error:
-        raise InputError(f"{path}: cannot be run as its spec says ({_first_line(error)})") from None
+        raise InputError(f"{path}: cannot be run as its spec says ({first_line(error)})") from None
 
 
 def run_session(
@@ -173,5 +173,6 @@ def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> 
     return blob
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """A library's error as part of one line of ours."""
     return " ".join(str(error).split())[:160]
