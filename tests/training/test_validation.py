@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import ListedPeople
+from tests.people_cases import ListedPeople, write_training_folder
 from tests.training.tiny import tiny_network, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
