@@ -204,8 +204,8 @@ def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
 
 
 def test_the_package_answers_the_call_and_stays_a_package() -> None:
-    import trustpose.audit.pairing
+    import trustpose.audit.measured
 
     assert callable(tp.audit)
-    assert tp.audit.pairing is trustpose.audit.pairing
+    assert tp.audit.measured is trustpose.audit.measured
     assert Truth is tp.Truth

@@ -17,12 +17,12 @@ from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, rows
 from trustpose.cli import main
 from trustpose.data.coco import read_truth
+from trustpose.data.folds import fold_of
 from trustpose.files import write_json
 from trustpose.inference.predictor import Predictor
 from trustpose.inference.spec import ModelSpec
 from trustpose.networks.checkpoints import read_tensors
 from trustpose.training.frozen_task import frozen_task
-from trustpose.training.people import fold_of
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe
 

@@ -10,13 +10,14 @@ import pytest
 from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
 from trustpose.data.coco import read_truth
+from trustpose.data.folds import fold_of
 from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
 from trustpose.data.people import coco_people
 from trustpose.data.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
-from trustpose.training.people import divide, fold_of, open_people, visibility_of
+from trustpose.training.people import divide, open_people, visibility_of
 from trustpose.training.recipe import DataOptions
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.audit.pairing import pair_with_people
 from trustpose.geometry.oks import oks as object_keypoint_similarity
 from trustpose.geometry.oks import opks as object_per_keypoint_similarity
 from trustpose.metrics.bootstrap import resample_counts
 from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.metrics.pairing import pair_with_people
 from trustpose.poses import Area, Poses, Truth
 
 

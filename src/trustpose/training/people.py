@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from trustpose.data.coco import read_truth
+from trustpose.data.folds import fold_of
 from trustpose.data.lspet import clean, lspet_people, read_lspet
 from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
 from trustpose.data.people import People, PhotoPeople, coco_people
@@ -60,13 +61,6 @@ def rows_by_fold(
     if is_held_out.all() or not is_held_out.any():
         raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {options.folds}")
     return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
-
-
-def fold_of(image_id: Int[np.ndarray, " N"], folds: int) -> Int[np.ndarray, " N"]:
-    """The fold (N,) that each image belongs to: the SHA-256 of its id, modulo `folds`. The same in every data set."""
-    images, inverse = np.unique(image_id, return_inverse=True)
-    digests = (hashlib.sha256(str(image).encode()).digest() for image in images.tolist())
-    return np.array([int.from_bytes(digest[:8], "big") % folds for digest in digests], dtype=np.int64)[inverse]
 
 
 def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarray, "N K"]]:

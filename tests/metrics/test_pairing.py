@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.audit.pairing import pair_with_people
 from trustpose.geometry.boxes import paired_iou
+from trustpose.metrics.pairing import pair_with_people
 from trustpose.poses import Poses, Truth
 
 
