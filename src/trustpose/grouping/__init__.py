@@ -1,0 +1,1 @@
+"""Candidates → people: which poses of a photo are one person."""

@@ -1,0 +1,146 @@
+"""Several poses on one person: OKS-NMS and soft-NMS between the poses of a photo.
+
+A detector gives some people several boxes, and the network then finds them several times. OKS-NMS keeps the best of
+poses that overlap (code of SimpleBaseline and HRNet, leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`);
+soft-NMS keeps all and lowers the scores of those that overlap with a better one (Bodla et al., "Soft-NMS", ICCV 2017,
+figure 2; OKS in place of IoU as in OKS-Net, section IV-C). Neither touches what the estimator printed: they say
+which rows to keep and what to rank by.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.grouping.overlap import PoseArea, oks_between, pose_area
+from trustpose.poses import Poses
+
+Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
+METHODS: tuple[Method, ...] = get_args(Method)
+THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
+_PAIRS = 2**14  # of poses at a time, over photos with equally many of them
+
+Overlap = Float[np.ndarray, "*I n n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Suppressed:
+    """Which of N poses are kept (N,), and the score to rank each by (N,), never higher than before."""
+
+    kept: Bool[np.ndarray, " N"]
+    score: Float[np.ndarray, " N"]
+
+
+def suppress(
+    poses: Poses,
+    score: Float[np.ndarray, " N"],
+    *,
+    method: Method,
+    threshold: float,
+    sigmas: Float[np.ndarray, " K"],
+    area: PoseArea,
+    in_vis_threshold: float | None = None,
+) -> Suppressed:
+    """Suppress poses that overlap with a better one of their image, best by `score` (N,) first, the earlier row among
+    equals. Images are worked on apart; those with equally many poses at once.
+
+    method "oks-nms" drops those whose OKS with a kept one is above `threshold`; "soft-oks-nms" multiplies their scores
+    by exp(−OKS² / threshold), "soft-oks-nms-linear" by 1 − OKS where OKS reaches `threshold`, and both keep all rows;
+    "none" changes nothing. area: see `pose_area`. in_vis_threshold: only keypoints that both poses score above it are
+    compared; None: all. Raises ValueError where a number is outside its range or a column that is needed is None.
+    """
+    check_threshold(method, threshold)
+    if score.shape != (len(poses),) or not np.isfinite(score).all():
+        raise ValueError(f"score: expected {len(poses)} finite numbers, one for each pose")
+    kept, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
+    if method == "none":
+        return Suppressed(kept, ranked)
+    if poses.image_id is None:
+        raise ValueError("suppress: Poses.image_id is None, nothing says which poses are of one photo")
+    if len(sigmas) != poses.keypoint_count:
+        raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one for each keypoint, got {len(sigmas)}")
+    counted = None
+    if in_vis_threshold is not None:
+        if poses.score is None:
+            raise ValueError("in_vis_threshold needs the keypoints' scores, Poses.score is None")
+        counted = poses.score > in_vis_threshold
+    size = pose_area(poses, area)
+    for rows in _photos_of_one_size(poses.image_id):  # (I, n)
+        overlap = oks_between(poses.xy[rows], size[rows], sigmas, None if counted is None else counted[rows])
+        if method == "oks-nms":
+            kept[rows] = greedy_nms(overlap, ranked[rows], threshold)
+        else:
+            decay = linear_decay if method == "soft-oks-nms-linear" else gaussian_decay
+            ranked[rows] = soft_nms(overlap, ranked[rows], lambda one, decay=decay: decay(one, threshold))
+    return Suppressed(kept, ranked)
+
+
+def check_threshold(method: Method, threshold: float) -> None:
+    """Raises ValueError for a method that there is not, or a threshold outside what it takes."""
+    if method not in METHODS:
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if method == "soft-oks-nms" and not 0 < threshold < np.inf:
+        raise ValueError(f"threshold: {method} expects a number above 0, got {threshold:g}")
+    if method in ("oks-nms", "soft-oks-nms-linear") and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold: {method} expects an OKS from 0 to 1, got {threshold:g}")
+
+
+def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:
+    """Which of n candidates are kept: the best, then the best of those that overlap with no kept one by more than
+    `threshold`, and so on; the earlier among equals. Leading axes are worked on at once."""
+    kept, waiting = np.zeros(score.shape, dtype=bool), np.ones(score.shape, dtype=bool)
+    for _ in range(score.shape[-1]):
+        if not waiting.any():
+            break
+        best = _best(score, waiting)
+        # where nobody waits any more, the one found has been decided on
+        np.put_along_axis(kept, best, np.take_along_axis(kept | waiting, best, axis=-1), axis=-1)
+        near = np.take_along_axis(overlap, best[..., None], axis=-2)[..., 0, :] > threshold  # (…, n)
+        waiting &= ~near
+        np.put_along_axis(waiting, best, False, axis=-1)
+    return kept
+
+
+def soft_nms(
+    overlap: Overlap, score: Float[np.ndarray, "*I n"], decay: Callable[[Overlap], Overlap]
+) -> Float[np.ndarray, "*I n"]:
+    """Scores after the n candidates were taken one by one, best first, the earlier among equals; each taken one
+    multiplies the scores of those still waiting by `decay` of its overlap with them (0–1).
+
+    Scores of 0 or less have nothing to lose and stay. Bodla et al. 2017, figure 2.
+    """
+    score, waiting = score.astype(np.float64), np.ones(score.shape, dtype=bool)
+    share = np.where(score[..., None, :] > 0, decay(overlap), 1.0)  # (…, n, n): of the waiting one, by the taken one
+    for _ in range(score.shape[-1] - 1):
+        best = _best(score, waiting)
+        np.put_along_axis(waiting, best, False, axis=-1)
+        lowered = score * np.take_along_axis(share, best[..., None], axis=-2)[..., 0, :]  # (…, n)
+        score = np.where(waiting, lowered, score)
+    return score
+
+
+def linear_decay(overlap: Overlap, threshold: float) -> Overlap:
+    """1 − overlap from `threshold` on, else 1. Bodla et al. 2017, section 3."""
+    return np.where(overlap >= threshold, 1 - overlap, 1.0)
+
+
+def gaussian_decay(overlap: Overlap, width: float) -> Overlap:
+    """exp(−overlap² / width). Bodla et al. 2017, section 3, whose σ is `width`."""
+    return np.exp(-(overlap**2) / width)
+
+
+def _best(score: np.ndarray, waiting: np.ndarray) -> Int[np.ndarray, "*I one"]:
+    return np.where(waiting, score, -np.inf).argmax(axis=-1)[..., None]
+
+
+def _photos_of_one_size(image_id: Int[np.ndarray, " N"]) -> Iterator[Int[np.ndarray, "I n"]]:
+    """Rows (I, n) of I photos with n poses each, in blocks of bounded size; within a photo in the order of the rows."""
+    order = np.argsort(image_id, kind="stable")
+    _, first, count = np.unique(image_id[order], return_index=True, return_counts=True)
+    for n in np.unique(count):
+        starts = first[count == n]
+        step = max(1, _PAIRS // int(n) ** 2)
+        for start in range(0, len(starts), step):
+            yield order[starts[start : start + step, None] + np.arange(n)]
