@@ -6,13 +6,14 @@ import pytest
 from pycocotools.cocoeval import Params
 
 from trustpose.data.coco import read_truth
-from trustpose.skeletons import COCO_17, CROWDPOSE_14, FLIC_11, SKELETONS, Skeleton, find_skeleton
+from trustpose.skeletons import COCO_17, CROWDPOSE_14, FLIC_11, HALPE_26, SKELETONS, Skeleton, find_skeleton
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 def test_parts_fit(skeleton: Skeleton) -> None:
-    size = {"coco17": 17, "lsp14": 14, "mpii16": 16, "flic11": 11, "crowdpose14": 14, "openpose_body25": 25}
-    assert len(skeleton) == size.get(skeleton.name, 33)
+    size = {"lsp14": 14, "mpii16": 16, "flic11": 11, "crowdpose14": 14, "blazepose33": 33}
+    size |= {"coco17": 17, "openpose_body25": 25, "openpose_coco18": 18, "openpose_mpi15": 15, "halpe26": 26}
+    assert len(skeleton) == size[skeleton.name]
     np.testing.assert_array_equal(skeleton.flip_index[skeleton.flip_index], np.arange(len(skeleton)))
     paired = {end for pair in skeleton.flip_pairs for end in pair}
     sided = {i for i, name in enumerate(skeleton.keypoints) if "left" in name or "right" in name}
@@ -29,6 +30,7 @@ def test_parts_fit(skeleton: Skeleton) -> None:
 
 def test_sigmas_are_the_published_ones() -> None:
     np.testing.assert_array_equal(COCO_17.sigmas, Params("keypoints").kpt_oks_sigmas)
+    np.testing.assert_array_equal(HALPE_26.sigmas[:17], COCO_17.sigmas)
     joints = [name for name in CROWDPOSE_14.keypoints if name in COCO_17.keypoints]
     for name in joints:  # CrowdPose took COCO's where it has the joint
         expected = COCO_17.sigmas[COCO_17.keypoints.index(name)]

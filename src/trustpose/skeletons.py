@@ -186,6 +186,52 @@ OPENPOSE_BODY_25 = Skeleton(
     ),
 )  # fmt: skip
 
+_OPENPOSE_COCO = (
+    "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye",
+    "right_ear", "left_ear",
+)  # fmt: skip
+OPENPOSE_COCO_18 = Skeleton(
+    name="openpose_coco18",
+    keypoints=_OPENPOSE_COCO,
+    edges=_edges(
+        _OPENPOSE_COCO, "left_ear left_eye nose right_eye right_ear", "nose neck left_hip", "neck right_hip",
+        "left_shoulder neck right_shoulder", *_ARMS, *_LEGS,
+    ),
+)  # fmt: skip
+
+_OPENPOSE_MPI = (
+    "head", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
+    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "chest",
+)  # fmt: skip
+OPENPOSE_MPI_15 = Skeleton(
+    name="openpose_mpi15",
+    keypoints=_OPENPOSE_MPI,
+    edges=_edges(
+        _OPENPOSE_MPI, "head neck chest left_hip", "chest right_hip", "left_shoulder neck right_shoulder", *_ARMS,
+        *_LEGS,
+    ),
+)  # fmt: skip
+
+_HALPE = (
+    *_COCO, "head", "neck", "hip", "left_big_toe", "right_big_toe", "left_small_toe", "right_small_toe", "left_heel",
+    "right_heel",
+)  # fmt: skip
+HALPE_26 = Skeleton(
+    name="halpe26",
+    keypoints=_HALPE,
+    edges=_edges(
+        _HALPE, "left_ear left_eye nose right_eye right_ear", "nose head neck hip", "left_shoulder neck right_shoulder",
+        "left_hip hip right_hip", *_ARMS, *_LEGS, "left_heel left_ankle left_big_toe left_small_toe",
+        "right_heel right_ankle right_big_toe right_small_toe",
+    ),
+    sigmas_source="Halpe evaluation, body and foot (Fang-Haoshu/Halpe-FullBody, halpecocotools/cocoeval.py)",
+    _sigmas=_tenths(
+        0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89,
+        0.8, 0.8, 0.8, 0.89, 0.89, 0.89, 0.89, 0.89, 0.89,
+    ),
+)  # fmt: skip
+
 _BLAZEPOSE = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",
     "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder", "right_shoulder", "left_elbow",
@@ -208,7 +254,10 @@ BLAZEPOSE_33 = Skeleton(
 
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton
-    for skeleton in (COCO_17, LSP_14, MPII_16, FLIC_11, CROWDPOSE_14, OPENPOSE_BODY_25, BLAZEPOSE_33)
+    for skeleton in (
+        *(COCO_17, LSP_14, MPII_16, FLIC_11, CROWDPOSE_14),
+        *(OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15, HALPE_26, BLAZEPOSE_33),
+    )
 }
 
 

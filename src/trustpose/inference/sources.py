@@ -1,7 +1,6 @@
 """What a run is on: photos with their ids and people's boxes, or one video, out of what a user names."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.data.coco import TruthFile, read_truth
+from trustpose.data.coco.names import number_in_name, rows_by_name
 from trustpose.data.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.data.video import Video
 from trustpose.files import InputError
@@ -115,7 +115,7 @@ def _by_frame(path: Path, min_box_score: float | None) -> list[Boxes]:
 
 def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], list[tuple[int, int] | None]]:
     images = truth.images
-    known = {Path(name).name: at for at, name in enumerate(images.file_name) if name}
+    known = rows_by_name(images)
     unknown = next((path for path in files if path.name not in known), None)
     if unknown is not None:
         raise InputError(f"{unknown}: this photo is not among the images of {truth.path} (by file_name)")
@@ -125,10 +125,10 @@ def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], lis
 
 
 def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], bool]:
-    """Ids by COCO's rule (000000000042.jpg and COCO_val2014_000000000042.jpg are image 42), and whether they are only
-    counted, which they are where `may_count` and a name has no number or two have the same."""
-    found = [re.search(r"(?:^|_)(\d{1,18})$", path.stem) for path in files]
-    ids = [int(number[1]) for number in found if number is not None]
+    """Ids by the numbers in the names, and whether they are only counted, which they are where `may_count` and a name
+    has no number or two have the same."""
+    found = [number_in_name(path) for path in files]
+    ids = [number for number in found if number is not None]
     if may_count and len(set(ids)) < len(files):
         return list(range(1, len(files) + 1)), True
     if len(ids) < len(files):

@@ -46,7 +46,7 @@ def read_results(
         if not isinstance(first, list) or not first or len(first) % 3:
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3
-    poses = _read_poses(rows, count)
+    poses = poses_of_rows(rows, count)
     score = rows.numbers(score_field)
     category_id = rows.integers("category_id")
     assert score is not None and category_id is not None and poses.image_id is not None
@@ -118,7 +118,8 @@ def ranking_score(poses: Poses) -> Float[np.ndarray, " N"]:
     return poses.pose_score.astype(np.float64)
 
 
-def _read_poses(rows: Rows, count: int) -> Poses:
+def poses_of_rows(rows: Rows, count: int) -> Poses:
+    """The poses of checked results rows, `count` keypoints each. Raises InputError."""
     table = rows.lists("keypoints", 3 * count, what=f" (x, y, score of {count} keypoints)")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
