@@ -12,6 +12,7 @@ from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.cli.recipes import recipes
 from trustpose.cli.shard import shard
+from trustpose.cli.suppress import suppress
 from trustpose.cli.train import CONTEXT, train
 from trustpose.files import InputError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(predict)
 app.command()(audit)
 app.command("import")(import_checkpoint)
+app.command()(suppress)
 app.command()(shard)
 app.command(context_settings=CONTEXT)(train)
 app.command()(models)

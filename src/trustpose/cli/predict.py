@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.suppress import AREA_MEANS, THRESHOLD, THRESHOLD_MEANS, WAYS, suppressor
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def predict(
     all_people: Annotated[
         bool, typer.Option("--all-people", help="With --gt: also people with a box but no labelled keypoint.")
     ] = False,
+    suppression: Annotated[str, typer.Option(help=f"What happens to poses on top of each other: {WAYS}.")] = "none",
+    suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
+    suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image: slower, better.")] = False,
     codec: Annotated[
         str | None,
@@ -78,7 +82,8 @@ def predict(
     Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo, or one
     drawn mp4, without sound, whose frames count as images from 0. A model with trust adds keypoint_quality, visibility
     and pose_quality, and a pose's score is then pose_quality times its box's score; without, it is the mean of its
-    keypoints' scores times its box's; networks that find people by themselves give the score. With --gt,
+    keypoints' scores times its box's; networks that find people by themselves give the score. --suppression says what
+    becomes of several poses on one person, as boxes of a detector bring them (docs/suppression.md). With --gt,
     crowd regions and people without any labelled keypoint are left out, the usual protocol for ground-truth boxes.
     Photos whose people are found and whose names have no numbers are counted from 1; DIR/images.json says which is
     which. What cannot be read is reported and skipped, and the exit code is then 1.
@@ -108,12 +113,15 @@ def predict(
     settings = {"model": _fingerprint(model)} | {name: _fingerprint(file) for name, file in files.items()} | how
     settings |= {"min_box_score": min_box_score, "all_people": all_people, "frames": frames, "draw": draw}
     settings |= {"draw_min_score": draw_min_score, "sources": work.fingerprint}
+    overlap = [suppression, suppression_threshold, suppression_area]
+    suppress = None if suppression == "none" else suppressor(*overlap, predictor.spec.skeleton)
+    settings |= {"suppression": None if suppress is None else overlap}
     with Journal(out / JOURNAL, settings, is_resumed=resume) as journal:
         if work.video is None:
-            done = predict_photos(predictor, work.photos, journal, drawing)
+            done = predict_photos(predictor, work.photos, journal, drawing, suppress)
         else:
-            done = predict_video(predictor, work, journal, drawing, frames)
-        write_poses(out / RESULTS, done, work.category_id)
+            done = predict_video(predictor, work, journal, drawing, frames, suppress)
+        write_poses(out / RESULTS, done, work.category_id, suppress)
         if work.is_numbered_here:
             write_images(out / IMAGES, work.photos)
         journal.remove()

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trustpose.data.coco import write_results
+from trustpose.data.coco import ranking_score, write_results
 from trustpose.data.video import Video
 from trustpose.files import InputError, write_json
 from trustpose.inference.bottom_up import BottomUpPredictor
@@ -30,6 +30,9 @@ from trustpose.poses import Poses
 from trustpose.report.draw import draw_poses
 from trustpose.report.pictures import picture_names, write_picture
 from trustpose.report.video import VideoWriter
+
+if TYPE_CHECKING:
+    from trustpose.cli.suppress import Suppress
 
 _AHEAD = 6  # photos that are drawn while others are predicted
 
@@ -77,9 +80,13 @@ class Done:
 
 
 def predict_photos(
-    predictor: AnyPredictor, photos: list[Photo], journal: Journal, drawing: Drawing | None = None
+    predictor: AnyPredictor,
+    photos: list[Photo],
+    journal: Journal,
+    drawing: Drawing | None = None,
+    suppress: "Suppress | None" = None,
 ) -> Done:
-    """Predict on photos, those left out that the journal has."""
+    """Predict on photos, those left out that the journal has. Poses that `suppress` drops are as if not found."""
 
     def draw(prediction: Prediction) -> InputError | None:
         assert isinstance(prediction.photo.source, Path)
@@ -95,7 +102,7 @@ def predict_photos(
     found: dict[int, Poses] = dict(journal.done)
     skipped = undrawn = people = 0
     with _progress(len(todo), "photos") as advance:
-        for prediction, problem in _finished(predictor, todo, draw):
+        for prediction, problem in _finished(predictor, todo, draw, suppress):
             if prediction.error is not None:
                 skipped += 1
                 _say("skipped", prediction.error)
@@ -119,6 +126,7 @@ def predict_video(
     journal: Journal,
     drawing: Drawing | None = None,
     limit: int | None = None,
+    suppress: "Suppress | None" = None,
 ) -> Done:
     """Predict on every frame; those that the journal has are drawn again and not predicted again.
 
@@ -141,7 +149,7 @@ def predict_video(
         writer: VideoWriter | None = None
         is_over = stack.enter_context(_interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
-        for prediction, drawn in _finished(predictor, frames, draw):
+        for prediction, drawn in _finished(predictor, frames, draw, suppress):
             number = prediction.photo.image_id
             found[number] = journal.done.get(number, prediction.poses)
             if path is not None and drawn is not None:
@@ -158,25 +166,30 @@ def predict_video(
     return Done(found, people, time.perf_counter() - started, isinstance(predictor, Predictor), complaints)
 
 
-def write_poses(path: Path, done: Done, category_id: int) -> None:
-    """The results file of a run."""
+def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | None" = None) -> None:
+    """The results file of a run, ranked by the scores that `suppress` leaves."""
     some = [part for part in done.poses.values() if len(part)]
     if not some:
         write_json(path, [])
         return
     poses = Poses.concatenate(some)
-    # Once trust is known, rows are ranked by pose_quality × bbox_score. Before, with a detector's boxes, by the usual
-    # top-down ranking (SimpleBaseline, HRNet): many boxes hold nobody, and the keypoints' own scores do not say so. The
-    # file keeps both factors, as pose_score and bbox_score.
-    score = None
-    if (
-        poses.pose_quality is None
-        and done.is_ranked_by_boxes
-        and poses.box_score is not None
-        and poses.pose_score is not None
-    ):
-        score = poses.pose_score * poses.box_score
+    score = _ranking(poses, by_boxes=done.is_ranked_by_boxes)
+    if suppress is not None:
+        found = suppress(poses, score)
+        poses, score = poses[found.kept], found.score[found.kept]
     write_results(path, poses, score=score, category_id=category_id)
+
+
+def _ranking(poses: Poses, *, by_boxes: bool) -> np.ndarray:
+    """What the poses of a run are ranked by (N,).
+
+    Once trust is known, that is pose_quality × box_score. Before, with a detector's boxes, it is the usual top-down
+    ranking (SimpleBaseline, HRNet), pose_score × box_score: many boxes hold nobody, and the keypoints' own scores do
+    not say so. The file keeps both factors, as pose_score and bbox_score.
+    """
+    if by_boxes and poses.pose_quality is None and poses.box_score is not None and poses.pose_score is not None:
+        return poses.pose_score * poses.box_score
+    return ranking_score(poses)
 
 
 def write_images(path: Path, photos: list[Photo]) -> None:
@@ -196,11 +209,18 @@ def _say(what: str, problem: InputError) -> None:
 
 
 def _finished(
-    predictor: AnyPredictor, photos: Iterable[Photo], draw: Callable[[Prediction], Drawn]
+    predictor: AnyPredictor,
+    photos: Iterable[Photo],
+    draw: Callable[[Prediction], Drawn],
+    suppress: "Suppress | None",
 ) -> Iterator[tuple[Prediction, Drawn | None]]:
     """Each photo's prediction, without its pixels, and what `draw` made of it in a thread (None where it has none)."""
 
     def finish(prediction: Prediction) -> tuple[Prediction, Drawn | None]:
+        if suppress is not None and len(prediction.poses):
+            score = _ranking(prediction.poses, by_boxes=isinstance(predictor, Predictor))
+            kept = suppress(prediction.poses, score).kept
+            prediction = replace(prediction, poses=prediction.poses[kept])
         drawn = None if prediction.error is not None else draw(prediction)
         return replace(prediction, photo=_without_pixels(prediction.photo), pixels=None), drawn
 

@@ -27,8 +27,7 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
     meant for; "box" the box as it is; "keypoints" the box around all keypoints, for poses that have no other (NaN ones
     left out; 0 where none is left). Raises ValueError for another name, or where a pose has no box.
     """
-    if convention not in POSE_AREAS:
-        raise ValueError(f"area: expected one of {', '.join(POSE_AREAS)}, got {convention!r}")
+    check_area(convention)
     if convention == "keypoints":
         xy = poses.xy.astype(np.float64)
         known = np.isfinite(xy)
@@ -44,6 +43,12 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
         )
     box = grow_box(poses.box, _PADDING, _ASPECT) if convention == "crop" else poses.box.astype(np.float64)
     return np.maximum(box_size(box), 0).prod(axis=1)
+
+
+def check_area(convention: str) -> None:
+    """Raises ValueError for an area that there is not."""
+    if convention not in POSE_AREAS:
+        raise ValueError(f"area: expected one of {', '.join(POSE_AREAS)}, got {convention!r}")
 
 
 def oks_between(

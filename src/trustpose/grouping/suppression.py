@@ -77,7 +77,7 @@ def suppress(
     return Suppressed(kept, ranked)
 
 
-def check_threshold(method: Method, threshold: float) -> None:
+def check_threshold(method: str, threshold: float) -> None:
     """Raises ValueError for a method that there is not, or a threshold outside what it takes."""
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")

@@ -1,0 +1,122 @@
+"""`trustpose suppress`: one pose for each person, in a results file that has several; or other scores to rank by."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trustpose.grouping.suppression import Suppressed
+    from trustpose.poses import Poses
+    from trustpose.skeletons import Skeleton
+
+    Suppress = Callable[[Poses, np.ndarray], Suppressed]
+
+THRESHOLD = 0.9
+WAYS = "none, oks-nms, soft-oks-nms or soft-oks-nms-linear"
+THRESHOLD_MEANS = "OKS above which a pose is dropped, from which soft-oks-nms-linear lowers it; soft-oks-nms: σ."
+AREA_MEANS = "Area that poses' OKS with each other is measured with: crop (the box grown to 3:4 and by 1.25), box, or"
+
+
+def suppress(
+    *,
+    results: Annotated[Path, typer.Option(help="COCO keypoint results, JSON.")],
+    out: Annotated[Path, typer.Option(help="Where to write the results that are left.")],
+    method: Annotated[str, typer.Option(help=f"What happens to poses on top of each other: {WAYS}.")] = "oks-nms",
+    threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
+    score: Annotated[
+        str, typer.Option(help="The field of a result that poses are ranked by, or a product: pose_score*bbox_score.")
+    ] = "score",
+    area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
+    in_vis_threshold: Annotated[
+        float | None, typer.Option(help="Compare only keypoints that both poses score above this. Default: all.")
+    ] = None,
+    skeleton: Annotated[str, typer.Option(help="Whose sigmas OKS is measured with.")] = "coco17",
+) -> None:
+    """Suppress poses of one photo that overlap with a better one, in the results of any estimator.
+
+    oks-nms drops them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by 1 − OKS. Rows
+    that are left are as they were but for `score`: what poses were ranked by, lowered or not. Where that changes it,
+    the estimator's own goes to `pose_score`, unless the file has one. --method none only ranks anew.
+    """
+    from trustpose.files import write_json
+
+    if out.exists() and out.resolve() == results.resolve():
+        raise InputError(f"{out}: would be overwritten; choose another file for what is left (--out)")
+    how = suppressor(method, threshold, area, _find_skeleton(skeleton), in_vis_threshold)
+    rows, poses, ranking = _read(results, score)
+    started = time.perf_counter()
+    try:
+        found = how(poses, ranking)
+    except ValueError as error:
+        raise InputError(f"{results}: {error}") from None
+    seconds = time.perf_counter() - started
+    left = _rescored(rows, found)
+    write_json(out, left)
+    lowered = int((found.score < ranking).sum())
+    said = f"{len(left)} of {len(rows)} poses kept, {lowered} with a lower score"
+    typer.echo(f"{said}, in {seconds:.2f} s ({len(rows) / max(seconds, 1e-9):.0f} poses/s): {out}")
+
+
+def suppressor(
+    method: str, threshold: float, area: str, skeleton: "Skeleton", in_vis_threshold: float | None = None
+) -> "Suppress":
+    """The suppression of poses of one skeleton, as `grouping.suppression.suppress` with what is given bound.
+
+    Raises InputError where a name is unknown, the threshold outside its range or the skeleton without sigmas.
+    """
+    from functools import partial
+
+    from trustpose.grouping.overlap import check_area
+    from trustpose.grouping.suppression import check_threshold
+    from trustpose.grouping.suppression import suppress as run
+
+    try:
+        check_threshold(method, threshold)
+        check_area(area)
+        sigmas = skeleton.sigmas
+    except ValueError as error:
+        raise InputError(f"suppression: {error}") from None
+    named: dict[str, Any] = {"method": method, "area": area}
+    return partial(run, threshold=threshold, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
+
+
+def _find_skeleton(name: str) -> "Skeleton":
+    from trustpose.skeletons import SKELETONS
+
+    if name not in SKELETONS:
+        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {name!r}")
+    return SKELETONS[name]
+
+
+def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":
+    """The rows as they are, what they say, and the score (N,) to rank by: the product of the named fields."""
+    from trustpose.data.coco import read_results
+    from trustpose.files import read_json
+
+    fields = [field.strip() for field in score.split("*")]
+    if not all(fields):
+        raise InputError(f"--score: expected the name of a field, or names with * between them, got {score!r}")
+    files = [read_results(path, score_field=field) for field in fields]
+    ranking = files[0].score
+    for file in files[1:]:
+        ranking = ranking * file.score
+    return read_json(path), files[0].poses, ranking
+
+
+def _rescored(rows: list[dict[str, Any]], found: "Suppressed") -> list[dict[str, Any]]:
+    """The rows that are kept, with the score they are ranked by and the estimator's own."""
+    new = found.score.tolist()
+    is_changed = any(row["score"] != score for row, score in zip(rows, new, strict=True))
+    left = []
+    for row, score, kept in zip(rows, new, found.kept.tolist(), strict=True):
+        if kept:
+            own = {"pose_score": row["score"]} if is_changed and row.get("pose_score") is None else {}
+            left.append(row | own | {"score": score})
+    return left
