@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from trustpose.files import InputError
+from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.poses import Area
 from trustpose.training.values import changed, from_plain, to_plain
 from trustpose.trust.stages import Strategy
@@ -75,14 +76,17 @@ class Evaluation:
     """How the numbers of `Recipe.sources` are measured, with `trustpose predict` and `trustpose audit`. Trains nothing.
 
     split: of the data set, by its own name. boxes: of labelled people, or a detector's. score: what ranks poses: the
-    network's own, a field of `Poses` that the head fills, or "oks", the truth (the audit's `oracle_ap`). suppression:
-    what happens to poses on top of each other. keypoints: "non-0" leaves out those that the head calls unlabelled.
+    network's own, a field of `Poses` that the head fills, or "oks", the truth (the audit's `oracle_ap`); with a
+    detector's boxes, times the box's score. suppression: what happens to poses on top of each other, and
+    suppression_threshold, as in `trustpose suppress`. keypoints: "non-0" leaves out those that the head calls
+    unlabelled.
     """
 
     split: str = "val2017"
     boxes: Literal["ground-truth", "detections"] = "ground-truth"
     score: Literal["pose_score", "pose_quality", "oks"] = "pose_score"
-    suppression: Literal["none", "oks-nms", "soft-oks-nms"] = "none"
+    suppression: Method = "none"
+    suppression_threshold: float = THRESHOLD
     keypoints: Literal["all", "non-0"] = "all"
 
 
