@@ -1,0 +1,98 @@
+"""Poses as AlphaPose writes them: `alphapose-results.json` in its own, its 'cmu' and its 'open' format.
+
+Format: AlphaPose's documentation (doc/output.md, docs/run.md; the project's licence is for non-commercial use, and
+nothing else of it was read), with `box` (x, y, width, height) and `idx` (the tracked person) as results that people
+show in its issues (MVIG-SJTU/AlphaPose#1007) have them. `image_id` is a file's name; of a video the frame's number with
+a suffix. `score` comes from its pose NMS and passes 1; c goes to 1, or to 6 with models of COCO. Keypoints are COCO's
+17, Halpe's 26 or MPII's 16 in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a score of the pose.
+"""
+
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from trustpose.data.coco.results import poses_of_rows
+from trustpose.data.columns import Rows
+from trustpose.data.pose_files.coco_results import keypoint_count, photo_names, without_ids
+from trustpose.data.pose_files.openpose import people, poses_of
+from trustpose.data.pose_files.record import FoundPoses, join, nobody
+from trustpose.files import InputError
+from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
+
+SKELETONS: dict[int, Skeleton] = {
+    len(one): one for one in (COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15)
+}
+
+
+def fits(value: Any) -> bool:
+    """Whether a JSON value is of AlphaPose, in any of its formats (an empty list is anybody's)."""
+    if isinstance(value, dict):
+        return "bodies" in value or (bool(value) and all(map(_is_photo, value.values())))
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and isinstance(first.get("image_id"), str) and "bbox" not in first
+
+
+def read(value: Any, path: str) -> FoundPoses:
+    """The poses of one file, one photo in the 'cmu' format or many in all. Raises InputError."""
+    if isinstance(value, dict):
+        photos = {Path(path).stem: value} if _is_photo(value) else value
+        return _of_photos(photos, path)
+    rows = Rows.of(value, path, "result")
+    if not len(rows):
+        return nobody(path)
+    photo, rows = photo_names(rows)
+    rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
+    poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
+    found = FoundPoses(
+        path,
+        replace(poses, pose_score=score),
+        skeleton=SKELETONS.get(poses.keypoint_count),
+        category=rows.integers("category_id", optional=True),
+    )
+    return without_ids(found, photo)
+
+
+def _is_photo(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("bodies", value.get("people")), list)
+
+
+def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
+    """The people of `photos` {name: its people}."""
+    parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return nobody(path)
+    names = tuple(name for part in parts for name in part.photo or ())
+    return replace(parts[0], poses=join([part.poses for part in parts], [path] * len(parts)), photo=names)
+
+
+def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
+    if not _is_photo(value):
+        raise InputError(f"{path}: image {photo!r}: expected an object with 'bodies' or 'people'")
+    if "people" in value:
+        return people(value, path, photo)
+    rows = Rows.of(value["bodies"], path, f"image {photo!r}, body")
+    if not len(rows):
+        return nobody(path)
+    found = poses_of(rows, "joints")
+    return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=SKELETONS.get(found.keypoint_count))
+
+
+def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
+    """A result under COCO's names: `box` as `bbox`, `idx`, a number or a list of one, as `track_id`."""
+    row = rows.rows[at]
+    renamed = {name: row[name] for name in ("image_id", "category_id", "keypoints", "score") if name in row}
+    if row.get("box") is not None:
+        if not isinstance(row["box"], list) or len(row["box"]) != 4:
+            raise rows.fail(at, "box", "4 finite numbers (x, y, width, height)", row["box"])
+        renamed["bbox"] = row["box"]
+    number: Any = row.get("idx")
+    while isinstance(number, list) and len(number) == 1:
+        number = number[0]
+    if number is None or number == []:
+        return renamed
+    if not isinstance(number, (int, float)) or isinstance(number, bool) or not np.isfinite(number) or number % 1:
+        raise rows.fail(at, "idx", "the number of the tracked person", row["idx"])
+    return renamed | {"track_id": int(number)}

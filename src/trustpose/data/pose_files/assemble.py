@@ -1,0 +1,166 @@
+"""Poses of many files as one record that COCO evaluation understands: ids, pixels, and a ground truth's keypoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.data.coco.truth import TruthFile
+from trustpose.data.pose_files.photos import Photos
+from trustpose.data.pose_files.record import FoundPoses, join
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_BODY_25, Skeleton, find_skeleton
+
+_USUAL: dict[int, Skeleton] = {len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25)}
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and what a user should know."""
+
+    poses: Poses
+    score: Float[np.ndarray, " N"]
+    skeleton: Skeleton
+    photo_count: int
+    notes: tuple[str, ...]
+
+
+def assemble(
+    parts: Sequence[FoundPoses],
+    photos: Photos,
+    *,
+    tool: str = "coco",
+    skeleton: Skeleton | None = None,
+    category: int | None = None,
+    fill_missing: bool = False,
+) -> Assembled:
+    """The poses of all files together, keypoints in the order of `photos.truth` where there is one.
+
+    `skeleton` names the keypoints, `category` the class to keep where files hold several. With `fill_missing`,
+    keypoints of the ground truth that the poses lack become 0, 0, 0; else they are an error. `score` is what the file
+    ranks by or the pose's own score, else the mean of its keypoints' scores. Raises InputError.
+    """
+    notes = [note for part in parts for note in part.notes]
+    parts = [part for part in _of_one_category(parts, category) if len(part)]
+    if not parts:
+        raise InputError("no poses in the files given: nobody was found in any photo")
+    ids = [photos.ids(part) for part in parts]
+    _check_photos(parts, ids)
+    pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
+    poses = join(pixels, [part.path for part in parts])
+    if poses.score is None or any(part.score is None for part in pixels):
+        raise InputError(f"{parts[0].path}: has no scores of keypoints")
+    notes += _zeros(poses, tool)
+    score = np.concatenate([_ranking(part) for part in parts])
+    if np.isnan(score).any():
+        mean = np.nan_to_num(poses.score).mean(axis=1)
+        notes.append("`score` of poses without a score of their own is the mean of their keypoints' scores")
+        score = np.where(np.isnan(score), mean, score)
+    source = _name_keypoints(parts[0], poses.keypoint_count, skeleton, photos.truth)
+    poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
+    photo_count = len(np.unique(np.concatenate(ids)))
+    return Assembled(poses, score, target, photo_count, (*dict.fromkeys(notes), *of_order))
+
+
+def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
+    """The rows of the class asked for; files may hold several only where one is."""
+    classes = {int(one) for part in parts if part.category is not None for one in np.unique(part.category)}
+    if category is not None:
+        if classes and category not in classes:
+            listed = ", ".join(map(str, sorted(classes)))
+            raise InputError(f"--class: {category} is not in the files, which hold {listed}")
+        return [part.of_category(category) for part in parts]
+    if len(classes) > 1:
+        listed = ", ".join(map(str, sorted(classes)[:10]))
+        raise InputError(f"{parts[0].path}: the files hold several classes ({listed}); --class says which are people")
+    return list(parts)
+
+
+def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
+    """Each photo's people stand in one file."""
+    first: dict[int, str] = {}
+    for part, one in zip(parts, ids, strict=True):
+        for image in np.unique(one).tolist():
+            if first.setdefault(image, part.path) != part.path:
+                raise InputError(f"{part.path}: has people of image {image}, and so has {first[image]}; give each once")
+        names = {} if part.photo is None else dict(zip(one.tolist(), part.photo, strict=True))
+        for image, name in zip(one.tolist(), part.photo or (), strict=False):
+            if names[image] != name:
+                raise InputError(f"{part.path}: photos {name!r} and {names[image]!r} are both image {image}")
+
+
+def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
+    poses = replace(part.poses, image_id=ids)
+    if not part.is_relative:
+        return poses
+    size = photos.sizes(part, ids).astype(np.float64)  # (N, 2)
+    box = None if poses.box is None else poses.box * np.tile(size, 2)
+    return replace(poses, xy=poses.xy * size[:, None], box=box)
+
+
+def _ranking(part: FoundPoses) -> np.ndarray:
+    for score in (part.ranking, part.poses.pose_score):
+        if score is not None:
+            return score.astype(np.float64)
+    return np.full(len(part), np.nan)
+
+
+def _zeros(poses: Poses, tool: str) -> list[str]:
+    """What to say of keypoints that stand at exactly 0, 0 or are blank."""
+    notes = []
+    zero, blank = int((poses.xy == 0).all(axis=2).sum()), int(np.isnan(poses.xy).any(axis=2).sum())
+    meaning = {
+        "ultralytics": "; Ultralytics moves those of confidence below 0.5 there, where they were is lost",
+        "openpose": "; OpenPose writes that where it found none",
+    }
+    if zero:
+        notes.append(f"{zero} of {poses.xy.shape[0] * poses.xy.shape[1]} keypoints are at 0, 0{meaning.get(tool, '')}")
+    if blank:
+        notes.append(f"{blank} keypoints are blank in the files and become 0, 0 with score 0")
+    return notes
+
+
+def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:
+    """Which keypoints poses have: as the user says, else the file or tool, else the ground truth if it has as many,
+    else the usual ones of that number."""
+    if given is not None and len(given) != count:
+        raise InputError(f"{part.path}: has {count} keypoints, and --skeleton {given.name} {len(given)}")
+    own = given or part.skeleton
+    if own is None and truth is not None and len(truth.keypoint_names) == count:
+        own = _of_truth(truth)
+    return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
+
+
+def _of_truth(truth: TruthFile) -> Skeleton:
+    return find_skeleton(truth.keypoint_names) or Skeleton("the ground truth", truth.keypoint_names, ())
+
+
+def _in_order(
+    poses: Poses, source: Skeleton, truth: TruthFile | None, fill_missing: bool, path: str
+) -> tuple[Poses, Skeleton, list[str]]:
+    """Poses with the keypoints of the ground truth, matched by name; what the poses have more is left out."""
+    notes: list[str] = []
+    target = source if truth is None else _of_truth(truth)
+    if target.keypoints != source.keypoints:
+        poses = poses.take_keypoints(source.index_in(target, missing="mark"))
+        lacking = [name for name in target.keypoints if name not in source.keypoints]
+        surplus = [name for name in source.keypoints if name not in target.keypoints]
+        if len(lacking) == len(target) or (lacking and not fill_missing):
+            hint = "--skeleton names them" if len(lacking) == len(target) else "--fill-missing writes 0, 0, 0 for them"
+            raise InputError(
+                f"{path}: the poses ({source.name}) lack {_listed(lacking)} of the ground truth's keypoints; {hint}"
+            )
+        if lacking:
+            notes.append(f"keypoints that the poses lack, written as 0, 0, 0: {', '.join(lacking)}")
+        if surplus:
+            notes.append(f"keypoints that the ground truth lacks, left out: {', '.join(surplus)}")
+    assert poses.score is not None
+    blank = np.isnan(poses.xy).any(axis=2)
+    xy, score = np.where(np.expand_dims(blank, 2), 0.0, poses.xy), np.where(blank, 0.0, poses.score)
+    return replace(poses, xy=xy, score=score), target, notes
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,66 @@
+"""COCO results as tools leave them behind: mmpose's CocoMetric, Ultralytics' val, Detectron2's COCOEvaluator.
+
+`*.keypoints.json` (mmpose, Apache-2.0: `mmpose/evaluation/metrics/coco_metric.py`), `predictions.json` (Ultralytics'
+documentation of `val` with `save_json=True`; `image_id` is the file's number, or its name where that is none) and
+`coco_instances_results.json` (Detectron2, Apache-2.0: `detectron2/evaluation/coco_evaluation.py`; keypoints are moved
+by half a pixel there already, from pixel corners to COCO's pixel centres) are lists of one object a pose.
+"""
+
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from trustpose.data.coco.results import poses_of_rows
+from trustpose.data.columns import Rows
+from trustpose.data.pose_files.record import FoundPoses, nobody
+from trustpose.files import InputError
+
+
+def fits(value: Any) -> bool:
+    """Whether a JSON value is a list of COCO results (an empty list is anybody's)."""
+    first = value[0] if isinstance(value, list) and value else None
+    if not isinstance(first, dict) or "image_id" not in first:
+        return False
+    return isinstance(first["image_id"], int) or "bbox" in first
+
+
+def read(value: Any, path: str) -> FoundPoses:
+    """The poses of one file, our extended fields included. Raises InputError."""
+    rows = Rows.of(value, path, "result")
+    if not len(rows):
+        return nobody(path)
+    if "keypoints" not in rows.fields:
+        raise InputError(f"{path}: field 'keypoints' is in no result: boxes or masks only, expected a keypoint model's")
+    photo, rows = photo_names(rows)
+    poses = poses_of_rows(rows, keypoint_count(rows))
+    score, category = rows.numbers("score"), rows.integers("category_id", optional=True)
+    assert score is not None
+    if poses.pose_score is None:
+        poses = replace(poses, pose_score=score)
+    return without_ids(FoundPoses(path, poses, ranking=score, category=category), photo)
+
+
+def photo_names(rows: Rows) -> tuple[tuple[str, ...] | None, Rows]:
+    """The names in `image_id` with the rows, their places standing in for them; None where it holds numbers."""
+    ids = [row.get("image_id") for row in rows.rows]
+    texts = sum(type(one) is str for one in ids)
+    if not texts:
+        return None, rows
+    if texts != len(ids):
+        at = next(i for i, one in enumerate(ids) if type(one) is not str)
+        raise rows.fail(at, "image_id", "a file's name, as in other results", ids[at])
+    numbered = [row | {"image_id": at} for at, row in enumerate(rows.rows)]
+    return tuple(PurePath(str(one)).name for one in ids), Rows(rows.path, rows.noun, numbered)
+
+
+def without_ids(found: FoundPoses, photo: tuple[str, ...] | None) -> FoundPoses:
+    """The same with photos named instead of numbered, where there are names."""
+    return found if photo is None else replace(found, poses=replace(found.poses, image_id=None), photo=photo)
+
+
+def keypoint_count(rows: Rows) -> int:
+    """K, from the first row."""
+    first = rows.rows[0].get("keypoints")
+    if not isinstance(first, list) or not first or len(first) % 3:
+        raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
+    return len(first) // 3

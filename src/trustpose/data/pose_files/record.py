@@ -1,0 +1,86 @@
+"""What one file of another tool holds, before photos have ids and keypoints their place in a ground truth."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.files import InputError
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.skeletons import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPoses:
+    """The N poses of one file as its tool wrote them, scores untouched.
+
+    `photo` names the photo of each row as the file does, with or without a suffix; it is None where the file gives
+    numbers, which are `poses.image_id`. A keypoint that the file leaves blank is NaN. `ranking` is the number that the
+    file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the file says it.
+    With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is None where
+    neither file nor tool says which keypoints these are. `notes` are sentences on what was left out.
+    """
+
+    path: str
+    poses: Poses
+    photo: tuple[str, ...] | None = None
+    skeleton: Skeleton | None = None
+    ranking: Float[np.ndarray, " N"] | None = None
+    category: Int[np.ndarray, " N"] | None = None
+    is_relative: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.photo is None) == (self.poses.image_id is None):
+            raise ValueError("FoundPoses: expected either photo or poses.image_id")
+        if self.photo is not None and len(self.photo) != len(self.poses):
+            raise ValueError(f"FoundPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    def of_category(self, category: int) -> "FoundPoses":
+        """The rows of one class; all of them where the file has no classes."""
+        if self.category is None:
+            return self
+        rows = np.flatnonzero(self.category == category)
+        return replace(
+            self,
+            poses=self.poses[rows],
+            photo=None if self.photo is None else tuple(self.photo[row] for row in rows),
+            ranking=None if self.ranking is None else self.ranking[rows],
+            category=self.category[rows],
+        )
+
+
+def nobody(path: str, keypoint_count: int = 0, skeleton: Skeleton | None = None) -> FoundPoses:
+    """A file of a photo in which its tool found nobody."""
+    return FoundPoses(path, Poses(xy=np.zeros((0, keypoint_count, 2))), photo=(), skeleton=skeleton)
+
+
+def join(parts: list[Poses], paths: list[str]) -> Poses:
+    """The rows of all parts; a column that only some of them have is NaN, or -1, in the others.
+
+    Raises InputError where files have different numbers of keypoints, or scores of keypoints in only some.
+    """
+    first = parts[0]
+    for part, path in zip(parts, paths, strict=True):
+        if part.keypoint_count != first.keypoint_count:
+            raise InputError(
+                f"{path}: has poses of {part.keypoint_count} keypoints, and {paths[0]} of {first.keypoint_count}; "
+                "convert them apart"
+            )
+    filled = {name for part in parts for name, column in vars(part).items() if column is not None}
+    return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
+
+
+def _blank(part: Poses, filled: set[str]) -> dict[str, np.ndarray]:
+    """Columns without a value, for each that this part lacks and others have."""
+    n, k = part.xy.shape[:2]
+    shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4)}
+    lacking = [name for name in filled if getattr(part, name) is None]
+    ids = ("track_id", "image_id", "annotation_id")
+    return {
+        name: np.full(n, MISSING_ID, dtype=np.int64) if name in ids else np.full(shapes.get(name, (n,)), np.nan)
+        for name in lacking
+    }
