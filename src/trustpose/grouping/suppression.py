@@ -90,16 +90,14 @@ def check_threshold(method: str, threshold: float) -> None:
 def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:
     """Which of n candidates are kept: the best, then the best of those that overlap with no kept one by more than
     `threshold`, and so on; the earlier among equals. Leading axes are worked on at once."""
-    kept, waiting = np.zeros(score.shape, dtype=bool), np.ones(score.shape, dtype=bool)
-    for _ in range(score.shape[-1]):
-        if not waiting.any():
-            break
-        best = _best(score, waiting)
-        # where nobody waits any more, the one found has been decided on
-        np.put_along_axis(kept, best, np.take_along_axis(kept | waiting, best, axis=-1), axis=-1)
-        near = np.take_along_axis(overlap, best[..., None], axis=-2)[..., 0, :] > threshold  # (…, n)
-        waiting &= ~near
-        np.put_along_axis(waiting, best, False, axis=-1)
+    order = np.argsort(-score, axis=-1, kind="stable")
+    near = np.take_along_axis(overlap > threshold, order[..., None], axis=-2)
+    near = np.take_along_axis(near, order[..., None, :], axis=-1)  # (…, n, n), the best first
+    first = np.ones(score.shape, dtype=bool)
+    for place in range(score.shape[-1] - 1):
+        first[..., place + 1 :] &= ~(near[..., place, place + 1 :] & first[..., place, None])
+    kept = np.empty_like(first)
+    np.put_along_axis(kept, order, first, axis=-1)
     return kept
 
 
@@ -114,7 +112,7 @@ def soft_nms(
     score, waiting = score.astype(np.float64), np.ones(score.shape, dtype=bool)
     share = np.where(score[..., None, :] > 0, decay(overlap), 1.0)  # (…, n, n): of the waiting one, by the taken one
     for _ in range(score.shape[-1] - 1):
-        best = _best(score, waiting)
+        best = np.where(waiting, score, -np.inf).argmax(axis=-1)[..., None]  # (…, 1)
         np.put_along_axis(waiting, best, False, axis=-1)
         lowered = score * np.take_along_axis(share, best[..., None], axis=-2)[..., 0, :]  # (…, n)
         score = np.where(waiting, lowered, score)
@@ -129,10 +127,6 @@ def linear_decay(overlap: Overlap, threshold: float) -> Overlap:
 def gaussian_decay(overlap: Overlap, width: float) -> Overlap:
     """exp(−overlap² / width). Bodla et al. 2017, section 3, whose σ is `width`."""
     return np.exp(-(overlap**2) / width)
-
-
-def _best(score: np.ndarray, waiting: np.ndarray) -> Int[np.ndarray, "*I one"]:
-    return np.where(waiting, score, -np.inf).argmax(axis=-1)[..., None]
 
 
 def _photos_of_one_size(image_id: Int[np.ndarray, " N"]) -> Iterator[Int[np.ndarray, "I n"]]:
