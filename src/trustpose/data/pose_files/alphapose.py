@@ -31,7 +31,9 @@ def fits(value: Any) -> bool:
     if isinstance(value, dict):
         return "bodies" in value or (bool(value) and all(map(_is_photo, value.values())))
     first = value[0] if isinstance(value, list) and value else None
-    return isinstance(first, dict) and isinstance(first.get("image_id"), str) and "bbox" not in first
+    if not isinstance(first, dict) or "bbox" in first or "keypoints" not in first:
+        return False
+    return isinstance(first.get("image_id"), str) or "box" in first or "idx" in first
 
 
 def read(value: Any, path: str) -> FoundPoses:

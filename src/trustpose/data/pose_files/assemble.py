@@ -109,16 +109,17 @@ def _ranking(part: FoundPoses) -> np.ndarray:
 
 def _zeros(poses: Poses, tool: str) -> list[str]:
     """What to say of keypoints that stand at exactly 0, 0 or are blank."""
-    notes = []
+    notes: list[str] = []
+    total = poses.xy.shape[0] * poses.xy.shape[1]
     zero, blank = int((poses.xy == 0).all(axis=2).sum()), int(np.isnan(poses.xy).any(axis=2).sum())
     meaning = {
         "ultralytics": "; Ultralytics moves those of confidence below 0.5 there, where they were is lost",
         "openpose": "; OpenPose writes that where it found none",
     }
     if zero:
-        notes.append(f"{zero} of {poses.xy.shape[0] * poses.xy.shape[1]} keypoints are at 0, 0{meaning.get(tool, '')}")
+        notes.append(f"{zero} of {total} keypoints are at 0, 0{meaning.get(tool, '')}")
     if blank:
-        notes.append(f"{blank} keypoints are blank in the files and become 0, 0 with score 0")
+        notes.append(f"{blank} of {total} keypoints are blank in the files and become 0, 0 with score 0")
     return notes
 
 

@@ -33,7 +33,9 @@ def read(value: Any, path: str) -> FoundPoses:
 
 def people(value: Any, path: str, photo: str) -> FoundPoses:
     """The people of one photo called `photo`. Raises InputError."""
-    rows = Rows.of(value.get("people") if isinstance(value, dict) else None, path, "person")
+    if not isinstance(value, dict) or not isinstance(value.get("people"), list):
+        raise InputError(f"{path}: field 'people': expected a list of people, in an object")
+    rows = Rows.of(value["people"], path, "person")
     field = next((name for name in _FIELDS if name in rows.fields), _FIELDS[0])
     with_body = [row for row in rows.rows if row.get(field) != []]  # hands or a face may be all there is of a person
     notes = () if len(with_body) == len(rows) else (f"{len(rows) - len(with_body)} people without a body left out",)

@@ -16,8 +16,8 @@ _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]]
     ("mmpose", mmpose.fits, mmpose.read),
     ("openpose", openpose.fits, openpose.read),
     ("ultralytics", ultralytics.fits, ultralytics.read),
-    ("coco", coco_results.fits, coco_results.read),
     ("alphapose", alphapose.fits, alphapose.read),
+    ("coco", coco_results.fits, coco_results.read),
 )
 _KINDS = {  # what a tool's files may look like: AlphaPose writes OpenPose's format too, mmpose and others COCO results
     "mmpose": ("mmpose", "coco"),
