@@ -34,9 +34,9 @@ def triplets(poses: Poses) -> list[list[float]]:
 def mmpose_instances(poses: Poses) -> list[dict[str, Any]]:
     """As mmpose's inferencer writes them: the box is wrapped in one more list."""
     assert poses.score is not None and poses.box is not None and poses.pose_score is not None
-    columns = (poses.xy, poses.score, poses.box, poses.pose_score)
+    columns = [column.tolist() for column in (poses.xy, poses.score, poses.box, poses.pose_score)]
     return [
-        {"keypoints": xy.tolist(), "keypoint_scores": score.tolist(), "bbox": [box.tolist()], "bbox_score": float(whole)}
+        {"keypoints": xy, "keypoint_scores": score, "bbox": [box], "bbox_score": whole}
         for xy, score, box, whole in zip(*columns, strict=True)
     ]
 
