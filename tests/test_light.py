@@ -6,6 +6,7 @@ import sys
 NEEDS_TRAIN = (  # the `train` extra: torch, or onnx
     *("networks", "trust.", "training", "inference.torch_network", "inference.model_folder"),
     *("inference.trust_folder", "inference.inner_tensors", "inference.onnx_graphs"),
+    *("inference.adapters.keypoint_rcnn", "inference.adapters.vitpose"),
 )
 
 
@@ -17,7 +18,9 @@ skipped = tuple("trustpose." + name for name in {NEEDS_TRAIN!r})
 for module in pkgutil.walk_packages(trustpose.__path__, "trustpose."):
     if not module.name.startswith(skipped) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric", "tensorboard"}} & set(sys.modules)
+heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric", "tensorboard"}}
+heavy |= {{"mediapipe", "rtmlib", "transformers", "ultralytics"}}
+heavy &= set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from trustpose.audit.build import audit
     from trustpose.audit.record import Audit
     from trustpose.files import InputError
+    from trustpose.inference.load import load
     from trustpose.inference.predictor import Predictor
     from trustpose.poses import Poses, Truth, Visibility
     from trustpose.skeletons import SKELETONS, Skeleton
-
-    load = Predictor.load
 
 # name: where it lives; imported on first use, so that `import trustpose` and `trustpose --help` cost nothing
 _HOMES = {
@@ -40,7 +39,7 @@ def __getattr__(name: str) -> Any:
     if name == "audit":
         return import_module("trustpose.audit")
     if name == "load":
-        return import_module("trustpose.inference.predictor").Predictor.load
+        return import_module("trustpose.inference.load").load
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'trustpose' has no attribute {name!r}")

@@ -1,10 +1,8 @@
 """`trustpose predict`: photos or a video in, COCO results and drawn pictures out."""
 
-import hashlib
 import os
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,8 +11,6 @@ from trustpose.files import InputError
 
 if TYPE_CHECKING:
     from trustpose.cli.predict_run import Done
-    from trustpose.inference.bottom_up import BottomUpPredictor
-    from trustpose.inference.predictor import Predictor
 
 RESULTS = "results.json"
 IMAGES = "images.json"
@@ -29,7 +25,13 @@ def predict(
         ),
     ] = None,
     *,
-    model: Annotated[Path, typer.Option(help="NETWORK.onnx with NETWORK.json beside it, or a model folder.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="NETWORK.onnx with NETWORK.json beside it, a model folder, or another package's estimator: mediapipe, "
+            "ultralytics:MODEL.pt, … (trustpose models --adapters)."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures or video.")],
     gt: Annotated[
         Path | None, typer.Option(help="COCO ground truth: whose boxes to take, and the photos' ids.")
@@ -62,12 +64,17 @@ def predict(
     suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image: slower, better.")] = False,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Of another package's estimator: only this skeleton's keypoints, as coco17.")
+    ] = None,
     codec: Annotated[
         str | None,
         typer.Option(help="How to read heatmaps, if not as the JSON says: argmax-quarter, dark, udp, integral."),
     ] = None,
     backend: Annotated[str, typer.Option(help="onnx; torch for a model folder (extra 'train').")] = "onnx",
-    device: Annotated[str | None, typer.Option(help="With --backend torch: cpu, cuda or mps.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="With --backend torch, or another package's estimator: cpu, cuda or mps.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="With --backend torch: float32, bfloat16, float16.")] = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="People that go through the network together.")] = 16,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the poses on the photos.")] = True,
@@ -92,29 +99,31 @@ def predict(
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
     import cv2
 
+    from trustpose.cli.predict_model import Model
     from trustpose.cli.predict_run import Drawing, predict_photos, predict_video, write_images, write_poses
     from trustpose.inference.journal import Journal
-    from trustpose.inference.people_spec import finds_people
     from trustpose.inference.sources import People, find_sources
 
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # and so with the video library that OpenCV brings
-    is_bottom_up = finds_people(model)
     files = {"gt": gt, "boxes": boxes, "detector": detector, "detector_weights": detector_weights}
-    _check_people(model, files, is_bottom_up=is_bottom_up)
-    is_detected = is_bottom_up or detector is not None
+    how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
+    chosen = Model.of(model, files, how | {"batch_size": batch_size}, skeleton, min_box_score)
+    is_detected = chosen.is_bottom_up or detector is not None
     work = find_sources(sources, People(gt, boxes, min_box_score, all_people, is_detected))
     drawing = Drawing.of(work, out, draw_min_score) if draw else None
-    given = [*work.files, *(path for path in (gt, boxes, model, detector_weights) if path is not None)]
+    given = [*work.files, *(path for path in (gt, boxes, chosen.file, detector_weights) if path is not None)]
     drawn = [] if drawing is None else drawing.paths
     _check_out(out, given, [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn])
-    how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
-    predictor = _load(model, detector, detector_weights, min_box_score, batch_size, how)
-    settings = {"model": _fingerprint(model)} | {name: _fingerprint(file) for name, file in files.items()} | how
-    settings |= {"min_box_score": min_box_score, "all_people": all_people, "frames": frames, "draw": draw}
-    settings |= {"draw_min_score": draw_min_score, "sources": work.fingerprint}
+    predictor = chosen.load()
+    settings = chosen.settings | {"min_box_score": min_box_score, "all_people": all_people, "frames": frames}
+    settings |= {"draw": draw, "draw_min_score": draw_min_score, "sources": work.fingerprint}
     overlap = [suppression, suppression_threshold, suppression_area]
-    suppress = None if suppression == "none" else suppressor(*overlap, predictor.spec.skeleton)
+    suppress = (
+        None
+        if suppression == "none"
+        else suppressor(suppression, suppression_threshold, suppression_area, predictor.spec.skeleton)
+    )
     settings |= {"suppression": None if suppress is None else overlap}
     with Journal(out / JOURNAL, settings, is_resumed=resume) as journal:
         if work.video is None:
@@ -144,44 +153,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what.removesuffix('s') if number == 1 else what}"
 
 
-def _check_people(model: Path, given: dict[str, Path | str | None], *, is_bottom_up: bool) -> None:
-    """Exactly one thing says where the people are; with --gt beside it for the photos' ids."""
-    if is_bottom_up:
-        wrong = next((name for name in ("boxes", "detector") if given[name] is not None), None)
-        if wrong is not None:
-            raise InputError(f"{model}: finds the people of whole photos by itself; leave out --{wrong}")
-    elif given["boxes"] is not None and given["detector"] is not None:
-        raise InputError("--boxes and --detector: both say where the people are, give one of them")
-    elif given["gt"] is None and given["boxes"] is None and given["detector"] is None:
-        raise InputError(
-            "nothing says where the people are: give --gt GROUND_TRUTH.json, --boxes DETECTIONS.json or --detector NAME"
-        )
-    if given["detector_weights"] is not None and given["detector"] is None:
-        raise InputError("--detector-weights: are for a --detector of torchvision's")
-
-
-def _load(
-    model: Path,
-    detector: str | None,
-    weights: Path | None,
-    min_box_score: float | None,
-    batch_size: int,
-    how: dict[str, Any],
-) -> "Predictor | BottomUpPredictor":
-    from trustpose.inference.detectors import PEOPLE_MIN_SCORE, load_detector
-    from trustpose.inference.predictor import Predictor
-
-    found = None if detector is None else load_detector(detector, weights, min_box_score)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", category=UserWarning)
-        predictor = Predictor.load(model, batch_size=batch_size, detector=found, **how)
-    for warning in said:
-        typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
-    if not isinstance(predictor, Predictor):
-        predictor.min_score = PEOPLE_MIN_SCORE if min_box_score is None else min_box_score
-    return predictor
-
-
 def _check_out(out: Path, inputs: list[Path], outputs: list[Path]) -> None:
     """Refuse, before any work, a folder that cannot be one, and outputs in the place of what was given."""
     if out.exists() and not out.is_dir():
@@ -190,18 +161,3 @@ def _check_out(out: Path, inputs: list[Path], outputs: list[Path]) -> None:
     for path in outputs:
         if path.resolve() in given:
             raise InputError(f"{path}: would be overwritten; choose another folder for the results (--out)")
-
-
-def _fingerprint(given: Path | str | None) -> str | None:
-    """What a file holds (of a network also its JSON, of a model folder its spec and network); a name as it is."""
-    if given is None:
-        return None
-    path = Path(given)
-    parts = [path / "model.json", path / "model.onnx"] if path.is_dir() else [path, path.with_suffix(".json")]
-    parts = [part for part in dict.fromkeys(parts) if part.is_file()]
-    if not parts:
-        return str(given)
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.read_bytes())
-    return digest.hexdigest()

@@ -19,12 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trustpose.data.coco import ranking_score, write_results
 from trustpose.data.video import Video
 from trustpose.files import InputError, write_json
-from trustpose.inference.bottom_up import BottomUpPredictor
 from trustpose.inference.boxes import NO_BOXES, Boxes
 from trustpose.inference.journal import Journal
+from trustpose.inference.load import AnyPredictor
 from trustpose.inference.photos import Photo, Prediction
 from trustpose.inference.pipeline import ahead
-from trustpose.inference.predictor import Predictor
 from trustpose.inference.sources import Sources
 from trustpose.poses import Poses
 from trustpose.report.draw import draw_poses
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 _AHEAD = 6  # photos that are drawn while others are predicted
 
-AnyPredictor = Predictor | BottomUpPredictor
 Drawn = TypeVar("Drawn")
 
 
@@ -117,7 +115,7 @@ def predict_photos(
     ordered = {photo.image_id: found[photo.image_id] for photo in photos if photo.image_id in found}
     counts = {"skipped": skipped, "could not draw": undrawn}
     complaints = [f"{what} {count} of {len(photos)} photos, see above" for what, count in counts.items() if count]
-    return Done(ordered, people, time.perf_counter() - started, isinstance(predictor, Predictor), complaints)
+    return Done(ordered, people, time.perf_counter() - started, predictor.is_ranked_by_boxes, complaints)
 
 
 def predict_video(
@@ -163,7 +161,7 @@ def predict_video(
         if not found:
             raise InputError(f"{video.source}: holds no frame that can be read")
     complaints = _cut_short(video, len(found), limit)
-    return Done(found, people, time.perf_counter() - started, isinstance(predictor, Predictor), complaints)
+    return Done(found, people, time.perf_counter() - started, predictor.is_ranked_by_boxes, complaints)
 
 
 def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | None" = None) -> None:
@@ -218,7 +216,7 @@ def _finished(
 
     def finish(prediction: Prediction) -> tuple[Prediction, Drawn | None]:
         if suppress is not None and len(prediction.poses):
-            score = _ranking(prediction.poses, by_boxes=isinstance(predictor, Predictor))
+            score = _ranking(prediction.poses, by_boxes=predictor.is_ranked_by_boxes)
             kept = suppress(prediction.poses, score).kept
             prediction = replace(prediction, poses=prediction.poses[kept])
         drawn = None if prediction.error is not None else draw(prediction)

@@ -96,6 +96,8 @@ class BottomUpPredictor:
     `threads` photos are read and predicted at a time. Results do not depend on it.
     """
 
+    is_ranked_by_boxes = False  # the box's score is the person's
+
     def __init__(self, network: PeopleNetwork, *, threads: int | None = None, min_score: float = 0.0) -> None:
         self.network = network
         self.spec = network.spec

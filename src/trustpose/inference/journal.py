@@ -39,7 +39,8 @@ class Journal:
 
     def add(self, image_id: int, poses: Poses) -> None:
         """Note that a photo is done."""
-        columns = {name: column for name, column in vars(poses).items() if column is not None}
+        filled = {name: column for name, column in vars(poses).items() if column is not None}
+        columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson takes no other
         self._write({"image_id": image_id, "shape": poses.xy.shape[:2], "poses": columns})
 
     def remove(self) -> None:

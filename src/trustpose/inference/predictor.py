@@ -71,6 +71,8 @@ class Predictor:
     was fitted to another decoding is said in a warning.
     """
 
+    is_ranked_by_boxes = True  # its own scores do not say that a box holds nobody
+
     def __init__(
         self,
         runtime: Runtime,

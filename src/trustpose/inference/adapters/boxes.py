@@ -1,0 +1,24 @@
+"""What estimators that print every candidate of a photo need before their people can be told apart."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.geometry.boxes import paired_iou
+
+MOST_PEOPLE = 300
+
+
+def separate(
+    box: Float[np.ndarray, "N 4"], score: Float[np.ndarray, " N"], most_overlap: float
+) -> Int[np.ndarray, " M"]:
+    """The candidates that are people of their own, best score first: greedy non-maximum suppression on xyxy boxes.
+
+    A candidate goes whose IoU with a better one that stays is above `most_overlap`. At most `MOST_PEOPLE` stay.
+    """
+    order = np.argsort(-score, kind="stable")
+    kept = []
+    while len(order) and len(kept) < MOST_PEOPLE:
+        best, order = order[0], order[1:]
+        kept.append(best)
+        order = order[paired_iou(box[best], box[order]) <= most_overlap]
+    return np.array(kept, dtype=np.int64)
