@@ -4,7 +4,8 @@
 
 Every box of DATA/dev_detections.json is predicted once. Poses are the same everywhere; what differs is what they are
 ranked by (columns) and what happens to poses on top of each other (rows). AP and AR are COCO's, on the photos that have
-detections, with 95 % intervals from drawing photos; the gain over no suppression is drawn in pairs, on the same photos.
+detections, with 95 % intervals from drawing photos; gains, over no suppression in the same column and over the two
+usual rankings in the same row, are drawn in pairs, on the same photos.
 
   network              the mean of the keypoints' scores, boxes left aside
   network × box        times the box's score: the usual top-down ranking
@@ -50,7 +51,7 @@ from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-USUAL = "network × box"
+USUAL, HRNETS = "network × box", "above 0.2 × box"
 HRNET_THRESHOLD = 0.9
 WAYS: dict[str, Method] = {
     "none": "none",
@@ -125,7 +126,7 @@ def rank(poses: Poses, truth: Truth) -> dict[str, np.ndarray]:
     found = {
         "network": poses.pose_score,
         USUAL: poses.pose_score * poses.box_score,
-        "above 0.2 × box": mean_above * poses.box_score,
+        HRNETS: mean_above * poses.box_score,
     }
     if poses.pose_quality is not None:
         found["expected OKS × box"] = ranking_score(poses)
@@ -207,18 +208,30 @@ def show(title: str, table: dict[str, dict[str, str]]) -> None:
         print(f"{label:38}" + "".join(f"{row[name]:>{width}}" for name, width in zip(columns, widths, strict=True)))
 
 
-def report(table: dict[str, dict[str, Cell]], counts: dict[str, int], speeds: dict[str, int]) -> None:
-    """Three tables, the paper's numbers, and the line of JSON."""
+def gains_of(table: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, Value]]]:
+    """AP over no suppression in the same column, and over the usual rankings in the same row, by name."""
+    gains = {
+        "none": {
+            way: {name: gain(cell, table["none"][name]) for name, cell in row.items()} for way, row in table.items()
+        }
+    }
+    for base in (USUAL, HRNETS):
+        gains[base] = {way: {name: gain(cell, row[base]) for name, cell in row.items()} for way, row in table.items()}
+    return gains
+
+
+def report(table: dict[str, dict[str, Cell]], speeds: dict[str, int]) -> None:
+    """Tables, and the paper's numbers."""
 
     def text(value: Value, sign: str = "") -> str:
         return f"{100 * value[0]:{sign}.1f} ({100 * value[1]:.1f} to {100 * value[2]:.1f})"
 
-    gains = {way: {name: gain(cell, table["none"][name]) for name, cell in row.items()} for way, row in table.items()}
-    over = {way: {name: gain(cell, row[USUAL]) for name, cell in row.items()} for way, row in table.items()}
     show("AP", {way: {name: text(cell.ap) for name, cell in row.items()} for way, row in table.items()})
     show("AR", {way: {name: text(cell.ar) for name, cell in row.items()} for way, row in table.items()})
-    show("AP over none", {way: {name: text(one, "+") for name, one in row.items()} for way, row in gains.items()})
-    show(f"AP over {USUAL}", {way: {name: text(one, "+") for name, one in row.items()} for way, row in over.items()})
+    for base, found in gains_of(table).items():
+        show(
+            f"AP over {base}", {way: {name: text(one, "+") for name, one in row.items()} for way, row in found.items()}
+        )
     chosen = {way: row for way, row in table.items() if way.endswith("chosen")}
     show(
         "thresholds", {way: {name: f"{cell.threshold:g}" for name, cell in row.items()} for way, row in chosen.items()}
@@ -227,20 +240,27 @@ def report(table: dict[str, dict[str, Cell]], counts: dict[str, int], speeds: di
     for network, values in PRINTED.items():
         print(f"  {network:14}" + "   ".join(f"{value:.1f}" for value in values))
     print("suppression alone: " + ", ".join(f"{method} {rate} poses/s" for method, rate in speeds.items()))
-    rows = {
+
+
+def plain(table: dict[str, dict[str, Cell]]) -> dict[str, dict[str, dict[str, object]]]:
+    """The table as JSON's values."""
+
+    def rounded(value: Value) -> list[float]:
+        return [round(one, 4) for one in value]
+
+    gains = gains_of(table)
+    return {
         way: {
             name: {
                 "threshold": None if way == "none" else cell.threshold,
-                "AP": [round(one, 4) for one in cell.ap],
-                "AR": [round(one, 4) for one in cell.ar],
-                "gain": [round(one, 4) for one in gains[way][name]],
-                "over_usual": [round(one, 4) for one in over[way][name]],
+                "AP": rounded(cell.ap),
+                "AR": rounded(cell.ar),
+                **{f"AP over {base}": rounded(found[way][name]) for base, found in gains.items()},
             }
             for name, cell in row.items()
         }
         for way, row in table.items()
     }
-    print(json.dumps(counts | {"poses_per_second": speeds, "rows": rows}, ensure_ascii=False))
 
 
 def main() -> int:
@@ -262,7 +282,12 @@ def main() -> int:
     counts = {"poses": len(dev.poses), "photos": len(dev.image_ids), "people": labelled}
     print(", ".join(f"{number} {name}" for name, number in counts.items()) + f", {'with' * options.flip or 'no'} flip")
     table = compare(dev, train, resample_counts(len(dev.image_ids), options.draws))
-    report(table, counts, speed(dev))
+    report(table, speeds := speed(dev))
+    print(
+        json.dumps(
+            counts | {"flip": options.flip, "poses_per_second": speeds, "rows": plain(table)}, ensure_ascii=False
+        )
+    )
     return 0
 
 
