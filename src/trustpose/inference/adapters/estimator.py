@@ -140,7 +140,8 @@ def _skeleton(wanted: Skeleton | str) -> Skeleton:
 
 
 def _index(own: Skeleton, wanted: Skeleton, name: str) -> np.ndarray:
-    try:
-        return own.index_in(wanted)
-    except ValueError as error:
-        raise InputError(f"{name}: {error}") from None
+    index = own.index_in(wanted, missing="mark")
+    lacking = [keypoint for keypoint, at in zip(wanted.keypoints, index, strict=True) if at < 0]
+    if lacking:
+        raise InputError(f"{name}: its skeleton {own.name} lacks {', '.join(lacking)} of {wanted.name}")
+    return index

@@ -9,7 +9,7 @@ import os
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -26,8 +26,6 @@ THRESHOLDS = (0.5, 0.5)  # MediaPipe's own, of a person's detection and presence
 BOXED_THRESHOLDS = (0.01, 0.0)
 """On the labelled boxes of COCO `dev` MediaPipe's own 0.5 leaves 345 of 990 people without a pose, these leave 6; AP is
 0.278 and 0.279, and 0.324 and 0.347 where poses are ranked by their true OKS."""
-
-Score = Literal["visibility", "presence"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class MediaPipePose:
         model: str | Path,
         *,
         people: int = 6,
-        score: Score = "visibility",
+        score: str = "visibility",
         min_detection: float | None = None,
         min_presence: float | None = None,
     ) -> None:
@@ -131,6 +129,8 @@ class MediaPipePose:
             landmarker = self._vision.PoseLandmarker.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
+            if "shared object" in reason:  # libEGL, libGLESv2: it opens them even to compute without a GPU
+                raise InputError(f"mediapipe: lacks a library ({reason}); on Debian: libegl1, libgles2") from None
             raise InputError(f"{self._path}: is no model for MediaPipe's pose landmarker ({reason})") from None
         _close_with(self, landmarker)
         return landmarker
@@ -185,7 +185,7 @@ def load(
     skeleton: Skeleton | str | None = None,
     detector: Detector | None = None,
     people: int = 6,
-    score: Score = "visibility",
+    score: str = "visibility",
     min_detection: float | None = None,
     min_presence: float | None = None,
 ) -> EstimatorPredictor:
