@@ -15,7 +15,7 @@ import numpy as np
 
 from trustpose.data.coco.results import poses_of_rows
 from trustpose.data.columns import Rows
-from trustpose.data.pose_files.coco_results import keypoint_count, photo_names, without_ids
+from trustpose.data.pose_files.coco_results import keypoint_count, name_photos
 from trustpose.data.pose_files.openpose import people, poses_of
 from trustpose.data.pose_files.record import FoundPoses, join, nobody
 from trustpose.files import InputError
@@ -44,16 +44,16 @@ def read(value: Any, path: str) -> FoundPoses:
     rows = Rows.of(value, path, "result")
     if not len(rows):
         return nobody(path)
-    photo, rows = photo_names(rows)
+    rows, photo, is_numbered = name_photos(rows)
     rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
     poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
-    found = FoundPoses(
+    return FoundPoses(
         path,
-        replace(poses, pose_score=score),
+        replace(poses, pose_score=score, image_id=poses.image_id if is_numbered else None),
+        photo=photo,
         skeleton=SKELETONS.get(poses.keypoint_count),
         category=rows.integers("category_id", optional=True),
     )
-    return without_ids(found, photo)
 
 
 def _is_photo(value: Any) -> bool:

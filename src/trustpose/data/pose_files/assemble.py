@@ -113,7 +113,7 @@ def _zeros(poses: Poses, tool: str) -> list[str]:
     total = poses.xy.shape[0] * poses.xy.shape[1]
     zero, blank = int((poses.xy == 0).all(axis=2).sum()), int(np.isnan(poses.xy).any(axis=2).sum())
     meaning = {
-        "ultralytics": "; Ultralytics moves those of confidence below 0.5 there, where they were is lost",
+        "ultralytics": "; some releases move those of confidence below 0.5 there, and where they were is lost",
         "openpose": "; OpenPose writes that where it found none",
     }
     if zero:

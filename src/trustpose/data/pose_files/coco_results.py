@@ -1,7 +1,8 @@
 """COCO results as tools leave them behind: mmpose's CocoMetric, Ultralytics' val, Detectron2's COCOEvaluator.
 
 `*.keypoints.json` (mmpose, Apache-2.0: `mmpose/evaluation/metrics/coco_metric.py`), `predictions.json` (Ultralytics'
-documentation of `val` with `save_json=True`; `image_id` is the file's number, or its name where that is none) and
+documentation of `val` with `save_json=True`; as release 8.4 writes it `file_name` names the photo, and `image_id` is
+its name as a number, or as it is where that is none) and
 `coco_instances_results.json` (Detectron2, Apache-2.0: `detectron2/evaluation/coco_evaluation.py`; keypoints are moved
 by half a pixel there already, from pixel corners to COCO's pixel centres) are lists of one object a pose.
 """
@@ -31,31 +32,33 @@ def read(value: Any, path: str) -> FoundPoses:
         return nobody(path)
     if "keypoints" not in rows.fields:
         raise InputError(f"{path}: field 'keypoints' is in no result: boxes or masks only, expected a keypoint model's")
-    photo, rows = photo_names(rows)
+    rows, photo, is_numbered = name_photos(rows)
     poses = poses_of_rows(rows, keypoint_count(rows))
     score, category = rows.numbers("score"), rows.integers("category_id", optional=True)
     assert score is not None
     if poses.pose_score is None:
         poses = replace(poses, pose_score=score)
-    return without_ids(FoundPoses(path, poses, ranking=score, category=category), photo)
+    if not is_numbered:
+        poses = replace(poses, image_id=None)
+    return FoundPoses(path, poses, photo=photo, ranking=score, category=category)
 
 
-def photo_names(rows: Rows) -> tuple[tuple[str, ...] | None, Rows]:
-    """The names in `image_id` with the rows, their places standing in for them; None where it holds numbers."""
+def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
+    """The rows with a number in each `image_id`, the photos' names or None, and whether the numbers are the file's own.
+
+    A name is `file_name` where every row has it, else an `image_id` that is a text; the row's place then stands in.
+    """
     ids = [row.get("image_id") for row in rows.rows]
+    files = [row.get("file_name") for row in rows.rows]
     texts = sum(type(one) is str for one in ids)
+    names = files if all(type(one) is str for one in files) else ids if texts else None
+    photo = None if names is None else tuple(PurePath(str(one)).name for one in names)
     if not texts:
-        return None, rows
-    if texts != len(ids):
+        return rows, photo, True
+    if names is ids and texts != len(ids):
         at = next(i for i, one in enumerate(ids) if type(one) is not str)
         raise rows.fail(at, "image_id", "a file's name, as in other results", ids[at])
-    numbered = [row | {"image_id": at} for at, row in enumerate(rows.rows)]
-    return tuple(PurePath(str(one)).name for one in ids), Rows(rows.path, rows.noun, numbered)
-
-
-def without_ids(found: FoundPoses, photo: tuple[str, ...] | None) -> FoundPoses:
-    """The same with photos named instead of numbered, where there are names."""
-    return found if photo is None else replace(found, poses=replace(found.poses, image_id=None), photo=photo)
+    return Rows(rows.path, rows.noun, [row | {"image_id": at} for at, row in enumerate(rows.rows)]), photo, False
 
 
 def keypoint_count(rows: Rows) -> int:

@@ -25,11 +25,12 @@ class Photos:
     def ids(self, found: FoundPoses) -> np.ndarray:
         """The image id (N,) of each pose of a file, int64.
 
-        With a ground truth, of the image that is called as the photo is, folders and then suffixes left aside; else the
-        number that ends the photo's name. Raises InputError where there is none.
+        With a ground truth, of the image that is called as the photo is, folders and then suffixes left aside; else, or
+        where photos have no names, the file's own number; else the number that ends the photo's name. Raises InputError
+        where there is none.
         """
-        if found.photo is None:
-            ids = found.poses.image_id
+        ids = found.poses.image_id
+        if found.photo is None or (self.truth is None and ids is not None):
             assert ids is not None
             if self.truth is not None and not np.isin(ids, self.truth.images.id).all():
                 unknown = ids[~np.isin(ids, self.truth.images.id)][0]

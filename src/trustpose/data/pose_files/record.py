@@ -14,11 +14,11 @@ from trustpose.skeletons import Skeleton
 class FoundPoses:
     """The N poses of one file as its tool wrote them, scores untouched.
 
-    `photo` names the photo of each row as the file does, with or without a suffix; it is None where the file gives
-    numbers, which are `poses.image_id`. A keypoint that the file leaves blank is NaN. `ranking` is the number that the
-    file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the file says it.
-    With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is None where
-    neither file nor tool says which keypoints these are. `notes` are sentences on what was left out.
+    `photo` names the photo of each row as the file does, with or without a suffix; `poses.image_id` is the number that
+    the file gives it; a file has one of them or both. A keypoint that the file leaves blank is NaN. `ranking` is the
+    number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
+    file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
+    None where neither file nor tool says which keypoints these are. `notes` are sentences on what was left out.
     """
 
     path: str
@@ -31,8 +31,8 @@ class FoundPoses:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if (self.photo is None) == (self.poses.image_id is None):
-            raise ValueError("FoundPoses: expected either photo or poses.image_id")
+        if self.photo is None and self.poses.image_id is None:
+            raise ValueError("FoundPoses: expected photo or poses.image_id, got neither")
         if self.photo is not None and len(self.photo) != len(self.poses):
             raise ValueError(f"FoundPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
 

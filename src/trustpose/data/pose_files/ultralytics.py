@@ -5,8 +5,9 @@ Format: Ultralytics' documentation of prediction and of its pose labels, and its
 height`, then x, y, confidence of each keypoint, shares of the photo's width and height, then the person's confidence
 (`save_conf=True`) and the track's number. `to_json()` is a list of `{name, class, confidence, box: {x1, y1, x2, y2},
 keypoints: {x, y, visible}}`, in pixels unless `normalize=True`, and does not name its photo: the file has to be called
-as the photo is. `visible` is the keypoint's confidence. A keypoint with less than 0.5 of it has been moved to 0, 0 in
-either (since October 2023). `predictions.json` of `val` is COCO results (coco_results.py).
+as the photo is. `visible` is the keypoint's confidence. From October 2023 on (#5212) a keypoint with less than 0.5 of
+it was moved to 0, 0 in either; release 8.4.190, whose output was compared with this reader, leaves it where it is.
+`predictions.json` of `val` is COCO results (coco_results.py).
 """
 
 from pathlib import Path

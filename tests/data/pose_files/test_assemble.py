@@ -1,0 +1,269 @@
+"""Photos get their ids and sizes, keypoints the order of a ground truth, and what is lost is said."""
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.data.pose_files import samples
+from trustpose.data.coco import TruthFile, read_truth
+from trustpose.data.pose_files import Assembled, FoundPoses, Photos, assemble, find_files, read_pose_files
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17, LSP_14, OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
+
+PEOPLE = samples.people()
+FIRST = next(iter(samples.PHOTOS))
+
+
+def truth(folder: Path, keypoints: tuple[str, ...] = COCO_17.keypoints, **changes: Any) -> TruthFile:
+    return read_truth(samples.write(folder / "gt" / "gt.json", samples.ground_truth(keypoints) | changes))
+
+
+def gather(sources: Path | list[Path], photos: Photos, **options: Any) -> Assembled:
+    tool, found = read_pose_files(find_files([sources] if isinstance(sources, Path) else sources))
+    return assemble(found, photos, tool=tool, **options)
+
+
+def image_ids(done: Assembled) -> list[int]:
+    assert done.poses.image_id is not None
+    return done.poses.image_id.tolist()
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_names_of_files_and_photos_become_ids(tmp_path: Path, with_truth: bool) -> None:
+    photos = Photos(truth(tmp_path) if with_truth else None)
+    for name in samples.PHOTOS:
+        stem = Path(name).stem
+        samples.write(tmp_path / "mm" / f"{stem}.json", samples.mmpose_instances(PEOPLE))
+        frame = samples.openpose_frame(samples.people(skeleton=OPENPOSE_BODY_25))
+        samples.write(tmp_path / "op" / f"{stem}_keypoints.json", frame)
+    results = [row for name in samples.PHOTOS for row in samples.alphapose_results(PEOPLE, f"photos/{name}")]
+    samples.write(tmp_path / "ap" / "alphapose-results.json", results)
+    for folder in ("mm", "op", "ap"):
+        done = gather(tmp_path / folder, photos)
+        assert sorted(image_ids(done)) == [785, 785, 40083, 40083]
+        assert done.photo_count == 2
+
+
+def test_the_ground_truth_names_photos_by_its_file_names(tmp_path: Path) -> None:
+    images = [{"id": 5, "file_name": "train/street.v2.jpg"}, {"id": 6, "file_name": "bus.png"}, {"id": 12}]
+    photos = Photos(truth(tmp_path, images=images))
+    samples.write(tmp_path / "street.v2.json", samples.mmpose_instances(PEOPLE))
+    samples.write(tmp_path / "bus.json", samples.mmpose_instances(PEOPLE))
+    assert sorted(image_ids(gather(tmp_path, photos))) == [5, 5, 6, 6]
+    rows = samples.alphapose_results(PEOPLE, "bus.jpg")  # another suffix
+    assert image_ids(gather(samples.write(tmp_path / "a" / "a.json", rows), photos)) == [6, 6]
+    rows = [{"image_id": 123, "file_name": "street.v2.jpg", "category_id": 1, "keypoints": flat, "score": 1}
+            for flat in samples.triplets(PEOPLE)]  # fmt: skip
+    path = samples.write(tmp_path / "p" / "predictions.json", rows)
+    assert image_ids(gather(path, photos)) == [5, 5]
+    assert image_ids(gather(path, Photos())) == [123, 123]
+
+
+@pytest.mark.parametrize("relative", ["labels", "json"])
+@pytest.mark.parametrize("from_photo", [True, False])
+def test_shares_of_the_photo_become_pixels(tmp_path: Path, relative: str, from_photo: bool) -> None:
+    if from_photo:
+        (tmp_path / "photos").mkdir()
+        cv2.imwrite(str(tmp_path / "photos" / FIRST), np.zeros((425, 640, 3), np.uint8))
+        photos = Photos(None, tmp_path / "photos")
+    else:
+        photos = Photos(truth(tmp_path))
+    stem = Path(FIRST).stem
+    if relative == "labels":
+        path = samples.write(tmp_path / "in" / f"{stem}.txt", samples.ultralytics_labels(PEOPLE, 640, 425))
+    else:
+        assert PEOPLE.box is not None
+        shares = replace(PEOPLE, xy=PEOPLE.xy / (640, 425), box=PEOPLE.box / (640, 425, 640, 425))
+        path = samples.write(tmp_path / "in" / f"{stem}.json", samples.ultralytics_detections(shares))
+    done = gather(path, photos)
+    np.testing.assert_allclose(done.poses.xy, PEOPLE.xy, atol=2e-3)
+    np.testing.assert_allclose(done.poses.box, PEOPLE.box, atol=2e-3)
+    np.testing.assert_allclose(done.score, PEOPLE.pose_score, atol=1e-6)
+    with pytest.raises(InputError, match="coordinates are shares of the photo, whose size is needed: --images"):
+        gather(path, Photos())
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match=f"photo '{stem}' is not in"):
+        gather(path, Photos(None, tmp_path / "none"))
+
+
+@pytest.mark.parametrize("skeleton", [OPENPOSE_BODY_25, OPENPOSE_COCO_18], ids=lambda one: one.name)
+def test_keypoints_are_put_in_the_ground_truths_order(tmp_path: Path, skeleton: Skeleton) -> None:
+    poses = samples.people(skeleton=skeleton)
+    path = samples.write(tmp_path / f"{Path(FIRST).stem}_keypoints.json", samples.openpose_frame(poses))
+    done = gather(path, Photos(truth(tmp_path)))
+    assert done.skeleton is COCO_17
+    for k, name in enumerate(COCO_17.keypoints):
+        np.testing.assert_array_equal(done.poses.xy[:, k], poses.xy[:, skeleton.keypoints.index(name)])
+    left_out = [note for note in done.notes if note.startswith("keypoints that the ground truth lacks, left out: neck")]
+    assert len(left_out) == 1
+    own = gather(path, Photos())
+    assert own.skeleton is skeleton
+    np.testing.assert_array_equal(own.poses.xy, poses.xy)
+
+
+def test_keypoints_that_a_tool_lacks_are_an_error_or_zeros(tmp_path: Path) -> None:
+    poses = samples.people(skeleton=OPENPOSE_MPI_15)
+    path = samples.write(tmp_path / f"{Path(FIRST).stem}_keypoints.json", samples.openpose_frame(poses))
+    photos = Photos(truth(tmp_path))
+    with pytest.raises(InputError, match=r"lack nose, left_eye, right_eye, left_ear, right_ear of .* --fill-missing"):
+        gather(path, photos)
+    done = gather(path, photos, fill_missing=True)
+    assert done.poses.score is not None
+    np.testing.assert_array_equal(done.poses.xy[:, :5], 0)
+    np.testing.assert_array_equal(done.poses.score[:, :5], 0)
+    np.testing.assert_array_equal(done.poses.xy[:, 5], poses.xy[:, OPENPOSE_MPI_15.keypoints.index("left_shoulder")])
+    assert any("written as 0, 0, 0: nose" in note for note in done.notes)
+
+
+def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_path: Path) -> None:
+    poses = samples.people(skeleton=LSP_14)
+    path = samples.write(tmp_path / f"{Path(FIRST).stem}.json", samples.mmpose_instances(poses))
+    assert gather(path, Photos()).skeleton.name == "unnamed14"
+    assert gather(path, Photos(truth(tmp_path, LSP_14.keypoints))).skeleton is LSP_14
+    photos = Photos(truth(tmp_path))
+    with pytest.raises(InputError, match=r"lack nose, .* and 11 more of .*--skeleton names them"):
+        gather(path, photos)
+    done = gather(path, photos, skeleton=LSP_14, fill_missing=True)
+    np.testing.assert_array_equal(done.poses.xy[:, 16], poses.xy[:, 0])  # the right ankle
+    with pytest.raises(InputError, match="has 14 keypoints, and --skeleton coco17 17"):
+        gather(path, photos, skeleton=COCO_17)
+
+
+def test_lost_points_are_counted(tmp_path: Path) -> None:
+    xy = PEOPLE.xy.copy()
+    xy[0, 3], xy[1, :4] = 0, 0
+    path = samples.write(tmp_path / "7.json", samples.ultralytics_detections(replace(PEOPLE, xy=xy)))
+    done = gather(path, Photos())
+    np.testing.assert_array_equal(done.poses.xy, xy)
+    assert done.notes[0].startswith("5 of 34 keypoints are at 0, 0; some releases move those")
+    done = gather(samples.write(tmp_path / "clip.csv", samples.DEEPLABCUT_MULTI), Photos())
+    assert "1 of 10 keypoints are blank in the files and become 0, 0 with score 0" in done.notes
+    assert done.poses.score is not None
+    np.testing.assert_array_equal(done.poses.xy[3, 1], 0)
+    assert done.poses.score[3, 1] == 0
+    assert done.score.tolist() == [(0.97 + 0.5) / 2, (0.25 + 1) / 2, (0.75 + 0.125) / 2, 0.25, 0.625]
+
+
+def test_one_photo_in_two_files_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        samples.write(tmp_path / f"{name}_7.json", samples.mmpose_instances(PEOPLE))
+    with pytest.raises(InputError, match=r"b_7\.json: has people of image 7, and so has .*a_7\.json; give each once"):
+        gather(tmp_path, Photos())
+    rows = samples.alphapose_results(PEOPLE, "a_7.jpg") + samples.alphapose_results(PEOPLE, "b_7.jpg")
+    with pytest.raises(InputError, match=r"photos 'a_7\.jpg' and 'b_7\.jpg' are both image 7"):
+        gather(samples.write(tmp_path / "c" / "alphapose-results.json", rows), Photos())
+
+
+def test_classes_are_told_apart(tmp_path: Path) -> None:
+    detections = samples.ultralytics_detections(PEOPLE)
+    detections[1]["class"] = 16
+    path = samples.write(tmp_path / "7.json", detections)
+    with pytest.raises(InputError, match=r"7\.json: the files hold several classes \(0, 16\); --class says"):
+        gather(path, Photos())
+    np.testing.assert_array_equal(gather(path, Photos(), category=16).poses.xy, PEOPLE.xy[1:])
+    with pytest.raises(InputError, match="--class: 3 is not in the files, which hold 0, 16"):
+        gather(path, Photos(), category=3)
+
+
+def test_photos_and_ids_that_cannot_be_known_are_refused(tmp_path: Path) -> None:
+    photos = Photos(truth(tmp_path))
+    instances = samples.mmpose_instances(PEOPLE)
+    cases = [
+        ("bus", instances, Photos(), "photo 'bus': ends in no number .* --gt names the photos"),
+        ("bus", instances, photos, r"photo 'bus' is not among the images of .* \(by file_name\)"),
+        ("clip", [{"frame_id": 3, "instances": instances}], photos, r"image 3 is not .*\(by id\)"),
+        ("1", [], Photos(), "no poses in the files given: nobody was found"),
+    ]
+    for name, value, given_photos, message in cases:
+        with pytest.raises(InputError, match=message):
+            gather(samples.write(tmp_path / name / f"{name}.json", value), given_photos)
+    same = [{"id": 1, "file_name": "a/bus.jpg"}, {"id": 2, "file_name": "b/bus.png"}]
+    path = samples.write(tmp_path / "x" / "bus.json", samples.mmpose_instances(PEOPLE))
+    with pytest.raises(InputError, match="photo 'bus' may be any of 2 images"):
+        gather(path, Photos(truth(tmp_path, images=same)))
+    with pytest.raises(InputError, match="no such directory, --images expects"):
+        Photos(None, tmp_path / "nowhere")
+
+
+def test_files_with_different_columns_join(tmp_path: Path) -> None:
+    samples.write(tmp_path / "1.txt", samples.ultralytics_labels(PEOPLE, 640, 425))
+    samples.write(tmp_path / "2.txt", samples.ultralytics_labels(PEOPLE, 640, 425, with_confidence=False))
+    samples.write(tmp_path / "3.txt", "")
+    images = [{"id": i, "file_name": f"{i}.jpg", "width": 640, "height": 425} for i in (1, 2, 3)]
+    done = gather(tmp_path, Photos(truth(tmp_path, images=images)))
+    assert PEOPLE.score is not None and PEOPLE.pose_score is not None and done.poses.pose_score is not None
+    np.testing.assert_allclose(done.score, [*PEOPLE.pose_score, *PEOPLE.score.mean(axis=1)], atol=1e-6)
+    assert np.isnan(done.poses.pose_score).tolist() == [False, False, True, True]
+    samples.write(tmp_path / "other" / "1.json", samples.mmpose_instances(PEOPLE))
+    samples.write(tmp_path / "other" / "2.json", samples.mmpose_instances(samples.people(skeleton=LSP_14)))
+    with pytest.raises(InputError, match=r"2\.json: has poses of 14 keypoints, and .*1\.json of 17; convert"):
+        gather(tmp_path / "other", Photos())
+
+
+def test_a_record_needs_names_or_numbers() -> None:
+    with pytest.raises(ValueError, match="expected photo or poses"):
+        FoundPoses("a", PEOPLE)
+    with pytest.raises(ValueError, match="expected 2 names, got 1"):
+        FoundPoses("a", PEOPLE, photo=("b",))
+
+
+COORDS = ("x", "y", "likelihood")
+PIXELS = st.floats(-50, 2000).map(lambda number: round(number, 3))
+
+
+@st.composite
+def coco_people(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """xy (N, 17, 2) and scores (N, 17)."""
+    count = draw(st.integers(1, 3))
+    xy = draw(st.lists(PIXELS, min_size=count * 34, max_size=count * 34))
+    score = draw(st.lists(st.floats(0, 1), min_size=count * 17, max_size=count * 17))
+    xy[0] = 3.0  # all within 1 would be taken for shares
+    return np.reshape(xy, (count, 17, 2)), np.reshape(score, (count, 17))
+
+
+def deeplabcut_csv(poses: Poses) -> str:
+    """The people as individuals of frame 7, floats in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [(f"person{i}", name, coord) for i in range(len(poses)) for name in COCO_17.keypoints for coord in COORDS]
+    writer.writerow(["scorer", *["DLC"] * len(columns)])
+    for at, title in enumerate(("individuals", "bodyparts", "coords")):
+        writer.writerow([title, *[column[at] for column in columns]])
+    writer.writerow([7, *np.ravel(samples.triplets(poses)).tolist()])
+    return text.getvalue()
+
+
+@settings(max_examples=30)
+@given(coco_people())
+def test_every_format_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, people) -> None:
+    poses = Poses(*people)
+    folder = tmp_path_factory.mktemp("formats")
+    body_25 = COCO_17.index_in(OPENPOSE_BODY_25, missing="mark")
+    as_body_25 = poses.take_keypoints(body_25)
+    assert as_body_25.score is not None
+    as_body_25 = replace(as_body_25, xy=np.nan_to_num(as_body_25.xy), score=np.nan_to_num(as_body_25.score))
+    corners = np.concatenate([poses.xy.min(axis=1), poses.xy.max(axis=1) + 5], axis=1)
+    boxed = replace(poses, box=corners, pose_score=np.full(len(poses), 0.5))
+    files = {
+        "mm/7.json": samples.mmpose_instances(boxed),
+        "ul/7.json": samples.ultralytics_detections(boxed),
+        "op/7_keypoints.json": samples.openpose_frame(as_body_25),
+        "ap/alphapose-results.json": samples.alphapose_results(boxed, "7.jpg"),
+        "dlc/video.csv": deeplabcut_csv(poses),
+    }
+    images = [{"id": 7, "file_name": "7.jpg"}]
+    photos = Photos(read_truth(samples.write(folder / "gt.json", samples.ground_truth() | {"images": images})))
+    for name, value in files.items():
+        done = gather(samples.write(folder / name, value), photos)
+        np.testing.assert_array_equal(done.poses.xy, poses.xy, err_msg=name)
+        np.testing.assert_array_equal(done.poses.score, poses.score, err_msg=name)
+        assert image_ids(done) == [7] * len(poses)
