@@ -4,6 +4,7 @@ import trustpose as tp
 predictor = tp.load("network.onnx")                                # its JSON spec beside it
 poses = predictor("photo.jpg", boxes=boxes)                        # Poses
 record = tp.audit("gt.json", "results.json", area="segment")       # Audit; record.ap.AP, record.pose.pearson, …
+calibrator = tp.Calibrator.fit("gt.json", "results.json")          # calibrator(poses) -> Poses, .save(path)
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from trustpose.audit.build import audit
     from trustpose.audit.record import Audit
+    from trustpose.calibration.calibrator import Calibrator
     from trustpose.files import InputError
     from trustpose.inference.load import load
     from trustpose.inference.predictor import Predictor
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 # name: where it lives; imported on first use, so that `import trustpose` and `trustpose --help` cost nothing
 _HOMES = {
     "Audit": "trustpose.audit.record",
+    "Calibrator": "trustpose.calibration.calibrator",
     "InputError": "trustpose.files",
     "Poses": "trustpose.poses",
     "Predictor": "trustpose.inference.predictor",
@@ -32,7 +35,19 @@ _HOMES = {
     "Visibility": "trustpose.poses",
 }
 
-__all__ = ["SKELETONS", "Audit", "InputError", "Poses", "Predictor", "Skeleton", "Truth", "Visibility", "audit", "load"]
+__all__ = [
+    "SKELETONS",
+    "Audit",
+    "Calibrator",
+    "InputError",
+    "Poses",
+    "Predictor",
+    "Skeleton",
+    "Truth",
+    "Visibility",
+    "audit",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

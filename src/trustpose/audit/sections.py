@@ -20,6 +20,7 @@ from trustpose.audit.record import (
 from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.correlation import average_opks_pearson, pearson, spearman
 from trustpose.metrics.keypoint_average_precision import keypoint_average_precision
+from trustpose.metrics.reliability import scale_to_unit
 from trustpose.metrics.visibility import (
     best_labelled_threshold,
     confusion,
@@ -174,16 +175,6 @@ def _labelled(measured: Measured, is_labelled: np.ndarray, threshold: Number, fi
 def _no_visibility() -> VisibilityTrust:
     none = F1(None)
     return VisibilityTrust(LabelledVisibility(None, None, None, None, None), TernaryVisibility(none, none, none, none))
-
-
-def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
-    """Scores on the 0–1 scale that a calibration error needs, or None where they are on another scale.
-
-    Heatmap peaks overshoot 1 a little; where at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
-    """
-    if not len(score) or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
-        return None
-    return np.clip(score, 0.0, 1.0)
 
 
 def _scaled(score: np.ndarray, what: str, findings: Findings) -> np.ndarray | None:

@@ -24,5 +24,12 @@ def paired_iou(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> 
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 
 
+def paired_overlap(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "*_"]:
+    """The share (…) of each xyxy box a that lies in the box b at the same place; 0 where a is empty."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
+    inside, whole = np.clip(high - low, 0, None).prod(axis=-1), _area(a)
+    return np.divide(inside, whole, out=np.zeros_like(inside), where=whole > 0)
+
+
 def _area(box: np.ndarray) -> np.ndarray:
     return np.clip(box[..., 2:] - box[..., :2], 0, None).prod(axis=-1)

@@ -120,6 +120,16 @@ def brier_from_sums(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
     return np.divide(sums[..., 1], count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
+def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
+    """Scores on the 0–1 scale that a calibration error needs, or None where they are on another scale.
+
+    Heatmap peaks overshoot 1 a little; where at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
+    """
+    if not score.size or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
+        return None
+    return np.clip(score, 0.0, 1.0)
+
+
 def _checked(score: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     score, target = np.asarray(score, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if score.shape != target.shape:

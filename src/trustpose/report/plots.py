@@ -10,9 +10,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from trustpose.audit.record import Audit
-from trustpose.audit.sections import scale_to_unit
 from trustpose.metrics.average_precision import RECALL_THRESHOLDS
-from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve
+from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve, scale_to_unit
 from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_square
 
 MOST_VECTOR_DOTS = 1000  # beyond it a scatter is drawn as pixels, which is smaller

@@ -1,0 +1,151 @@
+"""The calibrator that users hold: results in, results with trust out; one file on disk."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.calibration.card import Card
+from trustpose.calibration.chances import Chances, Recalibration
+from trustpose.calibration.domain import Domain, Shift
+from trustpose.calibration.features import People, pose_features, read_people
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.trees import Trees
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from trustpose.data.coco import ResultsFile, TruthFile
+
+PART = 2048  # people at a time: their features stay in the processor's cache
+_THREADS = min(4, os.cpu_count() or 1)
+_OFF_SCALE = 0.25  # of the keypoint scores far outside the fitted range: the estimator is another one, or rescaled
+_SAMPLE = 20_000  # people that are compared with the fitted ones
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrator:
+    """Trust for the poses of one estimator, learnt from its results on labelled people.
+
+    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a point and
+    leaves `score` and `pose_score` as the estimator printed them. `card` says what it was fitted on.
+    """
+
+    model: Trees | LogisticMaps | IsotonicMaps
+    recalibration: Recalibration | None
+    domain: Domain
+    card: Card
+    image_ids: Int[np.ndarray, " I"]
+
+    @classmethod
+    def fit(
+        cls,
+        ground_truth: "str | Path | TruthFile",
+        results: "str | Path | ResultsFile",
+        *,
+        method: str = "auto",
+        area: str = "segment",
+        folds: int = 5,
+        seed: int = 0,
+        estimator: str | None = None,
+        category: str | int | None = None,
+        sigmas: Float[np.ndarray, " K"] | None = None,
+    ) -> "Calibrator":
+        """Fit to a COCO results file and its ground truth; `calibration.fit.fit` says how. Raises InputError."""
+        from trustpose.calibration.fit import Options, fit
+
+        options = Options(
+            method=method, area=area, folds=folds, seed=seed, estimator=estimator, category=category, sigmas=sigmas
+        )
+        return fit(ground_truth, results, options).calibrator
+
+    def __call__(self, poses: Poses, *, skeleton: Skeleton | None = None, tick: Tick | None = None) -> Poses:
+        """The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
+
+        Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, where given, must be
+        the fitted one; `tick` hears how many people are done. Raises InputError where the poses are of another
+        skeleton, lack what the calibrator reads, or have scores on another scale.
+        """
+        people = self._people(poses, skeleton)
+        n, k = len(poses), poses.keypoint_count
+        quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
+
+        def apply(start: int) -> int:
+            rows = slice(start, start + PART)
+            chances = self._chances(people.rows(rows))
+            quality[rows], visibility[rows], pose_quality[rows] = chances.quality, chances.visibility, chances.pose
+            return min(PART, n - start)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for done in pool.map(apply, range(0, n, PART)):
+                if tick is not None:
+                    tick(done)
+        return replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality)
+
+    def shift(self, poses: Poses) -> Shift:
+        """How these poses differ from those that the calibrator was fitted on, by 20,000 of them where there are more.
+
+        Raises InputError as `__call__` does, and where there are no poses.
+        """
+        if not len(poses):
+            raise InputError("there are no poses to compare with those that the calibrator was fitted on")
+        people = self._people(poses, None)
+        if len(poses) > _SAMPLE:
+            people = people.rows(np.sort(np.random.default_rng(0).choice(len(poses), _SAMPLE, replace=False)))
+        return self.domain.compare(pose_features(people), people.score)
+
+    def fitted_images(self, image_ids: Int[np.ndarray, " I"]) -> int:
+        """How many of these photos, by id, the calibrator was fitted on."""
+        return int(np.isin(np.unique(image_ids), self.image_ids).sum())
+
+    def save(self, path: str | Path) -> None:
+        """Write one file, atomically: arrays and JSON, no code."""
+        from trustpose.calibration.file import write_calibrator
+
+        write_calibrator(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Calibrator":
+        """Read what `save` wrote; runs no code. Raises InputError where it is something else or damaged."""
+        from trustpose.calibration.file import read_calibrator
+
+        return read_calibrator(path)
+
+    def _chances(self, people: People) -> Chances:
+        chances = self.model(people)
+        return chances if self.recalibration is None else self.recalibration(chances)
+
+    def _people(self, poses: Poses, skeleton: Skeleton | None) -> People:
+        card = self.card
+        if skeleton is not None and skeleton.keypoints != card.keypoints:
+            raise InputError(
+                f"poses are of skeleton {skeleton.name!r} ({len(skeleton)} keypoints), but the calibrator was fitted "
+                f"on {len(card.keypoints)} keypoints from {card.keypoints[0]!r} to {card.keypoints[-1]!r}"
+            )
+        if poses.keypoint_count != len(card.keypoints):
+            raise InputError(
+                f"poses have {poses.keypoint_count} keypoints, but the calibrator was fitted on {len(card.keypoints)}"
+            )
+        card.source.check(poses)
+        self._check_scale(poses)
+        return read_people(poses, card.skeleton, card.source)
+
+    def _check_scale(self, poses: Poses) -> None:
+        if not len(poses):
+            return
+        assert poses.score is not None
+        low, high = self.domain.scores[[1, -2]]  # half a per cent of the fitted scores lies beyond each
+        margin = 0.5 * max(high - low, 1e-6)
+        outside = ((poses.score < low - margin) | (poses.score > high + margin)).mean()
+        if outside > _OFF_SCALE:
+            raise InputError(
+                f"keypoint scores run from {poses.score.min():.4g} to {poses.score.max():.4g}, but the calibrator was "
+                f"fitted on {low:.4g} to {high:.4g}: these are another estimator's, or on another scale"
+            )

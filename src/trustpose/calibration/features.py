@@ -1,0 +1,239 @@
+"""What a results file says of a person, as numbers that trees can read: scores, geometry, box, and who stands near.
+
+Everything comes from `Poses` alone. Lengths are in units of the box (its sides, or √area), so that a person's place in
+the photo does not matter, and size only where it is named. A skeleton without edges, mirrored names or a trunk simply
+has fewer features. Nothing is ever guessed: where poses have no box, the box around their keypoints takes its place in
+fitting and in applying alike, and a feature of a score that is not there is left out (see `Source`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.calibration.neighbours import Neighbours, find_neighbours
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton
+
+_TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+_ALONE = np.float32(9)  # the distance to the nearest other joint of a pose of one joint
+_SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by less no spread
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which of the optional fields features are made of: those that every pose has at fitting."""
+
+    box: bool
+    box_score: bool
+
+    @classmethod
+    def of(cls, poses: Poses) -> "Source":
+        """What these poses have for every person."""
+        filled = {
+            name: column is not None and bool(np.isfinite(column).all())
+            for name, column in (("box", poses.box), ("box_score", poses.box_score))
+        }
+        return cls(**filled)
+
+    def check(self, poses: Poses) -> None:
+        """Raises InputError where `poses` lack a field that this source has, or hold numbers that are not finite."""
+        fields = {"score": poses.score, "pose_score": poses.pose_score}
+        fields |= {"box": poses.box} if self.box else {}
+        fields |= {"box_score": poses.box_score} if self.box_score else {}
+        for name, column in ({"xy": poses.xy} | fields).items():
+            if column is None:
+                raise InputError(f"poses have no {name}, which the calibrator was fitted with")
+            if not np.isfinite(column).all():
+                at = int(np.argmax(~np.isfinite(column).reshape(len(poses), -1).all(axis=1)))
+                raise InputError(f"{name} of pose {at} is missing or not finite, but the calibrator reads it")
+
+
+@dataclass(frozen=True, eq=False)
+class People:
+    """N people as features see them, columns last, float32: x, y (K, N) in units of √(box area) from the box's corner,
+    the box's width and height in the same unit (N,) and √area (N,) in pixels, scores (K, N) and (N,)."""
+
+    skeleton: Skeleton
+    x: Float[np.ndarray, "K N"]
+    y: Float[np.ndarray, "K N"]
+    width: Float[np.ndarray, " N"]
+    height: Float[np.ndarray, " N"]
+    size: Float[np.ndarray, " N"]
+    score: Float[np.ndarray, "K N"]
+    pose_score: Float[np.ndarray, " N"]
+    box_score: Float[np.ndarray, " N"] | None
+    near: Neighbours
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def rows(self, index: slice | np.ndarray) -> "People":
+        """The people picked by a slice (views of the same arrays) or by an index."""
+        return People(
+            skeleton=self.skeleton,
+            x=self.x[:, index],
+            y=self.y[:, index],
+            width=self.width[index],
+            height=self.height[index],
+            size=self.size[index],
+            score=self.score[:, index],
+            pose_score=self.pose_score[index],
+            box_score=None if self.box_score is None else self.box_score[index],
+            near=self.near.rows(index),
+        )
+
+
+def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
+    """The people of N poses, who stand near in the same photo included."""
+    box = poses.box if source.box else poses.keypoint_box()
+    assert box is not None and poses.score is not None and poses.pose_score is not None
+    sides = np.maximum(box[:, 2:] - box[:, :2], 1.0)  # (N, 2) pixels; a box is never smaller than one
+    size = np.sqrt(sides.prod(axis=1))
+    x, y = np.ascontiguousarray(((poses.xy - box[:, None, :2]) / size[:, None, None]).transpose(2, 1, 0))  # (K, N) each
+    single = np.float32
+    return People(
+        skeleton=skeleton,
+        x=x.astype(single),
+        y=y.astype(single),
+        width=(sides[:, 0] / size).astype(single),
+        height=(sides[:, 1] / size).astype(single),
+        size=size.astype(single),
+        score=np.ascontiguousarray(poses.score.T, dtype=single),
+        pose_score=poses.pose_score.astype(single),
+        box_score=poses.box_score.astype(single) if source.box_score and poses.box_score is not None else None,
+        near=find_neighbours(poses, box, poses.pose_score, skeleton.flip_index),
+    )
+
+
+def pose_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
+    """Features (N,) of each person as a whole, by name: all scores, in place and in order; joints in the box, limbs'
+    lengths and directions, distances of mirrored joints; the box and what stands near."""
+    skeleton, names = people.skeleton, people.skeleton.keypoints
+    x, y, score = people.x, people.y, people.score
+    found: dict[str, np.ndarray] = {f"score {name}": row for name, row in zip(names, score, strict=True)}
+    found |= {f"{place + 1}. lowest score": row for place, row in enumerate(np.sort(score, axis=0))}
+    found |= whole_features(people)
+    found |= {f"x {name}": row for name, row in zip(names, x / people.width, strict=True)}
+    found |= {f"y {name}": row for name, row in zip(names, y / people.height, strict=True)}
+    for a, b in skeleton.edges:
+        across, down = x[b] - x[a], y[b] - y[a]
+        length = np.hypot(across, down)
+        edge = f"{names[a]}–{names[b]}"
+        found[f"length {edge}"] = length
+        found[f"across {edge}"] = across / np.maximum(length, _SMALLEST)
+        found[f"down {edge}"] = down / np.maximum(length, _SMALLEST)
+    for left, right in skeleton.flip_pairs:
+        found[f"mirror distance {names[left]}"] = np.hypot(x[left] - x[right], y[left] - y[right])
+    found["nearest neighbour's joint"] = people.near.nearest_same.min(axis=0)
+    found["neighbour's joints"] = people.near.nearest_same.mean(axis=0)
+    return found
+
+
+def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
+    """The few features (N,) of a person that speak for all of it, and that each keypoint's model reads too."""
+    x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
+    left, right, top, bottom = x.min(axis=0), x.max(axis=0), y.min(axis=0), y.max(axis=0)
+    found = {
+        "pose score": people.pose_score,
+        "mean score": score.mean(axis=0),
+        "spread of scores": score.std(axis=0),
+        "box size": np.log(people.size),
+        "box shape": np.log(people.width / people.height),
+        "pose width": right - left,
+        "pose height": bottom - top,
+        "pose left": left,
+        "pose right": right,
+        "pose top": top,
+        "pose bottom": bottom,
+        "joints outside": ((x < 0) | (x > 1) | (y < 0) | (y > 1)).mean(axis=0, dtype=np.float32),
+        "others in photo": near.count,
+        "others above": near.above,
+        "overlap": near.overlap,
+        "rival's score": near.rival,
+    }
+    if people.box_score is not None:
+        found["box score"] = people.box_score
+    if set(_TRUNK) <= set(people.skeleton.keypoints):
+        found["trunk length"] = _trunk_length(people)
+    return found
+
+
+def keypoint_features(people: People) -> dict[str, Float[np.ndarray, "K N"]]:
+    """Features (K, N) of each keypoint, by name, in the same words for all keypoints so that one model serves them."""
+    skeleton, x, y, score = people.skeleton, people.x, people.y, people.score
+    k, n = score.shape
+    mirror = skeleton.flip_index
+    whole = np.float32(1 / k)
+    spread = np.maximum(score.std(axis=0), _SMALLEST)
+    found = {
+        "kind": np.broadcast_to(_kinds(skeleton)[:, None], (k, n)),
+        "score": score,
+        "score among the pose's": (score - score.mean(axis=0)) / spread,
+        "mirror's score": score[mirror],
+        "mirror distance": np.hypot(x - x[mirror], y - y[mirror]),
+        "x": x / people.width,
+        "y": y / people.height,
+        "depth in box": np.minimum(np.minimum(x, people.width - x), np.minimum(y, people.height - y)),
+        "distance from middle": np.hypot(x - x.sum(axis=0) * whole, y - y.sum(axis=0) * whole),
+        "nearest joint": _nearest_joint(x, y),
+        "neighbour's joint": people.near.nearest_same,
+        "neighbour's mirrored joint": people.near.nearest_mirror,
+    }
+    return found | _limb_features(people)
+
+
+def _limb_features(people: People) -> dict[str, np.ndarray]:
+    """Mean, lowest and highest score of the joints that edges lead to, and lengths of these edges; (K, N) each."""
+    skeleton, x, y, score = people.skeleton, people.x, people.y, people.score
+    if not skeleton.edges:
+        return {}
+    length = {(a, b): np.hypot(x[a] - x[b], y[a] - y[b]) for a, b in skeleton.edges}
+    found = {
+        name: np.zeros_like(score)
+        for name in ("joined scores", "lowest joined", "highest joined", "limbs", "shortest limb", "longest limb")
+    }
+    for joint in range(len(score)):
+        edges = [edge for edge in length if joint in edge]
+        if not edges:
+            continue
+        scores = [score[b if a == joint else a] for a, b in edges]
+        lengths = [length[edge] for edge in edges]
+        for name, rows, reduce in (
+            ("joined scores", scores, _mean),
+            ("lowest joined", scores, np.minimum.reduce),
+            ("highest joined", scores, np.maximum.reduce),
+            ("limbs", lengths, _mean),
+            ("shortest limb", lengths, np.minimum.reduce),
+            ("longest limb", lengths, np.maximum.reduce),
+        ):
+            found[name][joint] = reduce(rows)
+    return found
+
+
+def _mean(rows: list[np.ndarray]) -> np.ndarray:
+    return sum(rows[1:], start=rows[0]) / np.float32(len(rows))
+
+
+def _trunk_length(people: People) -> np.ndarray:
+    """From the middle of the shoulders to the middle of the hips (N,), in units of √(box area)."""
+    at = [people.skeleton.keypoints.index(name) for name in _TRUNK]
+    across, down = (axis[at[0]] + axis[at[1]] - axis[at[2]] - axis[at[3]] for axis in (people.x, people.y))
+    return np.hypot(across, down) / 2
+
+
+def _nearest_joint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Distance (K, N) of each joint to the nearest other one of the same pose: two on one place are often one wrong."""
+    nearest = np.full(x.shape, _ALONE * _ALONE, dtype=np.float32)
+    for shift in range(1, len(x) // 2 + 1):  # each pair of joints once
+        square = (x - np.roll(x, shift, axis=0)) ** 2 + (y - np.roll(y, shift, axis=0)) ** 2
+        np.minimum(nearest, square, out=nearest)
+        np.minimum(nearest, np.roll(square, -shift, axis=0), out=nearest)
+    return np.sqrt(nearest)
+
+
+def _kinds(skeleton: Skeleton) -> np.ndarray:
+    """A number (K,) for each kind of joint, left and right alike, in the skeleton's order."""
+    first = np.minimum(skeleton.flip_index, np.arange(len(skeleton)))
+    return np.unique(first, return_inverse=True)[1].astype(np.float32)

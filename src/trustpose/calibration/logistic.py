@@ -1,0 +1,71 @@
+"""Logistic regression on few inputs with targets anywhere in 0–1, by Newton's method: Platt scaling and its kin."""
+
+import numpy as np
+from jaxtyping import Float
+
+RIDGE = 1e-3  # of half the squared slopes, inputs standardised: keeps a perfect separation finite, moves nothing else
+_STEPS = 50
+_EDGE = 1e-6  # a probability is kept this far from 0 and 1 before its logit is taken
+
+
+def sigmoid(logit: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
+    """1 / (1 + e^−logit), of the same precision, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * logit))
+
+
+def logit(chance: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
+    """ln(p / (1 − p)) of p in 0–1, cut to 1e-6 … 1 − 1e-6."""
+    chance = np.clip(chance, _EDGE, 1 - _EDGE)
+    return np.log(chance / (1 - chance))
+
+
+def fit_logistic(
+    inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"], *, offset: bool = True, ridge: float = RIDGE
+) -> Float[np.ndarray, " D_and_1"]:
+    """Slopes and offset (D + 1,) of sigmoid(inputs · slopes + offset) with the least cross-entropy to targets in 0–1.
+
+    `offset` False keeps the offset at 0 (temperature scaling, one input). Without rows all are 0. Slopes are those of
+    inputs as given; the ridge is on slopes of standardised ones. Platt, "Probabilistic outputs for support vector
+    machines" (1999), without his smoothing of the targets, which real OKS do not have.
+    """
+    rows, count = inputs.shape
+    if not rows:
+        return np.zeros(count + 1)
+    centre = inputs.mean(axis=0) if offset else np.zeros(count)
+    spread = inputs.std(axis=0)
+    spread = np.where(spread > 1e-12, spread, 1.0)
+    design = np.concatenate([(inputs - centre) / spread, np.full((rows, 1), float(offset))], axis=1)
+    penalty = np.r_[np.full(count, ridge), 0.0 if offset else 1.0]
+    slopes = np.zeros(count + 1)
+    if offset:
+        slopes[-1] = logit(np.array(target.mean()))
+    loss = _loss(design, target, slopes, penalty)
+    for _ in range(_STEPS):
+        chance = sigmoid(design @ slopes)
+        gradient = design.T @ (chance - target) + penalty * slopes
+        weight = np.maximum(chance * (1 - chance), 1e-9)
+        step = np.linalg.solve(design.T @ (design * weight[:, None]) + np.diag(penalty + 1e-12), gradient)
+        slopes, loss, moved = _descend(design, target, slopes, step, penalty, loss)
+        if not moved or np.abs(step).max() < 1e-10:
+            break
+    slopes[:-1] /= spread
+    slopes[-1] -= slopes[:-1] @ centre
+    return slopes
+
+
+def _descend(
+    design: np.ndarray, target: np.ndarray, slopes: np.ndarray, step: np.ndarray, penalty: np.ndarray, loss: float
+) -> tuple[np.ndarray, float, bool]:
+    """One step of Newton, halved until the loss falls; False where no part of it helps any more."""
+    for _ in range(30):
+        tried = slopes - step
+        reached = _loss(design, target, tried, penalty)
+        if reached < loss:
+            return tried, reached, True
+        step = step / 2
+    return slopes, loss, False
+
+
+def _loss(design: np.ndarray, target: np.ndarray, slopes: np.ndarray, penalty: np.ndarray) -> float:
+    at = design @ slopes
+    return float((np.logaddexp(0, at) - target * at).sum() + 0.5 * (penalty * slopes**2).sum())

@@ -1,0 +1,89 @@
+"""What stands around a person in the same photo: how much others overlap it, how near their joints come to its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.geometry.boxes import paired_iou
+from trustpose.metrics.matching import same_image_pairs
+from trustpose.poses import Poses
+
+FAR = 4.0  # of a box's size (√area): as far as a neighbour's joint is looked for, and what stands for "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Of each of N people: how many others the photo has, the highest IoU of their boxes with its own, how many score
+    higher, the score of the one that overlaps most less its own (0 where none overlaps), and for each keypoint the
+    distance (K, N), in units of √(box area), to the nearest same and the nearest mirrored joint of another person."""
+
+    count: Float[np.ndarray, " N"]
+    overlap: Float[np.ndarray, " N"]
+    above: Float[np.ndarray, " N"]
+    rival: Float[np.ndarray, " N"]
+    nearest_same: Float[np.ndarray, "K N"]
+    nearest_mirror: Float[np.ndarray, "K N"]
+
+    def rows(self, index: slice | np.ndarray) -> "Neighbours":
+        """The people picked by a slice (views of the same arrays) or by an index."""
+        columns = (self.count, self.overlap, self.above, self.rival, self.nearest_same, self.nearest_mirror)
+        return Neighbours(*(column[..., index] for column in columns))
+
+
+def find_neighbours(
+    poses: Poses, box: Float[np.ndarray, "N 4"], score: Float[np.ndarray, " N"], flip_index: Int[np.ndarray, " K"]
+) -> Neighbours:
+    """Neighbours within photos; without `image_id` all people are of one photo. Nothing depends on the rows' order."""
+    n, k = len(poses), poses.keypoint_count
+    image = np.zeros(n, dtype=np.int64) if poses.image_id is None else poses.image_id
+    one, other = same_image_pairs(image, image)
+    one, other = one[one != other], other[one != other]  # (P,), in the order of `one`
+    count = np.bincount(one, minlength=n)
+    iou = paired_iou(box[one], box[other]).astype(np.float32)
+    overlap = _least(-iou, one, n, 0.0)
+    rival = np.where(iou >= -overlap[one], score[other] - score[one], -np.inf)  # of those that overlap most
+    rival = -_least(-rival, one, n, 0.0)
+    touching = np.flatnonzero(iou > 0)
+    one, above = one[touching], np.bincount(one, weights=score[other] > score[one], minlength=n)
+    same, mirror = _nearest_joints(poses, box, one, other[touching], flip_index, (n, k))
+    return Neighbours(
+        count=count.astype(np.float32),
+        overlap=-overlap,
+        above=above.astype(np.float32),
+        rival=np.where(overlap < 0, rival, 0).astype(np.float32),
+        nearest_same=same,
+        nearest_mirror=mirror,
+    )
+
+
+def _nearest_joints(
+    poses: Poses,
+    box: np.ndarray,
+    one: np.ndarray,
+    other: np.ndarray,
+    flip_index: np.ndarray,
+    shape: tuple[int, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (K, N) to the nearest same and mirrored joint of the people in `other`."""
+    n, k = shape
+    size = np.sqrt(np.maximum((box[:, 2:] - box[:, :2]).prod(axis=1), 1)).astype(np.float32)
+    x, y = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (K, N) each
+    found = np.empty((2, k, n), dtype=np.float32)
+    for joint in range(k):
+        for row, target in ((0, joint), (1, int(flip_index[joint]))):
+            if row and target == joint:
+                found[1, joint] = found[0, joint]
+                continue
+            distance = np.hypot(x[joint][one] - x[target][other], y[joint][one] - y[target][other]) / size[one]
+            found[row, joint] = np.minimum(_least(distance, one, n, FAR), FAR)
+    return found[0], found[1]
+
+
+def _least(value: np.ndarray, group: np.ndarray, groups: int, empty: float) -> np.ndarray:
+    """The least value (G,) of each group of rows, `empty` for a group without any; `group` ascends."""
+    least = np.full(groups, empty, dtype=np.float32)
+    if len(group):
+        starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+        least[group[starts]] = np.minimum.reduceat(value, starts)
+    return least

@@ -1,0 +1,70 @@
+"""What calibrators learn: the OKS, OPKS and visibility of each result, measured against the person it is about."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.geometry.boxes import paired_overlap
+from trustpose.geometry.oks import oks, opks
+from trustpose.metrics.matching import same_image_pairs
+from trustpose.metrics.pairing import pair_with_people
+from trustpose.poses import Area, Poses, Truth
+
+_ON_IGNORED = 0.5  # of a result's box inside the box of somebody whom COCO evaluation ignores
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Of the `rows` (n,) of the poses that something is known of, columns last: OKS (n,), OPKS and COCO's v (K, n).
+
+    `unmatched` (n,) marks results that are about nobody.
+    """
+
+    rows: Int[np.ndarray, " n"]
+    oks: Float[np.ndarray, " n"]
+    opks: Float[np.ndarray, "K n"]
+    v: Int[np.ndarray, "K n"]
+    unmatched: np.ndarray
+
+    def of(self, index: np.ndarray) -> "Targets":
+        """The rows picked by an index or mask over n."""
+        columns = (self.oks[index], self.opks[:, index], self.v[:, index], self.unmatched[index])
+        return Targets(self.rows[index], *columns)
+
+
+def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], area: Area) -> Targets:
+    """Targets of every result that has any, paired with people as an audit pairs them (`metrics.pairing`).
+
+    A result that is about nobody, a false positive or the second one on a person, has OKS 0 and no keypoint labelled:
+    that is what average precision makes of it. Left out, as COCO evaluation ignores them, are results on people without
+    labelled keypoints and results about nobody of which half or more lies in the box of such a person or of a crowd.
+    """
+    person = pair_with_people(poses, truth)
+    has_labels = np.any(truth.v > 0, axis=1)
+    known = np.where(person >= 0, has_labels[person], ~_on_ignored(poses, truth, ~has_labels | _crowd(truth)))
+    rows = np.flatnonzero(known)
+    unmatched = person[rows] < 0
+    who = np.where(unmatched, 0, person[rows])
+    v = np.where(unmatched[:, None], 0, truth.v[who])  # (n, K)
+    measured = (poses.xy[rows].astype(np.float64), truth.xy[who], v, truth.area_by(area)[who], sigmas)
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OPKS of 0 says
+        similarity = np.nan_to_num(oks(*measured), nan=0.0)
+        of_keypoints = opks(*measured)
+    return Targets(rows, similarity, np.ascontiguousarray(of_keypoints.T), np.ascontiguousarray(v.T), unmatched)
+
+
+def _crowd(truth: Truth) -> np.ndarray:
+    return np.zeros(len(truth), dtype=bool) if truth.iscrowd is None else truth.iscrowd
+
+
+def _on_ignored(poses: Poses, truth: Truth, ignored: np.ndarray) -> np.ndarray:
+    """Which poses (N,) lie by half or more of their box in that of somebody ignored."""
+    found = np.zeros(len(poses), dtype=bool)
+    people = np.flatnonzero(ignored)
+    if truth.box is None or not len(people) or poses.image_id is None or truth.image_id is None:
+        return found
+    box = poses.keypoint_box() if poses.box is None else np.where(np.isnan(poses.box), poses.keypoint_box(), poses.box)
+    pose, person = same_image_pairs(poses.image_id, truth.image_id[people])
+    found[pose[paired_overlap(box[pose], truth.box[people[person]]) >= _ON_IGNORED]] = True
+    return found

@@ -1,0 +1,124 @@
+"""Boosted trees on features of a results file: one model for poses, three that all keypoints share.
+
+P(labelled), P(occluded | labelled) and E[OPKS | labelled] are each fitted by cross-entropy, on all people or on those
+with labels; E[OKS] of the pose likewise. LightGBM grows them (Ke et al., NIPS 2017); what is kept are its trees as
+tables, so that applying needs no LightGBM, and no code is in the file.
+"""
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.calibration.chances import Chances
+from trustpose.calibration.features import People, keypoint_features, pose_features, whole_features
+from trustpose.calibration.logistic import sigmoid
+from trustpose.calibration.tables import QUESTIONS, TreeTables
+from trustpose.calibration.targets import Targets
+from trustpose.files import InputError
+
+KEYPOINT_ROWS = 300_000  # keypoints that a keypoint model learns from; more was measured to add nothing
+POSE_ROWS = 100_000
+THREADS = min(4, os.cpu_count() or 1)
+_SHARED = {"learning_rate": 0.1, "num_leaves": QUESTIONS + 1, "max_bin": 63, "lambda_l2": 5.0, "verbose": -1}
+_SAMPLING = {"feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "min_data_in_leaf": 40}
+# One thread a model, models beside each other: LightGBM's own threads wait for each other in busy loops, which on a
+# machine with other work takes five times as long.
+_STEADY = {"deterministic": True, "force_col_wise": True, "use_missing": False, "num_threads": 1}
+POSE_TREES, KEYPOINT_TREES = 150, 200
+MODELS = ("labelled", "occluded", "similarity", "pose")
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """The four models as tables, and the names, in order, of the features that poses and keypoints are read by."""
+
+    pose_names: tuple[str, ...]
+    keypoint_names: tuple[str, ...]
+    tables: Mapping[str, TreeTables]
+
+    @classmethod
+    def fit(cls, people: People, targets: Targets, seed: int) -> "Trees":
+        """Fit to the people of `targets` (rows of `people`). Raises InputError where LightGBM cannot be loaded."""
+        random = np.random.default_rng(seed)
+        chosen = _some(targets, POSE_ROWS, random)
+        features = pose_features(people.rows(chosen.rows))
+        pose = (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
+        chosen = _some(targets, KEYPOINT_ROWS // people.score.shape[0], random)
+        columns = _keypoint_columns(people.rows(chosen.rows))
+        table = np.stack([np.broadcast_to(column, chosen.v.shape).ravel() for column in columns.values()], axis=1)
+        labelled = (chosen.v > 0).ravel()
+        seen = table[labelled]
+        jobs = {
+            "labelled": (table, labelled.astype(np.float64), KEYPOINT_TREES),
+            "occluded": (seen, (chosen.v.ravel()[labelled] == 1).astype(np.float64), KEYPOINT_TREES),
+            "similarity": (seen, chosen.opks.ravel()[labelled], KEYPOINT_TREES),
+            "pose": pose,
+        }
+        with ThreadPoolExecutor(THREADS) as pool:
+            grown = pool.map(lambda job: _grow(job[0], job[1], job[2], seed), jobs.values())
+            return cls(tuple(features), tuple(columns), dict(zip(jobs, grown, strict=True)))
+
+    def __call__(self, people: People) -> Chances:
+        """Chances of a few thousand people; the caller cuts more into parts, which stay in the processor's cache."""
+        features = pose_features(people)
+        columns = _keypoint_columns(people)
+        if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
+            raise InputError("the calibrator reads other features than this version of trustpose makes; fit it anew")
+        said = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
+        return Chances(*map(sigmoid, said), pose=sigmoid(self.tables["pose"].raw_score(list(features.values()))))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is saved, by name."""
+        names = {"pose_names": np.array(self.pose_names), "keypoint_names": np.array(self.keypoint_names)}
+        parts = ("feature", "threshold", "answer")
+        return names | {f"{name}.{part}": getattr(self.tables[name], part) for name in MODELS for part in parts}
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Trees":
+        """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+        tables = {
+            name: TreeTables(arrays[f"{name}.feature"], arrays[f"{name}.threshold"], arrays[f"{name}.answer"])
+            for name in MODELS
+        }
+        names = [tuple(map(str, arrays[name].tolist())) for name in ("pose_names", "keypoint_names")]
+        for name, table in tables.items():
+            count = len(names[0] if name == "pose" else names[1])
+            if table.feature.max(initial=-1) >= count:
+                raise ValueError(f"{name}.feature: expected features below {count}")
+        return cls(names[0], names[1], tables)
+
+
+def _keypoint_columns(people: People) -> dict[str, Float[np.ndarray, "*S"]]:
+    """What the keypoints' models read: (K, N) of each keypoint, (1, N) of the whole pose and of each of its scores."""
+    scores = {f"score {name}": row for name, row in zip(people.skeleton.keypoints, people.score, strict=True)}
+    whole = {f"pose: {name}": row[None] for name, row in (whole_features(people) | scores).items()}
+    return keypoint_features(people) | whole
+
+
+def _some(targets: Targets, most: int, random: np.random.Generator) -> Targets:
+    if len(targets.rows) <= most:
+        return targets
+    return targets.of(np.sort(random.choice(len(targets.rows), most, replace=False)))
+
+
+def _grow(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], trees: int, seed: int) -> TreeTables:
+    """Trees for a target in 0–1, by cross-entropy; one constant answer where it is of one value, or without rows."""
+    if not len(target) or target.min() == target.max():
+        return _constant(float(target[0]) if len(target) else 0.0)
+    try:
+        import lightgbm
+    except (ImportError, OSError) as error:
+        raise InputError(f"trees need LightGBM, which cannot be loaded ({str(error).splitlines()[0]})") from None
+    options = _SHARED | _SAMPLING | _STEADY | {"objective": "cross_entropy", "seed": seed}
+    booster = lightgbm.train(options, lightgbm.Dataset(table, target, free_raw_data=True), trees)
+    return TreeTables.of(booster.dump_model())
+
+
+def _constant(chance: float) -> TreeTables:
+    answer = np.full((1, 2**QUESTIONS), np.clip(chance, 1e-6, 1 - 1e-6))
+    answer = np.log(answer / (1 - answer)).astype(np.float32)
+    return TreeTables(np.full((1, QUESTIONS), -1, np.int16), np.zeros((1, QUESTIONS), np.float32), answer)
