@@ -138,6 +138,17 @@ def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_pa
         gather(path, photos, skeleton=COCO_17)
 
 
+@pytest.mark.parametrize(("count", "name"), [(133, "coco_wholebody133"), (136, "halpe136")])
+def test_bodies_among_faces_and_hands(tmp_path: Path, count: int, name: str) -> None:
+    random = np.random.default_rng(0)
+    poses = Poses(xy=random.uniform(2, 400, (1, count, 2)), score=random.random((1, count)), pose_score=np.ones(1))
+    poses = replace(poses, box=poses.keypoint_box())
+    path = samples.write(tmp_path / f"{Path(FIRST).stem}.json", samples.mmpose_instances(poses))
+    assert gather(path, Photos()).skeleton.name == name
+    done = gather(path, Photos(truth(tmp_path)))
+    np.testing.assert_array_equal(done.poses.xy, poses.xy[:, :17])  # both lists begin with COCO's keypoints
+
+
 def test_lost_points_are_counted(tmp_path: Path) -> None:
     xy = PEOPLE.xy.copy()
     xy[0, 3], xy[1, :4] = 0, 0

@@ -13,7 +13,19 @@ from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_BODY_25, Skeleton, find_skeleton
 
-_USUAL: dict[int, Skeleton] = {len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25)}
+
+def _unnamed(count: int, body: Skeleton | None = None, name: str = "unnamed") -> Skeleton:
+    """`count` keypoints, the first of them those of `body`, the others (hands, a face) without names."""
+    known = () if body is None else body.keypoints
+    names = (*known, *(f"keypoint_{i}" for i in range(len(known), count)))
+    return Skeleton(f"{name}{count}", names, () if body is None else body.edges)
+
+
+_USUAL: dict[int, Skeleton] = {
+    **{len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25)},
+    133: _unnamed(133, COCO_17, "coco_wholebody"),
+    136: _unnamed(136, HALPE_26, "halpe"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +143,7 @@ def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth:
     own = given or part.skeleton
     if own is None and truth is not None and len(truth.keypoint_names) == count:
         own = _of_truth(truth)
-    return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
+    return own or _USUAL.get(count) or _unnamed(count)
 
 
 def _of_truth(truth: TruthFile) -> Skeleton:
@@ -156,7 +168,7 @@ def _in_order(
         if lacking:
             notes.append(f"keypoints that the poses lack, written as 0, 0, 0: {', '.join(lacking)}")
         if surplus:
-            notes.append(f"keypoints that the ground truth lacks, left out: {', '.join(surplus)}")
+            notes.append(f"keypoints that the ground truth lacks, left out: {_listed(surplus)}")
     assert poses.score is not None
     blank = np.isnan(poses.xy).any(axis=2)
     xy, score = np.where(np.expand_dims(blank, 2), 0.0, poses.xy), np.where(blank, 0.0, poses.score)
