@@ -33,7 +33,8 @@ def write_calibrator(path: str | Path, calibrator: Calibrator) -> None:
 
 def read_calibrator(path: str | Path) -> Calibrator:
     """Read what `write_calibrator` wrote. Raises InputError where it is something else, damaged or inconsistent."""
-    read_bytes(path, "a calibrator")[:0]  # the usual words where it is missing or empty
+    if not read_bytes(path, "a calibrator").startswith(b"PK"):
+        raise InputError(f"{path}: is not a calibrator of trustpose (it is no NPZ file)")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}

@@ -7,6 +7,7 @@ import typer
 
 from trustpose import __version__
 from trustpose.cli.audit import audit
+from trustpose.cli.calibrate import calibrate
 from trustpose.cli.convert import convert
 from trustpose.cli.import_checkpoint import import_checkpoint
 from trustpose.cli.models import models
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command()(audit)
+app.add_typer(calibrate, name="calibrate")
 app.command()(convert)
 app.command("import")(import_checkpoint)
 app.command()(suppress)

@@ -1,7 +1,9 @@
 """`trustpose audit`: how good the poses of a results file are, and how honest their scores."""
 
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,13 +11,22 @@ from trustpose.files import InputError
 
 if TYPE_CHECKING:
     from trustpose.audit.record import Audit
+    from trustpose.audit.rescoring import Rescoring
+    from trustpose.data.coco import ResultsFile, TruthFile
 
 
 def audit(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
-    results: Annotated[list[Path], typer.Option(help="COCO keypoint results, JSON; several are compared.")],
+    results: Annotated[
+        list[Path] | None, typer.Option(help="COCO keypoint results, JSON; several are compared.")
+    ] = None,
     more_results: Annotated[
         list[Path] | None, typer.Argument(metavar="[RES]...", help="Further results files.")
+    ] = None,
+    before: Annotated[Path | None, typer.Option(help="Results as they were, to see what --after changed.")] = None,
+    after: Annotated[Path | None, typer.Option(help="The same poses with other scores: calibrated, say.")] = None,
+    calibrator: Annotated[
+        Path | None, typer.Option(help="The calibrator used: notes say where it knows the photos, or not their kind.")
     ] = None,
     score: Annotated[str, typer.Option(help="The field of a result that poses are ranked by.")] = "score",
     area: Annotated[
@@ -33,30 +44,87 @@ def audit(
 ) -> None:
     """How good the poses of COCO results are, and how honest their scores."""
     _check_outputs(images, report, json)
+    files = _files([*(results or []), *(more_results or [])], before, after)
     from rich.console import Console
 
     from trustpose.audit.build import audit as run
-    from trustpose.data.coco import read_truth
+    from trustpose.data.coco import read_results, read_truth
 
     progress = Console(stderr=True)
-    files = [*results, *(more_results or [])]
     truth = read_truth(gt, category)
+    known = None if calibrator is None else _notes_by(calibrator, truth, area)
     records: list[Audit] = []
     for file in files:
         with progress.status(f"auditing {file.name} …"):
-            records.append(
-                run(truth, file, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)
-            )
+            read = read_results(file, truth=truth, score_field=score)
+            record = run(truth, read, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)
+            records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
+    change = None if before is None else _change(truth, *records, draws=draws, seed=seed)
     _print(records)
+    if change is not None:
+        _print_change(change)
     if json is not None:
         from trustpose.files import write_json
 
-        write_json(json, records[0].as_dict() if len(records) == 1 else [record.as_dict() for record in records])
+        written: Any = [record.as_dict() for record in records]
+        if before is not None:
+            names = ("before", "after", "change")
+            written = dict(zip(names, (*written, None if change is None else asdict(change)), strict=True))
+        write_json(json, written[0] if len(records) == 1 else written)
     if report is not None:
         from trustpose.report.page import write_page
 
         with progress.status("writing the report …"):
             write_page(report, records, images)
+
+
+def _files(results: list[Path], before: Path | None, after: Path | None) -> list[Path]:
+    """The results files to audit. Raises InputError where there are none, or --before stands without --after."""
+    if before is None and after is None:
+        if not results:
+            raise InputError("expected --results, or --before and --after")
+        return results
+    if before is None or after is None or results:
+        raise InputError("--before and --after go together, and without --results")
+    return [before, after]
+
+
+def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFile], tuple[str, ...]]":
+    """What the calibrator has to say of results on this ground truth."""
+    from trustpose.calibration.calibrator import Calibrator
+    from trustpose.calibration.notes import audit_notes
+
+    calibrator = Calibrator.load(path)
+    return lambda results: audit_notes(calibrator, truth, results, area)
+
+
+def _change(truth: "TruthFile", before: "Audit", after: "Audit", *, draws: int, seed: int) -> "Rescoring | None":
+    """What the other scores of the same poses are worth, draw by draw. None, and a line that says so, where the poses
+    are not the same, or AP is not known."""
+    import numpy as np
+
+    from trustpose.audit.rescoring import rescoring
+
+    one, other = before.details.poses, after.details.poses
+    assert one.image_id is not None and other.image_id is not None
+    if not (np.array_equal(one.xy, other.xy) and np.array_equal(one.image_id, other.image_id)):
+        typer.echo("trustpose: --before and --after hold other poses: AP gain is left out", err=True)
+        return None
+    if truth.skeleton is None or not truth.skeleton.has_sigmas or before.headroom is None:
+        typer.echo("trustpose: no AP by published sigmas: AP gain is left out", err=True)
+        return None
+    scores = before.details.score, after.details.score
+    return rescoring(truth, one, *scores, area=before.area, replicates=draws, seed=seed)  # type: ignore[arg-type]
+
+
+def _print_change(change: "Rescoring") -> None:
+    gain, closed = f"AP gain {change.gain:+.3f}", "no headroom"
+    if change.closed is not None:
+        closed = f"headroom closed {change.closed:.1%}"
+    if change.intervals:
+        gain += "  [{:+.3f}, {:+.3f}]".format(*change.intervals["gain"])
+        closed += "  [{:.1%}, {:.1%}]".format(*change.intervals["closed"]) if change.closed is not None else ""
+    typer.echo(f"{gain}; {closed}; the same photos drawn for both")
 
 
 def _check_outputs(images: Path | None, report: Path | None, json: Path | None) -> None:
