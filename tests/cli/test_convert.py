@@ -56,7 +56,7 @@ def test_right_poses_of_any_tool_get_an_ap_of_one(tmp_path: Path, capsys, tool: 
     told = ["--format", tool] if is_told else []
     assert run("convert", source, "--gt", truth, "--out", out, *told) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 2 poses in 1 photos, 17 keypoints (coco17), from ")
+    assert said.startswith(f"{out}: 2 poses in 1 photo, 17 keypoints (coco17), from ")
     assert run("audit", "--gt", truth, "--results", out, "--draws", 0, "--json", tmp_path / "audit.json") == 0
     assert json.loads((tmp_path / "audit.json").read_text())["ap"]["AP"] == pytest.approx(1)
 

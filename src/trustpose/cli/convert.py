@@ -69,8 +69,12 @@ def convert(
     write_results(out, done.poses, score=done.score, category_id=category_id)
     for note in done.notes:
         console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
-    names = f"{len(done.skeleton)} keypoints ({done.skeleton.name})"
-    typer.echo(f"{out}: {len(done.poses)} poses in {done.photo_count} photos, {names}, from {tool}")
+    counted = f"{_counted(len(done.poses), 'pose')} in {_counted(done.photo_count, 'photo')}"
+    typer.echo(f"{out}: {counted}, {len(done.skeleton)} keypoints ({done.skeleton.name}), from {tool}")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _skeleton(name: str) -> "Skeleton":

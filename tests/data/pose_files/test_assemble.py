@@ -164,6 +164,17 @@ def test_lost_points_are_counted(tmp_path: Path) -> None:
     assert done.score.tolist() == [(0.97 + 0.5) / 2, (0.25 + 1) / 2, (0.75 + 0.125) / 2, 0.25, 0.625]
 
 
+def test_people_of_hands_only_are_counted(tmp_path: Path) -> None:
+    frame = samples.openpose_frame(samples.people(skeleton=OPENPOSE_BODY_25))
+    hands = {"pose_keypoints_2d": [], "hand_left_keypoints_2d": [1, 2, 0.5]}
+    samples.write(tmp_path / "1_keypoints.json", frame | {"people": [*frame["people"], hands]})
+    samples.write(tmp_path / "2_keypoints.json", {"people": [hands, hands]})
+    done = gather(tmp_path, Photos())
+    assert "people without keypoints of a body, left out: 3" in done.notes
+    assert len(done.poses) == 2
+    assert done.photo_count == 1
+
+
 def test_one_photo_in_two_files_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         samples.write(tmp_path / f"{name}_7.json", samples.mmpose_instances(PEOPLE))

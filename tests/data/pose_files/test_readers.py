@@ -92,7 +92,7 @@ def test_openpose(tmp_path: Path, skeleton) -> None:
     np.testing.assert_array_equal(found.poses.xy[:, 2:], poses.xy[:, 2:])
     np.testing.assert_array_equal(found.poses.score[:, 2:], poses.score[:, 2:])
     assert found.poses.track_id is None
-    assert found.notes == ("1 people without a body left out",)
+    assert found.without_body == 1
     old = samples.openpose_frame(poses, "pose_keypoints")
     old["people"][1]["person_id"] = [3]
     tracked = read(samples.write(tmp_path / "old_keypoints.json", old)).poses
@@ -205,6 +205,7 @@ BROKEN: list[tuple[str, Any, str, str]] = [
     ("ultralytics", change(UL, 1, "confidence", "high"), "detection 1: field 'confidence'", "the text 'high'"),
     ("openpose", change(OP, "people", 1, "pose_keypoints_2d", [1.0] * 74), "person 1", "75 finite numbers"),
     ("openpose", change(OP, "people", 0, "pose_keypoints_2d", 7), "person 0: field 'pose_keypoints_2d'", "x, y, c"),
+    ("openpose", change(OP, "people", 1, "person_id", [1.5]), "person 1: field 'person_id'", "a whole number"),
     ("openpose", change(OP, "people", [{"pose_keypoints_2d": [0.5] * 75}]), "within 1", "--keypoint_scale 0"),
     ("openpose", change(OP, "people", 3), "field 'people'", "a list of people"),
     ("alphapose", change(AP, 1, "image_id", 3), "result 1: field 'image_id'", "a file's name"),
@@ -239,6 +240,8 @@ BROKEN_LABELS = [
     ("0 0.5 0.5 0.1 0.1\n", "x, y, confidence of 17 keypoints (then confidence and track), got 5"),
     (LABELS.replace("0 0.", "0 100.", 1), "line 1: expected a class and a box in shares of the photo"),
     (LABELS.replace(" 0.", " nan ", 1), "line 1: expected finite numbers"),
+    (f"{FIRST} -3", "a confidence of 0 to 1 and a track's number"),
+    (LABELS.replace("0 0.", "1e300 0.", 1), "line 1: expected a class and a box in shares of the photo"),
     (f"{FIRST} 1.5", "a confidence of 0 to 1 and a track's number"),
 ]
 

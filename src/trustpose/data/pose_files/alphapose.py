@@ -62,12 +62,14 @@ def _is_photo(value: Any) -> bool:
 
 def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
     """The people of `photos` {name: its people}."""
-    parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
-    parts = [part for part in parts if len(part)]
+    all_parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
+    without_body = sum(part.without_body for part in all_parts)
+    parts = [part for part in all_parts if len(part)]
     if not parts:
-        return nobody(path)
+        return nobody(path, without_body=without_body)
     names = tuple(name for part in parts for name in part.photo or ())
-    return replace(parts[0], poses=join([part.poses for part in parts], [path] * len(parts)), photo=names)
+    poses = join([part.poses for part in parts], [path] * len(parts))
+    return replace(parts[0], poses=poses, photo=names, without_body=without_body)
 
 
 def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:

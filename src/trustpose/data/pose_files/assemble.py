@@ -55,6 +55,9 @@ def assemble(
     ranks by or the pose's own score, else the mean of its keypoints' scores. Raises InputError.
     """
     notes = [note for part in parts for note in part.notes]
+    without_body = sum(part.without_body for part in parts)
+    if without_body:
+        notes.append(f"people without keypoints of a body, left out: {without_body}")
     parts = [part for part in _of_one_category(parts, category) if len(part)]
     if not parts:
         raise InputError("no poses in the files given: nobody was found in any photo")

@@ -53,7 +53,7 @@ def read(content: bytes, path: str) -> FoundPoses:
     _check_blanks(blank, header, path)
     frame, individual = np.nonzero(~blank.all(axis=(2, 3)))
     if not len(frame):
-        return nobody(path, len(skeleton), skeleton)
+        return nobody(path)
     keypoints = table[frame, individual]  # (N, K, 3)
     is_tracked = len(header.individuals) > 1
     photo, image_id = _photos(frames, header, frame, path)

@@ -38,17 +38,17 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
     rows = Rows.of(value["people"], path, "person")
     field = next((name for name in _FIELDS if name in rows.fields), _FIELDS[0])
     with_body = [row for row in rows.rows if row.get(field) != []]  # hands or a face may be all there is of a person
-    notes = () if len(with_body) == len(rows) else (f"{len(rows) - len(with_body)} people without a body left out",)
+    without_body = len(rows) - len(with_body)
     if not with_body:
-        return nobody(path)
+        return nobody(path, without_body=without_body)
     found = poses_of(Rows(path, "person", with_body), field)
-    if np.abs(found.xy).max() <= 1:
+    if 0 < np.abs(found.xy).max() <= 1:
         raise InputError(
             f"{path}: field '{field}': all coordinates are within 1, as --keypoint_scale 3 and 4 write them; "
             "expected pixels of the photo (--keypoint_scale 0)"
         )
-    photos = (photo,) * len(found)
-    return FoundPoses(path, found, photo=photos, skeleton=SKELETONS.get(found.keypoint_count), notes=notes)
+    skeleton = SKELETONS.get(found.keypoint_count)
+    return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=skeleton, without_body=without_body)
 
 
 def poses_of(rows: Rows, field: str) -> Poses:
@@ -67,7 +67,13 @@ def _track_ids(rows: Rows) -> np.ndarray | None:
     """`person_id`, a list of one number, -1 where OpenPose did not track."""
     if "person_id" not in rows.fields:
         return None
-    listed = rows.lists("person_id", 1, optional=True, what=" (the person's number)")
-    if listed is None or (np.nan_to_num(listed, nan=MISSING_ID) < 0).all():
+    what = " (the person's number)"
+    listed = rows.lists("person_id", 1, optional=True, what=what)
+    if listed is None:
         return None
-    return np.nan_to_num(listed[:, 0], nan=MISSING_ID).astype(np.int64)
+    numbers = np.nan_to_num(listed[:, 0], nan=MISSING_ID)
+    wrong = (numbers % 1 != 0) | (np.abs(numbers) > 2**53)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise rows.fail(at, "person_id", f"a whole number{what}", float(numbers[at]))
+    return None if (numbers < 0).all() else np.maximum(numbers, MISSING_ID).astype(np.int64)

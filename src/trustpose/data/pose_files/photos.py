@@ -8,7 +8,7 @@ import numpy as np
 from trustpose.data.coco.names import number_in_name, rows_by_name
 from trustpose.data.coco.truth import TruthFile
 from trustpose.data.people import decode_photo
-from trustpose.data.pose_files.record import FoundPoses
+from trustpose.data.pose_files.record import FoundPoses, files_in
 from trustpose.files import InputError, read_bytes
 
 
@@ -79,7 +79,7 @@ class Photos:
     def _files(self) -> dict[str, Path]:
         """The folder's files by name, and by name without suffix."""
         assert self.folder is not None
-        files = sorted(path for path in self.folder.iterdir() if path.is_file() and not path.name.startswith("."))
+        files = files_in(self.folder)
         return {path.stem: path for path in files} | {path.name: path for path in files}
 
     def _size_of(self, name: str, image_id: int, path: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trustpose.data.columns import parse_finite_json
 from trustpose.data.pose_files import alphapose, coco_results, deeplabcut, mmpose, openpose, ultralytics
-from trustpose.data.pose_files.record import FoundPoses, nobody
+from trustpose.data.pose_files.record import FoundPoses, files_in, nobody
 from trustpose.files import InputError, read_bytes
 
 FORMATS = ("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "detectron2", "coco")
@@ -38,7 +38,7 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
         if not path.is_dir():
             found[path] = None
             continue
-        inside = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        inside = files_in(path)
         readable = [one for one in inside if one.suffix.lower() in _SUFFIXES]
         if not readable:
             for one in inside:

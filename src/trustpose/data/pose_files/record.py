@@ -1,6 +1,7 @@
 """What one file of another tool holds, before photos have ids and keypoints their place in a ground truth."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +19,8 @@ class FoundPoses:
     the file gives it; a file has one of them or both. A keypoint that the file leaves blank is NaN. `ranking` is the
     number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
     file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
-    None where neither file nor tool says which keypoints these are. `notes` are sentences on what was left out.
+    None where neither file nor tool says which keypoints these are. `without_body` counts people left out who had no
+    keypoints of a body, `notes` are sentences on what else was.
     """
 
     path: str
@@ -28,6 +30,7 @@ class FoundPoses:
     ranking: Float[np.ndarray, " N"] | None = None
     category: Int[np.ndarray, " N"] | None = None
     is_relative: bool = False
+    without_body: int = 0
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -53,9 +56,17 @@ class FoundPoses:
         )
 
 
-def nobody(path: str, keypoint_count: int = 0, skeleton: Skeleton | None = None) -> FoundPoses:
+def nobody(path: str, *, without_body: int = 0) -> FoundPoses:
     """A file of a photo in which its tool found nobody."""
-    return FoundPoses(path, Poses(xy=np.zeros((0, keypoint_count, 2))), photo=(), skeleton=skeleton)
+    return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), without_body=without_body)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder by name, hidden ones left aside. Raises InputError where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
 def join(parts: list[Poses], paths: list[str]) -> Poses:

@@ -114,7 +114,8 @@ def _line(line: list[str], at: int, path: str) -> np.ndarray:
         raise InputError(f"{path}: line {at}: expected numbers, got the text {' '.join(line)[:30]!r}") from None
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: line {at}: expected finite numbers")
-    if not numbers[0].is_integer() or (np.abs(numbers[1:5]) > 2).any() or (numbers[3:5] < 0).any():
+    is_class = numbers[0] % 1 == 0 and 0 <= numbers[0] < 2**31
+    if not is_class or (np.abs(numbers[1:5]) > 2).any() or (numbers[3:5] < 0).any():
         raise InputError(f"{path}: line {at}: expected a class and a box in shares of the photo (0 to 1)")
     return numbers
 
@@ -124,7 +125,7 @@ def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
     centre, size = table[:, 1:3], table[:, 3:5]
     keypoints = table[:, 5:-2].reshape(-1, count, 3)
     confidence, track = table[:, -2], table[:, -1]
-    if (track % 1 > 0).any() or (confidence > 1).any() or (confidence < 0).any():
+    if (track % 1 > 0).any() or (track < 0).any() or (track > 2**53).any() or (np.abs(confidence - 0.5) > 0.5).any():
         raise InputError(f"{path}: expected a confidence of 0 to 1 and a track's number after the keypoints")
     is_scored, is_tracked = ~np.isnan(confidence).all(), ~np.isnan(track).all()
     return FoundPoses(
