@@ -1,6 +1,7 @@
 """`trustpose suppress` and `trustpose predict --suppression`: what is written, what is left alone, what is refused."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,10 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import trustpose as tp
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import main
 from trustpose.cli.predict import predict
-from trustpose.cli.suppress import suppress
+from trustpose.cli.suppress import suppress, suppressor
 from trustpose.data.coco import read_results
 from trustpose.files import InputError
 from trustpose.grouping.suppression import suppress as run
@@ -116,7 +118,7 @@ def test_wrong_input_is_one_line(results, capsys):
         del row["bbox"]
     path.write_text(json.dumps(rows))
     code, said = _exit(capsys, *given)
-    assert code == 2 and "results.json: area 'crop' needs the poses' boxes" in said
+    assert code == 2 and "results.json: suppression: area 'crop' needs the poses' boxes" in said
     assert not out.exists()
 
 
@@ -167,6 +169,16 @@ def test_predicting_with_an_unknown_suppression(photo):
         with pytest.raises(InputError, match=r"suppression: (method|area): expected one of"):
             _predict(photo, "out", *wrong)
     assert not (photo / "out").exists()
+
+
+def test_an_estimator_without_boxes_is_told_in_one_line(photo):
+    predictor = tp.load(photo / "colours.onnx")
+    how = suppressor("oks-nms", 0.5, "crop", predictor.spec.skeleton)
+    pixels, _, boxes = photo_of_people(2)
+    poses = predictor(pixels, boxes)
+    assert how(poses, poses.pose_score).kept.all()
+    with pytest.raises(InputError, match="suppression: area 'crop' needs the poses' boxes"):
+        how(replace(poses, box=None), poses.pose_score)
 
 
 def test_a_run_goes_on_only_with_the_same_suppression(photo):

@@ -54,7 +54,7 @@ def suppress(
     started = time.perf_counter()
     try:
         found = how(poses, ranking)
-    except ValueError as error:
+    except InputError as error:
         raise InputError(f"{results}: {error}") from None
     seconds = time.perf_counter() - started
     left = _rescored(rows, found)
@@ -69,10 +69,9 @@ def suppressor(
 ) -> "Suppress":
     """The suppression of poses of one skeleton, as `grouping.suppression.suppress` with what is given bound.
 
-    Raises InputError where a name is unknown, the threshold outside its range or the skeleton without sigmas.
+    Raises InputError where a name is unknown, the threshold outside its range or the skeleton without sigmas; what it
+    returns raises it where poses lack what is needed.
     """
-    from functools import partial
-
     from trustpose.grouping.overlap import check_area
     from trustpose.grouping.suppression import check_threshold
     from trustpose.grouping.suppression import suppress as run
@@ -84,7 +83,14 @@ def suppressor(
     except ValueError as error:
         raise InputError(f"suppression: {error}") from None
     named: dict[str, Any] = {"method": method, "area": area}
-    return partial(run, threshold=threshold, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
+
+    def how(poses: "Poses", score: "np.ndarray") -> "Suppressed":
+        try:
+            return run(poses, score, threshold=threshold, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
+        except ValueError as error:
+            raise InputError(f"suppression: {error}") from None
+
+    return how
 
 
 def _find_skeleton(name: str) -> "Skeleton":
