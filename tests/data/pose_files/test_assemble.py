@@ -130,7 +130,7 @@ def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_pa
     assert gather(path, Photos()).skeleton.name == "unnamed14"
     assert gather(path, Photos(truth(tmp_path, LSP_14.keypoints))).skeleton is LSP_14
     photos = Photos(truth(tmp_path))
-    with pytest.raises(InputError, match=r"lack nose, .* and 11 more of .*--skeleton names them"):
+    with pytest.raises(InputError, match=r"\(keypoint_0, .* and 8 more\) is called .*\(nose, .*\); --skeleton"):
         gather(path, photos)
     done = gather(path, photos, skeleton=LSP_14, fill_missing=True)
     np.testing.assert_array_equal(done.poses.xy[:, 16], poses.xy[:, 0])  # the right ankle

@@ -60,7 +60,8 @@ def test_ultralytics_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("with_confidence", "tracks"), [(True, None), (False, None), (True, ["7", "12"]), (True, ["3", ""])]
+    ("with_confidence", "tracks"),
+    [(True, None), (False, None), (True, ["7", "12"]), (True, ["3", ""]), (False, ["7", "12"]), (False, ["1", "2"])],
 )
 def test_ultralytics_labels(tmp_path: Path, with_confidence: bool, tracks: list[str] | None) -> None:
     text = samples.ultralytics_labels(PEOPLE, 640, 425, with_confidence=with_confidence)

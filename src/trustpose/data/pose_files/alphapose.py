@@ -1,7 +1,7 @@
 """Poses as AlphaPose writes them: `alphapose-results.json` in its own, its 'cmu' and its 'open' format.
 
 Format: AlphaPose's documentation (doc/output.md, docs/run.md; the project's licence is for non-commercial use, and
-nothing else of it was read), with `box` (x, y, width, height) and `idx` (the tracked person) as results that people
+its source was not opened), with `box` (x, y, width, height) and `idx` (the tracked person) as results that people
 show in its issues (MVIG-SJTU/AlphaPose#1007) have them. `image_id` is a file's name; of a video the frame's number with
 a suffix. `score` comes from its pose NMS and passes 1; c goes to 1, or to 6 with models of COCO. Keypoints are COCO's
 17, Halpe's 26 or MPII's 16 in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a score of the pose.

@@ -163,10 +163,15 @@ def _in_order(
         poses = poses.take_keypoints(source.index_in(target, missing="mark"))
         lacking = [name for name in target.keypoints if name not in source.keypoints]
         surplus = [name for name in source.keypoints if name not in target.keypoints]
-        if len(lacking) == len(target) or (lacking and not fill_missing):
-            hint = "--skeleton names them" if len(lacking) == len(target) else "--fill-missing writes 0, 0, 0 for them"
+        if len(lacking) == len(target):
             raise InputError(
-                f"{path}: the poses ({source.name}) lack {_listed(lacking)} of the ground truth's keypoints; {hint}"
+                f"{path}: no keypoint of the poses ({_listed(surplus)}) is called as one of the ground truth "
+                f"({_listed(lacking)}); --skeleton names those of the poses"
+            )
+        if lacking and not fill_missing:
+            raise InputError(
+                f"{path}: the poses ({source.name}) lack {_listed(lacking)} of the ground truth's keypoints; "
+                "--fill-missing writes 0, 0, 0 for them"
             )
         if lacking:
             notes.append(f"keypoints that the poses lack, written as 0, 0, 0: {', '.join(lacking)}")

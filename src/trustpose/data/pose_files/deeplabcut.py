@@ -1,7 +1,7 @@
 """Poses as DeepLabCut writes them as CSV: one file a video, or one a folder of photos.
 
 Format: DeepLabCut's documentation (`analyze_videos(…, save_as_csv=True)`, `analyze_videos_converth5_to_csv`; LGPL-3.0,
-none of its code was read). Three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer;
+its source was not opened). Three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer;
 then a row a frame, its number or its photo's name first, with x, y, likelihood of each keypoint. Cells of an animal
 that is not in the frame are empty. There is no score of a pose and no box. `single` holds the unique body parts, which
 belong to nobody.

@@ -1,7 +1,7 @@
 """Poses as OpenPose writes them with `--write_json`: one `NAME_keypoints.json` a photo or frame.
 
 Format: OpenPose's documentation of its output (doc/02_output.md; the project's licence is for non-commercial use, and
-nothing else of it was read). `people` is a list; `pose_keypoints_2d` is x, y, c of each keypoint, c from 0 to 1; a
+its source was not opened). `people` is a list; `pose_keypoints_2d` is x, y, c of each keypoint, c from 0 to 1; a
 keypoint that was not found is 0, 0, 0. The order is that of BODY_25, COCO_18 or MPI_15, told apart by their number.
 There is no score and no box of a person. Hands, faces and 3D points are left aside.
 """

@@ -1,13 +1,13 @@
 """Poses as Ultralytics writes them: labels of `save_txt=True`, one file a photo, and `Results.to_json()`.
 
 Format: Ultralytics' documentation of prediction and of its pose labels, and its announcement of `tojson`
-(ultralytics/ultralytics#2131); it is AGPL-3.0, none of its code was read. A line of a label file is `class x y width
+(ultralytics/ultralytics#2131); it is AGPL-3.0, its source was not opened. A line of a label file is `class x y width
 height`, then x, y, confidence of each keypoint, shares of the photo's width and height, then the person's confidence
-(`save_conf=True`) and the track's number. `to_json()` is a list of `{name, class, confidence, box: {x1, y1, x2, y2},
-keypoints: {x, y, visible}}`, in pixels unless `normalize=True`, and does not name its photo: the file has to be called
-as the photo is. `visible` is the keypoint's confidence. From October 2023 on (#5212) a keypoint with less than 0.5 of
-it was moved to 0, 0 in either; release 8.4.190, whose output was compared with this reader, leaves it where it is.
-`predictions.json` of `val` is COCO results (coco_results.py).
+with `save_conf=True`, then the track's number where people were tracked. `to_json()` is a list of `{name, class,
+confidence, box: {x1, y1, x2, y2}, keypoints: {x, y, visible}}`, in pixels unless `normalize=True`, and does not name
+its photo: the file has to be called as the photo is. `visible` is the keypoint's confidence. From October 2023 on
+(#5212) a keypoint with less than 0.5 of it was moved to 0, 0 in either; release 8.4.190, whose output was compared with
+this reader, leaves it where it is. `predictions.json` of `val` is COCO results (coco_results.py).
 """
 
 from pathlib import Path
@@ -104,6 +104,9 @@ def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPose
     table = np.full((len(numbered), most), np.nan)
     for row, (at, line) in enumerate(numbered):
         table[row, : len(line)] = _line(line, at, path)
+        last = table[row, most - 2]
+        if len(line) == most - 1 and last >= 1 and last % 1 == 0:  # tracked without save_conf: a track's number
+            table[row, most - 2 :] = np.nan, last
     return _from_table(table, count, path)
 
 
