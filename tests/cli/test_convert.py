@@ -171,3 +171,32 @@ def test_spoilt_files_get_one_clear_line_or_whole_results(tmp_path: Path, capsys
             assert len(read_results(out).poses) > 0
             out.unlink()
     assert refused > 25
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("000000000785.txt", samples.ultralytics_labels(PEOPLE, 640, 425)), ("video.csv", samples.DEEPLABCUT_MULTI)],
+)
+def test_spoilt_texts_get_one_clear_line_or_whole_results(tmp_path: Path, capsys, name: str, text: str) -> None:
+    truth = samples.write(tmp_path / "gt.json", samples.ground_truth())
+    options = ["--gt", truth] if name.endswith(".txt") else []
+    source, out, random, refused = tmp_path / name, tmp_path / "out.json", np.random.default_rng(3), 0
+    pieces = [b"", b",", b"\n", b" ", b"-", b"1e999", b"nan", b"\xff", b"\x00", b'"', b"x", b"9" * 30, b"y,"]
+    for _ in range(150):
+        content = text.encode()
+        for _ in range(random.integers(1, 4)):
+            at, length = random.integers(0, len(content)), random.integers(0, 12)
+            content = content[:at] + pieces[random.integers(len(pieces))] + content[at + length :]
+        source.write_bytes(content)
+        code = run("convert", source, "--out", out, *options)
+        complaint = capsys.readouterr().err
+        if code == 2:
+            refused += 1
+            assert complaint.count("\n") == 1
+            assert name in complaint
+            assert not out.exists()
+        else:
+            assert code == 0
+            assert len(read_results(out).poses) > 0
+            out.unlink()
+    assert refused > 50
