@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.inference.tiny_people import write_people
+from tests.inference.torchvision_operators import stand_in
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.inference.bottom_up import PeopleDetector
@@ -72,34 +73,10 @@ def test_what_is_kept_of_a_detection(torchvision, monkeypatch):
     assert len(TorchvisionDetector("ssdlite320-mobilenet-v3-large", None, 0.0)(pixels)) == 2
 
 
-def _nms(boxes, scores, iou_threshold):
-    """torchvision's operator in plain words: each box goes that overlaps a kept one of a higher score by more."""
-    import torch
-    import torchvision
-
-    overlap = (torchvision.ops.box_iou(boxes, boxes) > iou_threshold).numpy()  # (N, N), plain torch
-    kept: list[int] = []
-    gone = np.zeros(len(boxes), dtype=bool)
-    for at in torch.argsort(scores, descending=True).tolist():
-        if not gone[at]:
-            kept.append(at)
-            gone |= overlap[at]
-    return torch.tensor(kept, dtype=torch.int64)
-
-
 @pytest.fixture
-def operators(torchvision, monkeypatch):
+def operators(torchvision, monkeypatch):  # noqa: ARG001  # skips where torch is missing
     """torchvision's two compiled operators, in Python where its wheel was built for another torch."""
-    if torchvision.extension._has_ops():
-        return
-    align = importlib.import_module("torchvision.ops.roi_align")
-
-    def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
-        plain = align._roi_align.__wrapped__  # torchvision would have torch.compile work on it for half a minute
-        return plain(image, rois, spatial_scale, *output_size, sampling_ratio, False)
-
-    monkeypatch.setattr(torchvision.ops.boxes, "nms", _nms)
-    monkeypatch.setattr(torchvision.ops.poolers, "roi_align", roi_align)
+    stand_in(monkeypatch)
 
 
 @pytest.mark.slow

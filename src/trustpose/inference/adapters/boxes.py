@@ -20,5 +20,5 @@ def separate(
     while len(order) and len(kept) < MOST_PEOPLE:
         best, order = order[0], order[1:]
         kept.append(best)
-        order = order[paired_iou(box[best], box[order]) <= most_overlap]
+        order = order[paired_iou(box[best : best + 1], box[order]) <= most_overlap]
     return np.array(kept, dtype=np.int64)

@@ -59,7 +59,7 @@ class KeypointRcnn:
             with torch.inference_mode():
                 found = self.module([image])[0]
         except (NotImplementedError, RuntimeError) as error:
-            if "torchvision::" not in str(error):
+            if "torchvision" not in str(error):
                 raise
             reason = str(error).splitlines()[0][:80]
             raise InputError(f"keypointrcnn: torchvision was built for another torch ({reason})") from None

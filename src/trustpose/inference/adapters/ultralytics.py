@@ -3,13 +3,13 @@
 The package and its weights are under the AGPL-3.0 licence, or one bought from Ultralytics: whoever runs this adapter
 takes that on. trustpose holds none of its code; the package is an optional import through its documented interface.
 
-Its own results put keypoints below a confidence at (0, 0) and cut coordinates off at the photo's edges. Here the
-network's documented output is decoded anew, (B, 4 + classes + 3K, anchors) with a box as centre, width and height, the
-classes' scores, and each keypoint's x, y and confidence, so that every keypoint keeps its place.
+Its own results put keypoints of a confidence below 0.5 at (0, 0) (versions 8.0.193 to 8.3) and cut coordinates off at
+the photo's edges. Here the network's documented output is decoded anew, (B, 4 + classes + 3K, anchors) with a box as
+centre, width and height, the classes' scores, and each keypoint's x, y and confidence, so that every keypoint keeps its
+place.
 """
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ class UltralyticsPose:
         try:
             wrapped = yolo(str(model))
             self.module = wrapped.model.eval().to(device or "cpu")
-        except (OSError, RuntimeError, ValueError, AttributeError, ImportError) as error:
+        except Exception as error:  # anything, as unpickling may raise it
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"ultralytics:{model}: cannot be loaded by ultralytics ({reason})") from None
         if wrapped.task != "pose":
@@ -56,39 +56,54 @@ class UltralyticsPose:
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.spec, boxes)
+        box, score, keypoints = self.candidates(pixels)
+        rows = separate(box, score, MOST_OVERLAP)
+        return Poses(
+            xy=keypoints[rows, :, :2],
+            score=keypoints[rows, :, 2],
+            pose_score=score[rows],
+            box=box[rows],
+            box_score=score[rows],
+        )
+
+    def candidates(
+        self, pixels: UInt8[np.ndarray, "H W 3"]
+    ) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"], Float[np.ndarray, "N K 3"]]:
+        """Boxes xyxy, scores and keypoints (x, y, confidence) of all that the network prints, image pixels."""
         image, scale, corner = letterbox(pixels, self.image_size)
         blob = image.transpose(2, 0, 1)[None].astype(np.float32) / 255  # (1, 3, h, w)
         with self._torch.inference_mode():
             given = self.module(self._torch.from_numpy(blob).to(self._device))
         raw = (given[0] if isinstance(given, (list, tuple)) else given).float().cpu().numpy()
-        box, score, keypoints = self._read(raw[0])
-        rows = separate(box, score, MOST_OVERLAP)
-        return Poses(
-            xy=(keypoints[rows, :, :2] - corner) / scale,
-            score=keypoints[rows, :, 2],
-            pose_score=score[rows],
-            box=(box[rows] - np.tile(corner, 2)) / scale,
-            box_score=score[rows],
-        )
+        box, score, keypoints = read_raw(raw[0], self._classes, self._person, self.spec.name)
+        keypoints[..., :2] = (keypoints[..., :2] - corner) / scale
+        return (box - np.tile(corner, 2)) / scale, score, keypoints
 
-    def _read(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Boxes xyxy (N, 4), scores (N,), keypoints (N, K, 3), input pixels, of a raw output (rows, N) or (N, rows)."""
-        numbers, classes = 3 * len(COCO_17), self._classes
-        raw = raw.astype(np.float64)
-        if raw.shape[0] == 4 + classes + numbers:  # one column for each anchor
-            centre, size = raw[:2].T, raw[2:4].T
-            box = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-            return box, raw[4 + self._person], raw[4 + classes :].T.reshape(-1, len(COCO_17), 3)
-        if raw.shape[1] == 6 + numbers:  # end-to-end networks: xyxy, score, class, keypoints; one row for each person
-            raw = raw[raw[:, 5] == self._person]
-            return raw[:, :4], raw[:, 4], raw[:, 6:].reshape(-1, len(COCO_17), 3)
-        expected = f"({4 + classes + numbers}, anchors) or (people, {6 + numbers})"
-        raise InputError(f"{self.spec.name}: gave an output {raw.shape}, expected {expected} for COCO's 17 keypoints")
+
+def read_raw(
+    raw: np.ndarray, classes: int, person: int, name: str
+) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"], Float[np.ndarray, "N K 3"]]:
+    """Boxes xyxy, scores of class `person` and keypoints (x, y, confidence) of a network's output, input pixels.
+
+    raw: (4 + classes + 3K, anchors), or of an end-to-end network (people, 6 + 3K): xyxy, score, class, keypoints.
+    Raises InputError for another shape, K being COCO's 17.
+    """
+    numbers = 3 * len(COCO_17)
+    raw = raw.astype(np.float64)
+    if raw.shape[0] == 4 + classes + numbers:
+        centre, size = raw[:2].T, raw[2:4].T
+        box = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
+        return box, raw[4 + person], raw[4 + classes :].T.reshape(-1, len(COCO_17), 3)
+    if raw.shape[1] == 6 + numbers:
+        raw = raw[raw[:, 5] == person]
+        return raw[:, :4], raw[:, 4], raw[:, 6:].reshape(-1, len(COCO_17), 3)
+    expected = f"({4 + classes + numbers}, anchors) or (people, {6 + numbers})"
+    raise InputError(f"{name}: gave an output {raw.shape}, expected {expected} for COCO's 17 keypoints")
 
 
 def letterbox(
     pixels: UInt8[np.ndarray, "H W 3"], longest: int
-) -> tuple[UInt8[np.ndarray, "h w 3"], float, Float[np.ndarray, "2"]]:
+) -> tuple[UInt8[np.ndarray, "h w 3"], float, Float[np.ndarray, " 2"]]:
     """A photo scaled to a longest side, amid grey up to multiples of 32; its scale; its upper left corner."""
     height, width = pixels.shape[:2]
     scale = longest / max(height, width)
@@ -114,6 +129,6 @@ def load(
     """The predictor of a model that `ultralytics.YOLO` takes. `min_score` None means the package's own 0.25."""
     if not argument:
         raise InputError("ultralytics: expected ultralytics:MODEL, as in ultralytics:yolo11n-pose.pt")
-    estimator: Any = UltralyticsPose(argument, device=device, image_size=image_size)
+    estimator = UltralyticsPose(argument, device=device, image_size=image_size)
     lowest = MIN_SCORE if min_score is None else min_score
     return EstimatorPredictor(estimator, threads=threads, min_score=lowest, skeleton=skeleton)
