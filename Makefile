@@ -29,9 +29,11 @@ $(BASE)/.installed: pyproject.toml constraints.txt
 	$(BASE)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# mediapipe and rtmlib ask for two more OpenCVs, in the place of the headless one, which serves them as well.
 $(DEV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEV)
 	$(DEV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,all]'
+	$(DEV)/bin/python -m pip install --quiet --constraint constraints.txt --no-deps mediapipe rtmlib
 	touch $@
 
 clean:

@@ -10,6 +10,7 @@ from tests.inference.tiny_people import write_people
 from tests.tiny_onnx import write_network
 from trustpose.cli.models import FOLDER, models
 from trustpose.files import InputError
+from trustpose.inference.adapters import ADAPTERS
 
 app = typer.Typer()
 app.command()(models)
@@ -34,6 +35,15 @@ def folder(tmp_path):
     path = tmp_path / "model" / "model.json"
     path.write_text(path.read_text().replace("colours.onnx", "model.onnx"))
     return tmp_path
+
+
+def test_estimators_of_other_packages():
+    code, output = _run("--adapters", "--json")
+    rows = {row["model"].partition(":")[0].partition("[")[0]: row for row in json.loads(output)}
+    assert code == 0 and set(rows) == set(ADAPTERS)
+    assert rows["ultralytics"]["licence"] == "AGPL-3.0"
+    code, output = _run("--adapters")
+    assert "pip install 'trustpose[mediapipe]'" in output and "mediapipe[:MODEL.task]" in output
 
 
 def test_what_the_specs_say(folder):

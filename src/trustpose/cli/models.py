@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from trustpose.files import InputError
 
@@ -26,6 +27,9 @@ def models(
     zoo: Annotated[
         bool, typer.Option("--zoo", help="List the networks to train, and to import checkpoints into, instead.")
     ] = False,
+    adapters: Annotated[
+        bool, typer.Option("--adapters", help="List the live estimators of other packages instead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the networks of a folder: what they give, their input, size and licence, and what was measured on them.
@@ -33,6 +37,10 @@ def models(
     A network is NETWORK.onnx with NETWORK.json beside it, or a folder with model.json. All is as the JSON says; what it
     does not say is left out. A network whose JSON cannot be read is reported, and the exit code is then 1.
     """
+    if adapters:
+        columns = ["model", "gives", "installed", "licence", "install"]
+        _print(_adapters(), columns, as_json=as_json)
+        return
     if zoo:
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
@@ -48,6 +56,7 @@ def models(
     if not rows and not as_json:
         where = f"; --dir FOLDER or {FOLDER} name another place" if directory is None else ""
         typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists those to train and to import into")
+        typer.echo("--adapters lists live estimators of other packages")
 
 
 def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
@@ -120,6 +129,22 @@ def _zoo() -> list[dict[str, Any]]:
     return rows
 
 
+def _adapters() -> list[dict[str, Any]]:
+    """What `--model` takes of other packages, whether they are there, their licence and what installs them."""
+    from trustpose.inference.adapters import ADAPTERS
+
+    return [
+        {
+            "model": adapter.usage,
+            "gives": adapter.gives,
+            "installed": "yes" if adapter.is_installed else "no",
+            "licence": adapter.licence,
+            "install": f"pip install 'trustpose[{adapter.extra}]'",
+        }
+        for adapter in ADAPTERS.values()
+    ]
+
+
 def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
@@ -143,4 +168,4 @@ def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> 
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {number}" for name, number in value.items())
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
