@@ -141,7 +141,7 @@ class Calibrator:
         if not len(poses):
             return
         assert poses.score is not None
-        low, high = self.domain.scores[[1, -2]]  # half a per cent of the fitted scores lies beyond each
+        low, high = self.domain.scores[[1, -2]]  # one in a hundred fitted scores lies beyond each
         margin = 0.5 * max(high - low, 1e-6)
         outside = ((poses.score < low - margin) | (poses.score > high + margin)).mean()
         if outside > _OFF_SCALE:

@@ -1,10 +1,11 @@
 """Whether people are like those that a calibrator was fitted on: nobody can say what it is worth elsewhere.
 
-Two looks. *Scores*: the distribution of printed keypoint scores is an estimator's fingerprint; the largest difference
-between two distribution functions (Kolmogorov and Smirnov's distance) tells another estimator, or the same one on other
-photos. *People*: each person's features (`features.pose_features`) are a point; its distance from the fitted people's
-middle, in units of their spread along every direction (Mahalanobis), says how unusual the person is as a whole. Of
-people like the fitted ones 1 in 100 is further out than 99 % of those.
+Three looks, all at what the calibrator reads (`features.pose_features`, keypoint scores). *Scores*: the distribution of
+printed keypoint scores is an estimator's fingerprint. *Features*: people of another kind differ in many features, each
+a little. Both are measured by the largest difference between two distribution functions, 0–1 (Kolmogorov and Smirnov's
+distance), taken at the fitted people's quantiles. *People*: each person's features are a point; its distance from the
+fitted people's middle, in units of their spread along every direction (Mahalanobis), says how unusual the person is as
+a whole. Of people like the fitted ones 1 in 100 is further out than 99 % of those.
 """
 
 from collections.abc import Mapping
@@ -14,109 +15,140 @@ import numpy as np
 from jaxtyping import Float
 
 SHARE = 0.05  # of people further out than 99 % of the fitted: where a warning starts
-SCORE_DISTANCE = 0.15  # of score distributions; where a warning starts
+SCORE_DISTANCE = 0.15  # where a warning starts, beyond what chance does to so few people
+FEATURE_DISTANCE = 0.1  # the same, mean over features
+_CHANCE = 1.4  # / √people: what chance seldom exceeds (Kolmogorov's distribution has its 95th percentile at 1.36)
 _RIDGE = 0.05  # added to the correlations: directions along which nobody differs do not decide
-_MOST = 20_000  # people that the middle and spread are taken of
-_FEATURES_NAMED = 3
+_MOST = 20_000  # people that everything is taken of
 _CUT = 6.0  # standard deviations; a feature further out counts as this far, so that no single one decides
+_LEVELS = np.linspace(0, 1, 101)
+_ARRAYS = ("middle", "spread", "quantiles", "whitening", "scores")
 
 
 @dataclass(frozen=True)
 class Shift:
-    """How other people differ: the share further out than 99 % of the fitted people, the distance of the score
-    distributions (0–1), and the features that differ most, by their mean in fitted standard deviations."""
+    """How N other people differ: the share further out than 99 % of the fitted people, the distances of the
+    distributions of keypoint scores and of features (their mean), and the features that differ most, with theirs."""
 
+    people: int
     share_outside: float
     score_distance: float
+    feature_distance: float
     features: tuple[tuple[str, float], ...]
 
     def warnings(self) -> list[str]:
         """A sentence for each look that finds the people unlike the fitted ones."""
+        chance = _CHANCE / np.sqrt(self.people)
         found = []
-        if self.share_outside > SHARE:
-            named = ", ".join(f"{name} {mean:+.1f} sd" for name, mean in self.features)
+        if self.score_distance > SCORE_DISTANCE + chance:
             found.append(
-                f"{self.share_outside:.0%} of the people lie further out than 99 % of those that the calibrator was "
-                f"fitted on (1 % expected; most unlike: {named}): it may not hold for them"
+                "keypoint scores are distributed unlike those that the calibrator was fitted on (distance "
+                f"{self.score_distance:.2f} of 1): another estimator, or other photos; it may not hold here"
             )
-        if self.score_distance > SCORE_DISTANCE:
+        if self.feature_distance > FEATURE_DISTANCE + chance:
+            named = ", ".join(f"{name} {distance:.2f}" for name, distance in self.features)
             found.append(
-                f"keypoint scores are distributed unlike those that the calibrator was fitted on (distance "
-                f"{self.score_distance:.2f} of 1): another estimator, or other photos"
+                "these people are unlike those that the calibrator was fitted on (mean distance of features "
+                f"{self.feature_distance:.2f} of 1; most: {named}); it may not hold here"
+            )
+        if self.share_outside > SHARE + chance:
+            found.append(
+                f"{self.share_outside:.0%} of these people are further out than 99 % of those that the calibrator was "
+                "fitted on; it may not hold for them"
             )
         return found
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """The people that a calibrator was fitted on: `middle`, `spread`, `low` and `high` (P,) of each feature,
-    `whitening` (P, P) of the standardised ones, the distance `far` that 99 % of them keep, and 201 quantiles of their
-    scores."""
+    """The people that a calibrator was fitted on: `middle`, `spread` (P,) and `quantiles` (P, 101) of each feature,
+    `whitening` (P, P) of the standardised ones, the distance `far` that 99 % of them keep, and `scores`, the quantiles
+    (101,) of their keypoint scores."""
 
     names: tuple[str, ...]
     middle: Float[np.ndarray, " P"]
     spread: Float[np.ndarray, " P"]
-    low: Float[np.ndarray, " P"]
-    high: Float[np.ndarray, " P"]
+    quantiles: Float[np.ndarray, "P 101"]
     whitening: Float[np.ndarray, "P P"]
     far: float
-    scores: Float[np.ndarray, "201"]
+    scores: Float[np.ndarray, "101"]
 
     def __post_init__(self) -> None:
-        count = len(self.names)
-        for name in ("middle", "spread", "low", "high"):
-            if getattr(self, name).shape != (count,) or not np.isfinite(getattr(self, name)).all():
-                raise ValueError(f"Domain.{name}: expected {count} finite numbers")
-        if self.whitening.shape != (count, count) or (self.spread <= 0).any() or self.scores.shape != (201,):
-            raise ValueError("Domain: expected spreads above 0, a square whitening and 201 quantiles of scores")
+        count, levels = len(self.names), len(_LEVELS)
+        shapes = ((count,), (count,), (count, levels), (count, count), (levels,))
+        for name, shape in zip(_ARRAYS, shapes, strict=True):
+            column = getattr(self, name)
+            if column.shape != shape or not np.isfinite(column).all():
+                raise ValueError(f"domain/{name}: expected finite numbers of shape {shape}, got shape {column.shape}")
+        if (self.spread <= 0).any():
+            raise ValueError("domain/spread: expected numbers above 0")
 
     @classmethod
     def of(
-        cls, features: dict[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"], seed: int = 0
+        cls, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"], seed: int = 0
     ) -> "Domain":
         """The domain of N people by their features and keypoint scores."""
-        table = np.stack(list(features.values()), axis=1).astype(np.float64)
-        if len(table) > _MOST:
-            chosen = np.sort(np.random.default_rng(seed).choice(len(table), _MOST, replace=False))
-            table, score = table[chosen], score[:, chosen]
-        middle, spread = table.mean(axis=0), table.std(axis=0)
+        table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
+        if table.shape[1] > _MOST:
+            chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MOST, replace=False))
+            table, score = table[:, chosen], score[:, chosen]
+        middle, spread = table.mean(axis=1), table.std(axis=1)
         spread = np.where(spread > 1e-6, spread, 1.0)
-        standard = np.clip((table - middle) / spread, -_CUT, _CUT)
-        correlation = standard.T @ standard / len(standard) + _RIDGE * np.eye(len(middle))
+        standard = _standardised(table, middle, spread)
+        correlation = standard @ standard.T / table.shape[1] + _RIDGE * np.eye(len(middle))
         whitening = np.linalg.cholesky(np.linalg.inv(correlation))
-        far = float(np.quantile(np.linalg.norm(standard @ whitening, axis=1), 0.99))
-        scores = np.quantile(score, np.linspace(0, 1, 201)).astype(np.float64)
-        return cls(tuple(features), middle, spread, table.min(axis=0), table.max(axis=0), whitening, far, scores)
+        return cls(
+            names=tuple(features),
+            middle=middle,
+            spread=spread,
+            quantiles=np.quantile(table, _LEVELS, axis=1).T,
+            whitening=whitening,
+            far=float(np.quantile(np.linalg.norm(whitening.T @ standard, axis=0), 0.99)),
+            scores=np.quantile(score, _LEVELS).astype(np.float64),
+        )
 
-    def compare(self, features: dict[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
+    def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
         """How N other people, at least one, differ. Raises ValueError where the features are not those."""
         if tuple(features) != self.names:
             raise ValueError("Domain.compare: other features than those of the fitted people")
-        table = np.stack(list(features.values()), axis=1).astype(np.float64)
-        standard = (table - self.middle) / self.spread
-        distance = np.linalg.norm(np.clip(standard, -_CUT, _CUT) @ self.whitening, axis=1)
-        mean = np.clip(standard, -_CUT, _CUT).mean(axis=0)
-        most = np.argsort(-np.abs(mean))[:_FEATURES_NAMED]
+        table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
+        standard = _standardised(table, self.middle, self.spread)
+        distance = np.array([_distance(fitted, row) for fitted, row in zip(self.quantiles, table, strict=True)])
+        most = np.argsort(-distance, kind="stable")[:3]
         return Shift(
-            share_outside=float((distance > self.far).mean()),
-            score_distance=self._score_distance(score),
-            features=tuple((self.names[at], float(mean[at])) for at in most),
+            people=table.shape[1],
+            share_outside=float((np.linalg.norm(self.whitening.T @ standard, axis=0) > self.far).mean()),
+            score_distance=_distance(self.scores, score.ravel()),
+            feature_distance=float(distance.mean()),
+            features=tuple((self.names[at], float(distance[at])) for at in most),
         )
-
-    def _score_distance(self, score: np.ndarray) -> float:
-        """The largest difference of the two distribution functions, at the fitted quantiles."""
-        level, inverse = np.unique(self.scores, return_inverse=True)
-        ours = np.bincount(inverse, minlength=len(level)).cumsum() / len(self.scores)
-        theirs = np.searchsorted(np.sort(score, axis=None), level, side="right") / score.size
-        return float(np.abs(ours - theirs).max())
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
-        single = {name: getattr(self, name) for name in ("middle", "spread", "low", "high", "whitening", "scores")}
-        return single | {"names": np.array(self.names), "far": np.array(self.far)}
+        columns = {name: getattr(self, name) for name in _ARRAYS}
+        return columns | {"names": np.array(self.names), "far": np.array(self.far)}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Domain":
         """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
-        columns = {name: arrays[name] for name in ("middle", "spread", "low", "high", "whitening", "scores")}
+        columns = {name: arrays[name] for name in _ARRAYS}
         return cls(names=tuple(map(str, arrays["names"].tolist())), far=float(arrays["far"]), **columns)
+
+
+def _standardised(table: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    return np.clip((table - middle[:, None]) / spread[:, None], -_CUT, _CUT)
+
+
+def _distance(quantiles: np.ndarray, values: np.ndarray) -> float:
+    """The largest difference of two distribution functions, at the fitted people's distinct quantiles.
+
+    A quantile that many fitted people share is reached in one step, so both functions are taken just below it too.
+    """
+    level = np.unique(quantiles)
+    ordered = np.sort(values)
+    found = 0.0
+    for side in ("left", "right"):
+        fitted = _LEVELS[np.clip(np.searchsorted(quantiles, level, side=side) - (side == "right"), 0, None)]
+        theirs = np.searchsorted(ordered, level, side=side) / len(ordered)
+        found = max(found, float(np.abs(fitted - theirs).max()))
+    return found

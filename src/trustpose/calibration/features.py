@@ -23,7 +23,10 @@ _SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by le
 
 @dataclass(frozen=True)
 class Source:
-    """Which of the optional fields features are made of: those that every pose has at fitting."""
+    """Which of the optional fields features are made of: those that every pose has at fitting.
+
+    A box score that is the same for everybody, as of ground-truth boxes, says nothing and is not asked for.
+    """
 
     box: bool
     box_score: bool
@@ -31,11 +34,11 @@ class Source:
     @classmethod
     def of(cls, poses: Poses) -> "Source":
         """What these poses have for every person."""
-        filled = {
-            name: column is not None and bool(np.isfinite(column).all())
-            for name, column in (("box", poses.box), ("box_score", poses.box_score))
-        }
-        return cls(**filled)
+        box, score = poses.box, poses.box_score
+        return cls(
+            box=box is not None and bool(np.isfinite(box).all()),
+            box_score=score is not None and bool(np.isfinite(score).all() and score.min() < score.max()),
+        )
 
     def check(self, poses: Poses) -> None:
         """Raises InputError where `poses` lack a field that this source has, or hold numbers that are not finite."""

@@ -38,7 +38,7 @@ def fit_logistic(
     penalty = np.r_[np.full(count, ridge), 0.0 if offset else 1.0]
     slopes = np.zeros(count + 1)
     if offset:
-        slopes[-1] = logit(np.array(target.mean()))
+        slopes[-1] = logit(np.full(1, target.mean()))[0]
     loss = _loss(design, target, slopes, penalty)
     for _ in range(_STEPS):
         chance = sigmoid(design @ slopes)

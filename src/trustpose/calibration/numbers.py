@@ -86,14 +86,14 @@ def explained(said: Said, sample: Sample) -> Explained:
     for score, target in ((said.pose[:, None], oks[:, None]), (said.keypoint, opks)):
         squared = ((score - target) ** 2).sum(axis=1), ((target - target.mean()) ** 2).sum(axis=1)  # (n,) each
         sums = bootstrap.sums_by_group(np.stack(squared, axis=1), sample.image, images)  # (I, 2)
-        parts.append(_share(sums.sum(axis=0)))
+        parts.append(float(_share(sums.sum(axis=0, keepdims=True))[0]))
         draws.append(_share(bootstrap.replicate_sums(sample.counts, sums)))
-    pose, keypoint = (float(part) for part in parts)
+    pose, keypoint = parts
     return Explained(pose, keypoint, (pose + keypoint) / 2, (draws[0] + draws[1]) / 2)
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
-    """1 − error / variance (…) from sums (…, 2); 0 where nothing varies."""
+    """1 − error / variance (B,) from sums (B, 2); 0 where nothing varies."""
     error, variance = sums[..., 0], sums[..., 1]
     return 1 - np.divide(error, variance, out=np.ones_like(error), where=variance > 0)
 

@@ -46,7 +46,8 @@ class LogisticMaps:
                     low, high = score.min(), score.max()
                     raise InputError(f"temperature scaling needs scores in 0–1, got {low:.4g} to {high:.4g}")
                 if name == "occluded":
-                    numbers.append((0.0, float(logit(np.array(target.mean() if len(target) else 0.0)))))
+                    share = target.mean() if len(target) else 0.0
+                    numbers.append((0.0, logit(np.full(1, share))[0]))
                     continue
                 score = logit(score)
             numbers.append(tuple(fit_logistic(score[:, None], target, offset=method == "platt")))
@@ -58,7 +59,9 @@ class LogisticMaps:
         score, pose = as_read(people.score), as_read(people.pose_score)
         slope, offset = (column[:-1].reshape(3, k, 1).astype(np.float32) for column in (self.slope, self.offset))
         labelled, occluded, similarity = (sigmoid(a * score + b) for a, b in zip(slope, offset, strict=True))
-        return Chances(labelled, occluded, similarity, sigmoid(self.slope[-1] * pose + self.offset[-1]))
+        return Chances(
+            labelled, occluded, similarity, sigmoid(np.float32(self.slope[-1]) * pose + np.float32(self.offset[-1]))
+        )
 
     @property
     def keypoint_count(self) -> int:

@@ -1,0 +1,203 @@
+"""What calibration is worth for real estimators on real people, from their results files alone.
+
+    python benchmarks/calibration.py [--results NAME TRAIN DEV]... [--method M] [--draws N] [--lspet N]
+
+For each estimator a calibrator is fitted on its results on `train_gt.json`. Shown are the printed scores beside the
+calibrator's, first on those people out of fold (each photo by models that saw no photo of its fold), then on the people
+of `dev_gt.json`, whom nothing was fitted or chosen on; 95 % intervals from drawing photos, the same for both columns:
+
+  r(pose, OKS)        Pearson of the pose's score with its OKS
+  r(averages)         Pearson of average keypoint score with average OPKS over all keypoints, unlabelled ones counting 0
+  r(keypoint, OPKS)   the same for each keypoint
+  ECE                 15 equal-width bins, of the pose's score and of the keypoints'
+  labelled F1         labelled or not; † by the best threshold on printed scores, chosen on these very people
+  ternary F1          absent, occluded, visible by the most probable, weighted by support
+  AP gain, closed     over ranking by the printed score, and its share of the headroom
+
+--lspet N adds N people of Leeds Sports Pose Extended (cleaned, ground-truth boxes), whom --network finds and the first
+estimator's calibrator, fitted on COCO, judges: another distribution, reported as it is, with the calibrator's
+warnings. Only joints that both skeletons have count there, by the area box*0.53. Last comes one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
+from trustpose.audit.rescoring import rescoring
+from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.fit import Options, fit
+from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
+from trustpose.data.coco.truth import Images
+from trustpose.data.lspet import clean, read_lspet
+from trustpose.files import InputError
+from trustpose.inference.boxes import boxes_from_truth
+from trustpose.inference.photos import Photo
+from trustpose.inference.predictor import Predictor
+from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.poses import Area, Poses
+from trustpose.skeletons import COCO_17, LSP_14, Skeleton
+
+DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DEFAULT = (("SimplePose, flip", "simplepose_flip"), ("MoveNet-thunder", "movenet-thunder"))
+ROWS = {
+    "pose.pearson": "r(pose, OKS)",
+    "keypoint.pearson_pose_mean": "r(averages)",
+    "keypoint.pearson": "r(keypoint, OPKS)",
+    "pose.ece": "pose ECE",
+    "keypoint.ece": "keypoint ECE",
+    "visibility.labelled.f1": "labelled F1",
+    "visibility.ternary.total.f1": "ternary F1",
+    "ap.AP": "AP",
+    "oracle_ap.AP": "AP by the true OKS",
+    "gain": "AP gain",
+    "closed": "headroom closed",
+}
+Value = tuple[float, ...] | None  # the number, then its interval
+Column = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class People:
+    """Labelled people, and how to measure on them."""
+
+    truth: TruthFile
+    area: Area
+    draws: int
+
+
+def audited(poses: Poses, score: np.ndarray, people: People) -> Audit:
+    results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "results in memory", "")
+    return audit(people.truth, results, area=people.area, replicates=people.draws)
+
+
+def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) -> tuple[Column, Column]:
+    """The printed scores and the calibrator's, measured on the same people; gain and share stand with the latter."""
+    columns = []
+    for poses, ranking in ((printed, score), (trusted, ranking_score(trusted))):
+        record = audited(poses, ranking, people)
+        column: Column = dict.fromkeys(ROWS)
+        for name in ROWS:
+            if name not in ("gain", "closed") and (value := record.number(name)) is not None:
+                column[name] = (value, *record.intervals.get(name, ()))
+        columns.append(column)
+    worth = rescoring(people.truth, trusted, score, ranking_score(trusted), area=people.area, replicates=people.draws)
+    columns[1]["gain"] = (worth.gain, *worth.intervals["gain"])
+    columns[1]["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals["closed"])
+    return columns[0], columns[1]
+
+
+def measure(
+    train: People, dev: People, files: tuple[Path, Path], options: Options
+) -> tuple[Calibrator, dict[str, Column]]:
+    """The calibrator of one estimator, and its columns."""
+    known = read_results(files[0], truth=train.truth)
+    fitted = fit(train.truth, known, options)
+    columns: dict[str, Column] = {}
+    columns["train, printed"], columns["train, out of fold"] = compared(
+        known.poses, known.score, fitted.out_of_fold, train
+    )
+    held_out = read_results(files[1], truth=dev.truth)
+    columns["dev, printed"], columns["dev, calibrated"] = compared(
+        held_out.poses, held_out.score, fitted.calibrator(held_out.poses), dev
+    )
+    return fitted.calibrator, columns
+
+
+def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Photo], np.ndarray]:
+    """The first `count` cleaned people as a ground truth of the joints that COCO has too, their photos with boxes, and
+    the index of these joints in COCO's."""
+    everybody = clean(read_lspet(folder / "joints.mat"))
+    truth = everybody.truth[:count]
+    assert truth.image_id is not None
+    names = [everybody.file_name[at] for at in truth.image_id.tolist()]
+    boxes = boxes_from_truth(truth).of_images(truth.image_id)
+    every = zip(names, boxes, truth.image_id.tolist(), strict=True)
+    photos = [Photo(folder / "images" / name, box, at) for name, box, at in every]
+    shared = tuple(name for name in COCO_17.keypoints if name in LSP_14.keypoints)
+    in_coco = np.array([COCO_17.keypoints.index(name) for name in shared])
+    skeleton = Skeleton("coco12", shared, (), COCO_17.sigmas_source, tuple(COCO_17.sigmas[in_coco].tolist()))
+    images = Images(truth.image_id, [*names], np.zeros(len(truth), int), np.zeros(len(truth), int))
+    file = TruthFile(
+        truth.take_keypoints(LSP_14.index_in(skeleton)), images, skeleton, shared, 1, (1,), str(folder), ""
+    )
+    return People(file, "box*0.53", draws), photos, in_coco
+
+
+def transferred(calibrator: Calibrator, network: Path, count: int, draws: int) -> tuple[dict[str, Column], list[str]]:
+    """The calibrator on LSPET's people, and what it says of them."""
+    people, photos, joints = lspet(DATA / "lspet", count, draws)
+    parts = []
+    for prediction in Predictor.load(network, flip=True).stream(photos):
+        if prediction.error is not None:
+            raise prediction.error
+        parts.append(prediction.poses)
+    printed = Poses.concatenate(parts)
+    assert printed.pose_score is not None
+    trusted = calibrator(printed).take_keypoints(joints)
+    before, after = compared(printed.take_keypoints(joints), printed.pose_score, trusted, people)
+    shift = calibrator.shift(printed)
+    said = [f"{shift.share_outside:.1%} of the people further out than 99 % of the fitted", *shift.warnings()]
+    return {"LSPET, printed": before, "LSPET, by COCO's calibrator": after}, said
+
+
+def cell(value: Value) -> str:
+    if value is None:
+        return "–"
+    return f"{value[0]:.3f}" + (f" [{value[1]:.3f}, {value[2]:.3f}]" if len(value) == 3 else "")
+
+
+def show(title: str, columns: dict[str, Column]) -> None:
+    """Numbers down, columns across."""
+    print(f"\n{title}")
+    widths = {name: max(len(name), *(len(cell(column[row])) for row in ROWS)) + 3 for name, column in columns.items()}
+    print(f"{'':20}" + "".join(f"{name:>{width}}" for name, width in widths.items()))
+    for row, label in ROWS.items():
+        print(f"{label:20}" + "".join(f"{cell(columns[name][row]):>{width}}" for name, width in widths.items()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"), help="several times")
+    parser.add_argument("--method", default="auto")
+    parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
+    parser.add_argument("--lspet", type=int, default=0, metavar="N", help="people of LSPET to transfer to")
+    parser.add_argument("--network", type=Path, default=DATA / "networks" / "simplepose.onnx", help="what finds them")
+    options = parser.parse_args()
+    folder = DATA / "results"
+    chosen = options.results or [
+        (name, folder / f"{file}.train.json", folder / f"{file}.dev.json") for name, file in DEFAULT
+    ]
+    said: dict[str, object] = {}
+    try:
+        train, dev = (
+            People(read_truth(DATA / "coco" / f"{part}_gt.json"), "segment", options.draws) for part in ("train", "dev")
+        )
+        calibrators = []
+        for name, *files in chosen:
+            calibrator, columns = measure(
+                train, dev, (Path(files[0]), Path(files[1])), Options(options.method, replicates=options.draws)
+            )
+            show(f"{name}: {calibrator.card.why}", columns)
+            said[name] = {"method": calibrator.card.method} | columns
+            calibrators.append(calibrator)
+        if options.lspet:
+            columns, notes = transferred(calibrators[0], options.network, options.lspet, options.draws)
+            show(f"{chosen[0][0]}, fitted on COCO, on {options.lspet} people of LSPET", columns)
+            print("\n".join(f"  {note}" for note in notes))
+            said["LSPET"] = {"notes": notes} | columns
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(said))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""Fit, apply, save, load; what is refused, and what never changes."""
+
+import io
+import json
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import r2_score
+
+import trustpose as tp
+from tests.calibration.cases import made_up
+from trustpose.calibration import fit as fitting
+from trustpose.calibration.calibrator import PART, Calibrator
+from trustpose.calibration.fit import METHODS, Fit, Options, fit
+from trustpose.calibration.notes import audit_notes
+from trustpose.calibration.targets import find_targets
+from trustpose.data.folds import fold_of
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.skeletons import BLAZEPOSE_33, COCO_17, LSP_14, Skeleton
+
+TRUST = ("quality", "visibility", "pose_quality")
+FEW = Options(folds=2, replicates=50, estimator="made up")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fit:
+    """By `auto`, with results about nobody among them."""
+    return fit(*made_up(300, spurious=20), FEW)
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def calibrator(request) -> Calibrator:
+    return fit(*made_up(80), replace(FEW, method=request.param)).calibrator
+
+
+def test_auto_takes_what_explains_most_and_says_why(fitted) -> None:
+    card = fitted.calibrator.card
+    assert set(card.explained) == set(METHODS)
+    assert max(card.explained, key=lambda name: card.explained[name][0]) == card.method == "trees"
+    assert card.why.startswith("out of fold trees explains 0.") and "isotonic 0." in card.why
+
+
+def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
+    truth, results = made_up(300, spurious=20)
+    targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
+    assert targets.unmatched.sum() == 20 == fitted.calibrator.card.unmatched
+    said = fitted.out_of_fold
+    card = fitted.calibrator.card
+    expected = np.corrcoef(said.pose_quality, targets.oks)[0, 1]
+    assert card.after["pose.pearson"][0] == pytest.approx(expected, abs=1e-9)
+    assert card.after["keypoint.brier"][0] == pytest.approx(((said.quality - targets.opks.T) ** 2).mean(), abs=1e-9)
+    assert card.after["pose.ece"][0] < card.before["pose.ece"][0] / 3
+    assert card.after["pose.pearson"][0] > card.before["pose.pearson"][0]
+    shares = r2_score(targets.oks, said.pose_quality), r2_score(targets.opks.T.ravel(), said.quality.ravel())
+    assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
+
+
+def test_out_of_fold_trust_knows_nothing_of_its_own_fold() -> None:
+    """Labels of one fold are made nonsense: what is said of its people stays as it was."""
+    truth, results = made_up(80)
+    image = results.poses.image_id
+    assert image is not None
+    inside = fold_of(image, 2) == 0
+    v = truth.truth.v.copy()
+    v[inside] = (v[inside] + 1) % 3
+    v[inside, 0] = 2
+    other = replace(truth, truth=replace(truth.truth, v=v, num_keypoints=None))
+    for method in ("platt", "trees"):
+        task = [fitting._task(gt, results, COCO_17, fitting.Source.of(results.poses), FEW) for gt in (truth, other)]
+        one, two = (fitting._out_of_fold(method, each, lambda _: None) for each in task)
+        np.testing.assert_array_equal(one.quality[inside], two.quality[inside])
+        assert (one.quality[~inside] != two.quality[~inside]).any()
+
+
+def test_a_result_about_nobody_is_told_from_people(fitted) -> None:
+    said = fitted.out_of_fold.pose_quality
+    assert said[300:].mean() < said[:300].mean() / 2
+    assert np.median(said[300:]) < np.quantile(said[:300], 0.05)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 60))
+@settings(max_examples=8)
+def test_ranges_sums_and_order(calibrator, seed: int, people: int) -> None:
+    poses = made_up(people, seed)[1].poses
+    said = calibrator(poses)
+    assert ((said.quality >= 0) & (said.quality <= 1)).all()
+    assert ((said.pose_quality >= 0) & (said.pose_quality <= 1)).all()
+    assert ((said.visibility >= 0) & (said.visibility <= 1)).all()
+    np.testing.assert_allclose(said.visibility.sum(axis=2), 1, atol=1e-12)
+    assert (said.quality <= 1 - said.visibility[..., 0] + 1e-6).all()  # at most P(labelled)
+    order = np.random.default_rng(seed).permutation(people)
+    again = calibrator(poses[order])
+    for name in TRUST:
+        np.testing.assert_array_equal(getattr(again, name), getattr(said, name)[order])
+
+
+def test_nothing_else_changes(fitted) -> None:
+    poses = made_up(30, 3)[1].poses
+    said = fitted.calibrator(poses)
+    for name in ("xy", "score", "pose_score", "box", "image_id", "annotation_id"):
+        np.testing.assert_array_equal(getattr(said, name), getattr(poses, name))
+    assert poses.quality is None
+
+
+def test_many_people_are_done_in_parts_and_told(fitted) -> None:
+    parts = [made_up(500, seed)[1].poses for seed in range(5)]
+    parts = [replace(part, image_id=part.image_id + 10_000 * at) for at, part in enumerate(parts)]
+    heard: list[int] = []
+    said = fitted.calibrator(Poses.concatenate(parts), tick=heard.append)
+    assert sum(heard) == 2500 and len(heard) == -(-2500 // PART)
+    for at, part in enumerate(parts):
+        np.testing.assert_array_equal(
+            said.pose_quality[500 * at : 500 * (at + 1)], fitted.calibrator(part).pose_quality
+        )
+    assert len(fitted.calibrator(parts[0][:0]).quality) == 0
+
+
+def test_saved_and_loaded_it_says_the_same(calibrator, tmp_path) -> None:
+    poses = made_up(50, 7)[1].poses
+    calibrator.save(tmp_path / "one.cal")
+    loaded = tp.Calibrator.load(tmp_path / "one.cal")
+    assert loaded.card == calibrator.card
+    for name in TRUST:
+        np.testing.assert_array_equal(getattr(loaded(poses), name), getattr(calibrator(poses), name))
+    assert loaded.shift(poses) == calibrator.shift(poses)
+    assert loaded.fitted_images(np.array([1, 2, 2, 10**6])) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["one.cal"]
+
+
+def test_the_same_seed_gives_the_same_calibrator() -> None:
+    poses = made_up(50, 7)[1].poses
+    options = replace(FEW, method="trees")
+    one, two = (fit(*made_up(40), options).calibrator(poses) for _ in range(2))
+    for name in TRUST:
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
+def _saved(calibrator: Calibrator, folder: Path, **changed: np.ndarray | None) -> Path:
+    """A calibrator's file with arrays replaced, or left out where None."""
+    calibrator.save(folder / "good.cal")
+    with np.load(folder / "good.cal") as file:
+        arrays = {name: file[name] for name in file.files} | changed
+    with (folder / "bad.cal").open("wb") as file:
+        np.savez(file, **{name: column for name, column in arrays.items() if column is not None})
+    return folder / "bad.cal"
+
+
+def _card(calibrator: Calibrator, **changed) -> np.ndarray:
+    return np.frombuffer(json.dumps(calibrator.card.as_dict() | changed).encode(), dtype=np.uint8)
+
+
+def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
+    good = fitted.calibrator
+    cut = tmp_path / "cut.cal"
+    good.save(cut)
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    flipped = tmp_path / "flipped.cal"
+    good.save(flipped)
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    flipped.write_bytes(content)
+    (tmp_path / "text.cal").write_text("[]")
+    (tmp_path / "empty.cal").write_bytes(b"")
+    with zipfile.ZipFile(tmp_path / "other.cal", "w") as archive:
+        archive.writestr("readme.txt", "no arrays here")
+    for name, said in (
+        ("cut.cal", "is not a calibrator"),
+        ("flipped.cal", "is n"),
+        ("text.cal", "is not a calibrator"),
+        ("empty.cal", "the file is empty"),
+        ("other.cal", "is not a calibrator"),
+        ("missing.cal", "no such file"),
+    ):
+        with pytest.raises(InputError, match=f"{name}: .*{said}|{name}: {said}"):
+            Calibrator.load(tmp_path / name)
+    wrong: list[dict] = [
+        {"card": None},
+        {"card": _card(good, format="trustpose calibrator 99")},
+        {"card": _card(good, method="magic")},
+        {"card": _card(good, keypoints=["nose"])},
+        {"card": _card(good, added=1)},
+        {"model/labelled.answer": None},
+        {"model/labelled.answer": np.zeros((2, 3), np.float32)},
+        {"model/pose.feature": np.full((150, 8), 9999, np.int16)},
+        {"domain/spread": np.zeros(3)},
+        {"recalibration/pose": np.array([1.0, np.nan, 0])},
+        {"image_ids": np.array(["a"])},
+    ]
+    for changed in wrong:
+        with pytest.raises(InputError, match=r"bad.cal: is n.* calibrator"):
+            Calibrator.load(_saved(good, tmp_path, **changed))
+    assert Calibrator.load(_saved(good, tmp_path)).card == good.card
+
+
+class _Mark:
+    """Unpickled, it leaves a mark."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_loading_runs_no_code(fitted, tmp_path) -> None:
+    mark = tmp_path / "mark"
+    pickled = pickle.dumps(np.array([_Mark(mark)], dtype=object))
+    (tmp_path / "pickled.cal").write_bytes(pickled)
+    packed = io.BytesIO()
+    np.lib.format.write_array(packed, np.array([_Mark(mark)], dtype=object), allow_pickle=True)
+    fitted.calibrator.save(tmp_path / "packed.cal")
+    with zipfile.ZipFile(tmp_path / "packed.cal", "a") as archive:
+        archive.writestr("model/more.npy", packed.getvalue())
+    for name in ("pickled.cal", "packed.cal"):
+        with pytest.raises(InputError, match="is not a calibrator"):
+            Calibrator.load(tmp_path / name)
+    assert not mark.exists()
+
+
+def test_other_peoples_poses_are_refused(fitted) -> None:
+    calibrator, poses = fitted.calibrator, made_up(30, 3)[1].poses
+    with pytest.raises(InputError, match="poses have 14 keypoints, but the calibrator was fitted on 17"):
+        calibrator(poses.take_keypoints(np.arange(14)))
+    with pytest.raises(InputError, match=r"skeleton 'lsp14' \(14 keypoints\)"):
+        calibrator(poses.take_keypoints(np.arange(14)), skeleton=LSP_14)
+    renamed = Skeleton("mine", tuple(f"k{i}" for i in range(17)), ())
+    with pytest.raises(InputError, match="skeleton 'mine'"):
+        calibrator(poses, skeleton=renamed)
+    with pytest.raises(InputError, match="poses have no box"):
+        calibrator(replace(poses, box=None))
+    with pytest.raises(InputError, match=r"another estimator's, or on another scale"):
+        calibrator(replace(poses, score=poses.score * 100))
+    assert calibrator(poses, skeleton=COCO_17).quality is not None
+
+
+def test_any_skeleton_with_sigmas_of_its_own() -> None:
+    truth, results = made_up(60, skeleton=BLAZEPOSE_33)
+    with pytest.raises(InputError, match="no published sigmas"):
+        fit(truth, results, replace(FEW, method="trees"))
+    options = replace(FEW, method="trees", sigmas=np.full(33, 0.07))
+    calibrator = fit(truth, results, options).calibrator
+    assert calibrator(results.poses).quality.shape == (60, 33)
+    assert calibrator.card.skeleton.sigmas[0] == 0.07
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"method": "magic"}, "method: expected auto or one of temperature"),
+        ({"area": "mask"}, "area: expected one of segment"),
+        ({"folds": 1}, "folds: expected 2 or more"),
+        ({"folds": 50}, "photos with labelled people are too few for 50 folds"),
+        ({"sigmas": np.zeros(17)}, "sigmas: expected 17 numbers above 0"),
+    ],
+)
+def test_wrong_options_are_refused(options, said) -> None:
+    with pytest.raises(InputError, match=said):
+        fit(*made_up(20), replace(FEW, **options))
+
+
+def test_scores_off_the_scale_leave_temperature_out() -> None:
+    truth, results = made_up(60)
+    poses = replace(results.poses, score=10 * results.poses.score, pose_score=10 * results.poses.pose_score)
+    off = replace(results, poses=poses, score=10 * results.score)
+    card = fit(truth, off, FEW).calibrator.card
+    assert list(card.skipped) == ["temperature"] and "scores in 0–1" in card.skipped["temperature"]
+    assert card.before["pose.ece"] is None and card.after["pose.ece"] is not None
+    with pytest.raises(InputError, match="scores in 0–1"):
+        fit(truth, off, replace(FEW, method="temperature"))
+
+
+def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
+    truth, results = made_up(300, spurious=20)
+    notes = audit_notes(fitted.calibrator, truth, results, "segment")
+    assert len(notes) == 1 and "fitted on this very ground truth (made_up_gt.json)" in notes[0]
+    other_truth, other = made_up(200, 1)
+    notes = audit_notes(fitted.calibrator, other_truth, other, "box")
+    assert notes[0].startswith("the calibrator was fitted on 100 of these 100 photos, by their ids")
+    assert "by area 'segment'" in notes[1]
+    with pytest.raises(InputError, match="are not the 17"):
+        audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")

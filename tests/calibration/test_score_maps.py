@@ -1,0 +1,117 @@
+"""Curves of scores against scikit-learn's, and what holds for all of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
+
+from tests.calibration.cases import made_up
+from trustpose.calibration.features import People, Source, read_people
+from trustpose.calibration.logistic import RIDGE, fit_logistic, logit, sigmoid
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.targets import Targets, find_targets
+from trustpose.files import InputError
+from trustpose.skeletons import COCO_17
+
+
+def _case(people: int = 400, seed: int = 0) -> tuple[People, Targets]:
+    truth, results = made_up(people, seed)
+    targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
+    return read_people(results.poses, COCO_17, Source.of(results.poses)), targets
+
+
+def _sklearn_logistic(score: np.ndarray, target: np.ndarray) -> LogisticRegression:
+    """Soft targets as rows that stand on both sides, weighted. Our ridge is on standardised inputs."""
+    weight = np.r_[target, 1 - target]
+    both = np.r_[np.ones(len(score)), np.zeros(len(score))]
+    model = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000)
+    return model.fit(np.r_[score, score][:, None], both, sample_weight=weight)
+
+
+@given(st.integers(0, 10**6), st.integers(5, 300))
+@settings(max_examples=40)
+def test_platt_is_scikit_learns_logistic_regression(seed: int, count: int) -> None:
+    random = np.random.default_rng(seed)
+    score = random.normal(0, 1, count)
+    score = (score - score.mean()) / score.std()
+    target = np.clip(sigmoid(1.3 * score - 0.4) + random.normal(0, 0.2, count), 0, 1)
+    slope, offset = fit_logistic(score[:, None], target)
+    model = _sklearn_logistic(score, target)
+    np.testing.assert_allclose(sigmoid(slope * score + offset), model.predict_proba(score[:, None])[:, 1], atol=2e-5)
+
+
+def test_platt_does_not_depend_on_the_scores_scale() -> None:
+    random = np.random.default_rng(0)
+    score, target = random.normal(0, 1, 200), random.random(200)
+    one, other = fit_logistic(score[:, None], target), fit_logistic(1000 * score[:, None] - 7, target)
+    np.testing.assert_allclose(one[0] * score + one[1], other[0] * (1000 * score - 7) + other[1], atol=1e-8)
+
+
+def test_perfect_separation_stays_finite() -> None:
+    slopes = fit_logistic(np.array([[0.0], [0.1], [0.9], [1.0]]), np.array([0.0, 0, 1, 1]))
+    assert np.isfinite(slopes).all() and slopes[0] > 0
+
+
+def test_temperature_is_the_best_single_number() -> None:
+    people, targets = _case()
+    maps = LogisticMaps.fit("temperature", people, targets)
+    at, score = logit(people.pose_score[targets.rows].astype(float)), targets.oks
+
+    def loss(slope: float) -> float:
+        return float((np.logaddexp(0, slope * at) - score * slope * at).sum())
+
+    found = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-8})
+    assert maps.slope[-1] == pytest.approx(found.x, abs=1e-3)
+    assert (maps.offset[:17] == 0).all() and (maps.slope[17:34] == 0).all()  # occlusion is the keypoint's share
+    share = [(targets.v[k][targets.v[k] > 0] == 1).mean() for k in range(17)]
+    np.testing.assert_allclose(maps(people).occluded[:, 0], share, atol=1e-5)
+
+
+def test_isotonic_is_scikit_learns() -> None:
+    people, targets = _case()
+    said = IsotonicMaps.fit(people, targets)(people)
+    fresh = read_people(made_up(50, 9)[1].poses, COCO_17, Source(True, False))
+    again = IsotonicMaps.fit(people, targets)(fresh)
+    for k in (0, 5, 16):
+        labelled = targets.v[k] > 0
+        curve = IsotonicRegression(out_of_bounds="clip").fit(people.score[k], labelled)
+        np.testing.assert_allclose(said.labelled[k], curve.predict(people.score[k]), atol=1e-6)
+        np.testing.assert_allclose(again.labelled[k], curve.predict(fresh.score[k]), atol=1e-6)
+        curve = IsotonicRegression(out_of_bounds="clip").fit(people.score[k][labelled], targets.opks[k][labelled])
+        np.testing.assert_allclose(said.similarity[k], curve.predict(people.score[k]), atol=1e-6)
+    curve = IsotonicRegression(out_of_bounds="clip").fit(people.pose_score, targets.oks)
+    np.testing.assert_allclose(said.pose, curve.predict(people.pose_score), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["isotonic", "platt", "temperature"])
+def test_curves_rise_with_the_score(method) -> None:
+    people, targets = _case()
+    maps = IsotonicMaps.fit(people, targets) if method == "isotonic" else LogisticMaps.fit(method, people, targets)
+    said = maps(people)
+    order = np.argsort(people.score[3])
+    for name in ("labelled", "similarity"):
+        assert (np.diff(getattr(said, name)[3][order]) >= -1e-7).all()
+    assert (np.diff(said.pose[np.argsort(people.pose_score)]) >= -1e-7).all()
+
+
+def test_temperature_refuses_scores_off_the_scale() -> None:
+    people, targets = _case(40)
+    with pytest.raises(InputError, match="scores in 0–1"):
+        LogisticMaps.fit("temperature", _scaled(people, 10), targets)
+
+
+def _scaled(people: People, factor: float) -> People:
+    from dataclasses import replace
+
+    return replace(people, score=people.score * np.float32(factor))
+
+
+def test_a_keypoint_that_nobody_has_labelled() -> None:
+    people, targets = _case(60)
+    targets.v[4] = 0
+    targets.opks[4] = 0
+    for maps in (IsotonicMaps.fit(people, targets), LogisticMaps.fit("platt", people, targets)):
+        assert maps(people).quality[:, 4].max() < 1e-3

@@ -1,0 +1,55 @@
+"""Who is learnt from, and as what."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tests.calibration.cases import made_up
+from trustpose.audit.measured import measure
+from trustpose.calibration.targets import find_targets
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17
+
+
+def test_targets_are_the_audits_numbers() -> None:
+    truth, results = made_up(40)
+    targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
+    measured = measure(
+        results.poses, truth.truth, results.score, truth.images.id, sigmas=COCO_17.sigmas, area="segment",
+        replicates=0, seed=0,
+    )  # fmt: skip
+    np.testing.assert_array_equal(targets.rows, measured.rows)
+    np.testing.assert_array_equal(targets.oks, measured.oks[measured.rows])
+    np.testing.assert_array_equal(targets.opks.T, measured.opks)
+    np.testing.assert_array_equal(targets.v.T, measured.v)
+
+
+def test_a_result_about_nobody_has_an_oks_of_0_and_nothing_labelled() -> None:
+    truth, results = made_up(20, spurious=3)
+    targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
+    assert targets.unmatched.tolist() == [False] * 20 + [True] * 3
+    assert (targets.oks[20:] == 0).all() and (targets.v[:, 20:] == 0).all() and (targets.opks[:, 20:] == 0).all()
+    assert (targets.oks[:20] > 0).all()
+
+
+def test_the_second_result_on_a_person_is_about_nobody() -> None:
+    truth, results = made_up(10, ids=False)
+    twice = Poses.concatenate([results.poses, results.poses[:1]])
+    targets = find_targets(twice, truth.truth, COCO_17.sigmas, "segment")
+    assert targets.unmatched.tolist() == [False] * 10 + [True]
+
+
+def test_people_whom_coco_ignores_are_left_out() -> None:
+    truth, results = made_up(20, spurious=4, ids=False)
+    poses = results.poses
+    v = truth.truth.v.copy()
+    v[2] = 0  # a person with a box alone
+    box, iscrowd = truth.truth.box, np.zeros(20, dtype=bool)
+    assert box is not None and poses.box is not None and poses.image_id is not None
+    iscrowd[19] = True  # a crowd in the photo of the last person
+    moved, ids = poses.box.copy(), poses.image_id.copy()
+    moved[20], ids[20] = box[2] + 1, truth.truth.image_id[2]  # type: ignore[index]
+    ignored = replace(truth.truth, v=v, iscrowd=iscrowd, num_keypoints=None)
+    targets = find_targets(replace(poses, box=moved, image_id=ids), ignored, COCO_17.sigmas, "segment")
+    left_out = sorted(set(range(24)) - set(targets.rows.tolist()))
+    assert left_out == [2, 19, 20]
