@@ -1,24 +1,21 @@
-"""What `KeypointTokens` reads of heatmaps, against numpy's ways to it, pixel by pixel and cell by cell."""
-
-import itertools
+"""What `KeypointTokens` reads of maps, against numpy's ways to it, and what it makes of that."""
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.networks.random_weights import randomise
 from tests.trust.small import network
-from trustpose.trust import keypoint_tokens as module
 from trustpose.trust.export import export_onnx
 from trustpose.trust.heads import TrustHead
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.network import TrustNetwork, attach
+from trustpose.trust.peaks import REACH, around, at_peaks, peaks
 
-REACH = module.REACH
-SHAPES = {"features": (3, 16, 12), "backbone": (5, 8, 6)}
+ENCODED = (5, 8, 6)
 
 
 @st.composite
@@ -46,15 +43,17 @@ def peaks_of(maps: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, y, flat.max(axis=2)
 
 
-def as_found(*arrays: np.ndarray) -> list[torch.Tensor]:
-    """(B, K) as `peaks` gives them, (B, K, 1)."""
-    return [torch.from_numpy(array)[..., None] for array in arrays]
+def as_found(x: np.ndarray, y: np.ndarray, maps: torch.Tensor) -> torch.Tensor:
+    """Places (B, K) as `peaks` gives them."""
+    return torch.from_numpy(y * maps.shape[3] + x)
 
 
 @given(heatmaps())
 def test_peaks_are_numpys_argmax(maps):
-    for found, expected in zip(module.peaks(maps), peaks_of(maps), strict=True):
-        assert np.array_equal(found[..., 0].numpy(), expected)
+    x, y, height = peaks_of(maps)
+    peak, found = peaks(maps)
+    assert np.array_equal(peak.numpy(), as_found(x, y, maps).numpy())
+    assert np.array_equal(found[..., 0].numpy(), height)
 
 
 @given(heatmaps())
@@ -62,9 +61,9 @@ def test_around_is_a_slice_that_stays_within_the_map(maps):
     x, y, _ = peaks_of(maps)
     if min(maps.shape[2:]) < 2 * REACH + 1:
         with pytest.raises(ValueError, match="heatmaps: expected 7 × 7 pixels or more"):
-            module.around(maps, *as_found(x, y))
+            around(maps, as_found(x, y, maps))
         return
-    found = module.around(maps, *as_found(x, y)).numpy()
+    found = around(maps, as_found(x, y, maps)).numpy()
     rows, columns = (np.arange(length) for length in maps.shape[2:])
     for b, k in np.ndindex(x.shape):
         # as many pixels as a window has, those nearest to the peak
@@ -74,85 +73,38 @@ def test_around_is_a_slice_that_stays_within_the_map(maps):
 
 
 @given(heatmaps())
-def test_at_peaks_is_what_all_maps_say_at_each_ones_peak(maps):
+def test_at_peaks_of_the_heatmaps_is_what_all_maps_say_at_each_ones_peak(maps):
     x, y, height = peaks_of(maps)
-    found = module.at_peaks(maps, *as_found(x, y), maps.shape[2:]).numpy()
+    found = at_peaks(maps.permute(0, 2, 3, 1), as_found(x, y, maps), maps.shape[2:]).numpy()
     for b, k, other in np.ndindex(*x.shape, maps.shape[1]):
         assert found[b, k, other] == maps[b, other, y[b, k], x[b, k]]
     assert np.array_equal(found.diagonal(axis1=1, axis2=2), height)
 
 
-def numbers_by_hand(one: np.ndarray, x: int, y: int) -> list[float]:
-    """The ten numbers of one map (h, w), cell by cell and pixel by pixel."""
-    rows, columns = one.shape
-    cells = list(itertools.product(range(0, rows, 4), range(0, columns, 4)))
-    far = [(top, left) for top, left in cells if max(abs(top // 4 - y // 4), abs(left // 4 - x // 4)) > 1]
-    highest = [one[top : top + 4, left : left + 4].max() for top, left in far]
-    elsewhere = [np.nan] * 3  # nothing to be found
-    if far:
-        top, left = far[int(np.argmax(highest))]
-        elsewhere = [(left + 2) / columns, (top + 2) / rows, max(highest)]
-    sums = np.zeros(4)
-    for row, column in np.ndindex(one.shape):
-        u, w = (column + 0.5) / columns, (row + 0.5) / rows
-        sums += one[row, column] * np.array([1, u, w, u * u + w * w]) / rows
-    return [(x + 0.5) / columns, (y + 0.5) / rows, one[y, x], *elsewhere, *sums]
-
-
-@given(heatmaps())
-@settings(max_examples=40)
-def test_numbers_are_those_of_loops_over_cells_and_pixels(maps):
-    found = module.numbers(maps, *module.peaks(maps)).numpy()
-    x, y, _ = peaks_of(maps)
-    assert found.shape[2] == module.NUMBERS and np.isfinite(found).all()
-    for b, k in np.ndindex(x.shape):
-        expected = np.array(numbers_by_hand(maps[b, k].numpy().astype(np.float64), int(x[b, k]), int(y[b, k])))
-        is_said = ~np.isnan(expected)
-        np.testing.assert_allclose(found[b, k][is_said], expected[is_said], rtol=2e-4, atol=2e-5)
-        assert is_said.all() or found[b, k, 5] < -4  # far below any heatmap's pixel
-
-
-def test_a_second_peak_is_found_where_it_is():
-    y, x = np.mgrid[:64, :48]
-    bumps = [np.exp(-((x - at) ** 2 + (y - row) ** 2) / 8) for at, row in ((10, 20), (40, 52))]
-    maps = torch.from_numpy((bumps[0] + 0.7 * bumps[1]).astype(np.float32))[None, None]
-    found = module.numbers(maps, *module.peaks(maps))[0, 0].numpy()
-    assert found[:3] == pytest.approx([10.5 / 48, 20.5 / 64, 1], abs=1e-5)
-    assert found[3:5] * [48, 64] == pytest.approx([40.5, 52.5], abs=2)  # cells of 4 pixels
-    assert found[5] == pytest.approx(0.7, abs=1e-5)
-    total = found[6]
-    assert total * 64 == pytest.approx(1.7 * 8 * np.pi, rel=1e-3)  # the integral of two Gaussians
-    assert found[7:9] / total * [48, 64] == pytest.approx([10.5 + 30 * 0.7 / 1.7, 20.5 + 32 * 0.7 / 1.7], abs=1e-2)
-
-
 def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointTokens, tuple[torch.Tensor, ...]]:
     """A head of random weights in evaluation; maps of six people, heatmaps of `size`, and their boxes."""
-    sizes = {"others": (SHAPES["backbone"],), "token": 16, "layers": 1, "heads": 2}
-    head = randomise(KeypointTokens(*SHAPES["features"], keypoints=7, **(sizes | options))).eval()
+    head = randomise(KeypointTokens(*ENCODED, keypoints=7, **({"token": 16, "hidden": 24} | options))).eval()
     generator = torch.Generator().manual_seed(1)
-    maps = [torch.randn(6, *shape, generator=generator) for shape in (*SHAPES.values(), (7, *size))]
+    maps = [torch.randn(6, *shape, generator=generator) for shape in (ENCODED, (7, *size))]
     return head, (*maps, torch.rand(6, 2, generator=generator))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (16, 12), (18, 13)])
-def test_maps_are_sampled_where_the_peak_lies_in_each(size):
-    head, (features, backbone, maps, box) = tiny_head(size)
-    tokens, mean = head.digest((features, backbone, maps, box))
-    x, y, _ = peaks_of(maps)
-    person, at = np.arange(6)[:, None], 0
-    for read in (features.numpy(), backbone.numpy()):
-        rows, columns = read.shape[2:]
-        row, column = ((y + 0.5) / size[0] * rows).astype(int), ((x + 0.5) / size[1] * columns).astype(int)
-        assert np.array_equal(tokens[:, :, at : at + read.shape[1]].numpy(), read[person, :, row, column])
-        at += read.shape[1]
-    if size == features.shape[2:]:
-        assert np.array_equal(tokens[:, :, :3].numpy(), features.numpy()[person, :, y, x])
-    torch.testing.assert_close(mean, backbone.flatten(2).mean(dim=2))
-    assert torch.equal(tokens[:, :, -2:], box[:, None].expand(-1, 7, -1))
-    assert tokens.shape[2] == 3 + 5 + 7 + (2 * REACH + 1) ** 2 + module.NUMBERS + 2 == head.normalise.num_features
+def test_the_encoder_is_read_where_the_peak_lies_in_it(size):
+    head, (encoded, maps, box) = tiny_head(size)
+    tokens, mean, same = head.digest((encoded, maps, box))
+    x, y, height = peaks_of(maps)
+    channels, rows, columns = ENCODED
+    row, column = ((y + 0.5) / size[0] * rows).astype(int), ((x + 0.5) / size[1] * columns).astype(int)
+    assert np.array_equal(tokens[..., :channels].numpy(), encoded.numpy()[np.arange(6)[:, None], :, row, column])
+    assert torch.equal(tokens[..., channels:-1], around(maps, as_found(x, y, maps)))
+    assert np.array_equal(tokens[..., -1].numpy(), height)
+    assert tokens.shape[2] == channels + (2 * REACH + 1) ** 2 + 1
+    torch.testing.assert_close(mean, encoded.flatten(2).mean(dim=2))
+    assert torch.equal(same, box)
 
 
-@pytest.mark.parametrize("options", [{}, {"box": False}, {"layers": 0}, {"token": 8, "heads": 4}])
+@pytest.mark.parametrize("options", [{}, {"box": False}, {"token": 8}, {"hidden": 1}])
 def test_what_a_head_says_of_one_person_is_its_own(options):
     head, maps = tiny_head(**options)
     maps = maps if head.reads_box else maps[:-1]
@@ -170,11 +122,72 @@ def test_the_fields_agree_with_each_other():
     torch.testing.assert_close(trust.visibility.sum(dim=2), torch.ones(6, 7))
     labelled = trust.visibility[..., 1:].sum(dim=2)
     torch.testing.assert_close(trust.quality, labelled * raw.opks.sigmoid())
-    with torch.no_grad():  # without the pose's own token, expected OKS is the mean of OPKS over labelled keypoints
-        for parameter in (head.per_pose.weight, head.per_pose.bias):
-            parameter.zero_()
-        head.calibration_oks.copy_(torch.tensor([1.0, 0.0]))
-    torch.testing.assert_close(head(*maps).pose_quality, trust.quality.sum(dim=1) / labelled.sum(dim=1))
+    shares = torch.zeros(6, 7)
+    with torch.no_grad():  # shares as given, no calibration: expected OKS is that mean of expected OPKS
+        head.from_token.weight[4] = 0
+        head.from_body.weight.view(7, 5, -1)[:, 4] = 0
+        head.from_body.bias.view(7, 5)[:, 4] = shares[0] = torch.linspace(-2, 2, 7)
+        for name in ("opks", "oks"):
+            getattr(head, f"calibration_{name}").copy_(torch.tensor([1.0, 0.0]))
+    expected = (torch.linspace(-2, 2, 7).softmax(dim=0) * head.raw(*maps).opks.sigmoid()).sum(dim=1)
+    torch.testing.assert_close(head(*maps).pose_quality, expected)
+
+
+def by_hand(head: KeypointTokens, digest: tuple[torch.Tensor, ...], person: int) -> list[torch.Tensor]:
+    """Logits of visibility (K, 3) and OPKS (K,), and OKS, of one person, layer by layer and keypoint by keypoint."""
+    weights = {name: value.double() for name, value in head.state_dict().items()}
+    tokens, mean, box = (one[person].double() for one in digest)
+
+    def normal(name: str, values: torch.Tensor) -> torch.Tensor:
+        mean, variance, scale, shift = (
+            weights[f"{name}.norm.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (values - mean) / (variance + 1e-5).sqrt() * scale + shift
+
+    each = [
+        (weights["token.weight"] @ normal("token", token) + weights["token.bias"][k]).clamp(min=0)
+        for k, token in enumerate(tokens)
+    ]
+    whole = weights["whole.weight"] @ normal("whole", torch.cat([mean, box])) + weights["whole.bias"]
+    body = (weights["body.weight"] @ torch.cat(each) + whole).clamp(min=0)
+    rest = (weights["from_body.weight"] @ body + weights["from_body.bias"]).view(len(each), 5)
+    said = torch.stack([weights["from_token.weight"] @ one for one in each]) + rest  # (K, 5)
+    visibility, opks, oks = (weights[f"calibration_{name}"] for name in ("visibility", "opks", "oks"))
+    share = said[:, 4].exp() / said[:, 4].exp().sum()
+    expected = (share / (1 + (-(said[:, 3] * oks[0] + oks[1])).exp())).sum()
+    return [said[:, :3] * visibility[0] + visibility[1:], said[:, 3] * opks[0] + opks[1], expected]
+
+
+def test_its_layers_are_those_of_a_head_that_folds_nothing():
+    head, maps = tiny_head()
+    digest = head.digest(maps)
+    raw = head.answer(digest)
+    for person in range(6):
+        given = raw.visibility[person], raw.opks[person], raw.oks[person]
+        for one, expected in zip(given, by_hand(head, digest, person), strict=True):
+            torch.testing.assert_close(one, expected.float(), atol=1e-5, rtol=1e-4)
+
+
+def test_training_and_evaluation_are_the_same_on_the_statistics_of_the_batch():
+    head, maps = tiny_head(dropout=0.0)
+    digest = head.digest(maps)
+    for norm in (head.token.norm, head.whole.norm):
+        norm.momentum = 1.0
+    trained = head.train().answer(digest)
+    with torch.no_grad():  # running variances are of samples, a batch's own is of the population
+        for norm, rows in ((head.token.norm, 6 * 7), (head.whole.norm, 6)):
+            assert norm.running_var is not None
+            norm.running_var *= (rows - 1) / rows
+    evaluated = head.eval().answer(digest)
+    for name in ("visibility", "opks", "oks"):
+        torch.testing.assert_close(getattr(trained, name), getattr(evaluated, name), atol=1e-4, rtol=1e-3)
+
+
+def test_gradients_reach_a_network_that_is_not_cut_off():
+    head, (encoded, maps, box) = tiny_head(detach=False)
+    leaves = [encoded.requires_grad_(), maps.requires_grad_()]
+    head(*leaves, box).quality.sum().backward()
+    assert all(leaf.grad is not None and leaf.grad.abs().sum() > 0 for leaf in leaves)
 
 
 def test_a_digest_of_half_precision_says_nearly_the_same():
@@ -205,14 +218,14 @@ def test_onnxruntime_says_the_same(tmp_path, height):
 
 def test_sizes_that_cannot_be_are_named():
     with pytest.raises(ValueError, match="channels: expected 1 or more"):
-        tiny_head()[0].__class__(0, 4, 4, others=((1, 2, 2),))
+        KeypointTokens(0, 4, 4)
     head, maps = tiny_head()
     with pytest.raises(ValueError, match=r"backbone: expected \(B, 5, 8, 6\), got \(6, 5, 8, 5\)"):
-        head(maps[0], maps[1][..., :5], *maps[2:])
+        head(maps[0][..., :5], *maps[1:])
     assert isinstance(head, TrustHead)
 
 
-@pytest.mark.parametrize("option", ["token", "heads"])
+@pytest.mark.parametrize("option", ["token", "hidden"])
 def test_sizes_below_1_are_refused(option):
     with pytest.raises(ValueError, match=f"{option}: expected 1 or more, got 0"):
-        module.KeypointTokens(4, 16, 12, others=((6, 4, 3),), **{option: 0})
+        KeypointTokens(4, 16, 12, **{option: 0})

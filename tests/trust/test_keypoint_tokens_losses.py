@@ -18,24 +18,25 @@ NAN = float("nan")
 
 
 def random_people(seed: int, people: int = 40, keypoints: int = 5) -> tuple[TokenAnswers, TrustTargets]:
-    """Logits that require gradients, and targets of the kind that `trust_targets` gives; some people unlabelled."""
+    """Answers that require gradients, and targets of the kind that `trust_targets` gives; some people unlabelled."""
     random = np.random.default_rng(seed)
     v = random.choice([0, 1, 2], (people, keypoints), p=[0.3, 0.2, 0.5]) * (random.random((people, 1)) > 0.2)
     opks = random.beta(0.5, 0.5, v.shape) * (v > 0)
     labelled = (v > 0).sum(axis=1)
     oks = np.where(labelled > 0, opks.sum(axis=1) / np.maximum(labelled, 1), NAN)
     shapes = ((people, keypoints, 3), (people, keypoints), (people,))
-    logits = [torch.from_numpy(random.normal(size=shape) * 2).requires_grad_() for shape in shapes]
-    return TokenAnswers(*logits), TrustTargets(torch.from_numpy(opks), torch.from_numpy(oks), torch.from_numpy(v))
+    logits = [torch.from_numpy(random.normal(size=shape) * 2) for shape in shapes]
+    answers = [one.requires_grad_() for one in (*logits[:2], logits[2].sigmoid())]
+    return TokenAnswers(*answers), TrustTargets(torch.from_numpy(opks), torch.from_numpy(oks), torch.from_numpy(v))
 
 
 def as_arrays(raw: TokenAnswers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return raw.visibility.detach().numpy(), raw.opks.detach().numpy(), raw.oks.detach().numpy()
 
 
-def soft_log_loss(logits: np.ndarray, shares: np.ndarray) -> float:
+def soft_log_loss(says: np.ndarray, shares: np.ndarray) -> float:
     """scikit-learn's, of targets between 0 and 1: each as two samples, weighed by the target and by its rest."""
-    twice, truth = np.tile(expit(logits), 2), np.repeat([1, 0], len(logits))
+    twice, truth = np.tile(says, 2), np.repeat([1, 0], len(says))
     return float(log_loss(truth, twice, sample_weight=np.concatenate([shares, 1 - shares]), labels=[0, 1]))
 
 
@@ -48,7 +49,7 @@ def test_losses_are_scikit_learns(seed):
     v, is_labelled, has_oks = targets.visibility.numpy(), targets.visibility.numpy() > 0, ~targets.oks.isnan().numpy()
     probabilities = np.exp(log_softmax(visibility, axis=2)).reshape(-1, 3)
     assert losses["visibility"] == pytest.approx(log_loss(v.ravel(), probabilities, labels=[0, 1, 2]))
-    assert losses["opks"] == pytest.approx(soft_log_loss(opks[is_labelled], targets.opks.numpy()[is_labelled]))
+    assert losses["opks"] == pytest.approx(soft_log_loss(expit(opks[is_labelled]), targets.opks.numpy()[is_labelled]))
     assert losses["oks"] == pytest.approx(soft_log_loss(oks[has_oks], targets.oks.numpy()[has_oks]))
 
 
@@ -110,7 +111,7 @@ def test_the_honest_answer_is_the_best_one():
 
     def closure() -> float:
         optimiser.zero_grad()
-        same = TokenAnswers(free[0].expand(200, 5, 3), free[1].expand(200, 5), free[2].expand(200))
+        same = TokenAnswers(free[0].expand(200, 5, 3), free[1].expand(200, 5), free[2].sigmoid().expand(200))
         loss = torch.stack(list(tokens_losses(same, targets).values())).sum()
         loss.backward()
         return float(loss.detach())
@@ -124,17 +125,17 @@ def test_the_honest_answer_is_the_best_one():
     assert float(free[2].detach().sigmoid()) == pytest.approx(float(np.nanmean(targets.oks.numpy())), abs=1e-4)
 
 
-SHAPES = ((4, 4, 4), (3, 2, 2), (6, 10, 8))  # features, backbone, heatmaps
+SHAPES = ((4, 4, 4), (6, 10, 8))  # the encoder's map, heatmaps
 TRUE = {"visibility": [0.5, 0.3, -0.6, 0.3], "opks": [0.6, 0.5], "oks": [1.5, -0.4]}
 
 
 def new_head(seed: int = 0) -> KeypointTokens:
     """Random weights, of which the answers spread; calibration at its beginning."""
     torch.manual_seed(seed)
-    head = KeypointTokens(*SHAPES[0], keypoints=6, others=SHAPES[1:2], token=16, layers=1, heads=2, box=False)
+    head = KeypointTokens(*SHAPES[0], keypoints=6, token=16, hidden=24, box=False)
     with torch.no_grad():
-        head.per_keypoint.weight.mul_(8)
-        head.per_pose.weight.mul_(4)
+        head.from_token.weight.mul_(4)
+        head.from_body.weight.mul_(4)
     return head.eval()
 
 
@@ -150,7 +151,7 @@ def people_of(head: KeypointTokens, count: int, seed: int) -> tuple[tuple[torch.
     shares = raw.visibility.softmax(dim=2)
     v = torch.multinomial(shares.flatten(0, 1), 1, generator=generator).view(count, 6)
     opks = (torch.rand(count, 6, generator=generator) < raw.opks.sigmoid()) * (v > 0)
-    oks = (torch.rand(count, generator=generator) < raw.oks.sigmoid()).float()
+    oks = (torch.rand(count, generator=generator) < raw.oks).float()
     return digest, TrustTargets(opks.float(), oks, v)
 
 
@@ -166,7 +167,7 @@ def errors_of(head: KeypointTokens, digest: tuple[torch.Tensor, ...], targets: T
         raw = head.answer(digest)
     labelled = targets.visibility > 0
     pairs = [(raw.visibility.softmax(dim=2)[..., value], (targets.visibility == value).float()) for value in range(3)]
-    pairs += [(raw.opks.sigmoid()[labelled], targets.opks[labelled]), (raw.oks.sigmoid(), targets.oks)]
+    pairs += [(raw.opks.sigmoid()[labelled], targets.opks[labelled]), (raw.oks, targets.oks)]
     return [calibration_error(says, truth) for says, truth in pairs]
 
 

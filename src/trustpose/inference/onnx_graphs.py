@@ -89,6 +89,16 @@ def add_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shap
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
 
 
+def rename_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shapes) -> None:
+    """The same for tensors that are float32 as they are: each gets its output's name, and no node is added."""
+    names = {tensor: name for name, tensor in tensors.items()}
+    for node in model.graph.node:
+        for listed in (node.input, node.output):
+            listed[:] = [names.get(tensor, tensor) for tensor in listed]
+    for name in tensors:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
+
+
 def free_batch(model: onnx.ModelProto, batch: int | str = "batch") -> None:
     """Declare any batch size, or one, in place; whether the nodes inside allow it is another question."""
     for value in (*model.graph.input, *model.graph.output):

@@ -20,7 +20,15 @@ from torch import Tensor, nn
 from trustpose.files import InputError, write_json
 from trustpose.inference.inner_tensors import HEATMAPS, expose, sample_crops
 from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module, new_folder, part_of
-from trustpose.inference.onnx_graphs import add_outputs, chained, free_batch, halve_weights, opset_of, prefixed, raised
+from trustpose.inference.onnx_graphs import (
+    chained,
+    free_batch,
+    halve_weights,
+    opset_of,
+    prefixed,
+    raised,
+    rename_outputs,
+)
 from trustpose.inference.sessions import run_tensors, session_of, to_tensor
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, ModelSpec
 from trustpose.inference.trust_output import TrustOutput
@@ -171,7 +179,7 @@ def _head_graph(head: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> tuple
     names = _filled(head, tuple(inputs.values()))
     traced = trace_onnx(_HeadTensors(head), inputs, names)
     graph = prefixed(traced, HEAD_PREFIX)
-    add_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
+    rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
     return graph, names
 
 

@@ -33,7 +33,7 @@ from trustpose.training.people import labels_digest
 from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
-_FORMAT = "trustpose features, 2"
+_FORMAT = "trustpose features, 3"
 _CHUNK = 8  # crops in one run of the network
 _SAVED_EVERY = 64  # chunks
 

@@ -13,7 +13,7 @@ from trustpose.trust.stages import Strategy
 System = Literal["network", "frozen"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_NOT_OPTIONS = ("detach", "others")  # a stage says the one, the network the other
+_NOT_OPTIONS = ("detach",)  # a stage says that
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,45 @@
 """Our own head: expected OPKS and visibility of each keypoint and expected OKS, from what is seen at the peaks.
 
-A keypoint is one token: the network's features and the encoder's at the heatmap's peak, the heatmap around it, what all
-other heatmaps say at that place (a left wrist's peak on the right wrist's map is a swap, on the elbow's an inversion),
-and a few numbers: where the peak is, how high, the highest one elsewhere, the map's mass, mean and spread. Attention
-between the tokens, and one more for the whole crop, judges them as one body: limbs too long, two keypoints in one
-place, a face seen from behind.
+A keypoint is one token: the encoder's features at the heatmap's peak, and the heatmap around it. One layer reads each
+token, the same for all; one reads all of them as one body, with the mean of the encoder's map and the shape of the
+person's box. What is said of a keypoint is the sum of what its token says and what the body says. Expected OKS is a
+mean of expected OPKS, as OKS is of OPKS, weighed by what the head learns of who counts.
 
-Everything is detached and read at K places only, so the head costs little beside any network; it is small because
-the labels are few. All but the last layers see no label: `digest` has no parameters, and a frozen network's digests,
-a few kilobytes a crop where its maps are a megabyte, are stored once. It is written for few and cheap operators, as a
-small network's few milliseconds leave little room: lookups instead of interpolation, tables instead of arithmetic.
+Everything is detached and read at K places only, so the head costs little beside any network; it is small because the
+labels are few. All but these layers see no label: `digest` has no parameters, and a frozen network's digests, a few
+kilobytes a crop where its maps are a megabyte, are stored once. It is written for few operators and few weights: each
+operator costs a call, and each weight its way from memory, which in batches of 1 is more than the arithmetic. So in
+evaluation batch norm and calibration are parts of the layers beside them.
 
 What it learns are proper scores, whose minimum is the honest answer: cross-entropy of the three visibilities, and
 cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability that they are the mean of. `calibrate`
 then fits one slope and offset for each answer on people held out.
 
 Where the parts come from. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
-features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Tokens of keypoints
-that attend to each other: Li et al., TokenPose, ICCV 2021.
+features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Keypoints as tokens: Li
+et al., TokenPose, ICCV 2021, here with one layer for attention, which was no better on people held out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
-from trustpose.trust.peaks import NUMBERS, REACH, around, at_peaks, numbers, peaks, sizes
+from trustpose.trust.peaks import REACH, around, at_peaks, peaks, sizes
 from trustpose.trust.targets import TrustTargets
 
 CLASSES = 3
-_EPSILON = 1e-4
+_EPSILON = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
 class TokenAnswers:
-    """Logits: visibility (B, K, 3) of v = 0, 1, 2; opks (B, K) of a keypoint's OPKS if it is labelled; oks (B,)."""
+    """Logits: visibility (B, K, 3) of v = 0, 1, 2, opks (B, K) of OPKS of what is labelled. oks (B,): 0–1."""
 
     visibility: Float[Tensor, "B K 3"]
     opks: Float[Tensor, "B K"]
@@ -46,13 +47,13 @@ class TokenAnswers:
 
 
 class KeypointTokens(TrustHead):
-    """Features, the encoder's map and heatmaps to all three fields of `Trust`.
+    """The encoder's map, heatmaps and the person's box to all three fields of `Trust`.
 
-    others: ((C, h, w),), the encoder's map. token: its width. layers, heads: of attention. dropout: in training. box:
-    whether the person's box is read: its shape tells what of the body is in view, which the crop, always 3:4, does not.
+    token: numbers kept of each keypoint. hidden: of the whole body. dropout: in training. box: whether the person's
+    box is read: its shape tells what of the body is in view, which the crop, always of one shape, does not.
     """
 
-    reads: tuple[Source, ...] = ("features", "backbone")
+    reads: tuple[Source, ...] = ("backbone",)
     calibration_visibility: Tensor  # slope, then the offset of each class
     calibration_opks: Tensor  # slope, offset
     calibration_oks: Tensor
@@ -64,103 +65,99 @@ class KeypointTokens(TrustHead):
         width: int,
         keypoints: int = 17,
         *,
-        others: tuple[tuple[int, int, int], ...],
-        token: int = 64,
-        layers: int = 2,
-        heads: int = 1,
+        token: int = 32,
+        hidden: int = 128,
         dropout: float = 0.1,
         box: bool = True,
         detach: bool = True,
     ):
         super().__init__(channels, height, width, keypoints, detach)
-        for name, number, least in (("token", token, 1), ("layers", layers, 0), ("heads", heads, 1)):
-            if number < least:
-                raise ValueError(f"{name}: expected {least} or more, got {number}")
+        for name, number in (("token", token), ("hidden", hidden)):
+            if number < 1:
+                raise ValueError(f"{name}: expected 1 or more, got {number}")
         self.reads_box = box
-        self.shapes = (*self.shapes, *others)
-        read = channels + others[0][0] + (2 * REACH + 1) ** 2 + keypoints + NUMBERS + 2 * box
-        self.normalise = nn.BatchNorm1d(read)
-        self.embed = nn.Linear(read, token)
-        self.identity = nn.Parameter(torch.randn(keypoints, token) * 0.02)
-        self.whole = nn.Sequential(nn.BatchNorm1d(others[0][0]), nn.Linear(others[0][0], token))
+        self.token = NormalisedLinear(channels + (2 * REACH + 1) ** 2 + 1, (keypoints, token), dropout)
+        self.whole = NormalisedLinear(channels + 2 * box, (hidden,), dropout)
+        self.body = nn.Linear(keypoints * token, hidden, bias=False)
+        self.from_token = nn.Linear(token, CLASSES + 2, bias=False)
+        self.from_body = nn.Linear(hidden, keypoints * (CLASSES + 2))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.Sequential(*(Block(token, heads, dropout) for _ in range(layers)))
-        self.last = nn.LayerNorm(token)
-        self.per_keypoint = nn.Linear(token, CLASSES + 1)
-        self.bias = nn.Parameter(torch.zeros(keypoints, CLASSES + 1))
-        self.per_pose = nn.Linear(token, 1)
         for name, value in (("visibility", [1.0, 0, 0, 0]), ("opks", [1.0, 0]), ("oks", [1.0, 0])):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
     def digest(self, maps: Tensors) -> Tensors:
-        """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
-        features, encoded, heatmaps, *box = maps
-        x, y, height = peaks(heatmaps)  # (B, K, 1) each
-        tokens = [at_peaks(one, x, y, sizes(heatmaps)[1:]) for one in (features, encoded, heatmaps)]
-        tokens += [around(heatmaps, x, y), numbers(heatmaps, x, y, height)]
-        tokens += [one[:, None] + 0 * height for one in box]  # (B, K, 2)
-        return torch.cat(tokens, dim=2), encoded.mean(dim=(2, 3))
+        """Before any parameter: tokens (B, K, T), the mean of the encoder's map (B, C), the box (B, 2) if read."""
+        encoded, heatmaps, *box = maps
+        encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
+        peak, height = peaks(heatmaps)
+        tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
+        return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2)), *box
 
     def answer(self, digest: Tensors) -> TokenAnswers:
-        tokens, mean = digest
-        x = torch.cat([self._embedded(tokens) + self.identity, self.whole(mean)[:, None]], dim=1)  # (B, K + 1, D)
-        x = self.last(self.blocks(x))
-        body, whole = x.split([self.keypoints, 1], dim=1)
-        visibility, opks = (self.per_keypoint(body) + self.bias).split([CLASSES, 1], dim=2)
-        visibility = visibility * self.calibration_visibility[0] + self.calibration_visibility[1:]
-        opks = opks.flatten(1) * self.calibration_opks[0] + self.calibration_opks[1]
-        # the mean over labelled keypoints, which OKS is, and what the whole crop says beyond that
-        expected = _expected_oks(visibility, opks).clamp(_EPSILON, 1 - _EPSILON)
-        oks = (expected.logit() + self.per_pose(whole).flatten()) * self.calibration_oks[0] + self.calibration_oks[1]
+        visibility, opks, share, in_pose = self.logits(digest)
+        oks = (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=1)
         return TokenAnswers(visibility, opks, oks)
 
     def trust(self, raw: TokenAnswers) -> Trust:
         visibility = raw.visibility.softmax(dim=-1)
-        return Trust(
-            quality=(1 - visibility[..., 0]) * raw.opks.sigmoid(), visibility=visibility, pose_quality=raw.oks.sigmoid()
-        )
+        quality = (1 - visibility[..., 0]) * raw.opks.sigmoid()
+        return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks)
 
-    def _embedded(self, tokens: Float[Tensor, "B K T"]) -> Float[Tensor, "B K D"]:
-        """Normalised, then embedded; in evaluation by one product."""
+    def logits(self, digest: Tensors) -> Tensors:
+        """Of visibility (B, K, 3) and OPKS (B, K); of each keypoint's share of OKS (B, K), and of OPKS in it (B, K)."""
+        tokens, *whole = digest
+        each = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K·D)
+        body = self.dropout(self._body(each, *whole).relu())
+        found = F.linear(torch.cat([each, body], dim=1), *self._last())
+        visibility, *others = found.split([self.keypoints * CLASSES, *[self.keypoints] * 3], dim=1)
+        return visibility.reshape(-1, self.keypoints, CLASSES), *others
+
+    def _body(self, each: Float[Tensor, "B D"], *whole: Float[Tensor, "B _"]) -> Float[Tensor, "B H"]:
+        """One layer on all keypoints and the whole crop."""
         if self.training:
-            normal = self.normalise(tokens.flatten(0, 1)).view(tokens.shape)
-            return self.embed(self.dropout(normal))
-        norm, weight = self.normalise, self.embed.weight
+            return F.linear(each, self.body.weight) + self.whole(torch.cat(whole, dim=1))
+        weight, bias = self.whole.folded()
+        return F.linear(torch.cat([each, *whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
+
+    def _last(self) -> tuple[Float[Tensor, "rows D"], Float[Tensor, " rows"]]:
+        """Weight and bias of the last layer, calibrated: what each token says of its own keypoint, all by the same
+        weights, and the body of all keypoints."""
+        keypoints, rows = self.keypoints, [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as OKS reads it
+        visibility, opks, oks = self.calibration_visibility, self.calibration_opks, self.calibration_oks
+        as_is = torch.ones_like(opks[:1]), torch.zeros_like(opks[:1])
+        slope = torch.cat([visibility[:1].repeat(CLASSES), opks[:1], as_is[0], oks[:1]])[:, None]
+        offset = torch.cat([visibility[1:], opks[1:], as_is[1], oks[1:]])
+        own = torch.from_numpy(np.eye(keypoints, dtype=np.float32)[:, None, :, None]).to(slope.device)
+        token = (own * (self.from_token.weight[rows] * slope)[:, None]).reshape(keypoints * len(rows), -1)
+        body = (self.from_body.weight.view(keypoints, CLASSES + 2, -1)[:, rows] * slope).flatten(0, 1)
+        bias = (self.from_body.bias.view(keypoints, -1)[:, rows] * slope[:, 0] + offset).flatten()
+        by_kind = np.arange(keypoints * len(rows)).reshape(keypoints, -1)
+        order = np.concatenate([by_kind[:, :CLASSES].ravel(), *by_kind[:, CLASSES:].T])
+        return torch.cat([token, body], dim=1)[order], bias[order]
+
+
+class NormalisedLinear(nn.Module):
+    """Batch norm of (B, …, read) and a linear layer, whose bias is of shape (…, D); in evaluation one product."""
+
+    def __init__(self, read: int, bias: tuple[int, ...], dropout: float):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(read)
+        self.dropout = nn.Dropout(dropout)
+        self.weight = nn.Parameter(nn.Linear(read, bias[-1]).weight.detach())
+        self.bias = nn.Parameter(torch.randn(bias) * 0.02)
+
+    def forward(self, x: Float[Tensor, "B *K T"]) -> Float[Tensor, "B *K D"]:
+        if self.training:
+            return self.dropout(self.norm(x.flatten(0, -2)).view(x.shape)) @ self.weight.t() + self.bias
+        weight, bias = self.folded()
+        return x @ weight.t() + bias
+
+    def folded(self) -> tuple[Float[Tensor, "D T"], Float[Tensor, "*K D"]]:
+        """Weight and bias of both together, as in evaluation."""
+        norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-        shift = self.embed.bias + weight @ (norm.bias - norm.running_mean * scale)
-        return tokens @ (weight * scale).t() + shift
-
-
-class Block(nn.Module):
-    """Attention between tokens, then two layers on each, both added to what came in (Vaswani et al., 2017)."""
-
-    def __init__(self, width: int, heads: int, dropout: float):
-        super().__init__()
-        if width % heads:
-            raise ValueError(f"heads: expected a divisor of the token's width, {width}, got {heads}")
-        self.heads = heads
-        self.before = nn.LayerNorm(width)
-        self.project = nn.Linear(width, 3 * width)
-        self.join = nn.Linear(width, width)
-        self.after = nn.LayerNorm(width)
-        self.each = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(2 * width, width)
-        )
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
-        count, width = sizes(x)
-        query, key, value = self.project(self.before(x)).split(width, dim=2)  # (B, T, D) each
-        if self.heads > 1:
-            split = (-1, count, self.heads, width // self.heads)
-            query, key, value = (one.reshape(split).transpose(1, 2) for one in (query, key, value))  # (B, heads, T, d)
-        weights = (query @ key.transpose(-2, -1) * (width // self.heads) ** -0.5).softmax(dim=-1)
-        seen = weights @ value
-        if self.heads > 1:
-            seen = seen.transpose(1, 2).reshape(-1, count, width)  # (B, T, D)
-        x = x + self.dropout(self.join(seen))
-        return x + self.dropout(self.each(self.after(x)))
+        return self.weight * scale, self.bias + self.weight @ (norm.bias - norm.running_mean * scale)
 
 
 def tokens_losses(
@@ -181,11 +178,11 @@ def tokens_losses(
     labelled = torch.where(is_labelled, logs[..., 1:].logsumexp(dim=-1), logs[..., 0])
     said = torch.where(ternary, logs.gather(2, v[..., None])[..., 0], labelled)
     has_oks = ~torch.isnan(targets.oks)
-    oks = torch.where(has_oks, targets.oks, 0.5)
+    oks, found = torch.where(has_oks, targets.oks, 0.5), raw.oks.float().clamp(_EPSILON, 1 - _EPSILON)
     return {
         "visibility": mean_where(-said, known),
         "opks": mean_where(F.binary_cross_entropy_with_logits(raw.opks, targets.opks, reduction="none"), is_labelled),
-        "oks": mean_where(F.binary_cross_entropy_with_logits(raw.oks, oks, reduction="none"), has_oks),
+        "oks": mean_where(-(oks * found.log() + (1 - oks) * (1 - found).log()), has_oks),
     }
 
 
@@ -203,15 +200,13 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     head.eval()
     fitted = [buffer.clone().requires_grad_() for buffer in buffers]
     with torch.no_grad():
-        plain = head.answer(digest)
-        beyond = plain.oks - _expected_oks(plain.visibility, plain.opks).clamp(_EPSILON, 1 - _EPSILON).logit()
+        visibility, opks, share, in_pose = head.logits(digest)
 
     def losses() -> dict[str, Tensor]:
-        visibility = plain.visibility * fitted[0][0] + fitted[0][1:]
-        opks = plain.opks * fitted[1][0] + fitted[1][1]
-        expected = _expected_oks(visibility, opks).clamp(_EPSILON, 1 - _EPSILON).detach()
-        oks = (expected.logit() + beyond) * fitted[2][0] + fitted[2][1]
-        return tokens_losses(TokenAnswers(visibility, opks, oks), targets)
+        of_visibility, of_opks, of_oks = fitted
+        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=1)
+        calibrated = visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks
+        return tokens_losses(TokenAnswers(*calibrated), targets)
 
     optimiser = torch.optim.LBFGS(fitted, max_iter=100, line_search_fn="strong_wolfe")
 
@@ -227,9 +222,3 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     head.train(was_training)
     with torch.no_grad():
         return {name: float(loss) for name, loss in losses().items()}
-
-
-def _expected_oks(visibility: Float[Tensor, "B K 3"], opks: Float[Tensor, "B K"]) -> Float[Tensor, " B"]:
-    """Σ P(labelled) × E[OPKS] / Σ P(labelled), from logits."""
-    labelled = 1 - visibility.softmax(dim=-1)[..., 0]
-    return (labelled * opks.sigmoid()).sum(1) / labelled.sum(1).clamp(min=_EPSILON)

@@ -70,10 +70,8 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
 
 
 def new_head(head: str, shapes: Sequence[tuple[int, ...]], keypoints: int, **options: Any) -> TrustHead:
-    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order."""
-    (channels, height, width), *others = shapes
-    if others:
-        options = {**options, "others": tuple(others)}
+    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order: each reads one."""
+    ((channels, height, width),) = shapes
     return HEADS[head](channels, height, width, keypoints, **options)
 
 

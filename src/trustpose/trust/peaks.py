@@ -1,50 +1,47 @@
-"""What is read of heatmaps, and of other maps, at and around each keypoint's highest pixel. No parameters.
+"""What is read of heatmaps, and of another map, at and around each keypoint's highest pixel. No parameters.
 
-Written for few and cheap operators: lookups instead of interpolation, tables instead of arithmetic.
+Written for few operators, since each costs a runtime some microseconds however little it does, and a small network's
+few milliseconds leave room for few: a peak is one number, its pixel counted row by row, by which everything else is
+looked up in tables. Where ONNX has one operator and torch needs several, the graph gets the one.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 REACH = 3  # map pixels around a peak that are read, on each side
-CELL = 4  # map pixels on a side of the cells in which the highest place elsewhere is looked for
-NUMBERS = 10
-_NEVER = -10.0  # added to cells that are not to be found; no network's peaks are as high
 
 
-def peaks(
-    heatmaps: Float[Tensor, "B K h w"],
-) -> tuple[Int[Tensor, "B K 1"], Int[Tensor, "B K 1"], Float[Tensor, "B K 1"]]:
-    """Column and row of each map's highest pixel, the first of equals, and how high it is."""
-    keypoints, _, width = sizes(heatmaps)
-    y = heatmaps.amax(dim=3).argmax(dim=2, keepdim=True)  # (B, K, 1)
-    columns = torch.zeros(1, 1, 1, width, dtype=torch.long, device=heatmaps.device)
-    row = heatmaps.gather(2, y[..., None] + columns).reshape(-1, keypoints, width)
-    return row.argmax(dim=2, keepdim=True), y, row.amax(dim=2, keepdim=True)
+def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
+    """Each map's highest pixel, counted row by row, the first of equals; and how high it is.
+
+    First the row, then the column in it: quicker than all pixels at once.
+    """
+    keypoints, _, columns = sizes(heatmaps)
+    row = heatmaps.amax(dim=3).argmax(dim=2, keepdim=True)  # (B, K, 1)
+    if torch.onnx.is_in_onnx_export():
+        height, column = _Highest.apply(_Row.apply(heatmaps, row))
+    else:
+        height, column = _row(heatmaps, row).max(dim=2, keepdim=True)
+    return (row * columns + column).reshape(-1, keypoints), height
 
 
 def at_peaks(
-    features: Float[Tensor, "B C h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"], size: Sequence[int]
+    features: Float[Tensor, "B r c C"], peak: Int[Tensor, "B K"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:
-    """The pixel of another map where the peak is, whose place is counted in heatmaps of `size` (rows, columns).
-
-    Of the heatmaps themselves: row k is what all maps say at keypoint k's peak.
-    """
-    channels, rows, columns = sizes(features)
-    down = (torch.arange(size[0], device=x.device) * 2 + 1) * rows // (2 * size[0]) * columns
-    right = (torch.arange(size[1], device=x.device) * 2 + 1) * columns // (2 * size[1])
-    at = (down[y] + right[x]).transpose(1, 2)  # (B, 1, K)
-    every = torch.zeros(1, channels, 1, dtype=torch.long, device=features.device)
-    return features.reshape(-1, channels, rows * columns).gather(2, at + every).transpose(1, 2)
+    """The pixel of another map, channels last, where the peak is, counted in heatmaps of `size` (rows, columns)."""
+    rows, columns, _ = sizes(features)
+    down = ((np.arange(size[0]) * 2 + 1) * rows // (2 * size[0])).repeat(size[1])
+    right = np.tile((np.arange(size[1]) * 2 + 1) * columns // (2 * size[1]), size[0])
+    at = _table(np.stack([down, right], axis=1), peak)[peak]  # (B, K, 2)
+    return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
 
 
-def around(
-    heatmaps: Float[Tensor, "B K h w"], x: Int[Tensor, "B K 1"], y: Int[Tensor, "B K 1"]
-) -> Float[Tensor, "B K P"]:
+def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Float[Tensor, "B K P"]:
     """Each map's pixels around its own peak, row by row; at the rim the window stays within the map.
 
     Raises ValueError where the maps are smaller than the window.
@@ -53,43 +50,58 @@ def around(
     length = 2 * REACH + 1
     if min(rows, columns) < length:
         raise ValueError(f"heatmaps: expected {length} × {length} pixels or more, got {rows} × {columns}")
-    side = torch.arange(length, device=x.device)
-    window = (side[:, None] * columns + side).reshape(-1)  # (P,), from its first pixel
-    at = (y - REACH).clamp(0, rows - length) * columns + (x - REACH).clamp(0, columns - length) + window
+    top, left = ((np.arange(size) - REACH).clip(0, size - length) for size in (rows, columns))
+    first = (top[:, None] * columns + left).reshape(-1, 1)  # the window's first pixel, for a peak at each pixel
+    window = (np.arange(length)[:, None] * columns + np.arange(length)).ravel()
+    at = _table(first, peak)[peak] + _table(window, peak)  # (B, K, P)
     return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
-
-
-def numbers(
-    heatmaps: Float[Tensor, "B K h w"],
-    x: Int[Tensor, "B K 1"],
-    y: Int[Tensor, "B K 1"],
-    height: Float[Tensor, "B K 1"],
-) -> Float[Tensor, "B K 10"]:
-    """Ten numbers about each map; places in shares of the map's columns and rows.
-
-    x, y and height of the peak; x, y and height of the highest cell elsewhere: of 4 × 4 map pixels, and not the peak's
-    or one beside it (10 less where a map is so small that it has no other); the map's sum, its first moments and its
-    second, all divided by its rows.
-    """
-    keypoints, rows, columns = sizes(heatmaps)
-    like = {"dtype": heatmaps.dtype, "device": heatmaps.device}
-    right, down = (torch.arange(columns, **like) + 0.5) / columns, (torch.arange(rows, **like) + 0.5) / rows
-    every_x, every_y = right.repeat(rows), down.repeat_interleave(columns)
-    table = torch.stack([torch.ones_like(every_x), every_x, every_y, every_x**2 + every_y**2], dim=1)
-    moments = heatmaps.reshape(-1, keypoints, rows * columns) @ (table / rows)  # (B, K, 4)
-    highest = F.max_pool2d(heatmaps, CELL, ceil_mode=True)
-    _, r, c = sizes(highest)
-    cell_x, cell_y = torch.arange(c, device=x.device).repeat(r), torch.arange(r, device=x.device).repeat_interleave(c)
-    apart = torch.maximum((cell_x - cell_x[:, None]).abs(), (cell_y - cell_y[:, None]).abs())  # (r·c, r·c)
-    penalty = torch.where(apart < 2, _NEVER, 0.0).to(**like)
-    cell_down, cell_right = (torch.arange(length, device=x.device) // CELL for length in (rows, columns))
-    cell = (cell_down * c)[y] + cell_right[x]  # (B, K, 1)
-    elsewhere = highest.reshape(-1, keypoints, r * c) + penalty[cell].reshape(-1, keypoints, r * c)
-    second, at = elsewhere.max(dim=2, keepdim=True)
-    second_x, second_y = ((cell_x.to(**like) + 0.5) * CELL / columns)[at], ((cell_y.to(**like) + 0.5) * CELL / rows)[at]
-    return torch.cat([right[x], down[y], height, second_x, second_y, second, moments], dim=2)
 
 
 def sizes(tensor: Tensor) -> tuple[int, ...]:
     """All sizes but the batch's, as numbers in a graph that is traced too."""
     return tuple(int(size) for size in tensor.shape[1:])
+
+
+def _table(values: np.ndarray, like: Tensor) -> Tensor:
+    """A constant of the graph, where `like` is."""
+    return torch.from_numpy(values).to(like.device)
+
+
+def _row(heatmaps: Float[Tensor, "B K h w"], row: Int[Tensor, "B K 1"]) -> Float[Tensor, "B K w"]:
+    """One row of each map."""
+    return heatmaps.gather(2, row[..., None].expand(-1, -1, -1, heatmaps.shape[3]))[:, :, 0]
+
+
+def _pixels(maps: Float[Tensor, "B r c C"], at: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K C"]:
+    """Pixels by row and column."""
+    return maps[torch.arange(len(maps), device=maps.device)[:, None], at[..., 0], at[..., 1]]
+
+
+class _Highest(torch.autograd.Function):
+    """The highest along the last dimension and which one it is, the first of equals, as one operator of ONNX."""
+
+    forward = staticmethod(lambda _, row: tuple(row.max(dim=2, keepdim=True)))
+
+    @staticmethod
+    def symbolic(graph: Any, row: Any) -> Any:
+        return graph.op("TopK", row, graph.op("Constant", value_t=torch.tensor([1])), axis_i=2, outputs=2)
+
+
+class _Row(torch.autograd.Function):
+    """`_row` as one operator of ONNX."""
+
+    forward = staticmethod(lambda _, heatmaps, row: _row(heatmaps, row))
+
+    @staticmethod
+    def symbolic(graph: Any, heatmaps: Any, row: Any) -> Any:
+        return graph.op("GatherND", heatmaps, row, batch_dims_i=2)
+
+
+class _Pixels(torch.autograd.Function):
+    """`_pixels` as one operator of ONNX."""
+
+    forward = staticmethod(lambda _, maps, at: _pixels(maps, at))
+
+    @staticmethod
+    def symbolic(graph: Any, maps: Any, at: Any) -> Any:
+        return graph.op("GatherND", maps, at, batch_dims_i=1)

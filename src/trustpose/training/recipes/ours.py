@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from trustpose.training.recipe import DataOptions, FrozenOptions, Recipe, TrainOptions
+from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
 from trustpose.trust.stages import Stage, Strategy
 
@@ -33,7 +33,5 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
         _ANY,
         name="simplepose-trust",
         title="The same for simplepose.onnx; --head for the papers' heads",
-        # its last map but one: as good on the fold, and laid out as the head wants it where the last one is not
-        frozen=FrozenOptions(maps={"features": "hybridsequential0_relu4_fwd"}),
     ),
 )
