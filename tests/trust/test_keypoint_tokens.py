@@ -1,6 +1,9 @@
 """What `KeypointTokens` reads of maps, against numpy's ways to it, and what it makes of that."""
 
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.networks.random_weights import randomise
 from tests.trust.small import network
+from trustpose.networks.export import export_onnx as export_network
 from trustpose.trust.export import export_onnx
 from trustpose.trust.heads import TrustHead
 from trustpose.trust.keypoint_tokens import KeypointTokens
@@ -214,6 +218,23 @@ def test_onnxruntime_says_the_same(tmp_path, height):
     np.testing.assert_allclose(found["heatmaps"], outputs.heatmaps[-1].numpy(), atol=1e-4)
     for name, values in trust.filled().items():
         np.testing.assert_allclose(found[name], values.numpy(), atol=1e-4)
+
+
+def operators(path: Path) -> int:
+    """How many onnxruntime runs of a file, after its own optimisation."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path.with_suffix(".optimised.onnx"))
+    options.log_severity_level = 4  # it warns that the file is for this machine
+    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return len(onnx.load(options.optimized_model_filepath).graph.node)
+
+
+def test_it_adds_few_operators(tmp_path):
+    made: TrustNetwork = attach("keypoint-tokens", network(), 64, 64)
+    export_network(made.network, tmp_path / "network.onnx", 64, 64)
+    export_onnx(made, tmp_path / "both.onnx", 64, 64)
+    added = operators(tmp_path / "both.onnx") - operators(tmp_path / "network.onnx")
+    assert 20 < added <= 38, added
 
 
 def test_sizes_that_cannot_be_are_named():
