@@ -43,8 +43,11 @@ def test_raw_outputs_by_hand(classes):
     raw[4] = score
     raw[4 + classes :] = keypoints.reshape(2, 51).T
     for given in (raw, np.concatenate([box, score[:, None], np.zeros((2, 1)), keypoints.reshape(2, 51)], axis=1)):
-        for mine, wanted in zip(read_raw(given, classes, 0, "x"), (box, score, keypoints), strict=True):
-            np.testing.assert_allclose(mine, wanted)
+        mine = read_raw(given, classes, 0, "x")
+        np.testing.assert_allclose(mine.box, box)
+        np.testing.assert_allclose(mine.score, score)
+        np.testing.assert_allclose(mine.keypoints, keypoints)
+        assert mine.is_separate == (given is not raw)  # the second layout needs no suppression
     with pytest.raises(InputError, match=r"x: gave an output \(7, 2\), expected"):
         read_raw(raw[:7], classes, 0, "x")
 
@@ -93,7 +96,8 @@ def test_its_zeroed_points_are_undone(predictor, data_dir, monkeypatch):
     image = np.ascontiguousarray(pixels[..., ::-1])
     results = model.predict(image, conf=0.0001, iou=0.7, max_det=300, imgsz=256, device="cpu", verbose=False)[0]
     theirs = results.keypoints.data.numpy()  # (N, 17, 3)
-    box, score, keypoints = predictor.estimator.candidates(pixels)
+    found = predictor.estimator.candidates(pixels)
+    box, score, keypoints = found.box, found.score, found.keypoints
     edges = [pixels.shape[1], pixels.shape[0]]
     cut_box, cut = np.clip(box, 0, edges * 2), np.clip(keypoints[..., :2], 0, edges)
     low = theirs[..., 2] < 0.5  # (N, 17)
@@ -122,3 +126,17 @@ def test_models_that_are_none(tmp_path):
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(InputError, match="cannot be loaded by ultralytics"):
         load(f"ultralytics:{tmp_path / 'text.pt'}")
+
+
+def test_networks_that_need_no_suppression(data_dir):
+    """YOLO26 prints people, not anchors: each is kept."""
+    pytest.importorskip("ultralytics", minversion="8.4", reason="needs ultralytics 8.4 (AGPL-3.0)")
+    predictor = load("ultralytics:yolo26n-pose.yaml", min_score=0.0, image_size=128)
+    predictor.estimator.module.model[-1].end2end = True  # as in its trained networks
+    predictor.estimator._person = 7  # of 80 classes in the yaml: random weights print any
+    pixels = read_image(labelled_photo(data_dir)[0])
+    found = predictor.estimator.candidates(pixels)
+    poses = predictor(pixels)
+    assert found.is_separate and len(poses) == len(found.score) > 0
+    np.testing.assert_allclose(np.sort(poses.pose_score), np.sort(found.score))
+    assert (found.keypoints[..., 2] >= 0).all() and (found.keypoints[..., 2] <= 1).all()

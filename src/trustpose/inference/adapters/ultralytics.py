@@ -9,6 +9,7 @@ centre, width and height, the classes' scores, and each keypoint's x, y and conf
 place.
 """
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -56,34 +57,42 @@ class UltralyticsPose:
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.spec, boxes)
-        box, score, keypoints = self.candidates(pixels)
-        rows = separate(box, score, MOST_OVERLAP)
+        found = self.candidates(pixels)
+        rows = separate(found.box, found.score, 1.0 if found.is_separate else MOST_OVERLAP)
+        keypoints, score = found.keypoints[rows], found.score[rows]
         return Poses(
-            xy=keypoints[rows, :, :2],
-            score=keypoints[rows, :, 2],
-            pose_score=score[rows],
-            box=box[rows],
-            box_score=score[rows],
+            xy=keypoints[..., :2],
+            score=keypoints[..., 2],
+            pose_score=score,
+            box=found.box[rows],
+            box_score=score,
         )
 
-    def candidates(
-        self, pixels: UInt8[np.ndarray, "H W 3"]
-    ) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"], Float[np.ndarray, "N K 3"]]:
-        """Boxes xyxy, scores and keypoints (x, y, confidence) of all that the network prints, image pixels."""
+    def candidates(self, pixels: UInt8[np.ndarray, "H W 3"]) -> "YoloCandidates":
+        """All that the network prints of a photo, RGB, in image pixels."""
         image, scale, corner = letterbox(pixels, self.image_size)
         blob = image.transpose(2, 0, 1)[None].astype(np.float32) / 255  # (1, 3, h, w)
         with self._torch.inference_mode():
             given = self.module(self._torch.from_numpy(blob).to(self._device))
         raw = (given[0] if isinstance(given, (list, tuple)) else given).float().cpu().numpy()
-        box, score, keypoints = read_raw(raw[0], self._classes, self._person, self.spec.name)
-        keypoints[..., :2] = (keypoints[..., :2] - corner) / scale
-        return (box - np.tile(corner, 2)) / scale, score, keypoints
+        found = read_raw(raw[0], self._classes, self._person, self.spec.name)
+        places = (found.keypoints[..., :2] - corner) / scale
+        keypoints = np.concatenate([places, found.keypoints[..., 2:]], axis=2)
+        return replace(found, box=(found.box - np.tile(corner, 2)) / scale, keypoints=keypoints)
 
 
-def read_raw(
-    raw: np.ndarray, classes: int, person: int, name: str
-) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"], Float[np.ndarray, "N K 3"]]:
-    """Boxes xyxy, scores of class `person` and keypoints (x, y, confidence) of a network's output, input pixels.
+@dataclass(frozen=True, eq=False)
+class YoloCandidates:
+    """Boxes xyxy, scores and keypoints (x, y, confidence); `is_separate`: each is a person of its own already."""
+
+    box: Float[np.ndarray, "N 4"]
+    score: Float[np.ndarray, " N"]
+    keypoints: Float[np.ndarray, "N K 3"]
+    is_separate: bool
+
+
+def read_raw(raw: np.ndarray, classes: int, person: int, name: str) -> YoloCandidates:
+    """The candidates of class `person` in a network's output, in input pixels.
 
     raw: (4 + classes + 3K, anchors), or of an end-to-end network (people, 6 + 3K): xyxy, score, class, keypoints.
     Raises InputError for another shape, K being COCO's 17.
@@ -93,10 +102,10 @@ def read_raw(
     if raw.shape[0] == 4 + classes + numbers:
         centre, size = raw[:2].T, raw[2:4].T
         box = np.concatenate([centre - size / 2, centre + size / 2], axis=1)
-        return box, raw[4 + person], raw[4 + classes :].T.reshape(-1, len(COCO_17), 3)
+        return YoloCandidates(box, raw[4 + person], raw[4 + classes :].T.reshape(-1, len(COCO_17), 3), False)
     if raw.shape[1] == 6 + numbers:
         raw = raw[raw[:, 5] == person]
-        return raw[:, :4], raw[:, 4], raw[:, 6:].reshape(-1, len(COCO_17), 3)
+        return YoloCandidates(raw[:, :4], raw[:, 4], raw[:, 6:].reshape(-1, len(COCO_17), 3), True)
     expected = f"({4 + classes + numbers}, anchors) or (people, {6 + numbers})"
     raise InputError(f"{name}: gave an output {raw.shape}, expected {expected} for COCO's 17 keypoints")
 
