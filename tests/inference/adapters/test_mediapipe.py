@@ -64,6 +64,8 @@ def test_boxes_are_enlarged_and_cut_off_at_the_edges(tmp_path):
     np.testing.assert_allclose(poses.xy[1], _expected(90, 90), atol=1e-3)
     np.testing.assert_array_equal(poses.box, boxes[:2])  # nobody beside the photo
     assert poses.box_score is None
+    speck = predictor(PHOTO, boxes=np.array([[50.0, 50, 50.5, 50.5]]))
+    assert len(speck) == 1 and (np.abs(speck.xy - 50) < 2).all()
 
 
 def test_thresholds_are_arguments(tmp_path):

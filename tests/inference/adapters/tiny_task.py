@@ -49,55 +49,61 @@ def _logit(share: Any) -> Any:
     return np.log(share / (1 - np.asarray(share)))
 
 
+class _Graph:
+    """A TFLite model that is written tensor by tensor and operator by operator."""
+
+    def __init__(self) -> None:
+        from mediapipe.tasks.metadata import schema_py_generated as schema
+
+        self.schema, self.model, self.graph = schema, schema.ModelT(), schema.SubGraphT()
+        self.model.version, self.model.subgraphs, self.model.buffers = 3, [self.graph], [schema.BufferT()]
+        self.graph.tensors, self.graph.operators, self.model.operatorCodes = [], [], []
+
+    def buffer(self, content: bytes) -> int:
+        one = self.schema.BufferT()
+        one.data = np.frombuffer(content, np.uint8)
+        self.model.buffers.append(one)
+        return len(self.model.buffers) - 1
+
+    def tensor(self, name: str, shape: tuple[int, ...], value: np.ndarray | None = None) -> int:
+        one, types = self.schema.TensorT(), self.schema.TensorType
+        is_whole = value is not None and value.dtype == np.int32
+        one.name, one.shape, one.type = name, list(shape), types.INT32 if is_whole else types.FLOAT32
+        one.buffer = 0 if value is None else self.buffer(value.tobytes())
+        self.graph.tensors.append(one)
+        return len(self.graph.tensors) - 1
+
+    def operator(self, name: str, inputs: list[int], output: int) -> None:
+        kind, one, schema = self.schema.OperatorCodeT(), self.schema.OperatorT(), self.schema
+        kind.builtinCode = kind.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name.upper())
+        kind.version = 1
+        self.model.operatorCodes.append(kind)
+        options = {"Mean": "ReducerOptions", "Mul": "MulOptions", "Add": "AddOptions"}[name]
+        one.opcodeIndex, one.inputs, one.outputs = len(self.model.operatorCodes) - 1, inputs, [output]
+        one.builtinOptions = getattr(schema, f"{options}T")()
+        one.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+        self.graph.operators.append(one)
+
+
 def _network(size: int, outputs: list[np.ndarray], mean: float, std: float) -> bytes:
     """TFLite: each output is its constant + 0 · mean(input)."""
-    from mediapipe.tasks.metadata import schema_py_generated as schema
-
-    model, graph = schema.ModelT(), schema.SubGraphT()
-    model.version, model.subgraphs, model.buffers = 3, [graph], [schema.BufferT()]
-    graph.tensors, graph.operators, model.operatorCodes = [], [], []
-    for code in (schema.BuiltinOperator.MEAN, schema.BuiltinOperator.MUL, schema.BuiltinOperator.ADD):
-        kind = schema.OperatorCodeT()
-        kind.builtinCode = kind.deprecatedBuiltinCode = code
-        kind.version = 1
-        model.operatorCodes.append(kind)
-
-    def tensor(name: str, shape: list[int], value: np.ndarray | None = None) -> int:
-        one = schema.TensorT()
-        one.name, one.shape, one.buffer = name, shape, 0
-        one.type = (
-            schema.TensorType.INT32 if value is not None and value.dtype == np.int32 else schema.TensorType.FLOAT32
-        )
-        if value is not None:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(value.tobytes(), np.uint8)
-            model.buffers.append(buffer)
-            one.buffer = len(model.buffers) - 1
-        graph.tensors.append(one)
-        return len(graph.tensors) - 1
-
-    def operator(code: int, inputs: list[int], output: int, options: Any, kind: int) -> None:
-        one = schema.OperatorT()
-        one.opcodeIndex, one.inputs, one.outputs = code, inputs, [output]
-        one.builtinOptions, one.builtinOptionsType = options, kind
-        graph.operators.append(one)
-
-    image = tensor("image", [1, size, size, 3])
-    axes, zero = tensor("axes", [3], np.array([1, 2, 3], np.int32)), tensor("zero", [1], np.zeros(1, np.float32))
-    average, nothing = tensor("mean", [1]), tensor("nothing", [1])
-    operator(0, [image, axes], average, schema.ReducerOptionsT(), schema.BuiltinOptions.ReducerOptions)
-    operator(1, [average, zero], nothing, schema.MulOptionsT(), schema.BuiltinOptions.MulOptions)
-    graph.inputs, graph.outputs = [image], []
+    network = _Graph()
+    image = network.tensor("image", (1, size, size, 3))
+    axes = network.tensor("axes", (3,), np.array([1, 2, 3], np.int32))
+    zero = network.tensor("zero", (1,), np.zeros(1, np.float32))
+    average, nothing = network.tensor("mean", (1,)), network.tensor("nothing", (1,))
+    network.operator("Mean", [image, axes], average)
+    network.operator("Mul", [average, zero], nothing)
+    network.graph.inputs, network.graph.outputs = [image], []
     for at, value in enumerate(outputs):
-        constant, output = tensor(f"constant_{at}", [*value.shape], value), tensor(f"output_{at}", [*value.shape])
-        operator(2, [constant, nothing], output, schema.AddOptionsT(), schema.BuiltinOptions.AddOptions)
-        graph.outputs.append(output)
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(_metadata(len(outputs), mean, std), np.uint8)
-    model.buffers.append(buffer)
-    entry.name, entry.buffer = "TFLITE_METADATA", len(model.buffers) - 1
-    model.metadata = [entry]
-    return _packed(model, b"TFL3")
+        constant = network.tensor(f"constant_{at}", value.shape, value)
+        output = network.tensor(f"output_{at}", value.shape)
+        network.operator("Add", [constant, nothing], output)
+        network.graph.outputs.append(output)
+    entry = network.schema.MetadataT()
+    entry.name, entry.buffer = "TFLITE_METADATA", network.buffer(_metadata(len(outputs), mean, std))
+    network.model.metadata = [entry]
+    return _packed(network.model, b"TFL3")
 
 
 def _metadata(outputs: int, mean: float, std: float) -> bytes:

@@ -1,4 +1,4 @@
-"""Live estimators of other packages as predictors, one file each. `ADAPTERS` names them; `load_adapter` opens one.
+"""Live estimators of other packages as predictors, one file each. `ADAPTERS` names them, `tp.load` opens one.
 
 Nothing of another package, torch included, is imported before an adapter that needs it is loaded.
 """
