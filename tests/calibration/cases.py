@@ -31,7 +31,7 @@ def made_up(
     xy = (template + random.normal(0, 2, (people, k, 2))) * scale[:, None, None] + place[:, None]
     v = random.choice([0, 1, 2], (people, k), p=[0.3, 0.1, 0.6])
     v[:, 0] = 2
-    box = np.concatenate([xy.min(axis=1) - 5, xy.max(axis=1) + 5], axis=1)
+    box = np.concatenate([xy.min(axis=1) - 5, xy.max(axis=1) + 5], axis=1).round(2)
     area = 0.53 * (box[:, 2:] - box[:, :2]).prod(axis=1)
     truth = Truth(
         xy=xy * (v > 0)[..., None],

@@ -27,6 +27,13 @@ def test_people_like_the_fitted_ones_raise_no_warning() -> None:
     assert domain.compare(*_people(3000, 5)).share_outside == pytest.approx(0.01, abs=0.006)
 
 
+def test_few_fitted_people_do_not_make_all_others_strange() -> None:
+    random = np.random.default_rng(0)
+    fitted, others = ({f"f{i}": row for i, row in enumerate(random.normal(size=(150, n)))} for n in (100, 1000))
+    domain = Domain.of(fitted, random.random((4, 100)))
+    assert domain.compare(others, random.random((4, 1000))).share_outside < 0.03
+
+
 def test_other_people_and_other_scores_do() -> None:
     domain = Domain.of(*_people(3000, 0))
     moved = domain.compare(*_people(500, 1, shift=0.7))

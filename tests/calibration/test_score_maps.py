@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.calibration.cases import made_up
 from trustpose.calibration.features import People, Source, read_people
-from trustpose.calibration.logistic import RIDGE, fit_logistic, logit, sigmoid
+from trustpose.calibration.logistic import RIDGE, fit_logistic, fit_rising, logit, sigmoid
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets, find_targets
 from trustpose.files import InputError
@@ -53,6 +53,20 @@ def test_platt_does_not_depend_on_the_scores_scale() -> None:
 def test_perfect_separation_stays_finite() -> None:
     slopes = fit_logistic(np.array([[0.0], [0.1], [0.9], [1.0]]), np.array([0.0, 0, 1, 1]))
     assert np.isfinite(slopes).all() and slopes[0] > 0
+
+
+def test_no_witness_counts_against_the_truth() -> None:
+    """Two inputs of which one repeats the other, worse: plain regression would subtract it."""
+    random = np.random.default_rng(0)
+    truth = random.normal(0, 1, 3000)
+    noise = random.normal(0, 1, 3000)
+    inputs = np.stack([truth + noise, truth * 0.2 + noise], axis=1)
+    target = sigmoid(truth)
+    assert fit_logistic(inputs, target)[1] < 0
+    rising = fit_rising(inputs, target)
+    assert rising[1] == 0
+    np.testing.assert_allclose(rising[[0, 2]], fit_logistic(inputs[:, :1], target), atol=1e-12)
+    assert fit_rising(-inputs[:, :1], target)[0] == 0
 
 
 def test_temperature_is_the_best_single_number() -> None:

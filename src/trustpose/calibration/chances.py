@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
+from trustpose.calibration.logistic import fit_rising, logit, sigmoid
 from trustpose.calibration.targets import Targets
 
 
@@ -76,7 +76,7 @@ class Recalibration:
             labelled=_correction(chances.labelled.ravel(), labelled.ravel().astype(np.float64)),
             occluded=_correction(chances.occluded[labelled], occluded),
             similarity=_correction(chances.similarity[labelled], targets.opks[labelled]),
-            pose=fit_logistic(witnesses, targets.oks),
+            pose=fit_rising(witnesses, targets.oks),
         )
 
     def __call__(self, chances: Chances) -> Chances:
@@ -92,7 +92,7 @@ class Recalibration:
 def _correction(chance: np.ndarray, target: np.ndarray) -> np.ndarray:
     if not len(target) or target.min() == target.max():
         return np.array([1.0, 0.0])  # of one class only: nothing to correct by
-    return fit_logistic(logit(chance.astype(np.float64))[:, None], target)
+    return fit_rising(logit(chance.astype(np.float64))[:, None], target)
 
 
 def _corrected(chance: np.ndarray, slope: np.ndarray, offset: np.ndarray) -> np.ndarray:

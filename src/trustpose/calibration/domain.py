@@ -95,15 +95,15 @@ class Domain:
         middle, spread = table.mean(axis=1), table.std(axis=1)
         spread = np.where(spread > 1e-6, spread, 1.0)
         standard = _standardised(table, middle, spread)
-        correlation = standard @ standard.T / table.shape[1] + _RIDGE * np.eye(len(middle))
-        whitening = np.linalg.cholesky(np.linalg.inv(correlation))
+        halves = standard[:, ::2], standard[:, 1::2]
+        held_out = [_far_out(other, _whitening(half)) for half, other in (halves, halves[::-1])]
         return cls(
             names=tuple(features),
             middle=middle,
             spread=spread,
             quantiles=np.quantile(table, _LEVELS, axis=1).T,
-            whitening=whitening,
-            far=float(np.quantile(np.linalg.norm(whitening.T @ standard, axis=0), 0.99)),
+            whitening=_whitening(standard),
+            far=float(np.quantile(np.concatenate(held_out), 0.99)),  # of people who are not in their own measure
             scores=np.quantile(score, _LEVELS).astype(np.float64),
         )
 
@@ -117,7 +117,7 @@ class Domain:
         most = np.argsort(-distance, kind="stable")[:3]
         return Shift(
             people=table.shape[1],
-            share_outside=float((np.linalg.norm(self.whitening.T @ standard, axis=0) > self.far).mean()),
+            share_outside=float((_far_out(standard, self.whitening) > self.far).mean()),
             score_distance=_distance(self.scores, score.ravel()),
             feature_distance=float(distance.mean()),
             features=tuple((self.names[at], float(distance[at])) for at in most),
@@ -137,6 +137,17 @@ class Domain:
 
 def _standardised(table: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return np.clip((table - middle[:, None]) / spread[:, None], -_CUT, _CUT)
+
+
+def _whitening(standard: np.ndarray) -> np.ndarray:
+    """A matrix (P, P) whose transpose makes standardised features (P, N) uncorrelated and of variance 1."""
+    count = len(standard)
+    return np.linalg.cholesky(np.linalg.inv(standard @ standard.T / max(standard.shape[1], 1) + _RIDGE * np.eye(count)))
+
+
+def _far_out(standard: np.ndarray, whitening: np.ndarray) -> np.ndarray:
+    """Mahalanobis distance (N,) of each person from the middle."""
+    return np.linalg.norm(whitening.T @ standard, axis=0)
 
 
 def _distance(quantiles: np.ndarray, values: np.ndarray) -> float:

@@ -53,6 +53,20 @@ def fit_logistic(
     return slopes
 
 
+def fit_rising(inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"]) -> Float[np.ndarray, " D_and_1"]:
+    """`fit_logistic` with no slope below 0: an input that would get one is left out, the worst first.
+
+    What rises with the truth on the people fitted to must not count against it elsewhere.
+    """
+    kept = list(range(inputs.shape[1]))
+    while True:
+        slopes = np.zeros(inputs.shape[1] + 1)
+        slopes[[*kept, -1]] = fit_logistic(inputs[:, kept], target)
+        if not kept or slopes[kept].min() >= 0:
+            return slopes
+        kept.remove(int(np.argmin(slopes[:-1])))
+
+
 def _descend(
     design: np.ndarray, target: np.ndarray, slopes: np.ndarray, step: np.ndarray, penalty: np.ndarray, loss: float
 ) -> tuple[np.ndarray, float, bool]:

@@ -1,0 +1,181 @@
+"""`trustpose calibrate`, and `audit` of what it wrote, from the outside: printed, written, refused, left behind."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trustpose as tp
+from tests.calibration.cases import as_json, made_up
+from trustpose.cli import main
+from trustpose.data.coco import read_results, write_results
+
+
+def run(*arguments: str | Path) -> int:
+    """Exit code of the command, in this process."""
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return int(done.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """gt.json, results.json of it, others.json of other photos, and one.cal fitted by the command."""
+    folder = tmp_path_factory.mktemp("calibrate")
+    truth, results = made_up(120)
+    (folder / "gt.json").write_text(json.dumps(as_json(truth)))
+    write_results(folder / "results.json", results.poses)
+    write_results(folder / "others.json", made_up(60, 1)[1].poses)
+    code = run(
+        "calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "results.json", "--folds", 2,
+        "--draws", 20, "--estimator", "made up", "--out", folder / "one.cal", "--json", folder / "fit.json",
+    )  # fmt: skip
+    assert code == 0
+    return folder
+
+
+def apply(folder: Path, results: str, out: Path, *more: str) -> int:
+    return run(
+        "calibrate", "apply", "--calibrator", folder / "one.cal", "--results", folder / results, "--out", out, *more
+    )
+
+
+def test_fit_prints_and_writes_numbers_out_of_fold(folder, tmp_path, capsys) -> None:
+    code = run(
+        "calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "results.json", "--folds", "2",
+        "--draws", "20", "--method", "isotonic", "--out", tmp_path / "two.cal",
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert code == 0
+    for wanted in (
+        "out of fold, 2 folds of photos; area: segment",
+        "pose r",
+        "pose ECE",
+        "AP gain",
+        "isotonic was asked",
+    ):
+        assert wanted in printed
+    assert tp.Calibrator.load(tmp_path / "two.cal").card.method == "isotonic"
+    written = json.loads((folder / "fit.json").read_text())
+    card = tp.Calibrator.load(folder / "one.cal").card
+    assert written["card"]["after"] == card.after and card.estimator == "made up"
+    assert written["rescoring"]["gain"] == written["rescoring"]["better"] - written["rescoring"]["own"]
+
+
+def test_apply_adds_trust_and_touches_nothing_else(folder, tmp_path) -> None:
+    assert apply(folder, "others.json", tmp_path / "out.json", "--estimator", "made up") == 0
+    before = json.loads((folder / "others.json").read_text())
+    after = json.loads((tmp_path / "out.json").read_text())
+    expected = tp.Calibrator.load(folder / "one.cal")(read_results(folder / "others.json").poses)
+    for at, (old, new) in enumerate(zip(before, after, strict=True)):
+        for name in ("image_id", "category_id", "keypoints", "annotation_id"):
+            assert new[name] == old[name]
+        assert new["bbox"] == pytest.approx(old["bbox"], rel=1e-15)
+        assert new["pose_score"] == old["score"]
+        assert new["score"] == new["pose_quality"] == expected.pose_quality[at]
+        assert new["keypoint_quality"] == expected.quality[at].tolist()
+        np.testing.assert_allclose(np.sum(new["visibility"], axis=1), 1, atol=1e-9)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_applied_twice_is_applied_once(folder, tmp_path) -> None:
+    apply(folder, "others.json", tmp_path / "once.json")
+    once = tmp_path / "once.json"
+    assert (
+        run(
+            "calibrate",
+            "apply",
+            "--calibrator",
+            folder / "one.cal",
+            "--results",
+            once,
+            "--out",
+            tmp_path / "twice.json",
+        )
+        == 0
+    )
+    assert once.read_bytes() == (tmp_path / "twice.json").read_bytes()
+
+
+def test_audit_shows_what_it_changed(folder, tmp_path, capsys) -> None:
+    apply(folder, "results.json", tmp_path / "after.json")
+    code = run(
+        "audit", "--gt", folder / "gt.json", "--before", folder / "results.json", "--after", tmp_path / "after.json",
+        "--calibrator", folder / "one.cal", "--draws", "20", "--json", tmp_path / "audit.json",
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert code == 0
+    assert "AP gain +" in printed and "headroom closed" in printed and "pose ECE" in printed
+    assert "after.json: the calibrator was fitted on this very ground truth (gt.json)" in printed
+    written = json.loads((tmp_path / "audit.json").read_text())
+    assert set(written) == {"before", "after", "change"}
+    gain = written["after"]["ap"]["AP"] - written["before"]["ap"]["AP"]
+    assert written["change"]["gain"] == pytest.approx(gain, abs=1e-12)
+    assert written["after"]["pose"]["ece"] < written["before"]["pose"]["ece"]
+    assert any("this very ground truth" in note for note in written["after"]["notes"])
+
+
+def test_other_poses_have_no_gain(folder, tmp_path, capsys) -> None:
+    results = read_results(folder / "results.json").poses
+    write_results(tmp_path / "less.json", results[:50])
+    code = run(
+        "audit", "--gt", folder / "gt.json", "--before", folder / "results.json", "--after", tmp_path / "less.json",
+        "--draws", "0",
+    )  # fmt: skip
+    said = capsys.readouterr()
+    assert code == 0 and "hold other poses" in said.err and "AP gain" not in said.out
+
+
+def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -> None:
+    rows = json.loads((folder / "others.json").read_text())
+    for row in rows:
+        row["keypoints"][2::3] = [score**3 for score in row["keypoints"][2::3]]
+    (tmp_path / "strange.json").write_text(json.dumps(rows))
+    code = run("calibrate", "apply", "--calibrator", folder / "one.cal", "--results", tmp_path / "strange.json",
+               "--out", tmp_path / "out.json")  # fmt: skip
+    assert code == 0 and (tmp_path / "out.json").is_file()
+    assert "trustpose: warning:" in (said := capsys.readouterr().err) and "another estimator" in said
+
+
+@pytest.mark.parametrize(
+    ("results", "more", "said"),
+    [
+        ("others.json", ["--estimator", "other"], "was fitted on the estimator 'made up', not on 'other'"),
+        ("missing.json", [], "missing.json: no such file"),
+        ("boxless.json", [], "boxless.json: poses have no box"),
+        ("scaled.json", [], "scaled.json: keypoint scores run from"),
+        ("short.json", [], "short.json: poses have 14 keypoints, but the calibrator was fitted on 17"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, capsys, results, more, said) -> None:
+    rows = json.loads((folder / "others.json").read_text())
+    for name, change in (
+        ("boxless.json", lambda row: row.pop("bbox")),
+        ("scaled.json", lambda row: row["keypoints"].__setitem__(slice(2, None, 3), [90.0] * 17)),
+        ("short.json", lambda row: row["keypoints"].__delitem__(slice(42, None))),
+    ):
+        changed = json.loads(json.dumps(rows))
+        for row in changed:
+            change(row)
+        (folder / name).write_text(json.dumps(changed))
+    assert apply(folder, results, tmp_path / "out.json", *more) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert len(error) == 1 and error[0].startswith("trustpose: error: ") and said in error[0]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--before", "results.json"], "--before and --after go together"),
+        (["--before", "results.json", "--after", "others.json", "--results", "results.json"], "without --results"),
+        ([], "expected --results, or --before and --after"),
+        (["--results", "results.json", "--calibrator", "gt.json"], "gt.json: is not a calibrator of trustpose"),
+    ],
+)
+def test_an_audit_that_cannot_be_is_one_line(folder, capsys, monkeypatch, arguments, said) -> None:
+    monkeypatch.chdir(folder)
+    assert run("audit", "--gt", "gt.json", "--draws", "0", *arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert said in error[-1] and error[-1].startswith("trustpose: error: ")
