@@ -96,16 +96,16 @@ def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointToke
 @pytest.mark.parametrize("size", [(64, 48), (16, 12), (18, 13)])
 def test_the_encoder_is_read_where_the_peak_lies_in_it(size):
     head, (encoded, maps, box) = tiny_head(size)
-    tokens, mean, same = head.digest((encoded, maps, box))
+    tokens, mean = head.digest((encoded, maps, box))
     x, y, height = peaks_of(maps)
     channels, rows, columns = ENCODED
     row, column = ((y + 0.5) / size[0] * rows).astype(int), ((x + 0.5) / size[1] * columns).astype(int)
     assert np.array_equal(tokens[..., :channels].numpy(), encoded.numpy()[np.arange(6)[:, None], :, row, column])
-    assert torch.equal(tokens[..., channels:-1], around(maps, as_found(x, y, maps)))
-    assert np.array_equal(tokens[..., -1].numpy(), height)
-    assert tokens.shape[2] == channels + (2 * REACH + 1) ** 2 + 1
+    assert torch.equal(tokens[..., channels:-3], around(maps, as_found(x, y, maps)))
+    assert np.array_equal(tokens[..., -3].numpy(), height)
+    assert tokens.shape[2] == channels + (2 * REACH + 1) ** 2 + 1 + 2
     torch.testing.assert_close(mean, encoded.flatten(2).mean(dim=2))
-    assert torch.equal(same, box)
+    assert torch.equal(tokens[..., -2:], box[:, None].expand(-1, 7, -1))
 
 
 @pytest.mark.parametrize("options", [{}, {"box": False}, {"token": 8}, {"hidden": 1}])
@@ -140,7 +140,7 @@ def test_the_fields_agree_with_each_other():
 def by_hand(head: KeypointTokens, digest: tuple[torch.Tensor, ...], person: int) -> list[torch.Tensor]:
     """Logits of visibility (K, 3) and OPKS (K,), and OKS, of one person, layer by layer and keypoint by keypoint."""
     weights = {name: value.double() for name, value in head.state_dict().items()}
-    tokens, mean, box = (one[person].double() for one in digest)
+    tokens, mean = (one[person].double() for one in digest)
 
     def normal(name: str, values: torch.Tensor) -> torch.Tensor:
         mean, variance, scale, shift = (
@@ -152,7 +152,7 @@ def by_hand(head: KeypointTokens, digest: tuple[torch.Tensor, ...], person: int)
         (weights["token.weight"] @ normal("token", token) + weights["token.bias"][k]).clamp(min=0)
         for k, token in enumerate(tokens)
     ]
-    whole = weights["whole.weight"] @ normal("whole", torch.cat([mean, box])) + weights["whole.bias"]
+    whole = weights["whole.weight"] @ normal("whole", mean) + weights["whole.bias"]
     body = (weights["body.weight"] @ torch.cat(each) + whole).clamp(min=0)
     rest = (weights["from_body.weight"] @ body + weights["from_body.bias"]).view(len(each), 5)
     said = torch.stack([weights["from_token.weight"] @ one for one in each]) + rest  # (K, 5)

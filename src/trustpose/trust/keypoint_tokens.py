@@ -1,8 +1,8 @@
 """Our own head: expected OPKS and visibility of each keypoint and expected OKS, from what is seen at the peaks.
 
-A keypoint is one token: the encoder's features at the heatmap's peak, and the heatmap around it. One layer reads each
-token, the same for all; one reads all of them as one body, with the mean of the encoder's map and the shape of the
-person's box. What is said of a keypoint is the sum of what its token says and what the body says. Expected OKS is a
+A keypoint is one token: the encoder's features at the heatmap's peak, the heatmap around it, and the shape of the
+person's box. One layer reads each token, the same for all; one reads all of them as one body, with the mean of the
+encoder's map. What is said of a keypoint is the sum of what its token says and what the body says. Expected OKS is a
 mean of expected OPKS, as OKS is of OPKS, weighed by what the head learns of who counts.
 
 Everything is detached and read at K places only, so the head costs little beside any network; it is small because the
@@ -76,8 +76,8 @@ class KeypointTokens(TrustHead):
             if number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number}")
         self.reads_box = box
-        self.token = NormalisedLinear(channels + (2 * REACH + 1) ** 2 + 1, (keypoints, token), dropout)
-        self.whole = NormalisedLinear(channels + 2 * box, (hidden,), dropout)
+        self.token = NormalisedLinear(channels + (2 * REACH + 1) ** 2 + 1 + 2 * box, (keypoints, token), dropout)
+        self.whole = NormalisedLinear(channels, (hidden,), dropout)
         self.body = nn.Linear(keypoints * token, hidden, bias=False)
         self.from_token = nn.Linear(token, CLASSES + 2, bias=False)
         self.from_body = nn.Linear(hidden, keypoints * (CLASSES + 2))
@@ -86,12 +86,13 @@ class KeypointTokens(TrustHead):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
     def digest(self, maps: Tensors) -> Tensors:
-        """Before any parameter: tokens (B, K, T), the mean of the encoder's map (B, C), the box (B, 2) if read."""
+        """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         encoded, heatmaps, *box = maps
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
         peak, height = peaks(heatmaps)
         tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
-        return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2)), *box
+        tokens += [one[:, None] + torch.zeros(self.keypoints, 1, device=one.device) for one in box]  # (B, K, 2)
+        return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
 
     def answer(self, digest: Tensors) -> TokenAnswers:
         visibility, opks, share, in_pose = self.logits(digest)
@@ -105,19 +106,19 @@ class KeypointTokens(TrustHead):
 
     def logits(self, digest: Tensors) -> Tensors:
         """Of visibility (B, K, 3) and OPKS (B, K); of each keypoint's share of OKS (B, K), and of OPKS in it (B, K)."""
-        tokens, *whole = digest
+        tokens, whole = digest
         each = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K·D)
-        body = self.dropout(self._body(each, *whole).relu())
+        body = self.dropout(self._body(each, whole).relu())
         found = F.linear(torch.cat([each, body], dim=1), *self._last())
         visibility, *others = found.split([self.keypoints * CLASSES, *[self.keypoints] * 3], dim=1)
         return visibility.reshape(-1, self.keypoints, CLASSES), *others
 
-    def _body(self, each: Float[Tensor, "B D"], *whole: Float[Tensor, "B _"]) -> Float[Tensor, "B H"]:
+    def _body(self, each: Float[Tensor, "B D"], whole: Float[Tensor, "B C"]) -> Float[Tensor, "B H"]:
         """One layer on all keypoints and the whole crop."""
         if self.training:
-            return F.linear(each, self.body.weight) + self.whole(torch.cat(whole, dim=1))
+            return F.linear(each, self.body.weight) + self.whole(whole)
         weight, bias = self.whole.folded()
-        return F.linear(torch.cat([each, *whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
+        return F.linear(torch.cat([each, whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
 
     def _last(self) -> tuple[Float[Tensor, "rows D"], Float[Tensor, " rows"]]:
         """Weight and bias of the last layer, calibrated: what each token says of its own keypoint, all by the same
