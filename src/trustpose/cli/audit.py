@@ -57,7 +57,7 @@ def audit(
     for file in files:
         with progress.status(f"auditing {file.name} …"):
             read = read_results(file, truth=truth, score_field=score)
-            record = run(truth, read, area=area, score=score, sigmas=_sigmas(sigmas), replicates=draws, seed=seed)
+            record = run(truth, read, area=area, score=score, sigmas=parse_sigmas(sigmas), replicates=draws, seed=seed)
             records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
     change = None if before is None else _change(truth, *records, draws=draws, seed=seed)
     _print(records)
@@ -138,7 +138,8 @@ def _check_outputs(images: Path | None, report: Path | None, json: Path | None) 
         raise InputError(f"{images}: no such directory, --images expects the folder of the photos")
 
 
-def _sigmas(text: str | None):
+def parse_sigmas(text: str | None):
+    """K numbers of `--sigmas`, or None where it is not given. Raises InputError."""
     if text is None:
         return None
     import numpy as np

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.audit import parse_sigmas
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ def fit(
     folds: Annotated[int, typer.Option(help="Parts that the photos are divided into.", min=2)] = 5,
     estimator: Annotated[str | None, typer.Option(help="The estimator's name; apply compares it.")] = None,
     category: Annotated[str | None, typer.Option(help="Category, by name or id, where several apply.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Sigmas for a skeleton without published ones: K numbers, comma-separated.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write what is printed here as JSON.")] = None,
     draws: Annotated[int, typer.Option(help="Draws of photos for the 95 % intervals.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the trees and of the draws.", min=0)] = 0,
@@ -52,7 +56,14 @@ def fit(
     truth = read_truth(gt, category)
     printed = read_results(results, truth=truth)
     options = Options(
-        method=method, area=area, folds=folds, seed=seed, estimator=estimator, category=category, replicates=draws
+        method=method,
+        area=area,
+        folds=folds,
+        seed=seed,
+        estimator=estimator,
+        category=category,
+        sigmas=parse_sigmas(sigmas),
+        replicates=draws,
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
