@@ -23,7 +23,6 @@ et al., TokenPose, ICCV 2021, here with one layer for attention, which was no be
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -96,8 +95,7 @@ class KeypointTokens(TrustHead):
 
     def answer(self, digest: Tensors) -> TokenAnswers:
         visibility, opks, share, in_pose = self.logits(digest)
-        oks = (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=1)
-        return TokenAnswers(visibility, opks, oks)
+        return TokenAnswers(visibility, opks.flatten(1), (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=(1, 2)))
 
     def trust(self, raw: TokenAnswers) -> Trust:
         visibility = raw.visibility.softmax(dim=-1)
@@ -105,13 +103,13 @@ class KeypointTokens(TrustHead):
         return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks)
 
     def logits(self, digest: Tensors) -> Tensors:
-        """Of visibility (B, K, 3) and OPKS (B, K); of each keypoint's share of OKS (B, K), and of OPKS in it (B, K)."""
-        tokens, whole = digest
-        each = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K·D)
-        body = self.dropout(self._body(each, whole).relu())
-        found = F.linear(torch.cat([each, body], dim=1), *self._last())
-        visibility, *others = found.split([self.keypoints * CLASSES, *[self.keypoints] * 3], dim=1)
-        return visibility.reshape(-1, self.keypoints, CLASSES), *others
+        """Of visibility (B, K, 3) and OPKS (B, K, 1); of each keypoint's share of OKS, and of OPKS in it (B, K, 1)."""
+        tokens, mean = digest
+        each = self.dropout(self.token(tokens).relu())  # (B, K, D)
+        body = self.dropout(self._body(each.flatten(1), mean).relu())
+        of_token, of_body, bias = self._last()
+        found = F.linear(body, of_body, bias).reshape(-1, self.keypoints, len(of_token)) + each @ of_token.t()
+        return found.split([CLASSES, 1, 1, 1], dim=2)
 
     def _body(self, each: Float[Tensor, "B D"], whole: Float[Tensor, "B C"]) -> Float[Tensor, "B H"]:
         """One layer on all keypoints and the whole crop."""
@@ -120,21 +118,16 @@ class KeypointTokens(TrustHead):
         weight, bias = self.whole.folded()
         return F.linear(torch.cat([each, whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
 
-    def _last(self) -> tuple[Float[Tensor, "rows D"], Float[Tensor, " rows"]]:
-        """Weight and bias of the last layer, calibrated: what each token says of its own keypoint, all by the same
-        weights, and the body of all keypoints."""
-        keypoints, rows = self.keypoints, [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as OKS reads it
+    def _last(self) -> tuple[Float[Tensor, "6 D"], Float[Tensor, "rows H"], Float[Tensor, " rows"]]:
+        """The last layer, calibrated: weights of each token for its own keypoint, of the body for all, and the bias."""
+        rows = [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as OKS reads it
         visibility, opks, oks = self.calibration_visibility, self.calibration_opks, self.calibration_oks
         as_is = torch.ones_like(opks[:1]), torch.zeros_like(opks[:1])
         slope = torch.cat([visibility[:1].repeat(CLASSES), opks[:1], as_is[0], oks[:1]])[:, None]
         offset = torch.cat([visibility[1:], opks[1:], as_is[1], oks[1:]])
-        own = torch.from_numpy(np.eye(keypoints, dtype=np.float32)[:, None, :, None]).to(slope.device)
-        token = (own * (self.from_token.weight[rows] * slope)[:, None]).reshape(keypoints * len(rows), -1)
-        body = (self.from_body.weight.view(keypoints, CLASSES + 2, -1)[:, rows] * slope).flatten(0, 1)
-        bias = (self.from_body.bias.view(keypoints, -1)[:, rows] * slope[:, 0] + offset).flatten()
-        by_kind = np.arange(keypoints * len(rows)).reshape(keypoints, -1)
-        order = np.concatenate([by_kind[:, :CLASSES].ravel(), *by_kind[:, CLASSES:].T])
-        return torch.cat([token, body], dim=1)[order], bias[order]
+        body = self.from_body.weight.view(self.keypoints, CLASSES + 2, -1)[:, rows] * slope
+        bias = self.from_body.bias.view(self.keypoints, -1)[:, rows] * slope[:, 0] + offset
+        return self.from_token.weight[rows] * slope, body.flatten(0, 1), bias.flatten()
 
 
 class NormalisedLinear(nn.Module):
@@ -202,10 +195,11 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     fitted = [buffer.clone().requires_grad_() for buffer in buffers]
     with torch.no_grad():
         visibility, opks, share, in_pose = head.logits(digest)
+        opks = opks.flatten(1)
 
     def losses() -> dict[str, Tensor]:
         of_visibility, of_opks, of_oks = fitted
-        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=1)
+        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
         calibrated = visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks
         return tokens_losses(TokenAnswers(*calibrated), targets)
 
