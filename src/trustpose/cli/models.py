@@ -12,6 +12,7 @@ from rich.markup import escape
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
+    from trustpose.inference.box_spec import BoxSpec
     from trustpose.inference.people_spec import PeopleSpec
     from trustpose.inference.spec import ModelSpec
 
@@ -27,6 +28,7 @@ def models(
     zoo: Annotated[
         bool, typer.Option("--zoo", help="List the networks to train, and to import checkpoints into, instead.")
     ] = False,
+    shipped: Annotated[bool, typer.Option("--shipped", help="List what comes with trustpose instead.")] = False,
     adapters: Annotated[
         bool, typer.Option("--adapters", help="List the live estimators of other packages instead.")
     ] = False,
@@ -43,6 +45,12 @@ def models(
         return
     if zoo:
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
+        return
+    if shipped:
+        from trustpose.inference.shipped import shipped_folders
+
+        rows = [_row(path, path.parent) for path in shipped_folders()]
+        _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
         return
     folder = directory or Path(os.environ.get(FOLDER) or ".")
     if not folder.is_dir():
@@ -74,10 +82,12 @@ def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
+    from trustpose.inference.box_spec import BoxSpec, finds_boxes
     from trustpose.inference.people_spec import PeopleSpec, finds_people
     from trustpose.inference.spec import ModelSpec
 
-    spec = PeopleSpec.read(path) if finds_people(path) else ModelSpec.read(path)
+    reads = BoxSpec if finds_boxes(path) else PeopleSpec if finds_people(path) else ModelSpec
+    spec = reads.read(path)
     if not spec.onnx.is_file():
         raise InputError(f"{spec.onnx}: no such file, but its JSON is there")
     trust = spec.trust if isinstance(spec, ModelSpec) else None
@@ -86,7 +96,7 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
         "name": spec.name,
         "gives": _gives(spec),
         "input": _input(spec),
-        "skeleton": f"{spec.skeleton.name} ({len(spec.skeleton)})",
+        "skeleton": "" if isinstance(spec, BoxSpec) else f"{spec.skeleton.name} ({len(spec.skeleton)})",
         "MB": round(spec.onnx.stat().st_size / 1e6, 1),
         "licence": spec.licence,
         "source": spec.source,
@@ -95,10 +105,13 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def _gives(spec: "ModelSpec | PeopleSpec") -> str:
+def _gives(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
+    from trustpose.inference.box_spec import BoxSpec
     from trustpose.inference.people_spec import PeopleSpec
     from trustpose.inference.spec import HeatmapOutput
 
+    if isinstance(spec, BoxSpec):
+        return "boxes of the people of a photo"
     if isinstance(spec, PeopleSpec):
         return f"up to {spec.output.people} people of a photo, with boxes"
     if isinstance(spec.output, HeatmapOutput):
@@ -107,10 +120,11 @@ def _gives(spec: "ModelSpec | PeopleSpec") -> str:
     return "coordinates of one person"
 
 
-def _input(spec: "ModelSpec | PeopleSpec") -> str:
+def _input(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
+    from trustpose.inference.box_spec import BoxSpec
     from trustpose.inference.people_spec import PeopleSpec
 
-    if isinstance(spec, PeopleSpec) and spec.multiple is not None:
+    if isinstance(spec, BoxSpec | PeopleSpec) and spec.multiple is not None:
         return f"any multiple of {spec.multiple}, longest side {spec.longest}"
     return f"{spec.input.width}×{spec.input.height}"
 

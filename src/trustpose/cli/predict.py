@@ -28,11 +28,13 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            help="NETWORK.onnx with NETWORK.json beside it, a model folder, or another package's estimator: mediapipe, "
-            "ultralytics:MODEL.pt, … (trustpose models --adapters)."
+            help="The one that comes with trustpose, NETWORK.onnx with NETWORK.json beside it, a model folder, or "
+            "another package's estimator: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters)."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures or video.")],
+    ] = "default",
+    out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures or video.")] = Path(
+        "predictions"
+    ),
     gt: Annotated[
         Path | None, typer.Option(help="COCO ground truth: whose boxes to take, and the photos' ids.")
     ] = None,
@@ -43,8 +45,8 @@ def predict(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="What finds the people: NETWORK.onnx that does, a detector of torchvision's, "
-            "or 'whole': each photo shows one person."
+            help="What finds the people: NETWORK.onnx that does, a detector of torchvision's, 'whole' (each photo "
+            "shows one person), or 'default', which comes with trustpose. [default: that, where nothing else says so]"
         ),
     ] = None,
     detector_weights: Annotated[
@@ -109,7 +111,7 @@ def predict(
     files = {"gt": gt, "boxes": boxes, "detector": detector, "detector_weights": detector_weights}
     how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
     chosen = Model.of(model, files, how | {"batch_size": batch_size}, skeleton, min_box_score)
-    is_detected = chosen.is_bottom_up or detector is not None
+    is_detected = chosen.is_bottom_up or chosen.files["detector"] is not None
     work = find_sources(sources, People(gt, boxes, min_box_score, all_people, is_detected))
     drawing = Drawing.of(work, out, draw_min_score) if draw else None
     given = [*work.files, *(path for path in (gt, boxes, chosen.file, detector_weights) if path is not None)]

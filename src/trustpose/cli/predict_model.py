@@ -15,6 +15,7 @@ from trustpose.inference.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.inference.load import AnyPredictor
 from trustpose.inference.people_spec import finds_people
 from trustpose.inference.predictor import Predictor
+from trustpose.inference.shipped import DEFAULT, default_folder
 
 Given = dict[str, Path | str | None]
 
@@ -23,7 +24,8 @@ _UNSAID = {"flip": False, "decoding": None, "backend": "onnx", "device": None, "
 
 @dataclass(frozen=True)
 class Model:
-    """What `--model` names and how it is to run. `files`: where the people are; `how`: `Predictor.load`'s options.
+    """What `--model` names and how it is to run. `files`: where the people are, by the default detector where nothing
+    says so; `how`: `Predictor.load`'s options.
 
     `estimator` is another package's, which is open already: only so is it known whether it finds people by itself.
     """
@@ -41,6 +43,7 @@ class Model:
         cls, name: str, files: Given, how: dict[str, Any], skeleton: str | None, min_box_score: float | None
     ) -> "Model":
         """What the options say. Raises InputError where they do not fit each other."""
+        name = str(default_folder()) if name == DEFAULT else name
         adapter = find_adapter(name)
         estimator = None if adapter is None else _open(adapter, name, how, skeleton)
         if estimator is None and skeleton is not None:
@@ -48,6 +51,8 @@ class Model:
         people = getattr(estimator.spec, "people", "boxes") if estimator is not None else None
         is_asked = people == "either" and all(files[source] is None for source in ("gt", "boxes", "detector"))
         is_bottom_up = people == "photo" or is_asked if people is not None else finds_people(name)
+        if not is_bottom_up and all(files[source] is None for source in ("gt", "boxes", "detector")):
+            files = files | {"detector": DEFAULT}
         _check_people(name, files, is_bottom_up=is_bottom_up)
         return cls(name, files, how, skeleton, min_box_score, is_bottom_up, estimator)
 
@@ -92,17 +97,13 @@ def _open(adapter: Adapter, name: str, how: dict[str, Any], skeleton: str | None
 
 
 def _check_people(model: str, given: Given, *, is_bottom_up: bool) -> None:
-    """Exactly one thing says where the people are; with --gt beside it for the photos' ids."""
+    """One thing says where the people are; with --gt beside it for the photos' ids."""
     if is_bottom_up:
         wrong = next((name for name in ("boxes", "detector") if given[name] is not None), None)
         if wrong is not None:
             raise InputError(f"{model}: finds the people of whole photos by itself; leave out --{wrong}")
     elif given["boxes"] is not None and given["detector"] is not None:
         raise InputError("--boxes and --detector: both say where the people are, give one of them")
-    elif given["gt"] is None and given["boxes"] is None and given["detector"] is None:
-        raise InputError(
-            "nothing says where the people are: give --gt GROUND_TRUTH.json, --boxes DETECTIONS.json or --detector NAME"
-        )
     if given["detector_weights"] is not None and given["detector"] is None:
         raise InputError("--detector-weights: are for a --detector of torchvision's")
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
+from trustpose.inference.box_spec import BoxSpec
 from trustpose.inference.boxes import Boxes
 from trustpose.inference.crops import cut_out
 from trustpose.inference.people_spec import PeopleSpec
@@ -18,7 +19,7 @@ from trustpose.inference.sessions import cpu_count, open_session, output_name, r
 from trustpose.poses import Poses
 
 
-def letterbox(width: int, height: int, spec: PeopleSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
+def letterbox(width: int, height: int, spec: PeopleSpec | BoxSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
     """How a photo of width × height pixels goes into a network: affine from photo to input pixels, input width, height.
 
     The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of free

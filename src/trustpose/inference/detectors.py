@@ -12,8 +12,11 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.inference.bottom_up import PeopleDetector, PeopleNetwork
+from trustpose.inference.box_detector import BoxDetector
+from trustpose.inference.box_spec import BoxSpec, finds_boxes
 from trustpose.inference.boxes import Boxes, Detector, whole_photo
 from trustpose.inference.people_spec import PeopleSpec, finds_people
+from trustpose.inference.shipped import DEFAULT, default_detector
 
 WHOLE = "whole"
 TORCHVISION = (
@@ -33,10 +36,12 @@ _CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
 
 
 def load_detector(name: str, weights: Path | None = None, min_score: float | None = None) -> Detector:
-    """The detector of that name: "whole" (each photo shows one person), NETWORK.onnx with its JSON beside it (a network
-    that finds people by itself), or one of `TORCHVISION`, with weights from a file.
+    """The detector of that name: "default" (it comes with the package), "whole" (each photo shows one person),
+    NETWORK.onnx with its JSON beside it (a network that finds people by itself, or that gives boxes) or a folder of
+    such, or one of `TORCHVISION`, with weights from a file.
 
-    `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's.
+    `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's, and
+    what its JSON says for one that gives boxes.
     Raises InputError.
     """
     if weights is not None and name not in TORCHVISION:
@@ -47,8 +52,12 @@ def load_detector(name: str, weights: Path | None = None, min_score: float | Non
         if weights is None:
             raise InputError(f"detector {name}: needs a file with its weights (--detector-weights FILE)")
         return TorchvisionDetector(name, weights, TORCHVISION_MIN_SCORE if min_score is None else min_score)
+    if name == DEFAULT:
+        return default_detector(min_score)
+    if finds_boxes(name):
+        return BoxDetector(BoxSpec.read(name), min_score)
     if Path(name).suffix not in (".onnx", ".json"):
-        names = ", ".join((WHOLE, "NETWORK.onnx", *TORCHVISION))
+        names = ", ".join((DEFAULT, WHOLE, "NETWORK.onnx", *TORCHVISION))
         raise InputError(f"detector {name}: expected one of {names}")
     if not Path(name).is_file():
         raise InputError(f"{name}: no such file, expected a detector")

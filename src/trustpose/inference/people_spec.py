@@ -65,7 +65,7 @@ class PeopleSpec:
         onnx = path if path != json_path else path.parent / top.text("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
-        inputs, multiple, longest = _read_sizes(top.object("input"))
+        inputs, multiple, longest = read_sizes(top.object("input"))
         spec = cls(
             onnx=onnx,
             name=top.text("name", default=onnx.stem),
@@ -98,7 +98,7 @@ def finds_people(path: str | Path) -> bool:
     return isinstance(output, dict) and output.get("kind") == "people"
 
 
-def _read_sizes(fields: Fields) -> tuple[InputSpec, int | None, int]:
+def read_sizes(fields: Fields) -> tuple[InputSpec, int | None, int]:
     """The input at its usual size, the multiple that its sides are free in (None: they are not), the longest side."""
     multiples = []
     sizes = {}

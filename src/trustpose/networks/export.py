@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from trustpose.files import atomic_write
@@ -63,6 +65,28 @@ def trace_onnx(network: nn.Module, inputs: dict[str, Tensor], names: list[str]) 
         for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
             dimension.dim_value = length
     return model
+
+
+def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
+    """The same graph with its weights stored in half the bytes: float16, cast to float32 before they are used.
+
+    Tensors of fewer than `least` numbers stay as they are. What is computed is computed in float32, from the nearest
+    float16 of each weight; runtimes cast once, when they load the file.
+    """
+    half = onnx.ModelProto()
+    half.CopyFrom(model)
+    graph, casts = half.graph, []
+    for at, tensor in enumerate(list(graph.initializer)):
+        numbers = numpy_helper.to_array(tensor)
+        if numbers.dtype != np.float32 or numbers.size < least:
+            continue
+        name = f"{tensor.name}_half"
+        graph.initializer[at].CopyFrom(numpy_helper.from_array(numbers.astype(np.float16), name))
+        casts.append(helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return half
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from torch import nn
 from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
+from trustpose.networks.light_baseline import light_baseline
 from trustpose.networks.mspn import mspn
 from trustpose.networks.simple_baseline import simple_baseline
 
@@ -35,6 +36,8 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-b7": partial(efficientnet, 7),
     "efficientnet-b0-wide": partial(efficientnet, 0, wide=True),
     "efficientnet-b6-wide": partial(efficientnet, 6, wide=True),
+    "light-mobilenetv2-050": partial(light_baseline, "mobilenetv2-050"),
+    "light-efficientnet-lite0": partial(light_baseline, "efficientnet-lite0"),
 }
 
 

@@ -16,7 +16,7 @@ from trustpose.files import InputError
 from trustpose.skeletons import SKELETONS
 from trustpose.training.recipe import DataOptions, Recipe
 
-_COCO_LAYOUTS = (  # labels, photos
+COCO_LAYOUTS = (  # labels, photos
     ("train_gt.json", "train"),
     ("annotations/person_keypoints_train2017.json", "train2017"),
     ("annotations/person_keypoints_train2017.json", "images/train2017"),
@@ -108,12 +108,12 @@ def _open(folder: Path, min_keypoints: int) -> People:
         raise InputError(f"{folder}: no such directory, expected the folder of a data set")
     if (folder / INDEX).is_file():
         return _enough(ShardPeople(folder), min_keypoints, folder)
-    for labels, photos in _COCO_LAYOUTS:
+    for labels, photos in COCO_LAYOUTS:
         if (folder / labels).is_file() and (folder / photos).is_dir():
             return coco_people(read_truth(folder / labels), folder / photos, min_keypoints=min_keypoints)
     if (folder / _LSPET[0]).is_file():
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
-    known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*_COCO_LAYOUTS, _LSPET))
+    known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))
     raise InputError(f"{folder}: holds no data set that is known here, expected {known}, or {INDEX} of shards")
 
 

@@ -10,7 +10,7 @@ from trustpose.poses import Area
 from trustpose.training.values import changed, from_plain, to_plain
 from trustpose.trust.stages import Strategy
 
-System = Literal["network", "frozen"]
+System = Literal["network", "frozen", "detector"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _NOT_OPTIONS = ("detach",)  # a stage says that
@@ -151,7 +151,8 @@ class Recipe:
 
     title: one line for people. strategy: stages, learning rate, where it starts. system: "network" trains a network,
     and a head on it where `head` names one, from pixels; "frozen" a head on the stored features of a network that
-    stands still. network: a zoo name; "" where the user names a model. head_options: the head's own. deepen: 1×1
+    stands still; "detector" a person detector from whole photos, on the backbone of `network`. network: a zoo name; ""
+    where the user names a model. head_options: the head's own. deepen: 1×1
     layers before the heatmap layer (HPCVNet's has 4). height, width: of crops, pixels. sources: the rows of tables
     that it repeats; none for ours. evaluation: how their numbers are measured. not_runnable: why it cannot be repeated
     with what is here; "" where it can.

@@ -8,6 +8,7 @@ from trustpose.files import InputError
 from trustpose.inference.model_folder import load_module
 from trustpose.inference.spec import ModelSpec
 from trustpose.networks.checkpoints import convert, read_tensors
+from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import ZOO, build
 from trustpose.skeletons import SKELETONS
 from trustpose.training.recipe import Recipe
@@ -18,7 +19,8 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     """The recipe's network as its strategy starts from it, or with the weights of `model`, where that is given.
 
     `model`: a model folder of the same network, or a checkpoint file (.pth, .safetensors), a pose network's or, for
-    its backbone alone, an ImageNet classifier's. Raises InputError where it does not fit, where a strategy that starts
+    its backbone alone, an ImageNet classifier's; or the ONNX file of a pose network that has the same layers in the
+    same order. Raises InputError where it does not fit, where a strategy that starts
     from a trained network has none, and where ImageNet weights cannot be fetched.
     """
     if recipe.network not in ZOO:
@@ -55,7 +57,8 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
         return load_module(spec)
     network = build(recipe.network, keypoints)
     try:
-        network.load_state_dict(convert(read_tensors(model), network))
+        is_onnx = model.suffix == ".onnx"
+        network.load_state_dict(read_onnx_weights(model, network) if is_onnx else convert(read_tensors(model), network))
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(str(model)) else f"{model}: {error}") from None
     return network

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trustpose.files import InputError
+from trustpose.training.detector_task import detector_task
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
@@ -12,6 +13,7 @@ from trustpose.training.task import Task
 TASKS: dict[str, Callable[[Recipe, Path, Path | None, Path], Task]] = {
     "network": lambda recipe, data, model, _: network_task(recipe, data, model),
     "frozen": frozen_task,
+    "detector": lambda recipe, data, model, _: detector_task(recipe, data, model),
 }
 """From a recipe, the data's folder, a model's folder or file or None, and a folder for what is worth keeping on the
 way, to what the loop trains."""

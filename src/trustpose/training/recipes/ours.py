@@ -27,6 +27,39 @@ _ANY = Recipe(
     ),
 )
 
+_DEFAULT = Recipe(
+    name="default-network",
+    title="The network of the default model: from SimplePose's weights, with visibility to learn besides heatmaps",
+    strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(11, 2000.0, 0.3)), 2e-4, (), "trained"),
+    network="light-mobilenetv2-050",
+    head="keypoint-tokens",
+    data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5),
+    train=TrainOptions(
+        optimiser="adamw", weight_decay=0.01, ema=0.999, warmup=100, schedule="cosine", flip_test=True, validate_every=3
+    ),
+)
+
+_DETECTOR = Recipe(
+    name="default-detector",
+    title="The person detector of the default model, on the same backbone",
+    strategy=Strategy((Stage(30, 0.0, 0.0),), 1e-3, (), "trained"),
+    system="detector",
+    network="light-mobilenetv2-050",
+    height=320,
+    width=320,
+    data=DataOptions(fold=0, folds=5),
+    train=TrainOptions(
+        optimiser="adamw",
+        weight_decay=0.02,
+        batch_size=16,
+        clip=5.0,
+        ema=0.998,
+        warmup=200,
+        schedule="cosine",
+        validate_every=5,
+    ),
+)
+
 OUR_RECIPES: dict[str, Recipe] = by_name(
     _ANY,
     replace(
@@ -34,4 +67,6 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
         name="simplepose-trust",
         title="The same for simplepose.onnx; --head for the papers' heads",
     ),
+    _DEFAULT,
+    _DETECTOR,
 )

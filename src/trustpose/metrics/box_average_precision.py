@@ -1,0 +1,84 @@
+"""COCO's average precision and recall of boxes, of one category and over all sizes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.geometry.boxes import paired_iou
+from trustpose.metrics.average_precision import RECALL_THRESHOLDS
+from trustpose.metrics.matching import Pairs, best_in_image, match_greedily, same_image_pairs
+
+IOU_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
+MOST = 100
+
+
+@dataclass(frozen=True)
+class BoxPrecision:
+    """AP over IoU 0.50:0.95, at 0.50 and at 0.75; AR over the same, and recall at 0.50, of at most 100 boxes each."""
+
+    AP: float
+    AP50: float
+    AP75: float
+    AR: float
+    recall50: float
+
+
+def box_average_precision(
+    box: Float[np.ndarray, "N 4"],
+    score: Float[np.ndarray, " N"],
+    image_id: Int[np.ndarray, " N"],
+    true_box: Float[np.ndarray, "M 4"],
+    true_image_id: Int[np.ndarray, " M"],
+    iscrowd: Bool[np.ndarray, " M"] | None = None,
+) -> BoxPrecision:
+    """Boxes xyxy found and labelled, each with its image. Crowds count neither for nor against; NaN without labels.
+
+    Source: pycocotools 2.0 `COCOeval` with iouType "bbox", area "all"; the overlap with a crowd is the share of the
+    found box that lies in it.
+    """
+    crowd = np.zeros(len(true_box), dtype=np.bool_) if iscrowd is None else iscrowd
+    found, labelled = same_image_pairs(image_id, true_image_id)
+    iou = paired_iou(box[found], true_box[labelled])
+    inside = _intersection(box[found], true_box[labelled]) / np.maximum(_area(box[found]), 1e-12)
+    pairs = Pairs(found, labelled, np.where(crowd[labelled], inside, iou))
+    best, rank = best_in_image(image_id, score, MOST)
+    ignored = crowd[None]  # (1, M)
+    (match,) = match_greedily(pairs, rank, person_ignored=ignored, iscrowd=crowd, thresholds=IOU_THRESHOLDS)
+    order = best[np.argsort(-score[best], kind="stable")]
+    match = match[order]  # (D, T)
+    taken_ignored = np.append(crowd, False)[match] & (match >= 0)
+    count = int(np.count_nonzero(~crowd))
+    if not count:
+        return BoxPrecision(*[float("nan")] * 5)
+    precision, recall = zip(
+        *(_curve((match[:, t] >= 0) & ~taken_ignored[:, t], taken_ignored[:, t], count) for t in range(match.shape[1])),
+        strict=True,
+    )
+    return BoxPrecision(
+        AP=float(np.mean(precision)),
+        AP50=float(np.mean(precision[0])),
+        AP75=float(np.mean(precision[5])),
+        AR=float(np.mean(recall)),
+        recall50=float(recall[0]),
+    )
+
+
+def _curve(hit: np.ndarray, left_out: np.ndarray, count: int) -> tuple[np.ndarray, float]:
+    """Precision at the recall thresholds, and the highest recall, of boxes by descending score."""
+    hits = np.flatnonzero(hit)
+    if not len(hits):
+        return np.zeros(len(RECALL_THRESHOLDS)), 0.0
+    found = np.arange(1, len(hits) + 1)
+    tried = hits + 1 - np.cumsum(left_out)[hits]
+    envelope = np.maximum.accumulate((found / tried)[::-1])[::-1]
+    at = np.searchsorted(found / count, RECALL_THRESHOLDS, side="left")
+    return np.append(envelope, 0.0)[at], float(found[-1] / count)
+
+
+def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
+
+
+def _area(box: np.ndarray) -> np.ndarray:
+    return (box[:, 2:] - box[:, :2]).prod(axis=1)

@@ -1,0 +1,63 @@
+"""Weights out of an ONNX file, for a network of ours with the same layers in the same order."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trustpose.files import InputError, read_bytes
+
+_OURS = {nn.Conv2d: "Conv", nn.ConvTranspose2d: "ConvTranspose", nn.BatchNorm2d: "BatchNormalization"}
+_BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # ONNX's inputs 1 to 4
+
+
+def read_onnx_weights(path: str | Path, network: nn.Module) -> dict[str, Tensor]:
+    """The state dict for `network.load_state_dict` from the convolutions and batch norms of an ONNX graph.
+
+    Both are walked in their own order, the graph's nodes and the network's modules, and have to agree in kind and shape
+    layer by layer: so only a network that defines its layers in the order it runs them fits, and only a file whose
+    batch norms are still there. Raises InputError, naming file and layer, where they do not agree.
+    """
+    layers = _layers(Path(path))
+    modules = [(name, kind) for name, module in network.named_modules() if (kind := _kind(module)) is not None]
+    if len(layers) != len(modules):
+        raise InputError(f"{path}: has {len(layers)} convolutions and batch norms, the network has {len(modules)}")
+    state = dict(network.state_dict())
+    for (name, expected), (kind, label, tensors) in zip(modules, layers, strict=True):
+        if expected != kind:
+            raise InputError(f"{path}: {label}: expected {expected}, as {name} is, got {kind}")
+        names = _BATCH_NORM if kind == "BatchNormalization" else ("weight", "bias")
+        wanted = [f"{name}.{part}" for part in names if f"{name}.{part}" in state]
+        if kind != "BatchNormalization" and len(tensors) == len(wanted) - 1:
+            tensors = [*tensors, torch.zeros_like(state[wanted[-1]])]  # a convolution without bias
+        if len(wanted) != len(tensors):
+            raise InputError(f"{path}: {label}: expected {len(wanted)} tensors, as {name} has, got {len(tensors)}")
+        for target, tensor in zip(wanted, tensors, strict=True):
+            if tensor.shape != state[target].shape:
+                shapes = f"{tuple(state[target].shape)}, as {target} has, got {tuple(tensor.shape)}"
+                raise InputError(f"{path}: {label}: expected shape {shapes}")
+            state[target] = tensor.to(state[target].dtype)
+    return state
+
+
+def _kind(module: nn.Module) -> str | None:
+    return next((kind for layer, kind in _OURS.items() if isinstance(module, layer)), None)
+
+
+def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
+    """Kind, name and tensors of each convolution and batch norm, in the graph's order."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx.numpy_helper import to_array
+
+    try:
+        graph = onnx.load_model_from_string(read_bytes(path)).graph
+        weights = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in graph.initializer}
+    except (DecodeError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
+    kinds = set(_OURS.values())
+    return [
+        (node.op_type, node.name or node.output[0], [weights[name] for name in node.input[1:] if name in weights])
+        for node in graph.node
+        if node.op_type in kinds
+    ]

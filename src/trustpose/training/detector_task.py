@@ -1,0 +1,223 @@
+"""The Task for system "detector": a person detector from whole photos with everybody's boxes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from trustpose.codecs.centres import decode_centres, encode_centres
+from trustpose.data.coco import read_truth
+from trustpose.data.photo_boxes import BoxedPhotos, TrainingViews, View, boxed_photos
+from trustpose.files import InputError, atomic_write, read_json, write_json
+from trustpose.inference.bottom_up import letterbox
+from trustpose.inference.box_spec import BoxSpec, finds_boxes
+from trustpose.inference.crops import cut_out
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
+from trustpose.inference.spec import MODEL_JSON, InputSpec
+from trustpose.metrics.box_average_precision import box_average_precision
+from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.export import trace_onnx
+from trustpose.networks.layers import PoseNetwork
+from trustpose.training import processes
+from trustpose.training.crops import MEAN, STD, normalised
+from trustpose.training.people import COCO_LAYOUTS, rows_by_fold
+from trustpose.training.recipe import Recipe
+from trustpose.training.starts import starting_network
+from trustpose.trust.stages import Stage
+
+_SIDES_WEIGHT = 5.0  # of the boxes' loss beside the centres', TTFNet's
+_STANDING = 4  # first layers, to stride 4, that stay as they are: edges and colours are any photo's, and half the work
+_MIN_SCORE = 0.02  # of boxes that validation reads
+MIN_SCORE = 0.3  # of boxes that prediction keeps, unless asked otherwise
+
+Batch = dict[str, Tensor]
+
+
+class DetectorTask:
+    """What `training.task.Task` asks, for whole photos. See `detector_task` for one from a recipe.
+
+    The backbone's first layers stand still, so they should come from a trained network.
+    """
+
+    def __init__(self, recipe: Recipe, detector: CentreDetector, training: BoxedPhotos, held_out: BoxedPhotos | None):
+        self.recipe = recipe
+        self.model: nn.Module = detector
+        self._first_layers = nn.Sequential(*list(detector.backbone.features.children())[:_STANDING])
+        self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed)
+        self.held_out = held_out
+
+    def stage(self, stage: Stage) -> None:  # noqa: ARG002  # there is one kind only
+        self.model.requires_grad_(True)
+        self._first_layers.requires_grad_(False)
+
+    def train_mode(self) -> None:
+        self.model.train()
+        self._first_layers.eval()
+
+    def samples(self, epoch: int) -> TrainingViews:
+        return self.views.at_epoch(epoch)
+
+    def collate(self, samples: list[View]) -> Batch:
+        """pixels (B, H, W, 3); bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where ignored."""
+        cells = self.recipe.height // DETECTOR_STRIDE
+        targets = [encode_centres(view.box, cells, cells, DETECTOR_STRIDE) for view in samples]
+        bumps, sides, weight = (np.stack(arrays) for arrays in zip(*targets, strict=True))
+        middle = slice(DETECTOR_STRIDE // 2, None, DETECTOR_STRIDE)
+        ignored = np.stack([view.ignored[middle, middle] for view in samples])
+        arrays = {
+            "pixels": np.stack([view.pixels for view in samples]),
+            "bumps": bumps,
+            "sides": sides,
+            "weight": weight,
+            "counted": (~ignored | (bumps == 1)).astype(np.float32),
+            "image_id": np.array([view.image_id for view in samples]),
+        }
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"people": (batch["bumps"] == 1).sum(), "weight": batch["weight"].sum()}
+
+    def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        answer = model(normalised(batch["pixels"]))
+        centres = centre_loss(answer[:, 0].float(), batch["bumps"], batch["counted"]) / totals["people"].clamp(min=1)
+        sides = sides_loss(answer[:, 1:].float(), batch["sides"], batch["weight"]) / totals["weight"].clamp(min=1)
+        return {"centres": centres, "sides": _SIDES_WEIGHT * sides}
+
+    def describe(self, batch: Batch) -> dict[str, list[int]]:
+        return {"image_id": batch["image_id"].tolist()}
+
+    def validate(self) -> dict[str, float]:
+        if self.held_out is None or processes.rank():
+            return {}
+        self.model.eval()
+        spec, photos, device = detector_spec(self.recipe, Path()), self.held_out, next(self.model.parameters()).device
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        for index in range(len(photos)):
+            pixels, scale = photos.photo(index)
+            affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
+            blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(device)
+            with torch.no_grad():
+                answer = self.model(normalised(blob))[0].float().cpu().numpy()
+            centre = 1 / (1 + np.exp(-answer[0]))
+            box, score = decode_centres(centre, answer[1:], DETECTOR_STRIDE, min_score=_MIN_SCORE)
+            found.append((box / affine[0, 0] / scale, score))
+        image = np.repeat(photos.image_id, [len(score) for _, score in found])
+        true = [np.concatenate(both) for both in zip(photos.box, photos.crowd, strict=True)]
+        numbers = box_average_precision(
+            np.concatenate([box for box, _ in found]),
+            np.concatenate([score for _, score in found]),
+            image,
+            np.concatenate(true),
+            np.repeat(photos.image_id, [len(boxes) for boxes in true]),
+            np.concatenate([np.arange(len(t)) >= len(b) for t, b in zip(true, photos.box, strict=True)]),
+        )
+        return {f"box.{name}": value for name, value in asdict(numbers).items()}
+
+    def export(self, folder: Path) -> None:
+        spec, detector = detector_spec(self.recipe, folder), self.model.cpu().eval()
+        with new_folder(folder) as made:
+            size = self.recipe.height
+            graph = trace_onnx(_Probable(detector), {"image": torch.zeros(1, 3, size, size)}, ["boxes"])
+            for value in (*graph.graph.input, *graph.graph.output):  # fully convolutional: any size
+                for dimension, name in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+                    dimension.dim_param = f"{value.name}_{name}"
+            with atomic_write(made / MODEL_ONNX) as file:
+                file.write(graph.SerializeToString())
+            save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, made / MODEL_WEIGHTS)
+            write_json(made / MODEL_JSON, spec.to_json())
+            BoxSpec.read(made)  # before anybody sees it
+
+
+class _Probable(nn.Module):
+    """A detector whose first map is a probability."""
+
+    def __init__(self, detector: nn.Module):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        answer = self.detector(image)
+        return (torch.cat([answer[:, :1].sigmoid(), answer[:, 1:]], dim=1),)
+
+
+def detector_spec(recipe: Recipe, folder: Path) -> BoxSpec:
+    """The spec of what a recipe trains, as prediction needs it."""
+    return BoxSpec(
+        onnx=folder / MODEL_ONNX,
+        name=recipe.name,
+        licence="unknown",
+        source=f"trustpose train {recipe.name}",
+        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
+        multiple=DETECTOR_MULTIPLE,
+        longest=recipe.height,
+        stride=DETECTOR_STRIDE,
+        min_score=MIN_SCORE,
+        output="boxes",
+    )
+
+
+def centre_loss(
+    logit: Float[Tensor, "B h w"], bumps: Float[Tensor, "B h w"], counted: Float[Tensor, "B h w"]
+) -> Float[Tensor, ""]:
+    """The focal loss of centres, summed: Law and Deng, CornerNet, ECCV 2018, equation 1, with α = 2 and β = 4."""
+    probability = logit.sigmoid()
+    hit = -F.logsigmoid(logit) * (1 - probability) ** 2
+    miss = -F.logsigmoid(-logit) * probability**2 * (1 - bumps) ** 4
+    return (torch.where(bumps == 1, hit, miss) * counted).sum()
+
+
+def sides_loss(
+    sides: Float[Tensor, "B 4 h w"], box: Float[Tensor, "B 4 h w"], weight: Float[Tensor, "B h w"]
+) -> Float[Tensor, ""]:
+    """1 − GIoU of the boxes that cells tell with those that they are to tell, weighed and summed.
+
+    sides: from each cell's middle, box: xyxy, both image pixels. Rezatofighi et al., Generalized IoU, CVPR 2019.
+    """
+    rows, columns = (torch.arange(length, device=sides.device) for length in sides.shape[2:])
+    y, x = ((at + 0.5) * DETECTOR_STRIDE for at in torch.meshgrid(rows, columns, indexing="ij"))
+    told = torch.stack([x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]], dim=1)
+    low, high = torch.maximum(told[:, :2], box[:, :2]), torch.minimum(told[:, 2:], box[:, 2:])
+    outer_low, outer_high = torch.minimum(told[:, :2], box[:, :2]), torch.maximum(told[:, 2:], box[:, 2:])
+    both = (high - low).clamp(min=0).prod(dim=1)
+    union = (told[:, 2:] - told[:, :2]).prod(dim=1) + (box[:, 2:] - box[:, :2]).prod(dim=1) - both
+    hull = (outer_high - outer_low).prod(dim=1).clamp(min=1e-6)
+    giou = both / union.clamp(min=1e-6) - (hull - union) / hull
+    return ((1 - giou) * weight).sum()
+
+
+def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTask:
+    """The task of a recipe, on a data folder in one of COCO's layouts; `model`: a pose network or a detector to start
+    from, its folder or file, as the recipe's network says. Photos that say `all_people_boxed` false are left out.
+
+    Raises InputError.
+    """
+    if recipe.height != recipe.width or recipe.height % 64:
+        raise InputError(f"height, width: expected the same multiple of 64, got {recipe.height}, {recipe.width}")
+    photos = open_photos(data)
+    training, held_out = rows_by_fold(photos.image_id, recipe.data)
+    detector = CentreDetector()
+    if model is not None and finds_boxes(model):
+        detector.load_state_dict(read_tensors(model / MODEL_WEIGHTS))
+    elif model is not None:
+        network = starting_network(recipe, model)
+        assert isinstance(network, PoseNetwork)
+        detector.backbone.load_state_dict(network.backbone.state_dict())
+    return DetectorTask(recipe, detector, photos.at(training), photos.at(held_out) if len(held_out) else None)
+
+
+def open_photos(folder: Path) -> BoxedPhotos:
+    """The training photos, in one of COCO's layouts, of which all people have boxes. Raises InputError."""
+    for labels, images in COCO_LAYOUTS:
+        if (folder / labels).is_file() and (folder / images).is_dir():
+            content: Any = read_json(folder / labels)
+            complete = {image["id"] for image in content["images"] if image.get("all_people_boxed", True)}
+            return boxed_photos(read_truth(folder / labels), folder / images, complete)
+    raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
