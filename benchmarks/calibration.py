@@ -1,6 +1,7 @@
 """What calibration is worth for real estimators on real people, from their results files alone.
 
     python benchmarks/calibration.py [--results NAME TRAIN DEV]... [--method M] [--draws N] [--lspet N]
+                                     [--without-boxes]
 
 For each estimator a calibrator is fitted on its results on `train_gt.json`. Shown are the printed scores beside the
 calibrator's, first on those people out of fold (each photo by models that saw no photo of its fold), then on the people
@@ -14,6 +15,9 @@ of `dev_gt.json`, whom nothing was fitted or chosen on; 95 % intervals from draw
   ternary F1          absent, occluded, visible by the most probable, weighted by support
   AP gain, closed     over ranking by the printed score, and its share of the headroom
 
+The results came from ground-truth boxes, and a calibrator reads how a pose lies in its box. --without-boxes leaves the
+boxes out of the results, so that the box around the pose's own keypoints takes their place: what scores and poses tell.
+
 --lspet N adds N people of Leeds Sports Pose Extended (cleaned, ground-truth boxes), whom --network finds and the first
 estimator's calibrator, fitted on COCO, judges: another distribution, reported as it is, with the calibrator's
 warnings. Only joints that both skeletons have count there, by the area box*0.53. Last comes one line of JSON.
@@ -23,7 +27,7 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -93,17 +97,21 @@ def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) 
     return columns[0], columns[1]
 
 
+def of_boxes(results: ResultsFile, without: bool) -> ResultsFile:
+    return replace(results, poses=replace(results.poses, box=None)) if without else results
+
+
 def measure(
-    train: People, dev: People, files: tuple[Path, Path], options: Options
+    train: People, dev: People, files: tuple[Path, Path], options: Options, without_boxes: bool
 ) -> tuple[Calibrator, dict[str, Column]]:
     """The calibrator of one estimator, and its columns."""
-    known = read_results(files[0], truth=train.truth)
+    known = of_boxes(read_results(files[0], truth=train.truth), without_boxes)
     fitted = fit(train.truth, known, options)
     columns: dict[str, Column] = {}
     columns["train, printed"], columns["train, out of fold"] = compared(
         known.poses, known.score, fitted.out_of_fold, train
     )
-    held_out = read_results(files[1], truth=dev.truth)
+    held_out = of_boxes(read_results(files[1], truth=dev.truth), without_boxes)
     columns["dev, printed"], columns["dev, calibrated"] = compared(
         held_out.poses, held_out.score, fitted.calibrator(held_out.poses), dev
     )
@@ -147,6 +155,24 @@ def transferred(calibrator: Calibrator, network: Path, count: int, draws: int) -
     return {"LSPET, printed": before, "LSPET, by COCO's calibrator": after}, said
 
 
+def shifts(calibrator: Calibrator, others: dict[str, Poses]) -> dict[str, dict[str, float]]:
+    """How each estimator's poses differ from those that the calibrator was fitted on."""
+    found = {}
+    for name, poses in others.items():
+        shift = calibrator.shift(poses)
+        found[name] = {
+            "score_distance": shift.score_distance,
+            "feature_distance": shift.feature_distance,
+            "share_outside": shift.share_outside,
+            "warnings": len(shift.warnings()),
+        }
+        print(
+            f"  {name:20}"
+            + "".join(f"{label.replace('_', ' ')} {value:.3g}   " for label, value in found[name].items())
+        )
+    return found
+
+
 def cell(value: Value) -> str:
     if value is None:
         return "–"
@@ -169,7 +195,10 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
     parser.add_argument("--lspet", type=int, default=0, metavar="N", help="people of LSPET to transfer to")
     parser.add_argument("--network", type=Path, default=DATA / "networks" / "simplepose.onnx", help="what finds them")
+    parser.add_argument("--without-boxes", action="store_true", help="leave boxes out of the results")
     options = parser.parse_args()
+    if options.lspet and options.without_boxes:
+        parser.error("--lspet is measured with boxes")
     folder = DATA / "results"
     chosen = options.results or [
         (name, folder / f"{file}.train.json", folder / f"{file}.dev.json") for name, file in DEFAULT
@@ -182,14 +211,22 @@ def main() -> int:
         calibrators = []
         for name, *files in chosen:
             calibrator, columns = measure(
-                train, dev, (Path(files[0]), Path(files[1])), Options(options.method, replicates=options.draws)
+                train,
+                dev,
+                (Path(files[0]), Path(files[1])),
+                Options(options.method, replicates=options.draws),
+                options.without_boxes,
             )
             show(f"{name}: {calibrator.card.why}", columns)
             said[name] = {"method": calibrator.card.method} | columns
             calibrators.append(calibrator)
+        first = chosen[0][0]
+        print(f"\ndev people, beside those that {first}'s calibrator was fitted on:")
+        held_out = {name: of_boxes(read_results(file), options.without_boxes).poses for name, _, file in chosen}
+        said["shifts"] = shifts(calibrators[0], held_out)
         if options.lspet:
             columns, notes = transferred(calibrators[0], options.network, options.lspet, options.draws)
-            show(f"{chosen[0][0]}, fitted on COCO, on {options.lspet} people of LSPET", columns)
+            show(f"{first}, fitted on COCO, on {options.lspet} people of LSPET", columns)
             print("\n".join(f"  {note}" for note in notes))
             said["LSPET"] = {"notes": notes} | columns
     except InputError as error:

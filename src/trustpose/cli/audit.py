@@ -64,18 +64,24 @@ def audit(
     if change is not None:
         _print_change(change)
     if json is not None:
-        from trustpose.files import write_json
-
-        written: Any = [record.as_dict() for record in records]
-        if before is not None:
-            names = ("before", "after", "change")
-            written = dict(zip(names, (*written, None if change is None else asdict(change)), strict=True))
-        write_json(json, written[0] if len(records) == 1 else written)
+        _write(json, records, change, is_change=before is not None)
     if report is not None:
         from trustpose.report.page import write_page
 
         with progress.status("writing the report …"):
             write_page(report, records, images)
+
+
+def _write(path: Path, records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> None:
+    """One record, a list of several, or what --after changed."""
+    from trustpose.files import write_json
+
+    written: Any = [record.as_dict() for record in records]
+    if is_change:
+        worth = None if change is None else asdict(change)
+        write_json(path, {"before": written[0], "after": written[1], "change": worth})
+    else:
+        write_json(path, written[0] if len(records) == 1 else written)
 
 
 def _files(results: list[Path], before: Path | None, after: Path | None) -> list[Path]:

@@ -1,7 +1,7 @@
 """`trustpose calibrate`: expected OKS, expected OPKS and visibility for any estimator, from its results file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,8 +11,9 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
-    from trustpose.calibration.fit import Fit
+    from trustpose.calibration.fit import Fit, Options
     from trustpose.data.coco import ResultsFile, TruthFile
+    from trustpose.poses import Area
 
 calibrate = typer.Typer(
     help="Trust for any estimator, from its results file: fit a calibrator on labelled photos, apply it to others.",
@@ -46,11 +47,7 @@ def fit(
     for name, path in (("--out", out), ("--json", json)):
         if path is not None and path.is_dir():
             raise InputError(f"{path}: is a directory, {name} expects a file to write")
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from trustpose.calibration.fit import Options
-    from trustpose.calibration.fit import fit as run
     from trustpose.data.coco import read_results, read_truth
 
     truth = read_truth(gt, category)
@@ -65,12 +62,7 @@ def fit(
         sigmas=parse_sigmas(sigmas),
         replicates=draws,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("reading people", total=options.steps() + 1)
-        fitted = run(truth, printed, options, lambda step: progress.update(bar, advance=1, description=step))
-        progress.update(bar, advance=1, description="average precision")
-        worth = _worth(fitted, truth, printed, options)
+    fitted, worth = _fit(truth, printed, options)
     fitted.calibrator.save(out)
     _print(fitted.calibrator.card, worth)
     if json is not None:
@@ -119,7 +111,22 @@ def apply(
         typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
 
 
-def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: Any) -> "Rescoring | None":
+def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tuple[Fit, Rescoring | None]":
+    """Fit with a progress bar; what ranking by the out-of-fold trust is worth comes last."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from trustpose.calibration.fit import fit as run
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("reading people", total=options.steps() + 1)
+        fitted = run(truth, printed, options, lambda step: progress.update(bar, advance=1, description=step))
+        progress.update(bar, advance=1, description="average precision")
+        return fitted, _worth(fitted, truth, printed, options)
+
+
+def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "Rescoring | None":
     """What ranking by the out-of-fold trust is worth; None for a skeleton without published sigmas."""
     from trustpose.audit.rescoring import rescoring
     from trustpose.data.coco import ranking_score
@@ -128,9 +135,9 @@ def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: A
         return None
     poses = fitted.out_of_fold
     better = ranking_score(poses)
-    return rescoring(
-        truth, poses, printed.score, better, area=options.area, replicates=options.replicates, seed=options.seed
-    )
+    area = cast("Area", options.area)
+    draws = {"replicates": options.replicates, "seed": options.seed}
+    return rescoring(truth, poses, printed.score, better, area=area, **draws)
 
 
 _ROWS = {
