@@ -6,8 +6,8 @@ from typing import Any
 from trustpose.inference.adapters import find_adapter
 from trustpose.inference.adapters.estimator import EstimatorPredictor
 from trustpose.inference.bottom_up import BottomUpPredictor
-from trustpose.inference.shipped import DEFAULT, default_detector, default_folder
 from trustpose.inference.predictor import Predictor
+from trustpose.inference.shipped import DEFAULT, default_detector, default_folder
 
 AnyPredictor = Predictor | BottomUpPredictor | EstimatorPredictor
 
@@ -18,11 +18,12 @@ def load(model: str | Path, **options: Any) -> AnyPredictor:
 
     "default" finds the people of photos by itself, where it is given no boxes and no other detector.
     Estimators have a name of their own, with what they load after a colon: "mediapipe", "vitpose:FOLDER", …
-    (`trustpose.inference.adapters.ADAPTERS`). A file of such a name is ./mediapipe or ./default. For options see `Predictor.load`
-    and the `load` of each adapter. Raises InputError.
+    (`trustpose.inference.adapters.ADAPTERS`). A file of such a name is ./mediapipe or ./default. For options see
+    `Predictor.load` and the `load` of each adapter. Raises InputError.
     """
     if str(model) == DEFAULT:
-        return Predictor.load(default_folder(), **({"detector": default_detector()} | options))
+        found: dict[str, Any] = {} if "detector" in options else {"detector": default_detector()}
+        return Predictor.load(default_folder(), **options, **found)
     adapter = find_adapter(model)
     if adapter is None:
         return Predictor.load(model, **options)
