@@ -28,7 +28,7 @@ def test_by_name(tmp_path):
 def test_wrong_names(tmp_path):
     top_down = write_network(tmp_path)
     for name, message in (
-        ("yolo", "expected one of whole, NETWORK.onnx, fasterrcnn"),
+        ("yolo", "expected one of default, whole, NETWORK.onnx, fasterrcnn"),
         (str(tmp_path / "none.onnx"), "no such file"),
         (str(top_down), "is no detector"),
         (TORCHVISION[0], "needs a file with its weights"),

@@ -243,7 +243,7 @@ def test_networks_and_heads_can_be_built(name):
             assert network.eval()(image).heatmaps[-1].shape == (1, 17, recipe.height // 4, recipe.width // 4)
             return
         both = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options)
-        _, trust = both.eval()(image)
+        _, trust = both.eval()(image, torch.ones(1, 2) if both.head.reads_box else None)
     assert all(values.shape[0] == 1 for values in trust.filled().values()) and trust.filled()
     part, millions = PRINTED_SIZES.get(name, ("", 0.0))
     if part:

@@ -39,8 +39,8 @@ class BoxedPhotos:
     folder: Path
     image_id: Int[np.ndarray, " I"]
     file_name: list[str]
-    box: list[Float[np.ndarray, "N 4"]]
-    crowd: list[Float[np.ndarray, "M 4"]]
+    box: list[Float[np.ndarray, "_ 4"]]
+    crowd: list[Float[np.ndarray, "_ 4"]]
     room: int = 2_000_000_000
     _decoded: dict[int, tuple[np.ndarray, float]] = field(default_factory=dict, repr=False)
 
@@ -145,9 +145,11 @@ def _placed(photos: BoxedPhotos, index: int, size: int, random: np.random.Genera
     scale = size / longest * _SCALES[0] * (_SCALES[1] / _SCALES[0]) ** u[0]
     free = size - scale * np.array(pixels.shape[1::-1])  # below 0 where the photo is larger than the square
     shift = free * u[1:3]
-    linear = np.array([-scale if u[3] < 0.5 else scale, scale])
-    shift = np.array([size - 1 - shift[0] if u[3] < 0.5 else shift[0], shift[1]])
-    placed = cv2.warpAffine(pixels, np.c_[np.diag(linear), shift], (size, size), flags=cv2.INTER_LINEAR)
+    is_mirrored = u[3] < 0.5
+    linear = np.array([-scale if is_mirrored else scale, scale])
+    shift = np.array([size - shift[0] if is_mirrored else shift[0], shift[1]])
+    of_pixels = shift - [scale * is_mirrored, 0]  # in the mirror a pixel's left edge, its place, is its right one
+    placed = cv2.warpAffine(pixels, np.c_[np.diag(linear), of_pixels], (size, size), flags=cv2.INTER_LINEAR)
 
     def moved(box: np.ndarray) -> np.ndarray:
         ends = box.reshape(-1, 2, 2) * shrunk * linear + shift
