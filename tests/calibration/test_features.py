@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trustpose.calibration import neighbours
 from trustpose.calibration.features import Source, keypoint_features, pose_features, read_people
 from trustpose.calibration.neighbours import FAR, find_neighbours
 from trustpose.files import InputError
@@ -98,6 +99,15 @@ def test_neighbours_by_hand() -> None:
     np.testing.assert_allclose(near.rival, [0.4, -0.4, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(near.nearest_same[:, 0], np.hypot(3, 3) / 10, rtol=1e-6)
     assert (near.nearest_same[:, 2:] == FAR).all() and (near.nearest_mirror[:, 2:] == FAR).all()
+
+
+def test_crowds_are_looked_through_in_parts(monkeypatch) -> None:
+    poses = _poses(200, 17)
+    people = read_people(poses, COCO_17, Source.of(poses)).near
+    monkeypatch.setattr(neighbours, "_MOST_PAIRS", 40)
+    again = read_people(poses, COCO_17, Source.of(poses)).near
+    for name, column in vars(people).items():
+        np.testing.assert_array_equal(column, getattr(again, name), err_msg=name)
 
 
 def test_a_box_score_that_never_changes_is_not_asked_for() -> None:

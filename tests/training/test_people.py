@@ -10,7 +10,6 @@ import pytest
 from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
 from trustpose.data.coco import read_truth
-from trustpose.data.folds import fold_of
 from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
 from trustpose.data.people import coco_people
 from trustpose.data.shard_writing import ShardOptions, write_shards
@@ -55,15 +54,6 @@ def test_min_keypoints_goes_for_every_source(folder, tmp_path):
     write_shards(everybody, tmp_path / "shards", ShardOptions(), {}, lambda _: None)
     shards = open_people(tmp_path / "shards", DataOptions(min_keypoints=15))
     assert shards.annotation_id.tolist() == photos.annotation_id.tolist()
-
-
-def test_folds_divide_images_and_cover_them():
-    ids = np.repeat(np.random.default_rng(0).integers(0, 10**12, 4000), 2)
-    fold = fold_of(ids, 5)
-    assert (fold[::2] == fold[1::2]).all()
-    share = np.bincount(fold, minlength=5) / len(fold)
-    assert np.abs(share - 0.2).max() < 0.02
-    assert fold_of(np.array([7, 139]), 5).tolist() == [0, 1]  # SHA-256's, which no version changes
 
 
 def test_validation_people_share_no_image_with_training(folder):

@@ -1,5 +1,6 @@
 """What stands around a person in the same photo: how much others overlap it, how near their joints come to its own."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import Poses
 
 FAR = 4.0  # of a box's size (√area): as far as a neighbour's joint is looked for, and what stands for "none"
+_MOST_PAIRS = 500_000  # of people at a time: some 100 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +39,39 @@ def find_neighbours(
     """Neighbours within photos; without `image_id` all people are of one photo. Nothing depends on the rows' order."""
     n, k = len(poses), poses.keypoint_count
     image = np.zeros(n, dtype=np.int64) if poses.image_id is None else poses.image_id
+    xy = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (2, K, N)
+    found = Neighbours(*np.zeros((4, n), dtype=np.float32), *np.full((2, k, n), FAR, dtype=np.float32))
+    for rows in _photos_together(image):
+        some = _of_photos(xy[:, :, rows], image[rows], box[rows], score[rows], flip_index)
+        for name in vars(found):
+            getattr(found, name)[..., rows] = getattr(some, name)
+    return found
+
+
+def _photos_together(image: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows of whole photos, as many photos at a time as keep the pairs of people in them within bounds."""
+    order = np.argsort(image, kind="stable")
+    _, start, count = np.unique(image[order], return_index=True, return_counts=True)
+    block = np.cumsum(count.astype(np.int64) ** 2) // _MOST_PAIRS
+    yield from np.split(order, start[np.flatnonzero(np.diff(block)) + 1])
+
+
+def _of_photos(
+    xy: np.ndarray, image: np.ndarray, box: np.ndarray, score: np.ndarray, flip_index: np.ndarray
+) -> Neighbours:
+    """Neighbours of N people of whole photos; xy (2, K, N)."""
+    n = len(image)
     one, other = same_image_pairs(image, image)
     one, other = one[one != other], other[one != other]  # (P,), in the order of `one`
-    count = np.bincount(one, minlength=n)
     iou = paired_iou(box[one], box[other]).astype(np.float32)
     overlap = _least(-iou, one, n, 0.0)
     rival = np.where(iou >= -overlap[one], score[other] - score[one], -np.inf)  # of those that overlap most
     rival = -_least(-rival, one, n, 0.0)
+    above = np.bincount(one, weights=score[other] > score[one], minlength=n)
     touching = np.flatnonzero(iou > 0)
-    one, above = one[touching], np.bincount(one, weights=score[other] > score[one], minlength=n)
-    same, mirror = _nearest_joints(poses, box, one, other[touching], flip_index, (n, k))
+    same, mirror = _nearest_joints(xy, box, one[touching], other[touching], flip_index)
     return Neighbours(
-        count=count.astype(np.float32),
+        count=np.bincount(one, minlength=n).astype(np.float32),
         overlap=-overlap,
         above=above.astype(np.float32),
         rival=np.where(overlap < 0, rival, 0).astype(np.float32),
@@ -58,19 +81,13 @@ def find_neighbours(
 
 
 def _nearest_joints(
-    poses: Poses,
-    box: np.ndarray,
-    one: np.ndarray,
-    other: np.ndarray,
-    flip_index: np.ndarray,
-    shape: tuple[int, int],
+    xy: np.ndarray, box: np.ndarray, one: np.ndarray, other: np.ndarray, flip_index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distances (K, N) to the nearest same and mirrored joint of the people in `other`."""
-    n, k = shape
+    (x, y), n = xy, len(box)
     size = np.sqrt(np.maximum((box[:, 2:] - box[:, :2]).prod(axis=1), 1)).astype(np.float32)
-    x, y = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (K, N) each
-    found = np.empty((2, k, n), dtype=np.float32)
-    for joint in range(k):
+    found = np.empty((2, *x.shape), dtype=np.float32)
+    for joint in range(len(x)):
         for row, target in ((0, joint), (1, int(flip_index[joint]))):
             if row and target == joint:
                 found[1, joint] = found[0, joint]
