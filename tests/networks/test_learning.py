@@ -8,7 +8,7 @@ from trustpose.networks.zoo import build
 
 # Of each family the smallest that has all of its parts. The others take minutes on one core and were learnt once, with
 # `benchmarks/networks.py --overfit NAME`; docs/parity.md has the results.
-LEARNT_HERE = ("simple-baseline-r50", "hrnet-w32", "hourglass-2", "mspn-2", "efficientnet-b0")
+LEARNT_HERE = ("simple-baseline-r50", "hrnet-w32", "hourglass-2", "mspn-2", "efficientnet-b0", "light-mobilenetv2-050")
 
 
 @pytest.mark.slow

@@ -70,19 +70,19 @@ def trace_onnx(network: nn.Module, inputs: dict[str, Tensor], names: list[str]) 
 def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
     """The same graph with its weights stored in half the bytes: float16, cast to float32 before they are used.
 
-    Tensors of fewer than `least` numbers stay as they are. What is computed is computed in float32, from the nearest
-    float16 of each weight; runtimes cast once, when they load the file.
+    Tensors of fewer than `least` numbers, or with larger ones than float16 has, stay as they are. What is computed is
+    computed in float32, from the nearest float16 of each weight; runtimes cast once, when they load the file.
     """
     half = onnx.ModelProto()
     half.CopyFrom(model)
     graph, casts = half.graph, []
-    for at, tensor in enumerate(list(graph.initializer)):
+    for tensor in graph.initializer:
         numbers = numpy_helper.to_array(tensor)
-        if numbers.dtype != np.float32 or numbers.size < least:
+        if numbers.dtype != np.float32 or numbers.size < least or np.abs(numbers).max() > np.finfo(np.float16).max:
             continue
         name = f"{tensor.name}_half"
-        graph.initializer[at].CopyFrom(numpy_helper.from_array(numbers.astype(np.float16), name))
         casts.append(helper.make_node("Cast", [name], [tensor.name], to=onnx.TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(numbers.astype(np.float16), name))
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)

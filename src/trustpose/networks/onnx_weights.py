@@ -28,8 +28,8 @@ def read_onnx_weights(path: str | Path, network: nn.Module) -> dict[str, Tensor]
             raise InputError(f"{path}: {label}: expected {expected}, as {name} is, got {kind}")
         names = _BATCH_NORM if kind == "BatchNormalization" else ("weight", "bias")
         wanted = [f"{name}.{part}" for part in names if f"{name}.{part}" in state]
-        if kind != "BatchNormalization" and len(tensors) == len(wanted) - 1:
-            tensors = [*tensors, torch.zeros_like(state[wanted[-1]])]  # a convolution without bias
+        if kind != "BatchNormalization" and (len(tensors), len(wanted)) == (1, 2):
+            tensors = [*tensors, torch.zeros_like(state[wanted[1]])]  # a convolution without bias
         if len(wanted) != len(tensors):
             raise InputError(f"{path}: {label}: expected {len(wanted)} tensors, as {name} has, got {len(tensors)}")
         for target, tensor in zip(wanted, tensors, strict=True):
@@ -48,10 +48,13 @@ def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
     """Kind, name and tensors of each convolution and batch norm, in the graph's order."""
     import onnx
     from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import uses_external_data
     from onnx.numpy_helper import to_array
 
     try:
         graph = onnx.load_model_from_string(read_bytes(path)).graph
+        if any(map(uses_external_data, graph.initializer)):
+            raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
         weights = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in graph.initializer}
     except (DecodeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
