@@ -36,7 +36,8 @@ from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.calibration.fit import Options, fit
+from trustpose.calibration.crossfit import Options
+from trustpose.calibration.fit import fit
 from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
 from trustpose.data.coco.truth import Images
 from trustpose.data.lspet import clean, read_lspet

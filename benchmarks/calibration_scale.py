@@ -23,7 +23,8 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from trustpose.calibration.fit import Options, fit
+from trustpose.calibration.crossfit import Options
+from trustpose.calibration.fit import fit
 from trustpose.calibration.tables import QUESTIONS, TreeTables
 from trustpose.data.coco import ResultsFile, TruthFile
 from trustpose.data.coco.truth import Images

@@ -15,9 +15,9 @@ from sklearn.metrics import r2_score
 
 import trustpose as tp
 from tests.calibration.cases import made_up
-from trustpose.calibration import fit as fitting
 from trustpose.calibration.calibrator import PART, Calibrator
-from trustpose.calibration.fit import METHODS, Fit, Options, fit
+from trustpose.calibration.crossfit import METHODS, Options, out_of_fold
+from trustpose.calibration.fit import Fit, fit, prepare
 from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.targets import find_targets
 from trustpose.data.folds import fold_of
@@ -73,8 +73,8 @@ def test_out_of_fold_trust_knows_nothing_of_its_own_fold() -> None:
     v[inside, 0] = 2
     other = replace(truth, truth=replace(truth.truth, v=v, num_keypoints=None))
     for method in ("platt", "trees"):
-        task = [fitting._task(gt, results, COCO_17, fitting.Source.of(results.poses), FEW) for gt in (truth, other)]
-        one, two = (fitting._out_of_fold(method, each, lambda _: None) for each in task)
+        task = [prepare(gt, results, FEW) for gt in (truth, other)]
+        one, two = (out_of_fold(method, each, lambda _: None) for each in task)
         np.testing.assert_array_equal(one.quality[inside], two.quality[inside])
         assert (one.quality[~inside] != two.quality[~inside]).any()
 

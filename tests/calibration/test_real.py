@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from trustpose.calibration.fit import Options, fit
+from trustpose.calibration.crossfit import Options
+from trustpose.calibration.fit import fit
 from trustpose.data.coco import read_results, read_truth
 
 

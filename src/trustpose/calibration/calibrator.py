@@ -59,7 +59,8 @@ class Calibrator:
         sigmas: Float[np.ndarray, " K"] | None = None,
     ) -> "Calibrator":
         """Fit to a COCO results file and its ground truth; `calibration.fit.fit` says how. Raises InputError."""
-        from trustpose.calibration.fit import Options, fit
+        from trustpose.calibration.crossfit import Options
+        from trustpose.calibration.fit import fit
 
         options = Options(
             method=method, area=area, folds=folds, seed=seed, estimator=estimator, category=category, sigmas=sigmas

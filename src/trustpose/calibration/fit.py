@@ -1,52 +1,38 @@
 """Fitting a calibrator: every method in turn on folds of photos, the better one on all, its numbers out of fold."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float
 
-from trustpose.calibration.calibrator import PART, Calibrator
+from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card, FittedOn
-from trustpose.calibration.chances import Chances, Recalibration
+from trustpose.calibration.chances import Chances
 from trustpose.calibration.choice import Choice, choose
+from trustpose.calibration.crossfit import (
+    METHODS,
+    Options,
+    Task,
+    Tick,
+    fit_model,
+    out_of_fold,
+    recalibrated_across,
+    recalibration,
+)
 from trustpose.calibration.domain import Domain
-from trustpose.calibration.features import People, Source, pose_features, read_people
-from trustpose.calibration.numbers import Said, Sample, Value, explained, numbers
-from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
-from trustpose.calibration.targets import Targets, find_targets
-from trustpose.calibration.trees import Trees
+from trustpose.calibration.features import Source, pose_features, read_people
+from trustpose.calibration.numbers import Sample, Value, explained, numbers
+from trustpose.calibration.targets import find_targets
 from trustpose.data.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.data.folds import fold_of
 from trustpose.files import InputError
-from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.poses import AREAS, Area, Poses
 from trustpose.skeletons import Skeleton
 
-METHODS = ("temperature", "platt", "isotonic", "trees")  # from simple to complex
-Model = Trees | LogisticMaps | IsotonicMaps
-Tick = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Options:
-    """How to fit. `sigmas` (K,) replace the skeleton's; `replicates` draws of photos give the intervals."""
-
-    method: str = "auto"
-    area: str = "segment"
-    folds: int = 5
-    seed: int = 0
-    estimator: str | None = None
-    category: str | int | None = None
-    sigmas: Float[np.ndarray, " K"] | None = None
-    replicates: int = REPLICATES
-
-    def steps(self) -> int:
-        """How often `tick` of `fit` is called."""
-        return (len(METHODS) if self.method == "auto" else 1) * self.folds + 1
+DEFAULT = Options()
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,23 +44,10 @@ class Fit:
     out_of_fold: Poses
 
 
-@dataclass(frozen=True, eq=False)
-class Task:
-    """What all methods are fitted to: the people of all results, targets of those that have any, the fold of each
-    result (N,), and the sample that numbers are over."""
-
-    people: People
-    targets: Targets
-    fold: np.ndarray
-    sample: Sample
-    seed: int
-    folds: int
-
-
 def fit(
     ground_truth: str | Path | TruthFile,
     results: str | Path | ResultsFile,
-    options: Options = Options(),
+    options: Options = DEFAULT,
     tick: Tick = lambda _: None,
 ) -> Fit:
     """Fit a calibrator to COCO results and ground truth. Raises InputError where they, or the options, do not do.
@@ -84,33 +57,29 @@ def fit(
     `Recalibration` is learnt from, and, corrected in the same way across folds, what the card's numbers are of. Then
     the method is fitted on everybody. `tick` hears the name of each step before it.
     """
-    truth, results = _read(ground_truth, results, options)
-    skeleton = _skeleton(truth, options)
-    source = Source.of(results.poses)
-    source.check(results.poses)
-    task = _task(truth, results, skeleton, source, options)
+    task = prepare(*_read(ground_truth, results, options), options)
     wanted = METHODS if options.method == "auto" else (options.method,)
     said: dict[str, Chances] = {}
     skipped: dict[str, str] = {}
     for method in wanted:
         try:
-            said[method] = _out_of_fold(method, task, tick)
+            said[method] = out_of_fold(method, task, tick)
         except InputError as error:
             if options.method != "auto" or method == "trees":
                 raise
             skipped[method] = str(error)
-    corrected = {method: _recalibrated_across(method, chances, task) for method, chances in said.items()}
-    worth = {method: explained(_said(chances, task), task.sample) for method, chances in corrected.items()}
+    corrected = {method: recalibrated_across(method, chances, task) for method, chances in said.items()}
+    worth = {method: explained(task.said(chances), task.sample) for method, chances in corrected.items()}
     choice = choose(worth, asked=options.method != "auto")
     tick(f"{choice.method}, all folds")
     calibrator = Calibrator(
-        model=_fit_model(choice.method, task.people, task.targets, options.seed),
-        recalibration=_recalibration(choice.method, said[choice.method], task.targets),
+        model=fit_model(choice.method, task.people, task.targets, options.seed),
+        recalibration=recalibration(choice.method, said[choice.method], task.targets),
         domain=_domain(task),
-        card=_card(truth, results, skeleton, source, options, task, choice, corrected[choice.method], skipped),
-        image_ids=np.unique(cast(np.ndarray, results.poses.image_id)[task.targets.rows]),
+        card=_card(task, choice, corrected[choice.method], skipped),
+        image_ids=np.unique(cast(np.ndarray, task.results.poses.image_id)[task.targets.rows]),
     )
-    return Fit(calibrator, with_trust(results.poses, corrected[choice.method]))
+    return Fit(calibrator, with_trust(task.results.poses, corrected[choice.method]))
 
 
 def with_trust(poses: Poses, chances: Chances) -> Poses:
@@ -157,103 +126,49 @@ def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
     return Skeleton(name, names, edges, "given at fitting", tuple(map(float, sigmas)))
 
 
-def _task(truth: TruthFile, results: ResultsFile, skeleton: Skeleton, source: Source, options: Options) -> Task:
-    poses = results.poses
+def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
+    """People, targets and folds of results. Raises InputError where there is too little to fit to."""
+    skeleton, poses = _skeleton(truth, options), results.poses
+    source = Source.of(poses)
+    source.check(poses)
     targets = find_targets(poses, truth.truth, skeleton.sigmas, cast(Area, options.area))
     if not (targets.v > 0).any():
         raise InputError(f"{results.path}: no result is about a labelled person of {truth.path}")
     assert poses.image_id is not None
     fold = fold_of(poses.image_id, options.folds)
-    used = fold[targets.rows[~targets.unmatched]]
-    if len(np.unique(used)) < options.folds:
+    if len(np.unique(fold[targets.rows[~targets.unmatched]])) < options.folds:
         photos = len(np.unique(poses.image_id[targets.rows]))
         raise InputError(f"{results.path}: {photos} photos with labelled people are too few for {options.folds} folds")
+    people = read_people(poses, skeleton, source)
     sample = Sample.of(targets, poses.image_id[targets.rows], options.replicates, options.seed)
-    return Task(read_people(poses, skeleton, source), targets, fold, sample, options.seed, options.folds)
-
-
-def _fit_model(method: str, people: People, targets: Targets, seed: int) -> Model:
-    if method == "trees":
-        return Trees.fit(people, targets, seed)
-    if method == "isotonic":
-        return IsotonicMaps.fit(people, targets)
-    return LogisticMaps.fit("platt" if method == "platt" else "temperature", people, targets)
-
-
-def _out_of_fold(method: str, task: Task, tick: Tick) -> Chances:
-    """What models that never saw a photo's fold say of all N results."""
-    found = Chances.empty(*task.people.score.shape)
-    target_fold = task.fold[task.targets.rows]
-    for fold in range(task.folds):
-        tick(f"{method}, fold {fold + 1} of {task.folds}")
-        model = _fit_model(method, task.people, task.targets.of(target_fold != fold), task.seed)
-        rows = np.flatnonzero(task.fold == fold)
-        for start in range(0, len(rows), PART):
-            part = rows[start : start + PART]
-            found.put(part, model(task.people.rows(part)))
-    return found
-
-
-def _recalibration(method: str, chances: Chances, targets: Targets) -> Recalibration | None:
-    """Trees are corrected by what they said out of fold; curves are calibrations already."""
-    return Recalibration.fit(chances.of(targets.rows), targets) if method == "trees" else None
-
-
-def _recalibrated_across(method: str, chances: Chances, task: Task) -> Chances:
-    """Each fold corrected by what was learnt on the other folds."""
-    if method != "trees":
-        return chances
-    found = Chances.empty(*task.people.score.shape)
-    target_fold = task.fold[task.targets.rows]
-    for fold in range(task.folds):
-        correction = _recalibration(method, chances, task.targets.of(target_fold != fold))
-        assert correction is not None
-        rows = np.flatnonzero(task.fold == fold)
-        found.put(rows, correction(chances.of(rows)))
-    return found
-
-
-def _said(chances: Chances, task: Task) -> Said:
-    measured = chances.of(task.targets.rows)
-    return Said(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
+    return Task(truth, results, skeleton, source, options, people, targets, fold, sample)
 
 
 def _domain(task: Task) -> Domain:
     people = task.people.rows(task.targets.rows)
-    return Domain.of(pose_features(people), people.score, task.seed)
+    return Domain.of(pose_features(people), people.score, task.options.seed)
 
 
-def _card(
-    truth: TruthFile,
-    results: ResultsFile,
-    skeleton: Skeleton,
-    source: Source,
-    options: Options,
-    task: Task,
-    choice: Choice,
-    chances: Chances,
-    skipped: dict[str, str],
-) -> Card:
-    rows, score = task.targets.rows, results.poses.score
-    assert score is not None
-    printed = Said(score[rows].astype(np.float64), results.score[rows].astype(np.float64))
+def _card(task: Task, choice: Choice, chances: Chances, skipped: dict[str, str]) -> Card:
+    truth, results, options, targets = task.truth, task.results, task.options, task.targets
+    printed = task.printed()
     return Card(
         method=choice.method,
         why=choice.why,
-        keypoints=skeleton.keypoints,
-        edges=skeleton.edges,
-        sigmas=tuple(skeleton.sigmas.tolist()),
+        keypoints=task.skeleton.keypoints,
+        edges=task.skeleton.edges,
+        sigmas=tuple(task.skeleton.sigmas.tolist()),
         area=options.area,
         folds=options.folds,
         seed=options.seed,
         estimator=options.estimator,
-        source=source,
-        score_range=(float(score[rows].min()), float(score[rows].max())),
-        truth=FittedOn(Path(truth.path).name, truth.sha256, int((~task.targets.unmatched).sum())),
-        results=FittedOn(Path(results.path).name, results.sha256, len(rows)),
-        unmatched=int(task.targets.unmatched.sum()),
+        source=task.source,
+        score_range=(float(printed.keypoint.min()), float(printed.keypoint.max())),
+        truth=FittedOn(Path(truth.path).name, truth.sha256, int((~targets.unmatched).sum())),
+        results=FittedOn(Path(results.path).name, results.sha256, len(targets.rows)),
+        unmatched=int(targets.unmatched.sum()),
         before=_plain(numbers(printed, task.sample)),
-        after=_plain(numbers(_said(chances, task), task.sample)),
+        after=_plain(numbers(task.said(chances), task.sample)),
         explained=_plain(choice.shares),
         skipped=skipped,
         version=version("trustpose"),

@@ -11,7 +11,8 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
-    from trustpose.calibration.fit import Fit, Options
+    from trustpose.calibration.crossfit import Options
+    from trustpose.calibration.fit import Fit
     from trustpose.data.coco import ResultsFile, TruthFile
     from trustpose.poses import Area
 
@@ -47,7 +48,7 @@ def fit(
     for name, path in (("--out", out), ("--json", json)):
         if path is not None and path.is_dir():
             raise InputError(f"{path}: is a directory, {name} expects a file to write")
-    from trustpose.calibration.fit import Options
+    from trustpose.calibration.crossfit import Options
     from trustpose.data.coco import read_results, read_truth
 
     truth = read_truth(gt, category)

@@ -1,0 +1,109 @@
+"""Every method on folds of photos: what it says of people whom it had not seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.calibration.calibrator import PART
+from trustpose.calibration.chances import Chances, Recalibration
+from trustpose.calibration.features import People, Source
+from trustpose.calibration.numbers import Said, Sample
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.targets import Targets
+from trustpose.calibration.trees import Trees
+from trustpose.data.coco import ResultsFile, TruthFile
+from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.skeletons import Skeleton
+
+METHODS = ("temperature", "platt", "isotonic", "trees")  # from simple to complex
+Model = Trees | LogisticMaps | IsotonicMaps
+Tick = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fit. `sigmas` (K,) replace the skeleton's; `replicates` draws of photos give the intervals."""
+
+    method: str = "auto"
+    area: str = "segment"
+    folds: int = 5
+    seed: int = 0
+    estimator: str | None = None
+    category: str | int | None = None
+    sigmas: Float[np.ndarray, " K"] | None = None
+    replicates: int = REPLICATES
+
+    def steps(self) -> int:
+        """How often `tick` of `fit` is called."""
+        return (len(METHODS) if self.method == "auto" else 1) * self.folds + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What all methods are fitted to: the files, the people of all N results, targets of those that have any, the fold
+    of each result (N,), and the sample that numbers are over."""
+
+    truth: TruthFile
+    results: ResultsFile
+    skeleton: Skeleton
+    source: Source
+    options: Options
+    people: People
+    targets: Targets
+    fold: Int[np.ndarray, " N"]
+    sample: Sample
+
+    def said(self, chances: Chances) -> Said:
+        """What N chances say of the people of the targets."""
+        measured = chances.of(self.targets.rows)
+        return Said(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
+
+    def printed(self) -> Said:
+        """What the estimator's own scores say of them."""
+        score, rows = self.results.poses.score, self.targets.rows
+        assert score is not None
+        return Said(score[rows].astype(np.float64), self.results.score[rows].astype(np.float64))
+
+
+def fit_model(method: str, people: People, targets: Targets, seed: int) -> Model:
+    """A method fitted to the people of `targets`. Raises InputError where it cannot be."""
+    if method == "trees":
+        return Trees.fit(people, targets, seed)
+    if method == "isotonic":
+        return IsotonicMaps.fit(people, targets)
+    return LogisticMaps.fit("platt" if method == "platt" else "temperature", people, targets)
+
+
+def out_of_fold(method: str, task: Task, tick: Tick) -> Chances:
+    """What models that never saw a photo's fold say of all N results."""
+    found = Chances.empty(*task.people.score.shape)
+    target_fold = task.fold[task.targets.rows]
+    for fold in range(task.options.folds):
+        tick(f"{method}, fold {fold + 1} of {task.options.folds}")
+        model = fit_model(method, task.people, task.targets.of(target_fold != fold), task.options.seed)
+        rows = np.flatnonzero(task.fold == fold)
+        for start in range(0, len(rows), PART):
+            part = rows[start : start + PART]
+            found.put(part, model(task.people.rows(part)))
+    return found
+
+
+def recalibration(method: str, chances: Chances, targets: Targets) -> Recalibration | None:
+    """Trees are corrected by what they said out of fold; curves are calibrations already."""
+    return Recalibration.fit(chances.of(targets.rows), targets) if method == "trees" else None
+
+
+def recalibrated_across(method: str, chances: Chances, task: Task) -> Chances:
+    """Each fold corrected by what was learnt on the other folds."""
+    if method != "trees":
+        return chances
+    found = Chances.empty(*task.people.score.shape)
+    target_fold = task.fold[task.targets.rows]
+    for fold in range(task.options.folds):
+        correction = recalibration(method, chances, task.targets.of(target_fold != fold))
+        assert correction is not None
+        rows = np.flatnonzero(task.fold == fold)
+        found.put(rows, correction(chances.of(rows)))
+    return found
