@@ -31,7 +31,6 @@ from trustpose.files import InputError
 from trustpose.poses import AREAS, Area, Poses
 from trustpose.skeletons import Skeleton
 
-
 DEFAULT = Options()
 
 
