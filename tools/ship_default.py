@@ -1,0 +1,102 @@
+"""Put trained folders into the package: one graph for network and trust head, weights in half the bytes, their source.
+
+    python tools/ship_default.py --network FOLDER --trust FOLDER --detector FOLDER
+
+--network is of `trustpose train default-network`, --trust of `trustpose train frozen-trust` on that, --detector of
+`trustpose train default-detector`. What is in the package already is replaced; its cards (README.md) stay.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from safetensors.torch import load_file, save_file
+
+from trustpose.files import InputError
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module
+from trustpose.inference.onnx_graphs import halve_weights
+from trustpose.inference.runtime import open_runtime
+from trustpose.inference.spec import MODEL_JSON, ModelSpec
+from trustpose.inference.trust_folder import Fitted, save_trust_network
+from trustpose.networks.checkpoints import read_tensors
+from trustpose.trust.network import attach
+
+MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
+SOURCES = {
+    "default": "trained by trustpose (docs/default-model.md) from Ultralight-Nano-SimplePose "
+    "(dog-qiuqiu/Ultralight-SimplePose, Apache-2.0) on COCO 2017 people",
+    "default-detector": "trained by trustpose (docs/default-model.md) on the backbone of the default network, on COCO "
+    "2017 photos",
+}
+TOLERANCE = 1e-3  # of trust that two graphs of the same network and head may differ by
+
+
+def joined(network: Path, trust: Path, out: Path) -> None:
+    """The zoo network of one folder and the head of another as the folder `out`, with weights to train on.
+
+    Raises InputError where the joined network does not say what `trust` says.
+    """
+    spec, fitted = ModelSpec.read(network), ModelSpec.read(trust)
+    assert fitted.trust is not None
+    module = attach(fitted.trust.head, load_module(spec), spec.input.height, spec.input.width, **fitted.trust.options)
+    module.head.load_state_dict(
+        {name.removeprefix("head."): value for name, value in read_tensors(trust / MODEL_WEIGHTS).items()}
+    )
+    said = Fitted(fitted.trust.head, fitted.trust.area, fitted.trust.fitted_on, dict(fitted.trust.options))
+    save_trust_network(out, spec, module.eval(), said)
+    crops = np.random.default_rng(0).integers(0, 256, (4, spec.input.height, spec.input.width, 3), dtype=np.uint8)
+    box = np.full((4, 2), 0.7)
+    one, other = (open_runtime(ModelSpec.read(folder)).with_trust(crops, box)[1].filled() for folder in (trust, out))
+    worst = max(float(np.abs(one[name] - other[name]).max()) for name in one)
+    if not worst <= TOLERANCE:
+        raise InputError(f"{trust}: its head on {network} differs by {worst:.2g}: fitted on another network?")
+
+
+def ship(folder: Path, name: str) -> int:
+    """A model folder's files into the package, weights halved; bytes of what is shipped."""
+    model = onnx.load(str(folder / MODEL_ONNX))
+    halve_weights(model)
+    onnx.checker.check_model(model)
+    weights = {
+        at: value.half() if value.dtype == torch.float32 else value
+        for at, value in load_file(folder / MODEL_WEIGHTS).items()
+    }
+    spec = json.loads((folder / MODEL_JSON).read_text())
+    spec |= {"name": f"trustpose {name}", "licence": "Apache-2.0", "source": SOURCES[name]}
+    out = MODELS / name
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MODEL_ONNX).write_bytes(model.SerializeToString())
+    save_file(weights, out / MODEL_WEIGHTS)
+    (out / MODEL_WEIGHTS).chmod(0o644)
+    (out / MODEL_JSON).write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in ("--network", "--trust", "--detector"):
+        parser.add_argument(option, type=Path, required=True)
+    given = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp())
+    try:
+        joined(given.network, given.trust, scratch / "joined")
+        sizes = {
+            "default": ship(scratch / "joined", "default"),
+            "default-detector": ship(given.detector, "default-detector"),
+        }
+    finally:
+        shutil.rmtree(scratch)
+    print(", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in sizes.items()))
+
+
+if __name__ == "__main__":
+    try:
+        run()
+    except InputError as error:
+        sys.exit(f"{error}")
