@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONTEXT = {"ignore_unknown_options": True}  # what is no option of the command is a field of the recipe, or refused
 TRAINING = "training"  # the folder in --out where checkpoint and logs are
 _INSTALL = "training needs torch and lightning-fabric: pip install 'trustpose[train]'"
-_SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1")
+_SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
 
 def train(

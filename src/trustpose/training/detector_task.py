@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from trustpose.training.recipe import Recipe
 from trustpose.training.starts import starting_network
 from trustpose.trust.stages import Stage
 
+_NETWORK = "light-mobilenetv2-050"  # of the zoo, which has the detector's backbone
 _SIDES_WEIGHT = 5.0  # of the boxes' loss beside the centres', TTFNet's
 _STANDING = 4  # first layers, to stride 4, that stay as they are: edges and colours are any photo's, and half the work
 _MIN_SCORE = 0.02  # of boxes that validation reads
@@ -201,23 +202,38 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
     """
     if recipe.height != recipe.width or recipe.height % 64:
         raise InputError(f"height, width: expected the same multiple of 64, got {recipe.height}, {recipe.width}")
+    if recipe.network != _NETWORK or recipe.head is not None or recipe.deepen:
+        raise InputError(
+            f"network, head, deepen: detectors have the backbone of {_NETWORK} and nothing else, see those"
+        )
     photos = open_photos(data)
     training, held_out = rows_by_fold(photos.image_id, recipe.data)
+    torch.manual_seed(recipe.train.seed)
     detector = CentreDetector()
     if model is not None and finds_boxes(model):
-        detector.load_state_dict(read_tensors(model / MODEL_WEIGHTS))
-    elif model is not None:
+        detector.load_state_dict(_weights(BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS), detector))
+    elif model is not None or recipe.strategy.starts_from != "scratch":
         network = starting_network(recipe, model)
         assert isinstance(network, PoseNetwork)
         detector.backbone.load_state_dict(network.backbone.state_dict())
     return DetectorTask(recipe, detector, photos.at(training), photos.at(held_out) if len(held_out) else None)
 
 
+def _weights(path: Path, detector: CentreDetector) -> dict[str, Tensor]:
+    """The tensors of a file, by the names that the detector has. Raises InputError where some miss or do not fit."""
+    got, wanted = read_tensors(path), detector.state_dict()
+    for name in [*wanted, *got]:
+        expected, found = (tuple(some[name].shape) if name in some else "none" for some in (wanted, got))
+        if expected != found:
+            raise InputError(f"{path}: tensor {name}: the detector has {expected}, the file {found}")
+    return got
+
+
 def open_photos(folder: Path) -> BoxedPhotos:
     """The training photos, in one of COCO's layouts, of which all people have boxes. Raises InputError."""
     for labels, images in COCO_LAYOUTS:
         if (folder / labels).is_file() and (folder / images).is_dir():
-            content: Any = read_json(folder / labels)
+            file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
             complete = {image["id"] for image in content["images"] if image.get("all_people_boxed", True)}
-            return boxed_photos(read_truth(folder / labels), folder / images, complete)
+            return boxed_photos(file, folder / images, complete)
     raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")

@@ -1,0 +1,252 @@
+"""A person detector learns coloured rectangles; its losses against plain loops; what it exports; what it refuses."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.training.tiny import equal, one_process, rows, tiny_recipe, weights
+from trustpose.codecs.centres import decode_centres
+from trustpose.files import InputError
+from trustpose.inference.box_detector import BoxDetector
+from trustpose.inference.box_spec import BoxSpec, finds_boxes
+from trustpose.networks.centre_detector import DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.light_baseline import light_baseline
+from trustpose.training.crops import normalised
+from trustpose.training.detector_task import centre_loss, detector_task, sides_loss
+from trustpose.training.loop import fit
+from trustpose.training.recipe import DataOptions, Recipe
+from trustpose.training.tasks import make_task
+from trustpose.trust.stages import Stage
+
+SIDE, WIDE, HIGH = 64, 80, 60  # of views, and of photos
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """26 dark photos with one or two bright red rectangles; the last one's people are said not to be boxed, all."""
+    folder = tmp_path_factory.mktemp("rectangles")
+    (folder / "train").mkdir()
+    random = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(1, 27):
+        photo = random.integers(0, 30, (HIGH, WIDE, 3), dtype=np.uint8)
+        images.append({"id": number, "file_name": f"{number:04d}.png", "width": WIDE, "height": HIGH})
+        for side in range(1 + number % 2):
+            low = random.integers([2 + 40 * side, 2], [12 + 40 * side, 20])
+            size = random.integers([16, 24], [26, 38])
+            photo[low[1] : low[1] + size[1], low[0] : low[0] + size[0]] = (230, 40, 40)
+            box = [*low.tolist(), *size.tolist()]
+            common = {"image_id": number, "category_id": 1, "iscrowd": 0, "area": int(size.prod()), "bbox": box}
+            annotations.append({"id": len(annotations) + 1, "num_keypoints": 0, "keypoints": [0] * 51, **common})
+        cv2.imwrite(str(folder / "train" / images[-1]["file_name"]), photo[..., ::-1])
+    images[-1]["all_people_boxed"] = False
+    categories = [{"id": 1, "name": "person"}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (folder / "train_gt.json").write_text(text)
+    return folder
+
+
+def small_recipe(epochs: int = 1, **train) -> Recipe:
+    recipe = tiny_recipe((Stage(epochs, 0.0, 0.0),), **({"lr": 3e-3, "batch_size": 8, "optimiser": "adamw"} | train))
+    data = DataOptions(folds=3)
+    return replace(recipe, system="detector", network="light-mobilenetv2-050", height=SIDE, width=SIDE, data=data)
+
+
+@pytest.mark.slow
+def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path):
+    recipe = small_recipe(50, lr=1e-2, clip=5.0, warmup=5, schedule="cosine", validate_every=50)
+    task = detector_task(recipe, data, None)
+    before = task.validate()
+    still = {name: value.clone() for name, value in task.model.state_dict().items() if is_still(name)}
+    numbers = fit(task, recipe, tmp_path / "training", one_process())
+    assert before["box.AP50"] < 0.2 < 0.8 < numbers["box.AP50"] and numbers["box.recall50"] > 0.8
+    after = task.model.state_dict()
+    assert len(still) > 20 and all(torch.equal(after[name], value) for name, value in still.items())
+
+    folder = tmp_path / "model"
+    task.export(folder)
+    assert finds_boxes(folder) and not (folder / "training").exists()
+    detector = BoxDetector(BoxSpec.read(folder), min_score=0.1)
+    for photo in sorted((data / "train").iterdir())[:3]:
+        pixels = cv2.imread(str(photo))[..., ::-1]
+        found = detector(pixels)
+        expected, score = by_module(task.model, pixels)
+        np.testing.assert_allclose(found.xyxy, expected, atol=2e-3)
+        np.testing.assert_allclose(found.score, score, atol=1e-4)
+        assert len(found) >= 1
+    assert len(BoxDetector(BoxSpec.read(folder))(np.full((90, 200, 3), 12, np.uint8))) == 0
+    again = detector_task(recipe, data, folder)  # and a training can start from it
+    assert equal({name: value.cpu() for name, value in after.items()}, weights(again))
+
+
+def is_still(name: str) -> bool:
+    return name.startswith("backbone.features.") and int(name.split(".")[2]) < 4
+
+
+def by_module(module: torch.nn.Module, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The boxes of the torch module on a photo of 80 × 60, brought to 64 × 48 of 64 × 64 pixels."""
+    small = cv2.warpAffine(pixels, np.array([[0.8, 0, 0], [0, 0.8, 0]]), (SIDE, SIDE), flags=cv2.INTER_LINEAR)
+    with torch.no_grad():
+        answer = module.eval()(normalised(torch.from_numpy(small[None])))[0]
+    box, score = decode_centres(answer[0].sigmoid().numpy(), answer[1:].numpy(), DETECTOR_STRIDE, min_score=0.1)
+    return np.clip(box / 0.8, 0, [WIDE, HIGH, WIDE, HIGH]), score
+
+
+def test_it_goes_on_where_it_was_stopped(data, tmp_path):
+    """By the seed the same; stopped within the second epoch and gone on with, the same."""
+    recipe = small_recipe(3, checkpoint_every=1, ema=0.5)
+    whole = detector_task(recipe, data, None)
+    numbers = fit(whole, recipe, tmp_path / "whole", one_process())
+    task, calls = detector_task(recipe, data, None), []
+    compute = task.losses
+
+    class Killed(BaseException):
+        pass
+
+    def losses(*arguments):
+        calls.append(0)
+        if len(calls) == 4:
+            raise Killed
+        return compute(*arguments)
+
+    task.losses = losses
+    with pytest.raises(Killed):
+        fit(task, recipe, tmp_path / "out", one_process())
+    task = detector_task(recipe, data, None)
+    assert repr(fit(task, recipe, tmp_path / "out", one_process())) == repr(numbers)
+    assert equal(weights(whole), weights(task))
+    assert rows(tmp_path / "whole" / "train.csv") == rows(tmp_path / "out" / "train.csv")
+
+
+def test_parts_of_a_batch_add_up(data):
+    """Counts, and with them losses, of a batch are those of its halves together."""
+    task = detector_task(small_recipe(), data, None)
+    task.stage(Stage(1, 0.0, 0.0))
+    samples = [task.samples(0)[index] for index in range(4)]
+    whole, parts = task.collate(samples), [task.collate(samples[:2]), task.collate(samples[2:])]
+    totals = task.counts(whole)
+    for name, total in totals.items():
+        torch.testing.assert_close(sum(task.counts(part)[name] for part in parts), total)
+    assert totals["people"] == sum(len(view.box) for view in samples)
+    task.model.eval()  # batch norm sees the parts
+    with torch.no_grad():
+        expected = task.losses(task.model, whole, totals)
+        found = [task.losses(task.model, part, totals) for part in parts]
+    for name, value in expected.items():
+        torch.testing.assert_close(found[0][name] + found[1][name], value)
+    assert task.describe(whole) == {"image_id": [view.image_id for view in samples]}
+    image_ids = {task.samples(0)[at].image_id for at in range(len(task.samples(0)))}
+    assert 26 not in image_ids and 8 <= len(image_ids) < 25  # without the fold and the incomplete photo
+
+
+def test_what_is_ignored_is_no_background_but_centres_count(data):
+    task = detector_task(small_recipe(), data, None)
+    view = task.samples(0)[0]
+    all_ignored = replace(view, ignored=np.ones_like(view.ignored))
+    batch = task.collate([view, all_ignored])
+    assert batch["counted"][0].sum() >= batch["counted"][1].sum() == (batch["bumps"][1] == 1).sum()
+
+
+def test_the_loss_of_centres_against_a_loop():
+    random = np.random.default_rng(0)
+    logit, bumps = random.normal(size=(2, 3, 4)) * 3, random.random((2, 3, 4))
+    bumps[0, 1, 2] = bumps[1, 0, 0] = 1
+    counted = (random.random((2, 3, 4)) < 0.7).astype(float)
+    expected = 0.0
+    for place in np.ndindex(2, 3, 4):
+        p, y = 1 / (1 + np.exp(-logit[place])), bumps[place]
+        loss = -((1 - p) ** 2) * np.log(p) if y == 1 else -((1 - y) ** 4) * p**2 * np.log(1 - p)
+        expected += counted[place] * loss
+    found = centre_loss(*(torch.from_numpy(array.astype(np.float32)) for array in (logit, bumps, counted)))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    sure = centre_loss(torch.tensor([[[90.0, -90]]]), torch.tensor([[[0.0, 1]]]), torch.ones(1, 1, 2))
+    assert float(sure) == pytest.approx(180)
+
+
+def giou(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two boxes xyxy, by the paper's algorithm 1."""
+    both = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both
+    hull = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    return both / union - (hull - union) / hull
+
+
+def test_the_loss_of_sides_against_a_loop():
+    random = np.random.default_rng(1)
+    sides = random.uniform(1, 40, (2, 4, 3, 5))
+    low = random.uniform(-10, 30, (2, 2, 3, 5))
+    box = np.concatenate([low, low + random.uniform(2, 40, (2, 2, 3, 5))], axis=1)
+    weight = random.random((2, 3, 5)) * (random.random((2, 3, 5)) < 0.6)
+    expected = 0.0
+    for at, row, column in np.ndindex(2, 3, 5):
+        x, y = (column + 0.5) * DETECTOR_STRIDE, (row + 0.5) * DETECTOR_STRIDE
+        left, top, right, bottom = sides[at, :, row, column]
+        told = np.array([x - left, y - top, x + right, y + bottom])
+        expected += weight[at, row, column] * (1 - giou(told, box[at, :, row, column]))
+    found = sides_loss(*(torch.from_numpy(array.astype(np.float32)) for array in (sides, box, weight)))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_where_it_starts_from(data, tmp_path):
+    """A pose network gives its backbone; another network, or none where one is wanted, is one line."""
+    recipe = replace(small_recipe(), strategy=replace(small_recipe().strategy, starts_from="trained"))
+    with pytest.raises(InputError, match="tiny: starts from a trained light-mobilenetv2-050, give its folder or file"):
+        detector_task(recipe, data, None)
+    network = light_baseline()
+    save_file(network.state_dict(), tmp_path / "network.safetensors")
+    task = make_task(recipe, data, tmp_path / "network.safetensors", tmp_path)
+    assert equal(weights(task, "backbone."), {f"backbone.{k}": v for k, v in network.backbone.state_dict().items()})
+    for change in ({"network": "light-efficientnet-lite0"}, {"head": "oks-net"}, {"deepen": 4}):
+        with pytest.raises(InputError, match="have the backbone of light-mobilenetv2-050"):
+            detector_task(replace(recipe, **change), data, None)
+    for height, width in ((100, 100), (128, 192)):
+        with pytest.raises(InputError, match="expected the same multiple of 64"):
+            detector_task(replace(recipe, height=height, width=width), data, None)
+
+
+def test_a_detector_of_another_kind(data, tmp_path):
+    task = detector_task(small_recipe(), data, None)
+    task.export(tmp_path / "model")
+    tensors = load_file(tmp_path / "model" / "model.safetensors")
+    tensors["sides.1.bias"] = torch.zeros(3)
+    save_file(tensors, tmp_path / "model" / "model.safetensors")
+    with pytest.raises(InputError, match=r"tensor sides\.1\.bias: the detector has \(4,\), the file \(3,\)") as error:
+        detector_task(small_recipe(), data, tmp_path / "model")
+    assert "\n" not in str(error.value)
+    (tmp_path / "model" / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: no such file"):
+        detector_task(small_recipe(), data, tmp_path / "model" / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "{", '{"images": 3}', '{"images": [{}], "annotations": [], "categories": []}']
+)
+def test_labels_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "train").mkdir()
+    with pytest.raises(InputError, match=r"holds no photos with boxes, expected train_gt\.json with train/"):
+        detector_task(small_recipe(), tmp_path, None)
+    (tmp_path / "train_gt.json").write_text(content)
+    with pytest.raises(InputError, match=r"train_gt\.json: ") as error:
+        detector_task(small_recipe(), tmp_path, None)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_exported_takes_any_size(data, tmp_path):
+    detector_task(small_recipe(), data, None).export(tmp_path / "model")
+    session = onnxruntime.InferenceSession(tmp_path / "model" / "model.onnx", providers=["CPUExecutionProvider"])
+    module = CentreDetector()
+    module.load_state_dict(load_file(tmp_path / "model" / "model.safetensors"))
+    for height, width in ((96, 32), (64, 160)):
+        image = np.random.default_rng(0).normal(size=(1, 3, height, width)).astype(np.float32)
+        (found,) = session.run(["boxes"], {"image": image})
+        with torch.no_grad():
+            answer = module.eval()(torch.from_numpy(image))
+        np.testing.assert_allclose(found[:, 0], answer[:, 0].sigmoid(), atol=1e-5)
+        np.testing.assert_allclose(found[:, 1:], answer[:, 1:], rtol=1e-4)
