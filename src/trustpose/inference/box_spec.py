@@ -41,7 +41,7 @@ class BoxSpec:
         path = Path(path)
         json_path = path / MODEL_JSON if path.is_dir() else path.with_suffix(".json")
         top = Fields(read_json(json_path), str(json_path), "")
-        onnx = path if path.suffix == ".onnx" else json_path.parent / top.text("onnx", default=f"{path.stem}.onnx")
+        onnx = path if path.suffix == ".onnx" else json_path.parent / top.text("onnx", default=f"{json_path.stem}.onnx")
         top.seen.add("onnx")
         fields = top.object("input")
         inputs, multiple, longest = read_sizes(fields)
@@ -71,7 +71,8 @@ class BoxSpec:
     def to_json(self) -> dict[str, Any]:
         """What `read` reads."""
         inputs = asdict(self.input) | {name: list(getattr(self.input, name)) for name in ("mean", "std")}
-        inputs |= {side: f"multiple of {self.multiple}, {self.longest} usual" for side in ("height", "width")}
+        usual = {side: getattr(self.input, side) for side in ("height", "width")}
+        inputs |= {side: f"multiple of {self.multiple}, {length} usual" for side, length in usual.items()}
         output = {"kind": "boxes", "stride": self.stride, "min_score": self.min_score}
         known = {name: getattr(self, name) for name in ("name", "licence", "source")}
         return {
