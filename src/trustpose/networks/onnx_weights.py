@@ -51,13 +51,16 @@ def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
     from onnx.external_data_helper import uses_external_data
     from onnx.numpy_helper import to_array
 
+    content = read_bytes(path)
     try:
-        graph = onnx.load_model_from_string(read_bytes(path)).graph
-        if any(map(uses_external_data, graph.initializer)):
-            raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
-        weights = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in graph.initializer}
+        graph = onnx.load_model_from_string(content).graph
+        is_whole = not any(map(uses_external_data, graph.initializer))
+        tensors = graph.initializer if is_whole else []
+        weights = {tensor.name: torch.from_numpy(to_array(tensor).copy()) for tensor in tensors}
     except (DecodeError, ValueError, TypeError) as error:
         raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
+    if not is_whole:
+        raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
     kinds = set(_OURS.values())
     return [
         (node.op_type, node.name or node.output[0], [weights[name] for name in node.input[1:] if name in weights])
