@@ -119,7 +119,7 @@ def test_another_network_is_refused(tmp_path, change, message):
 @pytest.mark.parametrize("content", [b"no network", b"\xff" * 50, b""])
 def test_no_onnx_at_all(tmp_path, content):
     (tmp_path / "network.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"network\.onnx: (is not a readable ONNX file|has 0 convolutions)") as error:
+    with pytest.raises(InputError, match=r"^\S+network\.onnx: (is not a readable ONNX|.*expected an ONNX)") as error:
         read_onnx_weights(tmp_path / "network.onnx", network())
     assert "\n" not in str(error.value)
 

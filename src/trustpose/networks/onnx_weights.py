@@ -51,7 +51,7 @@ def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
     from onnx.external_data_helper import uses_external_data
     from onnx.numpy_helper import to_array
 
-    content = read_bytes(path)
+    content = read_bytes(path, "an ONNX file")
     try:
         graph = onnx.load_model_from_string(content).graph
         is_whole = not any(map(uses_external_data, graph.initializer))
