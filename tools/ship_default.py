@@ -20,11 +20,11 @@ from safetensors.torch import load_file, save_file
 
 from trustpose.files import InputError
 from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module
-from trustpose.inference.onnx_graphs import halve_weights
 from trustpose.inference.runtime import open_runtime
 from trustpose.inference.spec import MODEL_JSON, ModelSpec
 from trustpose.inference.trust_folder import Fitted, save_trust_network
 from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.export import with_half_weights
 from trustpose.trust.network import attach
 
 MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
@@ -60,8 +60,7 @@ def joined(network: Path, trust: Path, out: Path) -> None:
 
 def ship(folder: Path, name: str) -> int:
     """A model folder's files into the package, weights halved; bytes of what is shipped."""
-    model = onnx.load(str(folder / MODEL_ONNX))
-    halve_weights(model)
+    model = with_half_weights(onnx.load(str(folder / MODEL_ONNX)))
     onnx.checker.check_model(model)
     weights = {
         at: value.half() if value.dtype == torch.float32 else value

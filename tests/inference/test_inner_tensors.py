@@ -15,7 +15,7 @@ from tests.trust.small import crops as images
 from tests.trust.small import shared_network
 from trustpose.files import InputError
 from trustpose.inference.inner_tensors import InnerTensor, expose, find_maps
-from trustpose.inference.onnx_graphs import chained, halve_weights, load_graph, opset_of, prefixed, raised
+from trustpose.inference.onnx_graphs import chained, load_graph, opset_of, prefixed, raised
 from trustpose.inference.sessions import to_tensor
 from trustpose.inference.spec import HeatmapOutput, ModelSpec
 from trustpose.networks.export import export_onnx
@@ -138,29 +138,6 @@ def test_statistics_of_each_place_cannot_be_raised(tmp_path):
     node.attribute.append(helper.make_attribute("spatial", 0))
     with pytest.raises(InputError, match=r"old.onnx: cannot be converted from opset 8 to 18 .*export it again"):
         raised(model, 18, path)
-
-
-def test_halved_weights_halve_the_file():
-    model = helper.make_model(
-        helper.make_graph(
-            [helper.make_node("MatMul", ["x", "w"], ["y"])],
-            "wide",
-            [helper.make_tensor_value_info("x", 1, ["n", 64])],
-            [helper.make_tensor_value_info("y", 1, ["n", 64])],
-            [onnx.numpy_helper.from_array(np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32), "w")],
-        ),
-        opset_imports=[helper.make_opsetid("", 18)],
-        ir_version=8,
-    )
-    x = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)
-    expected, before = _run(model, {"x": x})["y"], model.ByteSize()
-    halve_weights(model)
-    onnx.checker.check_model(model, full_check=True)
-    difference = np.abs(_run(model, {"x": x})["y"] - expected).max()
-    assert model.ByteSize() < 0.52 * before and 0 < difference < 64 * 2**-11 * np.abs(expected).max()
-    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.full((64, 64), 1e5, np.float32), "big"))
-    with pytest.raises(InputError, match="big: holds weights beyond float16"):
-        halve_weights(model)
 
 
 def test_graphs_that_do_not_meet(tmp_path):

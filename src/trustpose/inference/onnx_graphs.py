@@ -4,12 +4,10 @@ Needs the `train` extra, as everything that makes networks does; what it makes r
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+from onnx import TensorProto, compose, helper, version_converter
 
 from trustpose.files import InputError
 from trustpose.inference.sessions import first_line
@@ -172,21 +170,3 @@ def read_by(node: onnx.NodeProto) -> list[str]:
         for name in read_by(inner)
     ]
     return [name for name in (*node.input, *inside) if name]
-
-
-def halve_weights(model: onnx.ModelProto) -> None:
-    """Store large float32 weights as float16, cast back where they are read, in place: half the file, and the numbers
-    are computed in float32 as before, from weights with a relative error of up to 2⁻¹¹.
-
-    Raises InputError where a weight is beyond float16's range.
-    """
-    fresh = count()
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or int(np.prod(tensor.dims)) < _HALVED_FROM:
-            continue
-        weights = numpy_helper.to_array(tensor)
-        if np.abs(weights).max() > np.finfo(np.float16).max:
-            raise InputError(f"{tensor.name}: holds weights beyond float16's range; store it as float32")
-        name, stored = tensor.name, f"{tensor.name}/float16.{next(fresh)}"
-        tensor.CopyFrom(numpy_helper.from_array(weights.astype(np.float16), stored))
-        model.graph.node.insert(0, helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))

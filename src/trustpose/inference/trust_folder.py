@@ -23,7 +23,6 @@ from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_mod
 from trustpose.inference.onnx_graphs import (
     chained,
     free_batch,
-    halve_weights,
     opset_of,
     prefixed,
     raised,
@@ -33,7 +32,7 @@ from trustpose.inference.sessions import run_tensors, session_of, to_tensor
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, ModelSpec
 from trustpose.inference.trust_output import TrustOutput
 from trustpose.networks.checkpoints import read_tensors
-from trustpose.networks.export import evaluating, trace_onnx
+from trustpose.networks.export import evaluating, trace_onnx, with_half_weights
 from trustpose.poses import Area
 from trustpose.trust.export import BOX, export_onnx
 from trustpose.trust.network import TrustNetwork, attach
@@ -74,7 +73,7 @@ def save_trust_folder(
     further = [BOX] if _reads_box(head) else []
     opset = max(opset_of(network), opset_of(head_graph))
     if is_half:
-        halve_weights(head_graph)
+        head_graph = with_half_weights(head_graph)
     model = chained(
         raised(network, opset, spec.onnx),
         raised(head_graph, opset, out / MODEL_ONNX),
