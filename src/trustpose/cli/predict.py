@@ -56,7 +56,7 @@ def predict(
         float | None,
         typer.Option(
             help="Leave out people with less: of --boxes (default: none), or found by --detector or --model "
-            "(default: 0.1; torchvision's 0.3)."
+            "(default: 0.1; torchvision's 0.3; as its JSON says for a network that gives boxes)."
         ),
     ] = None,
     all_people: Annotated[
