@@ -58,12 +58,14 @@ def test_boxes_follow_the_pixels(tmp_path):
             weights = view.pixels[..., colour] / 255.0
             rows, columns = np.indices(weights.shape) + 0.5
             middle = np.array([(columns * weights).sum(), (rows * weights).sum()]) / weights.sum()
-            assert np.abs(middle - (box[:2] + box[2:]) / 2).max() < 0.5
+            off = middle - (box[:2] + box[2:]) / 2
             assert weights.sum() == pytest.approx((box[2:] - box[:2]).prod(), rel=0.06)
             middles[colour] = middle[0]
             whole = BOXES[0][colour, 2:] - BOXES[0][colour, :2]
             if (box > 0).all() and (box < SIZE).all():
                 scales.append((box[2:] - box[:2]) / whole)
+                assert np.abs(off - (1 - scales[-1]) / 2).max() < 0.15  # mirrored or not, as in prediction
+            assert np.abs(off).max() < 0.5
         if {0, 2} <= middles.keys():
             mirrored += middles[0] > middles[2]
     assert 4 < mirrored < 20
