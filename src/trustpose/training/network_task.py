@@ -69,6 +69,8 @@ class NetworkTask:
         self.now: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
         self.loss_options = loss_options(recipe, lambda: visibility_of(training))
+        kept = learner.network.state_dict() if recipe.train.keep_start else {}
+        self.start = {name: value.clone() for name, value in kept.items()}
         self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)
 
     def stage(self, stage: Stage) -> None:
@@ -118,6 +120,7 @@ class NetworkTask:
 
     def export(self, folder: Path) -> None:
         spec, network = model_spec(self.recipe, self.codec, folder), self.learner.network.cpu().eval()
+        network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.keep_start))
         if self.learner.head is None:
             _save_network(folder, spec, network)
             return
@@ -138,6 +141,14 @@ class NetworkTask:
         xy = torch.from_numpy(decoded.xy).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
+
+
+def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """`share` of the start and the rest of the trained, tensor by tensor; what is no fraction is the trained one's."""
+    return {
+        name: torch.lerp(value, start[name].to(value), share) if share and value.is_floating_point() else value
+        for name, value in trained.items()
+    }
 
 
 def network_task(recipe: Recipe, data: Path, model: Path | None) -> NetworkTask:

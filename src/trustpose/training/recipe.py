@@ -98,10 +98,11 @@ class TrainOptions:
     step of the optimiser, over all processes and parts; accumulate: in how many parts, one after another. clip: largest
     norm of the gradient, 0 for any. ema: decay of the moving average of weights, 0 for none. epochs: None for the
     strategy's, else its stages and drops in proportion. warmup: steps in which the learning rate rises to its value.
-    schedule: "steps" divides by 10 at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes
-    that make batches, 0 for the training process itself. area: what OKS in the targets is measured with. hard_share:
-    OKS-Net's share of worst samples. flip_test: validation averages with mirrored crops. validate_every: epochs;
-    checkpoint_every, log_every: steps.
+    keep_start: share of the network's starting weights in what is exported, 0 for none; the rest are the trained ones
+    (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10 at the
+    strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that make batches, 0 for the training
+    process itself. area: what OKS in the targets is measured with. hard_share: OKS-Net's share of worst samples.
+    flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
     """
 
     lr: float | None = None
@@ -111,6 +112,7 @@ class TrainOptions:
     accumulate: int = 1
     clip: float = 0.0
     ema: float = 0.0
+    keep_start: float = 0.0
     precision: Precision = "32-true"
     epochs: int | None = None
     warmup: int = 0
@@ -135,8 +137,9 @@ class TrainOptions:
             raise ValueError(f"lr: expected a number above 0, got {self.lr}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema: expected at least 0 and below 1, got {self.ema}")
-        if not 0 <= self.hard_share <= 1:
-            raise ValueError(f"hard_share: expected 0 to 1, got {self.hard_share}")
+        for name in ("hard_share", "keep_start"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
         if not self.clip >= 0 or not self.weight_decay >= 0:
             raise ValueError(f"clip, weight_decay: expected 0 or more, got {self.clip}, {self.weight_decay}")
         if self.epochs is not None and self.epochs < 1:

@@ -35,7 +35,14 @@ _DEFAULT = Recipe(
     head="keypoint-tokens",
     data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5),
     train=TrainOptions(
-        optimiser="adamw", weight_decay=0.01, ema=0.999, warmup=100, schedule="cosine", flip_test=True, validate_every=3
+        optimiser="adamw",
+        weight_decay=0.01,
+        ema=0.999,
+        keep_start=0.5,
+        warmup=100,
+        schedule="cosine",
+        flip_test=True,
+        validate_every=3,
     ),
 )
 
