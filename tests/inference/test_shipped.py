@@ -143,3 +143,14 @@ def test_from_the_command_line(data_dir, tmp_path, capsys):
     for row in json.loads((tmp_path / "out" / "results.json").read_text()):
         assert row["score"] == pytest.approx(row["pose_quality"] * row["bbox_score"], abs=1e-6)
         assert len(row["keypoint_quality"]) == len(row["visibility"]) == 17
+
+
+def test_the_same_in_torch(labelled):
+    """Up to rounding: in ONNX batch norm is part of the convolutions before they become float16, in torch it is not."""
+    pytest.importorskip("torch", reason="the train extra is not installed")
+    pixels = [photo for photo, _ in labelled[:3]]
+    onnx, torch = (trustpose.load("default", backend=backend)(pixels) for backend in ("onnx", "torch"))
+    assert len(onnx) == len(torch) >= 3
+    assert np.median(np.abs(onnx.xy - torch.xy)) < 0.2
+    for name in ("score", "quality", "visibility", "pose_quality"):
+        np.testing.assert_allclose(getattr(onnx, name), getattr(torch, name), atol=0.03)
