@@ -1,6 +1,7 @@
 """A network and a head as one module, for any network of the zoo; and every head by its name."""
 
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -84,7 +85,13 @@ def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source
         outputs = network(image)
         return outputs, (outputs.features,) * len(reads)
     encoded: list[Tensor] = []
-    handle = _after_encoder(network).register_forward_pre_hook(lambda _, inputs: encoded.append(inputs[0]))
+    own = get_ident()
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if get_ident() == own:  # prediction runs two batches at a time, and each calls the other's hook
+            encoded.append(inputs[0])
+
+    handle = _after_encoder(network).register_forward_pre_hook(keep)
     try:
         outputs = network(image)
     finally:
