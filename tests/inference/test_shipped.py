@@ -148,9 +148,9 @@ def test_from_the_command_line(data_dir, tmp_path, capsys):
 def test_the_same_in_torch(labelled):
     """Up to rounding: in ONNX batch norm is part of the convolutions before they become float16, in torch it is not."""
     pytest.importorskip("torch", reason="the train extra is not installed")
-    pixels = [photo for photo, _ in labelled[:3]]
+    pixels = [photo for photo, _ in labelled]  # more than a batch
     onnx, torch = (trustpose.load("default", backend=backend)(pixels) for backend in ("onnx", "torch"))
-    assert len(onnx) == len(torch) >= 3
-    assert np.median(np.abs(onnx.xy - torch.xy)) < 0.2
+    assert len(onnx) == len(torch) >= 17
+    assert np.median(np.abs(onnx.xy - torch.xy)) < 0.1
     for name in ("score", "quality", "visibility", "pose_quality"):
-        np.testing.assert_allclose(getattr(onnx, name), getattr(torch, name), atol=0.03)
+        assert np.abs(getattr(onnx, name) - getattr(torch, name)).mean() < 0.005, name
