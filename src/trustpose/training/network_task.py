@@ -1,5 +1,6 @@
 """The Task for system "network": a network of the zoo from crops, with a trust head where the recipe names one."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ class NetworkTask:
         return self.validation(self._predict, next(self.model.parameters()).device)
 
     def export(self, folder: Path) -> None:
-        spec, network = model_spec(self.recipe, self.codec, folder), self.learner.network.cpu().eval()
+        spec, network = model_spec(self.recipe, self.codec, folder), copy.deepcopy(self.learner.network).cpu().eval()
         network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.keep_start))
         if self.learner.head is None:
             _save_network(folder, spec, network)
