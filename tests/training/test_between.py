@@ -1,8 +1,13 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trustpose.files import InputError
 from trustpose.training.network_task import between
+from trustpose.training.recipe import with_overrides
+from trustpose.training.recipes import find_recipe
+from trustpose.training.tasks import make_task
 
 
 @given(st.floats(0, 1))
@@ -17,3 +22,9 @@ def test_weights_lie_between_and_counters_are_the_trained_ones(share: float) -> 
 def test_none_of_the_start_needs_no_start() -> None:
     trained = {"weight": torch.ones(2)}
     assert between({}, trained, 0.0)["weight"] is trained["weight"]
+
+
+def test_only_networks_that_train_keep_their_start(tmp_path) -> None:
+    recipe = with_overrides(find_recipe("frozen-trust"), {"train.keep_start": "0.5"})
+    with pytest.raises(InputError, match="is for networks that train, expected 0 with system frozen"):
+        make_task(recipe, tmp_path, None, tmp_path)

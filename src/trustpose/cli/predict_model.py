@@ -15,7 +15,7 @@ from trustpose.inference.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.inference.load import AnyPredictor
 from trustpose.inference.people_spec import finds_people
 from trustpose.inference.predictor import Predictor
-from trustpose.inference.shipped import DEFAULT, default_folder
+from trustpose.inference.shipped import DEFAULT, default_folder, detector_folder
 
 Given = dict[str, Path | str | None]
 
@@ -67,7 +67,8 @@ class Model:
         model = {"model": _fingerprint(self.file)}
         model |= {} if self.estimator is None else {"estimator": self.name.partition(":")[0], "skeleton": self.skeleton}
         how = {name: value for name, value in self.how.items() if name != "batch_size"}
-        return model | {name: _fingerprint(file) for name, file in self.files.items()} | how
+        files = {name: detector_folder() if file == DEFAULT else file for name, file in self.files.items()}
+        return model | {name: _fingerprint(file) for name, file in files.items()} | how
 
     def load(self) -> AnyPredictor:
         """The predictor, with its detector. Raises InputError."""

@@ -18,7 +18,12 @@ def default_folder() -> Path:
 
 def default_detector(min_score: float | None = None) -> BoxDetector:
     """What finds people for it; `min_score` None leaves out boxes as its spec says. Raises InputError as above."""
-    return BoxDetector(BoxSpec.read(_folder("default-detector")), min_score)
+    return BoxDetector(BoxSpec.read(detector_folder()), min_score)
+
+
+def detector_folder() -> Path:
+    """The model folder of the default detector. Raises InputError as above."""
+    return _folder("default-detector")
 
 
 def shipped_folders() -> list[Path]:

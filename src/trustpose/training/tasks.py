@@ -23,4 +23,6 @@ def make_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> T
     """The recipe's task. Raises InputError where it cannot be made of this data and model."""
     if recipe.system not in TASKS:
         raise InputError(f"system: expected one of {', '.join(TASKS)}, got {recipe.system!r}")
+    if recipe.train.keep_start and recipe.system != "network":
+        raise InputError(f"train.keep_start: is for networks that train, expected 0 with system {recipe.system}")
     return TASKS[recipe.system](recipe, data, model, folder)
