@@ -8,12 +8,10 @@ onnxruntime with one thread, on the same random crops. So that what an ordinary 
 stands, with random weights, on two networks of the zoo, 256 × 192 (--zoo-rounds 0 leaves them out).
 
 A round runs every pair in turn, network first in even rounds and last in odd ones; each is run for about 50 ms at a
-time. Both are opened anew for each round: where a session's weights come to lie in memory moves the time of its
-convolutions by several %, more than a head costs. A round's overhead is time with head / time without − 1, and the
-table has the median over rounds, in % of the network: of elapsed time, and of processor time, the steadier of the two
-on a machine that does other things. Behind them stand the quartiles: an overhead smaller than their distance was not
-measured. Parameters of the network are the numbers in its graph's weights. Needs the extra `train`. Last comes one line
-of JSON.
+time. A round's overhead is time with head / time without − 1, and the table has the median over rounds, in % of the
+network: of elapsed time, and of processor time, the steadier of the two on a machine that does other things. Behind
+them stand the quartiles: an overhead smaller than their distance was not measured. Parameters of the network are the
+numbers in its graph's weights. Needs the extra `train`. Last comes one line of JSON.
 """
 
 import argparse
@@ -23,9 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +48,11 @@ SECONDS = 0.05  # at least, of one measurement
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A network alone and with a head, how to open each, and what their weights count."""
+    """A network alone and with a head, both opened, and what their weights count."""
 
     name: str
-    alone: Callable[[], onnxruntime.InferenceSession]
-    joined: Callable[[], onnxruntime.InferenceSession]
+    alone: onnxruntime.InferenceSession
+    joined: onnxruntime.InferenceSession
     network_parameters: int
     head_parameters: int
 
@@ -80,13 +76,13 @@ def folder_pairs(network: Path, folders: list[Path]) -> list[Pair]:
     source = ModelSpec.read(network)
     model = expose(source, {})
     free_batch(model)
-    alone = partial(session_of, model.SerializeToString(), network)
+    alone = session_of(model.SerializeToString(), network)
     pairs = []
     for folder in folders:
         spec = ModelSpec.read(folder)
         if spec.trust is None:
             raise InputError(f"{folder}: has no trust head")
-        joined = partial(session_of, spec.onnx.read_bytes(), spec.onnx)
+        joined = session_of(spec.onnx.read_bytes(), spec.onnx)
         name = f"{source.name}, {spec.trust.head} ({folder.name})"
         pairs.append(Pair(name, alone, joined, parameters(model), spec.trust.parameters))
     return pairs
@@ -99,7 +95,7 @@ def zoo_pair(name: str, folder: Path) -> Pair:
     paths = folder / f"{ZOO[name]}.onnx", folder / f"{ZOO[name]}-{OUR_HEAD}.onnx"
     export_network(network, paths[0], HEIGHT, WIDTH)
     export_joined(joined, paths[1], HEIGHT, WIDTH)
-    alone, both = (partial(open_session, path, 1) for path in paths)
+    alone, both = (open_session(path, 1) for path in paths)
     counts = [sum(one.numel() for one in module.parameters()) for module in (network, joined.head)]
     return Pair(f"{name}, {OUR_HEAD}", alone, both, *counts)
 
@@ -120,19 +116,16 @@ def compare(pairs: list[Pair], rounds: int) -> dict[tuple[str, int], list[tuple[
     crops = {batch: random.standard_normal((batch, 3, HEIGHT, WIDTH), dtype=np.float32) for batch in BATCHES}
     times: dict[tuple[str, int], int] = {}
     for pair in pairs:
-        alone = pair.alone()
         for batch, tensor in crops.items():
-            run(alone, tensor, 1)
-            times[pair.name, batch] = max(1, round(SECONDS / run(alone, tensor, 1).elapsed))
+            run(pair.joined, tensor, 1)
+            times[pair.name, batch] = max(1, round(SECONDS / run(pair.alone, tensor, 1).elapsed))
     found: dict[tuple[str, int], list[tuple[Timed, Timed]]] = {key: [] for key in times}
     for at in range(rounds):
         for pair in pairs:
-            sessions = [way() for way in ((pair.alone, pair.joined) if at % 2 == 0 else (pair.joined, pair.alone))]
             for batch, tensor in crops.items():
                 key = (pair.name, batch)
-                for session in sessions:
-                    run(session, tensor, 1)
-                one, other = (run(session, tensor, times[key]) for session in sessions)
+                order = (pair.alone, pair.joined) if at % 2 == 0 else (pair.joined, pair.alone)
+                one, other = (run(session, tensor, times[key]) for session in order)
                 found[key].append((one, other) if at % 2 == 0 else (other, one))
     return found
 
