@@ -217,7 +217,7 @@ def test_a_detector_of_another_kind(data, tmp_path):
     tensors = load_file(tmp_path / "model" / "model.safetensors")
     tensors["sides.1.bias"] = torch.zeros(3)
     save_file(tensors, tmp_path / "model" / "model.safetensors")
-    with pytest.raises(InputError, match=r"tensor sides\.1\.bias: the detector has \(4,\), the file \(3,\)") as error:
+    with pytest.raises(InputError, match=r"tensor sides\.1\.bias: the detector has \[4\], the file \[3\]") as error:
         detector_task(small_recipe(), data, tmp_path / "model")
     assert "\n" not in str(error.value)
     (tmp_path / "model" / "model.safetensors").unlink()

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trustpose.files import InputError, read_json
+from trustpose.files import read_json
 from trustpose.inference.fields import Fields
 from trustpose.inference.people_spec import read_sizes
-from trustpose.inference.spec import MODEL_JSON, InputSpec
+from trustpose.inference.spec import MODEL_JSON, InputSpec, output_kind
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,4 @@ class BoxSpec:
 def finds_boxes(path: str | Path) -> bool:
     """Whether the spec beside network.onnx, at network.json or in a model folder says that the network gives boxes."""
     path = Path(path)
-    json_path = path / MODEL_JSON if path.is_dir() else path.with_suffix(".json")
-    if not json_path.is_file():
-        return False
-    try:
-        value = read_json(json_path)
-    except InputError:
-        return False
-    output = value.get("output") if isinstance(value, dict) else None
-    return isinstance(output, dict) and output.get("kind") == "boxes"
+    return output_kind(path / MODEL_JSON if path.is_dir() else path.with_suffix(".json")) == "boxes"

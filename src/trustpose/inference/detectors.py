@@ -80,7 +80,8 @@ class TorchvisionDetector:
         build = getattr(detection, name.replace("-", "_"))
         self.module = build(weights=None, weights_backbone=None, num_classes=_CLASSES).eval()
         if weights is not None:
-            self.module.load_state_dict(self._read(weights))
+            read = import_module("trustpose.networks.checkpoints").read_own_tensors
+            self.module.load_state_dict(read(weights, self.module, name))
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
         """The boxes of the people in a photo, RGB, image pixels, highest score first."""
@@ -98,17 +99,6 @@ class TorchvisionDetector:
         keep = np.flatnonzero((found["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
         box = found["boxes"].double().cpu().numpy()[keep]
         return Boxes(box.reshape(-1, 4), np.zeros(len(keep), np.int64), score[keep])
-
-    def _read(self, weights: Path) -> dict[str, Any]:
-        """The tensors of a file, by the names that the network has. Raises InputError where some miss or do not fit."""
-        got = import_module("trustpose.networks.checkpoints").read_tensors(weights)
-        wanted = self.module.state_dict()
-        for tensor in [*wanted, *got]:
-            shapes = [getattr(some.get(tensor), "shape", None) for some in (wanted, got)]
-            if shapes[0] != shapes[1]:
-                expected, found = ("none" if shape is None else str(list(shape)) for shape in shapes)
-                raise InputError(f"{weights}: tensor {tensor}: {self.name} has {expected}, the file {found}")
-        return got
 
 
 def _torchvision_detection() -> tuple[Any, Any]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trustpose.files import InputError, read_json
+from trustpose.files import read_json
 from trustpose.inference.fields import Fields
-from trustpose.inference.spec import InputSpec, read_input
+from trustpose.inference.spec import InputSpec, output_kind, read_input
 from trustpose.skeletons import SKELETONS, Skeleton
 
 LONGEST_SIDE = 384
@@ -87,15 +87,7 @@ def finds_people(path: str | Path) -> bool:
 
     False where there is no spec that says so; reading it as a `ModelSpec` then says what is wrong.
     """
-    json_path = Path(path).with_suffix(".json")
-    if not json_path.is_file():
-        return False
-    try:
-        value = read_json(json_path)
-    except InputError:
-        return False
-    output = value.get("output") if isinstance(value, dict) else None
-    return isinstance(output, dict) and output.get("kind") == "people"
+    return output_kind(Path(path).with_suffix(".json")) == "people"
 
 
 def read_sizes(fields: Fields) -> tuple[InputSpec, int | None, int]:

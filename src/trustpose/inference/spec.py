@@ -186,6 +186,18 @@ class ModelSpec:
         }
 
 
+def output_kind(json_path: Path) -> str | None:
+    """What the JSON of a network says it gives, `output.kind`; None where there is no file that says so."""
+    if not json_path.is_file():
+        return None
+    try:
+        value = read_json(json_path)
+    except InputError:
+        return None  # whoever reads it as a spec says what is wrong
+    output = value.get("output") if isinstance(value, dict) else None
+    return output.get("kind") if isinstance(output, dict) else None
+
+
 def read_input(fields: Fields) -> InputSpec:
     """The field 'input'. Raises InputError."""
     spec = InputSpec(

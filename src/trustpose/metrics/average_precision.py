@@ -125,7 +125,7 @@ def evaluate(
     ).reshape(match.shape)  # -1 reads the added column
     pose_ignored = taken_ignored | (~counts & pose_outside)
     true_positive = counts & ~pose_ignored
-    precision, recall = _precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
+    precision, recall = precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
     return Evaluation(
         order=order,
         match=match,
@@ -155,10 +155,13 @@ def _outside(area: np.ndarray, ranges: np.ndarray) -> np.ndarray:
     return (area < ranges[:, :1]) | (area > ranges[:, 1:])
 
 
-def _precision_recall(
-    true_positive: np.ndarray, pose_ignored: np.ndarray, person_count: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interpolated precision (A, T, R) and highest recall (A, T) of poses sorted by score.
+def precision_recall(
+    true_positive: Bool[np.ndarray, "A D T"],
+    pose_ignored: Bool[np.ndarray, "A D T"],
+    person_count: Int[np.ndarray, " A"],
+) -> tuple[Float[np.ndarray, "A T R"], Float[np.ndarray, "A T"]]:
+    """Interpolated precision and highest recall, both 0–1, of D poses (or boxes) by descending score; -1 where nobody
+    counts. A area ranges, T thresholds, R recall thresholds. Source: pycocotools 2.0 `COCOeval.accumulate`.
 
     Precision only rises at true positives, so its envelope is taken over them alone.
     """

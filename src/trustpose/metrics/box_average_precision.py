@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.geometry.boxes import paired_iou
-from trustpose.metrics.average_precision import RECALL_THRESHOLDS
+from trustpose.geometry.boxes import paired_iou, paired_overlap
+from trustpose.metrics.average_precision import precision_recall
 from trustpose.metrics.matching import Pairs, best_in_image, match_greedily, same_image_pairs
 
 IOU_THRESHOLDS: Float[np.ndarray, " T"] = np.linspace(0.5, 0.95, 10)
@@ -40,7 +40,7 @@ def box_average_precision(
     crowd = np.zeros(len(true_box), dtype=np.bool_) if iscrowd is None else iscrowd
     found, labelled = same_image_pairs(image_id, true_image_id)
     iou = paired_iou(box[found], true_box[labelled])
-    inside = _intersection(box[found], true_box[labelled]) / np.maximum(_area(box[found]), 1e-12)
+    inside = paired_overlap(box[found], true_box[labelled])
     pairs = Pairs(found, labelled, np.where(crowd[labelled], inside, iou))
     best, rank = best_in_image(image_id, score, MOST)
     ignored = crowd[None]  # (1, M)
@@ -51,34 +51,11 @@ def box_average_precision(
     count = int(np.count_nonzero(~crowd))
     if not count:
         return BoxPrecision(*[float("nan")] * 5)
-    precision, recall = zip(
-        *(_curve((match[:, t] >= 0) & ~taken_ignored[:, t], taken_ignored[:, t], count) for t in range(match.shape[1])),
-        strict=True,
-    )
+    precision, recall = precision_recall(((match >= 0) & ~taken_ignored)[None], taken_ignored[None], np.array([count]))
     return BoxPrecision(
-        AP=float(np.mean(precision)),
-        AP50=float(np.mean(precision[0])),
-        AP75=float(np.mean(precision[5])),
-        AR=float(np.mean(recall)),
-        recall50=float(recall[0]),
+        AP=float(precision[0].mean()),
+        AP50=float(precision[0, 0].mean()),
+        AP75=float(precision[0, 5].mean()),
+        AR=float(recall[0].mean()),
+        recall50=float(recall[0, 0]),
     )
-
-
-def _curve(hit: np.ndarray, left_out: np.ndarray, count: int) -> tuple[np.ndarray, float]:
-    """Precision at the recall thresholds, and the highest recall, of boxes by descending score."""
-    hits = np.flatnonzero(hit)
-    if not len(hits):
-        return np.zeros(len(RECALL_THRESHOLDS)), 0.0
-    found = np.arange(1, len(hits) + 1)
-    tried = hits + 1 - np.cumsum(left_out)[hits]
-    envelope = np.maximum.accumulate((found / tried)[::-1])[::-1]
-    at = np.searchsorted(found / count, RECALL_THRESHOLDS, side="left")
-    return np.append(envelope, 0.0)[at], float(found[-1] / count)
-
-
-def _intersection(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(axis=1)
-
-
-def _area(box: np.ndarray) -> np.ndarray:
-    return (box[:, 2:] - box[:, :2]).prod(axis=1)

@@ -45,6 +45,20 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
+def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str, Tensor]:
+    """The tensors of a file that has the module's own names, as `module.load_state_dict` wants them.
+
+    Raises InputError as `read_tensors` does, and where a tensor is missing, unexpected or of another shape; `name` is
+    what the module is called then.
+    """
+    got, wanted = read_tensors(path), module.state_dict()
+    for tensor in [*wanted, *got]:
+        expected, found = (str(list(some[tensor].shape)) if tensor in some else "none" for some in (wanted, got))
+        if expected != found:
+            raise InputError(f"{path}: tensor {tensor}: {name} has {expected}, the file {found}")
+    return got
+
+
 def recognise(state_dict: Mapping[str, Tensor]) -> str:
     """The family whose tensor names these are, one of `tensor_names.FAMILIES`.
 

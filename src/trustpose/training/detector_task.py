@@ -23,7 +23,7 @@ from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_fold
 from trustpose.inference.spec import MODEL_JSON, InputSpec
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, DETECTOR_STRIDE, CentreDetector
-from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.checkpoints import read_own_tensors
 from trustpose.networks.export import trace_onnx
 from trustpose.networks.layers import PoseNetwork
 from trustpose.training import processes
@@ -211,22 +211,13 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
     torch.manual_seed(recipe.train.seed)
     detector = CentreDetector()
     if model is not None and finds_boxes(model):
-        detector.load_state_dict(_weights(BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS), detector))
+        weights = BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+        detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
     elif model is not None or recipe.strategy.starts_from != "scratch":
         network = starting_network(recipe, model)
         assert isinstance(network, PoseNetwork)
         detector.backbone.load_state_dict(network.backbone.state_dict())
     return DetectorTask(recipe, detector, photos.at(training), photos.at(held_out) if len(held_out) else None)
-
-
-def _weights(path: Path, detector: CentreDetector) -> dict[str, Tensor]:
-    """The tensors of a file, by the names that the detector has. Raises InputError where some miss or do not fit."""
-    got, wanted = read_tensors(path), detector.state_dict()
-    for name in [*wanted, *got]:
-        expected, found = (tuple(some[name].shape) if name in some else "none" for some in (wanted, got))
-        if expected != found:
-            raise InputError(f"{path}: tensor {name}: the detector has {expected}, the file {found}")
-    return got
 
 
 def open_photos(folder: Path) -> BoxedPhotos:

@@ -67,7 +67,7 @@ def test_weights_from_a_file(predictor, tmp_path):
     (tmp_path / "weights.pth").unlink()
     torch.save({"backbone.body.conv1.weight": torch.zeros(2)}, tmp_path / "small.pth")
     with pytest.raises(InputError, match=r"small\.pth: tensor backbone\.body\.conv1\.weight: .* the file \[2\]"):
-        predictor.estimator._read(tmp_path / "small.pth")
+        load(f"keypointrcnn:{tmp_path / 'small.pth'}", device="cpu")
 
 
 def test_where_weights_cannot_be_fetched(monkeypatch):

@@ -13,7 +13,7 @@ from trustpose.files import InputError
 from trustpose.inference.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
 from trustpose.inference.boxes import Boxes
 from trustpose.inference.torch_network import best_device
-from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.checkpoints import read_own_tensors
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -41,7 +41,7 @@ class KeypointRcnn:
                 "name a file of them: keypointrcnn:WEIGHTS.pth"
             ) from None
         if weights is not None and weights != "random":
-            self._read(Path(weights))
+            self.module.load_state_dict(read_own_tensors(Path(weights), self.module, "Keypoint R-CNN"))
         try:
             self.module.to(device or best_device()).eval()
         except (RuntimeError, AssertionError) as error:
@@ -74,15 +74,6 @@ class KeypointRcnn:
             box=arrays["boxes"].reshape(-1, 4)[rows],
             box_score=arrays["scores"][rows],
         )
-
-    def _read(self, weights: Path) -> None:
-        got, wanted = read_tensors(weights), self.module.state_dict()
-        for tensor in [*wanted, *got]:
-            shapes = [getattr(some.get(tensor), "shape", None) for some in (wanted, got)]
-            if shapes[0] != shapes[1]:
-                expected, found = ("none" if shape is None else str(list(shape)) for shape in shapes)
-                raise InputError(f"{weights}: tensor {tensor}: Keypoint R-CNN has {expected}, the file {found}")
-        self.module.load_state_dict(got)
 
 
 def load(
