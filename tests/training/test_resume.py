@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import torch
 
 from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
+from trustpose.training import loop
 from trustpose.training.checkpoint import random_state, set_random_state
-from trustpose.training.interrupts import InterruptedRun
+from trustpose.training.interrupts import InterruptedRun, OutOfTime, interrupted_at
 from trustpose.training.loop import fit
 
 STEPS = 12  # three epochs of four
@@ -118,6 +120,65 @@ def test_sigterm_writes_a_checkpoint_and_ends(uninterrupted, tmp_path):
     place = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["place"]
     assert (place["step"], place["epoch"], place["step_in_epoch"]) == (5, 1, 1)
     assert same_as(uninterrupted, tmp_path, *run(tmp_path))
+
+
+class Clock:
+    """In place of the loop's `time`: a second passes in each step."""
+
+    def __init__(self, task):
+        self.now = 0.0
+        compute = task.losses
+
+        def losses(*arguments):
+            self.now += 0.5  # two parts a step
+            return compute(*arguments)
+
+        task.losses = losses
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("seconds", [1, 4, 5, 11])  # steps in a piece: epochs of four, twelve in all
+def test_in_pieces_of_some_seconds(uninterrupted, tmp_path, monkeypatch, seconds):
+    pieces = []
+    for _ in range(STEPS + 1):
+        task = resumable_task()
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "time", Clock(task))
+            try:
+                numbers = fit(task, task.recipe, tmp_path, one_process(), until=float(seconds))
+            except OutOfTime as reached:
+                pieces.append(str(reached))
+            else:
+                break
+    ends = range(seconds, STEPS + 1, seconds)
+    assert pieces == [f"epoch {(step - 1) // 4 + 1} of 3, step {step} of 12" for step in ends]
+    assert same_as(uninterrupted, tmp_path, task, numbers)
+
+
+def test_a_step_is_done_however_little_time_there_is(tmp_path):
+    with pytest.raises(OutOfTime, match="epoch 1 of 3, step 1 of 12"):
+        task = resumable_task()
+        fit(task, task.recipe, tmp_path, one_process(), until=time.monotonic() - 1)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["place"]["step"] == 1
+
+
+def test_an_alarm_ends_what_has_no_steps_and_goes_when_the_block_does():
+    handler, timer = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
+    start = time.monotonic()
+    with pytest.raises(OutOfTime, match="far"), interrupted_at(start + 0.05, "far"):
+        time.sleep(5)
+    assert time.monotonic() - start < 2
+    with interrupted_at(time.monotonic() + 0.05, "never"):
+        pass
+    with interrupted_at(None, "never"):
+        time.sleep(0.1)
+    assert signal.getsignal(signal.SIGALRM) is handler
+    assert (signal.getitimer(signal.ITIMER_REAL)[0] > 0) == (timer[0] > 0)  # pytest-timeout's
 
 
 def test_another_recipe_or_other_data_are_refused(tmp_path):

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import time
 from dataclasses import replace
 from importlib.util import find_spec
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 CONTEXT = {"ignore_unknown_options": True}  # what is no option of the command is a field of the recipe, or refused
 TRAINING = "training"  # the folder in --out where checkpoint and logs are
+TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
 _INSTALL = "training needs torch and lightning-fabric: pip install 'trustpose[train]'"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
@@ -30,7 +32,13 @@ def train(
             help="A name (`trustpose recipes` lists them) or a recipe's JSON file; and fields of it to change.",
         ),
     ],
-    data: Annotated[Path, typer.Option(help="The folder of the data set, or of its shards (`trustpose shard`).")],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="The folder of the data set, or of its shards (`trustpose shard`). Given again for a network to train "
+            "on more: the first is divided into folds and validated on, all of the others is trained on."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The model folder to make; logs and checkpoint go to its training/.")],
     model: Annotated[
         Path | None,
@@ -45,22 +53,29 @@ def train(
     accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")] = "auto",
     devices: Annotated[int, typer.Option(help="How many of them; torchrun and `fabric run` say so themselves.")] = 1,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after so many, to be gone on with by the same command; exit code 75.")
+    ] = None,
 ) -> None:
     """Train by a recipe. Every field of it is an option: --train.lr=3e-4, --data.fold=1, --head_options.attention=none.
 
     A run that was stopped goes on where it was. Writes model.onnx, model.json and model.safetensors to --out.
     """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    if minutes is not None and not 0 < minutes < inf:
+        raise InputError(f"--minutes: expected a number above 0, got {minutes:g}")
     name, given = split(words)
     changes: dict[str, Any] = {**given}
     changes |= {at: value for at, value in (("head", head), ("train.precision", precision)) if value is not None}
     if any(find_spec(needed) is None for needed in ("torch", "lightning_fabric", "tensorboard")):
         raise InputError(_INSTALL)
     chosen = _change(chosen_recipe(name), changes)
-    if not data.is_dir():
-        raise InputError(f"{data}: " + ("is no directory" if data.exists() else "no such directory") + ", see --data")
+    for at in data:
+        if not at.is_dir():
+            raise InputError(f"{at}: " + ("is no directory" if at.exists() else "no such directory") + ", see --data")
     if (out / "model.json").exists() and not (out / TRAINING).is_dir():
         raise InputError(f"{out}: holds a model that no training here made, --out expects a new folder")
-    _run(chosen, data, out, model, resume, (accelerator, devices))
+    _run(chosen, data, out, model, resume, (accelerator, devices), until)
 
 
 def split(words: list[str]) -> tuple[str, dict[str, str]]:
@@ -113,20 +128,36 @@ def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
     return changed
 
 
-def _run(recipe: "Recipe", data: Path, out: Path, model: Path | None, resume: bool, on: tuple[str, int]) -> None:
+def _run(
+    recipe: "Recipe",
+    data: list[Path],
+    out: Path,
+    model: Path | None,
+    resume: bool,
+    on: tuple[str, int],
+    until: float | None,
+) -> None:
     from trustpose.training.devices import launched
+    from trustpose.training.interrupts import OutOfTime, interrupted_at
     from trustpose.training.loop import NonFiniteLossError, fit
     from trustpose.training.tasks import make_task
 
     fabric = launched(*on, recipe.train.precision)
     try:
-        task = make_task(recipe, data, model, out / TRAINING)
-        numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume)
+        # storing features goes on where it was; whatever else makes a task begins anew, and must come to its end
+        stores = recipe.system == "frozen" and fabric.world_size == 1
+        with interrupted_at(until if stores else None, "storing features"):
+            task = make_task(recipe, data, model, out / TRAINING)
+        numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
     except NonFiniteLossError as error:
         typer.echo(f"trustpose: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:  # a disk that is full, a folder that was removed meanwhile
         raise InputError(f"{os.fsdecode(error.filename or out)}: {error.strerror or error}") from None
+    except OutOfTime as reached:
+        if fabric.is_global_zero:
+            typer.echo(f"trustpose: time is up: {reached}; the same command goes on from {out / TRAINING}", err=True)
+        raise typer.Exit(TIME_IS_UP) from None
     except KeyboardInterrupt:  # the loop's InterruptedRun, or Ctrl-C while features are stored
         typer.echo(f"trustpose: interrupted; the same command goes on from {out / TRAINING}", err=True)
         raise typer.Exit(130) from None

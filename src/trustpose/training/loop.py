@@ -29,7 +29,7 @@ from trustpose.files import InputError, write_json
 from trustpose.training import processes
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, set_random_state, write_checkpoint
 from trustpose.training.ema import Ema
-from trustpose.training.interrupts import InterruptedRun, asking_to_stop
+from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop
 from trustpose.training.loading import loaded
 from trustpose.training.logs import Logs, progress
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
@@ -58,6 +58,7 @@ class _Run:
     place: Place
     plan: Strategy
     steps: int
+    until: float | None = None
     logs: Logs | None = None
     since: float = field(default_factory=time.perf_counter)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -67,14 +68,18 @@ class _Run:
         return self.recipe.train
 
 
-def fit(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True) -> dict[str, float]:
+def fit(
+    task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True, until: float | None = None
+) -> dict[str, float]:
     """Train by the recipe; checkpoint, logs and the recipe go to `folder`. Gives the last validation's numbers.
 
     A checkpoint that is there is gone on from, unless `resume` is off. At the end `task.model` has the weights to keep
     (the average, where the recipe has one). `fabric` was launched. Raises InputError where a checkpoint is broken or of
-    another recipe, NonFiniteLossError, and InterruptedRun after SIGINT or SIGTERM.
+    another recipe, NonFiniteLossError, InterruptedRun after SIGINT or SIGTERM, and OutOfTime after the first step that
+    ends when `time.monotonic()` is `until` or more: one step is done, however little time there is.
     """
     run, resumed = _prepare(task, recipe, folder, fabric, resume)
+    run.until = until
     place, first = run.place, fabric.is_global_zero
     if first:
         write_json(folder / "recipe.json", to_json(recipe))
@@ -186,9 +191,14 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         yield _note(run, terms, rate)
         if place.step % options.checkpoint_every == 0:
             _save(run)
-        if processes.add_up(torch.tensor(float(run.stop.is_set()), device=run.fabric.device)):
+        is_late = run.until is not None and time.monotonic() >= run.until
+        asked, late = processes.add_up(
+            torch.tensor([run.stop.is_set(), is_late], dtype=torch.float, device=run.fabric.device)
+        ).tolist()
+        if asked or late:
             _save(run)
-            raise InterruptedRun
+            done = f"epoch {place.epoch + 1} of {run.plan.epochs}, step {place.step} of {run.plan.epochs * run.steps}"
+            raise InterruptedRun if asked else OutOfTime(done)
 
 
 def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate: float) -> dict[str, float]:
