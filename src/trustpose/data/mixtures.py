@@ -51,21 +51,24 @@ class JoinedPeople(People):
 
 @dataclass(eq=False)
 class MappedPeople(People):
-    """People mapped to another skeleton, joints matched by name; one the source lacks has has_joint False and v = 0."""
+    """People mapped to another skeleton, joints matched by name; one the source lacks has has_joint False and v = 0.
+
+    index (K,): each joint's place in the source's skeleton; lacks (K,): whether there is none.
+    """
 
     people: People
     skeleton: Skeleton
 
     def __post_init__(self) -> None:
         self.image_id, self.annotation_id = self.people.image_id, self.people.annotation_id
-        self._index = self.people.skeleton.index_in(self.skeleton, missing="mark")
-        self._lacks = self._index < 0
+        self.index = self.people.skeleton.index_in(self.skeleton, missing="mark")
+        self.lacks = self.index < 0
 
     def __getitem__(self, index: int) -> PersonSample:
         sample = self.people[self._check(index)]
         xy, v, has_joint, has_visibility = (
-            column[self._index] for column in (sample.xy, sample.v, sample.has_joint, sample.has_visibility)
+            column[self.index] for column in (sample.xy, sample.v, sample.has_joint, sample.has_visibility)
         )
         for column in (xy, v, has_joint, has_visibility):
-            column[self._lacks] = 0
+            column[self.lacks] = 0
         return replace(sample, xy=xy, v=v, has_joint=has_joint, has_visibility=has_visibility)

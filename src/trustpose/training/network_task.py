@@ -1,7 +1,8 @@
 """The Task for system "network": a network of the zoo from crops, with a trust head where the recipe names one."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from trustpose.networks.export import export_onnx
 from trustpose.skeletons import SKELETONS
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
-from trustpose.training.people import divide, need_sigmas, open_people, visibility_of
+from trustpose.training.people import need_sigmas, open_training, people_of_epoch, visibility_of
 from trustpose.training.recipe import Recipe
 from trustpose.training.starts import starting_network
 from trustpose.training.validation import Validation, ValidationOptions
@@ -55,13 +56,17 @@ class Learner(nn.Module):
 class NetworkTask:
     """What `training.task.Task` asks, for crops of people. See `network_task` for one from a recipe.
 
+    `own`: how many of those to train on, from their start, every epoch shows (`people_of_epoch`); all if None.
     The network learns from heatmaps alone with heatmap_weight; the head, with trust_weight, from the poses that the
     network gives at that moment, decoded and detached. A stage with trains "head" leaves the network as it is, its
     batch norm statistics too; one with a trust_weight of 0 leaves the head as it is, and does not run it.
     """
 
-    def __init__(self, recipe: Recipe, learner: Learner, training: People, held_out: People | None):
+    def __init__(
+        self, recipe: Recipe, learner: Learner, training: People, held_out: People | None, own: int | None = None
+    ):
         self.recipe = recipe
+        self.own = len(training) if own is None else own
         self.model: nn.Module = learner
         self.learner = learner
         self.codec: HeatmapCodec = codec_of(recipe)
@@ -87,7 +92,8 @@ class NetworkTask:
             self.learner.head.train(self.now.trust_weight > 0)
 
     def samples(self, epoch: int) -> TrainingCrops:
-        return self.crops.at_epoch(epoch)
+        people = people_of_epoch(self.crops.people, self.own, self.recipe, epoch)
+        return replace(self.crops, people=people, epoch=epoch)
 
     def collate(self, samples: list[TrainingCrop]) -> Batch:
         return collate(samples, self.codec, self.recipe.train.area)
@@ -152,25 +158,27 @@ def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: f
     }
 
 
-def network_task(recipe: Recipe, data: Path, model: Path | None) -> NetworkTask:
-    """The task of a recipe, on a data folder, from `model` where it is given. Random weights are drawn by the seed.
+def network_task(recipe: Recipe, data: Sequence[Path], model: Path | None) -> NetworkTask:
+    """The task of a recipe, on data folders (`open_training`), from `model` where it is given.
+
+    Random weights are drawn by the seed.
 
     Raises InputError.
     """
     if recipe.head is not None and recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
-    training, held_out = divide(open_people(data, recipe.data), recipe.data)
+    people = open_training(data, recipe.data)
     torch.manual_seed(recipe.train.seed)
     network = starting_network(recipe, model)
     head = None
     if recipe.head is not None:
-        need_sigmas(recipe, training, f"head {recipe.head}")
+        need_sigmas(recipe, people.training, f"head {recipe.head}")
         try:
             head = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options).head
             _start_head(head, recipe, model)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
-    return NetworkTask(recipe, Learner(network, head), training, held_out)
+    return NetworkTask(recipe, Learner(network, head), people.training, people.held_out, people.own)
 
 
 def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:

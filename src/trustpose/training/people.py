@@ -1,6 +1,8 @@
 """The people of a data folder, whichever of the known layouts it has; some to train on, some to validate on."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ COCO_LAYOUTS = (  # labels, photos
     ("json/crowdpose_train.json", "images"),
 )
 _LSPET = ("joints.mat", "images")
+_EXTRA = 23  # a stream of random numbers of its own, beside those of the order and the augmentation
 
 
 def open_people(folder: Path, options: DataOptions) -> People:
@@ -41,6 +44,43 @@ def open_people(folder: Path, options: DataOptions) -> People:
         except ValueError as error:
             raise InputError(f"{folder}: its people cannot be mapped to {options.skeleton} ({error})") from None
     return people
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPeople:
+    """Whom a training sees and whom it is validated on, of one data set or several.
+
+    own: how many of `training`, from its start, come from the first data set; the others are the extra ones. held_out:
+    the first's fold, None where there are no folds.
+    """
+
+    training: People
+    held_out: People | None
+    own: int
+
+
+def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeople:
+    """The people of the first folder divided into folds, and after those to train on everybody of the other folders.
+
+    Ids are compared within the first folder alone, so equal ids elsewhere move nobody. Raises InputError.
+    """
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:  # who is held out in the first would be trained on in the second
+            raise InputError(f"{folder}: is given twice as --data")
+    training, held_out = divide(open_people(folders[0], options), options)
+    extra = [open_people(folder, options) for folder in folders[1:]]
+    return TrainingPeople(JoinedPeople([training, *extra]) if extra else training, held_out, len(training))
+
+
+def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
+    """The first `own` of the people, and of the others `data.extra_share`, whom the seed draws anew for each epoch."""
+    extra, share = len(people) - own, recipe.data.extra_share
+    if not extra or share == 1:
+        return people
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.train.seed, epoch, _EXTRA])))
+    drawn = np.sort(random.permutation(extra)[: round(share * extra)])
+    return SomePeople(people, np.concatenate([np.arange(own), own + drawn]))
 
 
 def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
@@ -71,6 +111,9 @@ def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarr
     if isinstance(people, JoinedPeople):
         parts = [visibility_of(part) for part in people.parts]
         return np.concatenate([v for v, _ in parts]), np.concatenate([known for _, known in parts])
+    if isinstance(people, MappedPeople):
+        v, known = (column[:, people.index] for column in visibility_of(people.people))
+        return np.where(people.lacks, 0, v), known & ~people.lacks
     if isinstance(people, PhotoPeople):
         v = people.truth.v.astype(np.int64)
         has_joint = np.ones(v.shape, dtype=np.bool_) if people.has_joint is None else people.has_joint

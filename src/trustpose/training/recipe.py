@@ -34,7 +34,8 @@ class DataOptions:
     other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on. padding: what boxes
     are grown by. augmentation: a preset of `data.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
     heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
-    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all.
+    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. Of several data
+    sets only the first is divided. extra_share: how much of the others an epoch shows, drawn anew for each.
     """
 
     dataset: str = "coco"
@@ -46,12 +47,15 @@ class DataOptions:
     sigma: float | None = None
     fold: int = 0
     folds: int = 5
+    extra_share: float = 1.0
 
     def __post_init__(self) -> None:
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
+        if not 0 <= self.extra_share <= 1:
+            raise ValueError(f"extra_share: expected 0 to 1, got {self.extra_share}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Which Task a recipe's `system` names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trustpose.files import InputError
@@ -10,19 +10,25 @@ from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
 from trustpose.training.task import Task
 
-TASKS: dict[str, Callable[[Recipe, Path, Path | None, Path], Task]] = {
+TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path], Task]] = {
     "network": lambda recipe, data, model, _: network_task(recipe, data, model),
-    "frozen": frozen_task,
-    "detector": lambda recipe, data, model, _: detector_task(recipe, data, model),
+    "frozen": lambda recipe, data, model, folder: frozen_task(recipe, data[0], model, folder),
+    "detector": lambda recipe, data, model, _: detector_task(recipe, data[0], model),
 }
-"""From a recipe, the data's folder, a model's folder or file or None, and a folder for what is worth keeping on the
+"""From a recipe, the data's folders, a model's folder or file or None, and a folder for what is worth keeping on the
 way, to what the loop trains."""
 
 
-def make_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> Task:
-    """The recipe's task. Raises InputError where it cannot be made of this data and model."""
+def make_task(recipe: Recipe, data: Path | Sequence[Path], model: Path | None, folder: Path) -> Task:
+    """The recipe's task, on a data set's folder or, where a network trains, on several: the first is validated on.
+
+    Raises InputError where it cannot be made of this data and model.
+    """
+    folders = [data] if isinstance(data, Path) else list(data)
     if recipe.system not in TASKS:
         raise InputError(f"system: expected one of {', '.join(TASKS)}, got {recipe.system!r}")
     if recipe.train.keep_start and recipe.system != "network":
         raise InputError(f"train.keep_start: is for networks that train, expected 0 with system {recipe.system}")
-    return TASKS[recipe.system](recipe, data, model, folder)
+    if len(folders) != 1 and recipe.system != "network":
+        raise InputError(f"--data: is given {len(folders)} times, but system {recipe.system} trains on one data set")
+    return TASKS[recipe.system](recipe, folders, model, folder)

@@ -1,0 +1,143 @@
+"""Trainings on several data sets: only the first is divided, and each epoch shows a share of the others."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.people_cases import write_training_folder
+from tests.training.tiny import equal, one_process, rows, tiny_people, tiny_recipe, tiny_task, weights
+from trustpose.cli import main
+from trustpose.data.mixtures import JoinedPeople, MappedPeople
+from trustpose.files import InputError, write_json
+from trustpose.inference.spec import ModelSpec
+from trustpose.skeletons import LSP_14
+from trustpose.training.loop import fit
+from trustpose.training.network_task import NetworkTask
+from trustpose.training.people import divide, open_people, open_training, people_of_epoch, visibility_of
+from trustpose.training.recipe import DataOptions, to_json
+from trustpose.training.tasks import make_task
+
+OPTIONS = DataOptions(folds=3, fold=1)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> list[Path]:
+    """Three data sets; ids of images and annotations are 1, 2, … in each of them."""
+    return [write_training_folder(tmp_path_factory.mktemp("data"), photos=photos) for photos in (9, 6, 14)]
+
+
+def run(capsys, *arguments) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *map(str, arguments), "--accelerator", "cpu"])
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
+    alone = divide(open_people(folders[0], OPTIONS), OPTIONS)
+    found = open_training(folders, OPTIONS)
+    assert alone[1] is not None and found.held_out is not None
+    assert found.held_out.annotation_id.tolist() == alone[1].annotation_id.tolist()
+    assert found.own == len(alone[0])
+    assert found.training.annotation_id[: found.own].tolist() == alone[0].annotation_id.tolist()
+    others = [open_people(folder, OPTIONS) for folder in folders[1:]]
+    expected = np.concatenate([other.annotation_id for other in others]).tolist()
+    assert found.training.annotation_id[found.own :].tolist() == expected  # all of them, the fold's ids too
+    assert set(found.held_out.image_id) & set(found.training.image_id[found.own :])
+    held_out = {sample.pixels.tobytes() for sample in found.held_out}
+    assert not held_out & {sample.pixels.tobytes() for sample in list(found.training)[: found.own]}
+
+
+def test_one_folder_is_as_it_was(folders):
+    found = open_training(folders[:1], OPTIONS)
+    assert found.own == len(found.training)
+    assert people_of_epoch(found.training, found.own, tiny_recipe(), 3) is found.training
+    with pytest.raises(InputError, match="is given twice as --data"):
+        open_training([folders[0], folders[1], folders[0] / ".." / folders[0].name], OPTIONS)
+
+
+def test_visibility_of_mapped_people_is_read_from_labels_alone(folders):
+    people = MappedPeople(open_people(folders[0], OPTIONS), LSP_14)
+    v, known = visibility_of(people)
+    samples = list(people)
+    assert v.tolist() == [one.v.tolist() for one in samples]
+    assert known.tolist() == [(one.has_joint & (one.has_visibility | (one.v == 0))).tolist() for one in samples]
+    assert not known.all() and known.any()
+
+
+def test_an_epoch_shows_all_of_the_first_and_a_share_of_the_others():
+    people = JoinedPeople([tiny_people(5), tiny_people(40, seed=1)])
+    recipe = tiny_recipe()
+    recipe = replace(recipe, data=replace(recipe.data, extra_share=0.25))
+    shown = [people_of_epoch(people, 5, recipe, epoch).annotation_id.tolist() for epoch in range(40)]
+    assert all(ids[:5] == [1, 2, 3, 4, 5] and len(set(ids[5:])) == len(ids) - 5 == 10 for ids in shown)
+    assert shown[0] != shown[1]
+    counts = np.bincount(np.concatenate([ids[5:] for ids in shown]), minlength=41)[1:]
+    assert counts.min() > 0 and counts.mean() == 10 and counts.max() < 22  # expected: 10 ± 2.7 each
+    assert people_of_epoch(people, 5, recipe, 7).annotation_id.tolist() == shown[7]
+    other = replace(recipe, train=replace(recipe.train, seed=1))
+    assert people_of_epoch(people, 5, other, 7).annotation_id.tolist() != shown[7]
+    for share, length in ((0.0, 5), (1.0, 45)):
+        assert (
+            len(people_of_epoch(people, 5, replace(recipe, data=replace(recipe.data, extra_share=share)), 0)) == length
+        )
+    with pytest.raises(ValueError, match=r"extra_share: expected 0 to 1, got 1\.5"):
+        replace(recipe.data, extra_share=1.5)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_same_people(tmp_path):
+    recipe = tiny_recipe()
+    recipe = replace(recipe, data=replace(recipe.data, extra_share=0.5))
+
+    def trained(folder: Path, stop_at: int | None = None) -> NetworkTask:
+        learner = tiny_task(recipe, dropout=0.2).learner
+        task = NetworkTask(recipe, learner, JoinedPeople([tiny_people(8), tiny_people(16, seed=1)]), None, 8)
+        compute, calls = task.losses, []
+
+        def losses(*arguments):
+            calls.append(0)
+            if stop_at is not None and len(calls) > stop_at:
+                raise Killed
+            return compute(*arguments)
+
+        task.losses = losses
+        fit(task, recipe, folder, one_process())
+        return task
+
+    whole = trained(tmp_path / "whole")
+    for stop_at in (5, 2):  # in the second epoch, of four steps each; and again after it went on
+        with pytest.raises(Killed):
+            trained(tmp_path / "parts", stop_at)
+    assert equal(weights(trained(tmp_path / "parts")), weights(whole))
+    assert rows(tmp_path / "parts" / "train.csv") == rows(tmp_path / "whole" / "train.csv")
+    assert int(rows(tmp_path / "whole" / "train.csv")[-1]["step"]) == 8
+
+
+def test_from_two_folders_to_a_model(folders, tmp_path, capsys):
+    recipe = tiny_recipe()
+    write_json(tmp_path / "small.json", to_json(replace(recipe, data=replace(recipe.data, folds=3))))
+    arguments = (tmp_path / "small.json", "--data", folders[0], "--data", folders[1], "--data.extra_share=0.5")
+    code, said, errors = run(capsys, *arguments, "--out", tmp_path / "out", "--head=oks-net")
+    assert (code, errors) == (0, "") and "ap.AP" in said
+    found = open_training(folders[:2], replace(recipe.data, folds=3))
+    trust = ModelSpec.read(tmp_path / "out").trust
+    assert trust is not None and trust.fitted_on["people"] == len(found.training)
+
+
+def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):
+    twice = ("--data", folders[0], "--data", folders[1], "--out", tmp_path / "out")
+    for name, system in (("frozen-trust", "frozen"), ("light-detector", "detector")):
+        code, said, errors = run(capsys, name, *twice)
+        assert (code, said) == (2, "")
+        assert errors == (f"trustpose: error: --data: is given 2 times, but system {system} trains on one data set\n")
+    assert not (tmp_path / "out").exists()
+    code, _, errors = run(capsys, "light-detector", "--data", folders[0], "--data", tmp_path / "no", "--out", "o")
+    assert (code, errors) == (2, f"trustpose: error: {tmp_path / 'no'}: no such directory, see --data\n")
+    with pytest.raises(InputError, match="holds no data set that is known here"):
+        make_task(tiny_recipe(), [folders[0], tmp_path], None, tmp_path)
