@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 import torch
 
-from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.light_baseline import HalfMobileNet, light_baseline
 from trustpose.networks.onnx_weights import read_onnx_weights
 
@@ -83,7 +83,7 @@ def test_a_detector_on_the_same_backbone(height, width):
     assert height % DETECTOR_MULTIPLE == width % DETECTOR_MULTIPLE == 0
     with torch.no_grad():
         answer = detector(torch.randn(2, 3, height, width))
-    assert answer.shape == (2, 5, height // DETECTOR_STRIDE, width // DETECTOR_STRIDE)
+    assert answer.shape == (2, 5, height // detector.stride, width // detector.stride)
     assert (answer[:, 1:] > 0).all() and torch.isfinite(answer).all()
     assert answer[:, 0].sigmoid().mean() == pytest.approx(0.01, rel=0.9)  # hardly any cell is a centre, to begin with
 

@@ -1,6 +1,7 @@
 """A person detector learns coloured rectangles; its losses against plain loops; what it exports; what it refuses."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from trustpose.codecs.centres import decode_centres
 from trustpose.files import InputError
 from trustpose.inference.box_detector import BoxDetector
 from trustpose.inference.box_spec import BoxSpec, finds_boxes
-from trustpose.networks.centre_detector import DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.training.crops import normalised
-from trustpose.training.detector_task import centre_loss, detector_task, sides_loss
+from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit
+from trustpose.training.photos import filled, open_photos
 from trustpose.training.recipe import DataOptions, Recipe
 from trustpose.training.tasks import make_task
 from trustpose.trust.stages import Stage
@@ -95,7 +97,7 @@ def by_module(module: torch.nn.Module, pixels: np.ndarray) -> tuple[np.ndarray, 
     small = cv2.warpAffine(pixels, np.array([[0.8, 0, 0], [0, 0.8, 0]]), (SIDE, SIDE), flags=cv2.INTER_LINEAR)
     with torch.no_grad():
         answer = module.eval()(normalised(torch.from_numpy(small[None])))[0]
-    box, score = decode_centres(answer[0].sigmoid().numpy(), answer[1:].numpy(), DETECTOR_STRIDE, min_score=0.1)
+    box, score = decode_centres(answer[0].sigmoid().numpy(), answer[1:].numpy(), CentreDetector.stride, min_score=0.1)
     return np.clip(box / 0.8, 0, [WIDE, HIGH, WIDE, HIGH]), score
 
 
@@ -186,11 +188,13 @@ def test_the_loss_of_sides_against_a_loop():
     weight = random.random((2, 3, 5)) * (random.random((2, 3, 5)) < 0.6)
     expected = 0.0
     for at, row, column in np.ndindex(2, 3, 5):
-        x, y = (column + 0.5) * DETECTOR_STRIDE, (row + 0.5) * DETECTOR_STRIDE
+        x, y = (column + 0.5) * CentreDetector.stride, (row + 0.5) * CentreDetector.stride
         left, top, right, bottom = sides[at, :, row, column]
         told = np.array([x - left, y - top, x + right, y + bottom])
         expected += weight[at, row, column] * (1 - giou(told, box[at, :, row, column]))
-    found = sides_loss(*(torch.from_numpy(array.astype(np.float32)) for array in (sides, box, weight)))
+    found = sides_loss(
+        *(torch.from_numpy(array.astype(np.float32)) for array in (sides, box, weight)), CentreDetector.stride
+    )
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
@@ -204,7 +208,7 @@ def test_where_it_starts_from(data, tmp_path):
     task = make_task(recipe, data, tmp_path / "network.safetensors", tmp_path)
     assert equal(weights(task, "backbone."), {f"backbone.{k}": v for k, v in network.backbone.state_dict().items()})
     for change in ({"network": "light-efficientnet-lite0"}, {"head": "oks-net"}, {"deepen": 4}):
-        with pytest.raises(InputError, match="have the backbone of light-mobilenetv2-050"):
+        with pytest.raises(InputError, match="have the backbone of light-mobilenetv2-050 or movenet-multipose"):
             detector_task(replace(recipe, **change), data, None)
     for height, width in ((100, 100), (128, 192)):
         with pytest.raises(InputError, match="expected the same multiple of 64"):
@@ -250,3 +254,44 @@ def test_what_is_exported_takes_any_size(data, tmp_path):
             answer = module.eval()(torch.from_numpy(image))
         np.testing.assert_allclose(found[:, 0], answer[:, 0].sigmoid(), atol=1e-5)
         np.testing.assert_allclose(found[:, 1:], answer[:, 1:], rtol=1e-4)
+
+
+def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
+    """What is found beside the labels is a person where the detector is sure, and ignored where it is not."""
+    photos, is_complete = open_photos(data)
+    assert list(photos.image_id[~is_complete]) == [26]
+    row = len(photos) - 1
+    labelled = photos.box[row]
+    places = np.array([labelled[0], labelled[0] + 3, [60.0, 40, 76, 56], [4.0, 44, 20, 58]])
+    scores = [0.9, 0.9, 0.8, 0.2]
+
+    class Told(torch.nn.Module):
+        """Says those boxes of any photo: one that is labelled, one beside it, a sure new one and an unsure one."""
+
+        def __init__(self):
+            super().__init__()
+            self.still = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, image):
+            answer = torch.full((1, 5, image.shape[2] // 8, image.shape[3] // 8), -9.0)
+            for (x0, y0, x1, y1), score in zip(places * 0.8, scores, strict=True):  # 80 pixels become 64
+                column, line = int((x0 + x1) / 16), int((y0 + y1) / 16)
+                x, y = column * 8 + 4, line * 8 + 4
+                sides = [x - x0, y - y0, x1 - x, y1 - y]
+                answer[0, :, line, column] = torch.tensor([math.log(score / (1 - score)), *sides])
+            return answer
+
+    spec = detector_spec(small_recipe(), Path(), 8)
+    more = filled(photos, np.array([row]), Told(), spec)
+    np.testing.assert_allclose(more.box[row], [*labelled, places[2]], atol=1e-3)
+    np.testing.assert_allclose(more.crowd[row], [*photos.crowd[row], places[3]], atol=1e-3)
+    for other in range(row):
+        assert more.box[other] is photos.box[other] and more.crowd[other] is photos.crowd[other]
+
+
+def test_only_a_start_that_finds_people_trains_on_photos_that_say_too_little(data, tmp_path):
+    recipe = replace(small_recipe(), data=DataOptions(folds=0))
+    task = detector_task(recipe, data, None)
+    assert 26 not in task.views.photos.image_id
+    task.export(tmp_path / "model")
+    assert 26 in detector_task(recipe, data, tmp_path / "model").views.photos.image_id

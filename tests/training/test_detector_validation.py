@@ -11,7 +11,7 @@ from torch import nn
 from tests.training.test_detector_task import SIDE, small_recipe
 from trustpose.codecs.centres import encode_centres
 from trustpose.data.photo_boxes import BoxedPhotos
-from trustpose.networks.centre_detector import DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.centre_detector import CentreDetector
 from trustpose.training.detector_task import DetectorTask
 
 SIZES = [(1280, 960), (700, 1000), (64, 64), (300, 50)]
@@ -34,9 +34,9 @@ class Knowing(nn.Module):
     @staticmethod
     def _answer(size, box, shift) -> torch.Tensor:
         scale = SIDE / max(size)
-        wide, high = (-(-round(side * scale) // 32) * 32 // DETECTOR_STRIDE for side in size)
-        bumps, sides, _ = encode_centres(box * scale + shift, wide, high, DETECTOR_STRIDE)
-        y, x = (np.indices(bumps.shape) + 0.5) * DETECTOR_STRIDE
+        wide, high = (-(-round(side * scale) // 32) * 32 // CentreDetector.stride for side in size)
+        bumps, sides, _ = encode_centres(box * scale + shift, wide, high, CentreDetector.stride)
+        y, x = (np.indices(bumps.shape) + 0.5) * CentreDetector.stride
         distances = np.stack([x - sides[0], y - sides[1], sides[2] - x, sides[3] - y])
         centre = np.clip(bumps, 1e-3, 0.999)
         logit = np.log(centre / (1 - centre))
@@ -44,7 +44,7 @@ class Knowing(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         answer = self.answers.pop(0)
-        assert answer.shape[2:] == tuple(side // DETECTOR_STRIDE for side in image.shape[2:])
+        assert answer.shape[2:] == tuple(side // CentreDetector.stride for side in image.shape[2:])
         return answer
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from trustpose.networks.light_baseline import HalfMobileNet
 
 CHANNELS = 96
-DETECTOR_STRIDE = 8
 DETECTOR_MULTIPLE = 32  # what a photo's sides have to be multiples of
 _ENDS = (7, 14, 18)  # layers of the backbone after which stride is 8, 16, 32
+_STANDING = 4
 _WIDTHS = (16, 48, 160)
 _RARE = 0.01  # how likely a cell is a centre, before anything is learnt
 
@@ -28,6 +28,8 @@ class CentreDetector(nn.Module):
     First the logit of a person's centre, then the distances of the box's left, top, right and bottom side from the
     cell's middle, image pixels, above 0.
     """
+
+    stride = 8
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +43,7 @@ class CentreDetector(nn.Module):
         assert isinstance(last, nn.Conv2d) and last.bias is not None
         assert isinstance(size, nn.Conv2d) and size.bias is not None
         nn.init.constant_(last.bias, -math.log((1 - _RARE) / _RARE))
-        nn.init.constant_(size.bias, math.log(32 / DETECTOR_STRIDE))
+        nn.init.constant_(size.bias, math.log(32 / self.stride))
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 5 h w"]:
         maps, x = [], image
@@ -52,8 +54,12 @@ class CentreDetector(nn.Module):
         x = self.context(maps[-1])  # (B, C, H/32, W/32)
         for at in (1, 0):  # to H/16, H/8
             x = self.smooth[at](F.interpolate(x, scale_factor=2.0, mode="nearest") + self.lateral[at](maps[at]))
-        sides = self.sides(x).clamp(max=8.0).exp() * DETECTOR_STRIDE
+        sides = self.sides(x).clamp(max=8.0).exp() * self.stride
         return torch.cat([self.centre(x), sides], dim=1)
+
+    def first_layers(self) -> list[nn.Module]:
+        """Those to stride 4: edges and colours are any photo's, and half of the work."""
+        return list(self.backbone.features.children())[:_STANDING]
 
 
 def separable(inputs: int, outputs: int, kernel: int) -> nn.Sequential:

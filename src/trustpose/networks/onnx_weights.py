@@ -18,7 +18,7 @@ def read_onnx_weights(path: str | Path, network: nn.Module) -> dict[str, Tensor]
     layer by layer: so only a network that defines its layers in the order it runs them fits, and only a file whose
     batch norms are still there. Raises InputError, naming file and layer, where they do not agree.
     """
-    layers = _layers(Path(path))
+    layers = read_convolutions(Path(path))
     modules = [(name, kind) for name, module in network.named_modules() if (kind := _kind(module)) is not None]
     if len(layers) != len(modules):
         raise InputError(f"{path}: has {len(layers)} convolutions and batch norms, the network has {len(modules)}")
@@ -44,8 +44,11 @@ def _kind(module: nn.Module) -> str | None:
     return next((kind for layer, kind in _OURS.items() if isinstance(module, layer)), None)
 
 
-def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
-    """Kind, name and tensors of each convolution and batch norm, in the graph's order."""
+def read_convolutions(path: Path) -> list[tuple[str, str, list[Tensor]]]:
+    """Kind, name and tensors of each convolution and batch norm, in the graph's order; float16 as it is stored.
+
+    Raises InputError where the file is no ONNX file with all of its weights.
+    """
     import onnx
     from google.protobuf.message import DecodeError
     from onnx.external_data_helper import uses_external_data
@@ -61,6 +64,9 @@ def _layers(path: Path) -> list[tuple[str, str, list[Tensor]]]:
         raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
     if not is_whole:
         raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
+    for node in graph.node:  # weights that are stored narrower than they are used
+        if node.op_type == "Cast" and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     kinds = set(_OURS.values())
     return [
         (node.op_type, node.name or node.output[0], [weights[name] for name in node.input[1:] if name in weights])

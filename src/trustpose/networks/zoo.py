@@ -9,6 +9,7 @@ from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.light_baseline import light_baseline
+from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
 from trustpose.networks.simple_baseline import simple_baseline
 
@@ -38,6 +39,8 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-b6-wide": partial(efficientnet, 6, wide=True),
     "light-mobilenetv2-050": partial(light_baseline, "mobilenetv2-050"),
     "light-efficientnet-lite0": partial(light_baseline, "efficientnet-lite0"),
+    "movenet-thunder": partial(MoveNetPose, "thunder"),
+    "movenet-multipose": partial(MoveNetPose, "multipose"),
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,30 +11,32 @@ from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from trustpose.codecs.centres import decode_centres, encode_centres
-from trustpose.data.coco import read_truth
-from trustpose.data.photo_boxes import BoxedPhotos, TrainingViews, View, boxed_photos
-from trustpose.files import InputError, atomic_write, read_json, write_json
-from trustpose.inference.bottom_up import letterbox
+from trustpose.codecs.centres import encode_centres
+from trustpose.data.photo_boxes import BoxedPhotos, TrainingViews, View
+from trustpose.files import InputError, atomic_write, write_json
 from trustpose.inference.box_spec import BoxSpec, finds_boxes
-from trustpose.inference.crops import cut_out
 from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
 from trustpose.inference.spec import MODEL_JSON, InputSpec
 from trustpose.metrics.box_average_precision import box_average_precision
-from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, DETECTOR_STRIDE, CentreDetector
+from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.checkpoints import read_own_tensors
 from trustpose.networks.export import trace_onnx
 from trustpose.networks.layers import PoseNetwork
+from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
 from trustpose.training import processes
 from trustpose.training.crops import MEAN, STD, normalised
-from trustpose.training.people import COCO_LAYOUTS, rows_by_fold
+from trustpose.training.people import rows_by_fold
+from trustpose.training.photos import filled, find_boxes, open_photos
 from trustpose.training.recipe import Recipe
 from trustpose.training.starts import starting_network
 from trustpose.trust.stages import Stage
 
-_NETWORK = "light-mobilenetv2-050"  # of the zoo, which has the detector's backbone
+Detector = CentreDetector | MoveNetDetector
+DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with the same backbone
+    "light-mobilenetv2-050": CentreDetector,
+    "movenet-multipose": MoveNetDetector,
+}
 _SIDES_WEIGHT = 5.0  # of the boxes' loss beside the centres', TTFNet's
-_STANDING = 4  # first layers, to stride 4, that stay as they are: edges and colours are any photo's, and half the work
 _MIN_SCORE = 0.02  # of boxes that validation reads
 MIN_SCORE = 0.3  # of boxes that prediction keeps, unless asked otherwise
 
@@ -48,10 +49,11 @@ class DetectorTask:
     The backbone's first layers stand still, so they should come from a trained network.
     """
 
-    def __init__(self, recipe: Recipe, detector: CentreDetector, training: BoxedPhotos, held_out: BoxedPhotos | None):
+    def __init__(self, recipe: Recipe, detector: Detector, training: BoxedPhotos, held_out: BoxedPhotos | None):
         self.recipe = recipe
         self.model: nn.Module = detector
-        self._first_layers = nn.Sequential(*list(detector.backbone.features.children())[:_STANDING])
+        self._first_layers = nn.ModuleList(detector.first_layers())
+        self.stride = detector.stride
         self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed)
         self.held_out = held_out
 
@@ -68,10 +70,10 @@ class DetectorTask:
 
     def collate(self, samples: list[View]) -> Batch:
         """pixels (B, H, W, 3); bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where ignored."""
-        cells = self.recipe.height // DETECTOR_STRIDE
-        targets = [encode_centres(view.box, cells, cells, DETECTOR_STRIDE) for view in samples]
+        cells = self.recipe.height // self.stride
+        targets = [encode_centres(view.box, cells, cells, self.stride) for view in samples]
         bumps, sides, weight = (np.stack(arrays) for arrays in zip(*targets, strict=True))
-        middle = slice(DETECTOR_STRIDE // 2, None, DETECTOR_STRIDE)
+        middle = slice(self.stride // 2, None, self.stride)
         ignored = np.stack([view.ignored[middle, middle] for view in samples])
         arrays = {
             "pixels": np.stack([view.pixels for view in samples]),
@@ -89,8 +91,8 @@ class DetectorTask:
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         answer = model(normalised(batch["pixels"]))
         centres = centre_loss(answer[:, 0].float(), batch["bumps"], batch["counted"]) / totals["people"].clamp(min=1)
-        sides = sides_loss(answer[:, 1:].float(), batch["sides"], batch["weight"]) / totals["weight"].clamp(min=1)
-        return {"centres": centres, "sides": _SIDES_WEIGHT * sides}
+        sides = sides_loss(answer[:, 1:].float(), batch["sides"], batch["weight"], self.stride)
+        return {"centres": centres, "sides": _SIDES_WEIGHT * sides / totals["weight"].clamp(min=1)}
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
         return {"image_id": batch["image_id"].tolist()}
@@ -99,17 +101,8 @@ class DetectorTask:
         if self.held_out is None or processes.rank():
             return {}
         self.model.eval()
-        spec, photos, device = detector_spec(self.recipe, Path()), self.held_out, next(self.model.parameters()).device
-        found: list[tuple[np.ndarray, np.ndarray]] = []
-        for index in range(len(photos)):
-            pixels, scale = photos.photo(index)
-            affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
-            blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(device)
-            with torch.no_grad():
-                answer = self.model(normalised(blob))[0].float().cpu().numpy()
-            centre = 1 / (1 + np.exp(-answer[0]))
-            box, score = decode_centres(centre, answer[1:], DETECTOR_STRIDE, min_score=_MIN_SCORE)
-            found.append((box / affine[0, 0] / scale, score))
+        spec, photos = detector_spec(self.recipe, Path(), self.stride), self.held_out
+        found = [find_boxes(self.model, photos, index, spec, _MIN_SCORE) for index in range(len(photos))]
         image = np.repeat(photos.image_id, [len(score) for _, score in found])
         true = [np.concatenate(both) for both in zip(photos.box, photos.crowd, strict=True)]
         numbers = box_average_precision(
@@ -123,7 +116,7 @@ class DetectorTask:
         return {f"box.{name}": value for name, value in asdict(numbers).items()}
 
     def export(self, folder: Path) -> None:
-        spec, detector = detector_spec(self.recipe, folder), self.model.cpu().eval()
+        spec, detector = detector_spec(self.recipe, folder, self.stride), self.model.cpu().eval()
         with new_folder(folder) as made:
             size = self.recipe.height
             graph = trace_onnx(_Probable(detector), {"image": torch.zeros(1, 3, size, size)}, ["boxes"])
@@ -149,7 +142,7 @@ class _Probable(nn.Module):
         return (torch.cat([answer[:, :1].sigmoid(), answer[:, 1:]], dim=1),)
 
 
-def detector_spec(recipe: Recipe, folder: Path) -> BoxSpec:
+def detector_spec(recipe: Recipe, folder: Path, stride: int) -> BoxSpec:
     """The spec of what a recipe trains, as prediction needs it."""
     return BoxSpec(
         onnx=folder / MODEL_ONNX,
@@ -159,7 +152,7 @@ def detector_spec(recipe: Recipe, folder: Path) -> BoxSpec:
         input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
         multiple=DETECTOR_MULTIPLE,
         longest=recipe.height,
-        stride=DETECTOR_STRIDE,
+        stride=stride,
         min_score=MIN_SCORE,
         output="boxes",
     )
@@ -176,14 +169,14 @@ def centre_loss(
 
 
 def sides_loss(
-    sides: Float[Tensor, "B 4 h w"], box: Float[Tensor, "B 4 h w"], weight: Float[Tensor, "B h w"]
+    sides: Float[Tensor, "B 4 h w"], box: Float[Tensor, "B 4 h w"], weight: Float[Tensor, "B h w"], stride: int
 ) -> Float[Tensor, ""]:
     """1 − GIoU of the boxes that cells tell with those that they are to tell, weighed and summed.
 
     sides: from each cell's middle, box: xyxy, both image pixels. Rezatofighi et al., Generalized IoU, CVPR 2019.
     """
     rows, columns = (torch.arange(length, device=sides.device) for length in sides.shape[2:])
-    y, x = ((at + 0.5) * DETECTOR_STRIDE for at in torch.meshgrid(rows, columns, indexing="ij"))
+    y, x = ((at + 0.5) * stride for at in torch.meshgrid(rows, columns, indexing="ij"))
     told = torch.stack([x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]], dim=1)
     low, high = torch.maximum(told[:, :2], box[:, :2]), torch.minimum(told[:, 2:], box[:, 2:])
     outer_low, outer_high = torch.minimum(told[:, :2], box[:, :2]), torch.maximum(told[:, 2:], box[:, 2:])
@@ -196,35 +189,44 @@ def sides_loss(
 
 def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTask:
     """The task of a recipe, on a data folder in one of COCO's layouts; `model`: a pose network or a detector to start
-    from, its folder or file, as the recipe's network says. Photos that say `all_people_boxed` false are left out.
+    from, its folder or file, as the recipe's network says.
 
-    Raises InputError.
+    Photos that say `all_people_boxed` false are left out, unless the start finds people already: then its boxes fill
+    in. Raises InputError.
     """
     if recipe.height != recipe.width or recipe.height % 64:
         raise InputError(f"height, width: expected the same multiple of 64, got {recipe.height}, {recipe.width}")
-    if recipe.network != _NETWORK or recipe.head is not None or recipe.deepen:
-        raise InputError(
-            f"network, head, deepen: detectors have the backbone of {_NETWORK} and nothing else, see those"
-        )
-    photos = open_photos(data)
+    if recipe.network not in DETECTORS or recipe.head is not None or recipe.deepen:
+        names = " or ".join(DETECTORS)
+        raise InputError(f"network, head, deepen: detectors have the backbone of {names} and nothing else, see those")
+    photos, is_complete = open_photos(data)
     training, held_out = rows_by_fold(photos.image_id, recipe.data)
     torch.manual_seed(recipe.train.seed)
-    detector = CentreDetector()
-    if model is not None and finds_boxes(model):
-        weights = BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
-        detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
-    elif model is not None or recipe.strategy.starts_from != "scratch":
-        network = starting_network(recipe, model)
-        assert isinstance(network, PoseNetwork)
-        detector.backbone.load_state_dict(network.backbone.state_dict())
+    detector = DETECTORS[recipe.network]()
+    if _start(detector, recipe, model):
+        spec = detector_spec(recipe, Path(), detector.stride)
+        photos = filled(photos, training[~is_complete[training]], detector.eval(), spec)
+    else:
+        training = training[is_complete[training]]
+    held_out = held_out[is_complete[held_out]]
     return DetectorTask(recipe, detector, photos.at(training), photos.at(held_out) if len(held_out) else None)
 
 
-def open_photos(folder: Path) -> BoxedPhotos:
-    """The training photos, in one of COCO's layouts, of which all people have boxes. Raises InputError."""
-    for labels, images in COCO_LAYOUTS:
-        if (folder / labels).is_file() and (folder / images).is_dir():
-            file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
-            complete = {image["id"] for image in content["images"] if image.get("all_people_boxed", True)}
-            return boxed_photos(file, folder / images, complete)
-    raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
+def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
+    """Its weights before training; whether with them it finds people already."""
+    if model is not None and finds_boxes(model):
+        weights = BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+        detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
+        return True
+    if isinstance(detector, MoveNetDetector) and model is not None and model.suffix == ".onnx":
+        detector.read(model)
+        return True
+    if model is not None or recipe.strategy.starts_from != "scratch":
+        network = starting_network(recipe, model)
+        if isinstance(detector, MoveNetDetector):
+            assert isinstance(network, MoveNetPose)
+            detector.encoder.load_state_dict(network.encoder.state_dict())
+        else:
+            assert isinstance(network, PoseNetwork)
+            detector.backbone.load_state_dict(network.backbone.state_dict())
+    return False

@@ -8,6 +8,7 @@ from trustpose.files import InputError
 from trustpose.inference.model_folder import load_module
 from trustpose.inference.spec import ModelSpec
 from trustpose.networks.checkpoints import convert, read_tensors
+from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import ZOO, build
 from trustpose.skeletons import SKELETONS
@@ -58,6 +59,9 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
     network = build(recipe.network, keypoints)
     try:
         is_onnx = model.suffix == ".onnx"
+        if isinstance(network, MoveNetPose) and is_onnx:
+            network.read(model)
+            return network
         network.load_state_dict(read_onnx_weights(model, network) if is_onnx else convert(read_tensors(model), network))
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(str(model)) else f"{model}: {error}") from None

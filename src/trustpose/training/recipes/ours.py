@@ -47,8 +47,8 @@ _DEFAULT = Recipe(
 )
 
 _DETECTOR = Recipe(
-    name="default-detector",
-    title="The person detector of the default model, on the same backbone",
+    name="light-detector",
+    title="A person detector of half a million parameters, on the backbone of light-mobilenetv2-050",
     strategy=Strategy((Stage(30, 0.0, 0.0),), 1e-3, (), "trained"),
     system="detector",
     network="light-mobilenetv2-050",
@@ -76,4 +76,14 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
     ),
     _DEFAULT,
     _DETECTOR,
+    replace(
+        _DETECTOR,
+        name="default-detector",
+        title="The person detector of the default model, from MoveNet MultiPose's weights",
+        strategy=Strategy((Stage(16, 0.0, 0.0),), 1e-4, (), "trained"),
+        network="movenet-multipose",
+        height=384,
+        width=384,
+        train=replace(_DETECTOR.train, clip=1.0, warmup=100, ema=0.99, precision="bf16-mixed", validate_every=4),
+    ),
 )

@@ -1,0 +1,66 @@
+"""Whole photos to train a detector on, and what a detector that is there already says of those that say too little."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from trustpose.codecs.centres import decode_centres
+from trustpose.data.coco import read_truth
+from trustpose.data.photo_boxes import BoxedPhotos, boxed_photos
+from trustpose.files import InputError, read_json
+from trustpose.geometry.boxes import paired_iou
+from trustpose.inference.bottom_up import letterbox
+from trustpose.inference.box_spec import BoxSpec
+from trustpose.inference.crops import cut_out
+from trustpose.training.crops import normalised
+from trustpose.training.people import COCO_LAYOUTS
+
+_SAME = 0.4  # IoU of a found box with a labelled one from which on they are one person
+_PERSON, _PERHAPS = 0.4, 0.1  # score of a box to learn from, and of one that is neither person nor background
+
+Found = tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]
+
+
+def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
+    """The training photos in one of COCO's layouts, and of which all people have boxes (I,). Raises InputError."""
+    for labels, images in COCO_LAYOUTS:
+        if (folder / labels).is_file() and (folder / images).is_dir():
+            file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
+            partly = {image["id"] for image in content["images"] if not image.get("all_people_boxed", True)}
+            photos = boxed_photos(file, folder / images)
+            return photos, ~np.isin(photos.image_id, list(partly))
+    raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
+
+
+def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: BoxSpec, least: float) -> Found:
+    """Boxes xyxy (N, 4) that a detector in torch finds in a photo, pixels of the photo, and their scores (N,)."""
+    pixels, scale = photos.photo(index)
+    affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
+    blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(next(model.parameters()).device)
+    with torch.no_grad():
+        answer = model(normalised(blob))[0].float().cpu().numpy()
+    centre = 1 / (1 + np.exp(-answer[0]))
+    box, score = decode_centres(centre, answer[1:], spec.stride, min_score=least)
+    return box / affine[0, 0] / scale, score
+
+
+def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: BoxSpec) -> BoxedPhotos:
+    """The photos, with pseudo-labels where not all people are boxed, in those at `rows`.
+
+    What the detector finds there beside the labelled boxes counts as a person where it is sure, and is ignored where it
+    is not; the rest is background.
+    """
+    box, crowd = list(photos.box), list(photos.crowd)
+    for row in rows:
+        found, score = find_boxes(model, photos, int(row), spec, _PERHAPS)
+        labelled = np.concatenate([box[row], crowd[row]])
+        iou = paired_iou(found[:, None], labelled[None]).max(axis=1, initial=0)  # (N,)
+        is_new = iou < _SAME
+        box[row] = np.concatenate([box[row], found[is_new & (score >= _PERSON)]])
+        crowd[row] = np.concatenate([crowd[row], found[is_new & (score < _PERSON)]])
+    return replace(photos, box=box, crowd=crowd)
