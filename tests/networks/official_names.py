@@ -108,6 +108,28 @@ def imagenet_hrnet_w32() -> Shapes:
     yield from classifier("classifier", 2048)
 
 
+def efficientnet_lite0() -> Shapes:
+    """Rows of EfficientNet-B0's table as they are, without squeeze-and-excitation; blocks counted through."""
+    yield from conv("_conv_stem", 3, 32, 3)
+    yield from norm("_bn0", 32)
+    inputs, block = 32, 0
+    rows = [(1, 16, 3, 1), (6, 24, 3, 2), (6, 40, 5, 2), (6, 80, 3, 3), (6, 112, 5, 3), (6, 192, 5, 4), (6, 320, 3, 1)]
+    for expansion, outputs, kernel, repeats in rows:
+        for _ in range(repeats):
+            name, width = f"_blocks.{block}", expansion * inputs
+            if expansion > 1:
+                yield from conv(f"{name}._expand_conv", inputs, width, 1)
+                yield from norm(f"{name}._bn0", width)
+            yield from conv(f"{name}._depthwise_conv", 1, width, kernel)
+            yield from norm(f"{name}._bn1", width)
+            yield from conv(f"{name}._project_conv", width, outputs, 1)
+            yield from norm(f"{name}._bn2", outputs)
+            inputs, block = outputs, block + 1
+    yield from conv("_conv_head", 320, 1280, 1)
+    yield from norm("_bn1", 1280)
+    yield from classifier("_fc", 1280)
+
+
 def hourglass(stacks: int) -> Shapes:
     yield from conv("conv1", 3, 64, 7, bias=True)
     yield from norm("bn1", 64)

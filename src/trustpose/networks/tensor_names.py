@@ -14,6 +14,7 @@ COUNTER = "num_batches_tracked"  # of batch norm, since torch 0.4; older files l
 
 # What an ImageNet file holds besides the backbone.
 _CLASSIFIER = ("fc.", "classifier.", "head.", "conv_head.", "bn2.", "norm.")
+_EFFICIENTNET_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 _HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.")
 _HRNET_LOWER_OUTPUTS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))  # pose networks read only the first
 
@@ -58,7 +59,8 @@ class Family:
         """Whether their tensor is not the network's: a classifier's, or mmpose's pixel mean and deviation."""
         if name in ("data_preprocessor.mean", "data_preprocessor.std"):
             return self.name == "mmpose-1.x"
-        return self.imagenet and name.startswith(_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS)
+        others = _EFFICIENTNET_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS
+        return self.imagenet and name.startswith(_CLASSIFIER + others)
 
     def gives(self, ours: str) -> bool:
         """Whether our tensor has to come from their file."""
@@ -162,6 +164,23 @@ def _resnet50_into_mspn() -> Table:
     return table
 
 
+def _efficientnet_lite0() -> Table:
+    """EfficientNet-Lite0 as the PyTorch port of TensorFlow's names it, its blocks counted through; timm's the others.
+
+    Only the first block has no convolution that widens it, so timm counts its batch norms from one place further on.
+    """
+    ours = "backbone.features"
+    table = {"_conv_stem": f"{ours}.conv_stem", "_bn0": f"{ours}.bn1"}
+    places = [(stage, i) for stage, repeats in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(repeats)]
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    parts = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+    parts |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    for at, (stage, i) in enumerate(places):
+        names = parts if at else first
+        table |= {f"_blocks.{at}.{theirs}": f"{ours}.blocks.{stage}.{i}.{name}" for theirs, name in names.items()}
+    return table
+
+
 def _has(*starts: str) -> Callable[[Mapping[str, object]], bool]:
     """Whether each of `starts` begins some name; of several in one text, apart by spaces, one has to."""
     return lambda names: all(any(name.startswith(tuple(start.split())) for name in names) for start in starts)
@@ -198,6 +217,12 @@ _KNOWN = (
         (_hrnet_backbone(), _resnet50_into_mspn()),
         imagenet=True,
         has_biases=False,
+    ),
+    Family(
+        "efficientnet-lite0",
+        _has("_conv_stem.", "_blocks.0._depthwise_conv."),
+        (_efficientnet_lite0(),),
+        imagenet=True,
     ),
     # after ImageNet's, whose HRNet has these names too, and a classifier's
     Family("pose_hrnet", _has("stage4.", "final_layer."), (_HRNET,)),
