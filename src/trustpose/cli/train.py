@@ -46,6 +46,13 @@ def train(
             help="Network to start from: model folder (its head too, if the recipe has the same), checkpoint, ONNX."
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Model folder with a trust head, or `default`: labels the joints that the data says nothing of, where "
+            "it is sure (data.teacher_quality)."
+        ),
+    ] = None,
     head: Annotated[str | None, typer.Option(help="Another head than the recipe's.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint in --out, where there is one.")
@@ -75,7 +82,7 @@ def train(
             raise InputError(f"{at}: " + ("is no directory" if at.exists() else "no such directory") + ", see --data")
     if (out / "model.json").exists() and not (out / TRAINING).is_dir():
         raise InputError(f"{out}: holds a model that no training here made, --out expects a new folder")
-    _run(chosen, data, out, model, resume, (accelerator, devices), until)
+    _run(chosen, data, out, model, teacher, resume, (accelerator, devices), until)
 
 
 def split(words: list[str]) -> tuple[str, dict[str, str]]:
@@ -133,6 +140,7 @@ def _run(
     data: list[Path],
     out: Path,
     model: Path | None,
+    teacher: str | None,
     resume: bool,
     on: tuple[str, int],
     until: float | None,
@@ -147,7 +155,7 @@ def _run(
         # storing features goes on where it was; whatever else makes a task begins anew, and must come to its end
         stores = recipe.system == "frozen" and fabric.world_size == 1
         with interrupted_at(until if stores else None, "storing features"):
-            task = make_task(recipe, data, model, out / TRAINING)
+            task = make_task(recipe, data, model, out / TRAINING, teacher)
         numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
     except NonFiniteLossError as error:
         typer.echo(f"trustpose: {error}", err=True)

@@ -30,7 +30,8 @@ class PersonSample:
 
     xy (K, 2), box xyxy (4,) and area (square pixels, NaN where unknown) are in the photo's pixels; v (K,) is COCO's.
     `affine` (2, 3), axis-aligned, leads from the photo to `pixels`; it is the identity where those are the whole photo.
-    has_joint (K,): the data set speaks of this joint at all; where it does not, v = 0 says nothing.
+    has_joint (K,): the data set speaks of this joint at all; where it does not, v = 0 says nothing, and v > 0 that the
+    place is somebody else's (`data.filled`), good for heatmaps and for no statement about labels.
     has_visibility (K,): v is COCO's; where not, v > 0 says "labelled" only, and 2 stands for it.
     """
 

@@ -35,7 +35,8 @@ Batch = dict[str, Tensor]
 class CropLabels:
     """What a batch says of B people, on its device. Places in crop pixels, area in square crop pixels.
 
-    is_known (B, K): the data set speaks of this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2.
+    is_known (B, K): the data set speaks of this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 where
+    it does not: a teacher's places are in a batch's heatmaps alone, and OKS is over the joints that people labelled.
     """
 
     xy: Float[Tensor, "B K 2"]
@@ -86,11 +87,11 @@ def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch
 
     Raises InputError as `labels_of` does.
     """
-    labels = labels_of(crops, area)
+    labels, has_place = labels_of(crops, area), np.stack([crop.v for crop in crops]) > 0
     arrays = labels | {
         "pixels": np.stack([crop.pixels for crop in crops]),
-        "heatmaps": codec.encode(labels["xy"], labels["v"] > 0),
-        "weights": codec.weights(labels["xy"], labels["v"] > 0),
+        "heatmaps": codec.encode(labels["xy"], has_place),
+        "weights": codec.weights(labels["xy"], has_place),
     }
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
@@ -107,7 +108,8 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
             f"train.area: annotation {person.annotation_id} of image {person.image_id} has no {area} area; "
             "box*0.53 does without"
         )
-    v, known = np.stack([crop.v for crop in crops]), np.stack([crop.has_joint for crop in crops])
+    known = np.stack([crop.has_joint for crop in crops])
+    v = np.where(known, np.stack([crop.v for crop in crops]), 0)
     return {
         "xy": np.stack([crop.xy for crop in crops]).astype(np.float32),
         "v": v,

@@ -26,6 +26,7 @@ from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, p
 from trustpose.training.people import need_sigmas, open_training, people_of_epoch, visibility_of
 from trustpose.training.recipe import Recipe
 from trustpose.training.starts import starting_network
+from trustpose.training.teacher import CACHE, open_teacher, taught
 from trustpose.training.validation import Validation, ValidationOptions
 from trustpose.trust.heads import Trust, TrustHead
 from trustpose.trust.network import TrustNetwork, attach, run
@@ -158,10 +159,13 @@ def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: f
     }
 
 
-def network_task(recipe: Recipe, data: Sequence[Path], model: Path | None) -> NetworkTask:
+def network_task(
+    recipe: Recipe, data: Sequence[Path], model: Path | None, folder: Path, teacher: str | None = None
+) -> NetworkTask:
     """The task of a recipe, on data folders (`open_training`), from `model` where it is given.
 
-    Random weights are drawn by the seed.
+    `teacher`: a model that labels what the data leaves unknown (`taught`), which is kept in `folder`. Random weights
+    are drawn by the seed.
 
     Raises InputError.
     """
@@ -178,7 +182,12 @@ def network_task(recipe: Recipe, data: Sequence[Path], model: Path | None) -> Ne
             _start_head(head, recipe, model)
         except (TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
-    return NetworkTask(recipe, Learner(network, head), people.training, people.held_out, people.own)
+    training = people.training
+    if teacher is not None:
+        training = taught(
+            training, open_teacher(teacher, training.skeleton), recipe.data.teacher_quality, folder / CACHE
+        )
+    return NetworkTask(recipe, Learner(network, head), training, people.held_out, people.own)
 
 
 def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:

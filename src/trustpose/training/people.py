@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from trustpose.data.coco import read_truth
+from trustpose.data.filled import FilledPeople
 from trustpose.data.folds import fold_of
 from trustpose.data.lspet import clean, lspet_people, read_lspet
 from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
@@ -114,6 +115,10 @@ def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarr
     if isinstance(people, MappedPeople):
         v, known = (column[:, people.index] for column in visibility_of(people.people))
         return np.where(people.lacks, 0, v), known & ~people.lacks
+    if isinstance(people, FilledPeople):
+        v, known = visibility_of(people.people)
+        v = np.where(people.is_filled, 2, np.where(people.is_removed, 0, v))
+        return v, known & ~people.is_filled & ~people.is_removed
     if isinstance(people, PhotoPeople):
         v = people.truth.v.astype(np.int64)
         has_joint = np.ones(v.shape, dtype=np.bool_) if people.has_joint is None else people.has_joint
@@ -128,6 +133,10 @@ def labels_digest(people: People) -> str:
     if isinstance(people, SomePeople | MappedPeople):
         known.update(labels_digest(people.people).encode())
         known.update(people.rows.astype(np.int64).tobytes() if isinstance(people, SomePeople) else b"mapped")
+    elif isinstance(people, FilledPeople):
+        known.update(labels_digest(people.people).encode())
+        for array in (people.xy, people.is_filled, people.is_removed):
+            known.update(np.ascontiguousarray(array).tobytes())
     elif isinstance(people, JoinedPeople):
         known.update(" ".join(map(labels_digest, people.parts)).encode())
     elif isinstance(people, ShardPeople):

@@ -36,6 +36,7 @@ class DataOptions:
     heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
     images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. Of several data
     sets only the first is divided. extra_share: how much of the others an epoch shows, drawn anew for each.
+    teacher_quality: expected OPKS that a teacher's place needs to be learnt from (`training.teacher`).
     """
 
     dataset: str = "coco"
@@ -48,14 +49,16 @@ class DataOptions:
     fold: int = 0
     folds: int = 5
     extra_share: float = 1.0
+    teacher_quality: float = 0.7
 
     def __post_init__(self) -> None:
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
-        if not 0 <= self.extra_share <= 1:
-            raise ValueError(f"extra_share: expected 0 to 1, got {self.extra_share}")
+        for name in ("extra_share", "teacher_quality"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,21 @@ from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
 from trustpose.training.task import Task
 
-TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path], Task]] = {
-    "network": lambda recipe, data, model, _: network_task(recipe, data, model),
-    "frozen": lambda recipe, data, model, folder: frozen_task(recipe, data[0], model, folder),
-    "detector": lambda recipe, data, model, _: detector_task(recipe, data[0], model),
+TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None], Task]] = {
+    "network": network_task,
+    "frozen": lambda recipe, data, model, folder, _: frozen_task(recipe, data[0], model, folder),
+    "detector": lambda recipe, data, model, *_: detector_task(recipe, data[0], model),
 }
-"""From a recipe, the data's folders, a model's folder or file or None, and a folder for what is worth keeping on the
-way, to what the loop trains."""
+"""From a recipe, the data's folders, a model's folder or file or None, a folder for what is worth keeping on the way,
+and a teacher or None, to what the loop trains."""
 
 
-def make_task(recipe: Recipe, data: Path | Sequence[Path], model: Path | None, folder: Path) -> Task:
+def make_task(
+    recipe: Recipe, data: Path | Sequence[Path], model: Path | None, folder: Path, teacher: str | None = None
+) -> Task:
     """The recipe's task, on a data set's folder or, where a network trains, on several: the first is validated on.
 
+    `teacher`: a model that labels for a network that trains what the data leaves unknown.
     Raises InputError where it cannot be made of this data and model.
     """
     folders = [data] if isinstance(data, Path) else list(data)
@@ -31,4 +34,6 @@ def make_task(recipe: Recipe, data: Path | Sequence[Path], model: Path | None, f
         raise InputError(f"train.keep_start: is for networks that train, expected 0 with system {recipe.system}")
     if len(folders) != 1 and recipe.system != "network":
         raise InputError(f"--data: is given {len(folders)} times, but system {recipe.system} trains on one data set")
-    return TASKS[recipe.system](recipe, folders, model, folder)
+    if teacher is not None and recipe.system != "network":
+        raise InputError(f"--teacher: is for networks that train, expected none with system {recipe.system}")
+    return TASKS[recipe.system](recipe, folders, model, folder, teacher)

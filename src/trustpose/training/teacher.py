@@ -1,0 +1,182 @@
+"""Places for joints that a data set does not label, from a model that was trained before: a teacher.
+
+The teacher is shown everybody of whom the data leaves something unknown, in the box that the data has, as they are and
+mirrored. Where its expected OPKS says that it is sure, its place is a label for the heatmaps, and for nothing else: it
+says nothing of visible or occluded, and a head that learnt OPKS from it would learn what the teacher thinks of itself.
+Labels of a noisy set that lie far from where a very sure teacher sees the joint are forgotten.
+
+Source: Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, CVPR 2018, section 3 (predictions of
+transformed inputs, put together, as labels where their score is high), with our score in place of the network's own.
+"""
+
+import hashlib
+import sys
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.data.filled import FilledPeople
+from trustpose.data.people import People, PersonSample
+from trustpose.files import InputError, atomic_write
+from trustpose.geometry.oks import opks
+from trustpose.inference.boxes import Boxes
+from trustpose.inference.photos import Photo
+from trustpose.inference.pipeline import ahead
+from trustpose.inference.predictor import Predictor
+from trustpose.inference.sessions import cpu_count
+from trustpose.inference.shipped import DEFAULT, default_folder
+from trustpose.poses import box_size
+from trustpose.skeletons import Skeleton
+from trustpose.training import processes
+from trustpose.training.logs import progress
+from trustpose.training.people import labels_digest, visibility_of
+
+CACHE = "teacher.npz"
+_FORMAT = "trustpose teacher, 1"
+_SURE, _FAR = 0.9, 0.1  # a label is forgotten whose OPKS is below the latter, seen from a place of at least the former
+_BOX_SHARE = 0.53  # OKS area of those whose segment is unknown
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a teacher says of M people: xy (M, K, 2) and the data's own label_xy in photo pixels; quality (M, K), its
+    expected OPKS; area (M,), square photo pixels, to measure labels with.
+    """
+
+    xy: Float[np.ndarray, "M K 2"]
+    quality: Float[np.ndarray, "M K"]
+    label_xy: Float[np.ndarray, "M K 2"]
+    area: Float[np.ndarray, " M"]
+
+
+def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
+    """The model folder, network.onnx or "default", flip averaged, to teach people of that skeleton.
+
+    Raises InputError where it is no such model, does not say its keypoints' quality, or finds other keypoints.
+    """
+    predictor = Predictor.load(default_folder() if str(model) == DEFAULT else model, flip=True)
+    trust = predictor.spec.trust if isinstance(predictor, Predictor) else None
+    if not isinstance(predictor, Predictor) or trust is None or "quality" not in trust.outputs:
+        raise InputError(f"{model}: does not say how good its keypoints are; a teacher needs a trust head that does")
+    if predictor.spec.skeleton.keypoints != skeleton.keypoints:
+        raise InputError(f"{model}: finds {predictor.spec.skeleton.name}, but the training is of {skeleton.name}")
+    return predictor
+
+
+def taught(people: People, teacher: Predictor, least: float, path: Path) -> FilledPeople:
+    """The people with what the teacher adds and takes away; `least`: the expected OPKS of places that are taken.
+
+    Read from `path` where that is of the same labels, teacher and `least`; else predicted and written there. With
+    several processes the first one does that. Says on stderr what it came to. Raises InputError for a broken file.
+    """
+    fingerprint = _fingerprint(people, teacher, least)
+    if processes.rank() > 0:
+        processes.gather_objects(None)  # until the first process has written it
+    stored = _read(path, fingerprint)
+    if stored is None:
+        stored = _columns(people, teacher, least)
+        with atomic_write(path) as file:
+            np.savez(file, fingerprint=np.array(fingerprint), **stored)  # pyright: ignore[reportArgumentType] no flag
+    if processes.rank() == 0:
+        processes.gather_objects(None)
+        filled, missing, removed = (int(stored[name].sum()) for name in ("is_filled", "is_missing", "is_removed"))
+        print(
+            f"trustpose: the teacher fills {filled} of {missing} missing joints and takes {removed} labels away",
+            file=sys.stderr,
+        )
+    return FilledPeople(people, stored["xy"], stored["is_filled"], stored["is_removed"])
+
+
+def decide(
+    lesson: Lesson,
+    is_missing: Bool[np.ndarray, "M K"],
+    is_noisy: Bool[np.ndarray, "M K"],
+    least: float,
+    sigmas: Float[np.ndarray, " K"],
+) -> tuple[Bool[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
+    """Which missing joints are filled, (M, K), and which noisy labels are forgotten, (M, K)."""
+    near = opks(lesson.xy, lesson.label_xy, np.ones(is_noisy.shape), lesson.area, sigmas)
+    return is_missing & (lesson.quality >= least), is_noisy & (lesson.quality >= _SURE) & (near < _FAR)
+
+
+def predict(
+    people: People, teacher: Predictor, rows: Int[np.ndarray, " M"], advance: Callable[[int], None] = lambda _: None
+) -> Lesson:
+    """The teacher's lesson about the people at `rows`; `advance` is told how many are done. Raises InputError."""
+    count = len(people.skeleton)
+    lesson = Lesson(
+        np.zeros((len(rows), count, 2)),
+        np.zeros((len(rows), count)),
+        np.zeros((len(rows), count, 2)),
+        np.zeros(len(rows)),
+    )
+    waiting: deque[PersonSample] = deque()
+
+    def photos(samples: Iterator[PersonSample]) -> Iterator[Photo]:
+        for sample in samples:
+            waiting.append(sample)
+            scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
+            box = (sample.box.reshape(2, 2) * scale + shift).reshape(1, 4)  # in the pixels at hand
+            yield Photo(sample.pixels, Boxes(box, np.zeros(1, np.int64)))
+
+    with ThreadPoolExecutor(cpu_count(), "trustpose-people") as readers:
+        samples = ahead(readers, people.__getitem__, rows.tolist(), 2 * cpu_count() + 2)
+        for row, prediction in enumerate(teacher.stream(photos(samples))):
+            if prediction.error is not None:
+                raise prediction.error
+            sample, poses = waiting.popleft(), prediction.poses
+            assert poses.quality is not None
+            lesson.xy[row] = (poses.xy[0] - sample.affine[:, 2]) / np.diagonal(sample.affine)
+            lesson.quality[row] = poses.quality[0]
+            lesson.label_xy[row] = sample.xy
+            has_area = np.isfinite(sample.area)
+            lesson.area[row] = sample.area if has_area else _BOX_SHARE * box_size(sample.box).prod()
+            advance(row + 1)
+    return lesson
+
+
+def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.ndarray]:
+    """xy (N, K, 2) float32, is_filled, is_removed and is_missing (N, K)."""
+    v, known = visibility_of(people)
+    missing, noisy = ~known & (v == 0), ~known & (v > 0)
+    rows = np.flatnonzero((missing | noisy).any(axis=1))
+    with progress(len(rows), 0, True) as show:
+        lesson = predict(people, teacher, rows, lambda done: show(done, "the teacher's places"))
+    columns = {
+        "xy": np.zeros((*v.shape, 2), np.float32),
+        "is_filled": np.zeros(v.shape, np.bool_),
+        "is_removed": np.zeros(v.shape, np.bool_),
+        "is_missing": missing,
+    }
+    filled, removed = decide(lesson, missing[rows], noisy[rows], least, teacher.spec.skeleton.sigmas)
+    columns["is_filled"][rows], columns["is_removed"][rows] = filled, removed
+    columns["xy"][rows] = np.where(filled[..., None], lesson.xy, 0)
+    return columns
+
+
+def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
+    """The columns of a file with that fingerprint; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if str(file["fingerprint"]) != fingerprint:
+                return None
+            return {name: file[name] for name in ("xy", "is_filled", "is_removed", "is_missing")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: holds a teacher's places that cannot be read ({reason}); remove the file") from None
+
+
+def _fingerprint(people: People, teacher: Predictor, least: float) -> str:
+    """Of labels, teacher and what decides; not of the photos, which are too many to read."""
+    known = hashlib.sha256(teacher.spec.onnx.read_bytes())
+    said = (replace(teacher.spec, onnx=Path()), least, _SURE, _FAR, _FORMAT)
+    known.update(repr(said).encode() + labels_digest(people).encode())
+    return known.hexdigest()
