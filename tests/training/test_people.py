@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
@@ -16,7 +18,7 @@ from trustpose.data.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
-from trustpose.training.people import divide, open_people, visibility_of
+from trustpose.training.people import divide, open_people, rows_by_fold, visibility_of
 from trustpose.training.recipe import DataOptions
 
 
@@ -120,3 +122,25 @@ def test_a_person_without_area_is_said():
     with pytest.raises(InputError, match=r"^train.area: annotation 2 of image 2 has no segment area; box\*0.53 does"):
         collate(crops, codec, "segment")
     assert json.dumps(collate(crops, codec, "box")["image_id"].tolist()) == "[1, 2]"
+
+
+@given(st.integers(2, 7), st.floats(0.05, 1), st.floats(0.05, 1))
+def test_a_share_of_the_images_is_a_share_of_each_fold(folds, one, other):
+    """Smaller shares are parts of larger ones, and those held out are the same."""
+    image_id = np.repeat(np.arange(2000), 2)
+    less, more = sorted((one, other))
+    rows = {share: rows_by_fold(image_id, DataOptions(folds=folds, share=share)) for share in (less, more, 1.0)}
+    held_out = rows[1.0][1]
+    for share, (training, same) in rows.items():
+        np.testing.assert_array_equal(same, held_out)
+        assert not np.isin(training, held_out).any()
+        assert len(training) == pytest.approx(share * len(rows[1.0][0]), abs=0.15 * len(rows[1.0][0]))
+        assert (np.unique(image_id[training], return_counts=True)[1] == 2).all()  # images go whole
+    assert set(rows[less][0]) <= set(rows[more][0]) <= set(rows[1.0][0])
+
+
+def test_a_share_that_is_nothing():
+    with pytest.raises(InputError, match=r"data\.share: 0\.0001 of 30 images is none"):
+        rows_by_fold(np.arange(1, 31), DataOptions(folds=3, share=1e-4))
+    with pytest.raises(ValueError, match="share: expected above 0, up to 1, got 0"):
+        DataOptions(share=0.0)

@@ -26,7 +26,6 @@ Size = Literal["thunder", "multipose"]
 
 FEATURES = 24  # channels of the pyramid's last map
 HIDDEN = 96  # of each head
-COCO_KEYPOINTS = 17
 DEEPEST = 1280  # channels of the encoder's last map
 _WIDTHS: dict[Size, tuple[int, ...]] = {
     "thunder": (56, 32, 40, 56, 112, 168, 280, 560),
@@ -128,16 +127,17 @@ class MoveNetPose(nn.Module):
         self.encoder = MoveNetEncoder(size)
         self.neck = separable(FEATURES, HIDDEN)
         self.head = heatmap_head(HIDDEN, keypoints)
+        assert self.head.bias is not None
+        nn.init.constant_(self.head.bias, -math.log((1 - _RARE) / _RARE))
         self.keypoints, self.feature_channels = keypoints, HIDDEN
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
         features = self.neck(self.encoder(image))
-        return Outputs(heatmaps=[self.head(features)], features=features)
+        return Outputs(heatmaps=[self.head(features).sigmoid()], features=features)
 
     def read(self, path: str | Path) -> None:
-        """Start from a published file but for the layer of heatmaps, which are logits there. Raises InputError."""
-        last = nn.Conv2d(HIDDEN, COCO_KEYPOINTS, 1)
-        read_movenet(path, self.encoder, {"kpt_heatmap": nn.Sequential(*self.neck, last)})
+        """Start from a published file. Raises InputError."""
+        read_movenet(path, self.encoder, {"kpt_heatmap": nn.Sequential(*self.neck, self.head)})
 
 
 class MoveNetDetector(nn.Module):

@@ -27,6 +27,7 @@ COCO_LAYOUTS = (  # labels, photos
 )
 _LSPET = ("joints.mat", "images")
 _EXTRA = 23  # a stream of random numbers of its own, beside those of the order and the augmentation
+_SHARES = 997  # has no factor in common with folds, so a share of the images is a share of each fold
 
 
 def open_people(folder: Path, options: DataOptions) -> People:
@@ -86,22 +87,28 @@ def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> Peo
 
 def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
     """Those to train on, and those of the fold's images to validate on; None where the recipe has no folds."""
-    if not options.folds:
-        return people, None
     training, held_out = rows_by_fold(people.image_id, options)
+    if not options.folds:
+        return (people if len(training) == len(people) else SomePeople(people, training)), None
     return SomePeople(people, training), SomePeople(people, held_out)
 
 
 def rows_by_fold(
     image_id: Int[np.ndarray, " N"], options: DataOptions
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " V"]]:
-    """Rows to train on and rows of the fold's images; all and none where there are no folds. Raises InputError."""
+    """Rows to train on, of `data.share` of the images, and rows of the fold's images, none where there are no folds.
+
+    A smaller share's images are among a larger one's. Raises InputError where nothing is left.
+    """
+    is_shared = fold_of(image_id, _SHARES) < options.share * _SHARES
     if not options.folds:
-        return np.arange(len(image_id)), np.arange(0)
+        return np.flatnonzero(is_shared), np.arange(0)
     is_held_out = fold_of(image_id, options.folds) == options.fold
     if is_held_out.all() or not is_held_out.any():
         raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {options.folds}")
-    return np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
+    if not (is_shared & ~is_held_out).any():
+        raise InputError(f"data.share: {options.share} of {len(np.unique(image_id))} images is none")
+    return np.flatnonzero(is_shared & ~is_held_out), np.flatnonzero(is_held_out)
 
 
 def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarray, "N K"]]:

@@ -34,9 +34,10 @@ class DataOptions:
     other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on. padding: what boxes
     are grown by. augmentation: a preset of `data.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
     heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
-    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. Of several data
-    sets only the first is divided. extra_share: how much of the others an epoch shows, drawn anew for each.
-    teacher_quality: expected OPKS that a teacher's place needs to be learnt from (`training.teacher`).
+    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. share: of the
+    other images, to train on, for curves over the size of the data. Of several data sets only the first is divided.
+    extra_share: how much of the others an epoch shows, drawn anew for each. teacher_quality: expected OPKS that a
+    teacher's place needs to be learnt from (`training.teacher`).
     """
 
     dataset: str = "coco"
@@ -48,6 +49,7 @@ class DataOptions:
     sigma: float | None = None
     fold: int = 0
     folds: int = 5
+    share: float = 1.0
     extra_share: float = 1.0
     teacher_quality: float = 0.7
 
@@ -56,6 +58,8 @@ class DataOptions:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds and not 0 <= self.fold < self.folds:
             raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share: expected above 0, up to 1, got {self.share}")
         for name in ("extra_share", "teacher_quality"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
