@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
+from trustpose.training.loading import one_thread_each
 from trustpose.training.loop import NonFiniteLossError, fit
 from trustpose.trust.stages import Stage
 
@@ -105,6 +107,18 @@ def test_every_optimiser_trains(tmp_path, optimiser):
 def test_workers_change_nothing(tmp_path):
     one, other = (trained(tmp_path / str(n), tiny_recipe((Stage(1, 1.0, 0.0),), workers=n)) for n in (0, 2))
     assert equal(weights(one), weights(other))
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(0, 3), (2, 1)])
+def test_opencv_has_one_thread_in_processes_that_make_batches(workers, threads):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        with one_thread_each(workers):
+            assert cv2.getNumThreads() == threads
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_tensorboard_has_what_the_tables_have(tmp_path):

@@ -30,7 +30,7 @@ from trustpose.training import processes
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, set_random_state, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop
-from trustpose.training.loading import loaded
+from trustpose.training.loading import loaded, one_thread_each
 from trustpose.training.logs import Logs, progress
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
 from trustpose.training.schedule import batch_parts, learning_rate, sample_order, steps_per_epoch
@@ -87,7 +87,11 @@ def fit(
     numbers: dict[str, float] = {}
     total = run.plan.epochs * run.steps
     try:
-        with asking_to_stop(run.stop), progress(total, place.step, first) as show:
+        with (
+            asking_to_stop(run.stop),
+            progress(total, place.step, first) as show,
+            one_thread_each(recipe.train.workers),
+        ):
             stage, model, optimiser = None, None, None
             while place.epoch < run.plan.epochs:
                 if (now := run.plan.stage_at(place.epoch)) is not stage:

@@ -12,8 +12,15 @@ from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
 from trustpose.training.recipes.metamodel import METAMODEL_RECIPES
 from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
 from trustpose.training.recipes.ours import OUR_RECIPES
+from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
 
-RECIPES: dict[str, Recipe] = {**OKS_NET_RECIPES, **METAMODEL_RECIPES, **HPCVNET_RECIPES, **OUR_RECIPES}
+RECIPES: dict[str, Recipe] = {
+    **OKS_NET_RECIPES,
+    **METAMODEL_RECIPES,
+    **HPCVNET_RECIPES,
+    **OUR_RECIPES,
+    **OUR_GPU_RECIPES,
+}
 
 
 def find_recipe(name: str) -> Recipe:

@@ -1,0 +1,33 @@
+"""Our trainings for one data-centre GPU, each within 25 minutes, in pieces if need be (`--minutes`).
+
+`docs/default-model.md`, "On one GPU", has the arithmetic behind batch, workers and epochs.
+"""
+
+from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
+from trustpose.training.recipes.rows import by_name
+from trustpose.trust.stages import LAMBDA_HEATMAP, Stage, Strategy
+
+_NETWORK = Recipe(
+    name="default-network-gpu",
+    title="A larger default network for one GPU: EfficientNet-Lite0 from ImageNet weights, heatmaps, then our head too",
+    strategy=Strategy((Stage(150, LAMBDA_HEATMAP, 0.0), Stage(60, LAMBDA_HEATMAP, 0.3)), 1e-3, (), "imagenet"),
+    network="light-efficientnet-lite0",
+    head="keypoint-tokens",
+    data=DataOptions(augmentation="strong", codec="dark", fold=0, folds=5),
+    train=TrainOptions(
+        optimiser="adamw",
+        weight_decay=0.05,
+        batch_size=256,
+        clip=1.0,
+        ema=0.998,
+        warmup=100,
+        schedule="cosine",
+        precision="bf16-mixed",
+        workers=14,
+        flip_test=True,
+        validate_every=10,
+        checkpoint_every=200,
+    ),
+)
+
+OUR_GPU_RECIPES: dict[str, Recipe] = by_name(_NETWORK)
