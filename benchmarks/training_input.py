@@ -30,7 +30,7 @@ from trustpose.networks.zoo import build
 from trustpose.training.crops import codec_of, collate, training_crops
 from trustpose.training.ema import Ema
 from trustpose.training.loop import make_optimiser
-from trustpose.training.people import open_people
+from trustpose.training.people import open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.recipes import find_recipe
 from trustpose.trust.network import TrustNetwork, attach
@@ -43,7 +43,7 @@ BATCH = 32  # small enough to be made more than once of few crops
 
 def input_costs(recipe: Recipe, folder: Path, count: int) -> dict[str, float]:
     """Processor seconds for one crop: made, put into a batch, decoded; a batch's bytes for one. Raises InputError."""
-    people, codec = open_people(folder, recipe.data), codec_of(recipe)
+    people, codec = open_training([folder], recipe.data).training, codec_of(recipe)
     crops = training_crops(people, recipe, codec)
     step = max(1, len(crops) // count)
     rows = range(0, min(len(crops), step * count), step)
@@ -93,22 +93,24 @@ def weight(name: str, recipe: Recipe) -> dict[str, float]:
 def show_input(found: dict[str, float], recipe: Recipe, workers: int, minutes: float) -> dict[str, float]:
     """The table of what the input gives and what the recipe needs, and the same for scripts."""
     made = 1 / (found["crop_s"] + found["batch_s"])
-    folds = recipe.data.folds
-    people = round(found["people"] * ((folds - 1) / folds if folds else 1))
-    crops = people * recipe.plan.epochs
+    people = int(found["people"])
+    steps = recipe.plan.epochs * (people // recipe.train.batch_size)
+    crops = steps * recipe.train.batch_size
     needed = crops / (60 * minutes)
     shared = 2 * workers * recipe.train.batch_size * found["bytes"] / 1e9  # DataLoader prepares two batches a worker
     print(f"{'crops made by one worker':42}{1 / found['crop_s']:10,.0f} /s")
     print(f"{'and put into batches':42}{made:10,.0f} /s")
     print(f"{f'the most that {workers} workers give':42}{workers * made:10,.0f} /s")
     print(f"{'decoded by the training process':42}{1 / found['decode_s']:10,.0f} /s")
-    print(f"{f'crops in {recipe.plan.epochs} epochs of {people:,} people':42}{crops:10,}")
+    print(f"{f'steps in {recipe.plan.epochs} epochs of {people:,} people':42}{steps:10,}")
+    print(f"{f'crops, {recipe.train.batch_size} in a step':42}{crops:10,}")
     print(f"{f'needed to be done in {minutes:g} minutes':42}{needed:10,.0f} /s")
     print(f"{'batches waiting in shared memory':42}{shared:10.1f} GB")
     return {
         "crops_per_second_per_core": round(made, 1),
         "crops_per_second_most": round(workers * made, 1),
         "decoded_per_second": round(1 / found["decode_s"], 1),
+        "steps": steps,
         "crops": crops,
         "needed_per_second": round(needed, 1),
         "shared_memory_gb": round(shared, 2),
