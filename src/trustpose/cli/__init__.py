@@ -57,7 +57,9 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 done but for what was reported, 2 wrong input (one line says what)."""
+    """Run a command and exit: 0 done, 1 done but for what was reported, 2 wrong input (one line says what), 130 after
+    Ctrl-C; 75 where `train --minutes` stopped and goes on when called again.
+    """
     try:
         code = app(arguments, standalone_mode=False, prog_name="trustpose")
     except InputError as error:
