@@ -281,7 +281,7 @@ def test_a_start_that_finds_people_fills_in_where_not_all_are_boxed(data):
                 answer[0, :, line, column] = torch.tensor([math.log(score / (1 - score)), *sides])
             return answer
 
-    spec = detector_spec(small_recipe(), Path(), 8)
+    spec = detector_spec(small_recipe(), Path())
     more = filled(photos, np.array([row]), Told(), spec)
     np.testing.assert_allclose(more.box[row], [*labelled, places[2]], atol=1e-3)
     np.testing.assert_allclose(more.crowd[row], [*photos.crowd[row], places[3]], atol=1e-3)

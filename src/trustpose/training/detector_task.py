@@ -101,7 +101,7 @@ class DetectorTask:
         if self.held_out is None or processes.rank():
             return {}
         self.model.eval()
-        spec, photos = detector_spec(self.recipe, Path(), self.stride), self.held_out
+        spec, photos = detector_spec(self.recipe, Path()), self.held_out
         found = [find_boxes(self.model, photos, index, spec, _MIN_SCORE) for index in range(len(photos))]
         image = np.repeat(photos.image_id, [len(score) for _, score in found])
         true = [np.concatenate(both) for both in zip(photos.box, photos.crowd, strict=True)]
@@ -116,7 +116,7 @@ class DetectorTask:
         return {f"box.{name}": value for name, value in asdict(numbers).items()}
 
     def export(self, folder: Path) -> None:
-        spec, detector = detector_spec(self.recipe, folder, self.stride), self.model.cpu().eval()
+        spec, detector = detector_spec(self.recipe, folder), self.model.cpu().eval()
         with new_folder(folder) as made:
             size = self.recipe.height
             graph = trace_onnx(_Probable(detector), {"image": torch.zeros(1, 3, size, size)}, ["boxes"])
@@ -142,7 +142,7 @@ class _Probable(nn.Module):
         return (torch.cat([answer[:, :1].sigmoid(), answer[:, 1:]], dim=1),)
 
 
-def detector_spec(recipe: Recipe, folder: Path, stride: int) -> BoxSpec:
+def detector_spec(recipe: Recipe, folder: Path) -> BoxSpec:
     """The spec of what a recipe trains, as prediction needs it."""
     return BoxSpec(
         onnx=folder / MODEL_ONNX,
@@ -152,7 +152,7 @@ def detector_spec(recipe: Recipe, folder: Path, stride: int) -> BoxSpec:
         input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
         multiple=DETECTOR_MULTIPLE,
         longest=recipe.height,
-        stride=stride,
+        stride=DETECTORS[recipe.network].stride,
         min_score=MIN_SCORE,
         output="boxes",
     )
@@ -204,7 +204,7 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
     torch.manual_seed(recipe.train.seed)
     detector = DETECTORS[recipe.network]()
     if _start(detector, recipe, model):
-        spec = detector_spec(recipe, Path(), detector.stride)
+        spec = detector_spec(recipe, Path())
         photos = filled(photos, training[~is_complete[training]], detector.eval(), spec)
     else:
         training = training[is_complete[training]]
