@@ -34,8 +34,8 @@ from trustpose.trust.network import attach
 MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
 SOURCES = {
     "default": "trained by trustpose (docs/default-model.md) from Ultralight-Nano-SimplePose "
-    "(dog-qiuqiu/Ultralight-SimplePose, Apache-2.0) on COCO 2017 people",
-    "default-detector": "trained by trustpose (docs/default-model.md) on the backbone of the default network, on COCO "
+    "(dog-qiuqiu/Ultralight-SimplePose, Apache-2.0) on people of COCO 2017 and Leeds Sports Pose Extended",
+    "default-detector": "trained by trustpose (docs/default-model.md) from MoveNet MultiPose (Google, Apache-2.0) on COCO "
     "2017 photos",
 }
 LONGEST = 448  # pixels that the detector brings photos to; box AP on the fold is .176, .181, .183 at 384, 448, 512

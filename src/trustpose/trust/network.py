@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trustpose.codecs import Outputs
 from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
+from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import MSPN
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
 from trustpose.trust.hpcvnet import HPCVNet
@@ -106,6 +107,8 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     """
     if isinstance(network, PoseNetwork):
         return network.neck
+    if isinstance(network, MoveNetPose):
+        return network.encoder.context
     if isinstance(network, MSPN):
         return network.get_submodule(f"stages.{len(network.stages) - 1}.up.0.lateral")
     if isinstance(network, StackedHourglass):
@@ -113,4 +116,4 @@ def _after_encoder(network: nn.Module) -> nn.Module:
         while isinstance(below := innermost.get_submodule("inner"), Hourglass):
             innermost = below
         return innermost.get_submodule("up")
-    raise ValueError(f"network: expected a PoseNetwork, MSPN or StackedHourglass, got {type(network).__name__}")
+    raise ValueError(f"network: expected a PoseNetwork, MoveNetPose, MSPN or StackedHourglass, got {type(network).__name__}")

@@ -30,19 +30,20 @@ _ANY = Recipe(
 _DEFAULT = Recipe(
     name="default-network",
     title="The network of the default model: from SimplePose's weights, with visibility to learn besides heatmaps",
-    strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(11, 2000.0, 0.3)), 2e-4, (), "trained"),
+    strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
     head="keypoint-tokens",
-    data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5),
+    data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5, extra_share=0.33),
     train=TrainOptions(
         optimiser="adamw",
         weight_decay=0.01,
         ema=0.999,
         keep_start=0.5,
+        precision="bf16-mixed",
         warmup=100,
         schedule="cosine",
         flip_test=True,
-        validate_every=3,
+        validate_every=2,
     ),
 )
 
@@ -80,10 +81,10 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
         _DETECTOR,
         name="default-detector",
         title="The person detector of the default model, from MoveNet MultiPose's weights",
-        strategy=Strategy((Stage(16, 0.0, 0.0),), 1e-4, (), "trained"),
+        strategy=Strategy((Stage(16, 0.0, 0.0),), 2e-5, (), "trained"),
         network="movenet-multipose",
         height=384,
         width=384,
-        train=replace(_DETECTOR.train, clip=1.0, warmup=100, ema=0.99, precision="bf16-mixed", validate_every=4),
+        train=replace(_DETECTOR.train, clip=1.0, warmup=40, ema=0.99, precision="bf16-mixed", validate_every=4),
     ),
 )
