@@ -75,7 +75,8 @@ def test_the_default_network_starts_from_simplepose(data_dir):
     np.testing.assert_allclose(found, session.run(None, {"data": image})[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["default-network", "default-detector"])
+@pytest.mark.parametrize("name", ["default-network", "light-detector", "default-detector"])
 def test_our_recipes_ask_for_a_trained_network(name):
-    with pytest.raises(InputError, match=f"{name}: starts from a trained light-mobilenetv2-050, give its folder or"):
+    network = RECIPES[name].network
+    with pytest.raises(InputError, match=f"{name}: starts from a trained {network}, give its folder or file"):
         starting_network(RECIPES[name], None)
