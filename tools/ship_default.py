@@ -38,7 +38,7 @@ SOURCES = {
     "default-detector": "trained by trustpose (docs/default-model.md) from MoveNet MultiPose (Google, Apache-2.0) on COCO "
     "2017 photos",
 }
-LONGEST = 448  # pixels that the detector brings photos to; box AP on the fold is .176, .181, .183 at 384, 448, 512
+LONGEST = 384  # pixels that the detector brings photos to; docs/default-model.md says what others give
 TOLERANCE = 1e-3  # of trust that two graphs of the same network and head may differ by
 
 

@@ -33,7 +33,7 @@ _DEFAULT = Recipe(
     strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
     head="keypoint-tokens",
-    data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5, extra_share=0.33),
+    data=DataOptions(augmentation="gentle", codec="dark", fold=0, folds=5, extra_share=0.1),
     train=TrainOptions(
         optimiser="adamw",
         weight_decay=0.01,
