@@ -35,8 +35,8 @@ MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
 SOURCES = {
     "default": "trained by trustpose (docs/default-model.md) from Ultralight-Nano-SimplePose "
     "(dog-qiuqiu/Ultralight-SimplePose, Apache-2.0) on people of COCO 2017 and Leeds Sports Pose Extended",
-    "default-detector": "trained by trustpose (docs/default-model.md) from MoveNet MultiPose (Google, Apache-2.0) on COCO "
-    "2017 photos",
+    "default-detector": "trained by trustpose (docs/default-model.md) from MoveNet MultiPose (Google, Apache-2.0) on "
+    "COCO 2017 photos",
 }
 LONGEST = 384  # pixels that the detector brings photos to; docs/default-model.md says what others give
 TOLERANCE = 1e-3  # of trust that two graphs of the same network and head may differ by

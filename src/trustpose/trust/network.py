@@ -116,4 +116,6 @@ def _after_encoder(network: nn.Module) -> nn.Module:
         while isinstance(below := innermost.get_submodule("inner"), Hourglass):
             innermost = below
         return innermost.get_submodule("up")
-    raise ValueError(f"network: expected a PoseNetwork, MoveNetPose, MSPN or StackedHourglass, got {type(network).__name__}")
+    raise ValueError(
+        f"network: expected a PoseNetwork, MoveNetPose, MSPN or StackedHourglass, got {type(network).__name__}"
+    )
