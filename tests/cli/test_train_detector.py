@@ -41,7 +41,10 @@ def test_from_a_recipe_to_a_detector(data, tmp_path, capsys):
         (("--strategy.starts_from=trained",), "starts from a trained light-mobilenetv2-050, give its folder or file"),
         (("--network=hrnet-w32",), "detectors have the backbone of light-mobilenetv2-050"),
         (("--width=128",), "height, width: expected the same multiple of 64, got 64, 128"),
-        (("--head=oks-net",), "detectors have the backbone of light-mobilenetv2-050 and nothing else"),
+        (
+            ("--head=oks-net",),
+            "detectors have the backbone of light-mobilenetv2-050 or movenet-multipose and nothing else",
+        ),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
     ],
 )

@@ -180,4 +180,4 @@ def test_sigterm_after_the_folder_was_removed(words, tmp_path):
     running.send_signal(signal.SIGTERM)
     _, errors = running.communicate(timeout=10)
     assert running.returncode in (2, 130)
-    assert errors.splitlines()[-1].startswith("trustpose: ")
+    assert errors.splitlines()[-1].startswith("trustpose: "), errors
