@@ -164,6 +164,16 @@ def test_large_photos_are_shrunk_and_kept(tmp_path):
         assert (size <= 1.9 * SIZE / 1280 * 600 + 1e-6).all()
 
 
+def test_some_of_the_photos_keep_what_is_decoded_and_get_the_others_room(tmp_path):
+    photos = painted(tmp_path, BOXES)
+    room = photos.room
+    kept, _ = photos.photo(2)
+    photos.photo(0)
+    some = photos.at(np.array([1, 2]))
+    assert some.photo(1)[0] is kept and some.room == room - kept.nbytes
+    assert photos.at(np.array([1])).room == room
+
+
 def test_from_a_ground_truth(tmp_path):
     truth, folder = write_coco(tmp_path, photos=3)
     content = json.loads(truth.read_text())

@@ -48,9 +48,11 @@ class BoxedPhotos:
         return len(self.image_id)
 
     def at(self, rows: Int[np.ndarray, " L"]) -> "BoxedPhotos":
-        """Some of the photos."""
+        """Some of the photos, with those of them that are decoded already and all of the room that the others had."""
         lists = {name: [getattr(self, name)[row] for row in rows] for name in ("file_name", "box", "crowd")}
-        return replace(self, image_id=self.image_id[rows], _decoded={}, **lists)
+        decoded = {at: self._decoded[row] for at, row in enumerate(rows.tolist()) if row in self._decoded}
+        room = self.room + _bytes(self._decoded) - _bytes(decoded)
+        return replace(self, image_id=self.image_id[rows], room=room, _decoded=decoded, **lists)
 
     def photo(self, index: int) -> tuple[UInt8[np.ndarray, "H W 3"], float]:
         """The pixels, RGB, perhaps shrunk, and by which factor. Raises InputError where the file is broken."""
@@ -65,6 +67,10 @@ class BoxedPhotos:
             self.room -= pixels.nbytes
             self._decoded[index] = pixels, scale
         return pixels, scale
+
+
+def _bytes(decoded: dict[int, tuple[np.ndarray, float]]) -> int:
+    return sum(pixels.nbytes for pixels, _ in decoded.values())
 
 
 def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None = None) -> BoxedPhotos:

@@ -33,7 +33,7 @@ _WIDTHS: dict[Size, tuple[int, ...]] = {
 }
 _REPEATS = (1, 2, 3, 4, 3, 3, 1)  # blocks of each width after the first layer's, and the stride of the first of them
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
-_TAPPED = (2, 5, 9)  # blocks after which stride is 4, 8, 16 for the last time but one
+_TAPPED = (2, 5, 9)  # blocks, counted from 0, whose maps of stride 4, 8, 16 the pyramid takes
 _PYRAMID = (FEATURES, 32, 64)  # channels at stride 4, 8, 16
 _RARE = 0.01  # how likely a cell is a centre, before anything is learnt
 _SMALLEST = 0.1  # cells of a box's side
@@ -188,9 +188,11 @@ def read_movenet(path: str | Path, encoder: MoveNetEncoder, heads: Mapping[str, 
     found = read_convolutions(Path(path))
     named = {key: tensors for _, label, tensors in found if (key := _key(label)) is not None}
     backbone = [module for module in (encoder.stem, *encoder.blocks, encoder.last) for module in _convolutions(module)]
-    pairs: list[tuple[nn.Conv2d, list[Tensor] | None]] = []
     unnamed = [tensors for _, label, tensors in found if _key(label) is None]
-    pairs += zip(backbone, [*unnamed, *[None] * (len(backbone) - len(unnamed))], strict=False)
+    refusal = InputError(f"{path}: expected the layers of MoveNet, {encoder.size}, as published")
+    if len(unnamed) != len(backbone):
+        raise refusal
+    pairs: list[tuple[nn.Conv2d, list[Tensor] | None]] = [*zip(backbone, unnamed, strict=True)]
     for at, lateral in enumerate((*encoder.lateral, encoder.context)):
         pairs += [(module, named.get(("", "conv2d", len(_PYRAMID) - at))) for module in _convolutions(lateral)]
     for at, smooth in enumerate(encoder.smooth):
@@ -202,8 +204,8 @@ def read_movenet(path: str | Path, encoder: MoveNetEncoder, heads: Mapping[str, 
     for module, tensors in pairs:
         parameters = [module.weight] if module.bias is None else [module.weight, module.bias]
         shapes = [tuple(one.shape) for one in tensors or []]
-        if shapes != [tuple(one.shape) for one in parameters] or len(unnamed) != len(backbone):
-            raise InputError(f"{path}: expected the layers of MoveNet, {encoder.size}, as published")
+        if shapes != [tuple(one.shape) for one in parameters]:
+            raise refusal
         with torch.no_grad():
             for parameter, tensor in zip(parameters, tensors or [], strict=True):
                 parameter.copy_(tensor)
