@@ -131,7 +131,7 @@ def find_network(name: str, folder: Path) -> Path | None:
         from trustpose.networks.export import export_onnx
         from trustpose.networks.zoo import build
     except ModuleNotFoundError as missing:
-        print(f"{name} is left out: {missing.name} is not installed (pip install 'trustpose[train]')")
+        print(f"{name} is left out: {missing.name} is not installed (pip install '.[train]')")
         return None
     path = folder / f"{name}.onnx"
     export_onnx(build(ZOO[name]), path, 256, 192)

@@ -10,13 +10,14 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 NAMES = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
-AREAS = (0.0, 1e-9, 1.0, 1023.999, 1024.0, 5000.0, 9216.0, 9216.001, 1e6, 1e10, 1e13)
+AREAS = (0.0, 1e-9, 1.0, 1023.999, 1024.0, 5000.0, 9216.0, 9216.001, 1e6, 1e10, 1e12)
 
 
 @st.composite
 def coco_cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], np.ndarray]:
     """(ground truth, results, sigmas): crowds, people without keypoints, ties in score and place, more than twenty
-    results an image, empty images, results in images without people, tiny and huge areas, custom sigmas."""
+    results an image, empty images, results in images without people, tiny and huge areas, custom sigmas, dropped
+    joints."""
     count = draw(st.sampled_from([1, 3, 17]))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     images = draw(st.integers(1, 4))
@@ -24,6 +25,7 @@ def coco_cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], n
     sigmas = random.uniform(0.01, 0.3, count) if draw(st.booleans()) else np.full(count, 0.1)
     with_box = draw(st.booleans())
     first_id = draw(st.sampled_from([1, 1, 1, 0]))
+    dropped = draw(st.sampled_from([0.0, 0.0, 0.4]))  # joints that were not found, written as 0, 0, 0
     annotations, results = [], []
     for image in range(1, images + 1):
         people = [
@@ -35,6 +37,9 @@ def coco_cases(draw: st.DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]], n
             results.append(_result(random, image, people, count, coarse, with_box))
     if not results:
         results.append(_result(random, 1, [], count, coarse, with_box))
+    for row in results:
+        keypoints = np.reshape(row["keypoints"], (count, 3))
+        row["keypoints"] = np.where(random.random((count, 1)) < dropped, 0.0, keypoints).ravel().tolist()
     order = random.permutation(len(results))
     truth = {
         "images": [{"id": i} for i in random.permutation(np.arange(1, images + 1)).tolist()],

@@ -100,6 +100,28 @@ def test_box_sizes_survive_the_far_corner(boxes: list[tuple[int, int, int, int]]
     np.testing.assert_array_equal(box_size(box), written[:, 2:])
 
 
+def test_missing_keypoints_are_in_no_box() -> None:
+    xy = np.array([[[10.0, 20], [30, 25], [0, 0]], [[0, 0], [0, 0], [0, 0]], [[5, 5], [7, 9], [6, 4]]])
+    missing = np.array([[False, False, True], [True, True, True], [False, False, False]])
+    poses = Poses(xy=xy, missing=missing)
+    expected = [[10.0, 20, 30, 25], [np.nan] * 4, [5, 4, 7, 9]]
+    np.testing.assert_array_equal(poses.keypoint_box(), expected)
+    np.testing.assert_array_equal(Poses(xy=xy.astype(np.float32), missing=missing).keypoint_box(), expected)
+    assert Poses(xy=xy).keypoint_box()[0].tolist() == [0, 0, 30, 25]
+    box = np.array([[1.0, 2, 3, 4], [np.nan] * 4, [np.nan] * 4])
+    np.testing.assert_array_equal(Poses(xy=xy, missing=missing, box=box).person_box(), [box[0], *expected[1:]])
+    with pytest.raises(IndexError):
+        poses[3]
+    assert poses[[2, 0]].missing is not None and poses[[2, 0]].missing.tolist() == missing[[2, 0]].tolist()
+
+
+def test_a_part_without_missing_keypoints_joins_one_with_some() -> None:
+    some = Poses(xy=np.zeros((1, 2, 2)), missing=np.array([[True, False]]))
+    joined = Poses.concatenate([Poses(xy=np.ones((2, 2, 2))), some])
+    assert joined.missing is not None and joined.missing.tolist() == [[False] * 2, [False] * 2, [True, False]]
+    assert Poses.concatenate([Poses(xy=np.ones((2, 2, 2)))] * 2).missing is None
+
+
 def test_conversion_by_joint_name() -> None:
     poses = Poses(xy=np.arange(34.0).reshape(1, 17, 2), score=np.arange(17.0)[None])
     with pytest.raises(ValueError, match="'coco17' lacks neck, head_top of 'lsp14'"):
@@ -110,6 +132,14 @@ def test_conversion_by_joint_name() -> None:
         here, there = LSP_14.keypoints.index(name), COCO_17.keypoints.index(name)
         assert converted.score[0, here] == there
     assert np.isnan(converted.xy[0, LSP_14.keypoints.index("neck")]).all()
+    lacking = [name in ("neck", "head_top") for name in LSP_14.keypoints]
+    assert converted.missing is not None and converted.missing.tolist() == [lacking]
+    shoulder = COCO_17.keypoints.index("left_shoulder")
+    dropped = Poses(xy=poses.xy, missing=np.arange(17)[None] == shoulder)
+    converted = dropped.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
+    expected = [lacks or name == "left_shoulder" for name, lacks in zip(LSP_14.keypoints, lacking, strict=True)]
+    assert converted.missing is not None and converted.missing.tolist() == [expected]
+    assert poses.take_keypoints(COCO_17.flip_index).missing is None
     truth = Truth(xy=poses.xy, v=np.full((1, 17), 2)).take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
     assert truth.num_keypoints.tolist() == [12]
     assert truth.v[0, LSP_14.keypoints.index("neck")] == 0
@@ -123,4 +153,14 @@ def test_supervision_there_and_back() -> None:
     np.testing.assert_array_equal(back.xy, poses.xy)
     np.testing.assert_array_equal(back.score, poses.score)
     np.testing.assert_array_equal(back.image_id, poses.image_id)
-    assert back.quality is None
+    assert back.quality is None and back.missing is None
+
+
+def test_supervision_is_told_of_missing_keypoints() -> None:
+    pytest.importorskip("supervision", reason="the extra `supervision` is not installed")
+    missing = np.array([[True, False, False]] * 2)
+    key_points = Poses(xy=np.ones((2, 3, 2), dtype=np.float32), missing=missing).to_supervision()
+    if hasattr(key_points, "visible"):  # since 0.29
+        np.testing.assert_array_equal(key_points.visible, ~missing)
+    back = Poses.from_supervision(key_points[1:])
+    assert back.missing is not None and back.missing.tolist() == [[True, False, False]]

@@ -1,23 +1,45 @@
 """Skeletons fit their data sets, and their parts fit each other."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
 from pycocotools.cocoeval import Params
 
 from trustpose.data.coco import read_truth
-from trustpose.skeletons import COCO_17, CROWDPOSE_14, FLIC_11, HALPE_26, SKELETONS, Skeleton, find_skeleton
+from trustpose.files import InputError
+from trustpose.skeletons import (
+    COCO_17,
+    COCO_WHOLEBODY_133,
+    CROWDPOSE_14,
+    FACE_68,
+    FLIC_11,
+    HALPE_26,
+    HALPE_136,
+    SKELETONS,
+    Skeleton,
+    find_skeleton,
+    read_skeleton,
+    skeleton_of,
+)
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 def test_parts_fit(skeleton: Skeleton) -> None:
     size = {"lsp14": 14, "mpii16": 16, "flic11": 11, "crowdpose14": 14, "blazepose33": 33}
+    size |= {"aic14": 14, "humanart21": 21, "jhmdb15": 15, "posetrack18_17": 17, "hand21": 21, "face68": 68}
+    size |= {"coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
     size |= {"coco17": 17, "openpose_body25": 25, "openpose_coco18": 18, "openpose_mpi15": 15, "halpe26": 26}
     assert len(skeleton) == size[skeleton.name]
     np.testing.assert_array_equal(skeleton.flip_index[skeleton.flip_index], np.arange(len(skeleton)))
     paired = {end for pair in skeleton.flip_pairs for end in pair}
     sided = {i for i, name in enumerate(skeleton.keypoints) if "left" in name or "right" in name}
-    assert paired == sided
+    of_face = {i for i, name in enumerate(skeleton.keypoints) if name.startswith("face_")}
+    assert paired - of_face == sided
+    assert len(of_face - paired) in (0, 10)  # chin, four of the nose and its base, four of the lips
     touched = {end for edge in skeleton.edges for end in edge}
     assert len(touched) == len(skeleton)  # every keypoint hangs on something
     np.testing.assert_array_equal(skeleton.index_in(skeleton), np.arange(len(skeleton)))
@@ -26,6 +48,85 @@ def test_parts_fit(skeleton: Skeleton) -> None:
         with pytest.raises(ValueError, match="no published sigmas"):
             _ = skeleton.sigmas
     assert find_skeleton(list(skeleton.keypoints)) is skeleton
+
+
+def test_whole_bodies_begin_with_their_bodies_and_their_mirror_keeps_to_the_parts() -> None:
+    assert COCO_WHOLEBODY_133.keypoints[:17] == COCO_17.keypoints
+    assert HALPE_136.keypoints[:26] == HALPE_26.keypoints
+    np.testing.assert_array_equal(HALPE_136.sigmas[:26], HALPE_26.sigmas)
+    for whole in (COCO_WHOLEBODY_133, HALPE_136):
+        face = whole.keypoints.index("face_0")
+        np.testing.assert_array_equal(whole.flip_index[face : face + 68] - face, FACE_68.flip_index)
+        hand = whole.keypoints.index("left_hand_root")
+        np.testing.assert_array_equal(whole.flip_index[hand : hand + 21], np.arange(hand + 21, hand + 42))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Right Shoulder", "Right Elbow", "Right Wrist", "Left Shoulder", "Left Elbow", "Left Wrist", "Right Hip",
+         "Right Knee", "Right Ankle", "Left Hip", "Left Knee", "Left Ankle", "Head top", "Neck"),
+        tuple(name.replace("_", "-").upper() for name in SKELETONS["aic14"].keypoints),
+    ],
+)  # fmt: skip
+def test_names_are_found_however_they_are_spelt(names: tuple[str, ...]) -> None:
+    assert find_skeleton(names) is SKELETONS["aic14"]
+
+
+MINE = {
+    "name": "mine",
+    "keypoints": ["nose", "a", "b"],
+    "limbs": [["nose", "a"], ["nose", "b"]],
+    "mirror_pairs": [["a", "b"]],
+    "sigmas": [0.02, 0.05, 0.05],
+    "sigmas_source": "measured",
+}
+
+
+def test_a_skeleton_comes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(MINE))
+    mine = skeleton_of(str(path))
+    assert (mine.name, mine.keypoints, mine.edges) == ("mine", ("nose", "a", "b"), ((0, 1), (0, 2)))
+    assert (mine.flip_index.tolist(), mine.sigmas.tolist()) == ([0, 2, 1], [0.02, 0.05, 0.05])
+    assert mine.sigmas_source == "measured"
+    path.write_text(json.dumps({"name": "less", "keypoints": ["left_a", "right_a"]}))
+    less = read_skeleton(path)
+    assert (less.flip_pairs, less.edges, less.has_sigmas, less.sigmas_source) == (((0, 1),), (), False, None)
+    assert skeleton_of("halpe136") is HALPE_136
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "field 'name': expected a text"),
+        ({"keypoints": []}, "field 'keypoints': expected a list of names"),
+        ({"keypoints": ["nose", "a", "a"]}, "field 'keypoints': a name stands twice"),
+        ({"limbs": [[0, 1]]}, "field 'limbs': pair 0: expected two names out of 'keypoints'"),
+        ({"limbs": [["nose", "a"], ["nose", "c"]]}, "field 'limbs': pair 1: expected two names"),
+        ({"mirror_pairs": [["a", "b"], ["b", "nose"]]}, "a keypoint is in two mirror pairs"),
+        ({"mirror_pairs": {"a": "b"}}, "field 'mirror_pairs': expected a list of pairs"),
+        ({"sigmas": [0.1, 0.2]}, "field 'sigmas': expected 3 numbers above 0"),
+        ({"sigmas": [0.1, 0.2, 0]}, "field 'sigmas': expected 3 numbers above 0"),
+        ({"sigmas": [0.1, 0.2, True]}, "field 'sigmas': expected 3 numbers above 0"),
+        ({"sigmas_source": 3}, "field 'sigmas_source': expected a text"),
+        ({"skeleton": []}, "field 'skeleton' is unknown"),
+    ],
+)
+def test_faults_of_a_skeleton_file_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(MINE | change))
+    with pytest.raises(InputError) as caught:
+        read_skeleton(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_a_skeleton_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--skeleton: expected one of coco17, .* or FILE\.json, got 'coco'"):
+        skeleton_of("coco")
+    with pytest.raises(InputError, match="no such file"):
+        skeleton_of(str(tmp_path / "none.json"))
 
 
 def test_sigmas_are_the_published_ones() -> None:
@@ -58,3 +159,5 @@ def test_wrong_skeletons_are_refused() -> None:
         Skeleton("x", ("a", "b"), ((0, 2),))
     with pytest.raises(ValueError, match="expected 2 sigmas"):
         Skeleton("x", ("a", "b"), (), None, (0.1,))
+    with pytest.raises(ValueError, match=r"mirror pair names a keypoint outside 0\.\.1"):
+        Skeleton("x", ("a", "b"), (), mirror_pairs=((0, 2),))

@@ -1,13 +1,23 @@
 """Files that come from outside and files that go out: one clear error, and nothing half-written."""
 
+import errno
 import os
-import tempfile
+import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any
 
 import orjson
+
+from trustpose.file_names import shown
+
+STDOUT = Path("-")
+"""What names standard output among the files that commands write."""
+_STREAMS = (1, 2)  # the file descriptors of standard output and standard error
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
 class InputError(ValueError):
@@ -17,18 +27,43 @@ class InputError(ValueError):
     """
 
 
-def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
-    """The content of a file. Raises InputError where it cannot be read or is empty, saying what was `expected`."""
+class DiskError(InputError):
+    """The disk is full or broken: what was given is fine, and with room the same command goes on or succeeds."""
+
+
+def check_regular(path: str | Path) -> None:
+    """Raises InputError where there is no file, or a directory, pipe, socket or device.
+
+    Pipes (process substitution too) and devices are refused: inputs are read more than once, to be fingerprinted, and
+    a pipe without a writer or a device such as /dev/zero never ends.
+    """
     path = Path(path)
     try:
-        content = path.read_bytes()
+        mode = path.stat().st_mode
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a directory, expected a file") from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: cannot be read ({reason})") from None
+        raise InputError(f"{path}: cannot be read ({_reason(error)})") from None
+    if stat.S_ISREG(mode):
+        return
+    kinds = {"directory": stat.S_ISDIR, "pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
+    kind = next((name for name, is_one in kinds.items() if is_one(mode)), "device")
+    raise InputError(f"{path}: is a {kind}, expected a {'' if kind == 'directory' else 'regular '}file")
+
+
+def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
+    """The content of a regular file.
+
+    Raises InputError where it is no such file, cannot be read or is empty, saying what was `expected`.
+    """
+    path = Path(path)
+    check_regular(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({_reason(error)})") from None
+    except MemoryError:
+        raise InputError(f"{path}: is too large for this machine's memory ({path.stat().st_size} bytes)") from None
     if not content:
         raise InputError(f"{path}: the file is empty (0 bytes), expected {expected}")
     return content
@@ -52,40 +87,139 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` for writing and rename it to `path` once the block ends without an error.
+    """Open `path` for writing, whole or not at all: a file beside it takes its name once the block ended without error.
 
-    Readers see the old file or the whole new one, never a part. Folders that are missing are made.
-    Raises InputError where the place cannot be written to.
+    Readers see the old file or the whole new one, never a part. Folders that are missing are made. A symbolic link
+    stays, and the file that it leads to is replaced; a file that was there keeps its permissions, and its owner where
+    the system allows it. What cannot be replaced is written straight into: devices, pipes, standard output (`-`).
+    Raises InputError where the place cannot be written to, DiskError where the disk is full or broken.
     """
-    path = Path(path)
+    path, part = Path(path), None
+    target = path
     try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a directory, expected a file to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise InputError(f"{path}: cannot be written ({reason})") from None
-    try:
-        with os.fdopen(descriptor, mode, encoding=None if "b" in mode else "utf-8") as file:
-            yield file
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        file = _open_straight(path, mode)
+        if file is None:
+            target = Path(os.path.realpath(path))
+            part, file = _open_beside(target, mode)
+    except InputError:
         raise
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise cannot_write(path, error) from None
+    try:
+        with file:
+            yield file
+        if part is not None:
+            part.replace(target)
+    except BaseException as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        cause = _of_writing(error, part)
+        if cause is None:
+            raise
+        raise cannot_write(path, cause) from None
+
+
+def cannot_write(path: str | Path, error: OSError | ValueError) -> InputError:
+    """The error that says that a file cannot be written, and why."""
+    kind = DiskError if isinstance(error, OSError) and error.errno in _DISK else InputError
+    said = "standard output" if Path(path) == STDOUT else path
+    return kind(f"{said}: cannot be written ({_reason(error)})")
+
+
+def is_stdout(path: Path) -> bool:
+    """Whether what is written to `path` goes to standard output: as `-`, /dev/stdout or whatever that is at the moment.
+
+    The null device never is: what goes there disturbs nobody.
+    """
+    if path == STDOUT:
+        return True
+    with suppress(OSError, ValueError):
+        found = path.stat()
+        return os.path.samestat(found, os.fstat(1)) and not os.path.samestat(found, Path(os.devnull).stat())
+    return False
+
+
+def _of_writing(error: BaseException | None, part: Path | None) -> OSError | None:
+    """The failure to write behind an error, None where it is about something else.
+
+    It names no file, or ours, and what was writing may have raised another error over it (torch, zipfile). A pipe whose
+    reader has enough is no failure to report.
+    """
+    while isinstance(error, Exception):
+        if isinstance(error, OSError) and error.filename in (None, str(part)):
+            return None if error.errno == errno.EPIPE else error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _open_straight(path: Path, mode: str) -> IO[Any] | None:
+    """A stream into a device, a pipe or standard output; None where there is a plain file, or nothing yet."""
+    encoding = None if "b" in mode else "utf-8"
+    descriptor = 1 if path == STDOUT else None
+    if descriptor is None:
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            raise InputError(f"{path}: is a directory, expected a file to write")
+        # a file that standard output was sent to has other writers, with their place in it
+        descriptor = next((number for number in _STREAMS if _is_open_on(number, found)), None)
+        if descriptor is None and stat.S_ISREG(found.st_mode):
+            return None
+    if descriptor is not None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # it may be closed
+                stream.flush()
+    return os.fdopen(os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor), mode, encoding=encoding)
+
+
+def _is_open_on(descriptor: int, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, os.fstat(descriptor))
+    except OSError:  # it is closed
+        return False
+
+
+def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
+    """A new file beside `target`, to take its name, with its permissions and owner where it is there already."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = target.stat() if target.exists() else None
+    if known is not None and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    part = target.with_name(f".{target.name[:40]}.{token_hex(4)}.part")
+    file = part.open(mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # the caller's
+    if known is not None:
+        if hasattr(os, "chown"):
+            with suppress(OSError):
+                os.chown(part, known.st_uid, known.st_gid)
+        part.chmod(stat.S_IMODE(known.st_mode))
+    return part, file
 
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write a JSON value (numpy arrays allowed) atomically, ended by a newline."""
     with atomic_write(path) as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
+        file.write(json_bytes(value))
 
 
-def _umask() -> int:
-    """The process's file-mode mask; mkstemp ignores it, and a report that only its author can read surprises people."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def json_bytes(value: Any) -> bytes:
+    """A JSON value (numpy arrays allowed), ended by a newline; texts that are not UTF-8, file names, as `shown`."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+    except TypeError as error:
+        if "surrogates" not in str(error):
+            raise
+    return json_bytes(_utf8(value))
+
+
+def _utf8(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_utf8(name): _utf8(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_utf8(one) for one in value]
+    return shown(value) if isinstance(value, str) else value
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

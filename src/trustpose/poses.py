@@ -12,6 +12,9 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.extras import not_installed
+
+_BOXES_AT_A_TIME = 2**15  # the arrays on the way to keypoint boxes stay small
 MISSING_ID = -1  # an id that this row does not have, in a column that other rows fill
 
 Area = Literal["segment", "box", "box*0.53"]
@@ -59,6 +62,21 @@ def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kin
     return array
 
 
+def _check_columns(record: Any, keypoints: dict[str, tuple[str, tuple[int, ...]]], rows: dict[str, str]) -> None:
+    """Check and convert the filled columns of a record: those of one value a keypoint (N, K, …) and the others, which
+    are (N,), a box (N, 4)."""
+    name, xy = type(record).__name__, np.asarray(record.xy)
+    if xy.ndim != 3 or xy.shape[2] != 2:
+        raise ValueError(f"{name}.xy: expected shape (N, K, 2), got {xy.shape}")
+    n, k = xy.shape[:2]
+    shapes = {column: ((n, k, *tail), kind) for column, (kind, tail) in keypoints.items()}
+    shapes |= {column: ((n, 4) if column == "box" else (n,), kind) for column, kind in rows.items()}
+    for column, (shape, kind) in shapes.items():
+        value = getattr(record, column)
+        if value is not None:
+            object.__setattr__(record, column, _check_array(name, column, value, shape, kind))
+
+
 _R = TypeVar("_R", bound="_Rows")  # typing.Self, which the run-time checker does not know on methods
 
 
@@ -97,10 +115,14 @@ class _Rows:
 
     @classmethod
     def concatenate(cls: type[_R], parts: list[_R]) -> _R:
-        """The rows of all parts, one after another. A field must be filled in every part or in none."""
+        """The rows of all parts, one after another. All fields but `missing` are filled in every part or in none."""
         if not parts:
             raise ValueError(f"{cls.__name__}.concatenate: expected at least one part, got none")
         columns = [part._columns() for part in parts]
+        if any(column.get("missing") is not None for column in columns):
+            for column, part in zip(columns, parts, strict=True):
+                if column["missing"] is None:
+                    column["missing"] = np.zeros(part.xy.shape[:2], dtype=np.bool_)  # type: ignore[attr-defined]
         joined: dict[str, np.ndarray | None] = {}
         for name in columns[0]:
             values = [column[name] for column in columns]
@@ -119,7 +141,9 @@ class Poses(_Rows):
     `score` and `pose_score` are the estimator's own numbers, untouched, in any range. `quality` is the expected OPKS
     of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each row of three sums to 1) and
     `pose_quality` the expected OKS (0–1). Boxes are xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one;
-    in a float column NaN does. Raises ValueError naming the field where a shape or dtype is wrong.
+    in a float column NaN does. `missing` marks keypoints that the estimator gives no location for, whatever `xy` says
+    (OpenPose writes 0, 0); None: it places all. Boxes, pairing, features and drawing leave them out; OKS measures what
+    stands in `xy`, as COCO evaluation does. Raises ValueError naming the field where a shape or dtype is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -133,29 +157,13 @@ class Poses(_Rows):
     track_id: Int[np.ndarray, " N"] | None = None
     image_id: Int[np.ndarray, " N"] | None = None
     annotation_id: Int[np.ndarray, " N"] | None = None
+    missing: Bool[np.ndarray, "N K"] | None = None
 
     def __post_init__(self) -> None:
-        xy = np.asarray(self.xy)
-        if xy.ndim != 3 or xy.shape[2] != 2:
-            raise ValueError(f"Poses.xy: expected shape (N, K, 2), got {xy.shape}")
-        n, k = xy.shape[:2]
-        shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "xy": ((n, k, 2), "float"),
-            "score": ((n, k), "float"),
-            "pose_score": ((n,), "float"),
-            "quality": ((n, k), "float"),
-            "visibility": ((n, k, 3), "float"),
-            "pose_quality": ((n,), "float"),
-            "box": ((n, 4), "float"),
-            "box_score": ((n,), "float"),
-            "track_id": ((n,), "int"),
-            "image_id": ((n,), "int"),
-            "annotation_id": ((n,), "int"),
-        }
-        for name, (shape, kind) in shapes.items():
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _check_array("Poses", name, value, shape, kind))
+        number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
+        others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
+        scores, ids = ("pose_score", "pose_quality", "box", "box_score"), ("track_id", "image_id", "annotation_id")
+        _check_columns(self, number | others, dict.fromkeys(scores, "float") | dict.fromkeys(ids, "int"))
 
     @property
     def keypoint_count(self) -> int:
@@ -163,27 +171,47 @@ class Poses(_Rows):
         return self.xy.shape[1]
 
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
-        """The tight xyxy box around all K keypoints of each pose, image pixels."""
+        """The tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without any."""
+        if len(self) > _BOXES_AT_A_TIME:
+            starts = range(0, len(self), _BOXES_AT_A_TIME)
+            return np.concatenate([self[start : start + _BOXES_AT_A_TIME].keypoint_box() for start in starts])
         by_keypoint = np.ascontiguousarray(self.xy.swapaxes(0, 1))  # (K, N, 2): reduces ten times faster than (N, K, 2)
-        return np.concatenate([by_keypoint.min(axis=0), by_keypoint.max(axis=0)], axis=1)  # (N, 4)
+        if self.missing is None:
+            return np.concatenate([by_keypoint.min(axis=0), by_keypoint.max(axis=0)], axis=1)  # (N, 4)
+        there = ~self.missing.T[..., None]  # (K, N, 1)
+        low = by_keypoint.min(axis=0, where=there, initial=np.inf)
+        high = by_keypoint.max(axis=0, where=there, initial=-np.inf)
+        return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
+
+    def person_box(self) -> Float[np.ndarray, "N 4"]:
+        """`box`, and for a row without one `keypoint_box`."""
+        if self.box is None:
+            return self.keypoint_box()
+        unknown = np.isnan(self.box)
+        return np.where(unknown, self.keypoint_box(), self.box) if unknown.any() else self.box
 
     def take_keypoints(self, index: Int[np.ndarray, " L"]) -> "Poses":
         """The same people with keypoints picked by `index`, as `Skeleton.index_in` gives it for another skeleton.
 
-        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN.
+        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, and
+        it is missing.
         """
         picked = {name: _take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
-        return replace(self, **picked)
+        lacks = np.asarray(index) < 0
+        missing = np.zeros(self.xy.shape[:2], np.bool_) if self.missing is None and lacks.any() else self.missing
+        return replace(self, **picked, missing=_take(missing, index, fill=True))
 
     def to_supervision(self) -> Any:
         """`supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as its keypoint confidence,
-        every other filled field in its `data` under our names."""
+        every other filled field in its `data` under our names. Missing keypoints are not `visible` there."""
         supervision = _supervision()
         columns = self._columns()
         data = {name: value for name, value in columns.items() if name not in ("xy", "score") and value is not None}
         known = inspect.signature(supervision.KeyPoints).parameters
         name = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"  # renamed in 0.28
-        return supervision.KeyPoints(xy=self.xy, data=data, **{name: self.score})
+        # releases before 0.29 have no `visible`, and leave out what stands at 0, 0
+        visible = {} if self.missing is None or "visible" not in known else {"visible": ~self.missing}
+        return supervision.KeyPoints(xy=self.xy, data=data, **{name: self.score}, **visible)
 
     @classmethod
     def from_supervision(cls, key_points: Any) -> "Poses":
@@ -218,24 +246,10 @@ class Truth(_Rows):
     num_keypoints: Int[np.ndarray, " N"] | None = None
 
     def __post_init__(self) -> None:
-        xy = np.asarray(self.xy)
-        if xy.ndim != 3 or xy.shape[2] != 2:
-            raise ValueError(f"Truth.xy: expected shape (N, K, 2), got {xy.shape}")
-        n, k = xy.shape[:2]
-        shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "xy": ((n, k, 2), "float"),
-            "v": ((n, k), "int"),
-            "area": ((n,), "float"),
-            "box": ((n, 4), "float"),
-            "iscrowd": ((n,), "bool"),
-            "image_id": ((n,), "int"),
-            "annotation_id": ((n,), "int"),
-            "num_keypoints": ((n,), "int"),
-        }
-        for name, (shape, kind) in shapes.items():
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, _check_array("Truth", name, value, shape, kind))
+        rows = {"area": "float", "box": "float", "iscrowd": "bool"}
+        rows |= dict.fromkeys(("image_id", "annotation_id", "num_keypoints"), "int")
+        _check_columns(self, {"xy": ("float", (2,)), "v": ("int", ())}, rows)
+        n = len(self)
         if n and not np.isin(self.v, (0, 1, 2)).all():
             raise ValueError("Truth.v: expected 0 (absent), 1 (occluded) or 2 (visible), got other values")
         if self.num_keypoints is None:
@@ -273,11 +287,10 @@ class Truth(_Rows):
         return replace(self, xy=xy, v=v, num_keypoints=None)
 
 
-def _take(column: np.ndarray | None, index: np.ndarray, fill: int | float = np.nan) -> Any:
+def _take(column: np.ndarray | None, index: np.ndarray, fill: bool | int | float = np.nan) -> Any:
     """Columns along axis 1 by index; `fill` where the index is -1."""
     if column is None:
         return None
-    index = np.asarray(index)
     taken = column[:, index]
     taken[:, index < 0] = fill
     return taken
@@ -287,5 +300,5 @@ def _supervision() -> Any:
     try:
         import supervision
     except ImportError:
-        raise ImportError("supervision is not installed: pip install 'trustpose[supervision]'") from None
+        raise ImportError(not_installed("supervision", "supervision")) from None
     return supervision

@@ -55,6 +55,8 @@ SCRIPTS_RELY_ON = [
     *(f"visibility.ternary.{name}.f1" for name in "absent occluded visible total".split()),
     *(f"errors.{name}" for name in "good jitter inversion swap miss ap_gain".split()),
     *(f"occlusion.{group}.{name}" for group in "0-5 6-10 11-15 16-17".split() for name in ("AP", "oracle_AP", "n")),
+    "crowd",
+    "compare",
     "area",
     "score_field",
     "inputs",
@@ -181,9 +183,12 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
     del bare["area"]
     files = tiny([bare], [result()], tmp_path)
     with pytest.raises(InputError, match=r"'area' is missing in every annotation; --area box\*0\.53 does without"):
-        audit(*files)
+        audit(*files, area="segment")
     assert audit(*files, area="box*0.53", replicates=0).area == "box*0.53"
-    with pytest.raises(InputError, match="area: expected one of segment, box"):
+    by_itself = audit(*files, replicates=0)
+    assert by_itself.area == "box*0.53"
+    assert "area: annotations have none, OKS goes by box*0.53 (--area)" in by_itself.notes
+    with pytest.raises(InputError, match="area: expected auto or one of segment, box"):
         audit(*files, area="polygon")
     with pytest.raises(InputError, match="result 0: field 'pose_quality': expected a finite number, got nothing"):
         audit(*files, area="box", score="pose_quality")
@@ -193,6 +198,53 @@ def test_annotation_id_0_is_counted_as_cocos_tools_do_and_said(tmp_path: Path) -
     record = audit(*tiny([person(2, id=0)], [result()], tmp_path), replicates=0)
     assert record.ap.AP == 0.0
     assert any("id 0" in note for note in record.notes)
+
+
+def test_levels_of_crowding_are_cut_where_crowdposes_own_code_cuts(tmp_path: Path) -> None:
+    people = [person(2, id=i + 1, image_id=i + 1) for i in range(5)]
+    results = [result(image_id=i + 1) for i in range(5)]
+    files = tiny(people, results, tmp_path)
+    truth = json.loads(files[0].read_text())
+    indices = [0.0, 0.1999, 0.2, 0.8, None]
+    truth["images"] = [{"id": i + 1, "crowdIndex": index} for i, index in enumerate(indices)]
+    files[0].write_text(json.dumps(truth))
+    record = audit(*files, replicates=0)
+    assert {name: level.n for name, level in record.crowd.items()} == {"easy": 2, "medium": 1, "hard": 1}
+    assert any("1 of 5 photos have no crowdIndex" in note for note in record.notes)
+    truth["images"] = [{"id": i + 1, "crowdIndex": 0.1} for i in range(5)]
+    files[0].write_text(json.dumps(truth))
+    record = audit(*files, replicates=5)
+    assert record.crowd["easy"].AP == record.ap.AP
+    assert (record.crowd["hard"].AP, record.crowd["hard"].n) == (None, 0)
+    assert audit(*tiny(people[:1], results[:1], tmp_path), replicates=0).crowd == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_said"),
+    [("none", False), ("dropped", False), ("moved to -1, -1", True), ("box elsewhere", True)],
+)
+def test_results_that_lie_on_people_and_belong_to_nobody_are_said(
+    data_dir: Path, tmp_path: Path, fault: str, is_said: bool
+) -> None:
+    rows = json.loads((data_dir / "results/movenet-thunder.dev.json").read_text())
+    for row in rows:
+        keypoints = np.reshape(row["keypoints"], (17, 3))
+        lost, box = keypoints[:, 2] < 0.3, row.pop("bbox")
+        row.pop("annotation_id")
+        if fault == "dropped":
+            keypoints[lost] = 0
+        elif fault == "moved to -1, -1":
+            keypoints[lost, :2] = -1
+        else:
+            row["bbox"] = box if fault == "none" else [0.0, 0.0, 20.0, 20.0]
+        row["keypoints"] = keypoints.ravel().tolist()
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
+    said = [note for note in record.notes if "belong to nobody, though most of their keypoints" in note]
+    assert len(said) == is_said, record.notes
+    assert any("keypoints are missing" in note for note in record.notes) == (fault == "dropped")
+    if fault == "dropped":
+        assert record.inputs["results"]["paired"] > 0.89 * len(rows)
 
 
 def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:

@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import tracemalloc
+import warnings
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,10 @@ import trustpose as tp
 from tests.calibration.cases import made_up
 from trustpose.calibration.calibrator import PART, Calibrator
 from trustpose.calibration.crossfit import METHODS, Options, out_of_fold
+from trustpose.calibration.domain import DistributionShiftWarning
 from trustpose.calibration.fit import Fit, fit, prepare
 from trustpose.calibration.notes import audit_notes
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import find_targets
 from trustpose.data.folds import fold_of
 from trustpose.files import InputError
@@ -58,6 +62,11 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     assert card.after["keypoint.brier"][0] == pytest.approx(((said.quality - targets.opks.T) ** 2).mean(), abs=1e-9)
     assert card.after["pose.ece"][0] < card.before["pose.ece"][0] / 3
     assert card.after["pose.pearson"][0] > card.before["pose.pearson"][0]
+    before, after, change = (numbers["keypoint.brier"] for numbers in (card.before, card.after, card.change))
+    assert change[0] == pytest.approx(after[0] - before[0], abs=1e-12)
+    assert change[1] < change[0] < change[2] < 0
+    apart = (after[2] - before[1]) - (after[1] - before[2])
+    assert change[2] - change[1] < apart  # both rise and fall with the photos drawn
     shares = r2_score(targets.oks, said.pose_quality), r2_score(targets.opks.T.ravel(), said.quality.ravel())
     assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
 
@@ -156,6 +165,81 @@ def _card(calibrator: Calibrator, **changed) -> np.ndarray:
     return np.frombuffer(json.dumps(calibrator.card.as_dict() | changed).encode(), dtype=np.uint8)
 
 
+WRONG_FIELDS = [
+    *(("folds", value) for value in ("5", 2.5, 10**30)),
+    *(("why", value) for value in (1, None)),
+    *(
+        ("truth", value)
+        for value in ({"file": 1, "sha256": "", "used": 1}, {"file": "a", "sha256": "", "used": None}, 1)
+    ),
+    *(("before", value) for value in ({"r": "high"}, {"r": [1]}, [1], None)),
+    *(("edges", value) for value in ([[0, 99]], [[0]], "ab")),
+    *(("sigmas", value) for value in ([0.1] * 16, ["a"] * 17, [float("inf")] * 17, [-1.0] * 17)),
+    *(("score_range", value) for value in ([0], [0, "x"], [0, None])),
+    *(("skipped", value) for value in ({"isotonic": 1}, ["isotonic"])),
+    *(("area", value) for value in ("moon", 1)),
+    ("source", {}),
+    ("estimator", 3),
+]
+
+
+def _npy(descr: str, shape: str, body: bytes = b"") -> bytes:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + body
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _npy("'<f8'", f"({2**47},)"),
+        _npy("'<f8'", f"({2**32}, {2**32})"),
+        _npy("'<f8'", "(-1,)"),
+        _npy("'<f8'", "(1.5,)", bytes(12)),
+        _npy("'<c16'", "(1,)", bytes(16)),
+        _npy("'|O'", "(1,)", bytes(8)),
+        _npy("[('a', '<f8')]", "(1,)", bytes(8)),
+        _npy("'<U0'", f"({2**40},)"),
+        _npy("(" * 90 + "1" + ")" * 90, "(1,)"),
+        b"\x93NUMPY\x07\x00",
+        b"",
+    ],
+    ids=range(11),
+)
+def test_headers_that_promise_what_is_not_there(fitted, tmp_path, content) -> None:
+    path = tmp_path / "claims.cal"
+    fitted.calibrator.save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/more.npy", content)
+    with pytest.raises(InputError, match=r"claims.cal: is not a calibrator of trustpose \("):
+        Calibrator.load(path)
+
+
+def test_a_zip_that_expands_to_gigabytes(tmp_path) -> None:
+    path = tmp_path / "bomb.cal"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("card.npy", "w") as entry:
+        for _ in range(300):
+            entry.write(bytes(1_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="its arrays take 300000000 bytes, expected at most 256000000"):
+            Calibrator.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("change", ["unsorted", "start", "slope"])
+def test_curves_that_no_fit_gives(change) -> None:
+    x, y, start = np.arange(8.0), np.linspace(0, 1, 8), np.arange(0, 9, 2)
+    IsotonicMaps(x, y, start)
+    wrong = {"unsorted": (x[::-1], y, start), "start": (x, y, start + 1)}
+    with pytest.raises(ValueError, match=r"IsotonicMaps|expected numbers"):
+        if change == "slope":
+            LogisticMaps("platt", np.full(4, 1e300), np.zeros(4))
+        else:
+            IsotonicMaps(*wrong[change])
+
+
 def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
     good = fitted.calibrator
     cut = tmp_path / "cut.cal"
@@ -191,7 +275,22 @@ def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
         {"model/pose.feature": np.full((150, 8), 9999, np.int16)},
         {"domain/spread": np.zeros(3)},
         {"recalibration/pose": np.array([1.0, np.nan, 0])},
+        {"recalibration/pose": np.array([1.0, 1e300, 0])},
+        {"recalibration/pose": np.array([1.0, 1j, 0])},
+        {"recalibration/more": np.zeros(2)},
         {"image_ids": np.array(["a"])},
+        {"image_ids": np.zeros(3, complex)},
+        {"more": np.zeros(3)},
+        {"model/more": np.zeros(3)},
+        {"model/pose_names": None, "model/pose_titles": np.array(good.model.pose_names)},
+        {"model/pose.answer": np.full((150, 256), 1e30, np.float32)},
+        {"domain/quantiles": good.domain.quantiles[:, ::-1]},
+        {"domain/scores": good.domain.scores[::-1]},
+        {"domain/far": np.array(-1.0)},
+        {"domain/far": np.zeros(2)},
+        {"domain/whitening": good.domain.whitening * 1j},
+        *({"card": _card(good, **{name: value})} for name, value in WRONG_FIELDS),
+        {"card": np.frombuffer(b"[1]", np.uint8)},
     ]
     for changed in wrong:
         with pytest.raises(InputError, match=r"bad.cal: is n.* calibrator"):
@@ -254,7 +353,7 @@ def test_any_skeleton_with_sigmas_of_its_own() -> None:
     ("options", "said"),
     [
         ({"method": "magic"}, "method: expected auto or one of temperature"),
-        ({"area": "mask"}, "area: expected one of segment"),
+        ({"area": "mask"}, "area: expected auto or one of segment"),
         ({"folds": 1}, "folds: expected 2 or more"),
         ({"folds": 50}, "photos with labelled people are too few for 50 folds"),
         ({"sigmas": np.zeros(17)}, "sigmas: expected 17 numbers above 0"),
@@ -271,7 +370,7 @@ def test_scores_off_the_scale_leave_temperature_out() -> None:
     off = replace(results, poses=poses, score=10 * results.score)
     card = fit(truth, off, FEW).calibrator.card
     assert list(card.skipped) == ["temperature"] and "scores in 0–1" in card.skipped["temperature"]
-    assert card.before["pose.ece"] is None and card.after["pose.ece"] is not None
+    assert card.before["pose.ece"] is None and card.after["pose.ece"] is not None and card.change["pose.ece"] is None
     with pytest.raises(InputError, match="scores in 0–1"):
         fit(truth, off, replace(FEW, method="temperature"))
 
@@ -286,3 +385,25 @@ def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
     assert "by area 'segment'" in notes[1]
     with pytest.raises(InputError, match="are not the 17"):
         audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")
+
+
+def test_another_estimators_scores_are_said_once_in_the_words_of_the_command_line(fitted, tmp_path: Path) -> None:
+    fitted.calibrator.save(tmp_path / "one.cal")
+    calibrator = Calibrator.load(tmp_path / "one.cal")
+    _, own = made_up(200, seed=5)
+    score = own.poses.score
+    assert score is not None
+    another = replace(own.poses, score=score**2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calibrator(own.poses)
+        calibrator(another[:9])  # too few to tell
+    expected = calibrator.shift(another).warnings()
+    assert any("another estimator" in sentence for sentence in expected)
+    with pytest.warns(DistributionShiftWarning) as caught:
+        calibrator(another)
+    assert [str(one.message) for one in caught] == expected
+    assert calibrator.apply(another).warnings == tuple(expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        calibrator(another)

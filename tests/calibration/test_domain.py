@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
 from trustpose.calibration.domain import Domain
+from trustpose.files import InputError
 
 
 def _people(
@@ -62,5 +63,5 @@ def test_distances_are_kolmogorovs_and_smirnovs(seed: int, shift: float, coarse:
 def test_other_features_are_refused() -> None:
     features, score = _people(100, 0)
     domain = Domain.of(features, score)
-    with pytest.raises(ValueError, match="other features"):
+    with pytest.raises(InputError, match="other features"):
         domain.compare(dict(list(features.items())[1:]), score)

@@ -5,9 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.data.coco import read_results, read_truth
+from trustpose.data.folds import fold_of
+from trustpose.poses import Poses
 
 
 @pytest.mark.parametrize(("name", "raw_ece"), [("simplepose_flip", 0.23), ("movenet-thunder", 0.26)])
@@ -31,3 +34,33 @@ def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
     warnings = fitted.calibrator.shift(read_results(data_dir / "results" / f"{stranger}.dev.json").poses).warnings()
     assert any("another estimator" in warning for warning in warnings)
     assert np.isfinite(fitted.calibrator(others).quality).all()
+
+
+def test_dropped_joints_left_out_of_boxes_are_worth_it(data_dir) -> None:
+    """A fifth of MoveNet's joints 0, 0, 0, no boxes, as OpenPose writes it; `benchmarks/dropped_joints.py` has more."""
+    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    results = read_results(data_dir / "results" / "movenet-thunder.dev.json", truth=truth)
+    missing = results.poses.score < np.quantile(results.poses.score, 0.2)
+    score = np.where(missing, 0, results.poses.score)
+    dropped = Poses(
+        xy=np.where(missing[..., None], 0, results.poses.xy),
+        score=score,
+        pose_score=score.mean(axis=1),
+        image_id=results.poses.image_id,
+    )
+    half = fold_of(dropped.image_id, 2) == 0
+    records = []
+    for poses in (dropped, replace(dropped, missing=missing)):
+        printed = replace(results, poses=poses, score=poses.pose_score)
+        known, others = (
+            replace(printed, poses=poses[rows], score=printed.score[rows], category_id=printed.category_id[rows])
+            for rows in (half, ~half)
+        )
+        trusted = fit(truth, known, Options(method="isotonic", folds=3, replicates=5)).calibrator(others.poses)
+        records.append(audit(truth, replace(others, poses=trusted, score=trusted.pose_quality), replicates=0))
+    found_there, left_out = records
+    assert left_out.pose.pearson > found_there.pose.pearson + 0.04
+    assert left_out.keypoint.pearson_pose_mean > found_there.keypoint.pearson_pose_mean + 0.02
+    assert left_out.inputs["results"]["paired"] > 0.95 * (~half).sum()
+    assert found_there.inputs["results"]["paired"] < 0.75 * (~half).sum()
+    assert left_out.ap.AP > found_there.ap.AP

@@ -15,6 +15,7 @@ import pytest
 
 import trustpose as tp
 from trustpose.cli import main
+from trustpose.cli.audit_tables import print_comparisons
 
 
 @contextmanager
@@ -87,6 +88,30 @@ def test_several_results_are_compared(data_dir: Path, tmp_path: Path, capsys) ->
     assert json.loads((tmp_path / "audits.json").read_text()) == records
 
 
+def test_differences_are_drawn_in_pairs_and_said(data_dir: Path, tmp_path: Path, capsys) -> None:
+    plain, flipped = (data_dir / f"results/{name}.dev.json" for name in ("simplepose", "simplepose_flip"))
+    common = ["audit", "--gt", data_dir / "coco/dev_gt.json", "--draws", 60, "--json", tmp_path / "audits.json"]
+    assert run(*common, plain, flipped) == 0
+    shown = capsys.readouterr().out
+    assert "difference from simplepose.dev.json, the same photos drawn for both" in " ".join(shown.split())
+    lines = shown[shown.index("difference from") :].splitlines()
+    said = {words[1]: line for line in lines if len(words := line.split()) > 2}
+    assert "+0.019 [0.01" in said["AP"] and said["AP"].split()[-2] == "better"
+    assert said["headroom"].split()[-2] == "≈"
+    one, other = json.loads((tmp_path / "audits.json").read_text())
+    ap = next(entry for entry in other["compare"] if entry["metric"] == "ap.AP")
+    assert (ap["file"], ap["against"]) == (str(flipped), str(plain))
+    assert ap["difference"] == pytest.approx(other["ap"]["AP"] - one["ap"]["AP"])
+    assert 0 < ap["low"] < ap["difference"] < ap["high"]
+    metrics = {entry["metric"] for entry in one["compare"]}
+    wanted = "ap.AP ap.AR headroom pose.pearson pose.ece keypoint.pearson keypoint.ece visibility.labelled.f1"
+    assert metrics >= set(wanted.split())
+    assert run(*common, "--before", plain, "--after", flipped) == 0
+    assert "hold other poses" in capsys.readouterr().err
+    written = json.loads((tmp_path / "audits.json").read_text())
+    assert written["after"]["compare"] == other["compare"] and written["change"] is None
+
+
 def test_another_field_can_be_the_score(tmp_path: Path) -> None:
     small_files(tmp_path)
     files = ["--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", 0]
@@ -99,7 +124,7 @@ def test_another_field_can_be_the_score(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--area", "polygon"], "area: expected one of segment, box, box*0.53, got 'polygon'"),
+        (["--area", "polygon"], "area: expected auto or one of segment, box, box*0.53, got 'polygon'"),
         (["--images", "nowhere"], "--images draws a gallery into the report, expected --report too"),
         (["--images", "nowhere", "--report", "r.html"], "nowhere: no such directory"),
         (["--report", "."], "--report expects a file to write"),
@@ -282,3 +307,13 @@ def test_a_whole_audit_of_val2017_with_report_stays_under_15_seconds(data_dir: P
         subprocess.run(command, check=True, capture_output=True)
     assert used[0] < 15
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_what_was_measured_on_other_people_is_not_compared(tmp_path: Path, capsys) -> None:
+    small_files(tmp_path)
+    one = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=0)
+    other = tp.audit(tmp_path / "gt.json", tmp_path / "results.json", area="box", replicates=0)
+    print_comparisons([one, other])
+    assert (
+        capsys.readouterr().out == "not compared: the files were not measured on the same people in the same photos\n"
+    )

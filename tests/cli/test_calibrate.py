@@ -52,7 +52,7 @@ def test_fit_prints_and_writes_numbers_out_of_fold(folder, tmp_path, capsys) -> 
         "out of fold, 2 folds of photos; area: segment",
         "pose r",
         "pose ECE",
-        "AP gain",
+        "difference",
         "isotonic was asked",
     ):
         assert wanted in printed
@@ -113,6 +113,9 @@ def test_audit_shows_what_it_changed(folder, tmp_path, capsys) -> None:
     gain = written["after"]["ap"]["AP"] - written["before"]["ap"]["AP"]
     assert written["change"]["gain"] == pytest.approx(gain, abs=1e-12)
     assert written["after"]["pose"]["ece"] < written["before"]["pose"]["ece"]
+    differences = {one["metric"]: one for one in written["after"]["compare"]}
+    assert [differences["ap.AP"][end] for end in ("low", "high")] == written["change"]["intervals"]["gain"]
+    assert differences["pose.ece"]["high"] < 0
     assert any("this very ground truth" in note for note in written["after"]["notes"])
 
 
@@ -179,3 +182,58 @@ def test_an_audit_that_cannot_be_is_one_line(folder, capsys, monkeypatch, argume
     assert run("audit", "--gt", "gt.json", "--draws", "0", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert said in error[-1] and error[-1].startswith("trustpose: error: ")
+
+
+def test_skeleton_and_sigmas_say_what_the_ground_truth_does_not(folder, tmp_path, capsys) -> None:
+    """A ground truth whose category names no keypoints."""
+    truth = json.loads((folder / "gt.json").read_text())
+    truth["categories"][0]["keypoints"] = []
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    names = list(tp.SKELETONS["coco17"].keypoints)
+    (tmp_path / "mine.json").write_text(json.dumps({"name": "mine", "keypoints": [f"my_{name}" for name in names]}))
+    files = ["--gt", tmp_path / "gt.json", "--results", folder / "results.json", "--folds", 2, "--draws", 5]
+    fit = ["calibrate", "fit", *files, "--method", "platt", "--out", tmp_path / "one.cal"]
+    assert run(*fit) == 2
+    assert "no published sigmas for these 17 keypoints (from 'keypoint_0' on); --sigmas" in capsys.readouterr().err
+    assert run(*fit, "--skeleton", "coco17") == 0
+    assert tp.Calibrator.load(tmp_path / "one.cal").card.skeleton.keypoints == tuple(names)
+    assert run(*fit, "--skeleton", tmp_path / "mine.json", "--sigmas", "0.07") == 0
+    card = tp.Calibrator.load(tmp_path / "one.cal").card
+    assert (card.keypoints[0], set(card.sigmas)) == ("my_nose", {0.07})
+    assert run(*fit, "--skeleton", "crowdpose14") == 2
+    assert "expected 42 finite numbers (x, y, v of 14 keypoints), got a list of 51" in capsys.readouterr().err
+
+
+def test_apply_refuses_another_skeleton_and_other_sigmas(folder, tmp_path, capsys) -> None:
+    out = tmp_path / "out.json"
+    assert apply(folder, "others.json", out, "--skeleton", "coco17", "--sigmas", "0.05") == 2
+    assert "was fitted to OKS by other sigmas than --sigmas" in capsys.readouterr().err
+    assert apply(folder, "others.json", out, "--skeleton", "posetrack18_17") == 2
+    assert "poses are of skeleton 'posetrack18_17' (17 keypoints), but" in capsys.readouterr().err
+    assert not out.exists()
+    sigmas = ",".join(map(str, tp.SKELETONS["coco17"].sigmas))
+    assert apply(folder, "others.json", out, "--skeleton", "coco17", "--sigmas", sigmas) == 0
+
+
+def test_fit_on_common_photos_and_on_all_categories(folder, tmp_path, capsys) -> None:
+    rows = json.loads((folder / "results.json").read_text())
+    for row in rows[-6:]:
+        row["image_id"] += 1000
+        row.pop("annotation_id", None)
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    truth = json.loads((folder / "gt.json").read_text())
+    truth["categories"].append(truth["categories"][0] | {"id": 2, "name": "statue"})
+    for name in ("gt.json", "results.json"):
+        value = truth if name == "gt.json" else rows
+        for row in value["annotations"] if name == "gt.json" else value:
+            row["category_id"] = 1 + row["image_id"] % 2
+        (tmp_path / name).write_text(json.dumps(value))
+    files = ["--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--folds", 2, "--draws", 5]
+    fit = ["calibrate", "fit", *files, "--method", "platt", "--out", tmp_path / "one.cal"]
+    assert run(*fit, "--category", "all") == 2
+    assert "--common leaves such photos out" in capsys.readouterr().err
+    assert run(*fit, "--category", "all", "--common") == 0
+    printed = capsys.readouterr().out
+    assert "results in photos that are not compared, left out: 6 of" in printed
+    card = tp.Calibrator.load(tmp_path / "one.cal").card
+    assert card.truth.used == len(rows) - 6

@@ -106,6 +106,41 @@ def test_boxes_tracks_and_scores_are_kept(tmp_path: Path, capsys) -> None:
     np.testing.assert_array_equal(read.poses.box_score, PEOPLE.pose_score)
 
 
+def test_photos_without_numbers_are_counted_and_listed(tmp_path: Path, capsys) -> None:
+    for name in ("samsung-neon", "demo"):
+        samples.write(tmp_path / "in" / f"{name}.json", samples.mmpose_instances(PEOPLE))
+    out, images = tmp_path / "out" / "results.json", tmp_path / "out" / "images.json"
+    for _ in range(2):  # the same list again is no obstacle
+        assert run("convert", tmp_path / "in", "--out", out) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said[0].startswith(f"{out}: 4 poses in 2 photos, ")
+        assert said[1:] == [f"{images}: 2 photos, counted from 1 in the order of their names"]
+        assert json.loads(images.read_text()) == [
+            {"id": 1, "file_name": "demo"},
+            {"id": 2, "file_name": "samsung-neon"},
+        ]
+    poses = read_results(out).poses
+    assert poses.image_id is not None
+    assert poses.image_id.tolist() == [1, 1, 2, 2]
+    out.unlink()
+    for foreign in ('[{"id": 1, "file_name": "bus"}]', "no JSON", "[" * 3):
+        images.write_text(foreign)
+        assert run("convert", tmp_path / "in", "--out", out) == 2
+        complaint = capsys.readouterr().err
+        assert complaint.splitlines()[-1].startswith(f"trustpose: error: {images}: is ")
+        assert images.read_text() == foreign
+        assert not out.exists()
+    images.unlink()
+    for other in ("-", "/dev/null"):
+        assert run("convert", tmp_path / "in", "--out", other) == 0
+        assert "note: photos were counted, and --out is no file" in capsys.readouterr().err
+    assert not (Path("images.json").exists() or Path("/dev/images.json").exists())
+    assert run("convert", tmp_path / "in", "--out", images) == 2
+    assert "--out expects another name" in capsys.readouterr().err
+    assert run("convert", tool_files(tmp_path)["mmpose"], "--out", tmp_path / "n" / "results.json") == 0
+    assert [path.name for path in (tmp_path / "n").iterdir()] == ["results.json"]
+
+
 def test_a_folder_of_frames_with_a_bar_on_a_terminal(tmp_path: Path) -> None:
     frame = samples.openpose_frame(samples.people(skeleton=OPENPOSE_BODY_25))
     for i in range(25):
@@ -146,7 +181,7 @@ def test_it_never_writes_over_its_input_or_a_folder(tmp_path: Path, capsys) -> N
     source = tool_files(tmp_path)["mmpose"]
     before = source.read_bytes()
     assert run("convert", source.parent, "--out", source) == 2
-    assert "is one of the files to convert" in capsys.readouterr().err
+    assert "is given as a file to convert" in capsys.readouterr().err
     assert run("convert", source, "--out", tmp_path) == 2
     assert "--out expects a file to write" in capsys.readouterr().err
     assert source.read_bytes() == before

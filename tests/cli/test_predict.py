@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tests.inference.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
+from trustpose.cli.endings import Interrupted
 from trustpose.cli.predict import predict
 from trustpose.data.coco import read_results
 from trustpose.data.video import Video
@@ -107,6 +108,21 @@ def test_detections_with_ids_from_the_ground_truth_or_the_names(case):
     np.testing.assert_array_equal(read_results(path / "out" / "results.json").poses.xy, poses.xy)
 
 
+def test_boxes_of_a_file_that_are_none_are_refused_by_name(case):
+    path, _ = case
+    rows = json.loads((path / "boxes.json").read_text())
+    options = ("--gt", path / "gt.json", "--boxes", path / "boxes.json", "--no-draw", *_common(path))
+    for box, expected in (
+        ([0.1, 0.2, 0.3, 0.4], "detection 0: field 'bbox': all boxes lie within 0 to 0.6: expected pixels"),
+        ([10, 20, -30, 40], "detection 0: field 'bbox': expected a width and height of at least 0, got -30"),
+    ):
+        (path / "boxes.json").write_text(json.dumps([row | {"bbox": box} for row in rows]))
+        _refused(expected, path / "photos", *options)
+    (path / "boxes.json").write_text(json.dumps([*rows, rows[-1] | {"bbox": [9000, 20, 30, 40]}]))
+    code, output = _run(path / "photos", *options)
+    assert code == 1 and re.search(r"skipped: .*boxes\.json: .*two\.jpg: boxes\[\d\]: .* lies outside the", output)
+
+
 def test_some_photos_by_name_or_pattern(case):
     path, _ = case
     _run(path / "photos" / "two.jpg", path / "photos" / "t*.jpg", "--gt", path / "gt.json", *_common(path))
@@ -135,6 +151,14 @@ def test_a_photo_of_another_size_is_reported(case):
     cv2.imwrite(str(path / "photos" / "one.png"), np.zeros((10, 10, 3), np.uint8))
     code, output = _run(path / "photos", "--gt", path / "gt.json", *_common(path))
     assert code == 1 and "one.png: is 10 × 10 pixels" in output
+
+
+def test_photos_of_too_many_pixels_are_skipped(case):
+    path, _ = case
+    cv2.imwrite(str(path / "photos" / "none.png"), np.zeros((900, 900, 3), np.uint8))
+    code, output = _run(path / "photos", "--detector", "whole", "--max-pixels", 800_000, *_common(path))
+    assert code == 1 and "none.png: has 900 × 900 pixels, more than the limit of 800000" in output
+    assert len(read_results(path / "out" / "results.json").poses) == 2
 
 
 def _refused(match, *arguments):
@@ -216,8 +240,9 @@ def test_a_stopped_run_goes_on(case, monkeypatch, stop):
     _run(*arguments, "--out", path / "whole")
     with monkeypatch.context() as patch:
         done = _stop_after(patch, stop)
-        code, _ = _run(*arguments, "--out", path / "out", "--resume")
-        assert code != 0 and len(done) == stop
+        with pytest.raises(Interrupted, match="same command with --resume goes on"):
+            _run(*arguments, "--out", path / "out", "--resume")
+        assert len(done) == stop
     assert not (path / "out" / "results.json").exists() and (path / "out" / "results.json.journal").exists()
     with pytest.raises(InputError, match="cannot go on with other settings: flip was True, now False"):
         _run(*arguments[:-1], "--out", path / "out", "--resume")
@@ -343,7 +368,8 @@ def test_a_video(video, monkeypatch):
     assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
     with monkeypatch.context() as patch:
         _stop_after(patch, 3)
-        assert _run(*arguments, "--out", video / "out")[0] != 0
+        with pytest.raises(Interrupted, match="same command with --resume goes on"):
+            _run(*arguments, "--out", video / "out")
     assert [entry.name for entry in (video / "out").iterdir()] == ["results.json.journal"]
     _run(*arguments, "--out", video / "out", "--resume")
     for name in ("results.json", "film.mp4"):

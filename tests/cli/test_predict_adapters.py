@@ -14,7 +14,7 @@ from trustpose.files import InputError
 from trustpose.inference.adapters.mediapipe import MediaPipePose
 from trustpose.inference.load import load
 
-pytest.importorskip("mediapipe", reason="needs the package mediapipe: pip install 'trustpose[mediapipe]'")
+pytest.importorskip("mediapipe", reason="needs the package mediapipe: pip install '.[mediapipe]'")
 app = typer.Typer()
 app.command()(predict)
 LANDMARKS = np.full((33, 5), 0.5)

@@ -17,6 +17,7 @@ from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, rows, tiny_network, tiny_recipe
 from trustpose.cli import main
 from trustpose.cli.train import split
+from trustpose.extras import not_installed
 from trustpose.files import InputError, write_json
 from trustpose.inference.predictor import Predictor
 from trustpose.inference.spec import ModelSpec
@@ -245,10 +246,7 @@ def test_without_the_extra_the_install_line_is_printed(data, recipe, tmp_path, c
     module = sys.modules["trustpose.cli.train"]  # the package has the command under this name
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lightning_fabric" else object())
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out")
-    assert (code, errors) == (
-        2,
-        "trustpose: error: training needs torch and lightning-fabric: pip install 'trustpose[train]'\n",
-    )
+    assert (code, errors) == (2, f"trustpose: error: {not_installed('lightning_fabric', 'train')}\n")
 
 
 def test_fields_are_read_both_ways():

@@ -1,5 +1,8 @@
 """Heatmap codecs: what encoding and decoding again may lose, by hypothesis; conventions, flips, target weights."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +81,7 @@ def test_the_unbiased_convention_spans_crop_and_map_alike():
     assert udp.crop_extent(192, 256) == (191, 255) and CODEC.crop_extent(192, 256) == (192, 256)
     np.testing.assert_allclose(udp.strides, [191 / 47, 255 / 63])
     assert udp.flip_shift == 0 and CODEC.flip_shift == 1 and _codec("dark").flip_shift == 0.75
+    assert MSPN.flip_shift == 0 and replace(MSPN, decoding="dark").flip_shift == -0.25
 
 
 def test_encoding_is_a_gaussian_with_peak_one_and_zero_where_not_labelled():
@@ -87,6 +91,59 @@ def test_encoding_is_a_gaussian_with_peak_one_and_zero_where_not_labelled():
     assert target[0, 0, 20, 10] == 1 and not target[0, 1].any()
     expected = [[np.exp(-((x - 10) ** 2 + (y - 20) ** 2) / (2 * 2.0**2)) for x in range(48)] for y in range(64)]
     np.testing.assert_allclose(target[0, 0], expected, atol=1e-6)
+
+
+# MSPN's targets about these places (x, y in crop pixels) with a ripple on top, and where MSPN's code
+# (megvii-research/MSPN a84f750, `get_results`, 5 taps) and mmpose's (759b39c, `MegviiHeatmap.decode`) find them.
+PLACES = [(3, 2), (10.5, 20.2), (95, 128), (96.9, 130.9), (187, 250), (100, 1), (1, 100), (190, 100), (100, 254)]
+BY_MSPN = [(5, 2), (9, 22), (94, 131), (99, 130), (187, 250), (102, 5), (3, 102), (189, 102), (102, 251)]
+SCORES_BY_MSPN = [1.258823, 1.409684, 1.465433, 1.566601, 1.354387, 1.072166, 1.382813, 1.502706, 1.259209]
+BY_MMPOSE = {1: (9, 21), 2: (95, 131), 3: (99, 131), 4: (187, 251)}  # at the map's edge it forgets its half pixel
+SCORES_BY_MMPOSE = [1.5, 1.409684, 1.465433, 1.566601, 1.384136, 1.442685, 1.382814, 1.502706, 1.416041]
+MSPN = HeatmapCodec(48, 64, 4.0, 1.0, "second-highest", smoothing=5, offset=2.0, score_scale=1 / 255, score_offset=0.5)
+
+
+def _mspn_targets():
+    """(1, 9, 64, 48): 255 at pixel (⌊x / 4⌋, ⌊y / 4⌋), and OpenCV's Gaussian of five taps about it."""
+    maps = np.zeros((len(PLACES), 64, 48), np.float32)
+    for target, (x, y) in zip(maps, PLACES, strict=True):
+        target[int(y / 4), int(x / 4)] = 1
+        target[:] = cv2.GaussianBlur(target, (5, 5), 0)
+        target *= 255 / target.max()
+    return maps[None]
+
+
+def test_mspns_maps_are_read_as_its_own_code_reads_them():
+    """Exactly: it is the same arithmetic. Pure targets are symmetric: the last bit says which way the quarter goes."""
+    y, x = np.mgrid[:64, :48]
+    ripple = (30 * np.sin(0.9 * x + 1.7 * y)).astype(np.float32)
+    decoded = MSPN.decode(Outputs([_mspn_targets() + ripple]))
+    np.testing.assert_allclose(decoded.xy[0], BY_MSPN, atol=1e-9)
+    np.testing.assert_allclose(decoded.score[0], SCORES_BY_MSPN, atol=1e-6)
+    pure = MSPN.decode(Outputs([_mspn_targets()])).xy[0] - (4 * np.floor(np.array(PLACES) / 4) + 2)
+    inside = [1, 2, 3]
+    np.testing.assert_allclose(np.sort(np.abs(pure[inside])), [[0, 1]] * 3, atol=1e-9)
+
+
+def test_mspns_maps_are_read_as_mmpose_reads_them():
+    y, x = np.mgrid[:64, :48]
+    ripple = (30 * np.sin(0.9 * x + 1.7 * y)).astype(np.float32)
+    codec = replace(MSPN, decoding="argmax-quarter")
+    decoded = codec.decode(Outputs([_mspn_targets() + ripple]))
+    np.testing.assert_allclose(decoded.xy[0, list(BY_MMPOSE)], list(BY_MMPOSE.values()), atol=1e-9)
+    np.testing.assert_allclose(decoded.score[0], SCORES_BY_MMPOSE, atol=1e-6)
+    pure = codec.decode(Outputs([_mspn_targets()])).xy[0, 1:5]
+    assert np.abs(pure - (4 * np.floor(np.array(PLACES[1:5]) / 4) + 2)).max() <= 1
+
+
+@given(_places(4, -4), st.sampled_from(["dark", "integral", "argmax-quarter", "second-highest"]), st.floats(-3.9, 3.9))
+def test_an_offset_moves_targets_and_places_alike(xy_map, name, offset):
+    codec = replace(_codec(name), offset=offset)
+    xy = xy_map * 4 + offset
+    bound = {"argmax-quarter": 1.0, "second-highest": 2.0}.get(name, 0.05)
+    decoded = codec.decode(Outputs([codec.encode(xy)]))
+    assert np.abs(decoded.xy - xy).max() <= bound + 1e-4
+    assert codec.weights(xy).all()
 
 
 def test_udps_bumps_end_three_sigmas_from_the_nearest_pixel():
@@ -111,10 +168,14 @@ def test_flip_twice_is_the_identity(seed):
     np.testing.assert_array_equal(flip_back(once, COCO_17.flip_index, shift=0), heatmaps)
 
 
-@given(arrays(np.float64, (2, 17, 2), elements=st.floats(0, 1)), st.sampled_from(["dark", "udp", "integral"]))
-def test_the_average_with_the_mirror_image_stays_where_it_is(share, name):
+@given(
+    arrays(np.float64, (2, 17, 2), elements=st.floats(0, 1)),
+    st.sampled_from(["dark", "udp", "integral"]),
+    st.sampled_from([0.0, 2.0, 3.5]),
+)
+def test_the_average_with_the_mirror_image_stays_where_it_is(share, name, offset):
     """Each convention's flip brings mirrored maps home: quarter's shift by one would be off by an eighth map pixel."""
-    codec = _codec(name)
+    codec = replace(_codec(name), offset=0.0 if name == "udp" else offset)
     xy = (5 + share * np.array([37, 53])) * 4
     mirrored = xy.copy()
     mirrored[..., 0] = 191 - mirrored[..., 0]

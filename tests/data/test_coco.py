@@ -36,7 +36,7 @@ def extended_rows(draw: st.DrawFn) -> list[dict[str, Any]]:
         }
         fields: dict[str, Any] = {
             "bbox": {"bbox": [draw(st.integers(-9999, 9999)) / 100, draw(st.integers(-9999, 9999)) / 100]
-                     + [draw(st.integers(0, 99999)) / 100 for _ in "wh"]},
+                     + [draw(st.integers(300, 99999)) / 100 for _ in "wh"]},
             "bbox_score": {"bbox_score": draw(NUMBERS)},
             "pose_quality": {"pose_quality": draw(SHARES)},
             "quality": {"keypoint_quality": [draw(SHARES) for _ in range(count)]},
@@ -279,3 +279,44 @@ def test_people_with_only_a_box_have_no_keypoints(data_dir: Path) -> None:
     assert int((truth.num_keypoints > 0).sum()) == 990
     np.testing.assert_array_equal(truth.area_by("segment"), [a["area"] for a in raw])
     np.testing.assert_array_equal(truth.area_by("box"), [a["bbox"][2] * a["bbox"][3] for a in raw])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[1, 2, 3, 4], [5, 2, -3, 4]], "1: field 'bbox': expected a width and height of at least 0, got -3"),
+        ([[0.1, 0.2, 0.3, 0.4], [0, 0, 1, 1]], "0: field 'bbox': all boxes lie within 0 to 1: expected pixels"),
+        ([[1, 2, 30, 40], [900, 2, 30, 40]], "1: field 'bbox': (900, 2, 930, 42) lies outside the 64 x 48 photo"),
+        (
+            [[20, 10, 60, 40], [1, 2, 30, 40]],
+            "0: field 'bbox': ends at 80, 50, beyond the 64 x 48 photo: expected x, y",
+        ),
+    ],
+)
+def test_boxes_that_are_none_are_named(tmp_path: Path, boxes, message: str) -> None:
+    truth, results = copy.deepcopy(TRUTH), copy.deepcopy(RESULTS)
+    for image in truth["images"]:
+        image |= {"width": 64, "height": 48}
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    for result, box in zip(results, boxes, strict=True):
+        result["bbox"] = box
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(InputError) as caught:
+        read_results(tmp_path / "results.json", truth=read_truth(tmp_path / "gt.json"))
+    assert f"results.json: result {message}" in str(caught.value)
+    for annotation, box in zip(truth["annotations"], boxes, strict=True):
+        annotation["bbox"] = box
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    with pytest.raises(InputError) as caught:
+        read_truth(tmp_path / "gt.json")
+    assert f"gt.json: annotation {message}" in str(caught.value)
+
+
+def test_boxes_that_stick_out_a_little_or_lie_just_beside_the_photo_are_read(tmp_path: Path) -> None:
+    truth = copy.deepcopy(TRUTH)
+    for image in truth["images"]:
+        image |= {"width": 64, "height": 48}
+    truth["annotations"][0]["bbox"] = [-3, 2, 70, 48]
+    truth["annotations"][1]["bbox"] = [65, 2, 30, 30]  # of somebody who has left the photo
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    np.testing.assert_array_equal(read_truth(tmp_path / "gt.json").truth.box, [[-3, 2, 67, 50], [65, 2, 95, 32]])

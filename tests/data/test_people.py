@@ -107,8 +107,8 @@ def test_what_is_wrong_is_named(tmp_path):
         spoil(lambda value: value["annotations"][3].pop("bbox"))
     with pytest.raises(InputError, match="image 1: field 'file_name'"):
         spoil(lambda value: value["images"][1].pop("file_name"))
-    with pytest.raises(InputError, match=r"0002.png: is \d+ × \d+ pixels, but its labels are for one of 9 × \d+"):
-        spoil(lambda value: value["images"][1].update(width=9))[2]
+    with pytest.raises(InputError, match=r"0002.png: is \d+ × \d+ pixels, but its labels are for one of 999 × \d+"):
+        spoil(lambda value: value["images"][1].update(width=999))[2]
     (photos / "0001.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"0001.png: cannot be decoded"):
         coco_people(read_truth(gt), photos)[0]

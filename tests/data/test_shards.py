@@ -18,7 +18,7 @@ from trustpose.data.augment import HRNET, STRONG, TrainingCrops
 from trustpose.data.coco import read_truth
 from trustpose.data.people import Cut, coco_people, cut_sample
 from trustpose.data.shard_writing import ShardOptions, digest_files, write_shards
-from trustpose.data.shards import INDEX, ShardPeople, stream_shards
+from trustpose.data.shards import INDEX, ShardPeople, labels_of, sample_of, stream_shards
 from trustpose.files import InputError
 
 OPTIONS = ShardOptions(Cut(160, 1.5), quality=95, shard_size=40_000)
@@ -234,6 +234,12 @@ def test_a_shard_cut_short_whose_index_agrees(case):
         shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
     index["shards"][1]["bytes"] = 3000
     (folder / INDEX).write_text(json.dumps(index))
+    for read in (ShardPeople, lambda folder: list(stream_shards(folder))):
+        with pytest.raises(InputError, match=r"places within the file, in 'people-000001.tar'"):
+            read(folder)
+    for places in index["shards"][1]["places"]:
+        places[:] = [0, 1, 1, 1]
+    (folder / INDEX).write_text(json.dumps(index))
     with pytest.raises(InputError, match=r"people-000001.tar: (is no whole tar|ends between)|cannot be decoded"):
         list(stream_shards(folder))
     with pytest.raises(InputError, match="SHA-256"):
@@ -267,8 +273,20 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index.pop("shards"), "field 'shards'"),
         (lambda index: index["image_id"].pop(), "lists 7 people"),
         (lambda index: index["shards"][0].update(file="../elsewhere.tar"), "expected a file name"),
-        (lambda index: index["shards"][0].update(places=[[1, 2]]), "places of four whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[1, 2]]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[1, 2, 3, 4], [1]]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[1, 2, 3, 4]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "field 'places': expected"),
+        (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "places within the file"),
+        (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "places within the file"),
+        (lambda index: index["shards"][0].update(bytes=True), "field 'bytes': expected a whole number, got bool"),
+        (lambda index: index["shards"][0].update(bytes=2**70), "expected a whole number, got float"),
+        (lambda index: index.update(image_id=["1"] * 8), "field 'image_id': expected whole numbers"),
+        (lambda index: index.update(image_id=[[1]] * 8), "field 'image_id': expected whole numbers"),
+        (lambda index: index.update(annotation_id=[2**64] * 8), "field 'annotation_id': expected whole numbers"),
         (lambda index: index.update(skeleton=3), "field 'skeleton'"),
+        (lambda index: index["skeleton"].update(keypoints=[1, 2]), "field 'skeleton.keypoints': expected names"),
+        (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
     ],
 )
 def test_an_index_that_is_none(case, change, said):
@@ -277,6 +295,43 @@ def test_an_index_that_is_none(case, change, said):
     (folder / INDEX).write_text(json.dumps(index))
     with pytest.raises(InputError, match=said):
         ShardPeople(folder)
+
+
+def test_a_stream_takes_no_member_that_claims_gigabytes(case):
+    _, folder, index = case
+    path = folder / index["shards"][0]["file"]
+    member = tarfile.TarInfo("000000.jpg")
+    member.size = 2**40
+    content = member.tobuf() + path.read_bytes()
+    path.write_bytes(content)
+    index["shards"][0]["bytes"] = len(content)
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"people-000000.tar: '000000.jpg' is no file of at most 64000000 bytes"):
+        list(stream_shards(folder))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("image_id", 2**70),
+        ("image_id", True),
+        ("annotation_id", None),
+        ("area", -1),
+        ("area", 1e300),
+        ("affine", [[1e-300, 0, 0], [0, 1, 0]]),
+        ("affine", [[1, 0, 1e300], [0, 1, 0]]),
+        ("bbox", [0, 0, 1e300, 1]),
+        ("keypoints", [{}]),
+    ],
+)
+def test_labels_out_of_range(case, field, value):
+    people, _, _ = case
+    jpeg = io.BytesIO()
+    Image.fromarray(people[0].pixels).save(jpeg, "JPEG")
+    labels = labels_of(people[0])
+    assert sample_of(jpeg.getvalue(), json.dumps(labels).encode(), 17, "x").image_id == people[0].image_id
+    with pytest.raises(InputError, match=rf"x.json: .*{field}"):
+        sample_of(jpeg.getvalue(), json.dumps(labels | {field: value}).encode(), 17, "x")
 
 
 def test_folders_that_are_none(tmp_path, case):

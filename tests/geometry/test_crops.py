@@ -35,6 +35,14 @@ def test_grown_box_has_the_aspect_and_holds_the_box(box, padding, aspect):
     np.testing.assert_allclose(grown[2:] - grown[:2], (inner[2:] - inner[:2]) * padding, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("box", "size"), [([10, 20, 110, 80], (109, 109 / 0.75)), ([0, 0, 30, 90], (76.6125, 102.15))])
+def test_mspn_grows_wide_boxes_less_than_tall_ones(box, size):
+    """Li et al.'s code: a box gets 9 % wider and 13.5 % higher, and then the crop's proportions."""
+    grown = grow_box(np.array(box, float), (1.09, 1.135), 0.75)
+    np.testing.assert_allclose(grown[2:] - grown[:2], size, rtol=1e-12)
+    np.testing.assert_allclose(grown[:2] + grown[2:], np.add(box[:2], box[2:]), rtol=1e-12)
+
+
 @given(boxes)
 def test_affine_is_what_cv2_makes_of_three_corners(box):
     grown = grow_box(box, 1.25, 0.75)
@@ -91,7 +99,12 @@ def test_an_image_beyond_16_bits():
 
 @pytest.mark.parametrize(
     ("box", "padding", "aspect", "name"),
-    [([0, 0, np.nan, 1], 1.0, 1.0, "box"), ([0, 0, 1, 1], 0.0, 1.0, "padding"), ([0, 0, 1, 1], 1.0, np.inf, "aspect")],
+    [
+        ([0, 0, np.nan, 1], 1.0, 1.0, "box"),
+        ([0, 0, 1, 1], 0.0, 1.0, "padding"),
+        ([0, 0, 1, 1], (1.0, -1.0), 1.0, "padding"),
+        ([0, 0, 1, 1], 1.0, np.inf, "aspect"),
+    ],
 )
 def test_bad_numbers_are_named(box, padding, aspect, name):
     with pytest.raises(ValueError, match=name):

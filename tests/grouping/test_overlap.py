@@ -58,3 +58,12 @@ def test_areas_that_cannot_be_had():
         pose_area(poses, "box")
     with pytest.raises(ValueError, match="area 'crop' needs the poses' boxes"):
         pose_area(replace(poses, box=None), "crop")
+
+
+def test_missing_keypoints_are_in_no_area():
+    xy = np.array([[[10.0, 10], [30, 50], [0, 0]]])
+    missing = np.array([[False, False, True]])
+    assert pose_area(Poses(xy=xy, missing=missing), "keypoints").tolist() == [800]
+    assert pose_area(Poses(xy=xy), "keypoints").tolist() == [1500]
+    assert pose_area(Poses(xy=xy, missing=~missing), "keypoints").tolist() == [0]
+    assert pose_area(Poses(xy=xy, missing=missing | True), "keypoints").tolist() == [0]

@@ -219,3 +219,17 @@ def test_what_is_wrong_is_said():
     refused("image_id is None", poses=replace(poses, image_id=None))
     refused("sigmas: expected 17 numbers", sigmas=np.ones(3))
     refused("Poses.score is None", poses=replace(poses, score=None), in_vis_threshold=0.2)
+
+
+def test_poses_are_not_alike_for_what_both_miss():
+    """Two people with most joints dropped to (0, 0): those agree perfectly, and blow the area up to the corner."""
+    random = np.random.default_rng(0)
+    xy, missing = np.zeros((2, 17, 2)), np.ones((2, 17), dtype=bool)
+    xy[:, :5], missing[:, :5] = random.uniform(0, 40, (5, 2)) + 600, False
+    xy[1, :5, 0] += 20  # beside each other
+    poses = Poses(xy=xy, missing=missing, image_id=np.zeros(2, dtype=int))
+    score, how = np.array([0.9, 0.8]), {"method": "oks-nms", "threshold": 0.9, "sigmas": COCO_17.sigmas}
+    assert suppress(poses, score, **how, area="keypoints").kept.tolist() == [True, True]
+    assert suppress(replace(poses, missing=None), score, **how, area="keypoints").kept.tolist() == [True, False]
+    twice = replace(poses, xy=xy[[0, 0]], missing=missing | (np.arange(17) < [[2], [0]]))  # two joints fewer in one
+    assert suppress(twice, score, **how, area="keypoints").kept.tolist() == [True, False]

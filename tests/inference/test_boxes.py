@@ -7,7 +7,7 @@ import pytest
 
 from trustpose.data.coco import read_truth
 from trustpose.files import InputError
-from trustpose.inference.boxes import Boxes, boxes_from_detections, boxes_from_truth
+from trustpose.inference.boxes import Boxes, boxes_from_detections, boxes_from_truth, check_boxes
 from trustpose.poses import Truth
 
 
@@ -103,3 +103,25 @@ def test_no_detections_of_the_category(tmp_path):
     row = {"image_id": 3, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.9}
     with pytest.raises(InputError, match="category 1"):
         boxes_from_detections(_detections(tmp_path, [row]))
+
+
+def test_a_file_of_normalised_or_negative_boxes_is_refused(tmp_path):
+    row = {"image_id": 1, "category_id": 1, "score": 0.5}
+    path = _detections(tmp_path, [row | {"bbox": [0.1, 0.2, 0.3, 0.4]}, row | {"bbox": [0.5, 0.5, 0.5, 0.5]}])
+    with pytest.raises(InputError, match=r"detection 0: field 'bbox': all boxes lie within 0 to 1: expected pixels"):
+        boxes_from_detections(path)
+    path = _detections(tmp_path, [row | {"bbox": [10, 20, 30, 40]}, row | {"bbox": [90, 20, -30, 40]}])
+    with pytest.raises(InputError, match=r"detection 1: field 'bbox': expected a width and height of at least 0, got"):
+        boxes_from_detections(path)
+
+
+def test_boxes_of_a_file_that_are_xyxy_are_told_from_a_photo(tmp_path):
+    """A COCO file has xywh; [300, 100, 600, 400] in a photo of 640 x 480 is xyxy."""
+    row = {"image_id": 1, "category_id": 1, "score": 0.5}
+    xyxy = [row | {"bbox": [300, 100, 600, 400]}, row | {"bbox": [10, 20, 110, 220]}]
+    boxes = boxes_from_detections(_detections(tmp_path, xyxy))
+    with pytest.raises(InputError, match=r"detections.json: a.jpg: boxes\[0\]: ends at 900, 500, .*; is it xyxy\?"):
+        check_boxes(boxes, 640, 480, "a.jpg")
+    check_boxes(boxes[np.array([1])], 640, 480, "a.jpg")  # by itself it could be either
+    xywh = [row | {"bbox": [300, 100, 300, 300]}, row | {"bbox": [10, 20, 660, 200]}]  # sticks out a little
+    check_boxes(boxes_from_detections(_detections(tmp_path, xywh)), 640, 480, "a.jpg")

@@ -1,6 +1,7 @@
 """Detectors by name; torchvision's adapters with a stand-in for the network, and with the real one where it works."""
 
 import importlib
+import re
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.inference.tiny_people import write_people
 from tests.inference.torchvision_operators import stand_in
 from tests.tiny_onnx import write_network
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.inference.bottom_up import PeopleDetector
 from trustpose.inference.boxes import whole_photo
@@ -44,7 +46,7 @@ def test_without_the_extra(monkeypatch, tmp_path):
         raise ModuleNotFoundError(f"No module named {name!r}", name="torchvision")
 
     monkeypatch.setattr("trustpose.inference.detectors.import_module", missing)
-    with pytest.raises(InputError, match=r"torchvision is not installed: pip install 'trustpose\[train\]'"):
+    with pytest.raises(InputError, match=f"^{re.escape(not_installed('torchvision', 'train'))}$"):
         load_detector(TORCHVISION[0], tmp_path / "weights.pth")
 
 

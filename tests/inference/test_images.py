@@ -1,12 +1,15 @@
 """Reading photos against Pillow, in every colour form and orientation."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from trustpose.data.image_size import image_size
 from trustpose.files import InputError
 from trustpose.inference.images import as_rgb, find_photos, read_image
 
@@ -90,6 +93,62 @@ def test_no_image_at_all(tmp_path):
     for name, message in (("text.jpg", "decoded"), ("empty.jpg", "empty"), ("none.jpg", "no such"), ("", "directory")):
         with pytest.raises(InputError, match=message):
             read_image(tmp_path / name)
+
+
+def _png(width, height):
+    """A whole PNG of one grey level: 32,000 × 32,000 pixels are 1 MB."""
+    rows = zlib.compress(bytes(width + 1) * 1000) if height == 1000 else b""
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in chunks:
+        content += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return content
+
+
+def test_too_many_pixels_are_refused_by_the_header(tmp_path):
+    path = tmp_path / "large.png"
+    path.write_bytes(_png(32_000, 32_000))
+    with pytest.raises(InputError, match=r"large.png: has 32000 × 32000 pixels, more than the limit of 250000000"):
+        read_image(path)
+    path.write_bytes(_png(1000, 1000))
+    assert read_image(path).shape == (1000, 1000, 3)
+    with pytest.raises(InputError, match=r"more than the limit of 999999 \(predict: --max-pixels\)"):
+        read_image(path, max_pixels=999_999)
+
+
+COLOUR = (".png", ".jpg", ".webp", ".tiff", ".bmp", ".gif", ".jp2", ".avif", ".ppm", ".pam", ".ras", ".hdr", ".pfm")
+
+
+@pytest.mark.parametrize("suffix", [*COLOUR, ".pgm", ".pbm"])
+@pytest.mark.parametrize("size", [(64, 48), (131, 200)])
+def test_sizes_in_headers_are_those_that_opencv_decodes(suffix, size):
+    shape = (*size, 3) if suffix in COLOUR else size
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    _, content = cv2.imencode(suffix, pixels.astype(np.float32) if suffix in (".hdr", ".pfm") else pixels)
+    decoded = cv2.imdecode(content, cv2.IMREAD_COLOR)
+    assert image_size(content.tobytes()) == decoded.shape[1::-1]
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 50}, {"exif": b"Exif\0\0"}])
+def test_sizes_of_webp_files(options):
+    file = io.BytesIO()
+    Image.fromarray(_colours(60, 80)).save(file, "WEBP", **options)
+    assert image_size(file.getvalue()) == (80, 60)
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"big_tiff": True}, {}])
+def test_sizes_of_what_pillow_writes(options):
+    file = io.BytesIO()
+    Image.fromarray(_colours(60, 80)).save(file, "JPEG" if "progressive" in options else "TIFF", **options)
+    assert image_size(file.getvalue()) == (80, 60)
+
+
+BROKEN = (b"", b"BM", b"\xff\xd8\xff", b"\xff\xd8\xff\xda", b"P6", b"II*\0" + b"\xff" * 4, b"RIFF", b"#?x", b"text")
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_no_size(content):
+    assert image_size(content) is None
 
 
 def test_a_name_beyond_ascii(tmp_path):

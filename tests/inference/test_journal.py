@@ -1,6 +1,7 @@
 """The journal: numbers survive exactly, an unfinished line is forgotten, other settings are refused."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ def _poses(count, seed=0):
         box=rng.normal(size=(count, 4)) / 3,
         image_id=np.full(count, 4),
         annotation_id=np.arange(count),
+        missing=rng.random((count, 17)) < 0.2,
     )
 
 
@@ -95,20 +97,68 @@ def test_starting_without_a_journal(tmp_path):
             (tmp_path / "journal").write_bytes(content)
         with Journal(tmp_path / "journal", SETTINGS, is_resumed=True) as journal:
             assert journal.done == {}
-        assert json.loads((tmp_path / "journal").read_bytes())["settings"] == SETTINGS
+        assert json.loads((tmp_path / "journal").read_bytes()[9:])["settings"] == SETTINGS
+
+
+def _line(value):
+    content = json.dumps(value).encode()
+    return b"%08x %b\n" % (zlib.crc32(content), content)
+
+
+ENTRY = {"image_id": 3, "shape": [1, 1], "poses": {"xy": [[[1.0, 2.0]]]}}
+NO_ENTRIES = [
+    [],
+    {"image_id": 3},
+    {"image_id": 3, "shape": [2, 17], "poses": {"xy": [1]}},
+    *(ENTRY | {"image_id": value} for value in ("3", 3.0, True, None, 2**70)),
+    *(ENTRY | {"shape": value} for value in (3, [1], [-1, 1], [2**40, 1], ["1", 1], None)),
+    *(
+        ENTRY | {"poses": value}
+        for value in ([], {}, {"xy": "a"}, {"xy": [[[1, {}]]]}, {"z": [1]}, {"image_id": [2**70]})
+    ),
+]
+
+
+@pytest.mark.parametrize("value", NO_ENTRIES)
+def test_lines_that_no_run_writes_are_named_though_their_checksum_is_right(tmp_path, value):
+    path = tmp_path / "journal"
+    _write(path, {})
+    with path.open("ab") as file:
+        file.write(_line(value) + _line(ENTRY | {"image_id": 4}))
+    with pytest.raises(InputError, match="journal: line 2 is damaged; start anew without --resume"):
+        Journal(path, SETTINGS, is_resumed=True)
+
+
+def test_one_digit_that_changed_is_found(tmp_path):
+    path = tmp_path / "journal"
+    _write(path, {4: _poses(3), 9: _poses(2)})
+    whole = path.read_bytes()
+    at = whole.index(b'"score"') + 13
+    path.write_bytes(whole[:at] + (b"1" if whole[at : at + 1] != b"1" else b"2") + whole[at + 1 :])
+    with pytest.raises(InputError, match="journal: line 2 is damaged"):
+        Journal(path, SETTINGS, is_resumed=True)
+
+
+def test_poses_of_another_kind_are_not_joined(tmp_path):
+    path = tmp_path / "journal"
+    _write(path, {4: _poses(2), 5: Poses(xy=np.zeros((0, 3, 2)))})
+    other = Poses(xy=np.zeros((1, 5, 2)))
+    with Journal(path, SETTINGS, is_resumed=True) as journal, pytest.raises(InputError, match="poses of another kind"):
+        journal.add(6, other)
+    with path.open("ab") as file:
+        file.write(_line(ENTRY))
+    with pytest.raises(InputError, match="line 4 is damaged"):
+        Journal(path, SETTINGS, is_resumed=True)
 
 
 @pytest.mark.parametrize(
-    "line", ["[]", '{"image_id": 3}', '{"image_id": 3, "shape": [2, 17], "poses": {"xy": [1]}}', "{"]
+    "line", ["[]", '{"format": "x"}', "{", "00000000 {}", '{"format":"trustpose journal 1","settings":{}}']
 )
-def test_damage_is_named(tmp_path, line):
+def test_other_files_are_no_journals(tmp_path, line):
     path = tmp_path / "journal"
     path.write_text(line + "\n")
-    with pytest.raises(InputError, match="journal: is"):
-        Journal(path, SETTINGS, is_resumed=True)
-    _write(path, {})
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(InputError, match="journal: is"):
+    said = "is no journal of this version of trustpose" if "journal 1" in line else "line 1 is damaged"
+    with pytest.raises(InputError, match=f"journal: {said}; start anew without --resume"):
         Journal(path, SETTINGS, is_resumed=True)
     with pytest.raises(InputError, match="cannot be written"):
         Journal(path / "below", SETTINGS, is_resumed=False)

@@ -25,6 +25,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
+def test_a_limit_of_pixels(tmp_path):
+    (tmp_path / "photo.pgm").write_bytes(b"P5 20 10 255 " + bytes(200))
+    for path in (write_network(tmp_path), write_people(tmp_path)):
+        assert len(load(path)(tmp_path / "photo.pgm")) > 0
+        with pytest.raises(InputError, match=r"photo.pgm: has 20 × 10 pixels, more than the limit of 199"):
+            load(path, max_pixels=199)(tmp_path / "photo.pgm")
+
+
 def test_the_default_finds_people_by_itself(folder):
     photo = photo_of_dots(400, 300, (150, 150, 250))
     predictor = trustpose.load("default")

@@ -13,8 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import trustpose as tp
+from tests.networks import official_names as names
 from trustpose.cli import main
+from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.files import InputError
+from trustpose.inference import model_folder
+from trustpose.inference.spec import ModelSpec
+from trustpose.networks.preparation import Preparation, preparation
 from trustpose.networks.zoo import build
 
 
@@ -107,12 +112,13 @@ def test_runtimes_that_are_not_there_are_refused(folder: Path, options, message:
     ("extra", "message"),
     [
         (["--network", "hourglass-9"], "--network: expected one of"),
-        (["--network", "hourglass-2"], "missing tensor"),
+        (["--network", "hourglass-2"], "hourglass.pth: this is a trustpose (hourglass-1), you asked for hourglass-2"),
         (["--size", "big"], "--size: expected height x width"),
         (["--size", "100x100"], "multiples of 32"),
         (["--skeleton", "coco17"], "expected shape"),
         (["--from", "nobody"], "expected one of"),
-        (["--channels", "CMYK"], "--channels: expected RGB or BGR"),
+        (["--size", "4096x4096"], "--size: expected height x width, 32 to 2048 pixels"),
+        (["--channels", "CMYK"], "--channels: expected rgb or bgr"),
         (["--sha256", "00"], "its SHA-256 is"),
     ],
 )
@@ -123,6 +129,41 @@ def test_what_does_not_fit_is_named(checkpoint: Path, tmp_path: Path, capsys, ex
     assert message in complaint
     assert complaint.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        ("hrnet-w32", [], "simple.pth: this is a pose_resnet (simple-baseline-r50), you asked for hrnet-w32"),
+        ("simple-baseline-r50", [], "which order of colours it was trained with: --channels rgb or bgr is needed"),
+        ("simple-baseline-r50-caffe", ["--channels", "bgr", "--skeleton", "mpii16"], "expected shape"),  # all but that
+    ],
+)
+def test_a_pose_resnet_needs_its_network_and_its_channels(tmp_path: Path, capsys, network, options, message) -> None:
+    torch.save(names.state_dict(names.pose_resnet50()), tmp_path / "simple.pth")
+    assert run("import", tmp_path / "simple.pth", "--network", network, "--out", tmp_path / "out", *options) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint and complaint.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_the_model_of_an_mspn_is_fed_and_read_as_its_project_does(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(model_folder, "export_onnx", lambda _module, path, *_size: path.touch())  # it takes long
+    torch.save({"model": names.state_dict(names.mspn(1)), "iteration": 3}, tmp_path / "iter-3.pth")
+    options = ["--network", "mspn-1", "--out", tmp_path / "out", "--size", "64x64"]
+    assert run("import", tmp_path / "iter-3.pth", *options) == 0
+    spec = ModelSpec.read(tmp_path / "out")
+    assert spec.input.channels == "BGR" and spec.input.mean == (0.406, 0.456, 0.485) and spec.padding == (1.09, 1.135)
+    read = {"smoothing": 5, "offset": 2.0, "score_scale": 1 / 255, "score_offset": 0.5}
+    assert spec.codec == HeatmapCodec(16, 16, 4.0, 1.0, "second-highest", **read)
+
+
+def test_each_projects_preparation() -> None:
+    mspn = preparation("mmpose-1.x", "mspn-2", 17)
+    assert (mspn.channels, mspn.padding, mspn.codec, mspn.offset) == ("RGB", 1.25, "argmax-quarter", 2.0)
+    assert preparation("mmpose-0.x", "hrnet-w32", 17) == preparation("pose_hrnet", "hrnet-w32", 17) == Preparation()
+    assert (
+        preparation("mspn", "mspn-2", 16).smoothing == 9 and preparation("pytorch-pose", "hourglass-2", 16).offset == 2
+    )
 
 
 def test_an_existing_folder_is_left_alone(folder: Path, checkpoint: Path, capsys) -> None:

@@ -35,9 +35,10 @@ WRONG = [
     *(("input.layout", value) for value in ("CHW", 1, {})),
     *(("input.dtype", value) for value in ("float", 32)),
     *(("input.channels", value) for value in ("GRAY", [])),
-    *(("input.scale", value) for value in (0, -1, "1/0", "a", "", "1e999", [1], True)),
-    *(("input.mean", value) for value in ([1, 2], [1, 2, "3"], 0, [[1], 2, 3])),
-    *(("input.std", value) for value in ([1, 1, 0], [1, -1, 1])),
+    *(("input.scale", value) for value in (0, -1, 1e-300, "1/0", "1/", "a", "", "1e999", "nan", [1], True)),
+    ("input.scale", "1e-400000000"),  # as an exact fraction it would take minutes and gigabytes
+    *(("input.mean", value) for value in ([1, 2], [1, 2, "3"], 0, [[1], 2, 3], [0, 0, 1e300])),
+    *(("input.std", value) for value in ([1, 1, 0], [1, -1, 1], [1, 1e-300, 1])),
     *(("input.name", value) for value in ("", 1)),
     ("input", 1),
     ("crop", []),
@@ -46,12 +47,47 @@ WRONG = [
     *(("output.keypoints", value) for value in (16, 17.5, "17")),
     *(("output.stride", value) for value in (0, 8, "4")),
     ("output.name", 3),
-    *(("crop.padding", value) for value in (0, -1, "a", True)),
+    *(("crop.padding", value) for value in (0, -1, 1e-300, "a", True)),
     *(("crop.aspect", value) for value in (1.0, "a")),
     *(("codec", value) for value in ("quarter", "coordinates", 1, None)),
     *(("output.sigma", value) for value in (0, -2, "2", 65)),
+    *(("crop.padding", value) for value in ([1.2], [1.2, 0], [1, 1, 1], [1, "a"], {})),
+    *(("output.smoothing", value) for value in (4, 0, 33, "5", 2.5)),
+    *(("output.offset", value) for value in (4.5, -5, "2", None)),
+    *(("output.score_scale", value) for value in (0, -1, "1/0", None)),
+    *(("output.score_offset", value) for value in ("a", None)),
     *((field, 1) for field in ("pad", "input.size", "output.temperature", "crop.shift")),
 ]
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.onnx", "/etc/passwd", "..", ".", "a/colours.onnx", "..\\x.onnx", "C:x.onnx"]
+)
+def test_a_spec_names_only_a_file_beside_it(tmp_path, name):
+    write_network(tmp_path)
+    text = json.loads((tmp_path / "colours.json").read_text())
+    (tmp_path / "colours.json").write_text(json.dumps(text | {"onnx": name}))
+    with pytest.raises(InputError, match=r"colours.json: field 'onnx': expected the bare name of a file"):
+        ModelSpec.read(tmp_path / "colours.json")
+
+
+def test_a_value_as_deep_as_the_stack_is_shown_short(tmp_path):
+    write_network(tmp_path)
+    text = (tmp_path / "colours.json").read_text()
+    deep = "[" * 900 + "]" * 900
+    (tmp_path / "colours.json").write_text(text.replace('"coco17"', deep))
+    with pytest.raises(InputError, match=r"field 'skeleton': expected one of .* got \[+\.\.\.\]+$"):
+        ModelSpec.read(tmp_path / "colours.json")
+
+
+def test_a_temperature_out_of_range(tmp_path):
+    write_network(tmp_path)
+    text = json.loads((tmp_path / "colours.json").read_text()) | {"codec": "integral"}
+    for value in (1e-300, 0, 1e9):
+        text["output"]["temperature"] = value
+        (tmp_path / "colours.json").write_text(json.dumps(text))
+        with pytest.raises(InputError, match=r"field 'output.temperature': expected a number from 0.001 to 1000"):
+            ModelSpec.read(tmp_path / "colours.onnx")
 
 
 @pytest.mark.parametrize(("field", "value"), WRONG)
@@ -107,6 +143,22 @@ def test_the_codec_and_how_it_was_trained(tmp_path):
         codec({"temperature": 1}, codec="udp")
 
 
+def test_where_map_pixels_stand_and_what_scores_are(tmp_path):
+    write_network(tmp_path)
+    whole = json.loads((tmp_path / "colours.json").read_text())
+    told = {"smoothing": 5, "offset": 2, "score_scale": "1/255", "score_offset": 0.5}
+    fields = {"output": whole["output"] | told, "crop": {"padding": [1.09, 1.135]}, "codec": "second-highest"}
+    spec = ModelSpec.read(write_network(tmp_path, **fields))
+    expected = HeatmapCodec(48, 64, 4.0, 2.0, "second-highest", "ordinary", None, 5, 2.0, 1 / 255, 0.5)
+    assert spec.codec == expected and spec.padding == (1.09, 1.135)
+    (tmp_path / "colours.json").write_text(json.dumps(spec.to_json()))
+    assert ModelSpec.read(tmp_path / "colours.onnx") == spec
+    plain = ModelSpec.read(write_network(tmp_path)).to_json()
+    assert plain["crop"]["padding"] == 1.0 and not told.keys() & plain["output"].keys()
+    with pytest.raises(InputError, match=r"field 'output.offset' is unknown"):
+        ModelSpec.read(write_network(tmp_path, output=whole["output"] | {"offset": 1}, codec="udp"))
+
+
 @pytest.mark.parametrize("output", [{"stride": 4.01}, {"width": 1, "stride": 130, "height": 2}])
 def test_udp_needs_maps_that_divide_the_input(tmp_path, output):
     write_network(tmp_path)
@@ -133,7 +185,9 @@ def test_another_decoding_keeps_the_convention(tmp_path):
     for decoding in DECODINGS:
         assert ordinary.with_decoding(decoding).codec == HeatmapCodec(48, 64, 4.0, 2.0, decoding, "ordinary")
         assert unbiased.with_decoding(decoding).codec == HeatmapCodec(48, 64, 4.0, 2.0, decoding, "unbiased")
-    with pytest.raises(InputError, match="decoding: expected one of argmax-quarter, dark, udp, integral, got 'msra'"):
+    with pytest.raises(
+        InputError, match="decoding: expected one of argmax-quarter, second-highest, dark, udp, integral, got 'msra'"
+    ):
         ordinary.with_decoding("msra")
 
 

@@ -26,11 +26,12 @@ from tests.inference.tiny_trust import (
 )
 from trustpose.files import InputError
 from trustpose.inference.inner_tensors import find_maps
-from trustpose.inference.model_folder import Preparation, Provenance, save_model_folder
+from trustpose.inference.model_folder import Provenance, save_model_folder
 from trustpose.inference.onnx import OnnxNetwork
 from trustpose.inference.photos import Photo
 from trustpose.inference.spec import ModelSpec
 from trustpose.inference.trust_folder import Fitted, load_trust_network, save_trust_folder, save_trust_network
+from trustpose.networks.preparation import Preparation
 from trustpose.networks.zoo import build
 from trustpose.skeletons import SKELETONS
 from trustpose.trust.heads import average_flipped

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from trustpose.data.coco import read_results, read_truth
 from trustpose.metrics.average_precision import evaluate
@@ -45,6 +46,26 @@ def test_equals_pycocotools_on_real_people(data_dir: Path, truth: str, results: 
     np.testing.assert_allclose(our_numbers(data_dir / truth, data_dir / results), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("with_box", [False, True])
+def test_equals_pycocotools_with_dropped_joints(data_dir: Path, tmp_path: Path, with_box: bool) -> None:
+    """What OpenPose writes, 0, 0, 0 and no box: pycocotools takes area and OKS from all keypoints, and so does AP."""
+    truth, results = (data_dir / name for name in ("coco/dev_gt.json", "results/movenet-thunder.dev.json"))
+    rows = json.loads(results.read_text())
+    random = np.random.default_rng(0)
+    for row in rows:
+        keypoints = np.reshape(row["keypoints"], (17, 3))
+        keypoints[keypoints[:, 2] < 0.3] = 0
+        row["keypoints"], row["score"] = keypoints.ravel().tolist(), float(keypoints[:, 2].mean())
+        row.pop("annotation_id")
+        if not with_box:
+            row.pop("bbox")
+    moved = [row | {"keypoints": [x + random.normal(0, 40) * (x > 0) for x in row["keypoints"]]} for row in rows]
+    (tmp_path / "results.json").write_text(json.dumps(rows + moved))
+    assert read_results(tmp_path / "results.json").poses.missing is not None
+    expected = pycocotools_numbers(str(truth), str(tmp_path / "results.json"))
+    np.testing.assert_allclose(our_numbers(truth, tmp_path / "results.json"), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.slow
 @settings(max_examples=700)
 @given(coco_cases())
@@ -58,12 +79,25 @@ def test_equals_pycocotools_on_made_up_cases(tmp_path_factory: pytest.TempPathFa
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
 
 
-def test_equals_xtcocotools_without_areas_on_crowdpose(data_dir: Path, tmp_path: Path) -> None:
+def xtcocotools_numbers(truth: Path, results: Path, kind: str) -> np.ndarray:
+    """What xtcocotools makes of CrowdPose results, without areas."""
     # xtcocotools' wheel is compiled for numpy 1; only its mask code is, which keypoints do not use
     sys.modules["xtcocotools._mask"] = importlib.import_module("pycocotools._mask")
     xtcocotools_coco = importlib.import_module("xtcocotools.coco")
     from xtcocotools.cocoeval import COCOeval
 
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = xtcocotools_coco.COCO(str(truth))
+        evaluation = COCOeval(coco, coco.loadRes(str(results)), kind, read_truth(truth).skeleton.sigmas, use_area=False)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return evaluation.stats
+
+
+@pytest.fixture(scope="module")
+def crowdpose(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """CrowdPose's validation people and two noisy copies of each as results."""
     path = data_dir / "crowdpose" / "crowdpose_val.json"
     truth = read_truth(path)
     random = np.random.default_rng(0)
@@ -74,21 +108,42 @@ def test_equals_xtcocotools_without_areas_on_crowdpose(data_dir: Path, tmp_path:
             keypoints = np.c_[xy, np.ones(14)].round(2).ravel().tolist()
             score = float(random.integers(1, 200) / 200)
             results.append({"image_id": int(image), "category_id": 1, "keypoints": keypoints, "score": score})
-    (tmp_path / "results.json").write_text(json.dumps(results))
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco = xtcocotools_coco.COCO(str(path))
-        evaluation = COCOeval(
-            coco, coco.loadRes(str(tmp_path / "results.json")), "keypoints", truth.skeleton.sigmas, use_area=False
-        )
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+    written = tmp_path_factory.mktemp("crowdpose") / "results.json"
+    written.write_text(json.dumps(results))
+    return path, written
+
+
+def test_equals_xtcocotools_without_areas_on_crowdpose(crowdpose: tuple[Path, Path]) -> None:
+    truth = read_truth(crowdpose[0])
     # xtcocotools counts labelled joints itself; CrowdPose's own num_keypoints counts the visible ones alone
     counted = truth.truth[:]
     object.__setattr__(counted, "num_keypoints", (counted.v > 0).sum(axis=1))
-    poses = read_results(tmp_path / "results.json", truth=truth)
+    poses = read_results(crowdpose[1], truth=truth)
     ours = evaluate(poses.poses, counted, poses.score, sigmas=truth.skeleton.sigmas, area="box*0.53").summary()
-    np.testing.assert_allclose(list(asdict(ours).values()), evaluation.stats[:10], rtol=0, atol=1e-12)
+    expected = xtcocotools_numbers(*crowdpose, "keypoints")[:10]
+    np.testing.assert_allclose(list(asdict(ours).values()), expected, rtol=0, atol=1e-12)
+
+
+def test_an_audit_equals_xtcocotools_keypoints_crowd(crowdpose: tuple[Path, Path], tmp_path: Path) -> None:
+    truth, results = (json.loads(path.read_bytes()) for path in crowdpose)
+    truth["images"] = truth["images"][::8]  # 250 of 2,000 photos, which is quick
+    few = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [row for row in truth["annotations"] if row["image_id"] in few]
+    files = tmp_path / "gt.json", tmp_path / "results.json"
+    files[0].write_text(json.dumps(truth))
+    files[1].write_text(json.dumps([row for row in results if row["image_id"] in few]))
+    record = tp.audit(*files, area="box*0.53", replicates=20)
+    expected = xtcocotools_numbers(*files, "keypoints_crowd")
+    ours = [getattr(record.ap, name) for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")]
+    np.testing.assert_allclose(ours, expected[:6], rtol=0, atol=1e-12)
+    levels = [record.crowd[name] for name in ("easy", "medium", "hard")]
+    np.testing.assert_allclose([round(level.AP, 4) for level in levels], expected[6:9], rtol=0, atol=1e-12)
+    assert expected[6] != expected[7] != expected[8]
+    people = read_truth(files[0]).truth
+    assert sum(level.n for level in levels) == ((people.num_keypoints > 0) & ~people.iscrowd).sum()
+    for name in record.crowd:
+        low, high = record.intervals[f"crowd.{name}.AP"]
+        assert low < record.number(f"crowd.{name}.AP") < high
 
 
 def test_a_perfect_result_has_ap_1_and_a_far_one_0() -> None:

@@ -434,12 +434,43 @@ def test_cumulative_gains_add_up_and_order_of_rows_does_not_matter(seed):
 @settings(max_examples=40)
 def test_optimal_score_lies_between_zero_and_the_highest_oks(seed):
     poses, _, score = random_scene(seed)
-    rescored = optimal_score(poses.xy, poses.image_id, score, SIGMAS)
+    rescored = optimal_score(poses, score, SIGMAS)
     assert (rescored >= 0).all()
     assert (rescored <= score).all()
     for image in np.unique(poses.image_id):
         mine = poses.image_id == image
         assert rescored[mine].max() == score[mine].max()  # the best of an image keeps its score
-        np.testing.assert_allclose(
-            rescored[mine], optimal_score(poses.xy[mine], poses.image_id[mine], score[mine], SIGMAS), rtol=1e-12
-        )
+        np.testing.assert_allclose(rescored[mine], optimal_score(poses[mine], score[mine], SIGMAS), rtol=1e-12)
+
+
+def test_a_missing_keypoint_is_a_miss_wherever_it_is_written() -> None:
+    """A person in the photo's corner: (0, 0) is on the nose, which the estimator did not find."""
+    random = np.random.default_rng(0)
+    xy = random.uniform(40, 240, (1, 17, 2))
+    xy[0, 0] = 1.0
+    labelled = np.full((1, 17), 2)
+    truth = Truth(xy=xy, v=labelled, area=np.array([20000.0]), image_id=np.array([1]), annotation_id=np.array([1]))
+    missing = np.isin(np.arange(17), [0, 9])[None]
+    poses = Poses(xy=np.where(missing[..., None], 0, xy), image_id=np.array([1]), missing=missing)
+    measures = {"sigmas": COCO_17.sigmas, "flip_index": COCO_17.flip_index, "area": "segment"}
+    score = np.ones(1)
+    assert diagnose(replace(poses, missing=None), truth, score, **measures).counts()["good"] == 16
+    found = diagnose(poses, truth, score, **measures)
+    assert found.counts() == {"good": 15, "jitter": 0, "inversion": 0, "swap": 0, "miss": 2}
+    assert found.similarity[0, 0] == 0
+    impact = error_impact(poses, truth, score, found, sigmas=COCO_17.sigmas, area="segment")
+    np.testing.assert_allclose(sum(impact.gain_per_threshold().values()), 1 - impact.baseline)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=15)
+def test_optimal_scores_do_not_compare_missing_keypoints(seed):
+    poses, _, score = random_scene(seed)
+    random = np.random.default_rng(seed)
+    missing = random.random(poses.xy.shape[:2]) < 0.4
+    there = optimal_score(replace(poses, missing=missing), score, SIGMAS)
+    moved = np.where(missing[..., None], random.uniform(-1e5, 1e5, poses.xy.shape), poses.xy)
+    np.testing.assert_array_equal(optimal_score(replace(poses, xy=moved, missing=missing), score, SIGMAS), there)
+    assert (there <= score).all()
+    everything = optimal_score(replace(poses, missing=missing | True), score, SIGMAS)
+    np.testing.assert_array_equal(everything, score)  # nothing in common

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustpose.geometry.boxes import paired_iou
-from trustpose.metrics.pairing import pair_with_people
+from trustpose.metrics.pairing import pair_with_people, unpaired_on_people
 from trustpose.poses import Poses, Truth
 
 
@@ -68,3 +68,56 @@ def test_an_annotation_id_outweighs_any_box() -> None:
     assert pair_with_people(poses, truth).tolist() == [1, 0, -1]  # person 8 is taken, box or not
     with pytest.raises(ValueError, match=r"Truth\.box"):
         pair_with_people(poses, Truth(xy=truth.xy, v=truth.v, image_id=truth.image_id))
+
+
+def test_dropped_joints_do_not_part_a_pose_from_its_person() -> None:
+    """As OpenPose writes it: no box, and 0, 0 for a joint that it did not find."""
+    person = np.array([[600.0, 400], [640, 480], [620, 440]])
+    truth = Truth(
+        xy=person[None],
+        v=np.full((1, 3), 2),
+        box=np.array([[600.0, 400, 640, 480]]),
+        image_id=np.array([1]),
+        annotation_id=np.array([5]),
+    )
+    xy, missing = person[None].copy(), np.array([[False, False, True]])
+    xy[missing] = 0
+    assert pair_with_people(Poses(xy=xy, image_id=np.array([1])), truth).tolist() == [-1]
+    poses = Poses(xy=xy, missing=missing, image_id=np.array([1]))
+    assert pair_with_people(poses, truth).tolist() == [0]
+    nowhere = Poses(xy=xy * 0, missing=missing | True, image_id=np.array([1]))
+    assert pair_with_people(nowhere, truth).tolist() == [-1]
+
+
+def two_people() -> Truth:
+    box = np.array([[100.0, 100, 200, 400], [180, 100, 280, 400]])
+    return Truth(xy=np.ones((2, 4, 2)), v=np.ones((2, 4), dtype=int), box=box, image_id=np.array([1, 1]))
+
+
+def test_a_face_belongs_to_the_person_whose_box_it_is_in() -> None:
+    """Everything but the face was dropped: the face's box is no tenth of the person's."""
+    xy = np.array([[[110.0, 110], [120, 110], [115, 120], [0, 0]], [[190, 110], [200, 110], [230, 120], [0, 0]]])
+    missing = np.array([[False, False, False, True]] * 2)
+    poses = Poses(xy=xy, missing=missing, image_id=np.array([1, 1]))
+    assert pair_with_people(poses, two_people()).tolist() == [0, 1]  # the second face is by two thirds in the first box
+    assert pair_with_people(poses[1:], two_people()).tolist() == [1]
+    assert pair_with_people(poses[[0, 0, 0]], two_people()).tolist() == [0, -1, -1]
+    whole = Poses(xy=np.delete(xy, 3, axis=1), image_id=np.array([1, 1]))  # small poses, nothing dropped
+    truth = two_people()
+    truth = Truth(xy=truth.xy[:, :3], v=truth.v[:, :3], box=truth.box, image_id=truth.image_id)
+    assert pair_with_people(whole, truth).tolist() == [-1, -1]
+    boxed = Poses(xy=xy, missing=missing, image_id=np.array([1, 1]), box=np.full((2, 4), 5.0))  # its own says otherwise
+    assert pair_with_people(boxed, two_people()).tolist() == [-1, -1]
+
+
+def test_a_pose_with_a_wrong_box_on_a_person_is_noticed() -> None:
+    truth = two_people()
+    xy = np.array([[[120.0, 110], [150, 210], [140, 390], [0, 0]]]).repeat(2, axis=0)
+    poses = Poses(xy=xy, box=np.array([[0.0, 0, 1, 1]] * 2), image_id=np.array([1, 1]))
+    person = pair_with_people(poses, truth)
+    assert person.tolist() == [-1, -1] and unpaired_on_people(poses, truth, person).all()
+    assert not unpaired_on_people(poses, truth, np.array([0, -1])).any()  # a second one on a person is no such case
+    elsewhere = Poses(xy=xy + 500, box=poses.box, image_id=np.array([1, 2]))
+    assert not unpaired_on_people(elsewhere, truth, person).any()
+    unlabelled = Truth(xy=truth.xy, v=truth.v * 0, box=truth.box, image_id=truth.image_id)
+    assert not unpaired_on_people(poses, unlabelled, person).any()

@@ -1,19 +1,17 @@
 """Public checkpoints: every tensor lands once, in its place, or is named."""
 
 import json
-import pickle
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from tests.networks import official_names as names
 from trustpose.files import InputError
 from trustpose.networks.backbones import timm
-from trustpose.networks.checkpoints import convert, count_keypoints, read_tensors, recognise
+from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.zoo import build
 
@@ -86,6 +84,19 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(family, network_name
         convert(theirs | {name: torch.zeros(3, 3)}, network)
 
 
+@each_family
+def test_the_network_is_told_from_names_and_shapes(family, network_name, shapes):
+    assert zoo_network(names.state_dict(shapes()), family) == network_name
+
+
+def test_networks_of_sizes_that_the_zoo_lacks():
+    two_blocks = [one for one in names.pose_resnet50() if not one[0].startswith(("layer3.2", "layer3.3", "layer3.4"))]
+    assert zoo_network(names.state_dict(two_blocks), "pose_resnet") == "simple-baseline"
+    head = {"final_layer.weight": torch.zeros(17, 18, 1, 1)}
+    assert zoo_network(names.state_dict(names.pose_hrnet_w32()) | head, "pose_hrnet") == "hrnet"
+    assert zoo_network(build("light-mobilenetv2-050").state_dict(), "trustpose") is None
+
+
 def test_another_network_of_the_family_is_refused(networks):
     with pytest.raises(InputError, match=r"layer3\.6\.conv1\.weight: missing tensor"):
         convert(names.state_dict(names.pose_resnet50()), build("simple-baseline-r101"))
@@ -151,55 +162,6 @@ def test_timms_classifiers_give_the_features_that_timm_cuts_out(name):
     with torch.no_grad():
         features = classifier.forward_intermediates(images, indices=1, intermediates_only=True)[-1]
         torch.testing.assert_close(network.backbone(images), features)
-
-
-@pytest.mark.parametrize("wrap", [lambda tensors: tensors, lambda tensors: {"epoch": 3, "state_dict": tensors}])
-def test_reading_what_training_loops_write(wrap, tmp_path):
-    tensors = {"module.score.0.weight": torch.arange(3.0), "module.score.0.bias": torch.ones(1)}
-    torch.save(wrap(tensors), tmp_path / "checkpoint.pth.tar")
-    assert read_tensors(tmp_path / "checkpoint.pth.tar")["score.0.weight"].tolist() == [0, 1, 2]
-
-
-def test_reading_mmpose_1_with_its_arrays_beside_the_tensors(tmp_path):
-    meta = {"dataset_meta": {"sigmas": np.arange(17, dtype=np.float32), "id": np.int64(3)}}
-    torch.save({"meta": meta, "state_dict": {"head.final_layer.bias": torch.ones(2)}}, tmp_path / "epoch.pth")
-    assert list(read_tensors(tmp_path / "epoch.pth")) == ["head.final_layer.bias"]
-
-
-def test_reading_safetensors(tmp_path):
-    save_file({"head.bias": torch.ones(2)}, tmp_path / "model.safetensors")
-    assert read_tensors(tmp_path / "model.safetensors")["head.bias"].tolist() == [1, 1]
-
-
-class _Runs:
-    def __reduce__(self):
-        return (print, ("this must never run",))
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (lambda path: torch.save({"state_dict": {}, "hook": _Runs()}, path), "holds more than tensors"),
-        (lambda path: path.write_bytes(pickle.dumps(_Runs())), "bad.pth: "),
-        (lambda path: path.write_bytes(b""), "bad.pth: is not a readable checkpoint"),
-        (lambda path: path.write_bytes(b"\x00\x01 not a checkpoint"), "bad.pth: "),
-        (lambda path: torch.save([1, 2], path), "holds no state dict"),
-        (lambda path: torch.save({"a": 1}, path), "holds no state dict"),
-        (lambda path: path.mkdir(), "is a directory"),
-        (lambda path: path.parent.exists(), "no such file"),
-    ],
-)
-def test_files_that_are_no_checkpoints(write, message, tmp_path, capsys):
-    write(tmp_path / "bad.pth")
-    with pytest.raises(InputError, match=message):
-        read_tensors(tmp_path / "bad.pth")
-    assert "never run" not in capsys.readouterr().out
-
-
-def test_a_broken_safetensors_file(tmp_path):
-    (tmp_path / "bad.safetensors").write_bytes(b"\x10\x00")
-    with pytest.raises(InputError, match="not a readable safetensors file"):
-        read_tensors(tmp_path / "bad.safetensors")
 
 
 def test_unknown_names_and_families_are_said(networks):

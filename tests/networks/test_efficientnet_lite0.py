@@ -12,7 +12,8 @@ from tests.networks import official_names as names
 from tests.training.tiny import tiny_recipe
 from trustpose.files import InputError
 from trustpose.networks.backbones import timm
-from trustpose.networks.checkpoints import convert, count_keypoints, read_tensors, recognise
+from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.networks.checkpoints import convert, count_keypoints, recognise
 from trustpose.networks.zoo import build
 from trustpose.training.starts import starting_network
 

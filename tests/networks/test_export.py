@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from tests.networks.random_weights import randomise
+from tests.networks.test_zoo import COMPUTED
 from trustpose.networks.export import export_onnx
-from trustpose.networks.zoo import ZOO, build
+from trustpose.networks.zoo import build
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", COMPUTED)
 def test_onnx_gives_the_same_numbers_for_any_batch_size(name, tmp_path):
     with torch.device("meta"):  # no time for weights that are about to be replaced
         network = build(name)

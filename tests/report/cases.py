@@ -45,7 +45,7 @@ def make_audit(
         score = random.uniform(*scores, 17)
         moved = xy + random.normal(0, 12 * random.random(), (17, 2))
         if far:
-            moved, box = moved + 5000, [5000.0, 5000.0, 100.0, 200.0]
+            moved, box = moved + 5000, [300.0, 222.0, 18.0, 16.0]  # in the photo, on nobody
         row: dict[str, Any] = {**common, "bbox": box, "score": float(score.mean())}
         row["keypoints"] = np.column_stack([moved, score]).ravel().tolist()
         if extra:

@@ -65,6 +65,20 @@ def test_absent_is_not_drawn_and_occluded_is_hollow():
     assert (around == trust_colours(np.array([1.0]))[0]).all(axis=1).any()
 
 
+def test_missing_joints_are_not_drawn_and_widen_no_line():
+    image, poses = _person()
+    poses = replace(poses, box=None)
+    nowhere = poses.xy.copy()
+    nowhere[0, [0, 9]] = np.nan
+    dropped = poses.xy.copy()
+    dropped[0, [0, 9]] = 0
+    missing = np.isin(np.arange(17), [0, 9])[None]
+    drawn = draw_poses(image, replace(poses, xy=dropped, missing=missing), COCO_17)
+    np.testing.assert_array_equal(drawn, draw_poses(image, replace(poses, xy=nowhere), COCO_17))
+    assert (drawn[:20, :20] == 128).all()
+    assert (draw_poses(image, replace(poses, xy=dropped), COCO_17)[:20, :20] != 128).any()
+
+
 def test_unknown_visibility_is_drawn():
     image, poses = _person(visibility=np.full((1, 17, 3), np.nan))
     drawn = draw_poses(image, poses, COCO_17, legend=False)

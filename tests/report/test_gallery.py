@@ -91,6 +91,18 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
         assert np.median(coloured[:, channel] - coloured[:, 2 - channel]) > 60
 
 
+def test_missing_keypoints_are_neither_drawn_nor_in_the_cut_out(record: Audit, photos: Path) -> None:
+    shown = []
+    for place in (0.0, 300.0):
+        xy, missing = record.details.poses.xy.copy(), np.zeros(record.details.poses.xy.shape[:2], dtype=bool)
+        xy[:, 3], missing[:, 3] = place, True
+        poses = replace(record.details.poses, xy=xy, missing=missing)
+        shown.append(gallery(replace(record, details=replace(record.details, poses=poses)), photos))
+    assert shown[0] == shown[1]
+    whole = replace(record.details.poses, xy=xy)
+    assert gallery(replace(record, details=replace(record.details, poses=whole)), photos) != shown[0]
+
+
 def test_missing_broken_and_outside_photos_are_said(record: Audit, photos: Path, tmp_path: Path) -> None:
     for i in range(12):
         (tmp_path / f"{i}.png").write_bytes((photos / f"{i}.png").read_bytes())

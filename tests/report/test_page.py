@@ -14,7 +14,9 @@ import pytest
 
 from tests.report.cases import NASTY, empty_cases, make_audit, nasty
 from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.audit.comparison import compare, outcome
+from trustpose.audit.record import Audit, CrowdLevel
+from trustpose.data.coco import read_truth
 from trustpose.files import InputError
 from trustpose.report.page import HEADLINES, page, write_page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
@@ -168,20 +170,72 @@ def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:
     assert verdict(replace(record, pose=replace(record.pose, ece=None))) == "cannot be told"
 
 
-def test_several_files_stand_side_by_side_and_the_best_is_marked(data_dir: Path) -> None:
-    truth = data_dir / "coco" / "dev_gt.json"
+@pytest.fixture(scope="module")
+def three(data_dir: Path) -> list[Audit]:
+    truth = read_truth(data_dir / "coco" / "dev_gt.json")
     names = ("simplepose.dev.json", "simplepose_flip.dev.json", "movenet-thunder.dev.json")
-    audits = [audit(truth, data_dir / "results" / name, replicates=20) for name in names]
-    text = page(audits)
+    return [audit(truth, data_dir / "results" / name, replicates=20) for name in names]
+
+
+@pytest.fixture(scope="module")
+def page_of_three(three: list[Audit]) -> str:
+    return page(three)
+
+
+def test_several_files_stand_side_by_side_and_the_best_is_marked(three: list[Audit], page_of_three: str) -> None:
+    audits, text = three, page_of_three
     outline = check(text)
     row = re.search(r'<th scope="row">Average precision \(AP\).*?</tr>', text, re.DOTALL)
     assert row is not None
     assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == [number(max(one.ap.AP for one in audits))]
-    assert "simplepose_flip.dev.json has the highest AP" in outline.text
+    row = re.search(r'<th scope="row">AP, strict.*?</tr>', text, re.DOTALL)
+    assert row is not None
+    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == ["0.558", "0.534"], "which of these, nobody can tell"
+    words = " ".join(outline.text.split())
+    assert "simplepose_flip.dev.json has the highest AP" in words
+    assert re.search(r"simplepose\.dev\.json follows with 0\.508 \([^)]*\)\. With the same photos drawn for both, the "
+                     r"difference is \+0\.019 \(\+0\.01\d to \+0\.02\d\): more than chance\.", words)  # fmt: skip
+    assert "close enough to be chance" not in text
+    assert "intervals overlap, the order may be chance" not in text
+    assert words.count("Difference from simplepose") == 2 and "Difference from movenet-thunder.dev.json" in words
     assert "against the same 990 people" in " ".join(outline.text.split())
     # numbers of the data's own README, which pycocotools computed
     for value in ("0.508", "0.526", "0.493", "0.690", "0.687", "0.659"):
         assert value in outline.text
+
+
+def without_draws(record: Audit) -> Audit:
+    none = {name: values[:0] for name, values in record.details.draws.values.items()}
+    return replace(
+        record, details=replace(record.details, draws=replace(record.details.draws, values=none)), intervals={}
+    )
+
+
+def test_a_difference_is_called_better_only_where_paired_draws_say_so(
+    three: list[Audit], page_of_three: str, record: Audit
+) -> None:
+    first_table = page_of_three[page_of_three.index('id="compare"') :].partition("</table>")[0]
+    rows = re.findall(r"<code>([\w.]+)</code></th><td>([^<]*)<span class=\"interval\">([^<]*)</span>"
+                      r'<span class="interval( clear)?">([^<]*)</span>', first_table)  # fmt: skip
+    said = {name: (text, ends, bool(clear), what) for name, text, ends, clear, what in rows}
+    for one in compare(three[1], three[0]):
+        if one.metric in said:
+            text, ends, is_clear, what = said[one.metric]
+            assert text == number(one.difference, True)
+            assert ends == f"{number(one.low, True)} to {number(one.high, True)}"
+            assert is_clear == (one.low > 0 or one.high < 0)
+            assert what == {"undecided": "cannot be told apart"}.get(outcome(one), outcome(one))
+    assert said["ap.AP"][3] == "better" and said["pose.ece"][3] == "worse"
+    assert said["keypoint.pearson_pose_mean"][3] == "cannot be told apart"
+    without = page([without_draws(record)] * 2)
+    assert "How do they differ?" in without and "drawn for both" not in without and "told apart" not in without
+
+
+def test_levels_of_crowding_have_rows_only_where_there_are_any(record: Audit) -> None:
+    crowd = {name: CrowdLevel(0.1234 * (i + 1), 10) for i, name in enumerate(("easy", "medium", "hard"))}
+    assert "crowd index" not in page([record])
+    shown = check(page([replace(record, crowd=crowd)])).text
+    assert all(part in shown for part in ("crowd.easy.AP", "0.123", "0.247", "0.370"))
 
 
 def test_labels_tell_files_apart(record: Audit) -> None:

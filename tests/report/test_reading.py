@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,16 @@ def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
     assert "not in the picture: left knee" in said
     assert "not to rely on" not in said
     assert "Least sure" not in said
+
+
+def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> None:
+    person = one(left_wrist=(0.0, (0.1, 0.1, 0.8)), right_wrist=(0.0, (0.1, 0.8, 0.1)))
+    missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])
+    said = read_out(replace(person, missing=missing), COCO)
+    assert "not found: both wrists" in said and said.count("wrist") == 1
+    assert "not to rely on: both wrists" in read_out(person, COCO)
+    raw = Poses(xy=np.zeros((1, K, 2)), missing=missing)
+    assert read_out(raw, COCO).startswith("One person was found, 2 of 17 keypoints were not; this network")
 
 
 def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:

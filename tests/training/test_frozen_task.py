@@ -21,7 +21,7 @@ from trustpose.data.folds import fold_of
 from trustpose.files import write_json
 from trustpose.inference.predictor import Predictor
 from trustpose.inference.spec import ModelSpec
-from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe
@@ -162,7 +162,7 @@ def test_class_weights_are_of_people_in_training(data, model, tmp_path):
         (("--data.skeleton=crowdpose14",), "finds coco17, the recipe wants crowdpose14"),
         (("--data.folds=50", "--data.fold=49"), "data.folds: 12 images are too few to divide into 50"),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
-        (("--frozen.views=0",), "views: expected 1 or more, got 0"),
+        (("--frozen.views=0",), "frozen.views: expected 1 to 1000, got 0"),
         (("--frozen.maps.features=active4",), "frozen.maps.features: keypoint-tokens does not read it, expected back"),
         (("--frozen.maps.backbone=nothing",), "has no map 'nothing' inside; the last ones are"),
         (("--data.min_keypoints=18",), "no person has 18 labelled keypoints"),

@@ -1,9 +1,13 @@
-"""Tables that survive a kill."""
+"""Tables that survive a kill, and events that fail where the run can answer it."""
+
+import contextlib
+import threading
 
 import pytest
 
+from tests.small_disk import needs_root, small_disk
 from trustpose.files import InputError
-from trustpose.training.logs import Table
+from trustpose.training.logs import Events, Table
 
 
 def test_rows_and_new_columns(tmp_path):
@@ -29,3 +33,28 @@ def test_another_table_is_said(tmp_path):
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"t.csv: expected a table with a column of whole numbers 'step'"):
         Table(path, "step", 5)
+
+
+def test_events_of_a_folder_that_is_gone(tmp_path, capfd):
+    """Nothing is said, by no thread: TensorBoard's own writer has one, which ends in a traceback."""
+    pytest.importorskip("tensorboard", reason="the train extra is not installed")
+    threads = set(threading.enumerate())
+    events = Events(tmp_path / "events", 0)
+    events.write({"loss": 1.0}, 1)
+    (tmp_path / "events").rename(tmp_path / "away")
+    events.write({"loss": 2.0}, 2)
+    events.close()
+    assert set(threading.enumerate()) <= threads
+    assert capfd.readouterr() == ("", "") and not (tmp_path / "events").exists()
+
+
+@needs_root
+def test_events_on_a_full_disk(tmp_path):
+    pytest.importorskip("tensorboard", reason="the train extra is not installed")
+    with small_disk(tmp_path / "disk", "8k") as disk:
+        events = Events(disk, 0)
+        with pytest.raises(OSError, match="No space left"):
+            for step in range(10_000):
+                events.write({"loss": 1.0}, step)
+        with contextlib.suppress(OSError):
+            events.close()

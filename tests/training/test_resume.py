@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -213,6 +214,65 @@ def test_broken_checkpoints_are_one_line(tmp_path):
         fit(tiny_task(recipe), recipe, tmp_path, one_process())
 
 
+def _other(content, *names, value):
+    """The content with what stands under the names replaced."""
+    if not names:
+        return value
+    if isinstance(content, list):
+        return [_other(one, *names[1:], value=value) if at == names[0] else one for at, one in enumerate(content)]
+    return {**content, names[0]: _other(content.get(names[0]), *names[1:], value=value)}
+
+
+ODD = [
+    *(
+        (("place", name), value)
+        for name in ("epoch", "step", "pending_steps")
+        for value in ("1", -1, None, 2.5, 10**30)
+    ),
+    *((("place",), value) for value in ([], {"epoch": 0, "more": 1})),
+    (("place", "step"), 7),
+    *((("place", "pending"), value) for value in ([], {"loss": "high"})),
+    *(((part,), value) for part in ("model", "ema", "optimiser", "precision", "random") for value in (3, "x", None)),
+    *((("model",), value) for value in ({"a": 1}, {"a": torch.zeros(2)}, {1: torch.zeros(2)})),
+    (("ema", "average"), {"a": torch.zeros(2)}),
+    (("ema", "updates"), "many"),
+    *((("optimiser", "state"), value) for value in ([], {0: {}}, {10**6: {}}, {"a": 1})),
+    (("optimiser", "state", 0, "exp_avg"), torch.zeros(2, 2)),
+    (("optimiser", "state", 0, "exp_avg"), torch.zeros(3, 3).to_sparse()),
+    *((("optimiser", "param_groups", 0, "betas"), value) for value in ((2.0, 3.0), "ab", None)),
+    *((("random",), value) for value in ([3], [{}], [{"torch": torch.zeros(3), "cuda": None}])),
+    *((("recipe",), value) for value in ([], 3, {}, {"name": torch.zeros(2)}, {"name": {"x": 1}})),
+]
+
+
+def test_odd_content_is_one_line_in_our_words(tmp_path):
+    recipe, path = tiny_recipe(ema=0.9), tmp_path / "checkpoint.pt"
+    fit(tiny_task(recipe), recipe, tmp_path, one_process())
+    content = torch.load(path, weights_only=True)
+    for names, value in ODD:
+        torch.save(_other(content, *names, value=value), path)
+        with pytest.raises(InputError, match=r"^/.*checkpoint.pt: (is|its)") as caught:
+            fit(tiny_task(recipe), recipe, tmp_path, one_process())
+        assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value), (names, value)
+    torch.save(content, path)
+    fit(tiny_task(recipe), recipe, tmp_path, one_process())
+
+
+@pytest.mark.parametrize("kind", ["object", "older", "compressed"])
+def test_files_that_only_look_like_checkpoints(tmp_path, kind):
+    recipe, path = tiny_recipe(), tmp_path / "checkpoint.pt"
+    if kind == "object":  # torch would advise weights_only=False, which runs its code
+        torch.save({"format": "trustpose training, 1", "recipe": Killed()}, path)
+    elif kind == "older":
+        torch.save({"format": 1}, path, _use_new_zipfile_serialization=False)
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data.pkl", bytes(10_000_000))
+    with pytest.raises(InputError, match=r"checkpoint.pt: is (no|not a readable) checkpoint") as caught:
+        fit(tiny_task(recipe), recipe, tmp_path, one_process())
+    assert "weights_only" not in str(caught.value) and "safe_globals" not in str(caught.value)
+
+
 def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(Killed):
         run(tmp_path, 13)
@@ -223,7 +283,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(InputError, match="no space"):
         run(tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert not list(tmp_path.glob(".checkpoint*"))

@@ -1,86 +1,105 @@
 """An audit from two files: how good the poses are and how honest their scores."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.audit.measured import Measured, measure
-from trustpose.audit.record import Audit, Details, Errors, Number, OcclusionBenchmark, known
+from trustpose.audit.benchmarks import crowd_levels, occlusion_benchmarks
+from trustpose.audit.categories import (
+    Group,
+    category_precisions,
+    evaluate_groups,
+    mean_draws,
+    mean_summary,
+    measure_by_category,
+)
+from trustpose.audit.measured import Measured
+from trustpose.audit.record import Audit, CategoryPrecision, Details, Draws, Errors, known
 from trustpose.audit.sections import (
     Findings,
     keypoint_score,
     keypoint_trust,
     keypoint_types,
+    pairing_notes,
     pose_trust,
     visibility_trust,
 )
 from trustpose.data.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.files import InputError
-from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision, evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.data.coco.together import common_photos, left_out_notes
+from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.metrics.diagnosis import diagnose
 from trustpose.metrics.diagnosis_impact import error_impact
-from trustpose.poses import AREAS, Area
-
-OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-17": (16, 10**6)}
+from trustpose.poses import Area
+from trustpose.skeletons import COCO_17, Skeleton
 
 
 def audit(
     ground_truth: str | Path | TruthFile,
     results: str | Path | ResultsFile,
     *,
-    area: str = "segment",
+    area: str = "auto",
     score: str = "score",
     category: str | int | None = None,
-    sigmas: Float[np.ndarray, " K"] | None = None,
+    skeleton: Skeleton | None = None,
+    sigmas: Float[np.ndarray, " L"] | None = None,
+    common: bool = False,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Audit:
     """Audit a COCO keypoint results file against a COCO ground truth file.
 
-    `area` names the convention OKS and the area ranges go by, `score` the field that results are ranked by, `sigmas`
-    (K,) replaces the skeleton's. `replicates` draws of images give the 95 % intervals (0: none). Raises InputError
-    where a file or field is not as expected.
+    `area` names the convention OKS and the area ranges go by ("auto": see `TruthFile.area_convention`), `score` the
+    field that results are ranked by; `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton` says which
+    keypoints the ground truth has, where it does not; `common` takes only photos that both files have, else results of
+    others are an error. `replicates` draws of images give the 95 % intervals (0: none).
+    Raises InputError where a file or field is not as expected.
     """
-    if area not in AREAS:
-        raise InputError(f"area: expected one of {', '.join(AREAS)}, got {area!r}")
-    convention = cast(Area, area)
-    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category)
+    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category, skeleton)
+    convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
-        results = read_results(results, truth=truth, score_field=score)
-    _check_columns(truth, convention)
-    findings = Findings()
+        results = read_results(results, truth=truth, score_field=score, common=common)
+    if common:
+        truth, (results,) = common_photos(truth, [results])
+    findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OKS of 0 says
+        measured, groups = measure_by_category(
+            truth, results, sigmas=truth.sigmas(sigmas), area=convention, replicates=replicates, seed=seed
+        )
+        pairing_notes(measured, findings)
+        return _assemble(truth, results, measured, groups, score, findings)
+
+
+def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
+    """What was assumed of the files, what was left out, and what is not as COCO has it."""
+    notes = [*truth.notes, *left_out_notes(truth, results)]
+    if asked == "auto" and area != "segment":
+        notes.append(f"area: annotations have none, OKS goes by {area} (--area)")
+    if sigmas is None and truth.skeleton is not None and truth.skeleton is not COCO_17 and truth.skeleton.has_sigmas:
+        notes.append(f"sigmas: {truth.skeleton.sigmas_source}")
+    if truth.categories is not None:
+        count = len(np.unique(truth.categories.of_row))
+        notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all else is over everybody")
     if truth.truth.annotation_id is not None and (truth.truth.annotation_id == 0).any():
-        findings.notes.append(
+        notes.append(
             "ap.*: an annotation has id 0; COCO's tools count a match with it as a miss, and so do these numbers "
             "(number annotations from 1)"
         )
-    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OKS of 0 says
-        measured = measure(
-            results.poses,
-            truth.truth,
-            results.score,
-            truth.images.id,
-            sigmas=_sigmas(truth, sigmas),
-            area=convention,
-            replicates=replicates,
-            seed=seed,
-        )
-        unpaired = int((measured.person < 0).sum())
-        if unpaired:
-            findings.notes.append(f"{unpaired} of {len(results.poses)} results belong to no labelled or boxed person")
-        return _assemble(truth, results, measured, score, findings)
+    return notes
 
 
-def _assemble(truth: TruthFile, results: ResultsFile, measured: Measured, score: str, findings: Findings) -> Audit:
+def _assemble(
+    truth: TruthFile, results: ResultsFile, measured: Measured, groups: list[Group], score: str, findings: Findings
+) -> Audit:
+    errors = _errors(measured, truth)  # first: it takes the most memory, and the draws are not there yet
     keypoint, source = keypoint_score(measured, findings)
     oracle = measured.oracle_score()
-    ap, oracle_ap = _average_precision(measured, oracle, findings)
+    ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
     headroom = None if ap.AP == -1 else oracle_ap.AP - ap.AP
-    benchmarks, precision_75 = _occlusion(measured, oracle)
+    benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
+    crowd = crowd_levels(measured, truth.images, findings)
     return Audit(
         ap=ap,
         oracle_ap=oracle_ap,
@@ -88,72 +107,38 @@ def _assemble(truth: TruthFile, results: ResultsFile, measured: Measured, score:
         pose=pose_trust(measured, score, findings),
         keypoint=keypoint_trust(measured, keypoint, source, findings),
         visibility=visibility_trust(measured, findings),
-        errors=_errors(measured, truth),
+        errors=errors,
         occlusion=benchmarks,
+        crowd=crowd,
+        categories=categories,
         keypoint_types=keypoint_types(measured, keypoint, truth.keypoint_names),
         intervals=findings.intervals,
         area=measured.area,
         score_field=score,
         inputs=_inputs(truth, results, measured),
         notes=tuple(findings.notes),
-        details=_details(truth, measured, keypoint, precision_75),
+        details=_details(truth, results, measured, keypoint, precision_75, findings),
     )
 
 
 def _average_precision(
-    measured: Measured, oracle: np.ndarray, findings: Findings
-) -> tuple[AveragePrecision, AveragePrecision]:
-    """The ten numbers by the score at hand and by the true OKS, with intervals of both and of their difference."""
-    draws, summaries = [], []
+    measured: Measured, groups: list[Group], oracle: np.ndarray, findings: Findings
+) -> tuple[AveragePrecision, AveragePrecision, dict[str, CategoryPrecision]]:
+    """The ten numbers by the score at hand and by the true OKS, with intervals of both and of their difference, each
+    the mean over categories where there are several, and theirs."""
+    summaries, draws = [], []
     for name, score, ranges in (
         ("ap", measured.score, tuple(AREA_RANGES)),
         ("oracle_ap", oracle, ("all",)),  # headroom needs no more, and draws are what takes time
     ):
-        evaluation = evaluate(
-            measured.poses,
-            measured.truth,
-            score,
-            sigmas=measured.sigmas,
-            area=measured.area,
-            pairs=measured.pairs,
-        )
-        summaries.append(evaluation.summary())
-        replicates = average_precision_replicates(
-            evaluation, measured.counts, measured.pose_image, measured.person_image, ranges
-        )
-        draws.append(replicates)
-        for number, values in replicates.items():
+        evaluations = evaluate_groups(measured, groups, score)
+        summaries.append([evaluation.summary() for evaluation in evaluations])
+        draws.append(mean_draws(measured, groups, evaluations, ranges))
+        for number, values in draws[-1].items():
             findings.interval(f"{name}.{number}", values)
     findings.interval("headroom", draws[1]["AP"] - draws[0]["AP"])
-    return summaries[0], summaries[1]
-
-
-def _occlusion(
-    measured: Measured, oracle: np.ndarray
-) -> tuple[dict[str, OcclusionBenchmark], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """AP on people with few to many labelled keypoints (as coco-analyze groups them), everyone else ignored."""
-    count = measured.truth.num_keypoints
-    assert count is not None and measured.truth.iscrowd is not None
-    benchmarks, precision_75 = {}, {}
-    for name, (low, high) in OCCLUSION_BENCHMARKS.items():
-        inside = (count >= low) & (count <= high)
-        evaluations = [
-            evaluate(
-                measured.poses,
-                measured.truth,
-                score,
-                sigmas=measured.sigmas,
-                area=measured.area,
-                pairs=measured.pairs,
-                ignore=~inside,
-            )
-            for score in (measured.score, oracle)
-        ]
-        ap, oracle_ap = (_or_none(evaluation.summary().AP) for evaluation in evaluations)
-        benchmarks[name] = OcclusionBenchmark(ap, oracle_ap, int((inside & ~measured.truth.iscrowd).sum()))
-        if ap is not None:
-            precision_75[name] = tuple(evaluation.precision[0, 5] for evaluation in evaluations)
-    return benchmarks, precision_75
+    own, ideal = summaries
+    return mean_summary(own), mean_summary(ideal), category_precisions(measured, groups, own, ideal)
 
 
 def _errors(measured: Measured, truth: TruthFile) -> Errors:
@@ -165,6 +150,7 @@ def _errors(measured: Measured, truth: TruthFile) -> Errors:
         sigmas=measured.sigmas,
         flip_index=flip_index,
         area=measured.area,
+        pairs=measured.pairs,
     )
     impact = error_impact(
         measured.poses, measured.truth, measured.score, diagnosis, sigmas=measured.sigmas, area=measured.area
@@ -183,21 +169,25 @@ def _inputs(truth: TruthFile, results: ResultsFile, measured: Measured) -> dict[
             "images": len(truth.images),
             "people": len(truth.truth),
             "people_with_keypoints": int((counts > 0).sum()),
+            "left_out": truth.left_out or None,
         },
         "results": {
             "file": results.path,
             "sha256": results.sha256,
             "results": len(results.poses),
             "paired": int((measured.person >= 0).sum()),
+            "left_out": results.left_out or None,
         },
     }
 
 
 def _details(
     truth: TruthFile,
+    results: ResultsFile,
     measured: Measured,
     keypoint: np.ndarray,
     precision_75: dict[str, tuple[np.ndarray, np.ndarray]],
+    findings: Findings,
 ) -> Details:
     names = {
         int(image): name
@@ -205,8 +195,8 @@ def _details(
         if name is not None
     }
     return Details(
-        poses=measured.poses,
-        truth=measured.truth,
+        poses=results.poses,
+        truth=truth.truth,
         score=measured.score,
         person=measured.person,
         oks=measured.oks,
@@ -214,34 +204,10 @@ def _details(
         keypoint_score=keypoint,
         opks=measured.opks,
         labelled=measured.labelled,
+        sigmas=measured.sigmas,
         keypoint_names=truth.keypoint_names,
         edges=() if truth.skeleton is None else truth.skeleton.edges,
         file_names=names,
         precision_75=precision_75,
+        draws=Draws(findings.draws, measured.image_ids, measured.seed),
     )
-
-
-def _sigmas(truth: TruthFile, given: np.ndarray | None) -> np.ndarray:
-    count = truth.truth.keypoint_count
-    if given is not None:
-        if given.shape != (count,) or not (np.isfinite(given) & (given > 0)).all():
-            raise InputError(f"sigmas: expected {count} numbers above 0, one a keypoint, got {given.tolist()}")
-        return given.astype(np.float64)
-    if truth.skeleton is None or not truth.skeleton.has_sigmas:
-        raise InputError(
-            f"{truth.path}: field 'categories': no published sigmas for these {count} keypoints, expected COCO's or "
-            "CrowdPose's, or sigmas of your own"
-        )
-    return truth.skeleton.sigmas
-
-
-def _check_columns(truth: TruthFile, area: Area) -> None:
-    """Say in the file's words which field an audit lacks."""
-    for field, column in (("bbox", truth.truth.box), ("area", truth.truth.area)):
-        if column is None and (field == "bbox" or area == "segment"):
-            hint = "; --area box*0.53 does without" if field == "area" and truth.truth.box is not None else ""
-            raise InputError(f"{truth.path}: field '{field}' is missing in every annotation{hint}")
-
-
-def _or_none(value: float) -> Number:
-    return None if value == -1 else value

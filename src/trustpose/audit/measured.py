@@ -1,6 +1,7 @@
 """What every section of an audit works on: results paired with people, measured, and the bootstrap's draws."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,7 +20,8 @@ class Measured:
 
     `person` (N,) is the truth row of each or -1, `oks` (N,) its OKS with that person (NaN without one, or without
     labels). `rows` (n,) are those with an OKS; `opks`, `labelled` and `v` (n, K) belong to them. `pose_image` (N,) and
-    `person_image` (M,) number the images 0..I−1; `counts` (B, I) are the bootstrap's draws of images.
+    `person_image` (M,) number the images `image_ids` (I,), ascending; `counts` (B, I) are the bootstrap's draws of
+    them, B = `replicates`, from `seed`.
     """
 
     poses: Poses
@@ -36,7 +38,15 @@ class Measured:
     v: Int[np.ndarray, "n K"]
     pose_image: Int[np.ndarray, " N"]
     person_image: Int[np.ndarray, " M"]
-    counts: Int[np.ndarray, "B I"]
+    image_ids: Int[np.ndarray, " I"]
+    replicates: int
+    seed: int
+
+    @cached_property
+    def counts(self) -> Int[np.ndarray, "B I"]:
+        """How often each image is in each draw; drawn when it is first asked for."""
+        images = len(self.image_ids)
+        return resample_counts(images, self.replicates, self.seed) if self.replicates else np.zeros((0, images), int)
 
     @property
     def image(self) -> Int[np.ndarray, " n"]:
@@ -88,5 +98,7 @@ def measure(
         v=truth.v[who],
         pose_image=np.searchsorted(images, poses.image_id),
         person_image=np.searchsorted(images, truth.image_id),
-        counts=resample_counts(len(images), replicates, seed) if replicates else np.zeros((0, len(images)), dtype=int),
+        image_ids=images,
+        replicates=replicates,
+        seed=seed,
     )

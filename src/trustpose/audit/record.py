@@ -86,6 +86,33 @@ class OcclusionBenchmark:
 
 
 @dataclass(frozen=True)
+class CrowdLevel:
+    """AP of the n people in photos of one of CrowdPose's levels of crowding, those photos alone evaluated."""
+
+    AP: Number
+    n: int
+
+
+@dataclass(frozen=True)
+class CategoryPrecision:
+    """The ten numbers of COCO evaluation over one category, n of whose people count; `oracle_AP` with the true OKS as
+    score."""
+
+    AP: Number
+    AP50: Number
+    AP75: Number
+    APm: Number
+    APl: Number
+    AR: Number
+    AR50: Number
+    AR75: Number
+    ARm: Number
+    ARl: Number
+    oracle_AP: Number
+    n: int
+
+
+@dataclass(frozen=True)
 class KeypointType:
     """One keypoint of the skeleton: how many labels, mean OPKS over them, its score's ECE and Pearson, AP and AR over
     keypoints (mAPK)."""
@@ -110,9 +137,34 @@ class Errors:
     ap_gain: dict[str, Number]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """`difference` of a number of one results file, `file`, less that of another, `against`; `metric` is its dotted
+    name. `low` and `high` end its 95 % interval over draws of the photos, each made for both files; None without."""
+
+    file: str
+    against: str
+    metric: str
+    difference: float
+    low: Number
+    high: Number
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Every number with an interval in each of B bootstrap draws: `values` by dotted name, each (B,).
+
+    Audits over the same images `image_id` (I,), drawn from the same `seed`, have the same images in every draw.
+    """
+
+    values: dict[str, Float[np.ndarray, " B"]]
+    image_id: Int[np.ndarray, " I"]
+    seed: int
+
+
 @dataclass(frozen=True, eq=False)
 class Details:
-    """Arrays behind the numbers, for plots and pictures; not part of the JSON.
+    """Arrays behind the numbers, for plots, pictures and comparisons; not part of the JSON.
 
     `person` (N,) is each pose's truth row or -1; `oks` (N,) its OKS with that person, NaN without one or without
     labels. `measured` (n,) are the rows that the trust numbers are over, with `keypoint_score`, `opks`, `labelled`
@@ -129,17 +181,22 @@ class Details:
     keypoint_score: Float[np.ndarray, "n K"]
     opks: Float[np.ndarray, "n K"]
     labelled: Bool[np.ndarray, "n K"]
+    sigmas: Float[np.ndarray, " K"]
     keypoint_names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
     file_names: dict[int, str]
     precision_75: dict[str, tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]]
+    draws: Draws
 
 
 @dataclass(frozen=True)
 class Audit:
     """How good one results file's poses are and how honest its scores; `as_dict()` is the audit JSON.
 
-    `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images.
+    `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
+    CrowdPose's levels "easy", "medium" and "hard", empty where photos have no crowd index; `categories` each category
+    by name where all were read, of which `ap` and `oracle_ap` are the means. `compare` has the
+    differences from other audits, which `comparison.with_comparisons` fills.
     """
 
     ap: AveragePrecision
@@ -150,6 +207,8 @@ class Audit:
     visibility: VisibilityTrust
     errors: Errors
     occlusion: dict[str, OcclusionBenchmark]
+    crowd: dict[str, CrowdLevel]
+    categories: dict[str, CategoryPrecision]
     keypoint_types: dict[str, KeypointType]
     intervals: dict[str, tuple[float, float]]
     area: str
@@ -157,11 +216,12 @@ class Audit:
     inputs: dict[str, Any]
     notes: tuple[str, ...]
     details: Details = field(repr=False)
+    compare: tuple[Comparison, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The audit JSON of DESIGN.md and what we add to it (keypoint_types, intervals); None where NaN or -1."""
-        shown = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "details"}
-        plain = {name: _plain(value) for name, value in shown.items()}
+        """The audit JSON of DESIGN.md and what we add to it (crowd, keypoint_types, intervals); None where NaN or
+        -1."""
+        plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
         plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
         return plain
 
@@ -170,8 +230,12 @@ class Audit:
 
         Raises KeyError where there is no such number.
         """
-        value: Any = self.as_dict()
-        for part in name.split("."):
+        first, *parts = name.split(".")
+        if first not in self.__dataclass_fields__:
+            raise KeyError(first)
+        value: Any = getattr(self, first)
+        value = value.as_dict() if isinstance(value, AveragePrecision) else _plain(value)
+        for part in parts:
             value = value[part]
         return value
 

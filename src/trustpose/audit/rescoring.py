@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.audit.comparison import comparable
 from trustpose.audit.measured import measure
+from trustpose.audit.record import Audit
 from trustpose.data.coco import TruthFile
 from trustpose.files import InputError
 from trustpose.metrics.average_precision import evaluate
@@ -46,9 +48,7 @@ def rescoring(
     The draws are those of an `audit` with the same seed. Raises InputError where the skeleton has no sigmas or nobody
     counts.
     """
-    if truth.skeleton is None or not truth.skeleton.has_sigmas:
-        raise InputError(f"{truth.path}: field 'categories': no published sigmas for these keypoints")
-    sigmas = truth.skeleton.sigmas
+    sigmas = truth.sigmas()
     measured = measure(
         poses, truth.truth, own, truth.images.id, sigmas=sigmas, area=area, replicates=replicates, seed=seed
     )
@@ -63,9 +63,37 @@ def rescoring(
         )
     if -1 in ap:
         raise InputError(f"{truth.path}: nobody in it counts for AP")
+    return _worth((ap[0], ap[1], ap[2]), (draws[0], draws[1], draws[2]))
+
+
+def rescoring_of(before: Audit, after: Audit) -> Rescoring:
+    """The same from audits of the same poses by their own scores and by better ones, on the draws they share.
+
+    Raises ValueError where the poses or the draws differ, or nobody counts for AP.
+    """
+    own, better, oracle = before.number("ap.AP"), after.number("ap.AP"), before.number("oracle_ap.AP")
+    if own is None or better is None or oracle is None:
+        raise ValueError("rescoring_of: expected audits with AP, nobody counts for it")
+    if not same_poses(before, after):
+        raise ValueError("rescoring_of: expected two audits of the same poses")
+    draws, others = before.details.draws, after.details.draws
+    if not comparable((before, after)) or draws.seed != others.seed:
+        raise ValueError("rescoring_of: expected audits of the same people in the same draws")
+    return _worth((own, better, oracle), (draws.values["ap.AP"], others.values["ap.AP"], draws.values["oracle_ap.AP"]))
+
+
+def same_poses(one: Audit, other: Audit) -> bool:
+    """Whether two audits are of the same poses in the same order, whatever their scores."""
+    a, b = one.details.poses, other.details.poses
+    assert a.image_id is not None and b.image_id is not None
+    return np.array_equal(a.xy, b.xy) and np.array_equal(a.image_id, b.image_id)
+
+
+def _worth(ap: tuple[float, float, float], draws: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Rescoring:
+    """From AP by own, better and oracle scores, and the same in every draw, each (B,)."""
     gain, headroom = ap[1] - ap[0], ap[2] - ap[0]
     intervals: dict[str, tuple[float, float]] = {}
-    if replicates:
+    if len(draws[0]):
         gains, room = draws[1] - draws[0], draws[2] - draws[0]
         shares = np.divide(gains, room, out=np.full_like(gains, np.nan), where=room > 0)
         intervals = {"gain": interval(gains), "closed": interval(shares)}

@@ -20,6 +20,7 @@ from trustpose.audit.record import (
 from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.correlation import average_opks_pearson, pearson, spearman
 from trustpose.metrics.keypoint_average_precision import keypoint_average_precision
+from trustpose.metrics.pairing import unpaired_on_people
 from trustpose.metrics.reliability import scale_to_unit
 from trustpose.metrics.visibility import (
     best_labelled_threshold,
@@ -28,18 +29,44 @@ from trustpose.metrics.visibility import (
     ternary_scores,
 )
 
+UNPAIRED_ON_PEOPLE = 0.05  # of the results: from here on more than chance, the file's boxes or joints are wrong
+
 
 @dataclass
 class Findings:
-    """What sections add up as they are computed: intervals by dotted name, and notes."""
+    """What sections add up as they are computed: draws and their intervals by dotted name, and notes."""
 
+    draws: dict[str, Float[np.ndarray, " B"]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def interval(self, name: str, replicates: Float[np.ndarray, " B"]) -> None:
-        """Keep the 95 % interval of a number, if there were draws and it is defined in some."""
+        """Keep a number's draws, and their 95 % interval, if there were any and it is defined in some."""
+        self.draws[name] = replicates
         if len(replicates) and not np.isnan(replicates).all():
             self.intervals[name] = bootstrap.interval(replicates)
+
+
+def pairing_notes(measured: Measured, findings: Findings) -> None:
+    """How many results belong to nobody, and whether that looks like a fault of the file; how many keypoints are
+    missing."""
+    poses, person = measured.poses, measured.person
+    unpaired = int((person < 0).sum())
+    if unpaired:
+        findings.notes.append(f"{unpaired} of {len(poses)} results belong to no labelled or boxed person")
+        on_people = int(unpaired_on_people(poses, measured.truth, person).sum())
+        if on_people > UNPAIRED_ON_PEOPLE * len(poses):
+            findings.notes.append(
+                f"{on_people} of {len(poses)} results ({on_people / len(poses):.0%}) belong to nobody, though most of "
+                "their keypoints lie in the box of a labelled person who has no other result: pose.* and keypoint.* "
+                "leave them out, a calibrator takes them for mistakes. Check that `bbox` is x, y, width, height in "
+                "pixels, and that keypoints which were not found are 0, 0, 0"
+            )
+    if poses.missing is not None and poses.missing.any():
+        findings.notes.append(
+            f"{poses.missing.sum()} of {poses.missing.size} keypoints are missing (the estimator did not find them): "
+            "pairing leaves them out, OKS, OPKS and AP take them where they are written, as pycocotools does"
+        )
 
 
 def pose_trust(measured: Measured, score_field: str, findings: Findings) -> PoseTrust:

@@ -1,9 +1,10 @@
 """The calibrator that users hold: results in, results with trust out; one file on disk."""
 
 import os
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 
 from trustpose.calibration.card import Card
 from trustpose.calibration.chances import Chances, Recalibration
-from trustpose.calibration.domain import Domain, Shift
+from trustpose.calibration.domain import DistributionShiftWarning, Domain, Shift
 from trustpose.calibration.features import People, pose_features, read_people
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.trees import Trees
@@ -26,8 +27,17 @@ if TYPE_CHECKING:
 PART = 2048  # people at a time: their features stay in the processor's cache
 _THREADS = min(4, os.cpu_count() or 1)
 _OFF_SCALE = 0.25  # of the keypoint scores far outside the fitted range: the estimator is another one, or rescaled
-_SAMPLE = 20_000  # people that are compared with the fitted ones
+_SAMPLE = 4_000  # people that are compared with the fitted ones: distances to 0.02, a fiftieth of the time of a call
+_FEWEST = 10  # people that a call compares with them: fewer could only be told apart by a distance above 0.6
 Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Applied:
+    """Poses with trust, and a sentence for each way in which their people are unlike those of the calibrator."""
+
+    poses: Poses
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +45,8 @@ class Calibrator:
     """Trust for the poses of one estimator, learnt from its results on labelled people.
 
     `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a point and
-    leaves `score` and `pose_score` as the estimator printed them. `card` says what it was fitted on.
+    leaves `score` and `pose_score` as the estimator printed them. `card` says what it was fitted on. The first call
+    with people or scores unlike the fitted ones warns (`DistributionShiftWarning`), as the command line does.
     """
 
     model: Trees | LogisticMaps | IsotonicMaps
@@ -43,6 +54,7 @@ class Calibrator:
     domain: Domain
     card: Card
     image_ids: Int[np.ndarray, " I"]
+    _warned: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def fit(
@@ -51,19 +63,27 @@ class Calibrator:
         results: "str | Path | ResultsFile",
         *,
         method: str = "auto",
-        area: str = "segment",
+        area: str = "auto",
         folds: int = 5,
         seed: int = 0,
         estimator: str | None = None,
         category: str | int | None = None,
-        sigmas: Float[np.ndarray, " K"] | None = None,
+        skeleton: Skeleton | None = None,
+        sigmas: Float[np.ndarray, " L"] | None = None,
     ) -> "Calibrator":
         """Fit to a COCO results file and its ground truth; `calibration.fit.fit` says how. Raises InputError."""
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
 
         options = Options(
-            method=method, area=area, folds=folds, seed=seed, estimator=estimator, category=category, sigmas=sigmas
+            method=method,
+            area=area,
+            folds=folds,
+            seed=seed,
+            estimator=estimator,
+            category=category,
+            skeleton=skeleton,
+            sigmas=sigmas,
         )
         return fit(ground_truth, results, options).calibrator
 
@@ -74,6 +94,15 @@ class Calibrator:
         the fitted one; `tick` hears how many people are done. Raises InputError where the poses are of another
         skeleton, lack what the calibrator reads, or have scores on another scale.
         """
+        applied = self.apply(poses, skeleton=skeleton, tick=tick)
+        if not self._warned:
+            self._warned.extend(applied.warnings)
+            for sentence in applied.warnings:
+                warnings.warn(sentence, DistributionShiftWarning, stacklevel=2)
+        return applied.poses
+
+    def apply(self, poses: Poses, *, skeleton: Skeleton | None = None, tick: Tick | None = None) -> "Applied":
+        """What a call gives, beside the sentences that say how the people are unlike the fitted ones (10 or more)."""
         people = self._people(poses, skeleton)
         n, k = len(poses), poses.keypoint_count
         quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
@@ -88,19 +117,22 @@ class Calibrator:
             for done in pool.map(apply, range(0, n, PART)):
                 if tick is not None:
                     tick(done)
-        return replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality)
+        trusted = replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality)
+        return Applied(trusted, tuple(self._compare(people, n).warnings()) if n >= _FEWEST else ())
 
     def shift(self, poses: Poses) -> Shift:
-        """How these poses differ from those that the calibrator was fitted on, by 20,000 of them where there are more.
+        """How these poses differ from those that the calibrator was fitted on, by 4,000 of them where there are more.
 
         Raises InputError as `__call__` does, and where there are no poses.
         """
         if not len(poses):
             raise InputError("there are no poses to compare with those that the calibrator was fitted on")
-        people = self._people(poses, None)
-        if len(poses) > _SAMPLE:
-            people = people.rows(np.sort(np.random.default_rng(0).choice(len(poses), _SAMPLE, replace=False)))
-        return self.domain.compare(pose_features(people), people.score)
+        return self._compare(self._people(poses, None), len(poses))
+
+    def _compare(self, people: People, count: int) -> Shift:
+        if count > _SAMPLE:
+            people = people.rows(np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False)))
+        return self.domain.compare(pose_features(people), people.score_of_found())
 
     def fitted_images(self, image_ids: Int[np.ndarray, " I"]) -> int:
         """How many of these photos, by id, the calibrator was fitted on."""
@@ -121,7 +153,7 @@ class Calibrator:
 
     def _chances(self, people: People) -> Chances:
         chances = self.model(people)
-        return chances if self.recalibration is None else self.recalibration(chances)
+        return chances if self.recalibration is None else self.recalibration(chances, people.missing)
 
     def _people(self, poses: Poses, skeleton: Skeleton | None) -> People:
         card = self.card
@@ -144,8 +176,10 @@ class Calibrator:
         assert poses.score is not None
         low, high = self.domain.scores[[1, -2]]  # one in a hundred fitted scores lies beyond each
         margin = 0.5 * max(high - low, 1e-6)
-        outside = ((poses.score < low - margin) | (poses.score > high + margin)).mean()
-        if outside > _OFF_SCALE:
+        outside = (poses.score < low - margin) | (poses.score > high + margin)
+        if poses.missing is not None:
+            outside &= ~poses.missing
+        if outside.mean() > _OFF_SCALE:
             raise InputError(
                 f"keypoint scores run from {poses.score.min():.4g} to {poses.score.max():.4g}, but the calibrator was "
                 f"fitted on {low:.4g} to {high:.4g}: these are another estimator's, or on another scale"

@@ -1,9 +1,11 @@
 """What a calibrator says of itself: fingerprints of what it was fitted on, how, why so, and how well."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trustpose.calibration.features import Source
+from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
 FORMAT = "trustpose calibrator 1"
@@ -21,7 +23,8 @@ class FittedOn:
 
 @dataclass(frozen=True)
 class Card:
-    """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval; `explained` maps
+    """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval, `change` their
+    differences, with intervals from paired draws (empty in cards written before there were any); `explained` maps
     each method tried to the share of variance that `method` was chosen by, `skipped` the others to what kept them."""
 
     method: str
@@ -42,6 +45,7 @@ class Card:
     after: dict[str, Number]
     explained: dict[str, Number]
     skipped: dict[str, str] = field(default_factory=dict)
+    change: dict[str, Number] = field(default_factory=dict)
     version: str = ""
     format: str = FORMAT
 
@@ -59,7 +63,8 @@ class Card:
     @classmethod
     def of_dict(cls, value: dict[str, Any]) -> "Card":
         """The opposite of `as_dict`. Raises KeyError, TypeError or ValueError where something is missing or wrong."""
-        if value.get("format") != FORMAT:
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            value = value if isinstance(value, dict) else {}
             raise ValueError(f"format: expected {FORMAT!r}, got {str(value.get('format'))[:40]!r}")
         low, high = value["score_range"]
         edges = tuple((int(a), int(b)) for a, b in value["edges"])
@@ -76,4 +81,35 @@ class Card:
             }
         )
         _ = card.skeleton  # raises where names, edges and sigmas do not fit
+        card._check()
         return card
+
+    def _check(self) -> None:
+        """Raises ValueError, naming the field, for what would else be met when it is printed or compared."""
+        texts = {"why": self.why, "version": self.version, "method": self.method}
+        texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
+        texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
+        texts |= {} if self.estimator is None else {"estimator": self.estimator}
+        texts |= {f"skipped.{name}": reason for name, reason in self.skipped.items()}
+        counts = {"folds": self.folds, "seed": self.seed, "unmatched": self.unmatched}
+        counts |= {"truth.used": self.truth.used, "results.used": self.results.used}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise ValueError(f"card: field '{name}': expected a text")
+        for name, count in counts.items():
+            if type(count) is not int or not -(2**63) <= count < 2**64:
+                raise ValueError(f"card: field '{name}': expected a whole number")
+        for name in ("before", "after", "explained"):
+            if not all(map(_is_number, getattr(self, name).values())):
+                raise ValueError(f"card: field '{name}': expected a number and its interval for each name")
+        if self.area not in AREAS:
+            raise ValueError(f"card: field 'area': expected one of {', '.join(AREAS)}")
+        if not all(map(math.isfinite, self.score_range)):
+            raise ValueError("card: field 'score_range': expected two finite numbers")
+
+
+def _is_number(value: Any) -> bool:
+    """None, or a list of three numbers: the number and where its interval begins and ends."""
+    return value is None or (
+        isinstance(value, list) and len(value) == 3 and all(isinstance(one, (int, float)) for one in value)
+    )

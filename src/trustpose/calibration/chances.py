@@ -1,18 +1,20 @@
 """What every calibrator says of people, and how it becomes the trust fields of `Poses`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
 from trustpose.calibration.logistic import fit_rising, logit, sigmoid
+from trustpose.calibration.missing import Missing, unless_missing
 from trustpose.calibration.targets import Targets
 
 
 @dataclass(frozen=True, eq=False)
 class Chances:
     """Of N people: P(labelled), P(occluded | labelled) and E[OPKS | labelled] of each keypoint (K, N), and the expected
-    OKS of each pose (N,). All 0–1."""
+    OKS of each pose (N,). All 0–1. E[OPKS | labelled] of a missing keypoint is 0, by rule: it is nowhere, so it is near
+    no label (`without_missing`)."""
 
     labelled: Float[np.ndarray, "K N"]
     occluded: Float[np.ndarray, "K N"]
@@ -36,6 +38,10 @@ class Chances:
     def of(self, rows: slice | np.ndarray) -> "Chances":
         """The people in `rows`."""
         return Chances(self.labelled[:, rows], self.occluded[:, rows], self.similarity[:, rows], self.pose[rows])
+
+    def without_missing(self, missing: Missing) -> "Chances":
+        """The same where keypoints were found; nothing to expect of missing ones."""
+        return replace(self, similarity=unless_missing(self.similarity, missing, np.float32(0)))
 
     @property
     def quality(self) -> Float[np.ndarray, "N K"]:
@@ -70,23 +76,25 @@ class Recalibration:
     def fit(cls, chances: Chances, targets: Targets) -> "Recalibration":
         """By logistic regression on the out-of-fold chances of the people of `targets`."""
         labelled = targets.v > 0  # (K, N)
+        found = labelled & ~targets.missing
         occluded = (targets.v[labelled] == 1).astype(np.float64)
         witnesses = np.stack([logit(chances.pose), logit(chances.of_keypoints())], axis=1).astype(np.float64)
         return cls(
             labelled=_correction(chances.labelled.ravel(), labelled.ravel().astype(np.float64)),
             occluded=_correction(chances.occluded[labelled], occluded),
-            similarity=_correction(chances.similarity[labelled], targets.opks[labelled]),
+            similarity=_correction(chances.similarity[found], targets.opks[found]),
             pose=fit_rising(witnesses, targets.oks),
         )
 
-    def __call__(self, chances: Chances) -> Chances:
+    def __call__(self, chances: Chances, missing: Missing = None) -> Chances:
+        """The corrected chances of the same people."""
         keypoints = {
             name: _corrected(getattr(chances, name), *getattr(self, name)[:, None].astype(np.float32))
             for name in ("labelled", "occluded", "similarity")
         }
         own, joint, offset = self.pose.astype(np.float32)
         pose = sigmoid(own * logit(chances.pose) + joint * logit(chances.of_keypoints()) + offset)
-        return Chances(**keypoints, pose=pose)
+        return Chances(**keypoints, pose=pose).without_missing(missing)
 
 
 def _correction(chance: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -24,15 +24,17 @@ Tick = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How to fit. `sigmas` (K,) replace the skeleton's; `replicates` draws of photos give the intervals."""
+    """How to fit. `area` as for an audit; `skeleton` says which keypoints the ground truth has, where it does not;
+    `sigmas`, (K,) or one for all, replace the skeleton's; `replicates` draws of photos give the intervals."""
 
     method: str = "auto"
-    area: str = "segment"
+    area: str = "auto"
     folds: int = 5
     seed: int = 0
     estimator: str | None = None
     category: str | int | None = None
-    sigmas: Float[np.ndarray, " K"] | None = None
+    skeleton: Skeleton | None = None
+    sigmas: Float[np.ndarray, " L"] | None = None
     replicates: int = REPLICATES
 
     def steps(self) -> int:
@@ -105,5 +107,6 @@ def recalibrated_across(method: str, chances: Chances, task: Task) -> Chances:
         correction = recalibration(method, chances, task.targets.of(target_fold != fold))
         assert correction is not None
         rows = np.flatnonzero(task.fold == fold)
-        found.put(rows, correction(chances.of(rows)))
+        missing = task.people.missing
+        found.put(rows, correction(chances.of(rows), None if missing is None else missing[:, rows]))
     return found

@@ -10,9 +10,13 @@ a whole. Of people like the fitted ones 1 in 100 is further out than 99 % of tho
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
+
+from trustpose.calibration.arrays import LARGEST, expect_names, expect_numbers
+from trustpose.files import InputError
 
 SHARE = 0.05  # of people further out than 99 % of the fitted: where a warning starts
 SCORE_DISTANCE = 0.15  # where a warning starts, beyond what chance does to so few people
@@ -23,6 +27,10 @@ _MOST = 20_000  # people that everything is taken of
 _CUT = 6.0  # standard deviations; a feature further out counts as this far, so that no single one decides
 _LEVELS = np.linspace(0, 1, 101)
 _ARRAYS = ("middle", "spread", "quantiles", "whitening", "scores")
+
+
+class DistributionShiftWarning(UserWarning):
+    """People or scores are unlike those that a calibrator was fitted on."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +85,17 @@ class Domain:
         count, levels = len(self.names), len(_LEVELS)
         shapes = ((count,), (count,), (count, levels), (count, count), (levels,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
-            column = getattr(self, name)
-            if column.shape != shape or not np.isfinite(column).all():
-                raise ValueError(f"domain/{name}: expected finite numbers of shape {shape}, got shape {column.shape}")
-        if (self.spread <= 0).any():
-            raise ValueError("domain/spread: expected numbers above 0")
+            expect_numbers(getattr(self, name), f"domain/{name}", shape, least=1e-9 if name == "spread" else None)
+        if not 0 <= self.far <= LARGEST:
+            raise ValueError(f"domain/far: expected a number of at least 0, got {self.far}")
+        if (np.diff(self.quantiles) < 0).any() or (np.diff(self.scores) < 0).any():
+            raise ValueError("domain: expected quantiles that rise")
 
     @classmethod
     def of(
         cls, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"], seed: int = 0
     ) -> "Domain":
-        """The domain of N people by their features and keypoint scores."""
+        """The domain of N people by their features and keypoint scores; NaN scores do not count."""
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
         if table.shape[1] > _MOST:
             chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MOST, replace=False))
@@ -104,24 +112,31 @@ class Domain:
             quantiles=np.quantile(table, _LEVELS, axis=1).T,
             whitening=_whitening(standard),
             far=float(np.quantile(np.concatenate(held_out), 0.99)),  # of people who are not in their own measure
-            scores=np.quantile(score, _LEVELS).astype(np.float64),
+            scores=np.quantile(_known(score), _LEVELS).astype(np.float64),
         )
 
     def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
-        """How N other people, at least one, differ. Raises ValueError where the features are not those."""
+        """How N other people, at least one, differ; NaN scores do not count. Raises InputError where the features are
+        not those."""
         if tuple(features) != self.names:
-            raise ValueError("Domain.compare: other features than those of the fitted people")
+            raise InputError("the calibrator knows other features than this version of trustpose makes; fit it anew")
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
         standard = _standardised(table, self.middle, self.spread)
-        distance = np.array([_distance(fitted, row) for fitted, row in zip(self.quantiles, table, strict=True)])
+        ordered = np.sort(table, axis=1)
+        distance = np.array([steps.distance(row) for steps, row in zip(self._steps, ordered, strict=True)])
         most = np.argsort(-distance, kind="stable")[:3]
         return Shift(
             people=table.shape[1],
             share_outside=float((_far_out(standard, self.whitening) > self.far).mean()),
-            score_distance=_distance(self.scores, score.ravel()),
+            score_distance=_Steps.of(self.scores).distance(np.sort(_known(score))),
             feature_distance=float(distance.mean()),
             features=tuple((self.names[at], float(distance[at])) for at in most),
         )
+
+    @cached_property
+    def _steps(self) -> "tuple[_Steps, ...]":
+        """The distribution function of each feature."""
+        return tuple(map(_Steps.of, self.quantiles))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
@@ -131,8 +146,15 @@ class Domain:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Domain":
         """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+        expect_names(arrays, (*_ARRAYS, "names", "far"))
         columns = {name: arrays[name] for name in _ARRAYS}
         return cls(names=tuple(map(str, arrays["names"].tolist())), far=float(arrays["far"]), **columns)
+
+
+def _known(score: np.ndarray) -> np.ndarray:
+    """The scores that are not NaN; of people without any, a single 0."""
+    known = score[~np.isnan(score)]
+    return known if len(known) else np.zeros(1, dtype=score.dtype)
 
 
 def _standardised(table: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -150,16 +172,24 @@ def _far_out(standard: np.ndarray, whitening: np.ndarray) -> np.ndarray:
     return np.linalg.norm(whitening.T @ standard, axis=0)
 
 
-def _distance(quantiles: np.ndarray, values: np.ndarray) -> float:
-    """The largest difference of two distribution functions, at the fitted people's distinct quantiles.
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """A distribution function of the fitted people at its distinct quantiles, `level` (L,), and just below them."""
 
-    A quantile that many fitted people share is reached in one step, so both functions are taken just below it too.
-    """
-    level = np.unique(quantiles)
-    ordered = np.sort(values)
-    found = 0.0
-    for side in ("left", "right"):
-        fitted = _LEVELS[np.clip(np.searchsorted(quantiles, level, side=side) - (side == "right"), 0, None)]
-        theirs = np.searchsorted(ordered, level, side=side) / len(ordered)
-        found = max(found, float(np.abs(fitted - theirs).max()))
-    return found
+    level: np.ndarray
+    below: np.ndarray
+    upto: np.ndarray
+
+    @classmethod
+    def of(cls, quantiles: np.ndarray) -> "_Steps":
+        level = np.unique(quantiles)
+        below = _LEVELS[np.searchsorted(quantiles, level, side="left")]
+        return cls(level, below, _LEVELS[np.searchsorted(quantiles, level, side="right") - 1])
+
+    def distance(self, ordered: np.ndarray) -> float:
+        """The largest difference from the distribution function of `ordered` values (N,).
+
+        A quantile that many fitted people share is reached in one step, so both functions are taken just below it too.
+        """
+        below, upto = (ordered.searchsorted(self.level, side) / len(ordered) for side in ("left", "right"))
+        return float(max(np.abs(self.below - below).max(), np.abs(self.upto - upto).max()))

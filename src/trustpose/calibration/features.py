@@ -3,7 +3,8 @@
 Everything comes from `Poses` alone. Lengths are in units of the box (its sides, or √area), so that a person's place in
 the photo does not matter, and size only where it is named. A skeleton without edges, mirrored names or a trunk simply
 has fewer features. Nothing is ever guessed: where poses have no box, the box around their keypoints takes its place in
-fitting and in applying alike, and a feature of a score that is not there is left out (see `Source`).
+fitting and in applying alike, and a feature of a score that is not there is left out (see `Source`); what is said of
+keypoints that are missing stands in `missing.py`.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.calibration.missing import (
+    NOWHERE,
+    Missing,
+    either,
+    extent_of_found,
+    mean_of_found,
+    unless_missing,
+)
 from trustpose.calibration.neighbours import Neighbours, find_neighbours
 from trustpose.files import InputError
 from trustpose.poses import Poses
@@ -18,6 +27,7 @@ from trustpose.skeletons import Skeleton
 
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 _ALONE = np.float32(9)  # the distance to the nearest other joint of a pose of one joint
+_NAN = np.float32(np.nan)
 _SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by less no spread
 
 
@@ -41,11 +51,13 @@ class Source:
         )
 
     def check(self, poses: Poses) -> None:
-        """Raises InputError where `poses` lack a field that this source has, or hold numbers that are not finite."""
+        """Raises InputError where `poses` lack a field that this source has, or hold numbers that are not finite;
+        where a missing keypoint stands is not asked."""
+        xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], 0, poses.xy)
         fields = {"score": poses.score, "pose_score": poses.pose_score}
         fields |= {"box": poses.box} if self.box else {}
         fields |= {"box_score": poses.box_score} if self.box_score else {}
-        for name, column in ({"xy": poses.xy} | fields).items():
+        for name, column in ({"xy": xy} | fields).items():
             if column is None:
                 raise InputError(f"poses have no {name}, which the calibrator was fitted with")
             if not np.isfinite(column).all():
@@ -68,6 +80,7 @@ class People:
     pose_score: Float[np.ndarray, " N"]
     box_score: Float[np.ndarray, " N"] | None
     near: Neighbours
+    missing: Missing = None
 
     def __len__(self) -> int:
         return len(self.size)
@@ -85,16 +98,24 @@ class People:
             pose_score=self.pose_score[index],
             box_score=None if self.box_score is None else self.box_score[index],
             near=self.near.rows(index),
+            missing=None if self.missing is None else self.missing[:, index],
         )
+
+    def score_of_found(self) -> Float[np.ndarray, "K N"]:
+        """The scores, NaN of missing keypoints: what stands there is the tool's habit, not the estimator's number."""
+        return unless_missing(self.score, self.missing, _NAN)
 
 
 def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
     """The people of N poses, who stand near in the same photo included."""
-    box = poses.box if source.box else poses.keypoint_box()
+    box = poses.box if source.box else np.nan_to_num(poses.keypoint_box())  # NaN where all keypoints are missing
     assert box is not None and poses.score is not None and poses.pose_score is not None
     sides = np.maximum(box[:, 2:] - box[:, :2], 1.0)  # (N, 2) pixels; a box is never smaller than one
     size = np.sqrt(sides.prod(axis=1))
     x, y = np.ascontiguousarray(((poses.xy - box[:, None, :2]) / size[:, None, None]).transpose(2, 1, 0))  # (K, N) each
+    missing = None if poses.missing is None else np.ascontiguousarray(poses.missing.T)
+    if missing is not None:
+        x, y = (np.where(missing, NOWHERE * side / size, axis) for axis, side in zip((x, y), sides.T, strict=True))
     single = np.float32
     return People(
         skeleton=skeleton,
@@ -107,13 +128,14 @@ def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
         pose_score=poses.pose_score.astype(single),
         box_score=poses.box_score.astype(single) if source.box_score and poses.box_score is not None else None,
         near=find_neighbours(poses, box, poses.pose_score, skeleton.flip_index),
+        missing=missing,
     )
 
 
 def pose_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
     """Features (N,) of each person as a whole, by name: all scores, in place and in order; joints in the box, limbs'
     lengths and directions, distances of mirrored joints; the box and what stands near."""
-    skeleton, names = people.skeleton, people.skeleton.keypoints
+    skeleton, names, missing = people.skeleton, people.skeleton.keypoints, people.missing
     x, y, score = people.x, people.y, people.score
     found: dict[str, np.ndarray] = {f"score {name}": row for name, row in zip(names, score, strict=True)}
     found |= {f"{place + 1}. lowest score": row for place, row in enumerate(np.sort(score, axis=0))}
@@ -121,23 +143,26 @@ def pose_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
     found |= {f"x {name}": row for name, row in zip(names, x / people.width, strict=True)}
     found |= {f"y {name}": row for name, row in zip(names, y / people.height, strict=True)}
     for a, b in skeleton.edges:
-        across, down = x[b] - x[a], y[b] - y[a]
+        across, down, broken = x[b] - x[a], y[b] - y[a], either(missing, a, b)
         length = np.hypot(across, down)
         edge = f"{names[a]}–{names[b]}"
-        found[f"length {edge}"] = length
-        found[f"across {edge}"] = across / np.maximum(length, _SMALLEST)
-        found[f"down {edge}"] = down / np.maximum(length, _SMALLEST)
+        found[f"length {edge}"] = unless_missing(length, broken)
+        found[f"across {edge}"] = unless_missing(across / np.maximum(length, _SMALLEST), broken, np.float32(0))
+        found[f"down {edge}"] = unless_missing(down / np.maximum(length, _SMALLEST), broken, np.float32(0))
     for left, right in skeleton.flip_pairs:
-        found[f"mirror distance {names[left]}"] = np.hypot(x[left] - x[right], y[left] - y[right])
+        distance = np.hypot(x[left] - x[right], y[left] - y[right])
+        found[f"mirror distance {names[left]}"] = unless_missing(distance, either(missing, left, right))
     found["nearest neighbour's joint"] = people.near.nearest_same.min(axis=0)
-    found["neighbour's joints"] = people.near.nearest_same.mean(axis=0)
+    found["neighbour's joints"] = mean_of_found(people.near.nearest_same, missing)
     return found
 
 
 def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
     """The few features (N,) of a person that speak for all of it, and that each keypoint's model reads too."""
     x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
-    left, right, top, bottom = x.min(axis=0), x.max(axis=0), y.min(axis=0), y.max(axis=0)
+    left, right = extent_of_found(x, people.missing)
+    top, bottom = extent_of_found(y, people.missing)
+    outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)
     found = {
         "pose score": people.pose_score,
         "mean score": score.mean(axis=0),
@@ -150,7 +175,7 @@ def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
         "pose right": right,
         "pose top": top,
         "pose bottom": bottom,
-        "joints outside": ((x < 0) | (x > 1) | (y < 0) | (y > 1)).mean(axis=0, dtype=np.float32),
+        "joints outside": mean_of_found(outside, people.missing),
         "others in photo": near.count,
         "others above": near.above,
         "overlap": near.overlap,
@@ -165,31 +190,40 @@ def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
 
 def keypoint_features(people: People) -> dict[str, Float[np.ndarray, "K N"]]:
     """Features (K, N) of each keypoint, by name, in the same words for all keypoints so that one model serves them."""
-    skeleton, x, y, score = people.skeleton, people.x, people.y, people.score
+    skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     k, n = score.shape
     mirror = skeleton.flip_index
-    whole = np.float32(1 / k)
+    no_pair = None if missing is None else missing | missing[mirror]
+    from_middle = np.hypot(x - _middle(x, missing), y - _middle(y, missing))
     spread = np.maximum(score.std(axis=0), _SMALLEST)
     found = {
         "kind": np.broadcast_to(_kinds(skeleton)[:, None], (k, n)),
         "score": score,
         "score among the pose's": (score - score.mean(axis=0)) / spread,
         "mirror's score": score[mirror],
-        "mirror distance": np.hypot(x - x[mirror], y - y[mirror]),
+        "mirror distance": unless_missing(np.hypot(x - x[mirror], y - y[mirror]), no_pair),
         "x": x / people.width,
         "y": y / people.height,
         "depth in box": np.minimum(np.minimum(x, people.width - x), np.minimum(y, people.height - y)),
-        "distance from middle": np.hypot(x - x.sum(axis=0) * whole, y - y.sum(axis=0) * whole),
-        "nearest joint": _nearest_joint(x, y),
+        "distance from middle": unless_missing(from_middle, missing),
+        "nearest joint": _nearest_joint(unless_missing(x, missing, _NAN), unless_missing(y, missing, _NAN)),
         "neighbour's joint": people.near.nearest_same,
         "neighbour's mirrored joint": people.near.nearest_mirror,
     }
     return found | _limb_features(people)
 
 
+def _middle(axis: np.ndarray, missing: Missing) -> np.ndarray:
+    """The mean place (N,) of the joints found, along one axis."""
+    if missing is None:
+        return axis.sum(axis=0) * np.float32(1 / len(axis))
+    share = (1 / np.maximum(np.count_nonzero(~missing, axis=0), 1)).astype(np.float32)
+    return np.where(missing, np.float32(0), axis).sum(axis=0) * share
+
+
 def _limb_features(people: People) -> dict[str, np.ndarray]:
     """Mean, lowest and highest score of the joints that edges lead to, and lengths of these edges; (K, N) each."""
-    skeleton, x, y, score = people.skeleton, people.x, people.y, people.score
+    skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     if not skeleton.edges:
         return {}
     length = {(a, b): np.hypot(x[a] - x[b], y[a] - y[b]) for a, b in skeleton.edges}
@@ -202,37 +236,31 @@ def _limb_features(people: People) -> dict[str, np.ndarray]:
         if not edges:
             continue
         scores = [score[b if a == joint else a] for a, b in edges]
-        lengths = [length[edge] for edge in edges]
-        for name, rows, reduce in (
-            ("joined scores", scores, _mean),
-            ("lowest joined", scores, np.minimum.reduce),
-            ("highest joined", scores, np.maximum.reduce),
-            ("limbs", lengths, _mean),
-            ("shortest limb", lengths, np.minimum.reduce),
-            ("longest limb", lengths, np.maximum.reduce),
-        ):
-            found[name][joint] = reduce(rows)
+        lengths = np.stack([length[edge] for edge in edges])
+        broken = None if missing is None else np.stack([missing[a] | missing[b] for a, b in edges])
+        found["joined scores"][joint] = mean_of_found(np.stack(scores), None)
+        found["lowest joined"][joint], found["highest joined"][joint] = extent_of_found(np.stack(scores), None)
+        found["limbs"][joint] = mean_of_found(lengths, broken)
+        found["shortest limb"][joint], found["longest limb"][joint] = extent_of_found(lengths, broken)
     return found
-
-
-def _mean(rows: list[np.ndarray]) -> np.ndarray:
-    return sum(rows[1:], start=rows[0]) / np.float32(len(rows))
 
 
 def _trunk_length(people: People) -> np.ndarray:
     """From the middle of the shoulders to the middle of the hips (N,), in units of √(box area)."""
     at = [people.skeleton.keypoints.index(name) for name in _TRUNK]
     across, down = (axis[at[0]] + axis[at[1]] - axis[at[2]] - axis[at[3]] for axis in (people.x, people.y))
-    return np.hypot(across, down) / 2
+    broken = None if people.missing is None else np.any(people.missing[at], axis=0)
+    return unless_missing(np.hypot(across, down) / 2, broken)
 
 
 def _nearest_joint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance (K, N) of each joint to the nearest other one of the same pose: two on one place are often one wrong."""
+    """Distance (K, N) of each joint to the nearest other one of the same pose, NaN ones left out: two on one place are
+    often one wrong."""
     nearest = np.full(x.shape, _ALONE * _ALONE, dtype=np.float32)
     for shift in range(1, len(x) // 2 + 1):  # each pair of joints once
         square = (x - np.roll(x, shift, axis=0)) ** 2 + (y - np.roll(y, shift, axis=0)) ** 2
-        np.minimum(nearest, square, out=nearest)
-        np.minimum(nearest, np.roll(square, -shift, axis=0), out=nearest)
+        np.fmin(nearest, square, out=nearest)
+        np.fmin(nearest, np.roll(square, -shift, axis=0), out=nearest)
     return np.sqrt(nearest)
 
 

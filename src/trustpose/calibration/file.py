@@ -1,27 +1,27 @@
 """A calibrator on disk: one NPZ file of plain arrays, the card as JSON among them. Reading it runs no code."""
 
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import orjson
 
+from trustpose.calibration.arrays import expect_names, expect_numbers
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card
 from trustpose.calibration.chances import Recalibration
 from trustpose.calibration.domain import Domain
 from trustpose.calibration.score_maps import maps_of_arrays
 from trustpose.calibration.trees import Trees
-from trustpose.files import InputError, atomic_write, read_bytes
+from trustpose.data.npz import read_npz
+from trustpose.files import InputError, atomic_write, json_bytes
 
 _RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
+_MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
 
 
 def write_calibrator(path: str | Path, calibrator: Calibrator) -> None:
     """Write it atomically. Raises InputError where the place cannot be written to."""
-    card = orjson.dumps(calibrator.card.as_dict())
+    card = json_bytes(calibrator.card.as_dict())
     arrays = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
     arrays |= {f"model/{name}": column for name, column in calibrator.model.arrays().items()}
     arrays |= {f"domain/{name}": column for name, column in calibrator.domain.arrays().items()}
@@ -33,61 +33,51 @@ def write_calibrator(path: str | Path, calibrator: Calibrator) -> None:
 
 def read_calibrator(path: str | Path) -> Calibrator:
     """Read what `write_calibrator` wrote. Raises InputError where it is something else, damaged or inconsistent."""
-    if not read_bytes(path, "a calibrator").startswith(b"PK"):
-        raise InputError(f"{path}: is not a calibrator of trustpose (it is no NPZ file)")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        NotImplementedError,
-    ) as error:
-        raise InputError(f"{path}: is not a calibrator of trustpose ({_first_line(error)})") from None
+    arrays = read_npz(path, _MOST_BYTES, "a calibrator of trustpose")
     if "card" not in arrays:
         raise InputError(f"{path}: is not a calibrator of trustpose (it has no card)")
     try:
         return _assembled(arrays)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(f"{path}: is no calibrator that this version reads ({_first_line(error)})") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
+        raise InputError(f"{path}: is no calibrator that this version reads ({reason})") from None
 
 
-def _assembled(arrays: Mapping[str, np.ndarray]) -> Calibrator:
-    card = Card.of_dict(orjson.loads(arrays["card"].tobytes()))
-    model = _below("model/", arrays)
-    correction = _below("recalibration/", arrays)
+def _assembled(arrays: dict[str, np.ndarray]) -> Calibrator:
+    card = Card.of_dict(orjson.loads(arrays.pop("card").tobytes()))
+    image_ids = arrays.pop("image_ids")
+    if image_ids.ndim != 1 or image_ids.dtype.kind not in "iu":
+        raise ValueError("image_ids: expected whole numbers")
+    domain, correction = (_taken(folder, arrays) for folder in ("domain/", "recalibration/"))
+    model = _taken("model/", arrays)
+    if arrays:
+        raise ValueError(f"array {next(iter(arrays))[:40]!r} is unknown")
     calibrator = Calibrator(
         model=Trees.of_arrays(model) if card.method == "trees" else maps_of_arrays(card.method, model),
-        recalibration=Recalibration(**{name: correction[name] for name in _RECALIBRATION}) if correction else None,
-        domain=Domain.of_arrays(_below("domain/", arrays)),
+        recalibration=_recalibration(correction) if correction else None,
+        domain=Domain.of_arrays(domain),
         card=card,
-        image_ids=arrays["image_ids"],
+        image_ids=image_ids.astype(np.int64),
     )
-    _check(calibrator)
+    count = len(card.keypoints)
+    if not isinstance(calibrator.model, Trees) and calibrator.model.keypoint_count != count:
+        raise ValueError(f"the model is of {calibrator.model.keypoint_count} keypoints, the card of {count}")
     return calibrator
 
 
-def _check(calibrator: Calibrator) -> None:
-    """What would otherwise show in the middle of applying."""
-    count = len(calibrator.card.keypoints)
-    if not isinstance(calibrator.model, Trees) and calibrator.model.keypoint_count != count:
-        raise ValueError(f"the model is of {calibrator.model.keypoint_count} keypoints, the card of {count}")
-    correction = calibrator.recalibration
-    if correction is not None:
-        for name in _RECALIBRATION:
-            column = getattr(correction, name)
-            if column.shape != ((3,) if name == "pose" else (2,)) or not np.isfinite(column).all():
-                raise ValueError(f"recalibration/{name}: expected finite slopes and an offset, got {column.shape}")
-    if calibrator.image_ids.ndim != 1 or calibrator.image_ids.dtype.kind not in "iu":
-        raise ValueError("image_ids: expected whole numbers")
+def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:
+    """Raises KeyError or ValueError where a column is missing, unknown or not of numbers that a fit gives."""
+    expect_names(columns, _RECALIBRATION)
+    lengths = {"pose": 3}
+    return Recalibration(
+        **{name: expect_numbers(column, name, (lengths.get(name, 2),), most=1e6) for name, column in columns.items()}
+    )
 
 
-def _below(folder: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name.removeprefix(folder): column for name, column in arrays.items() if name.startswith(folder)}
+def _taken(folder: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a folder by their names in it, taken out of `arrays`."""
+    names = [name for name in arrays if name.startswith(folder)]
+    return {name.removeprefix(folder): arrays.pop(name) for name in names}
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,12 +23,13 @@ from trustpose.calibration.crossfit import (
 )
 from trustpose.calibration.domain import Domain
 from trustpose.calibration.features import Source, pose_features, read_people
-from trustpose.calibration.numbers import Sample, Value, explained, numbers
+from trustpose.calibration.numbers import Sample, Value, differences, explained, numbers
 from trustpose.calibration.targets import find_targets
 from trustpose.data.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.data.coco.together import apart_by_category
 from trustpose.data.folds import fold_of
 from trustpose.files import InputError
-from trustpose.poses import AREAS, Area, Poses
+from trustpose.poses import Area, Poses
 from trustpose.skeletons import Skeleton
 
 DEFAULT = Options()
@@ -92,34 +93,23 @@ def _read(
 ) -> tuple[TruthFile, ResultsFile]:
     if options.method not in ("auto", *METHODS):
         raise InputError(f"method: expected auto or one of {', '.join(METHODS)}, got {options.method!r}")
-    if options.area not in AREAS:
-        raise InputError(f"area: expected one of {', '.join(AREAS)}, got {options.area!r}")
     if options.folds < 2:
         raise InputError(f"folds: expected 2 or more, got {options.folds}")
     if options.replicates < 1:
         raise InputError(f"replicates: expected 1 or more, got {options.replicates}")
-    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, options.category)
+    truth = (
+        ground_truth
+        if isinstance(ground_truth, TruthFile)
+        else read_truth(ground_truth, options.category, options.skeleton)
+    )
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth)
-    for name, column in (("bbox", truth.truth.box), ("area", truth.truth.area)):
-        if column is None and (name == "bbox" or options.area == "segment"):
-            raise InputError(f"{truth.path}: field '{name}' is missing in every annotation")
     return truth, results
 
 
 def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
     """The ground truth's skeleton with the sigmas to measure OKS with."""
-    known, names = truth.skeleton, truth.keypoint_names
-    sigmas = options.sigmas
-    if sigmas is None:
-        if known is None or not known.has_sigmas:
-            raise InputError(
-                f"{truth.path}: field 'categories': no published sigmas for these {len(names)} keypoints, expected "
-                "COCO's or CrowdPose's, or sigmas of your own"
-            )
-        sigmas = known.sigmas
-    if len(sigmas) != len(names) or not (np.isfinite(sigmas) & (sigmas > 0)).all():
-        raise InputError(f"sigmas: expected {len(names)} numbers above 0, got {np.asarray(sigmas).tolist()}")
+    known, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(options.sigmas)
     edges = () if known is None else known.edges
     name = "of the ground truth" if known is None else known.name
     return Skeleton(name, names, edges, "given at fitting", tuple(map(float, sigmas)))
@@ -127,10 +117,12 @@ def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
 
 def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
     """People, targets and folds of results. Raises InputError where there is too little to fit to."""
+    options = replace(options, area=truth.area_convention(options.area))
     skeleton, poses = _skeleton(truth, options), results.poses
     source = Source.of(poses)
     source.check(poses)
-    targets = find_targets(poses, truth.truth, skeleton.sigmas, cast(Area, options.area))
+    apart, labelled, _ = apart_by_category(truth, results)
+    targets = find_targets(apart, labelled, skeleton.sigmas, cast(Area, options.area))
     if not (targets.v > 0).any():
         raise InputError(f"{results.path}: no result is about a labelled person of {truth.path}")
     assert poses.image_id is not None
@@ -145,12 +137,14 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
 
 def _domain(task: Task) -> Domain:
     people = task.people.rows(task.targets.rows)
-    return Domain.of(pose_features(people), people.score, task.options.seed)
+    return Domain.of(pose_features(people), people.score_of_found(), task.options.seed)
 
 
 def _card(task: Task, choice: Choice, chances: Chances, skipped: dict[str, str]) -> Card:
     truth, results, options, targets = task.truth, task.results, task.options, task.targets
     printed = task.printed()
+    before, after = numbers(printed, task.sample), numbers(task.said(chances), task.sample)
+    values = [{name: one and one.with_interval() for name, one in both.items()} for both in (before, after)]
     return Card(
         method=choice.method,
         why=choice.why,
@@ -166,8 +160,9 @@ def _card(task: Task, choice: Choice, chances: Chances, skipped: dict[str, str])
         truth=FittedOn(Path(truth.path).name, truth.sha256, int((~targets.unmatched).sum())),
         results=FittedOn(Path(results.path).name, results.sha256, len(targets.rows)),
         unmatched=int(targets.unmatched.sum()),
-        before=_plain(numbers(printed, task.sample)),
-        after=_plain(numbers(task.said(chances), task.sample)),
+        before=_plain(values[0]),
+        after=_plain(values[1]),
+        change=_plain(differences(before, after)),
         explained=_plain(choice.shares),
         skipped=skipped,
         version=version("trustpose"),

@@ -18,7 +18,8 @@ _MOST_PAIRS = 500_000  # of people at a time: some 100 MB
 class Neighbours:
     """Of each of N people: how many others the photo has, the highest IoU of their boxes with its own, how many score
     higher, the score of the one that overlaps most less its own (0 where none overlaps), and for each keypoint the
-    distance (K, N), in units of √(box area), to the nearest same and the nearest mirrored joint of another person."""
+    distance (K, N), in units of √(box area), to the nearest same and the nearest mirrored joint of another person;
+    missing keypoints are near nobody's."""
 
     count: Float[np.ndarray, " N"]
     overlap: Float[np.ndarray, " N"]
@@ -40,6 +41,8 @@ def find_neighbours(
     n, k = len(poses), poses.keypoint_count
     image = np.zeros(n, dtype=np.int64) if poses.image_id is None else poses.image_id
     xy = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (2, K, N)
+    if poses.missing is not None:
+        xy = np.where(poses.missing.T, np.float32(np.nan), xy)  # NaN is as far as FAR, see `_nearest_joints`
     found = Neighbours(*np.zeros((4, n), dtype=np.float32), *np.full((2, k, n), FAR, dtype=np.float32))
     for rows in _photos_together(image):
         some = _of_photos(xy[:, :, rows], image[rows], box[rows], score[rows], flip_index)
@@ -93,7 +96,7 @@ def _nearest_joints(
                 found[1, joint] = found[0, joint]
                 continue
             distance = np.hypot(x[joint][one] - x[target][other], y[joint][one] - y[target][other]) / size[one]
-            found[row, joint] = np.minimum(_least(distance, one, n, FAR), FAR)
+            found[row, joint] = _least(np.fmin(distance, np.float32(FAR)), one, n, FAR)
     return found[0], found[1]
 
 

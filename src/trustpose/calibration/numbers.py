@@ -13,6 +13,22 @@ Value = tuple[float, float, float] | None  # a number with its 95 % interval; No
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """A number, and what it is in each draw of photos (B,)."""
+
+    value: float
+    draws: Float[np.ndarray, " B"]
+
+    def with_interval(self) -> Value:
+        """The number and its 95 % interval; None where it is NaN."""
+        return None if np.isnan(self.value) else (self.value, *bootstrap.interval(self.draws))
+
+    def above(self, other: "Drawn") -> Value:
+        """The difference from another number of the same draws, with the interval of the paired differences."""
+        return Drawn(self.value - other.value, self.draws - other.draws).with_interval()
+
+
+@dataclass(frozen=True, eq=False)
 class Said:
     """What is said of n people: keypoint scores or expected OPKS (n, K), pose scores or expected OKS (n,)."""
 
@@ -35,7 +51,7 @@ class Sample:
         return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
 
 
-def numbers(said: Said, sample: Sample) -> dict[str, Value]:
+def numbers(said: Said, sample: Sample) -> dict[str, Drawn | None]:
     """The audit's numbers, by its names, over everybody in the sample, results about nobody included (OKS and OPKS 0).
 
     ECE and Brier score are None where scores are not on 0–1.
@@ -44,12 +60,12 @@ def numbers(said: Said, sample: Sample) -> dict[str, Value]:
     counts, image = sample.counts, sample.image
     flat, flat_opks, flat_image = said.keypoint.ravel(), opks.ravel(), np.repeat(image, opks.shape[1])
     mean, mean_opks = said.keypoint.mean(axis=1), opks.mean(axis=1)
-    found: dict[str, Value] = {
-        "pose.pearson": _value(pearson(said.pose, oks), bootstrap.pearson_replicates(counts, said.pose, oks, image)),
-        "keypoint.pearson": _value(
+    found: dict[str, Drawn | None] = {
+        "pose.pearson": Drawn(pearson(said.pose, oks), bootstrap.pearson_replicates(counts, said.pose, oks, image)),
+        "keypoint.pearson": Drawn(
             pearson(flat, flat_opks), bootstrap.pearson_replicates(counts, flat, flat_opks, flat_image)
         ),
-        "keypoint.pearson_pose_mean": _value(
+        "keypoint.pearson_pose_mean": Drawn(
             average_opks_pearson(said.keypoint, opks), bootstrap.pearson_replicates(counts, mean, mean_opks, image)
         ),
     }
@@ -58,13 +74,19 @@ def numbers(said: Said, sample: Sample) -> dict[str, Value]:
         if unit is None:
             found |= {f"{name}.ece": None, f"{name}.brier": None}
             continue
-        found[f"{name}.ece"] = _value(
+        found[f"{name}.ece"] = Drawn(
             reliability.expected_calibration_error(unit, target), bootstrap.ece_replicates(counts, unit, target, at)
         )
-        found[f"{name}.brier"] = _value(
+        found[f"{name}.brier"] = Drawn(
             reliability.brier_score(unit, target), bootstrap.brier_replicates(counts, unit, target, at)
         )
     return found
+
+
+def differences(before: dict[str, Drawn | None], after: dict[str, Drawn | None]) -> dict[str, Value]:
+    """What each number of `after` is above that of `before`, in the same draws; None where one of them is."""
+    pairs = {name: (before[name], one) for name, one in after.items()}
+    return {name: None if old is None or new is None else new.above(old) for name, (old, new) in pairs.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +118,3 @@ def _share(sums: np.ndarray) -> np.ndarray:
     """1 − error / variance (B,) from sums (B, 2); 0 where nothing varies."""
     error, variance = sums[..., 0], sums[..., 1]
     return 1 - np.divide(error, variance, out=np.ones_like(error), where=variance > 0)
-
-
-def _value(value: float, draws: np.ndarray) -> Value:
-    return None if np.isnan(value) else (value, *bootstrap.interval(draws))

@@ -4,15 +4,19 @@ Three curves a keypoint, P(labelled), E[OPKS | labelled] and P(occluded | labell
 its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) takes the best monotone curve; Platt scaling (1999) a
 sigmoid of slope and offset; temperature scaling (Guo et al., ICML 2017) a sigmoid of the score's logit over one number,
 and for occlusion, which no such curve can be, the keypoint's share. Occlusion may rise or fall with the score.
+
+Missing keypoints have no say in a curve of their keypoint: tools print 0 for them, or anything. P(labelled) and
+P(occluded | labelled) of one are how often these were so at fitting; where none was missing then, the curve answers.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.calibration.arrays import expect_names, expect_numbers
 from trustpose.calibration.chances import Chances
 from trustpose.calibration.features import People
 from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
@@ -21,6 +25,9 @@ from trustpose.files import InputError
 from trustpose.metrics.reliability import scale_to_unit
 
 Curve = tuple[str, np.ndarray, np.ndarray]  # what it is a chance of, scores, targets in 0–1
+OfMissing = (
+    Float[np.ndarray, "2 K"] | None
+)  # P(labelled) and P(occluded | labelled) of each keypoint where it is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +38,14 @@ class LogisticMaps:
     method: Literal["platt", "temperature"]
     slope: Float[np.ndarray, " M"]
     offset: Float[np.ndarray, " M"]
+    of_missing: OfMissing = None
 
     def __post_init__(self) -> None:
+        for name in ("slope", "offset"):
+            expect_numbers(getattr(self, name), name, (None,))
         if self.slope.shape != self.offset.shape or len(self.slope) % 3 != 1:
             raise ValueError(f"LogisticMaps: expected 3K + 1 slopes and offsets, got {self.slope.shape}")
+        _check_of_missing(self.of_missing, len(self.slope))
 
     @classmethod
     def fit(cls, method: Literal["platt", "temperature"], people: People, targets: Targets) -> "LogisticMaps":
@@ -51,7 +62,7 @@ class LogisticMaps:
                     continue
                 score = logit(score)
             numbers.append(tuple(fit_logistic(score[:, None], target, offset=method == "platt")))
-        return cls(method, *np.array(numbers).T)
+        return cls(method, *np.array(numbers).T, of_missing=_shares_of_missing(targets))
 
     def __call__(self, people: People) -> Chances:
         k = self.keypoint_count
@@ -59,9 +70,8 @@ class LogisticMaps:
         score, pose = as_read(people.score), as_read(people.pose_score)
         slope, offset = (column[:-1].reshape(3, k, 1).astype(np.float32) for column in (self.slope, self.offset))
         labelled, occluded, similarity = (sigmoid(a * score + b) for a, b in zip(slope, offset, strict=True))
-        return Chances(
-            labelled, occluded, similarity, sigmoid(np.float32(self.slope[-1]) * pose + np.float32(self.offset[-1]))
-        )
+        pose = sigmoid(np.float32(self.slope[-1]) * pose + np.float32(self.offset[-1]))
+        return _with_missing(Chances(labelled, occluded, similarity, pose), people, self.of_missing)
 
     @property
     def keypoint_count(self) -> int:
@@ -70,7 +80,7 @@ class LogisticMaps:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
-        return {"slope": self.slope, "offset": self.offset}
+        return {"slope": self.slope, "offset": self.offset} | _saved(self.of_missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +90,19 @@ class IsotonicMaps:
     x: Float[np.ndarray, " T"]
     y: Float[np.ndarray, " T"]
     start: Int[np.ndarray, " M_and_1"]
+    of_missing: OfMissing = None
 
     def __post_init__(self) -> None:
-        ends = self.start[1:]
-        if len(self.start) % 3 != 2 or (ends <= self.start[:-1]).any() or ends[-1] != len(self.x) != len(self.y):
+        expect_numbers(self.x, "x", (None,))
+        expect_numbers(self.y, "y", (len(self.x),), least=0.0, most=1.0)
+        start = expect_numbers(self.start, "start", (None,), kinds="iu", least=0.0).astype(np.int64)
+        if len(start) % 3 != 2 or (np.diff(start) <= 0).any() or start[0] != 0 or start[-1] != len(self.x):
             raise ValueError("IsotonicMaps: expected 3K + 1 curves of one knot or more")
-        if not ((self.y >= 0) & (self.y <= 1)).all() or not np.isfinite(self.x).all():
-            raise ValueError("IsotonicMaps: expected finite scores and values in 0–1")
+        inside = np.ones(len(self.x), dtype=np.bool_)
+        inside[start[:-1]] = False  # from one curve to the next scores may fall
+        if (np.diff(self.x)[inside[1:]] < 0).any():
+            raise ValueError("IsotonicMaps: expected scores that rise within each curve")
+        _check_of_missing(self.of_missing, len(start) - 1)
 
     @classmethod
     def fit(cls, people: People, targets: Targets) -> "IsotonicMaps":
@@ -102,7 +118,7 @@ class IsotonicMaps:
             curve.fit(score.astype(np.float64), target)
             knots.append((curve.X_thresholds_, curve.y_thresholds_))
         x, y = (np.concatenate(columns).astype(np.float64) for columns in zip(*knots, strict=True))
-        return cls(x, y, np.cumsum([0, *(len(column) for column, _ in knots)]))
+        return cls(x, y, np.cumsum([0, *(len(column) for column, _ in knots)]), _shares_of_missing(targets))
 
     def __call__(self, people: People) -> Chances:
         k, n = people.score.shape
@@ -110,7 +126,8 @@ class IsotonicMaps:
         for what in range(3):
             for joint in range(k):
                 said[what, joint] = self._curve(what * k + joint, people.score[joint])
-        return Chances(*said, pose=self._curve(3 * k, people.pose_score))
+        chances = Chances(*said, pose=self._curve(3 * k, people.pose_score))
+        return _with_missing(chances, people, self.of_missing)
 
     def _curve(self, at: int, score: np.ndarray) -> np.ndarray:
         knots = slice(self.start[at], self.start[at + 1])
@@ -123,16 +140,53 @@ class IsotonicMaps:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
-        return {"x": self.x, "y": self.y, "start": self.start}
+        return {"x": self.x, "y": self.y, "start": self.start} | _saved(self.of_missing)
 
 
 def maps_of_arrays(method: str, arrays: Mapping[str, np.ndarray]) -> LogisticMaps | IsotonicMaps:
     """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+    needed = ("x", "y", "start") if method == "isotonic" else ("slope", "offset")
+    expect_names(arrays, needed, optional=("of_missing",))
     if method == "isotonic":
-        return IsotonicMaps(arrays["x"], arrays["y"], arrays["start"])
+        return IsotonicMaps(arrays["x"], arrays["y"], arrays["start"], arrays.get("of_missing"))
     if method in ("platt", "temperature"):
-        return LogisticMaps(method, arrays["slope"], arrays["offset"])  # type: ignore[arg-type]
+        return LogisticMaps(method, arrays["slope"], arrays["offset"], arrays.get("of_missing"))  # type: ignore[arg-type]
     raise ValueError(f"no method {method!r}")
+
+
+def _shares_of_missing(targets: Targets) -> OfMissing:
+    """How often each keypoint was labelled where it was missing, and occluded where it was labelled and missing, one
+    keypoint of average share added to each; None where none was missing."""
+    missing = targets.missing
+    if not missing.any():
+        return None
+    labelled, occluded = missing & (targets.v > 0), missing & (targets.v == 1)
+    shares = []
+    for hits, cases in ((labelled, missing), (occluded, labelled)):
+        average = hits.sum() / max(cases.sum(), 1)
+        shares.append((hits.sum(axis=1) + average) / (cases.sum(axis=1) + 1))
+    return np.stack(shares)
+
+
+def _with_missing(chances: Chances, people: People, of_missing: OfMissing) -> Chances:
+    """The chances with what is known of missing keypoints in place of what the curves say of their scores."""
+    if of_missing is not None and people.missing is not None:
+        labelled, occluded = of_missing[..., None].astype(np.float32)
+        chances = replace(
+            chances,
+            labelled=np.where(people.missing, labelled, chances.labelled),
+            occluded=np.where(people.missing, occluded, chances.occluded),
+        )
+    return chances.without_missing(people.missing)
+
+
+def _check_of_missing(of_missing: OfMissing, curves: int) -> None:
+    if of_missing is not None:
+        expect_numbers(of_missing, "of_missing", (2, (curves - 1) // 3), least=0.0, most=1.0)
+
+
+def _saved(of_missing: OfMissing) -> dict[str, np.ndarray]:
+    return {} if of_missing is None else {"of_missing": of_missing}
 
 
 def _rises(score: np.ndarray, target: np.ndarray) -> bool:
@@ -142,10 +196,10 @@ def _rises(score: np.ndarray, target: np.ndarray) -> bool:
 
 def _curves(people: People, targets: Targets) -> Iterator[Curve]:
     """The 3K + 1 cases to fit a curve to, in the order that they are kept in."""
-    score = people.score[:, targets.rows]
-    labelled = targets.v > 0
+    score, found = people.score[:, targets.rows], ~targets.missing
+    labelled = (targets.v > 0) & found
     for joint, row in enumerate(score):
-        yield "labelled", row, labelled[joint].astype(np.float64)
+        yield "labelled", row[found[joint]], labelled[joint][found[joint]].astype(np.float64)
     for joint, row in enumerate(score):
         yield "occluded", row[labelled[joint]], (targets.v[joint][labelled[joint]] == 1).astype(np.float64)
     for joint, row in enumerate(score):

@@ -14,7 +14,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.calibration.arrays import expect_numbers
+
 QUESTIONS = 8
+_MOST_TREES = 10_000  # of one model; ours have at most 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +33,11 @@ class TreeTables:
 
     def __post_init__(self) -> None:
         trees = len(self.feature)
-        shapes = {"feature": (trees, QUESTIONS), "threshold": (trees, QUESTIONS), "answer": (trees, 2**QUESTIONS)}
-        for name, shape in shapes.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"TreeTables.{name}: expected shape {shape}, got {getattr(self, name).shape}")
-        if not (np.isfinite(self.answer).all() and (self.feature >= -1).all()):
-            raise ValueError("TreeTables: expected finite answers and features from -1 on")
+        if trees > _MOST_TREES:
+            raise ValueError(f"TreeTables: expected at most {_MOST_TREES} trees, got {trees}")
+        expect_numbers(self.feature, "feature", (trees, QUESTIONS), kinds="iu", least=-1.0, most=32767.0)
+        expect_numbers(self.threshold, "threshold", (trees, QUESTIONS), most=float(np.finfo(np.float32).max))
+        expect_numbers(self.answer, "answer", (trees, 2**QUESTIONS), most=1e6)
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> "TreeTables":

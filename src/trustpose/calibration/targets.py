@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.boxes import paired_overlap
 from trustpose.geometry.oks import oks, opks
@@ -18,19 +18,20 @@ _ON_IGNORED = 0.5  # of a result's box inside the box of somebody whom COCO eval
 class Targets:
     """Of the `rows` (n,) of the poses that something is known of, columns last: OKS (n,), OPKS and COCO's v (K, n).
 
-    `unmatched` (n,) marks results that are about nobody.
+    `unmatched` (n,) marks results that are about nobody, `missing` (K, n) keypoints that the estimator did not place.
     """
 
     rows: Int[np.ndarray, " n"]
     oks: Float[np.ndarray, " n"]
     opks: Float[np.ndarray, "K n"]
     v: Int[np.ndarray, "K n"]
-    unmatched: np.ndarray
+    unmatched: Bool[np.ndarray, " n"]
+    missing: Bool[np.ndarray, "K n"]
 
     def of(self, index: np.ndarray) -> "Targets":
         """The rows picked by an index or mask over n."""
-        columns = (self.oks[index], self.opks[:, index], self.v[:, index], self.unmatched[index])
-        return Targets(self.rows[index], *columns)
+        keypoints = (self.opks[:, index], self.v[:, index])
+        return Targets(self.rows[index], self.oks[index], *keypoints, self.unmatched[index], self.missing[:, index])
 
 
 def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], area: Area) -> Targets:
@@ -39,6 +40,7 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     A result that is about nobody, a false positive or the second one on a person, has OKS 0 and no keypoint labelled:
     that is what average precision makes of it. Left out, as COCO evaluation ignores them, are results on people without
     labelled keypoints and results about nobody of which half or more lies in the box of such a person or of a crowd.
+    The OPKS of a missing keypoint is that of what the file puts in its place, as in COCO evaluation.
     """
     person = pair_with_people(poses, truth)
     has_labels = np.any(truth.v > 0, axis=1)
@@ -51,7 +53,9 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OPKS of 0 says
         similarity = np.nan_to_num(oks(*measured), nan=0.0)
         of_keypoints = opks(*measured)
-    return Targets(rows, similarity, np.ascontiguousarray(of_keypoints.T), np.ascontiguousarray(v.T), unmatched)
+    missing = np.zeros(v.shape, dtype=bool) if poses.missing is None else poses.missing[rows]
+    of_keypoints, v, missing = (np.ascontiguousarray(column.T) for column in (of_keypoints, v, missing))
+    return Targets(rows, similarity, of_keypoints, v, unmatched, missing)
 
 
 def _crowd(truth: Truth) -> np.ndarray:
@@ -64,7 +68,7 @@ def _on_ignored(poses: Poses, truth: Truth, ignored: np.ndarray) -> np.ndarray:
     people = np.flatnonzero(ignored)
     if truth.box is None or not len(people) or poses.image_id is None or truth.image_id is None:
         return found
-    box = poses.keypoint_box() if poses.box is None else np.where(np.isnan(poses.box), poses.keypoint_box(), poses.box)
+    box = poses.person_box()
     pose, person = same_image_pairs(poses.image_id, truth.image_id[people])
     found[pose[paired_overlap(box[pose], truth.box[people[person]]) >= _ON_IGNORED]] = True
     return found

@@ -1,8 +1,8 @@
 """Boosted trees on features of a results file: one model for poses, three that all keypoints share.
 
 P(labelled), P(occluded | labelled) and E[OPKS | labelled] are each fitted by cross-entropy, on all people or on those
-with labels; E[OKS] of the pose likewise. LightGBM grows them (Ke et al., NIPS 2017); what is kept are its trees as
-tables, so that applying needs no LightGBM, and no code is in the file.
+with labels, the last without missing keypoints; E[OKS] of the pose likewise. LightGBM grows them (Ke et al., NIPS
+2017); what is kept are its trees as tables, so that applying needs no LightGBM, and no code is in the file.
 """
 
 import os
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.calibration.arrays import expect_names
 from trustpose.calibration.chances import Chances
 from trustpose.calibration.features import People, keypoint_features, pose_features, whole_features
 from trustpose.calibration.logistic import sigmoid
@@ -51,11 +52,11 @@ class Trees:
         columns = _keypoint_columns(people.rows(chosen.rows))
         table = np.stack([np.broadcast_to(column, chosen.v.shape).ravel() for column in columns.values()], axis=1)
         labelled = (chosen.v > 0).ravel()
-        seen = table[labelled]
+        seen, found = table[labelled], labelled & ~chosen.missing.ravel()
         jobs = {
             "labelled": (table, labelled.astype(np.float64), KEYPOINT_TREES),
             "occluded": (seen, (chosen.v.ravel()[labelled] == 1).astype(np.float64), KEYPOINT_TREES),
-            "similarity": (seen, chosen.opks.ravel()[labelled], KEYPOINT_TREES),
+            "similarity": (table[found], chosen.opks.ravel()[found], KEYPOINT_TREES),
             "pose": pose,
         }
         with ThreadPoolExecutor(THREADS) as pool:
@@ -69,7 +70,8 @@ class Trees:
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
             raise InputError("the calibrator reads other features than this version of trustpose makes; fit it anew")
         said = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
-        return Chances(*map(sigmoid, said), pose=sigmoid(self.tables["pose"].raw_score(list(features.values()))))
+        pose = sigmoid(self.tables["pose"].raw_score(list(features.values())))
+        return Chances(*map(sigmoid, said), pose=pose).without_missing(people.missing)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
@@ -80,6 +82,8 @@ class Trees:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Trees":
         """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+        parts = [f"{name}.{part}" for name in MODELS for part in ("feature", "threshold", "answer")]
+        expect_names(arrays, ["pose_names", "keypoint_names", *parts])
         tables = {
             name: TreeTables(arrays[f"{name}.feature"], arrays[f"{name}.threshold"], arrays[f"{name}.answer"])
             for name in MODELS

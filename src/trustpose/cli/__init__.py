@@ -1,6 +1,10 @@
 """The command line: one file a command. Nothing heavy is imported before a command runs, so that --help answers."""
 
+import os
 import sys
+from contextlib import nullcontext, redirect_stdout
+from functools import cache
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -9,14 +13,19 @@ from trustpose import __version__
 from trustpose.cli.audit import audit
 from trustpose.cli.calibrate import calibrate
 from trustpose.cli.convert import convert
+from trustpose.cli.endings import Interrupted, Interruption
 from trustpose.cli.import_checkpoint import import_checkpoint
+from trustpose.cli.library_lines import hidden_library_lines
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.cli.recipes import recipes
 from trustpose.cli.shard import shard
 from trustpose.cli.suppress import suppress
 from trustpose.cli.train import CONTEXT, train
-from trustpose.files import InputError
+from trustpose.file_names import SHOWN
+from trustpose.files import STDOUT, DiskError, InputError, cannot_write
+
+INTERRUPTED = 130  # the exit code after Ctrl-C, as a shell has it: 128 + SIGINT
 
 app = typer.Typer(
     name="trustpose",
@@ -56,22 +65,55 @@ def _options(
     pass
 
 
+@cache
+def _commands() -> Any:
+    """All commands; made once, which takes longer than some of them run."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 done but for what was reported, 2 wrong input (one line says what), 130 after
     Ctrl-C; 75 where `train --minutes` stopped and goes on when called again.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a stream's encoding lacks is shown, bytes of file names too
+            stream.reconfigure(errors=SHOWN)
+    interruption, words = Interruption(), sys.argv[1:] if arguments is None else arguments
+    hidden = nullcontext() if words[:1] == ["train"] else hidden_library_lines()  # a training's libraries may speak
     try:
-        code = app(arguments, standalone_mode=False, prog_name="trustpose")
-    except InputError as error:
-        code = _complain(str(error))
-    except _UsageError as error:
-        code = 0 if type(error).__name__ == "NoArgsIsHelpError" else _complain(error.format_message())
-        if not code:
-            typer.echo(error.format_message())
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("trustpose: interrupted", err=True)
-        code = 130
+        # standard output is as it was afterwards, whatever a command sent to standard error instead
+        with hidden, interruption, redirect_stdout(sys.stdout):
+            code = _commands()(arguments, standalone_mode=False, prog_name="trustpose")
+            if sys.stdout is not None:  # it may be closed
+                sys.stdout.flush()
+        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            typer.echo("trustpose: interrupted", err=True)
+    except (Exception, KeyboardInterrupt) as error:
+        code = _ended_by(error, is_interrupted=interruption.came)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _ended_by(error: Any, *, is_interrupted: bool) -> int:
+    """Say in one line what ended a command; the exit code. Raises what is a fault of ours."""
+    if is_interrupted or isinstance(error, (Interrupted, KeyboardInterrupt, typer.Abort)):
+        how = f"; {error}" if isinstance(error, Interrupted) else ""
+        typer.echo(f"trustpose: interrupted{how}", err=True)
+        return INTERRUPTED
+    if isinstance(error, InputError):
+        return _complain(str(error))
+    if isinstance(error, _UsageError):
+        if type(error).__name__ != "NoArgsIsHelpError":
+            return _complain(error.format_message())
+        typer.echo(error.format_message())
+        return 0
+    if isinstance(error, OSError) and error.filename is None:  # other files are named, or written by `atomic_write`
+        problem = cannot_write(STDOUT, error)
+        if isinstance(problem, DiskError):
+            os.dup2(
+                os.open(os.devnull, os.O_WRONLY), 1
+            )  # else what is left would be written at the exit, and fail again
+            return _complain(str(problem))
+    raise error
 
 
 def _complain(message: str) -> int:

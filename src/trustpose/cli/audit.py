@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.outputs import check_outputs, skeleton_file
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
     from trustpose.audit.record import Audit
     from trustpose.audit.rescoring import Rescoring
     from trustpose.data.coco import ResultsFile, TruthFile
+    from trustpose.skeletons import Skeleton
 
 
 def audit(
@@ -30,39 +32,75 @@ def audit(
     ] = None,
     score: Annotated[str, typer.Option(help="The field of a result that poses are ranked by.")] = "score",
     area: Annotated[
-        str, typer.Option(help="Area that OKS is measured with: segment (COCO evaluation), box or box*0.53.")
-    ] = "segment",
-    category: Annotated[str | None, typer.Option(help="Category to audit, by name or id, where several apply.")] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="Sigmas for a skeleton without published ones: K numbers, comma-separated.")
+        str,
+        typer.Option(
+            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, or auto: segment "
+            "where annotations have an area, else box*0.53."
+        ),
+    ] = "auto",
+    category: Annotated[
+        str | None,
+        typer.Option(help="Category to audit, by name or id, where several apply; all: every one, and their mean."),
     ] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Which keypoints annotations have, whatever they call them: NAME or FILE.json.")
+    ] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Sigmas to measure OKS with: one a keypoint, comma-separated, or one for all.")
+    ] = None,
+    common: Annotated[
+        bool,
+        typer.Option("--common", help="Audit the photos that ground truth and all results have, leave out the others."),
+    ] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of the photos, for the report's gallery.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page here.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers here as JSON (several files: a list).")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write one self-contained HTML page here (-: standard output).")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the numbers here as JSON (several files: a list; -: standard output).")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Draws of images for the 95 % intervals; 0: no intervals.", min=0)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
 ) -> None:
     """How good the poses of COCO results are, and how honest their scores."""
-    _check_outputs(images, report, json)
-    files = _files([*(results or []), *(more_results or [])], before, after)
+    _check_images(images, report)
+    named = [*(results or []), *(more_results or [])]
+    files = _files(named, before, after)
+    given = {"--gt": gt, "--results": named, "--before": before, "--after": after}
+    given |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
+    check_outputs({"--report": report, "--json": json}, given)
     from rich.console import Console
 
     from trustpose.audit.build import audit as run
+    from trustpose.audit.comparison import with_comparisons
+    from trustpose.cli.audit_tables import print_categories, print_change, print_comparisons, print_notes, print_numbers
     from trustpose.data.coco import read_results, read_truth
+    from trustpose.data.coco.together import common_photos
 
     progress = Console(stderr=True)
-    truth = read_truth(gt, category)
-    known = None if calibrator is None else _notes_by(calibrator, truth, area)
-    records: list[Audit] = []
+    truth = read_truth(gt, category, parse_skeleton(skeleton))
+    convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
+    truth.sigmas(own_sigmas)  # what is lacking is said before results are read
+    known = None if calibrator is None else _notes_by(calibrator, truth, convention)
+    read_files = []
     for file in files:
+        with progress.status(f"reading {file.name} …"):
+            read_files.append(read_results(file, truth=truth, score_field=score, common=common))
+    if common:
+        truth, read_files = common_photos(truth, read_files)
+    records: list[Audit] = []
+    for file, read in zip(files, read_files, strict=True):
         with progress.status(f"auditing {file.name} …"):
-            read = read_results(file, truth=truth, score_field=score)
-            record = run(truth, read, area=area, score=score, sigmas=parse_sigmas(sigmas), replicates=draws, seed=seed)
+            record = run(truth, read, area=area, score=score, sigmas=own_sigmas, replicates=draws, seed=seed)
             records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
-    change = None if before is None else _change(truth, *records, draws=draws, seed=seed)
-    _print(records)
+    records = with_comparisons(records)
+    change = None if before is None else _change(*records)
+    print_numbers(records)
+    print_categories(records)
+    print_comparisons(records)
     if change is not None:
-        _print_change(change)
+        print_change(change)
+    print_notes(records)
     if json is not None:
         _write(json, records, change, is_change=before is not None)
     if report is not None:
@@ -104,48 +142,37 @@ def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFi
     return lambda results: audit_notes(calibrator, truth, results, area)
 
 
-def _change(truth: "TruthFile", before: "Audit", after: "Audit", *, draws: int, seed: int) -> "Rescoring | None":
+def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
     """What the other scores of the same poses are worth, draw by draw. None, and a line that says so, where the poses
     are not the same, or AP is not known."""
-    import numpy as np
+    from trustpose.audit.rescoring import rescoring_of, same_poses
 
-    from trustpose.audit.rescoring import rescoring
-
-    one, other = before.details.poses, after.details.poses
-    assert one.image_id is not None and other.image_id is not None
-    if not (np.array_equal(one.xy, other.xy) and np.array_equal(one.image_id, other.image_id)):
-        typer.echo("trustpose: --before and --after hold other poses: AP gain is left out", err=True)
+    if not same_poses(before, after):
+        typer.echo("trustpose: --before and --after hold other poses: headroom closed is left out", err=True)
         return None
-    if truth.skeleton is None or not truth.skeleton.has_sigmas or before.headroom is None:
-        typer.echo("trustpose: no AP by published sigmas: AP gain is left out", err=True)
+    if before.headroom is None:
+        typer.echo("trustpose: nobody counts for AP: headroom closed is left out", err=True)
         return None
-    scores = before.details.score, after.details.score
-    return rescoring(truth, one, *scores, area=before.area, replicates=draws, seed=seed)  # type: ignore[arg-type]
+    return rescoring_of(before, after)
 
 
-def _print_change(change: "Rescoring") -> None:
-    gain, closed = f"AP gain {change.gain:+.3f}", "no headroom"
-    if change.closed is not None:
-        closed = f"headroom closed {change.closed:.1%}"
-    if change.intervals:
-        gain += "  [{:+.3f}, {:+.3f}]".format(*change.intervals["gain"])
-        closed += "  [{:.1%}, {:.1%}]".format(*change.intervals["closed"]) if change.closed is not None else ""
-    typer.echo(f"{gain}; {closed}; the same photos drawn for both")
-
-
-def _check_outputs(images: Path | None, report: Path | None, json: Path | None) -> None:
+def _check_images(images: Path | None, report: Path | None) -> None:
     """What would fail at the end fails at once."""
-    for name, path in (("--report", report), ("--json", json)):
-        if path is not None and path.is_dir():
-            raise InputError(f"{path}: is a directory, {name} expects a file to write")
     if images is not None and report is None:
         raise InputError("--images draws a gallery into the report, expected --report too")
     if images is not None and not images.is_dir():
         raise InputError(f"{images}: no such directory, --images expects the folder of the photos")
 
 
+def parse_skeleton(name: str | None) -> "Skeleton | None":
+    """The skeleton of `--skeleton`, or None where it is not given. Raises InputError."""
+    from trustpose.skeletons import skeleton_of
+
+    return None if name is None else skeleton_of(name)
+
+
 def parse_sigmas(text: str | None):
-    """K numbers of `--sigmas`, or None where it is not given. Raises InputError."""
+    """The numbers of `--sigmas`, or None where it is not given. Raises InputError."""
     if text is None:
         return None
     import numpy as np
@@ -154,50 +181,3 @@ def parse_sigmas(text: str | None):
         return np.array([float(part) for part in text.split(",")])
     except ValueError:
         raise InputError(f"--sigmas: expected numbers separated by commas, got {text[:60]!r}") from None
-
-
-_TABLE = (
-    ("AP", "ap.AP", "of the poses, ranked by the score"),
-    ("AP50", "ap.AP50", ""),
-    ("AP75", "ap.AP75", ""),
-    ("AR", "ap.AR", ""),
-    ("oracle AP", "oracle_ap.AP", "if the score were the true OKS"),
-    ("headroom", "headroom", "what better scores could add"),
-    ("pose r", "pose.pearson", "Pearson, score with OKS"),
-    ("pose ECE", "pose.ece", "how far scores are off the OKS"),
-    ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
-    ("average r", "keypoint.pearson_pose_mean", "the same, averages of each pose"),
-    ("keypoint ECE", "keypoint.ece", ""),
-    ("labelled F1", "visibility.labelled.f1", "labelled or not"),
-    ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
-)
-
-
-def _print(records: "list[Audit]") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=f"area: {records[0].area}, score: {escape(records[0].score_field)}", title_justify="left")
-    table.add_column("")
-    for record in records:
-        table.add_column(escape(Path(record.inputs["results"]["file"]).name), justify="right")
-    if len(records) == 1:
-        table.add_column("", style="dim")
-    for label, name, meaning in _TABLE:
-        cells = [_cell(record, name) for record in records]
-        table.add_row(label, *cells, *([meaning] if len(records) == 1 else []))
-    console = Console()
-    console.print(table)
-    for record in records:
-        name = f"{Path(record.inputs['results']['file']).name}: " if len(records) > 1 else ""
-        for note in record.notes:
-            console.print(f"note: {name}{note}", style="dim", markup=False, highlight=False, soft_wrap=True)
-
-
-def _cell(record: "Audit", name: str) -> str:
-    value = record.number(name)
-    if value is None:
-        return "–"
-    interval = record.intervals.get(name)
-    return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from trustpose.cli.audit import parse_sigmas
+from trustpose.cli.audit import parse_sigmas, parse_skeleton
+from trustpose.cli.outputs import check_outputs, skeleton_file
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
     from trustpose.calibration.crossfit import Options
@@ -27,32 +30,48 @@ calibrate = typer.Typer(
 def fit(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
     results: Annotated[Path, typer.Option(help="The estimator's COCO keypoint results on these photos, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the calibrator here, one file.")],
+    out: Annotated[Path, typer.Option(help="Write the calibrator here, one file (-: standard output).")],
     method: Annotated[
         str, typer.Option(help="auto (by cross-validation), isotonic, platt, temperature or trees.")
     ] = "auto",
     area: Annotated[
-        str, typer.Option(help="Area that OKS is measured with: segment (COCO evaluation), box or box*0.53.")
-    ] = "segment",
+        str,
+        typer.Option(
+            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, or auto: segment "
+            "where annotations have an area, else box*0.53."
+        ),
+    ] = "auto",
     folds: Annotated[int, typer.Option(help="Parts that the photos are divided into.", min=2)] = 5,
     estimator: Annotated[str | None, typer.Option(help="The estimator's name; apply compares it.")] = None,
-    category: Annotated[str | None, typer.Option(help="Category, by name or id, where several apply.")] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="Sigmas for a skeleton without published ones: K numbers, comma-separated.")
+    category: Annotated[
+        str | None, typer.Option(help="Category, by name or id, where several apply; all: every one.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write what is printed here as JSON.")] = None,
+    common: Annotated[
+        bool, typer.Option("--common", help="Fit on the photos that both files have, leave out the others.")
+    ] = False,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Which keypoints annotations have, whatever they call them: NAME or FILE.json.")
+    ] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Sigmas to measure OKS with: one a keypoint, comma-separated, or one for all.")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write what is printed here as JSON (-: standard output).")] = None,
     draws: Annotated[int, typer.Option(help="Draws of photos for the 95 % intervals.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the trees and of the draws.", min=0)] = 0,
 ) -> None:
     """Fit a calibrator; the numbers printed are of photos that its model had not seen."""
-    for name, path in (("--out", out), ("--json", json)):
-        if path is not None and path.is_dir():
-            raise InputError(f"{path}: is a directory, {name} expects a file to write")
+    check_outputs(
+        {"--out": out, "--json": json}, {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)}
+    )
     from trustpose.calibration.crossfit import Options
     from trustpose.data.coco import read_results, read_truth
+    from trustpose.data.coco.together import common_photos, left_out_notes
 
-    truth = read_truth(gt, category)
-    printed = read_results(results, truth=truth)
+    named = parse_skeleton(skeleton)
+    truth = read_truth(gt, category, named)
+    printed = read_results(results, truth=truth, common=common)
+    if common:
+        truth, (printed,) = common_photos(truth, [printed])
     options = Options(
         method=method,
         area=area,
@@ -60,12 +79,13 @@ def fit(
         seed=seed,
         estimator=estimator,
         category=category,
+        skeleton=named,
         sigmas=parse_sigmas(sigmas),
         replicates=draws,
     )
     fitted, worth = _fit(truth, printed, options)
     fitted.calibrator.save(out)
-    _print(fitted.calibrator.card, worth)
+    _print(fitted.calibrator.card, worth, (*truth.notes, *left_out_notes(truth, printed)))
     if json is not None:
         from dataclasses import asdict
 
@@ -79,14 +99,21 @@ def fit(
 def apply(
     calibrator: Annotated[Path, typer.Option(help="What `trustpose calibrate fit` wrote.")],
     results: Annotated[Path, typer.Option(help="COCO keypoint results of the same estimator, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the results with trust here.")],
+    out: Annotated[Path, typer.Option(help="Write the results with trust here (-: standard output).")],
     estimator: Annotated[
         str | None, typer.Option(help="The estimator's name; refused where the calibrator names another.")
     ] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Which keypoints the results have (NAME or FILE.json); others are refused.")
+    ] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="The sigmas that trust should be measured by; refused where others were fitted.")
+    ] = None,
 ) -> None:
     """Add expected OKS, expected OPKS and visibility to results; points and printed scores stay as they are."""
-    if out.is_dir():
-        raise InputError(f"{out}: is a directory, --out expects a file to write")
+    check_outputs(
+        {"--out": out}, {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
+    )
     from rich.console import Console
     from rich.progress import Progress
 
@@ -97,19 +124,31 @@ def apply(
     fitted_on = chosen.card.estimator
     if estimator is not None and fitted_on is not None and estimator != fitted_on:
         raise InputError(f"{calibrator}: was fitted on the estimator {fitted_on!r}, not on {estimator!r}")
+    _check_sigmas(calibrator, chosen.card, parse_sigmas(sigmas))
+    named = parse_skeleton(skeleton)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
         read = read_results(results)
         progress.update(bar, description="calibrating", total=len(read.poses))
         try:
-            trusted = chosen(read.poses, tick=lambda done: progress.update(bar, advance=done))
-            warnings = chosen.shift(read.poses).warnings()
+            applied = chosen.apply(read.poses, skeleton=named, tick=lambda done: progress.update(bar, advance=done))
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
         progress.update(bar, description=f"writing {out.name}")
-        write_results(out, trusted, category_id=read.category_id)
-    for warning in warnings:
+        write_results(out, applied.poses, category_id=read.category_id)
+    for warning in applied.warnings:
         typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
+
+
+def _check_sigmas(path: Path, card: "Card", wanted: "np.ndarray | None") -> None:
+    """Raises InputError where a calibrator was fitted to OKS by other sigmas than those wanted."""
+    import numpy as np
+
+    if wanted is None:
+        return
+    fitted = np.array(card.sigmas)
+    if wanted.shape not in ((1,), fitted.shape) or not np.allclose(fitted, wanted, rtol=1e-6):
+        raise InputError(f"{path}: was fitted to OKS by other sigmas than --sigmas: {fitted.tolist()}")
 
 
 def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tuple[Fit, Rescoring | None]":
@@ -128,15 +167,16 @@ def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tup
 
 
 def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "Rescoring | None":
-    """What ranking by the out-of-fold trust is worth; None for a skeleton without published sigmas."""
+    """What ranking by the out-of-fold trust is worth; None for a skeleton without published sigmas, and for several
+    categories."""
     from trustpose.audit.rescoring import rescoring
     from trustpose.data.coco import ranking_score
 
-    if truth.skeleton is None or not truth.skeleton.has_sigmas:
+    if truth.skeleton is None or not truth.skeleton.has_sigmas or truth.categories is not None:
         return None
     poses = fitted.out_of_fold
     better = ranking_score(poses)
-    area = cast("Area", options.area)
+    area = cast("Area", fitted.calibrator.card.area)
     draws = {"replicates": options.replicates, "seed": options.seed}
     return rescoring(truth, poses, printed.score, better, area=area, **draws)
 
@@ -152,28 +192,35 @@ _ROWS = {
 }
 
 
-def _print(card: "Card", worth: "Rescoring | None") -> None:
+def _print(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    table = Table(title=f"out of fold, {card.folds} folds of photos; area: {card.area}", title_justify="left")
-    for column in ("", "printed scores", card.method):
+    table = Table(
+        title=f"out of fold, {card.folds} folds of photos; area: {card.area}; differences: paired draws of photos",
+        title_justify="left",
+    )
+    for column in ("", "printed scores", card.method, "difference"):
         table.add_column(column, justify="left" if not column else "right")
     for name, label in _ROWS.items():
-        table.add_row(label, *(_cell(numbers[name]) for numbers in (card.before, card.after)))
+        cells = (_cell(numbers[name]) for numbers in (card.before, card.after))
+        table.add_row(label, *cells, _cell(card.change[name], sign="+"))
     if worth is not None:
-        table.add_row("AP", f"{worth.own:.3f}", f"{worth.better:.3f}")
-        table.add_row("AP gain", "", _cell([worth.gain, *worth.intervals["gain"]]))
+        gain = _cell([worth.gain, *worth.intervals["gain"]], sign="+")
+        table.add_row("AP", f"{worth.own:.3f}", f"{worth.better:.3f}", gain)
         if worth.closed is not None:
-            table.add_row("headroom closed", "", _cell([worth.closed, *worth.intervals["closed"]]))
+            table.add_row("headroom closed", "", "", _cell([worth.closed, *worth.intervals["closed"]]))
     console.print(table)
-    notes = [card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
+    notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
     if card.unmatched:
         notes.append(f"{card.unmatched} results are about nobody and count with OKS 0")
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
-def _cell(value: list[float] | None) -> str:
-    return "–" if value is None else f"{value[0]:.3f}  [{value[1]:.3f}, {value[2]:.3f}]"
+def _cell(value: list[float] | None, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    number, low, high = (f"{one:{sign}.3f}" for one in value)
+    return f"{number}  [{low}, {high}]"

@@ -10,7 +10,10 @@ from typing import Annotated
 
 import typer
 
+from trustpose.extras import not_installed
 from trustpose.files import InputError
+
+_LARGEST = 2048  # pixels; memory is gone far beyond
 
 
 def import_checkpoint(
@@ -25,7 +28,8 @@ def import_checkpoint(
     size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
     skeleton: Annotated[str | None, typer.Option(help="Whose joints. Default: by their number.")] = None,
     channels: Annotated[
-        str | None, typer.Option(help="RGB or BGR. Default: as the project feeds its networks.")
+        str | None,
+        typer.Option(help="rgb or bgr. Default: as the project feeds its networks; needed for pose_resnet."),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="What the file's SHA-256 must be; needed with http and https.")
@@ -39,33 +43,37 @@ def import_checkpoint(
     Strict: a tensor that is missing or left over is an error that names it. No code in the file is run.
     """
     height, width = _size(size)
-    if channels not in (None, "RGB", "BGR"):
-        raise InputError(f"--channels: expected RGB or BGR, got {channels!r}")
+    if channels is not None and channels.upper() not in ("RGB", "BGR"):
+        raise InputError(f"--channels: expected rgb or bgr, got {channels!r}")
     try:
+        from trustpose.networks.checkpoint_files import read_tensors
+
+        with _fetched(checkpoint, sha256) as file:
+            tensors = read_tensors(file)  # before the networks are imported, which takes longer than to refuse a file
         from trustpose.inference.model_folder import Provenance
         from trustpose.inference.model_folder import import_checkpoint as run
     except ModuleNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None
-    provenance = Provenance(name or network, licence, source or checkpoint)
-    with _fetched(checkpoint, sha256) as file:
-        spec = run(
-            file,
-            network,
-            out,
-            family=family,
-            height=height,
-            width=width,
-            skeleton=skeleton,
-            channels=channels,
-            provenance=provenance,
-        )
+        raise InputError(not_installed(missing.name, "train")) from None
+    spec = run(
+        tensors,
+        network,
+        out,
+        file=file,
+        family=family,
+        height=height,
+        width=width,
+        skeleton=skeleton,
+        channels=None if channels is None else channels.upper(),
+        provenance=Provenance(name or network, licence, source or checkpoint),
+    )
     typer.echo(f"{out}: {spec.name}, {len(spec.skeleton)} keypoints ({spec.skeleton.name}), {height}×{width}")
 
 
 def _size(text: str) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and int(height) >= 32 and int(width) >= 32):
-        raise InputError(f"--size: expected height x width in pixels, such as 256x192, got {text!r}")
+    sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in (height, width)]
+    if not all(32 <= side <= _LARGEST for side in sides):
+        raise InputError(f"--size: expected height x width, 32 to {_LARGEST} pixels, such as 256x192, got {text!r}")
     if int(height) % 32 or int(width) % 32:
         raise InputError(f"--size: expected multiples of 32, got {text!r}")
     return int(height), int(width)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from trustpose.extras import install_line, not_installed
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from trustpose.inference.spec import ModelSpec
 
 FOLDER = "TRUSTPOSE_MODELS"
-_INSTALL = "the zoo needs torch: pip install 'trustpose[train]'"
 
 
 def models(
@@ -134,7 +134,7 @@ def _zoo() -> list[dict[str, Any]]:
     try:
         torch, zoo = import_module("torch"), import_module("trustpose.networks.zoo")
     except ModuleNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed; {_INSTALL}") from None
+        raise InputError(not_installed(missing.name, "train")) from None
     rows = []
     for name in zoo.ZOO:
         with torch.device("meta"):
@@ -153,7 +153,7 @@ def _adapters() -> list[dict[str, Any]]:
             "gives": adapter.gives,
             "installed": "yes" if adapter.is_installed else "no",
             "licence": adapter.licence,
-            "install": f"pip install 'trustpose[{adapter.extra}]'",
+            "install": install_line(adapter.extra),
         }
         for adapter in ADAPTERS.values()
     ]

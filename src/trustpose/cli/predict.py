@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trustpose.cli.endings import resumable
+from trustpose.cli.outputs import check_outputs, model_files
 from trustpose.cli.suppress import AREA_MEANS, THRESHOLD, THRESHOLD_MEANS, WAYS, suppressor
 from trustpose.files import InputError
 
@@ -79,6 +81,9 @@ def predict(
     ] = None,
     precision: Annotated[str, typer.Option(help="With --backend torch: float32, bfloat16, float16.")] = "float32",
     batch_size: Annotated[int, typer.Option(min=1, help="People that go through the network together.")] = 16,
+    max_pixels: Annotated[
+        int, typer.Option(min=1, help="Skip photos of more pixels, which their headers tell before any memory is used.")
+    ] = 250_000_000,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the poses on the photos.")] = True,
     draw_min_score: Annotated[
         float | None, typer.Option(help="Leave keypoints with a lower score out of the drawings (only there).")
@@ -100,12 +105,14 @@ def predict(
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
     import cv2
+    import onnxruntime
 
     from trustpose.cli.predict_model import Model
     from trustpose.cli.predict_run import Drawing, predict_photos, predict_video, write_images, write_poses
     from trustpose.inference.journal import Journal
     from trustpose.inference.sources import People, find_sources
 
+    onnxruntime.set_default_logger_severity(4)  # its allocator writes past the level of a session
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # and so with the video library that OpenCV brings
     files = {"gt": gt, "boxes": boxes, "detector": detector, "detector_weights": detector_weights}
@@ -114,10 +121,18 @@ def predict(
     is_detected = chosen.is_bottom_up or chosen.files["detector"] is not None
     work = find_sources(sources, People(gt, boxes, min_box_score, all_people, is_detected))
     drawing = Drawing.of(work, out, draw_min_score) if draw else None
-    given = [*work.files, *(path for path in (gt, boxes, chosen.file, detector_weights) if path is not None)]
+    given = {"a photo" if work.video is None else "the video": work.files, "--gt": gt, "--boxes": boxes}
+    given |= {
+        "--model": model_files(chosen.file),
+        "--detector": model_files(None if detector is None else Path(detector)),
+    }
     drawn = [] if drawing is None else drawing.paths
-    _check_out(out, given, [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn])
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
+    written = [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn]
+    check_outputs({"--out": written}, given | {"--detector-weights": detector_weights})
     predictor = chosen.load()
+    predictor.max_pixels = max_pixels
     settings = chosen.settings | {"min_box_score": min_box_score, "all_people": all_people, "frames": frames}
     settings |= {"draw": draw, "draw_min_score": draw_min_score, "sources": work.fingerprint}
     overlap = [suppression, suppression_threshold, suppression_area]
@@ -127,7 +142,10 @@ def predict(
         else suppressor(suppression, suppression_threshold, suppression_area, predictor.spec.skeleton)
     )
     settings |= {"suppression": None if suppress is None else overlap}
-    with Journal(out / JOURNAL, settings, is_resumed=resume) as journal:
+    with (
+        resumable("the same command with --resume goes on"),
+        Journal(out / JOURNAL, settings, is_resumed=resume) as journal,
+    ):
         if work.video is None:
             done = predict_photos(predictor, work.photos, journal, drawing, suppress)
         else:
@@ -153,13 +171,3 @@ def _report(done: "Done", out: Path, what: str, *, is_drawn: bool) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what.removesuffix('s') if number == 1 else what}"
-
-
-def _check_out(out: Path, inputs: list[Path], outputs: list[Path]) -> None:
-    """Refuse, before any work, a folder that cannot be one, and outputs in the place of what was given."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
-    given = {path.resolve() for path in inputs}
-    for path in outputs:
-        if path.resolve() in given:
-            raise InputError(f"{path}: would be overwritten; choose another folder for the results (--out)")

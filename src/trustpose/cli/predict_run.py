@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trustpose.data.coco import ranking_score, write_results
 from trustpose.data.video import Video
-from trustpose.files import InputError, write_json
+from trustpose.files import DiskError, InputError, write_json
 from trustpose.inference.boxes import NO_BOXES, Boxes
 from trustpose.inference.journal import Journal
 from trustpose.inference.load import AnyPredictor
@@ -91,6 +91,8 @@ def predict_photos(
         try:
             if drawing is not None:
                 write_picture(drawing.pictures[prediction.photo.source], _drawn(predictor, prediction, drawing))
+        except DiskError:  # the next one would fail as well, and the journal
+            raise
         except InputError as error:  # its poses stay, and so do the other photos
             return error
         return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.endings import resumable
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def shard(
         people, labels = _people(gt, images, category)
         paths = people.photo_paths()
         photos = {"folder": images.name, "count": len(paths), "sha256": digest_files(paths)}
-    with _progress(len(people)) as advance:
+    with resumable("the same command goes on where it was"), _progress(len(people)) as advance:
         index = write_shards(people, out, options, {"labels": labels, "photos": photos}, advance)
     shards, total = index["shards"], sum(entry["bytes"] for entry in index["shards"])
     typer.echo(f"{out}: {len(people)} people of {len(paths)} photos in {len(shards)} shards, {total / 1e6:.1f} MB")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.outputs import check_outputs, skeleton_file
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ AREA_MEANS = "Area that poses' OKS with each other is measured with: crop (the b
 def suppress(
     *,
     results: Annotated[Path, typer.Option(help="COCO keypoint results, JSON.")],
-    out: Annotated[Path, typer.Option(help="Where to write the results that are left.")],
+    out: Annotated[Path, typer.Option(help="Write the results that are left here (-: standard output).")],
     method: Annotated[str, typer.Option(help=f"What happens to poses on top of each other: {WAYS}.")] = "oks-nms",
     threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     score: Annotated[
@@ -46,10 +47,10 @@ def suppress(
     the estimator's own goes to `pose_score`, unless the file has one. --method none only ranks anew.
     """
     from trustpose.files import write_json
+    from trustpose.skeletons import skeleton_of
 
-    if out.exists() and out.resolve() == results.resolve():
-        raise InputError(f"{out}: would be overwritten; choose another file for what is left (--out)")
-    how = suppressor(method, threshold, area, _find_skeleton(skeleton), in_vis_threshold)
+    check_outputs({"--out": out}, {"--results": results, "--skeleton": skeleton_file(skeleton)})
+    how = suppressor(method, threshold, area, skeleton_of(skeleton), in_vis_threshold)
     rows, poses, ranking = _read(results, score)
     started = time.perf_counter()
     try:
@@ -91,14 +92,6 @@ def suppressor(
             raise InputError(f"suppression: {error}") from None
 
     return how
-
-
-def _find_skeleton(name: str) -> "Skeleton":
-    from trustpose.skeletons import SKELETONS
-
-    if name not in SKELETONS:
-        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {name!r}")
-    return SKELETONS[name]
 
 
 def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.files import InputError, read_json
+from trustpose.cli.endings import resumable
+from trustpose.cli.outputs import MODEL_FILES, check_outputs, model_files
+from trustpose.extras import not_installed
+from trustpose.files import InputError, cannot_write, read_json
 
 if TYPE_CHECKING:
     from trustpose.training.recipe import Recipe
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 CONTEXT = {"ignore_unknown_options": True}  # what is no option of the command is a field of the recipe, or refused
 TRAINING = "training"  # the folder in --out where checkpoint and logs are
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
-_INSTALL = "training needs torch and lightning-fabric: pip install 'trustpose[train]'"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
 
@@ -74,14 +76,20 @@ def train(
     name, given = split(words)
     changes: dict[str, Any] = {**given}
     changes |= {at: value for at, value in (("head", head), ("train.precision", precision)) if value is not None}
-    if any(find_spec(needed) is None for needed in ("torch", "lightning_fabric", "tensorboard")):
-        raise InputError(_INSTALL)
+    for needed in ("torch", "lightning_fabric", "tensorboard"):
+        if find_spec(needed) is None:
+            raise InputError(not_installed(needed, "train"))
     chosen = _change(chosen_recipe(name), changes)
     for at in data:
         if not at.is_dir():
             raise InputError(f"{at}: " + ("is no directory" if at.exists() else "no such directory") + ", see --data")
     if (out / "model.json").exists() and not (out / TRAINING).is_dir():
         raise InputError(f"{out}: holds a model that no training here made, --out expects a new folder")
+    taught = None if teacher is None else Path(teacher)
+    check_outputs(
+        {"--out": [out / name for name in MODEL_FILES]},
+        {"--model": model_files(model), "--teacher": model_files(taught)},
+    )
     _run(chosen, data, out, model, teacher, resume, (accelerator, devices), until)
 
 
@@ -151,26 +159,26 @@ def _run(
     from trustpose.training.tasks import make_task
 
     fabric = launched(*on, recipe.train.precision)
-    try:
-        # storing features goes on where it was; whatever else makes a task begins anew, and must come to its end
-        stores = recipe.system == "frozen" and fabric.world_size == 1
-        with interrupted_at(until if stores else None, "storing features"):
-            task = make_task(recipe, data, model, out / TRAINING, teacher)
-        numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
-    except NonFiniteLossError as error:
-        typer.echo(f"trustpose: {error}", err=True)
-        raise typer.Exit(1) from None
-    except OSError as error:  # a disk that is full, a folder that was removed meanwhile
-        raise InputError(f"{os.fsdecode(error.filename or out)}: {error.strerror or error}") from None
-    except OutOfTime as reached:
-        if fabric.is_global_zero:
-            typer.echo(f"trustpose: time is up: {reached}; the same command goes on from {out / TRAINING}", err=True)
-        raise typer.Exit(TIME_IS_UP) from None
-    except KeyboardInterrupt:  # the loop's InterruptedRun, or Ctrl-C while features are stored
-        typer.echo(f"trustpose: interrupted; the same command goes on from {out / TRAINING}", err=True)
-        raise typer.Exit(130) from None
+    with resumable(f"the same command goes on from {out / TRAINING}"):
+        try:
+            # storing features goes on where it was; whatever else makes a task begins anew, and must come to its end
+            stores = recipe.system == "frozen" and fabric.world_size == 1
+            with interrupted_at(until if stores else None, "storing features"):
+                task = make_task(recipe, data, model, out / TRAINING, teacher)
+            numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
+            if fabric.is_global_zero:
+                _publish(task, out)
+        except NonFiniteLossError as error:
+            typer.echo(f"trustpose: {error}", err=True)
+            raise typer.Exit(1) from None
+        except OutOfTime as reached:
+            if fabric.is_global_zero:
+                said = f"trustpose: time is up: {reached}; the same command goes on from {out / TRAINING}"
+                typer.echo(said, err=True)
+            raise typer.Exit(TIME_IS_UP) from None
+        except OSError as error:  # a disk that is full, a folder that was removed meanwhile
+            raise cannot_write(os.fsdecode(error.filename or out), error) from None
     if fabric.is_global_zero:
-        _publish(task, out)
         shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
         typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the fold held out" if shown else ""))
 

@@ -14,12 +14,15 @@ class Outputs:
     Arrays are numpy's, or torch's tensors where a network made of torch is asked.
 
     heatmaps: one (B, K, h, w) for each stage, the last one is decoded; features: (B, C, h, w), what the last heatmaps
-    were made from; coordinates: (B, K, 3), where the network prints those itself, as it prints them.
+    were made from; coordinates: (B, K, 3), where the network prints those itself, as it prints them; simcc: logits over
+    a crop's columns (B, K, X) and rows (B, K, Y); tokens: (B, K, D), what those were made from.
     """
 
     heatmaps: list[Float[Any, "B K h w"]]
     features: Float[Any, "B C h w"] | None = None
     coordinates: Float[Any, "B K 3"] | None = None
+    simcc: tuple[Float[Any, "B K X"], Float[Any, "B K Y"]] | None = None
+    tokens: Float[Any, "B K D"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

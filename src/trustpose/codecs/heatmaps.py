@@ -4,13 +4,16 @@ A network is trained in one of two pixel conventions, which its crops, targets, 
 count pixels at their centres:
 
 - `ordinary` (SimpleBaseline, HRNet, DARK): the box's corners go to 0 and (W, H) of a crop of W × H pixels, and map
-  pixel m stands at crop pixel m × stride. A mirrored map falls (stride − 1) / stride map pixels beside its own. HRNet's
-  code moves it back by one (SHIFT_HEATMAP), and so does argmax-quarter here; the finer decodings move it by just that.
+  pixel m stands at crop pixel m × stride + offset. The offset is 0, or where the network's maker says otherwise, as
+  MSPN's does: its targets are at ⌊x / 4⌋ and read as 4 m + 2. A mirrored map falls (stride − 1 − 2 offset) / stride map
+  pixels beside its own. HRNet's code moves it back by one (SHIFT_HEATMAP), MSPN's by none; so the decodings by the
+  highest pixel move it by the nearest whole number here, and the finer ones by just that.
 - `unbiased` (UDP): sizes are counted in the unit lengths between pixel centres, W − 1 and H − 1. The box's corners go
   to 0 and (W − 1, H − 1), and the map's last pixel stands at the crop's last. A mirrored map falls on its own.
 
 Sources: Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018; Sun et al., HRNet, CVPR 2019; Huang et al.,
-The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation, CVPR 2020, section 3.
+The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation, CVPR 2020, section 3; Li
+et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019.
 The decodings have files of their own: `peaks`, `dark`, `integral`.
 """
 
@@ -23,19 +26,21 @@ from jaxtyping import Bool, Float, Int
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.dark import dark
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
-from trustpose.codecs.peaks import argmax_quarter, highest_pixels
+from trustpose.codecs.peaks import argmax_quarter, highest_pixels, towards_second_highest
 
 Convention = Literal["ordinary", "unbiased"]
-Decoding = Literal["argmax-quarter", "dark", "udp", "integral"]
+Decoding = Literal["argmax-quarter", "second-highest", "dark", "udp", "integral"]
 
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
 CODECS: dict[str, tuple[Decoding, Convention]] = {  # by the names they have in the papers
     "argmax-quarter": ("argmax-quarter", "ordinary"),
+    "second-highest": ("second-highest", "ordinary"),
     "dark": ("dark", "ordinary"),
     "udp": ("udp", "unbiased"),
     "integral": ("integral", "ordinary"),
 }
 HRNET_FLIP_SHIFT = 1.0  # map pixels
+_BY_HIGHEST: tuple[Decoding, ...] = ("argmax-quarter", "second-highest")
 _REACH = 3  # sigmas: a bump that ends before the map weighs nothing, and UDP's bumps end there
 
 
@@ -46,11 +51,14 @@ class HeatmapCodec:
     decode(encode(xy)) is, in map pixels along x and along y, off by at most
 
     - argmax-quarter: a quarter, where the nearest map pixel is not on the map's edge; there a half;
+    - second-highest: a half;
     - dark, udp: 0.01, anywhere on the map (from σ = 2 on; 0.03 for σ = 1);
     - integral: 0.01, where the keypoint is at least three pixels from the map's edge.
 
     `temperature` is for the integral: the softmax's that the network was trained through. None means that its maps are
-    Gaussian bumps.
+    Gaussian bumps. `smoothing` is for argmax-quarter and second-highest: maps are smoothed by a Gaussian of so many
+    taps before they are read. `offset`: crop pixels, see above; with the ordinary convention only. A score is the
+    peak's height × `score_scale` + `score_offset`.
     """
 
     width: int
@@ -60,6 +68,10 @@ class HeatmapCodec:
     decoding: Decoding = "argmax-quarter"
     convention: Convention = "ordinary"
     temperature: float | None = None
+    smoothing: int | None = None
+    offset: float = 0.0
+    score_scale: float = 1.0
+    score_offset: float = 0.0
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
         """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
@@ -77,7 +89,8 @@ class HeatmapCodec:
         """What brings a mirrored map onto its own, in map pixels to the right."""
         if self.convention == "unbiased":
             return 0.0
-        return HRNET_FLIP_SHIFT if self.decoding == "argmax-quarter" else (self.stride - 1) / self.stride
+        shift = (self.stride - 1 - 2 * self.offset) / self.stride
+        return float(np.floor(shift + 0.5)) if self.decoding in _BY_HIGHEST else shift
 
     def encode(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
@@ -87,7 +100,7 @@ class HeatmapCodec:
         Keypoints that are not labelled get a map of zeros; NaN among their coordinates is allowed.
         DARK's "unbiased" targets; by the unbiased convention UDP's, which end three sigmas from the nearest pixel.
         """
-        xy_map = xy_crop / self.strides
+        xy_map = (xy_crop - self.offset) / self.strides
         if labelled is not None:
             xy_map = np.where(labelled[..., None], xy_map, np.inf)  # a bump infinitely far away: zeros
         across = self._bumps(xy_map[..., 0], self.width)  # (B, K, w)
@@ -98,21 +111,25 @@ class HeatmapCodec:
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K"]:
         """Target weights (B, K) float32: 1 where labelled and within three sigmas of the map, else 0."""
-        nearest = np.floor(xy_crop / self.strides + 0.5)
+        nearest = np.floor((xy_crop - self.offset) / self.strides + 0.5)
         reach = _REACH * self.sigma
         seen = ((nearest >= -reach) & (nearest <= np.array([self.width, self.height]) - 1 + reach)).all(axis=-1)
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints of the last stage's heatmaps, in crop pixels; `score` is the peak's height, untouched."""
+        """The keypoints of the last stage's heatmaps, in crop pixels; `score` is the peak's height, scaled."""
         heatmaps = outputs.heatmaps[-1]
         if self.decoding == "argmax-quarter":
-            xy_map, score = argmax_quarter(heatmaps)
+            xy_map, score = argmax_quarter(heatmaps, self.smoothing)
+        elif self.decoding == "second-highest":
+            xy_map, score = towards_second_highest(heatmaps, self.smoothing)
         elif self.decoding == "integral":
             xy_map, score = self._integral(heatmaps)
         else:
             xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
-        return Candidates(xy_map * self.strides, score)
+        if (self.score_scale, self.score_offset) != (1.0, 0.0):
+            score = score * self.score_scale + self.score_offset
+        return Candidates(xy_map * self.strides + self.offset, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage."""
@@ -143,11 +160,11 @@ def flip_back(
 ) -> Float[np.ndarray, "B K h w"]:
     """Heatmaps (B, K, h, w) of mirrored crops as they would be for the crops themselves.
 
-    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then moved `shift` map pixels to the right,
-    parts of a pixel by linear interpolation. The columns that open on the left keep their values.
+    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then moved `shift` map pixels to the right
+    (to the left where it is negative), parts of a pixel by linear interpolation. Columns that open keep their values.
     """
     back = heatmaps[:, flip_index, :, ::-1]
-    whole = int(shift)
+    whole = int(np.floor(shift))
     part = heatmaps.dtype.type(shift - whole)
     if part:
         return (1 - part) * _move_right(back, whole) + part * _move_right(back, whole + 1)
@@ -155,4 +172,6 @@ def flip_back(
 
 
 def _move_right(heatmaps: np.ndarray, pixels: int) -> np.ndarray:
+    if pixels < 0:
+        return np.concatenate([heatmaps[..., -pixels:], heatmaps[..., pixels:]], axis=-1)
     return np.concatenate([heatmaps[..., :pixels], heatmaps[..., :-pixels]], axis=-1) if pixels else heatmaps

@@ -21,7 +21,7 @@ from trustpose.data.body import lower_body
 from trustpose.data.occlusion import Occlusion, Target, cover_labels, leave_crop, occlude
 from trustpose.data.people import People, PersonSample
 from trustpose.data.photometric import Photometric, change_light
-from trustpose.geometry.crops import grow_box, invert_affine, transform
+from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform
 from trustpose.poses import AREAS, Area, box_size
 
 _HALF_BODY_PADDING = 1.5
@@ -131,7 +131,7 @@ class TrainingCrops:
     people: People
     width: int = 192
     height: int = 256
-    padding: float = 1.25
+    padding: Padding = 1.25
     augmentation: Augmentation = NOTHING
     seed: int = 0
     epoch: int = 0

@@ -1,20 +1,26 @@
 """Columns of a JSON list of objects as checked arrays: one fast pass, and a slow one only to say what is wrong."""
 
+import gc
 import json
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import compress, starmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from trustpose.files import InputError, parse_json
 from trustpose.poses import MISSING_ID
 
 _NUMBERS = {int, float}
 _INT64 = np.iinfo(np.int64)
+LARGEST = 1e12  # of any number in a file of poses: squares and sums of such are finite, in float32 too
+BLOCK_BYTES = 2**19  # of JSON parsed at a time: its objects stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Rows:
     @cached_property
     def fields(self) -> frozenset[str]:
         """Every field that some row has."""
-        return frozenset(chain.from_iterable(self.rows))
+        return frozenset[str]().union(*self.rows)
 
     @classmethod
     def of(cls, value: Any, path: str, noun: str) -> "Rows":
@@ -39,6 +45,25 @@ class Rows:
             at = next(i for i, row in enumerate(value) if type(row) is not dict)
             raise InputError(f"{path}: {noun} {at}: expected an object, got {_kind(value[at])}")
         return cls(path, noun, value)
+
+    @classmethod
+    def in_blocks(cls, content: bytes, path: str, noun: str, block_bytes: int = BLOCK_BYTES) -> Iterator["Rows"]:
+        """A JSON list of objects block by block, so that few of its objects live at a time; at least one block.
+
+        Twice as fast as the whole at once, which runs out of the processor's cache. Blocks end where a `},` says that
+        a row may end. If it did not, brackets or quotes are left open and the block is not valid JSON. Raises
+        InputError then, as for anything else that is wrong, but without the right place: parse the whole to know it.
+        """
+        start, is_last = 0, False
+        while not is_last:
+            end = content.rfind(b"},", start, start + block_bytes) + 1
+            is_last = end == 0 or start + block_bytes >= len(content)
+            part = content[start:] if is_last else content[start:end] + b"]"
+            rows = cls.of(parse_json(part if start == 0 else b"[" + part, path), path, noun)
+            if start > 0 and not len(rows):
+                raise InputError(f"{path}: is not valid JSON (a comma without a {noun} behind it)")
+            yield rows
+            start = end + 1
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,33 +106,47 @@ class Rows:
         if optional and len(self) and field not in self.fields:
             return None
         values: list[Any] = [row.get(field) for row in self.rows]
-        missing = [i for i, value in enumerate(values) if value is None] if None in values else []
+        kinds = set(map(type, values))
+        missing = [i for i, value in enumerate(values) if value is None] if type(None) in kinds else []
         if missing and not optional:
             raise self.fail(missing[0], field, expected, None)
         if missing and len(missing) == len(values):
             return None
         for at in missing:
             values[at] = np.nan if length is None else [np.nan] * length
+        kinds.discard(type(None))
         if length is None:
-            self._check_numbers([[value] for value in values], field, expected)
+            if kinds - _NUMBERS:
+                at = next(i for i, value in enumerate(values) if type(value) not in _NUMBERS)
+                raise self.fail(at, field, expected, values[at])
             flat = np.fromiter(values, dtype=np.float64, count=len(values))
         else:
-            if set(map(type, values)) - {list} or set(map(len, values)) - {length}:
+            if kinds - {list} or set(map(len, values)) - {length}:
                 at = next(i for i, value in enumerate(values) if type(value) is not list or len(value) != length)
                 raise self.fail(at, field, expected, values[at])
-            self._check_numbers(values, field, expected)
-            flat = np.fromiter(chain.from_iterable(values), dtype=np.float64, count=len(values) * length)
-        if not np.isfinite(flat).all():
-            finite = np.atleast_1d(np.isfinite(flat).reshape(len(values), -1).all(axis=1))
-            finite[np.array(missing, dtype=np.int64)] = True
-            if not finite.all():
-                raise self.fail(int(np.argmin(finite)), field, expected, np.inf)
+            flat = self._packed(values, length, field, expected)
+        if len(flat) and not (flat.min() >= -LARGEST and flat.max() <= LARGEST):  # NaN is neither
+            wrong = ~(np.abs(flat).reshape(len(values), -1) <= LARGEST)
+            wrong[missing] = False
+            if wrong.any():
+                at = int(np.argmax(wrong.any(axis=1)))
+                number = flat.reshape(len(values), -1)[at][wrong[at]][0]
+                most = f", at most {LARGEST:g}" if np.isfinite(number) else ""
+                raise self.fail(at, field, expected + most, float(number))
         return flat
 
-    def _check_numbers(self, lists: list[list[Any]], field: str, expected: str) -> None:
-        """Raises InputError where an entry of one of the lists is no number (true and false are none)."""
-        if set(map(type, chain.from_iterable(lists))) <= _NUMBERS:
-            return
+    def _packed(self, lists: list[list[Any]], length: int, field: str, expected: str) -> np.ndarray:
+        """Lists of `length` numbers, flat. Raises InputError where an entry is no number (true and false are none)."""
+        try:
+            flat = np.frombuffer(bytearray().join(starmap(struct.Struct(f"{length}d").pack, lists)))
+        except struct.error:
+            flat = None
+        if flat is not None:
+            doubtful = np.zeros(len(lists), dtype=bool)
+            doubtful[np.flatnonzero((flat == 0) | (flat == 1)) // length] = True  # may have been false and true
+            written = orjson.dumps(list(compress(lists, doubtful.tolist())))  # searched in half the time of the lists
+            if b"true" not in written and b"false" not in written:
+                return flat
         at, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
         raise self.fail(at, field, expected, wrong)
 
@@ -131,6 +170,44 @@ class Rows:
             raise InputError(f"{self.path}: field '{field}': {listed} not in {where}")
 
 
+@contextmanager
+def garbage_collection_paused() -> Iterator[None]:
+    """JSON values are many and hold no cycles: looking for some among them takes longer than parsing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class GrowingColumns:
+    """Columns (N, …) that blocks of rows are appended to, so that a block's own arrays need not be kept."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, np.ndarray] = {}
+        self._rows = 0
+
+    def append(self, block: Mapping[str, np.ndarray | None]) -> None:
+        """Add a block of rows. Rows of blocks without a column get NaN, -1 or False there."""
+        filled = {name: column for name, column in block.items() if column is not None}
+        start, self._rows = self._rows, self._rows + len(next(iter(filled.values())))
+        for name, column in filled.items():
+            if name not in self._columns:
+                self._columns[name] = np.full((start, *column.shape[1:]), _missing(column), dtype=column.dtype)
+        for name, column in self._columns.items():
+            if len(column) < self._rows:  # by an eighth: the system moves large arrays without copying them
+                column.resize((self._rows + self._rows // 8, *column.shape[1:]), refcheck=False)
+            column[start : self._rows] = filled.get(name, _missing(column))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The columns of all rows so far; nothing can be appended any more."""
+        for column in self._columns.values():
+            column.resize((self._rows, *column.shape[1:]), refcheck=False)
+        return self._columns
+
+
 def parse_finite_json(content: bytes, path: str | Path) -> Any:
     """JSON, with a clear word for the NaN and Infinity that Python's own writer leaves in files."""
     try:
@@ -142,10 +219,15 @@ def parse_finite_json(content: bytes, path: str | Path) -> Any:
                 raise InputError(f"{path}: holds {constant}, expected finite numbers")
 
             try:
-                json.loads(content, parse_constant=refuse)
+                json.loads(content, parse_constant=refuse, parse_int=str)  # Python limits the digits of its integers
             except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
                 raise error from None
         raise
+
+
+def _missing(column: np.ndarray) -> float | int | bool:
+    """What a row without a value has in a column: NaN, -1 (`MISSING_ID`) or False."""
+    return {"f": np.nan, "i": MISSING_ID, "b": False}[column.dtype.kind]
 
 
 def _kind(value: Any) -> str:

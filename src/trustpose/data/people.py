@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.data.coco import TruthFile
+from trustpose.data.image_size import MAX_PIXELS, image_size
+from trustpose.file_names import find_shown
 from trustpose.files import InputError, read_bytes
 from trustpose.poses import Truth
 from trustpose.skeletons import Skeleton
@@ -164,7 +166,7 @@ class PhotoPeople(People):
 
     def photo_paths(self) -> list[Path]:
         """The photos, each once, in the order of the people."""
-        return [self.folder / self.file_name[image] for image in dict.fromkeys(self.image_id.tolist())]
+        return [find_shown(self.folder, self.file_name[image]) for image in dict.fromkeys(self.image_id.tolist())]
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_photos": OrderedDict()}  # decoded photos stay behind
@@ -181,7 +183,7 @@ class PhotoPeople(People):
         return pixels
 
     def _decoded(self, image: int) -> np.ndarray:
-        path = self.folder / self.file_name[image]
+        path = find_shown(self.folder, self.file_name[image])
         pixels = decode_photo(read_bytes(path, "an image"), path)
         found, expected = pixels.shape[1::-1], self.photo_size.get(image)
         if expected is not None and expected != found:
@@ -230,16 +232,24 @@ def coco_people(
     )
 
 
-def decode_photo(content: bytes | UInt8[np.ndarray, " n"], name: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """The pixels (H, W, 3), RGB, of an image file's content, EXIF orientation applied.
 
-    Raises InputError, naming `name`, where it is broken or too large for OpenCV.
+    Raises InputError, naming `name`, where it is broken, or where its header says that it has more than `max_pixels`:
+    memory for those is never asked for.
     """
+    size = image_size(content)
+    if size is None or min(size) < 1:
+        raise InputError(f"{name}: cannot be decoded as an image (broken, cut short, or a format that is not known)")
+    if size[0] * size[1] > max_pixels:
+        raise InputError(
+            f"{name}: has {size[0]} × {size[1]} pixels, more than the limit of {max_pixels} (predict: --max-pixels)"
+        )
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         reason = " ".join(str(error).split("error: ")[-1].split())[:120]  # OpenCV's words without its file and line
         raise InputError(f"{name}: cannot be decoded as an image ({reason})") from None
     if pixels is None:
-        raise InputError(f"{name}: cannot be decoded as an image (broken, cut short, or a format OpenCV does not know)")
+        raise InputError(f"{name}: cannot be decoded as an image (broken or cut short)")
     return pixels

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.data.coco import TruthFile
 from trustpose.data.people import decode_photo
 from trustpose.data.photometric import Photometric, change_light
+from trustpose.file_names import find_shown
 from trustpose.files import InputError, read_bytes
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
@@ -58,7 +59,7 @@ class BoxedPhotos:
         """The pixels, RGB, perhaps shrunk, and by which factor. Raises InputError where the file is broken."""
         if index in self._decoded:
             return self._decoded[index]
-        path = self.folder / self.file_name[index]
+        path = find_shown(self.folder, self.file_name[index])
         pixels = decode_photo(read_bytes(path, "an image"), path)
         scale = min(1.0, _LARGEST_DECODED / max(pixels.shape[:2]))
         if scale < 1:

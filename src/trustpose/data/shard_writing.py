@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ import orjson
 
 from trustpose.data.people import Cut, People, PersonSample, cut_sample
 from trustpose.data.shards import FORMAT, INDEX, labels_of
-from trustpose.files import InputError, atomic_write, read_bytes, read_json, write_json
+from trustpose.files import InputError, atomic_write, cannot_write, json_bytes, read_bytes, read_json, write_json
 
 _PLAN = "plan.json"
 
@@ -61,7 +62,7 @@ def write_shards(
         "options": asdict(options),
         "sources": sources,
     }
-    shards = _resume(part, orjson.loads(orjson.dumps(plan)))
+    shards = _resume(part, orjson.loads(json_bytes(plan)))
     done = sum(len(shard["places"]) for shard in shards)
     advance(done)
     for shard in _tars(people, part, options, done, len(shards), advance):
@@ -79,7 +80,7 @@ def write_shards(
     try:
         part.rename(folder)
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise cannot_write(folder, error) from None
     return index
 
 
@@ -87,7 +88,7 @@ def digest_files(paths: Iterable[Path]) -> str:
     """One sha256 over files' names and contents, in their order. Raises InputError where one cannot be read."""
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.name}\n".encode())
+        whole.update(os.fsencode(f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.name}\n"))
     return whole.hexdigest()
 
 
@@ -106,7 +107,7 @@ def _resume(part: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
             if entry.name not in whole:
                 entry.unlink()
     except OSError as error:
-        raise InputError(f"{part}: cannot be written ({error.strerror})") from None
+        raise cannot_write(part, error) from None
     return shards
 
 

@@ -19,17 +19,20 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeGuard
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.data.people import People, PersonSample, decode_photo
-from trustpose.files import InputError, parse_json, read_json
+from trustpose.files import InputError, check_regular, parse_json, read_json
 from trustpose.skeletons import SKELETONS, Skeleton
 
 FORMAT = "trustpose people in shards, 1"
 INDEX = "index.json"
+_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
+_FURTHEST = 1e6  # pixels; and 1 / the smallest scale
+_LARGEST_MEMBER = 64_000_000  # bytes of a person's JPEG or JSON in a stream: a sparse tar entry can claim any number
 
 
 def labels_of(sample: PersonSample) -> dict[str, Any]:
@@ -62,14 +65,14 @@ def sample_of(jpeg: bytes, json: bytes, count: int, name: str) -> PersonSample:
     keypoints = _numbers(labels, "keypoints", (count, 3), name)
     box = _numbers(labels, "bbox", (4,), name)
     scale, shift = np.diagonal(affine), affine[:, 2]
-    if not (scale > 0).all() or affine[0, 1] or affine[1, 0]:
+    if not (scale >= 1 / _FURTHEST).all() or affine[0, 1] or affine[1, 0]:
         raise InputError(f"{name}.json: field 'affine': expected [[sx, 0, tx], [0, sy, ty]] with sx and sy above 0")
     v = keypoints[:, 2].astype(np.int64)
     if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
         raise InputError(f"{name}.json: field 'keypoints': expected v in 0, 1, 2")
     area, image_id, annotation_id = (labels.get(field) for field in ("area", "image_id", "annotation_id"))
-    is_area = area is None or isinstance(area, (int, float))
-    if not isinstance(image_id, int) or not isinstance(annotation_id, int) or not is_area:
+    is_area = area is None or (isinstance(area, (int, float)) and 0 <= area <= _FURTHEST**2)
+    if not (_is_id(image_id) and _is_id(annotation_id) and is_area):
         raise InputError(
             f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
         )
@@ -111,8 +114,7 @@ class ShardPeople(People):
         self.shards = _shards(self.index, self.folder)
         count = sum(len(shard.places) for shard in self.shards)
         self.image_id, self.annotation_id = (
-            np.asarray(_field(self.index, name, list, self.folder / INDEX), dtype=np.int64)
-            for name in ("image_id", "annotation_id")
+            _whole_numbers(self.index, name, self.folder / INDEX) for name in ("image_id", "annotation_id")
         )
         if not len(self.image_id) == len(self.annotation_id) == count:
             raise InputError(f"{self.folder / INDEX}: lists {len(self.image_id)} people, but its shards hold {count}")
@@ -184,16 +186,21 @@ def stream_shards(folder: str | Path, shards: list[int] | None = None) -> Iterat
 
 def _stream(shard: Shard, count: int) -> Iterator[PersonSample]:
     waiting: dict[str, bytes] = {}
+    check_regular(shard.path)
     try:
         with tarfile.open(shard.path, "r|") as tar:
             for member in tar:
+                if not member.isreg() or member.size > _LARGEST_MEMBER:
+                    raise InputError(
+                        f"{shard.path}: {member.name[:40]!r} is no file of at most {_LARGEST_MEMBER} bytes"
+                    )
                 stem, _, suffix = member.name.rpartition(".")
                 file = tar.extractfile(member)
                 waiting[suffix] = b"" if file is None else file.read()
                 if {"jpg", "json"} <= set(waiting):
                     yield sample_of(waiting["jpg"], waiting["json"], count, f"{shard.path}: {stem}")
                     waiting = {}
-    except (tarfile.TarError, OSError, EOFError) as error:
+    except (tarfile.TarError, OSError, EOFError, OverflowError, UnicodeError) as error:
         raise InputError(f"{shard.path}: is no whole tar file ({error})") from None
     if waiting:
         raise InputError(f"{shard.path}: ends between a person's JPEG and JSON")
@@ -215,13 +222,13 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
     for entry in _field(index, "shards", list, path):
         if not isinstance(entry, dict):
             raise InputError(f"{path}: field 'shards': expected objects")
-        name = _field(entry, "file", str, path)
-        places = np.asarray(_field(entry, "places", list, path))
-        if Path(name).name != name or places.ndim != 2 or places.shape[1] != 4 or places.dtype.kind != "i":
-            raise InputError(
-                f"{path}: field 'shards': expected a file name and places of four whole numbers, in {name!r}"
-            )
-        shard = Shard(folder / name, _field(entry, "bytes", int, path), _field(entry, "sha256", str, path), places)
+        name, size = _field(entry, "file", str, path), _field(entry, "bytes", int, path)
+        places = _whole_numbers(entry, "places", path, columns=4)
+        ends = places.reshape(-1, 2, 2)
+        is_inside = (ends >= 0).all() and (ends <= size).all() and (ends.sum(axis=2) <= size).all()
+        if Path(name).name != name or "\0" in name or not is_inside:
+            raise InputError(f"{path}: field 'shards': expected a file name and places within the file, in {name!r}")
+        shard = Shard(folder / name, size, _field(entry, "sha256", str, path), places)
         found = shard.path.stat().st_size if shard.path.is_file() else None
         if found != shard.bytes:
             what = "is missing" if found is None else f"has {found} bytes, it was cut short or changed"
@@ -233,14 +240,44 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
 def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
     said = _field(index, "skeleton", dict, path)
     name, keypoints = _field(said, "name", str, path), tuple(_field(said, "keypoints", list, path))
+    if not keypoints or not all(isinstance(one, str) for one in keypoints):
+        raise InputError(f"{path}: field 'skeleton.keypoints': expected names")
     known = SKELETONS.get(name)
-    return known if known is not None and known.keypoints == keypoints else Skeleton(name, keypoints, ())
+    if known is not None and known.keypoints == keypoints:
+        return known
+    try:
+        return Skeleton(name, keypoints, ())
+    except ValueError as error:
+        raise InputError(f"{path}: field 'skeleton': {error}") from None
 
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
-    if not isinstance(value.get(name), kind):
-        raise InputError(f"{path}: field '{name}': expected {kind.__name__}, got {type(value.get(name)).__name__}")
-    return value[name]
+    found = value.get(name)
+    if type(found) is not kind:  # true and false are no numbers
+        raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(found).__name__}")
+    return found
+
+
+def _whole_numbers(
+    value: dict[str, Any], name: str, path: Path, columns: int | None = None
+) -> Int[np.ndarray, " n"] | Int[np.ndarray, "n 4"]:
+    """A field's list of whole numbers, or of lists of `columns` of them. Raises InputError."""
+    rows = _field(value, name, list, path)
+    flat = rows
+    if columns is not None:
+        flat = [one for row in rows if type(row) is list and len(row) == columns for one in row]
+    if set(map(type, flat)) - {int} or len(flat) != len(rows) * (columns or 1):
+        what = "whole numbers" if columns is None else f"lists of {columns} whole numbers"
+        raise InputError(f"{path}: field '{name}': expected {what}")
+    try:
+        array = np.array(flat, dtype=np.int64)
+    except OverflowError:
+        raise InputError(f"{path}: field '{name}': expected whole numbers of at most 64 bits") from None
+    return array if columns is None else array.reshape(-1, columns)
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value.bit_length() < 64
 
 
 def _numbers(labels: dict[str, Any], field: str, shape: tuple[int, ...], name: str) -> Float[np.ndarray, "..."]:
@@ -248,8 +285,8 @@ def _numbers(labels: dict[str, Any], field: str, shape: tuple[int, ...], name: s
         array = np.asarray(labels.get(field), dtype=np.float64)
     except (TypeError, ValueError):
         array = np.zeros(0)
-    if array.size != math.prod(shape) or not np.isfinite(array).all():
-        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers")
+    if array.size != math.prod(shape) or not (np.abs(array) <= _FURTHEST).all():
+        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
     return array.reshape(shape)
 
 

@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from trustpose.files import InputError
+from trustpose.data.image_size import MAX_PIXELS
+from trustpose.file_names import utf8_name
+from trustpose.files import InputError, check_regular
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
 _USUAL_RATE = 25.0  # frames a second, where a file or camera does not say
@@ -34,11 +36,9 @@ class Video:
             self._capture = cv2.VideoCapture(self.source)
         else:
             path = Path(self.source)
-            if not path.is_file():
-                raise InputError(
-                    f"{path}: " + ("is a directory, expected a video" if path.is_dir() else "no such file")
-                )
-            self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+            check_regular(path)
+            with utf8_name(path) as name:
+                self._capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         self.width, self.height = (
             int(self._capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
         )
@@ -46,6 +46,10 @@ class Video:
             self._capture.release()
             what = f"webcam {self.source}: there is none, or it is in use"
             raise InputError(what if self.is_webcam else f"{self.source}: cannot be read as a video")
+        if self.width * self.height > MAX_PIXELS:
+            self._capture.release()
+            size = f"{self.width} × {self.height}"
+            raise InputError(f"{self.source}: has frames of {size} pixels, more than the limit of {MAX_PIXELS}")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.frame_rate = rate if np.isfinite(rate) and 0.1 <= rate <= 1000 else _USUAL_RATE
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)

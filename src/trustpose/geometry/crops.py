@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+Padding = float | tuple[float, float]  # a box is grown this many times; two numbers: its width and its height
+
 _SMALLEST_SIDE = 1.0  # image pixels; a box without extent still gives a crop that can be inverted
 _LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
 
@@ -28,13 +30,14 @@ class Crop:
         return transform(invert_affine(self.affine), xy_crop)
 
 
-def grow_box(box: Float[np.ndarray, "*N 4"], padding: float, aspect: float) -> Float[np.ndarray, "*N 4"]:
-    """Boxes xyxy grown about their centre: the short side up to `aspect` = width / height, then both × `padding`.
+def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) -> Float[np.ndarray, "*N 4"]:
+    """Boxes xyxy grown about their centre: both sides × `padding`, then the short one up to `aspect` = width / height.
 
     A side below one pixel counts as one pixel. Raises ValueError where padding, aspect or a box is not finite, or where
     padding or aspect is not above 0.
     """
-    for name, value in (("padding", padding), ("aspect", aspect)):
+    across, down = padding if isinstance(padding, tuple) else (padding, padding)
+    for name, value in (("padding", across), ("padding", down), ("aspect", aspect)):
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: expected a finite number above 0, got {value}")
     if not np.isfinite(box).all():
@@ -42,8 +45,8 @@ def grow_box(box: Float[np.ndarray, "*N 4"], padding: float, aspect: float) -> F
     box = box.astype(np.float64)
     low, high = box[..., :2], box[..., 2:]
     centre = (low + high) / 2
-    width, height = np.moveaxis(np.maximum(high - low, _SMALLEST_SIDE), -1, 0)
-    grown = np.stack([np.maximum(width, height * aspect), np.maximum(height, width / aspect)], axis=-1) * padding
+    width, height = np.moveaxis(np.maximum(high - low, _SMALLEST_SIDE) * (across, down), -1, 0)
+    grown = np.stack([np.maximum(width, height * aspect), np.maximum(height, width / aspect)], axis=-1)
     return np.concatenate([centre - grown / 2, centre + grown / 2], axis=-1)
 
 
@@ -85,9 +88,9 @@ def warp(
 
 
 def crop_person(
-    image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int, padding: float
+    image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int, padding: Padding
 ) -> Crop:
-    """The crop of one person: box xyxy grown to the crop's aspect and × `padding`, warped to width × height pixels."""
+    """The crop of one person: box xyxy grown × `padding` and to the crop's aspect, warped to width × height pixels."""
     affine = affine_to_crop(grow_box(box, padding, width / height), width, height)
     return Crop(warp(image, affine, width, height), affine)
 

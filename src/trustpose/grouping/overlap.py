@@ -24,13 +24,13 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
     """The area (N,) of each pose in square pixels, by a named convention.
 
     "crop" is the box grown to 3:4 and then by 1.25, what HRNet and SimpleBaseline use and their threshold of 0.9 is
-    meant for; "box" the box as it is; "keypoints" the box around all keypoints, for poses that have no other (NaN ones
-    left out; 0 where none is left). Raises ValueError for another name, or where a pose has no box.
+    meant for; "box" the box as it is; "keypoints" the box around all keypoints, for poses that have no other (missing
+    and NaN ones left out; 0 where none is left). Raises ValueError for another name, or where a pose has no box.
     """
     check_area(convention)
     if convention == "keypoints":
         xy = poses.xy.astype(np.float64)
-        known = np.isfinite(xy)
+        known = np.isfinite(xy) & (True if poses.missing is None else ~poses.missing[..., None])
         extent = np.max(xy, axis=1, where=known, initial=-np.inf) - np.min(xy, axis=1, where=known, initial=np.inf)
         return np.where(known.any(axis=(1, 2)), np.prod(np.maximum(extent, 0), axis=1), 0.0)
     if poses.box is None:

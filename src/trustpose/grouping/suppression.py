@@ -48,8 +48,9 @@ def suppress(
 
     method "oks-nms" drops those whose OKS with a kept one is above `threshold`; "soft-oks-nms" multiplies their scores
     by exp(−OKS² / threshold), "soft-oks-nms-linear" by 1 − OKS where OKS reaches `threshold`, and both keep all rows;
-    "none" changes nothing. area: see `pose_area`. in_vis_threshold: only keypoints that both poses score above it are
-    compared; None: all. Raises ValueError where a number is outside its range or a column that is needed is None.
+    "none" changes nothing. area: see `pose_area`. Keypoints that are missing in either pose are not compared, and with
+    in_vis_threshold only those that both score above it. Raises ValueError where a number is outside its range or a
+    column that is needed is None.
     """
     check_threshold(method, threshold)
     if score.shape != (len(poses),) or not np.isfinite(score).all():
@@ -66,6 +67,8 @@ def suppress(
         if poses.score is None:
             raise ValueError("in_vis_threshold needs the keypoints' scores, Poses.score is None")
         counted = poses.score > in_vis_threshold
+    if poses.missing is not None:
+        counted = ~poses.missing if counted is None else counted & ~poses.missing
     size = pose_area(poses, area)
     for rows in _photos_of_one_size(poses.image_id):  # (I, n)
         overlap = oks_between(poses.xy[rows], size[rows], sigmas, None if counted is None else counted[rows])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from trustpose.data.image_size import MAX_PIXELS
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.inference.box_spec import BoxSpec
@@ -15,7 +16,7 @@ from trustpose.inference.crops import cut_out
 from trustpose.inference.people_spec import PeopleSpec
 from trustpose.inference.photos import ImageBoxes, Photo, Prediction, Source, no_poses, open_photo, predict_images
 from trustpose.inference.pipeline import ahead
-from trustpose.inference.sessions import cpu_count, open_session, output_name, run_session, to_tensor
+from trustpose.inference.sessions import PerProcess, cpu_count, open_session, output_name, run_session, to_tensor
 from trustpose.poses import Poses
 
 
@@ -43,16 +44,16 @@ class PeopleNetwork:
 
     def __init__(self, spec: PeopleSpec) -> None:
         self.spec = spec
-        self._session = open_session(spec.onnx, 1)
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
         is_free = spec.multiple is not None
-        self._output = output_name(self._session, spec.onnx, spec.input, spec.output.name, any_size=is_free)
+        self._output = output_name(self._session(), spec.onnx, spec.input, spec.output.name, any_size=is_free)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
         """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
         spec, output = self.spec, self.spec.output
         affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
         blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
-        (raw,) = run_session(self._session, spec.onnx, [self._output], {spec.input.name: blob})
+        (raw,) = run_session(self._session(), spec.onnx, [self._output], {spec.input.name: blob})
         expected = (1, output.people, 3 * output.keypoints + 5)
         if raw.shape != expected:
             raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
@@ -92,16 +93,25 @@ class PeopleDetector:
 
 
 class BottomUpPredictor:
-    """Photos in, poses out, without any boxes given. `min_score` leaves out people with a lower score.
+    """Photos in, poses out, without any boxes given. `min_score` leaves out people with a lower score; photo files of
+    more than `max_pixels` are refused.
 
     `threads` photos are read and predicted at a time. Results do not depend on it.
     """
 
     is_ranked_by_boxes = False  # the box's score is the person's
 
-    def __init__(self, network: PeopleNetwork, *, threads: int | None = None, min_score: float = 0.0) -> None:
+    def __init__(
+        self,
+        network: PeopleNetwork,
+        *,
+        threads: int | None = None,
+        min_score: float = 0.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self.network = network
         self.spec = network.spec
+        self.max_pixels = max_pixels
         self.threads = threads or cpu_count()
         self.min_score = min_score
 
@@ -123,7 +133,7 @@ class BottomUpPredictor:
             raise ValueError("boxes: expected None, this network finds the people of whole photos by itself")
         nobody = no_poses(self.spec.output.keypoints)
         try:
-            pixels = open_photo(photo)
+            pixels = open_photo(photo, self.max_pixels)
         except InputError as error:
             return Prediction(photo, nobody, error=error)
         if photo.boxes is not None:  # the photo is known to show nobody

@@ -10,7 +10,7 @@ from trustpose.inference.bottom_up import letterbox
 from trustpose.inference.box_spec import BoxSpec
 from trustpose.inference.boxes import Boxes
 from trustpose.inference.crops import cut_out
-from trustpose.inference.sessions import open_session, output_name, run_session, to_tensor
+from trustpose.inference.sessions import PerProcess, open_session, output_name, run_session, to_tensor
 
 
 class BoxDetector:
@@ -23,15 +23,15 @@ class BoxDetector:
     def __init__(self, spec: BoxSpec, min_score: float | None = None) -> None:
         self.spec = spec
         self.min_score = spec.min_score if min_score is None else min_score
-        self._session = open_session(spec.onnx, 1)
-        self._output = output_name(self._session, spec.onnx, spec.input, spec.output, any_size=True)
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
+        self._output = output_name(self._session(), spec.onnx, spec.input, spec.output, any_size=True)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
         """The boxes of the people in a photo, RGB, within it, image pixels, highest score first. Raises InputError."""
         spec, (height, width) = self.spec, pixels.shape[:2]
         affine, wide, high = letterbox(width, height, spec)
         blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
-        (raw,) = run_session(self._session, spec.onnx, [self._output], {spec.input.name: blob})
+        (raw,) = run_session(self._session(), spec.onnx, [self._output], {spec.input.name: blob})
         expected = (1, 5, high // spec.stride, wide // spec.stride)
         if raw.shape != expected:
             raise InputError(f"{spec.onnx}: gave an output {raw.shape}, expected {expected}")

@@ -41,7 +41,11 @@ class BoxSpec:
         path = Path(path)
         json_path = path / MODEL_JSON if path.is_dir() else path.with_suffix(".json")
         top = Fields(read_json(json_path), str(json_path), "")
-        onnx = path if path.suffix == ".onnx" else json_path.parent / top.text("onnx", default=f"{json_path.stem}.onnx")
+        onnx = (
+            path
+            if path.suffix == ".onnx"
+            else json_path.parent / top.file_name("onnx", default=f"{json_path.stem}.onnx")
+        )
         top.seen.add("onnx")
         fields = top.object("input")
         inputs, multiple, longest = read_sizes(fields)
@@ -58,7 +62,7 @@ class BoxSpec:
             multiple=multiple,
             longest=longest,
             stride=output.count("stride"),
-            min_score=output.number("min_score", above=0.0),
+            min_score=output.number("min_score", least=1e-6, most=1.0),
             output=output.text("name") if "name" in output.value else None,
             measured=top.values("measured"),
         )

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int, UInt8
 
 from trustpose.data.columns import Rows
 from trustpose.files import InputError, read_json
-from trustpose.geometry.boxes import xywh_to_xyxy
+from trustpose.geometry.box_checks import box_fault, xywh_fault
+from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import Truth
 
 People = Literal["labelled", "boxed"]
@@ -17,12 +18,16 @@ People = Literal["labelled", "boxed"]
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known."""
+    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known.
+
+    `source` is the file of xywh boxes that they come from, for messages.
+    """
 
     xyxy: Float[np.ndarray, "N 4"]
     image_id: Int[np.ndarray, " N"]
     score: Float[np.ndarray, " N"] | None = None
     annotation_id: Int[np.ndarray, " N"] | None = None
+    source: str | None = None
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -30,7 +35,7 @@ class Boxes:
     def __getitem__(self, rows: np.ndarray) -> "Boxes":
         columns = (self.score, self.annotation_id)
         score, annotation_id = (None if column is None else column[rows] for column in columns)
-        return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id)
+        return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id, self.source)
 
     def of_images(self, image_ids: Int[np.ndarray, " I"]) -> list["Boxes"]:
         """The boxes of each image, in the order of the rows; none for an image without any."""
@@ -82,13 +87,24 @@ def boxes_from_detections(path: str | Path, category_id: int = 1, min_score: flo
     bbox = rows.lists("bbox", 4, what=" (x, y, width, height)")
     score = rows.numbers("score")
     assert image_id is not None and category is not None and bbox is not None and score is not None
-    negative = (bbox[:, 2:] < 0).any(axis=1)
-    if negative.any():
-        at = int(np.argmax(negative))
-        raise rows.fail(at, "bbox", "a width and height of at least 0", float(bbox[at, 2:].min()))
+    fault = xywh_fault(bbox, np.zeros((len(bbox), 2), np.int64))
+    if fault is not None:
+        raise InputError(f"{path}: detection {fault[0]}: field 'bbox': {fault[1]}")
     keep = category == category_id
     if not keep.any():
         raise InputError(f"{path}: holds no detections of category {category_id}")
     if min_score is not None:
         keep &= score >= min_score
-    return Boxes(xywh_to_xyxy(bbox), image_id, score)[np.flatnonzero(keep)]
+    return Boxes(xywh_to_xyxy(bbox), image_id, score, source=str(path))[np.flatnonzero(keep)]
+
+
+def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
+    """Raises InputError where a box is none in its photo of that size, naming it and what is wrong."""
+    size = np.tile(np.array([width, height], np.int64), (len(boxes), 1))
+    if boxes.source is None:
+        fault = box_fault(boxes.xyxy, size)
+    else:
+        fault = xywh_fault(xyxy_to_xywh(boxes.xyxy), size, margin=0.0)
+    if fault is not None:
+        row, what = fault
+        raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {what}")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.inference.bottom_up import PeopleDetector, PeopleNetwork
 from trustpose.inference.box_detector import BoxDetector
@@ -80,7 +81,7 @@ class TorchvisionDetector:
         build = getattr(detection, name.replace("-", "_"))
         self.module = build(weights=None, weights_backbone=None, num_classes=_CLASSES).eval()
         if weights is not None:
-            read = import_module("trustpose.networks.checkpoints").read_own_tensors
+            read = import_module("trustpose.networks.checkpoint_files").read_own_tensors
             self.module.load_state_dict(read(weights, self.module, name))
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
@@ -110,4 +111,4 @@ def _torchvision_detection() -> tuple[Any, Any]:
         import_module("trustpose.networks.backbones")
         return import_module("torch"), import_module("torchvision.models.detection")
     except ModuleNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None
+        raise InputError(not_installed(missing.name, "train")) from None

@@ -1,9 +1,14 @@
 """A JSON object read field by field, strictly: every error names the file and the field."""
 
-from fractions import Fraction
+import reprlib
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from trustpose.files import InputError
+
+_LARGEST = 1e12
+_REPR = reprlib.Repr()  # a value from a file can be as deep as Python's stack
+_REPR.maxstring = _REPR.maxother = 80
 
 
 class Fields:
@@ -43,10 +48,18 @@ class Fields:
             raise self.fail(field, "a text", value)
         return value
 
+    def file_name(self, field: str, default: str) -> str:
+        """The bare name of a file that lies beside the JSON: no folders, so that a spec reaches no other place."""
+        value = self.text(field, default)
+        bare = PurePosixPath(value).name == value and PureWindowsPath(value).name == value
+        if not bare or value == "..":
+            raise self.fail(field, "the bare name of a file beside this one", value)
+        return value
+
     def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
         expected = f"one of {', '.join(allowed)}"
         value = self._take(field, expected, default)
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise self.fail(field, expected, value)
         return value
 
@@ -63,12 +76,23 @@ class Fields:
             raise self.fail(field, expected, value)
         return int(value)
 
-    def number(self, field: str, *, above: float | None = None, default: float | None = None) -> float:
-        expected = "a number" if above is None else f"a number above {above:g}"
+    def number(
+        self, field: str, *, least: float = -_LARGEST, most: float = _LARGEST, default: float | None = None
+    ) -> float:
+        expected = "a number" if most == _LARGEST == -least else f"a number from {least:g} to {most:g}"
         value = self._take(field, expected, default)
-        if not _is_number(value) or (above is not None and value <= above):
+        if not _is_number(value) or not least <= value <= most:
             raise self.fail(field, expected, value)
         return float(value)
+
+    def number_or_pair(self, field: str, *, least: float, most: float) -> float | tuple[float, float]:
+        """A number, or two for across and down."""
+        expected = f"a number from {least:g} to {most:g}, or two, across and down"
+        value = self._take(field, expected)
+        numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [value]
+        if not all(_is_number(number) and least <= number <= most for number in numbers):
+            raise self.fail(field, expected, value)
+        return (float(numbers[0]), float(numbers[1])) if len(numbers) == 2 else float(numbers[0])
 
     def values(self, field: str) -> dict[str, float | int | str]:
         """An object of numbers and texts by name; empty where the field is missing."""
@@ -79,31 +103,34 @@ class Fields:
         return value
 
     def scale(self, field: str) -> float:
-        """A number above 0, or such a fraction as a text: "1/255"."""
-        expected = 'a number above 0, or a fraction as a text such as "1/255"'
+        """A number from 1e-6 to 1e6, or a fraction as a text: "1/255"."""
+        expected = 'a number from 1e-06 to 1e+06, or a fraction as a text such as "1/255"'
         value = self._take(field, expected)
-        try:
-            number = float(Fraction(value)) if isinstance(value, str) else value
-        except (ValueError, ZeroDivisionError, OverflowError):
-            raise self.fail(field, expected, value) from None
-        if not _is_number(number) or number <= 0:
+        number = value
+        if isinstance(value, str):
+            try:  # never as an exact fraction: "1e-400000000" has as many digits
+                above, slash, below = value.partition("/")
+                number = float(above) / float(below if slash else 1)
+            except (ValueError, ZeroDivisionError):
+                raise self.fail(field, expected, value) from None
+        if not _is_number(number) or not 1e-6 <= number <= 1e6:
             raise self.fail(field, expected, value)
         return float(number)
 
-    def triple(self, field: str, above: float | None = None) -> tuple[float, float, float]:
-        expected = "three numbers" + ("" if above is None else f" above {above:g}") + ", one for each channel"
+    def triple(self, field: str, *, least: float, most: float) -> tuple[float, float, float]:
+        expected = f"three numbers from {least:g} to {most:g}, one for each channel"
         value = self._take(field, expected)
         if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
             raise self.fail(field, expected, value)
-        if above is not None and min(value) <= above:
+        if not least <= min(value) <= max(value) <= most:
             raise self.fail(field, expected, value)
         return float(value[0]), float(value[1]), float(value[2])
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def short(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    text = " ".join(_REPR.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "…"

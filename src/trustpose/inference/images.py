@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from trustpose.data.image_size import MAX_PIXELS
 from trustpose.data.people import decode_photo
 from trustpose.files import InputError, read_bytes
 
@@ -16,14 +17,15 @@ SUFFIXES = (
 _GLOB = frozenset("*?[")
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "H W 3"]:
+def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """The photo (H, W, 3) as RGB, EXIF orientation applied.
 
     Grey becomes three equal channels; 16 bits become 8; CMYK and palettes are converted; alpha
     is dropped, leaving the colours that lie under it (as Pillow's convert("RGB")); of an animation the first frame.
-    Raises InputError where the file cannot be read, is cut short or is no image that OpenCV knows.
+    Raises InputError where the file cannot be read, is cut short, is no image that OpenCV knows, or says that it has
+    more than `max_pixels`.
     """
-    return decode_photo(read_bytes(path, "an image"), path)
+    return decode_photo(read_bytes(path, "an image"), path, max_pixels)
 
 
 def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:

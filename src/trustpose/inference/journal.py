@@ -1,23 +1,29 @@
-"""What a run has done so far, line by line beside its results, so that a run that was killed can go on."""
+"""What a run has done so far, line by line beside its results, so that a run that was killed can go on.
 
+Each line is the CRC-32 of its JSON, eight hexadecimal digits, a space, and the JSON.
+"""
+
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-import orjson
 
-from trustpose.files import InputError, parse_json, read_bytes
+from trustpose.files import InputError, cannot_write, json_bytes, parse_json, read_bytes
 from trustpose.poses import Poses
 
-_FORMAT = "trustpose journal 1"
-_DTYPES = {"track_id": np.int64, "image_id": np.int64, "annotation_id": np.int64}
+_FORMAT = "trustpose journal 2"
+_EARLIER = b'{"format":"trustpose journal'  # how lines began before they had checksums
+_DTYPES = {"track_id": np.int64, "image_id": np.int64, "annotation_id": np.int64, "missing": np.bool_}
 
 
 class Journal:
     """An append-only file: first the settings of the run, then one line for each photo that is done.
 
-    A line that a killed run left unfinished is cut off. Numbers survive exactly. `done` holds the poses of each photo
+    A line that a killed run left unfinished is cut off; damage elsewhere is told by the lines' checksums. Numbers
+    survive exactly. `done` holds the poses of each photo
     that an earlier run did. With `is_resumed` and no file there, the run begins at its start.
     Raises InputError where the file is no journal, where the settings are not those of the run that wrote it, or where
     it cannot be written.
@@ -26,6 +32,7 @@ class Journal:
     def __init__(self, path: Path, settings: dict[str, Any], *, is_resumed: bool) -> None:
         self.path = path
         self.done: dict[int, Poses] = {}
+        self._form: tuple[int, frozenset[str]] | None = None
         length = self._read(settings) if is_resumed and path.exists() and path.stat().st_size else 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,19 +40,21 @@ class Journal:
             self._file.truncate(length)
             self._file.seek(length)
         except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+            raise cannot_write(path, error) from None
         if not length:
             self._write({"format": _FORMAT, "settings": settings})
 
     def add(self, image_id: int, poses: Poses) -> None:
-        """Note that a photo is done."""
+        """Note that a photo is done. Raises InputError where its poses do not fit those of an earlier run."""
+        if not self._fits(poses):
+            raise InputError(f"{self.path}: holds poses of another kind than this run's; start anew without --resume")
         filled = {name: column for name, column in vars(poses).items() if column is not None}
         columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson takes no other
         self._write({"image_id": image_id, "shape": poses.xy.shape[:2], "poses": columns})
 
     def remove(self) -> None:
         """The run is finished and its results are written."""
-        self._file.close()
+        self._close()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> "Journal":
@@ -54,23 +63,40 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        with suppress(OSError):  # a line that could not be written, which was said then
+            self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
-        self._file.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-        self._file.flush()
+        content = json_bytes(line)[:-1]
+        try:
+            self._file.write(b"%08x %b\n" % (zlib.crc32(content), content))
+            self._file.flush()
+        except OSError as error:
+            raise cannot_write(self.path, error) from None
+
+    def _fits(self, poses: Poses) -> bool:
+        """Whether poses have as many keypoints and the same fields as those before; nobody's may lack some."""
+        if not len(poses):
+            return True
+        form = poses.keypoint_count, frozenset(name for name, column in vars(poses).items() if column is not None)
+        self._form = self._form or form
+        return form == self._form
 
     def _read(self, settings: dict[str, Any]) -> int:
         """Fill `done`; the length of the whole lines in bytes."""
         content = read_bytes(self.path)
         whole = content[: content.rfind(b"\n") + 1]
-        head, *lines = whole.splitlines() or [b""]
-        if not head:
+        if not whole:
             return 0
-        first = parse_json(head, self.path)
-        if not isinstance(first, dict) or first.get("format") != _FORMAT:
+        head, *lines = whole.removesuffix(b"\n").split(b"\n")
+        first = {} if head.startswith(_EARLIER) else self._entry(head, 1)
+        if first.get("format") != _FORMAT:
             raise InputError(f"{self.path}: is no journal of this version of trustpose; start anew without --resume")
-        before = first.get("settings", {})
+        before = first.get("settings")
+        before = before if isinstance(before, dict) else {}
         for name in [*settings, *before]:
             if settings.get(name) != before.get(name):
                 was, now = (_shown(value.get(name)) for value in (before, settings))
@@ -78,18 +104,37 @@ class Journal:
                     f"{self.path}: cannot go on with other settings: {name} was {was}, now {now}; "
                     "start anew without --resume"
                 )
-        for line in lines:
-            entry = parse_json(line, self.path)
-            try:
-                self.done[int(entry["image_id"])] = _poses(entry)
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(f"{self.path}: is damaged ({error}); start anew without --resume") from None
+        for number, line in enumerate(lines, start=2):
+            self._take(self._entry(line, number), number)
         return len(whole)
+
+    def _entry(self, line: bytes, number: int) -> dict[str, Any]:
+        """The object of a line. Raises InputError where the checksum, or what it stands before, is not as written."""
+        entry = parse_json(line[9:], self.path) if line[:9] == b"%08x " % zlib.crc32(line[9:]) else None
+        if not isinstance(entry, dict):
+            raise self._damaged(number)
+        return entry
+
+    def _take(self, entry: dict[str, Any], number: int) -> None:
+        """Note the poses of a line. Raises InputError where they are none."""
+        try:
+            image_id, poses = entry["image_id"], _poses(entry)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise self._damaged(number) from None
+        if type(image_id) is not int or not self._fits(poses):
+            raise self._damaged(number)
+        self.done[image_id] = poses
+
+    def _damaged(self, number: int) -> InputError:
+        return InputError(f"{self.path}: line {number} is damaged; start anew without --resume")
 
 
 def _poses(entry: dict[str, Any]) -> Poses:
     count, keypoints = entry["shape"]
-    tails = {"xy": (keypoints, 2), "score": (keypoints,), "quality": (keypoints,), "visibility": (keypoints, 3)}
+    if min(count, keypoints) < 0:  # reshape would take it for "as many as there are"
+        raise ValueError("shape")
+    tails = {name: (keypoints,) for name in ("score", "quality", "missing")}
+    tails |= {"xy": (keypoints, 2), "visibility": (keypoints, 3)}
     columns = {
         name: np.array(column, dtype=_DTYPES.get(name, np.float64)).reshape(
             count, *tails.get(name, (4,) if name == "box" else ())

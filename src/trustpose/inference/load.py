@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from trustpose.data.image_size import MAX_PIXELS
 from trustpose.inference.adapters import find_adapter
 from trustpose.inference.adapters.estimator import EstimatorPredictor
 from trustpose.inference.bottom_up import BottomUpPredictor
@@ -12,15 +13,22 @@ from trustpose.inference.shipped import DEFAULT, default_detector, default_folde
 AnyPredictor = Predictor | BottomUpPredictor | EstimatorPredictor
 
 
-def load(model: str | Path, **options: Any) -> AnyPredictor:
+def load(model: str | Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> AnyPredictor:
     """The predictor of the model that comes with the package, "default", of a model folder, of network.onnx with its
     JSON beside it, or of another package's estimator.
 
     "default" finds the people of photos by itself, where it is given no boxes and no other detector.
     Estimators have a name of their own, with what they load after a colon: "mediapipe", "vitpose:FOLDER", …
     (`trustpose.inference.adapters.ADAPTERS`). A file of such a name is ./mediapipe or ./default. For options see
-    `Predictor.load` and the `load` of each adapter. Raises InputError.
+    `Predictor.load` and the `load` of each adapter. Photo files of more than `max_pixels` are refused, by their
+    headers, before they take memory. Raises InputError.
     """
+    predictor = _load(model, options)
+    predictor.max_pixels = max_pixels
+    return predictor
+
+
+def _load(model: str | Path, options: dict[str, Any]) -> AnyPredictor:
     if str(model) == DEFAULT:
         found: dict[str, Any] = {} if "detector" in options else {"detector": default_detector()}
         return Predictor.load(default_folder(), **options, **found)

@@ -7,42 +7,29 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from trustpose.files import InputError, write_json
+from trustpose.files import InputError, atomic_write, cannot_write, write_json
 from trustpose.inference.spec import MODEL_JSON, ModelSpec
-from trustpose.networks.checkpoints import convert, count_keypoints, read_tensors, recognise
+from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.export import export_onnx
 from trustpose.networks.layers import STRIDE
+from trustpose.networks.preparation import Preparation, preparation
 from trustpose.networks.zoo import ZOO, build
 from trustpose.skeletons import SKELETONS, Skeleton
 from trustpose.trust.hpcvnet import deepened
 
 MODEL_ONNX, MODEL_WEIGHTS = "model.onnx", "model.safetensors"
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """How a project feeds its networks: channel order, (pixel / 255 − mean) / std, box padding (times each side)."""
-
-    channels: str = "RGB"
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    padding: float = 1.25
-
-
-# What the projects' own test code does. pose_resnet: the first release (microsoft/human-pose-estimation.pytorch) fed
-# BGR, the later one (leoxiaobin/deep-high-resolution-net.pytorch, COLOR_RGB: true) RGB; the files look the same.
-# pytorch-pose subtracts MPII's mean and does not divide. MSPN widens boxes by 0.09 and 0.135 before its 4:3 crop.
-PREPARATIONS: dict[str, Preparation] = {
-    "pytorch-pose": Preparation(mean=(0.4404, 0.4440, 0.4327), std=(1.0, 1.0, 1.0)),
-    "mspn": Preparation(channels="BGR", mean=(0.406, 0.456, 0.485), std=(0.225, 0.224, 0.229), padding=1.135),
-}
+_ASK_CHANNELS = (
+    "a {family} file does not say which order of colours it was trained with: --channels rgb or bgr is needed (bgr for "
+    "Microsoft's human-pose-estimation.pytorch, and for deep-high-resolution-net.pytorch with COLOR_RGB: false)"
+)
 
 
 @dataclass(frozen=True)
@@ -55,10 +42,11 @@ class Provenance:
 
 
 def import_checkpoint(
-    file: Path,
+    tensors: dict[str, torch.Tensor],
     network: str,
     out: Path,
     *,
+    file: Path,
     family: str | None = None,
     height: int = 256,
     width: int = 192,
@@ -66,28 +54,28 @@ def import_checkpoint(
     channels: str | None = None,
     provenance: Provenance,
 ) -> ModelSpec:
-    """Turn a public checkpoint into a model folder at `out`, which must not exist yet.
+    """Turn the tensors of a public checkpoint, `file`, into a model folder at `out`, which must not exist yet.
 
     `network` is a zoo name; the number of keypoints is the checkpoint's. `family` (default: recognised from the tensor
-    names) says whose names they are, and with them how pixels are fed; `channels` overrides their order. `skeleton`
-    (default: COCO's for 17 keypoints, MPII's for 16) names the joints. Raises InputError naming a tensor that is
-    missing or unexpected, or the option that does not fit.
+    names) says whose names they are, and with them how pixels are fed and maps are read; `channels` overrides the
+    order of colours, and is needed where the family does not say it. `skeleton` (default: COCO's for 17 keypoints,
+    MPII's for 16) names the joints. Raises InputError naming a tensor that is missing or unexpected, the network that
+    the file is of, or the option that does not fit.
     """
     if network not in ZOO:
         raise InputError(f"--network: expected one of {', '.join(ZOO)}, got {network!r}")
-    tensors = read_tensors(file)
-    family = recognise(tensors) if family is None else family
-    if family == "imagenet":
-        raise InputError(f"{file}: holds a classifier, which has no keypoints; train a network on it instead")
-    names = _skeleton_for(tensors, family, skeleton, file)
-    module = build(network, keypoints=len(names))
     try:
+        family = recognise(tensors) if family is None else family
+        _check_network(tensors, family, network)
+        names = _skeleton_for(tensors, family, skeleton)
+        prepared = preparation(family, network, len(names))
+        if channels is None and prepared.channels is None:
+            raise InputError(_ASK_CHANNELS.format(family=family))
+        module = build(network, keypoints=len(names))
         module.load_state_dict(convert(tensors, module, family))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
-    prepared = PREPARATIONS.get(family, Preparation())
-    if channels is not None:
-        prepared = Preparation(channels, prepared.mean, prepared.std, prepared.padding)
+    prepared = replace(prepared, channels=channels or prepared.channels)
     return save_model_folder(
         out,
         module,
@@ -117,7 +105,7 @@ def save_model_folder(
     """
     with new_folder(out) as folder:
         export_onnx(module, folder / MODEL_ONNX, height, width)
-        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / MODEL_WEIGHTS)
+        write_tensors(folder / MODEL_WEIGHTS, module)
         write_json(folder / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
     return ModelSpec.read(out)
 
@@ -134,16 +122,21 @@ def new_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     except OSError as error:
-        raise InputError(f"{out}: cannot be written ({error.strerror})") from None
+        raise cannot_write(out, error) from None
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone, and safetensors' files
-        for path in temporary.iterdir():
-            path.chmod(0o644)
+        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def write_tensors(path: Path, module: nn.Module) -> None:
+    """A module's tensors as a safetensors file. Raises InputError where it cannot be written."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def load_module(spec: ModelSpec) -> nn.Module:
@@ -181,6 +174,8 @@ def part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
 def _json(
     network: str, skeleton: Skeleton, height: int, width: int, prepared: Preparation, provenance: Provenance
 ) -> dict[str, object]:
+    reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
+    padding = list(prepared.padding) if isinstance(prepared.padding, tuple) else prepared.padding
     return {
         "onnx": MODEL_ONNX,
         "name": provenance.name,
@@ -205,25 +200,32 @@ def _json(
             "height": height // STRIDE,
             "width": width // STRIDE,
             "stride": STRIDE,
-            "sigma": 2 * height / 256,  # the official recipes': 2 map pixels at 256×192, 3 at 384×288
+            "sigma": 2 * height / 256 if prepared.sigma is None else prepared.sigma,
+            **{name: value for name, value in reading.items() if value is not None},
         },
-        "codec": "argmax-quarter",
+        "codec": prepared.codec,
         "skeleton": skeleton.name,
-        "crop": {"padding": prepared.padding, "aspect": width / height},
+        "crop": {"padding": padding, "aspect": width / height},
     }
 
 
-def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None, file: Path) -> Skeleton:
+def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) -> None:
+    if family == "imagenet":
+        raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
+    found = zoo_network(tensors, family)
+    if found is not None and not network.startswith(found):
+        article = "an" if family[0] in "em" else "a"
+        raise InputError(f"this is {article} {family} ({found}), you asked for {network}")
+
+
+def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
     """The skeleton whose size is that of the checkpoint's last heatmap layer."""
     if wanted is not None and wanted not in SKELETONS:
         raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
     if wanted is not None:
         return SKELETONS[wanted]
-    try:
-        count = count_keypoints(tensors, family)
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
+    count = count_keypoints(tensors, family)
     for name in ("coco17", "mpii16", "crowdpose14"):
         if len(SKELETONS[name]) == count:
             return SKELETONS[name]
-    raise InputError(f"{file}: has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")
+    raise InputError(f"has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")

@@ -1,7 +1,7 @@
 """Networks in ONNX files, run by onnxruntime: uint8 crops in, `Outputs` out, in any batch size."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -11,6 +11,7 @@ from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.inference.sessions import (
     CPU,
+    PerProcess,
     cpu_count,
     open_session,
     output_name,
@@ -23,6 +24,8 @@ from trustpose.inference.trust_output import TrustArrays
 
 _PART = 4  # crops that one CPU takes at once: enough to share the weights' way through the cache, few enough to divide
 
+_MOST_AT_ONCE = 4096  # in a batch of fixed size: crops are copied to fill it
+
 
 class OnnxNetwork:
     """A network with its spec: (B, H, W, 3) RGB crops, 0–255, to `Outputs`.
@@ -30,20 +33,24 @@ class OnnxNetwork:
     On CPUs a batch is run in parts, several at a time, each on one CPU: that has 1.05 (ResNet-50) to 1.5 times (HRNet,
     with its many small layers) the throughput of all CPUs sharing one run. Only a batch too small to occupy half of
     them is shared. A file that fixes the batch size gets parts of that size; other providers get whole batches.
-    Raises InputError where file and spec do not fit each other.
+    A forked process opens the file anew. Raises InputError where file and spec do not fit each other.
     """
 
     def __init__(self, spec: ModelSpec, threads: int | None = None, providers: list[str] | None = None) -> None:
         self.spec = spec
-        self.threads = threads or cpu_count()
-        self._session = open_session(spec.onnx, 1, providers)
+        self.threads = count = threads or cpu_count()
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1, providers))
+        self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs that all CPUs share
+        self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
+        session = self._session()
         self._box = None if spec.trust is None else spec.trust.box
-        self._output = output_name(self._session, spec.onnx, spec.input, spec.output.name, box=self._box)
-        self._trust = trust_names(self._session, spec.onnx, spec.trust)
-        batch = self._session.get_inputs()[0].shape[0]
+        self._output = output_name(session, spec.onnx, spec.input, spec.output.name, box=self._box)
+        self._trust = trust_names(session, spec.onnx, spec.trust)
+        batch = session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
-        self._is_on_cpu = self._session.get_providers() == [CPU]
-        self._runners = ThreadPoolExecutor(self.threads, "trustpose-network")
+        if self.fixed_batch is not None and self.fixed_batch > _MOST_AT_ONCE:
+            raise InputError(f"{spec.onnx}: takes {self.fixed_batch} crops at once, expected at most {_MOST_AT_ONCE}")
+        self._is_on_cpu = session.get_providers() == [CPU]
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
         """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
@@ -61,7 +68,7 @@ class OnnxNetwork:
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
         parts = [slice(start, start + size) for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2
-        run = partial(self._run, self._shared if is_shared else self._session)
+        run = partial(self._run, (self._shared if is_shared else self._session)())
         done: list[list[np.ndarray]] = [[]] * len(parts)
 
         def run_some(first: int) -> None:  # every so many parts: a task for each CPU costs less than for each part
@@ -71,7 +78,7 @@ class OnnxNetwork:
         if len(parts) == 1:
             run_some(0)
         else:
-            list(self._runners.map(run_some, range(min(self.threads, len(parts)))))
+            list(self._runners().map(run_some, range(min(self.threads, len(parts)))))
         raw, *trust = (np.concatenate(arrays) for arrays in zip(*done, strict=True))
         outputs, keypoints = self._outputs(raw, count), self.spec.output.keypoints
         return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, keypoints, self.spec.onnx)
@@ -85,11 +92,6 @@ class OnnxNetwork:
         wanted = self.spec.input
         if pixels.shape[1:3] != (wanted.height, wanted.width):
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
-
-    @cached_property
-    def _shared(self) -> onnxruntime.InferenceSession:
-        """The network once more, for runs that all CPUs share."""
-        return open_session(self.spec.onnx, self.threads)
 
     def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
         """The raw output of one run and trust's; crops are filled up to the batch size that the file fixes."""

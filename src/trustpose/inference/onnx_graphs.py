@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, compose, helper, version_converter
 
-from trustpose.files import InputError
+from trustpose.files import InputError, check_regular
 from trustpose.inference.sessions import first_line
 
 Shapes = Mapping[str, Sequence[int]]  # of outputs, without the batch
@@ -19,11 +19,10 @@ _HALVED_FROM = 1024  # numbers: biases and the like stay as they are
 
 def load_graph(path: Path) -> onnx.ModelProto:
     """The graph of an ONNX file, weights among its inputs only where they are no weights. Raises InputError."""
+    check_regular(path)
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except Exception as error:  # protobuf's own, which has no public name, and the checker's
         raise InputError(f"{path}: is no valid ONNX graph ({first_line(error)})") from None
     weights = {tensor.name for tensor in model.graph.initializer}

@@ -62,7 +62,7 @@ class PeopleSpec:
         path = Path(path)
         json_path = path.with_suffix(".json")
         top = Fields(read_json(json_path), str(json_path), "")
-        onnx = path if path != json_path else path.parent / top.text("onnx", default=f"{path.stem}.onnx")
+        onnx = path if path != json_path else path.parent / top.file_name("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
         inputs, multiple, longest = read_sizes(top.object("input"))

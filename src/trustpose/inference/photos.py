@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from trustpose.data.image_size import MAX_PIXELS
 from trustpose.files import InputError
-from trustpose.inference.boxes import Boxes
+from trustpose.inference.boxes import Boxes, check_boxes
 from trustpose.inference.images import as_rgb, read_image
 from trustpose.poses import Poses
 
@@ -76,13 +77,20 @@ def no_poses(keypoints: int) -> Poses:
     )
 
 
-def open_photo(photo: Photo) -> UInt8[np.ndarray, "H W 3"]:
-    """A photo's pixels, RGB. Raises InputError where it cannot be read or is not of the size that it should be."""
-    pixels = as_rgb(photo.source) if isinstance(photo.source, np.ndarray) else read_image(photo.source)
+def open_photo(photo: Photo, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """A photo's pixels, RGB.
+
+    Raises InputError where it cannot be read, is not of the size that it should be or is a file of more than
+    `max_pixels`, and where one of its boxes cannot be a person's.
+    """
+    pixels = as_rgb(photo.source) if isinstance(photo.source, np.ndarray) else read_image(photo.source, max_pixels)
     height, width = pixels.shape[:2]
     if photo.size is not None and photo.size != (width, height):
         expected = f"{photo.size[0]} × {photo.size[1]}"
         raise InputError(f"{photo.source}: is {width} × {height} pixels, but its boxes are for one of {expected}")
+    if photo.boxes is not None:
+        name = f"image {photo.image_id}" if isinstance(photo.source, np.ndarray) else str(photo.source)
+        check_boxes(photo.boxes, width, height, name)
     return pixels
 
 

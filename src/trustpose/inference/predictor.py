@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from trustpose.data.image_size import MAX_PIXELS
 from trustpose.files import InputError
 from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
 from trustpose.inference.bottom_up import BottomUpPredictor, PeopleNetwork
@@ -68,7 +69,7 @@ class Predictor:
     spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
     `detector` finds the people of photos that come without boxes. A network with a trust head fills `quality`,
     `visibility` and `pose_quality` as far as its head goes; with `flip` they too are means of both views. A head that
-    was fitted to another decoding is said in a warning.
+    was fitted to another decoding is said in a warning. Photo files of more than `max_pixels` are refused.
     """
 
     is_ranked_by_boxes = True  # its own scores do not say that a box holds nobody
@@ -82,6 +83,7 @@ class Predictor:
         threads: int | None = None,
         decoding: str | None = None,
         detector: Detector | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
@@ -96,6 +98,7 @@ class Predictor:
         self.flip = flip
         self.threads = threads or cpu_count()
         self.detector = detector
+        self.max_pixels = max_pixels
 
     @classmethod
     def load(
@@ -164,7 +167,7 @@ class Predictor:
         wanted, count = self.spec.input, self.spec.output.keypoints
         pixels, error, boxes = None, None, photo.boxes
         try:
-            pixels = open_photo(photo)
+            pixels = open_photo(photo, self.max_pixels)
             if boxes is None:
                 boxes = whole_photo(pixels) if self.detector is None else self.detector(pixels)
         except InputError as problem:

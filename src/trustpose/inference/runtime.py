@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.codecs import Outputs
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.inference.onnx import OnnxNetwork
 from trustpose.inference.spec import ModelSpec
@@ -73,4 +74,4 @@ def _torch_modules(*names: str) -> list[Any]:
     try:
         return [import_module(f"trustpose.inference.{name}") for name in names]
     except ModuleNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[train]'") from None
+        raise InputError(not_installed(missing.name, "train")) from None

@@ -1,7 +1,9 @@
 """onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -9,11 +11,13 @@ import onnxruntime
 from jaxtyping import UInt8
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
-from trustpose.files import InputError
+from trustpose.file_names import utf8_name
+from trustpose.files import InputError, check_regular
 from trustpose.inference.spec import InputSpec
 from trustpose.inference.trust_output import POSE_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
+_LARGEST = 1e12
 
 # onnxruntime's own errors have no common base of their own
 _ERRORS = (
@@ -27,7 +31,24 @@ _ERRORS = (
     states.NoSuchFile,
     states.NotImplemented,
     states.RuntimeException,
+    UnicodeDecodeError,  # of a name in a graph that is no UTF-8
 )
+
+T = TypeVar("T")
+
+
+class PerProcess(Generic[T]):
+    """What does not outlive a fork, such as sessions and threads: made once, and anew in each forked process."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: tuple[int, T] | None = None
+
+    def __call__(self) -> T:
+        """This process's own."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), self._make())
+        return self._made[1]
 
 
 def cpu_count() -> int:
@@ -45,8 +66,12 @@ def open_session(path: Path, threads: int, providers: list[str] | None = None) -
     unknown = [name for name in chosen if name not in known]
     if unknown:
         raise InputError(f"provider {unknown[0]!r}: this onnxruntime has {', '.join(known)}")
+    check_regular(path)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=chosen)
+        with utf8_name(path) as name:
+            session = onnxruntime.InferenceSession(name, options, providers=chosen, enable_fallback=0)
+        _ = [node.name for node in (*session.get_inputs(), *session.get_outputs())]  # decoded when asked for
+        return session
     except _ERRORS as error:
         raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None
 
@@ -57,11 +82,10 @@ def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntim
     Without `optimise` the graph is run as it is written.
     """
     options = _options(1)
-    options.log_severity_level = 4  # what cannot be run is told by the exception
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(model, options, providers=[CPU])
+        return onnxruntime.InferenceSession(model, options, providers=[CPU], enable_fallback=0)
     except _ERRORS as error:
         raise InputError(f"{path}: onnxruntime cannot load what is made of it ({first_line(error)})") from None
 
@@ -70,7 +94,7 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors; they come back as exceptions that we put into words
+    options.log_severity_level = 4  # only what ends the process: errors come back as exceptions
     return options
 
 
@@ -80,17 +104,24 @@ def run_tensors(
     """The outputs of those names. Raises InputError where the network cannot be run."""
     try:
         return [np.asarray(array) for array in session.run(outputs, inputs)]
-    except _ERRORS as error:
+    except (*_ERRORS, ValueError, TypeError) as error:  # what numpy says of outputs that are no arrays
         raise InputError(f"{path}: cannot be run as its spec says ({first_line(error)})") from None
 
 
 def run_session(
     session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """The outputs of those names. Raises InputError where the network cannot be run or one is not finite."""
+    """The outputs of those names.
+
+    Raises InputError where the network cannot be run, or where one is no array of numbers, or not finite, or so large
+    that its square is not.
+    """
     arrays = run_tensors(session, path, outputs, inputs)
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise InputError(f"{path}: the network gave numbers that are not finite")
+    for array in arrays:
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{path}: the network gave {array.dtype}, expected numbers")
+        if array.size and not (array.min() >= -_LARGEST and array.max() <= _LARGEST):  # NaN is neither
+            raise InputError(f"{path}: the network gave numbers that are not finite, or beyond {_LARGEST:g}")
     return arrays
 
 

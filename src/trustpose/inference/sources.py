@@ -1,6 +1,7 @@
 """What a run is on: photos with their ids and people's boxes, or one video, out of what a user names."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from trustpose.data.coco import TruthFile, read_truth
 from trustpose.data.coco.names import number_in_name, rows_by_name
 from trustpose.data.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.data.video import Video
+from trustpose.file_names import shown
 from trustpose.files import InputError
 from trustpose.inference.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.inference.images import find_photos
@@ -50,7 +52,7 @@ class Sources:
     def fingerprint(self) -> str:
         """The same for the same files under the same names, their order included."""
         names = [str(self.video)] if self.video is not None else [str(path.resolve()) for path in self.files]
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
 
 
 def find_sources(names: Sequence[str], people: People) -> Sources:
@@ -116,10 +118,10 @@ def _by_frame(path: Path, min_box_score: float | None) -> list[Boxes]:
 def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], list[tuple[int, int] | None]]:
     images = truth.images
     known = rows_by_name(images)
-    unknown = next((path for path in files if path.name not in known), None)
+    unknown = next((path for path in files if shown(path.name) not in known), None)
     if unknown is not None:
         raise InputError(f"{unknown}: this photo is not among the images of {truth.path} (by file_name)")
-    places = [known[path.name] for path in files]
+    places = [known[shown(path.name)] for path in files]
     pairs = [(int(images.width[at]), int(images.height[at])) for at in places]
     return [int(images.id[at]) for at in places], [pair if min(pair) > 0 else None for pair in pairs]
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError, read_json
+from trustpose.geometry.crops import Padding
 from trustpose.inference.fields import Fields, short
 from trustpose.inference.trust_output import TrustOutput
 from trustpose.skeletons import SKELETONS, Skeleton
@@ -16,6 +17,8 @@ Layout = Literal["NCHW", "NHWC"]
 _DTYPES = ("float32", "float16", "uint8", "int32")
 MODEL_JSON = "model.json"  # the spec in a model folder, beside model.onnx and model.safetensors
 _KINDS = ("heatmaps", "coordinates")
+_MOST_TAPS = 31
+_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # what these are where they are left out
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class InputSpec:
 class HeatmapOutput:
     """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
 
-    sigma, convention, temperature: how the network was trained (see `codecs.heatmaps`); decoding: how it is read.
+    sigma, convention, temperature, offset: how the network was trained (see `codecs.heatmaps`); decoding, smoothing,
+    score_scale, score_offset: how it is read.
     """
 
     keypoints: int
@@ -49,6 +53,10 @@ class HeatmapOutput:
     convention: Convention = "ordinary"
     sigma: float = 2.0
     temperature: float | None = None
+    smoothing: int | None = None
+    offset: float = 0.0
+    score_scale: float = 1.0
+    score_offset: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,7 @@ class ModelSpec:
     input: InputSpec
     output: HeatmapOutput | CoordinateOutput
     skeleton: Skeleton
-    padding: float
+    padding: Padding
     network: str | None = None
     deepen: int = 0
     trust: TrustOutput | None = None
@@ -96,6 +104,10 @@ class ModelSpec:
                 decoding=output.decoding,
                 convention=output.convention,
                 temperature=output.temperature,
+                smoothing=output.smoothing,
+                offset=output.offset,
+                score_scale=output.score_scale,
+                score_offset=output.score_offset,
             )
         return CoordinateCodec(self.input.width, self.input.height, output.order, output.normalised)
 
@@ -129,7 +141,7 @@ class ModelSpec:
         if json_path != path and not path.is_file():
             raise InputError(f"{path}: " + ("is a directory, expected a file" if path.is_dir() else "no such file"))
         top = Fields(read_json(json_path), str(json_path), "")
-        onnx = path if json_path != path else json_path.parent / top.text("onnx", default=f"{path.stem}.onnx")
+        onnx = path if json_path != path else json_path.parent / top.file_name("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
         skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
         top.object("output").choice("kind", _KINDS)  # before all else: other kinds also describe their input otherwise
@@ -146,7 +158,7 @@ class ModelSpec:
             input=inputs,
             output=_read_output(top, skeleton, inputs),
             skeleton=skeleton,
-            padding=crop.number("padding", above=0.0),
+            padding=crop.number_or_pair("padding", least=0.1, most=10.0),
             network=top.text("network") if "network" in top.value else None,
             deepen=top.count("deepen") if "deepen" in top.value else 0,
             trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
@@ -169,6 +181,7 @@ class ModelSpec:
             codec = {"codec": names[0]}
         else:
             output["order"] = list(output["order"])
+        padding = list(self.padding) if isinstance(self.padding, tuple) else self.padding
         known = {name: getattr(self, name) for name in ("name", "licence", "source")}
         known |= {"network": self.network} if self.network is not None else {}
         known |= {"deepen": self.deepen} if self.deepen else {}
@@ -178,10 +191,10 @@ class ModelSpec:
             "onnx": self.onnx.name,
             "input": inputs,
             "output": {"kind": _KINDS[0] if codec else _KINDS[1]}
-            | {name: value for name, value in output.items() if value is not None},
+            | {name: value for name, value in output.items() if value is not None and value != _PLAIN.get(name)},
             **codec,
             "skeleton": self.skeleton.name,
-            "crop": {"padding": self.padding, "aspect": self.input.width / self.input.height},
+            "crop": {"padding": padding, "aspect": self.input.width / self.input.height},
             **known,
         }
 
@@ -208,8 +221,8 @@ def read_input(fields: Fields) -> InputSpec:
         width=fields.count("width"),
         channels=fields.choice("channels", ("RGB", "BGR")),
         scale=fields.scale("scale"),
-        mean=fields.triple("mean"),
-        std=fields.triple("std", above=0.0),
+        mean=fields.triple("mean", least=-1e6, most=1e6),
+        std=fields.triple("std", least=1e-6, most=1e6),
     )
     fields.close()
     return spec
@@ -239,7 +252,7 @@ def _read_output(top: Fields, skeleton: Skeleton, inputs: InputSpec) -> HeatmapO
 def _read_heatmaps(fields: Fields, inputs: InputSpec, keypoints: int, name: str | None, codec: str) -> HeatmapOutput:
     decoding, convention = CODECS[codec]
     height, width = fields.count("height"), fields.count("width")
-    stride = fields.number("stride", above=0.0)
+    stride = fields.number("stride", least=0.01, most=16384.0)
     if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
         expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
         raise fields.fail("stride", expected, stride)
@@ -247,10 +260,27 @@ def _read_heatmaps(fields: Fields, inputs: InputSpec, keypoints: int, name: str 
         raise fields.fail("width", f"maps of at least 2 × 2 pixels with codec {codec}", width)
     if convention == "unbiased" and (height * stride, width * stride) != (inputs.height, inputs.width):
         raise fields.fail("stride", f"exactly input size / map size with codec {codec}", stride)
-    sigma = fields.number("sigma", above=0.0, default=2.0)
+    sigma = fields.number("sigma", least=0.1, most=16384.0, default=2.0)
     if sigma > max(height, width):
         raise fields.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
     temperature = None
     if decoding == "integral" and "temperature" in fields.value:
-        temperature = fields.number("temperature", above=0.0)
-    return HeatmapOutput(keypoints, height, width, stride, name, decoding, convention, sigma, temperature)
+        temperature = fields.number("temperature", least=1e-3, most=1e3)
+    trained = (decoding, convention, sigma, temperature)
+    return HeatmapOutput(keypoints, height, width, stride, name, *trained, **_read_reading(fields, stride, convention))
+
+
+def _read_reading(fields: Fields, stride: float, convention: Convention) -> dict[str, Any]:
+    """The fields that say where map pixels stand and how peaks become scores, those that are there."""
+    found: dict[str, Any] = {}
+    if "smoothing" in fields.value:
+        found["smoothing"] = fields.count("smoothing")
+        if found["smoothing"] % 2 == 0 or found["smoothing"] > _MOST_TAPS:
+            raise fields.fail("smoothing", f"an odd number up to {_MOST_TAPS}", found["smoothing"])
+    if "offset" in fields.value and convention == "ordinary":
+        found["offset"] = fields.number("offset", least=-stride, most=stride)
+    if "score_scale" in fields.value:
+        found["score_scale"] = fields.scale("score_scale")
+    if "score_offset" in fields.value:
+        found["score_offset"] = fields.number("score_offset", least=-1e6, most=1e6)
+    return found

@@ -3,6 +3,8 @@
 Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
 """
 
+import os
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -45,6 +47,7 @@ class TorchNetwork:
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
         self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
         self.spec = spec
+        self._process = os.getpid()
         self.precision = precision
         wanted = spec.input
         self._mean = torch.tensor(wanted.mean, device=self.device).reshape(3, 1, 1)
@@ -58,6 +61,8 @@ class TorchNetwork:
         self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and what the trust head says of each crop (see `Runtime`). Raises InputError as above."""
+        if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
+            raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
         wanted = self.spec.input
         if pixels.shape[1:3] != (wanted.height, wanted.width):
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")

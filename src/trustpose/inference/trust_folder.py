@@ -14,12 +14,11 @@ import numpy as np
 import onnx
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trustpose.files import InputError, write_json
 from trustpose.inference.inner_tensors import HEATMAPS, expose, sample_crops
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module, new_folder, part_of
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module, new_folder, part_of, write_tensors
 from trustpose.inference.onnx_graphs import (
     chained,
     free_batch,
@@ -31,7 +30,7 @@ from trustpose.inference.onnx_graphs import (
 from trustpose.inference.sessions import run_tensors, session_of, to_tensor
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, ModelSpec
 from trustpose.inference.trust_output import TrustOutput
-from trustpose.networks.checkpoints import read_tensors
+from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.export import evaluating, trace_onnx, with_half_weights
 from trustpose.poses import Area
 from trustpose.trust.export import BOX, export_onnx
@@ -152,8 +151,7 @@ def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weigh
     with new_folder(out) as folder:
         write_graph(folder / MODEL_ONNX)
         onnx.checker.check_model(str(folder / MODEL_ONNX))
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.state_dict().items()}
-        save_file(tensors, folder / MODEL_WEIGHTS)
+        write_tensors(folder / MODEL_WEIGHTS, weights)
         write_json(folder / MODEL_JSON, spec.to_json())
         ModelSpec.read(folder)  # before anybody sees it
     return ModelSpec.read(out)

@@ -1,6 +1,6 @@
 """COCO keypoint AP and AR, equal to pycocotools' and vectorised over images, area ranges and thresholds."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -57,6 +57,10 @@ class Evaluation:
     recall: Float[np.ndarray, "A T"]
     oks_thresholds: Float[np.ndarray, " T"]
     area_names: tuple[str, ...]
+
+    def average_precision(self) -> float:
+        """AP, 0–1, over the OKS thresholds in the first area range; -1 where no person counts."""
+        return _mean(self.precision[0])
 
     def summary(self) -> AveragePrecision:
         """The ten COCO numbers. Raises ValueError where the evaluation was made with other ranges or thresholds."""
@@ -117,12 +121,12 @@ def evaluate(
     match = match[:, order]  # (A, D, T)
     pose_outside = _outside(_pose_area(poses)[order], ranges)[:, :, None]  # (A, D, 1)
     took = match >= 0
-    counts = took.copy()
-    if truth.annotation_id is not None and len(truth):
-        counts &= truth.annotation_id[match] != 0
-    taken_ignored = took & np.take_along_axis(
-        np.c_[person_ignored, np.zeros(len(ranges), dtype=bool)], match.reshape(len(ranges), -1), axis=1
-    ).reshape(match.shape)  # -1 reads the added column
+    counts, taken_ignored = took.copy(), took.copy()
+    for a in range(len(ranges)):  # one range at a time: numpy turns what it looks up into eight bytes each
+        taken = match[a][took[a]]
+        taken_ignored[a][took[a]] = person_ignored[a, taken]
+        if truth.annotation_id is not None:
+            counts[a][took[a]] = truth.annotation_id[taken] != 0
     pose_ignored = taken_ignored | (~counts & pose_outside)
     true_positive = counts & ~pose_ignored
     precision, recall = precision_recall(true_positive, pose_ignored, np.count_nonzero(~person_ignored, axis=1))
@@ -141,13 +145,13 @@ def evaluate(
 
 def _pose_area(poses: Poses) -> np.ndarray:
     """Area (N,) that decides whether a pose that takes nobody lies in a range: its box's, as pycocotools' `loadRes`
-    has it; without one, its keypoints' box's."""
-    low_x, low_y, high_x, high_y = poses.keypoint_box().T
-    area = (high_x - low_x) * (high_y - low_y)
-    if poses.box is None:
-        return area
-    given = box_size(poses.box).prod(axis=1)
-    return np.where(np.isnan(given), area, given)
+    has it; without one, that of all its keypoints, missing ones at (0, 0) too."""
+    given = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
+    without = np.isnan(given)
+    if without.any():
+        low_x, low_y, high_x, high_y = replace(poses, missing=None)[without].keypoint_box().T
+        given[without] = (high_x - low_x) * (high_y - low_y)
+    return given
 
 
 def _outside(area: np.ndarray, ranges: np.ndarray) -> np.ndarray:

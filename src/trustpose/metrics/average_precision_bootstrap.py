@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.metrics.average_precision import AREA_RANGES, RECALL_THRESHOLDS, Evaluation
+from trustpose.metrics.bootstrap import replicate_sums
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def average_precision_replicates(
     chosen = [evaluation.area_names.index(name) for name in area_names]
     curves = [[_curve(evaluation, a, t) for t in range(len(evaluation.oks_thresholds))] for a in chosen]
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
-    people = counts.astype(np.int64) @ np.array(counted).T  # (B, areas)
+    people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
     precision, recall = np.full((2, len(chosen), len(evaluation.oks_thresholds), len(counts)), np.nan)
     for draw, count in enumerate(counts):
         weight = count[image].astype(np.int32)  # (D,)

@@ -35,7 +35,7 @@ class KeypointError(IntEnum):
     JITTER = 3  # near its joint: 0.5 <= OPKS < 0.85
     INVERSION = 4  # near the mirrored joint (left for right) of the same person
     SWAP = 5  # near the same or the mirrored joint of another person
-    MISS = 6  # near none of these
+    MISS = 6  # near none of these, or missing
 
 
 DIAGNOSED = (KeypointError.GOOD, KeypointError.JITTER, KeypointError.INVERSION, KeypointError.SWAP, KeypointError.MISS)
@@ -83,19 +83,22 @@ def diagnose(
     area_range: tuple[float, float] = AREA_RANGE,
     max_detections: int = MAX_DETECTIONS,
     correction: CorrectionRule = "coco-analyze",
+    pairs: Pairs | None = None,
 ) -> Diagnosis:
     """Name the error of every keypoint of every pose that takes a person in COCO's matching at OKS 0.1.
 
     Poses choose in the order of `score` (N,), `max_detections` an image. People outside `area_range` are taken only
     by poses that find nobody inside, and are diagnosed too, as in coco-analyze. `flip_index` (K,) is the skeleton's.
-    A keypoint is near a joint where its OPKS there (that person's area, the keypoint's own sigma) is >= 0.5. Of
-    several the highest decides; among equals its own joint, then another person's, then the mirrored one.
-    `correction`: see `corrected_positions`. Raises ValueError where flip_index or sigmas do not fit K, or image_id or
-    the area is missing.
+    A keypoint is near a joint where its OPKS there (that person's area, the keypoint's own sigma) is >= 0.5; a missing
+    one is near none, even where (0, 0) is. Of several the highest decides; among equals its own joint, then another
+    person's, then the mirrored one. `correction`: see `corrected_positions`. `pairs`: all of `pair_oks` for the same
+    poses, truth, sigmas and area, where they are known. Raises ValueError where flip_index or sigmas do not fit K, or
+    image_id or the area is None.
     """
     if sorted(flip_index) != list(range(poses.keypoint_count)):
         raise ValueError(f"flip_index: expected a permutation of 0..{poses.keypoint_count - 1}, got {flip_index}")
-    pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
+    if pairs is None:
+        pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
     found = evaluate(
         poses,
         truth,
@@ -127,7 +130,7 @@ def _classify(
 ) -> tuple[Int[np.ndarray, "N K"], Float[np.ndarray, "N K"]]:
     """Kind and highest similarity (N, K), from all pairs of pose and person in one image, in the order of the poses."""
     assert truth.num_keypoints is not None
-    kind = np.full(poses.xy.shape[:2], KeypointError.UNMATCHED)
+    kind = np.full(poses.xy.shape[:2], KeypointError.UNMATCHED, dtype=np.int8)
     kind[match >= 0] = KeypointError.UNLABELLED
     similarity = np.zeros(kind.shape)
     rows = np.flatnonzero(match >= 0)  # (S,)
@@ -138,13 +141,13 @@ def _classify(
         pose, person = pairs.pose[part], pairs.person[part]
         of_block = np.isin(pose, block)
         kind[block], similarity[block] = _classify_pairs(
-            poses.xy, truth, match, pose[of_block], person[of_block], scale, sigmas, flip_index
+            poses, truth, match, pose[of_block], person[of_block], scale, sigmas, flip_index
         )
     return kind, similarity
 
 
 def _classify_pairs(
-    xy: Float[np.ndarray, "N K 2"],
+    poses: Poses,
     truth: Truth,
     match: Int[np.ndarray, " N"],
     pose: Int[np.ndarray, " P"],
@@ -155,9 +158,12 @@ def _classify_pairs(
 ) -> tuple[Int[np.ndarray, "S K"], Float[np.ndarray, "S K"]]:
     """Kind and highest similarity (S, K) for the S poses that occur in the pairs; each with everybody in its image."""
     first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
-    here, there, v, size = xy[pose].astype(np.float64, copy=False), truth.xy[person], truth.v[person], scale[person]
+    here, there = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
+    v, size = truth.v[person], scale[person]
     direct = opks(here, there, v, size, sigmas)  # (P, K)
     mirrored = opks(here, there[:, flip_index], v[:, flip_index], size, sigmas)
+    if poses.missing is not None:
+        direct[poses.missing[pose]] = mirrored[poses.missing[pose]] = 0.0  # near nobody's joint, wherever it stands
     own = person == match[pose]  # once for every pose
     own_direct, own_mirrored = direct[own], mirrored[own]  # (S, K)
     direct[own] = mirrored[own] = -1.0  # what is left is other people's

@@ -88,7 +88,7 @@ def error_impact(
     image_id or the area is missing.
     """
     rows = _diagnosed_rows(poses, score, diagnosis)
-    ranked = replace(poses, box=_box_before_correction(poses))[rows]
+    placed = _taking_part(poses, rows)
     run = partial(
         evaluate,
         truth=truth,
@@ -98,12 +98,13 @@ def error_impact(
         area_ranges={"diagnosed": diagnosis.area_range},
         max_detections=diagnosis.max_detections,
     )
-    original = run(ranked, score=score[rows])
+    original = run(placed, score=score[rows])
     levels = []
-    for i, kind in enumerate(KEYPOINT_STAGES):
-        kinds = (kind,) if separate else KEYPOINT_STAGES[: i + 1]
-        levels.append(_ap(run(replace(ranked, xy=diagnosis.corrected(kinds)[rows]), score=score[rows])))
-    placed = ranked if separate else replace(ranked, xy=diagnosis.corrected(KEYPOINT_STAGES)[rows])
+    for kind in KEYPOINT_STAGES:
+        corrected = _corrected(placed, diagnosis, rows, kind)
+        levels.append(_ap(run(corrected, score=score[rows])))
+        if not separate:
+            placed = corrected
     pairs = pair_oks(placed, truth, sigmas=sigmas, area=area)
     rescored = run(placed, score=_best_score(placed, truth, pairs, sigmas, area, diagnosis.area_range), pairs=pairs)
     last = original if separate else rescored
@@ -120,9 +121,30 @@ def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Dia
     return best_in_image(poses.image_id, score, diagnosis.max_detections)[0]
 
 
+def _taking_part(poses: Poses, rows: Int[np.ndarray, " D"]) -> Poses:
+    """What evaluation reads of these poses, and no more of their columns."""
+    assert poses.image_id is not None
+    missing = None if poses.missing is None else poses.missing[rows]
+    return Poses(
+        xy=poses.xy[rows], box=_box_before_correction(poses)[rows], image_id=poses.image_id[rows], missing=missing
+    )
+
+
+def _corrected(poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], kind: KeypointError) -> Poses:
+    """The poses, `rows` of the diagnosis, with errors of one more kind corrected; keypoints that were missing are there
+    then."""
+    moved = (diagnosis.kind == kind)[rows]  # (D, K)
+    missing = None if poses.missing is None else poses.missing & ~moved
+    row, keypoint = np.nonzero(moved)
+    xy = poses.xy.astype(np.float64)
+    xy[row, keypoint] = diagnosis.corrected_xy[rows[row], keypoint]
+    return replace(poses, xy=xy, missing=missing)
+
+
 def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:
-    """The box that decides whether a pose lies in an area range: a correction must not change it."""
-    own = poses.keypoint_box().astype(np.float64, copy=False)
+    """The box that decides whether a pose lies in an area range: a correction must not change it. Missing keypoints are
+    in it, as in `evaluate`."""
+    own = replace(poses, missing=None).keypoint_box().astype(np.float64, copy=False)
     return own if poses.box is None else np.where(np.isnan(poses.box).any(axis=1, keepdims=True), own, poses.box)
 
 
@@ -137,8 +159,7 @@ def _best_score(
     """The optimal score of poses where they stand now."""
     counted = counted_people(truth, area, area_range)[pairs.person]
     pairs = Pairs(pairs.pose[counted], pairs.person[counted], pairs.oks[counted])
-    assert poses.image_id is not None
-    return optimal_score(poses.xy, poses.image_id, highest_oks(pairs, len(poses)), sigmas)
+    return optimal_score(poses, highest_oks(pairs, len(poses)), sigmas)
 
 
 def _ap(evaluation: Evaluation) -> Float[np.ndarray, " T"]:

@@ -60,7 +60,7 @@ def diagnose_scores(
     image_id = poses.image_id[rows]
     max_oks, optimal = np.full(len(poses), np.nan), np.full(len(poses), np.nan)
     max_oks[rows] = highest_oks(pairs, len(poses))[rows]
-    optimal[rows] = optimal_score(poses.xy[rows], image_id, max_oks[rows], sigmas)
+    optimal[rows] = optimal_score(poses[rows], max_oks[rows], sigmas)
     rises = (np.diff(optimal[rows]) > 0) & (image_id[1:] == image_id[:-1])
     # among equal optimal scores the better ranked pose stays ahead, as a stable sort has it
     place, place_after = np.full(len(poses), len(poses)), np.full(len(poses), len(poses))
@@ -91,36 +91,41 @@ def highest_oks(pairs: Pairs, count: int) -> Float[np.ndarray, " N"]:
 
 
 def optimal_score(
-    xy: Float[np.ndarray, "N K 2"],
-    image_id: Int[np.ndarray, " N"],
-    max_oks: Float[np.ndarray, " N"],
-    sigmas: Float[np.ndarray, " K"],
+    poses: Poses, max_oks: Float[np.ndarray, " N"], sigmas: Float[np.ndarray, " K"]
 ) -> Float[np.ndarray, " N"]:
     """Each pose's highest OKS, lowered by soft-NMS so that duplicates of a better pose come after it. (N,), 0–1.
 
     In each image the pose of highest score is taken, and the scores of the rest are multiplied by exp(−OKS² / 0.5)
-    of their OKS with it (over all K keypoints, with the mean area of the two poses' keypoint boxes); and so on.
-    Images with equally many poses are worked on at once.
+    of their OKS with it (over the keypoints that neither misses, with the mean area of the two poses' keypoint boxes);
+    and so on. Images with equally many poses are worked on at once. Raises ValueError where image_id is None.
     """
-    by_image = np.argsort(image_id, kind="stable")
-    _, first, count = np.unique(image_id[by_image], return_index=True, return_counts=True)
+    if poses.image_id is None:
+        raise ValueError("optimal_score: image_id is needed in poses, it is None")
+    by_image = np.argsort(poses.image_id, kind="stable")
+    _, first, count = np.unique(poses.image_id[by_image], return_index=True, return_counts=True)
+    missing = np.zeros(poses.xy.shape[:2], dtype=bool) if poses.missing is None else poses.missing
+    low_x, low_y, high_x, high_y = np.nan_to_num(poses.keypoint_box()).T
+    area = (high_x - low_x) * (high_y - low_y)
     result = max_oks.astype(np.float64)
     for n in np.unique(count[count > 1]):
         starts = first[count == n]
         step = max(1, _BLOCK // int(n) ** 2)
         for start in range(0, len(starts), step):
             rows = by_image[starts[start : start + step, None] + np.arange(n)]  # (I, n)
-            result[rows] = _suppress(result[rows], _oks_between(xy[rows], sigmas))
+            result[rows] = _suppress(result[rows], _oks_between(poses.xy[rows], ~missing[rows], area[rows], sigmas))
     return result
 
 
-def _oks_between(xy: Float[np.ndarray, "I n K 2"], sigmas: Float[np.ndarray, " K"]) -> Float[np.ndarray, "I n n"]:
-    """OKS of all poses of an image with one another."""
-    width, height = np.moveaxis(xy.max(axis=2) - xy.min(axis=2), -1, 0)  # (I, n)
-    size = width * height
-    everywhere = np.ones(len(sigmas), dtype=np.int64)
-    terms = opks(xy[:, :, None], xy[:, None], everywhere, 0.5 * (size[:, :, None] + size[:, None]), sigmas)
-    return terms.mean(axis=-1)
+def _oks_between(
+    xy: Float[np.ndarray, "I n K 2"],
+    found: Bool[np.ndarray, "I n K"],
+    area: Float[np.ndarray, "I n"],
+    sigmas: Float[np.ndarray, " K"],
+) -> Float[np.ndarray, "I n n"]:
+    """OKS of all poses of an image with one another, over the keypoints that both found; 0 without any."""
+    both = found[:, :, None] & found[:, None]  # (I, n, n, K)
+    terms = opks(xy[:, :, None], xy[:, None], both, 0.5 * (area[:, :, None] + area[:, None]), sigmas)
+    return terms.sum(axis=-1) / np.maximum(np.count_nonzero(both, axis=-1), 1)
 
 
 def _suppress(score: Float[np.ndarray, "I n"], oks: Float[np.ndarray, "I n n"]) -> Float[np.ndarray, "I n"]:

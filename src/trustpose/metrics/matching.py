@@ -1,6 +1,6 @@
 """Which pose is measured against which person: the pairs within an image, and COCO's greedy matching of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,6 +9,7 @@ from trustpose.geometry.oks import oks as object_keypoint_similarity
 from trustpose.geometry.oks import opks
 from trustpose.poses import Area, Poses, Truth
 
+_ROWS = 2**16  # poses at a time: all their pairs with people are listed before the near ones are kept
 _CHUNK = 4096  # pairs at a time: their coordinates and similarities stay in the processor's cache
 
 
@@ -43,20 +44,25 @@ def pair_oks(
     """
     _check(poses, truth, sigmas)
     rows = np.arange(len(poses)) if rows is None else rows
-    pose, person = same_image_pairs(poses.image_id[rows], truth.image_id)  # type: ignore[index]
-    pose = rows[pose]
+    assert poses.image_id is not None and truth.image_id is not None
+    by_image = np.argsort(truth.image_id, kind="stable")
+    image = truth.image_id[by_image]
     scale = truth.area_by(area)
     labelled = truth.v > 0
     count = np.count_nonzero(labelled, axis=1)
-    if minimum > 0:
-        near = _near_enough(poses, truth, pose, person, labelled, scale, sigmas, minimum)
-        pose, person = pose[near], person[near]
-    kept: list[Pairs] = []
-    for start in range(0, len(pose), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        kept.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
-    if not kept:
-        return Pairs(pose, person, np.zeros(0))
+    reach = _reach(truth, labelled, scale, sigmas, minimum) if minimum > 0 else None
+    kept = [Pairs(rows[:0], by_image[:0], np.zeros(0))]
+    for first in range(0, len(rows), _ROWS):
+        block = rows[first : first + _ROWS]
+        pose, person = same_image_pairs(poses.image_id[block], image)
+        person = by_image[person]
+        if reach is not None:
+            near = _near_enough(poses[block], pose, person, *reach)
+            pose, person = pose[near], person[near]
+        pose = block[pose]
+        for start in range(0, len(pose), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            kept.append(_oks_of_pairs(poses, truth, pose[part], person[part], labelled, count, scale, sigmas, minimum))
     return Pairs(*(np.concatenate([getattr(part, name) for part in kept]) for name in ("pose", "person", "oks")))
 
 
@@ -84,20 +90,13 @@ def same_image_pairs(
     return pose, person
 
 
-def _near_enough(
-    poses: Poses,
-    truth: Truth,
-    pose: np.ndarray,
-    person: np.ndarray,
-    labelled: np.ndarray,
-    scale: np.ndarray,
-    sigmas: np.ndarray,
-    minimum: float,
-) -> np.ndarray:
-    """Which pairs (P,) can reach an OKS of `minimum` at all.
+def _reach(
+    truth: Truth, labelled: np.ndarray, scale: np.ndarray, sigmas: np.ndarray, minimum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The low and high corners (M, 2) that a pose's keypoints' box must touch for an OKS of `minimum`.
 
-    OKS is a mean, so one labelled keypoint must reach it, and lie within k·√(−2 ln(minimum)·area) of its truth. Pairs
-    whose keypoints' boxes are further apart than that, for the largest k, cannot. Most pairs of a crowd go this way.
+    OKS is a mean, so one labelled keypoint must reach it, and lie within k·√(−2 ln(minimum)·area) of its truth. A pose
+    whose keypoints' box is further from the person's than that, for the largest k, cannot.
     """
     reach = 2 * np.max(sigmas) * np.sqrt(-2 * np.log(min(minimum, 1.0)) * scale) * (1 + 1e-6) + 1e-3  # (M,) pixels
     by_keypoint, is_labelled = np.ascontiguousarray(truth.xy.swapaxes(0, 1)), labelled.T[..., None]  # (K, M, 2)
@@ -105,7 +104,12 @@ def _near_enough(
     high = np.where(is_labelled, by_keypoint, -np.inf).max(axis=0) + reach[:, None]
     unlabelled = ~labelled.any(axis=1)
     low[unlabelled], high[unlabelled] = -np.inf, np.inf  # measured against their box instead
-    mine = poses.keypoint_box()
+    return low, high
+
+
+def _near_enough(poses: Poses, pose: np.ndarray, person: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Which pairs (P,) are within reach. Most pairs of a crowd are not."""
+    mine = replace(poses, missing=None).keypoint_box()  # OKS measures missing keypoints too, where they stand
     near = np.ones(len(pose), dtype=bool)
     for axis in (0, 1):
         near &= mine[:, axis][pose] <= high[:, axis][person]
@@ -183,7 +187,7 @@ def match_greedily(
     steps = np.minimum(thresholds, 1 - 1e-10)  # (T,)
     pairs = pairs.at_least(float(steps.min())) if len(steps) else pairs
     pairs = _only(pairs, rank[pairs.pose] >= 0)
-    match = np.full((areas * len(rank), len(steps)), -1, dtype=np.int64)  # rows: area range × pose
+    match = np.full((areas * len(rank), len(steps)), -1, dtype=np.int32)  # rows: area range × pose
     taken = np.zeros((areas * people, len(steps)), dtype=bool)  # rows: area range × person
 
     area = np.repeat(np.arange(areas), len(pairs.pose))  # (A·P,)

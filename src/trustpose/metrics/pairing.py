@@ -1,48 +1,94 @@
 """Which labelled person each result is about, however bad its pose is."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from trustpose.geometry.boxes import paired_iou
 from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import MISSING_ID, Poses, Truth
 
 MINIMUM_IOU = 0.1  # below it a box has nothing to do with a person
+_MOST = 0.5  # of a pose's keypoints: with more of them in a person's box it lies on that person
 
 
 def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IOU) -> Int[np.ndarray, " N"]:
     """The truth row of each pose (N,), or -1.
 
     A pose with an `annotation_id` belongs to that person. The others are paired greedily by box IoU within their image,
-    highest first, each person once, crowds never, from `minimum_iou` on; a pose without a box takes its keypoints'
-    box. Unlike matching by OKS this keeps a bad pose with its person, so that it counts in a correlation.
-    Raises ValueError where image_id or, for pairing by box, Truth.box is missing.
+    highest first, each person once, crowds never, from `minimum_iou` on; a pose without a box takes that of its
+    keypoints, missing ones left out. The box of a face alone is small beside its person's: where keypoints are missing,
+    a pose without a box that is left over belongs to somebody left over whose box holds most of its other keypoints,
+    the largest share first. Unlike matching by OKS this keeps a bad pose with its person, so that it counts in a
+    correlation. Raises ValueError where image_id or, for pairing by box, Truth.box is None.
     """
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("pair_with_people: image_id is needed in both poses and truth, one of them is None")
     person = np.full(len(poses), -1)
-    free_person = np.ones(len(truth), dtype=bool) if truth.iscrowd is None else ~truth.iscrowd
     if poses.annotation_id is not None and truth.annotation_id is not None and len(truth):
         order = np.argsort(truth.annotation_id, kind="stable")
         ids = truth.annotation_id[order]
         place = np.minimum(np.searchsorted(ids, poses.annotation_id), len(ids) - 1)
         named = (ids[place] == poses.annotation_id) & (poses.annotation_id != MISSING_ID)
         person[named] = order[place[named]]
-        free_person[person[named]] = False
-    open_pose = np.flatnonzero(person < 0)
-    if not len(open_pose):
+    if (person >= 0).all():
         return person
     if truth.box is None:
         raise ValueError("pair_with_people: poses without annotation_id are paired by Truth.box, which is None")
-    open_person = np.flatnonzero(free_person)
-    pose, people = same_image_pairs(poses.image_id[open_pose], truth.image_id[open_person])
-    pose, people = open_pose[pose], open_person[people]
-    box = poses.keypoint_box() if poses.box is None else np.where(np.isnan(poses.box), poses.keypoint_box(), poses.box)
+    box = poses.person_box()
+    pose, people = _left_over(poses, truth, person)
     iou = paired_iou(box[pose], truth.box[people])
     near = np.flatnonzero(iou >= minimum_iou)
     first = near[np.lexsort((people[near], pose[near], -iou[near]))]
     _take_best_first(pose[first], people[first], person)
+    if poses.missing is not None:
+        pose, people = _left_over(poses, truth, person)
+        has_box = np.zeros(len(poses), dtype=bool) if poses.box is None else ~np.isnan(poses.box).any(axis=1)
+        partial = (np.any(poses.missing, axis=1) & ~has_box)[pose]
+        pose, people = pose[partial], people[partial]
+        share, iou = _share_inside(poses, pose, truth.box[people]), paired_iou(box[pose], truth.box[people])
+        near = np.flatnonzero(share > _MOST)
+        first = near[np.lexsort((people[near], pose[near], -iou[near], -share[near]))]
+        _take_best_first(pose[first], people[first], person)
     return person
+
+
+def unpaired_on_people(poses: Poses, truth: Truth, person: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """Which poses (N,) are paired with nobody although most of their keypoints, missing ones left out, lie in the box
+    of a labelled person, no crowd, with whom no other pose is paired.
+
+    `person` is what `pair_with_people` found. Such a pose has a box that is not its own, or one that joints written to
+    some other place than (0, 0) have pulled away. Raises ValueError where image_id or Truth.box is None.
+    """
+    if truth.box is None:
+        raise ValueError("unpaired_on_people: Truth.box is needed, it is None")
+    pose, people = _left_over(poses, truth, person)
+    labelled = np.any(truth.v > 0, axis=1)[people]
+    pose, people = pose[labelled], people[labelled]
+    found = np.zeros(len(poses), dtype=bool)
+    found[pose[_share_inside(poses, pose, truth.box[people]) > _MOST]] = True
+    return found
+
+
+def _left_over(poses: Poses, truth: Truth, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (P,) within an image of poses without a person and people, no crowds, without a pose."""
+    if poses.image_id is None or truth.image_id is None:
+        raise ValueError("pairing needs image_id in both poses and truth, one of them is None")
+    is_free = np.ones(len(truth), dtype=bool) if truth.iscrowd is None else ~truth.iscrowd
+    is_free[person[person >= 0]] = False
+    open_pose, open_person = np.flatnonzero(person < 0), np.flatnonzero(is_free)
+    pose, people = same_image_pairs(poses.image_id[open_pose], truth.image_id[open_person])
+    return open_pose[pose], open_person[people]
+
+
+def _share_inside(poses: Poses, pose: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The share (P,) of each pose's keypoints, missing ones left out, that lies in the box at the same place; 0 without
+    any."""
+    found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
+    inside = np.zeros(len(pose), dtype=np.int64)
+    for k in range(poses.keypoint_count):  # one by one: a crowd has many pairs
+        at = poses.xy[pose, k]
+        inside += found[pose, k] & (at >= box[:, :2]).all(axis=1) & (at <= box[:, 2:]).all(axis=1)
+    return inside / np.maximum(found.sum(axis=1), 1)[pose]
 
 
 def _take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) -> None:

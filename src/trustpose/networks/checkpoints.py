@@ -1,62 +1,24 @@
-"""Public checkpoints: read them safely, tell whose they are, and give their tensors our names.
+"""Public checkpoints: tell whose they are and of which network, and give their tensors our names.
 
-Nothing in a file is run: only tensors and plain values are unpickled. Strict: every tensor of the network has to come
-from the file and every tensor of the file has to go somewhere, else InputError names it.
+Strict: every tensor of the network has to come from the file and every tensor of the file has to go somewhere, else
+InputError names it. The files themselves: `checkpoint_files`.
 """
 
-import pickle
+import re
 from collections.abc import Mapping
-from pathlib import Path
 
-import numpy as np
 import torch
-from numpy._core.multiarray import _reconstruct, scalar
 from torch import Tensor, nn
 
 from trustpose.files import InputError
 from trustpose.networks.tensor_names import COUNTER, FAMILIES, Family
 
-_NESTED = ("state_dict", "best_state_dict", "model", "model_state_dict")  # where training loops put the tensors
 _HEATMAP_LAYERS = (
     "head.weight",
     "stacks.0.head.weight",
     "stages.0.up.0.head.conv.weight",
 )  # one in each of our networks
-# What NumPy's arrays are pickled with; mmpose 1.x keeps a few beside the tensors. They hold no code.
-_NUMPY = [np.ndarray, np.dtype, _reconstruct, scalar]
-
-
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .pth/.pt/.pth.tar or .safetensors file by name, on the CPU.
-
-    Training checkpoints that hold more than a state dict are opened, and DataParallel's "module." is taken off.
-    Raises InputError where the file cannot be read, holds objects other than tensors and plain values, or no tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: " + ("is a directory, expected a checkpoint" if path.is_dir() else "no such file"))
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    for key in _NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    if not isinstance(content, Mapping) or not content or not all(isinstance(x, Tensor) for x in content.values()):
-        raise InputError(f"{path}: holds no state dict, expected tensors by name")
-    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
-
-
-def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str, Tensor]:
-    """The tensors of a file that has the module's own names, as `module.load_state_dict` wants them.
-
-    Raises InputError as `read_tensors` does, and where a tensor is missing, unexpected or of another shape; `name` is
-    what the module is called then.
-    """
-    got, wanted = read_tensors(path), module.state_dict()
-    for tensor in [*wanted, *got]:
-        expected, found = (str(list(some[tensor].shape)) if tensor in some else "none" for some in (wanted, got))
-        if expected != found:
-            raise InputError(f"{path}: tensor {tensor}: {name} has {expected}, the file {found}")
-    return got
+_DEPTHS = {6: "-r50", 23: "-r101", 36: "-r152"}  # blocks in the third layer of a ResNet
 
 
 def recognise(state_dict: Mapping[str, Tensor]) -> str:
@@ -78,9 +40,31 @@ def count_keypoints(state_dict: Mapping[str, Tensor], family: str | None = None)
     """
     name = recognise(state_dict) if family is None else family
     for tensor_name, tensor in state_dict.items():
-        if any(target in _HEATMAP_LAYERS for target in _family(name).targets(tensor_name)):
+        if any(target in _HEATMAP_LAYERS for target in _family(name).targets(tensor_name)) and tensor.dim():
             return tensor.shape[0]
     raise InputError(f"tensor names: expected a layer that makes heatmaps, got none ({name})")
+
+
+def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
+    """Which of the zoo's networks a file of `family` is of, by its tensors' names and shapes: "hrnet-w32".
+
+    Only the kind, "hrnet", where the zoo has none of its size; None where it is of another kind than the papers'.
+    """
+    shapes = {target: one.shape for name, one in state_dict.items() for target in _family(family).targets(name)}
+
+    def count(pattern: str) -> int:
+        return len({found[1] for name in shapes if (found := re.match(pattern, name))})
+
+    stacks, stages = count(r"stacks\.(\d+)\."), count(r"stages\.(\d+)\.down\.")
+    if stacks or stages:
+        return f"hourglass-{stacks}" if stacks else f"mspn-{stages}"
+    head = shapes.get("head.weight", torch.Size())
+    if count(r"backbone\.(stages\.2)\."):
+        return "hrnet" + (f"-w{head[1]}" if len(head) == 4 and head[1] in (32, 48) else "")
+    blocks = count(r"backbone\.features\.layer3\.(\d+)\.")
+    if blocks and count(r"(neck)\."):
+        return "simple-baseline" + _DEPTHS.get(blocks, "")
+    return None
 
 
 def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | None = None) -> dict[str, Tensor]:
@@ -131,28 +115,3 @@ def _refuse_missing(taken: dict[str, Tensor], family: Family, ours: Mapping[str,
             taken[name] = torch.zeros_like(tensor)
             continue
         raise InputError(f"{family.source_name(name)}: missing tensor; the network needs it for {name} ({family.name})")
-
-
-def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: is not a readable safetensors file ({error})") from None
-
-
-def _read_pickle(path: Path) -> object:
-    allowed = [*_NUMPY, *{type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"}]
-    try:
-        with torch.serialization.safe_globals(allowed):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        code = next((line.strip() for line in str(error).splitlines() if "GLOBAL" in line), None)
-        if code is None:  # a web page saved in its place, say
-            raise InputError(f"{path}: is not a readable checkpoint (not torch's format)") from None
-        raise InputError(f"{path}: holds more than tensors and plain values, which is not opened ({code})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or "it ends too early").splitlines()[0]
-        raise InputError(f"{path}: is not a readable checkpoint ({reason})") from None

@@ -8,26 +8,43 @@ convolution).
 
 from torch import nn
 
-from trustpose.networks.backbones import ImageNetBackbone
+from trustpose.networks.backbones import Bottleneck, ImageNetBackbone
 from trustpose.networks.layers import STRIDE, PoseNetwork, heatmap_head
 
 FILTERS = 256
 
 
 def simple_baseline(
-    backbone: str = "resnet50", keypoints: int = 17, *, pretrained: bool = False, **backbone_options: object
+    backbone: str = "resnet50",
+    keypoints: int = 17,
+    *,
+    pretrained: bool = False,
+    caffe: bool = False,
+    **backbone_options: object,
 ) -> PoseNetwork:
     """Any timm backbone that gives feature maps, doubled by transposed convolutions until they have stride 4.
 
-    `pretrained` fetches timm's ImageNet weights. `backbone_options` go to timm, e.g. `img_size=(256, 192)`, which
-    vision transformers need. Raises ValueError where timm has no such backbone or where its stride is not 4, 8, 16, …
+    `pretrained` fetches timm's ImageNet weights. `caffe`: a ResNet's strides are in the first 1×1 convolution of its
+    blocks, as in the official recipes with STYLE: 'caffe', and not in the 3×3; tensors are the same. `backbone_options`
+    go to timm, e.g. `img_size=(256, 192)`, which vision transformers need. Raises ValueError where timm has no such
+    backbone or where its stride is not 4, 8, 16, …
     """
     body = ImageNetBackbone(backbone, pretrained, **backbone_options)
+    if caffe:
+        _move_strides(body)
     doublings = (body.stride // STRIDE).bit_length() - 1
     if doublings < 0 or STRIDE * 2**doublings != body.stride:
         raise ValueError(f"backbone: expected a stride of 4 × a power of 2, got {backbone!r} with {body.stride}")
     channels = FILTERS if doublings else body.channels
     return PoseNetwork(body, deconvolutions(body.channels, doublings), heatmap_head(channels, keypoints))
+
+
+def _move_strides(body: nn.Module) -> None:
+    for block in body.modules():
+        if isinstance(block, Bottleneck):
+            first, second = block.get_submodule("conv1"), block.get_submodule("conv2")
+            assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+            first.stride, second.stride = second.stride, first.stride
 
 
 def deconvolutions(channels: int, count: int) -> nn.Sequential:

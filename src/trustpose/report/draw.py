@@ -59,9 +59,9 @@ def draw_poses(
 
     With `poses.quality`, limbs and joints are coloured by trust, a limb by the lesser trust of its two ends; without,
     all in one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
-    with its limbs, one that is most likely occluded is a hollow ring. `min_score` leaves out joints whose raw score is
-    lower, in the drawing only. Lines grow with the person. Raises ValueError where skeleton and poses differ in K, or
-    where `min_score` is given and the poses have no scores.
+    with its limbs, one that is most likely occluded is a hollow ring. A missing joint is left out with its limbs;
+    `min_score` leaves out joints whose raw score is lower, in the drawing only. Lines grow with the person. Raises
+    ValueError where skeleton and poses differ in K, or where `min_score` is given and the poses have no scores.
     """
     if poses.keypoint_count != len(skeleton):
         raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {skeleton.name!r}")
@@ -81,6 +81,8 @@ def draw_poses(
 def _ready(poses: Poses, row: int, skeleton: Skeleton, min_score: float | None, shape: tuple[int, ...]) -> _Person:
     xy = poses.xy[row]
     shown = np.isfinite(xy).all(axis=1)
+    if poses.missing is not None:
+        shown &= ~poses.missing[row]
     hollow = np.zeros(len(xy), dtype=bool)
     if poses.visibility is not None:
         likeliest = np.nan_to_num(poses.visibility[row]).argmax(axis=1)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from trustpose.audit.record import Audit
+from trustpose.file_names import find_shown
 from trustpose.files import InputError
 from trustpose.inference.images import read_image
 from trustpose.poses import Poses
@@ -104,7 +105,7 @@ class _Photos:
             return None
         try:
             if name is not None:
-                path = (self.folder / name).resolve()
+                path = find_shown(self.folder, name).resolve()
                 if path.is_relative_to(self.folder) and path.is_file():  # a file name never leads out of the folder
                     return read_image(path)
         except (InputError, ValueError):  # ValueError: a null byte in the name
@@ -150,6 +151,8 @@ def _drawn(
     person = int(details.person[pose])
     labelled = details.labelled[row]
     said, true = details.poses.xy[pose].astype(np.float64), details.truth.xy[person].astype(np.float64)
+    if details.poses.missing is not None:
+        said[details.poses.missing[pose]] = np.nan  # neither drawn nor in the cut-out
     box = None if details.truth.box is None else details.truth.box[person]
     cut, offset, scale = _crop(photo, said, true[labelled], box)
     # Names play no part in drawing; those of the file may repeat, which a Skeleton refuses.

@@ -12,11 +12,10 @@ from trustpose.audit.record import Audit
 from trustpose.files import atomic_write
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
+from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
 from trustpose.report.gallery import EACH, Gallery, gallery
 from trustpose.report.summary import (
     bias,
-    comparable,
-    comparison,
     file_labels,
     in_short,
     number,
@@ -30,8 +29,7 @@ DASH_PAIR = "– / –"
 EACH_OF_SEVERAL = 3  # pictures of either kind where several files share the page
 WIDTH_OF_SEVERAL = 310  # of plots that stand side by side, CSS pixels
 
-# dotted name in the audit JSON, what it is, whether higher is better
-HEADLINES: dict[str, tuple[tuple[str, str, bool], ...]] = {
+HEADLINES: Headlines = {
     "How good the poses are": (
         ("ap.AP", "Average precision (AP)", True),
         ("ap.AP50", "AP, lenient: OKS of 0.50 is enough", True),
@@ -70,6 +68,15 @@ HEADLINES: dict[str, tuple[tuple[str, str, bool], ...]] = {
 }
 
 
+CROWDING = {
+    "In photos from sparse to crowded (CrowdPose's levels)": (
+        ("crowd.easy.AP", "AP, easy: crowd index below 0.2", True),
+        ("crowd.medium.AP", "AP, medium: from 0.2 to below 0.8", True),
+        ("crowd.hard.AP", "AP, hard: 0.8 and above", True),
+    )
+}
+
+
 def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
     """Write the page of these audits, side by side where there are several; `images`, the folder with the photos, adds
     the gallery. Raises InputError where the place cannot be written to or the folder is missing."""
@@ -92,17 +99,20 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
     environment.filters["number"] = number
     notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
     labels = file_labels(audits)
+    found = differences(audits)
+    headlines = HEADLINES | CROWDING if all(audit.crowd for audit in audits) else HEADLINES
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
     return environment.get_template("page.html.jinja").render(
         version=__version__,
         audits=audits,
         labels=labels,
-        comparable=comparable(audits),
         colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
-        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels),
+        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found),
         openings=[in_short(audit) for audit in audits],
         key_numbers=_key_numbers(audits[0]),
-        table=_headlines(audits, notes),
+        table=_headlines(audits, notes, found, headlines),
+        comparisons=[table(audits, labels, found, place, headlines) for place in range(len(audits))] if found else [],
+        drawn=any(one.low is not None for known in found.values() for one in known.values()),
         scatters=[plots.score_against_oks(audit, place, *width) for place, audit in enumerate(audits)],
         on_unit_scale=[audit.pose.ece is not None for audit in audits],
         reliability=_reliability(audits),
@@ -147,20 +157,19 @@ def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], place: int, name: st
     }
 
 
-def _headlines(audits: Sequence[Audit], notes: Sequence[_Notes]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the headline table by group; the best of several is marked."""
-    table = {}
-    for group, rows in HEADLINES.items():
-        table[group] = []
+def _headlines(
+    audits: Sequence[Audit], notes: Sequence[_Notes], found: Differences, headlines: Headlines
+) -> dict[str, list[dict[str, Any]]]:
+    """The rows of the headline table by group; the best of several, and what may be as good, is marked."""
+    groups = {}
+    for group, rows in headlines.items():
+        groups[group] = []
         for name, title, higher in rows:
             cells = [_cell(audits, notes, place, name) for place in range(len(audits))]
-            known = [cell["value"] for cell in cells if cell["value"] is not None]
-            if len(known) > 1 and comparable(audits):
-                best = number(max(known) if higher else min(known))
-                for cell in cells:
-                    cell["best"] = cell["text"] == best  # what reads the same is as good
-            table[group].append({"name": name, "title": title, "higher": higher, "cells": cells})
-    return table
+            for cell, best in zip(cells, among_the_best(audits, found, name, higher), strict=True):
+                cell["best"] = best
+            groups[group].append({"name": name, "title": title, "higher": higher, "cells": cells})
+    return groups
 
 
 def _key_numbers(audit: Audit) -> list[tuple[str, str]]:

@@ -12,7 +12,8 @@ _MOST_PEOPLE = 3  # that get a sentence of their own
 
 
 def read_out(poses: Poses, skeleton: Skeleton) -> str:
-    """One paragraph on the poses of a photo, the most trusted people first. Poses without trust are said to have none.
+    """One paragraph on the poses of a photo, the most trusted people first. Poses without trust are said to have none,
+    missing keypoints not to have been found.
 
     Raises ValueError where skeleton and poses differ in K.
     """
@@ -21,7 +22,9 @@ def read_out(poses: Poses, skeleton: Skeleton) -> str:
     if not len(poses):
         return "Nobody was found."
     if poses.quality is None or poses.visibility is None or poses.pose_quality is None:
-        return f"{_people(len(poses))}; this network does not say how far to trust it."
+        lost = 0 if poses.missing is None else int(poses.missing.sum())
+        found = f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
+        return f"{_people(len(poses))}{found}; this network does not say how far to trust it."
     order = np.argsort(-poses.pose_quality, kind="stable")
     said = [_person(poses[int(row)], skeleton, place) for place, row in enumerate(order[:_MOST_PEOPLE])]
     rest = poses.pose_quality[order[_MOST_PEOPLE:]]
@@ -35,13 +38,15 @@ def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
     assert pose.quality is not None and pose.visibility is not None and pose.pose_quality is not None
     quality, visibility, overall = pose.quality[0], pose.visibility[0], float(pose.pose_quality[0])
     likeliest = visibility.argmax(axis=1)
-    is_there = likeliest != Visibility.ABSENT
+    is_missing = np.zeros(len(quality), dtype=bool) if pose.missing is None else pose.missing[0]
+    is_there = (likeliest != Visibility.ABSENT) & ~is_missing
     parts = {
         "to rely on": is_there & (quality >= TRUSTED),
         "uncertain": is_there & (quality < TRUSTED) & (quality >= DOUBTED),
         "not to rely on": is_there & (quality < DOUBTED),
-        "hidden, placed by guess": likeliest == Visibility.OCCLUDED,
-        "not in the picture": ~is_there,
+        "hidden, placed by guess": is_there & (likeliest == Visibility.OCCLUDED),
+        "not in the picture": ~is_there & ~is_missing,
+        "not found": is_missing,
     }
     listed = "; ".join(f"{what}: {_names(where, skeleton)}" for what, where in parts.items() if where.any())
     who = ("The person" if place == 0 else "The next one") + f" has an expected OKS of {overall:.2f}"

@@ -103,9 +103,9 @@ def opening(audit: Audit) -> list[str]:
 def _poses(audit: Audit) -> str:
     truth, results = audit.inputs["ground_truth"], audit.inputs["results"]
     start = (
-        f"Predicted poses, {_count(results['results'])} of them, are held against "
-        f"{_count(truth['people_with_keypoints'])} people whose keypoints were labelled by hand, in "
-        f"{_count(truth['images'], 'photo')}. "
+        f"Predicted poses, {count(results['results'])} of them, are held against "
+        f"{count(truth['people_with_keypoints'])} people whose keypoints were labelled by hand, in "
+        f"{count(truth['images'], 'photo')}. "
     )
     ap = audit.number("ap.AP")
     if ap is None:
@@ -184,59 +184,6 @@ def in_short(audit: Audit) -> str:
     return " ".join(texts)
 
 
-def comparable(audits: Sequence[Audit]) -> bool:
-    """Whether the audits are about the same people, measured the same way."""
-    return len({(audit.inputs["ground_truth"]["sha256"], audit.area) for audit in audits}) == 1
-
-
-def comparison(audits: Sequence[Audit], labels: Sequence[str]) -> list[str]:
-    """Paragraphs on several audits side by side: on what, and which is ahead in poses, ranking and honesty."""
-    truth = audits[0].inputs["ground_truth"]
-    if comparable(audits):
-        start = (
-            f"{len(audits)} results files are held against the same {_count(truth['people_with_keypoints'])} people "
-            f"whose keypoints were labelled by hand, in {_count(truth['images'], 'photo')}."
-        )
-    else:
-        start = (
-            f"{len(audits)} results files stand side by side here, but they were audited on different ground truth "
-            "files or with different conventions for area, so that none can be called better than another."
-        )
-    start += (
-        " Average precision (AP) tells how good poses are in the order that their scores put them; true quality (OKS) "
-        "is how close a single pose is to its label. Both run from 0 to 1, which is perfect. In brackets stand "
-        "95\u00a0% intervals."
-    )
-    if not comparable(audits):
-        return [start]
-    firsts = (
-        _first(audits, labels, "ap.AP", "{} has the highest AP", higher=True),
-        _first(audits, labels, "pose.pearson", "The score of {} best tells good poses from bad, with a correlation of"),
-        _first(
-            audits, labels, "pose.ece", "The score of {} is the most honest, with a calibration error of", higher=False
-        ),
-    )
-    return [start, " ".join(text for text in firsts if text)]
-
-
-def _first(audits: Sequence[Audit], labels: Sequence[str], name: str, what: str, higher: bool = True) -> str:
-    """Who leads in a number, and whether the runner-up's interval reaches the leader's."""
-    known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
-    if len(known) < 2:
-        return ""
-    known.sort(reverse=higher)
-    best, second = known[0][1], known[1][1]
-    comma = "," if what.endswith("AP") else ""
-    text = (
-        f"{what.replace('{}', labels[best])}{comma} {with_interval(audits[best], name)}; {labels[second]} follows with "
-    )
-    text += with_interval(audits[second], name)
-    ends = [audits[i].intervals.get(name) for i in (best, second)]
-    if ends[0] and ends[1] and max(ends[0][0], ends[1][0]) <= min(ends[0][1], ends[1][1]):
-        text += ", close enough to be chance"
-    return text + "."
-
-
-def _count(count: int, thing: str = "") -> str:
+def count(number: int, thing: str = "") -> str:
     """1,496 or "1 photo", "365 photos"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}" if thing else f"{count:,}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}" if thing else f"{number:,}"

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from trustpose.files import InputError
+from trustpose.file_names import utf8_name
+from trustpose.files import DiskError, InputError, cannot_write
 
 
 class VideoWriter:
@@ -15,7 +16,7 @@ class VideoWriter:
 
     Used in a `with`: the file appears under its name once the block ends without an error, and not at all otherwise.
     An odd width or height loses its last column or row, which the format cannot hold. Raises InputError where the file
-    cannot be written.
+    cannot be written, DiskError at the end where it is not whole.
     """
 
     def __init__(self, path: Path, width: int, height: int, frame_rate: float) -> None:
@@ -27,9 +28,11 @@ class VideoWriter:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+            raise cannot_write(path, error) from None
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._part), cv2.CAP_FFMPEG, code, frame_rate, self.size)
+        self._count = 0
+        with utf8_name(self._part) as name:
+            self._writer = cv2.VideoWriter(name, cv2.CAP_FFMPEG, code, frame_rate, self.size)
         if not self._writer.isOpened():
             raise InputError(f"{path}: cannot be written as a video of {width} × {height} pixels")
 
@@ -41,6 +44,7 @@ class VideoWriter:
                 f"pixels: expected a frame of {width} × {height}, got {pixels.shape[1]} × {pixels.shape[0]}"
             )
         self._writer.write(cv2.cvtColor(pixels[:height, :width], cv2.COLOR_RGB2BGR))
+        self._count += 1
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -49,7 +53,20 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._writer.release()
-        if kind is None:
-            self._part.replace(self.path)
-        else:
+        try:
+            if kind is None:
+                self._check_whole()
+                self._part.replace(self.path)
+        except OSError as problem:
+            raise cannot_write(self.path, problem) from None
+        finally:
             self._part.unlink(missing_ok=True)
+
+    def _check_whole(self) -> None:
+        """OpenCV does not say that writing failed, but the table of frames, which is written last, is missing then."""
+        with utf8_name(self._part) as name:
+            video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+            count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
+            video.release()
+        if count != self._count:
+            raise DiskError(f"{self.path}: cannot be written ({count} of {self._count} frames are there, disk full?)")

@@ -6,7 +6,9 @@ the state of every process's random numbers, and the recipe.
 
 import pickle
 import random
-from dataclasses import asdict, dataclass, field, replace
+import reprlib
+import warnings
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,19 @@ import numpy as np
 import torch
 
 from trustpose.files import InputError, atomic_write
+from trustpose.networks.archives import check_archive
+from trustpose.training import processes
 from trustpose.training.recipe import Evaluation, Recipe, to_json
-from trustpose.training.values import first_difference
+from trustpose.training.values import first_difference, to_plain
 
 FORMAT = "trustpose training, 1"
+_ADAM = {"step", "exp_avg", "exp_avg_sq"}
+_MOMENTS: dict[type, set[str]] = {  # what each optimiser keeps of a tensor
+    torch.optim.Adam: _ADAM,
+    torch.optim.AdamW: _ADAM,
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.RMSprop: {"step", "square_avg"},
+}
 _PARTS = ("model", "ema", "optimiser", "precision", "place", "random", "recipe")
 
 
@@ -50,17 +61,89 @@ def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str,
     if not isinstance(content, dict) or content.get("format") != FORMAT or any(name not in content for name in _PARTS):
         raise InputError(f"{path}: is no checkpoint of a training, expected {FORMAT!r}")
     now = to_json(_essence(recipe))
-    differs = first_difference(content["recipe"], now)
+    try:
+        before = to_plain(content["recipe"])
+        if not isinstance(before, dict):
+            raise ValueError("recipe: expected an object")
+        differs = first_difference(before, now)
+        place = _place(content["place"])
+        _check_parts(content)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is broken ({' '.join(str(error).split())[:120]})") from None
     if differs is not None:
-        was, is_now = _at(content["recipe"], differs), _at(now, differs)
+        was, is_now = (reprlib.repr(_at(value, differs)) for value in (before, now))
         raise InputError(
-            f"{path}: is of another recipe: {differs} was {was!r}, now it is {is_now!r}; choose another --out, or "
+            f"{path}: is of another recipe: {differs} was {was}, now it is {is_now}; choose another --out, or "
             "start anew with --no-resume"
         )
-    place = Place(**content["place"])
     if place.samples != samples:
         raise InputError(f"{path}: was made with {place.samples} training samples, the data has {samples} now")
     return content, place
+
+
+def _place(value: Any) -> Place:
+    """Raises TypeError or ValueError where one of its numbers is missing, unknown or none that a run has."""
+    place = Place(**value)
+    counts = {field.name: getattr(place, field.name) for field in fields(place) if field.name != "pending"}
+    wrong = next((name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**53), None)
+    if wrong is not None:
+        raise ValueError(f"place.{wrong}: expected a whole number of at least 0")
+    if not isinstance(place.pending, dict) or not all(type(value) is float for value in place.pending.values()):
+        raise ValueError("place.pending: expected numbers by name")
+    return place
+
+
+def _check_parts(content: dict[str, Any]) -> None:
+    """Raises ValueError where a part is of another kind than a run writes; whether it fits is seen where it is used."""
+    kinds = {"model": dict, "ema": dict, "optimiser": dict, "precision": dict, "random": list}
+    for name, kind in kinds.items():
+        if not isinstance(content[name], kind):
+            raise ValueError(f"{name}: expected a {kind.__name__}")
+    if not all(isinstance(state, dict) for state in content["random"]):
+        raise ValueError("random: expected an object for each process")
+    tensors = [content["model"], content["ema"].get("average")]
+    for name, part in zip(("model", "ema.average"), tensors, strict=True):
+        if not isinstance(part, dict) or not all(
+            isinstance(key, str) and isinstance(one, torch.Tensor) and one.layout is torch.strided and not one.is_meta
+            for key, one in part.items()
+        ):
+            raise ValueError(f"{name}: expected tensors by name")
+    if type(content["ema"].get("updates")) is not int:
+        raise ValueError("ema.updates: expected a whole number")
+
+
+def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimizer, others: dict[str, Any]) -> None:
+    """Put the optimiser and the `others` ("ema", "precision") where a checkpoint's content has them.
+
+    Raises InputError where one does not fit.
+    """
+    try:
+        _check_optimiser(content["optimiser"], optimiser)
+        optimiser.load_state_dict(content["optimiser"])
+        for name, part in others.items():
+            part.load_state_dict(content[name])
+        if processes.rank() < len(content["random"]):
+            set_random_state(content["random"][processes.rank()])
+    except Exception as error:  # each part has errors of its own for a state that is another's
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise InputError(f"{path}: its state does not fit this training ({reason})") from None
+
+
+def _check_optimiser(state: Any, optimiser: torch.optim.Optimizer) -> None:
+    """Raises where options differ from the recipe's or a tensor is of another shape than its parameter's."""
+    own = optimiser.state_dict()["param_groups"]
+    for group, other in zip(own, state["param_groups"], strict=True):
+        differs = next((key for key in group.keys() & other.keys() - {"lr"} if group[key] != other[key]), None)
+        if differs is not None:
+            raise ValueError(f"optimiser.{differs} was {reprlib.repr(other[differs])}")
+    shapes = [parameter.shape for group in optimiser.param_groups for parameter in group["params"]]
+    keys = _MOMENTS[type(optimiser)]
+    for number, entry in state["state"].items():
+        if entry.keys() != keys:
+            raise ValueError(f"optimiser: expected {', '.join(sorted(keys))} of each tensor")
+        for tensor in entry.values():
+            if tensor is not None and (tensor.layout is not torch.strided or tensor.shape not in (shapes[number], ())):
+                raise ValueError(f"optimiser: a tensor is {tuple(tensor.shape)}, not {tuple(shapes[number])}")
 
 
 def random_state() -> dict[str, Any]:
@@ -85,12 +168,17 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> Any:
+    """What torch reads without running code. Its own words, which advise to run code, reach nobody."""
+    if not check_archive(path):
+        raise InputError(f"{path}: is no checkpoint of a training, or it is broken")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(f"{path}: is no checkpoint of a training, or it is broken") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or "it ends too early").splitlines()[0]
+    except Exception as error:  # what a broken pickle makes torch's rebuilding functions raise has no common class
+        reason = (str(error) or "it ends too early").splitlines()[0][:120]
         raise InputError(f"{path}: cannot be read, it is broken or cut short ({reason})") from None
 
 

@@ -8,18 +8,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trustpose.codecs.centres import encode_centres
 from trustpose.data.photo_boxes import BoxedPhotos, TrainingViews, View
 from trustpose.files import InputError, atomic_write, write_json
 from trustpose.inference.box_spec import BoxSpec, finds_boxes
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder, write_tensors
 from trustpose.inference.spec import MODEL_JSON, InputSpec
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
-from trustpose.networks.checkpoints import read_own_tensors
+from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.export import trace_onnx
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
@@ -125,7 +124,7 @@ class DetectorTask:
                     dimension.dim_param = f"{value.name}_{name}"
             with atomic_write(made / MODEL_ONNX) as file:
                 file.write(graph.SerializeToString())
-            save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, made / MODEL_WEIGHTS)
+            write_tensors(made / MODEL_WEIGHTS, detector)
             write_json(made / MODEL_JSON, spec.to_json())
             BoxSpec.read(made)  # before anybody sees it
 

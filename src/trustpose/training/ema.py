@@ -53,7 +53,10 @@ class Ema:
         return {"updates": self.updates, "average": self.average}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a checkpoint's."""
+        """Go on from a checkpoint's. Raises ValueError where it is of another model."""
+        found = {name: value.shape for name, value in state["average"].items()}
+        if found != {name: value.shape for name, value in self.average.items()}:
+            raise ValueError("ema: its tensors are of another model")
         self.updates = state["updates"]
         for name, value in state["average"].items():
             self.average[name].copy_(value)

@@ -6,6 +6,7 @@ written anew.
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from numpy.lib.format import open_memmap
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.data.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
-from trustpose.files import InputError, read_json, write_json
+from trustpose.files import InputError, cannot_write, read_json, write_json
 from trustpose.inference.inner_tensors import HEATMAPS, InnerTensor, expose, find_maps
 from trustpose.inference.pipeline import ahead
 from trustpose.inference.sessions import cpu_count, run_session, session_of, to_tensor
@@ -203,13 +204,23 @@ def _digest(digest: Digest, maps: list[np.ndarray]) -> list[Float[np.ndarray, ".
 
 def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return {
-            name: open_memmap(folder / f"{name}.npy", mode="w+", dtype=values.dtype, shape=(rows, *values.shape[1:]))
-            for name, values in chunk.items()
-        }
-    except OSError as error:
-        raise InputError(f"{folder}: features cannot be written ({error.strerror})") from None
+    created: Columns = {}
+    for name, values in chunk.items():
+        path = folder / f"{name}.npy"
+        try:
+            created[name] = open_memmap(path, mode="w+", dtype=values.dtype, shape=(rows, *values.shape[1:]))
+            _allocate(path)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise cannot_write(path, error) from None
+    return created
+
+
+def _allocate(path: Path) -> None:
+    """Take the room of a file on the disk at once: a mapped file kills the process when there is none left for it."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -> Columns:

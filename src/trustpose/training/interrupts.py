@@ -19,12 +19,13 @@ class OutOfTime(KeyboardInterrupt):
 def asking_to_stop(stop: threading.Event) -> Iterator[None]:
     """Inside the block the first signal sets `stop`; a second one of its kind does what it always does.
 
-    Python hands signals to the main thread alone; in another one nothing is changed.
+    A signal that is ignored stays so. Python hands signals to the main thread alone; in another one nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
 
     def ask(number: int, _: object) -> None:
         stop.set()

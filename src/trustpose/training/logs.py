@@ -1,9 +1,13 @@
 """What a run writes for people to follow it: CSV tables, TensorBoard's events, and a bar where someone watches."""
 
 import csv
+import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from trustpose.files import InputError, atomic_write
 
@@ -58,6 +62,41 @@ class Table:
             writer.writerows(self.rows)
 
 
+class Events:
+    """A file of scalars for TensorBoard in a folder, its steps from `first` on in the place of an earlier run's.
+
+    Written by the thread that trains: TensorBoard's own writer has a thread of its own, which prints a traceback where
+    the folder is gone or the disk is full. What cannot be written raises OSError here.
+    """
+
+    def __init__(self, folder: Path, first: int):
+        # these classes are made at run time
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = Event, Summary
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():017.6f}.{socket.gethostname()}.{os.getpid()}"
+        self._records = RecordWriter((folder / name).open("xb"))
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, scalars: Mapping[str, float], step: int) -> None:
+        """Add named scalars of a step; they are in the file when this returns."""
+        values = [self._summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
+        self._write(self._event(step=step, summary=self._summary(value=values)))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._records.close()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+        self._records.flush()
+
+
 class Logs:
     """train.csv, validation.csv and tensorboard/ in a folder; rows after `step`, `epoch` of an earlier run are cut.
 
@@ -66,11 +105,9 @@ class Logs:
     """
 
     def __init__(self, folder: Path, step: int | None, epoch: int | None):
-        from torch.utils.tensorboard import SummaryWriter
-
         self.train = Table(folder / "train.csv", "step", step)
         self.validation = Table(folder / "validation.csv", "epoch", epoch)
-        self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=0 if step is None else step + 1)
+        self._events = Events(folder / "tensorboard", 0 if step is None else step + 1)
 
     def step(self, row: Row) -> None:
         """A row of train.csv; needs "step"."""
@@ -83,13 +120,12 @@ class Logs:
         self._event("validation", row)
 
     def close(self) -> None:
-        """Write out what TensorBoard's writer still holds."""
+        """Close TensorBoard's file; the tables are closed after every row."""
         self._events.close()
 
     def _event(self, kind: str, row: Row) -> None:
-        for name, value in row.items():
-            if name not in ("step", "epoch"):
-                self._events.add_scalar(f"{kind}/{name}", value, int(row["step"]))
+        scalars = {f"{kind}/{name}": value for name, value in row.items() if name not in ("step", "epoch")}
+        self._events.write(scalars, int(row["step"]))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 
 from trustpose.files import InputError, write_json
 from trustpose.training import processes
-from trustpose.training.checkpoint import Place, random_state, read_checkpoint, set_random_state, write_checkpoint
+from trustpose.training.checkpoint import Place, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop
 from trustpose.training.loading import loaded, one_thread_each
@@ -126,6 +126,8 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
     place, saved = Place(samples=samples), None
     if resume and (folder / CHECKPOINT).is_file():
         saved, place = read_checkpoint(folder / CHECKPOINT, recipe, samples)
+        if place.step != place.epoch * steps + place.step_in_epoch or place.step_in_epoch > steps:
+            raise InputError(f"{folder / CHECKPOINT}: is broken (step {place.step} is not in epoch {place.epoch})")
         _load(task.model, saved["model"], folder)
     torch.manual_seed(int(np.random.SeedSequence([options.seed, processes.rank()]).generate_state(1)[0]))
     if processes.count() > 1 and fabric.device.type == "cuda":
@@ -135,11 +137,7 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stub lacks it
     optimiser, ema = make_optimiser(model, options, plan.learning_rate), Ema(model, options.ema)
     if saved is not None:
-        optimiser.load_state_dict(saved["optimiser"])
-        ema.load_state_dict(saved["ema"])
-        fabric.strategy.precision.load_state_dict(saved["precision"])
-        if processes.rank() < len(saved["random"]):
-            set_random_state(saved["random"][processes.rank()])
+        restore(folder / CHECKPOINT, saved, optimiser, {"ema": ema, "precision": fabric.strategy.precision})
     return _Run(task, recipe, folder, fabric, optimiser, ema, place, plan, steps), saved is not None
 
 
@@ -156,7 +154,7 @@ def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
+        reason = str(error).splitlines()[-1].strip()[:200]
         raise InputError(f"{folder / CHECKPOINT}: its tensors do not fit the model ({reason})") from None
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
@@ -16,7 +15,7 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.data.augment import TrainingCrop, TrainingCrops
 from trustpose.data.people import People
 from trustpose.files import InputError, write_json
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder
+from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder, write_tensors
 from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, InputSpec, ModelSpec
 from trustpose.inference.trust_folder import Fitted, load_trust_network, save_trust_network
 from trustpose.networks.export import export_onnx
@@ -231,7 +230,7 @@ def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
 def _save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
     with new_folder(folder) as made:
         export_onnx(network, made / MODEL_ONNX, spec.input.height, spec.input.width)
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, made / MODEL_WEIGHTS)
+        write_tensors(made / MODEL_WEIGHTS, network)
         write_json(made / MODEL_JSON, spec.to_json())
         ModelSpec.read(made)  # before anybody sees it
 

@@ -36,8 +36,6 @@ def open_people(folder: Path, options: DataOptions) -> People:
     The folder is one of shards (`trustpose shard`), train_gt.json with train/, COCO's or CrowdPose's own layout, or
     LSPET's. Only training photos are ever opened. Raises InputError.
     """
-    if options.skeleton not in SKELETONS:
-        raise InputError(f"data.skeleton: expected one of {', '.join(SKELETONS)}, got {options.skeleton!r}")
     people = _open(folder, options.min_keypoints)
     skeleton = SKELETONS[options.skeleton]
     if people.skeleton.keypoints != skeleton.keypoints:

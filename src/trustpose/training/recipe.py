@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from trustpose.codecs.heatmaps import CODECS
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.poses import Area
-from trustpose.training.values import changed, from_plain, to_plain
-from trustpose.trust.stages import Strategy
+from trustpose.skeletons import SKELETONS
+from trustpose.training.values import changed, expect_within, from_plain, to_plain
+from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+_MOST = 2**31 - 1  # of what is counted
 _NOT_OPTIONS = ("detach",)  # a stage says that
 
 
@@ -54,15 +57,15 @@ class DataOptions:
     teacher_quality: float = 0.7
 
     def __post_init__(self) -> None:
+        for name, known in (("codec", CODECS), ("skeleton", SKELETONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        expect_within(self, min_keypoints=(0, 1000), padding=(0.1, 10), sigma=(0.1, 1000), share=(1e-6, 1))
+        expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1))
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
-        if self.folds and not 0 <= self.fold < self.folds:
-            raise ValueError(f"fold: expected 0 to {self.folds - 1}, got {self.fold}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share: expected above 0, up to 1, got {self.share}")
-        for name in ("extra_share", "teacher_quality"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
+        if self.folds:
+            expect_within(self, fold=(0, self.folds - 1))
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,7 @@ class FrozenOptions:
     maps: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.views is not None and self.views < 1:
-            raise ValueError(f"views: expected 1 or more, got {self.views}")
+        expect_within(self, views=(1, 1000))
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class Evaluation:
     suppression: Method = "none"
     suppression_threshold: float = THRESHOLD
     keypoints: Literal["all", "non-0"] = "all"
+
+    def __post_init__(self) -> None:
+        expect_within(self, suppression_threshold=(0, 1))
 
 
 @dataclass(frozen=True)
@@ -139,22 +144,11 @@ class TrainOptions:
     log_every: int = 50
 
     def __post_init__(self) -> None:
-        least = {"batch_size": 1, "accumulate": 1, "warmup": 0, "workers": 0, "seed": 0}
-        least |= {"validate_every": 1, "checkpoint_every": 1, "log_every": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"{name}: expected {low} or more, got {getattr(self, name)}")
-        if self.lr is not None and not 0 < self.lr < float("inf"):
-            raise ValueError(f"lr: expected a number above 0, got {self.lr}")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema: expected at least 0 and below 1, got {self.ema}")
-        for name in ("hard_share", "keep_start"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}: expected 0 to 1, got {getattr(self, name)}")
-        if not self.clip >= 0 or not self.weight_decay >= 0:
-            raise ValueError(f"clip, weight_decay: expected 0 or more, got {self.clip}, {self.weight_decay}")
-        if self.epochs is not None and self.epochs < 1:
-            raise ValueError(f"epochs: expected 1 or more, got {self.epochs}")
+        for name in ("batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
+            expect_within(self, **{name: (1, _MOST)})
+        expect_within(self, warmup=(0, _MOST), workers=(0, 1000), seed=(0, _MOST), epochs=(1, MOST_EPOCHS))
+        expect_within(self, lr=(1e-30, 1000), clip=(0, 1e30), weight_decay=(0, 1e9), ema=(0, 1 - 1e-9))
+        expect_within(self, hard_share=(0, 1), keep_start=(0, 1))
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
 
@@ -189,6 +183,9 @@ class Recipe:
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""
 
+    def __post_init__(self) -> None:
+        expect_within(self, height=(16, 4096), width=(16, 4096), deepen=(0, 64))
+
     @property
     def plan(self) -> Strategy:
         """The strategy with `train.lr` and `train.epochs` in it. Raises InputError where epochs are too few."""
@@ -203,10 +200,20 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     InputError for names that there are not, listing those that there are, and for values that do not fit.
     """
     new = changed(recipe, changes)
+    if new.network:
+        check_network(new)
     check_head_options(new)
     new = _with_words(new, changes)
     _ = new.plan
     return new
+
+
+def check_network(recipe: Recipe) -> None:
+    """Raises InputError where the zoo has no such network."""
+    from trustpose.networks.zoo import ZOO
+
+    if recipe.network not in ZOO:
+        raise InputError(f"network: expected one of {', '.join(ZOO)}, got {recipe.network!r}")
 
 
 def check_head_options(recipe: Recipe) -> None:
@@ -253,6 +260,8 @@ def to_json(recipe: Recipe) -> dict[str, Any]:
 def from_json(value: Any) -> Recipe:
     """The recipe of what `to_json` gave. Raises InputError naming the field that is not as expected."""
     recipe = from_plain(Recipe, value)
+    if recipe.network:
+        check_network(recipe)
     check_head_options(recipe)
     return recipe
 

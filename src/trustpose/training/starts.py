@@ -7,12 +7,13 @@ from torch import nn
 from trustpose.files import InputError
 from trustpose.inference.model_folder import load_module
 from trustpose.inference.spec import ModelSpec
-from trustpose.networks.checkpoints import convert, read_tensors
+from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.networks.checkpoints import convert
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import ZOO, build
 from trustpose.skeletons import SKELETONS
-from trustpose.training.recipe import Recipe
+from trustpose.training.recipe import Recipe, check_network
 from trustpose.trust.hpcvnet import deepened
 
 
@@ -24,8 +25,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     same order. Raises InputError where it does not fit, where a strategy that starts
     from a trained network has none, and where ImageNet weights cannot be fetched.
     """
-    if recipe.network not in ZOO:
-        raise InputError(f"network: expected one of {', '.join(ZOO)}, got {recipe.network!r}")
+    check_network(recipe)
     keypoints = len(SKELETONS[recipe.data.skeleton])
     if model is not None:
         network = _from_model(recipe, keypoints, model)

@@ -11,7 +11,6 @@ transformed inputs, put together, as labels where their score is high), with our
 
 import hashlib
 import sys
-import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.data.filled import FilledPeople
+from trustpose.data.npz import read_npz
 from trustpose.data.people import People, PersonSample
 from trustpose.files import InputError, atomic_write
 from trustpose.geometry.oks import opks
@@ -40,6 +40,7 @@ from trustpose.training.people import labels_digest, visibility_of
 CACHE = "teacher.npz"
 _FORMAT = "trustpose teacher, 1"
 _SURE, _FAR = 0.9, 0.1  # a label is forgotten whose OPKS is below the latter, seen from a place of at least the former
+_MOST_BYTES = 2_000_000_000  # of its file: a million people take 0.3 GB
 _BOX_SHARE = 0.53  # OKS area of those whose segment is unknown
 
 
@@ -165,13 +166,12 @@ def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if str(file["fingerprint"]) != fingerprint:
-                return None
-            return {name: file[name] for name in ("xy", "is_filled", "is_removed", "is_missing")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: holds a teacher's places that cannot be read ({reason}); remove the file") from None
+        arrays = read_npz(path, _MOST_BYTES)
+        if str(arrays["fingerprint"]) != fingerprint:
+            return None
+        return {name: arrays[name] for name in ("xy", "is_filled", "is_removed", "is_missing")}
+    except (InputError, KeyError) as error:
+        raise InputError(f"{path}: holds a teacher's places that cannot be read ({error}); remove the file") from None
 
 
 def _fingerprint(people: People, teacher: Predictor, least: float) -> str:

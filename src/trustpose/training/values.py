@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -52,6 +53,14 @@ def changed(value: T, changes: Mapping[str, Any], name: str = "") -> T:
     for dotted, new in changes.items():
         value = _change(type(value), value, dotted.split("."), new, name)
     return value
+
+
+def expect_within(record: Any, **ranges: tuple[int | float, int | float]) -> None:
+    """Raises ValueError, naming the field, where a number of the record is outside its range; None is inside."""
+    for name, (low, high) in ranges.items():
+        value = getattr(record, name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name}: expected {low:.10g} to {high:.10g}, got {value}")
 
 
 def first_difference(one: Any, other: Any, name: str = "") -> str | None:
@@ -131,8 +140,10 @@ def _typed(kind: Any, value: Any, name: str) -> Any:
         if not isinstance(value, Mapping):
             raise InputError(f"{name}: expected an object, got {_short(value)}")
         return {key: _typed(arguments[1], item, _join(name, key)) for key, item in value.items()}
-    if kind is float and type(value) is int:
+    if kind is float and type(value) is int and abs(value) < 1e300:
         return float(value)
+    if kind is float and type(value) is float and not isfinite(value):
+        raise InputError(f"{name}: expected a finite number, got {value}")
     if kind in _NAMES and type(value) is not kind:
         raise InputError(f"{name}: expected {_NAMES[kind]}, got {_short(value)}")
     return _frozen(value)

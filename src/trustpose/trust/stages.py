@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+MOST_EPOCHS = 1_000_000
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -18,6 +20,13 @@ class Stage:
     trains: Literal["all", "head"] = "all"
     detach: bool = False
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.epochs <= MOST_EPOCHS:
+            raise ValueError(f"epochs: expected 1 to {MOST_EPOCHS}, got {self.epochs}")
+        for name in ("heatmap_weight", "trust_weight"):
+            if not 0 <= getattr(self, name) <= 1e9:
+                raise ValueError(f"{name}: expected 0 to 1e9, got {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class Strategy:
@@ -30,6 +39,14 @@ class Strategy:
     learning_rate: float
     drops: tuple[int, ...]
     starts_from: Literal["scratch", "imagenet", "trained"]
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            raise ValueError("stages: expected one or more")
+        if not 0 < self.learning_rate <= 1000:
+            raise ValueError(f"learning_rate: expected above 0, up to 1000, got {self.learning_rate}")
+        if any(drop < 0 for drop in self.drops):
+            raise ValueError(f"drops: expected epochs from 0, got {', '.join(map(str, self.drops))}")
 
     @property
     def epochs(self) -> int:

@@ -1,9 +1,13 @@
 """Small files as each tool writes them, after its documentation, of two photos with known people."""
 
+import csv
 import json
+import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from trustpose.poses import Poses
@@ -111,6 +115,44 @@ coords,x,y,likelihood,x,y,likelihood
 0,88.25,23.26,0.5,9.23,82.6,0.75
 1,24.46,86.9,0.25,33.94,15.73,1.0
 """
+
+
+def write_hdf5(path: Path, text: str, layout: str) -> Path:
+    """A DeepLabCut CSV as pandas stores it in HDF5, in the layout "table" or "fixed" of pandas 1.5 to 3.0."""
+    lines = list(csv.reader(text.splitlines()))
+    count = next(at for at, line in enumerate(lines) if line[0] == "coords") + 1
+    keys = list(zip(*[line[1:] for line in lines[:count]], strict=True))
+    values = np.array([[cell or "nan" for cell in line[1:]] for line in lines[count:]], dtype=np.float64)
+    names = [line[0] for line in lines[count:]]
+    kind = "integer" if all(name.isdecimal() for name in names) else "string"
+    index = np.array(names, dtype=np.int64) if kind == "integer" else np.array([name.encode() for name in names])
+    with h5py.File(path, "w") as file:
+        frame = file.create_group("df_with_missing")
+        if layout == "table":
+            rows = np.zeros(len(index), [("index", index.dtype), ("values_block_0", "<f8", (len(keys),))])
+            rows["index"], rows["values_block_0"] = index, values
+            frame["table"] = rows
+            frame["table"].attrs["index_kind"] = np.bytes_(kind)
+            frame["table"].attrs["values_block_0_kind"] = np.bytes_(pickle.dumps(keys, 0))
+        else:
+            write_levels(frame, "block0_items", keys)
+            frame["block0_values"], frame["axis1"] = values, index
+            frame["block0_values"].attrs["transposed"] = np.uint8(1)
+            frame["axis1"].attrs["kind"] = np.bytes_(kind)
+            frame.attrs["axis1_variety"] = np.bytes_("regular")
+        frame.attrs["pandas_type"] = np.bytes_("frame_table" if layout == "table" else "frame")
+    return path
+
+
+def write_levels(frame: h5py.Group, name: str, keys: Sequence[tuple[str, ...]]) -> None:
+    """A pandas index of several levels in the layout "fixed": each level's names, and which of them each key has."""
+    frame.attrs[f"{name}_variety"] = np.bytes_("multi")
+    frame.attrs[f"{name}_nlevels"] = np.int64(len(keys[0]))
+    for level, names in enumerate(zip(*keys, strict=True)):
+        known = sorted(set(names))
+        frame[f"{name}_level{level}"] = np.array([one.encode() for one in known])
+        frame[f"{name}_level{level}"].attrs["kind"] = np.bytes_("string")
+        frame[f"{name}_label{level}"] = np.array([known.index(one) for one in names], dtype=np.int8)
 
 
 def ground_truth(keypoints: tuple[str, ...] = COCO_17.keypoints) -> dict[str, Any]:

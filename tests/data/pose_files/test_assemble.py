@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.pose_files import samples
-from trustpose.data.coco import TruthFile, read_truth
+from trustpose.data.coco import TruthFile, read_results, read_truth, write_results
 from trustpose.data.pose_files import Assembled, FoundPoses, Photos, assemble, find_files, read_pose_files
 from trustpose.files import InputError
 from trustpose.poses import Poses
@@ -21,6 +22,7 @@ from trustpose.skeletons import COCO_17, LSP_14, OPENPOSE_BODY_25, OPENPOSE_COCO
 
 PEOPLE = samples.people()
 FIRST = next(iter(samples.PHOTOS))
+LABELS = samples.ultralytics_labels(PEOPLE, 640, 425)
 
 
 def truth(folder: Path, keypoints: tuple[str, ...] = COCO_17.keypoints, **changes: Any) -> TruthFile:
@@ -122,6 +124,8 @@ def test_keypoints_that_a_tool_lacks_are_an_error_or_zeros(tmp_path: Path) -> No
     np.testing.assert_array_equal(done.poses.score[:, :5], 0)
     np.testing.assert_array_equal(done.poses.xy[:, 5], poses.xy[:, OPENPOSE_MPI_15.keypoints.index("left_shoulder")])
     assert any("written as 0, 0, 0: nose" in note for note in done.notes)
+    assert done.poses.missing is not None
+    np.testing.assert_array_equal(done.poses.missing, np.arange(17)[None].repeat(len(done.poses), 0) < 5)
 
 
 def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_path: Path) -> None:
@@ -152,12 +156,26 @@ def test_bodies_among_faces_and_hands(tmp_path: Path, count: int, name: str) -> 
 def test_lost_points_are_counted(tmp_path: Path) -> None:
     xy = PEOPLE.xy.copy()
     xy[0, 3], xy[1, :4] = 0, 0
-    path = samples.write(tmp_path / "7.json", samples.ultralytics_detections(replace(PEOPLE, xy=xy)))
+    score = np.where(np.arange(17) < 3, 0.4, 0.6)[None].repeat(2, axis=0)
+    dropped = replace(PEOPLE, xy=xy, score=score)
+    path = samples.write(tmp_path / "7.json", samples.ultralytics_detections(dropped))
     done = gather(path, Photos())
     np.testing.assert_array_equal(done.poses.xy, xy)
-    assert done.notes[0].startswith("5 of 34 keypoints are at 0, 0; some releases move those")
+    np.testing.assert_array_equal(done.poses.score, score)  # as it was printed
+    assert done.notes[0].startswith("3 of 34 keypoints are at 0, 0: they count as missing; some releases move those")
+    assert done.notes[1] == "2 of 34 keypoints are at 0, 0 with a score: they count as found there"
+    expected = (xy == 0).all(axis=2) & (score < 0.5)
+    labels = samples.ultralytics_labels(dropped, 640, 425)
+    labelled = gather(samples.write(tmp_path / "labels" / f"{Path(FIRST).stem}.txt", labels), Photos(truth(tmp_path)))
+    for found in (done.poses, labelled.poses):
+        np.testing.assert_array_equal(found.missing, expected)
+    write_results(tmp_path / "results.json", done.poses, score=done.score)
+    read = read_results(tmp_path / "results.json").poses  # 0, 0, 0.4 does not say it: a field does
+    np.testing.assert_array_equal(read.missing, expected)
     done = gather(samples.write(tmp_path / "clip.csv", samples.DEEPLABCUT_MULTI), Photos())
-    assert "1 of 10 keypoints are blank in the files and become 0, 0 with score 0" in done.notes
+    assert "1 of 10 keypoints are blank in the files: they count as missing and become 0, 0 with score 0" in done.notes
+    assert done.poses.missing is not None
+    assert np.argwhere(done.poses.missing).tolist() == [[3, 1]]
     assert done.poses.score is not None
     np.testing.assert_array_equal(done.poses.xy[3, 1], 0)
     assert done.poses.score[3, 1] == 0
@@ -176,13 +194,66 @@ def test_people_of_hands_only_are_counted(tmp_path: Path) -> None:
 
 
 def test_one_photo_in_two_files_is_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        samples.write(tmp_path / f"{name}_7.json", samples.mmpose_instances(PEOPLE))
-    with pytest.raises(InputError, match=r"b_7\.json: has people of image 7, and so has .*a_7\.json; give each once"):
-        gather(tmp_path, Photos())
-    rows = samples.alphapose_results(PEOPLE, "a_7.jpg") + samples.alphapose_results(PEOPLE, "b_7.jpg")
-    with pytest.raises(InputError, match=r"photos 'a_7\.jpg' and 'b_7\.jpg' are both image 7"):
-        gather(samples.write(tmp_path / "c" / "alphapose-results.json", rows), Photos())
+    files = [samples.write(tmp_path / name / "7.json", samples.mmpose_instances(PEOPLE)) for name in ("a", "b")]
+    with pytest.raises(InputError, match=r"b/7\.json: has people of image 7, and so has .*a/7\.json; give each once"):
+        gather(files, Photos())
+    rows = samples.alphapose_results(PEOPLE, FIRST) + samples.alphapose_results(PEOPLE, Path(FIRST).stem + ".png")
+    path = samples.write(tmp_path / "c" / "alphapose-results.json", rows)
+    with pytest.raises(InputError, match=r"photos '000000000785\.jpg' and '000000000785\.png' are both image 785"):
+        gather(path, Photos(truth(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("files", "ids", "is_counted"),
+    [
+        (["000000000012_keypoints", "000000000003_keypoints"], [12, 3], False),
+        (["video_000000000012_keypoints", "video_000000000003_keypoints"], [12, 3], False),
+        (["cam01.0012", "cam01.0003"], [12, 3], False),
+        (["cam01.0012_keypoints", "cam01.0003_keypoints"], [12, 3], False),
+        (["cam_01", "cam_12"], [1, 12], False),
+        (["frame12", "frame3"], [12, 3], False),
+        (["samsung-neon", "demo", "Zoo"], [3, 2, 1], True),  # by code point: capitals first
+        (["demo", "7"], [2, 1], True),
+        (["left_7", "right_7"], [1, 2], True),
+        (["cam01.0000", "cam02.0000", "cam01.0001"], [1, 3, 2], True),
+        (["1234567890123456789", "2"], [1, 2], True),  # beyond 64 bits
+    ],
+)
+def test_ids_come_from_the_numbers_in_names_or_photos_are_counted(
+    tmp_path: Path, files: list[str], ids: list[int], is_counted: bool
+) -> None:
+    frame = samples.openpose_frame(samples.people(1, skeleton=OPENPOSE_BODY_25))
+    paths = [samples.write(tmp_path / f"{name}.json", frame) for name in files]
+    done = gather(paths, Photos())
+    assert image_ids(done) == ids
+    names = [name.removesuffix("_keypoints") for name in files]
+    assert done.counted == (dict(zip(names, ids, strict=True)) if is_counted else {})
+    images = [{"id": 70 + i, "file_name": f"{name}.jpg"} for i, name in enumerate(names)]
+    of_truth = gather(paths, Photos(truth(tmp_path, images=images)))
+    assert image_ids(of_truth) == [70 + i for i in range(len(files))]
+    assert of_truth.counted == {}
+
+
+def test_photos_of_nobody_are_counted_too(tmp_path: Path) -> None:
+    """So that ids do not hang on who was found."""
+    people = samples.mmpose_instances(PEOPLE)
+    names = ("beach", "empty", "street")
+    for name in names:
+        samples.write(tmp_path / "mm" / f"{name}.json", [] if name == "empty" else people)
+        samples.write(tmp_path / "ul" / f"{name}.txt", "" if name == "empty" else LABELS)
+        frame = samples.openpose_frame(samples.people(skeleton=OPENPOSE_BODY_25))
+        samples.write(tmp_path / "op" / f"{name}_keypoints.json", {"people": []} if name == "empty" else frame)
+    (tmp_path / "photos").mkdir()
+    for name in names:
+        cv2.imwrite(str(tmp_path / "photos" / f"{name}.png"), np.zeros((425, 640, 3), np.uint8))
+    for folder in ("mm", "ul", "op"):
+        done = gather(tmp_path / folder, Photos(None, tmp_path / "photos"))
+        assert done.counted == {"beach": 1, "empty": 2, "street": 3}
+        assert image_ids(done) == [1, 1, 3, 3]
+    rows = [{"image_id": i, "category_id": 1, "keypoints": flat, "score": 1}
+            for i, flat in enumerate(samples.triplets(PEOPLE))]  # fmt: skip
+    files = [samples.write(tmp_path / "c" / "a.json", rows), samples.write(tmp_path / "c" / "b.json", [])]
+    assert gather(files, Photos()).counted == {}  # ids of their own
 
 
 def test_classes_are_told_apart(tmp_path: Path) -> None:
@@ -200,14 +271,13 @@ def test_photos_and_ids_that_cannot_be_known_are_refused(tmp_path: Path) -> None
     photos = Photos(truth(tmp_path))
     instances = samples.mmpose_instances(PEOPLE)
     cases = [
-        ("bus", instances, Photos(), "photo 'bus': ends in no number .* --gt names the photos"),
         ("bus", instances, photos, r"photo 'bus' is not among the images of .* \(by file_name\)"),
         ("clip", [{"frame_id": 3, "instances": instances}], photos, r"image 3 is not .*\(by id\)"),
         ("1", [], Photos(), "no poses in the files given: nobody was found"),
     ]
-    for name, value, given_photos, message in cases:
+    for name, value, chosen, message in cases:
         with pytest.raises(InputError, match=message):
-            gather(samples.write(tmp_path / name / f"{name}.json", value), given_photos)
+            gather(samples.write(tmp_path / name / f"{name}.json", value), chosen)
     same = [{"id": 1, "file_name": "a/bus.jpg"}, {"id": 2, "file_name": "b/bus.png"}]
     path = samples.write(tmp_path / "x" / "bus.json", samples.mmpose_instances(PEOPLE))
     with pytest.raises(InputError, match="photo 'bus' may be any of 2 images"):
@@ -289,3 +359,20 @@ def test_every_format_gives_back_what_was_written(tmp_path_factory: pytest.TempP
         np.testing.assert_array_equal(done.poses.xy, poses.xy, err_msg=name)
         np.testing.assert_array_equal(done.poses.score, poses.score, err_msg=name)
         assert image_ids(done) == [7] * len(poses)
+
+
+def test_openposes_dropped_joints_are_in_no_box_and_stay_dropped(tmp_path: Path, data_dir: Path) -> None:
+    """A real file of OpenPose: camera 1 of Pose2Sim's demo, two people."""
+    source = data_dir / "multiview/pose2sim/two_people/pose/cam01_json/cam01.0000.json"
+    if not source.is_file():
+        pytest.skip(f"no file of OpenPose at {source}")
+    done = gather(samples.write(tmp_path / "cam01_0000.json", json.loads(source.read_text())), Photos())
+    poses = done.poses
+    assert poses.missing is not None
+    np.testing.assert_array_equal(poses.missing, (poses.xy == 0).all(axis=2) & (poses.score == 0))
+    assert poses.missing.any(axis=1).all()
+    assert (poses.keypoint_box()[:, 1] > 250).all()
+    assert (replace(poses, missing=None).keypoint_box()[:, 1] == 0).all()
+    write_results(tmp_path / "results.json", poses, score=done.score)
+    assert b"keypoint_missing" not in (tmp_path / "results.json").read_bytes()  # 0, 0, 0 says it
+    np.testing.assert_array_equal(read_results(tmp_path / "results.json").poses.missing, poses.missing)

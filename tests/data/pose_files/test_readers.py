@@ -110,6 +110,15 @@ def test_alphapose(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.poses.pose_score[:2], [row["score"] for row in results[:2]])
     assert found.poses.track_id is not None
     assert found.poses.track_id.tolist() == [1, 2, 1, 2]
+    results[0]["idx"], results[1]["idx"] = [[4.0], [7.0]], [[[2.0], [3.0]], [1.0]]  # merged by its pose NMS
+    merged = read(samples.write(tmp_path / "merged.json", results))
+    assert merged.poses.track_id is not None
+    assert merged.poses.track_id.tolist() == [4, 2, 1, 2]
+    assert merged.notes == ("poses that AlphaPose merged from several: 2; `track_id` is the first one's",)
+    untracked = [row | {"idx": [[0.0], [0.0]] if i else [0.0]} for i, row in enumerate(results)]
+    found = read(samples.write(tmp_path / "untracked.json", untracked))
+    assert found.poses.track_id is None
+    assert found.notes == ()
     halpe = samples.people(skeleton=HALPE_26)
     plain = [{name: row[name] for name in ("image_id", "category_id", "keypoints", "score")}
              for row in samples.alphapose_results(halpe, "a.jpg")]  # fmt: skip
@@ -172,6 +181,23 @@ def test_coco_results_with_ids_and_names(tmp_path: Path) -> None:
     assert read(samples.write(tmp_path / "predictions.json", named), "ultralytics").photo == ("bus", "bus")
 
 
+def test_openpifpafs_photo_is_called_as_its_file(tmp_path: Path) -> None:
+    rows = [{"keypoints": [*flat[:-6], 0, 0, 0, 0, -3, 0], "bbox": [0, 0, 9, 9], "score": 0.7, "category_id": 1}
+            for flat in samples.triplets(PEOPLE)]  # fmt: skip
+    found = read(samples.write(tmp_path / "000000081988.jpg.predictions.json", rows))
+    np.testing.assert_array_equal(found.poses.xy[:, :-2], PEOPLE.xy[:, :-2])
+    assert found.poses.missing is not None
+    assert (
+        found.poses.missing.tolist() == [[False] * 15 + [True] * 2] * 2
+    )  # not found, wherever its scaling took (0, 0)
+    assert found.photo == ("000000081988.jpg",) * 2
+    assert found.poses.image_id is None
+    np.testing.assert_array_equal(found.ranking, [0.7, 0.7])
+    some = [rows[0], rows[1] | {"image_id": 3}]
+    with pytest.raises(InputError, match="result 0: field 'image_id': expected a whole number, got nothing"):
+        read(samples.write(tmp_path / "a.json", some))
+
+
 @pytest.mark.parametrize("value", [[], {"people": []}, {"instance_info": []}, [{"frame_id": 0, "instances": []}]])
 def test_photos_of_nobody(tmp_path: Path, value: Any) -> None:
     assert len(read(samples.write(tmp_path / "a.json", value))) == 0
@@ -212,11 +238,13 @@ BROKEN: list[tuple[str, Any, str, str]] = [
     ("alphapose", change(AP, 1, "image_id", 3), "result 1: field 'image_id'", "a file's name"),
     ("alphapose", change(AP, 1, "keypoints", [1.0] * 50), "result 1: field 'keypoints'", "51 finite numbers"),
     ("alphapose", change(AP, 1, "idx", [1.5]), "result 1: field 'idx'", "tracked person"),
+    ("alphapose", change(AP, 1, "idx", [["one"], [2.0]]), "result 1: field 'idx'", "tracked person"),
     ("alphapose", change(AP, 0, "box", [1, 2]), "result 0: field 'box'", "x, y, width, height"),
     ("alphapose", {"a.jpg": {"bodies": [{"joints": [1, 2]}]}}, "image 'a.jpg', body 0: field 'joints'", "x, y, c"),
     ("detectron2", [{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}], "field 'keypoints'", "a keypoint model's"),
     ("coco", [{"image_id": 1, "keypoints": [1, 2]}], "result 0: field 'keypoints'", "x, y, score"),
     ("auto", {"what": 3}, "no pose file known here", "--format"),
+    ("auto", samples.ground_truth(), "holds annotations, so is a ground truth", "a tool's results"),
     ("openpose", MM, "looks like a file of mmpose", "openpose"),
 ]  # fmt: skip
 
@@ -239,6 +267,7 @@ BROKEN_LABELS = [
     (LABELS.replace("0 ", "person ", 1), "line 1: expected numbers, got the text 'person"),
     (f"{FIRST}\n0 0.5 0.5 0.1\n", "line 2: expected 56 to 58 numbers, got 4"),
     ("0 0.5 0.5 0.1 0.1\n", "x, y, confidence of 17 keypoints (then confidence and track), got 5"),
+    ("0" + " 0.5" * 38, "line 1: keypoints have x, y and no confidence, as models of kpt_shape [K, 2]"),
     (LABELS.replace("0 0.", "0 100.", 1), "line 1: expected a class and a box in shares of the photo"),
     (LABELS.replace(" 0.", " nan ", 1), "line 1: expected finite numbers"),
     (f"{FIRST} -3", "a confidence of 0 to 1 and a track's number"),
@@ -261,14 +290,14 @@ BROKEN_CSV = [
     (SINGLE.replace("88.25", "n/a"), "frame row 0: 'snout' 'x': expected a number, got the text 'n/a'"),
     (SINGLE.replace("15.73", ""), "frame row 1: 'tail': expected x, y and likelihood, or none"),
     (SINGLE.replace("15.73", "inf"), "frame row 1: 'tail': expected finite numbers"),
-    (SINGLE.replace("likelihood", "z"), "column 4: expected x, y, likelihood of each body part once"),
+    (SINGLE.replace("likelihood", "z"), "column 'snout' 'z': expected x, y, likelihood of each body part once"),
     ("\n".join(",".join(line.split(",")[:3]) for line in SINGLE.splitlines()), "no column 'likelihood': labels"),
     (SINGLE.replace("coords", "places"), "expected DeepLabCut's header rows"),
     (SINGLE.replace("1,24.46,", "1,"), "line 5: expected 7 cells, got 6"),
     (SINGLE.replace("\n1,", "\n0,"), "a frame's number or name stands twice"),
     (SINGLE.replace("\n1,", "\n,"), "frame row 1: expected the frame's number or its photo's name, got nothing"),
     (MULTI.replace("mouse2,mouse2,mouse2,single", "mouse3,mouse3,mouse3,single"), "different body parts"),
-    (SINGLE.replace("tail", "snout"), "column 5: expected x, y, likelihood of each body part once"),
+    (SINGLE.replace("tail", "snout"), "column 'snout' 'x': expected x, y, likelihood of each body part once"),
     ("name,class,confidence\nperson,0,0.9\n", "expected DeepLabCut's CSV, whose first row begins with 'scorer'"),
 ]
 
@@ -282,13 +311,12 @@ def test_broken_csv_is_one_line(tmp_path: Path, text: str, message: str) -> None
     assert message in str(error.value)
 
 
-def test_pickles_and_hdf5_are_never_opened(tmp_path: Path) -> None:
-    for name, hint in (("instances_predictions.pth", "coco_instances_results.json"), ("video.h5", "save_as_csv=True")):
-        (tmp_path / name).write_bytes(b"never read")
-        for source in (tmp_path / name, tmp_path):
-            with pytest.raises(InputError, match=hint):
-                find_files([source])
-        (tmp_path / name).unlink()
+def test_pickles_are_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "instances_predictions.pth").write_bytes(b"never read")
+    for source in (tmp_path / "instances_predictions.pth", tmp_path):
+        with pytest.raises(InputError, match=r"coco_instances_results\.json"):
+            find_files([source])
+    (tmp_path / "instances_predictions.pth").unlink()
     with pytest.raises(InputError, match="holds no pose files"):
         find_files([tmp_path])
 

@@ -12,7 +12,7 @@ from trustpose.files import InputError
 from trustpose.inference.images import read_image
 from trustpose.inference.load import load
 
-torch = pytest.importorskip("torch", reason="needs torch and torchvision: pip install 'trustpose[train]'")
+torch = pytest.importorskip("torch", reason="needs torch and torchvision: pip install '.[train]'")
 importlib.import_module("trustpose.networks.backbones")  # knows how to import torchvision beside any torch
 
 

@@ -8,8 +8,8 @@ from trustpose.files import InputError
 from trustpose.inference.images import read_image
 from trustpose.inference.load import load
 
-onnx = pytest.importorskip("onnx", reason="needs onnx, to write the networks: pip install 'trustpose[train]'")
-rtmlib = pytest.importorskip("rtmlib", reason="needs the package rtmlib: pip install 'trustpose[rtmlib]'")
+onnx = pytest.importorskip("onnx", reason="needs onnx, to write the networks: pip install '.[train]'")
+rtmlib = pytest.importorskip("rtmlib", reason="needs the package rtmlib: pip install '.[rtmlib]'")
 
 
 def _save(path, nodes, inputs, outputs, weights):

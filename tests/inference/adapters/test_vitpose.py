@@ -12,8 +12,8 @@ from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.inference.images import read_image
 from trustpose.inference.load import load
 
-torch = pytest.importorskip("torch", reason="needs torch: pip install 'trustpose[transformers]'")
-pytest.importorskip("transformers", reason="needs transformers: pip install 'trustpose[transformers]'")
+torch = pytest.importorskip("torch", reason="needs torch: pip install '.[transformers]'")
+pytest.importorskip("transformers", reason="needs transformers: pip install '.[transformers]'")
 importlib.import_module("trustpose.networks.backbones")  # knows how to import torchvision beside any torch
 
 

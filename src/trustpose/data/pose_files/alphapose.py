@@ -2,9 +2,11 @@
 
 Format: AlphaPose's documentation (doc/output.md, docs/run.md; the project's licence is for non-commercial use, and
 its source was not opened), with `box` (x, y, width, height) and `idx` (the tracked person) as results that people
-show in its issues (MVIG-SJTU/AlphaPose#1007) have them. `image_id` is a file's name; of a video the frame's number with
-a suffix. `score` comes from its pose NMS and passes 1; c goes to 1, or to 6 with models of COCO. Keypoints are COCO's
-17, Halpe's 26 or MPII's 16 in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a score of the pose.
+show in its issues (MVIG-SJTU/AlphaPose#1007) have them. Where its pose NMS merged poses, `idx` is a list of theirs,
+[[3.0], [7.0]]; where nobody was tracked it is 0 for all (#761). `image_id` is a file's name; of a video the frame's
+number with a suffix. `score` comes from its pose NMS and passes 1; c goes to 1, or to 6 with models of COCO. Keypoints
+are COCO's 17, Halpe's 26 or MPII's 16 in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a score of
+the pose.
 """
 
 from dataclasses import replace
@@ -45,14 +47,18 @@ def read(value: Any, path: str) -> FoundPoses:
     if not len(rows):
         return nobody(path)
     rows, photo, is_numbered = name_photos(rows)
+    merged = sum(isinstance(row.get("idx"), list) and len(row["idx"]) > 1 for row in rows.rows)
     rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
     poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
+    track_id = None if poses.track_id is None or not poses.track_id.any() else poses.track_id
+    note = f"poses that AlphaPose merged from several: {merged}; `track_id` is the first one's"
     return FoundPoses(
         path,
-        replace(poses, pose_score=score, image_id=poses.image_id if is_numbered else None),
+        replace(poses, pose_score=score, track_id=track_id, image_id=poses.image_id if is_numbered else None),
         photo=photo,
         skeleton=SKELETONS.get(poses.keypoint_count),
         category=rows.integers("category_id", optional=True),
+        notes=(note,) if merged and track_id is not None else (),
     )
 
 
@@ -65,11 +71,12 @@ def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
     all_parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
     without_body = sum(part.without_body for part in all_parts)
     parts = [part for part in all_parts if len(part)]
+    empty = tuple(name for part in all_parts for name in part.empty)
     if not parts:
-        return nobody(path, without_body=without_body)
+        return replace(nobody(path, without_body=without_body), empty=empty)
     names = tuple(name for part in parts for name in part.photo or ())
     poses = join([part.poses for part in parts], [path] * len(parts))
-    return replace(parts[0], poses=poses, photo=names, without_body=without_body)
+    return replace(parts[0], poses=poses, photo=names, empty=empty, without_body=without_body)
 
 
 def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
@@ -79,13 +86,13 @@ def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
         return people(value, path, photo)
     rows = Rows.of(value["bodies"], path, f"image {photo!r}, body")
     if not len(rows):
-        return nobody(path)
+        return nobody(path, photo)
     found = poses_of(rows, "joints")
     return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=SKELETONS.get(found.keypoint_count))
 
 
 def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
-    """A result under COCO's names: `box` as `bbox`, `idx`, a number or a list of one, as `track_id`."""
+    """A result under COCO's names: `box` as `bbox`, `idx`, a number or lists whose first it is, as `track_id`."""
     row = rows.rows[at]
     renamed = {name: row[name] for name in ("image_id", "category_id", "keypoints", "score") if name in row}
     if row.get("box") is not None:
@@ -93,7 +100,7 @@ def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
             raise rows.fail(at, "box", "4 finite numbers (x, y, width, height)", row["box"])
         renamed["bbox"] = row["box"]
     number: Any = row.get("idx")
-    while isinstance(number, list) and len(number) == 1:
+    while isinstance(number, list) and number:
         number = number[0]
     if number is None or number == []:
         return renamed

@@ -11,31 +11,33 @@ from trustpose.data.pose_files.photos import Photos
 from trustpose.data.pose_files.record import FoundPoses, join
 from trustpose.files import InputError
 from trustpose.poses import Poses
-from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_BODY_25, Skeleton, find_skeleton
-
-
-def _unnamed(count: int, body: Skeleton | None = None, name: str = "unnamed") -> Skeleton:
-    """`count` keypoints, the first of them those of `body`, the others (hands, a face) without names."""
-    known = () if body is None else body.keypoints
-    names = (*known, *(f"keypoint_{i}" for i in range(len(known), count)))
-    return Skeleton(f"{name}{count}", names, () if body is None else body.edges)
-
+from trustpose.skeletons import (
+    COCO_17,
+    COCO_WHOLEBODY_133,
+    HALPE_26,
+    HALPE_136,
+    MPII_16,
+    OPENPOSE_BODY_25,
+    Skeleton,
+)
 
 _USUAL: dict[int, Skeleton] = {
-    **{len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25)},
-    133: _unnamed(133, COCO_17, "coco_wholebody"),
-    136: _unnamed(136, HALPE_26, "halpe"),
+    len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25, COCO_WHOLEBODY_133, HALPE_136)
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and what a user should know."""
+    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and what a user should know.
+
+    `counted` are the ids of photos that were counted because their names do not number them, else it is empty.
+    """
 
     poses: Poses
     score: Float[np.ndarray, " N"]
     skeleton: Skeleton
     photo_count: int
+    counted: dict[str, int]
     notes: tuple[str, ...]
 
 
@@ -58,16 +60,17 @@ def assemble(
     without_body = sum(part.without_body for part in parts)
     if without_body:
         notes.append(f"people without keypoints of a body, left out: {without_body}")
+    counted = photos.counted(parts)
     parts = [part for part in _of_one_category(parts, category) if len(part)]
     if not parts:
         raise InputError("no poses in the files given: nobody was found in any photo")
-    ids = [photos.ids(part) for part in parts]
+    ids = [photos.ids(part, counted) for part in parts]
     _check_photos(parts, ids)
     pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
     poses = join(pixels, [part.path for part in parts])
     if poses.score is None or any(part.score is None for part in pixels):
         raise InputError(f"{parts[0].path}: has no scores of keypoints")
-    notes += _zeros(poses, tool)
+    notes += _of_missing(poses, tool)
     score = np.concatenate([_ranking(part) for part in parts])
     if np.isnan(score).any():
         mean = np.nan_to_num(poses.score).mean(axis=1)
@@ -76,7 +79,7 @@ def assemble(
     source = _name_keypoints(parts[0], poses.keypoint_count, skeleton, photos.truth)
     poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
     photo_count = len(np.unique(np.concatenate(ids)))
-    return Assembled(poses, score, target, photo_count, (*dict.fromkeys(notes), *of_order))
+    return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order))
 
 
 def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
@@ -107,12 +110,26 @@ def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
 
 
 def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
+    _check_boxes(part)
     poses = replace(part.poses, image_id=ids)
     if not part.is_relative:
         return poses
     size = photos.sizes(part, ids).astype(np.float64)  # (N, 2)
     box = None if poses.box is None else poses.box * np.tile(size, 2)
     return replace(poses, xy=poses.xy * size[:, None], box=box)
+
+
+def _check_boxes(part: FoundPoses) -> None:
+    """Raises InputError where a box's corners are in the wrong order: written as x, y, width, height it is none."""
+    if part.poses.box is None:
+        return
+    wrong = (part.poses.box[:, 2:] < part.poses.box[:, :2]).any(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InputError(
+            f"{part.path}: pose {at}: box: expected x0, y0, x1, y1 with x1 >= x0 and y1 >= y0, got "
+            f"{part.poses.box[at].tolist()}"
+        )
 
 
 def _ranking(part: FoundPoses) -> np.ndarray:
@@ -122,20 +139,21 @@ def _ranking(part: FoundPoses) -> np.ndarray:
     return np.full(len(part), np.nan)
 
 
-def _zeros(poses: Poses, tool: str) -> list[str]:
-    """What to say of keypoints that stand at exactly 0, 0 or are blank."""
-    notes: list[str] = []
+def _of_missing(poses: Poses, tool: str) -> list[str]:
+    """What to say of keypoints without a location, and of others that stand at exactly 0, 0."""
     total = poses.xy.shape[0] * poses.xy.shape[1]
-    zero, blank = int((poses.xy == 0).all(axis=2).sum()), int(np.isnan(poses.xy).any(axis=2).sum())
+    missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
+    zero, blank = (poses.xy == 0).all(axis=2), np.isnan(poses.xy).any(axis=2)
     meaning = {
         "ultralytics": "; some releases move those of confidence below 0.5 there, and where they were is lost",
         "openpose": "; OpenPose writes that where it found none",
     }
-    if zero:
-        notes.append(f"{zero} of {total} keypoints are at 0, 0{meaning.get(tool, '')}")
-    if blank:
-        notes.append(f"{blank} of {total} keypoints are blank in the files and become 0, 0 with score 0")
-    return notes
+    said = {
+        f"are at 0, 0: they count as missing{meaning.get(tool, '')}": zero & missing,
+        "are at 0, 0 with a score: they count as found there": zero & ~missing,
+        "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
+    }
+    return [f"{where.sum()} of {total} keypoints {what}" for what, where in said.items() if where.any()]
 
 
 def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:
@@ -146,11 +164,11 @@ def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth:
     own = given or part.skeleton
     if own is None and truth is not None and len(truth.keypoint_names) == count:
         own = _of_truth(truth)
-    return own or _USUAL.get(count) or _unnamed(count)
+    return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
 
 
 def _of_truth(truth: TruthFile) -> Skeleton:
-    return find_skeleton(truth.keypoint_names) or Skeleton("the ground truth", truth.keypoint_names, ())
+    return truth.skeleton or Skeleton("the ground truth", truth.keypoint_names, ())
 
 
 def _in_order(

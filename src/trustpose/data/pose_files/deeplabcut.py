@@ -1,14 +1,11 @@
-"""Poses as DeepLabCut writes them as CSV: one file a video, or one a folder of photos.
+"""Poses of a table as DeepLabCut writes it, as CSV (deeplabcut_csv.py) or HDF5 (deeplabcut_hdf5.py).
 
-Format: DeepLabCut's documentation (`analyze_videos(…, save_as_csv=True)`, `analyze_videos_converth5_to_csv`; LGPL-3.0,
-its source was not opened). Three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer;
-then a row a frame, its number or its photo's name first, with x, y, likelihood of each keypoint. Cells of an animal
-that is not in the frame are empty. There is no score of a pose and no box. `single` holds the unique body parts, which
-belong to nobody.
+Format: DeepLabCut's documentation (`analyze_videos`; LGPL-3.0, its source was not opened). One file a video, or one a
+folder of photos: a row a frame, called by its number or its photo's name, and x, y, likelihood of each keypoint of each
+individual in columns. Cells of an animal that is not in the frame are empty. There is no score of a pose and no box.
+`single` holds the unique body parts, which belong to nobody.
 """
 
-import csv
-import io
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -19,132 +16,86 @@ from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
-_COORDS = ("x", "y", "likelihood")
+COORDS = ("x", "y", "likelihood")
 
 
-class _Header(NamedTuple):
-    """How many rows the header and how many columns the index have, and each further column's place."""
+class Table(NamedTuple):
+    """A file's numbers, NaN where a cell is empty, and what its rows and columns are called."""
 
-    row_count: int
-    index_width: int
+    columns: list[tuple[str, str, str]]  # individual, "" where there is one, body part and one of COORDS
+    frames: list[str]
+    values: np.ndarray  # (F, C) float64
+
+
+class _Layout(NamedTuple):
+    """Where the columns of each individual's keypoints are."""
+
     individuals: tuple[str, ...]
     keypoints: tuple[str, ...]
     columns: np.ndarray  # (M, K, 3) of each individual's keypoints' x, y, likelihood
     left_out: tuple[str, ...]
 
 
-def fits(content: bytes) -> bool:
-    """Whether a CSV file begins as DeepLabCut's do."""
-    return content[:10].removeprefix(b"\xef\xbb\xbf").startswith(b"scorer")
-
-
-def read(content: bytes, path: str) -> FoundPoses:
-    """The poses of one file, frame by frame; `track_id` counts the individuals from 1. Raises InputError."""
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error})") from None
-    lines = [line for line in lines if line]
-    header = _read_header(lines, path)
-    skeleton = find_skeleton(header.keypoints) or Skeleton("the file's bodyparts", header.keypoints, ())
-    frames = lines[header.row_count :]
-    table = _numbers(frames, header, path)  # (F, M, K, 3)
-    blank = np.isnan(table)
-    _check_blanks(blank, header, path)
-    frame, individual = np.nonzero(~blank.all(axis=(2, 3)))
+def poses_of_table(table: Table, path: str) -> FoundPoses:
+    """The poses frame by frame; `track_id` counts the individuals from 1. Raises InputError."""
+    layout = _layout(table.columns, path)
+    skeleton = find_skeleton(layout.keypoints) or Skeleton("the file's bodyparts", layout.keypoints, ())
+    values = table.values[:, layout.columns]  # (F, M, K, 3)
+    _check(values, layout, path)
+    frame, individual = np.nonzero(~np.isnan(values).all(axis=(2, 3)))
     if not len(frame):
         return nobody(path)
-    keypoints = table[frame, individual]  # (N, K, 3)
-    is_tracked = len(header.individuals) > 1
-    photo, image_id = _photos(frames, header, frame, path)
+    keypoints = values[frame, individual]  # (N, K, 3)
+    is_tracked = len(layout.individuals) > 1
+    photo, image_id = _photos(table.frames, frame, path)
     poses = Poses(
         xy=keypoints[:, :, :2],
         score=keypoints[:, :, 2],
         track_id=individual + 1 if is_tracked else None,
         image_id=image_id,
     )
-    notes = (f"unique body parts left out: {', '.join(header.left_out)}",) if header.left_out else ()
+    notes = (f"unique body parts left out: {', '.join(layout.left_out)}",) if layout.left_out else ()
     return FoundPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
 
 
-def _read_header(lines: list[list[str]], path: str) -> _Header:
-    names = {line[0]: line for line in lines[:4]}
-    is_multi = "individuals" in names
-    expected = ["scorer", "individuals", "bodyparts", "coords"] if is_multi else ["scorer", "bodyparts", "coords"]
-    if [line[0] for line in lines[: len(expected)]] != expected:
-        raise InputError(f"{path}: expected DeepLabCut's header rows scorer, (individuals,) bodyparts, coords")
-    coords, parts = names["coords"], names["bodyparts"]
-    owners = names["individuals"] if is_multi else [""] * len(parts)
-    index = next((at for at, name in enumerate(coords) if at and name), len(coords))
-    if not len(coords) == len(parts) == len(owners) or index == len(coords):
-        raise InputError(f"{path}: header rows: expected equally many columns in each, with x, y, likelihood")
+def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:
     place: dict[tuple[str, str, str], int] = {}
-    for at in range(index, len(coords)):
-        key = (owners[at], parts[at], coords[at])
-        if coords[at] not in _COORDS or key in place:
-            raise InputError(f"{path}: header rows, column {at + 1}: expected x, y, likelihood of each body part once")
-        place[key] = at
+    for at, (owner, part, coord) in enumerate(names):
+        if coord not in COORDS or (owner, part, coord) in place:
+            called = " ".join(repr(name) for name in (owner, part, coord) if name)
+            raise InputError(f"{path}: column {called}: expected x, y, likelihood of each body part once")
+        place[owner, part, coord] = at
+    if not place:
+        raise InputError(f"{path}: has no columns, expected x, y, likelihood of each body part")
     bodies = {owner: tuple(dict.fromkeys(part for one, part, _ in place if one == owner)) for owner, *_ in place}
     left_out = bodies.pop("single", ()) if len(bodies) > 1 else ()
     keypoints = next(iter(bodies.values()))
     if any(body != keypoints for body in bodies.values()):
-        raise InputError(f"{path}: header rows: individuals have different body parts, expected the same in each")
+        raise InputError(f"{path}: individuals have different body parts, expected the same in each")
     columns = np.zeros((len(bodies), len(keypoints), 3), dtype=np.int64)
     for i, owner in enumerate(bodies):
         for k, part in enumerate(keypoints):
-            for c, coord in enumerate(_COORDS):
+            for c, coord in enumerate(COORDS):
                 if (owner, part, coord) not in place:
                     hint = ": labels, not predictions?" if coord == "likelihood" else ""
-                    raise InputError(f"{path}: header rows: body part {part!r} has no column {coord!r}{hint}")
+                    raise InputError(f"{path}: body part {part!r} has no column {coord!r}{hint}")
                 columns[i, k, c] = place[owner, part, coord]
-    return _Header(len(expected), index, tuple(bodies), keypoints, columns, left_out)
+    return _Layout(tuple(bodies), keypoints, columns, left_out)
 
 
-def _numbers(frames: list[list[str]], header: _Header, path: str) -> np.ndarray:
-    """The cells (F, M, K, 3) of all frames; NaN where one is empty."""
-    width = int(header.columns.max()) + 1
-    for at, line in enumerate(frames):
-        if len(line) < width:
-            raise InputError(f"{path}: line {header.row_count + at + 1}: expected {width} cells, got {len(line)}")
-    wanted = header.columns.ravel()
-    cells = [[line[column] or "nan" for column in wanted] for line in frames]
-    try:
-        table = np.array(cells, dtype=np.float64).reshape(len(frames), *header.columns.shape)
-    except ValueError:
-        raise _not_a_number(cells, header, path) from None
-    infinite = np.isinf(table)
-    if infinite.any():
-        at, _, part, _ = (int(one) for one in np.argwhere(infinite)[0])
-        raise InputError(f"{path}: frame row {at}: {header.keypoints[part]!r}: expected finite numbers")
-    return table
-
-
-def _not_a_number(cells: list[list[str]], header: _Header, path: str) -> InputError:
-    for at, line in enumerate(cells):
-        for k, cell in enumerate(line):
-            try:
-                float(cell)
-            except ValueError:
-                part = header.keypoints[k // 3 % len(header.keypoints)]
-                where = f"{path}: frame row {at}: {part!r} {_COORDS[k % 3]!r}"
-                return InputError(f"{where}: expected a number, got the text {cell[:30]!r}")
-    return InputError(f"{path}: expected a number in each cell")
-
-
-def _check_blanks(blank: np.ndarray, header: _Header, path: str) -> None:
-    """A keypoint is there with all three numbers, or not at all."""
+def _check(values: np.ndarray, layout: _Layout, path: str) -> None:
+    """A keypoint (F, M, K, 3) is there with all three numbers, finite ones, or not at all."""
+    infinite, blank = np.isinf(values).any(axis=3), np.isnan(values)
     half = blank.any(axis=3) & ~blank.all(axis=3)
-    if half.any():
-        at, _, part = (int(one) for one in np.argwhere(half)[0])
-        raise InputError(f"{path}: frame row {at}: {header.keypoints[part]!r}: expected x, y and likelihood, or none")
+    for wrong, expected in ((infinite, "finite numbers"), (half, "x, y and likelihood, or none")):
+        if wrong.any():
+            at, _, part = (int(one) for one in np.argwhere(wrong)[0])
+            raise InputError(f"{path}: frame row {at}: {layout.keypoints[part]!r}: expected {expected}")
 
 
-def _photos(
-    frames: list[list[str]], header: _Header, frame: np.ndarray, path: str
-) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+def _photos(frames: list[str], frame: np.ndarray, path: str) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
     """The names of the photos, or the numbers of the frames, that rows are of."""
-    # newer projects keep a photo's folders in columns of their own: the last is its name
-    names = [PurePath("/".join(line[: header.index_width])).name for line in frames]
+    names = [PurePath(name).name for name in frames]
     lacking = next((at for at, name in enumerate(names) if not name), None)
     if lacking is not None:
         raise InputError(f"{path}: frame row {lacking}: expected the frame's number or its photo's name, got nothing")

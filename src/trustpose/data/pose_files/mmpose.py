@@ -34,7 +34,7 @@ def read(value: Any, path: str) -> FoundPoses:
         value = value.get("instance_info")
     rows = Rows.of(value, path, "instance")
     if not len(rows):
-        return nobody(path)
+        return nobody(path, Path(path).stem)
     if "instances" not in rows.fields:
         return FoundPoses(path, _poses(rows), photo=(Path(path).stem,) * len(rows), skeleton=skeleton)
     frames = Rows(path, "frame", rows.rows)

@@ -40,7 +40,7 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
     with_body = [row for row in rows.rows if row.get(field) != []]  # hands or a face may be all there is of a person
     without_body = len(rows) - len(with_body)
     if not with_body:
-        return nobody(path, without_body=without_body)
+        return nobody(path, photo, without_body=without_body)
     found = poses_of(Rows(path, "person", with_body), field)
     if 0 < np.abs(found.xy).max() <= 1:
         raise InputError(

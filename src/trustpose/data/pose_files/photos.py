@@ -1,5 +1,6 @@
 """The photos that files of poses speak of: their ids and their sizes."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from trustpose.data.coco.names import number_in_name, rows_by_name
 from trustpose.data.coco.truth import TruthFile
 from trustpose.data.people import decode_photo
 from trustpose.data.pose_files.record import FoundPoses, files_in
+from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
 
 
@@ -22,12 +24,27 @@ class Photos:
         self.folder = folder
         self._size: dict[str, tuple[int, int]] = {}
 
-    def ids(self, found: FoundPoses) -> np.ndarray:
+    def counted(self, parts: Sequence[FoundPoses]) -> dict[str, int]:
+        """Ids for photos whose names do not give any: where one ends in no number, or two in the same, all photos of
+        `parts` are counted from 1 in the order of their names (by code point), those without people included.
+
+        Empty where the names' numbers do, and where a ground truth or the files themselves have ids.
+        """
+        named = [part for part in parts if part.poses.image_id is None]
+        if self.truth is not None or not any(part.photo for part in named):
+            return {}
+        names = sorted({name for part in named for name in (*(part.photo or ()), *part.empty)})
+        numbers = [number_in_name(name) for name in names]
+        if None not in numbers and len(set(numbers)) == len(names):
+            return {}
+        return {name: number for number, name in enumerate(names, 1)}
+
+    def ids(self, found: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
         """The image id (N,) of each pose of a file, int64.
 
         With a ground truth, of the image that is called as the photo is, folders and then suffixes left aside; else, or
-        where photos have no names, the file's own number; else the number that ends the photo's name. Raises InputError
-        where there is none.
+        where photos have no names, the file's own number; else the photo's number in `counted`, where that has any, or
+        the one that ends its name. Raises InputError where a ground truth does not have the photo.
         """
         ids = found.poses.image_id
         if found.photo is None or (self.truth is None and ids is not None):
@@ -36,7 +53,7 @@ class Photos:
                 unknown = ids[~np.isin(ids, self.truth.images.id)][0]
                 raise InputError(f"{found.path}: image {unknown} is not among the images of {self.truth.path} (by id)")
             return ids
-        of_name = {name: self._id(name, found.path) for name in dict.fromkeys(found.photo)}
+        of_name = {name: self._id(name, found.path, counted) for name in dict.fromkeys(found.photo)}
         return np.array([of_name[name] for name in found.photo], dtype=np.int64)
 
     def sizes(self, found: FoundPoses, ids: np.ndarray) -> np.ndarray:
@@ -49,13 +66,10 @@ class Photos:
             [self._size_of(name, int(one), found.path) for name, one in zip(names, ids, strict=True)]
         ).reshape(len(ids), 2)
 
-    def _id(self, name: str, path: str) -> int:
+    def _id(self, name: str, path: str, counted: Mapping[str, int]) -> int:
         if self.truth is None:
-            number = number_in_name(name)
-            if number is None:
-                raise InputError(
-                    f"{path}: photo {name!r}: ends in no number to take the image id from; --gt names the photos"
-                )
+            number = counted[name] if counted else number_in_name(name)
+            assert number is not None  # `counted` has all photos where a name has no number
             return number
         rows = self._row_of_name.get(name) or self._rows_of_stem.get(name) or self._rows_of_stem.get(Path(name).stem)
         if rows is None:
@@ -80,7 +94,7 @@ class Photos:
         """The folder's files by name, and by name without suffix."""
         assert self.folder is not None
         files = files_in(self.folder)
-        return {path.stem: path for path in files} | {path.name: path for path in files}
+        return {shown(path.stem): path for path in files} | {shown(path.name): path for path in files}
 
     def _size_of(self, name: str, image_id: int, path: str) -> tuple[int, int]:
         if name not in self._size:
@@ -89,6 +103,7 @@ class Photos:
 
     def _find_size(self, name: str, image_id: int, path: str) -> tuple[int, int]:
         if self.folder is not None:
+            name = shown(name)
             file = self._files.get(name) or self._files.get(Path(name).stem)
             if file is None:
                 raise InputError(f"{path}: photo {name!r} is not in {self.folder}")

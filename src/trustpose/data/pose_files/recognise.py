@@ -5,12 +5,21 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.data.columns import parse_finite_json
-from trustpose.data.pose_files import alphapose, coco_results, deeplabcut, mmpose, openpose, ultralytics
+from trustpose.data.pose_files import (
+    alphapose,
+    coco_results,
+    deeplabcut_csv,
+    deeplabcut_hdf5,
+    mmpose,
+    openpose,
+    ultralytics,
+)
 from trustpose.data.pose_files.record import FoundPoses, files_in, nobody
 from trustpose.files import InputError, read_bytes
 
 FORMATS = ("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "detectron2", "coco")
-_SUFFIXES = (".json", ".txt", ".csv")
+_SUFFIXES = (".json", ".txt", ".csv", ".h5", ".hdf5")
+_HDF5 = (".h5", ".hdf5")
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle")
 _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]], ...] = (
     ("mmpose", mmpose.fits, mmpose.read),
@@ -28,9 +37,10 @@ _KINDS = {  # what a tool's files may look like: AlphaPose writes OpenPose's for
 
 
 def find_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files that `sources` name, each once; a folder gives its .json, .txt and .csv files by name.
+    """The files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5 and .hdf5 files by name.
 
-    Raises InputError where one is missing, holds nothing, or is of a kind that is never read.
+    Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the first is taken. Raises
+    InputError where one is missing, holds nothing, or is of a kind that is never read.
     """
     found: dict[Path, None] = {}
     for source in sources:
@@ -44,7 +54,8 @@ def find_files(sources: Sequence[str | Path]) -> list[Path]:
             for one in inside:
                 _refuse(one)
             raise InputError(f"{path}: the folder holds no pose files ({', '.join(_SUFFIXES)})")
-        found.update(dict.fromkeys(readable))
+        csv = {one.stem for one in readable if one.suffix.lower() == ".csv"}
+        found.update({one: None for one in readable if one.suffix.lower() not in _HDF5 or one.stem not in csv})
     for path in found:
         _refuse(path)
     return list(found)
@@ -84,18 +95,23 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         content = b"\n" if path.is_file() and not path.stat().st_size else read_bytes(path, "labels")
         return "ultralytics", ultralytics.read_labels(content, str(path), counts)
     content = read_bytes(path, "poses")
-    if suffix == ".csv" or tool == "deeplabcut" or deeplabcut.fits(content):
+    if suffix in (".csv", *_HDF5) or tool == "deeplabcut" or deeplabcut_csv.fits(content):
         _check(path, "deeplabcut", allowed)
-        if not deeplabcut.fits(content):
-            raise InputError(f"{path}: expected DeepLabCut's CSV, whose first row begins with 'scorer'")
-        return "deeplabcut", deeplabcut.read(content, str(path))
+        if deeplabcut_hdf5.fits(content):
+            return "deeplabcut", deeplabcut_hdf5.read(content, str(path))
+        if not deeplabcut_csv.fits(content):
+            expected = "HDF5" if suffix in _HDF5 else "CSV, whose first row begins with 'scorer'"
+            raise InputError(f"{path}: expected DeepLabCut's {expected}")
+        return "deeplabcut", deeplabcut_csv.read(content, str(path))
     value = parse_finite_json(content, path)
     if value == [] and set(allowed) & {kind for kind, *_ in _JSON}:
-        return None, nobody(str(path))
+        return None, nobody(str(path), path.stem)
     for kind, fits, reader in _JSON:
         if fits(value):
             _check(path, kind, allowed)
             return kind, reader(value, str(path))
+    if isinstance(value, dict) and "annotations" in value:
+        raise InputError(f"{path}: holds annotations, so is a ground truth (--gt takes one), expected a tool's results")
     if tool == "auto":
         raise InputError(f"{path}: is no pose file known here; --format says whose it is ({', '.join(FORMATS)})")
     return tool, next(reader for kind, _, reader in _JSON if kind in allowed)(value, str(path))
@@ -108,13 +124,7 @@ def _check(path: Path, kind: str, allowed: Sequence[str]) -> None:
 
 def _refuse(path: Path) -> None:
     """Says what to use instead of files that are not read."""
-    suffix = path.suffix.lower()
-    if suffix in (".h5", ".hdf5"):
-        raise InputError(
-            f"{path}: HDF5 is not read here; DeepLabCut writes the same as CSV (save_as_csv=True, or "
-            "analyze_videos_converth5_to_csv)"
-        )
-    if suffix in _PICKLES:
+    if path.suffix.lower() in _PICKLES:
         raise InputError(
             f"{path}: is a pickle, which can run code when it is opened, and is not read; Detectron2 leaves "
             "coco_instances_results.json beside instances_predictions.pth"

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.data.columns import LARGEST
+from trustpose.data.missing import find_missing
 from trustpose.files import InputError
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton
@@ -19,8 +21,10 @@ class FoundPoses:
     the file gives it; a file has one of them or both. A keypoint that the file leaves blank is NaN. `ranking` is the
     number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
     file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
-    None where neither file nor tool says which keypoints these are. `without_body` counts people left out who had no
-    keypoints of a body, `notes` are sentences on what else was.
+    None where neither file nor tool says which keypoints these are. `poses.missing`, where the reader leaves it open,
+    follows from coordinates and scores; `dropped_below` is the tool's own rule (`data.missing`). `empty` names photos
+    in which nobody was found, `without_body` counts people left out who had no keypoints of a body, `notes` are
+    sentences on what else was.
     """
 
     path: str
@@ -30,6 +34,8 @@ class FoundPoses:
     ranking: Float[np.ndarray, " N"] | None = None
     category: Int[np.ndarray, " N"] | None = None
     is_relative: bool = False
+    dropped_below: float = 0.0
+    empty: tuple[str, ...] = ()
     without_body: int = 0
     notes: tuple[str, ...] = ()
 
@@ -38,6 +44,14 @@ class FoundPoses:
             raise ValueError("FoundPoses: expected photo or poses.image_id, got neither")
         if self.photo is not None and len(self.photo) != len(self.poses):
             raise ValueError(f"FoundPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
+        for column in (self.poses.xy, self.poses.score, self.poses.pose_score, self.poses.box, self.ranking):
+            if column is not None and (np.abs(column) > LARGEST).any():
+                raise InputError(
+                    f"{self.path}: holds {column[np.abs(column) > LARGEST][0]:g}, expected at most {LARGEST:g}"
+                )
+        if self.poses.missing is None:
+            missing = find_missing(self.poses.xy, self.poses.score, dropped_below=self.dropped_below)
+            object.__setattr__(self, "poses", replace(self.poses, missing=missing))
 
     def __len__(self) -> int:
         return len(self.poses)
@@ -56,9 +70,10 @@ class FoundPoses:
         )
 
 
-def nobody(path: str, *, without_body: int = 0) -> FoundPoses:
-    """A file of a photo in which its tool found nobody."""
-    return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), without_body=without_body)
+def nobody(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
+    """A file in which its tool found nobody; `photo` is its name where the file is of one."""
+    empty = () if photo is None else (photo,)
+    return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -81,7 +96,7 @@ def join(parts: list[Poses], paths: list[str]) -> Poses:
                 f"{path}: has poses of {part.keypoint_count} keypoints, and {paths[0]} of {first.keypoint_count}; "
                 "convert them apart"
             )
-    filled = {name for part in parts for name, column in vars(part).items() if column is not None}
+    filled = {name for part in parts for name, column in vars(part).items() if column is not None} - {"missing"}
     return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
 
 

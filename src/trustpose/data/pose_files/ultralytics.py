@@ -21,6 +21,7 @@ from trustpose.files import InputError
 from trustpose.poses import MISSING_ID, Poses
 
 _BOX = ("x1", "y1", "x2", "y2")
+_DROPPED_BELOW = 0.5  # the confidence under which some releases move a keypoint to 0, 0
 
 
 def fits(value: Any) -> bool:
@@ -33,7 +34,7 @@ def read(value: Any, path: str) -> FoundPoses:
     """The people of one photo, which is called as the file is. Raises InputError."""
     rows = Rows.of(value, path, "detection")
     if not len(rows):
-        return nobody(path)
+        return nobody(path, Path(path).stem)
     flat = [_flat(rows, at) for at in range(len(rows))]
     count = len(flat[0]["keypoints.x"])
     table = Rows(path, "detection", flat)
@@ -53,6 +54,7 @@ def read(value: Any, path: str) -> FoundPoses:
         ),
         photo=(Path(path).stem,) * len(rows),
         category=table.integers("class"),
+        dropped_below=_DROPPED_BELOW,
         is_relative=bool(np.abs(box).max() <= 2),  # a share passes 1 by a rounding at most; a box of 2 pixels is none
     )
 
@@ -88,11 +90,16 @@ def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPose
         raise InputError(f"{path}: is not a text file") from None
     numbered = [(at, line) for at, line in enumerate(lines, 1) if line]
     if not numbered:
-        return nobody(path)
+        return nobody(path, Path(path).stem)
     width = len(numbered[0][1])
     count = next((count for count in counts if 0 <= width - 5 - 3 * count <= 2), None)
     if count is None:
         listed = " or ".join(map(str, dict.fromkeys(counts)))
+        if any(0 <= width - 5 - 2 * count <= 2 for count in counts):
+            raise InputError(
+                f"{path}: line {numbered[0][0]}: keypoints have x, y and no confidence, as models of kpt_shape [K, 2] "
+                "and releases of early 2023 write them"
+            )
         raise InputError(
             f"{path}: line {numbered[0][0]}: expected class, box and x, y, confidence of {listed} keypoints (then "
             f"confidence and track), got {width} numbers; --skeleton names other keypoints"
@@ -144,4 +151,5 @@ def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
         photo=(Path(path).stem,) * len(table),
         category=table[:, 0].astype(np.int64),
         is_relative=True,
+        dropped_below=_DROPPED_BELOW,
     )

@@ -10,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.inference.adapters.estimator import EstimatorPredictor
 from trustpose.inference.predictor import Predictor
@@ -42,7 +43,7 @@ class Adapter:
         except ModuleNotFoundError as missing:
             if (missing.name or "").startswith("trustpose"):
                 raise
-            raise InputError(f"{missing.name} is not installed: pip install 'trustpose[{self.extra}]'") from None
+            raise InputError(not_installed(missing.name, self.extra)) from None
         known = signature(load).parameters
         wrong = next((option for option in options if option not in known), None)
         if wrong is not None:

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from trustpose.data.image_size import MAX_PIXELS
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.inference.boxes import Boxes, Detector, whole_photo
 from trustpose.inference.photos import ImageBoxes, Photo, Prediction, Source, no_poses, open_photo, predict_images
@@ -52,7 +54,8 @@ class EstimatorPredictor:
 
     `min_score` leaves out people that the estimator itself finds with a lower `pose_score` (None: nobody). `detector`
     finds the people of photos that come without boxes, for estimators that need or take boxes. `skeleton` picks the
-    keypoints of another one by name. Raises InputError where the estimator lacks one of those.
+    keypoints of another one by name. Photo files of more than `max_pixels` are refused. Raises InputError where the
+    estimator lacks one of those.
     """
 
     def __init__(
@@ -63,8 +66,10 @@ class EstimatorPredictor:
         min_score: float | None = None,
         detector: Detector | None = None,
         skeleton: Skeleton | str | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.estimator = estimator
+        self.max_pixels = max_pixels
         self.threads = threads
         self.min_score = min_score
         self.detector = detector
@@ -99,7 +104,7 @@ class EstimatorPredictor:
         people, boxes = self.spec.people, photo.boxes
         nobody = no_poses(len(self.spec.skeleton))
         try:
-            pixels = open_photo(photo)
+            pixels = open_photo(photo, self.max_pixels)
             if boxes is None and self.detector is not None:
                 boxes = self.detector(pixels)
             elif boxes is None and people == "boxes":
@@ -128,7 +133,7 @@ def package(module: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed: pip install 'trustpose[{extra}]'") from None
+        raise InputError(not_installed(missing.name, extra)) from None
 
 
 def _skeleton(wanted: Skeleton | str) -> Skeleton:

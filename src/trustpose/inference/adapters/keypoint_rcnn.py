@@ -13,7 +13,7 @@ from trustpose.files import InputError
 from trustpose.inference.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
 from trustpose.inference.boxes import Boxes
 from trustpose.inference.torch_network import best_device
-from trustpose.networks.checkpoints import read_own_tensors
+from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17, Skeleton
 

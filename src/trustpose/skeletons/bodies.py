@@ -1,106 +1,6 @@
-"""Skeletons: which joints a data set or estimator speaks of, how they hang together, how far apart people label them.
+"""Skeletons of people's bodies, as data sets and estimators name them."""
 
-`sigmas` are the standard deviations of human labelling that OKS is measured with (kᵢ = 2σᵢ). They are given only
-where a published source gives them; elsewhere there are none, and asking for them raises.
-"""
-
-from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
-from jaxtyping import Float, Int
-
-
-@dataclass(frozen=True)
-class Skeleton:
-    """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
-
-    A joint "left_x" has its mirror in "right_x". Raises ValueError where the numbers do not fit each other.
-    """
-
-    name: str
-    keypoints: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...]
-    sigmas_source: str | None = None
-    _sigmas: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        k = len(self.keypoints)
-        if len(set(self.keypoints)) != k:
-            raise ValueError(f"{self.name}: a keypoint name stands twice")
-        if any(not 0 <= end < k for edge in self.edges for end in edge):
-            raise ValueError(f"{self.name}: an edge names a keypoint outside 0..{k - 1}")
-        if self._sigmas is not None and (len(self._sigmas) != k or min(self._sigmas) <= 0):
-            raise ValueError(f"{self.name}: expected {k} sigmas above 0")
-
-    def __len__(self) -> int:
-        return len(self.keypoints)
-
-    @cached_property
-    def sigmas(self) -> Float[np.ndarray, " K"]:
-        """Labelling sigmas (K,). Raises ValueError where no published source gives them."""
-        if self._sigmas is None:
-            raise ValueError(f"skeleton {self.name!r} has no published sigmas; OKS needs sigmas=… of your own for it")
-        return np.array(self._sigmas)
-
-    @property
-    def has_sigmas(self) -> bool:
-        """Whether a published source gives sigmas for this skeleton."""
-        return self._sigmas is not None
-
-    @cached_property
-    def flip_pairs(self) -> tuple[tuple[int, int], ...]:
-        """(left, right) index pairs, by name."""
-        place = {name: i for i, name in enumerate(self.keypoints)}
-        return tuple(
-            (i, place[mirror])
-            for i, name in enumerate(self.keypoints)
-            if (mirror := _mirror(name)) != name and "left" in name and mirror in place
-        )
-
-    @cached_property
-    def flip_index(self) -> Int[np.ndarray, " K"]:
-        """Permutation (K,) that puts every joint where its mirror stands; applied twice it is the identity."""
-        index = np.arange(len(self.keypoints))
-        for left, right in self.flip_pairs:
-            index[left], index[right] = right, left
-        return index
-
-    def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:
-        """For every keypoint of `target` its index in this skeleton, matched by name.
-
-        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))` turns COCO poses into LSP order. A joint that
-        this skeleton lacks raises ValueError naming it; with missing="mark" its index is -1.
-        """
-        if missing not in ("raise", "mark"):
-            raise ValueError(f"missing: expected 'raise' or 'mark', got {missing!r}")
-        place = {name: i for i, name in enumerate(self.keypoints)}
-        lacking = [name for name in target.keypoints if name not in place]
-        if lacking and missing == "raise":
-            raise ValueError(
-                f"skeleton {self.name!r} lacks {', '.join(lacking)} of {target.name!r}; missing='mark' allows it"
-            )
-        return np.array([place.get(name, -1) for name in target.keypoints])
-
-
-def _mirror(name: str) -> str:
-    if "left" in name:
-        return name.replace("left", "right")
-    return name.replace("right", "left")
-
-
-def _edges(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], ...]:
-    """Edges along chains of names, e.g. "left_hip left_knee left_ankle"."""
-    place = {name: i for i, name in enumerate(keypoints)}
-    return tuple(
-        (place[a], place[b]) for chain in chains for a, b in zip(chain.split(), chain.split()[1:], strict=False)
-    )
-
-
-def _tenths(*values: float) -> tuple[float, ...]:
-    """A tenth of each value, as the sources write their sigmas: 0.26 / 10 is not 0.026 in the last bit."""
-    return tuple(value / 10.0 for value in values)
-
+from trustpose.skeletons.skeleton import Skeleton, edges_along, tenths
 
 _ARMS = ("left_shoulder left_elbow left_wrist", "right_shoulder right_elbow right_wrist")
 _LEGS = ("left_hip left_knee left_ankle", "right_hip right_knee right_ankle")
@@ -114,12 +14,12 @@ _COCO = (
 COCO_17 = Skeleton(
     name="coco17",
     keypoints=_COCO,
-    edges=_edges(
+    edges=edges_along(
         _COCO, "left_ear left_eye nose right_eye right_ear", "left_eye right_eye", "left_ear left_shoulder",
         "right_ear right_shoulder", *_TRUNK, *_ARMS, *_LEGS,
     ),
     sigmas_source="COCO keypoint evaluation (cocodataset.org/#keypoints-eval), pycocotools Params.kpt_oks_sigmas",
-    _sigmas=_tenths(
+    _sigmas=tenths(
         0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89
     ),
 )  # fmt: skip
@@ -131,7 +31,7 @@ _LSP = (
 LSP_14 = Skeleton(
     name="lsp14",
     keypoints=_LSP,
-    edges=_edges(_LSP, "head_top neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
+    edges=edges_along(_LSP, "head_top neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
 )
 
 _MPII = (
@@ -141,7 +41,7 @@ _MPII = (
 MPII_16 = Skeleton(
     name="mpii16",
     keypoints=_MPII,
-    edges=_edges(
+    edges=edges_along(
         _MPII, "head_top upper_neck thorax pelvis", "left_shoulder thorax right_shoulder", "left_hip pelvis right_hip",
         *_ARMS, *_LEGS,
     ),
@@ -154,7 +54,7 @@ _FLIC = (
 FLIC_11 = Skeleton(
     name="flic11",
     keypoints=_FLIC,
-    edges=_edges(_FLIC, "left_eye nose right_eye left_eye", *_TRUNK, *_ARMS),
+    edges=edges_along(_FLIC, "left_eye nose right_eye left_eye", *_TRUNK, *_ARMS),
 )
 
 _CROWDPOSE = (
@@ -164,9 +64,9 @@ _CROWDPOSE = (
 CROWDPOSE_14 = Skeleton(
     name="crowdpose14",
     keypoints=_CROWDPOSE,
-    edges=_edges(_CROWDPOSE, "head neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
+    edges=edges_along(_CROWDPOSE, "head neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
     sigmas_source="CrowdPose evaluation (Li et al., CVPR 2019; Jeff-sjtu/CrowdPose, crowdposetools/cocoeval.py)",
-    _sigmas=_tenths(0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79),
+    _sigmas=tenths(0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89, 0.79, 0.79),
 )
 
 _BODY_25 = (
@@ -178,7 +78,7 @@ _BODY_25 = (
 OPENPOSE_BODY_25 = Skeleton(
     name="openpose_body25",
     keypoints=_BODY_25,
-    edges=_edges(
+    edges=edges_along(
         _BODY_25, "nose neck mid_hip", "left_ear left_eye nose right_eye right_ear",
         "left_shoulder neck right_shoulder",
         "left_hip mid_hip right_hip", *_ARMS, *_LEGS, "left_heel left_ankle left_big_toe left_small_toe",
@@ -194,7 +94,7 @@ _OPENPOSE_COCO = (
 OPENPOSE_COCO_18 = Skeleton(
     name="openpose_coco18",
     keypoints=_OPENPOSE_COCO,
-    edges=_edges(
+    edges=edges_along(
         _OPENPOSE_COCO, "left_ear left_eye nose right_eye right_ear", "nose neck left_hip", "neck right_hip",
         "left_shoulder neck right_shoulder", *_ARMS, *_LEGS,
     ),
@@ -207,7 +107,7 @@ _OPENPOSE_MPI = (
 OPENPOSE_MPI_15 = Skeleton(
     name="openpose_mpi15",
     keypoints=_OPENPOSE_MPI,
-    edges=_edges(
+    edges=edges_along(
         _OPENPOSE_MPI, "head neck chest left_hip", "chest right_hip", "left_shoulder neck right_shoulder", *_ARMS,
         *_LEGS,
     ),
@@ -220,13 +120,13 @@ _HALPE = (
 HALPE_26 = Skeleton(
     name="halpe26",
     keypoints=_HALPE,
-    edges=_edges(
+    edges=edges_along(
         _HALPE, "left_ear left_eye nose right_eye right_ear", "nose head neck hip", "left_shoulder neck right_shoulder",
         "left_hip hip right_hip", *_ARMS, *_LEGS, "left_heel left_ankle left_big_toe left_small_toe",
         "right_heel right_ankle right_big_toe right_small_toe",
     ),
     sigmas_source="Halpe evaluation, body and foot (Fang-Haoshu/Halpe-FullBody, halpecocotools/cocoeval.py)",
-    _sigmas=_tenths(
+    _sigmas=tenths(
         0.26, 0.25, 0.25, 0.35, 0.35, 0.79, 0.79, 0.72, 0.72, 0.62, 0.62, 1.07, 1.07, 0.87, 0.87, 0.89, 0.89,
         0.8, 0.8, 0.8, 0.89, 0.89, 0.89, 0.89, 0.89, 0.89,
     ),
@@ -242,7 +142,7 @@ _BLAZEPOSE = (
 BLAZEPOSE_33 = Skeleton(
     name="blazepose33",
     keypoints=_BLAZEPOSE,
-    edges=_edges(
+    edges=edges_along(
         _BLAZEPOSE, "left_ear left_eye_outer left_eye left_eye_inner nose",
         "nose right_eye_inner right_eye right_eye_outer right_ear",
         "mouth_left mouth_right", *_TRUNK, *_ARMS, *_LEGS, "left_wrist left_pinky left_index left_wrist left_thumb",
@@ -252,15 +152,61 @@ BLAZEPOSE_33 = Skeleton(
     ),
 )  # fmt: skip
 
-SKELETONS: dict[str, Skeleton] = {
-    skeleton.name: skeleton
-    for skeleton in (
-        *(COCO_17, LSP_14, MPII_16, FLIC_11, CROWDPOSE_14),
-        *(OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15, HALPE_26, BLAZEPOSE_33),
-    )
-}
+_AIC = (
+    "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip",
+    "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "head_top", "neck",
+)  # fmt: skip
+AIC_14 = Skeleton(
+    name="aic14",
+    keypoints=_AIC,
+    edges=edges_along(_AIC, "head_top neck", "left_shoulder neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS),
+    sigmas_source="AI Challenger evaluation (AIChallenger/AI_Challenger_2017, Evaluation/keypoint_eval)",
+    _sigmas=(
+        0.01388152, 0.01515228, 0.01057665, 0.01417709, 0.01497891, 0.01402144, 0.03909642, 0.03686941, 0.01981803,
+        0.03843971, 0.03412318, 0.02415081, 0.01291456, 0.01236173,
+    ),
+)  # fmt: skip
 
+_HUMANART = (*_COCO, "left_finger", "right_finger", "left_toe", "right_toe")
+HUMANART_21 = Skeleton(
+    name="humanart21",
+    keypoints=_HUMANART,
+    edges=(
+        *COCO_17.edges,
+        *edges_along(_HUMANART, "left_wrist left_finger", "right_wrist right_finger", "left_ankle left_toe"),
+        *edges_along(_HUMANART, "right_ankle right_toe"),
+    ),
+    sigmas_source="COCO's; fingers and toes as mmpose has them (configs/_base_/datasets/humanart21.py)",
+    _sigmas=(*COCO_17.sigmas.tolist(), 0.089, 0.089, 0.089, 0.089),
+)
 
-def find_skeleton(keypoints: tuple[str, ...] | list[str]) -> Skeleton | None:
-    """The skeleton whose keypoint names are these, in this order, or None."""
-    return next((skeleton for skeleton in SKELETONS.values() if skeleton.keypoints == tuple(keypoints)), None)
+_JHMDB = (
+    "neck", "belly", "head", "right_shoulder", "left_shoulder", "right_hip", "left_hip", "right_elbow", "left_elbow",
+    "right_knee", "left_knee", "right_wrist", "left_wrist", "right_ankle", "left_ankle",
+)  # fmt: skip
+JHMDB_15 = Skeleton(
+    name="jhmdb15",
+    keypoints=_JHMDB,
+    edges=edges_along(
+        _JHMDB, "head neck belly", "left_shoulder neck right_shoulder", "left_hip belly right_hip", *_ARMS, *_LEGS
+    ),
+    sigmas_source="mmpose's, after COCO's (configs/_base_/datasets/jhmdb.py); JHMDB itself counts by PCK",
+    _sigmas=(0.025, 0.107, 0.025, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.087, 0.087, 0.062, 0.062, 0.089, 0.089),
+)
+
+_POSETRACK18 = (
+    "nose", "head_bottom", "head_top", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)  # fmt: skip
+POSETRACK18_17 = Skeleton(
+    name="posetrack18_17",
+    keypoints=_POSETRACK18,
+    edges=edges_along(
+        _POSETRACK18, "head_top nose head_bottom", "left_ear nose right_ear",
+        "left_shoulder head_bottom right_shoulder",
+        *_TRUNK, *_ARMS, *_LEGS,
+    ),
+    sigmas_source="mmpose's, COCO's in order (configs/_base_/datasets/posetrack18.py); PoseTrack itself counts by PCKh",
+    _sigmas=tuple(COCO_17.sigmas.tolist()),
+)  # fmt: skip

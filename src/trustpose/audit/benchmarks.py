@@ -1,0 +1,82 @@
+"""AP on parts of a ground truth: people with few to many labelled keypoints, photos from sparse to crowded."""
+
+import numpy as np
+
+from trustpose.audit.measured import Measured
+from trustpose.audit.record import CrowdLevel, Number, OcclusionBenchmark
+from trustpose.audit.sections import Findings
+from trustpose.data.coco import Images
+from trustpose.metrics.average_precision import AREA_RANGES, evaluate
+from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+
+CROWD_LEVELS = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}  # crowd index from, and below
+OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-17": (16, 10**6)}
+
+
+def occlusion_benchmarks(
+    measured: Measured, oracle: np.ndarray
+) -> tuple[dict[str, OcclusionBenchmark], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """AP on people with few to many labelled keypoints (as coco-analyze groups them), everyone else ignored."""
+    count = measured.truth.num_keypoints
+    assert count is not None and measured.truth.iscrowd is not None
+    benchmarks, precision_75 = {}, {}
+    for name, (low, high) in OCCLUSION_BENCHMARKS.items():
+        inside = (count >= low) & (count <= high)
+        (ap, at_75), (oracle_ap, oracle_at_75) = (
+            _precision(measured, score, inside) for score in (measured.score, oracle)
+        )
+        benchmarks[name] = OcclusionBenchmark(ap, oracle_ap, int((inside & ~measured.truth.iscrowd).sum()))
+        if ap is not None:
+            precision_75[name] = at_75, oracle_at_75
+    return benchmarks, precision_75
+
+
+def _precision(measured: Measured, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
+    """AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
+    evaluation = evaluate(
+        measured.poses,
+        measured.truth,
+        score,
+        sigmas=measured.sigmas,
+        area=measured.area,
+        area_ranges={"all": AREA_RANGES["all"]},
+        pairs=measured.pairs,
+        ignore=~inside,
+    )
+    return _or_none(evaluation.average_precision()), evaluation.precision[0, 5]
+
+
+def crowd_levels(measured: Measured, images: Images, findings: Findings) -> dict[str, CrowdLevel]:
+    """AP on photos of each of CrowdPose's levels, every other photo left out; empty without crowd indices.
+
+    Source: CrowdPose's own evaluation (Jeff-sjtu/CrowdPose, crowdposetools), which cuts at 0.2 and 0.8 where the paper
+    says 0.1 and 0.8; published numbers come from the code.
+    """
+    if images.crowd_index is None:
+        return {}
+    crowd_index = images.crowd_index[np.argsort(images.id)]  # (I,) as `Measured` numbers them
+    unknown = int(np.isnan(crowd_index).sum())
+    if unknown:
+        findings.notes.append(f"crowd.*: {unknown} of {len(images)} photos have no crowdIndex and are in no level")
+    levels = {}
+    for name, (low, below) in CROWD_LEVELS.items():
+        inside = (crowd_index >= low) & (crowd_index < below)
+        poses, people = np.flatnonzero(inside[measured.pose_image]), np.flatnonzero(inside[measured.person_image])
+        evaluation = evaluate(
+            measured.poses[poses],
+            measured.truth[people],
+            measured.score[poses],
+            sigmas=measured.sigmas,
+            area=measured.area,
+        )
+        draws = average_precision_replicates(
+            evaluation, measured.counts, measured.pose_image[poses], measured.person_image[people], ("all",)
+        )
+        findings.interval(f"crowd.{name}.AP", draws["AP"])
+        counted = int((~evaluation.person_ignored[0]).sum())
+        levels[name] = CrowdLevel(_or_none(evaluation.summary().AP), counted)
+    return levels
+
+
+def _or_none(value: float) -> Number:
+    return None if value == -1 else value

@@ -1,0 +1,45 @@
+"""Arrays of a calibrator's file, checked one by one: names, shapes, kinds and ranges, as fitting gives them."""
+
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from jaxtyping import Num, Shaped
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+LARGEST = 1e12  # of any number in a calibrator: squares and sums of such are finite in float32
+
+
+def expect_names(columns: Mapping[str, np.ndarray], names: Collection[str], optional: Collection[str] = ()) -> None:
+    """Raises KeyError for a missing name and ValueError for an unknown one."""
+    for name in names:
+        if name not in columns:
+            raise KeyError(name)
+    unknown = next((name for name in columns if name not in (*names, *optional)), None)
+    if unknown is not None:
+        raise ValueError(f"array {unknown[:40]!r} is unknown")
+
+
+def expect_numbers(
+    column: Shaped[np.ndarray, "..."],
+    name: str,
+    shape: tuple[int | None, ...],
+    *,
+    kinds: str = "f",
+    least: float | None = None,
+    most: float = LARGEST,
+) -> Num[np.ndarray, "..."]:
+    """The column itself. `shape`: None for any length. `kinds`: of its dtype; "iu" are whole numbers.
+
+    Raises ValueError where it is of another shape or kind, or has a number outside least … most (−most … most where
+    `least` is None), NaN among them.
+    """
+    fits = len(shape) == column.ndim and all(want in (None, has) for want, has in zip(shape, column.shape, strict=True))
+    least = -most if least is None else least
+    is_kind = column.dtype.kind in kinds and (kinds != "f" or column.dtype in _FLOATS)
+    if not fits or not is_kind or not ((column >= least) & (column <= most)).all():
+        listed = ", ".join("any" if want is None else str(want) for want in shape)
+        raise ValueError(
+            f"{name}: expected numbers from {least:g} to {most:g} of shape ({listed}), "
+            f"got {column.dtype} of shape {column.shape}"
+        )
+    return column

@@ -1,0 +1,151 @@
+"""What `trustpose audit` prints: the numbers of every file, their differences, what other scores are worth."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from trustpose.audit.record import Audit, Comparison
+    from trustpose.audit.rescoring import Rescoring
+
+_ROWS = (
+    ("AP", "ap.AP", "of the poses, ranked by the score"),
+    ("AP50", "ap.AP50", ""),
+    ("AP75", "ap.AP75", ""),
+    ("AR", "ap.AR", ""),
+    ("AP easy", "crowd.easy.AP", "photos with a crowd index below 0.2"),
+    ("AP medium", "crowd.medium.AP", "from 0.2 to below 0.8"),
+    ("AP hard", "crowd.hard.AP", "0.8 and above"),
+    ("oracle AP", "oracle_ap.AP", "if the score were the true OKS"),
+    ("headroom", "headroom", "what better scores could add"),
+    ("pose r", "pose.pearson", "Pearson, score with OKS"),
+    ("pose ECE", "pose.ece", "how far scores are off the OKS"),
+    ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
+    ("average r", "keypoint.pearson_pose_mean", "the same, averages of each pose"),
+    ("keypoint ECE", "keypoint.ece", ""),
+    ("labelled F1", "visibility.labelled.f1", "labelled or not"),
+    ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
+)
+
+
+def print_numbers(audits: "Sequence[Audit]") -> None:
+    """The numbers of each file, one column a file."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    labels = file_labels(audits)
+    table = Table(title=f"area: {audits[0].area}, score: {escape(audits[0].score_field)}", title_justify="left")
+    table.add_column("")
+    for label in labels:
+        table.add_column(escape(label), justify="right")
+    if len(audits) == 1:
+        table.add_column("", style="dim")
+    for label, name, meaning in _ROWS:
+        if name.startswith("crowd.") and not audits[0].crowd:
+            continue
+        cells = [_cell(audit, name) for audit in audits]
+        table.add_row(label, *cells, *([meaning] if len(audits) == 1 else []))
+    Console().print(table)
+
+
+def print_categories(audits: "Sequence[Audit]") -> None:
+    """AP of each category, one column a file, and how many people it has; nothing where only one was read."""
+    if not audits[0].categories:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    table = Table(title="AP by category", title_justify="left")
+    table.add_column("")
+    table.add_column("people", justify="right")
+    for label in file_labels(audits):
+        table.add_column(escape(label), justify="right")
+    for name, category in audits[0].categories.items():
+        values = [audit.categories[name].AP for audit in audits]
+        cells = ["–" if value is None else f"{value:.3f}" for value in values]
+        table.add_row(escape(name), str(category.n), *cells)
+    Console().print(table)
+
+
+def print_notes(audits: "Sequence[Audit]") -> None:
+    """What could not be computed, and why."""
+    from rich.console import Console
+
+    from trustpose.report.summary import file_labels
+
+    console = Console()
+    for label, audit in zip(file_labels(audits), audits, strict=True):
+        name = f"{label}: " if len(audits) > 1 else ""
+        for note in audit.notes:
+            console.print(f"note: {name}{note}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_comparisons(audits: "Sequence[Audit]") -> None:
+    """How the other files differ from the first, one column a file; nothing where there is but one."""
+    if len(audits) < 2:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.audit.comparison import comparable, compare
+    from trustpose.report.summary import file_labels
+
+    if not comparable(audits):
+        typer.echo("not compared: the files were not measured on the same people in the same photos")
+        return
+    first, *labels = (escape(label) for label in file_labels(audits))
+    drawn = all(len(draws) for audit in audits for draws in audit.details.draws.values.values())
+    differences = [{one.metric: one for one in compare(audit, audits[0])} for audit in audits[1:]]
+    table = Table(
+        title=f"difference from {first}" + ", the same photos drawn for both" * drawn,
+        title_justify="left",
+        caption="better, worse: the 95 % interval leaves out 0; ≈: cannot be told apart" if drawn else None,
+        caption_justify="left",
+    )
+    table.add_column("")
+    for label in labels:
+        table.add_column(label)
+    for label, name, _ in _ROWS:
+        if any(name in known for known in differences):
+            table.add_row(label, *(_difference(known.get(name)) for known in differences))
+    Console().print(table)
+
+
+def print_change(change: "Rescoring") -> None:
+    """What other scores for the same poses are worth, in one line."""
+    gain, closed = f"AP gain {change.gain:+.3f}", "no headroom"
+    if change.closed is not None:
+        closed = f"headroom closed {change.closed:.1%}"
+    if change.intervals:
+        gain += "  [{:+.3f}, {:+.3f}]".format(*change.intervals["gain"])
+        closed += "  [{:.1%}, {:.1%}]".format(*change.intervals["closed"]) if change.closed is not None else ""
+    typer.echo(f"{gain}; {closed}; the same photos drawn for both")
+
+
+def _cell(audit: "Audit", name: str) -> str:
+    value = audit.number(name)
+    if value is None:
+        return "–"
+    interval = audit.intervals.get(name)
+    return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+
+
+def _difference(comparison: "Comparison | None") -> str:
+    from trustpose.audit.comparison import outcome
+    from trustpose.report.summary import number
+
+    if comparison is None:
+        return "–"
+    difference = f"{number(comparison.difference, sign=True):>6}"
+    if comparison.low is None:
+        return difference
+    said = {"better": "better", "worse": "worse", "undecided": "≈"}[outcome(comparison)]
+    return f"{difference} [{number(comparison.low)}, {number(comparison.high)}] {said}"

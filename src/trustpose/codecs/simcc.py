@@ -1,0 +1,135 @@
+"""SimCC: a keypoint's place as two classifications, over the columns and over the rows of a crop.
+
+Each crop pixel is split into `split` bins along each side, so that a bin is finer than a pixel without any upsampling.
+Sources: Li et al., SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation, ECCV 2022 (bins,
+Gaussian label smoothing, section 3.2); Jiang et al., RTMPose, 2023 (σ = 4.9 and 5.66 bins for 192 × 256, the
+distributions' maxima as score). Between the bins: DARK's step (`codecs.dark`) in one dimension.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.codecs import Candidates, Outputs
+
+_FLOOR, _CEILING = 1e-3, 50.0  # what a logarithm is taken of, at least and at most (mmpose's)
+_REACH = 3  # sigmas beyond the crop from which on a keypoint has no weight
+Sigma = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SimCCCodec:
+    """Logits over the columns (B, K, width × split) and the rows (B, K, height × split) of crops.
+
+    Bin i stands at crop pixel i / split, pixels counted at their centres. `sigma`: of the smoothed labels along x and
+    y, bins. `normalised` labels sum to 1 (the paper), others have height 1 (RTMPose's recipes, whose loss takes a
+    softmax of them). decode(encode(xy)) is xy rounded to a bin, anywhere in the crop; with `subbin`, which refines a
+    peak between the bins, it is that within 0.01 bins where the keypoint is at least six sigmas from the crop's edge.
+    """
+
+    width: int
+    height: int
+    split: float = 2.0
+    sigma: Sigma = (4.9, 5.66)
+    normalised: bool = False
+    subbin: bool = False
+
+    def crop_extent(self, width: int, height: int) -> tuple[int, int]:
+        """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
+        return width, height
+
+    @property
+    def bins(self) -> tuple[int, int]:
+        """How many columns and rows are told apart."""
+        return round(self.width * self.split), round(self.height * self.split)
+
+    def encode(
+        self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
+    ) -> tuple[Float[np.ndarray, "B K X"], Float[np.ndarray, "B K Y"]]:
+        """Smoothed labels (B, K, X) and (B, K, Y) float32: a Gaussian about the bin nearest to each keypoint.
+
+        Zeros where a keypoint is not labelled (its coordinates may be NaN) or lies beyond reach of the crop.
+        """
+        used = self.weights(xy_crop, labelled) > 0
+        nearest = np.around(np.where(used[..., None], xy_crop, 0.0) * self.split)
+        labels = []
+        for axis, (count, sigma) in enumerate(zip(self.bins, self.sigma, strict=True)):
+            distance = np.arange(count) - nearest[..., axis, None]  # (B, K, bins)
+            bump = np.exp(-(distance**2) / (2 * sigma**2)) * used[..., None]
+            labels.append((bump / (sigma * np.sqrt(2 * np.pi)) if self.normalised else bump).astype(np.float32))
+        return labels[0], labels[1]
+
+    def weights(
+        self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
+    ) -> Float[np.ndarray, "B K"]:
+        """Target weights (B, K) float32: 1 where labelled and within three sigmas of the crop, else 0."""
+        bin_ = np.around(xy_crop * self.split)
+        reach = _REACH * np.array(self.sigma)
+        seen = ((bin_ - reach < np.array(self.bins)) & (bin_ + reach + 1 >= 0)).all(axis=-1)  # False for NaN
+        return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
+
+    def decode(self, outputs: Outputs) -> Candidates:
+        """The keypoints in crop pixels; `score` is the lower of the two maxima, untouched.
+
+        Every keypoint has a place, however low its score. Raises ValueError where the outputs have no `simcc`.
+        """
+        columns, rows = _simcc_of(outputs)
+        places, scores = [], []
+        for logits, sigma in ((columns, self.sigma[0]), (rows, self.sigma[1])):
+            place = logits.argmax(axis=-1)  # (B, K)
+            scores.append(np.take_along_axis(logits, place[..., None], axis=-1)[..., 0])
+            places.append(refine_peaks(logits, place, sigma) if self.subbin else place.astype(np.float64))
+        return Candidates(np.stack(places, axis=-1) / self.split, np.minimum(*scores))
+
+    def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
+        """The mean of a crop's logits and those of its mirror image, brought back (`flip_back`)."""
+        (columns, rows), (other_columns, other_rows) = _simcc_of(outputs), _simcc_of(mirrored)
+        back = self.flip_back(other_columns, flip_index)
+        simcc = (columns + back) / 2, (rows + other_rows[:, flip_index]) / 2
+        return Outputs(heatmaps=[], features=outputs.features, simcc=simcc, tokens=outputs.tokens)
+
+    def flip_back(
+        self, columns: Float[np.ndarray, "B K X"], flip_index: Int[np.ndarray, " K"]
+    ) -> Float[np.ndarray, "B K X"]:
+        """Logits over the columns of mirrored crops as they would be for the crops themselves.
+
+        Pixel x of a crop is pixel width − 1 − x of its mirror image, so bin i is bin X − split − i: reversed, the
+        logits move split − 1 bins to the left. (mmpose's flip test only reverses, half a pixel off at split 2.) The
+        bins that open on the right keep their values.
+        """
+        back = columns[:, flip_index, ::-1]
+        shift = round(self.split) - 1
+        return np.concatenate([back[..., shift:], back[..., back.shape[-1] - shift :]], axis=-1) if shift else back
+
+
+def refine_peaks(
+    logits: Float[np.ndarray, "B K bins"], peak: Int[np.ndarray, "B K"], sigma: float
+) -> Float[np.ndarray, "B K"]:
+    """Peaks (B, K) between the bins: one Newton step on the logarithm of the smoothed distributions.
+
+    The kernel and the derivatives, over five bins, are those of mmpose's `refine_simcc_dark`. A step that does not lead
+    to a maximum, or that leaves the bins it was computed from, is not taken.
+    """
+    count = logits.shape[-1]
+    flat = logits.reshape(-1, count).astype(np.float32)
+    taps = int((sigma * 20 - 7) // 3)
+    taps -= taps % 2 == 0
+    smooth = cv2.GaussianBlur(flat, (taps, 1), 0, borderType=cv2.BORDER_CONSTANT) if taps > 1 else flat
+    height, was = smooth.max(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
+    smooth = smooth * np.divide(was, height, out=np.ones_like(was), where=height != 0)  # as high as before
+    log = np.pad(np.log(np.clip(smooth, _FLOOR, _CEILING)), ((0, 0), (2, 2)), mode="edge")
+    at = peak.reshape(-1, 1) + 2
+    below2, below, here, above, above2 = (np.take_along_axis(log, at + step, axis=1)[:, 0] for step in range(-2, 3))
+    slope, curvature = (above - below) / 2, (above2 - 2 * here + below2) / 4
+    is_maximum = curvature < 0
+    step = np.where(is_maximum, -slope / np.where(is_maximum, curvature, -1.0), 0.0)
+    step = np.where(np.abs(step) <= 2, step, 0.0)
+    return (peak + step.reshape(peak.shape)).astype(np.float64)
+
+
+def _simcc_of(outputs: Outputs) -> tuple[np.ndarray, np.ndarray]:
+    if outputs.simcc is None:
+        raise ValueError("outputs.simcc: expected logits over columns and rows, got None")
+    return outputs.simcc

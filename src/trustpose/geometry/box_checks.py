@@ -1,0 +1,74 @@
+"""Boxes that cannot be what they are said to be: xywh for xyxy, shares of the photo, or outside it."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+_SHARES = 2.0  # boxes that all end within so many pixels are no people: they are shares of the photo
+_SMALLEST = 16  # pixels along a photo's shorter side below which they could be
+_FAR = 0.1  # of the photo's size: labels and trackers put boxes as far beyond its border, not farther
+
+
+def box_fault(
+    box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"] | None = None, *, margin: float = 0.0
+) -> tuple[int, str] | None:
+    """The first xyxy box that is none in its photo of `size` (width, height; 0 unknown): its row, and what is wrong.
+
+    Looked for: numbers that are not finite; x1 < x0 or y1 < y0; all boxes within 2 pixels, which are shares of the
+    photo; boxes that lie outside it, with `margin` by more than this share of its size.
+    """
+    width, height = (np.zeros(len(box)), np.zeros(len(box))) if size is None else size.T.astype(np.float64)
+    x0, y0, x1, y1 = box.T
+    wrong = ~np.isfinite(box).all(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        return at, f"expected finite numbers, got {box[at].tolist()}"
+    for name, low, high in (("x", x0, x1), ("y", y0, y1)):
+        wrong = high < low
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            return at, f"{name}1 {high[at]:g} < {name}0 {low[at]:g}: expected xyxy; is it xywh?"
+    if _are_shares(box, np.minimum(width, height)):
+        return 0, f"all boxes lie within 0 to {box.max():g}: expected pixels, not shares of the photo"
+    known = (width > 0) & (height > 0)
+    dx, dy = margin * width, margin * height
+    wrong = known & ((x1 <= -dx) | (y1 <= -dy) | (x0 >= width + dx) | (y0 >= height + dy))
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        corners = ", ".join(f"{value:g}" for value in box[at])
+        return at, f"({corners}) lies outside the {width[at]:g} x {height[at]:g} photo"
+    return None
+
+
+def xywh_fault(
+    box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"], *, margin: float = _FAR
+) -> tuple[int, str] | None:
+    """`box_fault` of xywh boxes out of a file, and whether all of them are rather xyxy.
+
+    They are where each is one inside its photo, and some box as xywh ends more than 10 % beyond its photo's border: in
+    none of 40,000 real boxes does one.
+    """
+    if not len(box):
+        return None
+    wrong = (box[:, 2:] < 0).any(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        return at, f"expected a width and height of at least 0, got {box[at, 2:].min():g}"
+    fault = box_fault(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1), size, margin=margin)
+    is_known = np.all(size > 0, axis=1)
+    inside = np.all((box[:, :2] >= 0) & (box[:, 2:] > box[:, :2]) & (box[:, 2:] <= size), axis=1)
+    beyond = is_known & np.any(box[:, :2] + box[:, 2:] > (1 + _FAR) * size, axis=1)
+    if beyond.any() and inside[is_known].all():
+        at = int(np.argmax(beyond))
+        right, bottom = box[at, :2] + box[at, 2:]
+        return at, (
+            f"ends at {right:g}, {bottom:g}, beyond the {size[at, 0]} x {size[at, 1]} photo: expected x, y, width, "
+            "height; is it xyxy?"
+        )
+    return fault
+
+
+def _are_shares(box: np.ndarray, shorter_side: np.ndarray) -> bool:
+    has_area = (box[:, 2:] > box[:, :2]).all(axis=1)
+    if not has_area.any() or box.max() > _SHARES or box.min() < -_SHARES:
+        return False
+    return bool((shorter_side >= _SMALLEST).any()) or not shorter_side.any()

@@ -1,0 +1,141 @@
+"""Checkpoint files, read safely: nothing in them is run, only tensors and plain values are unpickled.
+
+Whatever a file holds, what is said of it is ours: torch's own words tell its users how to open strangers' pickles.
+"""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core.multiarray import _reconstruct, scalar
+from torch import Tensor, nn
+
+from trustpose.files import InputError
+from trustpose.networks.archives import check_archive
+
+# where training loops put the tensors, one inside another too
+_NESTED = ("state_dict", "best_state_dict", "model", "model_state_dict", "net", "network", "params")
+_DEPTH = 4
+# What NumPy's arrays are pickled with, by NumPy 2 and by NumPy 1; mmpose keeps a few beside the tensors. No code.
+_NUMPY: list[Any] = [np.ndarray, np.dtype, _reconstruct, scalar]
+_NUMPY += [(_reconstruct, "numpy.core.multiarray._reconstruct"), (scalar, "numpy.core.multiarray.scalar")]
+_NUMPY += {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
+_NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.bool)
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .pth/.pt/.pth.tar or .safetensors file by name, on the CPU.
+
+    Training checkpoints that hold more than a state dict are opened, and DataParallel's "module." is taken off.
+    Raises InputError where the file cannot be read, holds objects other than tensors and plain values, or no tensors,
+    and names a tensor that holds NaN or infinity.
+    """
+    path = Path(path)
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "is no regular file"
+        raise InputError(f"{path}: " + (f"{kind}, expected a checkpoint" if path.exists() else "no such file"))
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    found = _state_dict(content, _DEPTH)
+    if found is None:
+        keys = ", ".join(str(key)[:40] for key in list(content)[:8]) if isinstance(content, Mapping) else ""
+        got = (
+            f"the keys {keys}" if keys else f"a {type(content).__name__}" if not isinstance(content, Mapping) else "{}"
+        )
+        raise InputError(f"{path}: expected tensors by name, or such a dict under {', '.join(_NESTED)}; got {got}")
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+    if len(tensors) < len(found):
+        raise InputError(f"{path}: some tensors are there twice, with and without 'module.'")
+    for name, tensor in tensors.items():
+        _check(path, name, tensor)
+    return tensors
+
+
+def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str, Tensor]:
+    """The tensors of a file that has the module's own names, as `module.load_state_dict` wants them.
+
+    Raises InputError as `read_tensors` does, and where a tensor is missing, unexpected or of another shape; `name` is
+    what the module is called then.
+    """
+    got, wanted = read_tensors(path), module.state_dict()
+    for tensor in [*wanted, *got]:
+        expected, found = (str(list(some[tensor].shape)) if tensor in some else "none" for some in (wanted, got))
+        if expected != found:
+            raise InputError(f"{path}: tensor {tensor}: {name} has {expected}, the file {found}")
+    return got
+
+
+def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
+    """The first dict of nothing but tensors, here or under one of the usual names."""
+    if not isinstance(content, Mapping) or not content or not depth:
+        return None
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return content
+    inner = (_state_dict(content[key], depth - 1) for key in _NESTED if key in content)
+    return next((found for found in inner if found is not None), None)
+
+
+def _check(path: Path, name: str, tensor: Tensor) -> None:
+    """Refuse what cannot be a weight."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _NUMBERS + _COUNTS:
+        what = f"{tensor.dtype}, {tensor.layout}, {tensor.device.type}".replace("torch.", "")
+        raise InputError(f"{path}: tensor {name}: expected plain numbers, got {what}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise InputError(f"{path}: tensor {name}: has {tensor.numel()} numbers, more than the file holds")
+    if tensor.dtype in _NUMBERS and not torch.isfinite(tensor).all():
+        raise InputError(f"{path}: tensor {name}: holds NaN or infinity, expected finite numbers")
+
+
+def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # its own, and KeyError for kinds of numbers that torch lacks
+        raise InputError(f"{path}: is not a readable safetensors file ({error})") from None
+
+
+def _read_pickle(path: Path) -> object:
+    check_archive(path)
+    foreign = _foreign_zip(path)
+    if foreign is not None:
+        raise InputError(f"{path}: {foreign}")
+    try:
+        with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of its old formats
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # a damaged file makes torch's unpickler trip in any way
+        raise InputError(f"{path}: {_why(error)}") from None
+
+
+def _foreign_zip(path: Path) -> str | None:
+    """What kind of zip file it is, if it is one that torch did not save tensors in."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return None  # torch's older format, or damaged
+    if any(part.filename.endswith("/constants.pkl") for part in parts):
+        return "is a TorchScript archive, expected a state dict"
+    return None
+
+
+def _why(error: Exception) -> str:
+    text = str(error)
+    named = re.search(r"GLOBAL (\S+)|(?:class|function|type) (\S+)", text) if "GLOBAL" in text else None
+    if isinstance(error, pickle.UnpicklingError) and named is not None:
+        what = (named[1] or named[2]).strip("'\"`.,")
+        return f"holds more than tensors and plain values, which is not opened ({what})"
+    if "legacy .tar" in text:
+        return "has the format of torch before 0.1.10, which cannot be opened safely"
+    return "is not a readable checkpoint (cut short, damaged, or not torch's format)"

@@ -1,0 +1,50 @@
+"""How each public project feeds its networks and reads their maps, as its own code does at evaluation.
+
+Sources: the dataset and evaluation code of microsoft/human-pose-estimation.pytorch,
+leoxiaobin/deep-high-resolution-net.pytorch, megvii-research/MSPN and open-mmlab/mmpose; pytorch-pose's was run and not
+read (docs/parity.md).
+"""
+
+from dataclasses import dataclass, replace
+
+from trustpose.geometry.crops import Padding
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding. Maps out: fields of `inference.spec`.
+
+    channels None: the files do not say. sigma None: 2 map pixels for each 256 pixels of height, as HRNet's recipes.
+    """
+
+    channels: str | None = "RGB"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    padding: Padding = 1.25
+    codec: str = "argmax-quarter"
+    sigma: float | None = None
+    smoothing: int | None = None
+    offset: float | None = None
+    score_scale: str | None = None
+    score_offset: float | None = None
+
+
+# pose_resnet: Microsoft's code always feeds BGR, HRNet's by its configuration (COLOR_RGB: false in all that it
+# publishes for ResNets), forks of either also RGB; their files look the same.
+_POSE_RESNET = Preparation(channels=None)
+# pytorch-pose subtracts MPII's mean and does not divide; a map pixel stands for its middle.
+_PYTORCH_POSE = Preparation(mean=(0.4404, 0.4440, 0.4327), std=(1.0, 1.0, 1.0), sigma=1.0, offset=2.0)
+# Targets are a pixel smoothed by 5 taps, 255 high; mmpose feeds and crops MSPN as it does every network.
+_MMPOSE_MSPN = Preparation(sigma=1.0, smoothing=5, offset=2.0, score_scale="1/255", score_offset=0.5)
+_BGR = {"channels": "BGR", "mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 0.229)}
+_MSPN = replace(_MMPOSE_MSPN, **_BGR, codec="second-highest", padding=(1.09, 1.135))
+_MSPN_ON_MPII = replace(_MSPN, padding=1.25, smoothing=9)
+
+
+def preparation(family: str, network: str, keypoints: int) -> Preparation:
+    """How the project whose tensor names are `family`'s prepares a network of the zoo with so many keypoints."""
+    if family.startswith("mmpose") and network.startswith("mspn"):
+        return _MMPOSE_MSPN
+    if family == "mspn":
+        return _MSPN_ON_MPII if keypoints == 16 else _MSPN
+    return {"pose_resnet": _POSE_RESNET, "pytorch-pose": _PYTORCH_POSE}.get(family, Preparation())

@@ -1,0 +1,119 @@
+"""Several audits side by side in plain words: who is ahead, and whether draws of the same photos agree."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from trustpose.audit.comparison import Outcome, comparable, compare, outcome
+from trustpose.audit.record import Audit, Comparison
+from trustpose.report.summary import count, number, with_interval
+
+Headlines = dict[str, tuple[tuple[str, str, bool], ...]]  # by group: dotted name, what it is, whether higher is better
+Differences = dict[tuple[int, int], dict[str, Comparison]]
+OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "cannot be told apart"}
+
+
+def differences(audits: Sequence[Audit]) -> Differences:
+    """By the places of two audits, (file, against), and the number's dotted name; empty where not comparable."""
+    if not comparable(audits):
+        return {}
+    places = range(len(audits))
+    pairs = ((i, j) for i in places for j in places if i != j)
+    return {(i, j): {one.metric: one for one in compare(audits[i], audits[j])} for i, j in pairs}
+
+
+def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences) -> list[str]:
+    """Paragraphs on several audits side by side: on what, and which is ahead in poses, ranking and honesty."""
+    truth = audits[0].inputs["ground_truth"]
+    same = comparable(audits)
+    if same:
+        start = (
+            f"{len(audits)} results files are held against the same {count(truth['people_with_keypoints'])} people "
+            f"whose keypoints were labelled by hand, in {count(truth['images'], 'photo')}."
+        )
+    else:
+        start = (
+            f"{len(audits)} results files stand side by side here, but they were audited on different ground truth "
+            "files or with different conventions for area, so that none can be called better than another."
+        )
+    start += (
+        " Average precision (AP) tells how good poses are in the order that their scores put them; true quality (OKS) "
+        "is how close a single pose is to its label. Both run from 0 to 1, which is perfect. In brackets stand "
+        "95\u00a0% intervals."
+    )
+    if not same:
+        return [start]
+    leads = (
+        ("ap.AP", "{} has the highest AP,", True),
+        ("pose.pearson", "The score of {} best tells good poses from bad, with a correlation of", True),
+        ("pose.ece", "The score of {} is the most honest, with a calibration error of", False),
+    )
+    said = (_leader(audits, labels, found, *lead) for lead in leads)
+    return [start, " ".join(text for text in said if text)]
+
+
+def _leader(
+    audits: Sequence[Audit], labels: Sequence[str], found: Differences, name: str, what: str, higher: bool
+) -> str:
+    """Who leads in a number, who follows, and whether draws of the same photos tell the two apart."""
+    known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
+    if len(known) < 2:
+        return ""
+    known.sort(reverse=higher)
+    best, second = known[0][1], known[1][1]
+    text = (
+        f"{what.replace('{}', labels[best])} {with_interval(audits[best], name)}; {labels[second]} follows with "
+        f"{with_interval(audits[second], name)}."
+    )
+    pair = found[best, second][name]
+    if pair.low is None:
+        return text
+    text += f" With the same photos drawn for both, the difference is {_with_ends(pair)}: "
+    return text + ("the two cannot be told apart." if outcome(pair) == "undecided" else "more than chance.")
+
+
+def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool) -> list[bool]:
+    """Whether each audit has the best value of a number as shown, or cannot be told apart from the one that has."""
+    known = {i: value for i, audit in enumerate(audits) if (value := audit.number(name)) is not None}
+    if len(known) < 2 or not found:
+        return [False] * len(audits)
+    best = (max if higher else min)(known, key=lambda i: known[i])
+    return [
+        i in known and (number(known[i]) == number(known[best]) or _is_undecided(found[i, best][name]))
+        for i in range(len(audits))
+    ]
+
+
+def table(
+    audits: Sequence[Audit],
+    labels: Sequence[str],
+    found: Differences,
+    against: int,
+    headlines: Headlines,
+) -> dict[str, Any]:
+    """Differences from the audit in place `against`: its label, the others' in `files`, and a row for each number with
+    a cell for each of them, None where there is none."""
+    others = [i for i in range(len(audits)) if i != against]
+    rows = []
+    for name, title, higher in (row for group in headlines.values() for row in group):
+        pairs = [found[i, against].get(name) for i in others]
+        if any(pairs):
+            rows.append({"name": name, "title": title, "higher": higher, "cells": [_cell(pair) for pair in pairs]})
+    return {"against": labels[against], "files": [labels[i] for i in others], "rows": rows}
+
+
+def _cell(pair: Comparison | None) -> dict[str, Any] | None:
+    if pair is None:
+        return None
+    ends = None if pair.low is None or pair.high is None else [number(pair.low, True), number(pair.high, True)]
+    said = outcome(pair)
+    text = number(pair.difference, sign=True)
+    return {"text": text, "interval": ends, "outcome": OUTCOMES[said], "is_clear": said != "undecided"}
+
+
+def _is_undecided(pair: Comparison) -> bool:
+    return pair.low is not None and outcome(pair) == "undecided"
+
+
+def _with_ends(pair: Comparison) -> str:
+    assert pair.low is not None and pair.high is not None
+    return f"{number(pair.difference, True)} ({number(pair.low, True)} to {number(pair.high, True)})"

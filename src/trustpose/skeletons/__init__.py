@@ -1,0 +1,50 @@
+"""Skeletons: `Skeleton` itself, those known by name, and files with one's own."""
+
+from trustpose.skeletons.animals import AP10K_17
+from trustpose.skeletons.bodies import (
+    AIC_14,
+    BLAZEPOSE_33,
+    COCO_17,
+    CROWDPOSE_14,
+    FLIC_11,
+    HALPE_26,
+    HUMANART_21,
+    JHMDB_15,
+    LSP_14,
+    MPII_16,
+    OPENPOSE_BODY_25,
+    OPENPOSE_COCO_18,
+    OPENPOSE_MPI_15,
+    POSETRACK18_17,
+)
+from trustpose.skeletons.reader import read_skeleton
+from trustpose.skeletons.registry import SKELETONS, find_skeleton, skeleton_of
+from trustpose.skeletons.skeleton import Skeleton
+from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, HALPE_136, HAND_21
+
+__all__ = [
+    "AIC_14",
+    "AP10K_17",
+    "BLAZEPOSE_33",
+    "COCO_17",
+    "COCO_WHOLEBODY_133",
+    "CROWDPOSE_14",
+    "FACE_68",
+    "FLIC_11",
+    "HALPE_26",
+    "HALPE_136",
+    "HAND_21",
+    "HUMANART_21",
+    "JHMDB_15",
+    "LSP_14",
+    "MPII_16",
+    "OPENPOSE_BODY_25",
+    "OPENPOSE_COCO_18",
+    "OPENPOSE_MPI_15",
+    "POSETRACK18_17",
+    "SKELETONS",
+    "Skeleton",
+    "find_skeleton",
+    "read_skeleton",
+    "skeleton_of",
+]

@@ -1,0 +1,71 @@
+"""Skeletons of one's own, from a JSON file; docs/files.md describes it."""
+
+from pathlib import Path
+from typing import Any
+
+from trustpose.files import InputError, read_json
+from trustpose.skeletons.skeleton import Skeleton
+
+_FIELDS = ("name", "keypoints", "limbs", "mirror_pairs", "sigmas", "sigmas_source")
+
+
+def read_skeleton(path: str | Path) -> Skeleton:
+    """The skeleton in a JSON file: `name`, `keypoints` (names in order) and, where known, `limbs` and `mirror_pairs`
+    (pairs of keypoint names; without `mirror_pairs` left_x mirrors right_x), `sigmas` (K numbers above 0) with their
+    `sigmas_source`. Raises InputError naming the field.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected an object with {', '.join(_FIELDS)}")
+    unknown = next((field for field in value if field not in _FIELDS), None)
+    if unknown is not None:
+        raise InputError(f"{path}: field {unknown!r} is unknown, expected {', '.join(_FIELDS)}")
+    name, keypoints = value.get("name"), value.get("keypoints")
+    if not isinstance(name, str) or not name:
+        raise InputError(f"{path}: field 'name': expected a text")
+    if not isinstance(keypoints, list) or not keypoints or not all(isinstance(one, str) and one for one in keypoints):
+        raise InputError(f"{path}: field 'keypoints': expected a list of names")
+    if len(set(keypoints)) != len(keypoints):
+        raise InputError(f"{path}: field 'keypoints': a name stands twice")
+    place = {one: at for at, one in enumerate(keypoints)}
+    mirror = _pairs(path, "mirror_pairs", value, place)
+    sigmas = _sigmas(path, value.get("sigmas"), len(keypoints))
+    source = value.get("sigmas_source", str(path))
+    if not isinstance(source, str):
+        raise InputError(f"{path}: field 'sigmas_source': expected a text")
+    try:
+        return Skeleton(
+            name=name,
+            keypoints=tuple(keypoints),
+            edges=_pairs(path, "limbs", value, place) or (),
+            sigmas_source=None if sigmas is None else source,
+            _sigmas=sigmas,
+            mirror_pairs=mirror,
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _pairs(
+    path: str | Path, field: str, value: dict[str, Any], place: dict[str, int]
+) -> tuple[tuple[int, int], ...] | None:
+    """Pairs of keypoints by name as pairs of indices; None where the field is missing."""
+    pairs = value.get(field)
+    if pairs is None:
+        return None
+    if not isinstance(pairs, list):
+        raise InputError(f"{path}: field {field!r}: expected a list of pairs of keypoint names")
+    for at, pair in enumerate(pairs):
+        is_pair = isinstance(pair, list) and len(pair) == 2 and all(isinstance(end, str) for end in pair)
+        if not is_pair or pair[0] == pair[1] or any(end not in place for end in pair):
+            raise InputError(f"{path}: field {field!r}: pair {at}: expected two names out of 'keypoints'")
+    return tuple((place[a], place[b]) for a, b in pairs)
+
+
+def _sigmas(path: str | Path, value: Any, count: int) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    is_number = isinstance(value, list) and all(type(one) in (int, float) and 0 < one < 10 for one in value)
+    if not is_number or len(value) != count:
+        raise InputError(f"{path}: field 'sigmas': expected {count} numbers above 0, one for each keypoint")
+    return tuple(map(float, value))

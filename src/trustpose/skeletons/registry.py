@@ -1,0 +1,46 @@
+"""The skeletons that are known by name, and how a name, a file or a list of keypoint names finds one."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from trustpose.files import InputError
+from trustpose.skeletons import animals, bodies, whole_body
+from trustpose.skeletons.reader import read_skeleton
+from trustpose.skeletons.skeleton import Skeleton
+
+SKELETONS: dict[str, Skeleton] = {
+    skeleton.name: skeleton
+    for skeleton in (
+        *(bodies.COCO_17, bodies.LSP_14, bodies.MPII_16, bodies.FLIC_11, bodies.CROWDPOSE_14),
+        *(bodies.OPENPOSE_BODY_25, bodies.OPENPOSE_COCO_18, bodies.OPENPOSE_MPI_15, bodies.HALPE_26),
+        *(bodies.BLAZEPOSE_33, bodies.AIC_14, bodies.HUMANART_21, bodies.JHMDB_15, bodies.POSETRACK18_17),
+        *(whole_body.HAND_21, whole_body.FACE_68, whole_body.COCO_WHOLEBODY_133, whole_body.HALPE_136),
+        animals.AP10K_17,
+    )
+}
+"""COCO's 17 first, then the others; `find_skeleton` looks them through in this order."""
+
+
+def find_skeleton(keypoints: tuple[str, ...] | list[str]) -> Skeleton | None:
+    """The skeleton whose keypoint names are these, in this order, or None; "Left Hip" and "left-hip" are left_hip."""
+    return _by_plain_names().get(tuple(map(_plain, keypoints)))
+
+
+@cache
+def _by_plain_names() -> dict[tuple[str, ...], Skeleton]:
+    """The first skeleton with each tuple of names, as `find_skeleton` compares them."""
+    return {tuple(map(_plain, one.keypoints)): one for one in reversed(SKELETONS.values())}
+
+
+def skeleton_of(name: str) -> Skeleton:
+    """The skeleton of that name, or in the file of that name (JSON, see `read_skeleton`). Raises InputError."""
+    if name in SKELETONS:
+        return SKELETONS[name]
+    if Path(name).suffix.lower() != ".json":
+        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, or FILE.json, got {name!r}")
+    return read_skeleton(name)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s\-.]+", "_", name.strip()).lower()

@@ -1,0 +1,112 @@
+"""A skeleton: which joints a data set or estimator has, how they are connected, how far apart people label them.
+
+`sigmas` are the standard deviations of human labelling that OKS is measured with (kᵢ = 2σᵢ). They are given only
+where a published source gives them; elsewhere there are none, and asking for them raises.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
+
+    `mirror_pairs` are pairs of keypoint indices, (left, right); None: a joint "left_x" has its mirror in "right_x".
+    Raises ValueError where the numbers do not fit each other.
+    """
+
+    name: str
+    keypoints: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    sigmas_source: str | None = None
+    _sigmas: tuple[float, ...] | None = None
+    mirror_pairs: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        k = len(self.keypoints)
+        if len(set(self.keypoints)) != k:
+            raise ValueError(f"{self.name}: a keypoint name stands twice")
+        if any(not 0 <= end < k for edge in self.edges for end in edge):
+            raise ValueError(f"{self.name}: an edge names a keypoint outside 0..{k - 1}")
+        if self._sigmas is not None and (
+            len(self._sigmas) != k or not all(1e-6 <= sigma <= 1000 for sigma in self._sigmas)
+        ):
+            raise ValueError(f"{self.name}: expected {k} sigmas above 0")
+        paired = [end for pair in self.mirror_pairs or () for end in pair]
+        if any(not 0 <= end < k for end in paired):
+            raise ValueError(f"{self.name}: a mirror pair names a keypoint outside 0..{k - 1}")
+        if len(set(paired)) != len(paired):
+            raise ValueError(f"{self.name}: a keypoint is in two mirror pairs")
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    @cached_property
+    def sigmas(self) -> Float[np.ndarray, " K"]:
+        """Labelling sigmas (K,). Raises ValueError where no published source gives them."""
+        if self._sigmas is None:
+            raise ValueError(f"skeleton {self.name!r} has no published sigmas; OKS needs sigmas=… of your own for it")
+        return np.array(self._sigmas)
+
+    @property
+    def has_sigmas(self) -> bool:
+        """Whether a published source gives sigmas for this skeleton."""
+        return self._sigmas is not None
+
+    @cached_property
+    def flip_pairs(self) -> tuple[tuple[int, int], ...]:
+        """(left, right) index pairs: `mirror_pairs`, or by name."""
+        if self.mirror_pairs is not None:
+            return self.mirror_pairs
+        place = {name: i for i, name in enumerate(self.keypoints)}
+        return tuple(
+            (i, place[mirror])
+            for i, name in enumerate(self.keypoints)
+            if (mirror := _mirror(name)) != name and "left" in name and mirror in place
+        )
+
+    @cached_property
+    def flip_index(self) -> Int[np.ndarray, " K"]:
+        """Permutation (K,) that puts every joint where its mirror stands; applied twice it is the identity."""
+        index = np.arange(len(self.keypoints))
+        for left, right in self.flip_pairs:
+            index[left], index[right] = right, left
+        return index
+
+    def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:
+        """For every keypoint of `target` its index in this skeleton, matched by name.
+
+        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))` turns COCO poses into LSP order. A joint that
+        this skeleton lacks raises ValueError naming it; with missing="mark" its index is -1.
+        """
+        if missing not in ("raise", "mark"):
+            raise ValueError(f"missing: expected 'raise' or 'mark', got {missing!r}")
+        place = {name: i for i, name in enumerate(self.keypoints)}
+        lacking = [name for name in target.keypoints if name not in place]
+        if lacking and missing == "raise":
+            raise ValueError(
+                f"skeleton {self.name!r} lacks {', '.join(lacking)} of {target.name!r}; missing='mark' allows it"
+            )
+        return np.array([place.get(name, -1) for name in target.keypoints])
+
+
+def _mirror(name: str) -> str:
+    if "left" in name:
+        return name.replace("left", "right")
+    return name.replace("right", "left")
+
+
+def edges_along(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], ...]:
+    """Edges along chains of names, e.g. "left_hip left_knee left_ankle"."""
+    place = {name: i for i, name in enumerate(keypoints)}
+    return tuple((place[a], place[b]) for chain in chains for a, b in pairwise(chain.split()))
+
+
+def tenths(*values: float) -> tuple[float, ...]:
+    """A tenth of each value, as the sources write their sigmas: 0.26 / 10 is not 0.026 in the last bit."""
+    return tuple(value / 10.0 for value in values)

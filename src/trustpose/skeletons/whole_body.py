@@ -1,0 +1,96 @@
+"""Skeletons of hands and faces, and of the whole body: COCO-WholeBody and Halpe.
+
+The 68 points of a face are those of 300-W (Sagonas et al., 2013), 21 of a hand run from the wrist to each finger's tip.
+"""
+
+from trustpose.skeletons.bodies import COCO_17, HALPE_26
+from trustpose.skeletons.skeleton import Skeleton, edges_along, tenths
+
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+
+
+def _hand(root: str, prefix: str = "") -> tuple[str, ...]:
+    return (root, *(f"{prefix}{finger}{joint}" for finger in _FINGERS for joint in range(1, 5)))
+
+
+def _finger_chains(root: str, prefix: str = "") -> tuple[str, ...]:
+    return tuple(" ".join((root, *(f"{prefix}{finger}{joint}" for joint in range(1, 5)))) for finger in _FINGERS)
+
+
+_HAND = _hand("wrist")
+HAND_21 = Skeleton(name="hand21", keypoints=_HAND, edges=edges_along(_HAND, *_finger_chains("wrist")))
+
+_FACE = tuple(f"face_{i}" for i in range(68))
+_FACE_CHAINS = (  # jaw, brows, nose, eyes, lips
+    *(range(17), range(17, 22), range(22, 27), range(27, 31), range(31, 36)),
+    *((*range(36, 42), 36), (*range(42, 48), 42), (*range(48, 60), 48), (*range(60, 68), 60)),
+)
+_FACE_MIRROR = (
+    *((i, 16 - i) for i in range(8)),
+    *((17 + i, 26 - i) for i in range(5)),
+    *((31, 35), (32, 34), (36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46)),
+    *((48, 54), (49, 53), (50, 52), (55, 59), (56, 58), (60, 64), (61, 63), (65, 67)),
+)
+FACE_68 = Skeleton(
+    name="face68",
+    keypoints=_FACE,
+    edges=edges_along(_FACE, *(" ".join(_FACE[i] for i in chain) for chain in _FACE_CHAINS)),
+    mirror_pairs=_FACE_MIRROR,
+)
+
+
+def _whole_body(
+    name: str, body: tuple[str, ...], edges: tuple[tuple[int, int], ...], source: str, sigmas: tuple[float, ...]
+) -> Skeleton:
+    """A body with feet, then a face, then the left and the right hand."""
+    hands = tuple(_hand(f"{side}_hand_root", f"{side}_") for side in ("left", "right"))
+    keypoints = (*body, *_FACE, *hands[0], *hands[1])
+    chains = [chain for side in ("left", "right") for chain in _finger_chains(f"{side}_hand_root", f"{side}_")]
+    wrists = [f"{side}_wrist {side}_hand_root" for side in ("left", "right")]
+    by_name = Skeleton(name, keypoints, ()).flip_pairs
+    first = len(body)
+    return Skeleton(
+        name=name,
+        keypoints=keypoints,
+        edges=(
+            *edges,
+            *((first + a, first + b) for a, b in FACE_68.edges),
+            *edges_along(keypoints, "nose face_30", *wrists, *chains),
+        ),
+        sigmas_source=source,
+        _sigmas=sigmas,
+        mirror_pairs=(*by_name, *((first + left, first + right) for left, right in _FACE_MIRROR)),
+    )
+
+
+_FEET = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
+_BODY_AND_FEET = (*COCO_17.keypoints, *_FEET)
+_HAND_SIGMAS = (
+    0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024, 0.022, 0.026, 0.017, 0.021, 0.021,
+    0.032, 0.020, 0.019, 0.022, 0.031,
+)  # fmt: skip
+COCO_WHOLEBODY_133 = _whole_body(
+    "coco_wholebody133",
+    _BODY_AND_FEET,
+    (
+        *COCO_17.edges,
+        *edges_along(_BODY_AND_FEET, *(f"{s}_heel {s}_ankle {s}_big_toe {s}_small_toe" for s in ("left", "right"))),
+    ),
+    "COCO-WholeBody evaluation (Jin et al., ECCV 2020; jin-s13/COCO-WholeBody, evaluation/myeval_wholebody.py)",
+    (
+        *COCO_17.sigmas.tolist(), 0.068, 0.066, 0.066, 0.092, 0.094, 0.094,
+        0.042, 0.043, 0.044, 0.043, 0.040, 0.035, 0.031, 0.025, 0.020, 0.023, 0.029, 0.032, 0.037, 0.038, 0.043, 0.041,
+        0.045, 0.013, 0.012, 0.011, 0.011, 0.012, 0.012, 0.011, 0.011, 0.013, 0.015, 0.009, 0.007, 0.007, 0.007, 0.012,
+        0.009, 0.008, 0.016, 0.010, 0.017, 0.011, 0.009, 0.011, 0.009, 0.007, 0.013, 0.008, 0.011, 0.012, 0.010, 0.034,
+        0.008, 0.008, 0.009, 0.008, 0.008, 0.007, 0.010, 0.008, 0.009, 0.009, 0.009, 0.007, 0.007, 0.008, 0.011, 0.008,
+        0.008, 0.008, 0.010, 0.008, *_HAND_SIGMAS, *_HAND_SIGMAS,
+    ),
+)  # fmt: skip
+
+HALPE_136 = _whole_body(
+    "halpe136",
+    HALPE_26.keypoints,
+    HALPE_26.edges,
+    "Halpe evaluation (Fang-Haoshu/Halpe-FullBody, halpecocotools/cocoeval.py)",
+    (*HALPE_26.sigmas.tolist(), *tenths(*[0.15] * (68 + 42))),
+)

@@ -1,0 +1,132 @@
+"""A full disk: one line, exit code 2, nothing half-written, and what can be gone on with is gone on with."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import pytest
+
+from tests.cli.test_audit import run, small_files
+from tests.cli.test_predict import case as case  # a fixture
+from tests.small_disk import make_room, needs_root, small_disk
+from trustpose.files import DiskError
+from trustpose.inference.journal import Journal
+from trustpose.poses import Poses
+from trustpose.report.video import VideoWriter
+
+FULL = "No space left on device"
+
+
+def free(folder) -> int:
+    """Bytes."""
+    return shutil.disk_usage(folder).free
+
+
+def fill(folder, leaving: int) -> None:
+    (folder / "other").write_bytes(bytes(max(0, free(folder) - leaving)))
+
+
+@needs_root
+@pytest.mark.parametrize("option", ["--json", "--report"])
+def test_audit(tmp_path, capsys, option):
+    small_files(tmp_path)
+    with small_disk(tmp_path / "disk", "16k") as disk:
+        fill(disk, leaving=4096)
+        given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
+        assert run("audit", *given, option, disk / "out") == 2
+        assert [entry.name for entry in disk.iterdir()] == ["other"]
+    said = capsys.readouterr().err
+    assert said == f"trustpose: error: {tmp_path / 'disk' / 'out'}: cannot be written ({FULL})\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["recipes", "--json"], ["suppress"]])
+def test_standard_output_that_is_full(tmp_path, words):
+    """Of every way to print: typer's, rich's, the file that goes there."""
+    small_files(tmp_path)
+    given = words if words[0] != "suppress" else ["suppress", "--results", str(tmp_path / "results.json"), "--out", "-"]
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "trustpose", *given]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, f"trustpose: error: standard output: cannot be written ({FULL})\n")
+
+
+def test_standard_output_that_is_closed(tmp_path):
+    small_files(tmp_path)
+    command = f"{sys.executable} -m trustpose audit --draws 0 --gt gt.json --results results.json --json out >&-"
+    done = subprocess.run(command, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "out").is_file()
+
+
+@needs_root
+def test_predict_goes_on_when_there_is_room(case, capsys):
+    """Full at whatever is written: the journal, pictures, results. The end is that of a run that had room."""
+    path, _ = case
+    given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
+    assert run(*given, "--out", path / "whole") == 0
+    names = sorted(entry.name for entry in (path / "whole").iterdir())
+    full_at = set()
+    for room in (0, 8192, 16384, 32768):
+        with small_disk(path / f"disk-{room}", "128k") as disk:
+            fill(disk, leaving=room)
+            capsys.readouterr()
+            code = run(*given, "--out", disk / "out")
+            said = capsys.readouterr().err
+            if code:
+                assert code == 2 and said.count("\n") == 1 and FULL in said
+                assert said.endswith("; with room made, the same command with --resume goes on\n")
+                full_at.add(said.split(":")[2].rpartition("/")[2].partition(".")[2])
+                assert not list((disk / "out").glob(".*.part"))
+                make_room(disk, "1m")
+                assert run(*given, "--out", disk / "out", "--resume") == 0
+            assert sorted(entry.name for entry in (disk / "out").iterdir()) == names
+            for name in names:
+                assert (disk / "out" / name).read_bytes() == (path / "whole" / name).read_bytes(), name
+    assert {"json.journal", "jpg"} <= full_at
+
+
+def test_the_journal_says_it(tmp_path, monkeypatch):
+    """Without a disk that is full: what a run noted before stays, the line that was cut short goes."""
+    poses = Poses(xy=np.zeros((1, 17, 2)), score=np.zeros((1, 17)))
+    path = tmp_path / "journal"
+    said = rf"^{path}: cannot be written \({os.strerror(errno.EDQUOT)}\)$"
+    with pytest.raises(DiskError, match=said), Journal(path, {}, is_resumed=False) as journal:
+        journal.add(1, poses)
+        monkeypatch.setattr(journal, "_file", _Full(journal._file))
+        journal.add(2, poses)
+    assert path.read_bytes().count(b"\n") == 2 and not path.read_bytes().endswith(b"\n")
+    with Journal(path, {}, is_resumed=True) as journal:
+        assert list(journal.done) == [1]
+
+
+class _Full:
+    """A file on a disk that has room for half of what is written."""
+
+    def __init__(self, file: IO[bytes]):
+        self.file = file
+
+    def write(self, content: bytes) -> None:
+        self.file.write(content[: len(content) // 2])
+        self.file.flush()
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    def close(self) -> None:
+        self.file.close()
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
+@needs_root
+def test_a_video_that_is_not_whole_is_none(tmp_path):
+    """OpenCV does not say it."""
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    said = r"film\.mp4: cannot be written \(0 of 60 frames are there, disk full\?\)"
+    with small_disk(tmp_path / "disk", "256k") as disk:
+        with pytest.raises(DiskError, match=said), VideoWriter(disk / "film.mp4", 320, 240, 10.0) as video:
+            for _ in range(60):
+                video.write(noise)
+        assert not list(disk.iterdir())

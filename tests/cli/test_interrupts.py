@@ -1,0 +1,135 @@
+"""Ctrl-C, a real SIGINT in a process of its own: one line whenever it comes, and how to go on where it can be."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_audit import small_files
+from tests.cli.test_predict import case as case  # a fixture
+from trustpose.cli import main
+from trustpose.cli.endings import Interruption
+
+AT_IMPORT = """
+import os, signal, sys
+import trustpose.__main__ as program
+interrupted = sys.argv.pop(1)
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == interrupted:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+finder = Finder()
+sys.meta_path.insert(0, finder)
+try:
+    program.main()
+finally:
+    assert finder not in sys.meta_path, f"{interrupted} was not imported"
+"""
+AFTER_THE_START = """
+import signal, trustpose.__main__ as program
+set_handler = signal.signal
+def tell(*arguments):
+    before, signal.signal = set_handler(*arguments), set_handler
+    print("ready", flush=True)
+    return before
+signal.signal = tell
+program.main()
+"""
+IN_A_PHOTO = """
+import os, signal, sys
+import trustpose.__main__ as program
+from trustpose.inference.journal import Journal
+add = Journal.add
+def add_and_interrupt(*arguments):
+    add(*arguments)
+    os.kill(os.getpid(), signal.SIGINT)
+Journal.add = add_and_interrupt
+program.main()
+"""
+
+
+def started(program: str, *words: str | Path) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", program, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    "module", ["typer", "trustpose.cli.suppress", "numpy", "numpy._core._multiarray_umath", "jaxtyping", "orjson"]
+)
+def test_in_an_import(tmp_path, module):
+    small_files(tmp_path)
+    given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
+    running = started(AT_IMPORT, module, *given)
+    _, said = running.communicate(timeout=120)
+    assert (running.returncode, said) == (130, "trustpose: interrupted\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_at_any_time_of_an_audit(tmp_path):
+    """Imports, reading, and the draws, of which there are too many to come to an end."""
+    small_files(tmp_path)
+    given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
+    many = [started(AFTER_THE_START, "audit", *given, "--draws", "100000000") for _ in range(5)]
+    for running in many:
+        assert running.stdout is not None and running.stdout.readline() == "ready\n"
+    for running, delay in zip(many, (0.0, 0.1, 0.2, 0.5, 1.0), strict=True):
+        time.sleep(delay)
+        running.send_signal(signal.SIGINT)
+    for running in many:
+        output, said = running.communicate(timeout=120)
+        assert (running.returncode, output, said) == (130, "", "trustpose: interrupted\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gt.json", "results.json"]
+
+
+def test_predict_says_how_to_go_on(case):
+    path, _ = case
+    given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
+    running = started(IN_A_PHOTO, *given, "--out", path / "out")
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert said == "trustpose: interrupted; the same command with --resume goes on\n"
+    assert len((path / "out" / "results.json.journal").read_text().splitlines()) == 2
+    for out, more in (("out", ["--resume"]), ("whole", [])):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in (*given, "--out", path / out, *more)])
+        assert not ended.value.code
+    assert json.loads((path / "out" / "results.json").read_text()) == json.loads(
+        (path / "whole" / "results.json").read_text()
+    )
+
+
+def test_where_it_is_ignored_it_stays_so(tmp_path):
+    """As a shell script has it for its background jobs."""
+    small_files(tmp_path)
+    given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
+    running = started("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + AT_IMPORT, "jaxtyping", *given)
+    assert running.communicate(timeout=120)[1] == "" and running.returncode == 0
+    assert (tmp_path / "out").is_file()
+
+
+def test_what_an_import_makes_of_it_is_an_interruption_still():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ImportError), Interruption() as interruption:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("partially initialized module") from None
+    assert interruption.came and signal.getsignal(signal.SIGINT) is before
+
+
+def test_where_the_interpreter_drops_it_it_comes_again():
+    """As in a callback of the import system's, which only prints what it raises."""
+
+    class Dropping:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
+        Dropping()
+        time.sleep(5)
+    assert interruption.came

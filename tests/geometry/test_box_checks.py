@@ -1,0 +1,79 @@
+"""Boxes that cannot be people's are named; those that can are never refused."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trustpose.geometry.box_checks import box_fault, xywh_fault
+
+VGA = np.array([[640, 480]])
+
+
+@pytest.mark.parametrize(
+    ("boxes", "row", "what"),
+    [
+        ([[10, 10, 50, 60], [40, 20, 12, 80]], 1, "x1 12 < x0 40: expected xyxy; is it xywh?"),
+        ([[10, 300, 50, 60]], 0, "y1 60 < y0 300: expected xyxy; is it xywh?"),
+        ([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1]], 0, "all boxes lie within 0 to 1: expected pixels, not shares"),
+        ([[10, 10, 50, 60], [700, 20, 800, 80]], 1, "(700, 20, 800, 80) lies outside the 640 x 480 photo"),
+        ([[10, -90, 50, -60]], 0, "(10, -90, 50, -60) lies outside the 640 x 480 photo"),
+        ([[10, 10, 50, np.nan]], 0, "expected finite numbers"),
+    ],
+)
+def test_what_is_wrong_is_said(boxes: list[list[float]], row: int, what: str) -> None:
+    found = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
+    assert found is not None
+    assert found[0] == row
+    assert found[1].startswith(what)
+
+
+@st.composite
+def boxes_in_photos(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """xywh boxes that touch their photo, stick out at most 10 % of it, and one of them larger than 2 pixels."""
+    count = draw(st.integers(1, 5))
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    size = random.integers(32, 2000, (count, 2))
+    low = random.uniform(-0.09, 0.95, (count, 2)) * size
+    far = random.uniform(np.maximum(low, 3.0), 1.09 * size)
+    return np.concatenate([low, far - low], axis=1), size
+
+
+@given(boxes_in_photos())
+def test_boxes_that_stick_out_a_little_are_fine(case: tuple[np.ndarray, np.ndarray]) -> None:
+    box, size = case
+    assert xywh_fault(box, size) is None
+    assert box_fault(np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1), size) is None
+    assert xywh_fault(box, np.zeros_like(size)) is None  # photos of unknown size
+
+
+@given(boxes_in_photos())
+def test_shares_of_any_photo_are_told_from_pixels(case: tuple[np.ndarray, np.ndarray]) -> None:
+    box, size = case
+    shares = np.abs(box) / np.tile(size, 2)
+    for known in (size, np.zeros_like(size)):
+        found = xywh_fault(shares, known)
+        assert found is not None
+        assert "expected pixels, not shares of the photo" in found[1]
+
+
+def test_boxes_of_no_size_and_none_at_all_are_fine() -> None:
+    assert box_fault(np.zeros((0, 4)), np.zeros((0, 2), int)) is None
+    assert xywh_fault(np.zeros((0, 4)), np.zeros((0, 2), int)) is None
+    assert box_fault(np.zeros((1, 4))) is None
+    assert box_fault(np.array([[0.0, 0, 1, 1]]), np.array([[8, 8]])) is None  # a photo of eight pixels
+
+
+def test_real_boxes_are_fine(data_dir) -> None:
+    """Files: coco/*_gt.json, crowdpose/crowdpose_val.json."""
+    for name in ("coco/dev_gt.json", "coco/val2017_gt.json", "crowdpose/crowdpose_val.json"):
+        truth = json.loads((data_dir / name).read_bytes())
+        size = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
+        box = np.array([one["bbox"] for one in truth["annotations"]], dtype=float)
+        of_photo = np.array([size[one["image_id"]] for one in truth["annotations"]])
+        assert xywh_fault(box, of_photo) is None
+        xyxy = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
+        found = xywh_fault(xyxy, of_photo)  # as if somebody had written corners
+        assert found is not None
