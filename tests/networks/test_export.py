@@ -5,7 +5,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.networks.random_weights import randomise
+from tests.networks.random_weights import build_random
 from tests.networks.test_zoo import COMPUTED
 from trustpose.networks.export import export_onnx
 from trustpose.networks.zoo import build
@@ -14,9 +14,7 @@ from trustpose.networks.zoo import build
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMPUTED)
 def test_onnx_gives_the_same_numbers_for_any_batch_size(name, tmp_path):
-    with torch.device("meta"):  # no time for weights that are about to be replaced
-        network = build(name)
-    network = randomise(network.to_empty(device="cpu")).train()
+    network = build_random(lambda: build(name)).train()
     path = tmp_path / "network.onnx"
     export_onnx(network, path, 64, 64, features=True)
     assert network.training

@@ -5,7 +5,7 @@ from functools import cache
 import torch
 from torch import nn
 
-from tests.networks.random_weights import randomise
+from tests.networks.random_weights import build_random
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.mspn import mspn
 from trustpose.networks.simple_baseline import simple_baseline
@@ -26,9 +26,7 @@ def crops(batch: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> t
 
 def network(name: str = "simple-baseline") -> nn.Module:
     """In evaluation. What differs between crops reaches the last layer: batch norm knows the statistics of eight."""
-    with torch.device("meta"):
-        made = NETWORKS[name]()
-    randomise(made.to_empty(device="cpu"))
+    made = build_random(NETWORKS[name])
     norms = [layer for layer in made.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.num_batches_tracked.zero_()
