@@ -1,6 +1,7 @@
 """What all tests share: where the real data is, and run-time checks of the shape annotations."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ install_import_hook("trustpose", "beartype.beartype")
 
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
+
+# A shell's background jobs ignore Ctrl-C, and what they start does too: tests that send it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).parents[1]
 

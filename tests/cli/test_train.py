@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -235,7 +236,11 @@ def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
     while not (log.is_file() and log.stat().st_size > 200) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)
-    _, errors = running.communicate(timeout=30)
+    try:
+        _, errors = running.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 130
     assert errors == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
     step = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
