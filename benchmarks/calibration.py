@@ -38,15 +38,15 @@ from trustpose.audit.rescoring import rescoring
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
-from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
-from trustpose.data.coco.truth import Images
-from trustpose.data.lspet import clean, read_lspet
+from trustpose.datasets.lspet import clean, read_lspet
 from trustpose.files import InputError
-from trustpose.inference.boxes import boxes_from_truth
-from trustpose.inference.photos import Photo
-from trustpose.inference.predictor import Predictor
+from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
+from trustpose.formats.coco.truth import Images
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.poses import Area, Poses
+from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.photos import Image
+from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17, LSP_14, Skeleton
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -119,7 +119,7 @@ def measure(
     return fitted.calibrator, columns
 
 
-def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Photo], np.ndarray]:
+def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Image], np.ndarray]:
     """The first `count` cleaned people as a ground truth of the joints that COCO has too, their photos with boxes, and
     the index of these joints in COCO's."""
     everybody = clean(read_lspet(folder / "joints.mat"))
@@ -128,7 +128,7 @@ def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Photo], np
     names = [everybody.file_name[at] for at in truth.image_id.tolist()]
     boxes = boxes_from_truth(truth).of_images(truth.image_id)
     every = zip(names, boxes, truth.image_id.tolist(), strict=True)
-    photos = [Photo(folder / "images" / name, box, at) for name, box, at in every]
+    photos = [Image(folder / "images" / name, box, at) for name, box, at in every]
     shared = tuple(name for name in COCO_17.keypoints if name in LSP_14.keypoints)
     in_coco = np.array([COCO_17.keypoints.index(name) for name in shared])
     skeleton = Skeleton("coco12", shared, (), COCO_17.sigmas_source, tuple(COCO_17.sigmas[in_coco].tolist()))

@@ -26,8 +26,8 @@ import numpy as np
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.calibration.tables import QUESTIONS, TreeTables
-from trustpose.data.coco import ResultsFile, TruthFile
-from trustpose.data.coco.truth import Images
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.truth import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 

@@ -32,13 +32,13 @@ import numpy as np
 import trustpose as tp
 from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
-from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_truth
 from trustpose.files import InputError
-from trustpose.inference.boxes import boxes_from_truth
-from trustpose.inference.photos import Photo
+from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_truth
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
+from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TRUST = {
@@ -56,7 +56,7 @@ TRUST = {
 Row = dict[str, Any]
 
 
-def poses_of(predictor: Any, photos: list[Photo]) -> Poses:
+def poses_of(predictor: Any, photos: list[Image]) -> Poses:
     """Everybody's poses. Raises InputError where a photo cannot be read."""
     parts = []
     for prediction in predictor.stream(photos):
@@ -153,7 +153,7 @@ def run(given: argparse.Namespace) -> None:
     images = truth.images
     boxes = boxes_from_truth(truth.truth).of_images(images.id)
     paths = [given.photos / str(name) for name in images.file_name]
-    whole = [Photo(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
+    whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
     ours, multipose = tp.load("default", flip=True), tp.load(given.networks / "movenet-multipose.onnx")

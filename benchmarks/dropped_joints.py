@@ -21,8 +21,8 @@ import numpy as np
 from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
-from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
-from trustpose.data.folds import fold_of
+from trustpose.datasets.folds import fold_of
+from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
 from trustpose.poses import Poses
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))

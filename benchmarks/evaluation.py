@@ -28,7 +28,7 @@ Timed = tuple[float, float, list[float]]  # seconds of loading, seconds of evalu
 
 
 def ours(gt: Path, results: Path) -> Timed:
-    from trustpose.data.coco import read_results, read_truth
+    from trustpose.formats.coco import read_results, read_truth
     from trustpose.metrics.average_precision import evaluate
 
     start = time.perf_counter()

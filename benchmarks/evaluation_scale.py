@@ -28,7 +28,7 @@ def measure(gt: Path, results: Path, copies: int) -> dict[str, float]:
     """Seconds of evaluation and peak memory of this process for so many copies of the data set."""
     import numpy as np
 
-    from trustpose.data.coco import read_results, read_truth
+    from trustpose.formats.coco import read_results, read_truth
     from trustpose.metrics.average_precision import evaluate
     from trustpose.poses import Poses, Truth
 

@@ -35,12 +35,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trustpose.data.coco import read_truth
-from trustpose.inference.boxes import boxes_from_truth
-from trustpose.inference.photos import Photo
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.sessions import cpu_count, open_session, to_tensor
-from trustpose.inference.spec import ModelSpec
+from trustpose.formats.coco import read_truth
+from trustpose.models.spec import ModelSpec
+from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.photos import Image
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.sessions import cpu_count, open_session, to_tensor
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BATCH = 16
@@ -73,12 +73,12 @@ def bare(spec: ModelSpec) -> dict[str, Run]:
     return {"bare, shared": in_turn, "bare, beside": beside}
 
 
-def ours(model: Path, photos: list[Photo]) -> Run:
+def ours(model: Path, photos: list[Image]) -> Run:
     predictor = Predictor.load(model, batch_size=BATCH)
     return lambda: sum(len(prediction.poses) for prediction in predictor.stream(photos))
 
 
-def rtmlib(spec: ModelSpec, photos: list[Photo]) -> Run | None:
+def rtmlib(spec: ModelSpec, photos: list[Image]) -> Run | None:
     try:
         from rtmlib import ViTPose
     except ImportError as missing:
@@ -93,26 +93,26 @@ def rtmlib(spec: ModelSpec, photos: list[Photo]) -> Run | None:
     return run
 
 
-def find_photos(count: int) -> list[Photo]:
+def find_photos(count: int) -> list[Image]:
     truth = read_truth(DATA / "coco" / "dev_gt.json")
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     every = zip(truth.images.file_name, boxes, truth.images.id, strict=True)
-    photos = [Photo(DATA / "coco" / "dev" / str(name), some, int(at)) for name, some, at in every if len(some)]
+    photos = [Image(DATA / "coco" / "dev" / str(name), some, int(at)) for name, some, at in every if len(some)]
     return photos[:count]
 
 
-def saved_again(photos: list[Photo], folder: Path) -> list[Photo]:
+def saved_again(photos: list[Image], folder: Path) -> list[Image]:
     again = []
     for photo in photos:
         path = folder / Path(str(photo.source)).name
         cv2.imwrite(str(path), cv2.imread(str(photo.source)), [cv2.IMWRITE_JPEG_QUALITY, 90])
-        again.append(Photo(path, photo.boxes, photo.image_id))
+        again.append(Image(path, photo.boxes, photo.image_id))
     return again
 
 
-def decoded(photos: list[Photo]) -> list[Photo]:
+def decoded(photos: list[Image]) -> list[Image]:
     pixels = [cv2.cvtColor(cv2.imread(str(photo.source)), cv2.COLOR_BGR2RGB) for photo in photos]
-    return [Photo(one, photo.boxes, photo.image_id) for one, photo in zip(pixels, photos, strict=True)]
+    return [Image(one, photo.boxes, photo.image_id) for one, photo in zip(pixels, photos, strict=True)]
 
 
 def is_progressive(path: Path) -> bool:
@@ -128,7 +128,7 @@ def find_network(name: str, folder: Path) -> Path | None:
     if there.is_file():
         return there
     try:
-        from trustpose.networks.export import export_onnx
+        from trustpose.export.onnx import export_onnx
         from trustpose.networks.zoo import build
     except ModuleNotFoundError as missing:
         print(f"{name} is left out: {missing.name} is not installed (pip install '.[train]')")
@@ -159,7 +159,7 @@ def measure(runs: dict[str, Run], rounds: int) -> dict[str, tuple[float, float]]
     }
 
 
-def compare(name: str, model: Path, photos: list[Photo], rounds: int) -> dict[str, object]:
+def compare(name: str, model: Path, photos: list[Image], rounds: int) -> dict[str, object]:
     spec = ModelSpec.read(model)
     with tempfile.TemporaryDirectory() as folder:
         runs = bare(spec) | {

@@ -36,18 +36,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.data.coco import ranking_score, read_truth
 from trustpose.files import InputError
+from trustpose.formats.coco import ranking_score, read_truth
 from trustpose.grouping.suppression import Method, suppress
-from trustpose.inference.boxes import boxes_from_detections
-from trustpose.inference.photos import Photo
-from trustpose.inference.predictor import Predictor
 from trustpose.metrics.average_precision import MAX_DETECTIONS, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.bootstrap import REPLICATES, interval, resample_counts
 from trustpose.metrics.diagnosis_scores import highest_oks
 from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
+from trustpose.predict.boxes import boxes_from_detections
+from trustpose.predict.photos import Image
+from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -104,7 +104,7 @@ def find_people(predictor: Predictor, data: Path, split: str) -> People:
     if unknown is not None:
         raise InputError(f"{data / f'{split}_detections.json'}: image {unknown} is not in {split}_gt.json")
     photos = [
-        Photo(data / split / str(names[at]), some, at)
+        Image(data / split / str(names[at]), some, at)
         for at, some in zip(image_ids.tolist(), boxes.of_images(image_ids), strict=True)
     ]
     parts = []

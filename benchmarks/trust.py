@@ -40,15 +40,15 @@ import numpy as np
 from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.audit.rescoring import rescoring
-from trustpose.data.coco import ResultsFile, TruthFile, ranking_score, read_truth
 from trustpose.files import InputError
-from trustpose.inference.boxes import boxes_from_truth
-from trustpose.inference.photos import Photo
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.runtime import open_runtime
-from trustpose.inference.spec import ModelSpec
+from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_truth
 from trustpose.metrics.bootstrap import REPLICATES
+from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
+from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.photos import Image
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.backends import open_runtime
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NETWORK = "network"
@@ -130,7 +130,7 @@ class People:
     """The photos with their people's boxes, and the labels to audit against."""
 
     truth: TruthFile
-    photos: list[Photo]
+    photos: list[Image]
     flip: bool
     draws: int
 
@@ -244,7 +244,7 @@ def find_people(gt: Path, folder: Path, flip: bool, draws: int) -> People:
     truth = read_truth(gt)
     boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
     every = zip(truth.images.file_name, boxes, truth.images.id, strict=True)
-    photos = [Photo(folder / str(name), some, int(at)) for name, some, at in every if len(some)]
+    photos = [Image(folder / str(name), some, int(at)) for name, some, at in every if len(some)]
     return People(truth, photos, flip, draws)
 
 

@@ -28,14 +28,14 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from trustpose.export.inner_tensors import expose
+from trustpose.export.onnx import export_onnx as export_network
+from trustpose.export.onnx_graphs import free_batch
+from trustpose.export.trust import export_onnx as export_joined
 from trustpose.files import InputError
-from trustpose.inference.inner_tensors import expose
-from trustpose.inference.onnx_graphs import free_batch
-from trustpose.inference.sessions import open_session, session_of
-from trustpose.inference.spec import ModelSpec
-from trustpose.networks.export import export_onnx as export_network
+from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
-from trustpose.trust.export import export_onnx as export_joined
+from trustpose.runtime.sessions import open_session, session_of
 from trustpose.trust.network import attach
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))

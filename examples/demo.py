@@ -14,9 +14,9 @@ import cv2
 from matplotlib import cbook
 
 import trustpose as tp
-from trustpose.data.coco import write_results
+from trustpose.formats.coco import write_results
+from trustpose.report.describe import read_out
 from trustpose.report.draw import draw_poses
-from trustpose.report.reading import read_out
 
 OUT = Path(__file__).parents[1] / "demo"
 

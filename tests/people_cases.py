@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from trustpose.data.people import People, PersonSample
+from trustpose.datasets.people import People, PersonSample
 from trustpose.skeletons import COCO_17, Skeleton
 
 JOINTS = Skeleton(

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from trustpose.data.video import Video
 from trustpose.file_names import SHOWN, find_shown, hidden, shown, utf8_name
 from trustpose.files import json_bytes, parse_json
+from trustpose.formats.video import Video
 from trustpose.report.video import VideoWriter
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")

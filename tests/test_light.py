@@ -4,9 +4,8 @@ import subprocess
 import sys
 
 NEEDS_TRAIN = (  # the `train` extra: torch, or onnx
-    *("networks", "trust.", "training", "inference.torch_network", "inference.model_folder"),
-    *("inference.trust_folder", "inference.inner_tensors", "inference.onnx_graphs"),
-    *("inference.adapters.keypoint_rcnn", "inference.adapters.vitpose"),
+    *("networks", "trust.", "training", "export", "runtime.torch_network", "runtime.weights"),
+    *("predict.adapters.keypoint_rcnn", "predict.adapters.vitpose"),
 )
 
 

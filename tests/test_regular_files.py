@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from trustpose.calibration.file import read_calibrator
-from trustpose.data.coco import read_truth
-from trustpose.data.coco.results import read_results
-from trustpose.data.columns import parse_finite_json
-from trustpose.data.video import Video
 from trustpose.files import InputError, check_regular, read_bytes
-from trustpose.inference.images import read_image
-from trustpose.inference.sessions import open_session
+from trustpose.formats.coco import read_truth
+from trustpose.formats.coco.results import read_results
+from trustpose.formats.columns import parse_finite_json
+from trustpose.formats.photos import read_image
+from trustpose.formats.video import Video
+from trustpose.runtime.sessions import open_session
 
 READERS = {
     "bytes": read_bytes,

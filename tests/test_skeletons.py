@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import Params
 
-from trustpose.data.coco import read_truth
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 from trustpose.skeletons import (
     COCO_17,
     COCO_WHOLEBODY_133,

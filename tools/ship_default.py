@@ -22,13 +22,13 @@ import onnx
 import torch
 from safetensors.torch import load_file, save_file
 
+from trustpose.export.onnx import with_half_weights
+from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, load_module
-from trustpose.inference.runtime import open_runtime
-from trustpose.inference.spec import MODEL_JSON, ModelSpec
-from trustpose.inference.trust_folder import Fitted, save_trust_network
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoints import read_tensors
-from trustpose.networks.export import with_half_weights
+from trustpose.runtime.backends import open_runtime
+from trustpose.runtime.weights import load_module
 from trustpose.trust.network import attach
 
 MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from trustpose.audit.record import Audit
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.files import InputError
-    from trustpose.inference.load import load
-    from trustpose.inference.predictor import Predictor
     from trustpose.poses import Poses, Truth, Visibility
+    from trustpose.predict.load import load
+    from trustpose.predict.top_down import Predictor
     from trustpose.skeletons import SKELETONS, Skeleton
 
 # name: where it lives; imported on first use, so that `import trustpose` and `trustpose --help` cost nothing
@@ -28,7 +28,7 @@ _HOMES = {
     "Calibrator": "trustpose.calibration.calibrator",
     "InputError": "trustpose.files",
     "Poses": "trustpose.poses",
-    "Predictor": "trustpose.inference.predictor",
+    "Predictor": "trustpose.predict.top_down",
     "SKELETONS": "trustpose.skeletons",
     "Skeleton": "trustpose.skeletons",
     "Truth": "trustpose.poses",
@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
     if name == "audit":
         return import_module("trustpose.audit")
     if name == "load":
-        return import_module("trustpose.inference.load").load
+        return import_module("trustpose.predict.load").load
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'trustpose' has no attribute {name!r}")

@@ -256,8 +256,8 @@ def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
 
 
 def test_the_package_answers_the_call_and_stays_a_package() -> None:
-    import trustpose.audit.measured
+    import trustpose.audit.paired_results
 
     assert callable(tp.audit)
-    assert tp.audit.measured is trustpose.audit.measured
+    assert tp.audit.measured is trustpose.audit.paired_results
     assert Truth is tp.Truth

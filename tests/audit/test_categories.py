@@ -16,8 +16,8 @@ from tests.coco_cases import coco_cases, pycocotools_numbers
 from tests.made_up_results import made_up_results
 from trustpose.audit.build import audit
 from trustpose.audit.categories import evaluate_groups, mean_summary, measure_by_category
-from trustpose.data.coco import read_results, read_truth
 from trustpose.files import InputError
+from trustpose.formats.coco import read_results, read_truth
 
 
 @st.composite

@@ -16,8 +16,8 @@ from trustpose.audit.build import audit
 from trustpose.audit.comparison import comparable, compare, outcome, with_comparisons
 from trustpose.audit.record import Audit, Comparison
 from trustpose.audit.rescoring import rescoring, rescoring_of
-from trustpose.data.coco import read_truth
 from trustpose.files import write_json
+from trustpose.formats.coco import read_truth
 from trustpose.metrics.bootstrap import resample_counts
 
 DRAWS, SEED = 6, 5

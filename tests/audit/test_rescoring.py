@@ -8,7 +8,7 @@ import pytest
 
 from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
-from trustpose.data.coco import Images, ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco import Images, ResultsFile, TruthFile, read_results, read_truth
 from trustpose.metrics.bootstrap import resample_counts
 
 

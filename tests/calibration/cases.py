@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.data.coco import ResultsFile, TruthFile
-from trustpose.data.coco.truth import Images
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.truth import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton
 

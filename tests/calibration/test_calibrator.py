@@ -19,12 +19,12 @@ import trustpose as tp
 from tests.calibration.cases import made_up
 from trustpose.calibration.calibrator import PART, Calibrator
 from trustpose.calibration.crossfit import METHODS, Options, out_of_fold
-from trustpose.calibration.domain import DistributionShiftWarning
+from trustpose.calibration.distribution_shift import DistributionShiftWarning
 from trustpose.calibration.fit import Fit, fit, prepare
 from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import find_targets
-from trustpose.data.folds import fold_of
+from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17, LSP_14, Skeleton

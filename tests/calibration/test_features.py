@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustpose.calibration import neighbours
-from trustpose.calibration.features import Source, keypoint_features, pose_features, read_people
+from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
 from trustpose.calibration.neighbours import FAR, find_neighbours
 from trustpose.files import InputError
 from trustpose.poses import Poses
@@ -31,7 +31,7 @@ def _poses(people: int, k: int, seed: int = 0) -> Poses:
 
 
 def _tables(poses: Poses, skeleton: Skeleton) -> dict[str, np.ndarray]:
-    people = read_people(poses, skeleton, Source.of(poses))
+    people = read_people(poses, skeleton, FeatureInputs.of(poses))
     return {f"pose {name}": row for name, row in pose_features(people).items()} | keypoint_features(people)
 
 
@@ -103,24 +103,24 @@ def test_neighbours_by_hand() -> None:
 
 def test_crowds_are_looked_through_in_parts(monkeypatch) -> None:
     poses = _poses(200, 17)
-    people = read_people(poses, COCO_17, Source.of(poses)).near
+    people = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
     monkeypatch.setattr(neighbours, "_MOST_PAIRS", 40)
-    again = read_people(poses, COCO_17, Source.of(poses)).near
+    again = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
     for name, column in vars(people).items():
         np.testing.assert_array_equal(column, getattr(again, name), err_msg=name)
 
 
 def test_a_box_score_that_never_changes_is_not_asked_for() -> None:
     poses = replace(_poses(5, 17), box_score=np.ones(5))
-    assert Source.of(poses) == Source(box=True, box_score=False)
-    assert Source.of(replace(poses, box_score=np.arange(5.0))).box_score
+    assert FeatureInputs.of(poses) == FeatureInputs(box=True, box_score=False)
+    assert FeatureInputs.of(replace(poses, box_score=np.arange(5.0))).box_score
     gone = replace(poses, box=np.full((5, 4), np.nan))
-    assert not Source.of(gone).box
+    assert not FeatureInputs.of(gone).box
 
 
 def test_what_was_there_at_fitting_has_to_be_there() -> None:
     poses = _poses(5, 17)
-    source = Source.of(poses)
+    source = FeatureInputs.of(poses)
     source.check(poses)
     with pytest.raises(InputError, match="poses have no box"):
         source.check(replace(poses, box=None))

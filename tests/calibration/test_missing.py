@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.calibration.cases import made_up
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import METHODS, Options
-from trustpose.calibration.features import Source, keypoint_features, pose_features, read_people
+from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
 from trustpose.calibration.fit import Fit, fit
 from trustpose.calibration.missing import NOWHERE
 from trustpose.calibration.targets import find_targets
-from trustpose.data.coco import ResultsFile, TruthFile
+from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -46,7 +46,7 @@ def openpose_like(people: int, seed: int = 0) -> tuple[TruthFile, ResultsFile]:
 
 
 def tables(poses: Poses) -> dict[str, np.ndarray]:
-    people = read_people(poses, COCO_17, Source.of(poses))
+    people = read_people(poses, COCO_17, FeatureInputs.of(poses))
     return {f"pose {name}": row for name, row in pose_features(people).items()} | keypoint_features(people)
 
 

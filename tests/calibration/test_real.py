@@ -8,8 +8,8 @@ import pytest
 from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
-from trustpose.data.coco import read_results, read_truth
-from trustpose.data.folds import fold_of
+from trustpose.datasets.folds import fold_of
+from trustpose.formats.coco import read_results, read_truth
 from trustpose.poses import Poses
 
 

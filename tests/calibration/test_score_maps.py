@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from tests.calibration.cases import made_up
-from trustpose.calibration.features import People, Source, read_people
+from trustpose.calibration.features import FeatureInputs, read_people
 from trustpose.calibration.logistic import RIDGE, fit_logistic, fit_rising, logit, sigmoid
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets, find_targets
@@ -20,7 +20,7 @@ from trustpose.skeletons import COCO_17
 def _case(people: int = 400, seed: int = 0) -> tuple[People, Targets]:
     truth, results = made_up(people, seed)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
-    return read_people(results.poses, COCO_17, Source.of(results.poses)), targets
+    return read_people(results.poses, COCO_17, FeatureInputs.of(results.poses)), targets
 
 
 def _sklearn_logistic(score: np.ndarray, target: np.ndarray) -> LogisticRegression:
@@ -87,7 +87,7 @@ def test_temperature_is_the_best_single_number() -> None:
 def test_isotonic_is_scikit_learns() -> None:
     people, targets = _case()
     said = IsotonicMaps.fit(people, targets)(people)
-    fresh = read_people(made_up(50, 9)[1].poses, COCO_17, Source(True, False))
+    fresh = read_people(made_up(50, 9)[1].poses, COCO_17, FeatureInputs(True, False))
     again = IsotonicMaps.fit(people, targets)(fresh)
     for k in (0, 5, 16):
         labelled = targets.v[k] > 0

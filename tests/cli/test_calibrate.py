@@ -9,7 +9,7 @@ import pytest
 import trustpose as tp
 from tests.calibration.cases import as_json, made_up
 from trustpose.cli import main
-from trustpose.data.coco import read_results, write_results
+from trustpose.formats.coco import read_results, write_results
 
 
 def run(*arguments: str | Path) -> int:

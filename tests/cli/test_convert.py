@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.test_audit import as_bytes, mutated, run
 from tests.coco_cases import NAMES, pycocotools_numbers
-from tests.data.pose_files import samples
-from trustpose.data.coco import read_results
+from tests.formats import samples
+from trustpose.formats.coco import read_results
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 PEOPLE = samples.people()

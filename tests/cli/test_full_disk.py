@@ -15,8 +15,8 @@ from tests.cli.test_audit import run, small_files
 from tests.cli.test_predict import case as case  # a fixture
 from tests.small_disk import make_room, needs_root, small_disk
 from trustpose.files import DiskError
-from trustpose.inference.journal import Journal
 from trustpose.poses import Poses
+from trustpose.predict.journal import Journal
 from trustpose.report.video import VideoWriter
 
 FULL = "No space left on device"

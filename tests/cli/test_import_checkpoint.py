@@ -1,4 +1,4 @@
-"""`trustpose import`: where checkpoints come from. What becomes of them is in tests/inference/test_model_folder.py."""
+"""`trustpose import`: where checkpoints come from. What becomes of them is in tests/export/test_model_folder.py."""
 
 import hashlib
 from pathlib import Path

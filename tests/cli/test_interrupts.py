@@ -43,7 +43,7 @@ program.main()
 IN_A_PHOTO = """
 import os, signal, sys
 import trustpose.__main__ as program
-from trustpose.inference.journal import Journal
+from trustpose.predict.journal import Journal
 add = Journal.add
 def add_and_interrupt(*arguments):
     add(*arguments)

@@ -6,11 +6,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.inference.tiny_people import write_people
+from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import write_network
 from trustpose.cli.models import FOLDER, models
 from trustpose.files import InputError
-from trustpose.inference.adapters import ADAPTERS
+from trustpose.predict.adapters import ADAPTERS
 
 app = typer.Typer()
 app.command()(models)

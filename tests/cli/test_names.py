@@ -9,8 +9,8 @@ import pytest
 
 from tests.cli.test_audit import run, small_files
 from tests.cli.test_predict import case as case  # a fixture
-from trustpose.data.coco import read_results
 from trustpose.file_names import shown
+from trustpose.formats.coco import read_results
 
 LATIN = os.fsdecode(b"caf\xe9")
 

@@ -14,8 +14,8 @@ from tests.calibration.cases import as_json, made_up
 from tests.cli.test_audit import run
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.cli.outputs import check_outputs
-from trustpose.data.coco import write_results
 from trustpose.files import InputError
+from trustpose.formats.coco import write_results
 
 
 @pytest.fixture(scope="module")

@@ -13,14 +13,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.inference.tiny_people import write_people
+from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli.endings import Interrupted
 from trustpose.cli.predict import predict
-from trustpose.data.coco import read_results
-from trustpose.data.video import Video
 from trustpose.files import InputError
-from trustpose.inference.journal import Journal
+from trustpose.formats.coco import read_results
+from trustpose.formats.video import Video
+from trustpose.predict.journal import Journal
 from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 

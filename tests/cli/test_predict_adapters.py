@@ -8,11 +8,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.inference.adapters.tiny_task import write_task
+from tests.predict.adapters.tiny_task import write_task
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
-from trustpose.inference.adapters.mediapipe import MediaPipePose
-from trustpose.inference.load import load
+from trustpose.predict.adapters.mediapipe import MediaPipePose
+from trustpose.predict.load import load
 
 pytest.importorskip("mediapipe", reason="needs the package mediapipe: pip install '.[mediapipe]'")
 app = typer.Typer()

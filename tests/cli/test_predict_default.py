@@ -8,14 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from tests.inference.tiny_boxes import photo_of_dots
-from tests.inference.tiny_shipped import write_shipped
+from tests.predict.tiny_boxes import photo_of_dots
+from tests.predict.tiny_shipped import write_shipped
 from tests.tiny_onnx import write_network
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
-from trustpose.data.coco import read_results
 from trustpose.files import InputError
-from trustpose.inference import shipped
+from trustpose.formats.coco import read_results
+from trustpose.models import shipped
 
 app = typer.Typer()
 app.command("predict")(predict)

@@ -9,14 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 import trustpose as tp
-from tests.inference.tiny_trust import PeaksHead
+from tests.predict.tiny_trust import PeaksHead
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
-from trustpose.data.coco import read_results
-from trustpose.inference.journal import Journal
-from trustpose.inference.spec import ModelSpec
-from trustpose.inference.trust_folder import Fitted, save_trust_folder
+from trustpose.export.trust_folder import Fitted, save_trust_folder
+from trustpose.formats.coco import read_results
+from trustpose.models.spec import ModelSpec
+from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17
 
 app = typer.Typer()

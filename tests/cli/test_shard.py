@@ -13,13 +13,13 @@ import typer
 from scipy.io import savemat
 from typer.testing import CliRunner
 
-from tests.data.test_lspet import XY
+from tests.datasets.test_lspet import XY
 from tests.people_cases import equal_labels, write_coco
 from trustpose.cli.shard import parse_size, shard
-from trustpose.data.coco import read_truth
-from trustpose.data.people import coco_people
-from trustpose.data.shards import ShardPeople
+from trustpose.datasets.people import coco_people
+from trustpose.datasets.shards import ShardPeople
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 
 app = typer.Typer()
 app.command()(shard)

@@ -14,8 +14,8 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import main
 from trustpose.cli.predict import predict
 from trustpose.cli.suppress import suppress, suppressor
-from trustpose.data.coco import read_results
 from trustpose.files import InputError
+from trustpose.formats.coco import read_results
 from trustpose.grouping.suppression import suppress as run
 from trustpose.skeletons import COCO_17
 

@@ -20,10 +20,10 @@ from trustpose.cli import main
 from trustpose.cli.train import split
 from trustpose.extras import not_installed
 from trustpose.files import InputError, write_json
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.spec import ModelSpec
-from trustpose.inference.trust_folder import load_trust_network
+from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import ZOO
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.weights import load_trust_network
 from trustpose.training.network_task import NetworkTask
 from trustpose.training.recipe import from_json, to_json
 from trustpose.trust.stages import Stage

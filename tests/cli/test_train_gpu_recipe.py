@@ -6,7 +6,7 @@ import torch
 from tests.networks import official_names as names
 from tests.people_cases import write_training_folder
 from trustpose.cli import main
-from trustpose.inference.spec import ModelSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.training.recipes import RECIPES
 
 SMALL = (
@@ -47,7 +47,7 @@ def test_from_imagenet_weights_in_pieces_to_a_model(tmp_path, capsys):
 
 def test_without_a_file_it_starts_from_imagenet_weights():
     recipe = RECIPES["default-network-gpu"]
-    assert (recipe.strategy.starts_from, recipe.train.precision, recipe.train.keep_start) == (
+    assert (recipe.strategy.starts_from, recipe.train.precision, recipe.train.weight_interpolation) == (
         "imagenet",
         "bf16-mixed",
         0,

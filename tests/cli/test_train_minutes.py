@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.inference.tiny_trust import write_network
 from tests.people_cases import write_training_folder
+from tests.predict.tiny_trust import write_network
 from tests.training.tiny import rows, tiny_recipe
 from trustpose.cli import main
 from trustpose.files import write_json

@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 
 from tests.calibration.cases import made_up
-from tests.data.pose_files import samples
-from tests.inference.tiny_boxes import photo_of_dots, write_boxes
-from tests.inference.tiny_people import write_people
+from tests.formats import samples
 from tests.people_cases import write_coco
+from tests.predict.tiny_boxes import photo_of_dots, write_boxes
+from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.calibration.crossfit import METHODS, Options
 from trustpose.calibration.fit import fit
-from trustpose.data.coco import TruthFile, read_truth, write_results
-from trustpose.data.people import Cut, coco_people
-from trustpose.data.shard_writing import ShardOptions, write_shards
-from trustpose.inference.journal import Journal
+from trustpose.datasets.people import Cut, coco_people
+from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.formats.coco import TruthFile, read_truth, write_results
+from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 HAS_TORCH = find_spec("torch") is not None

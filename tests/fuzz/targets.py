@@ -147,8 +147,8 @@ def _models(folder: Path, _: Path) -> bool:
 
 
 def _journal(_: Path, file: Path) -> bool:
-    from trustpose.inference.journal import Journal
     from trustpose.poses import Poses
+    from trustpose.predict.journal import Journal
 
     with Journal(file, {"model": "x"}, is_resumed=True) as journal:
         parts = [poses for poses in journal.done.values() if len(poses)]
@@ -159,7 +159,7 @@ def _journal(_: Path, file: Path) -> bool:
 
 
 def _shards(folder: Path, _: Path) -> bool:
-    from trustpose.data.shards import ShardPeople, stream_shards
+    from trustpose.datasets.shards import ShardPeople, stream_shards
 
     with hidden_library_lines():  # which commands do by themselves
         people = ShardPeople(folder)
@@ -167,7 +167,7 @@ def _shards(folder: Path, _: Path) -> bool:
 
 
 def _packed(_: Path, file: Path) -> bool:
-    from trustpose.data.packed import read_packed_labels
+    from trustpose.datasets.packed import read_packed_labels
 
     return len(read_packed_labels(file).truth) >= 0
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 
 import trustpose as tp
 from tests.coco_cases import coco_cases, pycocotools_numbers
-from trustpose.data.coco import read_results, read_truth
+from trustpose.formats.coco import read_results, read_truth
 from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.matching import pair_oks

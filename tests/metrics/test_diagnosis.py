@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trustpose.data.coco import read_results, read_truth
+from trustpose.formats.coco import read_results, read_truth
 from trustpose.geometry.oks import oks, opks
 from trustpose.metrics.diagnosis import ERRORS, KeypointError, diagnose
 from trustpose.metrics.diagnosis_impact import STAGES, error_impact

@@ -15,7 +15,7 @@ from trustpose.networks.backbones import timm
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise
 from trustpose.networks.zoo import build
-from trustpose.training.starts import starting_network
+from trustpose.training.initialization import starting_network
 
 NETWORK = "light-efficientnet-lite0"
 

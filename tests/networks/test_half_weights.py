@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from tests.networks.random_weights import randomise
-from trustpose.networks.export import trace_onnx, with_half_weights
+from trustpose.export.onnx import trace_onnx, with_half_weights
 from trustpose.networks.light_baseline import light_baseline
 
 

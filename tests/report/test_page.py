@@ -16,8 +16,8 @@ from tests.report.cases import NASTY, empty_cases, make_audit, nasty
 from trustpose.audit.build import audit
 from trustpose.audit.comparison import compare, outcome
 from trustpose.audit.record import Audit, CrowdLevel
-from trustpose.data.coco import read_truth
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 from trustpose.report.page import HEADLINES, page, write_page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
 

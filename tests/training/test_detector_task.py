@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, weights
 from trustpose.codecs.centres import decode_centres
 from trustpose.files import InputError
-from trustpose.inference.box_detector import BoxDetector
-from trustpose.inference.box_spec import BoxSpec, finds_boxes
+from trustpose.models.box_spec import BoxSpec, finds_boxes
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
+from trustpose.predict.box_detector import BoxDetector
 from trustpose.training.crops import normalised
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit

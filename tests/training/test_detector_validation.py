@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.training.test_detector_task import SIDE, small_recipe
 from trustpose.codecs.centres import encode_centres
-from trustpose.data.photo_boxes import BoxedPhotos
+from trustpose.datasets.photo_boxes import BoxedPhotos
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.training.detector_task import DetectorTask
 

@@ -9,9 +9,9 @@ import pytest
 from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, one_process, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.cli import main
-from trustpose.data.mixtures import JoinedPeople, MappedPeople
+from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople
 from trustpose.files import InputError, write_json
-from trustpose.inference.spec import ModelSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import LSP_14
 from trustpose.training.loop import fit
 from trustpose.training.network_task import NetworkTask

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.inference.tiny_trust import in_torch, normalised, write_network
+from tests.predict.tiny_trust import in_torch, normalised, write_network
 from tests.training.tiny import tiny_people
 from tests.training.tiny_frozen import tiny_crops, tiny_head, tiny_reading
-from trustpose.data.augment import HRNET, NOTHING
+from trustpose.datasets.augment import HRNET, NOTHING
 from trustpose.files import InputError
 from trustpose.training import features
 from trustpose.training.features import mirrored, most_views, store_features
@@ -208,9 +208,9 @@ def test_other_features_are_written_anew(model, whole, tmp_path):
 
 def test_labels_digest_reads_no_photo(tmp_path):
     from tests.people_cases import write_coco
-    from trustpose.data.coco import read_truth
-    from trustpose.data.mixtures import JoinedPeople, SomePeople
-    from trustpose.data.people import coco_people
+    from trustpose.datasets.dataset_ops import JoinedPeople, SomePeople
+    from trustpose.datasets.people import coco_people
+    from trustpose.formats.coco import read_truth
 
     truth, photos = write_coco(tmp_path)
     people = coco_people(read_truth(truth), photos)

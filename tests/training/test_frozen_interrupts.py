@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.inference.tiny_trust import write_network
 from tests.people_cases import write_coco
+from tests.predict.tiny_trust import write_network
 from tests.small_disk import make_room, needs_root, small_disk
 from tests.training.tiny import rows
 from trustpose.cli import main

@@ -12,16 +12,16 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from tests.inference.tiny_trust import crops, normalised, write_network
 from tests.people_cases import write_training_folder
+from tests.predict.tiny_trust import crops, normalised, write_network
 from tests.training.tiny import equal, rows
 from trustpose.cli import main
-from trustpose.data.coco import read_truth
-from trustpose.data.folds import fold_of
+from trustpose.datasets.folds import fold_of
 from trustpose.files import write_json
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.spec import ModelSpec
+from trustpose.formats.coco import read_truth
+from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.predict.top_down import Predictor
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.crops import CropLabels
 from trustpose.training.losses import HEAD_LOSSES, LossOptions, heatmap_loss
 from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss

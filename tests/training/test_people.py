@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
-from trustpose.data.coco import read_truth
-from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
-from trustpose.data.people import coco_people
-from trustpose.data.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople, SomePeople
+from trustpose.datasets.people import coco_people
+from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
 from trustpose.training.people import divide, open_people, rows_by_fold, visibility_of

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from trustpose.files import InputError
-from trustpose.training.recipe import DataOptions, Recipe, Source, TrainOptions, from_json, to_json, with_overrides
+from trustpose.training.recipe import DataOptions, PaperResult, Recipe, TrainOptions, from_json, to_json, with_overrides
 from trustpose.training.values import first_difference
 from trustpose.trust.oks_net import STRATEGIES
 from trustpose.trust.stages import Stage, Strategy
@@ -18,7 +18,7 @@ RECIPE = Recipe(
     network="hrnet-w32",
     head="oks-net",
     head_options={"attention": "channel", "window": None},
-    sources=(Source("oks-net", "XI", "2", {"AP": 77.2, "n": 3}),),
+    sources=(PaperResult("oks-net", "XI", "2", {"AP": 77.2, "n": 3}),),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trustpose.files import InputError
-from trustpose.training.recipe import Recipe, Source, from_json, to_json
+from trustpose.training.recipe import PaperResult, Recipe, from_json, to_json
 from trustpose.training.recipes import RECIPES, check_runnable, find_recipe, same_training
 from trustpose.training.recipes.rows import by_name, printed
 
@@ -198,7 +198,7 @@ def test_finding_a_recipe():
 def test_mistakes_in_tables_are_found():
     with pytest.raises(ValueError):
         printed(("AP", "AR"), 1.0)
-    recipe = replace(RECIPES["metamodel/table-1/s1"], sources=(Source("metamodel", "Table 1", "S1", {}),))
+    recipe = replace(RECIPES["metamodel/table-1/s1"], sources=(PaperResult("metamodel", "Table 1", "S1", {}),))
     with pytest.raises(ValueError, match="two recipes"):
         by_name(recipe, recipe)
 

@@ -11,11 +11,11 @@ import trustpose as tp
 from tests.people_cases import ListedPeople, write_training_folder
 from tests.training.tiny import tiny_people, tiny_recipe, tiny_task
 from trustpose.cli import main
-from trustpose.data.filled import FilledPeople
-from trustpose.data.lspet import clean, lspet_people, read_lspet
-from trustpose.data.mixtures import MappedPeople, SomePeople
-from trustpose.data.people import Cut, cut_sample
-from trustpose.data.shard_writing import ShardOptions, write_shards
+from trustpose.datasets.dataset_ops import MappedPeople, SomePeople
+from trustpose.datasets.lspet import clean, lspet_people, read_lspet
+from trustpose.datasets.people import Cut, cut_sample
+from trustpose.datasets.pseudo_labels import FilledPeople
+from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError, write_json
 from trustpose.skeletons import COCO_17, LSP_14, MPII_16
 from trustpose.training import teacher as module
@@ -23,7 +23,7 @@ from trustpose.training.crops import CropLabels, collate, training_crops
 from trustpose.training.losses import HEAD_LOSSES
 from trustpose.training.people import open_people
 from trustpose.training.recipe import DataOptions, to_json
-from trustpose.training.teacher import CACHE, Lesson, decide, open_teacher, predict, taught
+from trustpose.training.teacher import CACHE, TeacherPredictions, decide, open_teacher, predict, taught
 from trustpose.trust.stages import Stage
 
 FACE = np.arange(5)  # nose, eyes, ears
@@ -106,7 +106,7 @@ def test_oks_is_over_the_joints_that_people_labelled():
 
 def test_sure_places_are_taken_and_labels_far_from_very_sure_ones_are_not_kept():
     sigmas = np.full(4, 0.05)  # k = 0.1: with area 100² OPKS is e^-½ at 10 pixels
-    lesson = Lesson(
+    lesson = TeacherPredictions(
         xy=np.array([[[10.0, 10], [10, 10], [40, 10], [40, 10]]]),
         quality=np.array([[0.7, 0.69, 0.95, 0.89]]),
         label_xy=np.array([[[0.0, 0], [0, 0], [10, 10], [10, 10]]]),  # 3 × 10 pixels away: e^-4.5 = 0.011

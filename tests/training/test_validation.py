@@ -10,10 +10,10 @@ from tests.people_cases import ListedPeople, write_training_folder
 from tests.training.tiny import tiny_network, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
-from trustpose.data.coco import read_results, read_truth, write_results
 from trustpose.files import InputError
+from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.crops import transform
-from trustpose.inference.predictor import Predictor
+from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import MPII_16
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import open_people

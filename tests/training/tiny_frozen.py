@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 
 from tests.training.tiny import HEIGHT, WIDTH, tiny_people
-from trustpose.data.augment import GENTLE, TrainingCrops
-from trustpose.data.people import People
-from trustpose.inference.spec import ModelSpec
+from trustpose.datasets.augment import GENTLE, TrainingCrops
+from trustpose.datasets.people import People
+from trustpose.models.spec import ModelSpec
 from trustpose.training import features
 from trustpose.training.features import FrozenNetwork, Reading
 from trustpose.trust.heads import Tensors, TrustHead

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.networks.random_weights import randomise
 from tests.trust.small import network
-from trustpose.networks.export import export_onnx as export_network
-from trustpose.trust.export import export_onnx
+from trustpose.export.onnx import export_onnx as export_network
+from trustpose.export.trust import export_onnx
 from trustpose.trust.heads import TrustHead
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.network import TrustNetwork, attach

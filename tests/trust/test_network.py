@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from tests.networks.random_weights import randomise
 from tests.trust.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
-from trustpose.trust.export import export_onnx
+from trustpose.export.trust import export_onnx
 from trustpose.trust.heads import Trust, average_flipped
 from trustpose.trust.hpcvnet import HPCVNet, KeypointAnswers, deepened
 from trustpose.trust.network import HEADS, attach, new_head, run

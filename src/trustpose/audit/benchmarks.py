@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from trustpose.audit.measured import Measured
+from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import CrowdLevel, Number, OcclusionBenchmark
 from trustpose.audit.sections import Findings
-from trustpose.data.coco import Images
+from trustpose.formats.coco import Images
 from trustpose.metrics.average_precision import AREA_RANGES, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 
@@ -14,7 +14,7 @@ OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-1
 
 
 def occlusion_benchmarks(
-    measured: Measured, oracle: np.ndarray
+    measured: PairedResults, oracle: np.ndarray
 ) -> tuple[dict[str, OcclusionBenchmark], dict[str, tuple[np.ndarray, np.ndarray]]]:
     """AP on people with few to many labelled keypoints (as coco-analyze groups them), everyone else ignored."""
     count = measured.truth.num_keypoints
@@ -31,7 +31,7 @@ def occlusion_benchmarks(
     return benchmarks, precision_75
 
 
-def _precision(measured: Measured, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
+def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
     """AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
     evaluation = evaluate(
         measured.poses,
@@ -46,7 +46,7 @@ def _precision(measured: Measured, score: np.ndarray, inside: np.ndarray) -> tup
     return _or_none(evaluation.average_precision()), evaluation.precision[0, 5]
 
 
-def crowd_levels(measured: Measured, images: Images, findings: Findings) -> dict[str, CrowdLevel]:
+def crowd_levels(measured: PairedResults, images: Images, findings: Findings) -> dict[str, CrowdLevel]:
     """AP on photos of each of CrowdPose's levels, every other photo left out; empty without crowd indices.
 
     Source: CrowdPose's own evaluation (Jeff-sjtu/CrowdPose, crowdposetools), which cuts at 0.2 and 0.8 where the paper
@@ -54,7 +54,7 @@ def crowd_levels(measured: Measured, images: Images, findings: Findings) -> dict
     """
     if images.crowd_index is None:
         return {}
-    crowd_index = images.crowd_index[np.argsort(images.id)]  # (I,) as `Measured` numbers them
+    crowd_index = images.crowd_index[np.argsort(images.id)]  # (I,) as `PairedResults` numbers them
     unknown = int(np.isnan(crowd_index).sum())
     if unknown:
         findings.notes.append(f"crowd.*: {unknown} of {len(images)} photos have no crowdIndex and are in no level")

@@ -15,7 +15,7 @@ from trustpose.audit.categories import (
     mean_summary,
     measure_by_category,
 )
-from trustpose.audit.measured import Measured
+from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import Audit, CategoryPrecision, Details, Draws, Errors, known
 from trustpose.audit.sections import (
     Findings,
@@ -26,8 +26,8 @@ from trustpose.audit.sections import (
     pose_trust,
     visibility_trust,
 )
-from trustpose.data.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.data.coco.together import common_photos, left_out_notes
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco.together import common_photos, left_out_notes
 from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.metrics.diagnosis import diagnose
@@ -91,7 +91,7 @@ def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigma
 
 
 def _assemble(
-    truth: TruthFile, results: ResultsFile, measured: Measured, groups: list[Group], score: str, findings: Findings
+    truth: TruthFile, results: ResultsFile, measured: PairedResults, groups: list[Group], score: str, findings: Findings
 ) -> Audit:
     errors = _errors(measured, truth)  # first: it takes the most memory, and the draws are not there yet
     keypoint, source = keypoint_score(measured, findings)
@@ -122,7 +122,7 @@ def _assemble(
 
 
 def _average_precision(
-    measured: Measured, groups: list[Group], oracle: np.ndarray, findings: Findings
+    measured: PairedResults, groups: list[Group], oracle: np.ndarray, findings: Findings
 ) -> tuple[AveragePrecision, AveragePrecision, dict[str, CategoryPrecision]]:
     """The ten numbers by the score at hand and by the true OKS, with intervals of both and of their difference, each
     the mean over categories where there are several, and theirs."""
@@ -141,7 +141,7 @@ def _average_precision(
     return mean_summary(own), mean_summary(ideal), category_precisions(measured, groups, own, ideal)
 
 
-def _errors(measured: Measured, truth: TruthFile) -> Errors:
+def _errors(measured: PairedResults, truth: TruthFile) -> Errors:
     flip_index = np.arange(len(truth.keypoint_names)) if truth.skeleton is None else truth.skeleton.flip_index
     diagnosis = diagnose(
         measured.poses,
@@ -159,7 +159,7 @@ def _errors(measured: Measured, truth: TruthFile) -> Errors:
     return Errors(**diagnosis.counts(), ap_gain=gain)
 
 
-def _inputs(truth: TruthFile, results: ResultsFile, measured: Measured) -> dict[str, Any]:
+def _inputs(truth: TruthFile, results: ResultsFile, measured: PairedResults) -> dict[str, Any]:
     counts = truth.truth.num_keypoints
     assert counts is not None
     return {
@@ -184,7 +184,7 @@ def _inputs(truth: TruthFile, results: ResultsFile, measured: Measured) -> dict[
 def _details(
     truth: TruthFile,
     results: ResultsFile,
-    measured: Measured,
+    measured: PairedResults,
     keypoint: np.ndarray,
     precision_75: dict[str, tuple[np.ndarray, np.ndarray]],
     findings: Findings,

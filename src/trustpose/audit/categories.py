@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.audit.measured import Measured, measure
+from trustpose.audit.paired_results import PairedResults, measure
 from trustpose.audit.record import CategoryPrecision
-from trustpose.data.coco import ResultsFile, TruthFile
-from trustpose.data.coco.together import apart_by_category
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.together import apart_by_category
 from trustpose.metrics.average_precision import AveragePrecision, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.poses import Area
@@ -17,7 +17,7 @@ from trustpose.poses import Area
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The results and people of one category, as rows of a `Measured`; `name` "" where there is but one."""
+    """The results and people of one category, as rows of a `PairedResults`; `name` "" where there is but one."""
 
     name: str
     poses: Int[np.ndarray, " n"]
@@ -32,10 +32,10 @@ def measure_by_category(
     area: Area,
     replicates: int,
     seed: int,
-) -> tuple[Measured, list[Group]]:
+) -> tuple[PairedResults, list[Group]]:
     """`measure`, with each category on its own where the ground truth was read with all of them, and its groups.
 
-    In the `Measured` of several categories, `image_id` of poses and people numbers pairs of photo and category, so
+    In the `PairedResults` of several categories, `image_id` of poses and people numbers pairs of photo and category, so
     that whatever goes by photo keeps to one category; draws are of photos.
     """
     poses, people, ids = apart_by_category(truth, results)
@@ -59,7 +59,7 @@ def measure_by_category(
     return measured, groups
 
 
-def evaluate_groups(measured: Measured, groups: list[Group], score: Float[np.ndarray, " N"]) -> list[Evaluation]:
+def evaluate_groups(measured: PairedResults, groups: list[Group], score: Float[np.ndarray, " N"]) -> list[Evaluation]:
     """COCO evaluation of each group by a score (N,)."""
     options = {"sigmas": measured.sigmas, "area": measured.area}
     if len(groups) == 1 and len(groups[0].poses) == len(measured.poses):
@@ -82,7 +82,7 @@ def mean_summary(summaries: list[AveragePrecision]) -> AveragePrecision:
 
 
 def mean_draws(
-    measured: Measured, groups: list[Group], evaluations: list[Evaluation], ranges: tuple[str, ...]
+    measured: PairedResults, groups: list[Group], evaluations: list[Evaluation], ranges: tuple[str, ...]
 ) -> dict[str, Float[np.ndarray, " B"]]:
     """The same in every draw of photos, (B,) by name; NaN where nobody counts."""
     draws = [
@@ -104,7 +104,7 @@ def mean_draws(
 
 
 def category_precisions(
-    measured: Measured, groups: list[Group], own: list[AveragePrecision], oracle: list[AveragePrecision]
+    measured: PairedResults, groups: list[Group], own: list[AveragePrecision], oracle: list[AveragePrecision]
 ) -> dict[str, CategoryPrecision]:
     """Each category's ten numbers, AP by the true OKS and how many of its people count for them; empty where there is
     but one category, without a name."""

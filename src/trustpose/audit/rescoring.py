@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.audit.comparison import comparable
-from trustpose.audit.measured import measure
+from trustpose.audit.paired_results import measure
 from trustpose.audit.record import Audit
-from trustpose.data.coco import TruthFile
 from trustpose.files import InputError
+from trustpose.formats.coco import TruthFile
 from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.bootstrap import REPLICATES, interval

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.audit.measured import Measured
+from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import (
     F1,
     KeypointTrust,
@@ -47,7 +47,7 @@ class Findings:
             self.intervals[name] = bootstrap.interval(replicates)
 
 
-def pairing_notes(measured: Measured, findings: Findings) -> None:
+def pairing_notes(measured: PairedResults, findings: Findings) -> None:
     """How many results belong to nobody, and whether that looks like a fault of the file; how many keypoints are
     missing."""
     poses, person = measured.poses, measured.person
@@ -69,7 +69,7 @@ def pairing_notes(measured: Measured, findings: Findings) -> None:
         )
 
 
-def pose_trust(measured: Measured, score_field: str, findings: Findings) -> PoseTrust:
+def pose_trust(measured: PairedResults, score_field: str, findings: Findings) -> PoseTrust:
     """The pose score against the true OKS."""
     score, oks = measured.score[measured.rows], measured.oks[measured.rows]
     counts, image = measured.counts, measured.image
@@ -87,7 +87,7 @@ def pose_trust(measured: Measured, score_field: str, findings: Findings) -> Pose
     )
 
 
-def keypoint_score(measured: Measured, findings: Findings) -> tuple[Float[np.ndarray, "n K"], str]:
+def keypoint_score(measured: PairedResults, findings: Findings) -> tuple[Float[np.ndarray, "n K"], str]:
     """The keypoint scores under audit (n, K): `keypoint_quality` where the file has it, else the third number."""
     quality, rows = measured.poses.quality, measured.rows
     third = measured.poses.score
@@ -102,7 +102,7 @@ def keypoint_score(measured: Measured, findings: Findings) -> tuple[Float[np.nda
 
 
 def keypoint_trust(
-    measured: Measured, score: Float[np.ndarray, "n K"], source: str, findings: Findings
+    measured: PairedResults, score: Float[np.ndarray, "n K"], source: str, findings: Findings
 ) -> KeypointTrust:
     """Keypoint scores against OPKS, unlabelled keypoints counting 0."""
     counts, image, opks = measured.counts, measured.image, measured.opks
@@ -127,7 +127,7 @@ def keypoint_trust(
 
 
 def keypoint_types(
-    measured: Measured, score: Float[np.ndarray, "n K"], names: tuple[str, ...]
+    measured: PairedResults, score: Float[np.ndarray, "n K"], names: tuple[str, ...]
 ) -> dict[str, KeypointType]:
     """The same for each keypoint of the skeleton, with AP and AR over keypoints (mAPK)."""
     table = keypoint_average_precision(measured.opks, measured.labelled, score) if len(score) else None
@@ -146,7 +146,7 @@ def keypoint_types(
     return types
 
 
-def visibility_trust(measured: Measured, findings: Findings) -> VisibilityTrust:
+def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
     """Telling absent, occluded and visible keypoints apart, from `visibility` or, in part, from the third number."""
     visibility = measured.poses.visibility
     if visibility is not None:
@@ -174,7 +174,7 @@ def visibility_trust(measured: Measured, findings: Findings) -> VisibilityTrust:
     return VisibilityTrust(labelled, TernaryVisibility(*f1, total=F1(known(float(scores.total_f1)))))
 
 
-def _visibility_of_raw_score(measured: Measured, findings: Findings) -> VisibilityTrust:
+def _visibility_of_raw_score(measured: PairedResults, findings: Findings) -> VisibilityTrust:
     third = measured.poses.score
     assert third is not None
     score = third[measured.rows]
@@ -188,7 +188,9 @@ def _visibility_of_raw_score(measured: Measured, findings: Findings) -> Visibili
     return VisibilityTrust(_labelled(measured, is_labelled, known(best.threshold), findings), _no_visibility().ternary)
 
 
-def _labelled(measured: Measured, is_labelled: np.ndarray, threshold: Number, findings: Findings) -> LabelledVisibility:
+def _labelled(
+    measured: PairedResults, is_labelled: np.ndarray, threshold: Number, findings: Findings
+) -> LabelledVisibility:
     truly = measured.labelled.astype(np.int64)
     image = np.broadcast_to(measured.image[:, None], truly.shape)
     scores = labelled_scores(confusion(truly, is_labelled, classes=2))

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.calibration.card import Card
-from trustpose.calibration.chances import Chances, Recalibration
-from trustpose.calibration.domain import DistributionShiftWarning, Domain, Shift
-from trustpose.calibration.features import People, pose_features, read_people
+from trustpose.calibration.distribution_shift import DistributionShiftWarning, Domain, Shift
+from trustpose.calibration.features import NormalisedPoses, pose_features, read_people
+from trustpose.calibration.probabilities import Probabilities, Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.trees import Trees
 from trustpose.files import InputError
@@ -22,14 +22,14 @@ from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
-    from trustpose.data.coco import ResultsFile, TruthFile
+    from trustpose.formats.coco import ResultsFile, TruthFile
 
 PART = 2048  # people at a time: their features stay in the processor's cache
 _THREADS = min(4, os.cpu_count() or 1)
 _OFF_SCALE = 0.25  # of the keypoint scores far outside the fitted range: the estimator is another one, or rescaled
 _SAMPLE = 4_000  # people that are compared with the fitted ones: distances to 0.02, a fiftieth of the time of a call
 _FEWEST = 10  # people that a call compares with them: fewer could only be told apart by a distance above 0.6
-Tick = Callable[[int], None]
+ProgressCallback = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,9 @@ class Calibrator:
         )
         return fit(ground_truth, results, options).calibrator
 
-    def __call__(self, poses: Poses, *, skeleton: Skeleton | None = None, tick: Tick | None = None) -> Poses:
+    def __call__(
+        self, poses: Poses, *, skeleton: Skeleton | None = None, tick: ProgressCallback | None = None
+    ) -> Poses:
         """The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
 
         Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, where given, must be
@@ -101,7 +103,9 @@ class Calibrator:
                 warnings.warn(sentence, DistributionShiftWarning, stacklevel=2)
         return applied.poses
 
-    def apply(self, poses: Poses, *, skeleton: Skeleton | None = None, tick: Tick | None = None) -> "Applied":
+    def apply(
+        self, poses: Poses, *, skeleton: Skeleton | None = None, tick: ProgressCallback | None = None
+    ) -> "Applied":
         """What a call gives, beside the sentences that say how the people are unlike the fitted ones (10 or more)."""
         people = self._people(poses, skeleton)
         n, k = len(poses), poses.keypoint_count
@@ -109,8 +113,12 @@ class Calibrator:
 
         def apply(start: int) -> int:
             rows = slice(start, start + PART)
-            chances = self._chances(people.rows(rows))
-            quality[rows], visibility[rows], pose_quality[rows] = chances.quality, chances.visibility, chances.pose
+            probabilities = self._probabilities(people.rows(rows))
+            quality[rows], visibility[rows], pose_quality[rows] = (
+                probabilities.quality,
+                probabilities.visibility,
+                probabilities.pose,
+            )
             return min(PART, n - start)
 
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -129,7 +137,7 @@ class Calibrator:
             raise InputError("there are no poses to compare with those that the calibrator was fitted on")
         return self._compare(self._people(poses, None), len(poses))
 
-    def _compare(self, people: People, count: int) -> Shift:
+    def _compare(self, people: NormalisedPoses, count: int) -> Shift:
         if count > _SAMPLE:
             people = people.rows(np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False)))
         return self.domain.compare(pose_features(people), people.score_of_found())
@@ -151,11 +159,11 @@ class Calibrator:
 
         return read_calibrator(path)
 
-    def _chances(self, people: People) -> Chances:
-        chances = self.model(people)
-        return chances if self.recalibration is None else self.recalibration(chances, people.missing)
+    def _probabilities(self, people: NormalisedPoses) -> Probabilities:
+        probabilities = self.model(people)
+        return probabilities if self.recalibration is None else self.recalibration(probabilities, people.missing)
 
-    def _people(self, poses: Poses, skeleton: Skeleton | None) -> People:
+    def _people(self, poses: Poses, skeleton: Skeleton | None) -> NormalisedPoses:
         card = self.card
         if skeleton is not None and skeleton.keypoints != card.keypoints:
             raise InputError(

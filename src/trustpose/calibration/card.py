@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trustpose.calibration.features import Source
+from trustpose.calibration.features import FeatureInputs
 from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -36,7 +36,7 @@ class Card:
     folds: int
     seed: int
     estimator: str | None
-    source: Source
+    source: FeatureInputs
     score_range: tuple[float, float]
     truth: FittedOn
     results: FittedOn
@@ -74,7 +74,7 @@ class Card:
                 "keypoints": tuple(map(str, value["keypoints"])),
                 "edges": edges,
                 "sigmas": tuple(map(float, value["sigmas"])),
-                "source": Source(bool(value["source"]["box"]), bool(value["source"]["box_score"])),
+                "source": FeatureInputs(bool(value["source"]["box"]), bool(value["source"]["box_score"])),
                 "score_range": (float(low), float(high)),
                 "truth": FittedOn(**value["truth"]),
                 "results": FittedOn(**value["results"]),

@@ -7,19 +7,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.calibration.calibrator import PART
-from trustpose.calibration.chances import Chances, Recalibration
-from trustpose.calibration.features import People, Source
-from trustpose.calibration.numbers import Said, Sample
+from trustpose.calibration.features import FeatureInputs, NormalisedPoses
+from trustpose.calibration.metrics import Sample, Scores
+from trustpose.calibration.probabilities import Probabilities, Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets
 from trustpose.calibration.trees import Trees
-from trustpose.data.coco import ResultsFile, TruthFile
+from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.skeletons import Skeleton
 
 METHODS = ("temperature", "platt", "isotonic", "trees")  # from simple to complex
 Model = Trees | LogisticMaps | IsotonicMaps
-Tick = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,26 @@ class Task:
     truth: TruthFile
     results: ResultsFile
     skeleton: Skeleton
-    source: Source
+    source: FeatureInputs
     options: Options
     people: People
     targets: Targets
     fold: Int[np.ndarray, " N"]
     sample: Sample
 
-    def said(self, chances: Chances) -> Said:
-        """What N chances say of the people of the targets."""
-        measured = chances.of(self.targets.rows)
-        return Said(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
+    def said(self, probabilities: Probabilities) -> Scores:
+        """What N probabilities say of the people of the targets."""
+        measured = probabilities.of(self.targets.rows)
+        return Scores(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
 
-    def printed(self) -> Said:
+    def printed(self) -> Scores:
         """What the estimator's own scores say of them."""
         score, rows = self.results.poses.score, self.targets.rows
         assert score is not None
-        return Said(score[rows].astype(np.float64), self.results.score[rows].astype(np.float64))
+        return Scores(score[rows].astype(np.float64), self.results.score[rows].astype(np.float64))
 
 
-def fit_model(method: str, people: People, targets: Targets, seed: int) -> Model:
+def fit_model(method: str, people: NormalisedPoses, targets: Targets, seed: int) -> Model:
     """A method fitted to the people of `targets`. Raises InputError where it cannot be."""
     if method == "trees":
         return Trees.fit(people, targets, seed)
@@ -78,9 +78,9 @@ def fit_model(method: str, people: People, targets: Targets, seed: int) -> Model
     return LogisticMaps.fit("platt" if method == "platt" else "temperature", people, targets)
 
 
-def out_of_fold(method: str, task: Task, tick: Tick) -> Chances:
+def out_of_fold(method: str, task: Task, tick: ProgressCallback) -> Probabilities:
     """What models that never saw a photo's fold say of all N results."""
-    found = Chances.empty(*task.people.score.shape)
+    found = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
         tick(f"{method}, fold {fold + 1} of {task.options.folds}")
@@ -92,21 +92,21 @@ def out_of_fold(method: str, task: Task, tick: Tick) -> Chances:
     return found
 
 
-def recalibration(method: str, chances: Chances, targets: Targets) -> Recalibration | None:
+def recalibration(method: str, probabilities: Probabilities, targets: Targets) -> Recalibration | None:
     """Trees are corrected by what they said out of fold; curves are calibrations already."""
-    return Recalibration.fit(chances.of(targets.rows), targets) if method == "trees" else None
+    return Recalibration.fit(probabilities.of(targets.rows), targets) if method == "trees" else None
 
 
-def recalibrated_across(method: str, chances: Chances, task: Task) -> Chances:
+def recalibrated_across(method: str, probabilities: Probabilities, task: Task) -> Probabilities:
     """Each fold corrected by what was learnt on the other folds."""
     if method != "trees":
-        return chances
-    found = Chances.empty(*task.people.score.shape)
+        return probabilities
+    found = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
-        correction = recalibration(method, chances, task.targets.of(target_fold != fold))
+        correction = recalibration(method, probabilities, task.targets.of(target_fold != fold))
         assert correction is not None
         rows = np.flatnonzero(task.fold == fold)
         missing = task.people.missing
-        found.put(rows, correction(chances.of(rows), None if missing is None else missing[:, rows]))
+        found.put(rows, correction(probabilities.of(rows), None if missing is None else missing[:, rows]))
     return found

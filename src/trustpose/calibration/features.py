@@ -3,8 +3,8 @@
 Everything comes from `Poses` alone. Lengths are in units of the box (its sides, or √area), so that a person's place in
 the photo does not matter, and size only where it is named. A skeleton without edges, mirrored names or a trunk simply
 has fewer features. Nothing is ever guessed: where poses have no box, the box around their keypoints takes its place in
-fitting and in applying alike, and a feature of a score that is not there is left out (see `Source`); what is said of
-keypoints that are missing stands in `missing.py`.
+fitting and in applying alike, and a feature of a score that is not there is left out (see `FeatureInputs`);
+`missing.py` says how missing keypoints are treated.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by le
 
 
 @dataclass(frozen=True)
-class Source:
+class FeatureInputs:
     """Which of the optional fields features are made of: those that every pose has at fitting.
 
     A box score that is the same for everybody, as of ground-truth boxes, says nothing and is not asked for.
@@ -42,7 +42,7 @@ class Source:
     box_score: bool
 
     @classmethod
-    def of(cls, poses: Poses) -> "Source":
+    def of(cls, poses: Poses) -> "FeatureInputs":
         """What these poses have for every person."""
         box, score = poses.box, poses.box_score
         return cls(
@@ -66,7 +66,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class People:
+class NormalisedPoses:
     """N people as features see them, columns last, float32: x, y (K, N) in units of √(box area) from the box's corner,
     the box's width and height in the same unit (N,) and √area (N,) in pixels, scores (K, N) and (N,)."""
 
@@ -85,9 +85,9 @@ class People:
     def __len__(self) -> int:
         return len(self.size)
 
-    def rows(self, index: slice | np.ndarray) -> "People":
+    def rows(self, index: slice | np.ndarray) -> "NormalisedPoses":
         """The people picked by a slice (views of the same arrays) or by an index."""
-        return People(
+        return NormalisedPoses(
             skeleton=self.skeleton,
             x=self.x[:, index],
             y=self.y[:, index],
@@ -106,7 +106,7 @@ class People:
         return unless_missing(self.score, self.missing, _NAN)
 
 
-def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
+def read_people(poses: Poses, skeleton: Skeleton, source: FeatureInputs) -> NormalisedPoses:
     """The people of N poses, who stand near in the same photo included."""
     box = poses.box if source.box else np.nan_to_num(poses.keypoint_box())  # NaN where all keypoints are missing
     assert box is not None and poses.score is not None and poses.pose_score is not None
@@ -117,7 +117,7 @@ def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
     if missing is not None:
         x, y = (np.where(missing, NOWHERE * side / size, axis) for axis, side in zip((x, y), sides.T, strict=True))
     single = np.float32
-    return People(
+    return NormalisedPoses(
         skeleton=skeleton,
         x=x.astype(single),
         y=y.astype(single),
@@ -132,7 +132,7 @@ def read_people(poses: Poses, skeleton: Skeleton, source: Source) -> People:
     )
 
 
-def pose_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
+def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
     """Features (N,) of each person as a whole, by name: all scores, in place and in order; joints in the box, limbs'
     lengths and directions, distances of mirrored joints; the box and what stands near."""
     skeleton, names, missing = people.skeleton, people.skeleton.keypoints, people.missing
@@ -157,7 +157,7 @@ def pose_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
     return found
 
 
-def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
+def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
     """The few features (N,) of a person that speak for all of it, and that each keypoint's model reads too."""
     x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
     left, right = extent_of_found(x, people.missing)
@@ -188,7 +188,7 @@ def whole_features(people: People) -> dict[str, Float[np.ndarray, " N"]]:
     return found
 
 
-def keypoint_features(people: People) -> dict[str, Float[np.ndarray, "K N"]]:
+def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K N"]]:
     """Features (K, N) of each keypoint, by name, in the same words for all keypoints so that one model serves them."""
     skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     k, n = score.shape
@@ -221,7 +221,7 @@ def _middle(axis: np.ndarray, missing: Missing) -> np.ndarray:
     return np.where(missing, np.float32(0), axis).sum(axis=0) * share
 
 
-def _limb_features(people: People) -> dict[str, np.ndarray]:
+def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
     """Mean, lowest and highest score of the joints that edges lead to, and lengths of these edges; (K, N) each."""
     skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     if not skeleton.edges:
@@ -245,7 +245,7 @@ def _limb_features(people: People) -> dict[str, np.ndarray]:
     return found
 
 
-def _trunk_length(people: People) -> np.ndarray:
+def _trunk_length(people: NormalisedPoses) -> np.ndarray:
     """From the middle of the shoulders to the middle of the hips (N,), in units of √(box area)."""
     at = [people.skeleton.keypoints.index(name) for name in _TRUNK]
     across, down = (axis[at[0]] + axis[at[1]] - axis[at[2]] - axis[at[3]] for axis in (people.x, people.y))

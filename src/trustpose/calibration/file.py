@@ -8,12 +8,12 @@ import orjson
 from trustpose.calibration.arrays import expect_names, expect_numbers
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card
-from trustpose.calibration.chances import Recalibration
-from trustpose.calibration.domain import Domain
+from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.probabilities import Recalibration
 from trustpose.calibration.score_maps import maps_of_arrays
 from trustpose.calibration.trees import Trees
-from trustpose.data.npz import read_npz
 from trustpose.files import InputError, atomic_write, json_bytes
+from trustpose.formats.npz import read_npz
 
 _RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
 _MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB

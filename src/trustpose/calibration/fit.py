@@ -9,26 +9,26 @@ import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card, FittedOn
-from trustpose.calibration.chances import Chances
-from trustpose.calibration.choice import Choice, choose
 from trustpose.calibration.crossfit import (
     METHODS,
     Options,
+    ProgressCallback,
     Task,
-    Tick,
     fit_model,
     out_of_fold,
     recalibrated_across,
     recalibration,
 )
-from trustpose.calibration.domain import Domain
-from trustpose.calibration.features import Source, pose_features, read_people
-from trustpose.calibration.numbers import Sample, Value, differences, explained, numbers
+from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.features import FeatureInputs, pose_features, read_people
+from trustpose.calibration.metrics import Sample, Value, differences, explained, numbers
+from trustpose.calibration.model_selection import Choice, choose
+from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.targets import find_targets
-from trustpose.data.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.data.coco.together import apart_by_category
-from trustpose.data.folds import fold_of
+from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco.together import apart_by_category
 from trustpose.poses import Area, Poses
 from trustpose.skeletons import Skeleton
 
@@ -48,7 +48,7 @@ def fit(
     ground_truth: str | Path | TruthFile,
     results: str | Path | ResultsFile,
     options: Options = DEFAULT,
-    tick: Tick = lambda _: None,
+    tick: ProgressCallback = lambda _: None,
 ) -> Fit:
     """Fit a calibrator to COCO results and ground truth. Raises InputError where they, or the options, do not do.
 
@@ -59,7 +59,7 @@ def fit(
     """
     task = prepare(*_read(ground_truth, results, options), options)
     wanted = METHODS if options.method == "auto" else (options.method,)
-    said: dict[str, Chances] = {}
+    said: dict[str, Probabilities] = {}
     skipped: dict[str, str] = {}
     for method in wanted:
         try:
@@ -68,8 +68,8 @@ def fit(
             if options.method != "auto" or method == "trees":
                 raise
             skipped[method] = str(error)
-    corrected = {method: recalibrated_across(method, chances, task) for method, chances in said.items()}
-    worth = {method: explained(task.said(chances), task.sample) for method, chances in corrected.items()}
+    corrected = {method: recalibrated_across(method, probabilities, task) for method, probabilities in said.items()}
+    worth = {method: explained(task.said(probabilities), task.sample) for method, probabilities in corrected.items()}
     choice = choose(worth, asked=options.method != "auto")
     tick(f"{choice.method}, all folds")
     calibrator = Calibrator(
@@ -82,10 +82,10 @@ def fit(
     return Fit(calibrator, with_trust(task.results.poses, corrected[choice.method]))
 
 
-def with_trust(poses: Poses, chances: Chances) -> Poses:
-    """The N poses with what N chances say of them."""
-    quality, pose = chances.quality.astype(np.float64), chances.pose.astype(np.float64)
-    return replace(poses, quality=quality, visibility=chances.visibility, pose_quality=pose)
+def with_trust(poses: Poses, probabilities: Probabilities) -> Poses:
+    """The N poses with what N probabilities say of them."""
+    quality, pose = probabilities.quality.astype(np.float64), probabilities.pose.astype(np.float64)
+    return replace(poses, quality=quality, visibility=probabilities.visibility, pose_quality=pose)
 
 
 def _read(
@@ -116,10 +116,10 @@ def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
 
 
 def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
-    """People, targets and folds of results. Raises InputError where there is too little to fit to."""
+    """Normalised poses, targets and folds of results. Raises InputError where there is too little to fit to."""
     options = replace(options, area=truth.area_convention(options.area))
     skeleton, poses = _skeleton(truth, options), results.poses
-    source = Source.of(poses)
+    source = FeatureInputs.of(poses)
     source.check(poses)
     apart, labelled, _ = apart_by_category(truth, results)
     targets = find_targets(apart, labelled, skeleton.sigmas, cast(Area, options.area))
@@ -140,10 +140,10 @@ def _domain(task: Task) -> Domain:
     return Domain.of(pose_features(people), people.score_of_found(), task.options.seed)
 
 
-def _card(task: Task, choice: Choice, chances: Chances, skipped: dict[str, str]) -> Card:
+def _card(task: Task, choice: Choice, probabilities: Probabilities, skipped: dict[str, str]) -> Card:
     truth, results, options, targets = task.truth, task.results, task.options, task.targets
     printed = task.printed()
-    before, after = numbers(printed, task.sample), numbers(task.said(chances), task.sample)
+    before, after = numbers(printed, task.sample), numbers(task.said(probabilities), task.sample)
     values = [{name: one and one.with_interval() for name, one in both.items()} for both in (before, after)]
     return Card(
         method=choice.method,

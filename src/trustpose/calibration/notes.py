@@ -1,8 +1,8 @@
 """What an audit of calibrated results should say of the calibrator: whom it was fitted on, and whether it applies."""
 
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.data.coco import ResultsFile, TruthFile
 from trustpose.files import InputError
+from trustpose.formats.coco import ResultsFile, TruthFile
 
 
 def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, area: str) -> tuple[str, ...]:

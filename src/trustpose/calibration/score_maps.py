@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.calibration.arrays import expect_names, expect_numbers
-from trustpose.calibration.chances import Chances
-from trustpose.calibration.features import People
+from trustpose.calibration.features import NormalisedPoses
 from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
+from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.targets import Targets
 from trustpose.files import InputError
 from trustpose.metrics.reliability import scale_to_unit
@@ -48,7 +48,7 @@ class LogisticMaps:
         _check_of_missing(self.of_missing, len(self.slope))
 
     @classmethod
-    def fit(cls, method: Literal["platt", "temperature"], people: People, targets: Targets) -> "LogisticMaps":
+    def fit(cls, method: Literal["platt", "temperature"], people: NormalisedPoses, targets: Targets) -> "LogisticMaps":
         """By least cross-entropy. Raises InputError where temperature is asked of scores that are not on 0–1."""
         numbers = []
         for name, score, target in _curves(people, targets):
@@ -64,14 +64,14 @@ class LogisticMaps:
             numbers.append(tuple(fit_logistic(score[:, None], target, offset=method == "platt")))
         return cls(method, *np.array(numbers).T, of_missing=_shares_of_missing(targets))
 
-    def __call__(self, people: People) -> Chances:
+    def __call__(self, people: NormalisedPoses) -> Probabilities:
         k = self.keypoint_count
         as_read = logit if self.method == "temperature" else np.asarray
         score, pose = as_read(people.score), as_read(people.pose_score)
         slope, offset = (column[:-1].reshape(3, k, 1).astype(np.float32) for column in (self.slope, self.offset))
         labelled, occluded, similarity = (sigmoid(a * score + b) for a, b in zip(slope, offset, strict=True))
         pose = sigmoid(np.float32(self.slope[-1]) * pose + np.float32(self.offset[-1]))
-        return _with_missing(Chances(labelled, occluded, similarity, pose), people, self.of_missing)
+        return _with_missing(Probabilities(labelled, occluded, similarity, pose), people, self.of_missing)
 
     @property
     def keypoint_count(self) -> int:
@@ -105,7 +105,7 @@ class IsotonicMaps:
         _check_of_missing(self.of_missing, len(start) - 1)
 
     @classmethod
-    def fit(cls, people: People, targets: Targets) -> "IsotonicMaps":
+    def fit(cls, people: NormalisedPoses, targets: Targets) -> "IsotonicMaps":
         """By least squares (pool adjacent violators), straight between the knots, level beyond the last ones."""
         from sklearn.isotonic import IsotonicRegression
 
@@ -120,14 +120,14 @@ class IsotonicMaps:
         x, y = (np.concatenate(columns).astype(np.float64) for columns in zip(*knots, strict=True))
         return cls(x, y, np.cumsum([0, *(len(column) for column, _ in knots)]), _shares_of_missing(targets))
 
-    def __call__(self, people: People) -> Chances:
+    def __call__(self, people: NormalisedPoses) -> Probabilities:
         k, n = people.score.shape
         said = np.empty((3, k, n), dtype=np.float32)
         for what in range(3):
             for joint in range(k):
                 said[what, joint] = self._curve(what * k + joint, people.score[joint])
-        chances = Chances(*said, pose=self._curve(3 * k, people.pose_score))
-        return _with_missing(chances, people, self.of_missing)
+        probabilities = Probabilities(*said, pose=self._curve(3 * k, people.pose_score))
+        return _with_missing(probabilities, people, self.of_missing)
 
     def _curve(self, at: int, score: np.ndarray) -> np.ndarray:
         knots = slice(self.start[at], self.start[at + 1])
@@ -168,16 +168,16 @@ def _shares_of_missing(targets: Targets) -> OfMissing:
     return np.stack(shares)
 
 
-def _with_missing(chances: Chances, people: People, of_missing: OfMissing) -> Chances:
-    """The chances with what is known of missing keypoints in place of what the curves say of their scores."""
+def _with_missing(probabilities: Probabilities, people: NormalisedPoses, of_missing: OfMissing) -> Probabilities:
+    """The probabilities with what is known of missing keypoints in place of what the curves say of their scores."""
     if of_missing is not None and people.missing is not None:
         labelled, occluded = of_missing[..., None].astype(np.float32)
-        chances = replace(
-            chances,
-            labelled=np.where(people.missing, labelled, chances.labelled),
-            occluded=np.where(people.missing, occluded, chances.occluded),
+        probabilities = replace(
+            probabilities,
+            labelled=np.where(people.missing, labelled, probabilities.labelled),
+            occluded=np.where(people.missing, occluded, probabilities.occluded),
         )
-    return chances.without_missing(people.missing)
+    return probabilities.without_missing(people.missing)
 
 
 def _check_of_missing(of_missing: OfMissing, curves: int) -> None:
@@ -194,7 +194,7 @@ def _rises(score: np.ndarray, target: np.ndarray) -> bool:
     return bool((score - score.mean()) @ (target - target.mean()) >= 0)
 
 
-def _curves(people: People, targets: Targets) -> Iterator[Curve]:
+def _curves(people: NormalisedPoses, targets: Targets) -> Iterator[Curve]:
     """The 3K + 1 cases to fit a curve to, in the order that they are kept in."""
     score, found = people.score[:, targets.rows], ~targets.missing
     labelled = (targets.v > 0) & found

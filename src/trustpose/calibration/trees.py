@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.calibration.arrays import expect_names
-from trustpose.calibration.chances import Chances
-from trustpose.calibration.features import People, keypoint_features, pose_features, whole_features
+from trustpose.calibration.features import NormalisedPoses, keypoint_features, pose_features, whole_features
 from trustpose.calibration.logistic import sigmoid
+from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.tables import QUESTIONS, TreeTables
 from trustpose.calibration.targets import Targets
 from trustpose.files import InputError
@@ -42,7 +42,7 @@ class Trees:
     tables: Mapping[str, TreeTables]
 
     @classmethod
-    def fit(cls, people: People, targets: Targets, seed: int) -> "Trees":
+    def fit(cls, people: NormalisedPoses, targets: Targets, seed: int) -> "Trees":
         """Fit to the people of `targets` (rows of `people`). Raises InputError where LightGBM cannot be loaded."""
         random = np.random.default_rng(seed)
         chosen = _some(targets, POSE_ROWS, random)
@@ -63,15 +63,15 @@ class Trees:
             grown = pool.map(lambda job: _grow(job[0], job[1], job[2], seed), jobs.values())
             return cls(tuple(features), tuple(columns), dict(zip(jobs, grown, strict=True)))
 
-    def __call__(self, people: People) -> Chances:
-        """Chances of a few thousand people; the caller cuts more into parts, which stay in the processor's cache."""
+    def __call__(self, people: NormalisedPoses) -> Probabilities:
+        """Probabilities for a few thousand people; the caller splits more into parts that fit the processor's cache."""
         features = pose_features(people)
         columns = _keypoint_columns(people)
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
             raise InputError("the calibrator reads other features than this version of trustpose makes; fit it anew")
         said = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
         pose = sigmoid(self.tables["pose"].raw_score(list(features.values())))
-        return Chances(*map(sigmoid, said), pose=pose).without_missing(people.missing)
+        return Probabilities(*map(sigmoid, said), pose=pose).without_missing(people.missing)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""
@@ -96,7 +96,7 @@ class Trees:
         return cls(names[0], names[1], tables)
 
 
-def _keypoint_columns(people: People) -> dict[str, Float[np.ndarray, "*S"]]:
+def _keypoint_columns(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "*S"]]:
     """What the keypoints' models read: (K, N) of each keypoint, (1, N) of the whole pose and of each of its scores."""
     scores = {f"score {name}": row for name, row in zip(people.skeleton.keypoints, people.score, strict=True)}
     whole = {f"pose: {name}": row[None] for name, row in (whole_features(people) | scores).items()}

@@ -13,7 +13,7 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     from trustpose.audit.record import Audit
     from trustpose.audit.rescoring import Rescoring
-    from trustpose.data.coco import ResultsFile, TruthFile
+    from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.skeletons import Skeleton
 
 
@@ -74,8 +74,8 @@ def audit(
     from trustpose.audit.build import audit as run
     from trustpose.audit.comparison import with_comparisons
     from trustpose.cli.audit_tables import print_categories, print_change, print_comparisons, print_notes, print_numbers
-    from trustpose.data.coco import read_results, read_truth
-    from trustpose.data.coco.together import common_photos
+    from trustpose.formats.coco import read_results, read_truth
+    from trustpose.formats.coco.together import common_photos
 
     progress = Console(stderr=True)
     truth = read_truth(gt, category, parse_skeleton(skeleton))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trustpose.calibration.card import Card
     from trustpose.calibration.crossfit import Options
     from trustpose.calibration.fit import Fit
-    from trustpose.data.coco import ResultsFile, TruthFile
+    from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.poses import Area
 
 calibrate = typer.Typer(
@@ -64,8 +64,8 @@ def fit(
         {"--out": out, "--json": json}, {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)}
     )
     from trustpose.calibration.crossfit import Options
-    from trustpose.data.coco import read_results, read_truth
-    from trustpose.data.coco.together import common_photos, left_out_notes
+    from trustpose.formats.coco import read_results, read_truth
+    from trustpose.formats.coco.together import common_photos, left_out_notes
 
     named = parse_skeleton(skeleton)
     truth = read_truth(gt, category, named)
@@ -118,7 +118,7 @@ def apply(
     from rich.progress import Progress
 
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.data.coco import read_results, write_results
+    from trustpose.formats.coco import read_results, write_results
 
     chosen = Calibrator.load(calibrator)
     fitted_on = chosen.card.estimator
@@ -170,7 +170,7 @@ def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "
     """What ranking by the out-of-fold trust is worth; None for a skeleton without published sigmas, and for several
     categories."""
     from trustpose.audit.rescoring import rescoring
-    from trustpose.data.coco import ranking_score
+    from trustpose.formats.coco import ranking_score
 
     if truth.skeleton is None or not truth.skeleton.has_sigmas or truth.categories is not None:
         return None

@@ -55,8 +55,8 @@ def convert(
     """
     from rich.console import Console
 
-    from trustpose.data.coco import read_truth, write_results
-    from trustpose.data.pose_files import Photos, assemble, find_files, read_pose_files
+    from trustpose.formats.coco import read_truth, write_results
+    from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
     from trustpose.skeletons import skeleton_of
 
     console = Console(stderr=True)

@@ -50,8 +50,8 @@ def import_checkpoint(
 
         with _fetched(checkpoint, sha256) as file:
             tensors = read_tensors(file)  # before the networks are imported, which takes longer than to refuse a file
-        from trustpose.inference.model_folder import Provenance
-        from trustpose.inference.model_folder import import_checkpoint as run
+        from trustpose.export.model_folder import Provenance
+        from trustpose.export.model_folder import import_checkpoint as run
     except ModuleNotFoundError as missing:
         raise InputError(not_installed(missing.name, "train")) from None
     spec = run(

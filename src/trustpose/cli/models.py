@@ -13,9 +13,9 @@ from trustpose.extras import install_line, not_installed
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.inference.box_spec import BoxSpec
-    from trustpose.inference.people_spec import PeopleSpec
-    from trustpose.inference.spec import ModelSpec
+    from trustpose.models.box_spec import BoxSpec
+    from trustpose.models.people_spec import PeopleSpec
+    from trustpose.models.spec import ModelSpec
 
 FOLDER = "TRUSTPOSE_MODELS"
 
@@ -47,7 +47,7 @@ def models(
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
     if shipped:
-        from trustpose.inference.shipped import shipped_folders
+        from trustpose.models.shipped import shipped_folders
 
         rows = [_row(path, path.parent) for path in shipped_folders()]
         _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
@@ -82,9 +82,9 @@ def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
-    from trustpose.inference.box_spec import BoxSpec, finds_boxes
-    from trustpose.inference.people_spec import PeopleSpec, finds_people
-    from trustpose.inference.spec import ModelSpec
+    from trustpose.models.box_spec import BoxSpec, finds_boxes
+    from trustpose.models.people_spec import PeopleSpec, finds_people
+    from trustpose.models.spec import ModelSpec
 
     reads = BoxSpec if finds_boxes(path) else PeopleSpec if finds_people(path) else ModelSpec
     spec = reads.read(path)
@@ -106,9 +106,9 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
 
 
 def _gives(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
-    from trustpose.inference.box_spec import BoxSpec
-    from trustpose.inference.people_spec import PeopleSpec
-    from trustpose.inference.spec import HeatmapOutput
+    from trustpose.models.box_spec import BoxSpec
+    from trustpose.models.people_spec import PeopleSpec
+    from trustpose.models.spec import HeatmapOutput
 
     if isinstance(spec, BoxSpec):
         return "boxes of the people of a photo"
@@ -121,8 +121,8 @@ def _gives(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
 
 
 def _input(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
-    from trustpose.inference.box_spec import BoxSpec
-    from trustpose.inference.people_spec import PeopleSpec
+    from trustpose.models.box_spec import BoxSpec
+    from trustpose.models.people_spec import PeopleSpec
 
     if isinstance(spec, BoxSpec | PeopleSpec) and spec.multiple is not None:
         return f"any multiple of {spec.multiple}, longest side {spec.longest}"
@@ -145,7 +145,7 @@ def _zoo() -> list[dict[str, Any]]:
 
 def _adapters() -> list[dict[str, Any]]:
     """What `--model` takes of other packages, whether they are there, their licence and what installs them."""
-    from trustpose.inference.adapters import ADAPTERS
+    from trustpose.predict.adapters import ADAPTERS
 
     return [
         {

@@ -109,8 +109,8 @@ def predict(
 
     from trustpose.cli.predict_model import Model
     from trustpose.cli.predict_run import Drawing, predict_photos, predict_video, write_images, write_poses
-    from trustpose.inference.journal import Journal
-    from trustpose.inference.sources import People, find_sources
+    from trustpose.predict.journal import Journal
+    from trustpose.predict.sources import PeopleOptions, find_sources
 
     onnxruntime.set_default_logger_severity(4)  # its allocator writes past the level of a session
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
@@ -119,7 +119,7 @@ def predict(
     how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
     chosen = Model.of(model, files, how | {"batch_size": batch_size}, skeleton, min_box_score)
     is_detected = chosen.is_bottom_up or chosen.files["detector"] is not None
-    work = find_sources(sources, People(gt, boxes, min_box_score, all_people, is_detected))
+    work = find_sources(sources, PeopleOptions(gt, boxes, min_box_score, all_people, is_detected))
     drawing = Drawing.of(work, out, draw_min_score) if draw else None
     given = {"a photo" if work.video is None else "the video": work.files, "--gt": gt, "--boxes": boxes}
     given |= {

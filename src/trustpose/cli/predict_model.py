@@ -9,13 +9,13 @@ from typing import Any
 import typer
 
 from trustpose.files import InputError
-from trustpose.inference.adapters import Adapter, find_adapter
-from trustpose.inference.adapters.estimator import EstimatorPredictor
-from trustpose.inference.detectors import PEOPLE_MIN_SCORE, load_detector
-from trustpose.inference.load import AnyPredictor
-from trustpose.inference.people_spec import finds_people
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.shipped import DEFAULT, default_folder, detector_folder
+from trustpose.models.people_spec import finds_people
+from trustpose.models.shipped import DEFAULT, default_folder, detector_folder
+from trustpose.predict.adapters import Adapter, find_adapter
+from trustpose.predict.adapters.estimator import EstimatorPredictor
+from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
+from trustpose.predict.load import AnyPredictor
+from trustpose.predict.top_down import Predictor
 
 Given = dict[str, Path | str | None]
 

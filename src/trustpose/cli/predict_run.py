@@ -16,16 +16,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trustpose.data.coco import ranking_score, write_results
-from trustpose.data.video import Video
 from trustpose.files import DiskError, InputError, write_json
-from trustpose.inference.boxes import NO_BOXES, Boxes
-from trustpose.inference.journal import Journal
-from trustpose.inference.load import AnyPredictor
-from trustpose.inference.photos import Photo, Prediction
-from trustpose.inference.pipeline import ahead
-from trustpose.inference.sources import Sources
+from trustpose.formats.coco import ranking_score, write_results
+from trustpose.formats.video import Video
 from trustpose.poses import Poses
+from trustpose.predict.boxes import NO_BOXES, Boxes
+from trustpose.predict.journal import Journal
+from trustpose.predict.load import AnyPredictor
+from trustpose.predict.photos import Image, Prediction
+from trustpose.predict.prefetch import prefetch
+from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
 from trustpose.report.pictures import picture_names, write_picture
 from trustpose.report.video import VideoWriter
@@ -68,7 +68,7 @@ class Done:
     poses: dict[int, Poses]
     predicted: int
     seconds: float
-    is_ranked_by_boxes: bool
+    uses_box_score: bool
     complaints: list[str]
 
     @property
@@ -79,7 +79,7 @@ class Done:
 
 def predict_photos(
     predictor: AnyPredictor,
-    photos: list[Photo],
+    photos: list[Image],
     journal: Journal,
     drawing: Drawing | None = None,
     suppress: "Suppress | None" = None,
@@ -117,7 +117,7 @@ def predict_photos(
     ordered = {photo.image_id: found[photo.image_id] for photo in photos if photo.image_id in found}
     counts = {"skipped": skipped, "could not draw": undrawn}
     complaints = [f"{what} {count} of {len(photos)} photos, see above" for what, count in counts.items() if count]
-    return Done(ordered, people, time.perf_counter() - started, predictor.is_ranked_by_boxes, complaints)
+    return Done(ordered, people, time.perf_counter() - started, predictor.uses_box_score, complaints)
 
 
 def predict_video(
@@ -163,7 +163,7 @@ def predict_video(
         if not found:
             raise InputError(f"{video.source}: holds no frame that can be read")
     complaints = _cut_short(video, len(found), limit)
-    return Done(found, people, time.perf_counter() - started, predictor.is_ranked_by_boxes, complaints)
+    return Done(found, people, time.perf_counter() - started, predictor.uses_box_score, complaints)
 
 
 def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | None" = None) -> None:
@@ -173,7 +173,7 @@ def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | 
         write_json(path, [])
         return
     poses = Poses.concatenate(some)
-    score = _ranking(poses, by_boxes=done.is_ranked_by_boxes)
+    score = _ranking(poses, by_boxes=done.uses_box_score)
     if suppress is not None:
         found = suppress(poses, score)
         poses, score = poses[found.kept], found.score[found.kept]
@@ -192,16 +192,16 @@ def _ranking(poses: Poses, *, by_boxes: bool) -> np.ndarray:
     return ranking_score(poses)
 
 
-def write_images(path: Path, photos: list[Photo]) -> None:
+def write_images(path: Path, photos: list[Image]) -> None:
     """Which photo has which id, as in a ground truth file's `images`."""
     write_json(path, [{"id": photo.image_id, "file_name": str(photo.source)} for photo in photos])
 
 
-def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Photo]:
+def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:
     """The frames as photos; those that the journal has come with no boxes, so that nothing is predicted on them."""
     for number, pixels in video.frames(limit):
         known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
-        yield Photo(pixels, NO_BOXES if number in journal.done else known, number)
+        yield Image(pixels, NO_BOXES if number in journal.done else known, number)
 
 
 def _say(what: str, problem: InputError) -> None:
@@ -210,7 +210,7 @@ def _say(what: str, problem: InputError) -> None:
 
 def _finished(
     predictor: AnyPredictor,
-    photos: Iterable[Photo],
+    photos: Iterable[Image],
     draw: Callable[[Prediction], Drawn],
     suppress: "Suppress | None",
 ) -> Iterator[tuple[Prediction, Drawn | None]]:
@@ -218,17 +218,17 @@ def _finished(
 
     def finish(prediction: Prediction) -> tuple[Prediction, Drawn | None]:
         if suppress is not None and len(prediction.poses):
-            score = _ranking(prediction.poses, by_boxes=predictor.is_ranked_by_boxes)
+            score = _ranking(prediction.poses, by_boxes=predictor.uses_box_score)
             kept = suppress(prediction.poses, score).kept
             prediction = replace(prediction, poses=prediction.poses[kept])
         drawn = None if prediction.error is not None else draw(prediction)
         return replace(prediction, photo=_without_pixels(prediction.photo), pixels=None), drawn
 
     with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
-        yield from ahead(drawers, finish, predictor.stream(photos), _AHEAD)
+        yield from prefetch(drawers, finish, predictor.stream(photos), _AHEAD)
 
 
-def _without_pixels(photo: Photo) -> Photo:
+def _without_pixels(photo: Image) -> Image:
     return replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
 
 

@@ -11,7 +11,7 @@ from trustpose.cli.endings import resumable
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.data.people import PhotoPeople
+    from trustpose.datasets.people import PhotoPeople
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -35,8 +35,8 @@ def shard(
         raise InputError(f"{out}: is there already, --out expects a new folder")
     from rich.console import Console
 
-    from trustpose.data.people import Cut
-    from trustpose.data.shard_writing import ShardOptions, digest_files, write_shards
+    from trustpose.datasets.people import Cut
+    from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
 
     try:
         options = ShardOptions(Cut(size, margin), quality, limit)
@@ -68,13 +68,13 @@ def parse_size(text: str) -> int:
 def _people(gt: Path, images: Path, category: str | None) -> "tuple[PhotoPeople, dict[str, Any]]":
     """The people, and what identifies their labels."""
     if gt.suffix.lower() == ".mat":
-        from trustpose.data.lspet import clean, lspet_people, read_lspet
+        from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 
         file = read_lspet(gt)
         cleaned = clean(file)
         return lspet_people(cleaned, images), {"file": gt.name, "sha256": file.sha256, "dropped": cleaned.dropped}
-    from trustpose.data.coco import read_truth
-    from trustpose.data.people import coco_people
+    from trustpose.datasets.people import coco_people
+    from trustpose.formats.coco import read_truth
 
     truth = read_truth(gt, category)
     return coco_people(truth, images), {"file": gt.name, "sha256": truth.sha256}

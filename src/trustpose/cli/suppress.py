@@ -96,8 +96,8 @@ def suppressor(
 
 def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":
     """The rows as they are, what they say, and the score (N,) to rank by: the product of the named fields."""
-    from trustpose.data.coco import read_results
     from trustpose.files import read_json
+    from trustpose.formats.coco import read_results
 
     fields = [field.strip() for field in score.split("*")]
     if not all(fields):

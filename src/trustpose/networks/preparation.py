@@ -12,7 +12,7 @@ from trustpose.geometry.crops import Padding
 
 @dataclass(frozen=True)
 class Preparation:
-    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding. Maps out: fields of `inference.spec`.
+    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding. Maps out: fields of `models.spec`.
 
     channels None: the files do not say. sigma None: 2 map pixels for each 256 pixels of height, as HRNet's recipes.
     """

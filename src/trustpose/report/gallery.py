@@ -17,7 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from trustpose.audit.record import Audit
 from trustpose.file_names import find_shown
 from trustpose.files import InputError
-from trustpose.inference.images import read_image
+from trustpose.formats.photos import read_image
 from trustpose.poses import Poses
 from trustpose.report.draw import draw_poses
 from trustpose.skeletons import Skeleton

@@ -17,7 +17,7 @@ import torch
 
 from trustpose.files import InputError, atomic_write
 from trustpose.networks.archives import check_archive
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.recipe import Evaluation, Recipe, to_json
 from trustpose.training.values import first_difference, to_plain
 

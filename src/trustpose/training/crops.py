@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from trustpose.codecs.heatmaps import CODECS, HeatmapCodec
-from trustpose.data import augment
-from trustpose.data.augment import Augmentation, TrainingCrop, TrainingCrops
-from trustpose.data.people import People
+from trustpose.datasets import augment
+from trustpose.datasets.augment import Augmentation, TrainingCrop, TrainingCrops
+from trustpose.datasets.people import People
 from trustpose.files import InputError
 from trustpose.networks.layers import STRIDE
 from trustpose.poses import Area

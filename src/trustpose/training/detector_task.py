@@ -11,23 +11,23 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs.centres import encode_centres
-from trustpose.data.photo_boxes import BoxedPhotos, TrainingViews, View
-from trustpose.files import InputError, atomic_write, write_json
-from trustpose.inference.box_spec import BoxSpec, finds_boxes
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder, write_tensors
-from trustpose.inference.spec import MODEL_JSON, InputSpec
+from trustpose.datasets.photo_boxes import BoxedPhotos, TrainingViews, View
+from trustpose.export.model_folder import write_tensors
+from trustpose.export.onnx import trace_onnx
+from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.metrics.box_average_precision import box_average_precision
+from trustpose.models.box_spec import BoxSpec, finds_boxes
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec
 from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.checkpoint_files import read_own_tensors
-from trustpose.networks.export import trace_onnx
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.crops import MEAN, STD, normalised
+from trustpose.training.initialization import starting_network
 from trustpose.training.people import rows_by_fold
 from trustpose.training.photos import filled, find_boxes, open_photos
 from trustpose.training.recipe import Recipe
-from trustpose.training.starts import starting_network
 from trustpose.trust.stages import Stage
 
 Detector = CentreDetector | MoveNetDetector

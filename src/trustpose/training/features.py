@@ -22,13 +22,13 @@ from numpy.lib.format import open_memmap
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.data.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
+from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
+from trustpose.export.inner_tensors import HEATMAPS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
-from trustpose.inference.inner_tensors import HEATMAPS, InnerTensor, expose, find_maps
-from trustpose.inference.pipeline import ahead
-from trustpose.inference.sessions import cpu_count, run_session, session_of, to_tensor
-from trustpose.inference.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.poses import Area
+from trustpose.predict.prefetch import prefetch
+from trustpose.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.training.crops import labels_of
 from trustpose.training.people import labels_digest
 from trustpose.trust.heads import Tensors
@@ -128,7 +128,7 @@ def store_features(
     ]
     columns = _opened(folder, index, writable=True) if done else {}
     with ThreadPoolExecutor(cpu_count(), "trustpose-features") as workers:
-        made = ahead(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
+        made = prefetch(workers, lambda chunk: _columns_of(reading, crops, *chunk), chunks, 2 * cpu_count())
         for number, ((view, rows), chunk) in enumerate(zip(chunks, made, strict=True)):
             columns = columns or _created(folder, chunk, count * reading.views)
             first = view * count + rows.start

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trustpose.data.augment import TrainingCrops
+from trustpose.datasets.augment import TrainingCrops
+from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
-from trustpose.inference.spec import ModelSpec
-from trustpose.inference.trust_folder import Fitted, save_trust_folder
+from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import SKELETONS
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
 from trustpose.training.logs import progress

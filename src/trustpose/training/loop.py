@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from trustpose.files import InputError, write_json
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop

@@ -14,7 +14,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from trustpose.files import InputError
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.crops import CropLabels
 from trustpose.training.recipe import Recipe
 from trustpose.trust.heads import mean_where

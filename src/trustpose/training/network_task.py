@@ -12,19 +12,20 @@ from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.data.augment import TrainingCrop, TrainingCrops
-from trustpose.data.people import People
-from trustpose.files import InputError, write_json
-from trustpose.inference.model_folder import MODEL_ONNX, MODEL_WEIGHTS, new_folder, write_tensors
-from trustpose.inference.spec import MODEL_JSON, HeatmapOutput, InputSpec, ModelSpec
-from trustpose.inference.trust_folder import Fitted, load_trust_network, save_trust_network
-from trustpose.networks.export import export_onnx
+from trustpose.datasets.augment import TrainingCrop, TrainingCrops
+from trustpose.datasets.people import People
+from trustpose.export.model_folder import write_tensors
+from trustpose.export.onnx import export_onnx
+from trustpose.export.trust_folder import Fitted, save_trust_network
+from trustpose.files import InputError, new_folder, write_json
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
+from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import SKELETONS
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
+from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
 from trustpose.training.people import need_sigmas, open_training, people_of_epoch, visibility_of
 from trustpose.training.recipe import Recipe
-from trustpose.training.starts import starting_network
 from trustpose.training.teacher import CACHE, open_teacher, taught
 from trustpose.training.validation import Validation, ValidationOptions
 from trustpose.trust.heads import Trust, TrustHead
@@ -75,7 +76,7 @@ class NetworkTask:
         self.now: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
         self.loss_options = loss_options(recipe, lambda: visibility_of(training))
-        kept = learner.network.state_dict() if recipe.train.keep_start else {}
+        kept = learner.network.state_dict() if recipe.train.weight_interpolation else {}
         self.start = {name: value.clone() for name, value in kept.items()}
         self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)
 
@@ -127,7 +128,7 @@ class NetworkTask:
 
     def export(self, folder: Path) -> None:
         spec, network = model_spec(self.recipe, self.codec, folder), copy.deepcopy(self.learner.network).cpu().eval()
-        network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.keep_start))
+        network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.weight_interpolation))
         if self.learner.head is None:
             _save_network(folder, spec, network)
             return

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Int
 
-from trustpose.data.coco import read_truth
-from trustpose.data.filled import FilledPeople
-from trustpose.data.folds import fold_of
-from trustpose.data.lspet import clean, lspet_people, read_lspet
-from trustpose.data.mixtures import JoinedPeople, MappedPeople, SomePeople
-from trustpose.data.people import People, PhotoPeople, coco_people
-from trustpose.data.shards import INDEX, ShardPeople
+from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople, SomePeople
+from trustpose.datasets.folds import fold_of
+from trustpose.datasets.lspet import clean, lspet_people, read_lspet
+from trustpose.datasets.people import People, PhotoPeople, coco_people
+from trustpose.datasets.pseudo_labels import FilledPeople
+from trustpose.datasets.shards import INDEX, ShardPeople
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 from trustpose.skeletons import SKELETONS
 from trustpose.training.recipe import DataOptions, Recipe
 

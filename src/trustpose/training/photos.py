@@ -10,13 +10,13 @@ from jaxtyping import Float
 from torch import nn
 
 from trustpose.codecs.centres import decode_centres
-from trustpose.data.coco import read_truth
-from trustpose.data.photo_boxes import BoxedPhotos, boxed_photos
+from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.files import InputError, read_json
+from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
-from trustpose.inference.bottom_up import letterbox
-from trustpose.inference.box_spec import BoxSpec
-from trustpose.inference.crops import cut_out
+from trustpose.models.box_spec import BoxSpec
+from trustpose.predict.crops import cut_out
+from trustpose.predict.single_stage import letterbox
 from trustpose.training.crops import normalised
 from trustpose.training.people import COCO_LAYOUTS
 

@@ -20,7 +20,7 @@ _NOT_OPTIONS = ("detach",)  # a stage says that
 
 
 @dataclass(frozen=True)
-class Source:
+class PaperResult:
     """One row of a paper's table, and the numbers it prints, by the audit's names or the table's own."""
 
     paper: str
@@ -35,7 +35,7 @@ class DataOptions:
 
     dataset: the name of what the paper trained on, for people to read. skeleton: a name of `skeletons.SKELETONS`, which
     other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on. padding: what boxes
-    are grown by. augmentation: a preset of `data.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
+    are grown by. augmentation: a preset of `datasets.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
     heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
     images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. share: of the
     other images, to train on, for curves over the size of the data. Of several data sets only the first is divided.
@@ -114,10 +114,11 @@ class TrainOptions:
     step of the optimiser, over all processes and parts; accumulate: in how many parts, one after another. clip: largest
     norm of the gradient, 0 for any. ema: decay of the moving average of weights, 0 for none. epochs: None for the
     strategy's, else its stages and drops in proportion. warmup: steps in which the learning rate rises to its value.
-    keep_start: share of the network's starting weights in what is exported, 0 for none; the rest are the trained ones
-    (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10 at the
-    strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that make batches, 0 for the training
-    process itself. area: what OKS in the targets is measured with. hard_share: OKS-Net's share of worst samples.
+    weight_interpolation: share of the network's starting weights in what is exported, 0 for none; the rest are the
+    trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10
+    at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that make batches, 0 for the
+    training process itself. area: what OKS in the targets is measured with. hard_share: OKS-Net's share of worst
+    samples.
     flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
     """
 
@@ -128,7 +129,7 @@ class TrainOptions:
     accumulate: int = 1
     clip: float = 0.0
     ema: float = 0.0
-    keep_start: float = 0.0
+    weight_interpolation: float = 0.0
     precision: Precision = "32-true"
     epochs: int | None = None
     warmup: int = 0
@@ -148,7 +149,7 @@ class TrainOptions:
             expect_within(self, **{name: (1, _MOST)})
         expect_within(self, warmup=(0, _MOST), workers=(0, 1000), seed=(0, _MOST), epochs=(1, MOST_EPOCHS))
         expect_within(self, lr=(1e-30, 1000), clip=(0, 1e30), weight_decay=(0, 1e9), ema=(0, 1 - 1e-9))
-        expect_within(self, hard_share=(0, 1), keep_start=(0, 1))
+        expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1))
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
 
@@ -179,7 +180,7 @@ class Recipe:
     data: DataOptions = field(default_factory=DataOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     frozen: FrozenOptions = field(default_factory=FrozenOptions)
-    sources: tuple[Source, ...] = ()
+    sources: tuple[PaperResult, ...] = ()
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""
 

@@ -30,8 +30,10 @@ def make_task(
     folders = [data] if isinstance(data, Path) else list(data)
     if recipe.system not in TASKS:
         raise InputError(f"system: expected one of {', '.join(TASKS)}, got {recipe.system!r}")
-    if recipe.train.keep_start and recipe.system != "network":
-        raise InputError(f"train.keep_start: is for networks that train, expected 0 with system {recipe.system}")
+    if recipe.train.weight_interpolation and recipe.system != "network":
+        raise InputError(
+            f"train.weight_interpolation: is for networks that train, expected 0 with system {recipe.system}"
+        )
     if len(folders) != 1 and recipe.system != "network":
         raise InputError(f"--data: is given {len(folders)} times, but system {recipe.system} trains on one data set")
     if teacher is not None and recipe.system != "network":

@@ -20,20 +20,20 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.data.filled import FilledPeople
-from trustpose.data.npz import read_npz
-from trustpose.data.people import People, PersonSample
+from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.pseudo_labels import FilledPeople
 from trustpose.files import InputError, atomic_write
+from trustpose.formats.npz import read_npz
 from trustpose.geometry.oks import opks
-from trustpose.inference.boxes import Boxes
-from trustpose.inference.photos import Photo
-from trustpose.inference.pipeline import ahead
-from trustpose.inference.predictor import Predictor
-from trustpose.inference.sessions import cpu_count
-from trustpose.inference.shipped import DEFAULT, default_folder
+from trustpose.models.shipped import DEFAULT, default_folder
 from trustpose.poses import box_size
+from trustpose.predict.boxes import Boxes
+from trustpose.predict.photos import Image
+from trustpose.predict.prefetch import prefetch
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.sessions import cpu_count
 from trustpose.skeletons import Skeleton
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.logs import progress
 from trustpose.training.people import labels_digest, visibility_of
 
@@ -45,7 +45,7 @@ _BOX_SHARE = 0.53  # OKS area of those whose segment is unknown
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class TeacherPredictions:
     """What a teacher says of M people: xy (M, K, 2) and the data's own label_xy in photo pixels; quality (M, K), its
     expected OPKS; area (M,), square photo pixels, to measure labels with.
     """
@@ -95,23 +95,23 @@ def taught(people: People, teacher: Predictor, least: float, path: Path) -> Fill
 
 
 def decide(
-    lesson: Lesson,
+    predictions: TeacherPredictions,
     is_missing: Bool[np.ndarray, "M K"],
     is_noisy: Bool[np.ndarray, "M K"],
     least: float,
     sigmas: Float[np.ndarray, " K"],
 ) -> tuple[Bool[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
     """Which missing joints are filled, (M, K), and which noisy labels are forgotten, (M, K)."""
-    near = opks(lesson.xy, lesson.label_xy, np.ones(is_noisy.shape), lesson.area, sigmas)
-    return is_missing & (lesson.quality >= least), is_noisy & (lesson.quality >= _SURE) & (near < _FAR)
+    near = opks(predictions.xy, predictions.label_xy, np.ones(is_noisy.shape), predictions.area, sigmas)
+    return is_missing & (predictions.quality >= least), is_noisy & (predictions.quality >= _SURE) & (near < _FAR)
 
 
 def predict(
     people: People, teacher: Predictor, rows: Int[np.ndarray, " M"], advance: Callable[[int], None] = lambda _: None
-) -> Lesson:
-    """The teacher's lesson about the people at `rows`; `advance` is told how many are done. Raises InputError."""
+) -> TeacherPredictions:
+    """The teacher's predictions about the people at `rows`; `advance` is told how many are done. Raises InputError."""
     count = len(people.skeleton)
-    lesson = Lesson(
+    predictions = TeacherPredictions(
         np.zeros((len(rows), count, 2)),
         np.zeros((len(rows), count)),
         np.zeros((len(rows), count, 2)),
@@ -119,27 +119,27 @@ def predict(
     )
     waiting: deque[PersonSample] = deque()
 
-    def photos(samples: Iterator[PersonSample]) -> Iterator[Photo]:
+    def photos(samples: Iterator[PersonSample]) -> Iterator[Image]:
         for sample in samples:
             waiting.append(sample)
             scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
             box = (sample.box.reshape(2, 2) * scale + shift).reshape(1, 4)  # in the pixels at hand
-            yield Photo(sample.pixels, Boxes(box, np.zeros(1, np.int64)))
+            yield Image(sample.pixels, Boxes(box, np.zeros(1, np.int64)))
 
     with ThreadPoolExecutor(cpu_count(), "trustpose-people") as readers:
-        samples = ahead(readers, people.__getitem__, rows.tolist(), 2 * cpu_count() + 2)
+        samples = prefetch(readers, people.__getitem__, rows.tolist(), 2 * cpu_count() + 2)
         for row, prediction in enumerate(teacher.stream(photos(samples))):
             if prediction.error is not None:
                 raise prediction.error
             sample, poses = waiting.popleft(), prediction.poses
             assert poses.quality is not None
-            lesson.xy[row] = (poses.xy[0] - sample.affine[:, 2]) / np.diagonal(sample.affine)
-            lesson.quality[row] = poses.quality[0]
-            lesson.label_xy[row] = sample.xy
+            predictions.xy[row] = (poses.xy[0] - sample.affine[:, 2]) / np.diagonal(sample.affine)
+            predictions.quality[row] = poses.quality[0]
+            predictions.label_xy[row] = sample.xy
             has_area = np.isfinite(sample.area)
-            lesson.area[row] = sample.area if has_area else _BOX_SHARE * box_size(sample.box).prod()
+            predictions.area[row] = sample.area if has_area else _BOX_SHARE * box_size(sample.box).prod()
             advance(row + 1)
-    return lesson
+    return predictions
 
 
 def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.ndarray]:
@@ -148,16 +148,16 @@ def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.n
     missing, noisy = ~known & (v == 0), ~known & (v > 0)
     rows = np.flatnonzero((missing | noisy).any(axis=1))
     with progress(len(rows), 0, True) as show:
-        lesson = predict(people, teacher, rows, lambda done: show(done, "the teacher's places"))
+        predictions = predict(people, teacher, rows, lambda done: show(done, "the teacher's places"))
     columns = {
         "xy": np.zeros((*v.shape, 2), np.float32),
         "is_filled": np.zeros(v.shape, np.bool_),
         "is_removed": np.zeros(v.shape, np.bool_),
         "is_missing": missing,
     }
-    filled, removed = decide(lesson, missing[rows], noisy[rows], least, teacher.spec.skeleton.sigmas)
+    filled, removed = decide(predictions, missing[rows], noisy[rows], least, teacher.spec.skeleton.sigmas)
     columns["is_filled"][rows], columns["is_removed"][rows] = filled, removed
-    columns["xy"][rows] = np.where(filled[..., None], lesson.xy, 0)
+    columns["xy"][rows] = np.where(filled[..., None], predictions.xy, 0)
     return columns
 
 

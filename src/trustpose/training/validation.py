@@ -14,15 +14,15 @@ from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
-from trustpose.data.augment import TrainingCrops
-from trustpose.data.coco import ResultsFile, TruthFile
-from trustpose.data.coco.truth import Images
-from trustpose.data.people import PersonSample
+from trustpose.datasets.augment import TrainingCrops
+from trustpose.datasets.people import PersonSample
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.truth import Images
 from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
-from trustpose.inference.crops import cut_out
 from trustpose.poses import Area, Poses, Truth, box_size
+from trustpose.predict.crops import cut_out
 from trustpose.skeletons import Skeleton
-from trustpose.training import processes
+from trustpose.training import distributed as processes
 from trustpose.training.crops import normalised
 from trustpose.training.loading import loaded
 from trustpose.trust.heads import Trust, average_flipped

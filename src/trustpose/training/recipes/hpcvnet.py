@@ -10,7 +10,7 @@ networks: mmpose's schedule of 210 epochs, HRNet's row as the OKS-Net paper prin
 from collections.abc import Mapping
 from dataclasses import replace
 
-from trustpose.training.recipe import DataOptions, Evaluation, Recipe, Source, TrainOptions
+from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed
 from trustpose.trust.stages import HPCVNET, OKS_NET, Stage, Strategy
 
@@ -36,7 +36,7 @@ def _plain(table: str, network: str, numbers: Mapping[str, float]) -> Recipe:
         width=256 if network == "hourglass" else 192,
         data=DataOptions(augmentation="hrnet", folds=0),
         train=TrainOptions(batch_size=BATCHES[network], warmup=500, area="box", flip_test=True),
-        sources=(Source("hpcvnet", TABLES[table], LABELS[network], numbers),),
+        sources=(PaperResult("hpcvnet", TABLES[table], LABELS[network], numbers),),
     )
 
 
@@ -50,7 +50,7 @@ def _hpcvnet(table: str, network: str, numbers: Mapping[str, float]) -> Recipe:
         head="hpcvnet",
         head_options={"gate": "hard"},
         deepen=DEEPEN,
-        sources=(Source("hpcvnet", TABLES[table], row, numbers),),
+        sources=(PaperResult("hpcvnet", TABLES[table], row, numbers),),
         evaluation=Evaluation(score="pose_quality"),
     )
 
@@ -64,7 +64,7 @@ def _oks_net(table: str, numbers: Mapping[str, float]) -> Recipe:
         strategy=OKS_NET[2],
         head="oks-net",
         train=TrainOptions(batch_size=128, flip_test=True),
-        sources=(Source("hpcvnet", TABLES[table], "HRNet + OKS-Net", numbers),),
+        sources=(PaperResult("hpcvnet", TABLES[table], "HRNet + OKS-Net", numbers),),
         evaluation=Evaluation(score="pose_quality"),
     )
 

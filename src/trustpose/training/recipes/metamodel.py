@@ -15,7 +15,7 @@ train_gt.json with train/ in the folder of --data, and its test split for the nu
 from collections.abc import Mapping
 from dataclasses import replace
 
-from trustpose.training.recipe import DataOptions, Evaluation, Recipe, Source, TrainOptions
+from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP_AND_AR, by_name, printed
 from trustpose.trust.stages import ALPHA, METAMODEL, Stage, Strategy
 
@@ -50,7 +50,7 @@ def _recipe(
         head="metamodel",
         data=DataOptions(dataset="dripe" if is_dripe else "coco", augmentation="simple-baseline", sigma=1.0, folds=0),
         train=TrainOptions(batch_size=32, flip_test=True),
-        sources=(Source("metamodel", f"Table {table}", row, numbers),),
+        sources=(PaperResult("metamodel", f"Table {table}", row, numbers),),
         evaluation=Evaluation(split="DriPE test" if is_dripe else "val2017"),
     )
 
@@ -80,7 +80,7 @@ def _keypoints(table: int, ap: list[tuple[float, ...]], ar: list[tuple[float, ..
             recipe = replace(recipe, title=title, head=None, strategy=_without_head(strategy))
         both = {"AP": precision, "AR": recall}
         sources = tuple(
-            Source("metamodel", f"Table {table}", f"{kind}, {row}", printed(_mapk(kind), *values))
+            PaperResult("metamodel", f"Table {table}", f"{kind}, {row}", printed(_mapk(kind), *values))
             for kind, values in both.items()
         )
         keypoints = "non-0" if slug == "visibility-non-0" else "all"

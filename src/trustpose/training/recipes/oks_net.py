@@ -10,7 +10,7 @@ score. Tables XIV and III, IV differ by 0.1 where they print the same; both are 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from trustpose.training.recipe import DataOptions, Evaluation, Recipe, Source, TrainOptions
+from trustpose.training.recipe import DataOptions, Evaluation, PaperResult, Recipe, TrainOptions
 from trustpose.training.recipes.rows import AP, by_name, printed
 from trustpose.trust.stages import OKS_NET
 
@@ -66,7 +66,7 @@ def _recipe(
             batch_size=96 if (network, size) == (W48, LARGE) else 128,
             flip_test=True,
         ),
-        sources=(Source("oks-net", f"Table {table}", row, numbers),),
+        sources=(PaperResult("oks-net", f"Table {table}", row, numbers),),
         evaluation=evaluation,
         not_runnable=not_runnable,
     )

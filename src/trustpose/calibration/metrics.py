@@ -1,0 +1,120 @@
+"""How good trust is on people whose truth is known: the numbers printed at fitting, with intervals over photos."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.calibration.targets import Targets
+from trustpose.metrics import bootstrap, reliability
+from trustpose.metrics.correlation import average_opks_pearson, pearson
+
+Value = tuple[float, float, float] | None  # a number with its 95 % interval; None where it has no meaning
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A number, and what it is in each draw of photos (B,)."""
+
+    value: float
+    draws: Float[np.ndarray, " B"]
+
+    def with_interval(self) -> Value:
+        """The number and its 95 % interval; None where it is NaN."""
+        return None if np.isnan(self.value) else (self.value, *bootstrap.interval(self.draws))
+
+    def above(self, other: "Drawn") -> Value:
+        """The difference from another number of the same draws, with the interval of the paired differences."""
+        return Drawn(self.value - other.value, self.draws - other.draws).with_interval()
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What is said of n people: keypoint scores or expected OPKS (n, K), pose scores or expected OKS (n,)."""
+
+    keypoint: Float[np.ndarray, "n K"]
+    pose: Float[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The people that numbers are over: targets, the image 0..I−1 of each (n,), and the draws of images (B, I)."""
+
+    targets: Targets
+    image: Int[np.ndarray, " n"]
+    counts: Int[np.ndarray, "B I"]
+
+    @classmethod
+    def of(cls, targets: Targets, image_id: Int[np.ndarray, " n"], replicates: int, seed: int) -> "Sample":
+        """All people of `targets`, `replicates` draws of their photos."""
+        images, image = np.unique(image_id, return_inverse=True)
+        return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
+
+
+def numbers(said: Scores, sample: Sample) -> dict[str, Drawn | None]:
+    """The audit's numbers, by its names, over everybody in the sample, results about nobody included (OKS and OPKS 0).
+
+    ECE and Brier score are None where scores are not on 0–1.
+    """
+    oks, opks = sample.targets.oks, sample.targets.opks.T
+    counts, image = sample.counts, sample.image
+    flat, flat_opks, flat_image = said.keypoint.ravel(), opks.ravel(), np.repeat(image, opks.shape[1])
+    mean, mean_opks = said.keypoint.mean(axis=1), opks.mean(axis=1)
+    found: dict[str, Drawn | None] = {
+        "pose.pearson": Drawn(pearson(said.pose, oks), bootstrap.pearson_replicates(counts, said.pose, oks, image)),
+        "keypoint.pearson": Drawn(
+            pearson(flat, flat_opks), bootstrap.pearson_replicates(counts, flat, flat_opks, flat_image)
+        ),
+        "keypoint.pearson_pose_mean": Drawn(
+            average_opks_pearson(said.keypoint, opks), bootstrap.pearson_replicates(counts, mean, mean_opks, image)
+        ),
+    }
+    for name, score, target, at in (("pose", said.pose, oks, image), ("keypoint", flat, flat_opks, flat_image)):
+        unit = reliability.scale_to_unit(score)
+        if unit is None:
+            found |= {f"{name}.ece": None, f"{name}.brier": None}
+            continue
+        found[f"{name}.ece"] = Drawn(
+            reliability.expected_calibration_error(unit, target), bootstrap.ece_replicates(counts, unit, target, at)
+        )
+        found[f"{name}.brier"] = Drawn(
+            reliability.brier_score(unit, target), bootstrap.brier_replicates(counts, unit, target, at)
+        )
+    return found
+
+
+def differences(before: dict[str, Drawn | None], after: dict[str, Drawn | None]) -> dict[str, Value]:
+    """What each number of `after` is above that of `before`, in the same draws; None where one of them is."""
+    pairs = {name: (before[name], one) for name, one in after.items()}
+    return {name: None if old is None or new is None else new.above(old) for name, (old, new) in pairs.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """The share of the variance of OKS and of OPKS that is explained, their mean, and its draws (B,): 1 is the truth
+    itself, 0 what the same number for everybody reaches. As proper as the squared error that it is made of."""
+
+    pose: float
+    keypoint: float
+    mean: float
+    draws: Float[np.ndarray, " B"]
+
+
+def explained(said: Scores, sample: Sample) -> Explained:
+    """What `--method auto` goes by."""
+    oks, opks = sample.targets.oks, sample.targets.opks.T
+    images = sample.counts.shape[1]
+    parts, draws = [], []
+    for score, target in ((said.pose[:, None], oks[:, None]), (said.keypoint, opks)):
+        squared = ((score - target) ** 2).sum(axis=1), ((target - target.mean()) ** 2).sum(axis=1)  # (n,) each
+        sums = bootstrap.sums_by_group(np.stack(squared, axis=1), sample.image, images)  # (I, 2)
+        parts.append(float(_share(sums.sum(axis=0, keepdims=True))[0]))
+        draws.append(_share(bootstrap.replicate_sums(sample.counts, sums)))
+    pose, keypoint = parts
+    return Explained(pose, keypoint, (pose + keypoint) / 2, (draws[0] + draws[1]) / 2)
+
+
+def _share(sums: np.ndarray) -> np.ndarray:
+    """1 − error / variance (B,) from sums (B, 2); 0 where nothing varies."""
+    error, variance = sums[..., 0], sums[..., 1]
+    return 1 - np.divide(error, variance, out=np.ones_like(error), where=variance > 0)

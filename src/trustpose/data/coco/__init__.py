@@ -1,9 +1,0 @@
-"""COCO's files: ground truth in, keypoint results in and out, with our extended fields.
-
-What a file says is checked once, here; an `InputError` names the file, the entry, the field and what was expected.
-"""
-
-from trustpose.data.coco.results import ResultsFile, ranking_score, read_results, write_results
-from trustpose.data.coco.truth import Images, TruthFile, read_truth
-
-__all__ = ["Images", "ResultsFile", "TruthFile", "ranking_score", "read_results", "read_truth", "write_results"]

@@ -1,0 +1,293 @@
+"""From a person to the crop a network trains on: one random affine, one warp, then occlusion and light.
+
+Everything drawn is in units of the person's box and decided by (seed, epoch, index) alone, in three independent
+streams (geometry, occlusion, light), so switching one off changes nothing in the others, and a crop from a shard is
+the crop from the photo.
+
+The affine composes, about the centre of the grown box: half body (another box), translation, scale, rotation, flip.
+`geometry.crops` has the pixel convention: the box's corners go to (0, 0) and `extent`. A flip mirrors about the
+extent's middle, which is where HRNet's flipped photo brings it (x → W − x) and, for UDP's extent W − 1, the mirror
+of the pixels themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from trustpose.datasets.body import lower_body
+from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_crop, occlude
+from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.photometric import Photometric, change_light
+from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform
+from trustpose.poses import AREAS, Area, box_size
+
+_HALF_BODY_PADDING = 1.5
+_FEWEST_OF_HALF = 3
+_LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a person, with the papers' defaults.
+
+    scale: the box's size × (1 + normal of this deviation), cut off at 1 ± scale.
+    rotation: degrees, normal of this deviation, cut off at twice, with probability `rotation_probability`.
+    flip, half_body: probabilities. Half body: of a person with more than `half_body_keypoints` labels only the upper
+    (with probability `half_body_upper`) or lower half, if that has three labels at least.
+    translation: of the grown box's sides, uniform in ± this.
+
+    Sources: Xiao et al., Simple Baselines, ECCV 2018, section 3.1 ("scale (±30%), rotation (±40 degrees) and flip") and
+    its configurations and code (normal draws, rotation 60% of the time); Sun et al., HRNet, CVPR 2019, section 4.1
+    (±45°, 0.65–1.35, half body after Wang et al., MSCOCO Keypoints Challenge 2018) and its code (half body 0.3, more
+    than 8 labels, upper half in Φ(0.5) = 69%). One thing differs: HRNet centres a half body on the mean of its joints,
+    which can push some of them out of view; here it is the middle of their box.
+    """
+
+    scale: float = 0.3
+    rotation: float = 40.0
+    rotation_probability: float = 0.6
+    flip: float = 0.5
+    half_body: float = 0.3
+    half_body_keypoints: int = 8
+    half_body_upper: float = 0.69
+    translation: float = 0.0
+    photometric: Photometric = field(default_factory=Photometric)
+    occlusion: Occlusion = field(default_factory=Occlusion)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"scale: expected at least 0 and below 1, got {self.scale}")
+        for name in ("rotation_probability", "flip", "half_body", "half_body_upper"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: expected a probability from 0 to 1, got {getattr(self, name)}")
+
+
+NOTHING = Augmentation(scale=0.0, rotation=0.0, flip=0.0, half_body=0.0)
+SIMPLE_BASELINE = Augmentation(half_body=0.0)
+HRNET = Augmentation(scale=0.35, rotation=45.0)
+STRONG = Augmentation(
+    scale=0.35,
+    rotation=45.0,
+    translation=0.08,
+    photometric=Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.1, jpeg=0.1),
+    occlusion=Occlusion(cutout=0.3, objects=0.3, people=0.25),
+)
+"""Ours, for small networks: HRNet's geometry and everything else."""
+GENTLE = Augmentation(
+    scale=0.2,
+    rotation=25.0,
+    translation=0.05,
+    half_body=0.0,
+    photometric=Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=5.0, grey=0.05, blur=0.1, jpeg=0.1),
+    occlusion=Occlusion(cutout=0.1, objects=0.15, people=0.15),
+)
+"""Ours, for trust heads on a network that stands still: other crops that are about as hard as the real ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCrop:
+    """What a network trains on. Everything in crop pixels, areas in square crop pixels.
+
+    affine (2, 3) leads from the photo to the crop. xy (K, 2) and v (K,) are after `occlusion`'s rule, xy is 0 where
+    v = 0. has_joint, has_visibility (K,): as in `PersonSample`; v of a keypoint that the augmentation hid is known.
+    area: the segment's, NaN where unknown; box_size (2,): the labelled box's width and height, before any rotation.
+    """
+
+    pixels: UInt8[np.ndarray, "H W 3"]
+    affine: Float[np.ndarray, "2 3"]
+    xy: Float[np.ndarray, "K 2"]
+    v: Int[np.ndarray, " K"]
+    has_joint: Bool[np.ndarray, " K"]
+    has_visibility: Bool[np.ndarray, " K"]
+    area: float
+    box_size: Float[np.ndarray, " 2"]
+    image_id: int
+    annotation_id: int
+
+    @property
+    def box_share(self) -> Float[np.ndarray, " 2"]:
+        """The box's width and height as shares of the crop's."""
+        return self.box_size / self.pixels.shape[1::-1]
+
+    def area_by(self, convention: Area) -> float:
+        """The area that OKS is measured with, by `Truth.area_by`'s names. Raises ValueError for another name."""
+        if convention not in AREAS:
+            raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
+        box_area = float(self.box_size.prod())
+        return {"segment": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCrops:
+    """Crops of width × height pixels of `people`, one each, new ones every epoch: a sequence of `TrainingCrop`s.
+
+    `padding` is what the box is grown by; `extent`, where its high corner goes, is (width, height) unless given
+    (`HeatmapCodec.crop_extent`). Crop i of epoch e is the same whenever, wherever and in whatever order it is made.
+    """
+
+    people: People
+    width: int = 192
+    height: int = 256
+    padding: Padding = 1.25
+    augmentation: Augmentation = NOTHING
+    seed: int = 0
+    epoch: int = 0
+    extent: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __iter__(self) -> Iterator[TrainingCrop]:
+        return (self[index] for index in range(len(self)))
+
+    def at_epoch(self, epoch: int) -> "TrainingCrops":
+        """The same people, drawn anew."""
+        return replace(self, epoch=epoch)
+
+    def with_augmentation(self, augmentation: Augmentation) -> "TrainingCrops":
+        """The same people, drawn by other rules."""
+        return replace(self, augmentation=augmentation)
+
+    def __getitem__(self, index: int) -> TrainingCrop:
+        sample = self.people[index]
+        geometry, occlusion, light = (
+            np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, index, stream])))
+            for stream in range(3)
+        )
+        affine, is_flipped = self._affine(sample, geometry)
+        crop = make_crop(sample, affine, self.width, self.height)
+        order = self.people.skeleton.flip_index if is_flipped else np.arange(len(sample.v))
+        crop = replace(
+            crop,
+            xy=crop.xy[order],
+            v=crop.v[order],
+            has_joint=crop.has_joint[order],
+            has_visibility=crop.has_visibility[order],
+        )
+        crop = self._occluded(crop, sample, occlusion)
+        return replace(crop, pixels=change_light(crop.pixels, self.augmentation.photometric, light))
+
+    def _affine(self, sample: PersonSample, random: np.random.Generator) -> tuple[np.ndarray, bool]:
+        box = sample.box
+        u, normal = random.random(6), random.standard_normal(2)  # always all, so that no option moves another's draw
+        a = self.augmentation
+        if u[0] < a.half_body:
+            lower = np.array(lower_body(self.people.skeleton))
+            half = half_body_box(sample.xy, sample.v, lower, bool(u[1] < a.half_body_upper), a.half_body_keypoints)
+            box, padding = (box, self.padding) if half is None else (half, _HALF_BODY_PADDING)
+        else:
+            padding = self.padding
+        affine = compose_affine(
+            grow_box(box, padding, self.width / self.height),
+            self.extent or (self.width, self.height),
+            scale=1 + float(np.clip(normal[0] * a.scale, -a.scale, a.scale)),
+            angle=float(np.clip(normal[1], -2, 2)) * a.rotation if u[2] < a.rotation_probability else 0.0,
+            shift=(2 * u[3:5] - 1) * a.translation,
+            is_flipped=bool(u[5] < a.flip),
+        )
+        return affine, bool(u[5] < a.flip)
+
+    def _occluded(self, crop: TrainingCrop, sample: PersonSample, random: np.random.Generator) -> TrainingCrop:
+        rule = self.augmentation.occlusion
+        v, pixels, known = crop.v, crop.pixels, crop.has_visibility
+        if rule.cutout or rule.objects or rule.people:
+            growth = float(np.sqrt(abs(np.linalg.det(crop.affine[:, :2]))))
+            target = Target(crop.xy, v, max(float(sample.box[3] - sample.box[1]), 1.0) * growth)
+            pixels, covered = occlude(pixels, target, rule, random, lambda: self._another(random), self.people.skeleton)
+            v = cover_labels(v, covered, rule.covered)
+            known = known | (covered & (crop.v > 0) & (rule.covered != "keep"))
+        if rule.outside == "absent":
+            is_out = leave_crop(crop.xy, self.width, self.height)
+            known = known | (is_out & (v > 0))
+            v = np.where(is_out, 0, v)
+        return replace(crop, pixels=pixels, v=v, has_visibility=known, xy=np.where((v > 0)[:, None], crop.xy, 0.0))
+
+    def _another(self, random: np.random.Generator) -> PersonSample:
+        return self.people[int(random.integers(len(self.people)))]
+
+
+def half_body_box(
+    xy: Float[np.ndarray, "K 2"],
+    v: Int[np.ndarray, " K"],
+    lower: Bool[np.ndarray, " K"],
+    is_upper: bool,
+    more_than: int,
+) -> Float[np.ndarray, " 4"] | None:
+    """The box xyxy of the labelled joints of one half of a body; the other half's where this one has too few labels.
+
+    None where the person has no more than `more_than` labels or both halves have too few.
+    """
+    has = v > 0
+    if np.count_nonzero(has) <= more_than:
+        return None
+    for wanted in (lower != is_upper, lower == is_upper):
+        chosen = xy[has & wanted]
+        if len(chosen) >= _FEWEST_OF_HALF:
+            return np.concatenate([chosen.min(axis=0), chosen.max(axis=0)])
+    return None
+
+
+def compose_affine(
+    box: Float[np.ndarray, " 4"],
+    extent: tuple[int, int],
+    *,
+    scale: float = 1.0,
+    angle: float = 0.0,
+    shift: Float[np.ndarray, " 2"] | None = None,
+    is_flipped: bool = False,
+) -> Float[np.ndarray, "2 3"]:
+    """The affine (2, 3) from photo to crop pixels that shows a grown box xyxy.
+
+    The box's centre, moved by `shift` of its sides, goes to the extent's middle; the box × `scale` fills the extent;
+    the photo is turned by `angle` degrees (clockwise as seen, y down), then mirrored.
+    """
+    size = box[2:] - box[:2]
+    centre = (box[:2] + box[2:]) / 2 + (0 if shift is None else shift * size)
+    c, s = np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))
+    linear = (np.array(extent) / (size * scale))[:, None] * np.array([[c, -s], [s, c]])
+    if is_flipped:
+        linear[0] *= -1
+    return np.c_[linear, np.array(extent) / 2 - linear @ centre]
+
+
+def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int, height: int) -> TrainingCrop:
+    """The crop (height, width, 3) of a person under any affine from the photo, labels in the sample's order.
+
+    Bilinear, black outside the pixels at hand.
+    """
+    growth = abs(float(np.linalg.det(affine[:, :2])))
+    pixels, onto = sample.pixels, _after(affine, invert_affine(sample.affine))
+    if max(pixels.shape[:2]) > _LARGEST_WARP:
+        pixels, onto = _window(pixels, onto, width, height)
+    return TrainingCrop(
+        pixels=cv2.warpAffine(pixels, onto, (width, height), flags=cv2.INTER_LINEAR),
+        affine=affine,
+        xy=transform(affine, sample.xy),
+        v=sample.v,
+        has_joint=sample.has_joint,
+        has_visibility=sample.has_visibility,
+        area=sample.area * growth,
+        box_size=box_size(sample.box) * np.sqrt(growth),
+        image_id=sample.image_id,
+        annotation_id=sample.annotation_id,
+    )
+
+
+def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """One affine (2, 3) that does `first`, then `second`."""
+    return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]
+
+
+def _window(pixels: np.ndarray, affine: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a huge photo that the crop shows, every n-th pixel of it if it is still too large, and its affine."""
+    corners = np.array([[-1.0, -1], [width, -1], [-1, height], [width, height]])
+    seen = transform(invert_affine(affine), corners)
+    size = np.array(pixels.shape[1::-1])
+    low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, size - 1).astype(np.int64)
+    high = np.clip(np.ceil(seen.max(axis=0)) + 2, low + 1, size).astype(np.int64)
+    step = int(np.ceil((high - low).max() / _LARGEST_WARP))
+    part = np.ascontiguousarray(pixels[low[1] : high[1] : step, low[0] : high[0] : step])
+    return part, np.c_[affine[:, :2] * step, affine[:, 2] + affine[:, :2] @ low]

@@ -1,0 +1,218 @@
+"""Leeds Sports Pose Extended: 10,000 people in sport, fourteen joints each, labelled by the crowd, noisy.
+
+Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. The official
+layout is `joints.mat` (14 × 3 × 10000: x, y, labelled) beside `images/im00001.jpg` …. The third row says labelled (1)
+or not (0) and nothing of visible or occluded; so v here is 2 or 0, and `PersonSample.has_visibility` is False.
+
+The rule that `clean` goes by. Lengths are in units of the person's size: the upper quartile of its limbs' lengths over
+their usual proportions (foreshortening makes limbs short, not long). In this order:
+
+1. long limb: a limb above 1.8 of its usual length. The joint with the most such limbs loses its label, the outer one
+   where they tie.
+2. crossed limbs: both knees (both ankles) are twice as far from their own hips (knees) as from the other side's. Both
+   lose their labels. Not asked of arms: crossed forearms are common.
+3. twisted trunk: the line of the shoulders and the line of the hips point apart (their angle above 120°) while both are
+   well visible. Left and right are swapped in one of them, nothing says in which: the person goes.
+4. too little: a person with fewer than six labels left goes.
+
+A label that is taken away leaves a joint of which nothing is known (has_joint False), not an absent one.
+"""
+
+import hashlib
+import io
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from trustpose.datasets.people import Cut, PhotoPeople
+from trustpose.files import InputError, read_bytes
+from trustpose.poses import Truth
+from trustpose.skeletons import LSP_14
+
+_PLACE = {name: at for at, name in enumerate(LSP_14.keypoints)}
+# inner joint, outer joint: median length over upper arms', measured on the 10,000
+_PROPORTIONS = {
+    ("shoulder", "elbow"): 1.0,
+    ("elbow", "wrist"): 0.91,
+    ("hip", "knee"): 1.37,
+    ("knee", "ankle"): 1.385,
+    ("shoulder", "hip"): 1.68,
+}
+_LIMBS = np.array(
+    [[_PLACE[f"{side}_{a}"], _PLACE[f"{side}_{b}"]] for side in ("left", "right") for a, b in _PROPORTIONS]
+    + [[_PLACE["neck"], _PLACE["head_top"]]]
+)
+_USUAL = np.array([*_PROPORTIONS.values(), *_PROPORTIONS.values(), 0.84])
+_LONG, _CROSSED, _TWISTED = 1.8, 2.0, -0.5
+_FEWEST_LIMBS, _FEWEST_LABELS = 4, 6
+_BOX_MARGIN = (
+    0.1  # of the longer side, each way: labels end at wrists, ankles and the head's top, people a little later
+)
+_BOX_SHARE = 0.53
+_FARTHEST = 1e5  # pixels; beyond it is no photo
+
+
+@dataclass(frozen=True, eq=False)
+class Lspet:
+    """The labels as read, or as cleaned: `truth` in pixels of each photo, names, and what the joints are known of.
+
+    has_joint (N, K): False where a label was taken away. dropped: how many people or labels each part of the rule took.
+    """
+
+    truth: Truth
+    file_name: dict[int, str]
+    sha256: str
+    has_joint: Bool[np.ndarray, "N 14"]
+    dropped: dict[str, int]
+
+
+def read_lspet(path: str | Path) -> Lspet:
+    """Read `joints.mat` (or the folder that holds it). `image_id` is 1 … N as the photos are numbered.
+
+    The set has no boxes: `box` is the labelled joints' extent and a tenth of its longer side each way, `area` 0.53 ×
+    that box. Raises InputError.
+    """
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    path = Path(path)
+    path = path / "joints.mat" if path.is_dir() else path
+    content = read_bytes(path)
+    try:
+        joints = loadmat(io.BytesIO(content)).get("joints")
+    except (
+        MatReadError,
+        zlib.error,
+        ValueError,
+        TypeError,
+        LookupError,
+        OSError,
+        NotImplementedError,
+        MemoryError,
+    ) as e:
+        raise InputError(f"{path}: is not a MATLAB file that can be read ({e})") from None
+    if joints is None or joints.ndim != 3 or joints.shape[:2] != (14, 3) or joints.dtype.kind not in "iuf":
+        found = "nothing" if joints is None else f"{joints.shape} of {joints.dtype}"
+        raise InputError(f"{path}: variable 'joints': expected numbers 14 × 3 × N, got {found}")
+    joints = joints.transpose(2, 0, 1).astype(np.float64)  # (N, 14, 3)
+    if not (np.abs(joints) < _FARTHEST).all() or not np.isin(joints[..., 2], (0, 1)).all():
+        raise InputError(f"{path}: variable 'joints': expected x, y in pixels of a photo and 0 or 1 for labelled")
+    has = joints[..., 2] > 0
+    count = len(joints)
+    xy = np.where(has[..., None], joints[..., :2], 0.0)
+    box = _boxes(xy, has)
+    truth = Truth(
+        xy=xy,
+        v=np.where(has, 2, 0),
+        area=_BOX_SHARE * (box[:, 2:] - box[:, :2]).prod(axis=1),
+        area_source=np.full(count, "box*0.53", dtype=object),
+        box=box,
+        image_id=np.arange(1, count + 1),
+        annotation_id=np.arange(1, count + 1),
+    )
+    names = {number: f"im{number:05d}.jpg" for number in range(1, count + 1)}
+    return Lspet(truth, names, hashlib.sha256(content).hexdigest(), np.ones_like(has), {})
+
+
+def clean(lspet: Lspet) -> Lspet:
+    """The people and labels that pass the module's rule, with what each part of it took in `dropped`."""
+    xy, has = lspet.truth.xy, lspet.truth.v > 0
+    long = has & _long_limb_ends(xy, has)
+    kept = has & ~long
+    crossed = kept & _crossed_legs(xy, kept)
+    kept &= ~crossed
+    twisted = _twisted_trunk(xy, kept)
+    few = ~twisted & (np.count_nonzero(kept, axis=1) < _FEWEST_LABELS)
+    stays = ~(twisted | few)
+    truth = replace(lspet.truth, v=np.where(kept, 2, 0), xy=np.where(kept[..., None], xy, 0.0), num_keypoints=None)
+    return replace(
+        lspet,
+        truth=truth[stays],
+        has_joint=(lspet.has_joint & (kept | ~has))[stays],
+        dropped={
+            "labels: long limb": int(np.count_nonzero(long)),
+            "labels: crossed limbs": int(np.count_nonzero(crossed)),
+            "people: twisted trunk": int(np.count_nonzero(twisted)),
+            "people: too little": int(np.count_nonzero(few)),
+        },
+    )
+
+
+def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) -> PhotoPeople:
+    """The people with their photos, to train on; `datasets.dataset_ops.MappedPeople` maps them to another skeleton.
+
+    Raises InputError where the folder of the photos is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory, expected the folder of the photos")
+    return PhotoPeople(
+        truth=lspet.truth,
+        folder=folder,
+        skeleton=LSP_14,
+        file_name=lspet.file_name,
+        has_joint=lspet.has_joint,
+        has_visibility=False,
+        cut=cut,
+        keep=0,  # one person a photo
+    )
+
+
+def _boxes(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Float[np.ndarray, "N 4"]:
+    """Boxes (N, 4) xyxy around labelled joints; around nothing, the origin."""
+    some = np.count_nonzero(has, axis=1)[:, None] > 0
+    low = np.where(some, np.where(has[..., None], xy, np.inf).min(axis=1), 0.0)
+    high = np.where(some, np.where(has[..., None], xy, -np.inf).max(axis=1), 0.0)
+    margin = _BOX_MARGIN * (high - low).max(axis=1, keepdims=True)
+    return np.concatenate([low - margin, high + margin], axis=1)
+
+
+def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:
+    """The joints (N, 14) to blame for limbs that are too long."""
+    known = has[:, _LIMBS].all(axis=2)  # (N, limbs)
+    length = np.linalg.norm(xy[:, _LIMBS[:, 0]] - xy[:, _LIMBS[:, 1]], axis=2) / _USUAL
+    size = _upper_quartile(np.where(known, length, np.nan))
+    enough = np.count_nonzero(known, axis=1) >= _FEWEST_LIMBS
+    is_long = known & enough[:, None] & (length > _LONG * size[:, None])
+    blame = np.zeros(has.shape)
+    for limb, (inner, outer) in enumerate(_LIMBS):
+        blame[:, inner] += is_long[:, limb]
+        blame[:, outer] += is_long[:, limb] * 1.01  # decides ties
+    ends = np.zeros_like(has)
+    for limb, (inner, outer) in enumerate(_LIMBS):
+        is_outer = blame[:, outer] >= blame[:, inner]
+        ends[:, outer] |= is_long[:, limb] & is_outer
+        ends[:, inner] |= is_long[:, limb] & ~is_outer
+    return ends
+
+
+def _upper_quartile(values: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
+    """The 75% quantile (N,) of each row's numbers, NaN aside (the next higher one); infinity of none."""
+    count = np.count_nonzero(~np.isnan(values), axis=1)
+    at = np.maximum(np.ceil(0.75 * count).astype(np.int64) - 1, 0)
+    return np.sort(np.where(np.isnan(values), np.inf, values), axis=1)[np.arange(len(values)), at]
+
+
+def _crossed_legs(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:
+    crossed = np.zeros_like(has)
+    for inner, outer in (("hip", "knee"), ("knee", "ankle")):
+        ends = [_PLACE[f"{side}_{joint}"] for joint in (inner, outer) for side in ("left", "right")]
+        left, right, far_left, far_right = (xy[:, end] for end in ends)
+        own = np.linalg.norm(left - far_left, axis=1) + np.linalg.norm(right - far_right, axis=1)
+        other = np.linalg.norm(left - far_right, axis=1) + np.linalg.norm(right - far_left, axis=1)
+        crossed[:, ends[2:]] |= (has[:, ends].all(axis=1) & (own > _CROSSED * other))[:, None]
+    return crossed
+
+
+def _twisted_trunk(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, " N"]:
+    """Whose shoulders and hips (N,) point apart, while neither line is seen from its end."""
+    ends = [_PLACE[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
+    left_shoulder, right_shoulder, left_hip, right_hip = (xy[:, end] for end in ends)
+    shoulders, hips = left_shoulder - right_shoulder, left_hip - right_hip
+    trunk = np.linalg.norm(left_shoulder + right_shoulder - left_hip - right_hip, axis=1) / 2
+    across, below = np.linalg.norm(shoulders, axis=1), np.linalg.norm(hips, axis=1)
+    is_wide = has[:, ends].all(axis=1) & (across > 0.3 * trunk) & (below > 0.2 * trunk)
+    return is_wide & ((shoulders * hips).sum(axis=1) < _TWISTED * across * below)

@@ -1,0 +1,215 @@
+"""Things in front of people: rectangles cut out, pieces of other photos and other people pasted in, labels honest.
+
+The rule for labels, in one place (`cover_labels`, `leave_crop`):
+
+1. A visible keypoint (v = 2) under something pasted or cut becomes occluded (1): its place is still known, as it is
+   when an annotator guesses. One that was occluded (1) stays so, one that is absent (0) stays so.
+   `covered="absent"` takes covered keypoints away (0) instead, `covered="keep"` leaves all v as they were.
+2. A keypoint outside the crop becomes absent (0): a network that sees this crop can only say so. Outside is farther
+   than half a pixel beyond the centres of the rim's pixels. `outside="keep"` leaves v.
+3. What covers more than `most` of the labelled keypoints in view is not put there: nobody could say who is meant.
+
+Cut-out: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017. Pasted objects
+and people: Sárándi et al., Synthetic Occlusion Augmentation, 2018; Ke et al., Multi-Scale Structure-Aware Network for
+Human Pose Estimation, ECCV 2018 (keypoint masking). Without masks of people, a pasted person is cut along its skeleton.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from trustpose.datasets.body import body_mask
+from trustpose.datasets.people import PersonSample
+from trustpose.skeletons import Skeleton
+
+_TRIES = 3  # places tried for one thing, until it does not cover too much
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """How often (probabilities) and how large; all off by default. Sizes are shares of the crop's height.
+
+    cutout: one to `cutout_most` plain rectangles; objects: an ellipse or polygon filled with a piece of another photo;
+    people: another person, `people_size` times as tall as this one's box. The rest: the module's text.
+    """
+
+    cutout: float = 0.0
+    cutout_most: int = 2
+    cutout_size: tuple[float, float] = (0.08, 0.25)
+    objects: float = 0.0
+    objects_size: tuple[float, float] = (0.1, 0.4)
+    people: float = 0.0
+    people_size: tuple[float, float] = (0.6, 1.2)
+    most: float = 0.6
+    covered: Literal["occluded", "absent", "keep"] = "occluded"
+    outside: Literal["absent", "keep"] = "absent"
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The person in the crop that things are put in front of: keypoints (K, 2) in crop pixels, v (K,), box height."""
+
+    xy: Float[np.ndarray, "K 2"]
+    v: Int[np.ndarray, " K"]
+    height: float
+
+
+def occlude(
+    pixels: UInt8[np.ndarray, "H W 3"],
+    target: Target,
+    occlusion: Occlusion,
+    random: np.random.Generator,
+    another: Callable[[], PersonSample],
+    skeleton: Skeleton,
+) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, " K"]]:
+    """The crop with things in front, and which keypoints (K,) they cover. `another` draws a person to paste from."""
+    u = random.random(3)
+    covered = np.zeros(len(target.v), dtype=np.bool_)
+    layers: list[tuple[np.ndarray, np.ndarray]] = []
+    if u[0] < occlusion.people:
+        donor = another()
+        layers += _first_fit(
+            target, covered, occlusion, lambda: _person(pixels.shape, donor, target, occlusion, random, skeleton)
+        )
+    if u[1] < occlusion.objects:
+        donor = another()
+        layers += _first_fit(
+            target, covered, occlusion, lambda: _object(pixels.shape, donor, target, occlusion, random)
+        )
+    if u[2] < occlusion.cutout:
+        for _ in range(int(random.integers(1, occlusion.cutout_most + 1))):
+            layers += _first_fit(target, covered, occlusion, lambda: _cutout(pixels.shape, target, occlusion, random))
+    for filling, mask in layers:
+        weight = mask.astype(np.float32) / 255
+        pixels = cv2.blendLinear(filling, pixels, weight, 1 - weight)
+    return pixels, covered
+
+
+def cover_labels(
+    v: Int[np.ndarray, " K"], covered: Bool[np.ndarray, " K"], rule: Literal["occluded", "absent", "keep"]
+) -> Int[np.ndarray, " K"]:
+    """v (K,) after things were put in front: part 1 of the rule."""
+    if rule == "keep":
+        return v
+    return np.where(covered, np.minimum(v, 1) if rule == "occluded" else 0, v)
+
+
+def leave_crop(xy: Float[np.ndarray, "K 2"], width: int, height: int) -> Bool[np.ndarray, " K"]:
+    """Which keypoints (K,), in crop pixels, are outside a crop of width × height: part 2 of the rule."""
+    is_out = (xy < -0.5) | (xy >= np.array([width, height]) - 0.5)  # (K, 2)
+    return is_out[:, 0] | is_out[:, 1]
+
+
+def _first_fit(
+    target: Target,
+    covered: np.ndarray,
+    occlusion: Occlusion,
+    draw: Callable[[], tuple[np.ndarray, np.ndarray] | None],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The first layer drawn that leaves enough to be seen, noted in `covered`; none if none does."""
+    for _ in range(_TRIES):
+        layer = draw()
+        if layer is None:
+            return []
+        height, width = layer[1].shape
+        inside = ~leave_crop(target.xy, width, height)
+        at = np.rint(target.xy[inside]).astype(np.int64)
+        hidden = covered.copy()
+        hidden[inside] |= layer[1][at[:, 1], at[:, 0]] >= 128
+        counted = inside & (target.v > 0)
+        if np.count_nonzero(hidden & counted) <= occlusion.most * np.count_nonzero(counted):
+            covered[:] = hidden
+            return [layer]
+    return []
+
+
+def _cutout(
+    shape: tuple[int, ...], target: Target, occlusion: Occlusion, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A rectangle of one colour or of noise."""
+    height, width = shape[:2]
+    low, high = _rectangle(shape, target, occlusion.cutout_size, random)
+    mask = np.zeros((height, width), np.uint8)
+    mask[low[1] : high[1], low[0] : high[0]] = 255
+    if random.random() < 0.5:
+        return np.full(shape, random.integers(0, 256, 3), np.uint8), mask
+    filling = np.zeros(shape, np.uint8)
+    filling[low[1] : high[1], low[0] : high[0]] = random.integers(0, 256, (*(high - low)[::-1], 3), np.uint8)
+    return filling, mask
+
+
+def _object(
+    shape: tuple[int, ...], donor: PersonSample, target: Target, occlusion: Occlusion, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A piece of the donor's photo with a smooth outline: an ellipse, or a polygon of three to eight corners."""
+    height, width = shape[:2]
+    low, high = _rectangle(shape, target, occlusion.objects_size, random)
+    size = high - low
+    have = np.array(donor.pixels.shape[1::-1])
+    take = np.maximum((have * random.uniform(0.2, 0.6, 2)).astype(np.int64), 1)
+    start = (random.random(2) * (have - take + 1)).astype(np.int64)
+    piece = donor.pixels[start[1] : start[1] + take[1], start[0] : start[0] + take[0]]
+    filling = np.zeros(shape, np.uint8)
+    filling[low[1] : high[1], low[0] : high[0]] = cv2.resize(piece, size.tolist(), interpolation=cv2.INTER_LINEAR)
+    corners = int(random.integers(3, 9))
+    angles = np.sort(random.uniform(0, 2 * np.pi, corners if random.random() < 0.5 else 0))
+    if len(angles) == 0:
+        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    outline = (low + high) / 2 + np.c_[np.cos(angles), np.sin(angles)] * size / 2
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.rint(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_AA, shift=4)
+    return filling, _within(mask, low, high)
+
+
+def _person(
+    shape: tuple[int, ...],
+    donor: PersonSample,
+    target: Target,
+    occlusion: Occlusion,
+    random: np.random.Generator,
+    skeleton: Skeleton,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Another person cut along its skeleton, mirrored half of the time, anywhere that reaches into the crop."""
+    height, width = shape[:2]
+    u = random.random(4)
+    low, high = occlusion.people_size
+    box = donor.box.reshape(2, 2)
+    factor = (low + (high - low) * u[0]) * target.height / max(float(box[1, 1] - box[0, 1]), 1.0)
+    linear = factor * np.diag([1.0 if u[1] < 0.5 else -1.0, 1.0])
+    place = np.array([width * (1.4 * u[2] - 0.2), height * (0.3 + 0.5 * u[3])])  # of the donor's middle
+    affine = np.c_[linear, place - linear @ box.mean(axis=0)]  # donor's photo → crop
+    xy = donor.xy @ linear.T + affine[:, 2]
+    mask = body_mask(xy, donor.v, float(box[1, 1] - box[0, 1]) * factor, skeleton, width, height)
+    if mask is None:
+        return None
+    scale = np.diagonal(donor.affine)
+    from_pixels = np.c_[linear / scale, affine[:, 2] - linear @ (donor.affine[:, 2] / scale)]
+    filling = cv2.warpAffine(donor.pixels, from_pixels, (width, height), flags=cv2.INTER_LINEAR)
+    rim = np.array(donor.pixels.shape[1::-1]) - 1.0
+    ends = np.sort(np.stack([from_pixels[:, 2], from_pixels[:, :2] @ rim + from_pixels[:, 2]]), axis=0)
+    ends = np.clip(np.stack([np.ceil(ends[0]), np.floor(ends[1]) + 1]), 0, [width, height]).astype(np.int64)
+    return filling, _within(mask, ends[0], ends[1])
+
+
+def _within(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The mask where there is something to show."""
+    kept = np.zeros_like(mask)
+    kept[low[1] : high[1], low[0] : high[0]] = mask[low[1] : high[1], low[0] : high[0]]
+    return kept
+
+
+def _rectangle(
+    shape: tuple[int, ...], target: Target, size: tuple[float, float], random: np.random.Generator
+) -> tuple[Int[np.ndarray, " 2"], Int[np.ndarray, " 2"]]:
+    """Corners (2,), (2,) of a rectangle in the crop, near a keypoint that is labelled and in view, if there is one."""
+    height, width = shape[:2]
+    sides = random.uniform(*size, 2) * height
+    near = np.flatnonzero((target.v > 0) & ~leave_crop(target.xy, width, height))
+    anywhere, jitter, pick = random.random(2) * (width, height), random.normal(0, 0.3, 2), random.random()
+    middle = target.xy[near[int(pick * len(near))]] + jitter * sides if len(near) else anywhere
+    low = np.clip(np.rint(middle - sides / 2), 0, [width - 1, height - 1]).astype(np.int64)
+    return low, np.clip(np.rint(middle + sides / 2), low + 1, [width, height]).astype(np.int64)

@@ -1,0 +1,170 @@
+"""Writing people into shards: every tar whole or not there, the folder whole or not there, a stopped run goes on."""
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import orjson
+
+from trustpose.datasets.people import Cut, People, PersonSample, cut_sample
+from trustpose.datasets.shards import FORMAT, INDEX, labels_of
+from trustpose.files import InputError, atomic_write, cannot_write, json_bytes, read_bytes, read_json, write_json
+
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """What is kept of each photo (`cut`), JPEG quality 1–100, and the bytes that a shard stays below if it can (one
+    person is the least it holds). Raises ValueError where a number is out of range."""
+
+    cut: Cut = field(default_factory=Cut)
+    quality: int = 90
+    shard_size: int = 32_000_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality: expected 1 to 100, got {self.quality}")
+        if self.shard_size < 1:
+            raise ValueError(f"shard_size: expected at least 1 byte, got {self.shard_size}")
+
+
+def write_shards(
+    people: People,
+    folder: str | Path,
+    options: ShardOptions,
+    sources: dict[str, Any],
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Write people as a new folder of shards and return its index; `datasets.shards` says what is in there.
+
+    It is made in `.NAME.part` beside it and renamed at the end. A run that was stopped goes on after its last whole
+    shard if options and `sources` (any JSON value that identifies the data) are the same, else it starts anew; either
+    way the bytes are those of a run that was not stopped. `advance` is told how many more people are done. Raises
+    InputError where the folder is there already or cannot be written, or where a photo is broken.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise InputError(f"{folder}: is there already, expected a new folder")
+    part = folder.parent / f".{folder.name}.part"
+    plan = {
+        "format": FORMAT,
+        "people": len(people),
+        "skeleton": {"name": people.skeleton.name, "keypoints": list(people.skeleton.keypoints)},
+        "options": asdict(options),
+        "sources": sources,
+    }
+    shards = _resume(part, orjson.loads(json_bytes(plan)))
+    done = sum(len(shard["places"]) for shard in shards)
+    advance(done)
+    for shard in _tars(people, part, options, done, len(shards), advance):
+        shards.append(shard)
+        write_json(part / f"{shard['file']}.json", shard)  # says that the tar is whole
+    index = {
+        **plan,
+        "image_id": people.image_id.tolist(),
+        "annotation_id": people.annotation_id.tolist(),
+        "shards": shards,
+    }
+    write_json(part / INDEX, index)
+    for note in (_PLAN, *(f"{shard['file']}.json" for shard in shards)):
+        (part / note).unlink()
+    try:
+        part.rename(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from None
+    return index
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """One sha256 over files' names and contents, in their order. Raises InputError where one cannot be read."""
+    whole = hashlib.sha256()
+    for path in paths:
+        whole.update(os.fsencode(f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.name}\n"))
+    return whole.hexdigest()
+
+
+def _resume(part: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an earlier run with the same plan finished: its shards, from the first on. Anything else is cleared away."""
+    shards: list[dict[str, Any]] = []
+    try:
+        if part.exists() and ((part / INDEX).exists() or not _is_same(part / _PLAN, plan)):
+            shutil.rmtree(part)
+        part.mkdir(parents=True, exist_ok=True)
+        write_json(part / _PLAN, plan)
+        while (note := part / f"{_name(len(shards))}.json").exists():
+            shards.append(read_json(note))
+        whole = {_PLAN} | {name for shard in shards for name in (shard["file"], f"{shard['file']}.json")}
+        for entry in part.iterdir():
+            if entry.name not in whole:
+                entry.unlink()
+    except OSError as error:
+        raise cannot_write(part, error) from None
+    return shards
+
+
+def _is_same(path: Path, plan: dict[str, Any]) -> bool:
+    try:
+        return read_json(path) == plan
+    except InputError:  # no plan, or half of one
+        return False
+
+
+def _name(number: int) -> str:
+    return f"people-{number:06d}.tar"
+
+
+def _tars(
+    people: People, part: Path, options: ShardOptions, first: int, number: int, advance: Callable[[int], None]
+) -> Iterable[dict[str, Any]]:
+    """Write tar after tar, and describe each once it is whole."""
+    content, places = io.BytesIO(), []
+    for index in range(first, len(people)):
+        members = _members(people[index], index, options)
+        begins = content.tell()
+        size = sum(len(header) + len(data) for header, data, _ in members)
+        if places and begins + size + 1024 > options.shard_size:  # 1024: the end of a tar
+            yield _write(part, number, content, places)
+            number, content, places, begins = number + 1, io.BytesIO(), [], 0
+        place: list[int] = []
+        for header, data, length in members:
+            place += [begins + len(header), length]
+            begins += len(header) + len(data)
+            content.write(header)
+            content.write(data)
+        places.append(place)
+        advance(1)
+    if places:
+        yield _write(part, number, content, places)
+
+
+def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tuple[bytes, bytes, int]]:
+    """Tar header, padded content and its true length, of the JPEG and of the JSON."""
+    cut = cut_sample(sample, options.cut)
+    is_fine, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(cut.pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, options.quality]
+    )
+    assert is_fine, f"person {index}: {cut.pixels.shape} pixels cannot be encoded"
+    members = []
+    for suffix, data in (("jpg", jpeg.tobytes()), ("json", orjson.dumps(labels_of(cut)))):
+        header = tarfile.TarInfo(f"{index:06d}.{suffix}")
+        header.size, header.mode = len(data), 0o644  # and no time, no owner: equal input gives equal bytes
+        members.append((header.tobuf(tarfile.USTAR_FORMAT), data + bytes(-len(data) % 512), len(data)))
+    return members
+
+
+def _write(part: Path, number: int, content: io.BytesIO, places: list[list[int]]) -> dict[str, Any]:
+    content.write(bytes(1024))
+    data = content.getbuffer()
+    with atomic_write(part / _name(number)) as file:
+        file.write(data)
+    digest = hashlib.sha256(data).hexdigest()
+    return {"file": _name(number), "bytes": len(data), "sha256": digest, "places": np.array(places).tolist()}

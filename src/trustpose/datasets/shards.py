@@ -1,0 +1,298 @@
+"""Person crops in tar files: few large files instead of many small ones, read in a stream or by number.
+
+A folder of shards holds `people-000000.tar`, `people-000001.tar`, … and `index.json`. The tar files have WebDataset's
+layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON speaks of the JPEG's pixels:
+
+- keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null where unknown
+- affine: [[sx, 0, tx], [0, sy, ty]], from the photo's pixels to these; readers here go back to the photo's with it
+- image_id, annotation_id; has_joint, has_visibility: lists of K, only where not all true
+
+`index.json` says how many people and shards there are, which skeleton, with which options and from which sources
+(sha256) they were made, every shard's size and sha256, and where in it each file begins.
+"""
+
+import hashlib
+import math
+import os
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeGuard
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.datasets.people import People, PersonSample
+from trustpose.files import InputError, check_regular, parse_json, read_json
+from trustpose.formats.photos import decode_photo
+from trustpose.skeletons import SKELETONS, Skeleton
+
+FORMAT = "trustpose people in shards, 1"
+INDEX = "index.json"
+_KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
+_FURTHEST = 1e6  # pixels; and 1 / the smallest scale
+_LARGEST_MEMBER = 64_000_000  # bytes of a person's JPEG or JSON in a stream: a sparse tar entry can claim any number
+
+
+def labels_of(sample: PersonSample) -> dict[str, Any]:
+    """The JSON beside a person's JPEG."""
+    scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
+    low, high = sample.box.reshape(2, 2) * scale + shift
+    keypoints = np.c_[sample.xy * scale + shift, sample.v]
+    keypoints[sample.v == 0] = 0  # as COCO writes absent ones
+    labels: dict[str, Any] = {
+        "image_id": sample.image_id,
+        "annotation_id": sample.annotation_id,
+        "keypoints": keypoints.ravel().tolist(),
+        "bbox": [*low.tolist(), *(high - low).tolist()],
+        "area": sample.area * float(scale.prod()) if math.isfinite(sample.area) else None,
+        "affine": sample.affine.tolist(),
+    }
+    for name in ("has_joint", "has_visibility"):
+        column: np.ndarray = getattr(sample, name)
+        if not column.all():
+            labels[name] = column.tolist()
+    return labels
+
+
+def sample_of(jpeg: bytes, json: bytes, count: int, name: str) -> PersonSample:
+    """The person of a JPEG and the JSON beside it, K = `count`. Raises InputError, naming `name`, where one is bad."""
+    labels = parse_json(json, name + ".json")
+    if not isinstance(labels, dict):
+        raise InputError(f"{name}.json: expected an object with keypoints, bbox and affine")
+    affine = _numbers(labels, "affine", (2, 3), name)
+    keypoints = _numbers(labels, "keypoints", (count, 3), name)
+    box = _numbers(labels, "bbox", (4,), name)
+    scale, shift = np.diagonal(affine), affine[:, 2]
+    if not (scale >= 1 / _FURTHEST).all() or affine[0, 1] or affine[1, 0]:
+        raise InputError(f"{name}.json: field 'affine': expected [[sx, 0, tx], [0, sy, ty]] with sx and sy above 0")
+    v = keypoints[:, 2].astype(np.int64)
+    if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
+        raise InputError(f"{name}.json: field 'keypoints': expected v in 0, 1, 2")
+    area, image_id, annotation_id = (labels.get(field) for field in ("area", "image_id", "annotation_id"))
+    is_area = area is None or (isinstance(area, (int, float)) and 0 <= area <= _FURTHEST**2)
+    if not (_is_id(image_id) and _is_id(annotation_id) and is_area):
+        raise InputError(
+            f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
+        )
+    return PersonSample(
+        pixels=decode_photo(jpeg, name + ".jpg"),
+        affine=affine,
+        xy=np.where((v > 0)[:, None], (keypoints[:, :2] - shift) / scale, 0.0),
+        v=v,
+        box=((np.stack([box[:2], box[:2] + box[2:]]) - shift) / scale).ravel(),
+        area=math.nan if area is None else area / float(scale.prod()),
+        image_id=image_id,
+        annotation_id=annotation_id,
+        has_joint=_flags(labels, "has_joint", count, name),
+        has_visibility=_flags(labels, "has_visibility", count, name),
+    )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar file: its size, and for each of its people where the JPEG and the JSON begin and how long they are."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    places: Int[np.ndarray, "n 4"]
+
+
+class ShardPeople(People):
+    """The people of a folder of shards, by number: each is one or two reads at a known place.
+
+    Every process opens its own file, once a shard (also after a fork), and threads take turns. Raises InputError where
+    the folder, its index or a shard is not what it should be; a shard that was cut short is found at once.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.index = _read_index(self.folder)
+        self.skeleton = _skeleton(self.index, self.folder / INDEX)
+        self.shards = _shards(self.index, self.folder)
+        count = sum(len(shard.places) for shard in self.shards)
+        self.image_id, self.annotation_id = (
+            _whole_numbers(self.index, name, self.folder / INDEX) for name in ("image_id", "annotation_id")
+        )
+        if not len(self.image_id) == len(self.annotation_id) == count:
+            raise InputError(f"{self.folder / INDEX}: lists {len(self.image_id)} people, but its shards hold {count}")
+        self._starts = np.cumsum([0, *(len(shard.places) for shard in self.shards)])
+        self._open_here()
+
+    def __getitem__(self, index: int) -> PersonSample:
+        at = self._check(index)
+        number = int(np.searchsorted(self._starts, at, side="right")) - 1
+        shard = self.shards[number]
+        jpeg_at, jpeg_size, json_at, json_size = shard.places[at - int(self._starts[number])].tolist()
+        low = min(jpeg_at, json_at)
+        content = self._read(number, low, max(jpeg_at + jpeg_size, json_at + json_size) - low)
+        jpeg = content[jpeg_at - low : jpeg_at - low + jpeg_size]
+        json = content[json_at - low : json_at - low + json_size]
+        return sample_of(jpeg, json, len(self.skeleton), f"{shard.path}: {at:06d}")
+
+    def verify(self) -> None:
+        """Read all shards and compare their sha256 with the index. Raises InputError naming the first that differs."""
+        for shard in self.shards:
+            with shard.path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != shard.sha256:
+                raise InputError(f"{shard.path}: its SHA-256 is {found}, but {INDEX} says {shard.sha256}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_lock", "_process")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._open_here()
+
+    def _open_here(self) -> None:
+        self._process, self._files, self._lock = os.getpid(), {}, threading.Lock()
+
+    def _read(self, number: int, start: int, size: int) -> bytes:
+        if self._process != os.getpid():  # a fork shares the parent's place in each file, and perhaps a held lock
+            self._open_here()
+        path = self.shards[number].path
+        with self._lock:
+            try:
+                file: IO[bytes] | None = self._files.get(number)
+                if file is None:
+                    file = self._files[number] = path.open("rb", buffering=0)
+                file.seek(start)
+                content = file.read(size)
+                while len(content) < size and (more := file.read(size - len(content))):
+                    content += more
+            except OSError as error:
+                raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        if len(content) < size:
+            raise InputError(f"{path}: is cut short, expected {size} bytes at {start}")
+        return content
+
+
+def stream_shards(folder: str | Path, shards: list[int] | None = None) -> Iterator[PersonSample]:
+    """People one after another, each tar file read once from its start to its end; `shards`: which, in which order.
+
+    Raises InputError as `ShardPeople` does.
+    """
+    folder = Path(folder)
+    index = _read_index(folder)
+    count = len(_skeleton(index, folder / INDEX))
+    found = _shards(index, folder)
+    for shard in found if shards is None else [found[number] for number in shards]:
+        yield from _stream(shard, count)
+
+
+def _stream(shard: Shard, count: int) -> Iterator[PersonSample]:
+    waiting: dict[str, bytes] = {}
+    check_regular(shard.path)
+    try:
+        with tarfile.open(shard.path, "r|") as tar:
+            for member in tar:
+                if not member.isreg() or member.size > _LARGEST_MEMBER:
+                    raise InputError(
+                        f"{shard.path}: {member.name[:40]!r} is no file of at most {_LARGEST_MEMBER} bytes"
+                    )
+                stem, _, suffix = member.name.rpartition(".")
+                file = tar.extractfile(member)
+                waiting[suffix] = b"" if file is None else file.read()
+                if {"jpg", "json"} <= set(waiting):
+                    yield sample_of(waiting["jpg"], waiting["json"], count, f"{shard.path}: {stem}")
+                    waiting = {}
+    except (tarfile.TarError, OSError, EOFError, OverflowError, UnicodeError) as error:
+        raise InputError(f"{shard.path}: is no whole tar file ({error})") from None
+    if waiting:
+        raise InputError(f"{shard.path}: ends between a person's JPEG and JSON")
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory, expected a folder of shards")
+    if not (folder / INDEX).is_file():
+        raise InputError(f"{folder}: holds no {INDEX}, expected a folder that `trustpose shard` wrote")
+    index = read_json(folder / INDEX)
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        raise InputError(f"{folder / INDEX}: field 'format': expected {FORMAT!r}")
+    return index
+
+
+def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
+    path, shards = folder / INDEX, []
+    for entry in _field(index, "shards", list, path):
+        if not isinstance(entry, dict):
+            raise InputError(f"{path}: field 'shards': expected objects")
+        name, size = _field(entry, "file", str, path), _field(entry, "bytes", int, path)
+        places = _whole_numbers(entry, "places", path, columns=4)
+        ends = places.reshape(-1, 2, 2)
+        is_inside = (ends >= 0).all() and (ends <= size).all() and (ends.sum(axis=2) <= size).all()
+        if Path(name).name != name or "\0" in name or not is_inside:
+            raise InputError(f"{path}: field 'shards': expected a file name and places within the file, in {name!r}")
+        shard = Shard(folder / name, size, _field(entry, "sha256", str, path), places)
+        found = shard.path.stat().st_size if shard.path.is_file() else None
+        if found != shard.bytes:
+            what = "is missing" if found is None else f"has {found} bytes, it was cut short or changed"
+            raise InputError(f"{shard.path}: {what}, expected {shard.bytes} bytes")
+        shards.append(shard)
+    return shards
+
+
+def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
+    said = _field(index, "skeleton", dict, path)
+    name, keypoints = _field(said, "name", str, path), tuple(_field(said, "keypoints", list, path))
+    if not keypoints or not all(isinstance(one, str) for one in keypoints):
+        raise InputError(f"{path}: field 'skeleton.keypoints': expected names")
+    known = SKELETONS.get(name)
+    if known is not None and known.keypoints == keypoints:
+        return known
+    try:
+        return Skeleton(name, keypoints, ())
+    except ValueError as error:
+        raise InputError(f"{path}: field 'skeleton': {error}") from None
+
+
+def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
+    found = value.get(name)
+    if type(found) is not kind:  # true and false are no numbers
+        raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(found).__name__}")
+    return found
+
+
+def _whole_numbers(
+    value: dict[str, Any], name: str, path: Path, columns: int | None = None
+) -> Int[np.ndarray, " n"] | Int[np.ndarray, "n 4"]:
+    """A field's list of whole numbers, or of lists of `columns` of them. Raises InputError."""
+    rows = _field(value, name, list, path)
+    flat = rows
+    if columns is not None:
+        flat = [one for row in rows if type(row) is list and len(row) == columns for one in row]
+    if set(map(type, flat)) - {int} or len(flat) != len(rows) * (columns or 1):
+        what = "whole numbers" if columns is None else f"lists of {columns} whole numbers"
+        raise InputError(f"{path}: field '{name}': expected {what}")
+    try:
+        array = np.array(flat, dtype=np.int64)
+    except OverflowError:
+        raise InputError(f"{path}: field '{name}': expected whole numbers of at most 64 bits") from None
+    return array if columns is None else array.reshape(-1, columns)
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value.bit_length() < 64
+
+
+def _numbers(labels: dict[str, Any], field: str, shape: tuple[int, ...], name: str) -> Float[np.ndarray, "..."]:
+    try:
+        array = np.asarray(labels.get(field), dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.zeros(0)
+    if array.size != math.prod(shape) or not (np.abs(array) <= _FURTHEST).all():
+        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
+    return array.reshape(shape)
+
+
+def _flags(labels: dict[str, Any], field: str, count: int, name: str) -> Bool[np.ndarray, " K"]:
+    flags = np.asarray(labels.get(field, [True] * count))
+    if flags.shape != (count,) or flags.dtype != np.bool_:
+        raise InputError(f"{name}.json: field '{field}': expected {count} of true and false")
+    return flags

@@ -1,0 +1,220 @@
+"""The maps inside a heatmap network's ONNX file that trust heads read, found and given as further outputs.
+
+- "features" (B, C, h, w): what the last layer makes the heatmaps from, the convolution's input.
+- "backbone" (B, C, h, w): what the encoder gave, the last map at the lowest resolution.
+
+Maps are read channels first, (C, h, w); a graph that lays them out otherwise inside needs its tensors named.
+Needs the `train` extra; only making a network with trust does, running one does not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from jaxtyping import UInt8
+
+from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, prefixed
+from trustpose.files import InputError
+from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
+
+HEATMAPS = "heatmaps"
+PREFIX = "network/"
+BATCH_TOLERANCE = 1e-4  # of the largest number: float32 sums in another order, not other sums
+
+_LAST_LAYERS = ("Conv", "ConvTranspose")
+_ACTIVATIONS = tuple("Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid Tanh Elu Selu Softplus HardSwish Mish Gelu".split())
+# what may stand between the last layer and the heatmaps, or follow a convolution, without making other features
+_SHAPING = "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout Resize Upsample".split()
+_PASSED = (*_ACTIVATIONS, "BatchNormalization", *_SHAPING)
+_SCALED = ("Add", "Sub", "Mul", "Div")  # passed where one side is a constant
+_SHOWN = 8  # candidates in an error
+
+
+@dataclass(frozen=True)
+class InnerTensor:
+    """A tensor inside an ONNX graph, by its name there, with its shape but for the batch."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({' × '.join(map(str, self.shape))})"
+
+
+def find_maps(
+    spec: ModelSpec, names: Sequence[str] = ("features", "backbone"), *, named: Mapping[str, str] | None = None
+) -> dict[str, InnerTensor]:
+    """Where the maps called `names` lie in the spec's ONNX file: {"features": InnerTensor, …}.
+
+    `named` says so for some of them, or for maps of other names, by the tensor's name in the file. Raises InputError
+    for a network without heatmaps, and, with candidates, where a map cannot be found or a named tensor is no (C, h, w).
+    """
+    graph = _Graph.of(spec)
+    finders = {"features": graph.features, "backbone": graph.backbone}
+    found: dict[str, InnerTensor] = {}
+    named = named or {}
+    for name in [*names, *(other for other in named if other not in names)]:
+        if name in named:
+            found[name] = graph.named(named[name])
+        elif name in finders:
+            found[name] = finders[name]()
+        else:
+            raise InputError(f"map {name!r}: expected {' or '.join(finders)}, or the name of its tensor beside it")
+    return found
+
+
+def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
+    """The spec's network with outputs "heatmaps" (B, K, h, w) and one for each of `maps`: {"features": tensor, …}.
+
+    Its input is as it was; names inside begin with "network/"; all outputs are float32. It takes any batch size where a
+    batch of three gives what three batches of one give; else the file's own. The opset is the file's. `maps` are names
+    of tensors as `find_maps` gives them, of any number of dimensions. Raises InputError for a tensor that is not there.
+    """
+    graph = _Graph.of(spec)
+    known = {tensor.name for tensor in graph.tensors(*maps.values())}
+    for tensor in maps.values():
+        if tensor not in known:
+            raise graph.missing(tensor, list(graph.shapes.values()))
+    tensors = {HEATMAPS: graph.heatmaps, **maps}
+    shapes = {name: graph.shapes[tensor].shape for name, tensor in tensors.items()}
+    exposed = prefixed(graph.model, PREFIX)
+    add_outputs(exposed, {name: PREFIX + tensor for name, tensor in tensors.items()}, shapes)
+    batch = graph.model.graph.input[0].type.tensor_type.shape.dim[0]
+    free_batch(exposed)
+    if batch.dim_value > 0 and not _takes_any_batch(exposed, spec, batch.dim_value):
+        free_batch(exposed, batch.dim_value)
+    return exposed
+
+
+def sample_crops(spec: ModelSpec, count: int, seed: int = 0) -> UInt8[np.ndarray, "B H W 3"]:
+    """Noise crops, 0–255, coarse enough to reach deep layers: to compare two graphs on, not to judge either."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (count, spec.input.height, spec.input.width, 3))
+    blocks = coarse[:, ::16, ::16].repeat(16, axis=1).repeat(16, axis=2)[:, : spec.input.height, : spec.input.width]
+    return ((3 * blocks + coarse) // 4).astype(np.uint8)
+
+
+def _takes_any_batch(model: onnx.ModelProto, spec: ModelSpec, size: int) -> bool:
+    """Whether all outputs of a batch of 3 × size are those of three batches of the file's own size."""
+    outputs = [value.name for value in model.graph.output]
+    blob = to_tensor(sample_crops(spec, 3 * size), spec.input)
+    session = session_of(model.SerializeToString(), spec.onnx)
+    try:
+        together = run_tensors(session, spec.onnx, outputs, {spec.input.name: blob})
+    except InputError:  # a number of rows that is written into the graph somewhere
+        return False
+    parts = [
+        run_tensors(session, spec.onnx, outputs, {spec.input.name: blob[at : at + size]})
+        for at in range(0, len(blob), size)
+    ]
+    for one, *rows in zip(together, *parts, strict=True):
+        apart = np.concatenate(rows)
+        if one.shape != apart.shape or np.abs(one - apart).max() > BATCH_TOLERANCE * max(np.abs(apart).max(), 1e-6):
+            return False
+    return True
+
+
+class _Graph:
+    """An ONNX graph with what made each tensor, and the tensors on the way to the heatmaps in order."""
+
+    def __init__(self, spec: ModelSpec, model: onnx.ModelProto) -> None:
+        self.spec = spec
+        self.model = model
+        outputs = [value.name for value in model.graph.output]
+        self.heatmaps = spec.output.name or outputs[0]
+        if self.heatmaps not in outputs:
+            raise InputError(f"{spec.onnx}: its outputs are {', '.join(outputs)}; the spec says {self.heatmaps!r}")
+        self.maker = {name: node for node in model.graph.node for name in node.output if name}
+        self.computed = self._computed()
+        before = {self.heatmaps}
+        for node in reversed(model.graph.node):
+            if before.intersection(node.output):
+                before.update(name for name in node.input if name in self.computed)
+        made = [name for node in model.graph.node for name in node.output if name in before]
+        self.shapes: dict[str, InnerTensor] = {}
+        self.order = self.tensors(*made)
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "_Graph":
+        if not isinstance(spec.output, HeatmapOutput):
+            raise InputError(f"{spec.onnx}: gives coordinates; trust heads read networks that give heatmaps")
+        return cls(spec, load_graph(spec.onnx))
+
+    def _computed(self) -> set[str]:
+        """Tensors with numbers that come from pixels: not constants, and not what only depends on shapes."""
+        computed = {value.name for value in self.model.graph.input}
+        for node in self.model.graph.node:
+            if node.op_type not in ("Shape", "Size", "ConstantOfShape") and computed.intersection(node.input):
+                computed.update(name for name in node.output if name)
+        return computed
+
+    def tensors(self, *names: str) -> list[InnerTensor]:
+        """Those of that name that there are, with their shapes: from running the network once on one batch."""
+        asked = [name for name in dict.fromkeys(names) if name in self.maker and name not in self.shapes]
+        if asked:
+            model = onnx.ModelProto()
+            model.CopyFrom(self.model)
+            del model.graph.output[:], model.graph.value_info[:]
+            model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in asked)
+            session = session_of(model.SerializeToString(), self.spec.onnx, optimise=False)
+            count = session.get_inputs()[0].shape[0]
+            blob = to_tensor(sample_crops(self.spec, count if isinstance(count, int) else 1), self.spec.input)
+            arrays = run_tensors(session, self.spec.onnx, asked, {self.spec.input.name: blob})
+            for name, array in zip(asked, arrays, strict=True):
+                self.shapes[name] = InnerTensor(name, tuple(map(int, array.shape[1:])))
+        return [self.shapes[name] for name in names if name in self.shapes]
+
+    def named(self, tensor: str) -> InnerTensor:
+        """The tensor of that name, which a head can read as a map."""
+        found = self.tensors(tensor)
+        if not found or len(found[0].shape) != 3:
+            raise self.missing(tensor, self.order)
+        return found[0]
+
+    def missing(self, tensor: str, candidates: Sequence[InnerTensor]) -> InputError:
+        shown = ", ".join(map(str, [one for one in candidates if len(one.shape) == 3][-_SHOWN:]))
+        return InputError(f"{self.spec.onnx}: has no map {tensor!r} inside; the last ones are {shown}")
+
+    def features(self) -> InnerTensor:
+        """The input of the last layer, which makes the heatmaps."""
+        name = self.heatmaps
+        while (node := self.maker.get(name)) is not None:
+            sources = [source for source in node.input if source in self.computed]
+            if node.op_type in _LAST_LAYERS and node.input[0] in self.maker:
+                return self.named(node.input[0])
+            is_passed = node.op_type in _PASSED or node.op_type in _SCALED
+            if not is_passed or len(sources) != 1:
+                break
+            name = sources[0]
+        output = self.shapes[self.heatmaps]
+        same = [one for one in self.order if one.shape[1:] == output.shape[1:] and one != output]
+        shown = ", ".join(map(str, same[-_SHOWN:])) or "none of the heatmaps' size"
+        raise InputError(
+            f"{self.spec.onnx}: no single convolution of an inner map makes the heatmaps; "
+            f"name the tensor to read as 'features'; candidates: {shown}"
+        )
+
+    def backbone(self) -> InnerTensor:
+        """The last map at the lowest resolution; a narrowing convolution with an activation there is the decoder's.
+
+        SimplePose goes 160 → 128 channels in that way before its deconvolutions, and its encoder ends with the 160.
+        1 × 1 maps are weights for channels, not maps.
+        """
+        maps = [one for one in self.order if len(one.shape) == 3 and one.shape[1] * one.shape[2] > 1]
+        lowest = min((one.shape[1] * one.shape[2] for one in maps), default=0)
+        output = self.shapes[self.heatmaps].shape
+        low = [one for one in maps if one.shape[1] * one.shape[2] == lowest]
+        if len(output) != 3 or not low or lowest >= output[1] * output[2]:
+            shown = ", ".join(map(str, maps[-_SHOWN:])) or "none"
+            raise InputError(
+                f"{self.spec.onnx}: no map is smaller than the heatmaps, so nothing tells where its encoder ends; "
+                f"name the tensor to read as 'backbone'; candidates: {shown}"
+            )
+        end, name, is_active = low[-1], low[-1].name, False
+        while (node := self.maker[name]).op_type in _PASSED and node.input[0] in self.maker:
+            is_active |= node.op_type in _ACTIVATIONS
+            name = node.input[0]
+        before = self.shapes.get(node.input[0])
+        is_narrower = before in low and before is not None and before.shape[0] > end.shape[0]
+        return before if node.op_type == "Conv" and is_active and is_narrower and before is not None else end

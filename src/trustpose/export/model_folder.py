@@ -1,0 +1,170 @@
+"""Model folders: model.onnx (runs anywhere), model.json (its `ModelSpec`), model.safetensors (to train on).
+
+Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX hold none.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from trustpose.export.onnx import export_onnx
+from trustpose.files import InputError, atomic_write, write_json
+from trustpose.models.spec import MODEL_JSON, ModelSpec
+from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
+from trustpose.networks.layers import STRIDE
+from trustpose.networks.preparation import Preparation, preparation
+from trustpose.networks.zoo import ZOO, build
+from trustpose.skeletons import SKELETONS, Skeleton
+
+_ASK_CHANNELS = (
+    "a {family} file does not say which order of colours it was trained with: --channels rgb or bgr is needed (bgr for "
+    "Microsoft's human-pose-estimation.pytorch, and for deep-high-resolution-net.pytorch with COLOR_RGB: false)"
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a model's JSON says of where it comes from."""
+
+    name: str
+    licence: str = "unknown"
+    source: str = "unknown"
+
+
+def import_checkpoint(
+    tensors: dict[str, torch.Tensor],
+    network: str,
+    out: Path,
+    *,
+    file: Path,
+    family: str | None = None,
+    height: int = 256,
+    width: int = 192,
+    skeleton: str | None = None,
+    channels: str | None = None,
+    provenance: Provenance,
+) -> ModelSpec:
+    """Turn the tensors of a public checkpoint, `file`, into a model folder at `out`, which must not exist yet.
+
+    `network` is a zoo name; the number of keypoints is the checkpoint's. `family` (default: recognised from the tensor
+    names) says whose names they are, and with them how pixels are fed and maps are read; `channels` overrides the
+    order of colours, and is needed where the family does not say it. `skeleton` (default: COCO's for 17 keypoints,
+    MPII's for 16) names the joints. Raises InputError naming a tensor that is missing or unexpected, the network that
+    the file is of, or the option that does not fit.
+    """
+    if network not in ZOO:
+        raise InputError(f"--network: expected one of {', '.join(ZOO)}, got {network!r}")
+    try:
+        family = recognise(tensors) if family is None else family
+        _check_network(tensors, family, network)
+        names = _skeleton_for(tensors, family, skeleton)
+        prepared = preparation(family, network, len(names))
+        if channels is None and prepared.channels is None:
+            raise InputError(_ASK_CHANNELS.format(family=family))
+        module = build(network, keypoints=len(names))
+        module.load_state_dict(convert(tensors, module, family))
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    prepared = replace(prepared, channels=channels or prepared.channels)
+    return save_model_folder(
+        out,
+        module,
+        network=network,
+        skeleton=names,
+        height=height,
+        width=width,
+        prepared=prepared,
+        provenance=provenance,
+    )
+
+
+def save_model_folder(
+    out: Path,
+    module: nn.Module,
+    *,
+    network: str,
+    skeleton: Skeleton,
+    height: int,
+    width: int,
+    prepared: Preparation,
+    provenance: Provenance,
+) -> ModelSpec:
+    """Write model.onnx, model.json and model.safetensors as the new folder `out`, all or nothing; gives its spec.
+
+    Raises InputError where `out` exists or cannot be written.
+    """
+    with new_folder(out) as folder:
+        export_onnx(module, folder / MODEL_ONNX, height, width)
+        write_tensors(folder / MODEL_WEIGHTS, module)
+        write_json(folder / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
+    return ModelSpec.read(out)
+
+
+def write_tensors(path: Path, module: nn.Module) -> None:
+    """A module's tensors as a safetensors file. Raises InputError where it cannot be written."""
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def _json(
+    network: str, skeleton: Skeleton, height: int, width: int, prepared: Preparation, provenance: Provenance
+) -> dict[str, object]:
+    reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
+    padding = list(prepared.padding) if isinstance(prepared.padding, tuple) else prepared.padding
+    return {
+        "onnx": MODEL_ONNX,
+        "name": provenance.name,
+        "licence": provenance.licence,
+        "source": provenance.source,
+        "network": network,
+        "input": {
+            "name": "image",
+            "layout": "NCHW",
+            "dtype": "float32",
+            "height": height,
+            "width": width,
+            "channels": prepared.channels,
+            "scale": "1/255",
+            "mean": list(prepared.mean),
+            "std": list(prepared.std),
+        },
+        "output": {
+            "kind": "heatmaps",
+            "name": "heatmaps",
+            "keypoints": len(skeleton),
+            "height": height // STRIDE,
+            "width": width // STRIDE,
+            "stride": STRIDE,
+            "sigma": 2 * height / 256 if prepared.sigma is None else prepared.sigma,
+            **{name: value for name, value in reading.items() if value is not None},
+        },
+        "codec": prepared.codec,
+        "skeleton": skeleton.name,
+        "crop": {"padding": padding, "aspect": width / height},
+    }
+
+
+def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) -> None:
+    if family == "imagenet":
+        raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
+    found = zoo_network(tensors, family)
+    if found is not None and not network.startswith(found):
+        article = "an" if family[0] in "em" else "a"
+        raise InputError(f"this is {article} {family} ({found}), you asked for {network}")
+
+
+def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
+    """The skeleton whose size is that of the checkpoint's last heatmap layer."""
+    if wanted is not None and wanted not in SKELETONS:
+        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
+    if wanted is not None:
+        return SKELETONS[wanted]
+    count = count_keypoints(tensors, family)
+    for name in ("coco17", "mpii16", "crowdpose14"):
+        if len(SKELETONS[name]) == count:
+            return SKELETONS[name]
+    raise InputError(f"has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")

@@ -1,0 +1,171 @@
+"""Surgery on ONNX graphs: names that cannot meet, newer opsets, any batch size, two graphs one after the other.
+
+Needs the `train` extra, as everything that makes networks does; what it makes runs without.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, compose, helper, version_converter
+
+from trustpose.files import InputError, check_regular
+from trustpose.runtime.sessions import first_line
+
+Shapes = Mapping[str, Sequence[int]]  # of outputs, without the batch
+IR = 8  # what opset 18 came with; graphs older than 4 also list their weights as inputs
+_HALVED_FROM = 1024  # numbers: biases and the like stay as they are
+
+
+def load_graph(path: Path) -> onnx.ModelProto:
+    """The graph of an ONNX file, weights among its inputs only where they are no weights. Raises InputError."""
+    check_regular(path)
+    try:
+        model = onnx.load(str(path))
+        onnx.checker.check_model(model)
+    except Exception as error:  # protobuf's own, which has no public name, and the checker's
+        raise InputError(f"{path}: is no valid ONNX graph ({first_line(error)})") from None
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, IR)
+    _without_spatial(model)
+    return model
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that a graph is written in."""
+    return max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
+
+
+def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
+    """The same graph in a newer opset, as it is where it has that or a newer one.
+
+    Raises InputError naming `path` where an operator cannot be converted.
+    """
+    if opset_of(model) >= opset:
+        return model
+    try:
+        return version_converter.convert_version(model, opset)
+    except (RuntimeError, version_converter.ConvertError, onnx.shape_inference.InferenceError) as error:
+        what = f"cannot be converted from opset {opset_of(model)} to {opset}"
+        raise InputError(f"{path}: {what} ({first_line(error)}); export it again in opset {opset}") from None
+
+
+def _without_spatial(model: onnx.ModelProto) -> None:
+    """Batch norm's old attribute `spatial`: 0 asks for statistics of each place, which MXNet wrote and did not mean.
+
+    Where they are of channels, (C,), both readings are the same and the newer opsets' only one; but onnxruntime runs 0
+    only where it can merge the layer into a convolution, so not where the map before it is read.
+    """
+    is_flat = {tensor.name: len(tensor.dims) == 1 for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "BatchNormalization" and is_flat.get(node.input[1]):
+            kept = [attribute for attribute in node.attribute if attribute.name != "spatial"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
+
+
+def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
+    """A copy in which every name inside begins with `prefix`, so that it meets no other graph's; its inputs keep their
+    names, and it has no outputs: `add_outputs` makes those."""
+    copy = compose.add_prefix(model, prefix)
+    inputs = [helper.make_node("Identity", [value.name], [prefix + value.name]) for value in model.graph.input]
+    nodes = list(copy.graph.node)
+    del copy.graph.node[:], copy.graph.output[:], copy.graph.value_info[:], copy.graph.input[:]
+    copy.graph.node.extend([*inputs, *nodes])
+    copy.graph.input.extend(model.graph.input)
+    return copy
+
+
+def add_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shapes) -> None:
+    """Further outputs, float32, in place: by name the tensor that each gives, and its shape but for the batch."""
+    for name, tensor in tensors.items():
+        model.graph.node.append(helper.make_node("Cast", [tensor], [name], to=TensorProto.FLOAT))
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
+
+
+def rename_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shapes) -> None:
+    """The same for tensors that are float32 as they are: each gets its output's name, and no node is added."""
+    names = {tensor: name for name, tensor in tensors.items()}
+    for node in model.graph.node:
+        for listed in (node.input, node.output):
+            listed[:] = [names.get(tensor, tensor) for tensor in listed]
+    for name in tensors:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
+
+
+def free_batch(model: onnx.ModelProto, batch: int | str = "batch") -> None:
+    """Declare any batch size, or one, in place; whether the nodes inside allow it is another question."""
+    for value in (*model.graph.input, *model.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if isinstance(batch, str):
+            first.dim_param = batch
+        else:
+            first.dim_value = batch
+    del model.graph.value_info[:]  # shapes that were inferred for the batch it had
+
+
+def chained(
+    first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[str], inputs: Sequence[str] = ()
+) -> onnx.ModelProto:
+    """One graph: `second` reads outputs of `first` by its inputs' names; `outputs` are of either.
+
+    `inputs` of `second` become inputs of the whole, after those of `first`. Both come from `prefixed`, with different
+    prefixes, and share one opset. Raises ValueError where an input of `second` or a name in `outputs` is no output, or
+    the opsets differ.
+    """
+    given = {value.name: value for value in (*first.graph.output, *second.graph.output)}
+    missing = [value.name for value in second.graph.input if value.name not in (*given, *inputs)]
+    missing += [name for name in outputs if name not in given]
+    if missing:
+        raise ValueError(f"second: expected inputs and outputs among {', '.join(given)}, got {missing[0]!r}")
+    opsets = {("" if one.domain == "ai.onnx" else one.domain): one.version for one in first.opset_import}
+    for one in second.opset_import:
+        domain = "" if one.domain == "ai.onnx" else one.domain
+        if opsets.setdefault(domain, one.version) != one.version:
+            raise ValueError(f"second: expected opset {opsets[domain]} as the first has, got {one.version}")
+    graph = helper.make_graph(
+        [*first.graph.node, *second.graph.node],
+        "network and head",
+        [*first.graph.input, *(value for value in second.graph.input if value.name in inputs)],
+        [given[name] for name in outputs],
+        [*first.graph.initializer, *second.graph.initializer],
+        sparse_initializer=[*first.graph.sparse_initializer, *second.graph.sparse_initializer],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
+        functions=[*first.functions, *second.functions],
+        ir_version=max(first.ir_version, second.ir_version),
+    )
+    return _without_dead_ends(model)
+
+
+def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The nodes that outputs come from, and their weights; in place."""
+    wanted = {value.name for value in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(read_by(node))
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(weights)
+    return model
+
+
+def read_by(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, those from inside its branches and loops among them."""
+    inside = [
+        name
+        for attribute in node.attribute
+        for graph in (attribute.g, *attribute.graphs)
+        for inner in graph.node
+        for name in read_by(inner)
+    ]
+    return [name for name in (*node.input, *inside) if name]

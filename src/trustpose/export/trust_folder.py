@@ -1,0 +1,214 @@
+"""Model folders that know how far to trust themselves: network and trust head in one model.onnx.
+
+Needs the `train` extra; the base install runs what is written here. Beside it lie model.json, the network's `ModelSpec`
+with the field "trust", and model.safetensors: the head alone on a network that is an ONNX file, network and head
+("network.…", "head.…") on one of the zoo.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.export.inner_tensors import HEATMAPS, expose, sample_crops
+from trustpose.export.model_folder import write_tensors
+from trustpose.export.onnx import evaluating, trace_onnx, with_half_weights
+from trustpose.export.onnx_graphs import (
+    chained,
+    free_batch,
+    opset_of,
+    prefixed,
+    raised,
+    rename_outputs,
+)
+from trustpose.export.trust import BOX, export_onnx
+from trustpose.files import InputError, new_folder, write_json
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec
+from trustpose.models.trust_output import TrustOutput
+from trustpose.poses import Area
+from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
+from trustpose.trust.network import TrustNetwork
+
+HEAD_PREFIX = "head/"
+TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2  # of the largest number: float32 in another order; weights rounded to float16
+_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a spec's field "trust" says of a head beyond its outputs, see `TrustOutput`, and its field "measured"."""
+
+    head: str
+    area: Area
+    fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+def save_trust_folder(
+    out: str | Path, spec: ModelSpec, head: nn.Module, maps: Mapping[str, str], fitted: Fitted, *, is_half: bool = False
+) -> ModelSpec:
+    """Write an ONNX network with a head on it as the new model folder `out`, all or nothing; gives its spec.
+
+    The folder holds the head's weights to train on, not the network's, so its spec names no zoo network.
+
+    head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`: `maps` are the tensors of the network's file that it
+    reads before the heatmaps, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
+    (`inner_tensors.find_maps` finds them). Input and heatmaps stay the source's; the graph is compared with the
+    source's and with the head in torch before the folder appears. `is_half` stores the head's weights as float16, the
+    network's as they were. Raises InputError where `out` exists, a tensor is not there, an operator cannot be converted
+    to the head's opset, or the numbers differ.
+    """
+    out = Path(out)
+    network = expose(spec, maps)
+    head_graph, names = _head_graph(head, _shapes(network))
+    further = [BOX] if _reads_box(head) else []
+    opset = max(opset_of(network), opset_of(head_graph))
+    if is_half:
+        head_graph = with_half_weights(head_graph)
+    model = chained(
+        raised(network, opset, spec.onnx),
+        raised(head_graph, opset, out / MODEL_ONNX),
+        [HEATMAPS, *names],
+        further,
+    )
+    batch = network.graph.input[0].type.tensor_type.shape.dim[0]
+    free_batch(model, batch.dim_value or "batch")
+    _compare(model, network, head, spec, names, HALF_TOLERANCE if is_half else TOLERANCE)
+    trust = _trust_output(names, fitted, head, maps)
+    named = replace(_named(spec, out), network=None, trust=trust, measured=fitted.measured)
+    return _write(out, lambda path: path.write_bytes(model.SerializeToString()), named, head)
+
+
+def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted) -> ModelSpec:
+    """Write a zoo network with its head as the new model folder `out`, all or nothing; gives its spec.
+
+    `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). Raises InputError
+    where `out` exists or `spec` names no zoo network, ValueError where the network gives heatmaps of another size.
+    """
+    out = Path(out)
+    if spec.network is None or not isinstance(spec.output, HeatmapOutput):
+        raise InputError(f"{spec.onnx}: field 'network': expected the zoo's name of a heatmap network")
+    named = _named(spec, out)
+    wanted = named.input
+    if (wanted.name, wanted.layout, wanted.dtype) != ("image", "NCHW", "float32"):
+        raise ValueError(f"spec.input: expected image, NCHW, float32, got {wanted.name}, {wanted.layout}")
+    image = torch.zeros(1, 3, wanted.height, wanted.width, device=next(network.parameters()).device)
+    boxes = (torch.ones(1, 2, device=image.device),) if network.head.reads_box else ()
+    names = _filled(network, (image, *boxes))
+    with evaluating(network), torch.no_grad():
+        found = tuple(network(image, *boxes)[0].heatmaps[-1].shape[1:])
+    if found != (spec.output.keypoints, spec.output.height, spec.output.width):
+        raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {spec.output}")
+    named = replace(named, trust=_trust_output(names, fitted, network.head, {}), measured=fitted.measured)
+    return _write(out, lambda path: export_onnx(network, path, wanted.height, wanted.width), named, network)
+
+
+def _named(spec: ModelSpec, out: Path) -> ModelSpec:
+    """The source's spec for the new folder's graph."""
+    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.output, name=HEATMAPS))
+
+
+def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:
+    count = sum(parameter.numel() for parameter in head.parameters())
+    outputs = {name: name for name in names}
+    box = BOX if _reads_box(head) else None
+    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box)
+
+
+def _reads_box(head: nn.Module) -> bool:
+    return bool(getattr(head, "reads_box", False))
+
+
+def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weights: nn.Module) -> ModelSpec:
+    with new_folder(out) as folder:
+        write_graph(folder / MODEL_ONNX)
+        onnx.checker.check_model(str(folder / MODEL_ONNX))
+        write_tensors(folder / MODEL_WEIGHTS, weights)
+        write_json(folder / MODEL_JSON, spec.to_json())
+        ModelSpec.read(folder)  # before anybody sees it
+    return ModelSpec.read(out)
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shapes of a graph's outputs but for the batch."""
+    return {
+        value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim[1:])
+        for value in model.graph.output
+    }
+
+
+def _head_graph(head: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> tuple[onnx.ModelProto, list[str]]:
+    """The head's graph, its names inside begun with "head/", and the fields of `Trust` that it fills, its outputs."""
+    heatmaps = shapes[HEATMAPS]
+    ordered = {name: shape for name, shape in shapes.items() if name != HEATMAPS} | {HEATMAPS: heatmaps}
+    device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
+    inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
+    if _reads_box(head):
+        inputs[BOX] = torch.ones(1, 2, device=device)
+    names = _filled(head, tuple(inputs.values()))
+    traced = trace_onnx(_HeadTensors(head), inputs, names)
+    graph = prefixed(traced, HEAD_PREFIX)
+    rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
+    return graph, names
+
+
+def _filled(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
+    """The fields of `Trust` that a head, or a network with a head, fills."""
+    with evaluating(module), torch.no_grad():
+        given = module(*inputs)
+    return list((given[1] if isinstance(given, tuple) else given).filled())
+
+
+def _compare(
+    model: onnx.ModelProto,
+    network: onnx.ModelProto,
+    head: nn.Module,
+    spec: ModelSpec,
+    names: list[str],
+    tolerance: float,
+) -> None:
+    """Raises InputError where the joined graph's heatmaps are not the network's, or its trust is not the head's."""
+    blob = {spec.input.name: to_tensor(sample_crops(spec, _SAMPLES), spec.input)}
+    batch = network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    if batch:
+        blob = {name: np.resize(rows, (batch, *rows.shape[1:])) for name, rows in blob.items()}
+    alone = session_of(network.SerializeToString(), spec.onnx)
+    maps = dict(zip(_shapes(network), run_tensors(alone, spec.onnx, list(_shapes(network)), blob), strict=True))
+    box = np.linspace(0.3, 0.8, 2 * len(blob[spec.input.name]), dtype=np.float32).reshape(-1, 2)
+    blob |= {BOX: box} if _reads_box(head) else {}
+    given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [HEATMAPS, *names], blob)
+    ordered = [array for name, array in maps.items() if name != HEATMAPS] + [maps[HEATMAPS]]
+    ordered += [box] if _reads_box(head) else []
+    for name, one, other in zip([HEATMAPS, *names], given, [maps[HEATMAPS], *_in_torch(head, ordered)], strict=True):
+        most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name == HEATMAPS else tolerance)
+        difference = float(np.abs(one - other).max())
+        if not difference <= most:
+            raise InputError(
+                f"{spec.onnx}: with its head, {name} differs by {difference:.2g}, expected at most {most:.2g}"
+            )
+
+
+def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[np.ndarray]:
+    """What the head says in torch, each field that it fills."""
+    device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
+    with evaluating(head), torch.no_grad():
+        trust = head(*(torch.from_numpy(array).to(device) for array in maps))
+    return [value.cpu().numpy() for value in trust.filled().values()]
+
+
+class _HeadTensors(nn.Module):
+    """Tensors instead of `Trust`."""
+
+    def __init__(self, head: nn.Module):
+        super().__init__()
+        self.head = head
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.head(*maps).filled().values())

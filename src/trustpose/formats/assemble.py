@@ -1,0 +1,205 @@
+"""Poses of many files as one record that COCO evaluation understands: ids, pixels, and a ground truth's keypoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.files import InputError
+from trustpose.formats.coco.truth import TruthFile
+from trustpose.formats.found_poses import FoundPoses, join
+from trustpose.formats.photo_names import Photos
+from trustpose.poses import Poses
+from trustpose.skeletons import (
+    COCO_17,
+    COCO_WHOLEBODY_133,
+    HALPE_26,
+    HALPE_136,
+    MPII_16,
+    OPENPOSE_BODY_25,
+    Skeleton,
+)
+
+_USUAL: dict[int, Skeleton] = {
+    len(one): one for one in (COCO_17, MPII_16, HALPE_26, OPENPOSE_BODY_25, COCO_WHOLEBODY_133, HALPE_136)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Assembled:
+    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and what a user should know.
+
+    `counted` are the ids of photos that were counted because their names do not number them, else it is empty.
+    """
+
+    poses: Poses
+    score: Float[np.ndarray, " N"]
+    skeleton: Skeleton
+    photo_count: int
+    counted: dict[str, int]
+    notes: tuple[str, ...]
+
+
+def assemble(
+    parts: Sequence[FoundPoses],
+    photos: Photos,
+    *,
+    tool: str = "coco",
+    skeleton: Skeleton | None = None,
+    category: int | None = None,
+    fill_missing: bool = False,
+) -> Assembled:
+    """The poses of all files together, keypoints in the order of `photos.truth` where there is one.
+
+    `skeleton` names the keypoints, `category` the class to keep where files hold several. With `fill_missing`,
+    keypoints of the ground truth that the poses lack become 0, 0, 0; else they are an error. `score` is what the file
+    ranks by or the pose's own score, else the mean of its keypoints' scores. Raises InputError.
+    """
+    notes = [note for part in parts for note in part.notes]
+    without_body = sum(part.without_body for part in parts)
+    if without_body:
+        notes.append(f"people without keypoints of a body, left out: {without_body}")
+    counted = photos.counted(parts)
+    parts = [part for part in _of_one_category(parts, category) if len(part)]
+    if not parts:
+        raise InputError("no poses in the files given: nobody was found in any photo")
+    ids = [photos.ids(part, counted) for part in parts]
+    _check_photos(parts, ids)
+    pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
+    poses = join(pixels, [part.path for part in parts])
+    if poses.score is None or any(part.score is None for part in pixels):
+        raise InputError(f"{parts[0].path}: has no scores of keypoints")
+    notes += _of_missing(poses, tool)
+    score = np.concatenate([_ranking(part) for part in parts])
+    if np.isnan(score).any():
+        mean = np.nan_to_num(poses.score).mean(axis=1)
+        notes.append("`score` of poses without a score of their own is the mean of their keypoints' scores")
+        score = np.where(np.isnan(score), mean, score)
+    source = _name_keypoints(parts[0], poses.keypoint_count, skeleton, photos.truth)
+    poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
+    photo_count = len(np.unique(np.concatenate(ids)))
+    return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order))
+
+
+def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
+    """The rows of the class asked for; files may hold several only where one is."""
+    classes = {int(one) for part in parts if part.category is not None for one in np.unique(part.category)}
+    if category is not None:
+        if classes and category not in classes:
+            listed = ", ".join(map(str, sorted(classes)))
+            raise InputError(f"--class: {category} is not in the files, which hold {listed}")
+        return [part.of_category(category) for part in parts]
+    if len(classes) > 1:
+        listed = ", ".join(map(str, sorted(classes)[:10]))
+        raise InputError(f"{parts[0].path}: the files hold several classes ({listed}); --class says which are people")
+    return list(parts)
+
+
+def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
+    """Each photo's people stand in one file."""
+    first: dict[int, str] = {}
+    for part, one in zip(parts, ids, strict=True):
+        for image in np.unique(one).tolist():
+            if first.setdefault(image, part.path) != part.path:
+                raise InputError(f"{part.path}: has people of image {image}, and so has {first[image]}; give each once")
+        names = {} if part.photo is None else dict(zip(one.tolist(), part.photo, strict=True))
+        for image, name in zip(one.tolist(), part.photo or (), strict=False):
+            if names[image] != name:
+                raise InputError(f"{part.path}: photos {name!r} and {names[image]!r} are both image {image}")
+
+
+def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
+    _check_boxes(part)
+    poses = replace(part.poses, image_id=ids)
+    if not part.is_relative:
+        return poses
+    size = photos.sizes(part, ids).astype(np.float64)  # (N, 2)
+    box = None if poses.box is None else poses.box * np.tile(size, 2)
+    return replace(poses, xy=poses.xy * size[:, None], box=box)
+
+
+def _check_boxes(part: FoundPoses) -> None:
+    """Raises InputError where a box's corners are in the wrong order: written as x, y, width, height it is none."""
+    if part.poses.box is None:
+        return
+    wrong = (part.poses.box[:, 2:] < part.poses.box[:, :2]).any(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InputError(
+            f"{part.path}: pose {at}: box: expected x0, y0, x1, y1 with x1 >= x0 and y1 >= y0, got "
+            f"{part.poses.box[at].tolist()}"
+        )
+
+
+def _ranking(part: FoundPoses) -> np.ndarray:
+    for score in (part.ranking, part.poses.pose_score):
+        if score is not None:
+            return score.astype(np.float64)
+    return np.full(len(part), np.nan)
+
+
+def _of_missing(poses: Poses, tool: str) -> list[str]:
+    """What to say of keypoints without a location, and of others that stand at exactly 0, 0."""
+    total = poses.xy.shape[0] * poses.xy.shape[1]
+    missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
+    zero, blank = (poses.xy == 0).all(axis=2), np.isnan(poses.xy).any(axis=2)
+    meaning = {
+        "ultralytics": "; some releases move those of confidence below 0.5 there, and where they were is lost",
+        "openpose": "; OpenPose writes that where it found none",
+    }
+    said = {
+        f"are at 0, 0: they count as missing{meaning.get(tool, '')}": zero & missing,
+        "are at 0, 0 with a score: they count as found there": zero & ~missing,
+        "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
+    }
+    return [f"{where.sum()} of {total} keypoints {what}" for what, where in said.items() if where.any()]
+
+
+def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:
+    """Which keypoints poses have: as the user says, else the file or tool, else the ground truth if it has as many,
+    else the usual ones of that number."""
+    if given is not None and len(given) != count:
+        raise InputError(f"{part.path}: has {count} keypoints, and --skeleton {given.name} {len(given)}")
+    own = given or part.skeleton
+    if own is None and truth is not None and len(truth.keypoint_names) == count:
+        own = _of_truth(truth)
+    return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
+
+
+def _of_truth(truth: TruthFile) -> Skeleton:
+    return truth.skeleton or Skeleton("the ground truth", truth.keypoint_names, ())
+
+
+def _in_order(
+    poses: Poses, source: Skeleton, truth: TruthFile | None, fill_missing: bool, path: str
+) -> tuple[Poses, Skeleton, list[str]]:
+    """Poses with the keypoints of the ground truth, matched by name; what the poses have more is left out."""
+    notes: list[str] = []
+    target = source if truth is None else _of_truth(truth)
+    if target.keypoints != source.keypoints:
+        poses = poses.take_keypoints(source.index_in(target, missing="mark"))
+        lacking = [name for name in target.keypoints if name not in source.keypoints]
+        surplus = [name for name in source.keypoints if name not in target.keypoints]
+        if len(lacking) == len(target):
+            raise InputError(
+                f"{path}: no keypoint of the poses ({_listed(surplus)}) is called as one of the ground truth "
+                f"({_listed(lacking)}); --skeleton names those of the poses"
+            )
+        if lacking and not fill_missing:
+            raise InputError(
+                f"{path}: the poses ({source.name}) lack {_listed(lacking)} of the ground truth's keypoints; "
+                "--fill-missing writes 0, 0, 0 for them"
+            )
+        if lacking:
+            notes.append(f"keypoints that the poses lack, written as 0, 0, 0: {', '.join(lacking)}")
+        if surplus:
+            notes.append(f"keypoints that the ground truth lacks, left out: {_listed(surplus)}")
+    assert poses.score is not None
+    blank = np.isnan(poses.xy).any(axis=2)
+    xy, score = np.where(np.expand_dims(blank, 2), 0.0, poses.xy), np.where(blank, 0.0, poses.score)
+    return replace(poses, xy=xy, score=score), target, notes
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -1,0 +1,96 @@
+"""Which categories of a ground truth are read: one, or with "all" every one, whose people are then kept apart."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.poses import MISSING_ID
+
+ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Categories:
+    """Names by id of the categories that were read, in the order of the file, and the category id of each of M people.
+
+    A name that stands twice has its id behind it.
+    """
+
+    names: dict[int, str]
+    of_row: Int[np.ndarray, " M"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The categories to read, of all ids (C,) that the file has; `is_all` where every one was asked for."""
+
+    rows: tuple[dict[str, Any], ...]
+    ids: Int[np.ndarray, " C"]
+    is_all: bool
+
+    @property
+    def category_id(self) -> int:
+        """The category's id; -1 for several."""
+        return MISSING_ID if self.is_all else self.rows[0]["id"]
+
+    @property
+    def keypoints(self) -> tuple[str, ...]:
+        """The names that all of them give their keypoints; none where they give none."""
+        return tuple(self.rows[0].get("keypoints", ()))
+
+    def of(self, category_id: Int[np.ndarray, " N"]) -> np.ndarray:
+        """Which of N rows are of these categories."""
+        return np.isin(category_id, [row["id"] for row in self.rows])
+
+    def apart(self, category_id: Int[np.ndarray, " M"]) -> Categories | None:
+        """What is kept of M people's categories; None where only one was asked for."""
+        if not self.is_all:
+            return None
+        plain = [str(row.get("name", row["id"])) for row in self.rows]
+        names = {
+            row["id"]: name if plain.count(name) == 1 else f"{name} ({row['id']})"
+            for row, name in zip(self.rows, plain, strict=True)
+        }
+        return Categories(names, category_id)
+
+
+def choose_categories(rows: Rows, wanted: str | int | None) -> Chosen:
+    """The category of that name or id, or the only one with keypoints; "all": all with keypoints. Raises InputError."""
+    ids = rows.integers("id")
+    if ids is None or not len(ids):
+        raise InputError(f"{rows.path}: field 'categories': expected at least one category, got an empty list")
+    rows.unique("id", ids)
+    for at, row in enumerate(rows.rows):
+        names = row.get("keypoints", [])
+        if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
+            raise rows.fail(at, "keypoints", "a list of names", names)
+        twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+        if twice is not None:
+            raise InputError(f"{rows.path}: category {at}: field 'keypoints': {twice[:40]!r} stands twice")
+    with_keypoints = [row for row in rows.rows if row.get("keypoints")] or rows.rows
+    found = [row for row in rows.rows if wanted in (row["id"], row.get("name"), str(row["id"]))]
+    if wanted == ALL and not found:
+        _check_same_keypoints(rows, with_keypoints)
+        return Chosen(tuple(with_keypoints), ids, is_all=True)
+    if wanted is None:
+        found = with_keypoints
+    if len(found) != 1:
+        named = ", ".join(str(row.get("name", row["id"])) for row in rows.rows[:5])
+        named += ", …" if len(rows) > 5 else ""
+        asked = "several categories" if wanted is None else f"no category {wanted!r}"
+        raise InputError(
+            f"{rows.path}: field 'categories': {asked} ({named}), expected one, chosen by its name or id, or {ALL}"
+        )
+    return Chosen((found[0],), ids, is_all=False)
+
+
+def _check_same_keypoints(rows: Rows, chosen: list[dict[str, Any]]) -> None:
+    first = chosen[0]
+    other = next((row for row in chosen if row.get("keypoints") != first.get("keypoints")), None)
+    if other is not None:
+        names = " and ".join(repr(str(row.get("name", row["id"]))) for row in (first, other))
+        raise InputError(f"{rows.path}: field 'categories': {names} name other keypoints, {ALL} expects the same")

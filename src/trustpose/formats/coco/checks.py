@@ -1,0 +1,39 @@
+"""What is checked of annotations and results when they are read, as it would otherwise only show in the numbers."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.geometry.box_checks import xywh_fault
+from trustpose.poses import MISSING_ID, Poses, Truth
+
+
+def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"] | None) -> None:
+    """Raises InputError where one of N xywh boxes is none in its photo of `size` (0, 0 or None: unknown); rows without
+    a box are NaN."""
+    given = np.flatnonzero(~np.isnan(box).any(axis=1))
+    fault = xywh_fault(box[given], np.zeros((len(given), 2), np.int64) if size is None else size[given])
+    if fault is not None:
+        row, what = fault
+        raise InputError(f"{rows.path}: {rows.noun} {given[row]}: field 'bbox': {what}")
+
+
+def check_annotation_ids(rows: Rows, poses: Poses, kept: np.ndarray, truth: Truth, path: str) -> None:
+    """A kept row that names a labelled person must name one of its own photo, and each person at most once."""
+    if poses.annotation_id is None:
+        return
+    named = np.flatnonzero((poses.annotation_id != MISSING_ID) & kept)
+    assert poses.image_id is not None and truth.annotation_id is not None and truth.image_id is not None
+    ids = truth.annotation_id
+    rows.known("annotation_id", poses.annotation_id[named], ids, f"the annotations of {path}")
+    rows.unique("annotation_id", np.where(kept, poses.annotation_id, MISSING_ID))
+    order = np.argsort(ids)
+    person = order[np.searchsorted(ids[order], poses.annotation_id[named])]
+    elsewhere = np.flatnonzero(truth.image_id[person] != poses.image_id[named])
+    if len(elsewhere):
+        at = int(named[elsewhere[0]])
+        image = int(truth.image_id[person[elsewhere[0]]])
+        raise rows.fail(
+            at, "annotation_id", f"a person of image {poses.image_id[at]}", int(poses.annotation_id[at])
+        ) from (InputError(f"that person is in image {image}"))

@@ -1,0 +1,116 @@
+"""The keypoints of annotations and results: which fields hold them, how many there are, and what they are called."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.skeletons import COCO_WHOLEBODY_133, HALPE_136, Skeleton, find_skeleton
+
+_BY_COUNT = {len(skeleton): skeleton for skeleton in (COCO_WHOLEBODY_133, HALPE_136)}  # no other data set has as many
+_WHOLE_BODY = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthand_kpts", 21), ("righthand_kpts", 21))
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """x, y, v of N people, zeros for those with only a box; the names of the K keypoints and the skeleton that has
+    them. `num_keypoints` is the file's own count where it has one of these keypoints. `note` says what was assumed."""
+
+    keypoints: Float[np.ndarray, "N K 3"]
+    names: tuple[str, ...]
+    skeleton: Skeleton | None
+    num_keypoints: Int[np.ndarray, " N"] | None
+    note: str | None = None
+
+
+def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> Labels:
+    """The labels of annotations whose category names keypoints `names` (none at all is fine).
+
+    `wanted` says which keypoints they are, whatever the category calls them. Without it, a category that names more
+    than its annotations have means the first of them if a known skeleton has these (Human-Art). Raises InputError.
+    """
+    note = None
+    if wanted is None:
+        skeleton, names, note = _name(rows, names)
+    else:
+        skeleton, names = wanted, wanted.keypoints
+    count = len(names)
+    field, counted = _fields(rows, count)
+    table = keypoint_table(rows, count, "v", field=field)
+    keypoints = np.zeros((len(rows), count, 3)) if table is None else np.nan_to_num(table).reshape(-1, count, 3)
+    if _in_parts(rows, count):
+        keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0 as labelled, fractions too
+    wrong = ~np.isin(keypoints[:, :, 2], (0, 1, 2)).all(axis=1)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        value = next(v for v in keypoints[at, :, 2] if v not in (0, 1, 2))
+        raise rows.fail(at, field, "v in 0, 1, 2", float(value))
+    return Labels(keypoints, names, skeleton, _num_keypoints(rows, counted, keypoints), note)
+
+
+def keypoint_table(
+    rows: Rows, count: int, third: Literal["v", "score"], *, field: str = "keypoints"
+) -> Float[np.ndarray, "N _"] | None:
+    """x, y, `third` of `count` keypoints, flat (N, 3 · count); optional for labels, as box-only people have none.
+
+    133 keypoints may stand in COCO-WholeBody's five fields instead. Raises InputError.
+    """
+    is_optional = third == "v"
+    parts = _WHOLE_BODY if _in_parts(rows, count) else ((field, count),)
+    tables = [
+        rows.lists(name, 3 * part, optional=is_optional, what=f" (x, y, {third} of {part} keypoints)")
+        for name, part in parts
+    ]
+    if len(tables) == 1:
+        return tables[0]
+    empty = [
+        np.zeros((len(rows), 3 * part)) if table is None else table
+        for table, (_, part) in zip(tables, parts, strict=True)
+    ]
+    return np.concatenate(empty, axis=1)
+
+
+def _name(rows: Rows, names: tuple[str, ...]) -> tuple[Skeleton | None, tuple[str, ...], str | None]:
+    """Which keypoints annotations have, what they are called, and what was assumed on the way."""
+    lists = [row["keypoints"] for row in rows.rows if isinstance(row.get("keypoints"), list)]
+    lengths = set(map(len, lists))
+    count, rest = divmod(lengths.pop() if len(lengths) == 1 else 3 * len(names), 3)
+    if rest or not count:
+        if not names:
+            raise InputError(f"{rows.path}: field 'keypoints': no category names any, no annotation has 3K numbers")
+        count = len(names)  # what does not fit is named row by row
+    if count == len(names):
+        skeleton = find_skeleton(names)
+        return skeleton, names if skeleton is None else skeleton.keypoints, None
+    skeleton = _BY_COUNT.get(count) or find_skeleton(names[:count] if count < len(names) else ())
+    if skeleton is None and names:
+        raise InputError(
+            f"{rows.path}: field 'keypoints': annotations have {count}, the category names {len(names)}; "
+            "--skeleton says which these are"
+        )
+    if skeleton is None:
+        return None, tuple(f"keypoint_{i}" for i in range(count)), None
+    named = f"the category names {len(names)}" if names else "the category names none"
+    return skeleton, skeleton.keypoints, f"annotations have {count} keypoints, {named}: taken for {skeleton.name}"
+
+
+def _fields(rows: Rows, count: int) -> tuple[str, str | None]:
+    """The field that holds `count` keypoints, and the one with their number labelled (Human-Art: keypoints_21)."""
+    if f"keypoints_{count}" in rows.fields:
+        return f"keypoints_{count}", f"num_keypoints_{count}"
+    return "keypoints", None if _in_parts(rows, count) else "num_keypoints"
+
+
+def _in_parts(rows: Rows, count: int) -> bool:
+    return count == len(COCO_WHOLEBODY_133) and "foot_kpts" in rows.fields
+
+
+def _num_keypoints(rows: Rows, field: str | None, keypoints: np.ndarray) -> np.ndarray | None:
+    """The file's own count; counted from v where a row lacks it."""
+    given = None if field is None else rows.integers(field, optional=True)
+    if given is None:
+        return None
+    return np.where(given < 0, np.count_nonzero(keypoints[:, :, 2] > 0, axis=1), given)

@@ -1,0 +1,22 @@
+"""Which photo a file's name means: the number in it, or the image of a ground truth that is called so."""
+
+import re
+from pathlib import Path
+
+from trustpose.formats.coco.truth import Images
+
+
+def number_in_name(name: str | Path) -> int | None:
+    """The number at the end of a file's name: COCO_val2014_000000000042.jpg, frame42.png and cam01.0042 are image 42.
+
+    A suffix is left aside unless it is a number. None where the name ends in no number, or in one of over 18 digits.
+    """
+    path = Path(name)
+    stem = path.name if path.suffix[1:].isdecimal() else path.stem
+    found = re.search(r"(?<!\d)[0-9]{1,18}$", stem)
+    return None if found is None else int(found[0])
+
+
+def rows_by_name(images: Images) -> dict[str, int]:
+    """The row of `images` that each file name has, folders left aside."""
+    return {Path(name).name: at for at, name in enumerate(images.file_name) if name}

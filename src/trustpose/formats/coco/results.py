@@ -1,0 +1,289 @@
+"""COCO keypoint results files in and out, with our extended fields, loss-free."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.file_names import shown
+from trustpose.files import InputError, read_bytes, write_json
+from trustpose.formats.coco.checks import check_annotation_ids, check_boxes
+from trustpose.formats.coco.labels import keypoint_table
+from trustpose.formats.coco.truth import TruthFile
+from trustpose.formats.columns import (
+    BLOCK_BYTES,
+    GrowingColumns,
+    Rows,
+    garbage_collection_paused,
+    parse_finite_json,
+)
+from trustpose.formats.missing import find_missing
+from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.poses import MISSING_ID, Poses
+
+
+@dataclass(frozen=True)
+class ResultsFile:
+    """A COCO keypoint results file: the poses, the score that rows are ranked by, and what identifies it.
+
+    `poses.pose_score` is the estimator's own number: the field `pose_score` where the file has it, else `score`.
+    `left_out` counts the results of photos that the ground truth lacks, and those photos, where they were left out.
+    """
+
+    poses: Poses
+    score: Float[np.ndarray, " N"]
+    category_id: Int[np.ndarray, " N"]
+    path: str
+    sha256: str
+    left_out: dict[str, int] = field(default_factory=dict)
+
+
+@garbage_collection_paused()
+def read_results(
+    path: str | Path,
+    *,
+    truth: TruthFile | None = None,
+    keypoint_count: int | None = None,
+    score_field: str = "score",
+    common: bool = False,
+) -> ResultsFile:
+    """Read a COCO keypoint results file with its extended fields, ranked by `score_field`.
+
+    With `truth`, ids must be found there, K must fit, and rows of its other categories are left out; with `common` also
+    those of photos that it lacks. Raises InputError.
+    """
+    content = read_bytes(path)
+    count = truth.truth.keypoint_count if truth is not None else keypoint_count
+    columns = _columns_by_block(content, str(path), count, score_field) if len(content) > BLOCK_BYTES else None
+    if columns is None:
+        columns = _columns(Rows.of(parse_finite_json(content, path), str(path), "result"), count, score_field)
+    score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
+    poses = Poses(**columns)  # type: ignore[arg-type]
+    if poses.pose_score is None:
+        poses = replace(poses, pose_score=own_score)
+    assert score is not None and category_id is not None
+    read = ResultsFile(poses, score, category_id, shown(path), hashlib.sha256(content).hexdigest())
+    rows = Rows(str(path), "result", [])
+    if truth is not None:
+        return _of_truth(read, truth, rows, common=common)
+    if poses.box is not None:
+        check_boxes(rows, xyxy_to_xywh(poses.box), None)
+    return read
+
+
+def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) -> ResultsFile:
+    """The results on a ground truth's people, checked against it; `rows` names them in errors."""
+    poses, ids = read.poses, truth.images.id
+    assert poses.image_id is not None
+    if not common:
+        rows.known("image_id", poses.image_id, ids, f"the images of {truth.path} (--common leaves such photos out)")
+    rows.known("category_id", read.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
+    if poses.box is not None:
+        check_boxes(rows, xyxy_to_xywh(poses.box), truth.images.sizes(poses.image_id))
+    in_photos = np.isin(poses.image_id, ids)
+    if not in_photos.any():
+        raise InputError(f"{read.path}: no result is in a photo of {truth.path}, --common expects some")
+    chosen = (truth.category_id,) if truth.categories is None else tuple(truth.categories.names)
+    keep = in_photos & np.isin(read.category_id, chosen)
+    if not keep.any():
+        raise InputError(f"{read.path}: holds no results of category {', '.join(map(str, chosen[:5]))}")
+    if not in_photos.all():
+        left_out = {"images": len(np.unique(poses.image_id[~in_photos])), "results": int((~in_photos).sum())}
+        read = replace(read, left_out=left_out)
+    check_annotation_ids(rows, poses, keep, truth.truth, truth.path)
+    if keep.all():
+        return read
+    return replace(read, poses=poses[keep], score=read.score[keep], category_id=read.category_id[keep])
+
+
+_Columns = dict[str, np.ndarray | None]
+
+
+def _columns_by_block(content: bytes, path: str, count: int | None, score_field: str) -> _Columns | None:
+    """`_columns` of a whole file, few of its objects in memory at a time; None where something is wrong."""
+    columns = GrowingColumns()
+    try:
+        for rows in Rows.in_blocks(content, path, "result"):
+            block = _columns(rows, count, score_field)
+            columns.append(block)
+            count = block["xy"].shape[1]  # type: ignore[union-attr]
+    except InputError:
+        return None
+    return {"pose_score": None, **columns.arrays()}
+
+
+def _columns(rows: Rows, count: int | None, score_field: str) -> _Columns:
+    """The columns of `Poses`, `count` keypoints each or as many as the first row has, the score to rank by, `score` for
+    rows of a file without `pose_score`, category ids. Raises InputError."""
+    if not len(rows):
+        raise InputError(f"{rows.path}: holds no results (an empty list)")
+    if count is None:
+        first = rows.rows[0].get("keypoints")
+        if not isinstance(first, list) or not first or len(first) % 3:
+            raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
+        count = len(first) // 3
+    poses = poses_of_rows(rows, count)
+    score, category_id = rows.numbers(score_field), rows.integers("category_id")
+    own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
+    return {**vars(poses), "score to rank by": score, "own score": own_score, "category_id": category_id}
+
+
+def write_results(
+    path: str | Path,
+    poses: Poses,
+    *,
+    score: Float[np.ndarray, " N"] | None = None,
+    category_id: Int[np.ndarray, " N"] | int = 1,
+) -> None:
+    """Write poses as a COCO keypoint results file, every filled field included, atomically.
+
+    `score` (N,), what evaluation ranks by, is `pose_quality × box_score` (1 where there is none) once `pose_quality` is
+    known, else `pose_score`; give it to write another. Numbers survive the way there and back exactly (a box's far
+    corner to the last bit); `keypoint_missing` stands in rows whose missing keypoints are not those at (0, 0) with
+    score 0. Raises ValueError where image_id, the keypoint scores or all pose scores are missing, or where a number is
+    not finite.
+    """
+    if poses.image_id is None or poses.score is None:
+        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
+    ranking = ranking_score(poses) if score is None else score
+    if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
+        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
+    keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
+    columns: dict[str, np.ndarray | None] = {
+        "image_id": poses.image_id,
+        "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
+        "keypoints": keypoints.reshape(len(poses), -1),
+        "score": ranking,
+        "annotation_id": poses.annotation_id,
+        "track_id": poses.track_id,
+        "bbox": None if poses.box is None else xyxy_to_xywh(poses.box.astype(np.float64)),
+        "bbox_score": poses.box_score,
+        "pose_score": _pose_score_to_write(poses, ranking),
+        "pose_quality": poses.pose_quality,
+        "keypoint_quality": poses.quality,
+        "visibility": poses.visibility,
+    }
+    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
+    named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
+    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+    write_json(path, [{name: cell for name, cell in row.items() if cell is not None} for row in rows])
+
+
+def ranking_score(poses: Poses) -> Float[np.ndarray, " N"]:
+    """The score (N,) to rank by: `pose_quality × box_score` (1 where there is none), else `pose_score`."""
+    if poses.pose_quality is not None:
+        box_score = np.ones(len(poses)) if poses.box_score is None else np.nan_to_num(poses.box_score, nan=1.0)
+        ranked = poses.pose_quality.astype(np.float64) * box_score
+        unknown = np.isnan(ranked)
+        if unknown.any() and poses.pose_score is not None:
+            ranked = np.where(unknown, poses.pose_score, ranked)
+        return ranked
+    if poses.pose_score is None:
+        raise ValueError("write_results: Poses has neither pose_quality nor pose_score to rank by")
+    return poses.pose_score.astype(np.float64)
+
+
+def poses_of_rows(rows: Rows, count: int) -> Poses:
+    """The poses of checked results rows, `count` keypoints each. Raises InputError."""
+    table = keypoint_table(rows, count, "score")
+    assert table is not None
+    keypoints = table.reshape(-1, count, 3)
+    box = rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
+    quality = rows.lists("keypoint_quality", count, optional=True, what=f" (one of each of {count} keypoints)")
+    pose_quality = rows.numbers("pose_quality", optional=True)
+    for name, column in (("keypoint_quality", quality), ("pose_quality", pose_quality)):
+        if column is not None and ((column < 0) | (column > 1)).any():
+            at = int(np.argmax(((column < 0) | (column > 1)).reshape(len(rows), -1).any(axis=1)))
+            value = next(v for v in np.atleast_1d(column[at]) if not 0 <= v <= 1)
+            raise rows.fail(at, name, "numbers from 0 to 1", float(value))
+    return Poses(
+        xy=keypoints[:, :, :2],
+        score=keypoints[:, :, 2],
+        pose_score=rows.numbers("pose_score", optional=True),
+        quality=quality,
+        visibility=_read_visibility(rows, count),
+        pose_quality=pose_quality,
+        box=None if box is None else xywh_to_xyxy(box),
+        box_score=rows.numbers("bbox_score", optional=True),
+        track_id=rows.integers("track_id", optional=True),
+        image_id=rows.integers("image_id"),
+        annotation_id=rows.integers("annotation_id", optional=True),
+        missing=_read_missing(rows, keypoints),
+    )
+
+
+def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
+    """Which keypoints (N, K) have no location: as `keypoint_missing` says, or by what stands there."""
+    count = keypoints.shape[1]
+    by_rule = find_missing(keypoints[:, :, :2], keypoints[:, :, 2])
+    said = rows.lists("keypoint_missing", count, optional=True, what=f" (0 or 1 for each of {count} keypoints)")
+    if said is None:
+        return by_rule
+    is_said = ~np.isnan(said[:, 0])
+    wrong = ~np.isin(said[is_said], (0, 1))
+    if wrong.any():
+        at = int(np.flatnonzero(is_said)[wrong.any(axis=1)][0])
+        raise rows.fail(at, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(said[is_said][wrong][0]))
+    return np.where(is_said[:, None], said == 1, False if by_rule is None else by_rule)
+
+
+def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:
+    """P(absent), P(occluded), P(visible) (N, K, 3); NaN where a row has none."""
+    expected = f"{count} lists of three probabilities that sum to 1"
+    if "visibility" not in rows.fields:
+        return None
+    flat: list[dict[str, Any]] = []
+    for at, row in enumerate(rows.rows):
+        value = row.get("visibility")
+        if value is not None and (
+            not isinstance(value, list)
+            or len(value) != count
+            or any(not isinstance(three, list) or len(three) != 3 for three in value)
+        ):
+            raise rows.fail(at, "visibility", expected, value)
+        flat.append({"visibility": None if value is None else [p for three in value for p in three]})
+    table = Rows(rows.path, rows.noun, flat).lists("visibility", 3 * count, optional=True)
+    if table is None:
+        return None
+    visibility = table.reshape(-1, count, 3)
+    wrong = (visibility < 0) | (visibility > 1)
+    wrong |= np.abs(visibility.sum(axis=2, keepdims=True) - 1) > 1e-3
+    if wrong.any():
+        at = int(np.argmax(wrong.any(axis=(1, 2))))
+        raise rows.fail(at, "visibility", expected, float(visibility[at][wrong[at]][0]))
+    return visibility
+
+
+def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
+    """The estimator's own score, where `score` does not say it already."""
+    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
+        return None
+    return poses.pose_score
+
+
+def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
+    """0 or 1 for each keypoint of a row whose missing ones do not follow from what stands there; None in other rows,
+    and where there are no such rows."""
+    assert poses.score is not None
+    by_rule = find_missing(poses.xy, poses.score)
+    if poses.missing is None and by_rule is None:
+        return None
+    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
+    unsaid = (missing != follows).any(axis=1)
+    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
+
+
+def _cells(name: str, column: np.ndarray) -> list[Any]:
+    """One JSON value a row; None where the row does not have this field."""
+    if column.dtype.kind in "iu":
+        missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
+    else:
+        column = column.astype(np.float64)
+        missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+    cells: list[Any] = column.tolist()
+    for row in np.flatnonzero(missing):
+        cells[row] = None
+    return cells

@@ -1,0 +1,103 @@
+"""Ground truth and results side by side: their common photos, and their categories kept apart."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.files import InputError
+from trustpose.formats.coco.categories import Categories
+from trustpose.formats.coco.results import ResultsFile
+from trustpose.formats.coco.truth import Images, TruthFile
+from trustpose.poses import Poses, Truth
+
+
+def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[TruthFile, list[ResultsFile]]:
+    """What ground truth and all results have of the photos that stand in every one of them.
+
+    A photo without a single result counts as one that the results do not cover, though its estimator may only have
+    found nobody. What is left out is counted in `left_out`. Raises InputError where no photo is
+    common to all.
+    """
+    covered = [np.unique(_image_ids(one)) for one in results]
+    common = reduce(np.intersect1d, covered, truth.images.id)
+    if not len(common):
+        files = ", ".join(one.path for one in results)
+        raise InputError(f"{truth.path}: no photo of it stands in {files}, --common expects some")
+    kept = [_of_photos(one, common) for one in results]
+    return _truth_of_photos(truth, common), kept
+
+
+def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Truth, Int[np.ndarray, " I"]]:
+    """Poses and people with image ids under which nobody shares an image with another category, and those ids (I,).
+
+    With several categories the ids number pairs of photo and category; with one they are the file's own.
+    """
+    poses, people = results.poses, truth.truth
+    if truth.categories is None:
+        return poses, people, truth.images.id
+    assert poses.image_id is not None and people.image_id is not None
+    images = np.concatenate([poses.image_id, people.image_id])
+    categories = np.concatenate([results.category_id, truth.categories.of_row])
+    pairs, number = np.unique(np.stack([images, categories], axis=1), axis=0, return_inverse=True)
+    number = number.reshape(-1).astype(np.int64)
+    apart = replace(poses, image_id=number[: len(poses)]), replace(people, image_id=number[len(poses) :])
+    return *apart, np.arange(len(pairs))
+
+
+def left_out_notes(truth: TruthFile, results: ResultsFile) -> list[str]:
+    """Sentences on the photos, people and results that `common_photos` left out."""
+    notes = []
+    if truth.left_out:
+        total = truth.left_out["images"] + len(truth.images)
+        notes.append(
+            f"--common: photos without results, left out: {truth.left_out['images']} of {total}, with "
+            f"{truth.left_out['people']} labelled or boxed people"
+        )
+    if results.left_out:
+        total = results.left_out["results"] + len(results.poses)
+        notes.append(
+            f"--common: results in photos that are not compared, left out: {results.left_out['results']} of {total}, "
+            f"photos: {results.left_out['images']}"
+        )
+    return notes
+
+
+def _of_photos(results: ResultsFile, ids: np.ndarray) -> ResultsFile:
+    image_id = _image_ids(results)
+    keep = np.isin(image_id, ids)
+    if keep.all():
+        return results
+    photos = len(np.unique(image_id[~keep]))
+    counts = {name: results.left_out.get(name, 0) + more for name, more in (("results", int((~keep).sum())),)}
+    counts["images"] = results.left_out.get("images", 0) + photos
+    poses, score, category_id = results.poses[keep], results.score[keep], results.category_id[keep]
+    return replace(results, poses=poses, score=score, category_id=category_id, left_out=counts)
+
+
+def _truth_of_photos(truth: TruthFile, ids: np.ndarray) -> TruthFile:
+    photos, people = truth.images, truth.truth
+    assert people.image_id is not None
+    in_photo, kept = np.isin(photos.id, ids), np.isin(people.image_id, ids)
+    if in_photo.all():
+        return truth
+    rows = np.flatnonzero(in_photo)
+    images = Images(
+        id=photos.id[rows],
+        file_name=[photos.file_name[row] for row in rows],
+        width=photos.width[rows],
+        height=photos.height[rows],
+        crowd_index=None if photos.crowd_index is None else photos.crowd_index[rows],
+    )
+    categories = truth.categories
+    if categories is not None:
+        categories = Categories(categories.names, categories.of_row[kept])
+    left_out = {"images": int((~in_photo).sum()), "people": int((~kept).sum())}
+    return replace(truth, truth=people[kept], images=images, categories=categories, left_out=left_out)
+
+
+def _image_ids(results: ResultsFile) -> np.ndarray:
+    assert results.poses.image_id is not None
+    return results.poses.image_id

@@ -1,0 +1,207 @@
+"""COCO keypoint ground truth files in."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from sys import intern
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.file_names import shown
+from trustpose.files import InputError, read_bytes
+from trustpose.formats.coco.categories import Categories, Chosen, choose_categories
+from trustpose.formats.coco.checks import check_boxes
+from trustpose.formats.coco.labels import Labels, read_labels
+from trustpose.formats.coco.other_layouts import other_layout
+from trustpose.formats.columns import Rows, garbage_collection_paused, parse_finite_json
+from trustpose.geometry.boxes import xywh_to_xyxy
+from trustpose.poses import AREAS, Area, Truth
+from trustpose.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class Images:
+    """The I photos of a ground truth file; a name or size that the file does not give is None or 0.
+
+    `crowd_index` is CrowdPose's `crowdIndex`, NaN where a photo has none; None where no photo has one.
+    """
+
+    id: Int[np.ndarray, " I"]
+    file_name: list[str | None]
+    width: Int[np.ndarray, " I"]
+    height: Int[np.ndarray, " I"]
+    crowd_index: Float[np.ndarray, " I"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def sizes(self, image_id: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N 2"]:
+        """Width and height of the photo of each of N rows; 0, 0 where it is unknown or not among these."""
+        order = np.argsort(self.id)
+        at = order[np.minimum(np.searchsorted(self.id, image_id, sorter=order), len(order) - 1)]
+        size = np.stack([self.width[at], self.height[at]], axis=1)
+        return np.where((self.id[at] == image_id)[:, None], size, 0)
+
+
+@dataclass(frozen=True)
+class TruthFile:
+    """A COCO ground truth file: its people of one category, its photos, and what identifies it.
+
+    With several categories `categories` says whose people are which, and `category_id` is -1. `notes` are sentences on
+    what was assumed; `left_out` counts the photos and people that `together.common_photos` took out.
+    """
+
+    truth: Truth
+    images: Images
+    skeleton: Skeleton | None
+    keypoint_names: tuple[str, ...]
+    category_id: int
+    category_ids: tuple[int, ...]
+    path: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+    categories: Categories | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
+        """Sigmas (K,) for OKS: those given, one for each keypoint or one for all, else the skeleton's published ones.
+
+        Raises InputError where there are none, or those given do not fit.
+        """
+        count = self.truth.keypoint_count
+        if given is not None:
+            if given.shape not in ((count,), (1,)) or not ((given >= 1e-6) & (given <= 1000)).all():
+                raise InputError(
+                    f"sigmas: expected {count} numbers above 0, one a keypoint, or one for all, got {given.tolist()}"
+                )
+            return np.broadcast_to(given.astype(np.float64), (count,)).copy()
+        if self.skeleton is None or not self.skeleton.has_sigmas:
+            named = f"the skeleton {self.skeleton.name}" if self.skeleton else f"from {self.keypoint_names[0]!r} on"
+            raise InputError(
+                f"{self.path}: field 'categories': no published sigmas for these {count} keypoints ({named}); "
+                "--sigmas gives them, --skeleton says which keypoints they are"
+            )
+        return self.skeleton.sigmas
+
+    def area_convention(self, wanted: str) -> Area:
+        """The area to measure OKS with: `wanted`, or for "auto" "segment" where annotations have an area, else
+        "box*0.53", as xtcocotools does. Raises InputError where the file lacks what it needs."""
+        if wanted not in ("auto", *AREAS):
+            raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
+        if self.truth.box is None:
+            raise InputError(f"{self.path}: field 'bbox' is missing in every annotation")
+        if wanted == "segment" and self.truth.area is None:
+            raise InputError(f"{self.path}: field 'area' is missing in every annotation; --area box*0.53 does without")
+        if wanted == "auto":
+            return "box*0.53" if self.truth.area is None else "segment"
+        return cast(Area, wanted)
+
+
+@garbage_collection_paused()
+def read_truth(path: str | Path, category: str | int | None = None, skeleton: Skeleton | None = None) -> TruthFile:
+    """Read a COCO keypoint ground truth file.
+
+    All annotations of the category are rows, people with only a box too (xy and v are 0). `category`, a name or id, is
+    needed only where several have keypoints; "all" reads every one, where all have the same keypoints. `skeleton` says
+    which keypoints annotations have, where the category names them otherwise or not at all. `area` and `box` are None
+    where no annotation has them. Raises InputError.
+    """
+    content = read_bytes(path)
+    value = parse_finite_json(content, path)
+    _check_layout(value, path)
+    images = _read_images(Rows.of(value["images"], str(path), "image"))
+    categories = Rows.of(value["categories"], str(path), "category")
+    chosen = choose_categories(categories, category)
+    annotations = Rows.of(value["annotations"], str(path), "annotation")
+    truth, labels, of_row = _read_annotations(annotations, images, chosen, skeleton)
+    return TruthFile(
+        truth=truth,
+        images=images,
+        skeleton=labels.skeleton,
+        keypoint_names=labels.names,
+        category_id=chosen.category_id,
+        category_ids=tuple(chosen.ids.tolist()),
+        path=shown(path),
+        sha256=hashlib.sha256(content).hexdigest(),
+        notes=() if labels.note is None else (labels.note,),
+        categories=chosen.apart(of_row),
+    )
+
+
+def _check_layout(value: Any, path: str | Path) -> None:
+    """Raises InputError where a JSON value is no COCO ground truth, saying what it is where that is known."""
+    expected = ("images", "annotations", "categories")
+    lacking = [field for field in expected if field not in value] if isinstance(value, dict) else []
+    if isinstance(value, dict) and not lacking:
+        return
+    other = other_layout(value)
+    if other is not None:
+        raise InputError(f"{path}: holds {other}; expected a COCO ground truth ({', '.join(expected)})")
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: expected an object with images, annotations and categories")
+    raise InputError(f"{path}: field '{lacking[0]}' is missing, expected a COCO ground truth file")
+
+
+def _read_images(rows: Rows) -> Images:
+    if not len(rows):
+        raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
+    ids = rows.integers("id")
+    assert ids is not None
+    rows.unique("id", ids)
+    names = [row.get("file_name") for row in rows.rows]
+    for at, name in enumerate(names):
+        if name is not None and not isinstance(name, str):
+            raise rows.fail(at, "file_name", "a text", name)
+    sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
+    width, height = (np.zeros(len(rows), dtype=np.int64) if side is None else np.maximum(side, 0) for side in sizes)
+    return Images(ids, names, width, height, rows.numbers("crowdIndex", optional=True))
+
+
+def _read_annotations(
+    rows: Rows, images: Images, chosen: Chosen, skeleton: Skeleton | None
+) -> tuple[Truth, Labels, np.ndarray]:
+    """The people of the chosen categories, what their keypoints are, and the category id of each."""
+    category_id = rows.integers("category_id")
+    assert category_id is not None
+    rows.known("category_id", category_id, chosen.ids, "field 'categories'")
+    ids, image_id = rows.integers("id"), rows.integers("image_id")
+    assert ids is not None and image_id is not None
+    rows.unique("id", ids)
+    rows.known("image_id", image_id, images.id, "field 'images'")
+    keep = chosen.of(category_id)
+    if not keep.all():
+        rows = Rows(rows.path, rows.noun, [row for row, is_kept in zip(rows.rows, keep, strict=True) if is_kept])
+        ids, image_id, category_id = ids[keep], image_id[keep], category_id[keep]
+    labels = read_labels(rows, chosen.keypoints, skeleton)
+    area, box = rows.numbers("area", optional=True), rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
+    if area is not None and not (area >= 0).all():
+        at = int(np.argmin(area >= 0))
+        raise rows.fail(at, "area", "a number of at least 0", None if np.isnan(area[at]) else area[at])
+    if box is not None:
+        if np.isnan(box).any():
+            raise rows.fail(int(np.argmax(np.isnan(box).any(axis=1))), "bbox", "4 finite numbers (x, y, width, height)")
+        check_boxes(rows, box, images.sizes(image_id))
+    truth = Truth(
+        xy=labels.keypoints[:, :, :2],
+        v=labels.keypoints[:, :, 2].astype(np.int64),
+        area=area,
+        area_source=np.array([intern(str(row.get("area_source", "segment"))) for row in rows.rows], dtype=object),
+        box=None if box is None else xywh_to_xyxy(box),
+        iscrowd=_crowds(rows),
+        image_id=image_id,
+        annotation_id=ids,
+        num_keypoints=labels.num_keypoints,
+    )
+    return truth, labels, category_id
+
+
+def _crowds(rows: Rows) -> np.ndarray | None:
+    """Which rows (N,) are crowds; `iscrowd` may be true or false (PoseTrack). None where no row says it."""
+    values = [row.get("iscrowd") for row in rows.rows]
+    if bool in set(map(type, values)):
+        plain = [{"iscrowd": int(value) if isinstance(value, bool) else value} for value in values]
+        rows = Rows(rows.path, rows.noun, plain)
+    iscrowd = rows.integers("iscrowd", optional=True)
+    return None if iscrowd is None else iscrowd > 0

@@ -1,0 +1,85 @@
+"""COCO results as tools leave them behind: mmpose's CocoMetric, Ultralytics' val, Detectron2's COCOEvaluator.
+
+`*.keypoints.json` (mmpose, Apache-2.0: `mmpose/evaluation/metrics/coco_metric.py`), `predictions.json` (Ultralytics'
+documentation of `val` with `save_json=True`; as release 8.4 writes it `file_name` names the photo, and `image_id` is
+its name as a number, or as it is where that is none) and
+`coco_instances_results.json` (Detectron2, Apache-2.0: `detectron2/evaluation/coco_evaluation.py`; keypoints are moved
+by half a pixel there already, from pixel corners to COCO's pixel centres) are lists of one object a pose.
+`*.predictions.json` (OpenPifPaf's documentation of `predict --json-output`; it is AGPL-3.0, its source was not opened)
+is such a list of one photo, which only the file's name names; a keypoint that was not found has score 0 wherever it is.
+"""
+
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Any
+
+from trustpose.files import InputError
+from trustpose.formats.coco.results import poses_of_rows
+from trustpose.formats.columns import Rows
+from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.missing import find_missing
+
+
+def fits(value: Any) -> bool:
+    """Whether a JSON value is a list of COCO results (an empty list is anybody's)."""
+    first = value[0] if isinstance(value, list) and value else None
+    if not isinstance(first, dict):
+        return False
+    if "image_id" not in first:
+        return {"keypoints", "score", "category_id"} <= set(first)
+    return isinstance(first["image_id"], int) or "bbox" in first
+
+
+def read(value: Any, path: str) -> FoundPoses:
+    """The poses of one file, our extended fields included. Raises InputError."""
+    rows = Rows.of(value, path, "result")
+    if not len(rows):
+        return nobody(path)
+    if "keypoints" not in rows.fields:
+        raise InputError(f"{path}: field 'keypoints' is in no result: boxes or masks only, expected a keypoint model's")
+    is_openpifpaf = "image_id" not in rows.fields
+    rows, photo, is_numbered = name_photos(rows)
+    poses = poses_of_rows(rows, keypoint_count(rows))
+    if is_openpifpaf:
+        poses = replace(poses, missing=find_missing(poses.xy, poses.score, anywhere=True))
+    score, category = rows.numbers("score"), rows.integers("category_id", optional=True)
+    assert score is not None
+    if poses.pose_score is None:
+        poses = replace(poses, pose_score=score)
+    if not is_numbered:
+        poses = replace(poses, image_id=None)
+    return FoundPoses(path, poses, photo=photo, ranking=score, category=category)
+
+
+def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
+    """The rows with a number in each `image_id`, the photos' names or None, and whether the numbers are the file's own.
+
+    A name is `file_name` where every row has it, else an `image_id` that is a text; the row's place then stands in.
+    Where no row has an `image_id`, the file is of one photo and called as it is.
+    """
+    if "image_id" not in rows.fields:
+        photo = PurePath(rows.path).stem.removesuffix(".predictions")
+        return _numbered(rows), (photo,) * len(rows), False
+    ids = [row.get("image_id") for row in rows.rows]
+    files = [row.get("file_name") for row in rows.rows]
+    texts = sum(type(one) is str for one in ids)
+    names = files if all(type(one) is str for one in files) else ids if texts else None
+    photo = None if names is None else tuple(PurePath(str(one)).name for one in names)
+    if not texts:
+        return rows, photo, True
+    if names is ids and texts != len(ids):
+        at = next(i for i, one in enumerate(ids) if type(one) is not str)
+        raise rows.fail(at, "image_id", "a file's name, as in other results", ids[at])
+    return _numbered(rows), photo, False
+
+
+def _numbered(rows: Rows) -> Rows:
+    return Rows(rows.path, rows.noun, [row | {"image_id": at} for at, row in enumerate(rows.rows)])
+
+
+def keypoint_count(rows: Rows) -> int:
+    """K, from the first row."""
+    first = rows.rows[0].get("keypoints")
+    if not isinstance(first, list) or not first or len(first) % 3:
+        raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
+    return len(first) // 3

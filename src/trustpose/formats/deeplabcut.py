@@ -1,0 +1,106 @@
+"""Poses of a table as DeepLabCut writes it, as CSV (deeplabcut_csv.py) or HDF5 (deeplabcut_hdf5.py).
+
+Format: DeepLabCut's documentation (`analyze_videos`; LGPL-3.0, its source was not opened). One file a video, or one a
+folder of photos: a row a frame, called by its number or its photo's name, and x, y, likelihood of each keypoint of each
+individual in columns. Cells of an animal that is not in the frame are empty. There is no score of a pose and no box.
+`single` holds the unique body parts, which belong to nobody.
+"""
+
+from pathlib import PurePath
+from typing import NamedTuple
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton, find_skeleton
+
+COORDS = ("x", "y", "likelihood")
+
+
+class Table(NamedTuple):
+    """A file's numbers, NaN where a cell is empty, and what its rows and columns are called."""
+
+    columns: list[tuple[str, str, str]]  # individual, "" where there is one, body part and one of COORDS
+    frames: list[str]
+    values: np.ndarray  # (F, C) float64
+
+
+class _Layout(NamedTuple):
+    """Where the columns of each individual's keypoints are."""
+
+    individuals: tuple[str, ...]
+    keypoints: tuple[str, ...]
+    columns: np.ndarray  # (M, K, 3) of each individual's keypoints' x, y, likelihood
+    left_out: tuple[str, ...]
+
+
+def poses_of_table(table: Table, path: str) -> FoundPoses:
+    """The poses frame by frame; `track_id` counts the individuals from 1. Raises InputError."""
+    layout = _layout(table.columns, path)
+    skeleton = find_skeleton(layout.keypoints) or Skeleton("the file's bodyparts", layout.keypoints, ())
+    values = table.values[:, layout.columns]  # (F, M, K, 3)
+    _check(values, layout, path)
+    frame, individual = np.nonzero(~np.isnan(values).all(axis=(2, 3)))
+    if not len(frame):
+        return nobody(path)
+    keypoints = values[frame, individual]  # (N, K, 3)
+    is_tracked = len(layout.individuals) > 1
+    photo, image_id = _photos(table.frames, frame, path)
+    poses = Poses(
+        xy=keypoints[:, :, :2],
+        score=keypoints[:, :, 2],
+        track_id=individual + 1 if is_tracked else None,
+        image_id=image_id,
+    )
+    notes = (f"unique body parts left out: {', '.join(layout.left_out)}",) if layout.left_out else ()
+    return FoundPoses(path, poses, photo=photo, skeleton=skeleton, notes=notes)
+
+
+def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:
+    place: dict[tuple[str, str, str], int] = {}
+    for at, (owner, part, coord) in enumerate(names):
+        if coord not in COORDS or (owner, part, coord) in place:
+            called = " ".join(repr(name) for name in (owner, part, coord) if name)
+            raise InputError(f"{path}: column {called}: expected x, y, likelihood of each body part once")
+        place[owner, part, coord] = at
+    if not place:
+        raise InputError(f"{path}: has no columns, expected x, y, likelihood of each body part")
+    bodies = {owner: tuple(dict.fromkeys(part for one, part, _ in place if one == owner)) for owner, *_ in place}
+    left_out = bodies.pop("single", ()) if len(bodies) > 1 else ()
+    keypoints = next(iter(bodies.values()))
+    if any(body != keypoints for body in bodies.values()):
+        raise InputError(f"{path}: individuals have different body parts, expected the same in each")
+    columns = np.zeros((len(bodies), len(keypoints), 3), dtype=np.int64)
+    for i, owner in enumerate(bodies):
+        for k, part in enumerate(keypoints):
+            for c, coord in enumerate(COORDS):
+                if (owner, part, coord) not in place:
+                    hint = ": labels, not predictions?" if coord == "likelihood" else ""
+                    raise InputError(f"{path}: body part {part!r} has no column {coord!r}{hint}")
+                columns[i, k, c] = place[owner, part, coord]
+    return _Layout(tuple(bodies), keypoints, columns, left_out)
+
+
+def _check(values: np.ndarray, layout: _Layout, path: str) -> None:
+    """A keypoint (F, M, K, 3) is there with all three numbers, finite ones, or not at all."""
+    infinite, blank = np.isinf(values).any(axis=3), np.isnan(values)
+    half = blank.any(axis=3) & ~blank.all(axis=3)
+    for wrong, expected in ((infinite, "finite numbers"), (half, "x, y and likelihood, or none")):
+        if wrong.any():
+            at, _, part = (int(one) for one in np.argwhere(wrong)[0])
+            raise InputError(f"{path}: frame row {at}: {layout.keypoints[part]!r}: expected {expected}")
+
+
+def _photos(frames: list[str], frame: np.ndarray, path: str) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
+    """The names of the photos, or the numbers of the frames, that rows are of."""
+    names = [PurePath(name).name for name in frames]
+    lacking = next((at for at, name in enumerate(names) if not name), None)
+    if lacking is not None:
+        raise InputError(f"{path}: frame row {lacking}: expected the frame's number or its photo's name, got nothing")
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: a frame's number or name stands twice")
+    if all(name.isdecimal() and len(name) <= 18 for name in names):
+        return None, np.array([int(name) for name in names], dtype=np.int64)[frame]
+    return tuple(names[at] for at in frame), None

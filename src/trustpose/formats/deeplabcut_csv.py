@@ -1,0 +1,60 @@
+"""DeepLabCut's CSV: `analyze_videos(…, save_as_csv=True)`, `analyze_videos_converth5_to_csv`.
+
+Three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer; then a row a frame. The first
+cell, or where newer projects keep a photo's folders apart the first ones, say which.
+"""
+
+import csv
+import io
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.deeplabcut import Table, poses_of_table
+from trustpose.formats.found_poses import FoundPoses
+
+
+def fits(content: bytes) -> bool:
+    """Whether a CSV file begins as DeepLabCut's do."""
+    return content[:10].removeprefix(b"\xef\xbb\xbf").startswith(b"scorer")
+
+
+def read(content: bytes, path: str) -> FoundPoses:
+    """The poses of one file. Raises InputError."""
+    try:
+        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a CSV file ({error})") from None
+    lines = [line for line in lines if line]
+    names = {line[0]: line for line in lines[:4]}
+    header = ["scorer", *(["individuals"] if "individuals" in names else []), "bodyparts", "coords"]
+    if [line[0] for line in lines[: len(header)]] != header:
+        raise InputError(f"{path}: expected DeepLabCut's header rows scorer, (individuals,) bodyparts, coords")
+    coords, parts = names["coords"], names["bodyparts"]
+    owners = names.get("individuals", [""] * len(parts))
+    index = next((at for at, name in enumerate(coords) if at and name), len(coords))
+    if not len(coords) == len(parts) == len(owners) or index == len(coords):
+        raise InputError(f"{path}: header rows: expected equally many columns in each, with x, y, likelihood")
+    columns = list(zip(owners[index:], parts[index:], coords[index:], strict=True))
+    rows = lines[len(header) :]
+    for at, line in enumerate(rows):
+        if len(line) < len(coords):
+            raise InputError(f"{path}: line {len(header) + at + 1}: expected {len(coords)} cells, got {len(line)}")
+    frames = ["/".join(line[:index]) for line in rows]
+    cells = [[cell or "nan" for cell in line[index : len(coords)]] for line in rows]
+    return poses_of_table(Table(columns, frames, _numbers(cells, columns, path)), path)
+
+
+def _numbers(cells: list[list[str]], columns: list[tuple[str, str, str]], path: str) -> np.ndarray:
+    """The cells (F, C) as numbers."""
+    try:
+        return np.array(cells, dtype=np.float64).reshape(len(cells), len(columns))
+    except ValueError:
+        for at, line in enumerate(cells):
+            for cell, (_, part, coord) in zip(line, columns, strict=True):
+                try:
+                    float(cell)
+                except ValueError:
+                    where = f"{path}: frame row {at}: {part!r} {coord!r}"
+                    raise InputError(f"{where}: expected a number, got the text {cell[:30]!r}") from None
+        raise InputError(f"{path}: expected a number in each cell") from None

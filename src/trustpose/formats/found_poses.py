@@ -1,0 +1,112 @@
+"""What one file of another tool holds, before photos have ids and keypoints their place in a ground truth."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.files import InputError
+from trustpose.formats.columns import LARGEST
+from trustpose.formats.missing import find_missing
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.skeletons import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPoses:
+    """The N poses of one file as its tool wrote them, scores untouched.
+
+    `photo` names the photo of each row as the file does, with or without a suffix; `poses.image_id` is the number that
+    the file gives it; a file has one of them or both. A keypoint that the file leaves blank is NaN. `ranking` is the
+    number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
+    file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
+    None where neither file nor tool says which keypoints these are. `poses.missing`, where the reader leaves it open,
+    follows from coordinates and scores; `dropped_below` is the tool's own rule (`formats.missing`). `empty` names
+    photos in which nobody was found, `without_body` counts people left out who had no keypoints of a body, `notes` are
+    sentences on what else was.
+    """
+
+    path: str
+    poses: Poses
+    photo: tuple[str, ...] | None = None
+    skeleton: Skeleton | None = None
+    ranking: Float[np.ndarray, " N"] | None = None
+    category: Int[np.ndarray, " N"] | None = None
+    is_relative: bool = False
+    dropped_below: float = 0.0
+    empty: tuple[str, ...] = ()
+    without_body: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.photo is None and self.poses.image_id is None:
+            raise ValueError("FoundPoses: expected photo or poses.image_id, got neither")
+        if self.photo is not None and len(self.photo) != len(self.poses):
+            raise ValueError(f"FoundPoses.photo: expected {len(self.poses)} names, got {len(self.photo)}")
+        for column in (self.poses.xy, self.poses.score, self.poses.pose_score, self.poses.box, self.ranking):
+            if column is not None and (np.abs(column) > LARGEST).any():
+                raise InputError(
+                    f"{self.path}: holds {column[np.abs(column) > LARGEST][0]:g}, expected at most {LARGEST:g}"
+                )
+        if self.poses.missing is None:
+            missing = find_missing(self.poses.xy, self.poses.score, dropped_below=self.dropped_below)
+            object.__setattr__(self, "poses", replace(self.poses, missing=missing))
+
+    def __len__(self) -> int:
+        return len(self.poses)
+
+    def of_category(self, category: int) -> "FoundPoses":
+        """The rows of one class; all of them where the file has no classes."""
+        if self.category is None:
+            return self
+        rows = np.flatnonzero(self.category == category)
+        return replace(
+            self,
+            poses=self.poses[rows],
+            photo=None if self.photo is None else tuple(self.photo[row] for row in rows),
+            ranking=None if self.ranking is None else self.ranking[rows],
+            category=self.category[rows],
+        )
+
+
+def nobody(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
+    """A file in which its tool found nobody; `photo` is its name where the file is of one."""
+    empty = () if photo is None else (photo,)
+    return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder by name, hidden ones left aside. Raises InputError where it cannot be read."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+
+
+def join(parts: list[Poses], paths: list[str]) -> Poses:
+    """The rows of all parts; a column that only some of them have is NaN, or -1, in the others.
+
+    Raises InputError where files have different numbers of keypoints, or scores of keypoints in only some.
+    """
+    first = parts[0]
+    for part, path in zip(parts, paths, strict=True):
+        if part.keypoint_count != first.keypoint_count:
+            raise InputError(
+                f"{path}: has poses of {part.keypoint_count} keypoints, and {paths[0]} of {first.keypoint_count}; "
+                "convert them apart"
+            )
+    filled = {name for part in parts for name, column in vars(part).items() if column is not None} - {"missing"}
+    return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
+
+
+def _blank(part: Poses, filled: set[str]) -> dict[str, np.ndarray]:
+    """Columns without a value, for each that this part lacks and others have."""
+    n, k = part.xy.shape[:2]
+    shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4)}
+    lacking = [name for name in filled if getattr(part, name) is None]
+    ids = ("track_id", "image_id", "annotation_id")
+    return {
+        name: np.full(n, MISSING_ID, dtype=np.int64) if name in ids else np.full(shapes.get(name, (n,)), np.nan)
+        for name in lacking
+    }

@@ -1,0 +1,79 @@
+"""Poses as OpenPose writes them with `--write_json`: one `NAME_keypoints.json` a photo or frame.
+
+Format: OpenPose's documentation of its output (doc/02_output.md; the project's licence is for non-commercial use, and
+its source was not opened). `people` is a list; `pose_keypoints_2d` is x, y, c of each keypoint, c from 0 to 1; a
+keypoint that was not found is 0, 0, 0. The order is that of BODY_25, COCO_18 or MPI_15, told apart by their number.
+There is no score and no box of a person. Hands, faces and 3D points are left aside.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.skeletons import OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
+
+SKELETONS: dict[int, Skeleton] = {len(one): one for one in (OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15)}
+_FIELDS = ("pose_keypoints_2d", "pose_keypoints")  # the second up to version 1.0
+
+
+def fits(value: Any) -> bool:
+    """Whether a JSON value is of OpenPose, or of a tool that writes as it does."""
+    return isinstance(value, dict) and isinstance(value.get("people"), list)
+
+
+def read(value: Any, path: str) -> FoundPoses:
+    """The people of one file; the photo's name is the file's without `_keypoints`. Raises InputError."""
+    return people(value, path, Path(path).stem.removesuffix("_keypoints"))
+
+
+def people(value: Any, path: str, photo: str) -> FoundPoses:
+    """The people of one photo called `photo`. Raises InputError."""
+    if not isinstance(value, dict) or not isinstance(value.get("people"), list):
+        raise InputError(f"{path}: field 'people': expected a list of people, in an object")
+    rows = Rows.of(value["people"], path, "person")
+    field = next((name for name in _FIELDS if name in rows.fields), _FIELDS[0])
+    with_body = [row for row in rows.rows if row.get(field) != []]  # hands or a face may be all there is of a person
+    without_body = len(rows) - len(with_body)
+    if not with_body:
+        return nobody(path, photo, without_body=without_body)
+    found = poses_of(Rows(path, "person", with_body), field)
+    if 0 < np.abs(found.xy).max() <= 1:
+        raise InputError(
+            f"{path}: field '{field}': all coordinates are within 1, as --keypoint_scale 3 and 4 write them; "
+            "expected pixels of the photo (--keypoint_scale 0)"
+        )
+    skeleton = SKELETONS.get(found.keypoint_count)
+    return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=skeleton, without_body=without_body)
+
+
+def poses_of(rows: Rows, field: str) -> Poses:
+    """Poses out of rows with one flat list of x, y, c. Raises InputError."""
+    first = rows.rows[0].get(field)
+    if not isinstance(first, list) or not first or len(first) % 3:
+        raise rows.fail(0, field, "a list of x, y, c for each keypoint", first)
+    count = len(first) // 3
+    table = rows.lists(field, 3 * count, what=f" (x, y, c of {count} keypoints)")
+    assert table is not None
+    keypoints = table.reshape(-1, count, 3)
+    return Poses(xy=keypoints[:, :, :2], score=keypoints[:, :, 2], track_id=_track_ids(rows))
+
+
+def _track_ids(rows: Rows) -> np.ndarray | None:
+    """`person_id`, a list of one number, -1 where OpenPose did not track."""
+    if "person_id" not in rows.fields:
+        return None
+    what = " (the person's number)"
+    listed = rows.lists("person_id", 1, optional=True, what=what)
+    if listed is None:
+        return None
+    numbers = np.nan_to_num(listed[:, 0], nan=MISSING_ID)
+    wrong = (numbers % 1 != 0) | (np.abs(numbers) > 2**53)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise rows.fail(at, "person_id", f"a whole number{what}", float(numbers[at]))
+    return None if (numbers < 0).all() else np.maximum(numbers, MISSING_ID).astype(np.int64)

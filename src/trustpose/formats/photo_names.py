@@ -1,0 +1,121 @@
+"""The photos that files of poses speak of: their ids and their sizes."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.file_names import shown
+from trustpose.files import InputError
+from trustpose.formats.coco.names import number_in_name, rows_by_name
+from trustpose.formats.coco.truth import TruthFile
+from trustpose.formats.found_poses import FoundPoses, files_in
+from trustpose.formats.photos import read_image
+
+
+class Photos:
+    """Ids and sizes of photos, from a ground truth and a folder, either of which may be missing."""
+
+    def __init__(self, truth: TruthFile | None = None, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{folder}: no such directory, --images expects the folder of the photos")
+        self.truth = truth
+        self.folder = folder
+        self._size: dict[str, tuple[int, int]] = {}
+
+    def counted(self, parts: Sequence[FoundPoses]) -> dict[str, int]:
+        """Ids for photos whose names do not give any: where one ends in no number, or two in the same, all photos of
+        `parts` are counted from 1 in the order of their names (by code point), those without people included.
+
+        Empty where the names' numbers do, and where a ground truth or the files themselves have ids.
+        """
+        named = [part for part in parts if part.poses.image_id is None]
+        if self.truth is not None or not any(part.photo for part in named):
+            return {}
+        names = sorted({name for part in named for name in (*(part.photo or ()), *part.empty)})
+        numbers = [number_in_name(name) for name in names]
+        if None not in numbers and len(set(numbers)) == len(names):
+            return {}
+        return {name: number for number, name in enumerate(names, 1)}
+
+    def ids(self, found: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
+        """The image id (N,) of each pose of a file, int64.
+
+        With a ground truth, of the image that is called as the photo is, folders and then suffixes left aside; else, or
+        where photos have no names, the file's own number; else the photo's number in `counted`, where that has any, or
+        the one that ends its name. Raises InputError where a ground truth does not have the photo.
+        """
+        ids = found.poses.image_id
+        if found.photo is None or (self.truth is None and ids is not None):
+            assert ids is not None
+            if self.truth is not None and not np.isin(ids, self.truth.images.id).all():
+                unknown = ids[~np.isin(ids, self.truth.images.id)][0]
+                raise InputError(f"{found.path}: image {unknown} is not among the images of {self.truth.path} (by id)")
+            return ids
+        of_name = {name: self._id(name, found.path, counted) for name in dict.fromkeys(found.photo)}
+        return np.array([of_name[name] for name in found.photo], dtype=np.int64)
+
+    def sizes(self, found: FoundPoses, ids: np.ndarray) -> np.ndarray:
+        """Width and height (N, 2) of the photo of each pose, of the file in the folder or else of the ground truth.
+
+        Raises InputError where neither says it.
+        """
+        names = found.photo or tuple(map(str, ids))
+        return np.array(
+            [self._size_of(name, int(one), found.path) for name, one in zip(names, ids, strict=True)]
+        ).reshape(len(ids), 2)
+
+    def _id(self, name: str, path: str, counted: Mapping[str, int]) -> int:
+        if self.truth is None:
+            number = counted[name] if counted else number_in_name(name)
+            assert number is not None  # `counted` has all photos where a name has no number
+            return number
+        rows = self._row_of_name.get(name) or self._rows_of_stem.get(name) or self._rows_of_stem.get(Path(name).stem)
+        if rows is None:
+            raise InputError(f"{path}: photo {name!r} is not among the images of {self.truth.path} (by file_name)")
+        if len(rows) > 1:
+            raise InputError(f"{path}: photo {name!r} may be any of {len(rows)} images of {self.truth.path}")
+        return int(self.truth.images.id[rows[0]])
+
+    @cached_property
+    def _row_of_name(self) -> dict[str, list[int]]:
+        return {} if self.truth is None else {name: [row] for name, row in rows_by_name(self.truth.images).items()}
+
+    @cached_property
+    def _rows_of_stem(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for name, (row,) in self._row_of_name.items():
+            rows.setdefault(Path(name).stem, []).append(row)
+        return rows
+
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """The folder's files by name, and by name without suffix."""
+        assert self.folder is not None
+        files = files_in(self.folder)
+        return {shown(path.stem): path for path in files} | {shown(path.name): path for path in files}
+
+    def _size_of(self, name: str, image_id: int, path: str) -> tuple[int, int]:
+        if name not in self._size:
+            self._size[name] = self._find_size(name, image_id, path)
+        return self._size[name]
+
+    def _find_size(self, name: str, image_id: int, path: str) -> tuple[int, int]:
+        if self.folder is not None:
+            name = shown(name)
+            file = self._files.get(name) or self._files.get(Path(name).stem)
+            if file is None:
+                raise InputError(f"{path}: photo {name!r} is not in {self.folder}")
+            height, width = read_image(file).shape[:2]
+            return width, height
+        if self.truth is not None:
+            images = self.truth.images
+            row = int(np.flatnonzero(images.id == image_id)[0])
+            width, height = int(images.width[row]), int(images.height[row])
+            if width > 0 and height > 0:
+                return width, height
+        raise InputError(
+            f"{path}: coordinates are shares of the photo, whose size is needed: --images names the folder of the "
+            "photos, or --gt a ground truth with width and height"
+        )

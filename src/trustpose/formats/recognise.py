@@ -1,0 +1,123 @@
+"""Which tool wrote a file, told from its content, and the files that users name."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from trustpose.files import InputError, read_bytes
+from trustpose.formats import alphapose, coco_variants, deeplabcut_csv, deeplabcut_hdf5, mmpose, openpose, ultralytics
+from trustpose.formats.columns import parse_finite_json
+from trustpose.formats.found_poses import FoundPoses, files_in, nobody
+
+FORMATS = ("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "detectron2", "coco")
+_SUFFIXES = (".json", ".txt", ".csv", ".h5", ".hdf5")
+_HDF5 = (".h5", ".hdf5")
+_PICKLES = (".pth", ".pt", ".pkl", ".pickle")
+_JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]], ...] = (
+    ("mmpose", mmpose.fits, mmpose.read),
+    ("openpose", openpose.fits, openpose.read),
+    ("ultralytics", ultralytics.fits, ultralytics.read),
+    ("alphapose", alphapose.fits, alphapose.read),
+    ("coco", coco_variants.fits, coco_variants.read),
+)
+_KINDS = {  # what a tool's files may look like: AlphaPose writes OpenPose's format too, mmpose and others COCO results
+    "mmpose": ("mmpose", "coco"),
+    "ultralytics": ("ultralytics", "coco"),
+    "alphapose": ("alphapose", "openpose"),
+    "detectron2": ("coco",),
+}
+
+
+def find_files(sources: Sequence[str | Path]) -> list[Path]:
+    """The files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5 and .hdf5 files by name.
+
+    Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the first is taken. Raises
+    InputError where one is missing, holds nothing, or is of a kind that is never read.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source)
+        if not path.is_dir():
+            found[path] = None
+            continue
+        inside = files_in(path)
+        readable = [one for one in inside if one.suffix.lower() in _SUFFIXES]
+        if not readable:
+            for one in inside:
+                _refuse(one)
+            raise InputError(f"{path}: the folder holds no pose files ({', '.join(_SUFFIXES)})")
+        csv = {one.stem for one in readable if one.suffix.lower() == ".csv"}
+        found.update({one: None for one in readable if one.suffix.lower() not in _HDF5 or one.stem not in csv})
+    for path in found:
+        _refuse(path)
+    return list(found)
+
+
+def read_pose_files(
+    files: Sequence[Path],
+    tool: str = "auto",
+    *,
+    keypoint_counts: Sequence[int] = (17,),
+    track: Callable[[Sequence[Path]], Iterable[Path]] = iter,
+) -> tuple[str, list[FoundPoses]]:
+    """The poses of each file and the tool that wrote them, recognised where `tool` is "auto".
+
+    `keypoint_counts` are looked for in files that do not say how many they hold; `track` walks the files, and may show
+    how far it is. Raises InputError naming the file that is not what was expected, or of another tool than the rest.
+    """
+    if tool not in ("auto", *FORMATS):
+        raise InputError(f"--format: expected auto, {', '.join(FORMATS)}, got {tool!r}")
+    read: list[FoundPoses] = []
+    first: tuple[str, Path] | None = None
+    for path in track(files):
+        kind, found = _read(path, tool, tuple(keypoint_counts))
+        if kind is not None and first is not None and kind != first[0]:
+            raise InputError(f"{path}: is a file of {kind}, and {first[1]} of {first[0]}; convert them apart")
+        first = first or (None if kind is None else (kind, path))
+        read.append(found)
+    return (first[0] if first is not None and tool == "auto" else tool), read
+
+
+def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, FoundPoses]:
+    """The kind of file and its poses; no kind where nothing in it shows one."""
+    allowed = FORMATS if tool == "auto" else _KINDS.get(tool, (tool,))
+    suffix = path.suffix.lower()
+    if suffix == ".txt":
+        _check(path, "ultralytics", allowed)
+        content = b"\n" if path.is_file() and not path.stat().st_size else read_bytes(path, "labels")
+        return "ultralytics", ultralytics.read_labels(content, str(path), counts)
+    content = read_bytes(path, "poses")
+    if suffix in (".csv", *_HDF5) or tool == "deeplabcut" or deeplabcut_csv.fits(content):
+        _check(path, "deeplabcut", allowed)
+        if deeplabcut_hdf5.fits(content):
+            return "deeplabcut", deeplabcut_hdf5.read(content, str(path))
+        if not deeplabcut_csv.fits(content):
+            expected = "HDF5" if suffix in _HDF5 else "CSV, whose first row begins with 'scorer'"
+            raise InputError(f"{path}: expected DeepLabCut's {expected}")
+        return "deeplabcut", deeplabcut_csv.read(content, str(path))
+    value = parse_finite_json(content, path)
+    if value == [] and set(allowed) & {kind for kind, *_ in _JSON}:
+        return None, nobody(str(path), path.stem)
+    for kind, fits, reader in _JSON:
+        if fits(value):
+            _check(path, kind, allowed)
+            return kind, reader(value, str(path))
+    if isinstance(value, dict) and "annotations" in value:
+        raise InputError(f"{path}: holds annotations, so is a ground truth (--gt takes one), expected a tool's results")
+    if tool == "auto":
+        raise InputError(f"{path}: is no pose file known here; --format says whose it is ({', '.join(FORMATS)})")
+    return tool, next(reader for kind, _, reader in _JSON if kind in allowed)(value, str(path))
+
+
+def _check(path: Path, kind: str, allowed: Sequence[str]) -> None:
+    if kind not in allowed:
+        raise InputError(f"{path}: looks like a file of {kind}, --format expects one of {' or '.join(allowed)}")
+
+
+def _refuse(path: Path) -> None:
+    """Says what to use instead of files that are not read."""
+    if path.suffix.lower() in _PICKLES:
+        raise InputError(
+            f"{path}: is a pickle, which can run code when it is opened, and is not read; Detectron2 leaves "
+            "coco_instances_results.json beside instances_predictions.pth"
+        )

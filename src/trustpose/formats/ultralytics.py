@@ -1,0 +1,155 @@
+"""Poses as Ultralytics writes them: labels of `save_txt=True`, one file a photo, and `Results.to_json()`.
+
+Format: Ultralytics' documentation of prediction and of its pose labels, and its announcement of `tojson`
+(ultralytics/ultralytics#2131); it is AGPL-3.0, its source was not opened. A line of a label file is `class x y width
+height`, then x, y, confidence of each keypoint, shares of the photo's width and height, then the person's confidence
+with `save_conf=True`, then the track's number where people were tracked. `to_json()` is a list of `{name, class,
+confidence, box: {x1, y1, x2, y2}, keypoints: {x, y, visible}}`, in pixels unless `normalize=True`, and does not name
+its photo: the file has to be called as the photo is. `visible` is the keypoint's confidence. From October 2023 on
+(#5212) a keypoint with less than 0.5 of it was moved to 0, 0 in either; release 8.4.190, whose output was compared with
+this reader, leaves it where it is. `predictions.json` of `val` is COCO results (coco_results.py).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.poses import MISSING_ID, Poses
+
+_BOX = ("x1", "y1", "x2", "y2")
+_DROPPED_BELOW = 0.5  # the confidence under which some releases move a keypoint to 0, 0
+
+
+def fits(value: Any) -> bool:
+    """Whether a JSON value is of `Results.to_json()` (an empty list is anybody's)."""
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, dict) and isinstance(first.get("box"), dict)
+
+
+def read(value: Any, path: str) -> FoundPoses:
+    """The people of one photo, which is called as the file is. Raises InputError."""
+    rows = Rows.of(value, path, "detection")
+    if not len(rows):
+        return nobody(path, Path(path).stem)
+    flat = [_flat(rows, at) for at in range(len(rows))]
+    count = len(flat[0]["keypoints.x"])
+    table = Rows(path, "detection", flat)
+    of_each = f" (one of each of {count} keypoints)"
+    x, y, visible = (table.lists(f"keypoints.{name}", count, what=of_each) for name in ("x", "y", "visible"))
+    box, confidence = table.lists("box", 4, what=" (x1, y1, x2, y2)"), table.numbers("confidence")
+    assert x is not None and y is not None and visible is not None and box is not None
+    return FoundPoses(
+        path,
+        Poses(
+            xy=np.stack([x, y], axis=2),
+            score=visible,
+            pose_score=confidence,
+            box=box,
+            box_score=confidence,
+            track_id=table.integers("track_id", optional=True),
+        ),
+        photo=(Path(path).stem,) * len(rows),
+        category=table.integers("class"),
+        dropped_below=_DROPPED_BELOW,
+        is_relative=bool(np.abs(box).max() <= 2),  # a share passes 1 by a rounding at most; a box of 2 pixels is none
+    )
+
+
+def _flat(rows: Rows, at: int) -> dict[str, Any]:
+    """A detection with its box as a list and its keypoints' lists beside each other."""
+    row = rows.rows[at]
+    keypoints, box = row.get("keypoints"), row.get("box")
+    if keypoints is None:
+        raise InputError(f"{rows.path}: detection {at}: field 'keypoints' is missing, expected a pose model's results")
+    if not isinstance(keypoints, dict) or not isinstance(keypoints.get("x"), list) or not keypoints["x"]:
+        raise rows.fail(at, "keypoints", "an object with lists x, y, visible", keypoints)
+    if "visible" not in keypoints:
+        raise InputError(
+            f"{rows.path}: detection {at}: field 'keypoints.visible' is missing: the model gives no confidence of its "
+            "keypoints (kpt_shape [K, 2])"
+        )
+    if not isinstance(box, dict) or any(name not in box for name in _BOX):
+        raise rows.fail(at, "box", "an object with x1, y1, x2, y2", box)
+    flat = {f"keypoints.{name}": keypoints.get(name) for name in ("x", "y", "visible")}
+    return row | flat | {"box": [box[name] for name in _BOX]}
+
+
+def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPoses:
+    """The people of one label file, which is called as its photo is, coordinates relative to its size.
+
+    `counts` are the numbers of keypoints that are looked for: a line does not say where its keypoints end. Raises
+    InputError.
+    """
+    try:
+        lines = [line.split() for line in content.decode("utf-8").splitlines()]
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not a text file") from None
+    numbered = [(at, line) for at, line in enumerate(lines, 1) if line]
+    if not numbered:
+        return nobody(path, Path(path).stem)
+    width = len(numbered[0][1])
+    count = next((count for count in counts if 0 <= width - 5 - 3 * count <= 2), None)
+    if count is None:
+        listed = " or ".join(map(str, dict.fromkeys(counts)))
+        if any(0 <= width - 5 - 2 * count <= 2 for count in counts):
+            raise InputError(
+                f"{path}: line {numbered[0][0]}: keypoints have x, y and no confidence, as models of kpt_shape [K, 2] "
+                "and releases of early 2023 write them"
+            )
+        raise InputError(
+            f"{path}: line {numbered[0][0]}: expected class, box and x, y, confidence of {listed} keypoints (then "
+            f"confidence and track), got {width} numbers; --skeleton names other keypoints"
+        )
+    most = 5 + 3 * count + 2
+    for at, line in numbered:
+        if not most - 2 <= len(line) <= most:
+            raise InputError(f"{path}: line {at}: expected {most - 2} to {most} numbers, got {len(line)}")
+    table = np.full((len(numbered), most), np.nan)
+    for row, (at, line) in enumerate(numbered):
+        table[row, : len(line)] = _line(line, at, path)
+        last = table[row, most - 2]
+        if len(line) == most - 1 and last >= 1 and last % 1 == 0:  # tracked without save_conf: a track's number
+            table[row, most - 2 :] = np.nan, last
+    return _from_table(table, count, path)
+
+
+def _line(line: list[str], at: int, path: str) -> np.ndarray:
+    try:
+        numbers = np.array(line, dtype=np.float64)
+    except ValueError:
+        raise InputError(f"{path}: line {at}: expected numbers, got the text {' '.join(line)[:30]!r}") from None
+    if not np.isfinite(numbers).all():
+        raise InputError(f"{path}: line {at}: expected finite numbers")
+    is_class = numbers[0] % 1 == 0 and 0 <= numbers[0] < 2**31
+    if not is_class or (np.abs(numbers[1:5]) > 2).any() or (numbers[3:5] < 0).any():
+        raise InputError(f"{path}: line {at}: expected a class and a box in shares of the photo (0 to 1)")
+    return numbers
+
+
+def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
+    """Poses of rows class, box, 3 × `count` numbers, confidence, track; the last two may be NaN."""
+    centre, size = table[:, 1:3], table[:, 3:5]
+    keypoints = table[:, 5:-2].reshape(-1, count, 3)
+    confidence, track = table[:, -2], table[:, -1]
+    if (track % 1 > 0).any() or (track < 0).any() or (track > 2**53).any() or (np.abs(confidence - 0.5) > 0.5).any():
+        raise InputError(f"{path}: expected a confidence of 0 to 1 and a track's number after the keypoints")
+    is_scored, is_tracked = ~np.isnan(confidence).all(), ~np.isnan(track).all()
+    return FoundPoses(
+        path,
+        Poses(
+            xy=keypoints[:, :, :2],
+            score=keypoints[:, :, 2],
+            pose_score=confidence if is_scored else None,
+            box=np.concatenate([centre - size / 2, centre + size / 2], axis=1),
+            box_score=confidence if is_scored else None,
+            track_id=np.nan_to_num(track, nan=MISSING_ID).astype(np.int64) if is_tracked else None,
+        ),
+        photo=(Path(path).stem,) * len(table),
+        category=table[:, 0].astype(np.int64),
+        is_relative=True,
+        dropped_below=_DROPPED_BELOW,
+    )

@@ -1,0 +1,100 @@
+"""Live estimators of other packages as predictors, one file each. `ADAPTERS` names them, `tp.load` opens one.
+
+Nothing of another package, torch included, is imported before an adapter that needs it is loaded.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from trustpose.extras import not_installed
+from trustpose.files import InputError
+from trustpose.predict.adapters.estimator import EstimatorPredictor
+from trustpose.predict.top_down import Predictor
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One package's estimators: `usage` is what `tp.load` takes, `extra` what installs the package `package`.
+
+    `module` is the file beside this one whose `load(argument, **options)` opens one, `argument` being what stands after
+    the colon. `licence` is the package's.
+    """
+
+    module: str
+    usage: str
+    gives: str
+    package: str
+    extra: str
+    licence: str
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the package is there; it is not imported."""
+        return find_spec(self.package) is not None
+
+    def load(self, name: str, **options: Any) -> Predictor | EstimatorPredictor:
+        """The predictor of "prefix" or "prefix:argument". Raises InputError, also for an option that it lacks."""
+        try:
+            load = import_module(f"{__name__}.{self.module}").load
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").startswith("trustpose"):
+                raise
+            raise InputError(not_installed(missing.name, self.extra)) from None
+        known = signature(load).parameters
+        wrong = next((option for option in options if option not in known), None)
+        if wrong is not None:
+            raise InputError(f"{name}: takes no {wrong}; its options are {', '.join([*known][1:])}")
+        return load(name.partition(":")[2], **options)
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "keypointrcnn": Adapter(
+        "keypoint_rcnn",
+        "keypointrcnn[:WEIGHTS.pth]",
+        "people of a photo, coco17",
+        "torchvision",
+        "train",
+        "BSD-3-Clause",
+    ),
+    "mediapipe": Adapter(
+        "mediapipe",
+        "mediapipe[:MODEL.task]",
+        "people of a photo or of boxes, blazepose33",
+        "mediapipe",
+        "mediapipe",
+        "Apache-2.0",
+    ),
+    "rtmlib": Adapter(
+        "rtmlib",
+        "rtmlib:NETWORK.onnx",
+        "RTMPose: people of boxes; RTMO: people of a photo; coco17, crowdpose14 or halpe26",
+        "rtmlib",
+        "rtmlib",
+        "Apache-2.0",
+    ),
+    "ultralytics": Adapter(
+        "ultralytics",
+        "ultralytics:MODEL.pt",
+        "people of a photo, coco17",
+        "ultralytics",
+        "ultralytics",
+        "AGPL-3.0",
+    ),
+    "vitpose": Adapter(
+        "vitpose",
+        "vitpose:FOLDER or vitpose:NAME",
+        "people of boxes, coco17",
+        "transformers",
+        "transformers",
+        "Apache-2.0",
+    ),
+}
+
+
+def find_adapter(name: str | Path) -> Adapter | None:
+    """The adapter that "prefix" or "prefix:argument" names, or None: then it is a network of our own, or a file."""
+    return ADAPTERS.get(str(name).partition(":")[0])

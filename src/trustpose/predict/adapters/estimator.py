@@ -1,0 +1,152 @@
+"""Another package's live estimator behind the call that all predictors have: `EstimatorPredictor`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import import_module
+from threading import Lock
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.extras import not_installed
+from trustpose.files import InputError
+from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.poses import Poses
+from trustpose.predict.boxes import Boxes, Detector, whole_photo
+from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
+from trustpose.predict.prefetch import prefetch
+from trustpose.skeletons import SKELETONS, Skeleton
+
+PeopleFrom = Literal["photo", "boxes", "either"]
+
+
+@dataclass(frozen=True)
+class EstimatorSpec:
+    """What is known of an estimator. `people`: it finds them itself in the photo, needs their boxes, or does either.
+
+    `score` says in words what number of the estimator's stands in `Poses.score`.
+    """
+
+    name: str
+    licence: str
+    skeleton: Skeleton
+    people: PeopleFrom
+    score: str
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """One photo in, RGB, its people out; boxes None: they are to be found. Called from one thread at a time.
+
+    Its numbers stay as they are: `score`, and where it has them `pose_score`, `box` and `box_score`. No keypoint is
+    dropped, zeroed or NaN. With boxes, `annotation_id` and `box_score` are taken along.
+    """
+
+    spec: EstimatorSpec
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses: ...
+
+
+class EstimatorPredictor:
+    """Photos in, poses out, by another package's estimator. `threads` photos are read at a time; it runs on one.
+
+    `min_score` leaves out people that the estimator itself finds with a lower `pose_score` (None: nobody). `detector`
+    finds the people of photos that come without boxes, for estimators that need or take boxes. `skeleton` picks the
+    keypoints of another one by name. Photo files of more than `max_pixels` are refused. Raises InputError where the
+    estimator lacks one of those.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        threads: int = 2,
+        min_score: float | None = None,
+        detector: Detector | None = None,
+        skeleton: Skeleton | str | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.estimator = estimator
+        self.max_pixels = max_pixels
+        self.threads = threads
+        self.min_score = min_score
+        self.detector = detector
+        own = estimator.spec.skeleton
+        self._index = None if skeleton is None else _index(own, _skeleton(skeleton), estimator.spec.name)
+        self.spec = estimator.spec if skeleton is None else replace(estimator.spec, skeleton=_skeleton(skeleton))
+        self._lock = Lock()
+        if detector is not None and estimator.spec.people == "photo":
+            raise InputError(f"{self.spec.name}: finds the people of whole photos by itself; it takes no detector")
+
+    @property
+    def uses_box_score(self) -> bool:
+        """Whether a pose counts as much as its keypoints' score times its box's: not where both are one number."""
+        return self.spec.people != "photo"
+
+    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
+        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+
+        boxes: as for `Predictor`. Where there are none, the detector finds them; without one the estimator itself, and
+        if it cannot, each whole image is one person. `image_id` is the image's place in `images`. Raises InputError
+        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes where the
+        estimator has no use for them.
+        """
+        return predict_images(self.stream, images, boxes, no_poses(len(self.spec.skeleton)))
+
+    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+        with ThreadPoolExecutor(self.threads, "trustpose-estimator") as workers:
+            yield from prefetch(workers, self._predict, photos, 2 * self.threads)
+
+    def _predict(self, photo: Image) -> Prediction:
+        people, boxes = self.spec.people, photo.boxes
+        nobody = no_poses(len(self.spec.skeleton))
+        try:
+            pixels = open_photo(photo, self.max_pixels)
+            if boxes is None and self.detector is not None:
+                boxes = self.detector(pixels)
+            elif boxes is None and people == "boxes":
+                boxes = whole_photo(pixels)
+            if boxes is not None and not len(boxes):
+                return Prediction(photo, nobody, pixels)
+            with self._lock:
+                poses = self.estimator(pixels, boxes)
+        except InputError as error:
+            return Prediction(photo, nobody, error=error)
+        if boxes is None and self.min_score is not None and poses.pose_score is not None:
+            poses = poses[np.flatnonzero(poses.pose_score >= self.min_score)]
+        if self._index is not None:
+            poses = poses.take_keypoints(self._index)
+        return Prediction(photo, replace(poses, image_id=np.full(len(poses), photo.image_id)), pixels)
+
+
+def check_no_boxes(spec: EstimatorSpec, boxes: Boxes | None) -> None:
+    """Raises ValueError where boxes are given to an estimator that has no use for them."""
+    if boxes is not None:
+        raise ValueError(f"boxes: expected None, {spec.name} finds the people of whole photos by itself")
+
+
+def package(module: str, extra: str) -> Any:
+    """A module of another package. Raises InputError with the one-line install hint where it is missing."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as missing:
+        raise InputError(not_installed(missing.name, extra)) from None
+
+
+def _skeleton(wanted: Skeleton | str) -> Skeleton:
+    if isinstance(wanted, Skeleton):
+        return wanted
+    if wanted not in SKELETONS:
+        raise InputError(f"skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
+    return SKELETONS[wanted]
+
+
+def _index(own: Skeleton, wanted: Skeleton, name: str) -> np.ndarray:
+    index = own.index_in(wanted, missing="mark")
+    lacking = [keypoint for keypoint, at in zip(wanted.keypoints, index, strict=True) if at < 0]
+    if lacking:
+        raise InputError(f"{name}: its skeleton {own.name} lacks {', '.join(lacking)} of {wanted.name}")
+    return index

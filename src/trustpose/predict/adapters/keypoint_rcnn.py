@@ -1,0 +1,89 @@
+"""torchvision's Keypoint R-CNN (He et al., Mask R-CNN, ICCV 2017): finds the people of a photo by itself.
+
+torchvision and its weights are under the BSD-3-Clause licence. Needs the `train` extra.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from trustpose.files import InputError
+from trustpose.networks.checkpoint_files import read_own_tensors
+from trustpose.poses import Poses
+from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
+from trustpose.predict.boxes import Boxes
+from trustpose.runtime.torch_network import best_device
+from trustpose.skeletons import COCO_17, Skeleton
+
+_PERSON = 1
+
+
+class KeypointRcnn:
+    """`keypointrcnn_resnet50_fpn`: the people whose box scores at least torchvision's own 0.05, after its own NMS.
+
+    `score` is torchvision's `keypoints_scores`, the height of a keypoint's logit map at its place, any real number;
+    `pose_score` and `box_score` are the box's score, 0–1. The third number that torchvision prints beside x and y is
+    always 1 and says nothing. `weights` is a file (.safetensors or a state dict); None takes torchvision's COCO
+    weights, which it fetches once; "random" leaves them random. Raises InputError.
+    """
+
+    def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
+        package("trustpose.networks.backbones", "train")  # knows how to import torchvision beside any torch
+        detection = package("torchvision.models.detection", "train")
+        given = "DEFAULT" if weights is None else None
+        try:
+            self.module = detection.keypointrcnn_resnet50_fpn(weights=given, weights_backbone=None)
+        except OSError as error:  # the download's
+            raise InputError(
+                f"keypointrcnn: torchvision could not fetch its weights ({error}); "
+                "name a file of them: keypointrcnn:WEIGHTS.pth"
+            ) from None
+        if weights is not None and weights != "random":
+            self.module.load_state_dict(read_own_tensors(Path(weights), self.module, "Keypoint R-CNN"))
+        try:
+            self.module.to(device or best_device()).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
+        self.spec = EstimatorSpec(
+            "keypointrcnn", "BSD-3-Clause", COCO_17, "photo", "the logit map's height at the keypoint"
+        )
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
+        """The people of a photo, RGB; see `Estimator`."""
+        check_no_boxes(self.spec, boxes)
+        device = next(self.module.parameters()).device
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1).float() / 255  # (3, H, W)
+        try:
+            with torch.inference_mode():
+                found = self.module([image])[0]
+        except (NotImplementedError, RuntimeError) as error:
+            if "torchvision" not in str(error):
+                raise
+            reason = str(error).splitlines()[0][:80]
+            raise InputError(f"keypointrcnn: torchvision was built for another torch ({reason})") from None
+        arrays = {
+            name: found[name].double().cpu().numpy() for name in ("boxes", "scores", "keypoints", "keypoints_scores")
+        }
+        rows = np.flatnonzero(found["labels"].cpu().numpy() == _PERSON)
+        return Poses(
+            xy=arrays["keypoints"].reshape(-1, len(COCO_17), 3)[rows, :, :2],
+            score=arrays["keypoints_scores"].reshape(-1, len(COCO_17))[rows],
+            pose_score=arrays["scores"][rows],
+            box=arrays["boxes"].reshape(-1, 4)[rows],
+            box_score=arrays["scores"][rows],
+        )
+
+
+def load(
+    argument: str,
+    *,
+    device: str | None = None,
+    min_score: float | None = None,
+    threads: int = 2,
+    skeleton: Skeleton | str | None = None,
+) -> EstimatorPredictor:
+    """The predictor with weights from a file, or with torchvision's own where `argument` is empty."""
+    estimator = KeypointRcnn(argument or None, device=device)
+    return EstimatorPredictor(estimator, threads=threads, min_score=min_score, skeleton=skeleton)

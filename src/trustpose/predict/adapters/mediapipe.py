@@ -1,0 +1,195 @@
+"""MediaPipe's pose landmarker (BlazePose, 33 landmarks; Bazarevsky et al., 2020), from the package `mediapipe`.
+
+The package and Google's models are under the Apache-2.0 licence. The package brings no model: `pose_landmarker_lite`,
+`_full` or `_heavy.task` comes from Google's page (ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker).
+"""
+
+import ctypes
+import os
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from trustpose.files import InputError, read_bytes
+from trustpose.poses import Poses
+from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, package
+from trustpose.predict.boxes import Boxes, Detector
+from trustpose.skeletons import BLAZEPOSE_33, Skeleton
+
+MODELS = ("pose_landmarker_full.task", "pose_landmarker_heavy.task", "pose_landmarker_lite.task")
+PADDING = 1.25  # how much larger than the person's box the part of the photo is that MediaPipe sees
+THRESHOLDS = (0.5, 0.5)  # MediaPipe's own, of a person's detection and presence
+BOXED_THRESHOLDS = (0.01, 0.0)
+"""On the labelled boxes of COCO `dev` MediaPipe's own 0.5 leaves 345 of 990 people without a pose, these leave 6; AP is
+0.278 and 0.279, and 0.324 and 0.347 where poses are ranked by their true OKS."""
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """All that MediaPipe says of N people's 33 landmarks.
+
+    `xy` in image pixels, x and y times the image's width and height; `z` depth from the hips' middle, in the scale of
+    x, smaller is nearer; `visibility` "the likelihood of the landmark being visible within the image" and `presence`,
+    MediaPipe's own numbers, 0–1 and not calibrated; `world` metres from the hips' middle.
+    """
+
+    xy: Float[np.ndarray, "N 33 2"]
+    z: Float[np.ndarray, "N 33"]
+    visibility: Float[np.ndarray, "N 33"]
+    presence: Float[np.ndarray, "N 33"]
+    world: Float[np.ndarray, "N 33 3"]
+
+
+class MediaPipePose:
+    """The landmarker on photos or, with boxes, on each box enlarged by 1.25 and cut off at the photo's edges.
+
+    Without boxes it finds up to `people` people; with boxes one person in each. Whom it does not find gets no pose:
+    with boxes there may be fewer poses than boxes, and `annotation_id` and `box` say whose they are. `min_detection`
+    and `min_presence` are MediaPipe's own thresholds for a whole person; None means its own default of 0.5, but with
+    boxes, where somebody is known to be there, `BOXED_THRESHOLDS`. `score` says which of its two numbers for a landmark
+    becomes `Poses.score`; `landmarks` gives both. `Poses.visibility`, which is for probabilities that are meant as
+    such, stays empty. It prints no score for a person: `pose_score` is the mean of `score`. Raises InputError.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        people: int = 6,
+        score: str = "visibility",
+        min_detection: float | None = None,
+        min_presence: float | None = None,
+    ) -> None:
+        if score not in ("visibility", "presence"):
+            raise InputError(f"mediapipe: score: expected visibility or presence, got {score!r}")
+        self._mediapipe = package("mediapipe", "mediapipe")
+        self._vision = package("mediapipe.tasks.python.vision", "mediapipe")
+        self._content, self._path = read_bytes(model, "a .task file"), Path(model)
+        self._thresholds = (min_detection, min_presence)
+        self._people, self._score = people, score
+        self._landmarkers: dict[bool, Any] = {False: self._open(is_crop=False)}
+        self.spec = EstimatorSpec("mediapipe", "Apache-2.0", BLAZEPOSE_33, "either", f"each landmark's own {score}")
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
+        """The people of a photo, RGB; see `Estimator`."""
+        if boxes is None:
+            return self._poses(self.landmarks(pixels))
+        found = []
+        for row, box in enumerate(boxes.xyxy):
+            x0, y0, x1, y1 = _crop(box, pixels.shape[1], pixels.shape[0])
+            if x1 <= x0 or y1 <= y0:
+                continue
+            poses = self._poses(self.landmarks(pixels[y0:y1, x0:x1], is_crop=True), np.array([x0, y0]))
+            if len(poses):
+                found.append((row, poses))
+        if not found:
+            return self._poses(_landmarks([], [], 1, 1))
+        rows = np.array([row for row, _ in found])
+        poses = Poses.concatenate([poses for _, poses in found])
+        taken = boxes[rows]
+        return Poses(
+            xy=poses.xy,
+            score=poses.score,
+            pose_score=poses.pose_score,
+            box=taken.xyxy,
+            box_score=taken.score,
+            annotation_id=taken.annotation_id,
+        )
+
+    def landmarks(self, pixels: UInt8[np.ndarray, "H W 3"], *, is_crop: bool = False) -> Landmarks:
+        """All that MediaPipe says of the people of a photo, RGB; with `is_crop` of the one that it is known to show."""
+        mediapipe = self._mediapipe
+        image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
+        if is_crop not in self._landmarkers:
+            self._landmarkers[is_crop] = self._open(is_crop)
+        result = self._landmarkers[is_crop].detect(image)
+        return _landmarks(result.pose_landmarks, result.pose_world_landmarks, pixels.shape[1], pixels.shape[0])
+
+    def _poses(self, landmarks: Landmarks, offset: np.ndarray | float = 0.0) -> Poses:
+        score = getattr(landmarks, self._score)
+        return Poses(xy=landmarks.xy + offset, score=score, pose_score=score.mean(axis=1))
+
+    def _open(self, is_crop: bool) -> Any:
+        detection, presence = (
+            default if given is None else given
+            for given, default in zip(self._thresholds, BOXED_THRESHOLDS if is_crop else THRESHOLDS, strict=True)
+        )
+        options = self._vision.PoseLandmarkerOptions(
+            base_options=package("mediapipe.tasks.python", "mediapipe").BaseOptions(model_asset_buffer=self._content),
+            running_mode=self._vision.RunningMode.IMAGE,
+            num_poses=1 if is_crop else self._people,
+            min_pose_detection_confidence=detection,
+            min_pose_presence_confidence=presence,
+        )
+        try:
+            landmarker = self._vision.PoseLandmarker.create_from_options(options)
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:120]
+            if "shared object" in reason:  # libEGL, libGLESv2: it opens them even to compute without a GPU
+                raise InputError(f"mediapipe: lacks a library ({reason}); on Debian: libegl1, libgles2") from None
+            raise InputError(f"{self._path}: is no model for MediaPipe's pose landmarker ({reason})") from None
+        _close_with(self, landmarker)
+        return landmarker
+
+
+def find_model() -> Path:
+    """One of `MODELS` in the folder that TRUSTPOSE_MODELS names, else in the current one. Raises InputError."""
+    folder = Path(os.environ.get("TRUSTPOSE_MODELS") or ".")
+    found = next((folder / name for name in MODELS if (folder / name).is_file()), None)
+    if found is None:
+        raise InputError(
+            f"mediapipe: needs Google's model {MODELS[0]} (Apache-2.0, from ai.google.dev/edge/mediapipe/solutions/"
+            "vision/pose_landmarker) in the current folder or in TRUSTPOSE_MODELS, or named: mediapipe:FILE.task"
+        )
+    return found
+
+
+def _close_with(owner: object, landmarker: Any) -> None:
+    """Close a landmarker once its owner is gone, but not while Python itself ends: MediaPipe 1.2's then needs threads
+    that no longer start, and its destructor prints a traceback. One reference more keeps that from running."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    weakref.finalize(owner, landmarker.close).atexit = False
+
+
+def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
+    """The part of the photo around a box xyxy: whole pixels x0, y0, x1, y1, the last ones excluded."""
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * PADDING
+    low = np.clip(np.floor(centre - half), 0, [width, height])
+    high = np.clip(np.ceil(centre + half), 0, [width, height])
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _landmarks(people: list[Any], world: list[Any], width: int, height: int) -> Landmarks:
+    """Arrays of what MediaPipe gives as objects."""
+    names = ("x", "y", "z", "visibility", "presence")
+    rows = [[[getattr(one, name) for name in names] for one in person] for person in people]
+    table = np.array(rows, dtype=np.float64).reshape(-1, len(BLAZEPOSE_33), 5)
+    metres = np.array([[[one.x, one.y, one.z] for one in person] for person in world], dtype=np.float64)
+    return Landmarks(
+        xy=table[..., :2] * (width, height),
+        z=table[..., 2],
+        visibility=table[..., 3],
+        presence=table[..., 4],
+        world=metres.reshape(-1, len(BLAZEPOSE_33), 3),
+    )
+
+
+def load(
+    argument: str,
+    *,
+    threads: int = 2,
+    skeleton: Skeleton | str | None = None,
+    detector: Detector | None = None,
+    people: int = 6,
+    score: str = "visibility",
+    min_detection: float | None = None,
+    min_presence: float | None = None,
+) -> EstimatorPredictor:
+    """The predictor of a .task file, or of the one that `find_model` finds where `argument` is empty."""
+    thresholds = {"min_detection": min_detection, "min_presence": min_presence}
+    estimator = MediaPipePose(argument or find_model(), people=people, score=score, **thresholds)
+    return EstimatorPredictor(estimator, threads=threads, detector=detector, skeleton=skeleton)

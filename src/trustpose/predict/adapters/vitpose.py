@@ -1,0 +1,104 @@
+"""ViTPose (Xu et al., NeurIPS 2022) from Hugging Face `transformers`: top-down, heatmaps, UDP.
+
+transformers and ViTPose are under the Apache-2.0 licence; a checkpoint's licence stands on its page.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+from trustpose.files import InputError
+from trustpose.models.spec import HeatmapOutput, InputSpec, ModelSpec
+from trustpose.predict.adapters.estimator import package
+from trustpose.predict.boxes import Detector
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.torch_network import TorchNetwork
+from trustpose.skeletons import COCO_17
+
+PADDING = 1.25  # as its own image processor has it
+SIGMA = 2.0  # map pixels, of the bumps that ViTPose's networks of 256 × 192 are trained with
+_COCO_EXPERT = 0  # of ViTPose++'s experts, one for each data set
+
+
+class VitPoseNetwork(nn.Module):
+    """(B, 3, H, W) normalised crops to `Outputs` with heatmaps (B, K, H/4, W/4)."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self._experts: int = getattr(model.config.backbone_config, "num_experts", 1)
+
+    def forward(self, pixels: Tensor) -> Outputs:
+        is_mixed = self._experts > 1
+        which = torch.full((len(pixels),), _COCO_EXPERT, device=pixels.device) if is_mixed else None
+        heatmaps = self.model(pixel_values=pixels.contiguous(), dataset_index=which).heatmaps
+        return Outputs(heatmaps=[heatmaps])
+
+
+def load(
+    argument: str,
+    *,
+    device: str | None = None,
+    precision: str = "float32",
+    batch_size: int = 16,
+    flip: bool = False,
+    threads: int | None = None,
+    detector: Detector | None = None,
+    decoding: str | None = None,
+) -> Predictor:
+    """The predictor of a checkpoint: a folder, or a name that transformers fetches from its hub, such as
+    usyd-community/vitpose-base-simple.
+
+    Weights are read from safetensors only, and no code of the checkpoint's is run. Maps are read with our UDP codec,
+    as its own image processor does, but for points whose peak is not above 0: that one puts them beside the map, ours
+    leaves them at the peak. `score` is the peak's height. For the options see `Predictor.load`. Raises InputError.
+    """
+    if not argument:
+        raise InputError(
+            "vitpose: expected vitpose:FOLDER or vitpose:NAME, as in vitpose:usyd-community/vitpose-base-simple"
+        )
+    transformers = package("transformers", "transformers")
+    try:
+        model = transformers.VitPoseForPoseEstimation.from_pretrained(argument, use_safetensors=True)
+        processor = transformers.VitPoseImageProcessor.from_pretrained(argument)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"vitpose:{argument}: cannot be loaded by transformers ({reason})") from None
+    network = VitPoseNetwork(model).eval()
+    runtime = TorchNetwork(_spec(argument, network, processor), network, device=device, precision=precision)
+    options: dict[str, Any] = {"decoding": decoding, "detector": detector}
+    return Predictor(runtime, batch_size=batch_size, flip=flip, threads=threads, **options)
+
+
+def _spec(name: str, network: VitPoseNetwork, processor: Any) -> ModelSpec:
+    """What the checkpoint's own files say of its input; the map's size as the network gives it."""
+    height, width = processor.size["height"], processor.size["width"]
+    with torch.inference_mode():
+        heatmaps = network(torch.zeros(1, 3, height, width)).heatmaps[-1]  # (1, K, h, w)
+    if heatmaps.shape[1] != len(COCO_17):
+        raise InputError(f"vitpose:{name}: gives {heatmaps.shape[1]} keypoints, expected COCO's {len(COCO_17)}")
+    rescale = float(processor.rescale_factor)
+    colours = [tuple(float(one) for one in np.broadcast_to(x, 3)) for x in (processor.image_mean, processor.image_std)]
+    mean, std = ((red, green, blue) for red, green, blue in colours)
+    return ModelSpec(
+        onnx=Path(name),
+        name=f"vitpose:{name}",
+        licence="Apache-2.0 (transformers, ViTPose); the checkpoint's own: see its page",
+        source=name,
+        input=InputSpec("pixel_values", "NCHW", "float32", height, width, "RGB", rescale, mean, std),
+        output=HeatmapOutput(
+            keypoints=len(COCO_17),
+            height=heatmaps.shape[2],
+            width=heatmaps.shape[3],
+            stride=height / heatmaps.shape[2],
+            decoding="udp",
+            convention="unbiased",
+            sigma=SIGMA,
+        ),
+        skeleton=COCO_17,
+        padding=PADDING,
+    )

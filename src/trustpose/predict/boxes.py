@@ -1,0 +1,110 @@
+"""Where the people are: boxes from a COCO ground truth or from a COCO detections file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from trustpose.files import InputError, read_json
+from trustpose.formats.columns import Rows
+from trustpose.geometry.box_checks import box_fault, xywh_fault
+from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.poses import Truth
+
+TruthSelection = Literal["labelled", "boxed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known.
+
+    `source` is the file of xywh boxes that they come from, for messages.
+    """
+
+    xyxy: Float[np.ndarray, "N 4"]
+    image_id: Int[np.ndarray, " N"]
+    score: Float[np.ndarray, " N"] | None = None
+    annotation_id: Int[np.ndarray, " N"] | None = None
+    source: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: np.ndarray) -> "Boxes":
+        columns = (self.score, self.annotation_id)
+        score, annotation_id = (None if column is None else column[rows] for column in columns)
+        return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id, self.source)
+
+    def of_images(self, image_ids: Int[np.ndarray, " I"]) -> list["Boxes"]:
+        """The boxes of each image, in the order of the rows; none for an image without any."""
+        order = np.argsort(self.image_id, kind="stable")
+        low, high = (np.searchsorted(self.image_id[order], image_ids, side) for side in ("left", "right"))
+        return [self[order[start:stop]] for start, stop in zip(low, high, strict=True)]
+
+
+NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """What finds people: the pixels of one photo in, RGB, the boxes of its people out. Called from many threads."""
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes: ...
+
+
+def whole_photo(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+    """One box around all of a photo: the detector for photos that show one person each."""
+    height, width = pixels.shape[:2]
+    return Boxes(np.array([[0.0, 0.0, width, height]]), np.zeros(1, np.int64))
+
+
+def boxes_from_truth(truth: Truth, people: TruthSelection = "labelled") -> Boxes:
+    """The boxes of labelled people, crowd regions left out, with their annotation ids.
+
+    "labelled": people with at least one labelled keypoint, the usual protocol for ground-truth boxes (HRNet, mmpose):
+    COCO evaluation ignores the others. "boxed": everyone with a box. Raises InputError where there are no boxes.
+    """
+    if truth.box is None or truth.image_id is None:
+        raise InputError("the ground truth has no boxes: field 'bbox' is missing in all annotations")
+    assert truth.iscrowd is not None and truth.num_keypoints is not None  # Truth counts them where a file does not
+    keep = np.isfinite(truth.box).all(axis=1) & ~truth.iscrowd
+    if people == "labelled":
+        keep &= truth.num_keypoints > 0
+    return Boxes(truth.box, truth.image_id, annotation_id=truth.annotation_id)[np.flatnonzero(keep)]
+
+
+def boxes_from_detections(path: str | Path, category_id: int = 1, min_score: float | None = None) -> Boxes:
+    """The boxes of one category in a COCO detections file: a list of {image_id, category_id, bbox, score}.
+
+    `min_score` leaves out boxes with a lower score. Raises InputError naming the entry and the field.
+    """
+    rows = Rows.of(read_json(path), str(path), "detection")
+    if not len(rows):
+        raise InputError(f"{path}: holds no detections (an empty list)")
+    image_id, category = rows.integers("image_id"), rows.integers("category_id")
+    bbox = rows.lists("bbox", 4, what=" (x, y, width, height)")
+    score = rows.numbers("score")
+    assert image_id is not None and category is not None and bbox is not None and score is not None
+    fault = xywh_fault(bbox, np.zeros((len(bbox), 2), np.int64))
+    if fault is not None:
+        raise InputError(f"{path}: detection {fault[0]}: field 'bbox': {fault[1]}")
+    keep = category == category_id
+    if not keep.any():
+        raise InputError(f"{path}: holds no detections of category {category_id}")
+    if min_score is not None:
+        keep &= score >= min_score
+    return Boxes(xywh_to_xyxy(bbox), image_id, score, source=str(path))[np.flatnonzero(keep)]
+
+
+def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
+    """Raises InputError where a box is none in its photo of that size, naming it and what is wrong."""
+    size = np.tile(np.array([width, height], np.int64), (len(boxes), 1))
+    if boxes.source is None:
+        fault = box_fault(boxes.xyxy, size)
+    else:
+        fault = xywh_fault(xyxy_to_xywh(boxes.xyxy), size, margin=0.0)
+    if fault is not None:
+        row, what = fault
+        raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {what}")

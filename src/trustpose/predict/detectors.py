@@ -1,0 +1,120 @@
+"""Detectors by name: what finds the people on photos that come without boxes.
+
+torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.extras import not_installed
+from trustpose.files import InputError
+from trustpose.models.box_spec import BoxSpec, finds_boxes
+from trustpose.models.people_spec import PeopleSpec, finds_people
+from trustpose.models.shipped import DEFAULT, detector_folder
+from trustpose.predict.box_detector import BoxDetector
+from trustpose.predict.boxes import Boxes, Detector, whole_photo
+from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
+
+WHOLE = "whole"
+TORCHVISION = (
+    "fasterrcnn-resnet50-fpn",
+    "fasterrcnn-resnet50-fpn-v2",
+    "fasterrcnn-mobilenet-v3-large-fpn",
+    "fasterrcnn-mobilenet-v3-large-320-fpn",
+    "ssdlite320-mobilenet-v3-large",
+)
+PEOPLE_MIN_SCORE = 0.1
+"""For people networks: of MoveNet MultiPose's people on 400 `train` photos, 87 % of those with at least this score
+overlap a labelled person's box by more than half (37 % of all that it prints); they are 51 % of the labelled people
+(with all that it prints, 62 %)."""
+TORCHVISION_MIN_SCORE = 0.3
+
+_CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
+
+
+def load_detector(name: str, weights: Path | None = None, min_score: float | None = None) -> Detector:
+    """The detector of that name: "default" (it comes with the package), "whole" (each photo shows one person),
+    NETWORK.onnx with its JSON beside it (a network that finds people by itself, or that gives boxes) or a folder of
+    such, or one of `TORCHVISION`, with weights from a file.
+
+    `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's, and
+    what its JSON says for one that gives boxes.
+    Raises InputError.
+    """
+    if weights is not None and name not in TORCHVISION:
+        raise InputError(f"detector weights: are for torchvision's detectors ({', '.join(TORCHVISION)}), not {name}")
+    if name == WHOLE:
+        return whole_photo
+    if name in TORCHVISION:
+        if weights is None:
+            raise InputError(f"detector {name}: needs a file with its weights (--detector-weights FILE)")
+        return TorchvisionDetector(name, weights, TORCHVISION_MIN_SCORE if min_score is None else min_score)
+    if name == DEFAULT:
+        return default_detector(min_score)
+    if finds_boxes(name):
+        return BoxDetector(BoxSpec.read(name), min_score)
+    if Path(name).suffix not in (".onnx", ".json"):
+        names = ", ".join((DEFAULT, WHOLE, "NETWORK.onnx", *TORCHVISION))
+        raise InputError(f"detector {name}: expected one of {names}")
+    if not Path(name).is_file():
+        raise InputError(f"{name}: no such file, expected a detector")
+    if not finds_people(name):
+        raise InputError(f"{name}: is no detector: the JSON beside it does not say 'output.kind': \"people\"")
+    score = PEOPLE_MIN_SCORE if min_score is None else min_score
+    return PeopleDetector(PeopleNetwork(PeopleSpec.read(name)), score)
+
+
+def default_detector(min_score: float | None = None) -> BoxDetector:
+    """What finds people for it; `min_score` None leaves out boxes as its spec says. Raises InputError where
+    this installation lacks it."""
+    return BoxDetector(BoxSpec.read(detector_folder()), min_score)
+
+
+class TorchvisionDetector:
+    """One of torchvision's detection networks with the 91 classes of COCO, its weights (a state_dict) from a file.
+
+    `weights` None leaves them random. Raises InputError where torch or torchvision is missing or does not work, or
+    where the file does not fit the network.
+    """
+
+    def __init__(self, name: str, weights: Path | None, min_score: float = TORCHVISION_MIN_SCORE) -> None:
+        self.name, self.min_score = name, min_score
+        self._torch, detection = _torchvision_detection()
+        build = getattr(detection, name.replace("-", "_"))
+        self.module = build(weights=None, weights_backbone=None, num_classes=_CLASSES).eval()
+        if weights is not None:
+            read = import_module("trustpose.networks.checkpoint_files").read_own_tensors
+            self.module.load_state_dict(read(weights, self.module, name))
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """The boxes of the people in a photo, RGB, image pixels, highest score first."""
+        torch = self._torch
+        image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # (3, H, W)
+        try:
+            with torch.inference_mode():
+                found = self.module([image])[0]
+        except (NotImplementedError, RuntimeError) as error:
+            if "torchvision" not in str(error):
+                raise
+            reason = str(error).splitlines()[0][:80]
+            raise InputError(f"detector {self.name}: torchvision was built for another torch ({reason})") from None
+        score = found["scores"].double().cpu().numpy()
+        keep = np.flatnonzero((found["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
+        box = found["boxes"].double().cpu().numpy()[keep]
+        return Boxes(box.reshape(-1, 4), np.zeros(len(keep), np.int64), score[keep])
+
+
+def _torchvision_detection() -> tuple[Any, Any]:
+    """torch and torchvision.models.detection, imported the way that `networks.backbones` knows to work.
+
+    Raises InputError with the install line where one is missing.
+    """
+    try:
+        import_module("trustpose.networks.backbones")
+        return import_module("torch"), import_module("torchvision.models.detection")
+    except ModuleNotFoundError as missing:
+        raise InputError(not_installed(missing.name, "train")) from None

@@ -1,0 +1,71 @@
+"""The photos that a user names, as files or as arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".hdr", ".ras"),
+)
+_GLOB = frozenset("*?[")
+
+
+def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
+    """An array as RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+
+    As in `read_image`, alpha is dropped; of 16 bits the high byte stays. Raises ValueError for anything else.
+    """
+    is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+    if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:
+        raise ValueError(
+            "image: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of dtype uint8 or uint16, RGB, "
+            f"got {image.shape} of {image.dtype}"
+        )
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.ndim == 2 or image.shape[2] == 1:
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def find_photos(sources: Sequence[str | Path]) -> list[Path]:
+    """The photos that files, folders and globs name, each once, in the order given and by name within a folder or glob.
+
+    A folder gives the files in it that have an image's suffix, folders within it left aside. Raises InputError where a
+    file is missing, or where a folder or glob holds no photo.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            some = sorted(entry for entry in path.iterdir() if _is_photo(entry))
+            if not some:
+                raise InputError(f"{path}: the folder holds no photos ({', '.join(SUFFIXES[:5])}, …)")
+        elif path.exists():
+            some = [path]
+        elif _GLOB & set(str(source)):
+            some = _expand(path)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+        found.update(dict.fromkeys(some))
+    return list(found)
+
+
+def _expand(pattern: Path) -> list[Path]:
+    root = Path(pattern.anchor) if pattern.is_absolute() else Path()
+    try:
+        some = sorted(entry for entry in root.glob(str(pattern.relative_to(root))) if _is_photo(entry))
+    except ValueError as error:
+        raise InputError(f"{pattern}: not a pattern for files ({error})") from None
+    if not some:
+        raise InputError(f"{pattern}: no photo fits this pattern")
+    return some
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,144 @@
+"""Networks that find the people of a whole photo by themselves: photo → letterbox → network → poses with boxes."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from trustpose.files import InputError
+from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.geometry.crops import invert_affine, transform
+from trustpose.models.box_spec import BoxSpec
+from trustpose.models.people_spec import PeopleSpec
+from trustpose.poses import Poses
+from trustpose.predict.boxes import Boxes
+from trustpose.predict.crops import cut_out
+from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
+from trustpose.predict.prefetch import prefetch
+from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_name, run_session, to_tensor
+
+
+def letterbox(width: int, height: int, spec: PeopleSpec | BoxSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
+    """How a photo of width × height pixels goes into a network: affine from photo to input pixels, input width, height.
+
+    The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of free
+    size gets the smallest input that holds the photo with `spec.longest` as its longest side.
+    """
+    if spec.multiple is None:
+        wide, high = spec.input.width, spec.input.height
+        scale = min(wide / width, high / height)
+    else:
+        scale = spec.longest / max(width, height)
+        wide, high = (max(1, -(-round(side * scale) // spec.multiple)) * spec.multiple for side in (width, height))
+    return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
+
+
+class PeopleNetwork:
+    """One photo in, its people out; calls from many threads run beside each other, each on one CPU.
+
+    Every person that the network prints is kept, however low its score; each photo gives the same number of them.
+    Raises InputError where file and spec do not fit each other.
+    """
+
+    def __init__(self, spec: PeopleSpec) -> None:
+        self.spec = spec
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
+        is_free = spec.multiple is not None
+        self._output = output_name(self._session(), spec.onnx, spec.input, spec.output.name, any_size=is_free)
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
+        """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
+        spec, output = self.spec, self.spec.output
+        affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
+        blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
+        (raw,) = run_session(self._session(), spec.onnx, [self._output], {spec.input.name: blob})
+        expected = (1, output.people, 3 * output.keypoints + 5)
+        if raw.shape != expected:
+            raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
+        people = raw[0].astype(np.float64)  # (N, 3K + 5)
+        keypoints = people[:, :-5].reshape(-1, output.keypoints, 3)
+        x, y, score = (keypoints[..., output.order.index(name)] for name in ("x", "y", "score"))
+        corners = [people[:, output.box_order.index(name) - 5] for name in ("xmin", "ymin", "xmax", "ymax")]
+        places = np.concatenate([np.stack([x, y], axis=-1), np.stack(corners, axis=-1).reshape(-1, 2, 2)], axis=1)
+        places = places * (wide, high) if output.normalised else places  # (N, K + 2, 2), input pixels
+        places = transform(np.broadcast_to(invert_affine(affine), (len(people), 2, 3)), places)
+        person_score = people[:, output.box_order.index("score") - 5]
+        return Poses(
+            xy=places[:, :-2],
+            score=score,
+            pose_score=person_score,
+            box=places[:, -2:].reshape(-1, 4),
+            box_score=person_score,
+            image_id=np.zeros(len(people), np.int64),
+        )
+
+
+class PeopleDetector:
+    """The boxes that a people network finds: a detector for top-down networks. `min_score` leaves out lower ones."""
+
+    def __init__(self, network: PeopleNetwork, min_score: float = 0.0) -> None:
+        self.network = network
+        self.min_score = min_score
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """The boxes, cut off at the photo's edges; those that lie outside it are left out."""
+        found = self.network(pixels)
+        assert found.box is not None and found.box_score is not None
+        height, width = pixels.shape[:2]
+        box = np.clip(found.box, 0, [width, height, width, height])
+        keep = (found.box_score >= self.min_score) & (box[:, 2:] > box[:, :2]).all(axis=1)
+        return Boxes(box, np.zeros(len(box), np.int64), found.box_score)[np.flatnonzero(keep)]
+
+
+class SingleStagePredictor:
+    """Photos in, poses out, without any boxes given. `min_score` leaves out people with a lower score; photo files of
+    more than `max_pixels` are refused.
+
+    `threads` photos are read and predicted at a time. Results do not depend on it.
+    """
+
+    uses_box_score = False  # the box's score is the person's
+
+    def __init__(
+        self,
+        network: PeopleNetwork,
+        *,
+        threads: int | None = None,
+        min_score: float = 0.0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.network = network
+        self.spec = network.spec
+        self.max_pixels = max_pixels
+        self.threads = threads or cpu_count()
+        self.min_score = min_score
+
+    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
+        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+
+        `image_id` of the poses is the image's place in `images`. Raises InputError for an image that cannot be read,
+        ValueError for arrays of a wrong shape, and where boxes are given: this network has no use for them.
+        """
+        return predict_images(self.stream, images, boxes, no_poses(self.spec.output.keypoints))
+
+    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+        with ThreadPoolExecutor(self.threads, "trustpose-people") as workers:
+            yield from prefetch(workers, self._predict, photos, 2 * self.threads)
+
+    def _predict(self, photo: Image) -> Prediction:
+        if photo.boxes is not None and len(photo.boxes):
+            raise ValueError("boxes: expected None, this network finds the people of whole photos by itself")
+        nobody = no_poses(self.spec.output.keypoints)
+        try:
+            pixels = open_photo(photo, self.max_pixels)
+        except InputError as error:
+            return Prediction(photo, nobody, error=error)
+        if photo.boxes is not None:  # the photo is known to show nobody
+            return Prediction(photo, nobody, pixels)
+        poses = self.network(pixels)
+        assert poses.box_score is not None
+        poses = poses[np.flatnonzero(poses.box_score >= self.min_score)]
+        return Prediction(photo, replace(poses, image_id=np.full(len(poses), photo.image_id)), pixels)

@@ -1,0 +1,263 @@
+"""`Predictor`: photos and boxes in, poses out. Photos are read and cropped in threads while the network runs."""
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
+from trustpose.models.people_spec import PeopleSpec, finds_people
+from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.trust_output import POSE_FIELDS, trust_shape
+from trustpose.poses import Poses, box_size
+from trustpose.predict.boxes import NO_BOXES, Boxes, Detector, whole_photo
+from trustpose.predict.crops import cut_out
+from trustpose.predict.photos import (
+    Image,
+    ImageBoxes,
+    ImageSource,
+    Prediction,
+    no_poses,
+    open_photo,
+    predict_images,
+)
+from trustpose.predict.prefetch import prefetch
+from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
+from trustpose.runtime.backends import Runtime, module_of, open_runtime
+from trustpose.runtime.sessions import cpu_count
+
+_PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more photos in memory
+
+
+@dataclass(eq=False)
+class _Job:
+    """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), and what came out so far."""
+
+    photo: Photo
+    boxes: Boxes
+    crops: np.ndarray
+    box_share: np.ndarray
+    to_image: np.ndarray
+    xy: np.ndarray
+    score: np.ndarray
+    trust: dict[str, np.ndarray]
+    pixels: np.ndarray | None = None
+    error: InputError | None = None
+    waiting: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = len(self.crops)
+
+
+_Batch = list[tuple[_Job, slice]]
+
+
+class Predictor:
+    """A network with everything around it, top-down: box → crop → network → codec → image pixels.
+
+    Results do not depend on `batch_size` beyond float rounding. `flip` averages each crop's output with its mirror
+    image's. `threads` read and crop photos, and run the network. `decoding` reads the heatmaps in another way than the
+    spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
+    `detector` finds the people of photos that come without boxes. A network with a trust head fills `quality`,
+    `visibility` and `pose_quality` as far as its head goes; with `flip` they too are means of both views. A head that
+    was fitted to another decoding is said in a warning. Photo files of more than `max_pixels` are refused.
+    """
+
+    uses_box_score = True  # its own scores do not say that a box holds nobody
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        batch_size: int = 16,
+        flip: bool = False,
+        threads: int | None = None,
+        decoding: str | None = None,
+        detector: Detector | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        self.runtime = runtime
+        self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
+        self.codec = self.spec.codec
+        trust = self.spec.trust
+        self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)
+        if trust is not None and self.spec.output != runtime.spec.output:
+            warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
+        self.batch_size = batch_size
+        self.flip = flip
+        self.threads = threads or cpu_count()
+        self.detector = detector
+        self.max_pixels = max_pixels
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        batch_size: int = 16,
+        flip: bool = False,
+        threads: int | None = None,
+        decoding: str | None = None,
+        backend: str = "onnx",
+        device: str | None = None,
+        precision: str = "float32",
+        detector: Detector | None = None,
+    ) -> "Predictor | SingleStagePredictor":
+        """The predictor of a model folder, or of network.onnx with network.json beside it.
+
+        A network that finds the people of whole photos by itself gives a `SingleStagePredictor`, which takes none of
+        these options but `threads`.
+        backend "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu",
+        "cuda", "mps"; default: the best there is) in `precision` float32, bfloat16 or float16. Raises InputError.
+        """
+        if finds_people(path):
+            return _bottom_up(path, threads, flip, decoding, backend, detector)
+        spec = ModelSpec.read(path)
+        runtime = open_runtime(spec, backend=backend, device=device, precision=precision, threads=threads)
+        return cls(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding, detector=detector)
+
+    @cached_property
+    def network(self) -> Any:
+        """The network as an `nn.Module`, (B, 3, H, W) normalised crops → `Outputs`; needs torch and a model folder.
+
+        Raises InputError where torch is not installed or only an ONNX file is there.
+        """
+        return module_of(self.runtime)
+
+    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
+        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+
+        boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
+        counts the images from 0. Where there are none the detector finds them; without a detector each whole image is
+        one person. `image_id` of the poses is the image's place in `images`; they come image by image, in the order of
+        the boxes. Raises InputError for an image that cannot be read, ValueError for arrays and boxes of a wrong shape.
+        """
+        nobody = replace(no_poses(self.spec.output.keypoints), **self._empty_trust(0))
+        return predict_images(self.stream, images, boxes, nobody)
+
+    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+        waiting: deque[_Job] = deque()
+        with (
+            ThreadPoolExecutor(self.threads, "trustpose-read") as readers,
+            ThreadPoolExecutor(2, "trustpose-batch") as runners,  # two batches, so that the CPUs never wait for one
+        ):
+            jobs = prefetch(readers, self._prepare, photos, 2 * self.threads + 2)
+            for batch in prefetch(runners, self._run, self._batches(jobs, waiting), 3):
+                for job, rows in batch:
+                    job.waiting -= rows.stop - rows.start
+                while waiting and not waiting[0].waiting:
+                    yield self._finish(waiting.popleft())
+            while waiting:
+                yield self._finish(waiting.popleft())
+
+    def _prepare(self, photo: Image) -> _Job:
+        """Read one photo and cut its people out."""
+        wanted, count = self.spec.input, self.spec.output.keypoints
+        pixels, error, boxes = None, None, photo.boxes
+        try:
+            pixels = open_photo(photo, self.max_pixels)
+            if boxes is None:
+                boxes = whole_photo(pixels) if self.detector is None else self.detector(pixels)
+        except InputError as problem:
+            error = problem
+        if boxes is None or error is not None:
+            boxes = NO_BOXES
+        grown = grow_box(boxes.xyxy, self.spec.padding, wanted.width / wanted.height)
+        affine = affine_to_crop(grown, *self.codec.crop_extent(wanted.width, wanted.height))  # (n, 2, 3)
+        crops = np.empty((len(boxes), wanted.height, wanted.width, 3), np.uint8)
+        if pixels is not None:
+            for row in range(len(boxes)):
+                crops[row] = cut_out(pixels, affine[row], wanted.width, wanted.height)
+        xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
+        trust = self._empty_trust(len(boxes))
+        share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)
+        return _Job(photo, boxes, crops, share, invert_affine(affine), xy, score, trust, pixels, error)
+
+    def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
+        """Room for each field of trust that the network fills."""
+        return {name: np.empty((people, *trust_shape(name, self.spec.output.keypoints))) for name in self._trust}
+
+    def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
+        """Rows of `batch_size` crops across photos; each photo joins `waiting` on its way."""
+        batch: _Batch = []
+        room, photos = self.batch_size, 0
+        for job in jobs:
+            waiting.append(job)
+            photos += 1
+            start = 0
+            while start < len(job.crops):
+                stop = min(len(job.crops), start + room)
+                batch.append((job, slice(start, stop)))
+                room -= stop - start
+                start = stop
+                if not room:
+                    yield batch
+                    batch, room, photos = [], self.batch_size, 0
+            if photos >= _PHOTOS_BETWEEN_BATCHES:
+                yield batch
+                batch, room, photos = [], self.batch_size, 0
+        if batch:
+            yield batch
+
+    def _run(self, batch: _Batch) -> _Batch:
+        """Network and codec on one batch, written into its jobs."""
+        if not batch:
+            return batch
+        pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
+        box = np.concatenate([job.box_share[rows] for job, rows in batch])  # (B, 2)
+        outputs, trust = self.runtime.with_trust(pixels, box)
+        if self.flip:
+            mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]), box)
+            outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
+            trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
+        candidates, said = self.codec.decode(outputs), trust.filled()
+        start = 0
+        for job, rows in batch:
+            stop = start + rows.stop - rows.start
+            job.xy[rows] = transform(job.to_image[rows], candidates.xy[start:stop])
+            job.score[rows] = candidates.score[start:stop]
+            for name, room in job.trust.items():
+                room[rows] = said[name][start:stop]
+            start = stop
+        return batch
+
+    def _finish(self, job: _Job) -> Prediction:
+        boxes = job.boxes
+        poses = Poses(
+            xy=job.xy,
+            score=job.score,
+            pose_score=job.score.mean(axis=1),
+            box=boxes.xyxy,
+            box_score=boxes.score,
+            image_id=np.full(len(boxes), job.photo.image_id),
+            annotation_id=boxes.annotation_id,
+            **job.trust,
+        )
+        return Prediction(job.photo, poses, job.pixels, job.error)
+
+
+def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
+    fitted = spec.output.decoding if isinstance(spec.output, HeatmapOutput) else ""
+    return f"{spec.onnx}: its trust was fitted to places decoded by {fitted}, with {decoding} it says something else"
+
+
+def _bottom_up(
+    path: str | Path, threads: int | None, flip: bool, decoding: str | None, backend: str, detector: Detector | None
+) -> SingleStagePredictor:
+    options = {"flip": flip, f"decoding {decoding}": decoding, "a detector": detector, "torch": backend != "onnx"}
+    wrong = next((name for name, value in options.items() if value), None)
+    if wrong is not None:
+        raise InputError(f"{path}: finds the people of whole photos by itself; {wrong} is for one person at a time")
+    return SingleStagePredictor(PeopleNetwork(PeopleSpec.read(path)), threads=threads)

@@ -1,0 +1,209 @@
+"""onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import cv2
+import numpy as np
+import onnxruntime
+from jaxtyping import UInt8
+from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
+
+from trustpose.file_names import utf8_name
+from trustpose.files import InputError, check_regular
+from trustpose.models.spec import InputSpec
+from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
+
+CPU = "CPUExecutionProvider"
+_LARGEST = 1e12
+
+# onnxruntime's own errors have no common base of their own
+_ERRORS = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.ModelLoaded,
+    states.NoModel,
+    states.NoSuchFile,
+    states.NotImplemented,
+    states.RuntimeException,
+    UnicodeDecodeError,  # of a name in a graph that is no UTF-8
+)
+
+T = TypeVar("T")
+
+
+class PerProcess(Generic[T]):
+    """What does not outlive a fork, such as sessions and threads: made once, and anew in each forked process."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: tuple[int, T] | None = None
+
+    def __call__(self) -> T:
+        """This process's own."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), self._make())
+        return self._made[1]
+
+
+def cpu_count() -> int:
+    """The CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_session(path: Path, threads: int, providers: list[str] | None = None) -> onnxruntime.InferenceSession:
+    """A session of `threads` CPU threads; providers None means the CPU. Raises InputError where it cannot be opened."""
+    options = _options(threads)
+    known = onnxruntime.get_available_providers()
+    chosen = [CPU] if providers is None else providers
+    unknown = [name for name in chosen if name not in known]
+    if unknown:
+        raise InputError(f"provider {unknown[0]!r}: this onnxruntime has {', '.join(known)}")
+    check_regular(path)
+    try:
+        with utf8_name(path) as name:
+            session = onnxruntime.InferenceSession(name, options, providers=chosen, enable_fallback=0)
+        _ = [node.name for node in (*session.get_inputs(), *session.get_outputs())]  # decoded when asked for
+        return session
+    except _ERRORS as error:
+        raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None
+
+
+def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntime.InferenceSession:
+    """A session of a graph in memory, made from the file `path`, on one CPU thread. Raises InputError naming that file.
+
+    Without `optimise` the graph is run as it is written.
+    """
+    options = _options(1)
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=[CPU], enable_fallback=0)
+    except _ERRORS as error:
+        raise InputError(f"{path}: onnxruntime cannot load what is made of it ({first_line(error)})") from None
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # only what ends the process: errors come back as exceptions
+    return options
+
+
+def run_tensors(
+    session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The outputs of those names. Raises InputError where the network cannot be run."""
+    try:
+        return [np.asarray(array) for array in session.run(outputs, inputs)]
+    except (*_ERRORS, ValueError, TypeError) as error:  # what numpy says of outputs that are no arrays
+        raise InputError(f"{path}: cannot be run as its spec says ({first_line(error)})") from None
+
+
+def run_session(
+    session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
+) -> list[np.ndarray]:
+    """The outputs of those names.
+
+    Raises InputError where the network cannot be run, or where one is no array of numbers, or not finite, or so large
+    that its square is not.
+    """
+    arrays = run_tensors(session, path, outputs, inputs)
+    for array in arrays:
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{path}: the network gave {array.dtype}, expected numbers")
+        if array.size and not (array.min() >= -_LARGEST and array.max() <= _LARGEST):  # NaN is neither
+            raise InputError(f"{path}: the network gave numbers that are not finite, or beyond {_LARGEST:g}")
+    return arrays
+
+
+def output_name(
+    session: onnxruntime.InferenceSession,
+    path: Path,
+    wanted: InputSpec,
+    output: str | None,
+    *,
+    any_size: bool = False,
+    box: str | None = None,
+) -> str:
+    """The name of the output to read (the first where `output` is None), once the session's input is what the spec
+    says; with `any_size`, of whatever height and width; `box`: a second input. Raises InputError naming the field that
+    does not fit."""
+    inputs = {node.name: node for node in session.get_inputs()}
+    said = [wanted.name] if box is None else [wanted.name, box]
+    if sorted(inputs) != sorted(said):
+        listed, expected = ", ".join(inputs), " and 'trust.box' ".join(map(repr, said))
+        raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
+    height, width = ("H", "W") if any_size else (wanted.height, wanted.width)
+    expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
+    shape = inputs[wanted.name].shape
+    if len(shape) != 4 or any(
+        isinstance(has, int) and has > 0 and has != want for has, want in zip(shape[1:], expected, strict=True)
+    ):
+        raise InputError(f"{path}: its input is {shape}; the spec's field 'input' says {['B', *expected]}")
+    dtype = inputs[wanted.name].type.removeprefix("tensor(").removesuffix(")")
+    dtype = {"float": "float32"}.get(dtype, dtype)
+    if dtype != wanted.dtype:
+        raise InputError(f"{path}: its input is {dtype}; the spec's field 'input.dtype' says {wanted.dtype}")
+    outputs = [node.name for node in session.get_outputs()]
+    name = output or outputs[0]
+    if name not in outputs:
+        listed = ", ".join(outputs)
+        raise InputError(f"{path}: its outputs are {listed}; the spec's field 'output.name' says {name!r}")
+    return name
+
+
+def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustOutput | None) -> dict[str, str]:
+    """The outputs to read for each field of trust that poses have. Raises InputError where the network lacks one."""
+    outputs = [node.name for node in session.get_outputs()]
+    names = {} if trust is None else {field: name for field, name in trust.outputs.items() if field in POSE_FIELDS}
+    for field, name in ({} if trust is None else trust.outputs).items():
+        if name not in outputs:
+            listed = ", ".join(outputs)
+            raise InputError(
+                f"{path}: its outputs are {listed}; the spec's field 'trust.outputs.{field}' says {name!r}"
+            )
+    return names
+
+
+def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.ndarray:
+    """RGB pixels as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
+    if wanted.channels == "BGR":
+        pixels = pixels[..., ::-1]
+    std = np.array(wanted.std)
+    factor, offset = (wanted.scale / std).astype(np.float32), (-np.array(wanted.mean) / std).astype(np.float32)
+    if (factor == 1).all() and (offset == 0).all():
+        ready = pixels.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else pixels
+        return np.ascontiguousarray(ready, dtype=wanted.dtype)
+    table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all that a pixel can become
+    blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=wanted.layout == "NCHW")
+    return blob.astype(wanted.dtype, copy=False) if "float" in wanted.dtype else np.rint(blob).astype(wanted.dtype)
+
+
+def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> np.ndarray:
+    """table[pixel] for each pixel and channel, channels first or last."""
+    count, height, width, channels = pixels.shape
+    if not channels_first:
+        blob = np.empty(pixels.shape, np.float32)
+        for at in range(count):
+            cv2.LUT(pixels[at], table.reshape(1, 256, channels), dst=blob[at])
+        return blob
+    columns = np.ascontiguousarray(table.T)
+    blob = np.empty((count, channels, height, width), np.float32)
+    for at in range(count):
+        for plane, column, room in zip(cv2.split(pixels[at]), columns, blob[at], strict=True):
+            cv2.LUT(plane, column, dst=room)
+    return blob
+
+
+def first_line(error: Exception) -> str:
+    """A library's error as part of one line of ours."""
+    return " ".join(str(error).split())[:160]

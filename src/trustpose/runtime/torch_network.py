@@ -1,0 +1,104 @@
+"""The torch backend: the same crops in and the same `Outputs` out as `OnnxNetwork`, on CPU, CUDA or MPS.
+
+Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
+"""
+
+import os
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+from trustpose.files import InputError
+from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.trust_output import TrustArrays
+from trustpose.trust.network import TrustNetwork
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def best_device() -> str:
+    """ "cuda" where there is one, else "mps", else "cpu"."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+class TorchNetwork:
+    """A module with its spec: (B, H, W, 3) RGB crops, 0–255, to `Outputs` of numpy arrays.
+
+    The module gives `Outputs`, or those and `Trust`, as a `TrustNetwork` does; `module` is then the network without its
+    head. `precision` other than float32 runs it under autocast; outputs are float32 in any case. The module is put into
+    evaluation mode, on `device`, in channels-last memory. Raises InputError for a device or precision that is not
+    there.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, module: nn.Module, *, device: str | None = None, precision: str = "float32"
+    ) -> None:
+        if precision not in _DTYPES:
+            raise InputError(f"precision: expected one of {', '.join(_DTYPES)}, got {precision!r}")
+        try:
+            self.device = torch.device(device or best_device())
+            self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue] torch's stub lacks it
+        except (RuntimeError, AssertionError) as error:  # torch's own for a device that it was not built for
+            raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
+        self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
+        self.spec = spec
+        self._process = os.getpid()
+        self.precision = precision
+        wanted = spec.input
+        self._mean = torch.tensor(wanted.mean, device=self.device).reshape(3, 1, 1)
+        self._std = torch.tensor(wanted.std, device=self.device).reshape(3, 1, 1)
+
+    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
+        """Run the module on crops of the input size. Raises InputError where its output is not as the spec says."""
+        return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
+
+    def with_trust(
+        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+    ) -> tuple[Outputs, TrustArrays]:
+        """The same, and what the trust head says of each crop (see `Runtime`). Raises InputError as above."""
+        if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
+            raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
+        wanted = self.spec.input
+        if pixels.shape[1:3] != (wanted.height, wanted.width):
+            raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
+        dtype = _DTYPES[self.precision]
+        with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            given = self._module(self._prepare(pixels), *self._boxes(box))
+        outputs, trust = given if isinstance(given, tuple) else (given, None)
+        heatmaps = outputs.heatmaps[-1].float().cpu().numpy()  # (B, K, h, w)
+        self._check(heatmaps, len(pixels))
+        features = None if outputs.features is None else outputs.features.float().cpu().numpy()
+        arrays = {} if trust is None else {name: one.float().cpu().numpy() for name, one in trust.filled().items()}
+        checked = TrustArrays.of(arrays, len(pixels), heatmaps.shape[1], self.spec.onnx)
+        return Outputs(heatmaps=[heatmaps], features=features), checked
+
+    def _boxes(self, box: np.ndarray | None) -> list[Tensor]:
+        """What the head reads of people's boxes beside the crops, if it does."""
+        if not (isinstance(self._module, TrustNetwork) and self._module.head.reads_box):
+            return []
+        if box is None:
+            raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
+        return [torch.from_numpy(box).float().to(self.device)]
+
+    def _prepare(self, pixels: np.ndarray) -> Tensor:
+        """(B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""
+        crops = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, non_blocking=True)
+        if self.spec.input.channels == "BGR":
+            crops = crops.flip(-1)
+        scaled = crops.permute(0, 3, 1, 2).float() * self.spec.input.scale  # (B, 3, H, W); memory stays channels last
+        return (scaled - self._mean) / self._std
+
+    def _check(self, heatmaps: np.ndarray, count: int) -> None:
+        output = self.spec.output
+        if not isinstance(output, HeatmapOutput):
+            raise InputError(f"{self.spec.onnx}: the torch backend runs heatmap networks, its spec says otherwise")
+        expected = (count, output.keypoints, output.height, output.width)
+        if heatmaps.shape != expected:
+            raise InputError(f"{self.spec.onnx}: gave heatmaps {heatmaps.shape}, its spec's 'output' says {expected}")
+        if not np.isfinite(heatmaps).all():
+            raise InputError(f"{self.spec.onnx}: the network gave numbers that are not finite")

@@ -1,0 +1,67 @@
+"""The weights of a model folder as torch modules: the network alone, or with its trust head.
+
+Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
+"""
+
+import torch
+from torch import nn
+
+from trustpose.files import InputError
+from trustpose.models.spec import MODEL_JSON, MODEL_WEIGHTS, ModelSpec
+from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.networks.checkpoints import convert
+from trustpose.networks.zoo import ZOO, build
+from trustpose.trust.hpcvnet import deepened
+from trustpose.trust.network import TrustNetwork, attach
+
+
+def load_module(spec: ModelSpec) -> nn.Module:
+    """The network of a model folder as a module with its weights, in evaluation mode; without its trust head.
+
+    Raises InputError where the folder holds only an ONNX file, or weights that do not fit.
+    """
+    weights = spec.onnx.with_name(MODEL_WEIGHTS)
+    if spec.network is None or not weights.is_file():
+        raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run")
+    if spec.network not in ZOO:
+        raise InputError(
+            f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
+        )
+    module = build(spec.network, keypoints=len(spec.skeleton))
+    try:
+        module = deepened(module, spec.deepen) if spec.deepen else module
+    except ValueError as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'deepen': {error}") from None
+    tensors = read_tensors(weights)
+    if spec.trust is not None:
+        tensors = _part_of(tensors, "network.")
+    try:
+        module.load_state_dict(convert(tensors, module, "trustpose"))
+    except InputError as error:
+        raise InputError(f"{weights}: {error}") from None
+    return module.eval()
+
+
+def load_trust_network(spec: ModelSpec) -> TrustNetwork:
+    """The network and head of a model folder as one module with their weights, in evaluation mode.
+
+    Raises InputError where the folder's network is only ONNX, its head is none of ours, or weights do not fit.
+    """
+    network, trust = load_module(spec), spec.trust
+    if trust is None:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: has no field 'trust', expected one with a head")
+    try:
+        module = attach(trust.head, network, spec.input.height, spec.input.width, **trust.options)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'trust': {error}") from None
+    weights = spec.onnx.with_name(MODEL_WEIGHTS)
+    try:
+        module.head.load_state_dict(_part_of(read_tensors(weights), "head."))
+    except RuntimeError as error:  # torch's list of what is missing, unexpected or of another shape
+        raise InputError(f"{weights}: head: {' '.join(str(error).split())[:200]}") from None
+    return module.eval()
+
+
+def _part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors of one part of a module, by their names in it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

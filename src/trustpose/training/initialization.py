@@ -1,0 +1,86 @@
+"""Where a training starts: a network of the zoo with random or ImageNet weights, or one that was trained before."""
+
+from pathlib import Path
+
+from torch import nn
+
+from trustpose.files import InputError
+from trustpose.models.spec import ModelSpec
+from trustpose.networks.checkpoint_files import read_tensors
+from trustpose.networks.checkpoints import convert
+from trustpose.networks.movenet import MoveNetPose
+from trustpose.networks.onnx_weights import read_onnx_weights
+from trustpose.networks.zoo import ZOO, build
+from trustpose.runtime.weights import load_module
+from trustpose.skeletons import SKELETONS
+from trustpose.training.recipe import Recipe, check_network
+from trustpose.trust.hpcvnet import deepened
+
+
+def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
+    """The recipe's network as its strategy starts from it, or with the weights of `model`, where that is given.
+
+    `model`: a model folder of the same network, or a checkpoint file (.pth, .safetensors), a pose network's or, for
+    its backbone alone, an ImageNet classifier's; or the ONNX file of a pose network that has the same layers in the
+    same order. Raises InputError where it does not fit, where a strategy that starts
+    from a trained network has none, and where ImageNet weights cannot be fetched.
+    """
+    check_network(recipe)
+    keypoints = len(SKELETONS[recipe.data.skeleton])
+    if model is not None:
+        network = _from_model(recipe, keypoints, model)
+    elif recipe.strategy.starts_from == "trained":
+        raise InputError(f"{recipe.name}: starts from a trained {recipe.network}, give its folder or file as --model")
+    elif recipe.strategy.starts_from == "imagenet":
+        network = _from_imagenet(recipe.network, keypoints)
+    else:
+        network = build(recipe.network, keypoints)
+    is_deepened = model is not None and model.is_dir() and ModelSpec.read(model).deepen > 0
+    if not recipe.deepen or is_deepened:
+        return network
+    try:
+        return deepened(network, recipe.deepen)
+    except ValueError as error:
+        raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
+
+
+def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
+    if model.is_dir():
+        spec = ModelSpec.read(model)
+        wanted = (recipe.network, SKELETONS[recipe.data.skeleton].keypoints)
+        if spec.deepen not in (0, recipe.deepen):
+            raise InputError(f"{model}: has {spec.deepen} more layers, the recipe wants {recipe.deepen}, see --deepen")
+        if (spec.network, spec.skeleton.keypoints) != wanted:
+            raise InputError(
+                f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe wants {recipe.network} of "
+                f"{recipe.data.skeleton}"
+            )
+        return load_module(spec)
+    network = build(recipe.network, keypoints)
+    try:
+        is_onnx = model.suffix == ".onnx"
+        if isinstance(network, MoveNetPose) and is_onnx:
+            network.read(model)
+            return network
+        network.load_state_dict(read_onnx_weights(model, network) if is_onnx else convert(read_tensors(model), network))
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(str(model)) else f"{model}: {error}") from None
+    return network
+
+
+def _from_imagenet(name: str, keypoints: int) -> nn.Module:
+    try:
+        return ZOO[name](keypoints=keypoints, pretrained=True)
+    except TypeError as error:
+        if "pretrained" not in str(error):
+            raise
+        raise InputError(
+            f"strategy.starts_from: no ImageNet weights of {name} can be fetched; give a checkpoint as --model, or "
+            "--strategy.starts_from=scratch"
+        ) from None
+    except Exception as error:  # each way of fetching has errors of its own
+        reason = (str(error) or type(error).__name__).splitlines()[0][:150]
+        raise InputError(
+            f"strategy.starts_from: the ImageNet weights of {name} cannot be fetched ({reason}); give a checkpoint as "
+            "--model, or --strategy.starts_from=scratch"
+        ) from None

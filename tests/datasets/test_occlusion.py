@@ -1,0 +1,142 @@
+"""Things in front of people, and what becomes of the labels under them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.people_cases import JOINTS, ListedPeople, dotted, person
+from trustpose.datasets.augment import NOTHING, TrainingCrops
+from trustpose.datasets.body import body_mask
+from trustpose.datasets.occlusion import Occlusion, cover_labels, leave_crop
+from trustpose.datasets.people import coco_people
+from trustpose.formats.coco import read_truth
+from trustpose.skeletons import COCO_17
+
+GREEN = np.array([40, 200, 40], np.uint8)
+KINDS = {
+    "cutout": Occlusion(cutout=1.0, cutout_most=3, cutout_size=(0.2, 0.4)),
+    "objects": Occlusion(objects=1.0, objects_size=(0.3, 0.6)),
+    "people": Occlusion(people=1.0, people_size=(0.8, 1.5)),
+}
+
+
+def _target(seed):
+    """Somebody on plain green: whatever is not green was put in front."""
+    random = np.random.default_rng(seed)
+    xy = random.uniform(40, 260, (6, 2))
+    return person(np.full((300, 300, 3), GREEN), xy, v=random.integers(0, 3, 6), box=[30, 30, 270, 270])
+
+
+def _donor(seed):
+    random = np.random.default_rng(seed + 1000)
+    return person(random.integers(0, 30, (300, 300, 3), np.uint8), random.uniform(60, 240, (6, 2)))
+
+
+class _TargetFirst(ListedPeople):
+    """Index 0 is the target once, whoever is drawn later is a donor."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.is_first = True
+
+    def __getitem__(self, index):
+        self.is_first, was_first = False, self.is_first
+        return self.samples[0] if was_first else self.samples[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=25)
+def test_what_is_covered_becomes_occluded_and_nothing_else(kind, seed):
+    target = _target(seed)
+    people = _TargetFirst([target, _donor(seed)])
+    crops = TrainingCrops(people, 256, 256, 1.0, replace(NOTHING, occlusion=KINDS[kind]), seed=seed)
+    crop = crops[0]
+    plain = TrainingCrops(ListedPeople([target]), 256, 256, 1.0)[0]
+    assert np.array_equal(crop.affine, plain.affine)
+    change = np.abs(crop.pixels.astype(int) - plain.pixels).max(axis=2)
+    for place, before, after in zip(plain.xy, plain.v, crop.v, strict=True):
+        if before == 0:
+            assert after == 0
+            continue
+        x, y = np.rint(place).astype(int)
+        around = change[max(y - 3, 0) : y + 4, max(x - 3, 0) : x + 4]
+        if around.min() > 100:  # well under something
+            assert after == 1
+        if around.max() == 0:  # well clear
+            assert after == before
+        assert after in (1, before)
+    in_view = np.count_nonzero(plain.v)
+    assert np.count_nonzero((plain.v == 2) & (crop.v == 1)) <= 0.6 * in_view + 1e-9
+    assert np.array_equal(crop.xy, plain.xy)  # the place of what is hidden is still known
+
+
+def test_things_are_there():
+    """The test above would pass on crops with nothing in front."""
+    for occlusion in KINDS.values():
+        hidden, changed = 0, 0
+        for seed in range(30):
+            people = _TargetFirst([_target(seed), _donor(seed)])
+            crop = TrainingCrops(people, 256, 256, 1.0, replace(NOTHING, occlusion=occlusion), seed=seed)[0]
+            plain = TrainingCrops(ListedPeople([_target(seed)]), 256, 256, 1.0)[0]
+            hidden += np.count_nonzero(crop.v != plain.v)
+            changed += (crop.pixels != plain.pixels).any()
+        assert hidden >= 10 and changed > 20
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("occluded", [0, 1, 1, 2]), ("absent", [0, 0, 0, 2]), ("keep", None)])
+def test_the_rules_for_what_is_covered(rule, expected):
+    v = np.array([0, 1, 2, 2])
+    covered = np.array([True, True, True, False])
+    assert cover_labels(v, covered, rule).tolist() == (v.tolist() if expected is None else expected)
+
+
+@pytest.mark.parametrize("outside", ["absent", "keep"])
+def test_a_keypoint_that_leaves_the_crop_is_absent(outside):
+    sample = person(
+        np.zeros((300, 300, 3), np.uint8), [[150, 150], [10, 150], [150, 299], [150, 0], [9, 9], [140, 160]]
+    )
+    sample = replace(sample, box=np.array([100.0, 100, 200, 200]), has_visibility=np.zeros(6, dtype=np.bool_))
+    crop = TrainingCrops(ListedPeople([sample]), 100, 100, 1.0, replace(NOTHING, occlusion=Occlusion(outside=outside)))[
+        0
+    ]
+    if outside == "keep":
+        assert (crop.v == 2).all() and not crop.has_visibility.any()
+        return
+    assert crop.v.tolist() == [2, 0, 0, 0, 0, 2]
+    assert (crop.xy[crop.v == 0] == 0).all()
+    assert crop.has_visibility.tolist() == [False, True, True, True, True, False]  # that they are gone is known
+
+
+def test_the_rim():
+    xy = np.array([[-0.5, 0], [-0.51, 0], [9.49, 4], [9.5, 4], [4, 4.49], [4, 4.5]])
+    assert leave_crop(xy, 10, 5).tolist() == [False, True, False, True, False, True]
+
+
+def test_joints_that_a_data_set_lacks_stay_unknown():
+    sample = replace(_target(1), v=np.zeros(6, dtype=np.int64), has_joint=np.zeros(6, dtype=np.bool_))
+    crops = TrainingCrops(ListedPeople([sample, _donor(1)]), augmentation=replace(NOTHING, occlusion=KINDS["cutout"]))
+    assert not crops[0].has_joint.any() and not crops[0].v.any()
+
+
+def test_body_masks_cover_the_keypoints_of_real_people(data_dir):
+    people = coco_people(read_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev", min_keypoints=12)
+    truth = people.truth
+    shares, covered = [], []
+    for xy, v, box, area in zip(truth.xy[:200], truth.v[:200], truth.box[:200], truth.area[:200], strict=True):
+        low = np.floor(np.minimum(box[:2], xy[v > 0].min(axis=0))) - 20
+        width, height = (int(side) for side in np.ceil(np.maximum(box[2:], xy[v > 0].max(axis=0))) + 20 - low)
+        mask = body_mask(xy - low, v, float(box[3] - box[1]), COCO_17, width, height)
+        assert mask is not None
+        at = np.rint((xy - low)[v > 0]).astype(int)
+        covered += (mask[at[:, 1], at[:, 0]] > 60).tolist()
+        shares.append((mask >= 128).sum() / area)
+    assert np.mean(covered) > 0.98  # one whose neighbours are all absent may be left out
+    assert 0.5 < np.median(shares) < 1.1  # of the labelled segment's area
+
+
+def test_too_little_of_a_body():
+    assert body_mask(dotted(1).xy, np.array([2, 2, 2, 2, 0, 0]), 100.0, JOINTS, 400, 500) is None

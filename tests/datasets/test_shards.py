@@ -1,0 +1,365 @@
+"""Shards: what goes in comes out, by number, in a stream, in other processes, and what is broken is said."""
+
+import hashlib
+import io
+import json
+import multiprocessing
+import pickle
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.people_cases import ListedPeople, dotted, equal_labels, write_coco
+from trustpose.datasets.augment import HRNET, STRONG, TrainingCrops
+from trustpose.datasets.people import Cut, coco_people, cut_sample
+from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
+from trustpose.datasets.shards import INDEX, ShardPeople, labels_of, sample_of, stream_shards
+from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
+
+OPTIONS = ShardOptions(Cut(160, 1.5), quality=95, shard_size=40_000)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """Eight people of four photos, in photos and in two shards or more."""
+    gt, photos = write_coco(tmp_path)
+    people = coco_people(read_truth(gt), photos)
+    index = write_shards(people, tmp_path / "shards", OPTIONS, {"labels": "gt.json"})
+    assert len(index["shards"]) >= 2
+    return people, tmp_path / "shards", index
+
+
+def test_there_and_back(case):
+    people, folder, _ = case
+    shards = ShardPeople(folder)
+    assert len(shards) == len(people) and shards.skeleton == people.skeleton
+    assert np.array_equal(shards.image_id, people.image_id)
+    assert np.array_equal(shards.annotation_id, people.annotation_id)
+    for ours, theirs in zip(shards, people, strict=True):
+        assert equal_labels(ours, theirs)
+        cut = cut_sample(theirs, OPTIONS.cut)
+        assert np.allclose(ours.affine, cut.affine) and ours.pixels.shape == cut.pixels.shape
+        assert np.abs(ours.pixels.astype(int) - cut.pixels).mean() < 4  # JPEG's loss
+    shards.verify()
+
+
+def test_a_training_sees_the_same_crop_from_shards_and_photos(case):
+    people, folder, _ = case
+    cut = replace_cut(people)
+    for augmentation in (HRNET, STRONG):
+        crops = [
+            TrainingCrops(some, augmentation=augmentation, seed=4, epoch=2)
+            for some in (people, cut, ShardPeople(folder))
+        ]
+        for whole, part, shard in zip(*crops, strict=True):
+            for other in (part, shard):
+                assert np.allclose(other.affine, whole.affine) and np.abs(other.xy - whole.xy).max() < 1e-3
+                assert np.isclose(other.area, whole.area)
+            assert np.array_equal(shard.v, part.v)
+            assert np.abs(shard.pixels.astype(int) - part.pixels).mean() < 5
+
+
+def replace_cut(people):
+    return replace(people, cut=OPTIONS.cut)
+
+
+def test_by_number_as_in_a_stream(case):
+    _, folder, index = case
+    shards = ShardPeople(folder)
+    streamed = list(stream_shards(folder))
+    order = np.random.default_rng(0).permutation(len(shards))
+    for at in order.tolist():
+        assert np.array_equal(shards[at].pixels, streamed[at].pixels) and equal_labels(shards[at], streamed[at], 0)
+    last = len(index["shards"]) - 1
+    backwards = [sample.annotation_id for sample in stream_shards(folder, list(range(last, -1, -1)))]
+    starts = np.cumsum([0, *(len(entry["places"]) for entry in index["shards"])])
+    ids = shards.annotation_id.tolist()
+    assert backwards == [one for at in range(last, -1, -1) for one in ids[starts[at] : starts[at + 1]]]
+
+
+def test_plain_tarfile_reads_webdatasets_layout(case):
+    people, folder, index = case
+    at = 0
+    for entry in index["shards"]:
+        assert hashlib.sha256((folder / entry["file"]).read_bytes()).hexdigest() == entry["sha256"]
+        assert entry["bytes"] <= OPTIONS.shard_size or len(entry["places"]) == 1
+        with tarfile.open(folder / entry["file"]) as tar:
+            members = tar.getmembers()
+            assert [member.name for member in members] == [
+                f"{n:06d}.{suffix}" for n in range(at, at + len(members) // 2) for suffix in ("jpg", "json")
+            ]
+            for jpeg, labels in zip(members[::2], members[1::2], strict=True):
+                said = json.load(tar.extractfile(labels))
+                with Image.open(io.BytesIO(tar.extractfile(jpeg).read())) as image:
+                    width, height = image.size
+                keypoints = np.reshape(said["keypoints"], (17, 3))
+                assert np.array_equal(keypoints[:, 2], people[at].v)
+                labelled = keypoints[keypoints[:, 2] > 0, :2]
+                assert (labelled > -1).all() and (labelled < (width, height)).all()
+                _, y, _, h = said["bbox"]
+                assert labelled.min(axis=0)[1] >= y - 1e-6 and labelled.max(axis=0)[1] <= y + h + 1e-6
+                assert said["annotation_id"] == people.annotation_id[at]
+                at += 1
+    assert at == len(people)
+
+
+def test_what_the_index_says(case, tmp_path):
+    people, folder, index = case
+    assert json.loads((folder / INDEX).read_text()) == index
+    assert index["people"] == 8 and index["sources"] == {"labels": "gt.json"}
+    assert index["options"] == {"cut": {"size": 160, "margin": 1.5}, "quality": 95, "shard_size": 40_000}
+    assert index["skeleton"]["keypoints"] == list(people.skeleton.keypoints)
+    assert not (tmp_path / ".shards.part").exists()
+    assert {path.name for path in folder.iterdir()} == {INDEX, *(entry["file"] for entry in index["shards"])}
+
+
+def test_what_a_data_set_does_not_know_stays_unknown(tmp_path):
+    sample = dotted(2)
+    known = np.array([True, False, True, True, True, False])
+    sample = replace(sample, area=float("nan"), v=np.array([2, 0, 1, 2, 0, 2]), has_joint=known, has_visibility=~known)
+    sample = replace(sample, xy=np.where((sample.v > 0)[:, None], sample.xy, 0.0))
+    write_shards(ListedPeople([sample]), tmp_path / "out", OPTIONS, {})
+    assert equal_labels(ShardPeople(tmp_path / "out")[0], sample)
+
+
+def test_sharding_shards_again(case, tmp_path):
+    people, folder, _ = case
+    write_shards(ShardPeople(folder), tmp_path / "again", ShardOptions(Cut(80, 1.2)), {})
+    again = ShardPeople(tmp_path / "again")
+    for ours, theirs in zip(again, people, strict=True):
+        assert equal_labels(ours, theirs) and max(ours.pixels.shape) <= 80 * 1.2 + 4
+    for ours, theirs in zip(TrainingCrops(again, 48, 64, 1.0), TrainingCrops(people, 48, 64, 1.0), strict=True):
+        luma, expected = (crop.pixels @ [0.299, 0.587, 0.114] for crop in (ours, theirs))  # JPEG halves chroma's size
+        error = np.abs(luma - expected).mean()
+        assert error < 4 and error < 0.6 * np.abs(luma[:, 1:] - expected[:, :-1]).mean()  # nothing has moved
+
+
+class _Stops(ListedPeople):
+    """Reading person `stop` is where the power goes off."""
+
+    stop = 10**9
+
+    def __getitem__(self, index):
+        if index == self.stop:
+            raise KeyboardInterrupt
+        self.read = [*getattr(self, "read", []), index]
+        return super().__getitem__(index)
+
+
+def _bytes(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("stop", [0, 3, 6, 11])
+def test_a_stopped_run_goes_on(tmp_path, stop):
+    options = ShardOptions(Cut(500, 1.5), shard_size=25_000)
+    samples = [dotted(at) for at in range(12)]
+    write_shards(_Stops(samples), tmp_path / "whole", options, {})
+    people = _Stops(samples)
+    people.stop = stop
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(people, tmp_path / "out", options, {})
+    assert not (tmp_path / "out").exists()
+    people.stop, people.read, seen = 10**9, [], []
+    index = write_shards(people, tmp_path / "out", options, {}, seen.append)
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole") and sum(seen) == 12
+    starts = np.cumsum([0, *(len(entry["places"]) for entry in index["shards"])])
+    done = max((start for start in starts.tolist() if start < stop), default=0)  # where the last whole shard ends
+    assert len(index["shards"]) > 3 and people.read[0] == done
+
+
+def test_another_plan_starts_anew(tmp_path):
+    samples = [dotted(at) for at in range(6)]
+    people = _Stops(samples)
+    people.stop = 5
+    with pytest.raises(KeyboardInterrupt):
+        write_shards(people, tmp_path / "out", ShardOptions(shard_size=30_000), {"labels": "old"})
+    people.stop, people.read = 10**9, []
+    write_shards(people, tmp_path / "out", ShardOptions(shard_size=30_000), {"labels": "new"})
+    assert people.read == list(range(6)) and ShardPeople(tmp_path / "out").index["sources"] == {"labels": "new"}
+
+
+def _digest(shards, at):
+    sample = shards[at]
+    return hashlib.sha256(sample.pixels.tobytes() + sample.xy.tobytes()).hexdigest()
+
+
+_PARENTS = {}
+
+
+def _in_fork(at):
+    return _digest(_PARENTS["shards"], at)
+
+
+def test_forks_and_threads_and_pickles(case):
+    _, folder, _ = case
+    shards = _PARENTS["shards"] = ShardPeople(folder)
+    expected = [_digest(shards, at) for at in range(len(shards))]  # files are open now, at some place
+    order = np.random.default_rng(0).integers(0, len(shards), 60).tolist()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.map_async(_in_fork, order, chunksize=5)
+        here = [_digest(shards, at) for at in order]
+        assert found.get(60) == here == [expected[at] for at in order]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda at: _digest(shards, at), order)) == here
+    assert _digest(pickle.loads(pickle.dumps(shards)), 3) == expected[3]
+
+
+def test_a_shard_cut_short_is_said(case):
+    _, folder, index = case
+    entry = index["shards"][1]
+    path = folder / entry["file"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    for read in (ShardPeople, lambda folder: list(stream_shards(folder))):
+        with pytest.raises(InputError, match=rf"{entry['file']}: has {len(whole) // 2} bytes, it was cut short"):
+            read(folder)
+    path.unlink()
+    with pytest.raises(InputError, match=rf"{entry['file']}: is missing"):
+        ShardPeople(folder)
+
+
+def test_a_shard_cut_short_whose_index_agrees(case):
+    _, folder, index = case
+    path = folder / index["shards"][1]["file"]
+    shards = ShardPeople(folder)
+    content = path.read_bytes()[:3000]
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is cut short"):
+        shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
+    index["shards"][1]["bytes"] = 3000
+    (folder / INDEX).write_text(json.dumps(index))
+    for read in (ShardPeople, lambda folder: list(stream_shards(folder))):
+        with pytest.raises(InputError, match=r"places within the file, in 'people-000001.tar'"):
+            read(folder)
+    for places in index["shards"][1]["places"]:
+        places[:] = [0, 1, 1, 1]
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"people-000001.tar: (is no whole tar|ends between)|cannot be decoded"):
+        list(stream_shards(folder))
+    with pytest.raises(InputError, match="SHA-256"):
+        ShardPeople(folder).verify()
+
+
+def test_spoilt_bytes_are_input_errors(case):
+    _, folder, index = case
+    path = folder / index["shards"][0]["file"]
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    outcomes = []
+    for _ in range(60):
+        spoilt = bytearray(whole)
+        start = int(random.integers(0, len(whole) - 600))
+        spoilt[start : start + 600] = random.bytes(600)
+        path.write_bytes(bytes(spoilt))
+        for read in (lambda: list(ShardPeople(folder)), lambda: list(stream_shards(folder))):
+            try:
+                read()
+                outcomes.append(True)
+            except InputError:
+                outcomes.append(False)
+    assert not all(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda index: index.update(format="2"), "field 'format'"),
+        (lambda index: index.pop("shards"), "field 'shards'"),
+        (lambda index: index["image_id"].pop(), "lists 7 people"),
+        (lambda index: index["shards"][0].update(file="../elsewhere.tar"), "expected a file name"),
+        (lambda index: index["shards"][0].update(places=[[1, 2]]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[1, 2, 3, 4], [1]]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[1, 2, 3, 4]), "lists of 4 whole numbers"),
+        (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "field 'places': expected"),
+        (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "places within the file"),
+        (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "places within the file"),
+        (lambda index: index["shards"][0].update(bytes=True), "field 'bytes': expected a whole number, got bool"),
+        (lambda index: index["shards"][0].update(bytes=2**70), "expected a whole number, got float"),
+        (lambda index: index.update(image_id=["1"] * 8), "field 'image_id': expected whole numbers"),
+        (lambda index: index.update(image_id=[[1]] * 8), "field 'image_id': expected whole numbers"),
+        (lambda index: index.update(annotation_id=[2**64] * 8), "field 'annotation_id': expected whole numbers"),
+        (lambda index: index.update(skeleton=3), "field 'skeleton'"),
+        (lambda index: index["skeleton"].update(keypoints=[1, 2]), "field 'skeleton.keypoints': expected names"),
+        (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
+    ],
+)
+def test_an_index_that_is_none(case, change, said):
+    _, folder, index = case
+    change(index)
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=said):
+        ShardPeople(folder)
+
+
+def test_a_stream_takes_no_member_that_claims_gigabytes(case):
+    _, folder, index = case
+    path = folder / index["shards"][0]["file"]
+    member = tarfile.TarInfo("000000.jpg")
+    member.size = 2**40
+    content = member.tobuf() + path.read_bytes()
+    path.write_bytes(content)
+    index["shards"][0]["bytes"] = len(content)
+    (folder / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"people-000000.tar: '000000.jpg' is no file of at most 64000000 bytes"):
+        list(stream_shards(folder))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("image_id", 2**70),
+        ("image_id", True),
+        ("annotation_id", None),
+        ("area", -1),
+        ("area", 1e300),
+        ("affine", [[1e-300, 0, 0], [0, 1, 0]]),
+        ("affine", [[1, 0, 1e300], [0, 1, 0]]),
+        ("bbox", [0, 0, 1e300, 1]),
+        ("keypoints", [{}]),
+    ],
+)
+def test_labels_out_of_range(case, field, value):
+    people, _, _ = case
+    jpeg = io.BytesIO()
+    Image.fromarray(people[0].pixels).save(jpeg, "JPEG")
+    labels = labels_of(people[0])
+    assert sample_of(jpeg.getvalue(), json.dumps(labels).encode(), 17, "x").image_id == people[0].image_id
+    with pytest.raises(InputError, match=rf"x.json: .*{field}"):
+        sample_of(jpeg.getvalue(), json.dumps(labels | {field: value}).encode(), 17, "x")
+
+
+def test_folders_that_are_none(tmp_path, case):
+    people, folder, _ = case
+    with pytest.raises(InputError, match="no such directory"):
+        ShardPeople(tmp_path / "none")
+    with pytest.raises(InputError, match=r"holds no index.json"):
+        ShardPeople(tmp_path)
+    with pytest.raises(InputError, match="is there already"):
+        write_shards(people, folder, OPTIONS, {})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_shards(people, tmp_path / "file" / "out", OPTIONS, {})
+
+
+def test_digests_tell_names_and_contents_apart(tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_text("a")
+    two.write_text("b")
+    assert len({digest_files(paths) for paths in ([one], [two], [one, two], [two, one])}) == 4
+    before = digest_files([one])
+    one.write_text("c")
+    assert digest_files([one]) != before
+    with pytest.raises(InputError, match="no such file"):
+        digest_files([tmp_path / "three"])
+
+
+@pytest.mark.parametrize("wrong", [{"quality": 0}, {"quality": 101}, {"shard_size": 0}])
+def test_options_out_of_range(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ShardOptions(**wrong)

@@ -1,0 +1,334 @@
+"""Each tool's format, read from small files after its documentation; broken ones give one line that says where."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.formats import samples
+from trustpose.files import InputError
+from trustpose.formats.pose_files import FoundPoses, find_files, read_pose_files
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17, HALPE_26, OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15
+
+
+def read(path: Path, tool: str = "auto") -> FoundPoses:
+    _, (found,) = read_pose_files(find_files([path]), tool)
+    return found
+
+
+def assert_same(found: Poses, expected: Poses, *columns: str) -> None:
+    for name in ("xy", "score", *columns):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-9, err_msg=name)
+
+
+PEOPLE = samples.people()
+
+
+def test_mmpose_photo_video_and_demo(tmp_path: Path) -> None:
+    instances = samples.mmpose_instances(PEOPLE)
+    found = read(samples.write(tmp_path / "000000000785.json", instances))
+    assert_same(found.poses, PEOPLE, "box")
+    np.testing.assert_array_equal(found.poses.box_score, PEOPLE.pose_score)
+    assert found.poses.pose_score is None
+    assert found.photo == ("000000000785",) * 2
+
+    frames = [{"frame_id": 4, "instances": instances[:1]}, {"frame_id": 5, "instances": []},
+              {"frame_id": 6, "instances": instances[1:]}]  # fmt: skip
+    video = read(samples.write(tmp_path / "clip.json", frames))
+    assert_same(video.poses, PEOPLE)
+    assert video.photo is None
+    assert video.poses.image_id is not None
+    assert video.poses.image_id.tolist() == [4, 6]
+
+    meta = {"keypoint_id2name": {str(i): name for i, name in enumerate(COCO_17.keypoints)}}
+    demo = {"meta_info": meta, "instance_info": instances}
+    assert read(samples.write(tmp_path / "results_a.json", demo)).skeleton is COCO_17
+    unwrapped = [one | {"bbox": one["bbox"][0]} for one in instances]
+    assert_same(read(samples.write(tmp_path / "b.json", unwrapped)).poses, PEOPLE, "box")
+
+
+def test_ultralytics_json(tmp_path: Path) -> None:
+    found = read(samples.write(tmp_path / "bus.json", samples.ultralytics_detections(PEOPLE)))
+    assert_same(found.poses, PEOPLE, "box", "pose_score")
+    assert found.photo == ("bus", "bus")
+    assert not found.is_relative
+    assert found.category is not None
+    assert found.category.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("with_confidence", "tracks"),
+    [(True, None), (False, None), (True, ["7", "12"]), (True, ["3", ""]), (False, ["7", "12"]), (False, ["1", "2"])],
+)
+def test_ultralytics_labels(tmp_path: Path, with_confidence: bool, tracks: list[str] | None) -> None:
+    text = samples.ultralytics_labels(PEOPLE, 640, 425, with_confidence=with_confidence)
+    if tracks is not None:
+        text = "\n".join(f"{line} {track}" for line, track in zip(text.splitlines(), tracks, strict=True))
+    found = read(samples.write(tmp_path / "clip_12.txt", text))
+    assert found.is_relative
+    assert found.photo == ("clip_12",) * 2
+    size = np.array([640, 425])
+    assert PEOPLE.box is not None
+    np.testing.assert_allclose(found.poses.xy * size, PEOPLE.xy, atol=2e-3)
+    np.testing.assert_allclose(found.poses.box * np.tile(size, 2), PEOPLE.box, atol=2e-3)
+    np.testing.assert_allclose(found.poses.score, PEOPLE.score, atol=1e-6)
+    assert (found.poses.pose_score is not None) == with_confidence
+    ids = None if found.poses.track_id is None else found.poses.track_id.tolist()
+    assert ids == (None if tracks is None else [int(track or -1) for track in tracks])
+
+
+@pytest.mark.parametrize("skeleton", [OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15], ids=lambda one: one.name)
+def test_openpose(tmp_path: Path, skeleton) -> None:
+    poses = samples.people(skeleton=skeleton)
+    frame = samples.openpose_frame(poses)
+    frame["people"][0]["pose_keypoints_2d"][3:6] = [0, 0, 0]  # not found
+    frame["people"].append({"pose_keypoints_2d": [], "hand_left_keypoints_2d": [1, 2, 0.5]})
+    found = read(samples.write(tmp_path / "video_000000000012_keypoints.json", frame))
+    assert found.skeleton is skeleton
+    assert found.photo == ("video_000000000012",) * 2
+    np.testing.assert_array_equal(found.poses.xy[0, 1], 0)
+    np.testing.assert_array_equal(found.poses.xy[:, 2:], poses.xy[:, 2:])
+    np.testing.assert_array_equal(found.poses.score[:, 2:], poses.score[:, 2:])
+    assert found.poses.track_id is None
+    assert found.without_body == 1
+    old = samples.openpose_frame(poses, "pose_keypoints")
+    old["people"][1]["person_id"] = [3]
+    tracked = read(samples.write(tmp_path / "old_keypoints.json", old)).poses
+    assert tracked.track_id is not None
+    assert tracked.track_id.tolist() == [-1, 3]
+
+
+def test_alphapose(tmp_path: Path) -> None:
+    results = samples.alphapose_results(PEOPLE, "photos/000000000785.jpg") + samples.alphapose_results(PEOPLE, "9.jpg")
+    found = read(samples.write(tmp_path / "alphapose-results.json", results))
+    assert_same(found.poses[:2], PEOPLE, "box")
+    assert found.photo == ("000000000785.jpg",) * 2 + ("9.jpg",) * 2
+    assert found.skeleton is COCO_17
+    np.testing.assert_array_equal(found.poses.pose_score[:2], [row["score"] for row in results[:2]])
+    assert found.poses.track_id is not None
+    assert found.poses.track_id.tolist() == [1, 2, 1, 2]
+    results[0]["idx"], results[1]["idx"] = [[4.0], [7.0]], [[[2.0], [3.0]], [1.0]]  # merged by its pose NMS
+    merged = read(samples.write(tmp_path / "merged.json", results))
+    assert merged.poses.track_id is not None
+    assert merged.poses.track_id.tolist() == [4, 2, 1, 2]
+    assert merged.notes == ("poses that AlphaPose merged from several: 2; `track_id` is the first one's",)
+    untracked = [row | {"idx": [[0.0], [0.0]] if i else [0.0]} for i, row in enumerate(results)]
+    found = read(samples.write(tmp_path / "untracked.json", untracked))
+    assert found.poses.track_id is None
+    assert found.notes == ()
+    halpe = samples.people(skeleton=HALPE_26)
+    plain = [{name: row[name] for name in ("image_id", "category_id", "keypoints", "score")}
+             for row in samples.alphapose_results(halpe, "a.jpg")]  # fmt: skip
+    assert read(samples.write(tmp_path / "halpe.json", plain)).skeleton is HALPE_26
+
+
+@pytest.mark.parametrize("of_many", [True, False])
+@pytest.mark.parametrize("format_", ["cmu", "open"])
+def test_alphapose_in_other_tools_formats(tmp_path: Path, of_many: bool, format_: str) -> None:
+    poses = samples.people(skeleton=OPENPOSE_COCO_18)
+    people = [{"joints" if format_ == "cmu" else "pose_keypoints_2d": flat} for flat in samples.triplets(poses)]
+    photo = {"version": "AlphaPose v0.3", "bodies" if format_ == "cmu" else "people": people}
+    path = tmp_path / "000000000785.json"
+    found = read(samples.write(path, {"000000000785.jpg": photo, "12.jpg": photo} if of_many else photo), "alphapose")
+    assert_same(found.poses[:2], poses)
+    assert found.skeleton is OPENPOSE_COCO_18
+    assert found.photo == (("000000000785.jpg",) * 2 + ("12.jpg",) * 2 if of_many else ("000000000785",) * 2)
+
+
+def test_deeplabcut_multi(tmp_path: Path) -> None:
+    found = read(samples.write(tmp_path / "videoDLC_resnet50.csv", samples.DEEPLABCUT_MULTI))
+    poses = found.poses
+    assert found.skeleton is not None
+    assert found.skeleton.keypoints == ("snout", "tail")
+    assert poses.image_id is not None and poses.track_id is not None
+    assert poses.image_id.tolist() == [0, 0, 1, 2, 2]
+    assert poses.track_id.tolist() == [1, 2, 1, 1, 2]
+    np.testing.assert_array_equal(poses.xy[1], [[60.45, 72.49], [92.64, 80.95]])
+    np.testing.assert_array_equal(poses.score[2], [0.75, 0.125])
+    assert np.isnan(poses.xy[3, 1]).all()
+    assert np.isnan(poses.score[3, 1])
+    assert found.notes == ("unique body parts left out: corner",)
+
+
+@pytest.mark.parametrize("folders", ["labeled-formats/video/", "labeled-data,video,"])
+def test_deeplabcut_single_with_frames_or_photos(tmp_path: Path, folders: str) -> None:
+    found = read(samples.write(tmp_path / "a.csv", samples.DEEPLABCUT_SINGLE))
+    assert found.poses.image_id is not None
+    assert found.poses.image_id.tolist() == [0, 1]
+    assert found.poses.track_id is None
+    pad = "," * folders.count(",")
+    lines = samples.DEEPLABCUT_SINGLE.splitlines()
+    named = [line.replace(",", f",{pad}", 1) for line in lines[:3]]
+    named += [f"{folders}img{line[0]}.png{line[1:]}" for line in lines[3:]]
+    photos = read(samples.write(tmp_path / "b.csv", "\n".join(named)))
+    assert photos.photo == ("img0.png", "img1.png")
+    np.testing.assert_array_equal(photos.poses.xy, found.poses.xy)
+    np.testing.assert_array_equal(found.poses.xy[1], [[24.46, 86.9], [33.94, 15.73]])
+
+
+def test_coco_results_with_ids_and_names(tmp_path: Path) -> None:
+    rows = [{"image_id": 785, "category_id": 1, "keypoints": flat, "score": 0.1 * i, "bbox": [0, 0, 9, 9]}
+            for i, flat in enumerate(samples.triplets(PEOPLE))]  # fmt: skip
+    found = read(samples.write(tmp_path / "coco_instances_results.json", rows), "detectron2")
+    assert_same(found.poses, PEOPLE)
+    assert found.poses.image_id is not None
+    assert found.poses.image_id.tolist() == [785, 785]
+    np.testing.assert_allclose(found.ranking, [0, 0.1])
+    named = [row | {"image_id": "bus"} for row in rows]
+    assert read(samples.write(tmp_path / "predictions.json", named), "ultralytics").photo == ("bus", "bus")
+
+
+def test_openpifpafs_photo_is_called_as_its_file(tmp_path: Path) -> None:
+    rows = [{"keypoints": [*flat[:-6], 0, 0, 0, 0, -3, 0], "bbox": [0, 0, 9, 9], "score": 0.7, "category_id": 1}
+            for flat in samples.triplets(PEOPLE)]  # fmt: skip
+    found = read(samples.write(tmp_path / "000000081988.jpg.predictions.json", rows))
+    np.testing.assert_array_equal(found.poses.xy[:, :-2], PEOPLE.xy[:, :-2])
+    assert found.poses.missing is not None
+    assert (
+        found.poses.missing.tolist() == [[False] * 15 + [True] * 2] * 2
+    )  # not found, wherever its scaling took (0, 0)
+    assert found.photo == ("000000081988.jpg",) * 2
+    assert found.poses.image_id is None
+    np.testing.assert_array_equal(found.ranking, [0.7, 0.7])
+    some = [rows[0], rows[1] | {"image_id": 3}]
+    with pytest.raises(InputError, match="result 0: field 'image_id': expected a whole number, got nothing"):
+        read(samples.write(tmp_path / "a.json", some))
+
+
+@pytest.mark.parametrize("value", [[], {"people": []}, {"instance_info": []}, [{"frame_id": 0, "instances": []}]])
+def test_photos_of_nobody(tmp_path: Path, value: Any) -> None:
+    assert len(read(samples.write(tmp_path / "a.json", value))) == 0
+
+
+def change(value: Any, *path: Any) -> Any:
+    """A deep copy with the last of `path` put in the place that the rest of it names."""
+    copy = json.loads(json.dumps(value))
+    *steps, last, new = path
+    inner = copy
+    for step in steps:
+        inner = inner[step]
+    inner[last] = new
+    return copy
+
+
+MM, UL = samples.mmpose_instances(PEOPLE), samples.ultralytics_detections(PEOPLE)
+OP, AP = samples.openpose_frame(samples.people(skeleton=OPENPOSE_BODY_25)), samples.alphapose_results(PEOPLE, "1.jpg")
+BROKEN: list[tuple[str, Any, str, str]] = [
+    ("mmpose", change(MM, 1, "keypoints", [[1.0, 2.0]] * 16), "instance 1: field 'keypoints'", "34 finite numbers"),
+    ("mmpose", change(MM, 0, "keypoints", 3, [1, 2, 3]), "instance 0: field 'keypoints'", "a list of [x, y]"),
+    ("mmpose", change(MM, 0, "keypoints", [[1, 2, 3]] * 17), "instance 0: field 'keypoints'", "three dimensions"),
+    ("mmpose", change(MM, 1, "keypoint_scores", None), "instance 1: field 'keypoint_scores'", "got nothing"),
+    ("mmpose", change(MM, 0, "bbox", [[1, 2, 3]]), "instance 0: field 'bbox'", "4 finite numbers"),
+    ("mmpose", {"instance_info": 3}, "list of instances", "got 3"),
+    ("mmpose", [{"frame_id": 0, "instances": 3}], "frame 0: field 'instances'", "a list of objects"),
+    ("mmpose", [{"frame_id": 0, "instances": []}] * 2, "frame 1: field 'frame_id'", "stands twice"),
+    ("ultralytics", change(UL, 0, "box", {"x1": 1}), "detection 0: field 'box'", "x1, y1, x2, y2"),
+    ("ultralytics", change(UL, 1, "keypoints", "x", [1.0]), "detection 1: field 'keypoints.x'", "17 finite numbers"),
+    ("ultralytics", change(UL, 0, "keypoints", {"x": [1], "y": [1]}), "keypoints.visible", "kpt_shape [K, 2]"),
+    ("ultralytics", change(UL, 0, "keypoints", None), "detection 0: field 'keypoints' is missing", "a pose model"),
+    ("ultralytics", change(UL, 1, "confidence", "high"), "detection 1: field 'confidence'", "the text 'high'"),
+    ("openpose", change(OP, "people", 1, "pose_keypoints_2d", [1.0] * 74), "person 1", "75 finite numbers"),
+    ("openpose", change(OP, "people", 0, "pose_keypoints_2d", 7), "person 0: field 'pose_keypoints_2d'", "x, y, c"),
+    ("openpose", change(OP, "people", 1, "person_id", [1.5]), "person 1: field 'person_id'", "a whole number"),
+    ("openpose", change(OP, "people", [{"pose_keypoints_2d": [0.5] * 75}]), "within 1", "--keypoint_scale 0"),
+    ("openpose", change(OP, "people", 3), "field 'people'", "a list of people"),
+    ("alphapose", change(AP, 1, "image_id", 3), "result 1: field 'image_id'", "a file's name"),
+    ("alphapose", change(AP, 1, "keypoints", [1.0] * 50), "result 1: field 'keypoints'", "51 finite numbers"),
+    ("alphapose", change(AP, 1, "idx", [1.5]), "result 1: field 'idx'", "tracked person"),
+    ("alphapose", change(AP, 1, "idx", [["one"], [2.0]]), "result 1: field 'idx'", "tracked person"),
+    ("alphapose", change(AP, 0, "box", [1, 2]), "result 0: field 'box'", "x, y, width, height"),
+    ("alphapose", {"a.jpg": {"bodies": [{"joints": [1, 2]}]}}, "image 'a.jpg', body 0: field 'joints'", "x, y, c"),
+    ("detectron2", [{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}], "field 'keypoints'", "a keypoint model's"),
+    ("coco", [{"image_id": 1, "keypoints": [1, 2]}], "result 0: field 'keypoints'", "x, y, score"),
+    ("auto", {"what": 3}, "no pose file known here", "--format"),
+    ("auto", samples.ground_truth(), "holds annotations, so is a ground truth", "a tool's results"),
+    ("openpose", MM, "looks like a file of mmpose", "openpose"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "value", "where", "expected"), BROKEN)
+def test_broken_json_is_one_line(tmp_path: Path, tool: str, value: Any, where: str, expected: str) -> None:
+    path = samples.write(tmp_path / "sample.json", value)
+    with pytest.raises(InputError) as error:
+        read(path, tool)
+    message = str(error.value)
+    assert "\n" not in message
+    assert message.startswith(str(path))
+    assert where in message
+    assert expected in message
+
+
+LABELS = samples.ultralytics_labels(PEOPLE, 640, 425)
+FIRST = LABELS.splitlines()[0]
+BROKEN_LABELS = [
+    (LABELS.replace("0 ", "person ", 1), "line 1: expected numbers, got the text 'person"),
+    (f"{FIRST}\n0 0.5 0.5 0.1\n", "line 2: expected 56 to 58 numbers, got 4"),
+    ("0 0.5 0.5 0.1 0.1\n", "x, y, confidence of 17 keypoints (then confidence and track), got 5"),
+    ("0" + " 0.5" * 38, "line 1: keypoints have x, y and no confidence, as models of kpt_shape [K, 2]"),
+    (LABELS.replace("0 0.", "0 100.", 1), "line 1: expected a class and a box in shares of the photo"),
+    (LABELS.replace(" 0.", " nan ", 1), "line 1: expected finite numbers"),
+    (f"{FIRST} -3", "a confidence of 0 to 1 and a track's number"),
+    (LABELS.replace("0 0.", "1e300 0.", 1), "line 1: expected a class and a box in shares of the photo"),
+    (f"{FIRST} 1.5", "a confidence of 0 to 1 and a track's number"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_LABELS)
+def test_broken_labels_are_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = samples.write(tmp_path / "1.txt", text)
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert str(error.value).startswith(str(path))
+    assert message in str(error.value)
+
+
+MULTI, SINGLE = samples.DEEPLABCUT_MULTI, samples.DEEPLABCUT_SINGLE
+BROKEN_CSV = [
+    (SINGLE.replace("88.25", "n/a"), "frame row 0: 'snout' 'x': expected a number, got the text 'n/a'"),
+    (SINGLE.replace("15.73", ""), "frame row 1: 'tail': expected x, y and likelihood, or none"),
+    (SINGLE.replace("15.73", "inf"), "frame row 1: 'tail': expected finite numbers"),
+    (SINGLE.replace("likelihood", "z"), "column 'snout' 'z': expected x, y, likelihood of each body part once"),
+    ("\n".join(",".join(line.split(",")[:3]) for line in SINGLE.splitlines()), "no column 'likelihood': labels"),
+    (SINGLE.replace("coords", "places"), "expected DeepLabCut's header rows"),
+    (SINGLE.replace("1,24.46,", "1,"), "line 5: expected 7 cells, got 6"),
+    (SINGLE.replace("\n1,", "\n0,"), "a frame's number or name stands twice"),
+    (SINGLE.replace("\n1,", "\n,"), "frame row 1: expected the frame's number or its photo's name, got nothing"),
+    (MULTI.replace("mouse2,mouse2,mouse2,single", "mouse3,mouse3,mouse3,single"), "different body parts"),
+    (SINGLE.replace("tail", "snout"), "column 'snout' 'x': expected x, y, likelihood of each body part once"),
+    ("name,class,confidence\nperson,0,0.9\n", "expected DeepLabCut's CSV, whose first row begins with 'scorer'"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN_CSV)
+def test_broken_csv_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = samples.write(tmp_path / "video.csv", text)
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert str(error.value).startswith(str(path))
+    assert message in str(error.value)
+
+
+def test_pickles_are_never_opened(tmp_path: Path) -> None:
+    (tmp_path / "instances_predictions.pth").write_bytes(b"never read")
+    for source in (tmp_path / "instances_predictions.pth", tmp_path):
+        with pytest.raises(InputError, match=r"coco_instances_results\.json"):
+            find_files([source])
+    (tmp_path / "instances_predictions.pth").unlink()
+    with pytest.raises(InputError, match="holds no pose files"):
+        find_files([tmp_path])
+
+
+def test_folders_give_their_files_and_tools_do_not_mix(tmp_path: Path) -> None:
+    samples.write(tmp_path / "b.json", MM)
+    samples.write(tmp_path / "a.json", [])
+    samples.write(tmp_path / "notes.md", "not read")
+    assert [path.name for path in find_files([tmp_path, tmp_path / "b.json"])] == ["a.json", "b.json"]
+    tool, found = read_pose_files(find_files([tmp_path]))
+    assert tool == "mmpose"
+    assert [len(one) for one in found] == [0, 2]
+    samples.write(tmp_path / "c.json", OP)
+    with pytest.raises(InputError, match=r"c\.json: is a file of openpose, and .*b\.json of mmpose"):
+        read_pose_files(find_files([tmp_path]))

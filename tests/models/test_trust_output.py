@@ -1,0 +1,124 @@
+"""The field "trust" of a spec, and the arrays that a network's head gives."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.tiny_onnx import write_network
+from trustpose.files import InputError
+from trustpose.models.spec import ModelSpec
+from trustpose.models.trust_output import TrustArrays, TrustOutput
+from trustpose.runtime.onnx_network import OnnxNetwork
+from trustpose.skeletons import COCO_17
+from trustpose.trust.heads import Trust, average_flipped
+
+TRUST = {"outputs": {"quality": "q"}, "head": "ours", "area": "segment", "parameters": 12, "fitted_on": {}}
+OUTPUT = {"kind": "heatmaps", "keypoints": 17, "height": 64, "width": 48, "stride": 4}
+
+
+def _spec(folder, **top):
+    return ModelSpec.read(write_network(folder, **top))
+
+
+def test_a_spec_with_trust(tmp_path):
+    options = {"gate": "hard", "others": [[1, 2, 3]], "window": None}
+    fields = {"options": options, "maps": {"features": "x"}, "fitted_on": {"people": 3, "share": 0.5, "data": "COCO"}}
+    spec = _spec(tmp_path, trust=TRUST | fields)
+    assert spec.trust == TrustOutput(
+        {"quality": "q"}, "ours", "segment", 12, fields["fitted_on"], options, {"features": "x"}
+    )
+    assert _spec(tmp_path).trust is None
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        {"trust": TRUST},
+        {"codec": "udp", "measured": {"AP": 0.5}, "network": "hrnet-w32"},
+        {"codec": "integral", "output": OUTPUT | {"temperature": 2.0, "name": "maps", "sigma": 3}},
+        {"output": {"kind": "coordinates", "keypoints": 17, "order": ["y", "x", "score"], "normalised": True}},
+    ],
+)
+def test_what_is_written_is_read(tmp_path, top):
+    spec = _spec(tmp_path, **top)
+    (tmp_path / "colours.json").write_text(json.dumps(spec.to_json()))
+    assert ModelSpec.read(spec.onnx) == spec
+
+
+def test_a_decoding_without_a_name_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="decoding udp in the ordinary convention"):
+        _spec(tmp_path).with_decoding("udp").to_json()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("outputs", value) for value in ({}, {"oks": "q"}, {"quality": 1}, "quality", None)),
+        ("outputs", {"quality": "q", "labelled": "q"}),
+        *(("head", value) for value in (None, 1, "")),
+        *(("area", value) for value in ("mask", 1)),
+        *(("parameters", value) for value in (-1, 1.5, "12", None)),
+        *(("fitted_on", value) for value in ([], {"people": [1]}, 3)),
+        *(("options", value) for value in ([], 3)),
+        *(("maps", value) for value in ({"features": 1}, "x")),
+        ("labels", 1),
+    ],
+)
+def test_wrong_fields_are_named(tmp_path, field, value):
+    with pytest.raises(InputError, match=rf"colours\.json: field 'trust\.{field}'"):
+        _spec(tmp_path, trust=TRUST | {field: value})
+
+
+def test_an_output_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match=r"colours\.onnx: its outputs are maps; .*'trust\.outputs\.quality' says 'q'"):
+        OnnxNetwork(_spec(tmp_path, trust=TRUST))
+
+
+QUALITY, VISIBILITY = np.full((2, 3), 0.5), np.full((2, 3, 3), 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"quality": QUALITY[:1]}, r"quality \(1, 3\), its spec's 'trust' says \(2, 3\)"),
+        ({"pose_quality": QUALITY}, r"pose_quality \(2, 3\), its spec's 'trust' says \(2,\)"),
+        ({"quality": QUALITY + 0.6}, "quality that is not from 0 to 1"),
+        ({"quality": QUALITY - 0.6}, "quality that is not from 0 to 1"),
+        ({"pose_quality": np.array([0.5, np.nan])}, "pose_quality that is not from 0 to 1"),
+        ({"visibility": VISIBILITY * 0.9}, "visibility that does not sum to 1"),
+    ],
+)
+def test_arrays_that_are_no_trust(given, message):
+    with pytest.raises(InputError, match=f"model.onnx: gave {message}"):
+        TrustArrays.of(given, 2, 3, "model.onnx")
+
+
+def test_rounding_is_forgiven_and_labelled_left_aside():
+    arrays = TrustArrays.of({"quality": QUALITY + 0.5 + 1e-7, "labelled": QUALITY}, 2, 3, "model.onnx")
+    assert list(arrays.filled()) == ["quality"] and arrays.quality.max() == 1
+    assert arrays.quality.dtype == np.float32 and arrays.visibility is None
+
+
+@given(st.integers(0, 1000))
+def test_the_flip_average_is_the_heads(seed):
+    random = np.random.default_rng(seed)
+    both = [
+        {
+            "quality": random.random((2, 17)).astype(np.float32),
+            "visibility": random.dirichlet((1, 1, 1), (2, 17)).astype(np.float32),
+            "pose_quality": random.random(2).astype(np.float32),
+        }
+        for _ in range(2)
+    ]
+    found = TrustArrays(**both[0]).average_flipped(TrustArrays(**both[1]), COCO_17.flip_index)
+    in_torch = [Trust(**{name: torch.from_numpy(value) for name, value in one.items()}) for one in both]
+    expected = average_flipped(*in_torch, torch.from_numpy(COCO_17.flip_index))
+    for name, value in expected.filled().items():
+        np.testing.assert_allclose(found.filled()[name], value.numpy(), atol=1e-7)
+    left, right = COCO_17.keypoints.index("left_wrist"), COCO_17.keypoints.index("right_wrist")
+    by_hand = (both[0]["quality"][:, left] + both[1]["quality"][:, right]) / 2
+    np.testing.assert_allclose(found.quality[:, left], by_hand, atol=1e-7)

@@ -1,0 +1,43 @@
+"""The specs that docs/networks.md shows are those that are read."""
+
+import json
+import re
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from trustpose.models.box_spec import BoxSpec
+from trustpose.models.people_spec import PeopleSpec, finds_people
+from trustpose.models.spec import ModelSpec
+
+BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
+
+
+IS_DETECTOR = [json.loads(block)["output"]["kind"] == "boxes" for block in BLOCKS]
+
+
+@pytest.mark.parametrize(
+    "block", [block for block, is_detector in zip(BLOCKS, IS_DETECTOR, strict=True) if not is_detector]
+)
+def test_documented_specs_are_read(tmp_path, data_dir, block):
+    name = json.loads(block)["onnx"].removesuffix(".onnx")
+    (tmp_path / f"{name}.json").write_text(block)
+    read = PeopleSpec.read if finds_people(tmp_path / f"{name}.json") else ModelSpec.read
+    shown, real = read(tmp_path / f"{name}.json"), read(data_dir / "networks" / f"{name}.json")
+    assert (shown.input, shown.output, shown.skeleton) == (real.input, real.output, real.skeleton)
+
+
+def test_every_kind_is_documented():
+    assert {json.loads(block)["output"]["kind"] for block in BLOCKS} == {"heatmaps", "coordinates", "people", "boxes"}
+
+
+def test_the_documented_detector_is_what_training_makes(tmp_path):
+    pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.training.detector_task import detector_spec
+    from trustpose.training.recipes import RECIPES
+
+    (block,) = (block for block, is_detector in zip(BLOCKS, IS_DETECTOR, strict=True) if is_detector)
+    (tmp_path / "mydetector.json").write_text(block)
+    shown, made = BoxSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
+    for field in ("input", "multiple", "longest", "stride", "min_score"):
+        assert getattr(shown, field) == getattr(made, field), field

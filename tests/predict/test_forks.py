@@ -1,0 +1,44 @@
+"""Loaded networks in forked processes: opened anew by themselves, or refused in one line; never waiting for ever."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+
+from tests.tiny_onnx import write_network
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.sessions import PerProcess
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+def _in_a_fork(call):
+    """What `call` gives in a forked process, which is killed after 30 s."""
+    context = multiprocessing.get_context("fork")
+    given, taken = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: taken.send(call()))
+    child.start()
+    try:
+        assert given.poll(30), "the forked process hangs"
+        return given.recv()
+    finally:
+        child.kill()
+        child.join()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_loaded_predictor_works_in_a_fork(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    boxes = np.tile([[10.0, 10, 90, 110]], (20, 1)) + np.arange(20)[:, None]
+    predictor = Predictor.load(write_network(tmp_path), threads=2)
+    here, few = predictor(image, boxes), predictor(image, boxes[:1])  # the threads' own sessions, and the shared one
+    there, few_there = _in_a_fork(lambda: (predictor(image, boxes).xy, predictor(image, boxes[:1]).xy))
+    np.testing.assert_array_equal(there, here.xy)
+    np.testing.assert_array_equal(few_there, few.xy)
+
+
+def test_made_once_in_each_process():
+    made = PerProcess(lambda: [os.getpid()])
+    assert made() is made() and made() == [os.getpid()]
+    assert _in_a_fork(made) != [os.getpid()]

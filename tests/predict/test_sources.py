@@ -1,0 +1,85 @@
+"""What a run is on: ids and boxes of photos, videos and webcams by their names."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from trustpose.files import InputError
+from trustpose.predict.sources import PeopleOptions, find_sources
+from trustpose.report.video import VideoWriter
+
+FOUND = PeopleOptions(is_detected=True)
+
+
+def _photos(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        cv2.imwrite(str(folder / name), np.zeros((8, 8, 3), np.uint8))
+    return [str(folder / name) for name in names]
+
+
+def test_ids_from_names_or_counted(tmp_path):
+    names = _photos(tmp_path, "000007.jpg", "x_12.png")
+    work = find_sources(names, FOUND)
+    assert [photo.image_id for photo in work.photos] == [7, 12] and not work.is_numbered_here
+    assert [photo.boxes for photo in work.photos] == [None, None]
+    for more in (_photos(tmp_path, "me.jpg"), _photos(tmp_path / "sub", "7.jpg")):  # no number; the same number twice
+        work = find_sources([*names, *more], FOUND)
+        assert [photo.image_id for photo in work.photos] == [1, 2, 3] and work.is_numbered_here
+    (tmp_path / "boxes.json").write_text(json.dumps([_box(7)]))
+    with pytest.raises(InputError, match=r"me\.jpg: its name ends in no number"):
+        find_sources([str(tmp_path / "me.jpg")], PeopleOptions(boxes=tmp_path / "boxes.json"))
+
+
+def _box(image_id, score=0.5):
+    return {"image_id": image_id, "category_id": 1, "bbox": [1, 2, 3, 4], "score": score}
+
+
+@pytest.fixture
+def video(tmp_path):
+    with VideoWriter(tmp_path / "v.mp4", 32, 32, 5.0) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+    return tmp_path / "v.mp4"
+
+
+def test_a_video(tmp_path, video):
+    work = find_sources([str(video)], FOUND)
+    assert work.video == video and work.files == [video] and work.frame_boxes is None and not work.photos
+    (tmp_path / "boxes.json").write_text(json.dumps([_box(2), _box(0), _box(2, score=0.1)]))
+    work = find_sources([str(video)], PeopleOptions(boxes=tmp_path / "boxes.json"))
+    assert [len(boxes) for boxes in work.frame_boxes] == [1, 0, 2]
+    work = find_sources([str(video)], PeopleOptions(boxes=tmp_path / "boxes.json", min_box_score=0.3))
+    assert [len(boxes) for boxes in work.frame_boxes] == [1, 0, 1]
+    (tmp_path / "boxes.json").write_text(json.dumps([_box(-1)]))
+    with pytest.raises(InputError, match=r"boxes\.json: field 'image_id'"):
+        find_sources([str(video)], PeopleOptions(boxes=tmp_path / "boxes.json"))
+
+
+def test_what_a_video_does_not_take(tmp_path, video):
+    photos = _photos(tmp_path, "1.jpg")
+    for names in ([str(video), *photos], [*photos, str(video)], [str(video), "0"]):
+        with pytest.raises(InputError, match="a run and a folder"):
+            find_sources(names, FOUND)
+    with pytest.raises(InputError, match="--gt is for photos"):
+        find_sources([str(video)], PeopleOptions(gt=tmp_path / "gt.json"))
+    with pytest.raises(InputError, match="no such file"):
+        find_sources([str(tmp_path / "none.mp4")], FOUND)
+    with pytest.raises(InputError, match="webcam 93: there is none"):
+        find_sources(["93"], FOUND)
+
+
+def test_a_photo_whose_name_is_a_number(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _photos(tmp_path, "7.png")
+    (tmp_path / "7.png").rename(tmp_path / "7")
+    assert find_sources(["7"], FOUND).photos[0].image_id == 7
+
+
+def test_the_fingerprint(tmp_path):
+    names = _photos(tmp_path, "1.jpg", "2.jpg")
+    one = find_sources(names, FOUND).fingerprint
+    assert one == find_sources([str(tmp_path)], FOUND).fingerprint
+    assert one != find_sources(names[::-1], FOUND).fingerprint and one != find_sources(names[:1], FOUND).fingerprint

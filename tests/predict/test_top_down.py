@@ -1,0 +1,287 @@
+"""Photos to poses: a network that finds coloured dots, and real networks against their published results."""
+
+import hashlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.tiny_onnx import photo_of_people, write_network
+from trustpose.files import InputError
+from trustpose.formats.coco import read_results, read_truth, write_results
+from trustpose.poses import Poses
+from trustpose.predict.boxes import Boxes, boxes_from_truth
+from trustpose.predict.photos import Image, boxes_of
+from trustpose.predict.top_down import Predictor
+
+BOUND = 1.25 + 1.875 + 0.75  # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), rounding to uint8
+
+
+@pytest.fixture(params=["batch", 1])
+def predictor(tmp_path, request):
+    return Predictor.load(write_network(tmp_path / "network", batch=request.param), batch_size=4)
+
+
+def _photos(tmp_path, counts):
+    """Photos with that many people, as files, with their truth."""
+    paths, xy, boxes = [], [], []
+    for seed, count in enumerate(counts):
+        photo, places, around = photo_of_people(count, seed)
+        paths.append(tmp_path / f"{seed}.png")
+        cv2.imwrite(str(paths[-1]), photo[..., ::-1])
+        xy.append(places)
+        boxes.append(around)
+    return paths, xy, boxes
+
+
+def test_every_dot_is_found_where_it_is(tmp_path, predictor):
+    paths, xy, boxes = _photos(tmp_path, [1, 3, 0, 2, 6])
+    poses = predictor(paths, boxes)
+    np.testing.assert_array_equal(poses.image_id, np.repeat([0, 1, 3, 4], [1, 3, 2, 6]))
+    np.testing.assert_array_equal(poses.box, np.concatenate(boxes))
+    assert np.abs(poses.xy - np.concatenate(xy)).max() < BOUND
+    assert (poses.score > 0.8).all() and poses.annotation_id is None and poses.box_score is None
+    np.testing.assert_allclose(poses.pose_score, poses.score.mean(axis=1))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_same_in_any_batch_size_and_from_arrays(tmp_path, flip):
+    paths, _, boxes = _photos(tmp_path, [2, 0, 5, 1])
+    network = write_network(tmp_path / "network")
+    expected = Predictor.load(network, batch_size=1, flip=flip, threads=1)(paths, boxes)
+    arrays = [cv2.imread(str(path))[..., ::-1] for path in paths]
+    for batch_size, threads in ((3, 2), (64, 1)):
+        for sources in (paths, arrays):
+            poses = Predictor.load(network, batch_size=batch_size, flip=flip, threads=threads)(sources, boxes)
+            np.testing.assert_array_equal(poses.xy, expected.xy)
+            np.testing.assert_allclose(poses.score, expected.score, atol=1e-6)
+
+
+@pytest.mark.parametrize(("codec", "most"), [("argmax-quarter", 1.25 + 0.5), ("dark", 0.7), ("udp", 0.7)])
+def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
+    """The network's map pixel m sees crop pixels 4 m to 4 m + 3; the rest is the convention's: where those are."""
+    photo, xy, boxes = photo_of_people(3)
+    poses = Predictor.load(write_network(tmp_path, codec=codec))(photo, boxes)
+    extent, strides = ((191, 255), (191 / 47, 255 / 63)) if codec == "udp" else ((192, 256), (4, 4))
+    scale = np.array(extent) / (240, 320)  # crop pixels for one image pixel
+    low = boxes[:, None, :2]
+    xy_map = ((xy - low) * scale - 1.5) / 4
+    assert np.abs(poses.xy - (low + xy_map * strides / scale)).max() < most
+
+
+def test_the_caller_chooses_the_decoding(tmp_path):
+    photo, _, boxes = photo_of_people(2)
+    network = write_network(tmp_path)
+    dark = Predictor.load(write_network(tmp_path / "dark", codec="dark"))(photo, boxes)
+    np.testing.assert_array_equal(Predictor.load(network, decoding="dark")(photo, boxes).xy, dark.xy)
+    assert np.abs(Predictor.load(network)(photo, boxes).xy - dark.xy).max() > 0.1
+    with pytest.raises(InputError, match="decoding: expected one of"):
+        Predictor.load(network, decoding="best")
+
+
+def test_one_photo_in_all_forms(tmp_path, predictor):
+    (path,), (xy,), (box,) = _photos(tmp_path, [2])
+    expected = predictor([path], [box])
+    for poses in (
+        predictor(path, box),
+        predictor(str(path), [box]),
+        predictor(path, Boxes(box, np.zeros(2, np.int64))),
+        predictor(cv2.imread(str(path))[..., ::-1], box),
+    ):
+        np.testing.assert_array_equal(poses.xy, expected.xy)
+    one = predictor(path, Boxes(box, np.array([0, 0]), np.array([0.3, 0.4]), np.array([8, 9])))
+    assert one.box_score.tolist() == [0.3, 0.4] and one.annotation_id.tolist() == [8, 9]
+    assert np.abs(one.xy - xy).max() < BOUND
+
+
+def test_a_whole_photo_is_one_person_without_boxes(predictor):
+    photo, xy, boxes = photo_of_people(1)
+    x0, y0, x1, y1 = boxes[0].astype(int)
+    poses = predictor(photo[y0:y1, x0:x1])
+    np.testing.assert_array_equal(poses.box, [[0, 0, 240, 320]])
+    assert np.abs(poses.xy - (xy - (x0, y0))).max() < BOUND
+
+
+def test_nobody_and_nothing(predictor):
+    photo, _, _ = photo_of_people(1)
+    for poses in (predictor(photo, np.zeros((0, 4))), predictor([photo, photo], [np.zeros((0, 4))] * 2), predictor([])):
+        assert poses.xy.shape == (0, 17, 2) and poses.image_id.shape == (0,)
+
+
+def test_many_photos_without_people_keep_no_others_waiting(predictor):
+    """A stream of empty photos flows: each is handed on long before the stream's end."""
+    photo, _, boxes = photo_of_people(1)
+    drawn = []
+
+    def photos():
+        for at in range(300):
+            drawn.append(at)
+            some = boxes if at == 0 else np.zeros((0, 4))
+            yield Image(photo, Boxes(some, np.full(len(some), at)), at)
+
+    for at, prediction in enumerate(predictor.stream(photos())):
+        assert prediction.photo.image_id == at and len(prediction.poses) == (at == 0)
+        assert len(drawn) < at + 200
+
+
+def test_a_broken_photo_stops_itself_only(tmp_path, predictor):
+    paths, _, boxes = _photos(tmp_path, [1, 2, 1])
+    paths[1].write_bytes(paths[1].read_bytes()[:100])
+    photos = [Image(path, Boxes(box, np.zeros(len(box), np.int64))) for path, box in zip(paths, boxes, strict=True)]
+    first, second, third = predictor.stream(photos)
+    assert len(first.poses) == len(third.poses) == 1 and first.error is third.error is None
+    assert len(second.poses) == 0 and "1.png" in str(second.error) and second.pixels is None
+    with pytest.raises(InputError, match=r"1\.png"):
+        predictor(paths, boxes)
+
+
+def test_a_photo_of_another_size_than_its_boxes(predictor):
+    photo, _, boxes = photo_of_people(1)
+    (prediction,) = predictor.stream([Image(photo, Boxes(boxes, np.zeros(1, np.int64)), size=(640, 480))])
+    assert "boxes are for one of 640 × 480" in str(prediction.error)
+
+
+def test_wrong_arguments_are_named(tmp_path, predictor):
+    photo, _, boxes = photo_of_people(1)
+    for wrong in ([boxes, boxes], [boxes[:, :3]], [np.full((1, 4), np.nan)], 5):
+        with pytest.raises(ValueError, match="boxes"):
+            boxes_of(wrong, 1, is_one=False)
+    with pytest.raises(ValueError, match="boxes: expected image_id from 0 to 0"):
+        predictor(photo, Boxes(boxes, np.array([3])))
+    with pytest.raises(ValueError, match="image: expected"):
+        predictor(photo.astype(float), boxes)
+    with pytest.raises(ValueError, match="batch_size"):
+        Predictor(predictor.runtime, batch_size=0)
+    with pytest.raises(InputError, match="not finite"):
+        Predictor.load(write_network(tmp_path / "nan", fill=np.nan))(photo, boxes)
+
+
+def _photos_of_dev(data_dir):
+    truth = read_truth(data_dir / "coco" / "dev_gt.json")
+    boxes = boxes_from_truth(truth.truth).of_images(truth.images.id)
+    return [
+        Image(data_dir / "coco" / "dev" / name, some, int(image_id), (int(width), int(height)))
+        for name, some, image_id, width, height in zip(
+            truth.images.file_name, boxes, truth.images.id, truth.images.width, truth.images.height, strict=True
+        )
+    ]
+
+
+class RunsOnce:
+    """A runtime that runs its network once on each crop, however many predictors ask for it."""
+
+    def __init__(self, runtime):
+        self.runtime, self.spec, self.answers, self.runs = runtime, runtime.spec, {}, 0
+
+    def __getattr__(self, name):
+        return getattr(self.runtime, name)
+
+    def with_trust(self, pixels, box=None):
+        crop = hashlib.sha256(pixels).digest()
+        if crop not in self.answers:
+            self.answers[crop] = self.runtime.with_trust(pixels, box)
+            self.runs += 1
+        return self.answers[crop]
+
+
+@pytest.fixture(scope="module")
+def simplepose_on_dev(data_dir):
+    """Its poses of all people of dev, without flip, and with flip by each of the finer decodings."""
+    path = data_dir / "networks" / "simplepose.onnx"
+    runtime = RunsOnce(Predictor.load(path).runtime)
+    predictors = {"plain": Predictor(runtime)}
+    predictors |= {name: Predictor(runtime, flip=True, decoding=name) for name in ("dark", "udp", "integral")}
+    photos, found = _photos_of_dev(data_dir), {name: [] for name in predictors}
+    for start in range(0, len(photos), 40):
+        runtime.answers.clear()  # 1,980 crops' heatmaps would be 0.4 GB
+        for name, predictor in predictors.items():
+            found[name] += [one.poses for one in predictor.stream(photos[start : start + 40]) if len(one.poses)]
+    assert runtime.runs <= 2 * 990, "each crop and its mirror image"
+    return {name: Poses.concatenate(poses) for name, poses in found.items()}
+
+
+def _compare(poses, published):
+    """The same people at the same places: the files round to four decimals."""
+    expected = read_results(published).poses
+    expected = expected[np.isin(expected.annotation_id, poses.annotation_id)]
+    ours, theirs = (one[np.argsort(one.annotation_id)] for one in (poses, expected))
+    np.testing.assert_array_equal(ours.annotation_id, theirs.annotation_id)
+    assert np.abs(ours.xy - theirs.xy).max() < 1e-3
+    assert np.abs(ours.score - theirs.score).max() < 1e-3
+
+
+def _official_ap(data_dir, path):
+    """pycocotools' AP of a results file on dev."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth = COCO(str(data_dir / "coco" / "dev_gt.json"))
+    evaluation = COCOeval(truth, truth.loadRes(str(path)), "keypoints")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return evaluation.stats[0]
+
+
+@pytest.mark.slow
+def test_simplepose_on_dev_is_the_published_result(data_dir, simplepose_on_dev, tmp_path):
+    """Every keypoint of all 990 people, and pycocotools' AP of 0.5076."""
+    poses = simplepose_on_dev["plain"]
+    assert len(poses) == 990
+    _compare(poses, data_dir / "results" / "simplepose.dev.json")
+    write_results(tmp_path / "results.json", poses)
+    assert _official_ap(data_dir, tmp_path / "results.json") == pytest.approx(0.5076, abs=1e-4)
+    assert json.loads((tmp_path / "results.json").read_bytes())[0]["annotation_id"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoding", ["dark", "udp", "integral"])
+def test_finer_decodings_beat_the_published_result_on_dev(data_dir, simplepose_on_dev, tmp_path, decoding):
+    """The README of the results gives AP 0.5262 for argmax-quarter with flip."""
+    write_results(tmp_path / "results.json", simplepose_on_dev[decoding])
+    assert _official_ap(data_dir, tmp_path / "results.json") > 0.5262 + 0.005
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "flip", "published"), [("simplepose", True, "simplepose_flip"), ("movenet-thunder", False, None)]
+)
+def test_other_published_results(data_dir, network, flip, published):
+    predictor = Predictor.load(data_dir / "networks" / f"{network}.onnx", flip=flip)
+    found = [one.poses for one in predictor.stream(_photos_of_dev(data_dir)[:40]) if len(one.poses)]
+    _compare(Poses.concatenate(found), data_dir / "results" / f"{published or network}.dev.json")
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[10, 10, 50, 60], [40, 20, 12, 80]], r"boxes\[1\]: x1 12 < x0 40: expected xyxy; is it xywh\?"),
+        (
+            [[0.1, 0.1, 0.5, 0.9]],
+            r"boxes\[0\]: all boxes lie within 0 to 0.9: expected pixels, not shares of the photo",
+        ),
+        (
+            [[10, 10, 50, 60], [5000, 20, 5100, 80]],
+            r"boxes\[1\]: \(5000, 20, 5100, 80\) lies outside the \d+ x \d+ photo",
+        ),
+    ],
+)
+def test_boxes_that_are_none_are_refused_by_name(tmp_path, boxes, message):
+    predictor = Predictor.load(write_network(tmp_path / "network"))
+    (path,), _, (around,) = _photos(tmp_path, [2])
+    wrong = np.array(boxes, dtype=float)
+    with pytest.raises(InputError, match=rf"0\.png: {message}"):
+        predictor(path, boxes=wrong)
+    pixels = cv2.imread(str(path))[..., ::-1]
+    with pytest.raises(InputError, match=f"image 1: {message}"):
+        predictor([pixels, pixels], boxes=[around, wrong])
+    with pytest.raises(InputError, match=f"image 0: {message}"):
+        predictor(pixels, boxes=Boxes(wrong, np.zeros(len(wrong), int)))
+
+
+def test_boxes_may_stick_out(tmp_path):
+    predictor = Predictor.load(write_network(tmp_path / "network"))
+    (path,), _, (around,) = _photos(tmp_path, [1])
+    poses = predictor(path, boxes=around + np.array([-400.0, -400, 400, 400]))
+    assert np.isfinite(poses.xy).all()

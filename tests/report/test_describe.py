@@ -1,0 +1,89 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from trustpose.poses import Poses
+from trustpose.report.describe import read_out
+from trustpose.skeletons import SKELETONS
+
+COCO = SKELETONS["coco17"]
+K = len(COCO)
+
+
+def poses(quality: np.ndarray, visibility: np.ndarray, pose_quality: list[float]) -> Poses:
+    people = len(pose_quality)
+    return Poses(
+        xy=np.zeros((people, K, 2)),
+        score=np.ones((people, K)),
+        quality=quality,
+        visibility=visibility,
+        pose_quality=np.array(pose_quality),
+    )
+
+
+def one(**said: tuple[float, tuple[float, float, float]]) -> Poses:
+    """A person who is all there and trusted, but for the keypoints that are named: quality and visibility."""
+    quality, visibility = np.full((1, K), 0.9), np.tile([0.02, 0.03, 0.95], (1, K, 1))
+    for name, (value, chances) in said.items():
+        quality[0, COCO.keypoints.index(name)] = value
+        visibility[0, COCO.keypoints.index(name)] = chances
+    return poses(quality, visibility, [0.8])
+
+
+def test_nobody_and_no_trust_are_said() -> None:
+    assert read_out(poses(np.zeros((0, K)), np.zeros((0, K, 3)), []), COCO) == "Nobody was found."
+    raw = Poses(xy=np.zeros((2, K, 2)), score=np.ones((2, K)))
+    assert read_out(raw, COCO) == "2 people were found; this network does not say how far to trust it."
+
+
+def test_all_trusted() -> None:
+    said = read_out(one(), COCO)
+    assert "expected OKS of 0.80, good enough to measure with (to rely on: all keypoints)." in said
+    assert "Least sure" not in said
+
+
+def test_each_reason_is_the_likeliest() -> None:
+    absent = one(left_ankle=(0.1, (0.45, 0.05, 0.5)))
+    assert "not to rely on: left ankle" in read_out(absent, COCO)
+    assert (
+        "Least sure is the left ankle, with an expected OPKS of 0.10: it may not be in view at all (45%)"
+        in read_out(absent, COCO)
+    )
+    hidden = read_out(one(left_wrist=(0.6, (0.1, 0.6, 0.3)), right_wrist=(0.6, (0.1, 0.6, 0.3))), COCO)
+    assert "uncertain: both wrists; hidden, placed by guess: both wrists" in hidden
+    assert "it is probably hidden (60%)" in hidden
+    blurred = read_out(one(nose=(0.4, (0.02, 0.03, 0.95))), COCO)
+    assert "Least sure is the nose, with an expected OPKS of 0.40: it is in view, but its place is unsure." in blurred
+
+
+def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
+    said = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
+    assert "not in the picture: left knee" in said
+    assert "not to rely on" not in said
+    assert "Least sure" not in said
+
+
+def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> None:
+    person = one(left_wrist=(0.0, (0.1, 0.1, 0.8)), right_wrist=(0.0, (0.1, 0.8, 0.1)))
+    missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])
+    said = read_out(replace(person, missing=missing), COCO)
+    assert "not found: both wrists" in said and said.count("wrist") == 1
+    assert "not to rely on: both wrists" in read_out(person, COCO)
+    raw = Poses(xy=np.zeros((1, K, 2)), missing=missing)
+    assert read_out(raw, COCO).startswith("One person was found, 2 of 17 keypoints were not; this network")
+
+
+def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:
+    people = 5
+    said = read_out(
+        poses(np.full((people, K), 0.9), np.tile([0.0, 0.0, 1.0], (people, K, 1)), [0.2, 0.9, 0.4, 0.3, 0.6]), COCO
+    )
+    assert said.startswith("5 people were found. The person has an expected OKS of 0.90, good enough to measure with")
+    assert said.index("0.60, good enough to see the posture") < said.index("0.40, not to be relied on as a whole")
+    assert said.endswith("The other 2 have an expected OKS of 0.20 to 0.30.")
+
+
+def test_another_skeleton_is_refused() -> None:
+    with pytest.raises(ValueError, match="skeleton: expected one of 17 keypoints, got 'mpii16'"):
+        read_out(one(), SKELETONS["mpii16"])
