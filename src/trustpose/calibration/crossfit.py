@@ -52,7 +52,7 @@ class Task:
     skeleton: Skeleton
     source: FeatureInputs
     options: Options
-    people: People
+    people: NormalisedPoses
     targets: Targets
     fold: Int[np.ndarray, " N"]
     sample: Sample

@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import nn
 
 from trustpose.export.onnx import export_onnx
-from trustpose.files import InputError, atomic_write, write_json
-from trustpose.models.spec import MODEL_JSON, ModelSpec
+from trustpose.files import InputError, atomic_write, new_folder, write_json
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.preparation import Preparation, preparation

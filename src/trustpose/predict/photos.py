@@ -35,7 +35,7 @@ class Image:
 class Prediction:
     """What became of one photo: its pixels and its people's poses, or the error that stopped it."""
 
-    photo: Photo
+    photo: Image
     poses: Poses
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: InputError | None = None

@@ -42,7 +42,7 @@ _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more p
 class _Job:
     """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), and what came out so far."""
 
-    photo: Photo
+    photo: Image
     boxes: Boxes
     crops: np.ndarray
     box_share: np.ndarray
