@@ -1,11 +1,13 @@
 """AP gained by another score: against audits, and draw by draw against evaluating drawn images."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.cli.test_audit import small_files
 from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.formats.coco import Images, ResultsFile, TruthFile, read_results, read_truth
@@ -86,3 +88,25 @@ def test_a_perfect_score_leaves_no_headroom(truth: TruthFile, results: ResultsFi
     assert found.own == found.oracle and found.gain < 0
     assert found.closed is None
     assert np.isnan(found.intervals["closed"]).all()
+
+
+def test_of_several_categories_it_is_the_mean_of_each(tmp_path: Path) -> None:
+    results, truth = small_files(tmp_path)
+    for rows in (results, truth["annotations"]):
+        for i, row in enumerate(rows):
+            row["category_id"] = 1 + i % 2
+    truth["categories"].append(truth["categories"][0] | {"id": 2, "name": "dog"})
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps([row | {"annotation_id": None} for row in results]))
+    read = read_truth(tmp_path / "gt.json", "all")
+    found = read_results(tmp_path / "results.json", truth=read)
+    better, sigmas = found.score[::-1].copy(), np.array([0.2])
+    worth = rescoring(
+        read, found.poses, found.score, better, category_id=found.category_id, sigmas=sigmas, replicates=0
+    )
+    one, other = (
+        audit(read, replace(found, score=score), sigmas=sigmas, replicates=0) for score in (found.score, better)
+    )
+    assert (worth.own, worth.better, worth.oracle) == (one.ap.AP, other.ap.AP, one.oracle_ap.AP)
+    with pytest.raises(ValueError, match="category_id"):
+        rescoring(read, found.poses, found.score, better, replicates=0)

@@ -28,8 +28,8 @@ def folder(tmp_path_factory) -> Path:
     write_results(folder / "results.json", results.poses)
     write_results(folder / "others.json", made_up(60, 1)[1].poses)
     code = run(
-        "calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "results.json", "--folds", 2,
-        "--draws", 20, "--estimator", "made up", "--out", folder / "one.cal", "--json", folder / "fit.json",
+        "calibrate", "fit", "--gt", folder / "gt.json", "--results", folder / "results.json", "--folds", "2",
+        "--draws", "20", "--estimator", "made up", "--out", folder / "one.cal", "--json", folder / "fit.json",
     )  # fmt: skip
     assert code == 0
     return folder
@@ -68,6 +68,7 @@ def test_apply_adds_trust_and_touches_nothing_else(folder, tmp_path) -> None:
     before = json.loads((folder / "others.json").read_text())
     after = json.loads((tmp_path / "out.json").read_text())
     expected = tp.Calibrator.load(folder / "one.cal")(read_results(folder / "others.json").poses)
+    assert expected.pose_quality is not None and expected.quality is not None
     for at, (old, new) in enumerate(zip(before, after, strict=True)):
         for name in ("image_id", "category_id", "keypoints", "annotation_id"):
             assert new[name] == old[name]
@@ -237,3 +238,24 @@ def test_fit_on_common_photos_and_on_all_categories(folder, tmp_path, capsys) ->
     assert "results in photos that are not compared, left out: 6 of" in printed
     card = tp.Calibrator.load(tmp_path / "one.cal").card
     assert card.truth.used == len(rows) - 6
+
+
+def test_all_categories_print_the_mean_ap(folder, tmp_path, capsys) -> None:
+    truth, results = (json.loads((folder / name).read_text()) for name in ("gt.json", "results.json"))
+    images = {row["id"]: 1 + i % 2 for i, row in enumerate(truth["images"])}
+    for row in (*truth["annotations"], *results):
+        row["category_id"] = images[row["image_id"]]
+    truth["categories"].append(truth["categories"][0] | {"id": 2, "name": "other"})
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    files = ["--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--category", "all"]
+    options = ["--folds", "2", "--draws", "20", "--method", "isotonic", "--json", tmp_path / "fit.json"]
+    for sigmas in ([], ["--sigmas", "0.3"]):  # AP goes by them too
+        capsys.readouterr()
+        assert run("calibrate", "fit", *files, *sigmas, *options, "--out", tmp_path / "one.cal") == 0
+        printed = capsys.readouterr().out
+        assert "AP, headroom closed: means over 2 categories; all else is over everybody" in printed
+        assert run("audit", *files, *sigmas, "--draws", "0", "--json", tmp_path / "audit.json") == 0
+        expected = json.loads((tmp_path / "audit.json").read_text())["ap"]["AP"]
+        assert json.loads((tmp_path / "fit.json").read_text())["rescoring"]["own"] == pytest.approx(expected)
+        assert any(line.split()[1:4:2] == ["AP", f"{expected:.3f}"] for line in printed.splitlines())

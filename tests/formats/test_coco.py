@@ -149,7 +149,8 @@ def _changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
     [
         (("images",), KeyError, "field 'images' is missing"),
         (("images",), [], "field 'images': expected at least one image"),
-        (("images", 0, "id"), "1", "image 0: field 'id': expected a whole number, got the text '1'"),
+        (("images", 1, "id"), "2", "image 1: field 'id': expected a whole number, got the text '2'"),
+        (("images", 0, "id"), "1", "image 1: field 'id': expected a text, as other rows have, got 2"),
         (("images", 1, "id"), 1, "image 1: field 'id': 1 stands twice"),
         (("images", 0, "file_name"), 7, "image 0: field 'file_name': expected a text, got 7"),
         (("annotations", 1, "id"), 5, "annotation 1: field 'id': 5 stands twice (also in annotation 0)"),
@@ -276,7 +277,7 @@ def test_people_with_only_a_box_have_no_keypoints(data_dir: Path) -> None:
     truth = read_truth(data_dir / "coco" / "dev_gt.json").truth
     raw = json.loads((data_dir / "coco" / "dev_gt.json").read_text())["annotations"]
     assert len(truth) == len(raw) == 990 + 506
-    assert int((truth.num_keypoints > 0).sum()) == 990
+    assert truth.num_keypoints is not None and int((truth.num_keypoints > 0).sum()) == 990
     np.testing.assert_array_equal(truth.area_by("segment"), [a["area"] for a in raw])
     np.testing.assert_array_equal(truth.area_by("box"), [a["bbox"][2] * a["bbox"][3] for a in raw])
 

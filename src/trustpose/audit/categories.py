@@ -54,9 +54,8 @@ def measure_by_category(
     groups = [
         Group(name, np.flatnonzero(of_poses == category), np.flatnonzero(of_people == category))
         for category, name in truth.categories.names.items()
-        if (of_people == category).any()
     ]
-    return measured, groups
+    return measured, [one for one in groups if len(one.people)] or groups
 
 
 def evaluate_groups(measured: PairedResults, groups: list[Group], score: Float[np.ndarray, " N"]) -> list[Evaluation]:

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
+from trustpose.audit.categories import evaluate_groups, mean_draws, mean_summary, measure_by_category
 from trustpose.audit.comparison import comparable
-from trustpose.audit.paired_results import measure
 from trustpose.audit.record import Audit
 from trustpose.files import InputError
-from trustpose.formats.coco import TruthFile
-from trustpose.metrics.average_precision import evaluate
-from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.metrics.bootstrap import REPLICATES, interval
 from trustpose.poses import Area, Poses
 
@@ -39,28 +37,34 @@ def rescoring(
     own: Float[np.ndarray, " N"],
     better: Float[np.ndarray, " N"],
     *,
+    category_id: Int[np.ndarray, " N"] | None = None,
+    sigmas: Float[np.ndarray, " L"] | None = None,
     area: Area = "segment",
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Rescoring:
     """Rank the same N poses by `own` (N,) and by `better` (N,), 1000 draws of images for the intervals (0: none).
 
-    The draws are those of an `audit` with the same seed. Raises InputError where the skeleton has no sigmas or nobody
-    counts.
+    Where the ground truth was read with all its categories, `category_id` is that of each pose, and each AP the mean
+    over categories. The draws, and `sigmas`, are those of an `audit`, with the same seed. Raises InputError where there
+    are no sigmas or nobody counts.
     """
-    sigmas = truth.sigmas()
-    measured = measure(
-        poses, truth.truth, own, truth.images.id, sigmas=sigmas, area=area, replicates=replicates, seed=seed
+    if category_id is None:
+        if truth.categories is not None:
+            raise ValueError("category_id: expected that of each pose, as the ground truth has several")
+        category_id = np.full(len(poses), truth.category_id)
+    measured, groups = measure_by_category(
+        *(truth, ResultsFile(poses, own, category_id, "", "")),
+        sigmas=truth.sigmas(sigmas),
+        area=area,
+        replicates=replicates,
+        seed=seed,
     )
     ap, draws = [], []
     for score in (own, better, measured.oracle_score()):
-        evaluation = evaluate(poses, truth.truth, score, sigmas=sigmas, area=area, pairs=measured.pairs)
-        ap.append(evaluation.summary().AP)
-        draws.append(
-            average_precision_replicates(
-                evaluation, measured.counts, measured.pose_image, measured.person_image, ("all",)
-            )["AP"]
-        )
+        evaluations = evaluate_groups(measured, groups, score)
+        ap.append(mean_summary([one.summary() for one in evaluations]).AP)
+        draws.append(mean_draws(measured, groups, evaluations, ("all",))["AP"])
     if -1 in ap:
         raise InputError(f"{truth.path}: nobody in it counts for AP")
     return _worth((ap[0], ap[1], ap[2]), (draws[0], draws[1], draws[2]))

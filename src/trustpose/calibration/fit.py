@@ -77,9 +77,16 @@ def fit(
         recalibration=recalibration(choice.method, said[choice.method], task.targets),
         domain=_domain(task),
         card=_card(task, choice, corrected[choice.method], skipped),
-        image_ids=np.unique(cast(np.ndarray, task.results.poses.image_id)[task.targets.rows]),
+        image_ids=_image_ids(task),
     )
     return Fit(calibrator, with_trust(task.results.poses, corrected[choice.method]))
+
+
+def _image_ids(task: Task) -> np.ndarray:
+    """The photos fitted on, to know them again; none where their ids are texts, which each file counts for itself."""
+    if not task.truth.image_texts.are_numbers:
+        return np.zeros(0, np.int64)
+    return np.unique(cast(np.ndarray, task.results.poses.image_id)[task.targets.rows])
 
 
 def with_trust(poses: Poses, probabilities: Probabilities) -> Poses:

@@ -17,7 +17,7 @@ def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, 
             "calibrator was fitted on"
         )
     notes = []
-    known = calibrator.fitted_images(truth.images.id)
+    known = calibrator.fitted_images(truth.images.id) if truth.image_texts.are_numbers else 0
     if truth.sha256 == card.truth.sha256:
         notes.append(
             f"the calibrator was fitted on this very ground truth ({card.truth.file}): trust was learnt from these "

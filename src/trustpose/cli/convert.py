@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
+from trustpose.cli.audit import parse_sigmas
 from trustpose.cli.outputs import check_outputs, skeleton_file
-from trustpose.files import InputError
-
-IMAGES = "images.json"
 
 
 def convert(
@@ -40,6 +38,12 @@ def convert(
             help="Which keypoints the files hold, where neither they nor the tool say it: a name, or FILE.json."
         ),
     ] = None,
+    sigmas: Annotated[
+        str | None,
+        typer.Option(
+            help="Sigmas to write into skeleton.json: one a keypoint written, comma-separated, or one for all."
+        ),
+    ] = None,
     class_: Annotated[
         int | None, typer.Option("--class", help="The class that is people, where files hold several.")
     ] = None,
@@ -51,16 +55,19 @@ def convert(
 
     `trustpose audit` and `trustpose calibrate` read what it writes. An image's id is that of the ground truth, else the
     number that ends the photo's name. Where a name ends in none, or two in the same, photos are counted from 1 in the
-    order of their names, and images.json beside the results says which is which.
+    order of their names, and images.json beside the results says which is which. With --skeleton or --sigmas,
+    skeleton.json beside them describes their keypoints, for `trustpose audit --skeleton`.
     """
     from rich.console import Console
 
+    from trustpose.cli.beside import with_sigmas, write_beside
     from trustpose.formats.coco import read_truth, write_results
+    from trustpose.formats.coco.ids import NO_TEXTS
     from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
     from trustpose.skeletons import skeleton_of
 
     console = Console(stderr=True)
-    named = None if skeleton is None else skeleton_of(skeleton)
+    named, own_sigmas = None if skeleton is None else skeleton_of(skeleton), parse_sigmas(sigmas)
     files = find_files(sources)
     check_outputs(
         {"--out": out},
@@ -72,35 +79,16 @@ def convert(
     tool, found = read_pose_files(files, format_, keypoint_counts=counts, track=_with_bar)
     done = assemble(found, photos, tool=tool, skeleton=named, category=class_, fill_missing=fill_missing)
     category_id = 1 if truth is None else truth.category_id
-    images_file = _write_images(out, done.counted)
-    write_results(out, done.poses, score=done.score, category_id=category_id)
-    unlisted = [f"photos were counted, and --out is no file to list them beside in {IMAGES}"]
-    for note in [*done.notes, *(unlisted if done.counted and images_file is None else [])]:
+    is_described = skeleton is not None or sigmas is not None
+    beside = write_beside(out, done.counted, with_sigmas(done.skeleton, own_sigmas) if is_described else None)
+    image_texts = NO_TEXTS if truth is None else truth.image_texts
+    write_results(out, done.poses, score=done.score, category_id=category_id, image_texts=image_texts)
+    for note in [*done.notes, *beside.notes]:
         console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     counted = f"{_counted(len(done.poses), 'pose')} in {_counted(done.photo_count, 'photo')}"
     typer.echo(f"{out}: {counted}, {len(done.skeleton)} keypoints ({done.skeleton.name}), from {tool}")
-    if images_file is not None:
-        photos_counted = _counted(len(done.counted), "photo")
-        typer.echo(f"{images_file}: {photos_counted}, counted from 1 in the order of their names")
-
-
-def _write_images(out: Path, counted: dict[str, int]) -> Path | None:
-    """Beside the results, which photo has which id, as a ground truth's `images`; None where no photos were counted, or
-    the results go to standard output or a device.
-
-    Raises InputError where a file of that name says something else.
-    """
-    from trustpose.files import is_stdout, read_json, write_json
-
-    if not counted or is_stdout(out) or (out.exists() and not out.is_file()):
-        return None
-    path, images = out.parent / IMAGES, [{"id": number, "file_name": name} for name, number in counted.items()]
-    if out.name == IMAGES:
-        raise InputError(f"{out}: is where the photos' ids go, --out expects another name")
-    if path.exists() and read_json(path) != images:
-        raise InputError(f"{path}: is there and says something else of the photos; choose another folder for --out")
-    write_json(path, images)
-    return path
+    for line in beside.lines:
+        typer.echo(line)
 
 
 def _counted(count: int, noun: str) -> str:

@@ -150,7 +150,7 @@ def predict(
             done = predict_photos(predictor, work.photos, journal, drawing, suppress)
         else:
             done = predict_video(predictor, work, journal, drawing, frames, suppress)
-        write_poses(out / RESULTS, done, work.category_id, suppress)
+        write_poses(out / RESULTS, done, work, suppress)
         if work.is_numbered_here:
             write_images(out / IMAGES, work.photos)
         journal.remove()

@@ -166,8 +166,8 @@ def predict_video(
     return Done(found, people, time.perf_counter() - started, predictor.uses_box_score, complaints)
 
 
-def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | None" = None) -> None:
-    """The results file of a run, ranked by the scores that `suppress` leaves."""
+def write_poses(path: Path, done: Done, sources: Sources, suppress: "Suppress | None" = None) -> None:
+    """The results file of a run on `sources`, ranked by the scores that `suppress` leaves."""
     some = [part for part in done.poses.values() if len(part)]
     if not some:
         write_json(path, [])
@@ -177,7 +177,13 @@ def write_poses(path: Path, done: Done, category_id: int, suppress: "Suppress | 
     if suppress is not None:
         found = suppress(poses, score)
         poses, score = poses[found.kept], found.score[found.kept]
-    write_results(path, poses, score=score, category_id=category_id)
+    write_results(
+        *(path, poses),
+        score=score,
+        category_id=sources.category_id,
+        image_texts=sources.image_texts,
+        annotation_texts=sources.annotation_texts,
+    )
 
 
 def _ranking(poses: Poses, *, by_boxes: bool) -> np.ndarray:

@@ -150,23 +150,28 @@ class Rows:
         at, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
         raise self.fail(at, field, expected, wrong)
 
-    def unique(self, field: str, values: np.ndarray) -> None:
-        """Raises InputError where a value of the id column stands twice (-1 aside)."""
+    def unique(self, field: str, values: np.ndarray, texts: Mapping[int, str] | None = None) -> None:
+        """Raises InputError where a value of the id column stands twice (-1 aside); `texts` as in `known`."""
         order = np.argsort(values, kind="stable")
         twice = np.flatnonzero((np.diff(values[order]) == 0) & (values[order][1:] != MISSING_ID))
         if len(twice):
             first, second = order[twice[0]], order[twice[0] + 1]
+            named = _named(int(values[second]), texts)
             raise InputError(
-                f"{self.path}: {self.noun} {second}: field '{field}': {values[second]} stands twice "
+                f"{self.path}: {self.noun} {second}: field '{field}': {named} stands twice "
                 f"(also in {self.noun} {first}), expected each once"
             )
 
-    def known(self, field: str, values: np.ndarray, allowed: np.ndarray, where: str) -> None:
-        """Raises InputError, naming the first three, where ids are not among `allowed`."""
+    def known(
+        self, field: str, values: np.ndarray, allowed: np.ndarray, where: str, texts: Mapping[int, str] | None = None
+    ) -> None:
+        """Raises InputError, naming the first three, where ids are not among `allowed`; `texts` are what the file has
+        in place of some numbers."""
         unknown = values[~np.isin(values, allowed)]
         if len(unknown):
             first = list(dict.fromkeys(unknown.tolist()))
-            listed = ", ".join(map(str, first[:3])) + (f" and {len(first) - 3} more" if len(first) > 3 else "")
+            listed = ", ".join(_named(one, texts) for one in first[:3])
+            listed += f" and {len(first) - 3} more" if len(first) > 3 else ""
             raise InputError(f"{self.path}: field '{field}': {listed} not in {where}")
 
 
@@ -223,6 +228,11 @@ def parse_finite_json(content: bytes, path: str | Path) -> Any:
             except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
                 raise error from None
         raise
+
+
+def _named(number: int, texts: Mapping[int, str] | None) -> str:
+    """An id as its file has it, short enough for one line."""
+    return repr(texts[number][:40]) if texts and number in texts else str(number)
 
 
 def _missing(column: np.ndarray) -> float | int | bool:

@@ -49,6 +49,8 @@ class Photos:
         ids = found.poses.image_id
         if found.photo is None or (self.truth is None and ids is not None):
             assert ids is not None
+            if self.truth is not None and not self.truth.image_texts.are_numbers:
+                raise InputError(f"{found.path}: images have numbers, those of {self.truth.path} texts for ids")
             if self.truth is not None and not np.isin(ids, self.truth.images.id).all():
                 unknown = ids[~np.isin(ids, self.truth.images.id)][0]
                 raise InputError(f"{found.path}: image {unknown} is not among the images of {self.truth.path} (by id)")
@@ -72,6 +74,9 @@ class Photos:
             assert number is not None  # `counted` has all photos where a name has no number
             return number
         rows = self._row_of_name.get(name) or self._rows_of_stem.get(name) or self._rows_of_stem.get(Path(name).stem)
+        number = self.truth.image_texts.number_of.get(name)
+        if rows is None and number is not None:
+            return number
         if rows is None:
             raise InputError(f"{path}: photo {name!r} is not among the images of {self.truth.path} (by file_name)")
         if len(rows) > 1:

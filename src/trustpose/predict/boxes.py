@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from trustpose.files import InputError, read_json
+from trustpose.formats.coco import TruthFile
+from trustpose.formats.coco.ids import IdColumn, number_texts
 from trustpose.formats.columns import Rows
 from trustpose.geometry.box_checks import box_fault, xywh_fault
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
@@ -75,18 +77,21 @@ def boxes_from_truth(truth: Truth, people: TruthSelection = "labelled") -> Boxes
     return Boxes(truth.box, truth.image_id, annotation_id=truth.annotation_id)[np.flatnonzero(keep)]
 
 
-def boxes_from_detections(path: str | Path, category_id: int = 1, min_score: float | None = None) -> Boxes:
+def boxes_from_detections(
+    path: str | Path, category_id: int = 1, min_score: float | None = None, truth: TruthFile | None = None
+) -> Boxes:
     """The boxes of one category in a COCO detections file: a list of {image_id, category_id, bbox, score}.
 
-    `min_score` leaves out boxes with a lower score. Raises InputError naming the entry and the field.
+    `min_score` leaves out boxes with a lower score. Image ids that are texts are those of `truth`, or numerals. Raises
+    InputError naming the entry and the field.
     """
     rows = Rows.of(read_json(path), str(path), "detection")
     if not len(rows):
         raise InputError(f"{path}: holds no detections (an empty list)")
-    image_id, category = rows.integers("image_id"), rows.integers("category_id")
+    image_id, category = _image_ids(rows, truth), rows.integers("category_id")
     bbox = rows.lists("bbox", 4, what=" (x, y, width, height)")
     score = rows.numbers("score")
-    assert image_id is not None and category is not None and bbox is not None and score is not None
+    assert category is not None and bbox is not None and score is not None
     fault = xywh_fault(bbox, np.zeros((len(bbox), 2), np.int64))
     if fault is not None:
         raise InputError(f"{path}: detection {fault[0]}: field 'bbox': {fault[1]}")
@@ -96,6 +101,20 @@ def boxes_from_detections(path: str | Path, category_id: int = 1, min_score: flo
     if min_score is not None:
         keep &= score >= min_score
     return Boxes(xywh_to_xyxy(bbox), image_id, score, source=str(path))[np.flatnonzero(keep)]
+
+
+def _image_ids(rows: Rows, truth: TruthFile | None) -> np.ndarray:
+    column = IdColumn("image_id")
+    places = column.read(rows)
+    assert places is not None
+    if truth is not None:
+        where = f"the images of {truth.path}"
+        return column.resolve(rows.path, places, truth.images.id, truth.image_texts, where)[0]
+    texts = number_texts(column.texts)
+    if not texts.are_numbers:
+        at = int(np.argmax(places == 0))
+        raise rows.fail(at, "image_id", "a whole number, or a text that --gt has", next(iter(column.texts)))
+    return column.numbers(places, texts)
 
 
 def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from trustpose.file_names import shown
 from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.formats.coco.ids import NO_TEXTS, IdTexts
 from trustpose.formats.coco.names import number_in_name, rows_by_name
 from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.formats.video import Video
@@ -38,7 +39,7 @@ class Sources:
     """What a run is on: `photos` of `files`, or the `video`, a file or a webcam's index, with each frame's boxes.
 
     `frame_boxes` None means that they are to be found; `is_numbered_here` that the photos' ids are no more than their
-    places among them, from 1.
+    places among them, from 1; `image_texts` and `annotation_texts` the ids that a ground truth has as texts.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -47,6 +48,8 @@ class Sources:
     is_numbered_here: bool = False
     video: Path | int | None = None
     frame_boxes: list[Boxes] | None = None
+    image_texts: IdTexts = NO_TEXTS
+    annotation_texts: IdTexts = NO_TEXTS
 
     @property
     def fingerprint(self) -> str:
@@ -92,7 +95,7 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
             raise InputError(f"{path}: is image {one}, and so is {first[one]}; give each photo once")
     boxes: Sequence[Boxes | None] = [None] * len(files)
     if people.boxes is not None:
-        found = boxes_from_detections(people.boxes, category_id, people.min_box_score)
+        found = boxes_from_detections(people.boxes, category_id, people.min_box_score, truth)
         if not np.isin(found.image_id, ids).any():
             raise InputError(f"{people.boxes}: field 'image_id': no box is in any of the {len(files)} photos given")
         boxes = found.of_images(np.array(ids))
@@ -100,7 +103,9 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
         assert truth is not None
         boxes = boxes_from_truth(truth.truth, "boxed" if people.all_people else "labelled").of_images(np.array(ids))
     photos = [Image(*photo) for photo in zip(files, boxes, ids, sizes, strict=True)]
-    return Sources(files, photos, category_id, is_numbered_here)
+    texts = NO_TEXTS if truth is None else truth.image_texts
+    people_texts = NO_TEXTS if truth is None else truth.annotation_texts
+    return Sources(files, photos, category_id, is_numbered_here, image_texts=texts, annotation_texts=people_texts)
 
 
 def _is_video(name: str) -> bool:

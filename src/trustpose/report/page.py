@@ -111,6 +111,7 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         openings=[in_short(audit) for audit in audits],
         key_numbers=_key_numbers(audits[0]),
         table=_headlines(audits, notes, found, headlines),
+        categories=_categories(audits),
         comparisons=[table(audits, labels, found, place, headlines) for place in range(len(audits))] if found else [],
         drawn=any(one.low is not None for known in found.values() for one in known.values()),
         scatters=[plots.score_against_oks(audit, place, *width) for place, audit in enumerate(audits)],
@@ -170,6 +171,18 @@ def _headlines(
                 cell["best"] = best
             groups[group].append({"name": name, "title": title, "higher": higher, "cells": cells})
     return groups
+
+
+def _categories(audits: Sequence[Audit]) -> list[dict[str, Any]]:
+    """A row for every category, with its people and each audit's numbers of it; none where there is but one."""
+    return [
+        {
+            "name": name,
+            "n": next(audit.categories[name].n for audit in audits if name in audit.categories),
+            "numbers": [audit.categories.get(name) or {"AP": None, "AR": None} for audit in audits],
+        }
+        for name in dict.fromkeys(name for audit in audits for name in audit.categories)
+    ]
 
 
 def _key_numbers(audit: Audit) -> list[tuple[str, str]]:

@@ -110,10 +110,13 @@ def _poses(audit: Audit) -> str:
     ap = audit.number("ap.AP")
     if ap is None:
         return start + "None of these people counts in COCO's evaluation, so there is no average precision (AP)."
+    categories = sum(one.AP is not None for one in audit.categories.values())
+    mean = f", the mean over {categories} categories," if categories > 1 else ""
     return (
-        f"{start}Their average precision (AP) is {with_interval(audit, 'ap.AP')}: 1 would be everyone found, every "
-        "keypoint where a careful human puts it, and no false pose ranked above a true one; 0 would be nothing right. "
-        "In brackets stands the 95\u00a0% interval, how far the number could move with another draw of such photos."
+        f"{start}Their average precision (AP){mean} is {with_interval(audit, 'ap.AP')}: 1 would be everyone found, "
+        "every keypoint where a careful human puts it, and no false pose ranked above a true one; 0 would be nothing "
+        "right. In brackets stands the 95\u00a0% interval, how far the number could move with another draw of such "
+        "photos."
     )
 
 

@@ -17,7 +17,7 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.reader import read_skeleton
+from trustpose.skeletons.reader import given_sigmas, read_skeleton, skeleton_value
 from trustpose.skeletons.registry import SKELETONS, find_skeleton, skeleton_of
 from trustpose.skeletons.skeleton import Skeleton
 from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, HALPE_136, HAND_21
@@ -45,6 +45,8 @@ __all__ = [
     "SKELETONS",
     "Skeleton",
     "find_skeleton",
+    "given_sigmas",
     "read_skeleton",
     "skeleton_of",
+    "skeleton_value",
 ]

@@ -1,11 +1,15 @@
-"""Skeletons of one's own, from a JSON file; docs/files.md describes it."""
+"""Skeletons of one's own, from a JSON file and into one; docs/files.md describes it."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from trustpose.files import InputError, read_json
 from trustpose.skeletons.skeleton import Skeleton
 
+_MOST_SIGMA = 1000
 _FIELDS = ("name", "keypoints", "limbs", "mirror_pairs", "sigmas", "sigmas_source")
 
 
@@ -46,6 +50,29 @@ def read_skeleton(path: str | Path) -> Skeleton:
         raise InputError(f"{path}: {error}") from None
 
 
+def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
+    """A skeleton as the JSON value that `read_skeleton` reads."""
+    names = skeleton.keypoints
+    value: dict[str, Any] = {
+        "name": skeleton.name,
+        "keypoints": list(names),
+        "limbs": [[names[a], names[b]] for a, b in skeleton.edges],
+        "mirror_pairs": [[names[a], names[b]] for a, b in skeleton.flip_pairs],
+    }
+    if skeleton.has_sigmas:
+        value |= {"sigmas": skeleton.sigmas.tolist(), "sigmas_source": skeleton.sigmas_source}
+    return value
+
+
+def given_sigmas(given: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, " K"]:
+    """Sigmas of `count` keypoints from a number for each, or one for all. Raises InputError where they do not do."""
+    if given.shape not in ((count,), (1,)) or not ((given >= 1e-6) & (given <= _MOST_SIGMA)).all():
+        raise InputError(
+            f"sigmas: expected {count} numbers above 0, one a keypoint, or one for all, got {given.tolist()}"
+        )
+    return np.broadcast_to(given.astype(np.float64), (count,)).copy()
+
+
 def _pairs(
     path: str | Path, field: str, value: dict[str, Any], place: dict[str, int]
 ) -> tuple[tuple[int, int], ...] | None:
@@ -65,7 +92,7 @@ def _pairs(
 def _sigmas(path: str | Path, value: Any, count: int) -> tuple[float, ...] | None:
     if value is None:
         return None
-    is_number = isinstance(value, list) and all(type(one) in (int, float) and 0 < one < 10 for one in value)
+    is_number = isinstance(value, list) and all(type(one) in (int, float) and 0 < one <= _MOST_SIGMA for one in value)
     if not is_number or len(value) != count:
         raise InputError(f"{path}: field 'sigmas': expected {count} numbers above 0, one for each keypoint")
     return tuple(map(float, value))

@@ -31,9 +31,9 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     for labels, images in COCO_LAYOUTS:
         if (folder / labels).is_file() and (folder / images).is_dir():
             file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
-            partly = {image["id"] for image in content["images"] if not image.get("all_people_boxed", True)}
+            complete = np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
             photos = boxed_photos(file, folder / images)
-            return photos, ~np.isin(photos.image_id, list(partly))
+            return photos, ~np.isin(photos.image_id, file.images.id[~complete])
     raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
 
 

@@ -3,7 +3,8 @@
 What a file says is checked once, here; an `InputError` names the file, the entry, the field and what was expected.
 """
 
-from trustpose.formats.coco.results import ResultsFile, ranking_score, read_results, write_results
+from trustpose.formats.coco.results import ResultsFile, read_results
 from trustpose.formats.coco.truth import Images, TruthFile, read_truth
+from trustpose.formats.coco.writing import ranking_score, write_results
 
 __all__ = ["Images", "ResultsFile", "TruthFile", "ranking_score", "read_results", "read_truth", "write_results"]

@@ -1,5 +1,7 @@
 """What is checked of annotations and results when they are read, as it would otherwise only show in the numbers."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -19,15 +21,18 @@ def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray,
         raise InputError(f"{rows.path}: {rows.noun} {given[row]}: field 'bbox': {what}")
 
 
-def check_annotation_ids(rows: Rows, poses: Poses, kept: np.ndarray, truth: Truth, path: str) -> None:
-    """A kept row that names a labelled person must name one of its own photo, and each person at most once."""
+def check_annotation_ids(
+    rows: Rows, poses: Poses, kept: np.ndarray, truth: Truth, path: str, texts: Mapping[int, str]
+) -> None:
+    """A kept row that names a labelled person must name one of its own photo, and each person at most once; `texts` are
+    what the file has in place of numbers."""
     if poses.annotation_id is None:
         return
     named = np.flatnonzero((poses.annotation_id != MISSING_ID) & kept)
     assert poses.image_id is not None and truth.annotation_id is not None and truth.image_id is not None
     ids = truth.annotation_id
-    rows.known("annotation_id", poses.annotation_id[named], ids, f"the annotations of {path}")
-    rows.unique("annotation_id", np.where(kept, poses.annotation_id, MISSING_ID))
+    rows.known("annotation_id", poses.annotation_id[named], ids, f"the annotations of {path}", texts)
+    rows.unique("annotation_id", np.where(kept, poses.annotation_id, MISSING_ID), texts)
     order = np.argsort(ids)
     person = order[np.searchsorted(ids[order], poses.annotation_id[named])]
     elsewhere = np.flatnonzero(truth.image_id[person] != poses.image_id[named])

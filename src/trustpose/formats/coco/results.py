@@ -1,4 +1,4 @@
-"""COCO keypoint results files in and out, with our extended fields, loss-free."""
+"""COCO keypoint results files in, with our extended fields, loss-free."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.file_names import shown
-from trustpose.files import InputError, read_bytes, write_json
+from trustpose.files import InputError, read_bytes
 from trustpose.formats.coco.checks import check_annotation_ids, check_boxes
+from trustpose.formats.coco.ids import NO_TEXTS, IdColumn, IdTexts, number_texts
 from trustpose.formats.coco.labels import keypoint_table
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.columns import (
@@ -22,7 +23,7 @@ from trustpose.formats.columns import (
 )
 from trustpose.formats.missing import find_missing
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from trustpose.poses import MISSING_ID, Poses
+from trustpose.poses import Poses
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ResultsFile:
 
     `poses.pose_score` is the estimator's own number: the field `pose_score` where the file has it, else `score`.
     `left_out` counts the results of photos that the ground truth lacks, and those photos, where they were left out.
+    `image_texts` and `annotation_texts` are the ids that the file has as texts, and their numbers here.
     """
 
     poses: Poses
@@ -39,6 +41,8 @@ class ResultsFile:
     path: str
     sha256: str
     left_out: dict[str, int] = field(default_factory=dict)
+    image_texts: IdTexts = NO_TEXTS
+    annotation_texts: IdTexts = NO_TEXTS
 
 
 @garbage_collection_paused()
@@ -53,19 +57,26 @@ def read_results(
     """Read a COCO keypoint results file with its extended fields, ranked by `score_field`.
 
     With `truth`, ids must be found there, K must fit, and rows of its other categories are left out; with `common` also
-    those of photos that it lacks. Raises InputError.
+    those of photos that it lacks. Ids may be texts: see `IdTexts`. Raises InputError.
     """
     content = read_bytes(path)
     count = truth.truth.keypoint_count if truth is not None else keypoint_count
-    columns = _columns_by_block(content, str(path), count, score_field) if len(content) > BLOCK_BYTES else None
+    ids = _Ids()
+    columns = _columns_by_block(content, str(path), count, score_field, ids) if len(content) > BLOCK_BYTES else None
     if columns is None:
-        columns = _columns(Rows.of(parse_finite_json(content, path), str(path), "result"), count, score_field)
+        ids = _Ids()
+        columns = _columns(Rows.of(parse_finite_json(content, path), str(path), "result"), count, score_field, ids)
+    image_texts, annotation_texts = ids.resolve(columns, str(path), truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
     poses = Poses(**columns)  # type: ignore[arg-type]
     if poses.pose_score is None:
         poses = replace(poses, pose_score=own_score)
     assert score is not None and category_id is not None
-    read = ResultsFile(poses, score, category_id, shown(path), hashlib.sha256(content).hexdigest())
+    read = ResultsFile(
+        *(poses, score, category_id, shown(path), hashlib.sha256(content).hexdigest()),
+        image_texts=image_texts,
+        annotation_texts=annotation_texts,
+    )
     rows = Rows(str(path), "result", [])
     if truth is not None:
         return _of_truth(read, truth, rows, common=common)
@@ -79,7 +90,8 @@ def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) 
     poses, ids = read.poses, truth.images.id
     assert poses.image_id is not None
     if not common:
-        rows.known("image_id", poses.image_id, ids, f"the images of {truth.path} (--common leaves such photos out)")
+        where = f"the images of {truth.path} (--common leaves such photos out)"
+        rows.known("image_id", poses.image_id, ids, where, read.image_texts.text_of)
     rows.known("category_id", read.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
     if poses.box is not None:
         check_boxes(rows, xyxy_to_xywh(poses.box), truth.images.sizes(poses.image_id))
@@ -93,7 +105,7 @@ def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) 
     if not in_photos.all():
         left_out = {"images": len(np.unique(poses.image_id[~in_photos])), "results": int((~in_photos).sum())}
         read = replace(read, left_out=left_out)
-    check_annotation_ids(rows, poses, keep, truth.truth, truth.path)
+    check_annotation_ids(rows, poses, keep, truth.truth, truth.path, read.annotation_texts.text_of)
     if keep.all():
         return read
     return replace(read, poses=poses[keep], score=read.score[keep], category_id=read.category_id[keep])
@@ -102,12 +114,38 @@ def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) 
 _Columns = dict[str, np.ndarray | None]
 
 
-def _columns_by_block(content: bytes, path: str, count: int | None, score_field: str) -> _Columns | None:
+class _Ids:
+    """The two fields of results that name photos and people of the ground truth, and may do so by texts."""
+
+    def __init__(self) -> None:
+        self.image, self.annotation = IdColumn("image_id"), IdColumn("annotation_id")
+
+    def resolve(self, columns: _Columns, path: str, truth: TruthFile | None) -> tuple[IdTexts, IdTexts]:
+        """Put numbers into the columns as read, those of the ground truth where there is one; returns the texts."""
+        people = None if truth is None else truth.truth.annotation_id
+        found = []
+        for one, what in ((self.image, "images"), (self.annotation, "annotations")):
+            places = columns.get(one.field)
+            if places is None:
+                own = NO_TEXTS
+            elif truth is None or people is None:
+                own = number_texts(one.texts)
+                columns[one.field] = one.numbers(places, own)
+            else:
+                is_image = one is self.image
+                known = truth.images.id if is_image else people
+                texts = truth.image_texts if is_image else truth.annotation_texts
+                columns[one.field], own = one.resolve(path, places, known, texts, f"the {what} of {truth.path}")
+            found.append(own)
+        return found[0], found[1]
+
+
+def _columns_by_block(content: bytes, path: str, count: int | None, score_field: str, ids: _Ids) -> _Columns | None:
     """`_columns` of a whole file, few of its objects in memory at a time; None where something is wrong."""
     columns = GrowingColumns()
     try:
         for rows in Rows.in_blocks(content, path, "result"):
-            block = _columns(rows, count, score_field)
+            block = _columns(rows, count, score_field, ids)
             columns.append(block)
             count = block["xy"].shape[1]  # type: ignore[union-attr]
     except InputError:
@@ -115,7 +153,7 @@ def _columns_by_block(content: bytes, path: str, count: int | None, score_field:
     return {"pose_score": None, **columns.arrays()}
 
 
-def _columns(rows: Rows, count: int | None, score_field: str) -> _Columns:
+def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Columns:
     """The columns of `Poses`, `count` keypoints each or as many as the first row has, the score to rank by, `score` for
     rows of a file without `pose_score`, category ids. Raises InputError."""
     if not len(rows):
@@ -125,69 +163,15 @@ def _columns(rows: Rows, count: int | None, score_field: str) -> _Columns:
         if not isinstance(first, list) or not first or len(first) % 3:
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3
-    poses = poses_of_rows(rows, count)
+    poses = poses_of_rows(rows, count, ids.image, ids.annotation)
     score, category_id = rows.numbers(score_field), rows.integers("category_id")
     own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
     return {**vars(poses), "score to rank by": score, "own score": own_score, "category_id": category_id}
 
 
-def write_results(
-    path: str | Path,
-    poses: Poses,
-    *,
-    score: Float[np.ndarray, " N"] | None = None,
-    category_id: Int[np.ndarray, " N"] | int = 1,
-) -> None:
-    """Write poses as a COCO keypoint results file, every filled field included, atomically.
-
-    `score` (N,), what evaluation ranks by, is `pose_quality × box_score` (1 where there is none) once `pose_quality` is
-    known, else `pose_score`; give it to write another. Numbers survive the way there and back exactly (a box's far
-    corner to the last bit); `keypoint_missing` stands in rows whose missing keypoints are not those at (0, 0) with
-    score 0. Raises ValueError where image_id, the keypoint scores or all pose scores are missing, or where a number is
-    not finite.
-    """
-    if poses.image_id is None or poses.score is None:
-        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
-    ranking = ranking_score(poses) if score is None else score
-    if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
-        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
-    keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
-    columns: dict[str, np.ndarray | None] = {
-        "image_id": poses.image_id,
-        "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
-        "keypoints": keypoints.reshape(len(poses), -1),
-        "score": ranking,
-        "annotation_id": poses.annotation_id,
-        "track_id": poses.track_id,
-        "bbox": None if poses.box is None else xyxy_to_xywh(poses.box.astype(np.float64)),
-        "bbox_score": poses.box_score,
-        "pose_score": _pose_score_to_write(poses, ranking),
-        "pose_quality": poses.pose_quality,
-        "keypoint_quality": poses.quality,
-        "visibility": poses.visibility,
-    }
-    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
-    named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
-    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
-    write_json(path, [{name: cell for name, cell in row.items() if cell is not None} for row in rows])
-
-
-def ranking_score(poses: Poses) -> Float[np.ndarray, " N"]:
-    """The score (N,) to rank by: `pose_quality × box_score` (1 where there is none), else `pose_score`."""
-    if poses.pose_quality is not None:
-        box_score = np.ones(len(poses)) if poses.box_score is None else np.nan_to_num(poses.box_score, nan=1.0)
-        ranked = poses.pose_quality.astype(np.float64) * box_score
-        unknown = np.isnan(ranked)
-        if unknown.any() and poses.pose_score is not None:
-            ranked = np.where(unknown, poses.pose_score, ranked)
-        return ranked
-    if poses.pose_score is None:
-        raise ValueError("write_results: Poses has neither pose_quality nor pose_score to rank by")
-    return poses.pose_score.astype(np.float64)
-
-
-def poses_of_rows(rows: Rows, count: int) -> Poses:
-    """The poses of checked results rows, `count` keypoints each. Raises InputError."""
+def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:
+    """The poses of checked results rows, `count` keypoints each; what `image` and `annotation` read stands for ids
+    that may be texts. Raises InputError."""
     table = keypoint_table(rows, count, "score")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
@@ -209,8 +193,12 @@ def poses_of_rows(rows: Rows, count: int) -> Poses:
         box=None if box is None else xywh_to_xyxy(box),
         box_score=rows.numbers("bbox_score", optional=True),
         track_id=rows.integers("track_id", optional=True),
-        image_id=rows.integers("image_id"),
-        annotation_id=rows.integers("annotation_id", optional=True),
+        image_id=rows.integers("image_id") if image is None else image.read(rows),
+        annotation_id=(
+            rows.integers("annotation_id", optional=True)
+            if annotation is None
+            else annotation.read(rows, optional=True)
+        ),
         missing=_read_missing(rows, keypoints),
     )
 
@@ -255,35 +243,3 @@ def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:
         at = int(np.argmax(wrong.any(axis=(1, 2))))
         raise rows.fail(at, "visibility", expected, float(visibility[at][wrong[at]][0]))
     return visibility
-
-
-def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
-    """The estimator's own score, where `score` does not say it already."""
-    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
-        return None
-    return poses.pose_score
-
-
-def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
-    """0 or 1 for each keypoint of a row whose missing ones do not follow from what stands there; None in other rows,
-    and where there are no such rows."""
-    assert poses.score is not None
-    by_rule = find_missing(poses.xy, poses.score)
-    if poses.missing is None and by_rule is None:
-        return None
-    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
-    unsaid = (missing != follows).any(axis=1)
-    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
-
-
-def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """One JSON value a row; None where the row does not have this field."""
-    if column.dtype.kind in "iu":
-        missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
-    else:
-        column = column.astype(np.float64)
-        missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
-    cells: list[Any] = column.tolist()
-    for row in np.flatnonzero(missing):
-        cells[row] = None
-    return cells

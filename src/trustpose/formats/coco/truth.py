@@ -13,12 +13,13 @@ from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
 from trustpose.formats.coco.categories import Categories, Chosen, choose_categories
 from trustpose.formats.coco.checks import check_boxes
+from trustpose.formats.coco.ids import NO_TEXTS, IdTexts, ids_among, own_ids
 from trustpose.formats.coco.labels import Labels, read_labels
 from trustpose.formats.coco.other_layouts import other_layout
 from trustpose.formats.columns import Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.poses import AREAS, Area, Truth
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, given_sigmas
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class TruthFile:
     """A COCO ground truth file: its people of one category, its photos, and what identifies it.
 
     With several categories `categories` says whose people are which, and `category_id` is -1. `notes` are sentences on
-    what was assumed; `left_out` counts the photos and people that `together.common_photos` took out.
+    what was assumed; `left_out` counts the photos and people that `together.common_photos` took out. `image_texts` and
+    `annotation_texts` are the ids that the file has as texts, and their numbers here.
     """
 
     truth: Truth
@@ -64,6 +66,8 @@ class TruthFile:
     notes: tuple[str, ...] = ()
     categories: Categories | None = None
     left_out: dict[str, int] = field(default_factory=dict)
+    image_texts: IdTexts = NO_TEXTS
+    annotation_texts: IdTexts = NO_TEXTS
 
     def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
         """Sigmas (K,) for OKS: those given, one for each keypoint or one for all, else the skeleton's published ones.
@@ -72,11 +76,7 @@ class TruthFile:
         """
         count = self.truth.keypoint_count
         if given is not None:
-            if given.shape not in ((count,), (1,)) or not ((given >= 1e-6) & (given <= 1000)).all():
-                raise InputError(
-                    f"sigmas: expected {count} numbers above 0, one a keypoint, or one for all, got {given.tolist()}"
-                )
-            return np.broadcast_to(given.astype(np.float64), (count,)).copy()
+            return given_sigmas(given, count)
         if self.skeleton is None or not self.skeleton.has_sigmas:
             named = f"the skeleton {self.skeleton.name}" if self.skeleton else f"from {self.keypoint_names[0]!r} on"
             raise InputError(
@@ -111,11 +111,13 @@ def read_truth(path: str | Path, category: str | int | None = None, skeleton: Sk
     content = read_bytes(path)
     value = parse_finite_json(content, path)
     _check_layout(value, path)
-    images = _read_images(Rows.of(value["images"], str(path), "image"))
+    images, image_texts = _read_images(Rows.of(value["images"], str(path), "image"))
     categories = Rows.of(value["categories"], str(path), "category")
     chosen = choose_categories(categories, category)
     annotations = Rows.of(value["annotations"], str(path), "annotation")
-    truth, labels, of_row = _read_annotations(annotations, images, chosen, skeleton)
+    ids, annotation_texts = own_ids(annotations, "id")
+    image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
+    truth, labels, of_row = _read_annotations(annotations, ids, image_id, images, chosen, skeleton)
     return TruthFile(
         truth=truth,
         images=images,
@@ -127,6 +129,8 @@ def read_truth(path: str | Path, category: str | int | None = None, skeleton: Sk
         sha256=hashlib.sha256(content).hexdigest(),
         notes=() if labels.note is None else (labels.note,),
         categories=chosen.apart(of_row),
+        image_texts=image_texts,
+        annotation_texts=annotation_texts,
     )
 
 
@@ -144,32 +148,27 @@ def _check_layout(value: Any, path: str | Path) -> None:
     raise InputError(f"{path}: field '{lacking[0]}' is missing, expected a COCO ground truth file")
 
 
-def _read_images(rows: Rows) -> Images:
+def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
     if not len(rows):
         raise InputError(f"{rows.path}: field 'images': expected at least one image, got an empty list")
-    ids = rows.integers("id")
-    assert ids is not None
-    rows.unique("id", ids)
+    ids, texts = own_ids(rows, "id")
     names = [row.get("file_name") for row in rows.rows]
     for at, name in enumerate(names):
         if name is not None and not isinstance(name, str):
             raise rows.fail(at, "file_name", "a text", name)
     sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
     width, height = (np.zeros(len(rows), dtype=np.int64) if side is None else np.maximum(side, 0) for side in sizes)
-    return Images(ids, names, width, height, rows.numbers("crowdIndex", optional=True))
+    return Images(ids, names, width, height, rows.numbers("crowdIndex", optional=True)), texts
 
 
 def _read_annotations(
-    rows: Rows, images: Images, chosen: Chosen, skeleton: Skeleton | None
+    rows: Rows, ids: np.ndarray, image_id: np.ndarray, images: Images, chosen: Chosen, skeleton: Skeleton | None
 ) -> tuple[Truth, Labels, np.ndarray]:
-    """The people of the chosen categories, what their keypoints are, and the category id of each."""
+    """The people of the chosen categories, what their keypoints are, and the category id of each. `ids` and `image_id`
+    (N,) are those of all rows."""
     category_id = rows.integers("category_id")
     assert category_id is not None
     rows.known("category_id", category_id, chosen.ids, "field 'categories'")
-    ids, image_id = rows.integers("id"), rows.integers("image_id")
-    assert ids is not None and image_id is not None
-    rows.unique("id", ids)
-    rows.known("image_id", image_id, images.id, "field 'images'")
     keep = chosen.of(category_id)
     if not keep.all():
         rows = Rows(rows.path, rows.noun, [row for row, is_kept in zip(rows.rows, keep, strict=True) if is_kept])

@@ -1,0 +1,88 @@
+"""What `trustpose convert` writes beside its results: which photo has which id, and what their keypoints are."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trustpose.skeletons import Skeleton
+
+IMAGES, SKELETON = "images.json", "skeleton.json"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What to print of the files that were written: `lines` that name them, `notes` on those that had no place."""
+
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def write_beside(out: Path, counted: Mapping[str, int], skeleton: "Skeleton | None") -> Beside:
+    """Write `images.json`, the photos that were counted as a ground truth's `images`, and `skeleton.json`, the
+    keypoints of the results as `--skeleton` reads them; neither where there are none.
+
+    Where the results go to standard output or a device, a note says that there is no place. A file that is there stays:
+    where it says something else, or is the results', InputError is raised, and nothing is written.
+    """
+    from trustpose.files import read_json, write_json
+    from trustpose.skeletons import read_skeleton, skeleton_value
+
+    images = [{"id": number, "file_name": name} for name, number in counted.items()]
+    files: list[tuple[Path, Any, str]] = []
+    notes = []
+    if counted:
+        path = _place(out, IMAGES, "of the photos", lambda path: read_json(path) == images)
+        photos = f"{len(counted):,} photo{'' if len(counted) == 1 else 's'}"
+        if path is not None:
+            files.append((path, images, f"{photos}, counted from 1 in the order of their names"))
+        else:
+            notes.append(f"photos were counted, and --out is no file to list them beside in {IMAGES}")
+    if skeleton is not None:
+        meant = _meaning(skeleton)
+        path = _place(out, SKELETON, "of the keypoints", lambda path: _meaning(read_skeleton(path)) == meant)
+        if path is not None:
+            known = "their sigmas" if skeleton.has_sigmas else "no sigmas"
+            files.append((path, skeleton_value(skeleton), f"{len(skeleton)} keypoints and {known}, for --skeleton"))
+        else:
+            notes.append(f"--out is no file to describe the keypoints beside in {SKELETON}")
+    for path, value, _ in files:
+        if not path.exists():
+            write_json(path, value)
+    return Beside(tuple(f"{path}: {said}" for path, _, said in files), tuple(notes))
+
+
+def with_sigmas(skeleton: "Skeleton", given: "np.ndarray | None") -> "Skeleton":
+    """The skeleton with the sigmas of `--sigmas`, as it is without. Raises InputError where they do not fit."""
+    from dataclasses import replace
+
+    from trustpose.skeletons import given_sigmas
+
+    if given is None:
+        return skeleton
+    sigmas = tuple(given_sigmas(given, len(skeleton)).tolist())
+    return replace(skeleton, _sigmas=sigmas, sigmas_source="given to trustpose convert, --sigmas")
+
+
+def _place(out: Path, name: str, what: str, is_same: Callable[[Path], bool]) -> Path | None:
+    """Where a file of that name belongs beside the results, None where these are no file. Raises InputError."""
+    from trustpose.files import is_stdout
+
+    if is_stdout(out) or (out.exists() and not out.is_file()):
+        return None
+    path = out.parent / name
+    if out.name == name:
+        raise InputError(f"{out}: is where {name} goes, --out expects another name")
+    if path.exists() and not is_same(path):
+        raise InputError(f"{path}: is there and says something else {what}; choose another folder for --out")
+    return path
+
+
+def _meaning(skeleton: "Skeleton") -> tuple[Any, ...]:
+    sigmas = skeleton.sigmas.tolist() if skeleton.has_sigmas else None
+    return skeleton.name, skeleton.keypoints, skeleton.edges, skeleton.flip_pairs, sigmas

@@ -1,0 +1,143 @@
+"""Ids of photos and people that files give as texts, "000785" or "cam1/0042"; in records ids are whole numbers."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.files import InputError
+from trustpose.formats.columns import Rows
+from trustpose.poses import MISSING_ID
+
+_NUMERAL = re.compile("[0-9]{1,18}")  # fits 64 bits
+
+
+@dataclass(frozen=True, eq=False)
+class IdTexts:
+    """The number of each text that a file has for an id; none where it has numbers.
+
+    With `are_numbers` the texts are numerals and stand for their numbers, so that "000785" and 785 are one id.
+    """
+
+    number_of: Mapping[str, int]
+    are_numbers: bool = True
+
+    def __len__(self) -> int:
+        return len(self.number_of)
+
+    def find(self, text: str) -> int | None:
+        """The number that a text means, whether or not it is among these; None where it means none."""
+        number = self.number_of.get(text)
+        if number is None and self.are_numbers and _NUMERAL.fullmatch(text):
+            return int(text)
+        return number
+
+    @cached_property
+    def text_of(self) -> dict[int, str]:
+        """The text of each number."""
+        return {number: text for text, number in self.number_of.items()}
+
+
+NO_TEXTS = IdTexts({})
+
+
+def number_texts(texts: Iterable[str]) -> IdTexts:
+    """Numbers for distinct texts: those they say where all are numerals, no two of the same number; else counted from 1
+    in their order by code point, in which pycocotools goes through them too."""
+    ordered = sorted(texts)
+    if all(_NUMERAL.fullmatch(text) for text in ordered):
+        numbers = {text: int(text) for text in ordered}
+        if len(set(numbers.values())) == len(numbers):
+            return IdTexts(numbers)
+    return IdTexts({text: number for number, text in enumerate(ordered, 1)}, are_numbers=False)
+
+
+def own_ids(rows: Rows, field: str) -> tuple[Int[np.ndarray, " N"], IdTexts]:
+    """The ids (N,) that rows give themselves, each once, and their texts. Raises InputError."""
+    column = IdColumn(field)
+    places = column.read(rows)
+    assert places is not None
+    rows.unique(field, places, dict(enumerate(column.texts)))
+    texts = number_texts(column.texts)
+    return column.numbers(places, texts), texts
+
+
+def ids_among(
+    rows: Rows, field: str, known: Int[np.ndarray, " L"], texts: IdTexts, where: str
+) -> Int[np.ndarray, " N"]:
+    """The ids (N,) of a field that names rows of another list: those of numbers `known`, called as in `texts`.
+
+    Raises InputError where one is not among them.
+    """
+    column = IdColumn(field)
+    places = column.read(rows)
+    assert places is not None
+    ids, own = column.resolve(rows.path, places, known, texts, where)
+    rows.known(field, ids, known, where, own.text_of)
+    return ids
+
+
+class IdColumn:
+    """A column of ids that is read block by block: its numbers, or places in `texts` until `resolve` knows them all."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        self.texts: dict[str, int] = {}  # in order of appearance
+        self._is_text: bool | None = None
+
+    def read(self, rows: Rows, *, optional: bool = False) -> Int[np.ndarray, " N"] | None:
+        """One block's ids (N,), or places of their texts; -1 and None as in `Rows.integers`.
+
+        Raises InputError where they are neither numbers nor texts, or some of each.
+        """
+        field = self.field
+        first = next((one for row in rows.rows if (one := row.get(field)) is not None), None)
+        if first is None:
+            return rows.integers(field, optional=optional)
+        if self._is_text is None:
+            self._is_text = type(first) is str
+        if not self._is_text:
+            return rows.integers(field, optional=optional)
+        values = [row.get(field) for row in rows.rows]
+        places = np.full(len(values), MISSING_ID, dtype=np.int64)
+        for at, value in enumerate(values):
+            if type(value) is str:
+                places[at] = self.texts.setdefault(value, len(self.texts))
+            elif value is not None or not optional:
+                raise rows.fail(at, field, "a text, as other rows have", value)
+        return places
+
+    def numbers(self, places: Int[np.ndarray, " N"], texts: IdTexts) -> Int[np.ndarray, " N"]:
+        """The numbers (N,) of places in `texts`, all of which those given have; -1 stays, and numbers do."""
+        if not self.texts:
+            return places
+        table = np.array([texts.number_of[text] for text in self.texts], dtype=np.int64)
+        return np.where(places == MISSING_ID, MISSING_ID, table[places])
+
+    def resolve(
+        self, path: str, places: Int[np.ndarray, " N"], known: Int[np.ndarray, " L"], texts: IdTexts, where: str
+    ) -> tuple[Int[np.ndarray, " N"], IdTexts]:
+        """What `read` gave as ids (N,), and their texts, where `where` has ids of numbers `known` called as in `texts`.
+
+        Texts that mean none of them get numbers that nothing else has. Raises InputError where these are numbers and
+        `where` has texts that are none.
+        """
+        if not self.texts:
+            if not texts.are_numbers and (places != MISSING_ID).any():
+                named = next(iter(texts.number_of))
+                raise InputError(
+                    f"{path}: field '{self.field}': expected texts such as {named[:40]!r}, as in {where}, got numbers"
+                )
+            return places, NO_TEXTS
+        found = {text: texts.find(text) for text in self.texts}
+        numbers = {text: number for text, number in found.items() if number is not None}
+        if len(numbers) < len(found):
+            taken = {*known.tolist(), *numbers.values()}
+            free = (number for number in count(1) if number not in taken)
+            numbers |= {text: next(free) for text, number in found.items() if number is None}
+        own = IdTexts(numbers, texts.are_numbers)
+        return self.numbers(places, own), own
