@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from tests.training.tiny import one_process, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.loop import NonFiniteLossError, fit
 from trustpose.trust.stages import Stage
 
@@ -78,6 +78,6 @@ def test_batches_that_cannot_be_divided_are_said(tmp_path):
     made = recipe(batch_size=8)
     task = tiny_task(made)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "count", lambda: 3)
+        patch.setattr(distributed, "count", lambda: 3)
         with pytest.raises(InputError, match=r"train.batch_size: expected a multiple of accumulate × processes, 1 × 3"):
             fit(task, made, tmp_path, one_process())

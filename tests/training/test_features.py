@@ -76,9 +76,9 @@ def test_view_0_is_what_network_and_head_say_of_the_crops(model, tmp_path, head)
     made = tiny_head(reading.network, head)
     box = torch.from_numpy(np.stack([crop.box_size / [48, 64] for crop in drawn])).float()
     maps = [*(said[name] for name in made.reads), said["heatmaps"], *([box] if made.reads_box else [])]
-    expected = made.digest(tuple(maps))
-    assert len(stored.digest) == len(expected) == sum(name.startswith("digest-") for name in stored.columns)
-    for found, wanted in zip(stored.digest, expected, strict=True):
+    expected = made.pool(tuple(maps))
+    assert len(stored.pooled) == len(expected) == sum(name.startswith("pooled-") for name in stored.columns)
+    for found, wanted in zip(stored.pooled, expected, strict=True):
         assert found.dtype == np.float16 and isinstance(found, np.memmap)
         np.testing.assert_allclose(found, wanted.numpy(), rtol=2e-3, atol=2e-3)
     heatmaps = said["heatmaps"].numpy()
@@ -123,7 +123,7 @@ def test_view_1_is_the_mirror_image_and_twice_is_the_first(whole):
 
 def test_augmented_views_differ_and_every_writing_gives_the_same(model, whole, tmp_path):
     columns = columns_of(whole)
-    views = columns["digest-0"].reshape(VIEWS, PEOPLE, -1)
+    views = columns["pooled-0"].reshape(VIEWS, PEOPLE, -1)
     for one in range(VIEWS):
         for other in range(one):
             same = (views[one] == views[other]).all(axis=1)
@@ -192,7 +192,7 @@ def test_other_features_are_written_anew(model, whole, tmp_path):
         "augmentation": (tiny_reading(model, augmentation=HRNET), tiny_crops()),
         "area": (tiny_reading(model, area="box"), tiny_crops()),
         "head": (tiny_reading(model, "oks-net"), tiny_crops()),
-        "no box": (tiny_reading(model, digest=lambda maps: plain.digest((*maps[:-1], maps[-1][:, :1]))), tiny_crops()),
+        "no box": (tiny_reading(model, pool=lambda maps: plain.pool((*maps[:-1], maps[-1][:, :1]))), tiny_crops()),
         "described": (tiny_reading(model, described={"skeleton": "another"}), tiny_crops()),
         "padding": (plain, replace(tiny_crops(), padding=1.5)),
         "fewer": (plain, tiny_crops(tiny_people(20))),
@@ -263,13 +263,13 @@ def test_people_without_a_segment_need_another_area(model, tmp_path):
 def test_a_network_of_batch_1_says_the_same(whole, tmp_path):
     reading = tiny_reading(write_network(tmp_path, batch=1), views=1)
     stored = store_features(tmp_path / "f", reading, tiny_crops())
-    np.testing.assert_allclose(stored.digest[0], columns_of(whole)["digest-0"][:PEOPLE], rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(stored.pooled[0], columns_of(whole)["pooled-0"][:PEOPLE], rtol=2e-3, atol=2e-3)
 
 
 def test_as_many_views_as_there_is_room_for(model):
     reading = tiny_reading(model)
-    one = sum(array[0].nbytes for array in features._digest_of_nothing(reading.network, reading.digest))
-    assert most_views(reading.network, reading.digest, 10) == 8
-    assert most_views(reading.network, reading.digest, int(4.5e9 / one / 3.5)) == 3
-    assert most_views(reading.network, reading.digest, 10**9) == 1
+    one = sum(array[0].nbytes for array in features._pooled_nothing(reading.network, reading.pool))
+    assert most_views(reading.network, reading.pool, 10) == 8
+    assert most_views(reading.network, reading.pool, int(4.5e9 / one / 3.5)) == 3
+    assert most_views(reading.network, reading.pool, 10**9) == 1
     assert NOTHING.flip == 0  # views 0 and 1 are not drawn

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.losses import HEAD_LOSSES, LossOptions, heatmap_loss
 from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
@@ -90,8 +90,8 @@ def test_the_worst_quarter_is_that_of_all_processes(monkeypatch):
         part = (cut(raw, rows), cut(targets, rows), cut(labels, rows), totals, OPTIONS)
         alone += float(loss.terms(*part)["oks"])
         with monkeypatch.context() as patch:
-            patch.setattr(processes, "rank", lambda rank=rank: rank)
-            patch.setattr(processes, "gather", lambda own: (errors if own.dtype.is_floating_point else known)[:10])
+            patch.setattr(distributed, "rank", lambda rank=rank: rank)
+            patch.setattr(distributed, "gather", lambda own: (errors if own.dtype.is_floating_point else known)[:10])
             apart += float(loss.terms(*part)["oks"])
     first = slice(0, 10)
     together = loss.terms(cut(raw, first), cut(targets, first), cut(labels, first), totals, OPTIONS)

@@ -30,10 +30,10 @@ def tiny_reading(model: Path, head: str = "keypoint-tokens", views: int = 4, **c
     network = FrozenNetwork(ModelSpec.read(model), HEADS[head].reads, {})
     made = tiny_head(network, head)
 
-    def digest(maps: Tensors) -> Tensors:
-        return made.digest(maps if made.reads_box else maps[:-1])
+    def pool(maps: Tensors) -> Tensors:
+        return made.pool(maps if made.reads_box else maps[:-1])
 
-    return replace(Reading(network, digest, GENTLE, views, "segment"), **changes)
+    return replace(Reading(network, pooled, GENTLE, views, "segment"), **changes)
 
 
 def tiny_crops(people: People | None = None, seed: int = 0) -> TrainingCrops:

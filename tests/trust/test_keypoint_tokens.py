@@ -96,7 +96,7 @@ def tiny_head(size: tuple[int, int] = (64, 48), **options) -> tuple[KeypointToke
 @pytest.mark.parametrize("size", [(64, 48), (16, 12), (18, 13)])
 def test_the_encoder_is_read_where_the_peak_lies_in_it(size):
     head, (encoded, maps, box) = tiny_head(size)
-    tokens, mean = head.digest((encoded, maps, box))
+    tokens, mean = head.pool((encoded, maps, box))
     x, y, height = peaks_of(maps)
     channels, rows, columns = ENCODED
     row, column = ((y + 0.5) / size[0] * rows).astype(int), ((x + 0.5) / size[1] * columns).astype(int)
@@ -137,10 +137,10 @@ def test_the_fields_agree_with_each_other():
     torch.testing.assert_close(head(*maps).pose_quality, expected)
 
 
-def by_hand(head: KeypointTokens, digest: tuple[torch.Tensor, ...], person: int) -> list[torch.Tensor]:
+def by_hand(head: KeypointTokens, pooled: tuple[torch.Tensor, ...], person: int) -> list[torch.Tensor]:
     """Logits of visibility (K, 3) and OPKS (K,), and OKS, of one person, layer by layer and keypoint by keypoint."""
     weights = {name: value.double() for name, value in head.state_dict().items()}
-    tokens, mean = (one[person].double() for one in digest)
+    tokens, mean = (one[person].double() for one in pooled)
 
     def normal(name: str, values: torch.Tensor) -> torch.Tensor:
         mean, variance, scale, shift = (
@@ -164,25 +164,25 @@ def by_hand(head: KeypointTokens, digest: tuple[torch.Tensor, ...], person: int)
 
 def test_its_layers_are_those_of_a_head_that_folds_nothing():
     head, maps = tiny_head()
-    digest = head.digest(maps)
-    raw = head.answer(digest)
+    pooled = head.pool(maps)
+    raw = head.logits(pooled)
     for person in range(6):
         given = raw.visibility[person], raw.opks[person], raw.oks[person]
-        for one, expected in zip(given, by_hand(head, digest, person), strict=True):
+        for one, expected in zip(given, by_hand(head, pooled, person), strict=True):
             torch.testing.assert_close(one, expected.float(), atol=1e-5, rtol=1e-4)
 
 
 def test_training_and_evaluation_are_the_same_on_the_statistics_of_the_batch():
     head, maps = tiny_head(dropout=0.0)
-    digest = head.digest(maps)
+    pooled = head.pool(maps)
     for norm in (head.token.norm, head.whole.norm):
         norm.momentum = 1.0
-    trained = head.train().answer(digest)
+    trained = head.train().logits(pooled)
     with torch.no_grad():  # running variances are of samples, a batch's own is of the population
         for norm, rows in ((head.token.norm, 6 * 7), (head.whole.norm, 6)):
             assert norm.running_var is not None
             norm.running_var *= (rows - 1) / rows
-    evaluated = head.eval().answer(digest)
+    evaluated = head.eval().logits(pooled)
     for name in ("visibility", "opks", "oks"):
         torch.testing.assert_close(getattr(trained, name), getattr(evaluated, name), atol=1e-4, rtol=1e-3)
 
@@ -194,11 +194,11 @@ def test_gradients_reach_a_network_that_is_not_cut_off():
     assert all(leaf.grad is not None and leaf.grad.abs().sum() > 0 for leaf in leaves)
 
 
-def test_a_digest_of_half_precision_says_nearly_the_same():
+def test_pooled_maps_of_half_precision_says_nearly_the_same():
     head, maps = tiny_head()
-    digest = head.digest(maps)
+    pooled = head.pool(maps)
     whole, half = (
-        head.trust(head.answer(tuple(one))).filled() for one in (digest, [one.half().float() for one in digest])
+        head.trust(head.logits(tuple(one))).filled() for one in (pooled, [one.half().float() for one in pooled])
     )
     for name, values in whole.items():
         assert 0 < (values - half[name]).abs().max() < 1e-2

@@ -142,17 +142,17 @@ def new_head(seed: int = 0) -> KeypointTokens:
 def people_of(head: KeypointTokens, count: int, seed: int) -> tuple[tuple[torch.Tensor, ...], TrustTargets]:
     """Digests, and truths drawn from what `head` would say of them if it were calibrated by `TRUE`."""
     generator = torch.Generator().manual_seed(seed)
-    digest = head.digest(tuple(torch.randn(count, *shape, generator=generator) for shape in SHAPES))
+    pooled = head.pool(tuple(torch.randn(count, *shape, generator=generator) for shape in SHAPES))
     honest = copy.deepcopy(head)
     for name, values in TRUE.items():
         getattr(honest, f"calibration_{name}").copy_(torch.tensor(values))
     with torch.no_grad():
-        raw = honest.answer(digest)
+        raw = honest.logits(pooled)
     shares = raw.visibility.softmax(dim=2)
     v = torch.multinomial(shares.flatten(0, 1), 1, generator=generator).view(count, 6)
     opks = (torch.rand(count, 6, generator=generator) < raw.opks.sigmoid()) * (v > 0)
     oks = (torch.rand(count, generator=generator) < raw.oks).float()
-    return digest, TrustTargets(opks.float(), oks, v)
+    return pooled, TrustTargets(opks.float(), oks, v)
 
 
 def calibration_error(says: torch.Tensor, truth: torch.Tensor) -> float:
@@ -162,9 +162,9 @@ def calibration_error(says: torch.Tensor, truth: torch.Tensor) -> float:
     return float(np.abs(np.bincount(cell, gaps, 10)).sum() / len(gaps))
 
 
-def errors_of(head: KeypointTokens, digest: tuple[torch.Tensor, ...], targets: TrustTargets) -> list[float]:
+def errors_of(head: KeypointTokens, pooled: tuple[torch.Tensor, ...], targets: TrustTargets) -> list[float]:
     with torch.no_grad():
-        raw = head.answer(digest)
+        raw = head.logits(pooled)
     labelled = targets.visibility > 0
     pairs = [(raw.visibility.softmax(dim=2)[..., value], (targets.visibility == value).float()) for value in range(3)]
     pairs += [(raw.opks.sigmoid()[labelled], targets.opks[labelled]), (raw.oks, targets.oks)]
@@ -173,11 +173,11 @@ def errors_of(head: KeypointTokens, digest: tuple[torch.Tensor, ...], targets: T
 
 def test_calibration_finds_slopes_and_offsets_that_were_lost():
     head = new_head()
-    digest, targets = people_of(head, 20000, seed=1)
+    pooled, targets = people_of(head, 20000, seed=1)
     fresh = people_of(head, 5000, seed=2)
     before, weights = errors_of(head, *fresh), {name: value.clone() for name, value in head.state_dict().items()}
     head.train()
-    losses = calibrate(head, digest, targets)
+    losses = calibrate(head, pooled, targets)
     assert head.training
     head.eval()
     for name, true in TRUE.items():
@@ -188,12 +188,12 @@ def test_calibration_finds_slopes_and_offsets_that_were_lost():
     for name, value in head.state_dict().items():
         assert torch.equal(value, weights[name]) != name.startswith("calibration_"), name
     with torch.no_grad():
-        again = {name: float(loss) for name, loss in tokens_losses(head.answer(digest), targets).items()}
+        again = {name: float(loss) for name, loss in tokens_losses(head.logits(pooled), targets).items()}
     assert losses == pytest.approx(again, abs=1e-5)
     after = errors_of(head, *fresh)
     assert max(after) < 0.03 and all(one < other / 2 for one, other in zip(after, before, strict=True)), (before, after)
     fitted = {name: value.clone() for name, value in head.state_dict().items()}
-    calibrate(head, digest, targets)  # begins anew, so it is the same
+    calibrate(head, pooled, targets)  # begins anew, so it is the same
     assert all(torch.equal(value, fitted[name]) for name, value in head.state_dict().items())
 
 
@@ -206,15 +206,15 @@ def test_calibration_finds_slopes_and_offsets_that_were_lost():
 def test_calibration_never_makes_a_loss_worse(seed, people, kind):
     """Of any truth, also one where a class is missing and the best offset is infinite."""
     head = new_head(seed % 7)
-    digest, targets = people_of(head, people, seed)
+    pooled, targets = people_of(head, people, seed)
     _, other = random_people(seed, people, 6)
     v = {"unlabelled": other.visibility * 0, "visible": other.visibility * 0 + 2}.get(kind, other.visibility)
     opks = torch.where(v > 0, torch.ones_like(other.opks) if kind == "perfect" else other.opks, 0.0)
     oks = torch.where((v > 0).any(dim=1), opks.sum(dim=1) / (v > 0).sum(dim=1), NAN)
     targets = TrustTargets(opks.float(), oks.float(), v)
     with torch.no_grad():
-        before = {name: float(loss) for name, loss in tokens_losses(head.answer(digest), targets).items()}
-    after = calibrate(head, digest, targets)
+        before = {name: float(loss) for name, loss in tokens_losses(head.logits(pooled), targets).items()}
+    after = calibrate(head, pooled, targets)
     for name in before:
         assert np.isfinite(after[name])
         assert torch.isfinite(getattr(head, f"calibration_{name}")).all()

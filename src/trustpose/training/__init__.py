@@ -3,7 +3,7 @@
 - `recipe.py`: all a run needs, as data; `values.py` makes it JSON, reads it back, and changes it by `--train.lr=…`.
 - `task.py`: what the loop asks of the thing that is trained; `tasks.py`: which one a recipe's `system` names.
 - `loop.py`: the loop, one process or many, with `schedule.py`, `checkpoint.py`, `logs.py`, `ema.py`, `interrupts.py`,
-  `processes.py` and `devices.py`.
+  `distributed.py` and `devices.py`.
 - `network_task.py`: networks and heads from pixels, with `people.py` and `crops.py` for batches, `losses.py`,
   `starts.py` and `validation.py`. `frozen_task.py`: heads on the stored features of a network that stands still.
 """

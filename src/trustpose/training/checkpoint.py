@@ -17,7 +17,7 @@ import torch
 
 from trustpose.files import InputError, atomic_write
 from trustpose.networks.archives import check_archive
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.recipe import Evaluation, Recipe, to_json
 from trustpose.training.values import first_difference, to_plain
 
@@ -122,8 +122,8 @@ def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimize
         optimiser.load_state_dict(content["optimiser"])
         for name, part in others.items():
             part.load_state_dict(content[name])
-        if processes.rank() < len(content["random"]):
-            set_random_state(content["random"][processes.rank()])
+        if distributed.rank() < len(content["random"]):
+            set_random_state(content["random"][distributed.rank()])
     except Exception as error:  # each part has errors of its own for a state that is another's
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{path}: its state does not fit this training ({reason})") from None

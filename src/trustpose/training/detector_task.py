@@ -22,7 +22,7 @@ from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.crops import MEAN, STD, normalised
 from trustpose.training.initialization import starting_network
 from trustpose.training.people import rows_by_fold
@@ -97,7 +97,7 @@ class DetectorTask:
         return {"image_id": batch["image_id"].tolist()}
 
     def validate(self) -> dict[str, float]:
-        if self.held_out is None or processes.rank():
+        if self.held_out is None or distributed.rank():
             return {}
         self.model.eval()
         spec, photos = detector_spec(self.recipe, Path()), self.held_out

@@ -41,7 +41,7 @@ _SAVED_EVERY = 64  # chunks
 _MOST_VIEWS, _DISK_SPACE = 8, 4.5e9
 
 Columns = dict[str, np.ndarray]
-Digest = Callable[[Tensors], Tensors]
+Pool = Callable[[Tensors], Tensors]
 
 
 class FrozenNetwork:
@@ -77,9 +77,9 @@ class FrozenNetwork:
 class Features:
     """Rows of stored columns; row v × people + i is person i in view v.
 
-    digest-0, … (R, …) float16, what a head makes of the maps; found_xy (R, K, 2), the network's decoded places, crop
-    pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the segment's area in square crop pixels, NaN
-    where unknown; and the columns of `crops.labels_of`.
+    pooled-0, … (R, …) float16, what a head's `pool` gives of the maps; found_xy (R, K, 2), the network's decoded
+    places, crop pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the segment's area in square
+    crop pixels, NaN where unknown; and the columns of `crops.labels_of`.
     """
 
     people: int
@@ -87,17 +87,17 @@ class Features:
     columns: Mapping[str, np.ndarray]
 
     @property
-    def digest(self) -> list[np.ndarray]:
-        """The digest's columns, in order."""
-        return [self.columns[name] for name in sorted(self.columns) if name.startswith("digest-")]
+    def pooled(self) -> list[np.ndarray]:
+        """The pooled maps' columns, in order."""
+        return [self.columns[name] for name in sorted(self.columns) if name.startswith("pooled-")]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What to store. digest: a head's, of maps, heatmaps and boxes; augmentation: of the views beyond the first two."""
+    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: of the views beyond the first two."""
 
     network: FrozenNetwork
-    digest: Digest
+    pool: Pool
     augmentation: Augmentation
     views: int
     area: Area
@@ -143,17 +143,17 @@ def store_features(
     return Features(count, reading.views, _opened(folder, index))
 
 
-def most_views(network: FrozenNetwork, digest: Digest, people: int) -> int:
-    """How many views of so many people's digests there is room for, from 1 to 8."""
-    one = people * sum(array.nbytes for array in _digest_of_nothing(network, digest))
+def most_views(network: FrozenNetwork, pool: Pool, people: int) -> int:
+    """How many views of so many people's pooled maps there is room for, from 1 to 8."""
+    one = people * sum(array.nbytes for array in _pooled_nothing(network, pool))
     return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
 
 
-def _digest_of_nothing(network: FrozenNetwork, digest: Digest) -> list[Float[np.ndarray, "1 ..."]]:
+def _pooled_nothing(network: FrozenNetwork, pool: Pool) -> list[Float[np.ndarray, "1 ..."]]:
     """Of one black crop, for its shapes."""
     height, width = network.spec.input.height, network.spec.input.width
     maps = network(np.zeros((1, height, width, 3), np.uint8))
-    return _digest(digest, [*maps, np.ones((1, 2), np.float32)])
+    return _pooled(pool, [*maps, np.ones((1, 2), np.float32)])
 
 
 def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Columns:
@@ -167,8 +167,8 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
         "affine": np.stack([crop.affine for crop in drawn]),
     }
-    digest = _digest(reading.digest, [*maps, columns["box"]])
-    return columns | {f"digest-{at}": array for at, array in enumerate(digest)}
+    pooled = _pooled(reading.pool, [*maps, columns["box"]])
+    return columns | {f"pooled-{at}": array for at, array in enumerate(pooled)}
 
 
 def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Iterator[TrainingCrop]:
@@ -198,8 +198,8 @@ def mirrored(crop: TrainingCrop, flip_index: np.ndarray) -> TrainingCrop:
 
 
 @torch.no_grad()
-def _digest(digest: Digest, maps: list[np.ndarray]) -> list[Float[np.ndarray, "..."]]:
-    return [tensor.to(torch.float16).numpy() for tensor in digest(tuple(torch.from_numpy(one) for one in maps))]
+def _pooled(pool: Pool, maps: list[np.ndarray]) -> list[Float[np.ndarray, "..."]]:
+    return [tensor.to(torch.float16).numpy() for tensor in pool(tuple(torch.from_numpy(one) for one in maps))]
 
 
 def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
@@ -250,7 +250,7 @@ def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     described = {**reading.described, "views": reading.views, "area": reading.area, "seed": crops.seed}
     crop = (crops.width, crops.height, crops.padding, crops.extent)
     maps = sorted((name, tensor.name) for name, tensor in reading.network.maps.items())
-    shapes = [array.shape for array in _digest_of_nothing(reading.network, reading.digest)]
+    shapes = [array.shape for array in _pooled_nothing(reading.network, reading.pool)]
     spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
     said = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
     known.update(repr(said).encode() + labels_digest(crops.people).encode())

@@ -14,7 +14,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import SKELETONS
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
 from trustpose.training.logs import progress
@@ -36,15 +36,15 @@ Batch = dict[str, Any]
 
 
 class Learner(nn.Module):
-    """A head that starts from digests, its answer made of plain dicts and tensors."""
+    """A head that starts from pooled maps, its answer made of plain dicts and tensors."""
 
     def __init__(self, head: TrustHead):
         super().__init__()
         self.head = head
 
-    def forward(self, *digest: Tensor) -> Any:
+    def forward(self, *pooled: Tensor) -> Any:
         """What the head's losses read, a dataclass as a dict of its fields."""
-        return plain(self.head.answer(digest))
+        return plain(self.head.logits(pooled))
 
 
 class Rows:
@@ -93,7 +93,7 @@ class FrozenTask:
 
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
-        batch: Batch = {"digest": [torch.from_numpy(column[rows]).float() for column in self.features.digest]}
+        batch: Batch = {"pooled": [torch.from_numpy(column[rows]).float() for column in self.features.pooled]}
         batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _LABELS}
         return batch
 
@@ -102,7 +102,7 @@ class FrozenTask:
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         labels = CropLabels.of(batch)
-        terms = self.head_loss.terms(model(*batch["digest"]), self._targets(batch), labels, totals, self.loss_options)
+        terms = self.head_loss.terms(model(*batch["pooled"]), self._targets(batch), labels, totals, self.loss_options)
         return {name: self.now.trust_weight * term for name, term in terms.items()}
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
@@ -123,7 +123,7 @@ class FrozenTask:
         if self.recipe.train.flip_test and self.features.views > 1:
             index = torch.from_numpy(self.crops.people.skeleton.flip_index)
             trust = average_flipped(trust, self.trust_in(people + self.features.people), index)
-        stored = {name: column[people] for name, column in self.features.columns.items() if "digest" not in name}
+        stored = {name: column[people] for name, column in self.features.columns.items() if "pooled" not in name}
         back = invert_affine(stored["affine"])
         wide, high = self.crops.extent or (self.crops.width, self.crops.height)
         reach = stored["box"] * (self.crops.width, self.crops.height) / 2  # crop pixels; its middle is the extent's
@@ -148,8 +148,8 @@ class FrozenTask:
         found: list[dict[str, Tensor]] = []
         for at in range(0, len(rows), _AT_ONCE):
             some = rows[at : at + _AT_ONCE]
-            digest = tuple(torch.from_numpy(column[some]).float().to(device) for column in self.features.digest)
-            found.append({name: value.cpu() for name, value in head.trust(head.answer(digest)).filled().items()})
+            pooled = tuple(torch.from_numpy(column[some]).float().to(device) for column in self.features.pooled)
+            found.append({name: value.cpu() for name, value in head.trust(head.logits(pooled)).filled().items()})
         return Trust(**{name: torch.cat([part[name] for part in found]) for name in found[0]})
 
     def export(self, folder: Path) -> None:
@@ -161,17 +161,17 @@ class FrozenTask:
             "held_out_people": len(self.held_out),
         }
         if isinstance(head, KeypointTokens) and len(self.held_out):
-            calibrate(head, *self._held_out_digest())
+            calibrate(head, *self._held_out_pooled())
             fitted_on["calibrated_on"] = f"the {len(self.held_out)} people held out"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         fitted = Fitted(str(self.recipe.head), self.recipe.train.area, fitted_on, dict(self.recipe.head_options))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
-    def _held_out_digest(self) -> tuple[Tensors, TrustTargets]:
+    def _held_out_pooled(self) -> tuple[Tensors, TrustTargets]:
         """Both views of the people held out, and what is true of them."""
         views = range(min(self.features.views, 2))
         batch = self.collate([int(person) + view * self.features.people for view in views for person in self.held_out])
-        return tuple(batch["digest"]), self._targets(batch)
+        return tuple(batch["pooled"]), self._targets(batch)
 
     def _targets(self, batch: Batch) -> TrustTargets:
         labels = CropLabels.of(batch)
@@ -208,13 +208,13 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
 
-    def digest(inputs: Tensors) -> Tensors:
-        return head.digest(inputs if head.reads_box else inputs[:-1])
+    def pool(inputs: Tensors) -> Tensors:
+        return head.pool(inputs if head.reads_box else inputs[:-1])
 
-    views = recipe.frozen.views or most_views(network, digest, len(people))
+    views = recipe.frozen.views or most_views(network, pool, len(people))
     reading = Reading(
         network,
-        digest,
+        pool,
         AUGMENTATIONS[recipe.data.augmentation],
         views,
         recipe.train.area,
@@ -226,8 +226,8 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:
     """The features, with a progress bar; with several processes the first one stores them and the others wait."""
-    if processes.rank() > 0:
-        processes.gather_objects(None)  # until the first process has written them
+    if distributed.rank() > 0:
+        distributed.gather_objects(None)  # until the first process has written them
         return store_features(folder, reading, crops)
     done = 0
     with progress(len(crops) * reading.views, 0, True) as show:
@@ -238,5 +238,5 @@ def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:
             show(done, "features of the network")
 
         stored = store_features(folder, reading, crops, advance)
-    processes.gather_objects(None)
+    distributed.gather_objects(None)
     return stored

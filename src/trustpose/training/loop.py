@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from trustpose.files import InputError, write_json
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
 from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop
@@ -116,10 +116,10 @@ def fit(
 def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: bool) -> tuple[_Run, bool]:
     """Everything on its device, as a checkpoint has it where there is one; and whether there was."""
     options, plan = recipe.train, recipe.plan
-    if options.batch_size % (options.accumulate * processes.count()):
+    if options.batch_size % (options.accumulate * distributed.count()):
         raise InputError(
             f"train.batch_size: expected a multiple of accumulate × processes, {options.accumulate} × "
-            f"{processes.count()}, got {options.batch_size}"
+            f"{distributed.count()}, got {options.batch_size}"
         )
     samples = len(task.samples(0))
     steps = steps_per_epoch(samples, options)
@@ -129,8 +129,8 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
         if place.step != place.epoch * steps + place.step_in_epoch or place.step_in_epoch > steps:
             raise InputError(f"{folder / CHECKPOINT}: is broken (step {place.step} is not in epoch {place.epoch})")
         _load(task.model, saved["model"], folder)
-    torch.manual_seed(int(np.random.SeedSequence([options.seed, processes.rank()]).generate_state(1)[0]))
-    if processes.count() > 1 and fabric.device.type == "cuda":
+    torch.manual_seed(int(np.random.SeedSequence([options.seed, distributed.rank()]).generate_state(1)[0]))
+    if distributed.count() > 1 and fabric.device.type == "cuda":
         task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)
     model = task.model.to(fabric.device)
     if options.channels_last:
@@ -176,7 +176,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
     loader = run.fabric.setup_dataloaders(
         DataLoader(
             run.task.samples(place.epoch),  # pyright: ignore[reportArgumentType] anything with length and items will do
-            batch_sampler=batch_parts(order, options, processes.rank(), processes.count()),
+            batch_sampler=batch_parts(order, options, distributed.rank(), distributed.count()),
             collate_fn=run.task.collate,
             num_workers=options.workers,
             pin_memory=run.fabric.device.type == "cuda",
@@ -194,7 +194,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
         if place.step % options.checkpoint_every == 0:
             _save(run)
         is_late = run.until is not None and time.monotonic() >= run.until
-        asked, late = processes.add_up(
+        asked, late = distributed.add_up(
             torch.tensor([run.stop.is_set(), is_late], dtype=torch.float, device=run.fabric.device)
         ).tolist()
         if asked or late:
@@ -207,7 +207,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
     """One step of the optimiser. Gives the terms of the whole batch."""
     counts = [run.task.counts(batch) for batch in batches]
     local = torch.stack([torch.stack([part[name].float() for part in counts]).sum() for name in counts[0]])
-    totals = dict(zip(counts[0], processes.add_up(local), strict=True))
+    totals = dict(zip(counts[0], distributed.add_up(local), strict=True))
     for group in optimiser.param_groups:
         group["lr"] = rate
     optimiser.zero_grad()
@@ -215,11 +215,11 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
     for number, batch in enumerate(batches):
         with run.fabric.no_backward_sync(model, enabled=number + 1 < len(batches)):  # pyright: ignore[reportArgumentType]
             terms = run.task.losses(model, batch, totals)
-            values = processes.add_up(torch.stack(list(terms.values()))).tolist()
+            values = distributed.add_up(torch.stack(list(terms.values()))).tolist()
             if not np.isfinite(values).all():
                 _refuse(run, terms, batch)
             # many processes' gradients are averaged, but the terms are to be added up
-            run.fabric.backward(torch.stack(list(terms.values())).sum() * processes.count())
+            run.fabric.backward(torch.stack(list(terms.values())).sum() * distributed.count())
         sums = {name: sums.get(name, 0.0) + value for name, value in zip(terms, values, strict=True)}
     if run.options.clip:
         run.fabric.clip_gradients(model, optimiser, max_norm=run.options.clip, error_if_nonfinite=False)  # pyright: ignore[reportArgumentType]
@@ -233,7 +233,7 @@ def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
     found = {name: float(term.detach()) for name, term in terms.items()}
     is_bad = not np.isfinite(list(found.values())).all()
     mine = {"terms": {name: repr(value) for name, value in found.items()}, "samples": dict(run.task.describe(batch))}
-    bad = [entry for entry in processes.gather_objects(mine if is_bad else None) if entry is not None]
+    bad = [entry for entry in distributed.gather_objects(mine if is_bad else None) if entry is not None]
     place = run.place
     where = {"epoch": place.epoch, "step_in_epoch": place.step_in_epoch, "step": place.step, "batches": bad}
     path = run.folder / NON_FINITE
@@ -279,7 +279,7 @@ def _validate(run: _Run) -> dict[str, float]:
 
 
 def _save(run: _Run) -> None:
-    states = processes.gather_objects(random_state())
+    states = distributed.gather_objects(random_state())
     if not run.fabric.is_global_zero:
         return
     parts = {

@@ -14,7 +14,7 @@ from jaxtyping import Float, Real
 from torch import Tensor
 
 from trustpose.files import InputError
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.recipe import Recipe
 from trustpose.trust.heads import mean_where
@@ -95,8 +95,8 @@ def oks_terms(
     """`trust.oks_net.oks_loss`, its worst samples those of all processes together (equation 3)."""
     known = ~torch.isnan(targets.oks)
     errors = (raw - torch.where(known, targets.oks, raw.detach())).abs()
-    hard = hard_samples(processes.gather(errors), processes.gather(known), options.hard_share)
-    mine = hard[processes.rank() * len(errors) :][: len(errors)]
+    hard = hard_samples(distributed.gather(errors), distributed.gather(known), options.hard_share)
+    mine = hard[distributed.rank() * len(errors) :][: len(errors)]
     return {"oks": _share(mean_where(torch.where(mine, torch.expm1(2 * errors), errors), known), known, totals["oks"])}
 
 

@@ -33,7 +33,7 @@ from trustpose.predict.prefetch import prefetch
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.sessions import cpu_count
 from trustpose.skeletons import Skeleton
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.logs import progress
 from trustpose.training.people import labels_digest, visibility_of
 
@@ -77,15 +77,15 @@ def taught(people: People, teacher: Predictor, least: float, path: Path) -> Fill
     several processes the first one does that. Says on stderr what it came to. Raises InputError for a broken file.
     """
     fingerprint = _fingerprint(people, teacher, least)
-    if processes.rank() > 0:
-        processes.gather_objects(None)  # until the first process has written it
+    if distributed.rank() > 0:
+        distributed.gather_objects(None)  # until the first process has written it
     stored = _read(path, fingerprint)
     if stored is None:
         stored = _columns(people, teacher, least)
         with atomic_write(path) as file:
             np.savez(file, fingerprint=np.array(fingerprint), **stored)  # pyright: ignore[reportArgumentType] no flag
-    if processes.rank() == 0:
-        processes.gather_objects(None)
+    if distributed.rank() == 0:
+        distributed.gather_objects(None)
         filled, missing, removed = (int(stored[name].sum()) for name in ("is_filled", "is_missing", "is_removed"))
         print(
             f"trustpose: the teacher fills {filled} of {missing} missing joints and takes {removed} labels away",

@@ -22,7 +22,7 @@ from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.predict.crops import cut_out
 from trustpose.skeletons import Skeleton
-from trustpose.training import distributed as processes
+from trustpose.training import distributed
 from trustpose.training.crops import normalised
 from trustpose.training.loading import loaded
 from trustpose.trust.heads import Trust, average_flipped
@@ -65,8 +65,8 @@ class Validation:
 
         predict: crops (B, 3, H, W), normalised, and the boxes' shares of them (B, 2), to outputs and trust.
         """
-        rows = np.arange(len(self.crops))[processes.rank() :: processes.count()]
-        found = processes.gather_objects(self._predicted(predict, device, rows))
+        rows = np.arange(len(self.crops))[distributed.rank() :: distributed.count()]
+        found = distributed.gather_objects(self._predicted(predict, device, rows))
         order = np.argsort(np.concatenate([part["row"] for part in found]))
         columns = {name: np.concatenate([part[name] for part in found])[order] for name in found[0]}
         if self._truth is None:

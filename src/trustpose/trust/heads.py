@@ -38,8 +38,8 @@ class TrustHead(nn.Module, ABC):
 
     A head is called with the maps that `reads` names, in that order, then the heatmaps, then, where it `reads_box`, the
     box (B, 2): the person's box's width and height as shares of the crop's, before it was grown to the crop's shape. In
-    three steps: `digest` reduces them without parameters, `answer` makes of that what the losses read, `trust` the same
-    as probabilities. A frozen network's digests are computed once and stored. Raises ValueError for a size below 1.
+    three steps: `pool` reduces them without parameters, `logits` makes of that what the losses read, `trust` the same
+    as probabilities. A frozen network's pooled maps are computed once and stored. Raises ValueError for a size below 1.
     """
 
     reads: tuple[Source, ...] = ("features",)
@@ -66,14 +66,14 @@ class TrustHead(nn.Module, ABC):
         for name, expected, features in zip(self.reads, self.shapes, maps, strict=False):
             if tuple(features.shape[1:]) != expected:
                 raise ValueError(f"{name}: expected (B, {', '.join(map(str, expected))}), got {tuple(features.shape)}")
-        return self.answer(self.digest(tuple(map.detach() for map in maps) if self.detach else maps))
+        return self.logits(self.pool(tuple(map.detach() for map in maps) if self.detach else maps))
 
-    def digest(self, maps: Tensors) -> Tensors:
-        """What `answer` needs of what `forward` reads, by no parameters of the head: all of it, or less."""
+    def pool(self, maps: Tensors) -> Tensors:
+        """What `logits` needs of what `forward` reads, by no parameters of the head: all of it, or less."""
         return maps
 
     @abstractmethod
-    def answer(self, digest: Tensors) -> Any:
+    def logits(self, pooled: Tensors) -> Any:
         """What the losses read."""
 
     @abstractmethod

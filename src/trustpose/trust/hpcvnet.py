@@ -76,8 +76,8 @@ class HPCVNet(TrustHead):
         self.opks = nn.Linear(HIDDEN, keypoints)
         self.labelled = nn.Linear(HIDDEN, keypoints)
 
-    def answer(self, digest: Tensors) -> KeypointAnswers:
-        x = self.shared(self.down(torch.cat(digest, dim=1)))  # (B, 1024)
+    def logits(self, pooled: Tensors) -> KeypointAnswers:
+        x = self.shared(self.down(torch.cat(pooled, dim=1)))  # (B, 1024)
         return KeypointAnswers(squashed(self.opks(x), self.squash), self.labelled(x))
 
     def trust(self, raw: KeypointAnswers) -> Trust:

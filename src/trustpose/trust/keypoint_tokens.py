@@ -6,7 +6,7 @@ encoder's map. What is said of a keypoint is the sum of what its token says and 
 mean of expected OPKS, as OKS is of OPKS, weighed by what the head learns of who counts.
 
 Everything is detached and read at K places only, so the head costs little beside any network; it is small because the
-labels are few. All but these layers see no label: `digest` has no parameters, and a frozen network's digests, a few
+labels are few. All but these layers see no label: `pool` has no parameters, and a frozen network's pooled maps, a few
 kilobytes a crop where its maps are a megabyte, are stored once. It is written for few operators and few weights: each
 operator costs a call, and each weight its way from memory, which in batches of 1 is more than the arithmetic. So in
 evaluation batch norm and calibration are parts of the layers beside them.
@@ -84,7 +84,7 @@ class KeypointTokens(TrustHead):
         for name, value in (("visibility", [1.0, 0, 0, 0]), ("opks", [1.0, 0]), ("oks", [1.0, 0])):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
-    def digest(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors) -> Tensors:
         """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         encoded, heatmaps, *box = maps
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
@@ -93,8 +93,8 @@ class KeypointTokens(TrustHead):
         tokens += [one[:, None] + torch.zeros(self.keypoints, 1, device=one.device) for one in box]  # (B, K, 2)
         return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
 
-    def answer(self, digest: Tensors) -> TokenAnswers:
-        visibility, opks, share, in_pose = self.logits(digest)
+    def logits(self, pooled: Tensors) -> TokenAnswers:
+        visibility, opks, share, in_pose = self.components(pooled)
         return TokenAnswers(visibility, opks.flatten(1), (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=(1, 2)))
 
     def trust(self, raw: TokenAnswers) -> Trust:
@@ -102,9 +102,9 @@ class KeypointTokens(TrustHead):
         quality = (1 - visibility[..., 0]) * raw.opks.sigmoid()
         return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks)
 
-    def logits(self, digest: Tensors) -> Tensors:
+    def components(self, pooled: Tensors) -> Tensors:
         """Of visibility (B, K, 3) and OPKS (B, K, 1); of each keypoint's share of OKS, and of OPKS in it (B, K, 1)."""
-        tokens, mean = digest
+        tokens, mean = pooled
         each = self.dropout(self.token(tokens).relu())  # (B, K, D)
         body = self.dropout(self._body(each.flatten(1), mean).relu())
         of_token, of_body, bias = self._last()
@@ -180,7 +180,7 @@ def tokens_losses(
     }
 
 
-def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> Mapping[str, float]:
+def calibrate(head: KeypointTokens, pooled: Tensors, targets: TrustTargets) -> Mapping[str, float]:
     """Fit the head's slopes and offsets on people that it was not trained on; gives the losses by then.
 
     One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
@@ -194,7 +194,7 @@ def calibrate(head: KeypointTokens, digest: Tensors, targets: TrustTargets) -> M
     head.eval()
     fitted = [buffer.clone().requires_grad_() for buffer in buffers]
     with torch.no_grad():
-        visibility, opks, share, in_pose = head.logits(digest)
+        visibility, opks, share, in_pose = head.components(pooled)
         opks = opks.flatten(1)
 
     def losses() -> dict[str, Tensor]:

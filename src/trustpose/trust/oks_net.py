@@ -66,13 +66,13 @@ class OKSNet(TrustHead):
         )
         self.squash: Squash = squash
 
-    def digest(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors) -> Tensors:
         """The features; heatmaps are not read."""
         return maps[:1]
 
-    def answer(self, digest: Tensors) -> Float[Tensor, " B"]:
+    def logits(self, pooled: Tensors) -> Float[Tensor, " B"]:
         """The OKS (B,) that the loss compares; beyond 0–1 only where `squash` is "clip"."""
-        (features,) = digest
+        (features,) = pooled
         return squashed(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
 
     def trust(self, raw: Float[Tensor, " B"]) -> Trust:

@@ -59,13 +59,13 @@ class VisibilityHead(TrustHead):
             hidden += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
         self.classify = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(HIDDEN[-1], keypoints * CLASSES))
 
-    def digest(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors) -> Tensors:
         """The encoder's features; heatmaps are not read."""
         return maps[:1]
 
-    def answer(self, digest: Tensors) -> Float[Tensor, "B K 3"]:
+    def logits(self, pooled: Tensors) -> Float[Tensor, "B K 3"]:
         """Logits of v = 0, 1, 2."""
-        (features,) = digest
+        (features,) = pooled
         logits = self.classify(self.reduce(self.residual(features)))  # (B, 3K), three neighbours for each keypoint
         return logits.unflatten(1, (self.keypoints, CLASSES))
 
