@@ -9,7 +9,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from tests.calibration.cases import made_up
-from trustpose.calibration.features import FeatureInputs, read_people
+from trustpose.calibration.features import FeatureInputs, NormalisedPoses, read_people
 from trustpose.calibration.logistic import RIDGE, fit_logistic, fit_rising, logit, sigmoid
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets, find_targets
@@ -17,7 +17,7 @@ from trustpose.files import InputError
 from trustpose.skeletons import COCO_17
 
 
-def _case(people: int = 400, seed: int = 0) -> tuple[People, Targets]:
+def _case(people: int = 400, seed: int = 0) -> tuple[NormalisedPoses, Targets]:
     truth, results = made_up(people, seed)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     return read_people(results.poses, COCO_17, FeatureInputs.of(results.poses)), targets
@@ -117,7 +117,7 @@ def test_temperature_refuses_scores_off_the_scale() -> None:
         LogisticMaps.fit("temperature", _scaled(people, 10), targets)
 
 
-def _scaled(people: People, factor: float) -> People:
+def _scaled(people: NormalisedPoses, factor: float) -> NormalisedPoses:
     from dataclasses import replace
 
     return replace(people, score=people.score * np.float32(factor))

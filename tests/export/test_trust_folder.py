@@ -31,7 +31,7 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.preparation import Preparation
 from trustpose.networks.zoo import build
-from trustpose.predict.photos import Photo
+from trustpose.predict.photos import Image
 from trustpose.runtime.onnx_network import OnnxNetwork
 from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import SKELETONS
@@ -217,7 +217,7 @@ def test_the_flip_test_is_the_heads_own(tmp_path):
     photo = crops(1)[0]
     poses = tp.load(spec.onnx.parent, flip=True)(photo)
     runtime = OnnxNetwork(spec, threads=1)
-    job = tp.load(spec.onnx.parent)._prepare(Photo(photo))
+    job = tp.load(spec.onnx.parent)._prepare(Image(photo))
     with torch.no_grad():
         both = [_expected("peaks", head, np.ascontiguousarray(some))[1] for some in (job.crops, job.crops[:, :, ::-1])]
     expected = average_flipped(*both, torch.from_numpy(spec.skeleton.flip_index))

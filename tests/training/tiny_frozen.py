@@ -33,7 +33,7 @@ def tiny_reading(model: Path, head: str = "keypoint-tokens", views: int = 4, **c
     def pool(maps: Tensors) -> Tensors:
         return made.pool(maps if made.reads_box else maps[:-1])
 
-    return replace(Reading(network, pooled, GENTLE, views, "segment"), **changes)
+    return replace(Reading(network, pool, GENTLE, views, "segment"), **changes)
 
 
 def tiny_crops(people: People | None = None, seed: int = 0) -> TrainingCrops:

@@ -49,8 +49,8 @@ def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[floa
 
 
 def sums_by_group(
-    values: Real[np.ndarray, "N *S"], group: Int[np.ndarray, " N"], groups: int
-) -> Float[np.ndarray, "G *S"]:
+    values: Real[np.ndarray, " N *S"], group: Int[np.ndarray, " N"], groups: int
+) -> Float[np.ndarray, " G *S"]:
     """Rows (N, …) summed within their group (G, …), an image, say; `group` is in 0..groups−1."""
     columns = values.reshape(len(values), int(np.prod(values.shape[1:]))).T
     sums = np.zeros((len(columns), groups))
@@ -59,7 +59,7 @@ def sums_by_group(
     return sums.T.reshape(groups, *values.shape[1:])
 
 
-def replicate_sums(counts: Int[np.ndarray, "B I"], sums: Real[np.ndarray, "I *S"]) -> Float[np.ndarray, "B *S"]:
+def replicate_sums(counts: Int[np.ndarray, "B I"], sums: Real[np.ndarray, " I *S"]) -> Float[np.ndarray, " B *S"]:
     """Sums per image (I, …) turned into sums per draw (B, …): one matrix product, in blocks of bounded memory.
 
     Raises ValueError where the number of images differs.
