@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.test_audit import run
 from tests.cli.test_predict import case
-from trustpose.training.photos import open_photos
 
 __all__ = ["case"]
 
@@ -28,6 +29,9 @@ def test_they_stand_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> No
 
 
 def test_photos_that_lack_boxes_are_known_by_them(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.training.photos import open_photos
+
     images = [{"id": f"set/{i}", "file_name": f"{i}.png", "width": 9, "height": 9} for i in range(3)]
     images[1]["all_people_boxed"] = False
     people = [
