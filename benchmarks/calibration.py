@@ -40,7 +40,7 @@ from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.datasets.lspet import clean, read_lspet
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.truth import Images
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.poses import Area, Poses
@@ -85,14 +85,14 @@ def audited(poses: Poses, score: np.ndarray, people: People) -> Audit:
 def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) -> tuple[Column, Column]:
     """The printed scores and the calibrator's, measured on the same people; gain and share stand with the latter."""
     columns = []
-    for poses, ranking in ((printed, score), (trusted, ranking_score(trusted))):
+    for poses, ranking in ((printed, score), (trusted, trusted.ranking_score)):
         record = audited(poses, ranking, people)
         column: Column = dict.fromkeys(ROWS)
         for name in ROWS:
             if name not in ("gain", "closed") and (value := record.number(name)) is not None:
                 column[name] = (value, *record.intervals.get(name, ()))
         columns.append(column)
-    worth = rescoring(people.truth, trusted, score, ranking_score(trusted), area=people.area, replicates=people.draws)
+    worth = rescoring(people.truth, trusted, score, trusted.ranking_score, area=people.area, replicates=people.draws)
     columns[1]["gain"] = (worth.gain, *worth.intervals["gain"])
     columns[1]["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals["closed"])
     return columns[0], columns[1]

@@ -33,7 +33,7 @@ import trustpose as tp
 from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
@@ -96,13 +96,13 @@ def boxes_row(truth: TruthFile, poses: Poses) -> Row:
 
 
 def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
-    record = audited(truth, poses, ranking_score(poses), draws)
+    record = audited(truth, poses, poses.ranking_score, draws)
     row: Row = {}
     for name, label in TRUST.items():
         value = record.number(name)
         row[label] = None if value is None else [value, *record.intervals.get(name, ())]
     assert poses.pose_score is not None
-    worth = rescoring(truth, poses, poses.pose_score, ranking_score(poses), replicates=draws)
+    worth = rescoring(truth, poses, poses.pose_score, poses.ranking_score, replicates=draws)
     row["AP gain"] = [worth.gain, *worth.intervals.get("gain", ())]
     row["headroom closed"] = None if worth.closed is None else [worth.closed, *worth.intervals.get("closed", ())]
     return row
@@ -167,11 +167,11 @@ def run(given: argparse.Namespace) -> None:
         assert poses.pose_score is not None
         result["poses"][name] = precision(truth, poses, poses.pose_score)
         if name == "ours":
-            result["poses"]["ours, by its expected OKS"] = precision(truth, poses, ranking_score(poses))
+            result["poses"]["ours, by its expected OKS"] = precision(truth, poses, poses.ranking_score)
             result["trust"] = trust_row(truth, poses, given.draws)
     for name, predictor in {"ours": ours, "MoveNet multipose": multipose}.items():
         found = poses_of(predictor, whole)
-        result["people"][name] = boxes_row(truth, found) | precision(truth, found, ranking_score(found))
+        result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
     if given.rounds:
         plain = tp.load("default")
         runs: dict[str, Callable[[], Any]] = {

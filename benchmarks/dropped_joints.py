@@ -22,7 +22,7 @@ from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.datasets.folds import fold_of
-from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.poses import Poses
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -81,7 +81,7 @@ def before_and_after(truth: TruthFile, poses: Poses, options: Options) -> tuple[
     fitted = fit(half_of(truth, 0), results_of(poses, poses.pose_score, truth, 0), options).calibrator
     held_out = results_of(poses, poses.pose_score, truth, 1)
     trusted = fitted(held_out.poses)
-    rescored = replace(held_out, poses=trusted, score=ranking_score(trusted))
+    rescored = replace(held_out, poses=trusted, score=trusted.ranking_score)
     people = half_of(truth, 1)
     return measured(people, held_out), measured(people, rescored)
 

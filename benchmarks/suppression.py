@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.coco import ranking_score, read_truth
+from trustpose.formats.coco import read_truth
 from trustpose.grouping.suppression import Method, suppress
 from trustpose.metrics.average_precision import MAX_DETECTIONS, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
@@ -129,7 +129,7 @@ def rank(poses: Poses, truth: Truth) -> dict[str, np.ndarray]:
         HRNETS: mean_above * poses.box_score,
     }
     if poses.pose_quality is not None:
-        found["expected OKS × box"] = ranking_score(poses)
+        found["expected OKS × box"] = poses.ranking_score
     labelled = truth[np.flatnonzero((truth.v > 0).any(axis=1))]
     pairs = pair_oks(poses, labelled, sigmas=COCO_17.sigmas, area="segment")
     return found | {"true OKS": highest_oks(pairs, len(poses))}

@@ -41,7 +41,7 @@ from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, ranking_score, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
@@ -158,7 +158,7 @@ def labelled(spec: ModelSpec, people: People) -> np.ndarray | None:
 
 
 def audited(poses: Poses, people: People) -> Audit:
-    score = ranking_score(poses)
+    score = poses.ranking_score
     results = ResultsFile(poses, score, np.full(len(poses), people.truth.category_id), "predictions in memory", "")
     return audit(people.truth, results, replicates=people.draws)
 
@@ -179,7 +179,7 @@ def measure(spec: ModelSpec, people: People) -> Column:
     if poses.pose_quality is not None:
         column |= numbers(record, POSE)
         assert poses.pose_score is not None
-        worth = rescoring(people.truth, poses, poses.pose_score, ranking_score(poses), replicates=people.draws)
+        worth = rescoring(people.truth, poses, poses.pose_score, poses.ranking_score, replicates=people.draws)
         column["gain"] = (worth.gain, *worth.intervals.get("gain", ()))
         column["closed"] = None if worth.closed is None else (worth.closed, *worth.intervals.get("closed", ()))
     if poses.quality is not None:

@@ -1,5 +1,10 @@
 """The records: shapes are checked, slices are views, walks and joins keep rows together."""
 
+# a column that is None fails the test
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+
+from dataclasses import replace
+
 import jaxtyping
 import numpy as np
 import pytest
@@ -98,6 +103,21 @@ def test_box_sizes_survive_the_far_corner(boxes: list[tuple[int, int, int, int]]
     )
     box = np.c_[written[:, :2], written[:, :2] + written[:, 2:]]
     np.testing.assert_array_equal(box_size(box), written[:, 2:])
+
+
+def test_poses_are_ranked_by_one_rule() -> None:
+    """Expected OKS, or else the estimator's own score, times the box's; a score that is both counts once."""
+    poses = Poses(xy=np.zeros((3, 2, 2)), pose_score=np.array([0.5, 0.8, -3.0]))
+    assert poses.ranking_score.tolist() == [0.5, 0.8, -3.0]
+    boxed = replace(poses, box_score=np.array([0.1, 0.8, np.nan]))
+    assert boxed.ranking_score.tolist() == [0.5 * 0.1, 0.8, -3.0]
+    known = replace(boxed, pose_quality=np.array([0.9, np.nan, 0.7]))
+    assert known.ranking_score.tolist() == [0.9 * 0.1, 0.8, 0.7]
+    assert replace(known, pose_score=None, box_score=None)[[0, 2]].ranking_score.tolist() == [0.9, 0.7]
+    assert replace(known, suppressed_score=np.array([0.0, 0.1, 0.2])).ranking_score.tolist() == [0.0, 0.1, 0.2]
+    assert [boxed[row].ranking_score[0] for row in range(3)] == boxed.ranking_score.tolist()
+    with pytest.raises(ValueError, match="neither pose_quality nor pose_score to rank by"):
+        _ = replace(poses, pose_score=None).ranking_score
 
 
 def test_missing_keypoints_are_in_no_box() -> None:

@@ -140,7 +140,8 @@ class Poses(_Rows):
     Coordinates are image pixels, x to the right and y down, as the file or network gave them.
     `score` and `pose_score` are the estimator's own numbers, untouched, in any range. `quality` is the expected OPKS
     of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each row of three sums to 1) and
-    `pose_quality` the expected OKS (0–1). Boxes are xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one;
+    `pose_quality` the expected OKS (0–1). `suppressed_score` is what suppression lowered `ranking_score` to. Boxes are
+    xyxy. In an id column, -1 (`MISSING_ID`) marks a row without one;
     in a float column NaN does. `missing` marks keypoints that the estimator gives no location for, whatever `xy` says
     (OpenPose writes 0, 0); None: it places all. Boxes, pairing, features and drawing leave them out; OKS measures what
     stands in `xy`, as COCO evaluation does. Raises ValueError naming the field where a shape or dtype is wrong.
@@ -154,6 +155,7 @@ class Poses(_Rows):
     pose_quality: Float[np.ndarray, " N"] | None = None
     box: Float[np.ndarray, "N 4"] | None = None
     box_score: Float[np.ndarray, " N"] | None = None
+    suppressed_score: Float[np.ndarray, " N"] | None = None
     track_id: Int[np.ndarray, " N"] | None = None
     image_id: Int[np.ndarray, " N"] | None = None
     annotation_id: Int[np.ndarray, " N"] | None = None
@@ -162,13 +164,35 @@ class Poses(_Rows):
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
         others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
-        scores, ids = ("pose_score", "pose_quality", "box", "box_score"), ("track_id", "image_id", "annotation_id")
-        _check_columns(self, number | others, dict.fromkeys(scores, "float") | dict.fromkeys(ids, "int"))
+        rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
+        rows |= dict.fromkeys(("pose_score", "pose_quality", "box", "box_score", "suppressed_score"), "float")
+        _check_columns(self, number | others, rows)
 
     @property
     def keypoint_count(self) -> int:
         """K."""
         return self.xy.shape[1]
+
+    @property
+    def ranking_score(self) -> Float[np.ndarray, " N"]:
+        """The score (N,) that poses are ranked by: `suppressed_score`, else `pose_quality × box_score`, `pose_score` in
+        place of a quality that is not known.
+
+        That is the usual top-down ranking (SimpleBaseline, HRNet): many boxes of a detector hold nobody, which the
+        keypoints' own scores do not say. Without a box score the other factor stands alone, and so does a pose score
+        that is its box's score too (networks that find people by themselves). Raises ValueError without any score.
+        """
+        if self.suppressed_score is not None:
+            return self.suppressed_score
+        if self.pose_quality is None and self.pose_score is None:
+            raise ValueError("Poses has neither pose_quality nor pose_score to rank by")
+        own = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
+        quality = np.full(len(self), np.nan) if self.pose_quality is None else self.pose_quality.astype(np.float64)
+        if self.box_score is None:
+            return np.where(np.isnan(quality), own, quality)
+        box_score = np.nan_to_num(self.box_score, nan=1.0)
+        by_own = np.where(own == box_score, own, own * box_score)
+        return np.where(np.isnan(quality), by_own, quality * box_score)
 
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
         """The tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without any."""

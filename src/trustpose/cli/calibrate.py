@@ -176,12 +176,11 @@ def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tup
 def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "Rescoring | None":
     """What ranking by the out-of-fold trust is worth, of several categories the mean; None where nobody counts."""
     from trustpose.audit.rescoring import rescoring
-    from trustpose.formats.coco import ranking_score
 
     poses, area = fitted.out_of_fold, cast("Area", fitted.calibrator.card.area)
     try:
         return rescoring(
-            *(truth, poses, printed.score, ranking_score(poses)),
+            *(truth, poses, printed.score, poses.ranking_score),
             category_id=printed.category_id,
             sigmas=options.sigmas,
             area=area,

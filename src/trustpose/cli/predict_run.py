@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trustpose.files import DiskError, InputError, write_json
-from trustpose.formats.coco import ranking_score, write_results
+from trustpose.formats.coco import write_results
 from trustpose.formats.video import Video
 from trustpose.poses import Poses
 from trustpose.predict.boxes import NO_BOXES, Boxes
@@ -68,7 +68,6 @@ class Done:
     poses: dict[int, Poses]
     predicted: int
     seconds: float
-    uses_box_score: bool
     complaints: list[str]
 
     @property
@@ -117,7 +116,7 @@ def predict_photos(
     ordered = {photo.image_id: found[photo.image_id] for photo in photos if photo.image_id in found}
     counts = {"skipped": skipped, "could not draw": undrawn}
     complaints = [f"{what} {count} of {len(photos)} photos, see above" for what, count in counts.items() if count]
-    return Done(ordered, people, time.perf_counter() - started, predictor.uses_box_score, complaints)
+    return Done(ordered, people, time.perf_counter() - started, complaints)
 
 
 def predict_video(
@@ -163,7 +162,7 @@ def predict_video(
         if not found:
             raise InputError(f"{video.source}: holds no frame that can be read")
     complaints = _cut_short(video, len(found), limit)
-    return Done(found, people, time.perf_counter() - started, predictor.uses_box_score, complaints)
+    return Done(found, people, time.perf_counter() - started, complaints)
 
 
 def write_poses(path: Path, done: Done, sources: Sources, suppress: "Suppress | None" = None) -> None:
@@ -173,7 +172,7 @@ def write_poses(path: Path, done: Done, sources: Sources, suppress: "Suppress | 
         write_json(path, [])
         return
     poses = Poses.concatenate(some)
-    score = _ranking(poses, by_boxes=done.uses_box_score)
+    score = poses.ranking_score
     if suppress is not None:
         found = suppress(poses, score)
         poses, score = poses[found.kept], found.score[found.kept]
@@ -184,18 +183,6 @@ def write_poses(path: Path, done: Done, sources: Sources, suppress: "Suppress | 
         image_texts=sources.image_texts,
         annotation_texts=sources.annotation_texts,
     )
-
-
-def _ranking(poses: Poses, *, by_boxes: bool) -> np.ndarray:
-    """What the poses of a run are ranked by (N,).
-
-    Once trust is known, that is pose_quality × box_score. Before, with a detector's boxes, it is the usual top-down
-    ranking (SimpleBaseline, HRNet), pose_score × box_score: many boxes hold nobody, and the keypoints' own scores do
-    not say so. The file keeps both factors, as pose_score and bbox_score.
-    """
-    if by_boxes and poses.pose_quality is None and poses.box_score is not None and poses.pose_score is not None:
-        return poses.pose_score * poses.box_score
-    return ranking_score(poses)
 
 
 def write_images(path: Path, photos: list[Image]) -> None:
@@ -224,8 +211,7 @@ def _finished(
 
     def finish(prediction: Prediction) -> tuple[Prediction, Drawn | None]:
         if suppress is not None and len(prediction.poses):
-            score = _ranking(prediction.poses, by_boxes=predictor.uses_box_score)
-            kept = suppress(prediction.poses, score).kept
+            kept = suppress(prediction.poses, prediction.poses.ranking_score).kept
             prediction = replace(prediction, poses=prediction.poses[kept])
         drawn = None if prediction.error is not None else draw(prediction)
         return replace(prediction, photo=_without_pixels(prediction.photo), pixels=None), drawn

@@ -99,8 +99,6 @@ class SingleStagePredictor:
     `threads` photos are read and predicted at a time. Results do not depend on it.
     """
 
-    uses_box_score = False  # the box's score is the person's
-
     def __init__(
         self,
         network: PeopleNetwork,

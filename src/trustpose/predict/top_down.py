@@ -72,8 +72,6 @@ class Predictor:
     was fitted to another decoding is said in a warning. Photo files of more than `max_pixels` are refused.
     """
 
-    uses_box_score = True  # its own scores do not say that a box holds nobody
-
     def __init__(
         self,
         runtime: Runtime,

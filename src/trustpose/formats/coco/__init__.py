@@ -5,6 +5,6 @@ What a file says is checked once, here; an `InputError` names the file, the entr
 
 from trustpose.formats.coco.results import ResultsFile, read_results
 from trustpose.formats.coco.truth import Images, TruthFile, read_truth
-from trustpose.formats.coco.writing import ranking_score, write_results
+from trustpose.formats.coco.writing import write_results
 
-__all__ = ["Images", "ResultsFile", "TruthFile", "ranking_score", "read_results", "read_truth", "write_results"]
+__all__ = ["Images", "ResultsFile", "TruthFile", "read_results", "read_truth", "write_results"]

@@ -24,15 +24,14 @@ def write_results(
 ) -> None:
     """Write poses as a COCO keypoint results file, every filled field included, atomically.
 
-    `score` (N,), what evaluation ranks by, is `pose_quality × box_score` (1 where there is none) once `pose_quality` is
-    known, else `pose_score`; give it to write another. Numbers survive the way there and back exactly (a box's far
-    corner to the last bit); `keypoint_missing` stands in rows whose missing keypoints are not those at (0, 0) with
-    score 0. Ids that `image_texts` and `annotation_texts` have are written as those texts. Raises ValueError where
-    image_id, the keypoint scores or all pose scores are missing, or where a number is not finite.
+    `score` (N,), what evaluation ranks by, is `Poses.ranking_score`; give it to write another. Numbers survive the way
+    there and back exactly (a box's far corner to the last bit); `keypoint_missing` stands in rows whose missing
+    keypoints are not those at (0, 0) with score 0. Raises ValueError where image_id, the keypoint scores or all pose
+    scores are missing, or where a number is not finite.
     """
     if poses.image_id is None or poses.score is None:
         raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
-    ranking = ranking_score(poses) if score is None else score
+    ranking = poses.ranking_score if score is None else score
     if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
         raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
     keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
@@ -57,20 +56,6 @@ def write_results(
     named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     write_json(path, [{name: cell for name, cell in row.items() if cell is not None} for row in rows])
-
-
-def ranking_score(poses: Poses) -> Float[np.ndarray, " N"]:
-    """The score (N,) to rank by: `pose_quality × box_score` (1 where there is none), else `pose_score`."""
-    if poses.pose_quality is not None:
-        box_score = np.ones(len(poses)) if poses.box_score is None else np.nan_to_num(poses.box_score, nan=1.0)
-        ranked = poses.pose_quality.astype(np.float64) * box_score
-        unknown = np.isnan(ranked)
-        if unknown.any() and poses.pose_score is not None:
-            ranked = np.where(unknown, poses.pose_score, ranked)
-        return ranked
-    if poses.pose_score is None:
-        raise ValueError("write_results: Poses has neither pose_quality nor pose_score to rank by")
-    return poses.pose_score.astype(np.float64)
 
 
 def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:

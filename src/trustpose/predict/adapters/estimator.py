@@ -40,8 +40,9 @@ class EstimatorSpec:
 class Estimator(Protocol):
     """One photo in, RGB, its people out; boxes None: they are to be found. Called from one thread at a time.
 
-    Its numbers stay as they are: `score`, and where it has them `pose_score`, `box` and `box_score`. No keypoint is
-    dropped, zeroed or NaN. With boxes, `annotation_id` and `box_score` are taken along.
+    Its numbers stay as they are: `score`, and where it has them `pose_score`, `box` and `box_score`, which equals
+    `pose_score` where the estimator has one score for a person. No keypoint is dropped, zeroed or NaN. With boxes,
+    `annotation_id` and `box_score` are taken along.
     """
 
     spec: EstimatorSpec
@@ -79,11 +80,6 @@ class EstimatorPredictor:
         self._lock = Lock()
         if detector is not None and estimator.spec.people == "photo":
             raise InputError(f"{self.spec.name}: finds the people of whole photos by itself; it takes no detector")
-
-    @property
-    def uses_box_score(self) -> bool:
-        """Whether a pose counts as much as its keypoints' score times its box's: not where both are one number."""
-        return self.spec.people != "photo"
 
     def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
         """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
