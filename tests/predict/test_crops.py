@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trustpose.geometry.crops import affine_to_crop, warp
-from trustpose.predict.crops import cut_out
+from trustpose.predict.crops import cut_out, cut_whole_pixels
 
 
 def _affine(x0, y0, width, shrink):
@@ -50,3 +50,68 @@ def test_photos_smaller_than_a_step():
     for shape in ((1, 400, 3), (400, 1, 3), (3, 3, 3)):
         crop = cut_out(np.full(shape, 200, np.uint8), _affine(-100, -100, 36 * 20, 20), 36, 48)
         assert crop.shape == (48, 36, 3)
+
+
+# What pytorch-pose's `crop` (edc7aec) gave, run on this image and these boxes: the red channel of 4 × 4 crops, × 255.
+_WHOLE_PIXELS = {
+    "inside, between pixels": (
+        (8.45, 5.75, 22.15, 19.45),
+        [
+            [123.446, 102.196, 144.946, 27.696],
+            [161.161, 43.911, 182.661, 65.411],
+            [198.875, 81.625, 220.375, 103.125],
+            [236.589, 119.339, 162.089, 140.839],
+        ],
+    ),
+    "over the corner": (
+        (-3, 16.75, 6, 25.75),
+        [
+            [0.0, 135.433, 152.712, 46.077],
+            [0.0, 57.779, 84.958, 72.477],
+            [0.0, 63.817, 100.896, 98.877],
+            [0.0, 0.0, 0.0, 0.0],
+        ],
+    ),
+    "shrunk first": (
+        (-1, -3.5, 29, 26.5),
+        [
+            [158.75, 172.188, 188.313, 201.75],
+            [173.75, 137.188, 108.313, 96.75],
+            [143.75, 107.188, 78.312, 66.75],
+            [78.75, 92.188, 108.313, 121.75],
+        ],
+    ),
+    "shrunk first, beyond the photo": (
+        (10, -27, 70, 33),
+        [[0.0] * 4, [107.813, 40.43, 0.0, 0.0], [107.813, 40.43, 0.0, 0.0], [0.0] * 4],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", _WHOLE_PIXELS)
+def test_whole_pixels_as_pytorch_pose_cuts_them(case):
+    box, expected = _WHOLE_PIXELS[case]
+    y, x, channel = np.mgrid[:24, :30, :3]
+    image = ((x * 37 + y * 11 + channel * 50) % 256).astype(np.uint8)
+    crop = cut_whole_pixels(image, np.array(box, dtype=float), 4, 4)
+    assert crop.shape == (4, 4, 3) and crop.dtype == np.float32
+    np.testing.assert_allclose(crop[..., 0], expected, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 40, 10, 50),  # below the photo
+        (1e17, 0, 1e17, 30),  # so far away that it has no width left
+        (-1e6, -1e6, 1e6, 1e6),  # so large that the photo has less than a pixel
+        (1e300, 1e300, 2e300, 2e300),
+    ],
+)
+def test_whole_pixels_where_nothing_is_seen_are_black(box):
+    crop = cut_whole_pixels(np.full((24, 30, 3), 200, np.uint8), np.array(box, dtype=float), 8, 8)
+    assert crop.shape == (8, 8, 3) and not crop.any()
+
+
+def test_a_box_of_less_than_a_pixel_has_one():
+    image = np.full((24, 30, 3), 200, np.uint8)
+    assert (cut_whole_pixels(image, np.array([-0.6, -0.6, 0.6, 0.6]), 8, 8) == 200).all()

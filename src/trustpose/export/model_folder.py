@@ -115,6 +115,7 @@ def _json(
 ) -> dict[str, object]:
     reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
     padding = list(prepared.padding) if isinstance(prepared.padding, tuple) else prepared.padding
+    cutting = {"cutting": prepared.cutting} if prepared.cutting != "affine" else {}
     return {
         "onnx": MODEL_ONNX,
         "name": provenance.name,
@@ -144,7 +145,7 @@ def _json(
         },
         "codec": prepared.codec,
         "skeleton": skeleton.name,
-        "crop": {"padding": padding, "aspect": width / height},
+        "crop": {"padding": padding, "aspect": width / height} | cutting,
     }
 
 

@@ -7,11 +7,14 @@ to crop (W, H), which is one pixel beyond the last centre. That is the conventio
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
+Cutting = Literal["affine", "whole-pixels"]  # how a box becomes a crop: `warp`, or `predict.crops.cut_whole_pixels`
+CropPixels = UInt8[np.ndarray, "B H W 3"] | Float32[np.ndarray, "B H W 3"]  # RGB, 0–255, for a network
 Padding = float | tuple[float, float]  # a box is grown this many times; two numbers: its width and its height
 
 _SMALLEST_SIDE = 1.0  # image pixels; a box without extent still gives a crop that can be inverted

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields, short
-from trustpose.geometry.crops import Padding
+from trustpose.geometry.crops import Cutting, Padding
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import SKELETONS, Skeleton
 
@@ -87,6 +87,7 @@ class ModelSpec:
     output: HeatmapOutput | CoordinateOutput
     skeleton: Skeleton
     padding: Padding
+    cutting: Cutting = "affine"
     network: str | None = None
     deepen: int = 0
     trust: TrustOutput | None = None
@@ -160,11 +161,14 @@ class ModelSpec:
             output=_read_output(top, skeleton, inputs),
             skeleton=skeleton,
             padding=crop.number_or_pair("padding", least=0.1, most=10.0),
+            cutting=crop.choice("cutting", get_args(Cutting), default="affine"),
             network=top.text("network") if "network" in top.value else None,
             deepen=top.count("deepen") if "deepen" in top.value else 0,
             trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
             measured=top.values("measured"),
         )
+        if spec.cutting != "affine" and isinstance(spec.output, HeatmapOutput) and spec.output.convention == "unbiased":
+            raise crop.fail("cutting", "affine with codec udp", spec.cutting)
         crop.close()
         top.close()
         return spec
@@ -182,6 +186,7 @@ class ModelSpec:
             codec = {"codec": names[0]}
         else:
             output["order"] = list(output["order"])
+        cutting = {"cutting": self.cutting} if self.cutting != "affine" else {}
         padding = list(self.padding) if isinstance(self.padding, tuple) else self.padding
         known = {name: getattr(self, name) for name in ("name", "licence", "source")}
         known |= {"network": self.network} if self.network is not None else {}
@@ -195,7 +200,7 @@ class ModelSpec:
             | {name: value for name, value in output.items() if value is not None and value != _PLAIN.get(name)},
             **codec,
             "skeleton": self.skeleton.name,
-            "crop": {"padding": padding, "aspect": self.input.width / self.input.height},
+            "crop": {"padding": padding, "aspect": self.input.width / self.input.height} | cutting,
             **known,
         }
 

@@ -7,12 +7,12 @@ read (docs/parity.md).
 
 from dataclasses import dataclass, replace
 
-from trustpose.geometry.crops import Padding
+from trustpose.geometry.crops import Cutting, Padding
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding. Maps out: fields of `models.spec`.
+    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding, cutting. Maps out: `models.spec`.
 
     channels None: the files do not say. sigma None: 2 map pixels for each 256 pixels of height, as HRNet's recipes.
     """
@@ -21,6 +21,7 @@ class Preparation:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     padding: Padding = 1.25
+    cutting: Cutting = "affine"
     codec: str = "argmax-quarter"
     sigma: float | None = None
     smoothing: int | None = None
@@ -32,8 +33,11 @@ class Preparation:
 # pose_resnet: Microsoft's code always feeds BGR, HRNet's by its configuration (COLOR_RGB: false in all that it
 # publishes for ResNets), forks of either also RGB; their files look the same.
 _POSE_RESNET = Preparation(channels=None)
-# pytorch-pose subtracts MPII's mean and does not divide; a map pixel stands for its middle.
-_PYTORCH_POSE = Preparation(mean=(0.4404, 0.4440, 0.4327), std=(1.0, 1.0, 1.0), sigma=1.0, offset=2.0)
+# pytorch-pose subtracts its data set's mean and does not divide; a map pixel stands for its middle.
+_PYTORCH_POSE = Preparation(
+    mean=(0.44044283, 0.44402671, 0.43268284), std=(1.0, 1.0, 1.0), cutting="whole-pixels", sigma=1.0, offset=2.0
+)
+_PYTORCH_POSE_ON_COCO = replace(_PYTORCH_POSE, mean=(0.45660767, 0.43688232, 0.40614182))
 # Targets are a pixel smoothed by 5 taps, 255 high; mmpose feeds and crops MSPN as it does every network.
 _MMPOSE_MSPN = Preparation(sigma=1.0, smoothing=5, offset=2.0, score_scale="1/255", score_offset=0.5)
 _BGR = {"channels": "BGR", "mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 0.229)}
@@ -47,4 +51,6 @@ def preparation(family: str, network: str, keypoints: int) -> Preparation:
         return _MMPOSE_MSPN
     if family == "mspn":
         return _MSPN_ON_MPII if keypoints == 16 else _MSPN
-    return {"pose_resnet": _POSE_RESNET, "pytorch-pose": _PYTORCH_POSE}.get(family, Preparation())
+    if family == "pytorch-pose":
+        return _PYTORCH_POSE_ON_COCO if keypoints == 17 else _PYTORCH_POSE
+    return {"pose_resnet": _POSE_RESNET}.get(family, Preparation())

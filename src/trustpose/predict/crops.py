@@ -1,9 +1,11 @@
 """Pixels for a network out of a photo of any size: as the published results cut them, and smoothed where those never
 go."""
 
+import math
+
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from trustpose.geometry.crops import invert_affine, transform, warp
 
@@ -34,3 +36,60 @@ def cut_out(
     moved[:, :2] *= step
     moved[:, 2] += affine[:, :2] @ (low + (step - 1) / 2)  # where the first averaged pixel has its centre
     return warp(small, moved, width, height)
+
+
+def cut_whole_pixels(
+    image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int
+) -> Float32[np.ndarray, "h w 3"]:
+    """The crop (height, width, 3), 0–255, of a box xyxy in image pixels, as pytorch-pose cuts it.
+
+    A rectangle of whole pixels is resized bilinearly, black outside the image; values between grey levels are kept.
+    Where one crop pixel stands for at least two image pixels a side, the image is first resized by that much, without
+    smoothing. Keypoints go back by the box's own affine, as there, though the rectangle lies up to a pixel beside it.
+    Source: what pytorch-pose's `crop` gave for made-up images (docs/parity.md).
+    """
+    black = np.zeros((height, width, 3), np.float32)
+    side, centre, size = box[2:] - box[:2], (box[:2] + box[2:]) / 2, np.array(image.shape[1::-1])
+    shrink = max(float(side[1]) / height, 1.0)
+    if shrink >= 2:
+        centre, side, size = centre / shrink, side / shrink, np.floor(size / shrink)
+    if side.min() <= 0 or size.min() < 1 or size.max() < 2:
+        return black
+    left, right = _whole_pixels(float(centre[0]), float(side[0]), width)
+    top, bottom = _whole_pixels(float(centre[1]), float(side[1]), height)
+    columns, rows = range(max(left, 0), min(right, int(size[0]))), range(max(top, 0), min(bottom, int(size[1])))
+    if not (columns and rows):
+        return black
+    if shrink >= 2:
+        seen = _resized(image, columns, rows, size)
+    else:
+        seen = image[rows.start : rows.stop, columns.start : columns.stop]
+    window = np.zeros((bottom - top, right - left, 3), np.float32)
+    window[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = seen
+    return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _whole_pixels(centre: float, side: float, length: int) -> tuple[int, int]:
+    """The pixels [start, stop) for `length` crop pixels: counted from one, rounded towards zero."""
+    pixel = 1 / (length / side)  # not side / length: where a corner is a whole number, rounding errors decide as there
+    low = length * (0.5 - centre / side) * pixel
+    start, stop = (math.trunc((at - 1) * pixel - low) + 1 for at in (0, length))
+    return start, max(stop, start + 1)
+
+
+def _resized(image: np.ndarray, columns: range, rows: range, size: np.ndarray) -> Float[np.ndarray, "h w 3"]:
+    """These columns and rows of the image resized bilinearly to `size`, width and height, without smoothing."""
+    left, right, across = _neighbours(columns, image.shape[1], int(size[0]))
+    above, below, down = _neighbours(rows, image.shape[0], int(size[1]))
+    lines = [
+        image[np.ix_(row, left)] * (1 - across)[:, None] + image[np.ix_(row, right)] * across[:, None]
+        for row in (above, below)
+    ]
+    return lines[0] * (1 - down)[:, None, None] + lines[1] * down[:, None, None]
+
+
+def _neighbours(pixels: range, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The two pixels of `before` that each of these of `after` lies between, and how near it is to the second."""
+    place = np.clip((np.arange(pixels.start, pixels.stop) + 0.5) * (before / after) - 0.5, 0, before - 1)
+    first = np.floor(place).astype(np.int64)
+    return first, np.minimum(first + 1, before - 1), place - first

@@ -20,7 +20,7 @@ from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.models.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import NO_BOXES, Boxes, Detector, whole_photo
-from trustpose.predict.crops import cut_out
+from trustpose.predict.crops import cut_out, cut_whole_pixels
 from trustpose.predict.photos import (
     Image,
     ImageBoxes,
@@ -174,10 +174,12 @@ class Predictor:
             boxes = NO_BOXES
         grown = grow_box(boxes.xyxy, self.spec.padding, wanted.width / wanted.height)
         affine = affine_to_crop(grown, *self.codec.crop_extent(wanted.width, wanted.height))  # (n, 2, 3)
-        crops = np.empty((len(boxes), wanted.height, wanted.width, 3), np.uint8)
+        is_affine = self.spec.cutting == "affine"
+        crops = np.empty((len(boxes), wanted.height, wanted.width, 3), np.uint8 if is_affine else np.float32)
         if pixels is not None:
             for row in range(len(boxes)):
-                crops[row] = cut_out(pixels, affine[row], wanted.width, wanted.height)
+                cut, place = (cut_out, affine[row]) if is_affine else (cut_whole_pixels, grown[row])
+                crops[row] = cut(pixels, place, wanted.width, wanted.height)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         trust = self._empty_trust(len(boxes))
         share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)

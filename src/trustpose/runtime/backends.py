@@ -4,11 +4,12 @@ from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from trustpose.codecs import Outputs
 from trustpose.extras import not_installed
 from trustpose.files import InputError
+from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
 from trustpose.runtime.onnx_network import OnnxNetwork
@@ -16,7 +17,7 @@ from trustpose.runtime.onnx_network import OnnxNetwork
 
 @runtime_checkable
 class Runtime(Protocol):
-    """What runs a network: uint8 RGB crops (B, H, W, 3) in, `Outputs` of numpy arrays out; `with_trust` adds what the
+    """What runs a network: RGB crops (B, H, W, 3), 0–255, in, `Outputs` of numpy arrays out; `with_trust` adds what the
     network's own trust head says of them, with no field filled where it has none.
 
     box (B, 2): the people's boxes' widths and heights as shares of the crops', for heads that read them
@@ -25,10 +26,10 @@ class Runtime(Protocol):
 
     spec: ModelSpec
 
-    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs: ...
+    def __call__(self, pixels: CropPixels) -> Outputs: ...
 
     def with_trust(
-        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]: ...
 
 

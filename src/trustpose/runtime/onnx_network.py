@@ -1,14 +1,15 @@
-"""Networks in ONNX files, run by onnxruntime: uint8 crops in, `Outputs` out, in any batch size."""
+"""Networks in ONNX files, run by onnxruntime: crops in, `Outputs` out, in any batch size."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import onnxruntime
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
+from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.models.trust_output import TrustArrays
 from trustpose.runtime.sessions import (
@@ -52,12 +53,12 @@ class OnnxNetwork:
             raise InputError(f"{spec.onnx}: takes {self.fixed_batch} crops at once, expected at most {_MOST_AT_ONCE}")
         self._is_on_cpu = session.get_providers() == [CPU]
 
-    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
+    def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
         return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
     def with_trust(
-        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and what the network's trust head says of each crop (see `Runtime`). Raises InputError as above."""
         self._check_size(pixels)
@@ -83,7 +84,7 @@ class OnnxNetwork:
         outputs, keypoints = self._outputs(raw, count), self.spec.output.keypoints
         return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, keypoints, self.spec.onnx)
 
-    def prepare(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> np.ndarray:
+    def prepare(self, pixels: CropPixels) -> np.ndarray:
         """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
         self._check_size(pixels)
         return to_tensor(pixels, self.spec.input)

@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 import onnxruntime
-from jaxtyping import UInt8
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
 from trustpose.file_names import utf8_name
 from trustpose.files import InputError, check_regular
+from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import InputSpec
 from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
 
@@ -174,7 +174,7 @@ def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustO
     return names
 
 
-def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.ndarray:
+def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:
     """RGB pixels as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
     if wanted.channels == "BGR":
         pixels = pixels[..., ::-1]
@@ -183,9 +183,17 @@ def to_tensor(pixels: UInt8[np.ndarray, "B H W 3"], wanted: InputSpec) -> np.nda
     if (factor == 1).all() and (offset == 0).all():
         ready = pixels.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else pixels
         return np.ascontiguousarray(ready, dtype=wanted.dtype)
+    if pixels.dtype != np.uint8:
+        scaled = pixels * factor + offset
+        blob = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else scaled)
+        return _typed(blob, wanted.dtype)
     table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all that a pixel can become
     blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=wanted.layout == "NCHW")
-    return blob.astype(wanted.dtype, copy=False) if "float" in wanted.dtype else np.rint(blob).astype(wanted.dtype)
+    return _typed(blob, wanted.dtype)
+
+
+def _typed(blob: np.ndarray, dtype: str) -> np.ndarray:
+    return blob.astype(dtype, copy=False) if "float" in dtype else np.rint(blob).astype(dtype)
 
 
 def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> np.ndarray:

@@ -7,11 +7,12 @@ import os
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
+from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.models.trust_output import TrustArrays
 from trustpose.trust.network import TrustNetwork
@@ -53,12 +54,12 @@ class TorchNetwork:
         self._mean = torch.tensor(wanted.mean, device=self.device).reshape(3, 1, 1)
         self._std = torch.tensor(wanted.std, device=self.device).reshape(3, 1, 1)
 
-    def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> Outputs:
+    def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the module on crops of the input size. Raises InputError where its output is not as the spec says."""
         return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
     def with_trust(
-        self, pixels: UInt8[np.ndarray, "B H W 3"], box: Float[np.ndarray, "B 2"] | None = None
+        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and what the trust head says of each crop (see `Runtime`). Raises InputError as above."""
         if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever

@@ -193,6 +193,8 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != SKELETONS[recipe.data.skeleton].keypoints:
         raise InputError(f"{model}: finds {spec.skeleton.name}, the recipe wants {recipe.data.skeleton}")
+    if spec.cutting != "affine":
+        raise InputError(f"{model}: its crop.cutting is {spec.cutting}; heads are trained on affine crops only")
     for name in recipe.frozen.maps:
         if name not in (reads := HEADS[recipe.head].reads):
             raise InputError(f"frozen.maps.{name}: {recipe.head} does not read it, expected {' or '.join(reads)}")
