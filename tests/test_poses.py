@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trustpose.metrics.pairing import pair_with_people
 from trustpose.poses import Poses, Truth, Visibility, box_size
 from trustpose.skeletons import COCO_17, LSP_14
 
@@ -74,7 +75,7 @@ def test_concatenate_joins_rows_and_refuses_half_filled_columns() -> None:
 def test_a_wrong_column_is_named(monkeypatch: pytest.MonkeyPatch, column: str, value: np.ndarray, message: str) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as for users, who do not run its checks
     with pytest.raises(ValueError, match=message):
-        Poses(xy=np.zeros((2, 3, 2)), **{column: value})
+        Poses(xy=np.zeros((2, 3, 2)), **{column: value})  # type: ignore[arg-type]
 
 
 def test_truth_counts_labels_and_knows_areas_by_name() -> None:
@@ -163,6 +164,38 @@ def test_conversion_by_joint_name() -> None:
     truth = Truth(xy=poses.xy, v=np.full((1, 17), 2)).take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
     assert truth.num_keypoints.tolist() == [12]
     assert truth.v[0, LSP_14.keypoints.index("neck")] == 0
+
+
+def test_records_know_their_skeleton_and_do_not_mix() -> None:
+    coco = Poses(xy=np.arange(34.0).reshape(1, 17, 2), skeleton=COCO_17)
+    lsp = coco.to_skeleton(LSP_14, missing="mark")
+    assert coco[:0].skeleton is COCO_17 and lsp.skeleton is LSP_14
+    assert Poses.concatenate([coco, coco]).skeleton is COCO_17
+    unknown = Poses(xy=coco.xy)
+    assert Poses.concatenate([coco, unknown]).skeleton is None  # what one part does not know is not guessed
+    assert Poses.concatenate([coco, unknown[:0]]).skeleton is COCO_17
+    with pytest.raises(ValueError, match=r"different skeletons, 'coco17' \(17 keypoints\) and 'lsp14' \(14\)"):
+        Poses.concatenate([coco, lsp])
+    other = replace(COCO_17, name="mine", keypoints=(*COCO_17.keypoints[:16], "tail"))
+    with pytest.raises(ValueError, match=r"'coco17' .* and 'mine' .*: keypoint 16 is 'right_ankle' and 'tail'"):
+        Poses.concatenate([coco, Poses(xy=coco.xy, skeleton=other)])
+    with pytest.raises(ValueError, match=r"Poses\.skeleton: 'lsp14' has 14 keypoints, Poses\.xy has 17"):
+        Poses(xy=coco.xy, skeleton=LSP_14)
+    with pytest.raises(ValueError, match="lacks neck, head_top"):
+        coco.to_skeleton(LSP_14)
+    with pytest.raises(ValueError, match=r"Poses\.skeleton is None"):
+        unknown.to_skeleton(LSP_14)
+    assert set(coco.columns()) == {*vars(coco)} - {"skeleton"}
+
+
+def test_results_and_people_of_different_skeletons_are_not_paired() -> None:
+    ids = np.array([1])
+    poses = Poses(xy=np.zeros((1, 14, 2)), image_id=ids, skeleton=LSP_14)
+    truth = Truth(xy=np.zeros((1, 14, 2)), v=np.ones((1, 14), int), image_id=ids, box=np.zeros((1, 4)))
+    assert pair_with_people(poses, truth).tolist() == [-1]
+    named = replace(truth, skeleton=replace(LSP_14, name="mine", keypoints=("tail", *LSP_14.keypoints[1:])))
+    with pytest.raises(ValueError, match=r"Poses and Truth are of different skeletons, 'lsp14' .* and 'mine'"):
+        pair_with_people(poses, named)
 
 
 def test_supervision_there_and_back() -> None:

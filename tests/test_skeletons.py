@@ -1,11 +1,16 @@
 """Skeletons fit their data sets, and their parts fit each other."""
 
+# a file of another kind fails the test
+# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
+
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import orjson
 import pytest
 from pycocotools.cocoeval import Params
 
@@ -16,21 +21,33 @@ from trustpose.skeletons import (
     COCO_WHOLEBODY_133,
     CROWDPOSE_14,
     FACE_68,
+    FACE_70,
     FLIC_11,
     HALPE_26,
     HALPE_136,
     SKELETONS,
     Skeleton,
     find_skeleton,
+    name_or_object,
     read_skeleton,
     skeleton_of,
+    skeleton_of_object,
+    skeleton_value,
 )
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=SKELETONS)
 def test_parts_fit(skeleton: Skeleton) -> None:
     size = {"lsp14": 14, "mpii16": 16, "flic11": 11, "crowdpose14": 14, "blazepose33": 33}
-    size |= {"aic14": 14, "humanart21": 21, "jhmdb15": 15, "posetrack18_17": 17, "hand21": 21, "face68": 68}
+    size |= {
+        "aic14": 14,
+        "humanart21": 21,
+        "jhmdb15": 15,
+        "posetrack18_17": 17,
+        "hand21": 21,
+        "face68": 68,
+        "face70": 70,
+    }
     size |= {"coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
     size |= {"coco17": 17, "openpose_body25": 25, "openpose_coco18": 18, "openpose_mpi15": 15, "halpe26": 26}
     assert len(skeleton) == size[skeleton.name]
@@ -38,7 +55,7 @@ def test_parts_fit(skeleton: Skeleton) -> None:
     paired = {end for pair in skeleton.flip_pairs for end in pair}
     sided = {i for i, name in enumerate(skeleton.keypoints) if "left" in name or "right" in name}
     of_face = {i for i, name in enumerate(skeleton.keypoints) if name.startswith("face_")}
-    assert paired - of_face == sided
+    assert paired - of_face == sided - of_face
     assert len(of_face - paired) in (0, 10)  # chin, four of the nose and its base, four of the lips
     touched = {end for edge in skeleton.edges for end in edge}
     assert len(touched) == len(skeleton)  # every keypoint hangs on something
@@ -94,6 +111,7 @@ def test_a_skeleton_comes_from_a_file(tmp_path: Path) -> None:
     less = read_skeleton(path)
     assert (less.flip_pairs, less.edges, less.has_sigmas, less.sigmas_source) == (((0, 1),), (), False, None)
     assert skeleton_of("halpe136") is HALPE_136
+    assert skeleton_of(path) == less and skeleton_of(less) is less
 
 
 @pytest.mark.parametrize(
@@ -136,6 +154,35 @@ def test_sigmas_are_the_published_ones() -> None:
     for name in joints:  # CrowdPose took COCO's where it has the joint
         expected = COCO_17.sigmas[COCO_17.keypoints.index(name)]
         assert CROWDPOSE_14.sigmas[CROWDPOSE_14.keypoints.index(name)] == pytest.approx(expected)
+
+
+def test_whole_body_sigmas_are_its_authors() -> None:
+    """As xtcocotools' demo of COCO-WholeBody (demos/demo_coco_wholebody.py) and mmpose's dataset configuration say."""
+    body = COCO_17.sigmas
+    foot = [0.068, 0.066, 0.066, 0.092, 0.094, 0.094]
+    face = """042 043 044 043 040 035 031 025 020 023 029 032 037 038 043 041 045 013 012 011 011 012 012 011 011 013
+        015 009 007 007 007 012 009 008 016 010 017 011 009 011 009 007 013 008 011 012 010 034 008 008 009 008 008
+        007 010 008 009 009 009 007 007 008 011 008 008 008 010 008"""
+    hand = "029 022 035 037 047 026 025 024 035 018 024 022 026 017 021 021 032 020 019 022 031"
+    thousandths = np.array([int(one) for one in f"{face} {hand} {hand}".split()]) / 1000
+    np.testing.assert_allclose(COCO_WHOLEBODY_133.sigmas, [*body, *foot, *thousandths], rtol=1e-12)
+    assert len(thousandths) == 68 + 42
+
+
+def test_pupils_come_after_the_68_points_of_a_face() -> None:
+    assert FACE_70.keypoints[:68] == FACE_68.keypoints
+    np.testing.assert_array_equal(FACE_70.flip_index, [*FACE_68.flip_index, 69, 68])
+
+
+def test_a_skeleton_survives_json() -> None:
+    for skeleton in SKELETONS.values():
+        assert name_or_object(skeleton) == skeleton.name
+        back = skeleton_of_object(orjson.loads(orjson.dumps(skeleton_value(skeleton))), "x")
+        assert (back.keypoints, back.edges) == (skeleton.keypoints, skeleton.edges)
+        np.testing.assert_array_equal(back.flip_index, skeleton.flip_index)
+        assert back.has_sigmas == skeleton.has_sigmas
+    mine = replace(COCO_17, edges=())
+    assert name_or_object(mine) == skeleton_value(mine)
 
 
 def test_names_stand_as_in_the_files(data_dir) -> None:

@@ -1,6 +1,10 @@
 """The audit of real predictions against what their README measured, and of data sets with next to nothing in them."""
 
+# a number that is None fails the test
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalOperand=false, reportOperatorIssue=false, reportFunctionMemberAccess=false
+
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,9 @@ import sklearn.metrics
 import trustpose as tp
 from trustpose.audit.build import audit
 from trustpose.files import InputError
+from trustpose.formats.coco import read_results, read_truth
 from trustpose.poses import Truth
+from trustpose.skeletons import COCO_17
 
 # results/README.md of the data: AP, AP with true OKS, r(score, OKS), r(average score, average OPKS), r per keypoint
 README = {
@@ -259,5 +265,19 @@ def test_the_package_answers_the_call_and_stays_a_package() -> None:
     import trustpose.audit.paired_results
 
     assert callable(tp.audit)
-    assert tp.audit.measured is trustpose.audit.paired_results
+    assert tp.audit.paired_results is trustpose.audit.paired_results
     assert Truth is tp.Truth
+
+
+def test_results_of_another_skeleton_are_refused(data_dir: Path) -> None:
+    truth = read_truth(data_dir / "coco/dev_gt.json")
+    results = read_results(data_dir / "results/simplepose.dev.json", truth=truth)
+    assert results.poses.skeleton is COCO_17 and truth.truth.skeleton is COCO_17
+    mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
+    others = replace(results, poses=replace(results.poses, skeleton=mine))
+    with pytest.raises(
+        InputError, match=r"different skeletons, 'mine' .* and 'coco17' .*: keypoint 0 is 'tip' and 'nose'"
+    ):
+        audit(truth, others, replicates=0)
+    with pytest.raises(InputError, match=r"skeleton: expected one of coco17, .* or FILE\.json, got 'coco'"):
+        audit(data_dir / "coco/dev_gt.json", results, skeleton="coco", replicates=0)

@@ -1,5 +1,8 @@
 """Shards: what goes in comes out, by number, in a stream, in other processes, and what is broken is said."""
 
+# a member that is missing fails the test
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
+
 import hashlib
 import io
 import json
@@ -46,6 +49,16 @@ def test_there_and_back(case):
         assert np.allclose(ours.affine, cut.affine) and ours.pixels.shape == cut.pixels.shape
         assert np.abs(ours.pixels.astype(int) - cut.pixels).mean() < 4  # JPEG's loss
     shards.verify()
+
+
+def test_a_skeleton_of_ones_own_keeps_all_that_is_known_of_it(case, tmp_path):
+    people = case[0]
+    mine = replace(people.skeleton, name="mine", keypoints=("tip", *people.skeleton.keypoints[1:]))
+    people.skeleton = mine
+    write_shards(people, tmp_path / "own", OPTIONS, {})
+    found = ShardPeople(tmp_path / "own").skeleton
+    assert (found.name, found.keypoints, found.edges) == ("mine", mine.keypoints, mine.edges)
+    assert np.array_equal(found.sigmas, mine.sigmas)
 
 
 def test_a_training_sees_the_same_crop_from_shards_and_photos(case):

@@ -80,7 +80,7 @@ def test_score_is_quality_times_box_score_once_trust_is_known(tmp_path: Path) ->
     assert "pose_score" not in raw[0]
     known = Poses(
         **{
-            **poses.__dict__,
+            **poses.columns(),
             "pose_quality": np.array([0.5, 0.25]),
             "box_score": np.array([0.5, np.nan]),
         }

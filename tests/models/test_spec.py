@@ -1,7 +1,11 @@
 """Specs: the published ones read, and every broken field is named."""
 
+# an output of another kind fails the test
+# pyright: reportAttributeAccessIssue=false
+
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +14,7 @@ from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import DECODINGS, HeatmapCodec
 from trustpose.files import InputError
 from trustpose.models.spec import CoordinateOutput, HeatmapOutput, ModelSpec
+from trustpose.skeletons import COCO_17, skeleton_value
 
 
 def test_a_spec_beside_its_network(tmp_path):
@@ -69,6 +74,27 @@ def test_a_spec_names_only_a_file_beside_it(tmp_path, name):
     (tmp_path / "colours.json").write_text(json.dumps(text | {"onnx": name}))
     with pytest.raises(InputError, match=r"colours.json: field 'onnx': expected the bare name of a file"):
         ModelSpec.read(tmp_path / "colours.json")
+
+
+def test_a_skeleton_of_ones_own_stands_beside_the_spec_or_in_it(tmp_path):
+    write_network(tmp_path)
+    mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
+    (tmp_path / "mine.json").write_text(json.dumps(skeleton_value(mine)))
+    text = json.loads((tmp_path / "colours.json").read_text())
+    (tmp_path / "colours.json").write_text(json.dumps(text | {"skeleton": "mine.json"}))
+    spec = ModelSpec.read(tmp_path / "colours.onnx")
+    assert (spec.skeleton.name, spec.skeleton.keypoints) == ("mine", mine.keypoints)
+    (tmp_path / "colours.json").write_text(json.dumps(spec.to_json()))  # what a folder's JSON says needs no other file
+    (tmp_path / "mine.json").unlink()
+    assert ModelSpec.read(tmp_path / "colours.onnx").skeleton == spec.skeleton
+    for wrong, message in (
+        ("../mine.json", r"colours\.json: field 'skeleton': expected the bare name of a file beside this one"),
+        ("none.json", r"none\.json: no such file"),
+        ({"name": "mine"}, r"colours\.json: field 'skeleton': field 'keypoints': expected a list of names"),
+    ):
+        (tmp_path / "colours.json").write_text(json.dumps(text | {"skeleton": wrong}))
+        with pytest.raises(InputError, match=message):
+            ModelSpec.read(tmp_path / "colours.onnx")
 
 
 def test_a_value_as_deep_as_the_stack_is_shown_short(tmp_path):

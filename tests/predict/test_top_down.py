@@ -1,5 +1,8 @@
 """Photos to poses: a network that finds coloured dots, and real networks against their published results."""
 
+# a column that is None fails the test
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false, reportAttributeAccessIssue=false
+
 import hashlib
 import json
 
@@ -101,6 +104,11 @@ def test_a_whole_photo_is_one_person_without_boxes(predictor):
     poses = predictor(photo[y0:y1, x0:x1])
     np.testing.assert_array_equal(poses.box, [[0, 0, 240, 320]])
     assert np.abs(poses.xy - (xy - (x0, y0))).max() < BOUND
+
+
+def test_poses_know_their_skeleton(predictor):
+    photo = np.zeros((64, 48, 3), np.uint8)
+    assert predictor(photo).skeleton == predictor([]).skeleton == predictor.spec.skeleton
 
 
 def test_nobody_and_nothing(predictor):

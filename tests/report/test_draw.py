@@ -146,3 +146,14 @@ def test_trust_colours_are_told_apart_with_colour_blindness():
         seen = np.clip(linear @ np.array(matrix).T, 0, 1) ** (1 / 2.2) * 255
         for a, b in ((0, 1), (1, 2), (0, 2)):
             assert np.linalg.norm(seen[a] - seen[b]) > 60, (name, a, b)
+
+
+def test_poses_that_know_their_skeleton_are_drawn_by_it():
+    image, poses = _person()
+    known = replace(poses, skeleton=COCO_17)
+    np.testing.assert_array_equal(draw_poses(image, known), draw_poses(image, poses, COCO_17))
+    with pytest.raises(ValueError, match="the poses do not know theirs"):
+        draw_poses(image, poses)
+    mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
+    with pytest.raises(ValueError, match=r"different ones, 'coco17' .* and 'mine'"):
+        draw_poses(image, known, mine)

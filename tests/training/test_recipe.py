@@ -136,3 +136,13 @@ def test_the_first_difference_is_named():
 def test_a_text_that_an_option_lists_is_not_read_as_none():
     changed = with_overrides(RECIPE, {"head_options.attention": "none", "head_options.window": "none"})
     assert dict(changed.head_options) == {**RECIPE.head_options, "attention": "none", "window": None}
+
+
+def test_a_skeleton_of_ones_own(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"name": "mine", "keypoints": ["nose", "left_eye", "right_eye"]}))
+    recipe = with_overrides(RECIPE, {"data.skeleton": str(path)})
+    assert recipe.data.joints.keypoints == ("nose", "left_eye", "right_eye")
+    assert from_json(to_json(recipe)).data.joints.name == "mine"
+    with pytest.raises(InputError, match=r"^data.skeleton: .*none\.json: no such file"):
+        with_overrides(RECIPE, {"data.skeleton": str(tmp_path / "none.json")})

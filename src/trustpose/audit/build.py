@@ -26,6 +26,7 @@ from trustpose.audit.sections import (
     pose_trust,
     visibility_trust,
 )
+from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import common_photos, left_out_notes
 from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision
@@ -33,7 +34,7 @@ from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.metrics.diagnosis import diagnose
 from trustpose.metrics.diagnosis_impact import error_impact
 from trustpose.poses import Area
-from trustpose.skeletons import COCO_17, Skeleton
+from trustpose.skeletons import COCO_17, Skeleton, difference
 
 
 def audit(
@@ -43,7 +44,7 @@ def audit(
     area: str = "auto",
     score: str = "score",
     category: str | int | None = None,
-    skeleton: Skeleton | None = None,
+    skeleton: Skeleton | str | Path | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
     common: bool = False,
     replicates: int = REPLICATES,
@@ -52,15 +53,17 @@ def audit(
     """Audit a COCO keypoint results file against a COCO ground truth file.
 
     `area` names the convention OKS and the area ranges go by ("auto": see `TruthFile.area_convention`), `score` the
-    field that results are ranked by; `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton` says which
-    keypoints the ground truth has, where it does not; `common` takes only photos that both files have, else results of
-    others are an error. `replicates` draws of images give the 95 % intervals (0: none).
-    Raises InputError where a file or field is not as expected.
+    field that results are ranked by; `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, also by name or
+    file, says which keypoints the ground truth has, where it does not; `common` takes only photos that both files have,
+    else results of others are an error. `replicates` draws of images give the 95 % intervals (0: none). Raises
+    InputError where a file or field is not as expected.
     """
     truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category, skeleton)
     convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth, score_field=score, common=common)
+    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
+        raise InputError(f"{results.path} and {truth.path} are of different skeletons, {differ}")
     if common:
         truth, (results,) = common_photos(truth, [results])
     findings = Findings(notes=_notes(truth, results, area, convention, sigmas))

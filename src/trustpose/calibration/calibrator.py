@@ -19,7 +19,7 @@ from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.trees import Trees
 from trustpose.files import InputError
 from trustpose.poses import Poses
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, difference, skeleton_of
 
 if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
@@ -68,7 +68,7 @@ class Calibrator:
         seed: int = 0,
         estimator: str | None = None,
         category: str | int | None = None,
-        skeleton: Skeleton | None = None,
+        skeleton: Skeleton | str | Path | None = None,
         sigmas: Float[np.ndarray, " L"] | None = None,
     ) -> "Calibrator":
         """Fit to a COCO results file and its ground truth; `calibration.fit.fit` says how. Raises InputError."""
@@ -88,13 +88,14 @@ class Calibrator:
         return fit(ground_truth, results, options).calibrator
 
     def __call__(
-        self, poses: Poses, *, skeleton: Skeleton | None = None, tick: ProgressCallback | None = None
+        self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
     ) -> Poses:
         """The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
 
-        Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, where given, must be
-        the fitted one; `tick` hears how many people are done. Raises InputError where the poses are of another
-        skeleton, lack what the calibrator reads, or have scores on another scale.
+        Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, itself, its name or
+        file, must be the fitted one where it is given, as must `poses.skeleton` where it is known; `tick` hears how
+        many people are done. Raises InputError where the poses are of another skeleton, lack what the calibrator reads,
+        or have scores on another scale.
         """
         applied = self.apply(poses, skeleton=skeleton, tick=tick)
         if not self._warned:
@@ -104,7 +105,7 @@ class Calibrator:
         return applied.poses
 
     def apply(
-        self, poses: Poses, *, skeleton: Skeleton | None = None, tick: ProgressCallback | None = None
+        self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
     ) -> "Applied":
         """What a call gives, beside the sentences that say how the people are unlike the fitted ones (10 or more)."""
         people = self._people(poses, skeleton)
@@ -163,13 +164,12 @@ class Calibrator:
         probabilities = self.model(people)
         return probabilities if self.recalibration is None else self.recalibration(probabilities, people.missing)
 
-    def _people(self, poses: Poses, skeleton: Skeleton | None) -> NormalisedPoses:
+    def _people(self, poses: Poses, skeleton: Skeleton | str | Path | None) -> NormalisedPoses:
         card = self.card
-        if skeleton is not None and skeleton.keypoints != card.keypoints:
-            raise InputError(
-                f"poses are of skeleton {skeleton.name!r} ({len(skeleton)} keypoints), but the calibrator was fitted "
-                f"on {len(card.keypoints)} keypoints from {card.keypoints[0]!r} to {card.keypoints[-1]!r}"
-            )
+        said = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+        for own in (said, poses.skeleton):
+            if differ := difference(own, card.skeleton):
+                raise InputError(f"poses and calibrator are of different skeletons, {differ}")
         if poses.keypoint_count != len(card.keypoints):
             raise InputError(
                 f"poses have {poses.keypoint_count} keypoints, but the calibrator was fitted on {len(card.keypoints)}"

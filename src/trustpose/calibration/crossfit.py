@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,7 +34,7 @@ class Options:
     seed: int = 0
     estimator: str | None = None
     category: str | int | None = None
-    skeleton: Skeleton | None = None
+    skeleton: Skeleton | str | Path | None = None
     sigmas: Float[np.ndarray, " L"] | None = None
     replicates: int = REPLICATES
 

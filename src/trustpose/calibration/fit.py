@@ -30,7 +30,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import apart_by_category
 from trustpose.poses import Area, Poses
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, difference
 
 DEFAULT = Options()
 
@@ -111,6 +111,8 @@ def _read(
     )
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth)
+    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
+        raise InputError(f"{results.path} and {truth.path} are of different skeletons, {differ}")
     return truth, results
 
 

@@ -26,7 +26,9 @@ def import_checkpoint(
         str | None, typer.Option("--from", help="Whose tensor names it has. Default: recognised from them.")
     ] = None,
     size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
-    skeleton: Annotated[str | None, typer.Option(help="Whose joints. Default: by their number.")] = None,
+    skeleton: Annotated[
+        str | None, typer.Option(help="Whose joints, a name or FILE.json. Default: by their number.")
+    ] = None,
     channels: Annotated[
         str | None,
         typer.Option(help="rgb or bgr. Default: as the project feeds its networks; needed for pose_resnet."),

@@ -69,7 +69,7 @@ def predict(
     suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image: slower, better.")] = False,
     skeleton: Annotated[
-        str | None, typer.Option(help="Of another package's estimator: only this skeleton's keypoints, as coco17.")
+        str | None, typer.Option(help="Of another package's estimator: only the keypoints of coco17, …, or FILE.json.")
     ] = None,
     codec: Annotated[
         str | None,

@@ -38,7 +38,7 @@ def suppress(
     in_vis_threshold: Annotated[
         float | None, typer.Option(help="Compare only keypoints that both poses score above this. Default: all.")
     ] = None,
-    skeleton: Annotated[str, typer.Option(help="Whose sigmas OKS is measured with.")] = "coco17",
+    skeleton: Annotated[str, typer.Option(help="Whose sigmas OKS is measured with: a name, or FILE.json.")] = "coco17",
 ) -> None:
     """Suppress poses of one photo that overlap with a better one, in the results of any estimator.
 

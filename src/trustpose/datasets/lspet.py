@@ -112,6 +112,7 @@ def read_lspet(path: str | Path) -> Lspet:
         box=box,
         image_id=np.arange(1, count + 1),
         annotation_id=np.arange(1, count + 1),
+        skeleton=LSP_14,
     )
     names = {number: f"im{number:05d}.jpg" for number in range(1, count + 1)}
     return Lspet(truth, names, hashlib.sha256(content).hexdigest(), np.ones_like(has), {})

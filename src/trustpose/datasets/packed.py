@@ -13,6 +13,7 @@ from jaxtyping import Int
 from trustpose.files import InputError
 from trustpose.formats.npz import read_npz
 from trustpose.poses import Truth
+from trustpose.skeletons import COCO_17
 
 BOX_SHARE = 0.53  # segment area / box area, the usual stand-in where there is no segment
 _LARGEST = {"image_id": 2.0**53, "bbox_cxcywh_norm": 1e6, "kpts_norm": 1e6, "wh": 1e6}
@@ -58,6 +59,7 @@ def read_packed_labels(path: str | Path) -> PackedLabels:
         box=np.concatenate([middle - extent / 2, middle + extent / 2], axis=1),
         image_id=columns["image_id"][rows].astype(np.int64),
         annotation_id=rows,
+        skeleton=COCO_17,
     )
     return PackedLabels(truth, size, len(columns["wh"]) - len(rows))
 

@@ -17,6 +17,7 @@ import orjson
 from trustpose.datasets.people import Cut, People, PersonSample, cut_sample
 from trustpose.datasets.shards import FORMAT, INDEX, labels_of
 from trustpose.files import InputError, atomic_write, cannot_write, json_bytes, read_bytes, read_json, write_json
+from trustpose.skeletons import SKELETONS, Skeleton, skeleton_value
 
 _PLAN = "plan.json"
 
@@ -58,7 +59,7 @@ def write_shards(
     plan = {
         "format": FORMAT,
         "people": len(people),
-        "skeleton": {"name": people.skeleton.name, "keypoints": list(people.skeleton.keypoints)},
+        "skeleton": _described(people.skeleton),
         "options": asdict(options),
         "sources": sources,
     }
@@ -82,6 +83,13 @@ def write_shards(
     except OSError as error:
         raise cannot_write(folder, error) from None
     return index
+
+
+def _described(skeleton: Skeleton) -> dict[str, Any]:
+    """A known skeleton by name and joints, one of a user's own with all that its file says."""
+    if SKELETONS.get(skeleton.name) == skeleton:
+        return {"name": skeleton.name, "keypoints": list(skeleton.keypoints)}
+    return skeleton_value(skeleton)
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -27,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from trustpose.datasets.people import People, PersonSample
 from trustpose.files import InputError, check_regular, parse_json, read_json
 from trustpose.formats.photos import decode_photo
-from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
 
 FORMAT = "trustpose people in shards, 1"
 INDEX = "index.json"
@@ -246,10 +246,7 @@ def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
     known = SKELETONS.get(name)
     if known is not None and known.keypoints == keypoints:
         return known
-    try:
-        return Skeleton(name, keypoints, ())
-    except ValueError as error:
-        raise InputError(f"{path}: field 'skeleton': {error}") from None
+    return skeleton_of_object(said, f"{path}: field 'skeleton'")
 
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:

@@ -17,7 +17,7 @@ from trustpose.networks.checkpoints import convert, count_keypoints, recognise, 
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.preparation import Preparation, preparation
 from trustpose.networks.zoo import ZOO, build
-from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, skeleton_of
 
 _ASK_CHANNELS = (
     "a {family} file does not say which order of colours it was trained with: --channels rgb or bgr is needed (bgr for "
@@ -144,7 +144,7 @@ def _json(
             **{name: value for name, value in reading.items() if value is not None},
         },
         "codec": prepared.codec,
-        "skeleton": skeleton.name,
+        "skeleton": name_or_object(skeleton),
         "crop": {"padding": padding, "aspect": width / height} | cutting,
     }
 
@@ -160,10 +160,8 @@ def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) 
 
 def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
     """The skeleton whose size is that of the checkpoint's last heatmap layer."""
-    if wanted is not None and wanted not in SKELETONS:
-        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
     if wanted is not None:
-        return SKELETONS[wanted]
+        return skeleton_of(wanted)
     count = count_keypoints(tensors, family)
     for name in ("coco17", "mpii16", "crowdpose14"):
         if len(SKELETONS[name]) == count:

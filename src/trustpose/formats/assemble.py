@@ -168,7 +168,7 @@ def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth:
 
 
 def _of_truth(truth: TruthFile) -> Skeleton:
-    return truth.skeleton or Skeleton("the ground truth", truth.keypoint_names, ())
+    return truth.truth.skeleton or Skeleton("the ground truth", truth.keypoint_names, ())
 
 
 def _in_order(
@@ -178,7 +178,7 @@ def _in_order(
     notes: list[str] = []
     target = source if truth is None else _of_truth(truth)
     if target.keypoints != source.keypoints:
-        poses = poses.take_keypoints(source.index_in(target, missing="mark"))
+        poses = poses.take_keypoints(source.index_in(target, missing="mark"), target)
         lacking = [name for name in target.keypoints if name not in source.keypoints]
         surplus = [name for name in source.keypoints if name not in target.keypoints]
         if len(lacking) == len(target):
@@ -198,7 +198,7 @@ def _in_order(
     assert poses.score is not None
     blank = np.isnan(poses.xy).any(axis=2)
     xy, score = np.where(np.expand_dims(blank, 2), 0.0, poses.xy), np.where(blank, 0.0, poses.score)
-    return replace(poses, xy=xy, score=score), target, notes
+    return replace(poses, xy=xy, score=score, skeleton=target), target, notes
 
 
 def _listed(names: list[str]) -> str:

@@ -10,7 +10,7 @@ from trustpose.files import InputError
 from trustpose.formats.columns import LARGEST
 from trustpose.formats.missing import find_missing
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, difference
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,8 @@ class FoundPoses:
                 raise InputError(
                     f"{self.path}: holds {column[np.abs(column) > LARGEST][0]:g}, expected at most {LARGEST:g}"
                 )
+        if self.skeleton is not None and len(self.skeleton) == self.poses.keypoint_count:
+            object.__setattr__(self, "poses", replace(self.poses, skeleton=self.skeleton))
         if self.poses.missing is None:
             missing = find_missing(self.poses.xy, self.poses.score, dropped_below=self.dropped_below)
             object.__setattr__(self, "poses", replace(self.poses, missing=missing))
@@ -96,7 +98,9 @@ def join(parts: list[Poses], paths: list[str]) -> Poses:
                 f"{path}: has poses of {part.keypoint_count} keypoints, and {paths[0]} of {first.keypoint_count}; "
                 "convert them apart"
             )
-    filled = {name for part in parts for name, column in vars(part).items() if column is not None} - {"missing"}
+        if differ := difference(first.skeleton, part.skeleton):
+            raise InputError(f"{path}: is of another skeleton than {paths[0]}, {differ}; convert them apart")
+    filled = {name for part in parts for name, column in part.columns().items() if column is not None} - {"missing"}
     return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
 
 

@@ -1,10 +1,11 @@
 """A JSON object read field by field, strictly: every error names the file and the field."""
 
 import reprlib
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from trustpose.files import InputError
+from trustpose.skeletons import SKELETONS, Skeleton, read_skeleton, skeleton_of_object
 
 _LARGEST = 1e12
 _REPR = reprlib.Repr()  # a value from a file can be as deep as Python's stack
@@ -48,13 +49,23 @@ class Fields:
             raise self.fail(field, "a text", value)
         return value
 
-    def file_name(self, field: str, default: str) -> str:
+    def file_name(self, field: str, default: str | None = None) -> str:
         """The bare name of a file that lies beside the JSON: no folders, so that a spec reaches no other place."""
         value = self.text(field, default)
         bare = PurePosixPath(value).name == value and PureWindowsPath(value).name == value
         if not bare or value == "..":
             raise self.fail(field, "the bare name of a file beside this one", value)
         return value
+
+    def skeleton(self, field: str) -> Skeleton:
+        """A skeleton: its name, the bare name of a JSON file beside this one, or what such a file holds."""
+        expected = f"one of {', '.join(SKELETONS)}, or the name of a JSON file beside this one"
+        value = self._take(field, expected)
+        if isinstance(value, dict):
+            return skeleton_of_object(value, f"{self.path}: field '{self.prefix}{field}'")
+        if not isinstance(value, str) or (value not in SKELETONS and not value.lower().endswith(".json")):
+            raise self.fail(field, expected, value)
+        return SKELETONS[value] if value in SKELETONS else read_skeleton(Path(self.path).parent / self.file_name(field))
 
     def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
         expected = f"one of {', '.join(allowed)}"

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Int
 
 from trustpose.geometry.boxes import paired_iou
 from trustpose.metrics.matching import same_image_pairs
-from trustpose.poses import MISSING_ID, Poses, Truth
+from trustpose.poses import MISSING_ID, Poses, Truth, check_same_skeleton
 
 MINIMUM_IOU = 0.1  # below it a box has nothing to do with a person
 _MOST = 0.5  # of a pose's keypoints: with more of them in a person's box it lies on that person
@@ -19,8 +19,10 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
     keypoints, missing ones left out. The box of a face alone is small beside its person's: where keypoints are missing,
     a pose without a box that is left over belongs to somebody left over whose box holds most of its other keypoints,
     the largest share first. Unlike matching by OKS this keeps a bad pose with its person, so that it counts in a
-    correlation. Raises ValueError where image_id or, for pairing by box, Truth.box is None.
+    correlation. Raises ValueError where image_id or, for pairing by box, Truth.box is None, and where both are known to
+    be of different skeletons.
     """
+    check_same_skeleton(poses, truth)
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("pair_with_people: image_id is needed in both poses and truth, one of them is None")
     person = np.full(len(poses), -1)

@@ -8,7 +8,7 @@ from pathlib import Path
 from trustpose.files import read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.models.spec import InputSpec, output_kind, read_input
-from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.skeletons import Skeleton
 
 LONGEST_SIDE = 384
 """What a photo's longest side is made, in pixels, for a network that takes any size: AP of MoveNet MultiPose on 400 of
@@ -64,7 +64,7 @@ class PeopleSpec:
         top = Fields(read_json(json_path), str(json_path), "")
         onnx = path if path != json_path else path.parent / top.file_name("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
-        skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
+        skeleton = top.skeleton("skeleton")
         inputs, multiple, longest = read_sizes(top.object("input"))
         spec = cls(
             onnx=onnx,

@@ -11,7 +11,7 @@ from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields, short
 from trustpose.geometry.crops import Cutting, Padding
 from trustpose.models.trust_output import TrustOutput
-from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.skeletons import Skeleton, name_or_object
 
 Layout = Literal["NCHW", "NHWC"]
 _DTYPES = ("float32", "float16", "uint8", "int32")
@@ -145,7 +145,7 @@ class ModelSpec:
         top = Fields(read_json(json_path), str(json_path), "")
         onnx = path if json_path != path else json_path.parent / top.file_name("onnx", default=f"{path.stem}.onnx")
         top.seen.add("onnx")
-        skeleton = SKELETONS[top.choice("skeleton", tuple(SKELETONS))]
+        skeleton = top.skeleton("skeleton")
         top.object("output").choice("kind", _KINDS)  # before all else: other kinds also describe their input otherwise
         inputs = read_input(top.object("input"))
         crop = top.object("crop")
@@ -199,7 +199,7 @@ class ModelSpec:
             "output": {"kind": _KINDS[0] if codec else _KINDS[1]}
             | {name: value for name, value in output.items() if value is not None and value != _PLAIN.get(name)},
             **codec,
-            "skeleton": self.skeleton.name,
+            "skeleton": name_or_object(self.skeleton),
             "crop": {"padding": padding, "aspect": self.input.width / self.input.height} | cutting,
             **known,
         }

@@ -48,7 +48,7 @@ class Journal:
         """Note that a photo is done. Raises InputError where its poses do not fit those of an earlier run."""
         if not self._fits(poses):
             raise InputError(f"{self.path}: holds poses of another kind than this run's; start anew without --resume")
-        filled = {name: column for name, column in vars(poses).items() if column is not None}
+        filled = {name: column for name, column in poses.columns().items() if column is not None}
         columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson takes no other
         self._write({"image_id": image_id, "shape": poses.xy.shape[:2], "poses": columns})
 
@@ -81,7 +81,7 @@ class Journal:
         """Whether poses have as many keypoints and the same fields as those before; nobody's may lack some."""
         if not len(poses):
             return True
-        form = poses.keypoint_count, frozenset(name for name, column in vars(poses).items() if column is not None)
+        form = poses.keypoint_count, frozenset(name for name, column in poses.columns().items() if column is not None)
         self._form = self._form or form
         return form == self._form
 
@@ -141,7 +141,7 @@ def _poses(entry: dict[str, Any]) -> Poses:
         )
         for name, column in entry["poses"].items()
     }
-    return Poses(**columns)
+    return Poses(**columns)  # type: ignore[arg-type]
 
 
 def _shown(value: Any) -> str:

@@ -13,6 +13,7 @@ from trustpose.formats.photos import read_image
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, check_boxes
 from trustpose.predict.images import as_rgb
+from trustpose.skeletons import Skeleton
 
 ImageSource = str | Path | np.ndarray
 ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"] | None] | None
@@ -67,14 +68,16 @@ def predict_images(
     return Poses.concatenate(parts) if parts else nobody
 
 
-def no_poses(keypoints: int) -> Poses:
-    """Poses of nobody, (0, keypoints)."""
+def no_poses(skeleton: Skeleton) -> Poses:
+    """Poses of nobody, (0, K)."""
+    keypoints = len(skeleton)
     return Poses(
         xy=np.zeros((0, keypoints, 2)),
         score=np.zeros((0, keypoints)),
         pose_score=np.zeros(0),
         box=np.zeros((0, 4)),
         image_id=np.zeros(0, np.int64),
+        skeleton=skeleton,
     )
 
 

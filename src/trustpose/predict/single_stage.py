@@ -72,6 +72,7 @@ class PeopleNetwork:
             box=places[:, -2:].reshape(-1, 4),
             box_score=person_score,
             image_id=np.zeros(len(people), np.int64),
+            skeleton=spec.skeleton,
         )
 
 
@@ -119,7 +120,7 @@ class SingleStagePredictor:
         `image_id` of the poses is the image's place in `images`. Raises InputError for an image that cannot be read,
         ValueError for arrays of a wrong shape, and where boxes are given: this network has no use for them.
         """
-        return predict_images(self.stream, images, boxes, no_poses(self.spec.output.keypoints))
+        return predict_images(self.stream, images, boxes, no_poses(self.spec.skeleton))
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
@@ -129,7 +130,7 @@ class SingleStagePredictor:
     def _predict(self, photo: Image) -> Prediction:
         if photo.boxes is not None and len(photo.boxes):
             raise ValueError("boxes: expected None, this network finds the people of whole photos by itself")
-        nobody = no_poses(self.spec.output.keypoints)
+        nobody = no_poses(self.spec.skeleton)
         try:
             pixels = open_photo(photo, self.max_pixels)
         except InputError as error:

@@ -141,7 +141,7 @@ class Predictor:
         one person. `image_id` of the poses is the image's place in `images`; they come image by image, in the order of
         the boxes. Raises InputError for an image that cannot be read, ValueError for arrays and boxes of a wrong shape.
         """
-        nobody = replace(no_poses(self.spec.output.keypoints), **self._empty_trust(0))
+        nobody = replace(no_poses(self.spec.skeleton), **self._empty_trust(0))
         return predict_images(self.stream, images, boxes, nobody)
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
@@ -243,6 +243,7 @@ class Predictor:
             box_score=boxes.score,
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
+            skeleton=self.spec.skeleton,
             **job.trust,
         )
         return Prediction(job.photo, poses, job.pixels, job.error)

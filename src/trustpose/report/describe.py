@@ -4,21 +4,33 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.poses import Poses, Visibility
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # expected OPKS from which a keypoint is called reliable
 DOUBTED = 0.5  # below which one is not to be relied on
 _MOST_PEOPLE = 3  # that get a sentence of their own
 
 
-def read_out(poses: Poses, skeleton: Skeleton) -> str:
+def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
+    """The skeleton given, or else that of the poses. Raises ValueError where there is none or it does not fit them."""
+    shown = poses.skeleton if skeleton is None else skeleton
+    if shown is None:
+        raise ValueError("skeleton: the poses do not know theirs, expected one to be given")
+    if poses.keypoint_count != len(shown):
+        raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {shown.name!r}")
+    if differ := difference(poses.skeleton, shown):
+        raise ValueError(f"skeleton: expected that of the poses, got different ones, {differ}")
+    return shown
+
+
+def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     """One paragraph on the poses of a photo, the most trusted people first. Poses without trust are said to have none,
     missing keypoints not to have been found.
 
-    Raises ValueError where skeleton and poses differ in K.
+    Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError where neither is known or both are of
+    different joints.
     """
-    if poses.keypoint_count != len(skeleton):
-        raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {skeleton.name!r}")
+    skeleton = skeleton_to_show(poses, skeleton)
     if not len(poses):
         return "Nobody was found."
     if poses.quality is None or poses.visibility is None or poses.pose_quality is None:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.poses import Poses, Visibility
+from trustpose.report.describe import skeleton_to_show
 from trustpose.skeletons import Skeleton
 
 RAW_LEGEND = "no trust: raw network"
@@ -50,7 +51,7 @@ def trust_colours(quality: Float[np.ndarray, "*N"]) -> UInt8[np.ndarray, "*N 3"]
 def draw_poses(
     image: UInt8[np.ndarray, "H W 3"],
     poses: Poses,
-    skeleton: Skeleton,
+    skeleton: Skeleton | None = None,
     *,
     min_score: float | None = None,
     legend: bool = True,
@@ -60,11 +61,11 @@ def draw_poses(
     With `poses.quality`, limbs and joints are coloured by trust, a limb by the lesser trust of its two ends; without,
     all in one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
     with its limbs, one that is most likely occluded is a hollow ring. A missing joint is left out with its limbs;
-    `min_score` leaves out joints whose raw score is lower, in the drawing only. Lines grow with the person. Raises
-    ValueError where skeleton and poses differ in K, or where `min_score` is given and the poses have no scores.
+    `min_score` leaves out joints whose raw score is lower, in the drawing only. Lines grow with the person. Limbs are
+    those of `skeleton` (default: `poses.skeleton`). Raises ValueError where neither is known or both are of different
+    joints, or where `min_score` is given and the poses have no scores.
     """
-    if poses.keypoint_count != len(skeleton):
-        raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {skeleton.name!r}")
+    skeleton = skeleton_to_show(poses, skeleton)
     if min_score is not None and poses.score is None:
         raise ValueError("min_score: the poses have no score to compare with")
     drawn = np.ascontiguousarray(image).copy()

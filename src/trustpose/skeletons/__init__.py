@@ -17,10 +17,10 @@ from trustpose.skeletons.bodies import (
     OPENPOSE_MPI_15,
     POSETRACK18_17,
 )
-from trustpose.skeletons.reader import given_sigmas, read_skeleton, skeleton_value
-from trustpose.skeletons.registry import SKELETONS, find_skeleton, skeleton_of
-from trustpose.skeletons.skeleton import Skeleton
-from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, HALPE_136, HAND_21
+from trustpose.skeletons.reader import given_sigmas, read_skeleton, skeleton_of_object, skeleton_value
+from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
+from trustpose.skeletons.skeleton import Skeleton, difference
+from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, HALPE_136, HAND_21
 
 __all__ = [
     "AIC_14",
@@ -30,6 +30,7 @@ __all__ = [
     "COCO_WHOLEBODY_133",
     "CROWDPOSE_14",
     "FACE_68",
+    "FACE_70",
     "FLIC_11",
     "HALPE_26",
     "HALPE_136",
@@ -44,9 +45,12 @@ __all__ = [
     "POSETRACK18_17",
     "SKELETONS",
     "Skeleton",
+    "difference",
     "find_skeleton",
     "given_sigmas",
+    "name_or_object",
     "read_skeleton",
     "skeleton_of",
+    "skeleton_of_object",
     "skeleton_value",
 ]

@@ -18,7 +18,11 @@ def read_skeleton(path: str | Path) -> Skeleton:
     (pairs of keypoint names; without `mirror_pairs` left_x mirrors right_x), `sigmas` (K numbers above 0) with their
     `sigmas_source`. Raises InputError naming the field.
     """
-    value = read_json(path)
+    return skeleton_of_object(read_json(path), path)
+
+
+def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
+    """The skeleton that an object of JSON describes, as a file of `read_skeleton` does; `path` names it in errors."""
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected an object with {', '.join(_FIELDS)}")
     unknown = next((field for field in value if field not in _FIELDS), None)

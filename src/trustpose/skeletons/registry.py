@@ -3,10 +3,11 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from trustpose.files import InputError
 from trustpose.skeletons import animals, bodies, whole_body
-from trustpose.skeletons.reader import read_skeleton
+from trustpose.skeletons.reader import read_skeleton, skeleton_value
 from trustpose.skeletons.skeleton import Skeleton
 
 SKELETONS: dict[str, Skeleton] = {
@@ -15,7 +16,13 @@ SKELETONS: dict[str, Skeleton] = {
         *(bodies.COCO_17, bodies.LSP_14, bodies.MPII_16, bodies.FLIC_11, bodies.CROWDPOSE_14),
         *(bodies.OPENPOSE_BODY_25, bodies.OPENPOSE_COCO_18, bodies.OPENPOSE_MPI_15, bodies.HALPE_26),
         *(bodies.BLAZEPOSE_33, bodies.AIC_14, bodies.HUMANART_21, bodies.JHMDB_15, bodies.POSETRACK18_17),
-        *(whole_body.HAND_21, whole_body.FACE_68, whole_body.COCO_WHOLEBODY_133, whole_body.HALPE_136),
+        *(
+            whole_body.HAND_21,
+            whole_body.FACE_68,
+            whole_body.FACE_70,
+            whole_body.COCO_WHOLEBODY_133,
+            whole_body.HALPE_136,
+        ),
         animals.AP10K_17,
     )
 }
@@ -33,13 +40,23 @@ def _by_plain_names() -> dict[tuple[str, ...], Skeleton]:
     return {tuple(map(_plain, one.keypoints)): one for one in reversed(SKELETONS.values())}
 
 
-def skeleton_of(name: str) -> Skeleton:
-    """The skeleton of that name, or in the file of that name (JSON, see `read_skeleton`). Raises InputError."""
-    if name in SKELETONS:
-        return SKELETONS[name]
-    if Path(name).suffix.lower() != ".json":
-        raise InputError(f"--skeleton: expected one of {', '.join(SKELETONS)}, or FILE.json, got {name!r}")
-    return read_skeleton(name)
+def skeleton_of(wanted: str | Path | Skeleton, what: str = "--skeleton") -> Skeleton:
+    """The skeleton of that name, or in the file of that name (JSON, see `read_skeleton`); a `Skeleton` is itself.
+
+    `what` names the option or argument in the `InputError` that is raised where it is none of these.
+    """
+    if isinstance(wanted, Skeleton):
+        return wanted
+    if str(wanted) in SKELETONS:
+        return SKELETONS[str(wanted)]
+    if Path(wanted).suffix.lower() != ".json":
+        raise InputError(f"{what}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(wanted)!r}")
+    return read_skeleton(wanted)
+
+
+def name_or_object(skeleton: Skeleton) -> str | dict[str, Any]:
+    """What stands for a skeleton in JSON: the name of a known one, else all of it, as a file of one's own has it."""
+    return skeleton.name if SKELETONS.get(skeleton.name) == skeleton else skeleton_value(skeleton)
 
 
 def _plain(name: str) -> str:

@@ -81,8 +81,8 @@ class Skeleton:
     def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:
         """For every keypoint of `target` its index in this skeleton, matched by name.
 
-        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))` turns COCO poses into LSP order. A joint that
-        this skeleton lacks raises ValueError naming it; with missing="mark" its index is -1.
+        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"), LSP_14)` turns COCO poses into LSP order. A
+        joint that this skeleton lacks raises ValueError naming it; with missing="mark" its index is -1.
         """
         if missing not in ("raise", "mark"):
             raise ValueError(f"missing: expected 'raise' or 'mark', got {missing!r}")
@@ -110,3 +110,14 @@ def edges_along(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, in
 def tenths(*values: float) -> tuple[float, ...]:
     """A tenth of each value, as the sources write their sigmas: 0.26 / 10 is not 0.026 in the last bit."""
     return tuple(value / 10.0 for value in values)
+
+
+def difference(one: Skeleton | None, other: Skeleton | None) -> str | None:
+    """Both names where the joints or their order differ; None where they are the same, or one is unknown."""
+    if one is None or other is None or one.keypoints == other.keypoints:
+        return None
+    names = f"{one.name!r} ({len(one)} keypoints) and {other.name!r} ({len(other)})"
+    if len(one) != len(other):
+        return names
+    at = next(at for at, (a, b) in enumerate(zip(one.keypoints, other.keypoints, strict=True)) if a != b)
+    return f"{names}: keypoint {at} is {one.keypoints[at]!r} and {other.keypoints[at]!r}"

@@ -1,6 +1,7 @@
 """Skeletons of hands and faces, and of the whole body: COCO-WholeBody and Halpe.
 
-The 68 points of a face are those of 300-W (Sagonas et al., 2013), 21 of a hand run from the wrist to each finger's tip.
+The 68 points of a face are those of 300-W (Sagonas et al., 2013); OpenPose adds both pupils. The 21 of a hand run from
+the wrist to each finger's tip.
 """
 
 from trustpose.skeletons.bodies import COCO_17, HALPE_26
@@ -36,6 +37,13 @@ FACE_68 = Skeleton(
     keypoints=_FACE,
     edges=edges_along(_FACE, *(" ".join(_FACE[i] for i in chain) for chain in _FACE_CHAINS)),
     mirror_pairs=_FACE_MIRROR,
+)
+_FACE_AND_PUPILS = (*_FACE, "face_right_pupil", "face_left_pupil")
+FACE_70 = Skeleton(
+    name="face70",
+    keypoints=_FACE_AND_PUPILS,
+    edges=(*FACE_68.edges, *edges_along(_FACE_AND_PUPILS, "face_36 face_right_pupil", "face_45 face_left_pupil")),
+    mirror_pairs=(*_FACE_MIRROR, (69, 68)),
 )
 
 

@@ -13,7 +13,6 @@ from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
-from trustpose.skeletons import SKELETONS
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
@@ -191,7 +190,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     people = open_people(data, recipe.data)
     need_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
-    if spec.skeleton.keypoints != SKELETONS[recipe.data.skeleton].keypoints:
+    if spec.skeleton.keypoints != recipe.data.joints.keypoints:
         raise InputError(f"{model}: finds {spec.skeleton.name}, the recipe wants {recipe.data.skeleton}")
     if spec.cutting != "affine":
         raise InputError(f"{model}: its crop.cutting is {spec.cutting}; heads are trained on affine crops only")

@@ -12,7 +12,6 @@ from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import ZOO, build
 from trustpose.runtime.weights import load_module
-from trustpose.skeletons import SKELETONS
 from trustpose.training.recipe import Recipe, check_network
 from trustpose.trust.hpcvnet import deepened
 
@@ -26,7 +25,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     from a trained network has none, and where ImageNet weights cannot be fetched.
     """
     check_network(recipe)
-    keypoints = len(SKELETONS[recipe.data.skeleton])
+    keypoints = len(recipe.data.joints)
     if model is not None:
         network = _from_model(recipe, keypoints, model)
     elif recipe.strategy.starts_from == "trained":
@@ -47,7 +46,7 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
 def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
     if model.is_dir():
         spec = ModelSpec.read(model)
-        wanted = (recipe.network, SKELETONS[recipe.data.skeleton].keypoints)
+        wanted = (recipe.network, recipe.data.joints.keypoints)
         if spec.deepen not in (0, recipe.deepen):
             raise InputError(f"{model}: has {spec.deepen} more layers, the recipe wants {recipe.deepen}, see --deepen")
         if (spec.network, spec.skeleton.keypoints) != wanted:

@@ -20,7 +20,6 @@ from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
 from trustpose.runtime.weights import load_trust_network
-from trustpose.skeletons import SKELETONS
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
@@ -212,7 +211,7 @@ def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
         source=f"trustpose train {recipe.name}",
         input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
         output=HeatmapOutput(
-            keypoints=len(SKELETONS[recipe.data.skeleton]),
+            keypoints=len(recipe.data.joints),
             height=codec.height,
             width=codec.width,
             stride=codec.stride,
@@ -221,7 +220,7 @@ def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
             convention=codec.convention,
             sigma=codec.sigma,
         ),
-        skeleton=SKELETONS[recipe.data.skeleton],
+        skeleton=recipe.data.joints,
         padding=recipe.data.padding,
         network=recipe.network,
         deepen=recipe.deepen,

@@ -16,7 +16,6 @@ from trustpose.datasets.pseudo_labels import FilledPeople
 from trustpose.datasets.shards import INDEX, ShardPeople
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
-from trustpose.skeletons import SKELETONS
 from trustpose.training.recipe import DataOptions, Recipe
 
 COCO_LAYOUTS = (  # labels, photos
@@ -37,7 +36,7 @@ def open_people(folder: Path, options: DataOptions) -> People:
     LSPET's. Only training photos are ever opened. Raises InputError.
     """
     people = _open(folder, options.min_keypoints)
-    skeleton = SKELETONS[options.skeleton]
+    skeleton = options.joints
     if people.skeleton.keypoints != skeleton.keypoints:
         try:
             people = MappedPeople(people, skeleton)

@@ -8,7 +8,7 @@ from trustpose.codecs.heatmaps import CODECS
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.poses import Area
-from trustpose.skeletons import SKELETONS
+from trustpose.skeletons import Skeleton, skeleton_of
 from trustpose.training.values import changed, expect_within, from_plain, to_plain
 from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
@@ -33,14 +33,14 @@ class PaperResult:
 class DataOptions:
     """Which people, and how they are cropped.
 
-    dataset: the name of what the paper trained on, for people to read. skeleton: a name of `skeletons.SKELETONS`, which
-    other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on. padding: what boxes
-    are grown by. augmentation: a preset of `datasets.augment`. codec: a name of `codecs.heatmaps.CODECS`; sigma: of the
-    heatmaps' bumps, map pixels, None for 2 at a height of 256 and in proportion. fold of folds: which part of the
-    images, told apart by their ids, is for validation; folds 0 validates nothing and trains on all. share: of the
-    other images, to train on, for curves over the size of the data. Of several data sets only the first is divided.
-    extra_share: how much of the others an epoch shows, drawn anew for each. teacher_quality: expected OPKS that a
-    teacher's place needs to be learnt from (`training.teacher`).
+    dataset: the name of what the paper trained on, for people to read. skeleton: a name of `skeletons.SKELETONS`, or
+    FILE.json, which other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on.
+    padding: what boxes are grown by. augmentation: a preset of `datasets.augment`. codec: a name of
+    `codecs.heatmaps.CODECS`; sigma: of the heatmaps' bumps, map pixels, None for 2 at a height of 256 and in
+    proportion. fold of folds: which part of the images, told apart by their ids, is for validation; folds 0 validates
+    nothing and trains on all. share: of the other images, to train on, for curves over the size of the data. Of several
+    data sets only the first is divided. extra_share: how much of the others an epoch shows, drawn anew for each.
+    teacher_quality: expected OPKS that a teacher's place needs to be learnt from (`training.teacher`).
     """
 
     dataset: str = "coco"
@@ -57,15 +57,24 @@ class DataOptions:
     teacher_quality: float = 0.7
 
     def __post_init__(self) -> None:
-        for name, known in (("codec", CODECS), ("skeleton", SKELETONS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.codec not in CODECS:
+            raise ValueError(f"codec: expected one of {', '.join(CODECS)}, got {self.codec!r}")
+        try:
+            _ = self.joints
+        except InputError as error:
+            said = str(error).removeprefix("skeleton: ")
+            raise ValueError(f"skeleton: {said}") from None
         expect_within(self, min_keypoints=(0, 1000), padding=(0.1, 10), sigma=(0.1, 1000), share=(1e-6, 1))
         expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1))
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds:
             expect_within(self, fold=(0, self.folds - 1))
+
+    @property
+    def joints(self) -> Skeleton:
+        """The skeleton that `skeleton` names."""
+        return skeleton_of(self.skeleton, "skeleton")
 
 
 @dataclass(frozen=True)

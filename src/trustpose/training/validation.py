@@ -136,6 +136,7 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
         box=columns["box"],
         image_id=columns["image_id"],
         annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
+        skeleton=skeleton,
     )
     none = np.zeros(len(images), dtype=np.int64)
     return TruthFile(

@@ -24,6 +24,7 @@ from trustpose.formats.columns import (
 from trustpose.formats.missing import find_missing
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,20 @@ def read_results(
     *,
     truth: TruthFile | None = None,
     keypoint_count: int | None = None,
+    skeleton: Skeleton | None = None,
     score_field: str = "score",
     common: bool = False,
 ) -> ResultsFile:
     """Read a COCO keypoint results file with its extended fields, ranked by `score_field`.
 
     With `truth`, ids must be found there, K must fit, and rows of its other categories are left out; with `common` also
-    those of photos that it lacks. Ids may be texts: see `IdTexts`. Raises InputError.
+    those of photos that it lacks. `skeleton` says which joints these are, which no such file does; with `truth` they
+    are taken for its own. Ids may be texts: see `IdTexts`. Raises InputError.
     """
     content = read_bytes(path)
+    skeleton = truth.truth.skeleton if truth is not None and skeleton is None else skeleton
     count = truth.truth.keypoint_count if truth is not None else keypoint_count
+    count = len(skeleton) if count is None and skeleton is not None else count
     ids = _Ids()
     columns = _columns_by_block(content, str(path), count, score_field, ids) if len(content) > BLOCK_BYTES else None
     if columns is None:
@@ -68,7 +73,7 @@ def read_results(
         columns = _columns(Rows.of(parse_finite_json(content, path), str(path), "result"), count, score_field, ids)
     image_texts, annotation_texts = ids.resolve(columns, str(path), truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
-    poses = Poses(**columns)  # type: ignore[arg-type]
+    poses = Poses(**columns, skeleton=skeleton)  # type: ignore[arg-type]
     if poses.pose_score is None:
         poses = replace(poses, pose_score=own_score)
     assert score is not None and category_id is not None
@@ -166,7 +171,7 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
     poses = poses_of_rows(rows, count, ids.image, ids.annotation)
     score, category_id = rows.numbers(score_field), rows.integers("category_id")
     own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
-    return {**vars(poses), "score to rank by": score, "own score": own_score, "category_id": category_id}
+    return {**poses.columns(), "score to rank by": score, "own score": own_score, "category_id": category_id}
 
 
 def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:

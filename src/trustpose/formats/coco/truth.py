@@ -19,7 +19,7 @@ from trustpose.formats.coco.other_layouts import other_layout
 from trustpose.formats.columns import Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.poses import AREAS, Area, Truth
-from trustpose.skeletons import Skeleton, given_sigmas
+from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,15 @@ class TruthFile:
 
 
 @garbage_collection_paused()
-def read_truth(path: str | Path, category: str | int | None = None, skeleton: Skeleton | None = None) -> TruthFile:
+def read_truth(
+    path: str | Path, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
+) -> TruthFile:
     """Read a COCO keypoint ground truth file.
 
     All annotations of the category are rows, people with only a box too (xy and v are 0). `category`, a name or id, is
     needed only where several have keypoints; "all" reads every one, where all have the same keypoints. `skeleton` says
-    which keypoints annotations have, where the category names them otherwise or not at all. `area` and `box` are None
-    where no annotation has them. Raises InputError.
+    which keypoints annotations have, itself, by name or by file, where the category names them otherwise or not at all.
+    `area` and `box` are None where no annotation has them. Raises InputError.
     """
     content = read_bytes(path)
     value = parse_finite_json(content, path)
@@ -117,7 +119,8 @@ def read_truth(path: str | Path, category: str | int | None = None, skeleton: Sk
     annotations = Rows.of(value["annotations"], str(path), "annotation")
     ids, annotation_texts = own_ids(annotations, "id")
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
-    truth, labels, of_row = _read_annotations(annotations, ids, image_id, images, chosen, skeleton)
+    wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+    truth, labels, of_row = _read_annotations(annotations, ids, image_id, images, chosen, wanted)
     return TruthFile(
         truth=truth,
         images=images,
@@ -192,6 +195,7 @@ def _read_annotations(
         image_id=image_id,
         annotation_id=ids,
         num_keypoints=labels.num_keypoints,
+        skeleton=labels.skeleton or (Skeleton("the ground truth", labels.names, ()) if chosen.keypoints else None),
     )
     return truth, labels, category_id
 

@@ -17,7 +17,7 @@ from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
 from trustpose.predict.prefetch import prefetch
-from trustpose.skeletons import SKELETONS, Skeleton
+from trustpose.skeletons import Skeleton, skeleton_of
 
 PeopleFrom = Literal["photo", "boxes", "either"]
 
@@ -75,8 +75,9 @@ class EstimatorPredictor:
         self.min_score = min_score
         self.detector = detector
         own = estimator.spec.skeleton
-        self._index = None if skeleton is None else _index(own, _skeleton(skeleton), estimator.spec.name)
-        self.spec = estimator.spec if skeleton is None else replace(estimator.spec, skeleton=_skeleton(skeleton))
+        wanted = own if skeleton is None else skeleton_of(skeleton, "skeleton")
+        self._index = None if skeleton is None else _index(own, wanted, estimator.spec.name)
+        self.spec = replace(estimator.spec, skeleton=wanted)
         self._lock = Lock()
         if detector is not None and estimator.spec.people == "photo":
             raise InputError(f"{self.spec.name}: finds the people of whole photos by itself; it takes no detector")
@@ -89,7 +90,7 @@ class EstimatorPredictor:
         for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes where the
         estimator has no use for them.
         """
-        return predict_images(self.stream, images, boxes, no_poses(len(self.spec.skeleton)))
+        return predict_images(self.stream, images, boxes, no_poses(self.spec.skeleton))
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
@@ -98,7 +99,7 @@ class EstimatorPredictor:
 
     def _predict(self, photo: Image) -> Prediction:
         people, boxes = self.spec.people, photo.boxes
-        nobody = no_poses(len(self.spec.skeleton))
+        nobody = no_poses(self.spec.skeleton)
         try:
             pixels = open_photo(photo, self.max_pixels)
             if boxes is None and self.detector is not None:
@@ -115,7 +116,8 @@ class EstimatorPredictor:
             poses = poses[np.flatnonzero(poses.pose_score >= self.min_score)]
         if self._index is not None:
             poses = poses.take_keypoints(self._index)
-        return Prediction(photo, replace(poses, image_id=np.full(len(poses), photo.image_id)), pixels)
+        image_id = np.full(len(poses), photo.image_id)
+        return Prediction(photo, replace(poses, image_id=image_id, skeleton=self.spec.skeleton), pixels)
 
 
 def check_no_boxes(spec: EstimatorSpec, boxes: Boxes | None) -> None:
@@ -130,14 +132,6 @@ def package(module: str, extra: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as missing:
         raise InputError(not_installed(missing.name, extra)) from None
-
-
-def _skeleton(wanted: Skeleton | str) -> Skeleton:
-    if isinstance(wanted, Skeleton):
-        return wanted
-    if wanted not in SKELETONS:
-        raise InputError(f"skeleton: expected one of {', '.join(SKELETONS)}, got {wanted!r}")
-    return SKELETONS[wanted]
 
 
 def _index(own: Skeleton, wanted: Skeleton, name: str) -> np.ndarray:

@@ -1,0 +1,10 @@
+"""The records that flow through the house: `Poses` (what an estimator says) and `Truth` (what people labelled).
+
+Arrays beside each other, one row a person; a field that nothing filled is None and is never guessed.
+"""
+
+from trustpose.poses.poses import Poses
+from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton
+from trustpose.poses.truth import AREAS, Area, Truth, Visibility
+
+__all__ = ["AREAS", "MISSING_ID", "Area", "Poses", "Truth", "Visibility", "box_size", "check_same_skeleton"]

@@ -1,0 +1,130 @@
+"""`Poses`: what an estimator says of people."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.poses.rows import PersonRows, check_columns, take
+from trustpose.skeletons.skeleton import Skeleton
+
+_BOXES_AT_A_TIME = 2**15  # the arrays on the way to keypoint boxes stay small
+
+
+@dataclass(frozen=True, eq=False)
+class Poses(PersonRows):
+    """N poses of K keypoints with what is known of how far to trust them.
+
+    Coordinates are image pixels, x to the right and y down, as the file or network gave them. `score` and `pose_score`
+    are the estimator's own numbers, untouched, in any range. `quality` is the expected OPKS of each keypoint (0–1),
+    `visibility` P(absent), P(occluded), P(visible) (each row of three sums to 1) and `pose_quality` the expected OKS
+    (0–1). `suppressed_score` is what suppression lowered `ranking_score` to. Boxes are xyxy. In an id column, -1
+    (`MISSING_ID`) marks a row without one; in a float column NaN does. `missing` marks keypoints that the estimator
+    gives no location for, whatever `xy` says (OpenPose writes 0, 0); None: it places all. Boxes, pairing, features and
+    drawing leave them out; OKS measures what stands in `xy`, as COCO evaluation does. `skeleton` says which joints the
+    K keypoints are; None: unknown. Raises ValueError naming the field where a shape or dtype is wrong.
+    """
+
+    xy: Float[np.ndarray, "N K 2"]
+    score: Float[np.ndarray, "N K"] | None = None
+    pose_score: Float[np.ndarray, " N"] | None = None
+    quality: Float[np.ndarray, "N K"] | None = None
+    visibility: Float[np.ndarray, "N K 3"] | None = None
+    pose_quality: Float[np.ndarray, " N"] | None = None
+    box: Float[np.ndarray, "N 4"] | None = None
+    box_score: Float[np.ndarray, " N"] | None = None
+    suppressed_score: Float[np.ndarray, " N"] | None = None
+    track_id: Int[np.ndarray, " N"] | None = None
+    image_id: Int[np.ndarray, " N"] | None = None
+    annotation_id: Int[np.ndarray, " N"] | None = None
+    missing: Bool[np.ndarray, "N K"] | None = None
+    skeleton: Skeleton | None = None
+
+    def __post_init__(self) -> None:
+        number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
+        others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
+        rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
+        rows |= dict.fromkeys(("pose_score", "pose_quality", "box", "box_score", "suppressed_score"), "float")
+        check_columns(self, number | others, rows)
+
+    @property
+    def keypoint_count(self) -> int:
+        """K."""
+        return self.xy.shape[1]
+
+    @property
+    def ranking_score(self) -> Float[np.ndarray, " N"]:
+        """The score (N,) that poses are ranked by: `suppressed_score`, else `pose_quality × box_score`, `pose_score` in
+        place of a quality that is not known.
+
+        That is the usual top-down ranking (SimpleBaseline, HRNet): many boxes of a detector hold nobody, which the
+        keypoints' own scores do not say. Without a box score the other factor stands alone, and so does a pose score
+        that is its box's score too (networks that find people by themselves). Raises ValueError without any score.
+        """
+        if self.suppressed_score is not None:
+            return self.suppressed_score
+        if self.pose_quality is None and self.pose_score is None:
+            raise ValueError("Poses has neither pose_quality nor pose_score to rank by")
+        own = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
+        quality = np.full(len(self), np.nan) if self.pose_quality is None else self.pose_quality.astype(np.float64)
+        if self.box_score is None:
+            return np.where(np.isnan(quality), own, quality)
+        box_score = np.nan_to_num(self.box_score, nan=1.0)
+        by_own = np.where(own == box_score, own, own * box_score)
+        return np.where(np.isnan(quality), by_own, quality * box_score)
+
+    def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
+        """The tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without any."""
+        if len(self) > _BOXES_AT_A_TIME:
+            starts = range(0, len(self), _BOXES_AT_A_TIME)
+            return np.concatenate([self[start : start + _BOXES_AT_A_TIME].keypoint_box() for start in starts])
+        by_keypoint = np.ascontiguousarray(self.xy.swapaxes(0, 1))  # (K, N, 2): reduces ten times faster than (N, K, 2)
+        if self.missing is None:
+            return np.concatenate([by_keypoint.min(axis=0), by_keypoint.max(axis=0)], axis=1)  # (N, 4)
+        there = ~self.missing.T[..., None]  # (K, N, 1)
+        low = by_keypoint.min(axis=0, where=there, initial=np.inf)
+        high = by_keypoint.max(axis=0, where=there, initial=-np.inf)
+        return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
+
+    def person_box(self) -> Float[np.ndarray, "N 4"]:
+        """`box`, and for a row without one `keypoint_box`."""
+        if self.box is None:
+            return self.keypoint_box()
+        unknown = np.isnan(self.box)
+        return np.where(unknown, self.keypoint_box(), self.box) if unknown.any() else self.box
+
+    def take_keypoints(self, index: Int[np.ndarray, " L"], skeleton: Skeleton | None = None) -> "Poses":
+        """The same people with keypoints picked by `index`, as `Skeleton.index_in` gives it for another skeleton.
+
+        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, and
+        it is missing. `skeleton` says which joints those are; `to_skeleton` does all of it.
+        """
+        picked = {name: take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
+        lacks = np.asarray(index) < 0
+        missing = np.zeros(self.xy.shape[:2], np.bool_) if self.missing is None and lacks.any() else self.missing
+        return replace(self, **picked, missing=take(missing, index, fill=True), skeleton=skeleton)
+
+    def to_skeleton(self, skeleton: Skeleton, missing: Literal["raise", "mark"] = "raise") -> "Poses":
+        """The same people with the keypoints of another skeleton, matched by name.
+
+        A joint that these poses lack raises ValueError naming it; with missing="mark" it is a missing keypoint, NaN.
+        Raises ValueError too where the poses do not know their own skeleton.
+        """
+        if self.skeleton is None:
+            raise ValueError("Poses.to_skeleton: Poses.skeleton is None, nothing says which joints these are")
+        return self.take_keypoints(self.skeleton.index_in(skeleton, missing), skeleton)
+
+    def to_supervision(self) -> Any:
+        """`supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as its keypoint confidence,
+        every other filled field in its `data` under our names. Missing keypoints are not `visible` there."""
+        from trustpose.poses.supervision import to_supervision
+
+        return to_supervision(self)
+
+    @classmethod
+    def from_supervision(cls, key_points: Any) -> "Poses":
+        """Poses of a `supervision.KeyPoints`; columns in its `data` that have one of our names are taken along."""
+        from trustpose.poses.supervision import columns_of
+
+        return cls(**columns_of(key_points, tuple(field.name for field in fields(cls))))

@@ -1,0 +1,159 @@
+"""What `Poses` and `Truth` share: columns that are checked, slicing, walking by image, joining, their skeleton."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.skeletons.skeleton import Skeleton, difference
+
+MISSING_ID = -1  # an id that this row does not have, in a column that other rows fill
+
+
+def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:
+    """Width and height of xyxy boxes.
+
+    Files give widths in decimals, and x0 + width − x0 is not width in binary. Of the sizes that lead back to exactly
+    the same far corner, this is the one with the fewest decimals, so what a file said survives the way there and back.
+    """
+    low, high = box[..., :2], box[..., 2:]
+    size = high - low
+    open_ = np.ones(size.shape, dtype=bool)
+    for decimals in range(15):
+        rounded = np.round(high - low, decimals)
+        hits = open_ & (low + rounded == high)
+        size[hits] = rounded[hits]
+        open_ &= ~hits
+        if not open_.any():
+            break
+    return size
+
+
+def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kind: str) -> np.ndarray:
+    array = np.asarray(value)
+    if array.shape != shape:
+        raise ValueError(f"{record}.{name}: expected shape {shape}, got {array.shape}")
+    kinds = {"float": "f", "int": "iu", "bool": "b"}[kind]
+    if array.dtype.kind not in kinds:
+        if kind == "float" and array.dtype.kind in "iu":
+            return array.astype(np.float64)
+        if array.size == 0:
+            return array.astype({"float": np.float64, "int": np.int64, "bool": np.bool_}[kind])
+        raise ValueError(f"{record}.{name}: expected {kind} numbers, got dtype {array.dtype}")
+    return array
+
+
+def check_columns(record: Any, keypoints: dict[str, tuple[str, tuple[int, ...]]], rows: dict[str, str]) -> None:
+    """Check and convert the filled columns of a record: those of one value a keypoint (N, K, …) and the others, which
+    are (N,), a box (N, 4)."""
+    name, xy = type(record).__name__, np.asarray(record.xy)
+    if xy.ndim != 3 or xy.shape[2] != 2:
+        raise ValueError(f"{name}.xy: expected shape (N, K, 2), got {xy.shape}")
+    n, k = xy.shape[:2]
+    if record.skeleton is not None and len(record.skeleton) != k:
+        raise ValueError(
+            f"{name}.skeleton: {record.skeleton.name!r} has {len(record.skeleton)} keypoints, {name}.xy has {k}"
+        )
+    shapes = {column: ((n, k, *tail), kind) for column, (kind, tail) in keypoints.items()}
+    shapes |= {column: ((n, 4) if column == "box" else (n,), kind) for column, kind in rows.items()}
+    for column, (shape, kind) in shapes.items():
+        value = getattr(record, column)
+        if value is not None:
+            object.__setattr__(record, column, _check_array(name, column, value, shape, kind))
+
+
+_R = TypeVar("_R", bound="PersonRows")  # typing.Self, which the run-time checker does not know on methods
+
+
+class PersonRows:
+    """What both records share: length, slicing, walking by image, joining, the skeleton of their keypoints.
+
+    A slice is a view of the same arrays.
+    """
+
+    def columns(self) -> dict[str, np.ndarray | None]:
+        """The arrays by field name, one row a person each; None for those that nothing filled."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "skeleton"}  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.xy)  # type: ignore[attr-defined]
+
+    def __getitem__(self: _R, rows: slice | np.ndarray | list[int] | int) -> _R:
+        if isinstance(rows, (int, np.integer)):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(f"row {rows} of {len(self)}")
+            rows = slice(int(rows) % len(self), int(rows) % len(self) + 1)
+        picked = {name: None if column is None else column[rows] for name, column in self.columns().items()}
+        return replace(self, **picked)  # type: ignore[type-var]
+
+    def by_image(self: _R) -> Iterator[tuple[int, _R]]:
+        """(image_id, the people in it), images in ascending order of id, people in the order of the rows.
+
+        Raises ValueError where image_id is None.
+        """
+        image_id: np.ndarray | None = self.image_id  # type: ignore[attr-defined]
+        if image_id is None:
+            raise ValueError(f"{type(self).__name__}.by_image: image_id is None, nothing says which image a row is in")
+        if not len(image_id):
+            return
+        order = np.argsort(image_id, kind="stable")
+        ids, starts = np.unique(image_id[order], return_index=True)
+        for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
+            is_run = rows[-1] - rows[0] + 1 == len(rows)  # rows that stand together stay a view
+            yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]
+
+    @classmethod
+    def concatenate(cls: type[_R], parts: list[_R]) -> _R:
+        """The rows of all parts, one after another. All fields but `missing` are filled in every part or in none.
+
+        Parts of unknown joints may stand beside others; the joints of the whole are then unknown. Raises ValueError
+        where fields differ, or naming both skeletons where two parts have different ones.
+        """
+        if not parts:
+            raise ValueError(f"{cls.__name__}.concatenate: expected at least one part, got none")
+        skeleton = _skeleton_of_all(cls.__name__, parts)
+        columns = [part.columns() for part in parts]
+        if any(column.get("missing") is not None for column in columns):
+            for column, part in zip(columns, parts, strict=True):
+                if column["missing"] is None:
+                    column["missing"] = np.zeros(part.xy.shape[:2], dtype=np.bool_)  # type: ignore[attr-defined]
+        joined: dict[str, np.ndarray | None] = {}
+        for name in columns[0]:
+            values = [column[name] for column in columns]
+            filled = [value for value in values if value is not None]
+            if filled and len(filled) != len(values):
+                raise ValueError(f"{cls.__name__}.{name}: filled in {len(filled)} of {len(values)} parts")
+            joined[name] = np.concatenate(filled) if filled else None
+        return cls(**joined, skeleton=skeleton)  # type: ignore[arg-type]
+
+
+def check_same_skeleton(one: PersonRows, other: PersonRows) -> None:
+    """Raises ValueError, naming both, where two records are known to be of different joints."""
+    if differ := difference(_skeleton(one), _skeleton(other)):
+        names = f"{type(one).__name__} and {type(other).__name__}"
+        raise ValueError(f"{names} are of different skeletons, {differ}")
+
+
+def _skeleton(rows: PersonRows) -> Skeleton | None:
+    return rows.skeleton  # type: ignore[attr-defined]
+
+
+def _skeleton_of_all(record: str, parts: Sequence[PersonRows]) -> Skeleton | None:
+    """The one skeleton of parts that are joined; None where those of some rows are unknown."""
+    known = [skeleton for part in parts if (skeleton := _skeleton(part)) is not None]
+    for skeleton in known[1:]:
+        if differ := difference(known[0], skeleton):
+            raise ValueError(f"{record}.concatenate: the parts are of different skeletons, {differ}")
+    is_unknown = any(_skeleton(part) is None and len(part) for part in parts)
+    return None if is_unknown or not known else known[0]
+
+
+def take(column: np.ndarray | None, index: np.ndarray, fill: bool | int | float = np.nan) -> Any:
+    """Columns along axis 1 by index; `fill` where the index is -1."""
+    if column is None:
+        return None
+    taken = column[:, index]
+    taken[:, index < 0] = fill
+    return taken
