@@ -1,13 +1,13 @@
 """People made up for tests: dots of known colours at their joints, in memory, in photos and in COCO files."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.people import People, PersonLabels, PersonSample
 from trustpose.skeletons import COCO_17, Skeleton
 
 JOINTS = Skeleton(
@@ -19,18 +19,22 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 25
 
 
 @dataclass(eq=False)
-class ListedPeople(People):
-    """People held in memory."""
+class ListedPixels:
+    """The pixels of people held in memory."""
 
     samples: list[PersonSample]
-    skeleton: Skeleton = JOINTS
+    identity: str = "in memory"
 
-    def __post_init__(self) -> None:
-        self.image_id = np.array([sample.image_id for sample in self.samples])
-        self.annotation_id = np.array([sample.annotation_id for sample in self.samples])
+    def pixels(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.samples[row].pixels, self.samples[row].affine
 
-    def __getitem__(self, index: int) -> PersonSample:
-        return self.samples[self._check(index)]
+
+def listed_people(samples: list[PersonSample], skeleton: Skeleton = JOINTS) -> People:
+    """People held in memory."""
+    columns = {
+        field.name: np.array([getattr(sample, field.name) for sample in samples]) for field in fields(PersonLabels)
+    }
+    return People.of(skeleton, PersonLabels(**columns), ListedPixels(samples))
 
 
 def person(pixels, xy, v=None, box=None, affine=None, number=0) -> PersonSample:

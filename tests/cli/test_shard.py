@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from tests.datasets.test_lspet import XY
 from tests.people_cases import equal_labels, write_coco
 from trustpose.cli.shard import parse_size, shard
-from trustpose.datasets.people import coco_people
-from trustpose.datasets.shards import ShardPeople
+from trustpose.datasets.photo_people import coco_people
+from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 
@@ -36,14 +36,15 @@ def _run(*arguments):
 def test_coco(tmp_path):
     gt, photos = write_coco(tmp_path)
     code, output = _run("--gt", gt, "--images", photos, "--out", tmp_path / "out", "--shard-size", "0.1MB")
-    shards = ShardPeople(tmp_path / "out")
-    assert code == 0 and f"8 people of 4 photos in {len(shards.shards)} shards" in output
+    shards = shard_people(tmp_path / "out")
+    index = json.loads((tmp_path / "out" / INDEX).read_text())
+    assert code == 0 and f"8 people of 4 photos in {len(index['shards'])} shards" in output
     for ours, theirs in zip(shards, coco_people(read_truth(gt), photos), strict=True):
         assert equal_labels(ours, theirs)
-    sources = shards.index["sources"]
+    sources = index["sources"]
     assert sources["labels"] == {"file": "gt.json", "sha256": read_truth(gt).sha256}
     assert sources["photos"]["count"] == 4 and len(sources["photos"]["sha256"]) == 64
-    assert shards.index["options"]["cut"] == {"size": 256, "margin": 1.5}
+    assert index["options"]["cut"] == {"size": 256, "margin": 1.5}
 
 
 def test_lspet(tmp_path):
@@ -55,11 +56,11 @@ def test_lspet(tmp_path):
     joints = np.concatenate([XY, np.ones((14, 1))], axis=1)
     savemat(tmp_path / "joints.mat", {"joints": np.stack([joints, joints], axis=2)})
     code, _ = _run("--gt", tmp_path / "joints.mat", "--images", tmp_path / "images", "--out", tmp_path / "out")
-    shards = ShardPeople(tmp_path / "out")
+    shards = shard_people(tmp_path / "out")
     assert code == 0 and len(shards) == 2 and shards.skeleton.name == "lsp14"
-    assert (
-        not shards[1].has_visibility.any() and "people: twisted trunk" in shards.index["sources"]["labels"]["dropped"]
-    )
+    assert not shards[1].has_visibility.any()
+    index = json.loads((tmp_path / "out" / INDEX).read_text())
+    assert "people: twisted trunk" in index["sources"]["labels"]["dropped"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.people_cases import COLOURS, JOINTS, ListedPeople, dotted, find_dot, person
+from tests.people_cases import COLOURS, JOINTS, dotted, find_dot, listed_people, person
 from trustpose.datasets.augment import (
     HRNET,
     NOTHING,
@@ -20,7 +20,7 @@ from trustpose.datasets.augment import (
     make_crop,
 )
 from trustpose.datasets.body import lower_body
-from trustpose.datasets.people import Cut, coco_people, cut_sample
+from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import affine_to_crop, crop_person, grow_box, invert_affine, transform
 from trustpose.skeletons import COCO_17, LSP_14, MPII_16
@@ -42,7 +42,7 @@ def _labels_on_dots(crop, order):
 @settings(max_examples=60)
 def test_pixels_and_labels_move_together(seed, is_unbiased):
     crops = TrainingCrops(
-        ListedPeople([dotted(seed)]),
+        listed_people([dotted(seed)]),
         padding=1.25,
         augmentation=EVERYTHING,
         seed=seed,
@@ -57,7 +57,7 @@ def test_pixels_and_labels_move_together(seed, is_unbiased):
 
 def test_most_dots_are_found():
     """The test above would pass on crops that show nobody."""
-    crops = TrainingCrops(ListedPeople([dotted(seed) for seed in range(40)]), augmentation=EVERYTHING)
+    crops = TrainingCrops(listed_people([dotted(seed) for seed in range(40)]), augmentation=EVERYTHING)
     assert sum(len(_labels_on_dots(crop, np.arange(6))) for crop in crops) > 140
 
 
@@ -67,7 +67,7 @@ def test_a_cut_changes_no_label_and_hardly_a_pixel(seed):
     whole = dotted(seed)
     cut = cut_sample(whole, Cut(size=200, margin=1.5))
     assert max(cut.pixels.shape) < max(whole.pixels.shape)
-    crops = [TrainingCrops(ListedPeople([one]), augmentation=EVERYTHING, seed=seed)[0] for one in (whole, cut)]
+    crops = [TrainingCrops(listed_people([one]), augmentation=EVERYTHING, seed=seed)[0] for one in (whole, cut)]
     assert np.array_equal(crops[0].xy, crops[1].xy) and np.array_equal(crops[0].v, crops[1].v)
     order = JOINTS.flip_index if np.linalg.det(crops[0].affine[:, :2]) < 0 else np.arange(6)
     reach = 1.4 / 2 * (whole.box[3] - whole.box[1])  # dots that the margin holds for sure
@@ -93,9 +93,9 @@ def test_flip_twice_is_the_identity(seed, extent):
     box = np.array([0.0, 0, *extent])
     sample = person(pixels, random.uniform(1, 62, (6, 2)), v=random.integers(0, 3, 6), box=box)
     flip = replace(NOTHING, flip=1.0)
-    once = TrainingCrops(ListedPeople([sample]), 64, 64, 1.0, flip, extent=extent)[0]
+    once = TrainingCrops(listed_people([sample]), 64, 64, 1.0, flip, extent=extent)[0]
     again = replace(sample, pixels=once.pixels, xy=once.xy, v=once.v)
-    twice = TrainingCrops(ListedPeople([again]), 64, 64, 1.0, flip, extent=extent)[0]
+    twice = TrainingCrops(listed_people([again]), 64, 64, 1.0, flip, extent=extent)[0]
     assert np.allclose(twice.xy, np.where((sample.v > 0)[:, None], sample.xy, 0)) and np.array_equal(twice.v, sample.v)
     first = 64 - extent[0]  # W → 0: the column at 0 has its mirror one beyond the last
     assert first in (0, 1) or extent == (63, 63)
@@ -107,7 +107,7 @@ def test_flip_twice_is_the_identity(seed, extent):
 def test_a_flip_swaps_left_and_right():
     sample = dotted(3)
     plain, flipped = (
-        TrainingCrops(ListedPeople([sample]), augmentation=replace(NOTHING, flip=flip), padding=1.5)[0]
+        TrainingCrops(listed_people([sample]), augmentation=replace(NOTHING, flip=flip), padding=1.5)[0]
         for flip in (0.0, 1.0)
     )
     assert np.allclose(flipped.xy[JOINTS.flip_index] * (-1, 1) + (192, 0), plain.xy)
@@ -126,7 +126,7 @@ def test_half_body_keeps_the_chosen_joints_in_view(seed, is_upper):
     assert np.allclose(box, [*xy[chosen].min(axis=0), *xy[chosen].max(axis=0)])
     aug = replace(NOTHING, half_body=1.0, half_body_upper=float(is_upper), scale=0.3)
     sample = person(np.zeros((8, 8, 3), np.uint8), xy, v)
-    crop = TrainingCrops(ListedPeople([sample], COCO_17), augmentation=aug, seed=seed)[0]
+    crop = TrainingCrops(listed_people([sample], COCO_17), augmentation=aug, seed=seed)[0]
     assert (crop.v[chosen] == v[chosen]).all()  # none has left the crop, at any scale
 
 
@@ -143,7 +143,7 @@ def test_halves_are_hrnets():
 
 
 def test_draws_have_the_papers_distribution():
-    people = ListedPeople([dotted(1)] * 3000)
+    people = listed_people([dotted(1)] * 3000)
     crops = TrainingCrops(people, 4, 4, augmentation=replace(HRNET, half_body=0.0))
     linear = np.stack([crops[at].affine[:, :2] for at in range(3000)])
     flips = np.linalg.det(linear) < 0
@@ -160,7 +160,7 @@ def test_draws_have_the_papers_distribution():
 @given(st.integers(0, 2**31), st.integers(0, 500))
 @settings(max_examples=20)
 def test_a_crop_is_decided_by_seed_epoch_and_index(seed, epoch):
-    people = ListedPeople([dotted(at) for at in range(4)])
+    people = listed_people([dotted(at) for at in range(4)])
     crops = TrainingCrops(people, augmentation=STRONG, seed=seed).at_epoch(epoch)
     there = [crops[at] for at in range(4)]
     back = [crops[at] for at in reversed(range(4))][::-1]
@@ -172,7 +172,7 @@ def test_a_crop_is_decided_by_seed_epoch_and_index(seed, epoch):
 
 
 def test_switching_one_thing_off_moves_nothing_else():
-    people = ListedPeople([dotted(at) for at in range(6)])
+    people = listed_people([dotted(at) for at in range(6)])
     crops = TrainingCrops(people, augmentation=STRONG)
     plain = replace(crops, augmentation=replace(STRONG, photometric=NOTHING.photometric, occlusion=NOTHING.occlusion))
     still = replace(plain, augmentation=replace(plain.augmentation, scale=0.0))
@@ -184,7 +184,7 @@ def test_switching_one_thing_off_moves_nothing_else():
 
 def test_areas_are_measured_in_the_crop():
     sample = dotted(5)
-    crop = TrainingCrops(ListedPeople([sample]), augmentation=replace(EVERYTHING, half_body=0.0))[0]
+    crop = TrainingCrops(listed_people([sample]), augmentation=replace(EVERYTHING, half_body=0.0))[0]
     growth = cv2.contourArea(transform(crop.affine, np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])).astype(np.float32))
     assert np.isclose(crop.area_by("segment"), 5000 * growth, rtol=1e-4)
     assert np.isclose(crop.area_by("box"), np.prod(sample.box[2:] - sample.box[:2]) * growth, rtol=1e-4)

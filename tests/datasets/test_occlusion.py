@@ -1,17 +1,18 @@
 """Things in front of people, and what becomes of the labels under them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.people_cases import JOINTS, ListedPeople, dotted, person
+from tests.people_cases import JOINTS, dotted, listed_people, person
 from trustpose.datasets.augment import NOTHING, TrainingCrops
 from trustpose.datasets.body import body_mask
 from trustpose.datasets.occlusion import Occlusion, cover_labels, leave_crop
-from trustpose.datasets.people import coco_people
+from trustpose.datasets.people import People
+from trustpose.datasets.photo_people import coco_people
 from trustpose.formats.coco import read_truth
 from trustpose.skeletons import COCO_17
 
@@ -35,16 +36,19 @@ def _donor(seed):
     return person(random.integers(0, 30, (300, 300, 3), np.uint8), random.uniform(60, 240, (6, 2)))
 
 
-class _TargetFirst(ListedPeople):
-    """Index 0 is the target once, whoever is drawn later is a donor."""
+@dataclass(frozen=True, eq=False)
+class _TargetFirst(People):
+    """The target once, whatever the index; whoever is drawn later is the donor."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        self.is_first = True
+    drawn: list[int] = field(default_factory=list)
 
     def __getitem__(self, index):
-        self.is_first, was_first = False, self.is_first
-        return self.samples[0] if was_first else self.samples[1]
+        self.drawn.append(index)
+        return super().__getitem__(min(len(self.drawn), 2) - 1)
+
+
+def _target_first(target, donor):
+    return _TargetFirst(**vars(listed_people([target, donor])))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,10 +56,10 @@ class _TargetFirst(ListedPeople):
 @settings(max_examples=25)
 def test_what_is_covered_becomes_occluded_and_nothing_else(kind, seed):
     target = _target(seed)
-    people = _TargetFirst([target, _donor(seed)])
+    people = _target_first(target, _donor(seed))
     crops = TrainingCrops(people, 256, 256, 1.0, replace(NOTHING, occlusion=KINDS[kind]), seed=seed)
     crop = crops[0]
-    plain = TrainingCrops(ListedPeople([target]), 256, 256, 1.0)[0]
+    plain = TrainingCrops(listed_people([target]), 256, 256, 1.0)[0]
     assert np.array_equal(crop.affine, plain.affine)
     change = np.abs(crop.pixels.astype(int) - plain.pixels).max(axis=2)
     for place, before, after in zip(plain.xy, plain.v, crop.v, strict=True):
@@ -79,9 +83,9 @@ def test_things_are_there():
     for occlusion in KINDS.values():
         hidden, changed = 0, 0
         for seed in range(30):
-            people = _TargetFirst([_target(seed), _donor(seed)])
+            people = _target_first(_target(seed), _donor(seed))
             crop = TrainingCrops(people, 256, 256, 1.0, replace(NOTHING, occlusion=occlusion), seed=seed)[0]
-            plain = TrainingCrops(ListedPeople([_target(seed)]), 256, 256, 1.0)[0]
+            plain = TrainingCrops(listed_people([_target(seed)]), 256, 256, 1.0)[0]
             hidden += np.count_nonzero(crop.v != plain.v)
             changed += (crop.pixels != plain.pixels).any()
         assert hidden >= 10 and changed > 20
@@ -100,9 +104,9 @@ def test_a_keypoint_that_leaves_the_crop_is_absent(outside):
         np.zeros((300, 300, 3), np.uint8), [[150, 150], [10, 150], [150, 299], [150, 0], [9, 9], [140, 160]]
     )
     sample = replace(sample, box=np.array([100.0, 100, 200, 200]), has_visibility=np.zeros(6, dtype=np.bool_))
-    crop = TrainingCrops(ListedPeople([sample]), 100, 100, 1.0, replace(NOTHING, occlusion=Occlusion(outside=outside)))[
-        0
-    ]
+    crop = TrainingCrops(
+        listed_people([sample]), 100, 100, 1.0, replace(NOTHING, occlusion=Occlusion(outside=outside))
+    )[0]
     if outside == "keep":
         assert (crop.v == 2).all() and not crop.has_visibility.any()
         return
@@ -118,15 +122,15 @@ def test_the_rim():
 
 def test_joints_that_a_data_set_lacks_stay_unknown():
     sample = replace(_target(1), v=np.zeros(6, dtype=np.int64), has_joint=np.zeros(6, dtype=np.bool_))
-    crops = TrainingCrops(ListedPeople([sample, _donor(1)]), augmentation=replace(NOTHING, occlusion=KINDS["cutout"]))
+    crops = TrainingCrops(listed_people([sample, _donor(1)]), augmentation=replace(NOTHING, occlusion=KINDS["cutout"]))
     assert not crops[0].has_joint.any() and not crops[0].v.any()
 
 
 def test_body_masks_cover_the_keypoints_of_real_people(data_dir):
     people = coco_people(read_truth(data_dir / "coco" / "dev_gt.json"), data_dir / "coco" / "dev", min_keypoints=12)
-    truth = people.truth
+    labels = people.labels
     shares, covered = [], []
-    for xy, v, box, area in zip(truth.xy[:200], truth.v[:200], truth.box[:200], truth.area[:200], strict=True):
+    for xy, v, box, area in zip(labels.xy[:200], labels.v[:200], labels.box[:200], labels.area[:200], strict=True):
         low = np.floor(np.minimum(box[:2], xy[v > 0].min(axis=0))) - 20
         width, height = (int(side) for side in np.ceil(np.maximum(box[2:], xy[v > 0].max(axis=0))) + 20 - low)
         mask = body_mask(xy - low, v, float(box[3] - box[1]), COCO_17, width, height)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.people_cases import COLOURS, ListedPeople, dotted, equal_labels, find_dot, write_coco
-from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople, SomePeople
+from tests.people_cases import COLOURS, dotted, equal_labels, find_dot, listed_people, write_coco
+from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.packed import read_packed_labels
-from trustpose.datasets.people import Cut, coco_people, cut_sample
+from trustpose.datasets.photo_people import Cut, coco_people, cut_sample, photo_paths
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import decode_photo
@@ -41,7 +41,7 @@ def test_labelled_people_of_a_coco_file(people, tmp_path):
         assert (sample.image_id, sample.annotation_id) == (row["image_id"], row["id"])
         assert np.array_equal(sample.affine, np.eye(2, 3)) and sample.has_joint.all() and sample.has_visibility.all()
     assert people.annotation_id.tolist() == [row["id"] for row in labelled]
-    assert [path.name for path in people.photo_paths()] == ["0001.png", "0002.png", "0003.png", "0004.png"]
+    assert [path.name for path in photo_paths(people)] == ["0001.png", "0002.png", "0003.png", "0004.png"]
 
 
 def test_copies_for_other_processes_leave_photos_behind(people):
@@ -129,16 +129,18 @@ def test_cuts_out_of_range(wrong):
 
 
 def test_mixtures():
-    people = ListedPeople([dotted(at) for at in range(5)])
-    some = SomePeople(people, np.array([4, 0, 0]))
-    assert some.annotation_id.tolist() == [4, 0, 0] and some[1] is people[0]
-    joined = JoinedPeople([some, people])
-    assert len(joined) == 8 and joined[2] is people[0] and joined[3] is people[0] and joined[7] is people[4]
+    people = listed_people([dotted(at) for at in range(5)])
+    some = subset(people, np.array([4, 0, 0]))
+    assert some.annotation_id.tolist() == [4, 0, 0]
+    joined = join([some, people])
+    assert len(joined) == 8
+    for made, expected in ((some[1], 0), (joined[2], 0), (joined[3], 0), (joined[0], 4), (joined[7], 4)):
+        assert made.pixels is people[expected].pixels and equal_labels(made, people[expected], 0)
     assert joined.annotation_id.tolist() == [sample.annotation_id for sample in joined]
     with pytest.raises(IndexError):
         joined[8]
     with pytest.raises(ValueError, match="one skeleton"):
-        JoinedPeople([people, ListedPeople([dotted(0)], COCO_17)])
+        join([people, listed_people([dotted(0)], COCO_17)])
 
 
 def test_another_skeleton():
@@ -148,7 +150,7 @@ def test_another_skeleton():
     lsp = type(source)(
         **{**source.__dict__, "xy": xy, "v": np.full(14, 2), "has_joint": flags, "has_visibility": ~flags}
     )
-    coco = MappedPeople(ListedPeople([lsp], LSP_14), COCO_17)
+    coco = map_joints(listed_people([lsp], LSP_14), COCO_17)
     sample = coco[0]
     shared = [name for name in COCO_17.keypoints if name in LSP_14.keypoints]
     assert len(shared) == 12 and sample.has_joint.sum() == 12 and sample.v.sum() == 24

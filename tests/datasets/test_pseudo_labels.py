@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.people_cases import ListedPeople, dotted
+from tests.people_cases import dotted, listed_people
 from trustpose.datasets.augment import STRONG, TrainingCrops
-from trustpose.datasets.dataset_ops import JoinedPeople, SomePeople
-from trustpose.datasets.people import Cut, cut_sample
-from trustpose.datasets.pseudo_labels import FilledPeople
-from trustpose.training.people import labels_digest, visibility_of
+from trustpose.datasets.dataset_ops import join, subset
+from trustpose.datasets.people import People
+from trustpose.datasets.photo_people import Cut, cut_sample
+from trustpose.datasets.pseudo_labels import with_pseudo_labels
 
 KNOWN = np.array([False, True, True, True, False, True])
 
@@ -22,16 +22,16 @@ def bare(seed: int = 0):
     return replace(made, xy=xy, v=v, has_joint=KNOWN, has_visibility=np.zeros(6, np.bool_))
 
 
-def filled(people) -> FilledPeople:
+def filled(people) -> People:
     """The head of each is filled in at the truth, the left wrist's label taken away."""
     is_filled, is_removed = np.zeros((2, len(people), 6), np.bool_)
     is_filled[:, 0], is_removed[:, 1] = True, True
     truth = np.stack([dotted(int(number)).xy for number in people.annotation_id])
-    return FilledPeople(people, truth, is_filled, is_removed)
+    return with_pseudo_labels(people, truth, is_filled, is_removed)
 
 
 def test_only_what_was_said_changes():
-    people = ListedPeople([bare(0), bare(1)])
+    people = listed_people([bare(0), bare(1)])
     for before, after in zip(people, filled(people), strict=True):
         assert after.v.tolist() == [2, 0, 2, 2, 0, 2]
         assert after.has_joint.tolist() == [False, False, True, True, False, True]
@@ -44,13 +44,13 @@ def test_only_what_was_said_changes():
 def test_places_are_the_photos_whatever_part_of_it_is_at_hand():
     sample = bare(3)
     cut = cut_sample(sample, Cut(size=64, margin=1.2))
-    whole, part = (filled(ListedPeople([one]))[0] for one in (sample, cut))
+    whole, part = (filled(listed_people([one]))[0] for one in (sample, cut))
     assert (part.affine != whole.affine).any()
     assert part.xy.tolist() == whole.xy.tolist()
 
 
 def test_they_are_mirrored_and_hidden_as_labels_are_but_stay_unknown():
-    people = filled(ListedPeople([bare(number) for number in range(12)]))
+    people = filled(listed_people([bare(number) for number in range(12)]))
     crops = TrainingCrops(people, 96, 128, augmentation=replace(STRONG, half_body=0.0))
     found = [crop for epoch in range(6) for crop in crops.at_epoch(epoch)]
     assert not any(crop.has_joint[0] for crop in found)
@@ -60,23 +60,26 @@ def test_they_are_mirrored_and_hidden_as_labels_are_but_stay_unknown():
 
 
 def test_labels_alone_know_it_too():
-    people = filled(ListedPeople([bare(0), bare(1)]))
-    for some in (people, SomePeople(people, np.array([1])), JoinedPeople([people, ListedPeople([dotted(5)])])):
-        v, known = visibility_of(some)
+    source = listed_people([bare(0), bare(1)])
+    people = filled(source)
+    for some in (people, subset(people, np.array([1])), join([people, listed_people([dotted(5)])])):
+        v, known = some.labels.v, some.labels.is_ternary
         samples = list(some)
         assert v.tolist() == [one.v.tolist() for one in samples]
         assert known.tolist() == [(one.has_joint & (one.has_visibility | (one.v == 0))).tolist() for one in samples]
-    digests = {labels_digest(people), labels_digest(people.people)}
-    digests.add(labels_digest(FilledPeople(people.people, people.xy + 1, people.is_filled, people.is_removed)))
-    digests.add(labels_digest(FilledPeople(people.people, people.xy, people.is_filled, ~people.is_filled)))
-    assert len(digests) == 4
-    assert labels_digest(filled(ListedPeople([bare(0), bare(1)]))) in digests
+    xy, is_filled = people.labels.xy, np.arange(6) == 0
+    is_filled, is_removed = np.tile(is_filled, (2, 1)), np.tile(np.arange(6) == 1, (2, 1))
+    identities = {people.identity, source.identity}
+    identities.add(with_pseudo_labels(source, xy + 1, is_filled, is_removed).identity)
+    identities.add(with_pseudo_labels(source, xy, is_filled, ~is_filled).identity)
+    assert len(identities) == 4
+    assert filled(listed_people([bare(0), bare(1)])).identity in identities
 
 
 def test_what_does_not_fit_is_refused():
-    people = ListedPeople([bare(0)])
+    people = listed_people([bare(0)])
     none, some = np.zeros((1, 6), np.bool_), np.ones((1, 6), np.bool_)
     with pytest.raises(ValueError, match="is_removed: expected no joint that is filled too"):
-        FilledPeople(people, np.zeros((1, 6, 2)), some, some)
+        with_pseudo_labels(people, np.zeros((1, 6, 2)), some, some)
     with pytest.raises(ValueError, match=r"is_filled: expected \(1, 6\) for these people, got \(1, 5\)"):
-        FilledPeople(people, np.zeros((1, 5, 2)), none[:, :5], none[:, :5])
+        with_pseudo_labels(people, np.zeros((1, 5, 2)), none[:, :5], none[:, :5])

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.people_cases import ListedPeople, dotted, equal_labels, write_coco
+from tests.people_cases import ListedPixels, dotted, equal_labels, listed_people, write_coco
 from trustpose.datasets.augment import HRNET, STRONG, TrainingCrops
-from trustpose.datasets.people import Cut, coco_people, cut_sample
+from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
+from trustpose.datasets.shard_labels import labels_of
 from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
-from trustpose.datasets.shards import INDEX, ShardPeople, labels_of, sample_of, stream_shards
+from trustpose.datasets.shards import INDEX, sample_of, shard_people, stream_shards, verify_shards
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 
@@ -39,7 +40,7 @@ def case(tmp_path):
 
 def test_there_and_back(case):
     people, folder, _ = case
-    shards = ShardPeople(folder)
+    shards = shard_people(folder)
     assert len(shards) == len(people) and shards.skeleton == people.skeleton
     assert np.array_equal(shards.image_id, people.image_id)
     assert np.array_equal(shards.annotation_id, people.annotation_id)
@@ -48,7 +49,7 @@ def test_there_and_back(case):
         cut = cut_sample(theirs, OPTIONS.cut)
         assert np.allclose(ours.affine, cut.affine) and ours.pixels.shape == cut.pixels.shape
         assert np.abs(ours.pixels.astype(int) - cut.pixels).mean() < 4  # JPEG's loss
-    shards.verify()
+    verify_shards(folder)
 
 
 def test_a_skeleton_of_ones_own_keeps_all_that_is_known_of_it(case, tmp_path):
@@ -67,7 +68,7 @@ def test_a_training_sees_the_same_crop_from_shards_and_photos(case):
     for augmentation in (HRNET, STRONG):
         crops = [
             TrainingCrops(some, augmentation=augmentation, seed=4, epoch=2)
-            for some in (people, cut, ShardPeople(folder))
+            for some in (people, cut, shard_people(folder))
         ]
         for whole, part, shard in zip(*crops, strict=True):
             for other in (part, shard):
@@ -78,12 +79,12 @@ def test_a_training_sees_the_same_crop_from_shards_and_photos(case):
 
 
 def replace_cut(people):
-    return replace(people, cut=OPTIONS.cut)
+    return replace(people, sources=tuple(replace(source, cut=OPTIONS.cut) for source in people.sources))
 
 
 def test_by_number_as_in_a_stream(case):
     _, folder, index = case
-    shards = ShardPeople(folder)
+    shards = shard_people(folder)
     streamed = list(stream_shards(folder))
     order = np.random.default_rng(0).permutation(len(shards))
     for at in order.tolist():
@@ -136,14 +137,14 @@ def test_what_a_data_set_does_not_know_stays_unknown(tmp_path):
     known = np.array([True, False, True, True, True, False])
     sample = replace(sample, area=float("nan"), v=np.array([2, 0, 1, 2, 0, 2]), has_joint=known, has_visibility=~known)
     sample = replace(sample, xy=np.where((sample.v > 0)[:, None], sample.xy, 0.0))
-    write_shards(ListedPeople([sample]), tmp_path / "out", OPTIONS, {})
-    assert equal_labels(ShardPeople(tmp_path / "out")[0], sample)
+    write_shards(listed_people([sample]), tmp_path / "out", OPTIONS, {})
+    assert equal_labels(shard_people(tmp_path / "out")[0], sample)
 
 
 def test_sharding_shards_again(case, tmp_path):
     people, folder, _ = case
-    write_shards(ShardPeople(folder), tmp_path / "again", ShardOptions(Cut(80, 1.2)), {})
-    again = ShardPeople(tmp_path / "again")
+    write_shards(shard_people(folder), tmp_path / "again", ShardOptions(Cut(80, 1.2)), {})
+    again = shard_people(tmp_path / "again")
     for ours, theirs in zip(again, people, strict=True):
         assert equal_labels(ours, theirs) and max(ours.pixels.shape) <= 80 * 1.2 + 4
     for ours, theirs in zip(TrainingCrops(again, 48, 64, 1.0), TrainingCrops(people, 48, 64, 1.0), strict=True):
@@ -152,16 +153,21 @@ def test_sharding_shards_again(case, tmp_path):
         assert error < 4 and error < 0.6 * np.abs(luma[:, 1:] - expected[:, :-1]).mean()  # nothing has moved
 
 
-class _Stops(ListedPeople):
+class _Stops(ListedPixels):
     """Reading person `stop` is where the power goes off."""
 
     stop = 10**9
 
-    def __getitem__(self, index):
-        if index == self.stop:
+    def pixels(self, row):
+        if row == self.stop:
             raise KeyboardInterrupt
-        self.read = [*getattr(self, "read", []), index]
-        return super().__getitem__(index)
+        self.read = [*getattr(self, "read", []), row]
+        return super().pixels(row)
+
+
+def _stopping(samples):
+    pixels = _Stops(samples)
+    return replace(listed_people(samples), sources=(pixels,)), pixels
 
 
 def _bytes(folder):
@@ -172,29 +178,30 @@ def _bytes(folder):
 def test_a_stopped_run_goes_on(tmp_path, stop):
     options = ShardOptions(Cut(500, 1.5), shard_size=25_000)
     samples = [dotted(at) for at in range(12)]
-    write_shards(_Stops(samples), tmp_path / "whole", options, {})
-    people = _Stops(samples)
-    people.stop = stop
+    write_shards(listed_people(samples), tmp_path / "whole", options, {})
+    people, pixels = _stopping(samples)
+    pixels.stop = stop
     with pytest.raises(KeyboardInterrupt):
         write_shards(people, tmp_path / "out", options, {})
     assert not (tmp_path / "out").exists()
-    people.stop, people.read, seen = 10**9, [], []
+    pixels.stop, pixels.read, seen = 10**9, [], []
     index = write_shards(people, tmp_path / "out", options, {}, seen.append)
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole") and sum(seen) == 12
     starts = np.cumsum([0, *(len(entry["places"]) for entry in index["shards"])])
     done = max((start for start in starts.tolist() if start < stop), default=0)  # where the last whole shard ends
-    assert len(index["shards"]) > 3 and people.read[0] == done
+    assert len(index["shards"]) > 3 and pixels.read[0] == done
 
 
 def test_another_plan_starts_anew(tmp_path):
     samples = [dotted(at) for at in range(6)]
-    people = _Stops(samples)
-    people.stop = 5
+    people, pixels = _stopping(samples)
+    pixels.stop = 5
     with pytest.raises(KeyboardInterrupt):
         write_shards(people, tmp_path / "out", ShardOptions(shard_size=30_000), {"labels": "old"})
-    people.stop, people.read = 10**9, []
+    pixels.stop, pixels.read = 10**9, []
     write_shards(people, tmp_path / "out", ShardOptions(shard_size=30_000), {"labels": "new"})
-    assert people.read == list(range(6)) and ShardPeople(tmp_path / "out").index["sources"] == {"labels": "new"}
+    assert pixels.read == list(range(6))
+    assert json.loads((tmp_path / "out" / INDEX).read_text())["sources"] == {"labels": "new"}
 
 
 def _digest(shards, at):
@@ -211,7 +218,7 @@ def _in_fork(at):
 
 def test_forks_and_threads_and_pickles(case):
     _, folder, _ = case
-    shards = _PARENTS["shards"] = ShardPeople(folder)
+    shards = _PARENTS["shards"] = shard_people(folder)
     expected = [_digest(shards, at) for at in range(len(shards))]  # files are open now, at some place
     order = np.random.default_rng(0).integers(0, len(shards), 60).tolist()
     with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -229,25 +236,25 @@ def test_a_shard_cut_short_is_said(case):
     path = folder / entry["file"]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    for read in (ShardPeople, lambda folder: list(stream_shards(folder))):
+    for read in (shard_people, lambda folder: list(stream_shards(folder))):
         with pytest.raises(InputError, match=rf"{entry['file']}: has {len(whole) // 2} bytes, it was cut short"):
             read(folder)
     path.unlink()
     with pytest.raises(InputError, match=rf"{entry['file']}: is missing"):
-        ShardPeople(folder)
+        shard_people(folder)
 
 
 def test_a_shard_cut_short_whose_index_agrees(case):
     _, folder, index = case
     path = folder / index["shards"][1]["file"]
-    shards = ShardPeople(folder)
+    shards = shard_people(folder)
     content = path.read_bytes()[:3000]
     path.write_bytes(content)
     with pytest.raises(InputError, match="is cut short"):
         shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
     index["shards"][1]["bytes"] = 3000
     (folder / INDEX).write_text(json.dumps(index))
-    for read in (ShardPeople, lambda folder: list(stream_shards(folder))):
+    for read in (shard_people, lambda folder: list(stream_shards(folder))):
         with pytest.raises(InputError, match=r"places within the file, in 'people-000001.tar'"):
             read(folder)
     for places in index["shards"][1]["places"]:
@@ -256,7 +263,7 @@ def test_a_shard_cut_short_whose_index_agrees(case):
     with pytest.raises(InputError, match=r"people-000001.tar: (is no whole tar|ends between)|cannot be decoded"):
         list(stream_shards(folder))
     with pytest.raises(InputError, match="SHA-256"):
-        ShardPeople(folder).verify()
+        verify_shards(folder)
 
 
 def test_spoilt_bytes_are_input_errors(case):
@@ -270,7 +277,7 @@ def test_spoilt_bytes_are_input_errors(case):
         start = int(random.integers(0, len(whole) - 600))
         spoilt[start : start + 600] = random.bytes(600)
         path.write_bytes(bytes(spoilt))
-        for read in (lambda: list(ShardPeople(folder)), lambda: list(stream_shards(folder))):
+        for read in (lambda: list(shard_people(folder)), lambda: list(stream_shards(folder))):
             try:
                 read()
                 outcomes.append(True)
@@ -307,7 +314,7 @@ def test_an_index_that_is_none(case, change, said):
     change(index)
     (folder / INDEX).write_text(json.dumps(index))
     with pytest.raises(InputError, match=said):
-        ShardPeople(folder)
+        shard_people(folder)
 
 
 def test_a_stream_takes_no_member_that_claims_gigabytes(case):
@@ -350,9 +357,9 @@ def test_labels_out_of_range(case, field, value):
 def test_folders_that_are_none(tmp_path, case):
     people, folder, _ = case
     with pytest.raises(InputError, match="no such directory"):
-        ShardPeople(tmp_path / "none")
+        shard_people(tmp_path / "none")
     with pytest.raises(InputError, match=r"holds no index.json"):
-        ShardPeople(tmp_path)
+        shard_people(tmp_path)
     with pytest.raises(InputError, match="is there already"):
         write_shards(people, folder, OPTIONS, {})
     (tmp_path / "file").write_text("")

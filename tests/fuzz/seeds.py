@@ -17,7 +17,7 @@ from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.calibration.crossfit import METHODS, Options
 from trustpose.calibration.fit import fit
-from trustpose.datasets.people import Cut, coco_people
+from trustpose.datasets.photo_people import Cut, coco_people
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.formats.coco import TruthFile, read_truth, write_results
 from trustpose.predict.journal import Journal

@@ -159,10 +159,10 @@ def _journal(_: Path, file: Path) -> bool:
 
 
 def _shards(folder: Path, _: Path) -> bool:
-    from trustpose.datasets.shards import ShardPeople, stream_shards
+    from trustpose.datasets.shards import shard_people, stream_shards
 
     with hidden_library_lines():  # which commands do by themselves
-        people = ShardPeople(folder)
+        people = shard_people(folder)
         return len([people[at] for at in range(len(people))]) == len(list(stream_shards(folder)))
 
 

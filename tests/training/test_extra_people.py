@@ -9,13 +9,13 @@ import pytest
 from tests.people_cases import write_training_folder
 from tests.training.tiny import equal, one_process, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.cli import main
-from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople
+from trustpose.datasets.dataset_ops import join, map_joints
 from trustpose.files import InputError, write_json
 from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import LSP_14
 from trustpose.training.loop import fit
 from trustpose.training.network_task import NetworkTask
-from trustpose.training.people import divide, open_people, open_training, people_of_epoch, visibility_of
+from trustpose.training.people import divide, open_people, open_training, people_of_epoch
 from trustpose.training.recipe import DataOptions, to_json
 from trustpose.training.tasks import make_task
 
@@ -58,9 +58,9 @@ def test_one_folder_is_as_it_was(folders):
         open_training([folders[0], folders[1], folders[0] / ".." / folders[0].name], OPTIONS)
 
 
-def test_visibility_of_mapped_people_is_read_from_labels_alone(folders):
-    people = MappedPeople(open_people(folders[0], OPTIONS), LSP_14)
-    v, known = visibility_of(people)
+def test_labels_of_mapped_people_are_those_of_their_samples(folders):
+    people = map_joints(open_people(folders[0], OPTIONS), LSP_14)
+    v, known = people.labels.v, people.labels.is_ternary
     samples = list(people)
     assert v.tolist() == [one.v.tolist() for one in samples]
     assert known.tolist() == [(one.has_joint & (one.has_visibility | (one.v == 0))).tolist() for one in samples]
@@ -68,7 +68,7 @@ def test_visibility_of_mapped_people_is_read_from_labels_alone(folders):
 
 
 def test_an_epoch_shows_all_of_the_first_and_a_share_of_the_others():
-    people = JoinedPeople([tiny_people(5), tiny_people(40, seed=1)])
+    people = join([tiny_people(5), tiny_people(40, seed=1)])
     recipe = tiny_recipe()
     recipe = replace(recipe, data=replace(recipe.data, extra_share=0.25))
     shown = [people_of_epoch(people, 5, recipe, epoch).annotation_id.tolist() for epoch in range(40)]
@@ -97,7 +97,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_people(tmp_path):
 
     def trained(folder: Path, stop_at: int | None = None) -> NetworkTask:
         learner = tiny_task(recipe, dropout=0.2).learner
-        task = NetworkTask(recipe, learner, JoinedPeople([tiny_people(8), tiny_people(16, seed=1)]), None, 8)
+        task = NetworkTask(recipe, learner, join([tiny_people(8), tiny_people(16, seed=1)]), None, 8)
         compute, calls = task.losses, []
 
         def losses(*arguments):

@@ -18,7 +18,6 @@ from trustpose.datasets.augment import HRNET, NOTHING
 from trustpose.files import InputError
 from trustpose.training import features
 from trustpose.training.features import mirrored, most_views, store_features
-from trustpose.training.people import labels_digest
 
 ROOT = Path(__file__).parents[2]
 PEOPLE, VIEWS = 21, 4
@@ -182,7 +181,8 @@ def test_other_features_are_written_anew(model, whole, tmp_path):
     """Another seed, model, number of views, augmentation, area, head, crop or label: never what is there."""
     other = write_network(tmp_path / "other", batch="batch", input={**SPEC["input"], "channels": "BGR"})
     people = tiny_people(PEOPLE)
-    people.samples[4] = replace(people.samples[4], xy=people.samples[4].xy + 1.0)
+    labels = people.labels
+    people = replace(people, labels=replace(labels, xy=labels.xy + (np.arange(PEOPLE) == 4)[:, None, None]))
     plain = tiny_reading(model)
     changed = {
         "same": (plain, tiny_crops()),
@@ -206,10 +206,10 @@ def test_other_features_are_written_anew(model, whole, tmp_path):
     assert contents(tmp_path / "f") == contents(whole)  # nothing of the head before is left
 
 
-def test_labels_digest_reads_no_photo(tmp_path):
+def test_identity_reads_no_photo(tmp_path):
     from tests.people_cases import write_coco
-    from trustpose.datasets.dataset_ops import JoinedPeople, SomePeople
-    from trustpose.datasets.people import coco_people
+    from trustpose.datasets.dataset_ops import join, subset
+    from trustpose.datasets.photo_people import coco_people
     from trustpose.formats.coco import read_truth
 
     truth, photos = write_coco(tmp_path)
@@ -221,9 +221,9 @@ def test_labels_digest_reads_no_photo(tmp_path):
     truth.write_text(json.dumps(text))
     moved = coco_people(read_truth(truth), photos)
     rows = np.arange(4)
-    sources = [people, moved, SomePeople(people, rows), SomePeople(people, rows[::-1]), JoinedPeople([people, moved])]
-    assert len({labels_digest(source) for source in sources}) == len(sources)
-    assert labels_digest(SomePeople(people, rows)) == labels_digest(SomePeople(people, rows.copy()))
+    sources = [people, moved, subset(people, rows), subset(people, rows[::-1]), join([people, moved])]
+    assert len({source.identity for source in sources}) == len(sources)
+    assert subset(people, rows).identity == subset(people, rows.copy()).identity
 
 
 def test_what_is_broken_is_one_line(model, whole, tmp_path):
@@ -253,7 +253,7 @@ def test_what_is_broken_is_one_line(model, whole, tmp_path):
 
 def test_people_without_a_segment_need_another_area(model, tmp_path):
     people = tiny_people(9)
-    people.samples[8] = replace(people.samples[8], area=float("nan"))
+    people.labels.area[8] = np.nan
     with pytest.raises(InputError, match=r"annotation 9 of image 9 has no segment area; box\*0.53 does without"):
         store_features(tmp_path, tiny_reading(model), tiny_crops(people))
     stored = store_features(tmp_path, tiny_reading(model, area="box", views=1), tiny_crops(people))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,14 +10,14 @@ from hypothesis import strategies as st
 
 from tests.people_cases import write_coco
 from tests.training.tiny import tiny_people, tiny_recipe
-from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople, SomePeople
-from trustpose.datasets.people import coco_people
+from trustpose.datasets.dataset_ops import join, map_joints, subset
+from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.skeletons import CROWDPOSE_14
 from trustpose.training.crops import codec_of, collate, training_crops
-from trustpose.training.people import divide, open_people, rows_by_fold, visibility_of
+from trustpose.training.people import divide, open_people, rows_by_fold
 from trustpose.training.recipe import DataOptions
 
 
@@ -50,7 +49,7 @@ def test_photos_shards_and_cocos_own_layout_are_the_same_people(folder, tmp_path
 def test_min_keypoints_goes_for_every_source(folder, tmp_path):
     photos = open_people(folder, DataOptions(min_keypoints=15))
     everybody = open_people(folder, DataOptions())
-    enough = (visibility_of(everybody)[0] > 0).sum(axis=1) >= 15
+    enough = (everybody.labels.v > 0).sum(axis=1) >= 15
     assert 0 < len(photos) < len(everybody)
     assert photos.annotation_id.tolist() == everybody.annotation_id[enough].tolist()
     write_shards(everybody, tmp_path / "shards", ShardOptions(), {}, lambda _: None)
@@ -75,12 +74,12 @@ def test_visibility_is_that_of_the_samples(folder):
     photos = coco_people(read_truth(folder / "train_gt.json"), folder / "train")
     sources = [
         photos,
-        SomePeople(photos, np.array([3, 1, 1])),
-        JoinedPeople([photos, SomePeople(photos, np.array([0]))]),
-        MappedPeople(photos, CROWDPOSE_14),
+        subset(photos, np.array([3, 1, 1])),
+        join([photos, subset(photos, np.array([0]))]),
+        map_joints(photos, CROWDPOSE_14),
     ]
     for people in sources:
-        v, known = visibility_of(people)
+        v, known = people.labels.v, people.labels.is_ternary
         samples = list(people)
         assert v.tolist() == [sample.v.tolist() for sample in samples]
         assert known.tolist() == [sample.has_joint.tolist() for sample in samples]
@@ -114,7 +113,7 @@ def test_a_batch_says_what_its_crops_say():
 
 def test_a_person_without_area_is_said():
     people, recipe = tiny_people(2), tiny_recipe()
-    people.samples[1] = replace(people.samples[1], area=float("nan"))
+    people.labels.area[1] = np.nan
     codec = codec_of(recipe)
     crops = [training_crops(people, recipe, codec)[number] for number in range(2)]
     with pytest.raises(InputError, match=r"^train.area: annotation 2 of image 2 has no segment area; box\*0.53 does"):

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 import trustpose as tp
-from tests.people_cases import ListedPeople, write_training_folder
+from tests.people_cases import listed_people, write_training_folder
 from tests.training.tiny import tiny_people, tiny_recipe, tiny_task
 from trustpose.cli import main
-from trustpose.datasets.dataset_ops import MappedPeople, SomePeople
+from trustpose.datasets.dataset_ops import map_joints, subset
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
-from trustpose.datasets.people import Cut, cut_sample
-from trustpose.datasets.pseudo_labels import FilledPeople
+from trustpose.datasets.people import People
+from trustpose.datasets.photo_people import Cut, cut_sample
+from trustpose.datasets.pseudo_labels import with_pseudo_labels
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.files import InputError, write_json
 from trustpose.skeletons import COCO_17, LSP_14, MPII_16
@@ -34,27 +35,27 @@ def teacher():
     return open_teacher("default", COCO_17)
 
 
-def faceless(count: int = 6) -> ListedPeople:
+def faceless(count: int = 6) -> People:
     """People whose data set does not speak of the face; every second one's other joints are only labelled or not."""
     known = ~np.isin(np.arange(17), FACE)
     samples = [
         replace(one, xy=one.xy * known[:, None], v=one.v * known, has_joint=known, has_visibility=known & (at % 2 == 0))
         for at, one in enumerate(tiny_people(count))
     ]
-    return ListedPeople(samples, COCO_17)
+    return listed_people(samples, COCO_17)
 
 
-def filled(people: ListedPeople) -> FilledPeople:
+def filled(people: People) -> People:
     """The faces are filled in."""
     is_filled = np.tile(np.isin(np.arange(17), FACE), (len(people), 1))
     xy = np.random.default_rng(5).uniform((8, 8), (52, 72), (len(people), 17, 2))
-    return FilledPeople(people, xy, is_filled, np.zeros_like(is_filled))
+    return with_pseudo_labels(people, xy, is_filled, np.zeros_like(is_filled))
 
 
 def batches(head: str | None = None):
     """The task, a batch with filled joints, and the same without them."""
     recipe = tiny_recipe((Stage(1, 1.0, 1.0),), head)
-    task = tiny_task(recipe, ListedPeople(list(filled(faceless())), COCO_17))
+    task = tiny_task(recipe, listed_people(list(filled(faceless())), COCO_17))
     crops = list(training_crops(filled(faceless()), recipe, task.codec))
     without = [replace(crop, v=np.where(crop.has_joint, crop.v, 0)) for crop in crops]
     return task, *(collate(some, task.codec, "segment") for some in (crops, without))
@@ -131,9 +132,9 @@ def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):
         replace(one, pixels=np.kron(one.pixels, np.ones((8, 8, 1), np.uint8)), box=one.box * 8, area=np.nan)
         for one in people
     ]
-    parts = ListedPeople([cut_sample(one, Cut(size=300, margin=2.0)) for one in large], COCO_17)
+    parts = listed_people([cut_sample(one, Cut(size=300, margin=2.0)) for one in large], COCO_17)
     assert all(one.affine[0, 0] < 1 for one in parts)
-    whole, part = (predict(some, teacher, np.arange(4)) for some in (ListedPeople(large, COCO_17), parts))
+    whole, part = (predict(some, teacher, np.arange(4)) for some in (listed_people(large, COCO_17), parts))
     assert np.median(np.linalg.norm(whole.xy - part.xy, axis=2)) < 10  # of 640 pixels
     assert part.area.tolist() == pytest.approx([0.53 * 52 * 8 * 72 * 8] * 4)
 
@@ -142,7 +143,7 @@ def test_only_those_are_predicted_of_whom_something_is_unknown(teacher, tmp_path
     asked = []
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
     full, bare = list(tiny_people(3)), list(faceless(5))[3:]
-    people = ListedPeople([*full, *bare], COCO_17)
+    people = listed_people([*full, *bare], COCO_17)
     found = taught(people, teacher, 0.0, tmp_path / CACHE)
     assert asked == [[3, 4]]
     assert found.is_filled.sum(axis=1).tolist() == [0, 0, 0, 5, 5]
@@ -160,8 +161,8 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     assert (len(asked), capsys.readouterr().err) == (1, said)
     assert np.array_equal(first.xy, again.xy) and np.array_equal(first.is_filled, again.is_filled)
     assert taught(people, teacher, 1.0, path).is_filled.sum() == 0  # another threshold
-    taught(SomePeople(people, np.array([0, 2])), teacher, 1.0, path)  # other people
-    moved = ListedPeople([replace(one, xy=one.xy + 1) for one in people], COCO_17)
+    taught(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
+    moved = listed_people([replace(one, xy=one.xy + 1) for one in people], COCO_17)
     taught(moved, teacher, 1.0, path)  # other labels
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "spec", replace(teacher.spec, padding=1.3))
@@ -177,7 +178,7 @@ def folders(tmp_path_factory) -> list[Path]:
     """A COCO folder, and shards of people without faces."""
     folder = tmp_path_factory.mktemp("data")
     folders = [write_training_folder(folder / name, photos=photos) for name, photos in (("coco", 9), ("more", 4))]
-    people = MappedPeople(open_people(folders[1], DataOptions()), LSP_14)
+    people = map_joints(open_people(folders[1], DataOptions()), LSP_14)
     write_shards(people, folder / "shards", ShardOptions(), {}, lambda _: None)
     return [folders[0], folder / "shards"]
 
@@ -230,7 +231,7 @@ def test_no_teacher_where_none_fits_is_one_line(folders, tmp_path, capsys):
 def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher, tmp_path, capsys):
     lspet = clean(read_lspet(data_dir / "lspet"))
     source = lspet_people(lspet, data_dir / "lspet" / "images")
-    people = SomePeople(MappedPeople(source, COCO_17), np.arange(24))
+    people = subset(map_joints(source, COCO_17), np.arange(24))
     found = taught(people, teacher, 0.7, tmp_path / CACHE)
     assert "labels away" in capsys.readouterr().err
     assert not found.is_filled[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()

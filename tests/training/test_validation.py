@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import ListedPeople, write_training_folder
+from tests.people_cases import listed_people, write_training_folder
 from tests.training.tiny import tiny_network, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
@@ -89,4 +89,4 @@ def test_no_folds_no_numbers_and_no_sigmas_no_validation(data):
     assert task.validate() == {}
     recipe = replace(task.recipe, data=replace(task.recipe.data, skeleton="mpii16"))
     with pytest.raises(InputError, match=r"^data.skeleton: mpii16 has no published sigmas, which validation"):
-        NetworkTask(recipe, task.learner, ListedPeople([], MPII_16), ListedPeople([], MPII_16))
+        NetworkTask(recipe, task.learner, listed_people([], MPII_16), listed_people([], MPII_16))

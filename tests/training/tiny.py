@@ -9,7 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from tests.people_cases import ListedPeople, person
+from tests.people_cases import listed_people, person
+from trustpose.datasets.people import People
 from trustpose.networks.layers import PoseNetwork, heatmap_head
 from trustpose.networks.zoo import ZOO
 from trustpose.skeletons import COCO_17
@@ -35,7 +36,7 @@ def tiny_network(keypoints: int = 17, norm: bool = True, dropout: float = 0.0) -
 ZOO.setdefault("tiny", tiny_network)
 
 
-def tiny_people(count: int = 24, seed: int = 0) -> ListedPeople:
+def tiny_people(count: int = 24, seed: int = 0) -> People:
     """People of coloured dots, one a photo; a fifth of the joints unlabelled, a fifth occluded."""
     random = np.random.default_rng(seed)
     samples = []
@@ -48,7 +49,7 @@ def tiny_people(count: int = 24, seed: int = 0) -> ListedPeople:
             photo[y - 2 : y + 3, x - 2 : x + 3] = colour
         made = person(photo, xy * (v > 0)[:, None], v=v, box=[4.0, 4.0, 56.0, 76.0], number=number)
         samples.append(replace(made, image_id=number, area=1800.0))
-    return ListedPeople(samples, COCO_17)
+    return listed_people(samples, COCO_17)
 
 
 def tiny_recipe(stages: tuple[Stage, ...] = (Stage(2, 1.0, 0.0),), head: str | None = None, **train) -> Recipe:
@@ -67,7 +68,7 @@ def tiny_recipe(stages: tuple[Stage, ...] = (Stage(2, 1.0, 0.0),), head: str | N
     )
 
 
-def tiny_task(recipe: Recipe, people: ListedPeople | None = None, **network_options) -> NetworkTask:
+def tiny_task(recipe: Recipe, people: People | None = None, **network_options) -> NetworkTask:
     """The recipe's task on the tiny people, weights drawn by its seed."""
     torch.manual_seed(recipe.train.seed)
     network = tiny_network(**network_options)

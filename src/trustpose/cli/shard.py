@@ -11,7 +11,7 @@ from trustpose.cli.endings import resumable
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.datasets.people import PhotoPeople
+    from trustpose.datasets.people import People
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
@@ -35,7 +35,7 @@ def shard(
         raise InputError(f"{out}: is there already, --out expects a new folder")
     from rich.console import Console
 
-    from trustpose.datasets.people import Cut
+    from trustpose.datasets.photo_people import Cut, photo_paths
     from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
 
     try:
@@ -44,7 +44,7 @@ def shard(
         raise InputError(f"--{error}") from None
     with Console(stderr=True).status("reading labels and photos …"):
         people, labels = _people(gt, images, category)
-        paths = people.photo_paths()
+        paths = photo_paths(people)
         photos = {"folder": images.name, "count": len(paths), "sha256": digest_files(paths)}
     with resumable("the same command goes on where it was"), _progress(len(people)) as advance:
         index = write_shards(people, out, options, {"labels": labels, "photos": photos}, advance)
@@ -65,7 +65,7 @@ def parse_size(text: str) -> int:
     return size
 
 
-def _people(gt: Path, images: Path, category: str | None) -> "tuple[PhotoPeople, dict[str, Any]]":
+def _people(gt: Path, images: Path, category: str | None) -> "tuple[People, dict[str, Any]]":
     """The people, and what identifies their labels."""
     if gt.suffix.lower() == ".mat":
         from trustpose.datasets.lspet import clean, lspet_people, read_lspet
@@ -73,7 +73,7 @@ def _people(gt: Path, images: Path, category: str | None) -> "tuple[PhotoPeople,
         file = read_lspet(gt)
         cleaned = clean(file)
         return lspet_people(cleaned, images), {"file": gt.name, "sha256": file.sha256, "dropped": cleaned.dropped}
-    from trustpose.datasets.people import coco_people
+    from trustpose.datasets.photo_people import coco_people
     from trustpose.formats.coco import read_truth
 
     truth = read_truth(gt, category)

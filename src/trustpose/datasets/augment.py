@@ -92,7 +92,7 @@ class TrainingCrop:
     """What a network trains on. Everything in crop pixels, areas in square crop pixels.
 
     affine (2, 3) leads from the photo to the crop. xy (K, 2) and v (K,) are after `occlusion`'s rule, xy is 0 where
-    v = 0. has_joint, has_visibility (K,): as in `PersonSample`; v of a keypoint that the augmentation hid is known.
+    v = 0. has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint that the augmentation hid is known.
     area: the segment's, NaN where unknown; box_size (2,): the labelled box's width and height, before any rotation.
     """
 

@@ -1,74 +1,47 @@
-"""People out of people: some of them, several sources one after another, or mapped to another skeleton."""
+"""Operations on `People`: some of them, several sources one after another, mapped to another skeleton."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.people import People, PersonLabels
 from trustpose.skeletons import Skeleton
 
 
-@dataclass(eq=False)
-class SomePeople(People):
-    """The people at `rows` (L,) of another source, in that order: a fold, a subset, a repetition."""
-
-    people: People
-    rows: Int[np.ndarray, " L"]
-
-    def __post_init__(self) -> None:
-        self.skeleton = self.people.skeleton
-        self.image_id = self.people.image_id[self.rows]
-        self.annotation_id = self.people.annotation_id[self.rows]
-
-    def __getitem__(self, index: int) -> PersonSample:
-        return self.people[int(self.rows[self._check(index)])]
+def subset(people: People, rows: Int[np.ndarray, " L"]) -> People:
+    """The people at `rows` (L,), in that order: a fold, a share, a repetition."""
+    return replace(people, labels=people.labels[rows], source=people.source[rows], row=people.row[rows])
 
 
-@dataclass(eq=False)
-class JoinedPeople(People):
+def join(parts: Sequence[People]) -> People:
     """All people of several sources, one source after another. Raises ValueError where their skeletons differ."""
-
-    parts: Sequence[People]
-
-    def __post_init__(self) -> None:
-        names = {part.skeleton.keypoints for part in self.parts}
-        if len(names) != 1:
-            raise ValueError(
-                f"parts: expected people of one skeleton, got {len(names)}; map them to one (MappedPeople)"
-            )
-        self.skeleton = self.parts[0].skeleton
-        self.image_id = np.concatenate([part.image_id for part in self.parts])
-        self.annotation_id = np.concatenate([part.annotation_id for part in self.parts])
-        self._starts = np.cumsum([0, *map(len, self.parts)])
-
-    def __getitem__(self, index: int) -> PersonSample:
-        at = self._check(index)
-        part = int(np.searchsorted(self._starts, at, side="right")) - 1
-        return self.parts[part][at - int(self._starts[part])]
+    names = {part.skeleton.keypoints for part in parts}
+    if len(names) != 1:
+        raise ValueError(f"parts: expected people of one skeleton, got {len(names)}; map them to one (map_joints)")
+    first = np.cumsum([0, *(len(part.sources) for part in parts)])
+    return People(
+        parts[0].skeleton,
+        PersonLabels.concatenate([part.labels for part in parts]),
+        tuple(source for part in parts for source in part.sources),
+        np.concatenate([part.source + start for part, start in zip(parts, first[:-1], strict=True)]),
+        np.concatenate([part.row for part in parts]),
+    )
 
 
-@dataclass(eq=False)
-class MappedPeople(People):
+def map_joints(people: People, skeleton: Skeleton) -> People:
     """People mapped to another skeleton, joints matched by name; one the source lacks has has_joint False and v = 0.
 
-    index (K,): each joint's place in the source's skeleton; lacks (K,): whether there is none.
+    Raises ValueError where the skeletons have no joint in common.
     """
-
-    people: People
-    skeleton: Skeleton
-
-    def __post_init__(self) -> None:
-        self.image_id, self.annotation_id = self.people.image_id, self.people.annotation_id
-        self.index = self.people.skeleton.index_in(self.skeleton, missing="mark")
-        self.lacks = self.index < 0
-
-    def __getitem__(self, index: int) -> PersonSample:
-        sample = self.people[self._check(index)]
-        xy, v, has_joint, has_visibility = (
-            column[self.index] for column in (sample.xy, sample.v, sample.has_joint, sample.has_visibility)
-        )
-        for column in (xy, v, has_joint, has_visibility):
-            column[self.lacks] = 0
-        return replace(sample, xy=xy, v=v, has_joint=has_joint, has_visibility=has_visibility)
+    index = people.skeleton.index_in(skeleton, missing="mark")  # (K,) each joint's place in the source's skeleton
+    lacks, labels = index < 0, people.labels
+    mapped = replace(
+        labels,
+        xy=np.where(lacks[:, None], 0.0, labels.xy[:, index]),
+        v=np.where(lacks, 0, labels.v[:, index]),
+        has_joint=labels.has_joint[:, index] & ~lacks,
+        has_visibility=labels.has_visibility[:, index] & ~lacks,
+    )
+    return replace(people, skeleton=skeleton, labels=mapped)

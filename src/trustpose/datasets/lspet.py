@@ -2,7 +2,7 @@
 
 Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. The official
 layout is `joints.mat` (14 × 3 × 10000: x, y, labelled) beside `images/im00001.jpg` …. The third row says labelled (1)
-or not (0) and nothing of visible or occluded; so v here is 2 or 0, and `PersonSample.has_visibility` is False.
+or not (0) and nothing of visible or occluded; so v here is 2 or 0, and `PersonLabels.has_visibility` is False.
 
 The rule that `clean` goes by. Lengths are in units of the person's size: the upper quartile of its limbs' lengths over
 their usual proportions (foreshortening makes limbs short, not long). In this order:
@@ -27,7 +27,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from trustpose.datasets.people import Cut, PhotoPeople
+from trustpose.datasets.people import People
+from trustpose.datasets.photo_people import Cut, photo_people
 from trustpose.files import InputError, read_bytes
 from trustpose.poses import Truth
 from trustpose.skeletons import LSP_14
@@ -142,19 +143,19 @@ def clean(lspet: Lspet) -> Lspet:
     )
 
 
-def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) -> PhotoPeople:
-    """The people with their photos, to train on; `datasets.dataset_ops.MappedPeople` maps them to another skeleton.
+def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) -> People:
+    """The people with their photos, to train on; `datasets.dataset_ops.map_joints` maps them to another skeleton.
 
     Raises InputError where the folder of the photos is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected the folder of the photos")
-    return PhotoPeople(
-        truth=lspet.truth,
-        folder=folder,
-        skeleton=LSP_14,
-        file_name=lspet.file_name,
+    return photo_people(
+        lspet.truth,
+        LSP_14,
+        folder,
+        lspet.file_name,
         has_joint=lspet.has_joint,
         has_visibility=False,
         cut=cut,

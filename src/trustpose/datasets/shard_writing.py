@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 import orjson
 
-from trustpose.datasets.people import Cut, People, PersonSample, cut_sample
-from trustpose.datasets.shards import FORMAT, INDEX, labels_of
+from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.photo_people import Cut, cut_sample
+from trustpose.datasets.shard_labels import labels_of
+from trustpose.datasets.shards import FORMAT, INDEX
 from trustpose.files import InputError, atomic_write, cannot_write, json_bytes, read_bytes, read_json, write_json
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_value
 

@@ -12,19 +12,19 @@ layout: `000042.jpg` and `000042.json` stand beside each other and are person 42
 """
 
 import hashlib
-import math
 import os
 import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.shard_labels import labels_from
 from trustpose.files import InputError, check_regular, parse_json, read_json
 from trustpose.formats.photos import decode_photo
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
@@ -32,63 +32,13 @@ from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
 FORMAT = "trustpose people in shards, 1"
 INDEX = "index.json"
 _KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
-_FURTHEST = 1e6  # pixels; and 1 / the smallest scale
 _LARGEST_MEMBER = 64_000_000  # bytes of a person's JPEG or JSON in a stream: a sparse tar entry can claim any number
-
-
-def labels_of(sample: PersonSample) -> dict[str, Any]:
-    """The JSON beside a person's JPEG."""
-    scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
-    low, high = sample.box.reshape(2, 2) * scale + shift
-    keypoints = np.c_[sample.xy * scale + shift, sample.v]
-    keypoints[sample.v == 0] = 0  # as COCO writes absent ones
-    labels: dict[str, Any] = {
-        "image_id": sample.image_id,
-        "annotation_id": sample.annotation_id,
-        "keypoints": keypoints.ravel().tolist(),
-        "bbox": [*low.tolist(), *(high - low).tolist()],
-        "area": sample.area * float(scale.prod()) if math.isfinite(sample.area) else None,
-        "affine": sample.affine.tolist(),
-    }
-    for name in ("has_joint", "has_visibility"):
-        column: np.ndarray = getattr(sample, name)
-        if not column.all():
-            labels[name] = column.tolist()
-    return labels
 
 
 def sample_of(jpeg: bytes, json: bytes, count: int, name: str) -> PersonSample:
     """The person of a JPEG and the JSON beside it, K = `count`. Raises InputError, naming `name`, where one is bad."""
-    labels = parse_json(json, name + ".json")
-    if not isinstance(labels, dict):
-        raise InputError(f"{name}.json: expected an object with keypoints, bbox and affine")
-    affine = _numbers(labels, "affine", (2, 3), name)
-    keypoints = _numbers(labels, "keypoints", (count, 3), name)
-    box = _numbers(labels, "bbox", (4,), name)
-    scale, shift = np.diagonal(affine), affine[:, 2]
-    if not (scale >= 1 / _FURTHEST).all() or affine[0, 1] or affine[1, 0]:
-        raise InputError(f"{name}.json: field 'affine': expected [[sx, 0, tx], [0, sy, ty]] with sx and sy above 0")
-    v = keypoints[:, 2].astype(np.int64)
-    if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
-        raise InputError(f"{name}.json: field 'keypoints': expected v in 0, 1, 2")
-    area, image_id, annotation_id = (labels.get(field) for field in ("area", "image_id", "annotation_id"))
-    is_area = area is None or (isinstance(area, (int, float)) and 0 <= area <= _FURTHEST**2)
-    if not (_is_id(image_id) and _is_id(annotation_id) and is_area):
-        raise InputError(
-            f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
-        )
-    return PersonSample(
-        pixels=decode_photo(jpeg, name + ".jpg"),
-        affine=affine,
-        xy=np.where((v > 0)[:, None], (keypoints[:, :2] - shift) / scale, 0.0),
-        v=v,
-        box=((np.stack([box[:2], box[:2] + box[2:]]) - shift) / scale).ravel(),
-        area=math.nan if area is None else area / float(scale.prod()),
-        image_id=image_id,
-        annotation_id=annotation_id,
-        has_joint=_flags(labels, "has_joint", count, name),
-        has_visibility=_flags(labels, "has_visibility", count, name),
-    )
+    labels, affine = labels_from([parse_json(json, name + ".json")], count, [name])
+    return labels.sample(0, decode_photo(jpeg, name + ".jpg"), affine[0])
 
 
 @dataclass(frozen=True)
@@ -101,45 +51,68 @@ class Shard:
     places: Int[np.ndarray, "n 4"]
 
 
-class ShardPeople(People):
-    """The people of a folder of shards, by number: each is one or two reads at a known place.
+def shard_people(folder: str | Path) -> People:
+    """The people of a folder of shards.
 
-    Every process opens its own file, once a shard (also after a fork), and threads take turns. Raises InputError where
-    the folder, its index or a shard is not what it should be; a shard that was cut short is found at once.
+    Raises InputError where the folder, its index or a shard is not as it should be; a shard that was cut short is found
+    at once.
+    """
+    folder = Path(folder)
+    pixels = ShardPixels(folder)
+    path = folder / INDEX
+    skeleton = _skeleton(pixels.index, path)
+    said, names = pixels.read_labels()
+    labels, affine = labels_from(said, len(skeleton), names)
+    pixels.affine = affine
+    for name, found in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
+        listed = _whole_numbers(pixels.index, name, path)
+        if len(listed) != len(labels):
+            raise InputError(f"{path}: lists {len(listed)} people, but its shards hold {len(labels)}")
+        if (listed != found).any():
+            at = int(np.argmax(listed != found))
+            raise InputError(f"{path}: field '{name}': person {at} is {listed[at]}, but {found[at]} in its shard")
+    return People.of(skeleton, labels, pixels)
+
+
+class ShardPixels:
+    """The pixels of people in a folder of shards, by number: each is one read at a known place.
+
+    Every process opens its own files, once a shard (also after a fork), and threads take turns.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.index = _read_index(self.folder)
-        self.skeleton = _skeleton(self.index, self.folder / INDEX)
-        self.shards = _shards(self.index, self.folder)
-        count = sum(len(shard.places) for shard in self.shards)
-        self.image_id, self.annotation_id = (
-            _whole_numbers(self.index, name, self.folder / INDEX) for name in ("image_id", "annotation_id")
-        )
-        if not len(self.image_id) == len(self.annotation_id) == count:
-            raise InputError(f"{self.folder / INDEX}: lists {len(self.image_id)} people, but its shards hold {count}")
+    affine: Float[np.ndarray, "N 2 3"]
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.index = _read_index(folder)
+        self.shards = _shards(self.index, folder)
         self._starts = np.cumsum([0, *(len(shard.places) for shard in self.shards)])
         self._open_here()
 
-    def __getitem__(self, index: int) -> PersonSample:
-        at = self._check(index)
-        number = int(np.searchsorted(self._starts, at, side="right")) - 1
-        shard = self.shards[number]
-        jpeg_at, jpeg_size, json_at, json_size = shard.places[at - int(self._starts[number])].tolist()
-        low = min(jpeg_at, json_at)
-        content = self._read(number, low, max(jpeg_at + jpeg_size, json_at + json_size) - low)
-        jpeg = content[jpeg_at - low : jpeg_at - low + jpeg_size]
-        json = content[json_at - low : json_at - low + json_size]
-        return sample_of(jpeg, json, len(self.skeleton), f"{shard.path}: {at:06d}")
+    @property
+    def identity(self) -> str:
+        """The shards' own sha256."""
+        return " ".join(shard.sha256 for shard in self.shards)
 
-    def verify(self) -> None:
-        """Read all shards and compare their sha256 with the index. Raises InputError naming the first that differs."""
-        for shard in self.shards:
-            with shard.path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != shard.sha256:
-                raise InputError(f"{shard.path}: its SHA-256 is {found}, but {INDEX} says {shard.sha256}")
+    def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
+        """A person's JPEG, and the affine from the photo to it. Raises InputError where it is broken."""
+        number, place = self._place(row)
+        jpeg = self._read(number, *place[:2])
+        return decode_photo(jpeg, f"{self.shards[number].path}: {row:06d}.jpg"), self.affine[row]
+
+    def read_labels(self) -> tuple[list[Any], list[str]]:
+        """Everybody's JSON, and the names to say where it stands. Raises InputError."""
+        said, names = [], []
+        for row in range(int(self._starts[-1])):
+            number, place = self._place(row)
+            names.append(f"{self.shards[number].path}: {row:06d}")
+            said.append(parse_json(self._read(number, *place[2:]), names[-1] + ".json"))
+        return said, names
+
+    def _place(self, row: int) -> tuple[int, list[int]]:
+        """Which shard a person is in, and where its JPEG and JSON begin and how long they are."""
+        number = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return number, self.shards[number].places[row - int(self._starts[number])].tolist()
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_files", "_lock", "_process")}
@@ -172,10 +145,20 @@ class ShardPeople(People):
         return content
 
 
+def verify_shards(folder: str | Path) -> None:
+    """Read all shards and compare their sha256 with the index. Raises InputError naming the first that differs."""
+    folder = Path(folder)
+    for shard in _shards(_read_index(folder), folder):
+        with shard.path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != shard.sha256:
+            raise InputError(f"{shard.path}: its SHA-256 is {found}, but {INDEX} says {shard.sha256}")
+
+
 def stream_shards(folder: str | Path, shards: list[int] | None = None) -> Iterator[PersonSample]:
     """People one after another, each tar file read once from its start to its end; `shards`: which, in which order.
 
-    Raises InputError as `ShardPeople` does.
+    Raises InputError as `shard_people` does.
     """
     folder = Path(folder)
     index = _read_index(folder)
@@ -272,24 +255,3 @@ def _whole_numbers(
     except OverflowError:
         raise InputError(f"{path}: field '{name}': expected whole numbers of at most 64 bits") from None
     return array if columns is None else array.reshape(-1, columns)
-
-
-def _is_id(value: Any) -> TypeGuard[int]:
-    return type(value) is int and value.bit_length() < 64
-
-
-def _numbers(labels: dict[str, Any], field: str, shape: tuple[int, ...], name: str) -> Float[np.ndarray, "..."]:
-    try:
-        array = np.asarray(labels.get(field), dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.zeros(0)
-    if array.size != math.prod(shape) or not (np.abs(array) <= _FURTHEST).all():
-        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
-    return array.reshape(shape)
-
-
-def _flags(labels: dict[str, Any], field: str, count: int, name: str) -> Bool[np.ndarray, " K"]:
-    flags = np.asarray(labels.get(field, [True] * count))
-    if flags.shape != (count,) or flags.dtype != np.bool_:
-        raise InputError(f"{name}.json: field '{field}': expected {count} of true and false")
-    return flags

@@ -8,7 +8,15 @@ from trustpose.files import InputError
 from trustpose.skeletons import SKELETONS, Skeleton, read_skeleton, skeleton_of_object
 
 _LARGEST = 1e12
-_REPR = reprlib.Repr()  # a value from a file can be as deep as Python's stack
+_LONGEST = 4000  # bits; Python refuses to print numbers of more than 4300 digits
+
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < _LONGEST else f"a number of {x.bit_length()} bits"
+
+
+_REPR = _Repr()  # a value from a file can be as deep as Python's stack
 _REPR.maxstring = _REPR.maxother = 80
 
 

@@ -5,6 +5,7 @@
 
 import io
 import math
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def _array(content: bytes) -> np.ndarray:
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"NPY version {version} is not known")
-    shape, is_fortran, dtype = _HEADERS[version](file)
+    with warnings.catch_warnings():  # numpy's, of headers that Python 2 wrote: they say the same
+        warnings.simplefilter("ignore", UserWarning)
+        shape, is_fortran, dtype = _HEADERS[version](file)
     size = len(content) - file.tell()
     if dtype.kind not in _KINDS or not dtype.itemsize or dtype.hasobject:
         raise ValueError(f"an array is of {str(dtype)[:40]}, expected numbers or texts")

@@ -14,7 +14,7 @@ LONGEST_SIDE = 384
 """What a photo's longest side is made, in pixels, for a network that takes any size: AP of MoveNet MultiPose on 400 of
 the `train` photos is 0.290, 0.327, 0.358, 0.355 for 256, 320, 384, 448; its time grows with the square."""
 
-_MULTIPLE = re.compile(r"multiple of (\d+)(?:, (\d+) usual)?")
+_MULTIPLE = re.compile(r"multiple of (\d{1,6})(?:, (\d{1,6}) usual)?")
 _ORDER = re.compile(r"(\d+) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
 _BOX = ("xmin", "ymin", "xmax", "ymax", "score")
 

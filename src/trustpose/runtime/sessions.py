@@ -70,7 +70,8 @@ def open_session(path: Path, threads: int, providers: list[str] | None = None) -
     try:
         with utf8_name(path) as name:
             session = onnxruntime.InferenceSession(name, options, providers=chosen, enable_fallback=0)
-        _ = [node.name for node in (*session.get_inputs(), *session.get_outputs())]  # decoded when asked for
+        for node in (*session.get_inputs(), *session.get_outputs()):
+            _ = node.name, node.shape  # texts in them are decoded when asked for
         return session
     except _ERRORS as error:
         raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None

@@ -30,7 +30,6 @@ from trustpose.poses import Area
 from trustpose.predict.prefetch import prefetch
 from trustpose.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.training.crops import labels_of
-from trustpose.training.people import labels_digest
 from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
@@ -253,5 +252,5 @@ def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     shapes = [array.shape for array in _pooled_nothing(reading.network, reading.pool)]
     spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
     said = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
-    known.update(repr(said).encode() + labels_digest(crops.people).encode())
+    known.update(repr(said).encode() + crops.people.identity.encode())
     return known.hexdigest()

@@ -78,7 +78,7 @@ class FrozenTask:
         self.training, self.held_out = rows_by_fold(stored.columns["image_id"][: stored.people], recipe.data)
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
         columns = [stored.columns[name] for name in ("v", "is_ternary")]
-        self.loss_options = loss_options(recipe, lambda: (columns[0][self.training], columns[1][self.training]))
+        self.loss_options = loss_options(recipe, columns[0][self.training], columns[1][self.training])
         self.now: Stage = recipe.plan.stages[0]
 
     def stage(self, stage: Stage) -> None:

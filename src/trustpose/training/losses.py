@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Int, Real
 from torch import Tensor
 
 from trustpose.files import InputError
@@ -47,16 +47,15 @@ class HeadLoss:
     terms: Callable[[Any, TrustTargets, CropLabels, Totals, LossOptions], dict[str, Tensor]]
 
 
-def loss_options(recipe: Recipe, visibility: Callable[[], tuple[np.ndarray, np.ndarray]]) -> LossOptions:
+def loss_options(recipe: Recipe, v: Int[np.ndarray, "N K"], is_ternary: Bool[np.ndarray, "N K"]) -> LossOptions:
     """A recipe's, the metamodel's classes weighed by how often they are in training.
 
-    visibility: gives v (N, K) of the training people and where it is known to be COCO's; only asked where it is needed.
-    Raises InputError where a class is empty that the metamodel needs.
+    v (N, K) of the training people, and where it is known to be COCO's. Raises InputError where a class is empty that
+    the metamodel needs.
     """
     if recipe.head != "metamodel":
         return LossOptions(hard_share=recipe.train.hard_share)
-    v, known = visibility()
-    counts = [int((known & (v == value)).sum()) for value in range(3)]
+    counts = [int((is_ternary & (v == value)).sum()) for value in range(3)]
     try:
         return LossOptions(class_weights=class_weights(counts))
     except ValueError:

@@ -23,7 +23,7 @@ from trustpose.runtime.weights import load_trust_network
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
-from trustpose.training.people import need_sigmas, open_training, people_of_epoch, visibility_of
+from trustpose.training.people import need_sigmas, open_training, people_of_epoch
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, taught
 from trustpose.training.validation import Validation, ValidationOptions
@@ -74,7 +74,7 @@ class NetworkTask:
         self.skeleton = training.skeleton
         self.now: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
-        self.loss_options = loss_options(recipe, lambda: visibility_of(training))
+        self.loss_options = loss_options(recipe, training.labels.v, training.labels.is_ternary)
         kept = learner.network.state_dict() if recipe.train.weight_interpolation else {}
         self.start = {name: value.clone() for name, value in kept.items()}
         self.validation = None if held_out is None else _validation(recipe, held_out, self.codec)

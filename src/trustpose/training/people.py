@@ -1,19 +1,18 @@
 """The people of a data folder, whichever of the known layouts it has; some to train on, some to validate on."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
-from trustpose.datasets.dataset_ops import JoinedPeople, MappedPeople, SomePeople
+from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.folds import fold_of
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
-from trustpose.datasets.people import People, PhotoPeople, coco_people
-from trustpose.datasets.pseudo_labels import FilledPeople
-from trustpose.datasets.shards import INDEX, ShardPeople
+from trustpose.datasets.people import People
+from trustpose.datasets.photo_people import coco_people
+from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.training.recipe import DataOptions, Recipe
@@ -39,7 +38,7 @@ def open_people(folder: Path, options: DataOptions) -> People:
     skeleton = options.joints
     if people.skeleton.keypoints != skeleton.keypoints:
         try:
-            people = MappedPeople(people, skeleton)
+            people = map_joints(people, skeleton)
         except ValueError as error:
             raise InputError(f"{folder}: its people cannot be mapped to {options.skeleton} ({error})") from None
     return people
@@ -69,7 +68,7 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
             raise InputError(f"{folder}: is given twice as --data")
     training, held_out = divide(open_people(folders[0], options), options)
     extra = [open_people(folder, options) for folder in folders[1:]]
-    return TrainingPeople(JoinedPeople([training, *extra]) if extra else training, held_out, len(training))
+    return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
 
 
 def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
@@ -79,15 +78,15 @@ def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> Peo
         return people
     random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.train.seed, epoch, _EXTRA])))
     drawn = np.sort(random.permutation(extra)[: round(share * extra)])
-    return SomePeople(people, np.concatenate([np.arange(own), own + drawn]))
+    return subset(people, np.concatenate([np.arange(own), own + drawn]))
 
 
 def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
     """Those to train on, and those of the fold's images to validate on; None where the recipe has no folds."""
     training, held_out = rows_by_fold(people.image_id, options)
     if not options.folds:
-        return (people if len(training) == len(people) else SomePeople(people, training)), None
-    return SomePeople(people, training), SomePeople(people, held_out)
+        return (people if len(training) == len(people) else subset(people, training)), None
+    return subset(people, training), subset(people, held_out)
 
 
 def rows_by_fold(
@@ -108,62 +107,11 @@ def rows_by_fold(
     return np.flatnonzero(is_shared & ~is_held_out), np.flatnonzero(is_held_out)
 
 
-def visibility_of(people: People) -> tuple[Int[np.ndarray, "N K"], Bool[np.ndarray, "N K"]]:
-    """v (N, K) of everybody, and where it is COCO's: 0, 1 or 2. Reads labels alone where the source keeps them."""
-    if isinstance(people, SomePeople):
-        v, known = visibility_of(people.people)
-        return v[people.rows], known[people.rows]
-    if isinstance(people, JoinedPeople):
-        parts = [visibility_of(part) for part in people.parts]
-        return np.concatenate([v for v, _ in parts]), np.concatenate([known for _, known in parts])
-    if isinstance(people, MappedPeople):
-        v, known = (column[:, people.index] for column in visibility_of(people.people))
-        return np.where(people.lacks, 0, v), known & ~people.lacks
-    if isinstance(people, FilledPeople):
-        v, known = visibility_of(people.people)
-        v = np.where(people.is_filled, 2, np.where(people.is_removed, 0, v))
-        return v, known & ~people.is_filled & ~people.is_removed
-    if isinstance(people, PhotoPeople):
-        v = people.truth.v.astype(np.int64)
-        has_joint = np.ones(v.shape, dtype=np.bool_) if people.has_joint is None else people.has_joint
-        return v, has_joint & (people.has_visibility | (v == 0))
-    samples = [(one.v, one.has_joint & (one.has_visibility | (one.v == 0))) for one in people]
-    return np.stack([v for v, _ in samples]), np.stack([known for _, known in samples])
-
-
-def labels_digest(people: People) -> str:
-    """SHA-256 of who everybody is and of all that is said of them. Reads no photo where the source keeps its labels."""
-    known = hashlib.sha256(repr((people.skeleton.keypoints, len(people))).encode())
-    if isinstance(people, SomePeople | MappedPeople):
-        known.update(labels_digest(people.people).encode())
-        known.update(people.rows.astype(np.int64).tobytes() if isinstance(people, SomePeople) else b"mapped")
-    elif isinstance(people, FilledPeople):
-        known.update(labels_digest(people.people).encode())
-        for array in (people.xy, people.is_filled, people.is_removed):
-            known.update(np.ascontiguousarray(array).tobytes())
-    elif isinstance(people, JoinedPeople):
-        known.update(" ".join(map(labels_digest, people.parts)).encode())
-    elif isinstance(people, ShardPeople):
-        known.update(" ".join(shard.sha256 for shard in people.shards).encode())
-    elif isinstance(people, PhotoPeople):
-        truth = people.truth
-        arrays = [people.image_id, people.annotation_id, truth.xy, truth.v, truth.area, truth.box, people.has_joint]
-        for array in arrays:
-            known.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
-        known.update(repr((people.has_visibility, people.cut)).encode())
-    else:
-        for one in people:
-            arrays = [one.xy, one.v, one.box, one.has_joint, one.has_visibility]
-            known.update(repr((one.image_id, one.annotation_id, one.area)).encode())
-            known.update(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays))
-    return known.hexdigest()
-
-
 def _open(folder: Path, min_keypoints: int) -> People:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected the folder of a data set")
     if (folder / INDEX).is_file():
-        return _enough(ShardPeople(folder), min_keypoints, folder)
+        return _enough(shard_people(folder), min_keypoints, folder)
     for labels, photos in COCO_LAYOUTS:
         if (folder / labels).is_file() and (folder / photos).is_dir():
             return coco_people(read_truth(folder / labels), folder / photos, min_keypoints=min_keypoints)
@@ -176,10 +124,10 @@ def _open(folder: Path, min_keypoints: int) -> People:
 def _enough(people: People, min_keypoints: int, folder: Path) -> People:
     if min_keypoints <= 1:
         return people
-    rows = np.flatnonzero((visibility_of(people)[0] > 0).sum(axis=1) >= min_keypoints)
+    rows = np.flatnonzero((people.labels.v > 0).sum(axis=1) >= min_keypoints)
     if not len(rows):
         raise InputError(f"{folder}: no person has {min_keypoints} labelled keypoints or more")
-    return SomePeople(people, rows)
+    return subset(people, rows)
 
 
 def need_sigmas(recipe: Recipe, people: People, what: str) -> None:

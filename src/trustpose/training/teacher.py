@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.datasets.people import People, PersonSample
-from trustpose.datasets.pseudo_labels import FilledPeople
+from trustpose.datasets.pseudo_labels import with_pseudo_labels
 from trustpose.files import InputError, atomic_write
 from trustpose.formats.npz import read_npz
 from trustpose.geometry.oks import opks
@@ -35,7 +35,6 @@ from trustpose.runtime.sessions import cpu_count
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
 from trustpose.training.logs import progress
-from trustpose.training.people import labels_digest, visibility_of
 
 CACHE = "teacher.npz"
 _FORMAT = "trustpose teacher, 1"
@@ -70,7 +69,7 @@ def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
     return predictor
 
 
-def taught(people: People, teacher: Predictor, least: float, path: Path) -> FilledPeople:
+def taught(people: People, teacher: Predictor, least: float, path: Path) -> People:
     """The people with what the teacher adds and takes away; `least`: the expected OPKS of places that are taken.
 
     Read from `path` where that is of the same labels, teacher and `least`; else predicted and written there. With
@@ -91,7 +90,7 @@ def taught(people: People, teacher: Predictor, least: float, path: Path) -> Fill
             f"trustpose: the teacher fills {filled} of {missing} missing joints and takes {removed} labels away",
             file=sys.stderr,
         )
-    return FilledPeople(people, stored["xy"], stored["is_filled"], stored["is_removed"])
+    return with_pseudo_labels(people, stored["xy"], stored["is_filled"], stored["is_removed"])
 
 
 def decide(
@@ -144,7 +143,7 @@ def predict(
 
 def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.ndarray]:
     """xy (N, K, 2) float32, is_filled, is_removed and is_missing (N, K)."""
-    v, known = visibility_of(people)
+    v, known = people.labels.v, people.labels.is_ternary
     missing, noisy = ~known & (v == 0), ~known & (v > 0)
     rows = np.flatnonzero((missing | noisy).any(axis=1))
     with progress(len(rows), 0, True) as show:
@@ -178,5 +177,5 @@ def _fingerprint(people: People, teacher: Predictor, least: float) -> str:
     """Of labels, teacher and what decides; not of the photos, which are too many to read."""
     known = hashlib.sha256(teacher.spec.onnx.read_bytes())
     said = (replace(teacher.spec, onnx=Path()), least, _SURE, _FAR, _FORMAT)
-    known.update(repr(said).encode() + labels_digest(people).encode())
+    known.update(repr(said).encode() + people.identity.encode())
     return known.hexdigest()

@@ -1,0 +1,205 @@
+"""People whose pixels are photos in a folder: COCO's, LSPET's and any other ground truth's."""
+
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from trustpose.datasets.people import People, PersonLabels, PersonSample
+from trustpose.file_names import find_shown
+from trustpose.files import InputError
+from trustpose.formats.coco import TruthFile
+from trustpose.formats.photos import read_image
+from trustpose.poses import Truth
+from trustpose.skeletons import Skeleton
+
+_PORTRAIT = 3 / 4  # width / height of the crops of every top-down network here; what a cut is measured by
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How much of a photo is kept around a person, and how large.
+
+    The box's height after it was widened or heightened to 3:4 is the unit. A square of `margin` units a side about the
+    box's centre is kept, as far as the photo goes, and shrunk (averaging) until the unit is `size` pixels;
+    smaller people keep their pixels. Raises ValueError where a number is out of range.
+    """
+
+    size: int = 256
+    margin: float = 1.5
+
+    def __post_init__(self) -> None:
+        if self.size < 16:
+            raise ValueError(f"size: expected at least 16 pixels, got {self.size}")
+        if not (np.isfinite(self.margin) and self.margin >= 1):
+            raise ValueError(f"margin: expected a finite number of at least 1, got {self.margin}")
+
+
+def cut_sample(sample: PersonSample, cut: Cut) -> PersonSample:
+    """The same person, labels untouched, with only the pixels that `cut` keeps."""
+    pixels, affine = cut_pixels(sample.pixels, sample.affine, sample.box, cut)
+    return replace(sample, pixels=pixels, affine=affine)
+
+
+def cut_pixels(
+    pixels: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], box: Float[np.ndarray, " 4"], cut: Cut
+) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+    """What `cut` keeps around a box xyxy, photo pixels, and the affine from the photo to it; `affine` leads to
+    `pixels`."""
+    scale, shift = np.diagonal(affine), affine[:, 2]
+    box = box.reshape(2, 2) * scale + shift  # in the pixels at hand
+    width, height = np.maximum(box[1] - box[0], 1.0)
+    unit = max(height, width / _PORTRAIT)
+    centre, reach = box.mean(axis=0), cut.margin * unit / 2
+    size = np.array(pixels.shape[1::-1])
+    low = np.clip(np.floor(centre - reach), 0, size - 1).astype(np.int64)
+    high = np.clip(np.ceil(centre + reach) + 1, low + 1, size).astype(np.int64)
+    pixels = pixels[low[1] : high[1], low[0] : high[0]]
+    factor = np.ones(2)
+    if unit > cut.size:
+        small = np.maximum(np.rint((high - low) * (cut.size / unit)), 1).astype(np.int64)
+        factor = small / (high - low)  # the sides' own, so that rounding them moves no label
+        pixels = cv2.resize(pixels, small.tolist(), interpolation=cv2.INTER_AREA)
+    moved = (shift - low + 0.5) * factor - 0.5  # resizing keeps pixel edges, coordinates count from centres
+    return np.ascontiguousarray(pixels), np.c_[np.diag(scale * factor), moved]
+
+
+@dataclass(eq=False)
+class PhotoPixels:
+    """The pixels of people in photos of a folder: image_id (N,) and box (N, 4) xyxy of each.
+
+    `file_name` maps image id to the photo's name, `photo_size` to (width, height) where that is known. `cut`: what is
+    kept of each photo; None is the whole. The last `keep` photos stay decoded, so that people who stand beside each
+    other cost one decoding.
+    """
+
+    folder: Path
+    image_id: Int[np.ndarray, " N"]
+    box: Float[np.ndarray, "N 4"]
+    file_name: dict[int, str]
+    photo_size: dict[int, tuple[int, int]] = field(default_factory=dict)
+    cut: Cut | None = None
+    keep: int = 4
+
+    def __post_init__(self) -> None:
+        self._photos: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    @property
+    def identity(self) -> str:
+        """Labels say whose photos these are; what is kept of them is said here."""
+        return repr(self.cut)
+
+    def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
+        """A person's photo, or what `cut` keeps of it. Raises InputError where it is broken or of another size."""
+        photo, affine = self._photo(int(self.image_id[row])), np.eye(2, 3)
+        return (photo, affine) if self.cut is None else cut_pixels(photo, affine, self.box[row], self.cut)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_photos": OrderedDict()}  # decoded photos stay behind
+
+    def _photo(self, image: int) -> np.ndarray:
+        pixels = self._photos.pop(image, None)  # each step whole, as threads share the photos: a thief decodes again
+        if pixels is None:
+            pixels = self._decoded(image)
+        if self.keep:
+            self._photos[image] = pixels
+            while len(self._photos) > self.keep:
+                with suppress(KeyError):  # another thread was faster
+                    self._photos.popitem(last=False)
+        return pixels
+
+    def _decoded(self, image: int) -> np.ndarray:
+        path = find_shown(self.folder, self.file_name[image])
+        pixels = read_image(path)
+        found, expected = pixels.shape[1::-1], self.photo_size.get(image)
+        if expected is not None and expected != found:
+            given = f"{expected[0]} × {expected[1]}"
+            raise InputError(f"{path}: is {found[0]} × {found[1]} pixels, but its labels are for one of {given}")
+        return pixels
+
+
+def photo_people(
+    truth: Truth,
+    skeleton: Skeleton,
+    folder: Path,
+    file_name: dict[int, str],
+    *,
+    photo_size: dict[int, tuple[int, int]] | None = None,
+    has_joint: Bool[np.ndarray, "N K"] | None = None,
+    has_visibility: bool = True,
+    cut: Cut | None = None,
+    keep: int = 4,
+) -> People:
+    """The people of ground truth with photos in a folder, in the order of the file; see `PhotoPixels`.
+
+    has_joint (N, K): see `PersonLabels`; all if None. Raises ValueError where `truth` lacks image_id or box.
+    """
+    if truth.image_id is None or truth.box is None:
+        raise ValueError("truth: expected image_id and box to be filled, one of them is None")
+    count = len(truth.image_id)
+    labels = PersonLabels(
+        xy=np.where((truth.v > 0)[..., None], truth.xy, 0.0).astype(np.float64),
+        v=truth.v.astype(np.int64),
+        box=truth.box.astype(np.float64),
+        area=np.full(count, np.nan) if truth.area is None else truth.area.astype(np.float64),
+        image_id=truth.image_id,
+        annotation_id=np.arange(count) if truth.annotation_id is None else truth.annotation_id,
+        has_joint=np.ones(truth.v.shape, dtype=np.bool_) if has_joint is None else has_joint,
+        has_visibility=np.full(truth.v.shape, has_visibility),
+    )
+    source = PhotoPixels(folder, labels.image_id, labels.box, file_name, photo_size or {}, cut, keep)
+    return People.of(skeleton, labels, source)
+
+
+def photo_paths(people: People) -> list[Path]:
+    """The photo files of people whose pixels come from photos, each once, in the order of the people."""
+    found: dict[Path, None] = {}
+    for at, image in dict.fromkeys(zip(people.source.tolist(), people.image_id.tolist(), strict=True)):
+        source = people.sources[at]
+        if isinstance(source, PhotoPixels):
+            found[find_shown(source.folder, source.file_name[image])] = None
+    return list(found)
+
+
+def coco_people(
+    file: TruthFile, folder: str | Path, *, cut: Cut | None = None, min_keypoints: int = 1, keep: int = 4
+) -> People:
+    """The people of a COCO ground truth file who have at least `min_keypoints` labels and are no crowd.
+
+    Raises InputError where the folder is missing, or a person has no box or its photo no name; photos are read later.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such directory, expected the folder of the photos")
+    truth, images = file.truth, file.images
+    assert truth.iscrowd is not None and truth.image_id is not None and truth.annotation_id is not None
+    rows = np.flatnonzero((np.count_nonzero(truth.v > 0, axis=1) >= min_keypoints) & ~truth.iscrowd)
+    if not len(rows):
+        raise InputError(f"{file.path}: no person has {min_keypoints} labelled keypoints or more")
+    people = truth[rows]
+    boxless = np.arange(len(rows)) if people.box is None else np.flatnonzero(~np.isfinite(people.box).all(axis=1))
+    if len(boxless):
+        raise InputError(
+            f"{file.path}: annotation {rows[boxless[0]]}: field 'bbox': expected one, top-down crops go by it"
+        )
+    used = set(np.unique(people.image_id).tolist())  # type: ignore[arg-type]
+    names: dict[int, str] = {}
+    for at, (image, name) in enumerate(zip(images.id.tolist(), images.file_name, strict=True)):
+        if image in used and name is None:
+            raise InputError(f"{file.path}: image {at}: field 'file_name': expected the photo's name, got nothing")
+        if image in used and name is not None:
+            names[image] = name
+    sizes = zip(images.id.tolist(), images.width.tolist(), images.height.tolist(), strict=True)
+    return photo_people(
+        people,
+        file.skeleton or Skeleton(Path(file.path).stem, file.keypoint_names, ()),
+        folder,
+        names,
+        photo_size={image: (width, height) for image, width, height in sizes if image in used and width and height},
+        cut=cut,
+        keep=keep,
+    )

@@ -1,0 +1,111 @@
+"""The JSON beside each JPEG of a shard: a person's labels in the JPEG's pixels (`datasets.shards` gives the fields)."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from trustpose.datasets.people import PersonLabels, PersonSample
+from trustpose.files import InputError
+
+_FURTHEST = 1e6  # pixels; and 1 / the smallest scale
+
+
+def labels_of(sample: PersonSample) -> dict[str, Any]:
+    """The JSON beside a person's JPEG."""
+    scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
+    low, high = sample.box.reshape(2, 2) * scale + shift
+    keypoints = np.c_[sample.xy * scale + shift, sample.v]
+    keypoints[sample.v == 0] = 0  # as COCO writes absent ones
+    labels: dict[str, Any] = {
+        "image_id": sample.image_id,
+        "annotation_id": sample.annotation_id,
+        "keypoints": keypoints.ravel().tolist(),
+        "bbox": [*low.tolist(), *(high - low).tolist()],
+        "area": sample.area * float(scale.prod()) if math.isfinite(sample.area) else None,
+        "affine": sample.affine.tolist(),
+    }
+    for name in ("has_joint", "has_visibility"):
+        column: np.ndarray = getattr(sample, name)
+        if not column.all():
+            labels[name] = column.tolist()
+    return labels
+
+
+def labels_from(
+    said: Sequence[Any], count: int, names: Sequence[str]
+) -> tuple[PersonLabels, Float[np.ndarray, "N 2 3"]]:
+    """Labels in photo pixels out of each person's JSON, K = `count`, and the affines from photo to JPEG.
+
+    Raises InputError, naming the first of `names` whose JSON is bad.
+    """
+    for labels, name in zip(said, names, strict=True):
+        if not isinstance(labels, dict):
+            raise InputError(f"{name}.json: expected an object with keypoints, bbox and affine")
+        area, ids = labels.get("area"), (labels.get("image_id"), labels.get("annotation_id"))
+        is_area = area is None or (isinstance(area, (int, float)) and 0 <= area <= _FURTHEST**2)
+        if not (all(map(_is_id, ids)) and is_area):
+            raise InputError(
+                f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
+            )
+    affine = _numbers(said, "affine", (2, 3), names)
+    keypoints = _numbers(said, "keypoints", (count, 3), names)
+    box = _numbers(said, "bbox", (4,), names)
+    scale, shift = np.diagonal(affine, axis1=1, axis2=2), affine[..., 2]  # (N, 2)
+    is_plain = (scale >= 1 / _FURTHEST).all(axis=1) & (affine[:, 0, 1] == 0) & (affine[:, 1, 0] == 0)
+    if not is_plain.all():
+        name = names[int(np.argmin(is_plain))]
+        raise InputError(f"{name}.json: field 'affine': expected [[sx, 0, tx], [0, sy, ty]] with sx and sy above 0")
+    is_v = np.isin(keypoints[..., 2], (0, 1, 2)).all(axis=1)
+    if not is_v.all():
+        raise InputError(f"{names[int(np.argmin(is_v))]}.json: field 'keypoints': expected v in 0, 1, 2")
+    v = keypoints[..., 2].astype(np.int64)
+    xy = (keypoints[..., :2] - shift[:, None]) / scale[:, None]
+    corners = np.stack([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (N, 2, 2)
+    area = np.array([math.nan if labels.get("area") is None else labels["area"] for labels in said], dtype=np.float64)
+    labels = PersonLabels(
+        xy=np.where((v > 0)[..., None], xy, 0.0),
+        v=v,
+        box=((corners - shift[:, None]) / scale[:, None]).reshape(-1, 4),
+        area=area / scale.prod(axis=1),
+        image_id=np.array([labels["image_id"] for labels in said], dtype=np.int64),
+        annotation_id=np.array([labels["annotation_id"] for labels in said], dtype=np.int64),
+        has_joint=_flags(said, "has_joint", count, names),
+        has_visibility=_flags(said, "has_visibility", count, names),
+    )
+    return labels, affine
+
+
+def _is_id(value: Any) -> TypeGuard[int]:
+    return type(value) is int and value.bit_length() < 64
+
+
+def _numbers(
+    said: Sequence[Any], field: str, shape: tuple[int, ...], names: Sequence[str]
+) -> Float[np.ndarray, "N ..."]:
+    """A field of each person's labels, (N, *shape). Raises InputError naming the first where it is of another size."""
+    array, is_good = np.zeros((len(said), 0)), np.zeros(len(said), np.bool_)
+    try:
+        array = np.array([labels.get(field) for labels in said], dtype=np.float64).reshape(len(said), -1)
+        is_good = (np.abs(array) <= _FURTHEST).all(axis=1) & (array.shape[1] == math.prod(shape))
+    except (TypeError, ValueError):  # of different lengths, or no numbers
+        if len(said) > 1:
+            parts = [_numbers([labels], field, shape, [name]) for labels, name in zip(said, names, strict=True)]
+            return np.concatenate(parts)
+    if not is_good.all():
+        name = names[int(np.argmin(is_good))]
+        raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
+    return array.reshape(len(said), *shape)
+
+
+def _flags(said: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
+    """The same for flags, all true where a person's labels do not have the field."""
+    found = np.ones((len(said), count), np.bool_)
+    for row, (labels, name) in enumerate(zip(said, names, strict=True)):
+        flags = np.asarray(labels[field]) if field in labels else found[row]
+        if flags.shape != (count,) or flags.dtype != np.bool_:
+            raise InputError(f"{name}.json: field '{field}': expected {count} of true and false")
+        found[row] = flags
+    return found
