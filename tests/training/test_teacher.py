@@ -47,9 +47,14 @@ def faceless(count: int = 6) -> People:
 
 def filled(people: People) -> People:
     """The faces are filled in."""
-    is_filled = np.tile(np.isin(np.arange(17), FACE), (len(people), 1))
+    is_face = np.tile(np.isin(np.arange(17), FACE), (len(people), 1))
     xy = np.random.default_rng(5).uniform((8, 8), (52, 72), (len(people), 17, 2))
-    return with_pseudo_labels(people, xy, is_filled, np.zeros_like(is_filled))
+    return with_pseudo_labels(people, xy, is_face, np.zeros_like(is_face))
+
+
+def is_filled(people: People) -> np.ndarray:
+    """Which joints (N, K) have a place that is not their data set's."""
+    return (people.labels.v > 0) & ~people.labels.has_joint
 
 
 def batches(head: str | None = None):
@@ -146,7 +151,7 @@ def test_only_those_are_predicted_of_whom_something_is_unknown(teacher, tmp_path
     people = listed_people([*full, *bare], COCO_17)
     found = taught(people, teacher, 0.0, tmp_path / CACHE)
     assert asked == [[3, 4]]
-    assert found.is_filled.sum(axis=1).tolist() == [0, 0, 0, 5, 5]
+    assert is_filled(found).sum(axis=1).tolist() == [0, 0, 0, 5, 5]
     assert [one.v.tolist() for one in list(found)[:3]] == [one.v.tolist() for one in full]
 
 
@@ -159,8 +164,8 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     assert (len(asked), capsys.readouterr().err) == (1, said)
     again = taught(people, teacher, 0.0, path)
     assert (len(asked), capsys.readouterr().err) == (1, said)
-    assert np.array_equal(first.xy, again.xy) and np.array_equal(first.is_filled, again.is_filled)
-    assert taught(people, teacher, 1.0, path).is_filled.sum() == 0  # another threshold
+    assert np.array_equal(first.labels.xy, again.labels.xy) and np.array_equal(is_filled(first), is_filled(again))
+    assert is_filled(taught(people, teacher, 1.0, path)).sum() == 0  # another threshold
     taught(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
     moved = listed_people([replace(one, xy=one.xy + 1) for one in people], COCO_17)
     taught(moved, teacher, 1.0, path)  # other labels
@@ -234,10 +239,10 @@ def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher,
     people = subset(map_joints(source, COCO_17), np.arange(24))
     found = taught(people, teacher, 0.7, tmp_path / CACHE)
     assert "labels away" in capsys.readouterr().err
-    assert not found.is_filled[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()
-    noses = np.flatnonzero(found.is_filled[:, 0])
+    assert not is_filled(found)[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()
+    noses = np.flatnonzero(is_filled(found)[:, 0])
     neck, top = (lspet.truth.xy[noses, LSP_14.keypoints.index(name)] for name in ("neck", "head_top"))
-    nose, head = found.xy[noses, 0], top - neck
+    nose, head = found.labels.xy[noses, 0], top - neck
     length = np.linalg.norm(head, axis=1)
     along = np.clip(((nose - neck) * head).sum(axis=1) / length**2, 0, 1)
     beside = np.linalg.norm(nose - neck - along[:, None] * head, axis=1) / length

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from tests.people_cases import listed_people, write_training_folder
-from tests.training.tiny import tiny_network, tiny_recipe
+from tests.people_cases import write_training_folder
+from tests.training.tiny import tiny_network, tiny_people, tiny_recipe
 from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
+from trustpose.datasets.dataset_ops import subset
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.crops import transform
@@ -88,5 +89,6 @@ def test_no_folds_no_numbers_and_no_sigmas_no_validation(data):
     task.validation = None
     assert task.validate() == {}
     recipe = replace(task.recipe, data=replace(task.recipe.data, skeleton="mpii16"))
+    nobody = replace(subset(tiny_people(1), np.arange(0)), skeleton=MPII_16)
     with pytest.raises(InputError, match=r"^data.skeleton: mpii16 has no published sigmas, which validation"):
-        NetworkTask(recipe, task.learner, listed_people([], MPII_16), listed_people([], MPII_16))
+        NetworkTask(recipe, task.learner, nobody, nobody)
