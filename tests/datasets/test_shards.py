@@ -55,8 +55,7 @@ def test_there_and_back(case):
 def test_a_skeleton_of_ones_own_keeps_all_that_is_known_of_it(case, tmp_path):
     people = case[0]
     mine = replace(people.skeleton, name="mine", keypoints=("tip", *people.skeleton.keypoints[1:]))
-    people.skeleton = mine
-    write_shards(people, tmp_path / "own", OPTIONS, {})
+    write_shards(replace(people, skeleton=mine), tmp_path / "own", OPTIONS, {})
     found = shard_people(tmp_path / "own").skeleton
     assert (found.name, found.keypoints, found.edges) == ("mine", mine.keypoints, mine.edges)
     assert np.array_equal(found.sigmas, mine.sigmas)
