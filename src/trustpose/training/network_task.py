@@ -21,6 +21,7 @@ from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
+from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
 from trustpose.training.people import need_sigmas, open_training, people_of_epoch
@@ -144,8 +145,7 @@ class NetworkTask:
 
     def _targets(self, heatmaps: Tensor, labels: CropLabels) -> TrustTargets:
         """What the decoded heatmaps are worth, in crop pixels."""
-        decoded = self.codec.decode(Outputs([heatmaps.detach().float().cpu().numpy()]))
-        xy = torch.from_numpy(decoded.xy).to(labels.xy)
+        xy = decode_places(self.codec, heatmaps).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
 

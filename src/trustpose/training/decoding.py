@@ -1,0 +1,32 @@
+"""Places out of heatmaps where the heatmaps are: no step of a training waits for them to come from the device."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
+
+
+def decode_places(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K 2"]:
+    """The places (B, K, 2) in crop pixels that `codec.decode` gives, on the heatmaps' device, without gradients.
+
+    Argmax + quarter, which every recipe of the papers trains its head with, is computed there; the other decodings are
+    numpy's, and their maps go to the CPU and back.
+    """
+    heatmaps = heatmaps.detach().float()
+    if codec.decoding != "argmax-quarter" or codec.smoothing is not None:
+        return torch.from_numpy(codec.decode(Outputs([heatmaps.cpu().numpy()])).xy).to(heatmaps)
+    height, width = heatmaps.shape[2:]
+    flat = heatmaps.flatten(2)  # (B, K, h × w)
+    peak = flat.argmax(dim=2, keepdim=True)  # of equals the first
+    x, y = peak % width, peak // width  # (B, K, 1)
+    inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
+    last = height * width - 1
+    slopes = [
+        flat.gather(2, (peak + step).clamp(max=last)) - flat.gather(2, (peak - step).clamp(min=0))
+        for step in (1, width)  # along x, along y
+    ]
+    quarter = 0.25 * torch.cat(slopes, dim=2).sign() * inside  # (B, K, 2)
+    strides = heatmaps.new_tensor(codec.strides)
+    return (torch.cat([x, y], dim=2) + quarter) * strides + codec.offset
