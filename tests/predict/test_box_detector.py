@@ -1,4 +1,7 @@
 """Boxes of people in photos of any size and shape, in the photo's own pixels; what does not fit is one line."""
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +12,7 @@ import pytest
 from tests.predict.tiny_boxes import LONGEST, SIDES, STRIDE, photo_of_dots, write_boxes
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
-from trustpose.models.box_spec import BoxSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.top_down import Predictor
@@ -17,7 +20,7 @@ from trustpose.predict.top_down import Predictor
 
 @pytest.fixture
 def detector(tmp_path):
-    return BoxDetector(BoxSpec.read(write_boxes(tmp_path)))
+    return BoxDetector(ModelSpec.read(write_boxes(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,9 @@ def test_many_threads(detector):
 
 def test_as_a_predictors_detector(tmp_path):
     """Poses in the boxes that it finds; nobody found is no poses."""
-    predictor = Predictor.load(write_network(tmp_path), detector=BoxDetector(BoxSpec.read(write_boxes(tmp_path)), 0.2))
+    predictor = Predictor.load(
+        write_network(tmp_path), detector=BoxDetector(ModelSpec.read(write_boxes(tmp_path)), 0.2)
+    )
     photo, _, _ = photo_of_people(1)
     dots = photo_of_dots(photo.shape[1], photo.shape[0], (120, 160, 250))
     poses = predictor([np.maximum(photo, dots), np.zeros_like(photo)])
@@ -88,10 +93,10 @@ def test_as_a_predictors_detector(tmp_path):
 
 def test_what_does_not_fit_is_said(tmp_path):
     photo = photo_of_dots(200, 100, (50, 50, 255))
-    spec = BoxSpec.read(write_boxes(tmp_path / "stride", stride=16))
+    spec = ModelSpec.read(write_boxes(tmp_path / "stride", stride=16))
     with pytest.raises(InputError, match=r"boxes\.onnx: gave an output \(1, 5, 10, 20\), expected \(1, 5, 20, 40\)"):
         BoxDetector(spec)(photo)
-    spec = BoxSpec.read(write_boxes(tmp_path / "nan", fill=float("nan")))
+    spec = ModelSpec.read(write_boxes(tmp_path / "nan", fill=float("nan")))
     with pytest.raises(InputError, match="gave numbers that are not finite"):
         BoxDetector(spec)(photo)
     path = write_boxes(tmp_path)

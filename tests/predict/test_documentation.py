@@ -2,13 +2,12 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
 from tests.conftest import REPOSITORY
-from trustpose.models.box_spec import BoxSpec
-from trustpose.models.people_spec import PeopleSpec, finds_people
-from trustpose.models.spec import ModelSpec
+from trustpose.models.spec import BoxOutput, ModelSpec
 
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 
@@ -22,8 +21,7 @@ IS_DETECTOR = [json.loads(block)["output"]["kind"] == "boxes" for block in BLOCK
 def test_documented_specs_are_read(tmp_path, data_dir, block):
     name = json.loads(block)["onnx"].removesuffix(".onnx")
     (tmp_path / f"{name}.json").write_text(block)
-    read = PeopleSpec.read if finds_people(tmp_path / f"{name}.json") else ModelSpec.read
-    shown, real = read(tmp_path / f"{name}.json"), read(data_dir / "networks" / f"{name}.json")
+    shown, real = ModelSpec.read(tmp_path / f"{name}.json"), ModelSpec.read(data_dir / "networks" / f"{name}.json")
     assert (shown.input, shown.output, shown.skeleton) == (real.input, real.output, real.skeleton)
 
 
@@ -38,6 +36,6 @@ def test_the_documented_detector_is_what_training_makes(tmp_path):
 
     (block,) = (block for block, is_detector in zip(BLOCKS, IS_DETECTOR, strict=True) if is_detector)
     (tmp_path / "mydetector.json").write_text(block)
-    shown, made = BoxSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
-    for field in ("input", "multiple", "longest", "stride", "min_score"):
-        assert getattr(shown, field) == getattr(made, field), field
+    shown, made = ModelSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
+    assert shown.input == made.input and isinstance(made.output, BoxOutput)
+    assert shown.output == replace(made.output, name=None)

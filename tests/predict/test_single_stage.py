@@ -1,4 +1,7 @@
 """Photos to people without boxes: exact places, detectors, threads, and a real network on real photos."""
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false
 
 import cv2
 import numpy as np
@@ -12,7 +15,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.metrics.average_precision import evaluate
-from trustpose.models.people_spec import PeopleSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork, SingleStagePredictor, letterbox
@@ -22,17 +25,17 @@ from trustpose.predict.top_down import Predictor
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
-    return [PeopleSpec.read(write_people(folder / str(side), side=side)) for side in ("side", 192)]
+    return [ModelSpec.read(write_people(folder / str(side), side=side)) for side in ("side", 192)]
 
 
 @given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([0, 1]))
 def test_the_letterbox_holds_the_photo_and_leads_back(specs, width, height, which):
     spec = specs[which]
-    affine, wide, high = letterbox(width, height, spec)
+    affine, wide, high = letterbox(width, height, spec.input)
     corner = transform(affine, np.array([[float(width), height]]))[0]
     assert affine[0, 0] == affine[1, 1] and (affine[:, 2] == 0).all()
     assert corner[0] <= wide + 0.5 + 1e-9 and corner[1] <= high + 0.5 + 1e-9
-    if spec.multiple is None:
+    if spec.input.multiple is None:
         assert (wide, high) == (192, 192) and max(corner) == pytest.approx(192)
     else:
         assert wide % 32 == high % 32 == 0 and max(corner) == pytest.approx(384)
@@ -46,7 +49,7 @@ def test_the_letterbox_holds_the_photo_and_leads_back(specs, width, height, whic
 @pytest.mark.parametrize("side", ["side", 192])
 def test_places_in_the_photo(tmp_path, side):
     """The network prints the same numbers for any input, so what they are in photo pixels can be said beforehand."""
-    network = PeopleNetwork(PeopleSpec.read(write_people(tmp_path, side=side)))
+    network = PeopleNetwork(ModelSpec.read(write_people(tmp_path, side=side)))
     table = people_table().astype(np.float64)
     poses = network(np.zeros((300, 700, 3), np.uint8))
     # free: 384 × 165 pixels of photo in 384 × 192; fixed: 192 × 82 in 192 × 192
@@ -83,7 +86,7 @@ def test_as_a_detector(tmp_path):
     table = people_table()
     table[1, 51:55] = [-0.2, 0.2, 0.4, 3]  # beyond the top and the right edge
     table[2, 51:56] = [0.5, 1.5, 0.8, 1.7, 0.9]  # outside
-    network = PeopleNetwork(PeopleSpec.read(write_people(tmp_path, table)))
+    network = PeopleNetwork(ModelSpec.read(write_people(tmp_path, table)))
     photo, _, _ = photo_of_people(1)
     height, width = photo.shape[:2]
     boxes = PeopleDetector(network)(photo)
@@ -114,13 +117,13 @@ def test_misfits_are_named(tmp_path):
     text = path.with_suffix(".json").read_text()
     path.with_suffix(".json").write_text(text.replace("[1, 2, 56]", "[1, 6, 56]"))
     with pytest.raises(InputError, match=r"people\.onnx: gave an output \(1, 2, 56\), .* says \(1, 6, 56\)"):
-        PeopleNetwork(PeopleSpec.read(path))(np.zeros((9, 9, 3), np.uint8))
+        PeopleNetwork(ModelSpec.read(path))(np.zeros((9, 9, 3), np.uint8))
     path.with_suffix(".json").write_text(text.replace('"image"', '"picture"'))
     with pytest.raises(InputError, match=r"'input.name' says 'picture'"):
-        PeopleNetwork(PeopleSpec.read(path))
+        PeopleNetwork(ModelSpec.read(path))
     nan = write_people(tmp_path / "nan", np.full((3, 56), np.nan))
     with pytest.raises(InputError, match="not finite"):
-        PeopleNetwork(PeopleSpec.read(nan))(np.zeros((9, 9, 3), np.uint8))
+        PeopleNetwork(ModelSpec.read(nan))(np.zeros((9, 9, 3), np.uint8))
 
 
 def _dev(data_dir, count):
@@ -142,7 +145,7 @@ def _average_precision(predictor, photos, people, sigmas):
 def test_a_real_network_finds_real_people(data_dir):
     """MoveNet MultiPose on 60 photos: as a predictor and as SimplePose's detector, the same from any threads."""
     photos, people, sigmas = _dev(data_dir, 60)
-    network = PeopleNetwork(PeopleSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))
+    network = PeopleNetwork(ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))
     poses, precision = _average_precision(SingleStagePredictor(network, threads=3), photos, people, sigmas)
     assert len(poses) == 360 and precision > 0.3
     one, _ = _average_precision(SingleStagePredictor(network, threads=1), photos, people, sigmas)
@@ -157,7 +160,7 @@ def test_a_real_network_finds_real_people(data_dir):
 def test_a_real_network_does_not_mind_where_the_photo_lies(data_dir):
     """A photo inside a larger black one: the same people, moved; the network sees them smaller, so not to the pixel."""
     photos, people, _ = _dev(data_dir, 1)
-    network = PeopleNetwork(PeopleSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))
+    network = PeopleNetwork(ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))
     pixels = cv2.cvtColor(cv2.imread(str(photos[0].source)), cv2.COLOR_BGR2RGB)
     best = network(pixels)[0]
     moved = network(np.pad(pixels, ((90, 0), (60, 0), (0, 0))))

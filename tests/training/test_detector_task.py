@@ -1,4 +1,7 @@
 """A person detector learns coloured rectangles; its losses against plain loops; what it exports; what it refuses."""
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportIndexIssue=false
+# pyright: reportOperatorIssue=false
 
 import json
 import math
@@ -15,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, weights
 from trustpose.codecs.centres import decode_centres
 from trustpose.files import InputError
-from trustpose.models.box_spec import BoxSpec, finds_boxes
+from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.predict.box_detector import BoxDetector
@@ -74,8 +77,8 @@ def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path):
 
     folder = tmp_path / "model"
     task.export(folder)
-    assert finds_boxes(folder) and not (folder / "training").exists()
-    detector = BoxDetector(BoxSpec.read(folder), min_score=0.1)
+    assert output_kind(folder) == "boxes" and not (folder / "training").exists()
+    detector = BoxDetector(ModelSpec.read(folder), min_score=0.1)
     for photo in sorted((data / "train").iterdir())[:3]:
         pixels = cv2.imread(str(photo))[..., ::-1]
         found = detector(pixels)
@@ -83,7 +86,7 @@ def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path):
         np.testing.assert_allclose(found.xyxy, expected, atol=2e-3)
         np.testing.assert_allclose(found.score, score, atol=1e-4)
         assert len(found) >= 1
-    assert len(BoxDetector(BoxSpec.read(folder))(np.full((90, 200, 3), 12, np.uint8))) == 0
+    assert len(BoxDetector(ModelSpec.read(folder))(np.full((90, 200, 3), 12, np.uint8))) == 0
     again = detector_task(recipe, data, folder)  # and a training can start from it
     assert equal({name: value.cpu() for name, value in after.items()}, weights(again))
 

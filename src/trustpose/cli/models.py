@@ -13,8 +13,6 @@ from trustpose.extras import install_line, not_installed
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.models.box_spec import BoxSpec
-    from trustpose.models.people_spec import PeopleSpec
     from trustpose.models.spec import ModelSpec
 
 FOLDER = "TRUSTPOSE_MODELS"
@@ -32,13 +30,25 @@ def models(
     adapters: Annotated[
         bool, typer.Option("--adapters", help="List the live estimators of other packages instead.")
     ] = False,
+    validate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Say what kind of model this is (a folder, NETWORK.onnx, NETWORK.json), or what is wrong with it."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the networks of a folder: what they give, their input, size and licence, and what was measured on them.
 
     A network is NETWORK.onnx with NETWORK.json beside it, or a folder with model.json. All is as the JSON says; what it
-    does not say is left out. A network whose JSON cannot be read is reported, and the exit code is then 1.
+    does not say is left out. A network whose JSON cannot be read is reported, and the exit code is then 1. --validate
+    opens the network too; where it does not fit its JSON, one line says why, and the exit code is 2.
     """
+    if validate is not None:
+        from trustpose.cli.model_check import check_model
+
+        check_model(validate, as_json=as_json)
+        return
     if adapters:
         columns = ["model", "gives", "installed", "licence", "install"]
         _print(_adapters(), columns, as_json=as_json)
@@ -82,51 +92,28 @@ def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
 
 
 def _row(path: Path, folder: Path) -> dict[str, Any]:
-    from trustpose.models.box_spec import BoxSpec, finds_boxes
-    from trustpose.models.people_spec import PeopleSpec, finds_people
     from trustpose.models.spec import ModelSpec
 
-    reads = BoxSpec if finds_boxes(path) else PeopleSpec if finds_people(path) else ModelSpec
-    spec = reads.read(path)
+    spec = ModelSpec.read(path)
     if not spec.onnx.is_file():
         raise InputError(f"{spec.onnx}: no such file, but its JSON is there")
-    trust = spec.trust if isinstance(spec, ModelSpec) else None
     return {
         "model": path.name if path == folder else str(path.relative_to(folder)),
         "name": spec.name,
         "gives": _gives(spec),
-        "input": _input(spec),
-        "skeleton": "" if isinstance(spec, BoxSpec) else f"{spec.skeleton.name} ({len(spec.skeleton)})",
+        "input": spec.input.size,
+        "skeleton": f"{spec.skeleton.name} ({len(spec.skeleton)})" if len(spec.skeleton) else "",
         "MB": round(spec.onnx.stat().st_size / 1e6, 1),
         "licence": spec.licence,
         "source": spec.source,
         "measured": dict(spec.measured),
-        "trust": None if trust is None else trust.to_json(),
+        "trust": None if spec.trust is None else spec.trust.to_json(),
     }
 
 
-def _gives(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
-    from trustpose.models.box_spec import BoxSpec
-    from trustpose.models.people_spec import PeopleSpec
-    from trustpose.models.spec import HeatmapOutput
-
-    if isinstance(spec, BoxSpec):
-        return "boxes of the people of a photo"
-    if isinstance(spec, PeopleSpec):
-        return f"up to {spec.output.people} people of a photo, with boxes"
-    if isinstance(spec.output, HeatmapOutput):
-        trust = "" if spec.trust is None else f"; trust ({spec.trust.head}): {', '.join(spec.trust.outputs)}"
-        return f"heatmaps {spec.output.width}×{spec.output.height} of one person, {spec.output.decoding}{trust}"
-    return "coordinates of one person"
-
-
-def _input(spec: "ModelSpec | PeopleSpec | BoxSpec") -> str:
-    from trustpose.models.box_spec import BoxSpec
-    from trustpose.models.people_spec import PeopleSpec
-
-    if isinstance(spec, BoxSpec | PeopleSpec) and spec.multiple is not None:
-        return f"any multiple of {spec.multiple}, longest side {spec.longest}"
-    return f"{spec.input.width}×{spec.input.height}"
+def _gives(spec: "ModelSpec") -> str:
+    trust = "" if spec.trust is None else f"; trust ({spec.trust.head}): {', '.join(spec.trust.outputs)}"
+    return spec.output.describe() + trust
 
 
 def _zoo() -> list[dict[str, Any]]:

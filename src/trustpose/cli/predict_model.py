@@ -9,8 +9,8 @@ from typing import Any
 import typer
 
 from trustpose.files import InputError
-from trustpose.models.people_spec import finds_people
 from trustpose.models.shipped import DEFAULT, default_folder, detector_folder
+from trustpose.models.spec import PeopleOutput, output_kind
 from trustpose.predict.adapters import Adapter, find_adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
@@ -50,7 +50,7 @@ class Model:
             raise InputError("--skeleton: is for another package's estimator (trustpose models --adapters)")
         people = getattr(estimator.spec, "people", "boxes") if estimator is not None else None
         is_asked = people == "either" and all(files[source] is None for source in ("gt", "boxes", "detector"))
-        is_bottom_up = people == "photo" or is_asked if people is not None else finds_people(name)
+        is_bottom_up = people == "photo" or is_asked if people is not None else output_kind(name) == PeopleOutput.kind
         if not is_bottom_up and all(files[source] is None for source in ("gt", "boxes", "detector")):
             files = files | {"detector": DEFAULT}
         _check_people(name, files, is_bottom_up=is_bottom_up)

@@ -6,6 +6,8 @@ a 3 × 3 maximum), Liu et al., Training-Time-Friendly Network, AAAI 2020 (bumps 
 them, small boxes before large ones), Tian et al., FCOS, ICCV 2019 (distances to the four sides).
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from jaxtyping import Float
@@ -77,3 +79,15 @@ def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:
         if not kept or iou[at, kept].max() <= overlap:
             kept.append(at)
     return np.array(kept, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class CentreCodec:
+    """Maps (5, h, w) as above, `stride` input pixels apart: boxes with at least `min_score`."""
+
+    stride: int
+    min_score: float
+
+    def decode(self, maps: Float[np.ndarray, "5 h w"]) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]:
+        """Boxes xyxy (N, 4), input pixels, and their scores (N,), highest first."""
+        return decode_centres(maps[0].astype(np.float32), maps[1:], self.stride, min_score=self.min_score)

@@ -7,6 +7,7 @@ distributions' maxima as score). Between the bins: DARK's step (`codecs.dark`) i
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from trustpose.codecs import Candidates, Outputs
 _FLOOR, _CEILING = 1e-3, 50.0  # what a logarithm is taken of, at least and at most (mmpose's)
 _REACH = 3  # sigmas beyond the crop from which on a keypoint has no weight
 Sigma = tuple[float, float]
+Score = Literal["lower", "mean"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class SimCCCodec:
     y, bins. `normalised` labels sum to 1 (the paper), others have height 1 (RTMPose's recipes, whose loss takes a
     softmax of them). decode(encode(xy)) is xy rounded to a bin, anywhere in the crop; with `subbin`, which refines a
     peak between the bins, it is that within 0.01 bins where the keypoint is at least six sigmas from the crop's edge.
+    `score`: the lower of the two maxima (mmpose's) or their mean (rtmlib's). `flip_shift`: how many bins to the left
+    the flip test moves mirrored columns; None: by as many as bring them onto their own (`flip_back`).
     """
 
     width: int
@@ -35,6 +39,8 @@ class SimCCCodec:
     sigma: Sigma = (4.9, 5.66)
     normalised: bool = False
     subbin: bool = False
+    score: Score = "lower"
+    flip_shift: int | None = None
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
         """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
@@ -71,7 +77,7 @@ class SimCCCodec:
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints in crop pixels; `score` is the lower of the two maxima, untouched.
+        """The keypoints in crop pixels; `score` is the lower of the two maxima, or their mean, untouched.
 
         Every keypoint has a place, however low its score. Raises ValueError where the outputs have no `simcc`.
         """
@@ -81,7 +87,8 @@ class SimCCCodec:
             place = logits.argmax(axis=-1)  # (B, K)
             scores.append(np.take_along_axis(logits, place[..., None], axis=-1)[..., 0])
             places.append(refine_peaks(logits, place, sigma) if self.subbin else place.astype(np.float64))
-        return Candidates(np.stack(places, axis=-1) / self.split, np.minimum(*scores))
+        score = np.minimum(*scores) if self.score == "lower" else (scores[0] + scores[1]) / 2
+        return Candidates(np.stack(places, axis=-1) / self.split, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's logits and those of its mirror image, brought back (`flip_back`)."""
@@ -96,11 +103,11 @@ class SimCCCodec:
         """Logits over the columns of mirrored crops as they would be for the crops themselves.
 
         Pixel x of a crop is pixel width − 1 − x of its mirror image, so bin i is bin X − split − i: reversed, the
-        logits move split − 1 bins to the left. (mmpose's flip test only reverses, half a pixel off at split 2.) The
-        bins that open on the right keep their values.
+        logits move split − 1 bins to the left. (mmpose's flip test only reverses, half a pixel off at split 2: a
+        `flip_shift` of 0.) The bins that open on the right keep their values.
         """
         back = columns[:, flip_index, ::-1]
-        shift = round(self.split) - 1
+        shift = round(self.split) - 1 if self.flip_shift is None else self.flip_shift
         return np.concatenate([back[..., shift:], back[..., back.shape[-1] - shift :]], axis=-1) if shift else back
 
 

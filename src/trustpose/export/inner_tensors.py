@@ -122,7 +122,7 @@ class _Graph:
         self.spec = spec
         self.model = model
         outputs = [value.name for value in model.graph.output]
-        self.heatmaps = spec.output.name or outputs[0]
+        self.heatmaps = spec.expect(HeatmapOutput).name or outputs[0]
         if self.heatmaps not in outputs:
             raise InputError(f"{spec.onnx}: its outputs are {', '.join(outputs)}; the spec says {self.heatmaps!r}")
         self.maker = {name: node for node in model.graph.node for name in node.output if name}
@@ -137,8 +137,7 @@ class _Graph:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> "_Graph":
-        if not isinstance(spec.output, HeatmapOutput):
-            raise InputError(f"{spec.onnx}: gives coordinates; trust heads read networks that give heatmaps")
+        spec.expect(HeatmapOutput)
         return cls(spec, load_graph(spec.onnx))
 
     def _computed(self) -> set[str]:

@@ -93,7 +93,8 @@ def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, 
     where `out` exists or `spec` names no zoo network, ValueError where the network gives heatmaps of another size.
     """
     out = Path(out)
-    if spec.network is None or not isinstance(spec.output, HeatmapOutput):
+    output = spec.expect(HeatmapOutput)
+    if spec.network is None:
         raise InputError(f"{spec.onnx}: field 'network': expected the zoo's name of a heatmap network")
     named = _named(spec, out)
     wanted = named.input
@@ -104,15 +105,15 @@ def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, 
     names = _filled(network, (image, *boxes))
     with evaluating(network), torch.no_grad():
         found = tuple(network(image, *boxes)[0].heatmaps[-1].shape[1:])
-    if found != (spec.output.keypoints, spec.output.height, spec.output.width):
-        raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {spec.output}")
+    if found != (output.keypoints, output.height, output.width):
+        raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {output}")
     named = replace(named, trust=_trust_output(names, fitted, network.head, {}), measured=fitted.measured)
     return _write(out, lambda path: export_onnx(network, path, wanted.height, wanted.width), named, network)
 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
     """The source's spec for the new folder's graph."""
-    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.output, name=HEATMAPS))
+    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.expect(HeatmapOutput), name=HEATMAPS))
 
 
 def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:

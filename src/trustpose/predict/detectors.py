@@ -12,9 +12,8 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.models.box_spec import BoxSpec, finds_boxes
-from trustpose.models.people_spec import PeopleSpec, finds_people
 from trustpose.models.shipped import DEFAULT, detector_folder
+from trustpose.models.spec import BoxOutput, ModelSpec, PeopleOutput, output_kind
 from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
@@ -55,23 +54,22 @@ def load_detector(name: str, weights: Path | None = None, min_score: float | Non
         return TorchvisionDetector(name, weights, TORCHVISION_MIN_SCORE if min_score is None else min_score)
     if name == DEFAULT:
         return default_detector(min_score)
-    if finds_boxes(name):
-        return BoxDetector(BoxSpec.read(name), min_score)
-    if Path(name).suffix not in (".onnx", ".json"):
+    kind = output_kind(name)
+    if kind is None and Path(name).suffix not in (".onnx", ".json") and not Path(name).is_dir():
         names = ", ".join((DEFAULT, WHOLE, "NETWORK.onnx", *TORCHVISION))
         raise InputError(f"detector {name}: expected one of {names}")
-    if not Path(name).is_file():
-        raise InputError(f"{name}: no such file, expected a detector")
-    if not finds_people(name):
-        raise InputError(f"{name}: is no detector: the JSON beside it does not say 'output.kind': \"people\"")
-    score = PEOPLE_MIN_SCORE if min_score is None else min_score
-    return PeopleDetector(PeopleNetwork(PeopleSpec.read(name)), score)
+    spec = ModelSpec.read(name)
+    if isinstance(spec.output, BoxOutput):
+        return BoxDetector(spec, min_score)
+    if not isinstance(spec.output, PeopleOutput):
+        raise InputError(f"{name}: is no detector: its JSON says that it gives {kind}, expected people or boxes")
+    return PeopleDetector(PeopleNetwork(spec), PEOPLE_MIN_SCORE if min_score is None else min_score)
 
 
 def default_detector(min_score: float | None = None) -> BoxDetector:
     """What finds people for it; `min_score` None leaves out boxes as its spec says. Raises InputError where
     this installation lacks it."""
-    return BoxDetector(BoxSpec.read(detector_folder()), min_score)
+    return BoxDetector(ModelSpec.read(detector_folder()), min_score)
 
 
 class TorchvisionDetector:

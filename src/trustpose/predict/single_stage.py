@@ -10,28 +10,28 @@ from jaxtyping import Float, UInt8
 from trustpose.files import InputError
 from trustpose.formats.image_size import MAX_PIXELS
 from trustpose.geometry.crops import invert_affine, transform
-from trustpose.models.box_spec import BoxSpec
-from trustpose.models.people_spec import PeopleSpec
+from trustpose.models.inputs import InputSpec
+from trustpose.models.spec import ModelSpec, PeopleOutput
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.crops import cut_out
 from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
 from trustpose.predict.prefetch import prefetch
-from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_name, run_session, to_tensor
+from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_names, run_session, to_tensor
 
 
-def letterbox(width: int, height: int, spec: PeopleSpec | BoxSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
+def letterbox(width: int, height: int, wanted: InputSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
     """How a photo of width × height pixels goes into a network: affine from photo to input pixels, input width, height.
 
     The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of free
-    size gets the smallest input that holds the photo with `spec.longest` as its longest side.
+    size gets the smallest input that holds the photo with `wanted.longest` as its longest side.
     """
-    if spec.multiple is None:
-        wide, high = spec.input.width, spec.input.height
+    if wanted.multiple is None:
+        wide, high = wanted.width, wanted.height
         scale = min(wide / width, high / height)
     else:
-        scale = spec.longest / max(width, height)
-        wide, high = (max(1, -(-round(side * scale) // spec.multiple)) * spec.multiple for side in (width, height))
+        scale = wanted.longest / max(width, height)
+        wide, high = (max(1, -(-round(side * scale) // wanted.multiple)) * wanted.multiple for side in (width, height))
     return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
 
 
@@ -39,39 +39,35 @@ class PeopleNetwork:
     """One photo in, its people out; calls from many threads run beside each other, each on one CPU.
 
     Every person that the network prints is kept, however low its score; each photo gives the same number of them.
-    Raises InputError where file and spec do not fit each other.
+    Raises InputError where the spec is another model's, and where file and spec do not fit each other.
     """
 
-    def __init__(self, spec: PeopleSpec) -> None:
+    def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._session = PerProcess(lambda: open_session(spec.onnx, 1))
-        is_free = spec.multiple is not None
-        self._output = output_name(self._session(), spec.onnx, spec.input, spec.output.name, any_size=is_free)
+        self.output = spec.expect(PeopleOutput)
+        self.codec = self.output.codec(spec.input)
+        self._tensors = output_names(self._session(), spec.onnx, spec.input, self.output.tensors)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
         """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
-        spec, output = self.spec, self.spec.output
-        affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
+        spec, output = self.spec, self.output
+        affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec.input)
         blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
-        (raw,) = run_session(self._session(), spec.onnx, [self._output], {spec.input.name: blob})
+        (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
         expected = (1, output.people, 3 * output.keypoints + 5)
         if raw.shape != expected:
             raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
-        people = raw[0].astype(np.float64)  # (N, 3K + 5)
-        keypoints = people[:, :-5].reshape(-1, output.keypoints, 3)
-        x, y, score = (keypoints[..., output.order.index(name)] for name in ("x", "y", "score"))
-        corners = [people[:, output.box_order.index(name) - 5] for name in ("xmin", "ymin", "xmax", "ymax")]
-        places = np.concatenate([np.stack([x, y], axis=-1), np.stack(corners, axis=-1).reshape(-1, 2, 2)], axis=1)
-        places = places * (wide, high) if output.normalised else places  # (N, K + 2, 2), input pixels
-        places = transform(np.broadcast_to(invert_affine(affine), (len(people), 2, 3)), places)
-        person_score = people[:, output.box_order.index("score") - 5]
+        people = self.codec.decode(raw[0], wide, high)
+        places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
+        places = transform(np.broadcast_to(invert_affine(affine), (len(places), 2, 3)), places)
         return Poses(
             xy=places[:, :-2],
-            score=score,
-            pose_score=person_score,
+            score=people.score,
+            pose_score=people.person_score,
             box=places[:, -2:].reshape(-1, 4),
-            box_score=person_score,
-            image_id=np.zeros(len(people), np.int64),
+            box_score=people.person_score,
+            image_id=np.zeros(len(places), np.int64),
             skeleton=spec.skeleton,
         )
 

@@ -15,8 +15,7 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.formats.image_size import MAX_PIXELS
 from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
-from trustpose.models.people_spec import PeopleSpec, finds_people
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import HeatmapOutput, ModelSpec, PeopleOutput
 from trustpose.models.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import NO_BOXES, Boxes, Detector, whole_photo
@@ -119,9 +118,9 @@ class Predictor:
         backend "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu",
         "cuda", "mps"; default: the best there is) in `precision` float32, bfloat16 or float16. Raises InputError.
         """
-        if finds_people(path):
-            return _bottom_up(path, threads, flip, decoding, backend, detector)
         spec = ModelSpec.read(path)
+        if isinstance(spec.output, PeopleOutput):
+            return _bottom_up(spec, threads, flip, decoding, backend, detector)
         runtime = open_runtime(spec, backend=backend, device=device, precision=precision, threads=threads)
         return cls(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding, detector=detector)
 
@@ -162,7 +161,7 @@ class Predictor:
 
     def _prepare(self, photo: Image) -> _Job:
         """Read one photo and cut its people out."""
-        wanted, count = self.spec.input, self.spec.output.keypoints
+        wanted, count = self.spec.input, len(self.spec.skeleton)
         pixels, error, boxes = None, None, photo.boxes
         try:
             pixels = open_photo(photo, self.max_pixels)
@@ -187,7 +186,7 @@ class Predictor:
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Room for each field of trust that the network fills."""
-        return {name: np.empty((people, *trust_shape(name, self.spec.output.keypoints))) for name in self._trust}
+        return {name: np.empty((people, *trust_shape(name, len(self.spec.skeleton)))) for name in self._trust}
 
     def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
         """Rows of `batch_size` crops across photos; each photo joins `waiting` on its way."""
@@ -255,10 +254,11 @@ def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
 
 
 def _bottom_up(
-    path: str | Path, threads: int | None, flip: bool, decoding: str | None, backend: str, detector: Detector | None
+    spec: ModelSpec, threads: int | None, flip: bool, decoding: str | None, backend: str, detector: Detector | None
 ) -> SingleStagePredictor:
     options = {"flip": flip, f"decoding {decoding}": decoding, "a detector": detector, "torch": backend != "onnx"}
     wrong = next((name for name, value in options.items() if value), None)
     if wrong is not None:
-        raise InputError(f"{path}: finds the people of whole photos by itself; {wrong} is for one person at a time")
-    return SingleStagePredictor(PeopleNetwork(PeopleSpec.read(path)), threads=threads)
+        finds = f"{spec.onnx}: finds the people of whole photos by itself"
+        raise InputError(f"{finds}; {wrong} is for one person at a time")
+    return SingleStagePredictor(PeopleNetwork(spec), threads=threads)

@@ -10,14 +10,15 @@ from jaxtyping import Float
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
+from trustpose.runtime.checks import check_shapes
 from trustpose.runtime.sessions import (
     CPU,
     PerProcess,
     cpu_count,
     open_session,
-    output_name,
+    output_names,
     run_session,
     to_tensor,
     trust_names,
@@ -39,13 +40,14 @@ class OnnxNetwork:
 
     def __init__(self, spec: ModelSpec, threads: int | None = None, providers: list[str] | None = None) -> None:
         self.spec = spec
+        self._crop_output = spec.crop_output
         self.threads = count = threads or cpu_count()
         self._session = PerProcess(lambda: open_session(spec.onnx, 1, providers))
         self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs that all CPUs share
         self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
         session = self._session()
         self._box = None if spec.trust is None else spec.trust.box
-        self._output = output_name(session, spec.onnx, spec.input, spec.output.name, box=self._box)
+        self._tensors = output_names(session, spec.onnx, spec.input, self._crop_output.tensors, box=self._box)
         self._trust = trust_names(session, spec.onnx, spec.trust)
         batch = session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
@@ -80,9 +82,11 @@ class OnnxNetwork:
             run_some(0)
         else:
             list(self._runners().map(run_some, range(min(self.threads, len(parts)))))
-        raw, *trust = (np.concatenate(arrays) for arrays in zip(*done, strict=True))
-        outputs, keypoints = self._outputs(raw, count), self.spec.output.keypoints
-        return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, keypoints, self.spec.onnx)
+        arrays = [np.concatenate(arrays) for arrays in zip(*done, strict=True)]
+        raw, trust = arrays[: len(self._tensors)], arrays[len(self._tensors) :]
+        output, onnx = self._crop_output, self.spec.onnx
+        outputs = output.outputs(check_shapes(raw, output, self.spec.input, count, onnx))
+        return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, output.keypoints, onnx)
 
     def prepare(self, pixels: CropPixels) -> np.ndarray:
         """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
@@ -95,7 +99,7 @@ class OnnxNetwork:
             raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
 
     def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
-        """The raw output of one run and trust's; crops are filled up to the batch size that the file fixes."""
+        """The raw outputs of one run and trust's; crops are filled up to the batch size that the file fixes."""
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
             rows = np.minimum(np.arange(self.fixed_batch), max(count - 1, 0))
@@ -104,17 +108,5 @@ class OnnxNetwork:
         blob = {self.spec.input.name: to_tensor(pixels, self.spec.input)}
         if self._box is not None:
             blob[self._box] = box.astype(np.float32)
-        arrays = run_session(session, self.spec.onnx, [self._output, *self._trust.values()], blob)
+        arrays = run_session(session, self.spec.onnx, [*self._tensors, *self._trust.values()], blob)
         return [array[:count] for array in arrays]
-
-    def _outputs(self, raw: np.ndarray, count: int) -> Outputs:
-        output = self.spec.output
-        if isinstance(output, HeatmapOutput):
-            expected = (count, output.keypoints, output.height, output.width)
-            if raw.shape != expected:
-                raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output' says {expected}")
-            return Outputs(heatmaps=[raw.astype(np.float32, copy=False)])
-        if raw.size != count * output.keypoints * 3:
-            expected = (count, output.keypoints, 3)
-            raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output' says {expected}")
-        return Outputs(heatmaps=[], coordinates=raw.reshape(count, output.keypoints, 3))

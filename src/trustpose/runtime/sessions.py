@@ -1,7 +1,7 @@
 """onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -13,7 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ig
 from trustpose.file_names import utf8_name
 from trustpose.files import InputError, check_regular
 from trustpose.geometry.crops import CropPixels
-from trustpose.models.spec import InputSpec
+from trustpose.models.inputs import InputSpec
 from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
@@ -126,24 +126,25 @@ def run_session(
     return arrays
 
 
-def output_name(
+def output_names(
     session: onnxruntime.InferenceSession,
     path: Path,
     wanted: InputSpec,
-    output: str | None,
+    tensors: Mapping[str, str | None],
     *,
-    any_size: bool = False,
     box: str | None = None,
-) -> str:
-    """The name of the output to read (the first where `output` is None), once the session's input is what the spec
-    says; with `any_size`, of whatever height and width; `box`: a second input. Raises InputError naming the field that
-    does not fit."""
+) -> list[str]:
+    """The names of the outputs to read, once the session's input is what the spec says; `box`: a second input.
+
+    `tensors`: the spec's names by the field of 'output' that says them, None for the first output. Raises InputError
+    naming the field that does not fit.
+    """
     inputs = {node.name: node for node in session.get_inputs()}
     said = [wanted.name] if box is None else [wanted.name, box]
     if sorted(inputs) != sorted(said):
         listed, expected = ", ".join(inputs), " and 'trust.box' ".join(map(repr, said))
         raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
-    height, width = ("H", "W") if any_size else (wanted.height, wanted.width)
+    height, width = (wanted.height, wanted.width) if wanted.multiple is None else ("H", "W")
     expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
     shape = inputs[wanted.name].shape
     if len(shape) != 4 or any(
@@ -155,11 +156,11 @@ def output_name(
     if dtype != wanted.dtype:
         raise InputError(f"{path}: its input is {dtype}; the spec's field 'input.dtype' says {wanted.dtype}")
     outputs = [node.name for node in session.get_outputs()]
-    name = output or outputs[0]
-    if name not in outputs:
-        listed = ", ".join(outputs)
-        raise InputError(f"{path}: its outputs are {listed}; the spec's field 'output.name' says {name!r}")
-    return name
+    for field, name in tensors.items():
+        if name is not None and name not in outputs:
+            listed = ", ".join(outputs)
+            raise InputError(f"{path}: its outputs are {listed}; the spec's field 'output.{field}' says {name!r}")
+    return [name or outputs[0] for name in tensors.values()]
 
 
 def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustOutput | None) -> dict[str, str]:

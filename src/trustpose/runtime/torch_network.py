@@ -4,6 +4,7 @@ Needs the `train` extra. Nothing in the base install imports this file before it
 """
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
+from trustpose.runtime.checks import check_shapes
 from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -48,6 +50,7 @@ class TorchNetwork:
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
         self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
         self.spec = spec
+        self._crop_output = spec.crop_output
         self._process = os.getpid()
         self.precision = precision
         wanted = spec.input
@@ -71,12 +74,15 @@ class TorchNetwork:
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             given = self._module(self._prepare(pixels), *self._boxes(box))
         outputs, trust = given if isinstance(given, tuple) else (given, None)
-        heatmaps = outputs.heatmaps[-1].float().cpu().numpy()  # (B, K, h, w)
-        self._check(heatmaps, len(pixels))
-        features = None if outputs.features is None else outputs.features.float().cpu().numpy()
-        arrays = {} if trust is None else {name: one.float().cpu().numpy() for name, one in trust.filled().items()}
-        checked = TrustArrays.of(arrays, len(pixels), heatmaps.shape[1], self.spec.onnx)
-        return Outputs(heatmaps=[heatmaps], features=features), checked
+        output, onnx = self._crop_output, self.spec.onnx
+        raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, len(pixels), onnx)
+        if not all(np.isfinite(array).all() for array in raw):
+            raise InputError(f"{onnx}: the network gave numbers that are not finite")
+        rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
+        rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
+        arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
+        checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
+        return replace(output.outputs(raw), **rest), checked
 
     def _boxes(self, box: np.ndarray | None) -> list[Tensor]:
         """What the head reads of people's boxes beside the crops, if it does."""
@@ -94,12 +100,6 @@ class TorchNetwork:
         scaled = crops.permute(0, 3, 1, 2).float() * self.spec.input.scale  # (B, 3, H, W); memory stays channels last
         return (scaled - self._mean) / self._std
 
-    def _check(self, heatmaps: np.ndarray, count: int) -> None:
-        output = self.spec.output
-        if not isinstance(output, HeatmapOutput):
-            raise InputError(f"{self.spec.onnx}: the torch backend runs heatmap networks, its spec says otherwise")
-        expected = (count, output.keypoints, output.height, output.width)
-        if heatmaps.shape != expected:
-            raise InputError(f"{self.spec.onnx}: gave heatmaps {heatmaps.shape}, its spec's 'output' says {expected}")
-        if not np.isfinite(heatmaps).all():
-            raise InputError(f"{self.spec.onnx}: the network gave numbers that are not finite")
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()

@@ -16,8 +16,7 @@ from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import trace_onnx
 from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.metrics.box_average_precision import box_average_precision
-from trustpose.models.box_spec import BoxSpec, finds_boxes
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, InputSpec
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, BoxOutput, InputSpec, ModelSpec, output_kind
 from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.layers import PoseNetwork
@@ -126,7 +125,7 @@ class DetectorTask:
                 file.write(graph.SerializeToString())
             write_tensors(made / MODEL_WEIGHTS, detector)
             write_json(made / MODEL_JSON, spec.to_json())
-            BoxSpec.read(made)  # before anybody sees it
+            ModelSpec.read(made)  # before anybody sees it
 
 
 class _Probable(nn.Module):
@@ -141,19 +140,16 @@ class _Probable(nn.Module):
         return (torch.cat([answer[:, :1].sigmoid(), answer[:, 1:]], dim=1),)
 
 
-def detector_spec(recipe: Recipe, folder: Path) -> BoxSpec:
+def detector_spec(recipe: Recipe, folder: Path) -> ModelSpec:
     """The spec of what a recipe trains, as prediction needs it."""
-    return BoxSpec(
+    size, free = (recipe.height, recipe.width), (DETECTOR_MULTIPLE, recipe.height)
+    return ModelSpec(
         onnx=folder / MODEL_ONNX,
         name=recipe.name,
         licence="unknown",
         source=f"trustpose train {recipe.name}",
-        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
-        multiple=DETECTOR_MULTIPLE,
-        longest=recipe.height,
-        stride=DETECTORS[recipe.network].stride,
-        min_score=MIN_SCORE,
-        output="boxes",
+        input=InputSpec("image", "NCHW", "float32", *size, "RGB", 1 / 255, MEAN, STD, *free),
+        output=BoxOutput(DETECTORS[recipe.network].stride, MIN_SCORE, "boxes"),
     )
 
 
@@ -213,8 +209,8 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
 
 def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
     """Its weights before training; whether with them it finds people already."""
-    if model is not None and finds_boxes(model):
-        weights = BoxSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+    if model is not None and output_kind(model) == BoxOutput.kind:
+        weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
         detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
         return True
     if isinstance(detector, MoveNetDetector) and model is not None and model.suffix == ".onnx":

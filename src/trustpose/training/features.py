@@ -47,10 +47,8 @@ class FrozenNetwork:
     """An ONNX network that stands still, with the maps that a head reads. Raises InputError as `find_maps` does."""
 
     def __init__(self, spec: ModelSpec, reads: tuple[str, ...], named: Mapping[str, str]):
-        if not isinstance(spec.output, HeatmapOutput) or not isinstance(spec.codec, HeatmapCodec):
-            raise InputError(f"{spec.onnx}: gives coordinates; trust heads read networks that give heatmaps")
         self.spec = spec
-        self.codec: HeatmapCodec = spec.codec
+        self.codec: HeatmapCodec = spec.expect(HeatmapOutput).codec(spec.input)
         self.maps: dict[str, InnerTensor] = find_maps(spec, reads, named=named)
         self._names = [*self.maps, HEATMAPS]
         model = expose(spec, {name: tensor.name for name, tensor in self.maps.items()})

@@ -9,12 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from trustpose.codecs.centres import decode_centres
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.files import InputError, read_json
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
-from trustpose.models.box_spec import BoxSpec
+from trustpose.models.spec import BoxOutput, ModelSpec
 from trustpose.predict.crops import cut_out
 from trustpose.predict.single_stage import letterbox
 from trustpose.training.crops import normalised
@@ -37,19 +36,19 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
 
 
-def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: BoxSpec, least: float) -> Found:
+def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:
     """Boxes xyxy (N, 4) that a detector in torch finds in a photo, pixels of the photo, and their scores (N,)."""
     pixels, scale = photos.photo(index)
-    affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec)
+    affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec.input)
     blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(next(model.parameters()).device)
     with torch.no_grad():
         answer = model(normalised(blob))[0].float().cpu().numpy()
-    centre = 1 / (1 + np.exp(-answer[0]))
-    box, score = decode_centres(centre, answer[1:], spec.stride, min_score=least)
+    answer[0] = 1 / (1 + np.exp(-answer[0]))
+    box, score = replace(spec.expect(BoxOutput), min_score=least).codec(spec.input).decode(answer)
     return box / affine[0, 0] / scale, score
 
 
-def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: BoxSpec) -> BoxedPhotos:
+def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
     """The photos, with pseudo-labels where not all people are boxed, in those at `rows`.
 
     What the detector finds there beside the labelled boxes counts as a person where it is sure, and is ignored where it

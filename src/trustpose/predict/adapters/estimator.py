@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from threading import Lock
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,18 +13,19 @@ from jaxtyping import UInt8
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
 from trustpose.predict.prefetch import prefetch
 from trustpose.skeletons import Skeleton, skeleton_of
 
-PeopleFrom = Literal["photo", "boxes", "either"]
-
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """What is known of an estimator. `people`: it finds them itself in the photo, needs their boxes, or does either.
+    """What is known of an estimator, as `models.spec.Description` asks.
+
+    `people`: it finds them itself in the photo, needs their boxes, or does either.
 
     `score` says in words what number of the estimator's stands in `Poses.score`.
     """

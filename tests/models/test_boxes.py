@@ -8,34 +8,35 @@ from tests.predict.tiny_boxes import LONGEST, write_boxes
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models.box_spec import BoxSpec, finds_boxes
+from trustpose.models.spec import BoxOutput, ModelSpec, output_kind
 
 
 def test_there_and_back(tmp_path):
     path = write_boxes(tmp_path, measured={"AP": 0.4, "on": "dots"})
-    spec = BoxSpec.read(path)
-    assert (spec.multiple, spec.longest, spec.stride, spec.min_score, spec.output) == (32, LONGEST, 8, 0.3, "boxes")
+    spec = ModelSpec.read(path)
+    assert (spec.input.multiple, spec.input.longest) == (32, LONGEST) and spec.output == BoxOutput(8, 0.3, "boxes")
+    assert len(spec.skeleton) == 0 and spec.people == "photo"
     assert spec.input.scale == 1 / 255 and spec.measured == {"AP": 0.4, "on": "dots"} and spec.onnx == path
-    assert BoxSpec.read(path.with_suffix(".json")) == spec
+    assert ModelSpec.read(path.with_suffix(".json")) == spec
     usual = json.loads(path.with_suffix(".json").read_text())
     usual["input"] |= {"height": "multiple of 32, 256 usual", "width": "multiple of 32, 192 usual"}
     del usual["output"]["name"], usual["measured"]
     for content in (json.loads(path.with_suffix(".json").read_text()), usual):
         path.with_suffix(".json").write_text(json.dumps(content))
-        first = BoxSpec.read(path)
+        first = ModelSpec.read(path)
         path.with_suffix(".json").write_text(json.dumps(first.to_json()))
-        assert BoxSpec.read(path) == first
+        assert ModelSpec.read(path) == first
 
 
 def test_a_folder(tmp_path):
     write_boxes(tmp_path / "some", "model")
-    spec = BoxSpec.read(tmp_path / "some")
+    spec = ModelSpec.read(tmp_path / "some")
     assert spec.onnx == tmp_path / "some" / "model.onnx" and spec.name == "red people"
     text = json.loads((tmp_path / "some" / "model.json").read_text())
     for name in ("onnx", "name", "licence", "source"):
         del text[name]
     (tmp_path / "some" / "model.json").write_text(json.dumps(text))
-    spec = BoxSpec.read(tmp_path / "some")
+    spec = ModelSpec.read(tmp_path / "some")
     assert spec.onnx == tmp_path / "some" / "model.onnx"
     assert (spec.name, spec.licence, spec.source) == ("model", "unknown", "unknown")
 
@@ -49,7 +50,7 @@ def test_a_folder(tmp_path):
         ("input.mean", [0, 0]),
         ("input.std", [1, 0, 1]),
         ("input.size", 4),
-        *(("output.kind", value) for value in ("box", "heatmaps", None)),
+        *(("output.kind", value) for value in ("box", 5, None)),
         *(("output.stride", value) for value in (0, 12, 2.5, "8", None)),
         *(("output.min_score", value) for value in (0, -1, "0.3", True)),
         ("output.name", 5),
@@ -69,7 +70,7 @@ def test_wrong_fields_are_named(tmp_path, field, value):
         del text["input"]["longest"]
     (tmp_path / "boxes.json").write_text(json.dumps(text))
     with pytest.raises(InputError, match=rf"boxes\.json: field '{field}'") as error:
-        BoxSpec.read(path)
+        ModelSpec.read(path)
     assert "\n" not in str(error.value)
 
 
@@ -81,16 +82,18 @@ def test_missing_fields_are_named(tmp_path, field):
     del (text[parents[0]] if parents else text)[last]
     (tmp_path / "boxes.json").write_text(json.dumps(text))
     with pytest.raises(InputError, match=rf"boxes\.json: field '{field}' is missing"):
-        BoxSpec.read(path)
+        ModelSpec.read(path)
 
 
 def test_what_finds_boxes(tmp_path):
     path = write_boxes(tmp_path)
-    assert finds_boxes(path) and finds_boxes(str(path)) and finds_boxes(path.with_suffix(".json"))
-    for other in (write_network(tmp_path), write_people(tmp_path), tmp_path / "none.onnx", tmp_path, "whole"):
-        assert not finds_boxes(other)
+    for name in (path, str(path), path.with_suffix(".json")):
+        assert output_kind(name) == "boxes"
+    others = {write_network(tmp_path): "heatmaps", write_people(tmp_path): "people", tmp_path / "none.onnx": None}
+    for other, kind in (others | {tmp_path: None, "whole": None}).items():
+        assert output_kind(other) == kind
     write_boxes(tmp_path, "model")
-    assert finds_boxes(tmp_path)
-    for text in ("{", "[]", '{"output": "boxes"}'):
+    assert output_kind(tmp_path) == "boxes"
+    for text in ("{", "[]", '{"output": "boxes"}', '{"output": {"kind": []}}', '{"output": {"kind": "other"}}'):
         path.with_suffix(".json").write_text(text)
-        assert not finds_boxes(path)
+        assert output_kind(path) is None

@@ -7,27 +7,29 @@ import pytest
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models.people_spec import LONGEST_SIDE, PeopleSpec, finds_people
+from trustpose.models.inputs import LONGEST_SIDE
+from trustpose.models.spec import ModelSpec, PeopleOutput, output_kind
 
 
 def test_the_real_one(data_dir):
     path = data_dir / "networks" / "movenet-multipose.onnx"
-    spec = PeopleSpec.read(path)
-    assert finds_people(path) and not finds_people(path.with_name("simplepose.onnx"))
-    assert (spec.multiple, spec.longest, spec.output.people, spec.output.keypoints) == (32, LONGEST_SIDE, 6, 17)
-    assert spec.output.order == ("y", "x", "score") and spec.licence == "Apache-2.0"
+    spec = ModelSpec.read(path)
+    assert output_kind(path) == "people" and output_kind(path.with_name("simplepose.onnx")) == "heatmaps"
+    output = spec.expect(PeopleOutput)
+    assert (spec.input.multiple, spec.input.longest, output.people, output.keypoints) == (32, LONGEST_SIDE, 6, 17)
+    assert output.order == ("y", "x", "score") and spec.licence == "Apache-2.0"
 
 
 def test_fixed_and_free_sizes(tmp_path):
-    free = PeopleSpec.read(write_people(tmp_path / "free"))
-    assert (free.multiple, free.input.height, free.longest) == (32, 256, LONGEST_SIDE)
-    assert free == PeopleSpec.read(tmp_path / "free" / "people.json")
-    fixed = PeopleSpec.read(write_people(tmp_path / "fixed", side=192))
-    assert (fixed.multiple, fixed.input.height, fixed.input.width) == (None, 192, 192)
+    free = ModelSpec.read(write_people(tmp_path / "free"))
+    assert (free.input.multiple, free.input.height, free.input.longest) == (32, 256, LONGEST_SIDE)
+    assert free == ModelSpec.read(tmp_path / "free" / "people.json")
+    fixed = ModelSpec.read(write_people(tmp_path / "fixed", side=192))
+    assert (fixed.input.multiple, fixed.input.height, fixed.input.width) == (None, 192, 192)
     text = json.loads((tmp_path / "free" / "people.json").read_text())
     text["input"]["longest"] = 512
     (tmp_path / "free" / "people.json").write_text(json.dumps(text))
-    assert PeopleSpec.read(tmp_path / "free" / "people.onnx").longest == 512
+    assert ModelSpec.read(tmp_path / "free" / "people.onnx").input.longest == 512
 
 
 WRONG = [
@@ -58,16 +60,21 @@ def test_wrong_fields_are_named(tmp_path, field, value):
     (text[parents[0]] if parents else text)[last] = value
     (tmp_path / "people.json").write_text(json.dumps(text))
     with pytest.raises(InputError) as error:
-        PeopleSpec.read(path)
+        ModelSpec.read(path)
     named = "input.width" if (field, value) == ("input.height", 320) else field
     assert "people.json: field '" in str(error.value) and "\n" not in str(error.value)
     assert f"'{named}'" in str(error.value) or field == "input.height"
 
 
 def test_what_finds_no_people(tmp_path):
-    assert not finds_people(write_network(tmp_path))
-    assert not finds_people(tmp_path / "none.onnx")
-    (tmp_path / "colours.json").write_text("{")
-    assert not finds_people(tmp_path / "colours.onnx")
-    (tmp_path / "colours.json").write_text("[]")
-    assert not finds_people(tmp_path / "colours.onnx")
+    spec = ModelSpec.read(write_network(tmp_path))
+    with pytest.raises(InputError, match=r"colours\.onnx: gives heatmaps, expected a network that gives people"):
+        spec.expect(PeopleOutput)
+
+
+def test_there_and_back(tmp_path):
+    for side in ("side", 192):
+        path = write_people(tmp_path, side=side)
+        spec = ModelSpec.read(path)
+        path.with_suffix(".json").write_text(json.dumps(spec.to_json()))
+        assert ModelSpec.read(path) == spec

@@ -1,0 +1,47 @@
+"""`trustpose models --validate`: one model, read and opened, in one short table."""
+
+import json
+from pathlib import Path
+
+import typer
+
+from trustpose.models.spec import BoxOutput, ModelSpec, PeopleOutput
+from trustpose.models.trust_output import TrustOutput
+from trustpose.runtime.sessions import open_session, output_names, trust_names
+
+_CHANNELS = "{0.layout}, {0.dtype}, {0.channels}"
+
+
+def check_model(path: Path, *, as_json: bool) -> None:
+    """Print what a model is. Raises InputError where its JSON is broken, or does not fit its network."""
+    spec = ModelSpec.read(path)
+    session = open_session(spec.onnx, 1)
+    box = None if spec.trust is None else spec.trust.box
+    names = output_names(session, spec.onnx, spec.input, spec.output.tensors, box=box)
+    trust_names(session, spec.onnx, spec.trust)
+    shapes = {node.name: node.shape for node in session.get_outputs()}
+    wanted = spec.input
+    said = {
+        "kind": spec.output.kind,
+        "name": spec.name,
+        "network": f"{spec.onnx.name}" + ("" if spec.network is None else f", weights of {spec.network}"),
+        "input": f"{wanted.name}: {wanted.size}, {_CHANNELS.format(wanted)}",
+        "outputs": "; ".join(f"{name} {' × '.join(map(str, shapes[name]))}" for name in names),
+        "gives": spec.output.describe(),
+        "people": "finds them in the photo" if spec.people == "photo" else "wants their boxes",
+        "skeleton": f"{spec.skeleton.name}, {len(spec.skeleton)} keypoints" if len(spec.skeleton) else "none",
+        "trust": "none" if spec.trust is None else _trust(spec.trust),
+        "licence": spec.licence,
+    }
+    if not isinstance(spec.output, PeopleOutput | BoxOutput):
+        said["crop"] = f"box × {spec.padding}"
+    if as_json:
+        typer.echo(json.dumps(said, ensure_ascii=False, indent=2))
+        return
+    width = max(map(len, said))
+    for name, text in said.items():
+        typer.echo(f"{name:<{width}}  {text}")
+
+
+def _trust(trust: TrustOutput) -> str:
+    return f"{', '.join(trust.outputs)} by {trust.head}, fitted to OKS on {trust.area} area"

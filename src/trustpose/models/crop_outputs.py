@@ -1,0 +1,219 @@
+"""Outputs of networks that see one person at a time: what they share, and the kinds "coordinates" and "simcc".
+
+The kind "heatmaps" has a file of its own, `heatmap_output`.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs.coordinates import CoordinateCodec
+from trustpose.codecs.simcc import Score, SimCCCodec
+from trustpose.formats.json_reader import Fields
+from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.skeletons import Skeleton
+
+PeopleFrom = Literal["photo", "boxes", "either"]
+"""What a model wants to know of people: nothing, it finds them in the photo; their boxes; or either."""
+
+
+@runtime_checkable
+class CropCodec(Protocol):
+    """How the outputs of one person's crop are read; all of `codecs` for one person at a time have these."""
+
+    def crop_extent(self, width: int, height: int) -> tuple[int, int]: ...
+
+    def decode(self, outputs: Outputs) -> Candidates: ...
+
+    def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs: ...
+
+
+class CropOutput(ABC):
+    """What an output record of this family says and does; the fields of each are its own."""
+
+    kind: ClassVar[str]
+    people_from: ClassVar[PeopleFrom] = "boxes"
+    sizes: ClassVar[Sizes] = "fixed"
+    is_shaped: ClassVar[bool] = True
+    """Whether tensors have to have the shapes of `shapes`, or only as many numbers."""
+
+    keypoints: int
+
+    @abstractmethod
+    def codec(self, inputs: InputSpec) -> CropCodec:
+        """How the tensors are read."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a spec that `read` reads."""
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, str | None]:
+        """The tensors' names in the network's file by the field that says them; None: the first output."""
+
+    @abstractmethod
+    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
+        """The tensors' shapes but for the batch."""
+
+    @abstractmethod
+    def outputs(self, arrays: list[np.ndarray]) -> Outputs:
+        """The tensors, in the order of `tensors`, as `Outputs`."""
+
+    @abstractmethod
+    def arrays(self, outputs: Outputs) -> list[Any]:
+        """The other way round; fewer where the outputs lack one."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """In words, for `trustpose models`."""
+
+
+@dataclass(frozen=True)
+class CoordinateOutput(CropOutput):
+    """Numbers (B, …, keypoints, 3) in `order`; 0–1 across the crop where `normalised`, else crop pixels."""
+
+    kind: ClassVar[str] = "coordinates"
+    is_shaped: ClassVar[bool] = False
+
+    keypoints: int
+    order: tuple[str, str, str]
+    normalised: bool
+    name: str | None = None
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CoordinateOutput":  # noqa: ARG003
+        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        keypoints = count_keypoints(wanted, skeleton)
+        name = wanted.text("name") if "name" in wanted.value else None
+        top.choice("codec", ("coordinates",), default="coordinates")
+        order = wanted.value.get("order")
+        if not isinstance(order, list) or sorted(map(str, order)) != ["score", "x", "y"]:
+            raise wanted.fail("order", 'x, y and score in the network\'s order, e.g. ["y", "x", "score"]', order)
+        wanted.seen.add("order")
+        output = cls(keypoints, (order[0], order[1], order[2]), wanted.boolean("normalised"), name)
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self) | {"order": list(self.order)}
+        return {"output": {"kind": self.kind} | {name: one for name, one in value.items() if one is not None}}
+
+    def codec(self, inputs: InputSpec) -> CoordinateCodec:
+        return CoordinateCodec(inputs.width, inputs.height, self.order, self.normalised)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        return {"name": self.name}
+
+    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:  # noqa: ARG002
+        return [(self.keypoints, 3)]
+
+    def outputs(self, arrays: list[np.ndarray]) -> Outputs:
+        return Outputs(heatmaps=[], coordinates=arrays[0])
+
+    def arrays(self, outputs: Outputs) -> list[Any]:
+        return [] if outputs.coordinates is None else [outputs.coordinates]
+
+    def describe(self) -> str:
+        return "coordinates of one person"
+
+
+@dataclass(frozen=True)
+class SimCCOutput(CropOutput):
+    """Logits over the columns (B, keypoints, width × split) and the rows (B, keypoints, height × split) of a crop.
+
+    x, y: the outputs' names. sigma, normalised: how the network was trained; subbin, score, flip_shift: how it is read
+    (see `codecs.simcc`).
+    """
+
+    kind: ClassVar[str] = "simcc"
+
+    keypoints: int
+    x: str = "simcc_x"
+    y: str = "simcc_y"
+    split: float = 2.0
+    sigma: tuple[float, float] = (4.9, 5.66)
+    normalised: bool = False
+    subbin: bool = False
+    score: Score = "lower"
+    flip_shift: int | None = None
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "SimCCOutput":
+        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        keypoints = count_keypoints(wanted, skeleton)
+        codec = top.choice("codec", _SIMCC, default=_SIMCC[0])
+        split = wanted.number("split", least=0.1, most=16.0, default=2.0)
+        sigma = cls.sigma
+        if "sigma" in wanted.value:
+            pair = wanted.number_or_pair("sigma", least=0.1, most=16384.0)
+            sigma = pair if isinstance(pair, tuple) else (pair, pair)
+        shift = None
+        if "flip_shift" in wanted.value:
+            shift = int(wanted.number("flip_shift", least=0, most=min(inputs.width * split - 1, 64)))
+            if shift != wanted.value["flip_shift"]:
+                raise wanted.fail("flip_shift", "a whole number of bins", wanted.value["flip_shift"])
+        output = cls(
+            keypoints,
+            x=wanted.text("x", default="simcc_x"),
+            y=wanted.text("y", default="simcc_y"),
+            split=split,
+            sigma=sigma,
+            normalised=wanted.boolean("normalised") if "normalised" in wanted.value else False,
+            subbin=codec == _SIMCC[1],
+            score=wanted.choice("score", ("lower", "mean"), default="lower"),
+            flip_shift=shift,
+        )
+        if output.x == output.y:
+            raise wanted.fail("y", "another output than in 'x'", output.y)
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        value = asdict(self) | {"sigma": list(self.sigma)}
+        codec = _SIMCC[self.subbin]
+        del value["subbin"]
+        said = {name: one for name, one in value.items() if one is not None}
+        return {"output": {"kind": self.kind} | said, "codec": codec}
+
+    def codec(self, inputs: InputSpec) -> SimCCCodec:
+        how = {"normalised": self.normalised, "subbin": self.subbin, "score": self.score, "flip_shift": self.flip_shift}
+        return SimCCCodec(inputs.width, inputs.height, self.split, self.sigma, **how)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        return {"x": self.x, "y": self.y}
+
+    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
+        return [(self.keypoints, bins) for bins in self.codec(inputs).bins]
+
+    def outputs(self, arrays: list[np.ndarray]) -> Outputs:
+        columns, rows = (array.astype(np.float32, copy=False) for array in arrays)
+        return Outputs(heatmaps=[], simcc=(columns, rows))
+
+    def arrays(self, outputs: Outputs) -> list[Any]:
+        return [] if outputs.simcc is None else list(outputs.simcc)
+
+    def describe(self) -> str:
+        between = ", read between the bins" if self.subbin else ""
+        return f"SimCC logits of one person, {self.split:g} bins a pixel{between}"
+
+
+_SIMCC = ("simcc", "simcc-dark")
+
+
+def count_keypoints(wanted: Fields, skeleton: Skeleton) -> int:
+    """The field 'keypoints' of an output, which has to be the skeleton's number. Raises InputError."""
+    keypoints = wanted.count("keypoints")
+    if keypoints != len(skeleton):
+        raise wanted.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
+    return keypoints

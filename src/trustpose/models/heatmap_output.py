@@ -1,0 +1,142 @@
+"""The output kind "heatmaps": what a heatmap network gives, and how its maps are read."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
+from trustpose.files import InputError
+from trustpose.formats.json_reader import Fields, short
+from trustpose.models.crop_outputs import CropOutput, count_keypoints
+from trustpose.models.inputs import InputSpec
+from trustpose.skeletons import Skeleton
+
+_MOST_TAPS = 31
+_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # what these are where they are left out
+
+
+@dataclass(frozen=True)
+class HeatmapOutput(CropOutput):
+    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
+
+    sigma, convention, temperature, offset: how the network was trained (see `codecs.heatmaps`); decoding, smoothing,
+    score_scale, score_offset: how it is read.
+    """
+
+    kind: ClassVar[str] = "heatmaps"
+
+    keypoints: int
+    height: int
+    width: int
+    stride: float
+    name: str | None = None
+    decoding: Decoding = "argmax-quarter"
+    convention: Convention = "ordinary"
+    sigma: float = 2.0
+    temperature: float | None = None
+    smoothing: int | None = None
+    offset: float = 0.0
+    score_scale: float = 1.0
+    score_offset: float = 0.0
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "HeatmapOutput":
+        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        keypoints = count_keypoints(wanted, skeleton)
+        name = wanted.text("name") if "name" in wanted.value else None
+        decoding, convention = CODECS[top.choice("codec", tuple(CODECS), default="argmax-quarter")]
+        height, width, stride = _read_size(wanted, inputs, convention)
+        sigma = wanted.number("sigma", least=0.1, most=16384.0, default=2.0)
+        if sigma > max(height, width):
+            raise wanted.fail("sigma", "the trained bumps' in map pixels, less than the map", sigma)
+        temperature = None
+        if decoding == "integral" and "temperature" in wanted.value:
+            temperature = wanted.number("temperature", least=1e-3, most=1e3)
+        trained = (decoding, convention, sigma, temperature)
+        reading = _read_reading(wanted, stride, convention)
+        wanted.close()
+        return cls(keypoints, height, width, stride, name, *trained, **reading)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `read` reads. Raises ValueError for heatmaps read in another convention than they were trained in."""
+        value = asdict(self)
+        how = (value.pop("decoding"), value.pop("convention"))
+        names = [name for name, pair in CODECS.items() if pair == how]
+        if not names:
+            raise ValueError(f"output: decoding {how[0]} in the {how[1]} convention has no name as a codec")
+        said = {name: one for name, one in value.items() if one is not None and one != _PLAIN.get(name)}
+        return {"output": {"kind": self.kind} | said, "codec": names[0]}
+
+    def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size says it all
+        """How the maps are read, and what targets they are trained on."""
+        return HeatmapCodec(
+            width=self.width,
+            height=self.height,
+            stride=self.stride,
+            sigma=self.sigma,
+            decoding=self.decoding,
+            convention=self.convention,
+            temperature=self.temperature,
+            smoothing=self.smoothing,
+            offset=self.offset,
+            score_scale=self.score_scale,
+            score_offset=self.score_offset,
+        )
+
+    def with_decoding(self, decoding: str) -> "HeatmapOutput":
+        """The same maps, read in another of `codecs.heatmaps.DECODINGS`; the pixel convention stays the one that the
+        network was trained in. Raises InputError for an unknown decoding."""
+        known = [name for name in DECODINGS if name == decoding]
+        if not known:
+            raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {short(decoding)}")
+        return replace(self, decoding=known[0])
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        return {"name": self.name}
+
+    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:  # noqa: ARG002
+        return [(self.keypoints, self.height, self.width)]
+
+    def outputs(self, arrays: list[np.ndarray]) -> Outputs:
+        return Outputs(heatmaps=[arrays[0].astype(np.float32, copy=False)])
+
+    def arrays(self, outputs: Outputs) -> list[Any]:
+        return list(outputs.heatmaps[-1:])
+
+    def describe(self) -> str:
+        return f"heatmaps {self.width}×{self.height} of one person, {self.decoding}"
+
+
+def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
+    """Height and width of the maps, and their stride."""
+    height, width = wanted.count("height"), wanted.count("width")
+    stride = wanted.number("stride", least=0.01, most=16384.0)
+    if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
+        expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
+        raise wanted.fail("stride", expected, stride)
+    if convention == "unbiased" and min(height, width) < 2:
+        raise wanted.fail("width", "maps of at least 2 × 2 pixels with codec udp", width)
+    if convention == "unbiased" and (height * stride, width * stride) != (inputs.height, inputs.width):
+        raise wanted.fail("stride", "exactly input size / map size with codec udp", stride)
+    return height, width, stride
+
+
+def _read_reading(wanted: Fields, stride: float, convention: Convention) -> dict[str, Any]:
+    """The fields that say where map pixels stand and how peaks become scores, those that are there."""
+    found: dict[str, Any] = {}
+    if "smoothing" in wanted.value:
+        found["smoothing"] = wanted.count("smoothing")
+        if found["smoothing"] % 2 == 0 or found["smoothing"] > _MOST_TAPS:
+            raise wanted.fail("smoothing", f"an odd number up to {_MOST_TAPS}", found["smoothing"])
+    if "offset" in wanted.value and convention == "ordinary":
+        found["offset"] = wanted.number("offset", least=-stride, most=stride)
+    if "score_scale" in wanted.value:
+        found["score_scale"] = wanted.scale("score_scale")
+    if "score_offset" in wanted.value:
+        found["score_offset"] = wanted.number("score_offset", least=-1e6, most=1e6)
+    return found

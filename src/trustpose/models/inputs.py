@@ -1,0 +1,95 @@
+"""`InputSpec`: the pixels that a network wants, and their size, one or any."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from trustpose.formats.json_reader import Fields
+
+Layout = Literal["NCHW", "NHWC"]
+Sizes = Literal["fixed", "free", "either"]
+LONGEST_SIDE = 384
+"""What a photo's longest side is made, in pixels, for a network that takes any size: AP of MoveNet MultiPose on 400 of
+the `train` photos is 0.290, 0.327, 0.358, 0.355 for 256, 320, 384, 448; its time grows with the square."""
+
+_DTYPES = ("float32", "float16", "uint8", "int32")
+_MULTIPLE = re.compile(r"multiple of (\d{1,5})(?:, (\d{1,5}) usual)?")
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One image as the network wants it: (pixel × scale − mean) / std for each channel, pixels 0–255.
+
+    The input is width × height pixels where `multiple` is None. Else both sides may be any multiple of that many
+    pixels, width × height is the usual size, and photos are brought to a longest side of `longest`.
+    """
+
+    name: str
+    layout: Layout
+    dtype: str
+    height: int
+    width: int
+    channels: Literal["RGB", "BGR"]
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    multiple: int | None = None
+    longest: int = 0
+
+    @classmethod
+    def read(cls, wanted: Fields, sizes: Sizes) -> "InputSpec":
+        """The field 'input' of a network whose sizes are `sizes`. Raises InputError naming the field."""
+        multiple, usual = (None, {}) if sizes == "fixed" else _read_multiples(wanted)
+        if multiple is None and sizes == "free":
+            raise wanted.fail("height", 'a text such as "multiple of 32, 384 usual"', wanted.value.get("height"))
+        longest = 0 if multiple is None else wanted.count("longest", default=LONGEST_SIDE)
+        spec = cls(
+            name=wanted.text("name"),
+            layout=wanted.choice("layout", ("NCHW", "NHWC")),
+            dtype=wanted.choice("dtype", _DTYPES),
+            height=usual.get("height") or wanted.count("height"),
+            width=usual.get("width") or wanted.count("width"),
+            channels=wanted.choice("channels", ("RGB", "BGR")),
+            scale=wanted.scale("scale"),
+            mean=wanted.triple("mean", least=-1e6, most=1e6),
+            std=wanted.triple("std", least=1e-6, most=1e6),
+            multiple=multiple,
+            longest=longest,
+        )
+        wanted.seen |= set(usual)
+        wanted.close()
+        return spec
+
+    def to_json(self) -> dict[str, Any]:
+        """What `read` reads."""
+        value = asdict(self) | {name: list(getattr(self, name)) for name in ("mean", "std")}
+        del value["multiple"]
+        if self.multiple is None:
+            del value["longest"]
+            return value
+        return value | {side: f"multiple of {self.multiple}, {value[side]} usual" for side in ("height", "width")}
+
+    @property
+    def size(self) -> str:
+        """In words: "192×256", "any multiple of 32, longest side 384"."""
+        if self.multiple is None:
+            return f"{self.width}×{self.height}"
+        return f"any multiple of {self.multiple}, longest side {self.longest}"
+
+
+def _read_multiples(wanted: Fields) -> tuple[int | None, dict[str, int]]:
+    """The multiple that both sides are free in, None where they are not, and the usual size of each."""
+    multiples: list[int] = []
+    usual: dict[str, int] = {}
+    for side in ("height", "width"):
+        text = wanted.value.get(side)
+        if not isinstance(text, str):
+            continue
+        found = _MULTIPLE.fullmatch(text)
+        if found is None or not 1 <= int(found[1]) <= 1024 or not 1 <= int(found[2] or found[1]) <= 16384:
+            raise wanted.fail(side, 'a whole number, or a text such as "multiple of 32, 256 usual"', text)
+        multiples.append(int(found[1]))
+        usual[side] = int(found[2] or found[1])
+    if multiples and multiples != [multiples[0]] * 2:
+        raise wanted.fail("width", "a multiple of the same number as in 'height'", wanted.value.get("width"))
+    return (multiples[0] if multiples else None), usual

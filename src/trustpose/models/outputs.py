@@ -1,0 +1,134 @@
+"""What a network gives, one record for each kind: its fields in a spec, and the codec that reads its numbers.
+
+A new kind is a new record here (or in a file of its own) and a place in `KINDS`.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from trustpose.codecs.centres import CentreCodec
+from trustpose.codecs.people import BOX, PeopleCodec
+from trustpose.formats.json_reader import Fields
+from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput, count_keypoints
+from trustpose.models.heatmap_output import HeatmapOutput
+from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.skeletons import Skeleton
+
+_ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
+
+
+@dataclass(frozen=True)
+class PeopleOutput:
+    """The people of a whole photo, (1, people, 3 × keypoints + 5): see `codecs.people`. `name` None: the first output.
+
+    Every photo gives the same number of them.
+    """
+
+    kind: ClassVar[str] = "people"
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "either"
+
+    people: int
+    keypoints: int
+    order: tuple[str, str, str]
+    box_order: tuple[str, str, str, str, str]
+    normalised: bool
+    name: str | None = None
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "PeopleOutput":  # noqa: ARG003
+        """The field 'output' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        keypoints = count_keypoints(wanted, skeleton)
+        text = wanted.text("order")
+        found = _ORDER.fullmatch(text)
+        names = found.groups() if found else ("",) * 9
+        is_row = sorted(names[1:4]) == ["score", "x", "y"] and sorted(names[4:]) == sorted((*BOX, "score"))
+        if names[0] != str(keypoints) or not is_row:
+            expected = f'a text such as "{keypoints} x (y, x, score), then ymin, xmin, ymax, xmax, score"'
+            raise wanted.fail("order", expected, text)
+        shape, columns = wanted.value.get("shape"), 3 * keypoints + 5
+        if not isinstance(shape, list) or len(shape) != 3 or shape[::2] != [1, columns] or type(shape[1]) is not int:
+            raise wanted.fail("shape", f"[1, people, {columns}]", shape)
+        wanted.seen.add("shape")
+        name = wanted.text("name") if "name" in wanted.value else None
+        order, box_order = (names[1], names[2], names[3]), (names[4], names[5], names[6], names[7], names[8])
+        output = cls(shape[1], keypoints, order, box_order, wanted.boolean("normalised"), name)
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        """The field 'output' of a spec."""
+        shape = [1, self.people, 3 * self.keypoints + 5]
+        order = f"{self.keypoints} x ({', '.join(self.order)}), then {', '.join(self.box_order)}"
+        value = {"kind": self.kind, "shape": shape, "normalised": self.normalised, "keypoints": self.keypoints}
+        return {"output": value | {"order": order} | ({"name": self.name} if self.name else {})}
+
+    def codec(self, inputs: InputSpec) -> PeopleCodec:  # noqa: ARG002  # any size is read alike
+        """How a photo's rows are read."""
+        return PeopleCodec(self.keypoints, self.order, self.box_order, self.normalised)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensor's name in the network's file; None: the first output."""
+        return {"name": self.name}
+
+    def describe(self) -> str:
+        """In words, for `trustpose models`."""
+        return f"up to {self.people} people of a photo, with boxes"
+
+
+@dataclass(frozen=True)
+class BoxOutput:
+    """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.centres`.
+
+    `stride`: input pixels between map pixels; boxes below `min_score` are left out. `name` None: the first output.
+    """
+
+    kind: ClassVar[str] = "boxes"
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "free"
+
+    stride: int
+    min_score: float
+    name: str | None = None
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
+        """The field 'output' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        stride = wanted.count("stride")
+        if (inputs.multiple or 0) % stride:
+            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
+        name = wanted.text("name") if "name" in wanted.value else None
+        output = cls(stride, wanted.number("min_score", least=1e-6, most=1.0), name)
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        """The field 'output' of a spec."""
+        return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
+
+    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # any size is read alike
+        """How a photo's maps are read."""
+        return CentreCodec(self.stride, self.min_score)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensor's name in the network's file; None: the first output."""
+        return {"name": self.name}
+
+    def describe(self) -> str:
+        """In words, for `trustpose models`."""
+        return "boxes of the people of a photo"
+
+
+CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
+Output = CropOutputs | PeopleOutput | BoxOutput
+KINDS: dict[str, type[Output]] = {
+    kind.kind: kind for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, BoxOutput)
+}
+CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
