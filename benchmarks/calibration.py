@@ -41,7 +41,7 @@ from trustpose.calibration.fit import fit
 from trustpose.datasets.lspet import clean, read_lspet
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.formats.coco.truth import Images
+from trustpose.images import Images
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.poses import Area, Poses
 from trustpose.predict.boxes import boxes_from_truth
@@ -132,7 +132,7 @@ def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Image], np
     shared = tuple(name for name in COCO_17.keypoints if name in LSP_14.keypoints)
     in_coco = np.array([COCO_17.keypoints.index(name) for name in shared])
     skeleton = Skeleton("coco12", shared, (), COCO_17.sigmas_source, tuple(COCO_17.sigmas[in_coco].tolist()))
-    images = Images(truth.image_id, [*names], np.zeros(len(truth), int), np.zeros(len(truth), int))
+    images = Images(truth.image_id, [*names])
     file = TruthFile(
         truth.take_keypoints(LSP_14.index_in(skeleton)), images, skeleton, shared, 1, (1,), str(folder), ""
     )

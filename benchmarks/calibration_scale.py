@@ -27,7 +27,7 @@ from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.calibration.tables import QUESTIONS, TreeTables
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.truth import Images
+from trustpose.images import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
@@ -52,7 +52,7 @@ def labels(path: Path, count: int) -> TruthFile:
         annotation_id=np.arange(len(image_id)) + 1,
     )
     ids = np.unique(image_id)
-    images = Images(ids, [None] * len(ids), np.zeros(len(ids), int), np.zeros(len(ids), int))
+    images = Images(ids)
     return TruthFile(truth, images, COCO_17, COCO_17.keypoints, 1, (1,), str(path), "")
 
 

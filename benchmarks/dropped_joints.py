@@ -52,14 +52,7 @@ def half_of(truth: TruthFile, half: int) -> TruthFile:
     """The photos and people of one half."""
     assert truth.truth.image_id is not None
     kept = np.flatnonzero(fold_of(truth.images.id, 2) == half)
-    names = [truth.images.file_name[at] for at in kept.tolist()]
-    images = replace(
-        truth.images,
-        id=truth.images.id[kept],
-        file_name=names,
-        width=truth.images.width[kept],
-        height=truth.images.height[kept],
-    )
+    images = truth.images[kept]
     return replace(truth, truth=truth.truth[fold_of(truth.truth.image_id, 2) == half], images=images)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trustpose.audit.record import Audit
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.files import InputError
+    from trustpose.images import Images
     from trustpose.poses import Poses, Truth, Visibility
     from trustpose.predict.load import load
     from trustpose.predict.top_down import Predictor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Audit": "trustpose.audit.record",
     "Calibrator": "trustpose.calibration.calibrator",
+    "Images": "trustpose.images",
     "InputError": "trustpose.files",
     "Poses": "trustpose.poses",
     "Predictor": "trustpose.predict.top_down",
@@ -39,6 +41,7 @@ __all__ = [
     "SKELETONS",
     "Audit",
     "Calibrator",
+    "Images",
     "InputError",
     "Poses",
     "Predictor",

@@ -78,7 +78,7 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
 
 
 def numbered(ids: np.ndarray) -> Images:
-    return Images(ids, [None] * len(ids), np.zeros(len(ids), np.int64), np.zeros(len(ids), np.int64))
+    return Images(ids)
 
 
 def test_a_perfect_score_leaves_no_headroom(truth: TruthFile, results: ResultsFile) -> None:

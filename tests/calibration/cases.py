@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.truth import Images
+from trustpose.images import Images
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -50,9 +50,9 @@ def made_up(
         pose_score=np.concatenate([score.mean(axis=1), score[:spurious].mean(axis=1) * 0.5]),
         box=np.concatenate([box, box[:spurious] + 1000]),
         image_id=np.concatenate([image, image[:spurious]]),
-        annotation_id=np.concatenate([truth.annotation_id, np.full(spurious, -1)]) if ids else None,
+        annotation_id=np.concatenate([np.arange(people) + 1, np.full(spurious, -1)]) if ids else None,
     )
-    images = Images(np.unique(image), [None] * len(np.unique(image)), *np.zeros((2, len(np.unique(image))), dtype=int))
+    images = Images(np.unique(image))
     known = skeleton if skeleton is COCO_17 else None
     truth_file = TruthFile(truth, images, known, skeleton.keypoints, 1, (1,), "made_up_gt.json", f"truth {seed}")
     assert poses.pose_score is not None

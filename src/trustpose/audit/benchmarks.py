@@ -5,7 +5,7 @@ import numpy as np
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import CrowdLevel, Number, OcclusionBenchmark
 from trustpose.audit.sections import Findings
-from trustpose.formats.coco import Images
+from trustpose.images import Images
 from trustpose.metrics.average_precision import AREA_RANGES, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 

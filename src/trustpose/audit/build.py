@@ -192,11 +192,6 @@ def _details(
     precision_75: dict[str, tuple[np.ndarray, np.ndarray]],
     findings: Findings,
 ) -> Details:
-    names = {
-        int(image): name
-        for image, name in zip(truth.images.id, truth.images.file_name, strict=True)
-        if name is not None
-    }
     return Details(
         poses=results.poses,
         truth=truth.truth,
@@ -210,7 +205,7 @@ def _details(
         sigmas=measured.sigmas,
         keypoint_names=truth.keypoint_names,
         edges=() if truth.skeleton is None else truth.skeleton.edges,
-        file_names=names,
+        file_names=truth.images.names(),
         precision_75=precision_75,
         draws=Draws(findings.draws, measured.image_ids, measured.seed),
     )

@@ -30,10 +30,13 @@ def write_beside(out: Path, counted: Mapping[str, int], skeleton: "Skeleton | No
     Where the results go to standard output or a device, a note says that there is no place. A file that is there stays:
     where it says something else, or is the results', InputError is raised, and nothing is written.
     """
+    import numpy as np
+
     from trustpose.files import read_json, write_json
+    from trustpose.images import Images
     from trustpose.skeletons import read_skeleton, skeleton_value
 
-    images = [{"id": number, "file_name": name} for name, number in counted.items()]
+    images = Images(np.array([*counted.values()], dtype=np.int64), list(counted)).to_json()
     files: list[tuple[Path, Any, str]] = []
     notes = []
     if counted:

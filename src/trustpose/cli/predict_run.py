@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trustpose.files import DiskError, InputError, write_json
 from trustpose.formats.coco import write_results
 from trustpose.formats.video import Video
+from trustpose.images import Images
 from trustpose.poses import Poses
 from trustpose.predict.boxes import NO_BOXES, Boxes
 from trustpose.predict.journal import Journal
@@ -187,7 +188,8 @@ def write_poses(path: Path, done: Done, sources: Sources, suppress: "Suppress | 
 
 def write_images(path: Path, photos: list[Image]) -> None:
     """Which photo has which id, as in a ground truth file's `images`."""
-    write_json(path, [{"id": photo.image_id, "file_name": str(photo.source)} for photo in photos])
+    ids = np.array([photo.image_id for photo in photos], dtype=np.int64)
+    write_json(path, Images(ids, [str(photo.source) for photo in photos]).to_json())
 
 
 def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:

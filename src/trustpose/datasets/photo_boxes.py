@@ -85,11 +85,8 @@ def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None 
     truth = file.truth
     if truth.box is None or truth.image_id is None or truth.iscrowd is None:
         raise InputError(f"{file.path}: field 'bbox': expected one for each person")
-    wanted = [
-        (int(image), name)
-        for image, name in zip(file.images.id, file.images.file_name, strict=True)
-        if complete is None or int(image) in complete
-    ]
+    names = file.images.names()
+    wanted = [(image, names.get(image)) for image in file.images.id.tolist() if complete is None or image in complete]
     if not wanted or any(name is None for _, name in wanted):
         raise InputError(f"{file.path}: images: field 'file_name': expected the photos' names")
     is_box = np.isfinite(truth.box).all(axis=1)

@@ -187,19 +187,17 @@ def coco_people(
             f"{file.path}: annotation {rows[boxless[0]]}: field 'bbox': expected one, top-down crops go by it"
         )
     used = set(np.unique(people.image_id).tolist())  # type: ignore[arg-type]
-    names: dict[int, str] = {}
-    for at, (image, name) in enumerate(zip(images.id.tolist(), images.file_name, strict=True)):
-        if image in used and name is None:
+    names = {image: name for image, name in images.names().items() if image in used}
+    for at, image in enumerate(images.id.tolist()):
+        if image in used and image not in names:
             raise InputError(f"{file.path}: image {at}: field 'file_name': expected the photo's name, got nothing")
-        if image in used and name is not None:
-            names[image] = name
-    sizes = zip(images.id.tolist(), images.width.tolist(), images.height.tolist(), strict=True)
+    sizes = zip(images.id.tolist(), images.sizes(images.id).tolist(), strict=True)
     return photo_people(
         people,
         file.skeleton or Skeleton(Path(file.path).stem, file.keypoint_names, ()),
         folder,
         names,
-        photo_size={image: (width, height) for image, width, height in sizes if image in used and width and height},
+        photo_size={image: (width, height) for image, (width, height) in sizes if image in used and width and height},
         cut=cut,
         keep=keep,
     )

@@ -116,8 +116,7 @@ class Photos:
             return width, height
         if self.truth is not None:
             images = self.truth.images
-            row = int(np.flatnonzero(images.id == image_id)[0])
-            width, height = int(images.width[row]), int(images.height[row])
+            width, height = images.sizes(np.array([image_id]))[0].tolist()
             if width > 0 and height > 0:
                 return width, height
         raise InputError(

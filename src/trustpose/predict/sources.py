@@ -127,8 +127,9 @@ def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], lis
     if unknown is not None:
         raise InputError(f"{unknown}: this photo is not among the images of {truth.path} (by file_name)")
     places = [known[shown(path.name)] for path in files]
-    pairs = [(int(images.width[at]), int(images.height[at])) for at in places]
-    return [int(images.id[at]) for at in places], [pair if min(pair) > 0 else None for pair in pairs]
+    ids = images.id[places]
+    pairs = [(width, height) for width, height in images.sizes(ids).tolist()]
+    return ids.tolist(), [pair if min(pair) > 0 else None for pair in pairs]
 
 
 def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], bool]:

@@ -17,8 +17,8 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.people import PersonSample
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.formats.coco.truth import Images
 from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
+from trustpose.images import Images
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.predict.crops import cut_out
 from trustpose.skeletons import Skeleton
@@ -138,10 +138,9 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
         annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
         skeleton=skeleton,
     )
-    none = np.zeros(len(images), dtype=np.int64)
     return TruthFile(
         truth=truth,
-        images=Images(images, [None] * len(images), none, none),
+        images=Images(images),
         skeleton=skeleton,
         keypoint_names=skeleton.keypoints,
         category_id=1,

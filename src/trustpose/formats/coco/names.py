@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from trustpose.formats.coco.truth import Images
+from trustpose.images import Images
 
 
 def number_in_name(name: str | Path) -> int | None:
@@ -19,4 +19,5 @@ def number_in_name(name: str | Path) -> int | None:
 
 def rows_by_name(images: Images) -> dict[str, int]:
     """The row of `images` that each file name has, folders left aside."""
-    return {Path(name).name: at for at, name in enumerate(images.file_name) if name}
+    names = () if images.file_name is None else images.file_name
+    return {Path(name).name: at for at, name in enumerate(names) if name}

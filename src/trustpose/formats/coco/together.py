@@ -10,7 +10,7 @@ from jaxtyping import Int
 from trustpose.files import InputError
 from trustpose.formats.coco.categories import Categories
 from trustpose.formats.coco.results import ResultsFile
-from trustpose.formats.coco.truth import Images, TruthFile
+from trustpose.formats.coco.truth import TruthFile
 from trustpose.poses import Poses, Truth
 
 
@@ -83,19 +83,11 @@ def _truth_of_photos(truth: TruthFile, ids: np.ndarray) -> TruthFile:
     in_photo, kept = np.isin(photos.id, ids), np.isin(people.image_id, ids)
     if in_photo.all():
         return truth
-    rows = np.flatnonzero(in_photo)
-    images = Images(
-        id=photos.id[rows],
-        file_name=[photos.file_name[row] for row in rows],
-        width=photos.width[rows],
-        height=photos.height[rows],
-        crowd_index=None if photos.crowd_index is None else photos.crowd_index[rows],
-    )
     categories = truth.categories
     if categories is not None:
         categories = Categories(categories.names, categories.of_row[kept])
     left_out = {"images": int((~in_photo).sum()), "people": int((~kept).sum())}
-    return replace(truth, truth=people[kept], images=images, categories=categories, left_out=left_out)
+    return replace(truth, truth=people[kept], images=photos[in_photo], categories=categories, left_out=left_out)
 
 
 def _image_ids(results: ResultsFile) -> np.ndarray:

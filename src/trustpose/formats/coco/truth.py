@@ -7,7 +7,7 @@ from sys import intern
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
@@ -16,34 +16,11 @@ from trustpose.formats.coco.checks import check_boxes
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts, ids_among, own_ids
 from trustpose.formats.coco.labels import Labels, read_labels
 from trustpose.formats.coco.other_layouts import other_layout
-from trustpose.formats.columns import Rows, garbage_collection_paused, parse_finite_json
+from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
+from trustpose.images import Images
 from trustpose.poses import AREAS, Area, Truth
 from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
-
-
-@dataclass(frozen=True)
-class Images:
-    """The I photos of a ground truth file; a name or size that the file does not give is None or 0.
-
-    `crowd_index` is CrowdPose's `crowdIndex`, NaN where a photo has none; None where no photo has one.
-    """
-
-    id: Int[np.ndarray, " I"]
-    file_name: list[str | None]
-    width: Int[np.ndarray, " I"]
-    height: Int[np.ndarray, " I"]
-    crowd_index: Float[np.ndarray, " I"] | None = None
-
-    def __len__(self) -> int:
-        return len(self.id)
-
-    def sizes(self, image_id: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N 2"]:
-        """Width and height of the photo of each of N rows; 0, 0 where it is unknown or not among these."""
-        order = np.argsort(self.id)
-        at = order[np.minimum(np.searchsorted(self.id, image_id, sorter=order), len(order) - 1)]
-        size = np.stack([self.width[at], self.height[at]], axis=1)
-        return np.where((self.id[at] == image_id)[:, None], size, 0)
 
 
 @dataclass(frozen=True)
@@ -160,8 +137,34 @@ def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
         if name is not None and not isinstance(name, str):
             raise rows.fail(at, "file_name", "a text", name)
     sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
-    width, height = (np.zeros(len(rows), dtype=np.int64) if side is None else np.maximum(side, 0) for side in sizes)
-    return Images(ids, names, width, height, rows.numbers("crowdIndex", optional=True)), texts
+    images = Images(
+        ids,
+        names if any(name is not None for name in names) else None,
+        *(None if side is None else np.maximum(side, 0) for side in sizes),
+        crowd_index=rows.numbers("crowdIndex", optional=True),
+        camera=_texts(rows, "camera"),
+        time=_times(rows),
+        clip=_texts(rows, "clip", "vid_id"),  # PoseTrack's name for it
+    )
+    return images, texts
+
+
+def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
+    """The first of these fields that an image has as a text; other data sets give such fields another meaning, which
+    is left aside. None where no image has one."""
+    if not rows.fields.intersection(fields):
+        return None
+    found = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
+    return found if any(text is not None for text in found) else None
+
+
+def _times(rows: Rows) -> np.ndarray | None:
+    """Seconds (I,), NaN where an image's `time` is no number of them; None where no image has one."""
+    if "time" not in rows.fields:
+        return None
+    given: list[Any] = [row.get("time") for row in rows.rows]
+    seconds = np.array([one if type(one) in (int, float) and abs(one) <= LARGEST else np.nan for one in given], float)
+    return None if np.isnan(seconds).all() else seconds
 
 
 def _read_annotations(

@@ -1,0 +1,111 @@
+"""`Images`: the photos or frames that people are in, beside `Poses` and `Truth`, which name them by `image_id`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+_TEXTS = ("file_name", "camera", "clip")
+_NUMBERS = ("width", "height")
+_MEASURED = ("time", "crowd_index")
+_UNKNOWN = {**dict.fromkeys(_TEXTS), **dict.fromkeys(_NUMBERS, 0), **dict.fromkeys(_MEASURED, np.nan)}
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """I photos or frames, one row each; a column that nothing filled is None and is never guessed.
+
+    `width` and `height` are pixels; `camera` and `clip` names of the camera and of the video or sequence; `time`
+    seconds since the clip's start; `crowd_index` CrowdPose's `crowdIndex`. In a column that other rows fill, a row
+    without one has None in a column of texts, 0 as a size and NaN as a time or crowd index. A slice is a view of the
+    same arrays. Raises ValueError naming the column where a shape or dtype is wrong, or where an id stands twice.
+    """
+
+    id: Int[np.ndarray, " I"]
+    file_name: Shaped[np.ndarray, " I"] | Sequence[str | None] | None = None
+    width: Int[np.ndarray, " I"] | None = None
+    height: Int[np.ndarray, " I"] | None = None
+    crowd_index: Float[np.ndarray, " I"] | None = None
+    camera: Shaped[np.ndarray, " I"] | Sequence[str | None] | None = None
+    time: Float[np.ndarray, " I"] | None = None
+    clip: Shaped[np.ndarray, " I"] | Sequence[str | None] | None = None
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.id)
+        if ids.ndim != 1 or (ids.dtype.kind not in "iu" and ids.size):
+            raise ValueError(f"Images.id: expected whole numbers (I,), got {ids.shape} of {ids.dtype}")
+        object.__setattr__(self, "id", ids.astype(np.int64, copy=False))
+        for name, value in self.columns().items():
+            if value is None:
+                continue
+            kind, dtype = ("texts", object) if name in _TEXTS else ("numbers", None)
+            column = np.array(list(value), dtype=object) if dtype is object else np.asarray(value)
+            if column.shape != ids.shape or (name in _NUMBERS and column.dtype.kind not in "iu" and column.size):
+                raise ValueError(f"Images.{name}: expected {len(ids)} {kind}, got {column.shape} of {column.dtype}")
+            object.__setattr__(self, name, column)
+        order = np.argsort(self.id, kind="stable")
+        twice = np.flatnonzero(np.diff(self.id[order]) == 0)
+        if len(twice):
+            raise ValueError(f"Images.id: {self.id[order[twice[0]]]} stands twice")
+
+    def __len__(self) -> int:
+        return len(self.id)
+
+    def columns(self) -> dict[str, Any]:
+        """The columns beside `id` by name; None for those that nothing filled."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "id"}
+
+    def __getitem__(self, rows: slice | np.ndarray | list[int]) -> "Images":
+        picked = {name: None if column is None else column[rows] for name, column in self.columns().items()}
+        return replace(self, id=self.id[rows], **picked)
+
+    def rows_of(self, ids: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        """The row of each of N ids; -1 for those that are not among these."""
+        if not len(self):
+            return np.full(len(ids), -1)
+        order = self._order
+        at = order[np.minimum(np.searchsorted(self.id, ids, sorter=order), len(order) - 1)]
+        return np.where(self.id[at] == ids, at, -1)
+
+    def by_id(self, ids: Int[np.ndarray, " N"]) -> "Images":
+        """The images of these ids, in their order. Raises KeyError naming the first that is not among these."""
+        rows = self.rows_of(np.asarray(ids))
+        if (rows < 0).any():
+            raise KeyError(f"image {np.asarray(ids)[rows < 0][0]} is not among the {len(self)} images")
+        return self[rows]
+
+    def sizes(self, image_id: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N 2"]:
+        """Width and height of the image of each of N rows; 0, 0 where it is unknown or not among these."""
+        rows = self.rows_of(image_id)
+        if self.width is None or self.height is None or not len(self):
+            return np.zeros((len(rows), 2), dtype=np.int64)
+        return np.where((rows >= 0)[:, None], np.stack([self.width[rows], self.height[rows]], axis=1), 0)
+
+    def names(self) -> dict[int, str]:
+        """File names by id, of those images that have one."""
+        texts: Any = () if self.file_name is None else self.file_name
+        return {int(one): name for one, name in zip(self.id, texts, strict=False) if name is not None}
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """One object an image, as in the `images` of a COCO ground truth: what is known of it and nothing else."""
+        cells = {name: _cells(name, column) for name, column in self.columns().items() if column is not None}
+        spelled = {"crowdIndex" if name == "crowd_index" else name: column for name, column in cells.items()}
+        rows = [dict(zip(spelled, row, strict=True)) for row in zip(*spelled.values(), strict=True)]
+        rows = rows or [{} for _ in self.id]
+        return [
+            {"id": one} | {name: cell for name, cell in row.items() if cell is not None}
+            for one, row in zip(self.id.tolist(), rows, strict=True)
+        ]
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.id, kind="stable")
+
+
+def _cells(name: str, column: np.ndarray) -> list[Any]:
+    """The cells of a column, None for those that are unknown."""
+    unknown = _UNKNOWN[name]
+    return [None if cell == unknown or cell != cell else cell for cell in column.tolist()]
