@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import REPOSITORY
-from trustpose.models.spec import BoxOutput, ModelSpec
+from trustpose.models.outputs import KINDS
+from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
 
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 
 
-IS_DETECTOR = [json.loads(block)["output"]["kind"] == "boxes" for block in BLOCKS]
+KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
 
 
 @pytest.mark.parametrize(
-    "block", [block for block, is_detector in zip(BLOCKS, IS_DETECTOR, strict=True) if not is_detector]
+    "block", [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "simcc")]
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):
     name = json.loads(block)["onnx"].removesuffix(".onnx")
@@ -26,7 +27,7 @@ def test_documented_specs_are_read(tmp_path, data_dir, block):
 
 
 def test_every_kind_is_documented():
-    assert {json.loads(block)["output"]["kind"] for block in BLOCKS} == {"heatmaps", "coordinates", "people", "boxes"}
+    assert sorted(KIND) == sorted(KINDS)
 
 
 def test_the_documented_detector_is_what_training_makes(tmp_path):
@@ -34,8 +35,15 @@ def test_the_documented_detector_is_what_training_makes(tmp_path):
     from trustpose.training.detector_task import detector_spec
     from trustpose.training.recipes import RECIPES
 
-    (block,) = (block for block, is_detector in zip(BLOCKS, IS_DETECTOR, strict=True) if is_detector)
+    block = BLOCKS[KIND.index("boxes")]
     (tmp_path / "mydetector.json").write_text(block)
     shown, made = ModelSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
     assert shown.input == made.input and isinstance(made.output, BoxOutput)
     assert shown.output == replace(made.output, name=None)
+
+
+def test_the_documented_simcc_network_is_rtmpose(tmp_path):
+    (tmp_path / "rtmpose.json").write_text(BLOCKS[KIND.index("simcc")])
+    spec = ModelSpec.read(tmp_path / "rtmpose.json")
+    assert spec.output == SimCCOutput(17, flip_shift=0)
+    assert [one / 255 for one in spec.input.mean] == pytest.approx([0.485, 0.456, 0.406])

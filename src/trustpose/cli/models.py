@@ -123,7 +123,7 @@ def _zoo() -> list[dict[str, Any]]:
     except ModuleNotFoundError as missing:
         raise InputError(not_installed(missing.name, "train")) from None
     rows = []
-    for name in zoo.ZOO:
+    for name in zoo.NETWORKS:
         with torch.device("meta"):
             network = zoo.build(name)
         rows.append({"name": name, "parameters": sum(tensor.numel() for tensor in network.parameters())})

@@ -10,13 +10,13 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from trustpose.export.onnx import export_onnx
+from trustpose.export.onnx import SIMCC_TENSORS, export_onnx, export_simcc
 from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.layers import STRIDE
 from trustpose.networks.preparation import Preparation, preparation
-from trustpose.networks.zoo import ZOO, build
+from trustpose.networks.zoo import NETWORKS, SIMCC, build
 from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, skeleton_of
 
 _ASK_CHANNELS = (
@@ -55,16 +55,17 @@ def import_checkpoint(
     MPII's for 16) names the joints. Raises InputError naming a tensor that is missing or unexpected, the network that
     the file is of, or the option that does not fit.
     """
-    if network not in ZOO:
-        raise InputError(f"--network: expected one of {', '.join(ZOO)}, got {network!r}")
+    if network not in NETWORKS:
+        raise InputError(f"--network: expected one of {', '.join(NETWORKS)}, got {network!r}")
     try:
         family = recognise(tensors) if family is None else family
         _check_network(tensors, family, network)
+        _check_size(tensors, height, width)
         names = _skeleton_for(tensors, family, skeleton)
         prepared = preparation(family, network, len(names))
         if channels is None and prepared.channels is None:
             raise InputError(_ASK_CHANNELS.format(family=family))
-        module = build(network, keypoints=len(names))
+        module = build(network, keypoints=len(names), height=height, width=width)
         module.load_state_dict(convert(tensors, module, family))
     except InputError as error:
         raise InputError(f"{file}: {error}") from None
@@ -97,7 +98,8 @@ def save_model_folder(
     Raises InputError where `out` exists or cannot be written.
     """
     with new_folder(out) as folder:
-        export_onnx(module, folder / MODEL_ONNX, height, width)
+        export = export_simcc if network in SIMCC else export_onnx
+        export(module, folder / MODEL_ONNX, height, width)
         write_tensors(folder / MODEL_WEIGHTS, module)
         write_json(folder / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
     return ModelSpec.read(out)
@@ -113,7 +115,6 @@ def write_tensors(path: Path, module: nn.Module) -> None:
 def _json(
     network: str, skeleton: Skeleton, height: int, width: int, prepared: Preparation, provenance: Provenance
 ) -> dict[str, object]:
-    reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
     padding = list(prepared.padding) if isinstance(prepared.padding, tuple) else prepared.padding
     cutting = {"cutting": prepared.cutting} if prepared.cutting != "affine" else {}
     return {
@@ -133,20 +134,41 @@ def _json(
             "mean": list(prepared.mean),
             "std": list(prepared.std),
         },
-        "output": {
-            "kind": "heatmaps",
-            "name": "heatmaps",
-            "keypoints": len(skeleton),
-            "height": height // STRIDE,
-            "width": width // STRIDE,
-            "stride": STRIDE,
-            "sigma": 2 * height / 256 if prepared.sigma is None else prepared.sigma,
-            **{name: value for name, value in reading.items() if value is not None},
-        },
-        "codec": prepared.codec,
+        **(_simcc if network in SIMCC else _heatmaps)(len(skeleton), height, width, prepared),
         "skeleton": name_or_object(skeleton),
         "crop": {"padding": padding, "aspect": width / height} | cutting,
     }
+
+
+def _heatmaps(keypoints: int, height: int, width: int, prepared: Preparation) -> dict[str, object]:
+    """The fields 'output' and 'codec' of a heatmap network."""
+    reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
+    output = {
+        "kind": "heatmaps",
+        "name": "heatmaps",
+        "keypoints": keypoints,
+        "height": height // STRIDE,
+        "width": width // STRIDE,
+        "stride": STRIDE,
+        "sigma": 2 * height / 256 if prepared.sigma is None else prepared.sigma,
+        **{name: value for name, value in reading.items() if value is not None},
+    }
+    return {"output": output, "codec": prepared.codec}
+
+
+def _simcc(keypoints: int, height: int, width: int, _: Preparation) -> dict[str, object]:
+    """The same of a SimCC network, read as mmpose's evaluation does."""
+    output = {
+        "kind": "simcc",
+        "x": SIMCC_TENSORS[0],
+        "y": SIMCC_TENSORS[1],
+        "keypoints": keypoints,
+        "split": 2,
+        "sigma": [round((side / 8) ** 0.5, 2) for side in (width, height)],  # as RTMPose's recipes have it, any size
+        "score": "lower",
+        "flip_shift": 0,
+    }
+    return {"output": output, "codec": "simcc"}
 
 
 def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) -> None:
@@ -156,6 +178,15 @@ def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) 
     if found is not None and not network.startswith(found):
         article = "an" if family[0] in "em" else "a"
         raise InputError(f"this is {article} {family} ({found}), you asked for {network}")
+
+
+def _check_size(tensors: dict[str, torch.Tensor], height: int, width: int) -> None:
+    """A SimCC network classifies the columns and rows of crops of one size."""
+    rows = {name.rpartition("cls_")[2]: len(one) for name, one in tensors.items() if ".cls_" in name and one.dim()}
+    found = rows.get("y.weight", 2 * height), rows.get("x.weight", 2 * width)
+    if found != (2 * height, 2 * width):
+        its = f"{found[0] // 2}x{found[1] // 2}"
+        raise InputError(f"--size: expected {its}, the crops that its classifiers are for, got {height}x{width}")
 
 
 def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:

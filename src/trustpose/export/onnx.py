@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trustpose.files import atomic_write
 
 OPSET = 18
+SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")
 
 
 def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, features: bool = False) -> None:
@@ -26,6 +27,15 @@ def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, f
     """
     names = ["heatmaps", "features"][: 1 + features]
     write_onnx(_LastStage(network, features), names, path, height, width)
+
+
+def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) -> None:
+    """Write a SimCC network for crops of height × width, any batch size, float32.
+
+    Input "image" (B, 3, height, width); outputs `SIMCC_TENSORS`: logits over columns and rows, and what trust heads
+    read, the feature map (B, C, h, w) and the keypoint tokens (B, K, D). Raises InputError as above.
+    """
+    write_onnx(_SimCC(network), list(SIMCC_TENSORS), path, height, width)
 
 
 def write_onnx(network: nn.Module, names: list[str], path: str | Path, height: int, width: int) -> None:
@@ -112,3 +122,15 @@ class _LastStage(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
         return (outputs.heatmaps[-1], outputs.features) if self.features else (outputs.heatmaps[-1],)
+
+
+class _SimCC(nn.Module):
+    """Tensors instead of `Outputs`."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        return *outputs.simcc, outputs.features, outputs.tokens

@@ -159,7 +159,7 @@ class SimCCOutput(CropOutput):
             sigma = pair if isinstance(pair, tuple) else (pair, pair)
         shift = None
         if "flip_shift" in wanted.value:
-            shift = int(wanted.number("flip_shift", least=0, most=min(inputs.width * split - 1, 64)))
+            shift = int(wanted.number("flip_shift", least=0.0, most=min(inputs.width * split - 1, 64.0)))
             if shift != wanted.value["flip_shift"]:
                 raise wanted.fail("flip_shift", "a whole number of bins", wanted.value["flip_shift"])
         output = cls(

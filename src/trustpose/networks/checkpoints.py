@@ -15,9 +15,11 @@ from trustpose.networks.tensor_names import COUNTER, FAMILIES, Family
 
 _HEATMAP_LAYERS = (
     "head.weight",
+    "head.final_layer.weight",
     "stacks.0.head.weight",
     "stages.0.up.0.head.conv.weight",
 )  # one in each of our networks
+_RTMPOSE = {384: "-t", 512: "-s", 768: "-m", 1024: "-l", 1280: "-x"}  # channels of the last stage
 _DEPTHS = {6: "-r50", 23: "-r101", 36: "-r152"}  # blocks in the third layer of a ResNet
 
 
@@ -55,6 +57,8 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
     def count(pattern: str) -> int:
         return len({found[1] for name in shapes if (found := re.match(pattern, name))})
 
+    if count(r"head\.(gau)\."):
+        return "rtmpose" + _RTMPOSE.get(shapes.get("head.final_layer.weight", (0, 0))[1], "")
     stacks, stages = count(r"stacks\.(\d+)\."), count(r"stages\.(\d+)\.down\.")
     if stacks or stages:
         return f"hourglass-{stacks}" if stacks else f"mspn-{stages}"

@@ -124,6 +124,12 @@ def _mspn() -> Table:
     return table
 
 
+def _rtmpose() -> Table:
+    backbone = ("stem", *(f"stage{number}" for number in range(1, 5)))
+    head = ("final_layer", "mlp", "gau", "cls_x", "cls_y")
+    return {name: f"backbone.{name}" for name in backbone} | {name: f"head.{name}" for name in head}
+
+
 def _mmpose_mspn() -> Table:
     table = {"top.top.0": "stem"}
     parts = {"in_skip": "lateral", "up_conv": "enlarged", "out_skip1": "skip_down", "out_skip2": "skip_up"}
@@ -195,7 +201,7 @@ def _are_ours(names: Mapping[str, object]) -> bool:
 _RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
 _HRNET = _hrnet_backbone() | {"final_layer": "head"}
 _OURS = {name: name for name in ("backbone", "neck", "head", "stem", "stacks", "stages")}
-_MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn())
+_MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn(), _rtmpose())
 _KNOWN = (
     Family(
         "mmpose-0.x", _has("backbone.", "keypoint_head."), _MMPOSE, ("backbone.", "keypoint_head."), has_biases=False

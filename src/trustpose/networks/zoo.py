@@ -1,4 +1,4 @@
-"""Every network by its name."""
+"""Every network by its name: `ZOO`, which give heatmaps, and `SIMCC`."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +11,7 @@ from trustpose.networks.hrnet import hrnet
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
+from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
 
 ZOO: dict[str, Callable[..., nn.Module]] = {
@@ -45,13 +46,24 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "movenet-thunder": partial(MoveNetPose, "thunder"),
     "movenet-multipose": partial(MoveNetPose, "multipose"),
 }
+SIMCC: dict[str, Callable[..., nn.Module]] = {  # networks that classify columns and rows, for crops of one size
+    "rtmpose-t": partial(rtmpose, "tiny"),
+    "rtmpose-s": partial(rtmpose, "s"),
+    "rtmpose-m": partial(rtmpose, "m"),
+    "rtmpose-l": partial(rtmpose, "l"),
+    "rtmpose-x": partial(rtmpose, "x"),
+}
+NETWORKS = (*ZOO, *SIMCC)
 
 
-def build(name: str, keypoints: int = 17) -> nn.Module:
+def build(name: str, keypoints: int = 17, *, height: int = 256, width: int = 192) -> nn.Module:
     """The zoo's network of that name for any number of keypoints, with random weights.
 
-    Raises ValueError where there is none of that name; the message lists those that there are.
+    height, width: of the crops, for networks of `SIMCC`; the others take any. Raises ValueError where there is none of
+    that name (the message lists those that there are), and for a size that it cannot be built for.
     """
+    if name in SIMCC:
+        return SIMCC[name](keypoints=keypoints, height=height, width=width)
     if name not in ZOO:
-        raise ValueError(f"name: expected one of {', '.join(ZOO)}, got {name!r}")
+        raise ValueError(f"name: expected one of {', '.join(NETWORKS)}, got {name!r}")
     return ZOO[name](keypoints=keypoints)

@@ -10,7 +10,7 @@ from trustpose.files import InputError
 from trustpose.models.spec import MODEL_JSON, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
-from trustpose.networks.zoo import ZOO, build
+from trustpose.networks.zoo import NETWORKS, build
 from trustpose.trust.hpcvnet import deepened
 from trustpose.trust.network import TrustNetwork, attach
 
@@ -23,11 +23,14 @@ def load_module(spec: ModelSpec) -> nn.Module:
     weights = spec.onnx.with_name(MODEL_WEIGHTS)
     if spec.network is None or not weights.is_file():
         raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run")
-    if spec.network not in ZOO:
+    if spec.network not in NETWORKS:
         raise InputError(
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
         )
-    module = build(spec.network, keypoints=len(spec.skeleton))
+    try:
+        module = build(spec.network, keypoints=len(spec.skeleton), height=spec.input.height, width=spec.input.width)
+    except ValueError as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'input': {error}") from None
     try:
         module = deepened(module, spec.deepen) if spec.deepen else module
     except ValueError as error:
