@@ -108,15 +108,16 @@ def measure(
     """The calibrator of one estimator, and its columns."""
     known = of_boxes(read_results(files[0], truth=train.truth), without_boxes)
     fitted = fit(train.truth, known, options)
+    calibrator = Calibrator.of(fitted.parts)
     columns: dict[str, Column] = {}
     columns["train, printed"], columns["train, out of fold"] = compared(
         known.poses, known.score, fitted.out_of_fold, train
     )
     held_out = of_boxes(read_results(files[1], truth=dev.truth), without_boxes)
     columns["dev, printed"], columns["dev, calibrated"] = compared(
-        held_out.poses, held_out.score, fitted.calibrator(held_out.poses), dev
+        held_out.poses, held_out.score, calibrator(held_out.poses), dev
     )
-    return fitted.calibrator, columns
+    return calibrator, columns
 
 
 def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Image], np.ndarray]:

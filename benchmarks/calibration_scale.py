@@ -23,6 +23,7 @@ from typing import Any
 import lightgbm
 import numpy as np
 
+from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.calibration.tables import QUESTIONS, TreeTables
@@ -110,14 +111,15 @@ def main() -> int:
     count, cores = len(results.poses), len(os.sched_getaffinity(0))
     print(f"{count} people × {results.poses.keypoint_count}, {len(truth.images)} photos, {cores} cores")
     fitted, wall, processor = timed(lambda: fit(truth, results, Options(method=options.method)))
-    card = fitted.calibrator.card
+    calibrator = Calibrator.of(fitted.parts)
+    card = calibrator.card
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"fit ({card.method}): {wall:.0f} s, {processor:.0f} s of the processor; peak memory {peak:.2f} GiB")
     print(f"  {card.why}")
     for name in ("pose.pearson", "keypoint.pearson", "pose.ece"):
         before, after = card.before[name], card.after[name]
         print(f"  {name}: {before and round(before[0], 3)} printed, {after and round(after[0], 3)} out of fold")
-    runs = [timed(lambda: fitted.calibrator(results.poses))[1:] for _ in range(options.rounds)]
+    runs = [timed(lambda: calibrator(results.poses))[1:] for _ in range(options.rounds)]
     apply_wall, apply_processor = (min(column) for column in zip(*runs, strict=True))
     quiet = cores * count / apply_processor
     print(

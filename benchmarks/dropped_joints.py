@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.audit.build import audit
+from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.datasets.folds import fold_of
@@ -71,7 +72,7 @@ def measured(truth: TruthFile, results: ResultsFile) -> dict[str, float | None]:
 def before_and_after(truth: TruthFile, poses: Poses, options: Options) -> tuple[dict, dict]:
     """The audit's numbers on the second half by the printed scores, and by those of a calibrator of the first half."""
     assert poses.pose_score is not None
-    fitted = fit(half_of(truth, 0), results_of(poses, poses.pose_score, truth, 0), options).calibrator
+    fitted = Calibrator.of(fit(half_of(truth, 0), results_of(poses, poses.pose_score, truth, 0), options).parts)
     held_out = results_of(poses, poses.pose_score, truth, 1)
     trusted = fitted(held_out.poses)
     rescored = replace(held_out, poses=trusted, score=trusted.ranking_score)

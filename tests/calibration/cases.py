@@ -1,9 +1,12 @@
 """Made-up people and an estimator that is wrong in a known way: its scores say something, and not the truth."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from trustpose.calibration import fit as fitting
+from trustpose.calibration.calibrator import Calibrator
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.images import Images
 from trustpose.poses import Poses, Truth
@@ -13,6 +16,20 @@ STANDING = np.array([
     [50, 12], [53, 10], [47, 10], [56, 12], [44, 12], [62, 28], [38, 28], [68, 45], [32, 45], [70, 60], [30, 60],
     [58, 62], [42, 62], [58, 85], [42, 85], [58, 108], [42, 108],
 ], dtype=np.float64)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A calibrator, and the results it was fitted on with trust out of fold."""
+
+    calibrator: Calibrator
+    out_of_fold: Poses
+
+
+def fit(*given: Any) -> Fitted:
+    """`calibration.fit.fit`, its parts put together."""
+    found = fitting.fit(*given)
+    return Fitted(Calibrator.of(found.parts), found.out_of_fold)
 
 
 def made_up(

@@ -1,4 +1,4 @@
-"""Fit, apply, save, load; what is refused, and what never changes."""
+"""Fitted, apply, save, load; what is refused, and what never changes."""
 
 # a column that is None fails the test
 # pyright: reportArgumentType=false, reportOptionalOperand=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 import trustpose as tp
-from tests.calibration.cases import made_up
+from tests.calibration.cases import Fitted, fit, made_up
 from trustpose.calibration.calibrator import PART, Calibrator
 from trustpose.calibration.crossfit import METHODS, Options, out_of_fold
 from trustpose.calibration.distribution_shift import DistributionShiftWarning
-from trustpose.calibration.fit import Fit, fit, prepare
+from trustpose.calibration.fit import prepare
 from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import find_targets
@@ -37,7 +37,7 @@ FEW = Options(folds=2, replicates=50, estimator="made up")
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Fit:
+def fitted() -> Fitted:
     """By `auto`, with results about nobody among them."""
     return fit(*made_up(300, spurious=20), FEW)
 

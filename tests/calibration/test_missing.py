@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.calibration.cases import made_up
+from tests.calibration.cases import Fitted, fit, made_up
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import METHODS, Options
 from trustpose.calibration.features import FeatureInputs, keypoint_features, pose_features, read_people
-from trustpose.calibration.fit import Fit, fit
 from trustpose.calibration.missing import NOWHERE
 from trustpose.calibration.targets import find_targets
 from trustpose.formats.coco import ResultsFile, TruthFile
@@ -102,11 +101,11 @@ def test_features_by_hand() -> None:
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def fitted(request) -> Fit:
+def fitted(request) -> Fitted:
     return fit(*openpose_like(120), replace(FEW, method=request.param))
 
 
-def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fit) -> None:
+def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fitted) -> None:
     for poses in (fitted.out_of_fold, fitted.calibrator(openpose_like(40, seed=1)[1].poses)):
         assert poses.missing is not None and poses.quality is not None and poses.visibility is not None
         assert (poses.quality[poses.missing] == 0).all()
@@ -124,7 +123,7 @@ def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fit) -> None:
     assert labelled[missing].mean() == pytest.approx(true[missing].mean(), abs=0.05)
 
 
-def test_saved_with_what_it_knows_of_missing_keypoints(fitted: Fit, tmp_path: Path) -> None:
+def test_saved_with_what_it_knows_of_missing_keypoints(fitted: Fitted, tmp_path: Path) -> None:
     calibrator, (_, results) = fitted.calibrator, openpose_like(30, seed=2)
     calibrator.save(tmp_path / "one.npz")
     again = Calibrator.load(tmp_path / "one.npz")

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.calibration.cases import fit
 from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
-from trustpose.calibration.fit import fit
 from trustpose.datasets.folds import fold_of
 from trustpose.formats.coco import read_results, read_truth
 from trustpose.poses import Poses

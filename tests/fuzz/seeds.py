@@ -9,14 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from tests.calibration.cases import made_up
+from tests.calibration.cases import fit, made_up
 from tests.formats import samples
 from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
 from tests.predict.tiny_people import write_people
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.calibration.crossfit import METHODS, Options
-from trustpose.calibration.fit import fit
 from trustpose.datasets.photo_people import Cut, coco_people
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.formats.coco import TruthFile, read_truth, write_results

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.card import Card
-from trustpose.calibration.distribution_shift import DistributionShiftWarning, Domain, Shift
-from trustpose.calibration.features import NormalisedPoses, pose_features, read_people
-from trustpose.calibration.probabilities import Probabilities, Recalibration
-from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
-from trustpose.calibration.trees import Trees
+from trustpose.calibration.distribution_shift import DistributionShiftWarning, Shift
+from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
+from trustpose.calibration.parts import CalibratorParts
+from trustpose.calibration.probabilities import Probabilities
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of
@@ -24,7 +22,6 @@ from trustpose.skeletons import Skeleton, difference, skeleton_of
 if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
 
-PART = 2048  # people at a time: their features stay in the processor's cache
 _THREADS = min(4, os.cpu_count() or 1)
 _OFF_SCALE = 0.25  # of the keypoint scores far outside the fitted range: the estimator is another one, or rescaled
 _SAMPLE = 4_000  # people that are compared with the fitted ones: distances to 0.02, a fiftieth of the time of a call
@@ -41,7 +38,7 @@ class Applied:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrator:
+class Calibrator(CalibratorParts):
     """Trust for the poses of one estimator, learnt from its results on labelled people.
 
     `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a point and
@@ -49,12 +46,12 @@ class Calibrator:
     with people or scores unlike the fitted ones warns (`DistributionShiftWarning`), as the command line does.
     """
 
-    model: Trees | LogisticMaps | IsotonicMaps
-    recalibration: Recalibration | None
-    domain: Domain
-    card: Card
-    image_ids: Int[np.ndarray, " I"]
     _warned: list[str] = field(default_factory=list, init=False, repr=False)
+
+    @classmethod
+    def of(cls, parts: CalibratorParts) -> "Calibrator":
+        """The calibrator of parts that were fitted or read."""
+        return cls(parts.model, parts.recalibration, parts.domain, parts.card, parts.image_ids)
 
     @classmethod
     def fit(
@@ -85,7 +82,7 @@ class Calibrator:
             skeleton=skeleton,
             sigmas=sigmas,
         )
-        return fit(ground_truth, results, options).calibrator
+        return cls.of(fit(ground_truth, results, options).parts)
 
     def __call__(
         self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
@@ -158,7 +155,7 @@ class Calibrator:
         """Read what `save` wrote; runs no code. Raises InputError where it is something else or damaged."""
         from trustpose.calibration.file import read_calibrator
 
-        return read_calibrator(path)
+        return cls.of(read_calibrator(path))
 
     def _probabilities(self, people: NormalisedPoses) -> Probabilities:
         probabilities = self.model(people)

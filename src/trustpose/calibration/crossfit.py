@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.calibrator import PART
-from trustpose.calibration.features import FeatureInputs, NormalisedPoses
+from trustpose.calibration.features import PART, FeatureInputs, NormalisedPoses
 from trustpose.calibration.metrics import Sample, Scores
 from trustpose.calibration.probabilities import Probabilities, Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps

@@ -29,6 +29,7 @@ _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 _ALONE = np.float32(9)  # the distance to the nearest other joint of a pose of one joint
 _NAN = np.float32(np.nan)
 _SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by less no spread
+PART = 2048  # people at a time: their features stay in the processor's cache
 
 
 @dataclass(frozen=True)

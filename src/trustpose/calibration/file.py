@@ -6,9 +6,9 @@ import numpy as np
 import orjson
 
 from trustpose.calibration.arrays import expect_names, expect_numbers
-from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card
 from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Recalibration
 from trustpose.calibration.score_maps import maps_of_arrays
 from trustpose.calibration.trees import Trees
@@ -19,7 +19,7 @@ _RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
 _MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
 
 
-def write_calibrator(path: str | Path, calibrator: Calibrator) -> None:
+def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
     """Write it atomically. Raises InputError where the place cannot be written to."""
     card = json_bytes(calibrator.card.as_dict())
     arrays = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
@@ -31,7 +31,7 @@ def write_calibrator(path: str | Path, calibrator: Calibrator) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def read_calibrator(path: str | Path) -> Calibrator:
+def read_calibrator(path: str | Path) -> CalibratorParts:
     """Read what `write_calibrator` wrote. Raises InputError where it is something else, damaged or inconsistent."""
     arrays = read_npz(path, _MOST_BYTES, "a calibrator of trustpose")
     if "card" not in arrays:
@@ -43,7 +43,7 @@ def read_calibrator(path: str | Path) -> Calibrator:
         raise InputError(f"{path}: is no calibrator that this version reads ({reason})") from None
 
 
-def _assembled(arrays: dict[str, np.ndarray]) -> Calibrator:
+def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
     card = Card.of_dict(orjson.loads(arrays.pop("card").tobytes()))
     image_ids = arrays.pop("image_ids")
     if image_ids.ndim != 1 or image_ids.dtype.kind not in "iu":
@@ -52,7 +52,7 @@ def _assembled(arrays: dict[str, np.ndarray]) -> Calibrator:
     model = _taken("model/", arrays)
     if arrays:
         raise ValueError(f"array {next(iter(arrays))[:40]!r} is unknown")
-    calibrator = Calibrator(
+    parts = CalibratorParts(
         model=Trees.of_arrays(model) if card.method == "trees" else maps_of_arrays(card.method, model),
         recalibration=_recalibration(correction) if correction else None,
         domain=Domain.of_arrays(domain),
@@ -60,9 +60,9 @@ def _assembled(arrays: dict[str, np.ndarray]) -> Calibrator:
         image_ids=image_ids.astype(np.int64),
     )
     count = len(card.keypoints)
-    if not isinstance(calibrator.model, Trees) and calibrator.model.keypoint_count != count:
-        raise ValueError(f"the model is of {calibrator.model.keypoint_count} keypoints, the card of {count}")
-    return calibrator
+    if not isinstance(parts.model, Trees) and parts.model.keypoint_count != count:
+        raise ValueError(f"the model is of {parts.model.keypoint_count} keypoints, the card of {count}")
+    return parts
 
 
 def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:

@@ -7,7 +7,6 @@ from typing import cast
 
 import numpy as np
 
-from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import Card, FittedOn
 from trustpose.calibration.crossfit import (
     METHODS,
@@ -23,6 +22,7 @@ from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
 from trustpose.calibration.metrics import Sample, Value, differences, explained, numbers
 from trustpose.calibration.model_selection import Choice, choose
+from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
@@ -37,10 +37,10 @@ DEFAULT = Options()
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The calibrator, and the results that it was fitted on with trust that is out of fold: each photo's by a model
+    """The calibrator's parts, and the results that it was fitted on with trust out of fold: each photo's by a model
     that saw no result of its fold."""
 
-    calibrator: Calibrator
+    parts: CalibratorParts
     out_of_fold: Poses
 
 
@@ -72,14 +72,14 @@ def fit(
     worth = {method: explained(task.said(probabilities), task.sample) for method, probabilities in corrected.items()}
     choice = choose(worth, asked=options.method != "auto")
     tick(f"{choice.method}, all folds")
-    calibrator = Calibrator(
+    parts = CalibratorParts(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
         recalibration=recalibration(choice.method, said[choice.method], task.targets),
         domain=_domain(task),
         card=_card(task, choice, corrected[choice.method], skipped),
         image_ids=_image_ids(task),
     )
-    return Fit(calibrator, with_trust(task.results.poses, corrected[choice.method]))
+    return Fit(parts, with_trust(task.results.poses, corrected[choice.method]))
 
 
 def _image_ids(task: Task) -> np.ndarray:

@@ -64,6 +64,7 @@ def fit(
     check_outputs(
         {"--out": out, "--json": json}, {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)}
     )
+    from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import Options
     from trustpose.formats.coco import read_results, read_truth
     from trustpose.formats.coco.together import common_photos, left_out_notes
@@ -85,16 +86,16 @@ def fit(
         replicates=draws,
     )
     fitted, worth = _fit(truth, printed, options)
-    fitted.calibrator.save(out)
+    Calibrator.of(fitted.parts).save(out)
     means = [] if worth is None or truth.categories is None else [_means(truth.categories)]
-    _print(fitted.calibrator.card, worth, (*truth.notes, *left_out_notes(truth, printed), *means))
+    _print(fitted.parts.card, worth, (*truth.notes, *left_out_notes(truth, printed), *means))
     if json is not None:
         from dataclasses import asdict
 
         from trustpose.files import write_json
 
         rescored = None if worth is None else asdict(worth)
-        write_json(json, {"card": fitted.calibrator.card.as_dict(), "rescoring": rescored})
+        write_json(json, {"card": fitted.parts.card.as_dict(), "rescoring": rescored})
 
 
 @calibrate.command()
@@ -177,7 +178,7 @@ def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "
     """What ranking by the out-of-fold trust is worth, of several categories the mean; None where nobody counts."""
     from trustpose.audit.rescoring import rescoring
 
-    poses, area = fitted.out_of_fold, cast("Area", fitted.calibrator.card.area)
+    poses, area = fitted.out_of_fold, cast("Area", fitted.parts.card.area)
     try:
         return rescoring(
             *(truth, poses, printed.score, poses.ranking_score),

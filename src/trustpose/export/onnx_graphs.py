@@ -14,7 +14,6 @@ from trustpose.runtime.sessions import first_line
 
 Shapes = Mapping[str, Sequence[int]]  # of outputs, without the batch
 IR = 8  # what opset 18 came with; graphs older than 4 also list their weights as inputs
-_HALVED_FROM = 1024  # numbers: biases and the like stay as they are
 
 
 def load_graph(path: Path) -> onnx.ModelProto:

@@ -16,7 +16,6 @@ STEM = 64
 BLOCKS = (3, 4, 6, 3)  # ResNet-50
 WIDTHS = (256, 512, 1024, 2048)
 CHANNELS = 256  # of the pyramid
-SCALES = len(BLOCKS)
 
 Maps = list[Float[Tensor, "B _ _ _"]]
 

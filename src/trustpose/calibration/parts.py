@@ -1,0 +1,23 @@
+"""What a calibrator consists of: what fitting gives, and what is stored."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.calibration.card import Card
+from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.probabilities import Recalibration
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.trees import Trees
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratorParts:
+    """The model, its correction (None: none), the fitted people's domain, the card, and the ids of their photos."""
+
+    model: Trees | LogisticMaps | IsotonicMaps
+    recalibration: Recalibration | None
+    domain: Domain
+    card: Card
+    image_ids: Int[np.ndarray, " I"]
