@@ -24,7 +24,7 @@ from trustpose.training.crops import CropLabels, collate, training_crops
 from trustpose.training.losses import HEAD_LOSSES
 from trustpose.training.people import open_people
 from trustpose.training.recipe import DataOptions, to_json
-from trustpose.training.teacher import CACHE, TeacherPredictions, decide, open_teacher, predict, taught
+from trustpose.training.teacher import CACHE, TeacherPredictions, decide, open_teacher, predict, with_teacher
 from trustpose.trust.stages import Stage
 
 FACE = np.arange(5)  # nose, eyes, ears
@@ -149,7 +149,7 @@ def test_only_those_are_predicted_of_whom_something_is_unknown(teacher, tmp_path
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
     full, bare = list(tiny_people(3)), list(faceless(5))[3:]
     people = listed_people([*full, *bare], COCO_17)
-    found = taught(people, teacher, 0.0, tmp_path / CACHE)
+    found = with_teacher(people, teacher, 0.0, tmp_path / CACHE)
     assert asked == [[3, 4]]
     assert is_filled(found).sum(axis=1).tolist() == [0, 0, 0, 5, 5]
     assert [one.v.tolist() for one in list(found)[:3]] == [one.v.tolist() for one in full]
@@ -159,23 +159,23 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     asked, path = [], tmp_path / "training" / CACHE
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(0) or predict(*a))
     people = faceless(3)
-    first = taught(people, teacher, 0.0, path)
+    first = with_teacher(people, teacher, 0.0, path)
     said = "trustpose: the teacher fills 15 of 15 missing joints and takes 0 labels away\n"
     assert (len(asked), capsys.readouterr().err) == (1, said)
-    again = taught(people, teacher, 0.0, path)
+    again = with_teacher(people, teacher, 0.0, path)
     assert (len(asked), capsys.readouterr().err) == (1, said)
     assert np.array_equal(first.labels.xy, again.labels.xy) and np.array_equal(is_filled(first), is_filled(again))
-    assert is_filled(taught(people, teacher, 1.0, path)).sum() == 0  # another threshold
-    taught(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
+    assert is_filled(with_teacher(people, teacher, 1.0, path)).sum() == 0  # another threshold
+    with_teacher(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
     moved = listed_people([replace(one, xy=one.xy + 1) for one in people], COCO_17)
-    taught(moved, teacher, 1.0, path)  # other labels
+    with_teacher(moved, teacher, 1.0, path)  # other labels
     with monkeypatch.context() as patch:
         patch.setattr(teacher, "spec", replace(teacher.spec, padding=1.3))
-        taught(moved, teacher, 1.0, path)  # another teacher
+        with_teacher(moved, teacher, 1.0, path)  # another teacher
     assert len(asked) == 5
     path.write_bytes(path.read_bytes()[:-60])
     with pytest.raises(InputError, match=r"teacher.npz: holds a teacher's places that cannot be read .*; remove the"):
-        taught(moved, teacher, 1.0, path)
+        with_teacher(moved, teacher, 1.0, path)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +237,7 @@ def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher,
     lspet = clean(read_lspet(data_dir / "lspet"))
     source = lspet_people(lspet, data_dir / "lspet" / "images")
     people = subset(map_joints(source, COCO_17), np.arange(24))
-    found = taught(people, teacher, 0.7, tmp_path / CACHE)
+    found = with_teacher(people, teacher, 0.7, tmp_path / CACHE)
     assert "labels away" in capsys.readouterr().err
     assert not is_filled(found)[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()
     noses = np.flatnonzero(is_filled(found)[:, 0])

@@ -70,7 +70,7 @@ class TernaryVisibility:
 
 @dataclass(frozen=True)
 class VisibilityTrust:
-    """How well visibility is told, two ways."""
+    """How well visibility is predicted, two ways."""
 
     labelled: LabelledVisibility
     ternary: TernaryVisibility

@@ -90,9 +90,9 @@ class Calibrator(CalibratorParts):
         """The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
 
         Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, itself, its name or
-        file, must be the fitted one where it is given, as must `poses.skeleton` where it is known; `tick` hears how
-        many people are done. Raises InputError where the poses are of another skeleton, lack what the calibrator reads,
-        or have scores on another scale.
+        file, must be the fitted one where it is given, as must `poses.skeleton` where it is known; `tick` is called
+        with the number of people done. Raises InputError where the poses are of another skeleton, lack what the
+        calibrator reads, or have scores on another scale.
         """
         applied = self.apply(poses, skeleton=skeleton, tick=tick)
         if not self._warned:

@@ -1,4 +1,4 @@
-"""What a calibrator says of itself: fingerprints of what it was fitted on, how, why so, and how well."""
+"""A calibrator's card: fingerprints of what it was fitted on, the method, why it was chosen, and how well it does."""
 
 import math
 from dataclasses import asdict, dataclass, field

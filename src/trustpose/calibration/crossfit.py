@@ -1,4 +1,4 @@
-"""Every method on folds of photos: what it says of people whom it had not seen."""
+"""Cross-fitting: every method's predictions for people of folds that it was not fitted on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a results file says of a person, as numbers that trees can read: scores, geometry, box, and who stands near.
+"""Features of a person from a results file: scores, geometry, box, and neighbours.
 
 Everything comes from `Poses` alone. Lengths are in units of the box (its sides, or √area), so that a person's place in
 the photo does not matter, and size only where it is named. A skeleton without edges, mirrored names or a trunk simply

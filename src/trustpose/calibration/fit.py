@@ -55,7 +55,7 @@ def fit(
     Photos are divided into folds by the SHA-256 of their id, so people of one photo are never on both sides. Each
     method is fitted on all folds but one and asked about that one; what it says there is what it is judged by, what
     `Recalibration` is learnt from, and, corrected in the same way across folds, what the card's numbers are of. Then
-    the method is fitted on everybody. `tick` hears the name of each step before it.
+    the method is fitted on everybody. `tick` is called with the name of each step before it.
     """
     task = prepare(*_read(ground_truth, results, options), options)
     wanted = METHODS if options.method == "auto" else (options.method,)

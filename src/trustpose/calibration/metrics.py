@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What is said of n people: keypoint scores or expected OPKS (n, K), pose scores or expected OKS (n,)."""
+    """Scores of n people: keypoint scores or expected OPKS (n, K), pose scores or expected OKS (n,)."""
 
     keypoint: Float[np.ndarray, "n K"]
     pose: Float[np.ndarray, " n"]

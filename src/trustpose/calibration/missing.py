@@ -2,8 +2,8 @@
 
 Trees ask "greater than?", which NaN would answer as the smallest number does. So what a missing keypoint has no value
 for gets `NOWHERE`: as a place a whole box before the box, as a length below 0, numbers that found ones hardly ever
-take, and one question tells it apart. It takes no part in what is said of others. `missing` (K, N) is None where no
-keypoint is; then, and for people without missing keypoints, everything is as if there were no such thing.
+take, and one question tells it apart. It does not influence the predictions for others. `missing` (K, N) is None where
+no keypoint is; then, and for people without missing keypoints, everything is as if there were no such thing.
 """
 
 import numpy as np

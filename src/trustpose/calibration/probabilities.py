@@ -1,4 +1,4 @@
-"""What every calibrator says of people, and how it becomes the trust fields of `Poses`."""
+"""A calibrator's predictions, and how they become the trust fields of `Poses`."""
 
 from dataclasses import dataclass, replace
 

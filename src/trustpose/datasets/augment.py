@@ -84,7 +84,7 @@ GENTLE = Augmentation(
     photometric=Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=5.0, grey=0.05, blur=0.1, jpeg=0.1),
     occlusion=Occlusion(cutout=0.1, objects=0.15, people=0.15),
 )
-"""Ours, for trust heads on a network that stands still: other crops that are about as hard as the real ones."""
+"""Ours, for trust heads on a frozen network: other crops that are about as hard as the real ones."""
 
 
 @dataclass(frozen=True, eq=False)

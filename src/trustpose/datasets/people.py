@@ -45,9 +45,9 @@ class PersonSample:
 
 @dataclass(frozen=True, eq=False)
 class PersonLabels:
-    """What is said of N people, rows beside each other; places in photo pixels, areas in square photo pixels.
+    """The labels of N people, one row each; places in photo pixels, areas in square photo pixels.
 
-    xy is 0 where v = 0. area: the segment's, NaN where unknown. has_joint (N, K): the data set speaks of this joint at
+    xy is 0 where v = 0. area: the segment's, NaN where unknown. has_joint (N, K): the data set labels this joint at
     all; where it does not, v = 0 says nothing, and v > 0 that the place is somebody else's (`datasets.pseudo_labels`),
     good for heatmaps and for no statement about labels. has_visibility (N, K): v is COCO's; where not, v > 0 says
     "labelled" only, and 2 stands for it.
@@ -139,7 +139,7 @@ class People:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of who everybody is, of all that is said of them, and of where their pixels come from."""
+        """SHA-256 of all labels and of the pixel sources."""
         known = hashlib.sha256(
             repr((self.skeleton.keypoints, len(self), [one.identity for one in self.sources])).encode()
         )

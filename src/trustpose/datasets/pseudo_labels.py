@@ -14,7 +14,7 @@ def with_pseudo_labels(
     is_filled: Bool[np.ndarray, "N K"],
     is_removed: Bool[np.ndarray, "N K"],
 ) -> People:
-    """People with places (N, K, 2), photo pixels, for joints that their data set does not speak of.
+    """People with places (N, K, 2), photo pixels, for joints that their data set does not label.
 
     is_filled (N, K): the joint is at `xy`, with v = 2; is_removed (N, K): its label is forgotten, v = 0. has_joint is
     False for both, and stays so for the first: v > 0 without has_joint is how `PersonLabels` say that a place is not

@@ -51,8 +51,8 @@ def write_shards(
 
     It is made in `.NAME.part` beside it and renamed at the end. A run that was stopped goes on after its last whole
     shard if options and `sources` (any JSON value that identifies the data) are the same, else it starts anew; either
-    way the bytes are those of a run that was not stopped. `advance` is told how many more people are done. Raises
-    InputError where the folder is there already or cannot be written, or where a photo is broken.
+    way the bytes are those of a run that was not stopped. `advance` is called with the number of people done since the
+    last call. Raises InputError where the folder is there already or cannot be written, or where a photo is broken.
     """
     folder = Path(folder)
     if folder.exists():

@@ -1,7 +1,7 @@
 """Person crops in tar files: few large files instead of many small ones, read in a stream or by number.
 
 A folder of shards holds `people-000000.tar`, `people-000001.tar`, … and `index.json`. The tar files have WebDataset's
-layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON speaks of the JPEG's pixels:
+layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON is in the JPEG's pixels:
 
 - keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null where unknown
 - affine: [[sx, 0, tx], [0, sy, ty]], from the photo's pixels to these; readers here go back to the photo's with it

@@ -27,7 +27,7 @@ _ASK_CHANNELS = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a model's JSON says of where it comes from."""
+    """Where a model comes from, as its JSON says it."""
 
     name: str
     licence: str = "unknown"

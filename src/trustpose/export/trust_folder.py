@@ -42,7 +42,7 @@ _SAMPLES = 3
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a spec's field "trust" says of a head beyond its outputs, see `TrustOutput`, and its field "measured"."""
+    """A spec's field "trust" beyond the head's outputs, see `TrustOutput`, and its field "measured"."""
 
     head: str
     area: Area

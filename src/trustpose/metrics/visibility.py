@@ -1,4 +1,5 @@
-"""How well visibility is told: labelled or not (HPCVNet poster), and absent, occluded or visible (metamodel paper).
+"""How well visibility is predicted: labelled or not (HPCVNet poster), and absent, occluded or visible (metamodel
+paper).
 
 Everything works from confusion counts (…, C, C), truth along rows and prediction along columns, so that a bootstrap
 can sum them. A ratio of 0/0 is NaN, never silently 0.

@@ -1,6 +1,6 @@
 """Checkpoint files, read safely: nothing in them is run, only tensors and plain values are unpickled.
 
-Whatever a file holds, what is said of it is ours: torch's own words tell its users how to open strangers' pickles.
+Error messages are always ours: torch's own advise its users to unpickle files that they do not trust.
 """
 
 import pickle

@@ -1,4 +1,4 @@
-"""`Poses`: what an estimator says of people."""
+"""`Poses`: an estimator's predictions."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal

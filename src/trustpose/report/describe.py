@@ -46,7 +46,7 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
 
 
 def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
-    """What is said of one person (1 pose)."""
+    """The description of one person (1 pose)."""
     assert pose.quality is not None and pose.visibility is not None and pose.pose_quality is not None
     quality, visibility, overall = pose.quality[0], pose.visibility[0], float(pose.pose_quality[0])
     likeliest = visibility.argmax(axis=1)

@@ -18,7 +18,7 @@ from trustpose.runtime.onnx_network import OnnxNetwork
 @runtime_checkable
 class Runtime(Protocol):
     """What runs a network: RGB crops (B, H, W, 3), 0–255, in, `Outputs` of numpy arrays out; `with_trust` adds what the
-    network's own trust head says of them, with no field filled where it has none.
+    network's own trust head gives for them, with no field filled where it has none.
 
     box (B, 2): the people's boxes' widths and heights as shares of the crops', for heads that read them
     (`TrustOutput.box`); ValueError where such a head gets none.

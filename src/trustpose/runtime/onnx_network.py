@@ -62,7 +62,7 @@ class OnnxNetwork:
     def with_trust(
         self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
-        """The same, and what the network's trust head says of each crop (see `Runtime`). Raises InputError as above."""
+        """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         self._check_size(pixels)
         if self._box is not None and box is None:
             raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")

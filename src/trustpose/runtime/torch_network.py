@@ -64,7 +64,7 @@ class TorchNetwork:
     def with_trust(
         self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
-        """The same, and what the trust head says of each crop (see `Runtime`). Raises InputError as above."""
+        """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
             raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
         wanted = self.spec.input

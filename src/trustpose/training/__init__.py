@@ -5,5 +5,5 @@
 - `loop.py`: the loop, one process or many, with `schedule.py`, `checkpoint.py`, `logs.py`, `ema.py`, `interrupts.py`,
   `distributed.py` and `devices.py`.
 - `network_task.py`: networks and heads from pixels, with `people.py` and `crops.py` for batches, `losses.py`,
-  `starts.py` and `validation.py`. `frozen_task.py`: heads on the stored features of a network that stands still.
+  `initialization.py` and `validation.py`. `frozen_task.py`: heads on the stored features of a frozen network.
 """

@@ -33,9 +33,9 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class CropLabels:
-    """What a batch says of B people, on its device. Places in crop pixels, area in square crop pixels.
+    """The labels of a batch of B people, on its device. Places in crop pixels, area in square crop pixels.
 
-    is_known (B, K): the data set speaks of this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 where
+    is_known (B, K): the data set labels this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 where
     it does not: a teacher's places are in a batch's heatmaps alone, and OKS is over the joints that people labelled.
     """
 

@@ -1,4 +1,4 @@
-"""What a network that stands still says about many crops, computed once and read from disk.
+"""A frozen network's features of many crops, computed once and read from disk.
 
 A folder holds one .npy file for each column, opened as memory maps, rows view by view, and index.json with a
 fingerprint of all that decides the numbers. Writing goes on where it was stopped; a folder with another fingerprint is
@@ -44,7 +44,7 @@ Pool = Callable[[Tensors], Tensors]
 
 
 class FrozenNetwork:
-    """An ONNX network that stands still, with the maps that a head reads. Raises InputError as `find_maps` does."""
+    """A frozen ONNX network, with the maps that a head reads. Raises InputError as `find_maps` does."""
 
     def __init__(self, spec: ModelSpec, reads: tuple[str, ...], named: Mapping[str, str]):
         self.spec = spec
@@ -107,7 +107,7 @@ def store_features(
     """The features of everybody in `crops`, from `folder` where they are there, else computed into it.
 
     View 0 is the crop as in prediction, view 1 its mirror image, the others are augmented, each with draws of its own.
-    `advance` is told how many rows are done. Raises InputError.
+    `advance` is called with the number of rows done. Raises InputError.
     """
     count = len(crops)
     fingerprint = _fingerprint(reading, crops)

@@ -1,4 +1,4 @@
-"""The Task for system "frozen": a trust head on the stored features of a network that stands still."""
+"""The Task for system "frozen": a trust head on the stored features of a frozen network."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -184,7 +184,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     Raises InputError.
     """
     if model is None:
-        raise InputError(f"{recipe.name}: trains a head on a network that stands still, give its ONNX file as --model")
+        raise InputError(f"{recipe.name}: trains a head on a frozen network, give its ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
     people = open_people(data, recipe.data)

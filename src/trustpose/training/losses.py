@@ -102,7 +102,7 @@ def oks_terms(
 def hpcvnet_terms(
     raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
 ) -> dict[str, Tensor]:
-    """`trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set speaks of."""
+    """`trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set labels."""
     known = labels.is_known
     if not known.any():  # the mean over nothing is NaN
         return {name: raw["opks"].sum() * 0 + raw["labelled_logits"].sum() * 0 for name in ("opks", "labelled")}

@@ -26,7 +26,7 @@ from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
 from trustpose.training.people import need_sigmas, open_training, people_of_epoch
 from trustpose.training.recipe import Recipe
-from trustpose.training.teacher import CACHE, open_teacher, taught
+from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
 from trustpose.trust.heads import Trust, TrustHead
 from trustpose.trust.network import TrustNetwork, attach, run
@@ -163,8 +163,8 @@ def network_task(
 ) -> NetworkTask:
     """The task of a recipe, on data folders (`open_training`), from `model` where it is given.
 
-    `teacher`: a model that labels what the data leaves unknown (`taught`), which is kept in `folder`. Random weights
-    are drawn by the seed.
+    `teacher`: a model that labels what the data leaves unknown (`with_teacher`), which is kept in `folder`. Random
+    weights are drawn by the seed.
 
     Raises InputError.
     """
@@ -183,7 +183,7 @@ def network_task(
             raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
     training = people.training
     if teacher is not None:
-        training = taught(
+        training = with_teacher(
             training, open_teacher(teacher, training.skeleton), recipe.data.teacher_quality, folder / CACHE
         )
     return NetworkTask(recipe, Learner(network, head), training, people.held_out, people.own)

@@ -1,4 +1,4 @@
-"""Whole photos to train a detector on, and what a detector that is there already says of those that say too little."""
+"""Whole photos to train a detector on, and an existing detector's boxes where labels are incomplete."""
 
 from dataclasses import replace
 from pathlib import Path

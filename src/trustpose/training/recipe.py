@@ -79,7 +79,7 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class FrozenOptions:
-    """How a network that stands still is read. Only system "frozen".
+    """How a frozen network is read. Only system "frozen".
 
     views: crops of each person that are stored: the crop as in prediction, its mirror image, and augmented ones. None
     for as many as a disk space of 4.5 GB has room for, at most 8.

@@ -38,7 +38,7 @@ class Task(Protocol):
         ...
 
     def train_mode(self) -> None:
-        """`model.train()`, but for what stands still in this stage (its batch norm statistics too)."""
+        """`model.train()`, but for what is frozen in this stage (its batch norm statistics too)."""
         ...
 
     def samples(self, epoch: int) -> Samples:

@@ -45,8 +45,8 @@ _BOX_SHARE = 0.53  # OKS area of those whose segment is unknown
 
 @dataclass(frozen=True, eq=False)
 class TeacherPredictions:
-    """What a teacher says of M people: xy (M, K, 2) and the data's own label_xy in photo pixels; quality (M, K), its
-    expected OPKS; area (M,), square photo pixels, to measure labels with.
+    """A teacher's predictions for M people: xy (M, K, 2) and the data's own label_xy in photo pixels; quality (M, K),
+    its expected OPKS; area (M,), square photo pixels, to measure labels with.
     """
 
     xy: Float[np.ndarray, "M K 2"]
@@ -69,7 +69,7 @@ def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
     return predictor
 
 
-def taught(people: People, teacher: Predictor, least: float, path: Path) -> People:
+def with_teacher(people: People, teacher: Predictor, least: float, path: Path) -> People:
     """The people with what the teacher adds and takes away; `least`: the expected OPKS of places that are taken.
 
     Read from `path` where that is of the same labels, teacher and `least`; else predicted and written there. With
@@ -108,7 +108,8 @@ def decide(
 def predict(
     people: People, teacher: Predictor, rows: Int[np.ndarray, " M"], advance: Callable[[int], None] = lambda _: None
 ) -> TeacherPredictions:
-    """The teacher's predictions about the people at `rows`; `advance` is told how many are done. Raises InputError."""
+    """The teacher's predictions about the people at `rows`; `advance` is called with the number done. Raises
+    InputError."""
     count = len(people.skeleton)
     predictions = TeacherPredictions(
         np.zeros((len(rows), count, 2)),

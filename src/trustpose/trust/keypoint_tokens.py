@@ -162,7 +162,7 @@ def tokens_losses(
 ) -> dict[str, Float[Tensor, ""]]:
     """Cross-entropy of "visibility", of "opks" on labelled keypoints, and of "oks" on people who have one.
 
-    is_known: the data set speaks of this joint; is_ternary: and its v is COCO's. Where only "labelled" is known, v > 0
+    is_known: the data set labels this joint; is_ternary: and its v is COCO's. Where only "labelled" is known, v > 0
     is P(1) + P(2). All if None.
     """
     v, is_labelled = targets.visibility, targets.visibility > 0

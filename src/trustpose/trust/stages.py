@@ -1,4 +1,4 @@
-"""The papers' training strategies as data: what is weighed how, for how long, and what stands still."""
+"""The papers' training strategies as data: loss weights, epochs, and what is frozen."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,7 +10,7 @@ MOST_EPOCHS = 1_000_000
 class Stage:
     """Some epochs under one loss, heatmap_weight × L_heatmap + trust_weight × L_trust.
 
-    trains: "all", or "head" where the network stands still (its batch norm statistics too). detach: whether the head's
+    trains: "all", or "head" where the network is frozen (its batch norm statistics too). detach: whether the head's
     gradient stops before the network (`TrustHead.detach`) though both train; in the papers it never does.
     """
 

@@ -30,7 +30,7 @@ BOXED_THRESHOLDS = (0.01, 0.0)
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
-    """All that MediaPipe says of N people's 33 landmarks.
+    """MediaPipe's output for N people, 33 landmarks each.
 
     `xy` in image pixels, x and y times the image's width and height; `z` depth from the hips' middle, in the scale of
     x, smaller is nearer; `visibility` "the likelihood of the landmark being visible within the image" and `presence`,
@@ -101,7 +101,7 @@ class MediaPipePose:
         )
 
     def landmarks(self, pixels: UInt8[np.ndarray, "H W 3"], *, is_crop: bool = False) -> Landmarks:
-        """All that MediaPipe says of the people of a photo, RGB; with `is_crop` of the one that it is known to show."""
+        """MediaPipe's output for the people of a photo, RGB; with `is_crop` of the one that it is known to show."""
         mediapipe = self._mediapipe
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
         if is_crop not in self._landmarkers:
