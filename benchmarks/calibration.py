@@ -45,8 +45,8 @@ from trustpose.images import Images
 from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.poses import Area, Poses
 from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17, LSP_14, Skeleton
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -144,7 +144,7 @@ def transferred(calibrator: Calibrator, network: Path, count: int, draws: int) -
     """The calibrator on LSPET's people, and what it says of them."""
     people, photos, joints = lspet(DATA / "lspet", count, draws)
     parts = []
-    for prediction in Predictor.load(network, flip=True).stream(photos):
+    for prediction in load(network, flip=True).stream(photos):
         if prediction.error is not None:
             raise prediction.error
         parts.append(prediction.poses)

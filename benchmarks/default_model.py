@@ -156,7 +156,7 @@ def run(given: argparse.Namespace) -> None:
     whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
-    ours, multipose = tp.load("default", flip=True), tp.load(given.networks / "movenet-multipose.onnx")
+    ours, multipose = tp.load("default", flip=True), tp.load(given.networks / "movenet-multipose.onnx", min_score=0.0)
     result: Row = {"poses": {}, "people": {}, "trust": {}, "speed": {}}
     for name, predictor in {
         "ours": ours,

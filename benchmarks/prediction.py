@@ -38,8 +38,8 @@ import numpy as np
 from trustpose.formats.coco import read_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.top_down import Predictor
 from trustpose.runtime.sessions import cpu_count, open_session, to_tensor
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -74,7 +74,7 @@ def bare(spec: ModelSpec) -> dict[str, Run]:
 
 
 def ours(model: Path, photos: list[Image]) -> Run:
-    predictor = Predictor.load(model, batch_size=BATCH)
+    predictor = load(model, batch_size=BATCH)
     return lambda: sum(len(prediction.poses) for prediction in predictor.stream(photos))
 
 

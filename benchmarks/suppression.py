@@ -46,6 +46,7 @@ from trustpose.metrics.diagnosis_scores import highest_oks
 from trustpose.metrics.matching import best_in_image, pair_oks
 from trustpose.poses import Poses, Truth
 from trustpose.predict.boxes import boxes_from_detections
+from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17
@@ -271,7 +272,7 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=REPLICATES, help="of photos, for the intervals")
     options = parser.parse_args()
     try:
-        predictor = Predictor.load(options.model, flip=options.flip)
+        predictor = load(options.model, flip=options.flip)
         if not isinstance(predictor, Predictor) or predictor.spec.skeleton.keypoints != COCO_17.keypoints:
             raise InputError(f"{options.model}: expected a top-down network of COCO's keypoints")
         dev, train = (find_people(predictor, options.data, split) for split in ("dev", "train"))

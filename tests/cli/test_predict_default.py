@@ -15,7 +15,8 @@ from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results
-from trustpose.models import shipped
+from trustpose.models import places
+from trustpose.predict.detectors import default_detector
 
 app = typer.Typer()
 app.command("predict")(predict)
@@ -32,7 +33,7 @@ def _run(*arguments):
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """Two people on one photo, nobody on the other."""
-    monkeypatch.setattr(shipped, "_SHIPPED", write_shipped(tmp_path / "models"))
+    monkeypatch.setattr(places, "_SHIPPED", write_shipped(tmp_path / "models"))
     (tmp_path / "photos").mkdir()
     photo = photo_of_dots(640, 400, (150, 200, 250), (480, 200, 150))
     cv2.imwrite(str(tmp_path / "photos" / "two.png"), photo[..., ::-1])
@@ -47,7 +48,7 @@ def test_photos_alone(photos, tmp_path):
     names = json.loads((tmp_path / "out" / "images.json").read_text())
     assert len(rows) == 2 and {len(row["keypoints"]) for row in rows} == {51} and len(names) == 2
     poses = read_results(tmp_path / "out" / "results.json").poses
-    boxes = shipped.default_detector()(cv2.imread(str(photos / "two.png"))[..., ::-1].copy())
+    boxes = default_detector()(cv2.imread(str(photos / "two.png"))[..., ::-1].copy())
     np.testing.assert_allclose(poses.box, boxes.xyxy, atol=1e-6)
     np.testing.assert_allclose(poses.box_score, boxes.score, atol=1e-6)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -13,10 +13,11 @@ import trustpose as tp
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import main
 from trustpose.cli.predict import predict
-from trustpose.cli.suppress import suppress, suppressor
+from trustpose.cli.suppress import suppress
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results
 from trustpose.grouping.suppression import suppress as run
+from trustpose.predict.suppression import suppressor
 from trustpose.skeletons import COCO_17
 
 SOFT = ("soft-oks-nms", "soft-oks-nms-linear")
@@ -186,7 +187,7 @@ def test_a_run_goes_on_only_with_the_same_suppression(photo):
     how = ("--no-draw", "--suppression", "oks-nms")
     folder = photo / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trustpose.cli.predict_run.write_poses", _stop)
+        patch.setattr("trustpose.predict.run._write", _stop)
         with pytest.raises(RuntimeError):
             _predict(photo, "out", *how)
     with pytest.raises(InputError, match="suppression"):

@@ -22,7 +22,7 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError, write_json
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import ZOO
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.load import load
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.network_task import NetworkTask
 from trustpose.training.recipe import from_json, to_json
@@ -60,7 +60,7 @@ def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
     assert (saved.train.lr, saved.train.clip) == (3e-3, 1.0)
     assert [row["epoch"] for row in rows(out / "training" / "validation.csv")] == ["1", "2"]
     photos = sorted((data / "train").iterdir())
-    poses = Predictor.load(out)(photos[0])
+    poses = load(out)(photos[0])
     assert poses.pose_quality is not None and poses.quality is None
     network = load_trust_network(ModelSpec.read(out))
     kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
@@ -85,8 +85,8 @@ def test_a_plain_network_and_from_a_model_that_is_there(data, recipe, tmp_path, 
     frozen = ("--strategy.stages.0.trains=head", "--strategy.stages.1.trains=head", "--model", first)
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "second", *frozen)
     assert code == 0, errors
-    before = Predictor.load(first).network.state_dict()
-    after = Predictor.load(tmp_path / "second").network.state_dict()
+    before = load(first).network.state_dict()
+    after = load(tmp_path / "second").network.state_dict()
     assert equal(before, after)
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", first, "--network=mspn-1")
     assert (code, errors.count("\n")) == (2, 1)
@@ -98,15 +98,15 @@ def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tm
     assert run(capsys, recipe, "--data", data, "--out", tmp_path / "first", *options)[0] == 0
     assert ModelSpec.read(tmp_path / "first").deepen == 4
     photo = sorted((data / "train").iterdir())[0]
-    onnx = Predictor.load(tmp_path / "first")(photo)
-    in_torch = Predictor.load(tmp_path / "first", backend="torch", device="cpu")(photo)
+    onnx = load(tmp_path / "first")(photo)
+    in_torch = load(tmp_path / "first", backend="torch", device="cpu")(photo)
     np.testing.assert_allclose(onnx.score, in_torch.score, atol=1e-5)
     assert onnx.quality is not None and in_torch.quality is not None
     np.testing.assert_allclose(onnx.quality, in_torch.quality, atol=1e-5)
     more = ("--model", tmp_path / "first", "--strategy.stages.0.trains=head", "--strategy.stages.1.trains=head")
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "second", *options, *more)
     assert code == 0, errors
-    before, after = (Predictor.load(tmp_path / name).network.state_dict() for name in ("first", "second"))
+    before, after = (load(tmp_path / name).network.state_dict() for name in ("first", "second"))
     assert equal(before, after)
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", tmp_path / "first")
     assert code == 2 and "has 4 more layers, the recipe wants 0" in errors

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_onnx import write_network
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.load import load
 from trustpose.runtime.sessions import PerProcess
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
@@ -31,7 +31,7 @@ def _in_a_fork(call):
 def test_a_loaded_predictor_works_in_a_fork(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     boxes = np.tile([[10.0, 10, 90, 110]], (20, 1)) + np.arange(20)[:, None]
-    predictor = Predictor.load(write_network(tmp_path), threads=2)
+    predictor = load(write_network(tmp_path), threads=2)
     here, few = predictor(image, boxes), predictor(image, boxes[:1])  # the threads' own sessions, and the shared one
     there, few_there = _in_a_fork(lambda: (predictor(image, boxes).xy, predictor(image, boxes[:1]).xy))
     np.testing.assert_array_equal(there, here.xy)

@@ -1,5 +1,7 @@
 """`tp.load`: the model that comes with the package by its name, files by theirs; here with tiny networks."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from tests.predict.tiny_people import write_people
 from tests.predict.tiny_shipped import write_shipped
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models import shipped
+from trustpose.models import places
 from trustpose.models.shipped import default_folder, shipped_folders
 from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.boxes import whole_photo
@@ -21,16 +23,16 @@ from trustpose.predict.top_down import Predictor
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(shipped, "_SHIPPED", write_shipped(tmp_path / "models"))
+    monkeypatch.setattr(places, "_SHIPPED", write_shipped(tmp_path / "models"))
     return tmp_path / "models"
 
 
 def test_a_limit_of_pixels(tmp_path):
     (tmp_path / "photo.pgm").write_bytes(b"P5 20 10 255 " + bytes(200))
-    for path in (write_network(tmp_path), write_people(tmp_path)):
-        assert len(load(path)(tmp_path / "photo.pgm")) > 0
+    for path, options in ((write_network(tmp_path), {"detector": "whole"}), (write_people(tmp_path), {})):
+        assert len(load(path, **options)(tmp_path / "photo.pgm")) > 0
         with pytest.raises(InputError, match=r"photo.pgm: has 20 × 10 pixels, more than the limit of 199"):
-            load(path, max_pixels=199)(tmp_path / "photo.pgm")
+            load(path, max_pixels=199, **options)(tmp_path / "photo.pgm")
 
 
 def test_the_default_finds_people_by_itself(folder):
@@ -60,8 +62,14 @@ def test_options_and_another_detector(folder):
 def test_files_and_folders(folder, tmp_path, monkeypatch):
     assert isinstance(load(write_network(tmp_path)), Predictor)
     assert isinstance(load(str(write_people(tmp_path))), SingleStagePredictor)
-    alone = load(folder / "default")(np.zeros((20, 30, 3), np.uint8))  # a folder has no detector beside it
-    np.testing.assert_array_equal(alone.box, [[0, 0, 30, 20]])
+    photo = photo_of_dots(400, 300, (150, 150, 250))
+    found = default_detector()(photo)
+    np.testing.assert_array_equal(load(folder / "default")(photo).box, found.xyxy)  # whatever the model
+    np.testing.assert_array_equal(load(folder / "default", min_score=0.5)(photo).box, found.xyxy[found.score >= 0.5])
+    for detector in ("whole", whole_photo, Path("whole")):
+        np.testing.assert_array_equal(load(folder / "default", detector=detector)(photo).box, [[0, 0, 400, 300]])
+    alone = Predictor(load(folder / "default").runtime, detector="whole")
+    np.testing.assert_array_equal(alone(photo).box, [[0, 0, 400, 300]])
     (tmp_path / "here" / "default").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(InputError, match=r"default/model\.json: no such file|default: .*model folder"):
@@ -71,7 +79,7 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
 def test_what_is_shipped(folder, tmp_path, monkeypatch):
     assert shipped_folders() == [folder / "default", folder / "default-detector"]
     assert default_folder() == folder / "default"
-    monkeypatch.setattr(shipped, "_SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(places, "_SHIPPED", tmp_path / "none")
     assert shipped_folders() == []
     for missing in (lambda: load("default"), lambda: load_detector("default"), default_folder):
         with pytest.raises(InputError, match="is missing in this installation of trustpose, install it again") as error:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from trustpose.predict.prefetch import prefetch
+from trustpose.predict.photos import prefetch
 
 
 def test_order_and_window():

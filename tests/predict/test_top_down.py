@@ -15,6 +15,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, boxes_from_truth
+from trustpose.predict.load import load
 from trustpose.predict.photos import Image, boxes_of
 from trustpose.predict.top_down import Predictor
 
@@ -23,7 +24,7 @@ BOUND = 1.25 + 1.875 + 0.75  # image pixels: a quarter map pixel, the dot's own 
 
 @pytest.fixture(params=["batch", 1])
 def predictor(tmp_path, request):
-    return Predictor.load(write_network(tmp_path / "network", batch=request.param), batch_size=4)
+    return load(write_network(tmp_path / "network", batch=request.param), batch_size=4, detector="whole")
 
 
 def _photos(tmp_path, counts):
@@ -52,11 +53,11 @@ def test_every_dot_is_found_where_it_is(tmp_path, predictor):
 def test_the_same_in_any_batch_size_and_from_arrays(tmp_path, flip):
     paths, _, boxes = _photos(tmp_path, [2, 0, 5, 1])
     network = write_network(tmp_path / "network")
-    expected = Predictor.load(network, batch_size=1, flip=flip, threads=1)(paths, boxes)
+    expected = load(network, batch_size=1, flip=flip, threads=1)(paths, boxes)
     arrays = [cv2.imread(str(path))[..., ::-1] for path in paths]
     for batch_size, threads in ((3, 2), (64, 1)):
         for sources in (paths, arrays):
-            poses = Predictor.load(network, batch_size=batch_size, flip=flip, threads=threads)(sources, boxes)
+            poses = load(network, batch_size=batch_size, flip=flip, threads=threads)(sources, boxes)
             np.testing.assert_array_equal(poses.xy, expected.xy)
             np.testing.assert_allclose(poses.score, expected.score, atol=1e-6)
 
@@ -65,7 +66,7 @@ def test_the_same_in_any_batch_size_and_from_arrays(tmp_path, flip):
 def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
     """The network's map pixel m sees crop pixels 4 m to 4 m + 3; the rest is the convention's: where those are."""
     photo, xy, boxes = photo_of_people(3)
-    poses = Predictor.load(write_network(tmp_path, codec=codec))(photo, boxes)
+    poses = load(write_network(tmp_path, codec=codec))(photo, boxes)
     extent, strides = ((191, 255), (191 / 47, 255 / 63)) if codec == "udp" else ((192, 256), (4, 4))
     scale = np.array(extent) / (240, 320)  # crop pixels for one image pixel
     low = boxes[:, None, :2]
@@ -76,11 +77,11 @@ def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
 def test_the_caller_chooses_the_decoding(tmp_path):
     photo, _, boxes = photo_of_people(2)
     network = write_network(tmp_path)
-    dark = Predictor.load(write_network(tmp_path / "dark", codec="dark"))(photo, boxes)
-    np.testing.assert_array_equal(Predictor.load(network, decoding="dark")(photo, boxes).xy, dark.xy)
-    assert np.abs(Predictor.load(network)(photo, boxes).xy - dark.xy).max() > 0.1
+    dark = load(write_network(tmp_path / "dark", codec="dark"))(photo, boxes)
+    np.testing.assert_array_equal(load(network, decoding="dark")(photo, boxes).xy, dark.xy)
+    assert np.abs(load(network)(photo, boxes).xy - dark.xy).max() > 0.1
     with pytest.raises(InputError, match="decoding: expected one of"):
-        Predictor.load(network, decoding="best")
+        load(network, decoding="best")
 
 
 def test_one_photo_in_all_forms(tmp_path, predictor):
@@ -162,7 +163,7 @@ def test_wrong_arguments_are_named(tmp_path, predictor):
     with pytest.raises(ValueError, match="batch_size"):
         Predictor(predictor.runtime, batch_size=0)
     with pytest.raises(InputError, match="not finite"):
-        Predictor.load(write_network(tmp_path / "nan", fill=np.nan))(photo, boxes)
+        load(write_network(tmp_path / "nan", fill=np.nan))(photo, boxes)
 
 
 def _photos_of_dev(data_dir):
@@ -197,7 +198,7 @@ class RunsOnce:
 def simplepose_on_dev(data_dir):
     """Its poses of all people of dev, without flip, and with flip by each of the finer decodings."""
     path = data_dir / "networks" / "simplepose.onnx"
-    runtime = RunsOnce(Predictor.load(path).runtime)
+    runtime = RunsOnce(load(path).runtime)
     predictors = {"plain": Predictor(runtime)}
     predictors |= {name: Predictor(runtime, flip=True, decoding=name) for name in ("dark", "udp", "integral")}
     photos, found = _photos_of_dev(data_dir), {name: [] for name in predictors}
@@ -256,7 +257,7 @@ def test_finer_decodings_beat_the_published_result_on_dev(data_dir, simplepose_o
     ("network", "flip", "published"), [("simplepose", True, "simplepose_flip"), ("movenet-thunder", False, None)]
 )
 def test_other_published_results(data_dir, network, flip, published):
-    predictor = Predictor.load(data_dir / "networks" / f"{network}.onnx", flip=flip)
+    predictor = load(data_dir / "networks" / f"{network}.onnx", flip=flip)
     found = [one.poses for one in predictor.stream(_photos_of_dev(data_dir)[:40]) if len(one.poses)]
     _compare(Poses.concatenate(found), data_dir / "results" / f"{published or network}.dev.json")
 
@@ -276,7 +277,7 @@ def test_other_published_results(data_dir, network, flip, published):
     ],
 )
 def test_boxes_that_are_none_are_refused_by_name(tmp_path, boxes, message):
-    predictor = Predictor.load(write_network(tmp_path / "network"))
+    predictor = load(write_network(tmp_path / "network"))
     (path,), _, (around,) = _photos(tmp_path, [2])
     wrong = np.array(boxes, dtype=float)
     with pytest.raises(InputError, match=rf"0\.png: {message}"):
@@ -289,7 +290,7 @@ def test_boxes_that_are_none_are_refused_by_name(tmp_path, boxes, message):
 
 
 def test_boxes_may_stick_out(tmp_path):
-    predictor = Predictor.load(write_network(tmp_path / "network"))
+    predictor = load(write_network(tmp_path / "network"))
     (path,), _, (around,) = _photos(tmp_path, [1])
     poses = predictor(path, boxes=around + np.array([-400.0, -400, 400, 400]))
     assert np.isfinite(poses.xy).all()

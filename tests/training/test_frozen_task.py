@@ -21,7 +21,7 @@ from trustpose.files import write_json
 from trustpose.formats.coco import read_truth
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.load import load
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe
@@ -73,7 +73,7 @@ def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head)
     assert all(np.isfinite(float(row["loss"])) for row in log) and len({row["loss"] for row in log}) == len(log)
     spec = ModelSpec.read(out)
     assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, "segment")
-    poses = Predictor.load(out)(sorted((data / "train").iterdir())[0])
+    poses = load(out)(sorted((data / "train").iterdir())[0])
     assert len(poses)
     for name in ("quality", "visibility", "pose_quality"):
         values = getattr(poses, name)

@@ -14,7 +14,7 @@ from trustpose.datasets.dataset_ops import subset
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.crops import transform
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.load import load
 from trustpose.skeletons import MPII_16
 from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import open_people
@@ -44,7 +44,7 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     task = task_on(data, head, flip_test=flip)
     found = task.validate()
     task.export(tmp_path / "model")
-    predictor = Predictor.load(tmp_path / "model", flip=flip)
+    predictor = load(tmp_path / "model", flip=flip)
     file = read_truth(data / "train_gt.json")
     truth = file.truth[np.flatnonzero((file.truth.v > 0).any(axis=1))]
     images = [data / "train" / name for name in file.images.file_name]

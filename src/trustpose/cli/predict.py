@@ -1,22 +1,26 @@
 """`trustpose predict`: photos or a video in, COCO results and drawn pictures out."""
 
 import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trustpose.cli.endings import resumable
 from trustpose.cli.outputs import check_outputs, model_files
-from trustpose.cli.suppress import AREA_MEANS, THRESHOLD, THRESHOLD_MEANS, WAYS, suppressor
+from trustpose.cli.suppress import AREA_MEANS, THRESHOLD, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.cli.predict_run import Done
+    from trustpose.predict.options import PredictOptions, RunOptions
+    from trustpose.predict.photos import BasePredictor
+    from trustpose.predict.run import Done, Step
 
 RESULTS = "results.json"
-IMAGES = "images.json"
-JOURNAL = "results.json.journal"
 
 
 def predict(
@@ -107,54 +111,100 @@ def predict(
     import cv2
     import onnxruntime
 
-    from trustpose.cli.predict_model import Model
-    from trustpose.cli.predict_run import Drawing, predict_photos, predict_video, write_images, write_poses
-    from trustpose.predict.journal import Journal
-    from trustpose.predict.sources import PeopleOptions, find_sources
+    from trustpose.predict.options import PredictOptions, RunOptions
+    from trustpose.predict.run import sources_of
+    from trustpose.report.predictions import PoseDrawings
 
     onnxruntime.set_default_logger_severity(4)  # its allocator writes past the level of a session
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # and so with the video library that OpenCV brings
-    files = {"gt": gt, "boxes": boxes, "detector": detector, "detector_weights": detector_weights}
-    how = {"flip": flip, "decoding": codec, "backend": backend, "device": device, "precision": precision}
-    chosen = Model.of(model, files, how | {"batch_size": batch_size}, skeleton, min_box_score)
-    is_detected = chosen.is_bottom_up or chosen.files["detector"] is not None
-    work = find_sources(sources, PeopleOptions(gt, boxes, min_box_score, all_people, is_detected))
-    drawing = Drawing.of(work, out, draw_min_score) if draw else None
-    given = {"a photo" if work.video is None else "the video": work.files, "--gt": gt, "--boxes": boxes}
-    given |= {
-        "--model": model_files(chosen.file),
-        "--detector": model_files(None if detector is None else Path(detector)),
-    }
-    drawn = [] if drawing is None else drawing.paths
+    options = PredictOptions(
+        detector=detector,
+        detector_weights=detector_weights,
+        min_score=min_box_score,
+        suppression=suppression,
+        suppression_threshold=suppression_threshold,
+        suppression_area=suppression_area,
+        flip=flip,
+        decoding=codec,
+        backend=backend,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        skeleton=skeleton,
+        max_pixels=max_pixels,
+    )
+    also = {"draw": draw, "draw_min_score": draw_min_score}
+    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also)
+    predictor = _load(model, options)
+    work = sources_of(predictor, sources, run)
+    drawings = PoseDrawings(work, out, predictor.spec.skeleton, draw_min_score) if draw else None
+    photos = {"a photo" if work.video is None else "the video": work.files}
+    _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
+    what = "photos" if work.video is None else "frames"
+    with resumable("the same command with --resume goes on"), _progress(what) as tell:
+        done = predictor.run(work, out, run, drawings=drawings, tell=tell)
+    _report(done, out, what, is_drawn=draw)
+
+
+def _load(model: str, options: "PredictOptions") -> "BasePredictor":
+    """The predictor; its warnings become lines."""
+    from trustpose.predict.load import load
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", category=UserWarning)
+        predictor = load(model, options)
+    for warning in said:
+        typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
+    return predictor
+
+
+def _check_files(
+    out: Path,
+    drawn: list[Path],
+    model: str,
+    run: "RunOptions",
+    options: "PredictOptions",
+    photos: "dict[str, list[Path]]",
+) -> None:
+    """Nothing that is written takes the place of what is given."""
+    from trustpose.models.places import DEFAULT, shipped_folder
+    from trustpose.predict.adapters import find_adapter
+    from trustpose.predict.run import IMAGES, JOURNAL
+
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
-    written = [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn]
-    check_outputs({"--out": written}, given | {"--detector-weights": detector_weights})
-    predictor = chosen.load()
-    predictor.max_pixels = max_pixels
-    settings = chosen.settings | {"min_box_score": min_box_score, "all_people": all_people, "frames": frames}
-    settings |= {"draw": draw, "draw_min_score": draw_min_score, "sources": work.fingerprint}
-    overlap = [suppression, suppression_threshold, suppression_area]
-    suppress = (
-        None
-        if suppression == "none"
-        else suppressor(suppression, suppression_threshold, suppression_area, predictor.spec.skeleton)
-    )
-    settings |= {"suppression": None if suppress is None else overlap}
-    with (
-        resumable("the same command with --resume goes on"),
-        Journal(out / JOURNAL, settings, is_resumed=resume) as journal,
-    ):
-        if work.video is None:
-            done = predict_photos(predictor, work.photos, journal, drawing, suppress)
-        else:
-            done = predict_video(predictor, work, journal, drawing, frames, suppress)
-        write_poses(out / RESULTS, done, work, suppress)
-        if work.is_numbered_here:
-            write_images(out / IMAGES, work.photos)
-        journal.remove()
-    _report(done, out, "photos" if work.video is None else "frames", is_drawn=draw)
+    file = Path(model if find_adapter(model) is None else model.partition(":")[2])
+    given: dict[str, Any] = photos | {"--gt": run.gt, "--boxes": run.boxes}
+    given |= {
+        "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
+        "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
+        "--detector-weights": options.detector_weights,
+    }
+    check_outputs({"--out": [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn]}, given)
+
+
+@contextmanager
+def _progress(what: str) -> "Iterator[Callable[[Step], None]]":
+    """What is told of each photo or frame: a line for each problem, a bar with people/s where someone watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what + ", {task.fields[speed]}"), TimeRemainingColumn())
+    started, people = time.perf_counter(), 0
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None, speed="")
+
+        def tell(step: "Step") -> None:
+            nonlocal people
+            if step.problem is not None:
+                typer.echo(f"trustpose: {' '.join(step.problem.split())}", err=True)
+            people += step.people
+            rate = people / (time.perf_counter() - started)
+            progress.update(task, advance=1, total=step.total, speed=f"{rate:.0f} people/s")
+
+        yield tell
 
 
 def _report(done: "Done", out: Path, what: str, *, is_drawn: bool) -> None:

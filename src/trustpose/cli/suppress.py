@@ -1,7 +1,6 @@
 """`trustpose suppress`: one pose for each person, in a results file that has several; or other scores to rank by."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 
     from trustpose.grouping.suppression import Suppressed
     from trustpose.poses import Poses
-    from trustpose.skeletons import Skeleton
-
-    Suppress = Callable[[Poses, np.ndarray], Suppressed]
 
 THRESHOLD = 0.9
 WAYS = "none, oks-nms, soft-oks-nms or soft-oks-nms-linear"
@@ -47,6 +43,7 @@ def suppress(
     the estimator's own goes to `pose_score`, unless the file has one. --method none only ranks anew.
     """
     from trustpose.files import write_json
+    from trustpose.predict.suppression import suppressor
     from trustpose.skeletons import skeleton_of
 
     check_outputs({"--out": out}, {"--results": results, "--skeleton": skeleton_file(skeleton)})
@@ -63,35 +60,6 @@ def suppress(
     lowered = int((found.score < ranking).sum())
     said = f"{len(left)} of {len(rows)} poses kept, {lowered} with a lower score"
     typer.echo(f"{said}, in {seconds:.2f} s ({len(rows) / max(seconds, 1e-9):.0f} poses/s): {out}")
-
-
-def suppressor(
-    method: str, threshold: float, area: str, skeleton: "Skeleton", in_vis_threshold: float | None = None
-) -> "Suppress":
-    """The suppression of poses of one skeleton, as `grouping.suppression.suppress` with what is given bound.
-
-    Raises InputError where a name is unknown, the threshold outside its range or the skeleton without sigmas; what it
-    returns raises it where poses lack what is needed.
-    """
-    from trustpose.grouping.overlap import check_area
-    from trustpose.grouping.suppression import check_threshold
-    from trustpose.grouping.suppression import suppress as run
-
-    try:
-        check_threshold(method, threshold)
-        check_area(area)
-        sigmas = skeleton.sigmas
-    except ValueError as error:
-        raise InputError(f"suppression: {error}") from None
-    named: dict[str, Any] = {"method": method, "area": area}
-
-    def how(poses: "Poses", score: "np.ndarray") -> "Suppressed":
-        try:
-            return run(poses, score, threshold=threshold, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
-        except ValueError as error:
-            raise InputError(f"suppression: {error}") from None
-
-    return how
 
 
 def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":

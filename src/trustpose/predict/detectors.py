@@ -5,6 +5,7 @@ torch is imported only once one of torchvision's detectors is asked for; these n
 
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -35,15 +36,17 @@ TORCHVISION_MIN_SCORE = 0.3
 _CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
 
 
-def load_detector(name: str, weights: Path | None = None, min_score: float | None = None) -> Detector:
-    """The detector of that name: "default" (it comes with the package), "whole" (each photo shows one person),
-    NETWORK.onnx with its JSON beside it (a network that finds people by itself, or that gives boxes) or a folder of
-    such, or one of `TORCHVISION`, with weights from a file.
+def load_detector(name: Detector | str | Path, weights: Path | None = None, min_score: float | None = None) -> Detector:
+    """The detector of that name; what is one already stays as it is.
 
-    `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's, and
-    what its JSON says for one that gives boxes.
-    Raises InputError.
+    "default" (it comes with the package), "whole" (each photo shows one person), a network that finds people by itself
+    or gives boxes (NETWORK.onnx with its JSON beside it, or a folder), or one of `TORCHVISION`, with weights from a
+    file. `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for
+    torchvision's, and what its JSON says for one that gives boxes. Raises InputError.
     """
+    if not isinstance(name, (str, Path)):
+        return name
+    name = str(name)
     if weights is not None and name not in TORCHVISION:
         raise InputError(f"detector weights: are for torchvision's detectors ({', '.join(TORCHVISION)}), not {name}")
     if name == WHOLE:
@@ -70,6 +73,29 @@ def default_detector(min_score: float | None = None) -> BoxDetector:
     """What finds people for it; `min_score` None leaves out boxes as its spec says. Raises InputError where
     this installation lacks it."""
     return BoxDetector(ModelSpec.read(detector_folder()), min_score)
+
+
+class DefaultDetector:
+    """The detector that comes with the package, opened for the first photo that needs it.
+
+    min_score: of the boxes that are kept, None for what its spec says. Raises InputError where this installation lacks
+    it.
+    """
+
+    def __init__(self, min_score: float | None = None) -> None:
+        self.min_score = min_score
+        self._opened: BoxDetector | None = None
+        self._lock = Lock()
+
+    def open(self) -> BoxDetector:
+        """The detector itself. Raises InputError as above."""
+        with self._lock:
+            self._opened = self._opened or default_detector(self.min_score)
+        return self._opened
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """The boxes of the people in a photo, RGB; see `BoxDetector`."""
+        return self.open()(pixels)
 
 
 class TorchvisionDetector:

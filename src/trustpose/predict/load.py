@@ -1,39 +1,93 @@
-"""`tp.load`: whatever estimates poses, by its name or file, as a predictor."""
+"""`tp.load`: whatever estimates poses, by its name or file, as a predictor with all that a prediction takes."""
 
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from trustpose.formats.image_size import MAX_PIXELS
-from trustpose.models.shipped import DEFAULT, default_folder
-from trustpose.predict.adapters import find_adapter
+from trustpose.files import InputError
+from trustpose.models.spec import ModelSpec
+from trustpose.predict.adapters import Adapter, find_adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
-from trustpose.predict.detectors import default_detector
-from trustpose.predict.single_stage import SingleStagePredictor
+from trustpose.predict.detectors import PEOPLE_MIN_SCORE, DefaultDetector, load_detector
+from trustpose.predict.options import PredictOptions
+from trustpose.predict.photos import BasePredictor
+from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
+from trustpose.predict.suppression import suppressor
 from trustpose.predict.top_down import Predictor
+from trustpose.runtime.backends import open_runtime
 
 AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
 
+_NAMES = tuple(field.name for field in fields(PredictOptions) if field.name != "adapter")
+_OF_ADAPTERS = ("skeleton", "flip", "decoding", "backend", "device", "precision", "batch_size", "threads")
+_ONE_AT_A_TIME = ("flip", "decoding", "backend", "device", "precision")
 
-def load(model: str | Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> AnyPredictor:
+
+def load(model: str | Path, options: PredictOptions = PredictOptions(), **given: Any) -> AnyPredictor:  # noqa: B008
     """The predictor of the model that comes with the package, "default", of a model folder, of network.onnx with its
-    JSON beside it, or of another package's estimator.
+    JSON beside it, or of another package's estimator; `given` are `PredictOptions` by name.
 
-    "default" finds the people of photos by itself, where it is given no boxes and no other detector.
-    Estimators have a name of their own, with what they load after a colon: "mediapipe", "vitpose:FOLDER", …
-    (`trustpose.predict.adapters.ADAPTERS`). A file of such a name is ./mediapipe or ./default. For options see
-    `Predictor.load` and the `load` of each adapter. Photo files of more than `max_pixels` are refused, by their
-    headers, before they take memory. Raises InputError.
+    It is all that `trustpose predict` runs: photos that come without boxes get the default detector's, where the model
+    does not find people by itself. Estimators have a name of their own, with what they load after a colon: "mediapipe",
+    "vitpose:FOLDER", … (`trustpose.predict.adapters.ADAPTERS`); they take the options that their `load` has. A file of
+    such a name is ./mediapipe or ./default. Raises InputError.
     """
-    predictor = _load(model, options)
-    predictor.max_pixels = max_pixels
+    of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
+    options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
+    options = replace(options, adapter={**options.adapter, **of_adapter})
+    adapter = find_adapter(model)
+    predictor = _network(model, options) if adapter is None else _estimator(adapter, str(model), options)
+    predictor.model, predictor.options, predictor.max_pixels = str(model), options, options.max_pixels
+    _find_people(predictor)
+    if options.suppression != "none":
+        how = (options.suppression, options.suppression_threshold, options.suppression_area)
+        predictor.suppress = suppressor(*how, predictor.spec.skeleton)
     return predictor
 
 
-def _load(model: str | Path, options: dict[str, Any]) -> AnyPredictor:
-    if str(model) == DEFAULT:
-        found: dict[str, Any] = {} if "detector" in options else {"detector": default_detector()}
-        return Predictor.load(default_folder(), **options, **found)
-    adapter = find_adapter(model)
-    if adapter is None:
-        return Predictor.load(model, **options)
-    return adapter.load(str(model), **options)
+def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:
+    """One of our own networks."""
+    if options.adapter:
+        raise InputError(f"{model}: takes no {next(iter(options.adapter))}; its options are {', '.join(_NAMES)}")
+    if options.skeleton is not None:
+        raise InputError("skeleton: is for another package's estimator (trustpose models --adapters)")
+    spec = ModelSpec.read(model)
+    if spec.people == "photo":
+        wrong = next(iter(_said(options, _ONE_AT_A_TIME)), None)
+        if wrong is not None:
+            finds = f"{spec.onnx}: finds the people of whole photos by itself"
+            raise InputError(f"{finds}; {wrong} is for one person at a time")
+        min_score = PEOPLE_MIN_SCORE if options.min_score is None else options.min_score
+        return SingleStagePredictor(PeopleNetwork(spec), threads=options.threads, min_score=min_score)
+    how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
+    runtime = open_runtime(spec, **how)
+    of_people = {name: getattr(options, name) for name in ("batch_size", "flip", "threads", "decoding")}
+    return Predictor(runtime, **of_people)
+
+
+def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:
+    """Another package's estimator, with those options that were given."""
+    predictor = adapter.load(model, **_said(options, _OF_ADAPTERS), **options.adapter)
+    if isinstance(predictor, EstimatorPredictor) and options.min_score is not None:
+        predictor.min_score = options.min_score
+    return predictor
+
+
+def _said(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
+    """Those of these options that are not at their default."""
+    usual = PredictOptions()
+    return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
+
+
+def _find_people(predictor: BasePredictor) -> None:
+    """What finds the people of photos without boxes."""
+    options = predictor.options
+    if options.detector is None:
+        if options.detector_weights is not None:
+            raise InputError("--detector-weights: are for a --detector of torchvision's")
+        if predictor.spec.people == "boxes":
+            predictor.detector = DefaultDetector(options.min_score)
+    elif predictor.spec.people == "photo":
+        raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --detector")
+    else:
+        predictor.detector = load_detector(options.detector, options.detector_weights, options.min_score)

@@ -1,8 +1,13 @@
-"""Photos on their way in and poses on their way out: the records that every predictor takes and gives."""
+"""Photos on their way in and poses on their way out: the records that every predictor takes and gives, and what all
+predictors do."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,9 +16,18 @@ from trustpose.files import InputError
 from trustpose.formats.image_size import MAX_PIXELS
 from trustpose.formats.photos import read_image
 from trustpose.poses import Poses
-from trustpose.predict.boxes import Boxes, check_boxes
+from trustpose.predict.boxes import Boxes, Detector, check_boxes
 from trustpose.predict.images import as_rgb
+from trustpose.predict.options import PredictOptions, RunOptions
+from trustpose.predict.suppression import Suppress, suppressed
 from trustpose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from trustpose.predict.run import Done, Drawings, Step
+    from trustpose.predict.sources import Sources
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 ImageSource = str | Path | np.ndarray
 ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"] | None] | None
@@ -40,32 +54,6 @@ class Prediction:
     poses: Poses
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: InputError | None = None
-
-
-def predict_images(
-    stream: Callable[[Iterable[Image]], Iterator[Prediction]],
-    images: ImageSource | Sequence[ImageSource],
-    boxes: ImageBoxes,
-    nobody: Poses,
-) -> Poses:
-    """The poses of the people in one image or several, image by image; `nobody` where there are none.
-
-    `image_id` is the image's place in `images`, as it is in `boxes`. Raises InputError for an image that cannot be
-    read, ValueError for arrays and boxes of a wrong shape.
-    """
-    is_one = isinstance(images, (str, Path, np.ndarray))
-    sources = [images] if is_one else list(images)
-    photos = [
-        Image(source, some, at)
-        for at, (source, some) in enumerate(zip(sources, boxes_of(boxes, len(sources), is_one), strict=True))
-    ]
-    parts = []
-    for prediction in stream(photos):
-        if prediction.error is not None:
-            raise prediction.error
-        if len(prediction.poses):  # empty ones may lack a column
-            parts.append(prediction.poses)
-    return Poses.concatenate(parts) if parts else nobody
 
 
 def no_poses(skeleton: Skeleton) -> Poses:
@@ -119,3 +107,95 @@ def boxes_of(boxes: object, count: int, is_one: bool) -> list[Boxes | None]:
             raise ValueError(f"boxes of image {at}: expected finite xyxy of shape (N, 4), got {array.shape}")
         found.append(None if array is None else Boxes(array, np.full(len(array), at)))
     return found
+
+
+def prefetch(
+    executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], window: int
+) -> Iterator[Result]:
+    """work(item) for each item, in order; at most `window` of them are under way or waiting to be taken.
+
+    Items are drawn as they are needed, so an endless source works. What `work` raises is raised where its turn comes,
+    and what has not begun by then is cancelled.
+    """
+    running: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            running.append(executor.submit(work, item))
+            if len(running) >= window:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+class BasePredictor:
+    """What all predictors share: photos in, poses out.
+
+    spec: name, licence, skeleton, and `people`, whether it finds people itself. detector: finds the people of photos
+    that come without boxes. suppress: what becomes of poses on top of each other. model, options: what `tp.load` was
+    given. A predictor says what becomes of each photo in `_predictions`.
+    """
+
+    spec: Any
+    threads: int
+    max_pixels: int = MAX_PIXELS
+    model: str = ""
+    options: PredictOptions = PredictOptions()
+    detector: Detector | None = None
+    suppress: Suppress | None = None
+
+    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
+        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+
+        boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
+        counts the images from 0. Where there are none, the detector finds them, or the model itself. `image_id` of the
+        poses is the image's place in `images`; they come image by image, in the order of the boxes. Raises InputError
+        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes where the
+        model has no use for them.
+        """
+        is_one = isinstance(images, (str, Path, np.ndarray))
+        sources = [images] if is_one else list(images)
+        photos = [
+            Image(source, some, at)
+            for at, (source, some) in enumerate(zip(sources, boxes_of(boxes, len(sources), is_one), strict=True))
+        ]
+        parts = []
+        for prediction in self.stream(photos):
+            if prediction.error is not None:
+                raise prediction.error
+            if len(prediction.poses):  # empty ones may lack a column
+                parts.append(prediction.poses)
+        return Poses.concatenate(parts) if parts else self._nobody()
+
+    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+        for prediction in self._predictions(photos):
+            yield replace(prediction, poses=suppressed(prediction.poses, self.suppress))
+
+    def run(
+        self,
+        sources: "str | Path | Sequence[str | Path] | Sources",
+        out: str | Path = "predictions",
+        options: RunOptions = RunOptions(),  # noqa: B008
+        *,
+        drawings: "Drawings | None" = None,
+        tell: "Callable[[Step], None] | None" = None,
+        **given: Any,
+    ) -> "Done":
+        """Predict on photos, folders, globs, or one video or webcam, into the folder `out`: what `trustpose predict`
+        does, drawings aside; `given` are `RunOptions` by name.
+
+        results.json there are COCO results; images.json says which photo has which id where nothing else does. A run
+        that was stopped goes on with resume=True. drawings: what draws each prediction; tell: is told of each photo or
+        frame once it is done. Raises InputError; what cannot be read is skipped and counted.
+        """
+        run = import_module("trustpose.predict.run").run
+        return run(self, sources, Path(out), replace(options, **given), drawings, tell)
+
+    def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        raise NotImplementedError
+
+    def _nobody(self) -> Poses:
+        return no_poses(self.spec.skeleton)

@@ -1,6 +1,6 @@
 """Networks that find the people of a whole photo by themselves: photo → letterbox → network → poses with boxes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,8 +15,7 @@ from trustpose.models.spec import ModelSpec, PeopleOutput
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.crops import cut_out
-from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
-from trustpose.predict.prefetch import prefetch
+from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_names, run_session, to_tensor
 
 
@@ -89,7 +88,7 @@ class PeopleDetector:
         return Boxes(box, np.zeros(len(box), np.int64), found.box_score)[np.flatnonzero(keep)]
 
 
-class SingleStagePredictor:
+class SingleStagePredictor(BasePredictor):
     """Photos in, poses out, without any boxes given. `min_score` leaves out people with a lower score; photo files of
     more than `max_pixels` are refused.
 
@@ -110,23 +109,14 @@ class SingleStagePredictor:
         self.threads = threads or cpu_count()
         self.min_score = min_score
 
-    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
-        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
-
-        `image_id` of the poses is the image's place in `images`. Raises InputError for an image that cannot be read,
-        ValueError for arrays of a wrong shape, and where boxes are given: this network has no use for them.
-        """
-        return predict_images(self.stream, images, boxes, no_poses(self.spec.skeleton))
-
-    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+    def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         with ThreadPoolExecutor(self.threads, "trustpose-people") as workers:
             yield from prefetch(workers, self._predict, photos, 2 * self.threads)
 
     def _predict(self, photo: Image) -> Prediction:
         if photo.boxes is not None and len(photo.boxes):
             raise ValueError("boxes: expected None, this network finds the people of whole photos by itself")
-        nobody = no_poses(self.spec.skeleton)
+        nobody = self._nobody()
         try:
             pixels = open_photo(photo, self.max_pixels)
         except InputError as error:

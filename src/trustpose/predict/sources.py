@@ -36,7 +36,8 @@ class PeopleOptions:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run is on: `photos` of `files`, or the `video`, a file or a webcam's index, with each frame's boxes.
+    """What a run is on: `photos` of `files`, or the `video`, a file or a webcam's index, with each frame's boxes
+    and its frames a second.
 
     `frame_boxes` None means that they are to be found; `is_numbered_here` that the photos' ids are no more than their
     places among them, from 1; `image_texts` and `annotation_texts` the ids that a ground truth has as texts.
@@ -47,6 +48,7 @@ class Sources:
     category_id: int = 1
     is_numbered_here: bool = False
     video: Path | int | None = None
+    frame_rate: float = 0.0
     frame_boxes: list[Boxes] | None = None
     image_texts: IdTexts = NO_TEXTS
     annotation_texts: IdTexts = NO_TEXTS
@@ -69,9 +71,11 @@ def find_sources(names: Sequence[str], people: PeopleOptions) -> Sources:
         raise InputError(f"{people.gt}: --gt is for photos; the people of a video need --boxes or --detector")
     name = videos[0]
     video = int(name) if name.isdigit() and not Path(name).exists() else Path(name)
-    with Video(video):  # says at once, before anything is written, that it cannot be read
+    with Video(video) as opened:  # says at once, before anything is written, that it cannot be read
         boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score)
-    return Sources(files=[] if isinstance(video, int) else [video], video=video, frame_boxes=boxes)
+    return Sources(
+        files=[] if isinstance(video, int) else [video], video=video, frame_rate=opened.frame_rate, frame_boxes=boxes
+    )
 
 
 def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:

@@ -2,11 +2,10 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,23 +14,14 @@ import numpy as np
 from trustpose.files import InputError
 from trustpose.formats.image_size import MAX_PIXELS
 from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
-from trustpose.models.spec import HeatmapOutput, ModelSpec, PeopleOutput
+from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.models.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import NO_BOXES, Boxes, Detector, whole_photo
 from trustpose.predict.crops import cut_out, cut_whole_pixels
-from trustpose.predict.photos import (
-    Image,
-    ImageBoxes,
-    ImageSource,
-    Prediction,
-    no_poses,
-    open_photo,
-    predict_images,
-)
-from trustpose.predict.prefetch import prefetch
-from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
-from trustpose.runtime.backends import Runtime, module_of, open_runtime
+from trustpose.predict.detectors import load_detector
+from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count
 
 _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more photos in memory
@@ -60,13 +50,14 @@ class _Job:
 _Batch = list[tuple[_Job, slice]]
 
 
-class Predictor:
+class Predictor(BasePredictor):
     """A network with everything around it, top-down: box → crop → network → codec → image pixels.
 
     Results do not depend on `batch_size` beyond float rounding. `flip` averages each crop's output with its mirror
     image's. `threads` read and crop photos, and run the network. `decoding` reads the heatmaps in another way than the
     spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
-    `detector` finds the people of photos that come without boxes. A network with a trust head fills `quality`,
+    `detector` finds the people of photos that come without boxes; without one each
+    whole photo is one person. A network with a trust head fills `quality`,
     `visibility` and `pose_quality` as far as its head goes; with `flip` they too are means of both views. A head that
     was fitted to another decoding is said in a warning. Photo files of more than `max_pixels` are refused.
     """
@@ -79,7 +70,7 @@ class Predictor:
         flip: bool = False,
         threads: int | None = None,
         decoding: str | None = None,
-        detector: Detector | None = None,
+        detector: Detector | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if batch_size < 1:
@@ -94,35 +85,8 @@ class Predictor:
         self.batch_size = batch_size
         self.flip = flip
         self.threads = threads or cpu_count()
-        self.detector = detector
+        self.detector = None if detector is None else load_detector(detector)
         self.max_pixels = max_pixels
-
-    @classmethod
-    def load(
-        cls,
-        path: str | Path,
-        *,
-        batch_size: int = 16,
-        flip: bool = False,
-        threads: int | None = None,
-        decoding: str | None = None,
-        backend: str = "onnx",
-        device: str | None = None,
-        precision: str = "float32",
-        detector: Detector | None = None,
-    ) -> "Predictor | SingleStagePredictor":
-        """The predictor of a model folder, or of network.onnx with network.json beside it.
-
-        A network that finds the people of whole photos by itself gives a `SingleStagePredictor`, which takes none of
-        these options but `threads`.
-        backend "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu",
-        "cuda", "mps"; default: the best there is) in `precision` float32, bfloat16 or float16. Raises InputError.
-        """
-        spec = ModelSpec.read(path)
-        if isinstance(spec.output, PeopleOutput):
-            return _bottom_up(spec, threads, flip, decoding, backend, detector)
-        runtime = open_runtime(spec, backend=backend, device=device, precision=precision, threads=threads)
-        return cls(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding, detector=detector)
 
     @cached_property
     def network(self) -> Any:
@@ -132,19 +96,7 @@ class Predictor:
         """
         return module_of(self.runtime)
 
-    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
-        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
-
-        boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
-        counts the images from 0. Where there are none the detector finds them; without a detector each whole image is
-        one person. `image_id` of the poses is the image's place in `images`; they come image by image, in the order of
-        the boxes. Raises InputError for an image that cannot be read, ValueError for arrays and boxes of a wrong shape.
-        """
-        nobody = replace(no_poses(self.spec.skeleton), **self._empty_trust(0))
-        return predict_images(self.stream, images, boxes, nobody)
-
-    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+    def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         waiting: deque[_Job] = deque()
         with (
             ThreadPoolExecutor(self.threads, "trustpose-read") as readers,
@@ -166,7 +118,7 @@ class Predictor:
         try:
             pixels = open_photo(photo, self.max_pixels)
             if boxes is None:
-                boxes = whole_photo(pixels) if self.detector is None else self.detector(pixels)
+                boxes = (self.detector or whole_photo)(pixels)
         except InputError as problem:
             error = problem
         if boxes is None or error is not None:
@@ -183,6 +135,9 @@ class Predictor:
         trust = self._empty_trust(len(boxes))
         share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)
         return _Job(photo, boxes, crops, share, invert_affine(affine), xy, score, trust, pixels, error)
+
+    def _nobody(self) -> Poses:
+        return replace(super()._nobody(), **self._empty_trust(0))
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Room for each field of trust that the network fills."""
@@ -251,14 +206,3 @@ class Predictor:
 def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
     fitted = spec.output.decoding if isinstance(spec.output, HeatmapOutput) else ""
     return f"{spec.onnx}: its trust was fitted to places decoded by {fitted}, with {decoding} it says something else"
-
-
-def _bottom_up(
-    spec: ModelSpec, threads: int | None, flip: bool, decoding: str | None, backend: str, detector: Detector | None
-) -> SingleStagePredictor:
-    options = {"flip": flip, f"decoding {decoding}": decoding, "a detector": detector, "torch": backend != "onnx"}
-    wrong = next((name for name, value in options.items() if value), None)
-    if wrong is not None:
-        finds = f"{spec.onnx}: finds the people of whole photos by itself"
-        raise InputError(f"{finds}; {wrong} is for one person at a time")
-    return SingleStagePredictor(PeopleNetwork(spec), threads=threads)

@@ -41,7 +41,7 @@ def open_runtime(
     precision: str = "float32",
     threads: int | None = None,
 ) -> Runtime:
-    """The runtime for a spec; see `Predictor.load` for the arguments. Raises InputError."""
+    """The runtime for a spec; see `predict.options.PredictOptions` for the arguments. Raises InputError."""
     if backend not in ("onnx", "torch"):
         raise InputError(f"backend: expected onnx or torch, got {backend!r}")
     if backend == "onnx" and (device is not None or precision != "float32"):

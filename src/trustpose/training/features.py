@@ -27,7 +27,7 @@ from trustpose.export.inner_tensors import HEATMAPS, InnerTensor, expose, find_m
 from trustpose.files import InputError, cannot_write, read_json, write_json
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.poses import Area
-from trustpose.predict.prefetch import prefetch
+from trustpose.predict.photos import prefetch
 from trustpose.runtime.sessions import cpu_count, run_session, session_of, to_tensor
 from trustpose.training.crops import labels_of
 from trustpose.trust.heads import Tensors

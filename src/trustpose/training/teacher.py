@@ -25,11 +25,10 @@ from trustpose.datasets.pseudo_labels import with_pseudo_labels
 from trustpose.files import InputError, atomic_write
 from trustpose.formats.npz import read_npz
 from trustpose.geometry.oks import opks
-from trustpose.models.shipped import DEFAULT, default_folder
 from trustpose.poses import box_size
 from trustpose.predict.boxes import Boxes
-from trustpose.predict.photos import Image
-from trustpose.predict.prefetch import prefetch
+from trustpose.predict.load import load
+from trustpose.predict.photos import Image, prefetch
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.sessions import cpu_count
 from trustpose.skeletons import Skeleton
@@ -60,7 +59,7 @@ def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
 
     Raises InputError where it is no such model, does not say its keypoints' quality, or finds other keypoints.
     """
-    predictor = Predictor.load(default_folder() if str(model) == DEFAULT else model, flip=True)
+    predictor = load(model, flip=True)
     trust = predictor.spec.trust if isinstance(predictor, Predictor) else None
     if not isinstance(predictor, Predictor) or trust is None or "quality" not in trust.outputs:
         raise InputError(f"{model}: does not say how good its keypoints are; a teacher needs a trust head that does")

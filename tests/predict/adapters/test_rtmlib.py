@@ -111,7 +111,7 @@ def test_rtmo_keeps_its_boxes_and_scores(tmp_path):
 
 
 def test_other_skeletons_and_other_networks(tmp_path, capsys):
-    halpe = load(f"rtmlib:{write_simcc(tmp_path / 'halpe.onnx', keypoints=26)}", skeleton="coco17")
+    halpe = load(f"rtmlib:{write_simcc(tmp_path / 'halpe.onnx', keypoints=26)}", skeleton="coco17", detector="whole")
     assert capsys.readouterr().out == ""  # rtmlib would print a line
     assert halpe(np.zeros((64, 64, 3), np.uint8)).xy.shape == (1, 17, 2)  # the whole photo is one person
     with pytest.raises(InputError, match=r"gives 21 keypoints, expected one of 17 \(coco17\)"):

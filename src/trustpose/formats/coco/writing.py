@@ -26,8 +26,9 @@ def write_results(
 
     `score` (N,), what evaluation ranks by, is `Poses.ranking_score`; give it to write another. Numbers survive the way
     there and back exactly (a box's far corner to the last bit); `keypoint_missing` stands in rows whose missing
-    keypoints are not those at (0, 0) with score 0. Raises ValueError where image_id, the keypoint scores or all pose
-    scores are missing, or where a number is not finite.
+    keypoints are not those at (0, 0) with score 0. Ids that `image_texts` and `annotation_texts` have are written as
+    those texts. Raises ValueError where image_id, the keypoint scores or all pose scores are missing, or where a number
+    is not finite.
     """
     if poses.image_id is None or poses.score is None:
         raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")

@@ -1,6 +1,6 @@
 """Another package's live estimator behind the call that all predictors have: `EstimatorPredictor`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -16,8 +16,8 @@ from trustpose.formats.image_size import MAX_PIXELS
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
-from trustpose.predict.photos import Image, ImageBoxes, ImageSource, Prediction, no_poses, open_photo, predict_images
-from trustpose.predict.prefetch import prefetch
+from trustpose.predict.detectors import load_detector
+from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.skeletons import Skeleton, skeleton_of
 
 
@@ -51,11 +51,12 @@ class Estimator(Protocol):
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses: ...
 
 
-class EstimatorPredictor:
+class EstimatorPredictor(BasePredictor):
     """Photos in, poses out, by another package's estimator. `threads` photos are read at a time; it runs on one.
 
     `min_score` leaves out people that the estimator itself finds with a lower `pose_score` (None: nobody). `detector`
-    finds the people of photos that come without boxes, for estimators that need or take boxes. `skeleton` picks the
+    finds the people of photos that come without boxes, for estimators that need or take boxes; without one the
+    estimator does, or where it cannot, each whole photo is one person. `skeleton` picks the
     keypoints of another one by name. Photo files of more than `max_pixels` are refused. Raises InputError where the
     estimator lacks one of those.
     """
@@ -66,7 +67,7 @@ class EstimatorPredictor:
         *,
         threads: int = 2,
         min_score: float | None = None,
-        detector: Detector | None = None,
+        detector: Detector | str | None = None,
         skeleton: Skeleton | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -74,7 +75,7 @@ class EstimatorPredictor:
         self.max_pixels = max_pixels
         self.threads = threads
         self.min_score = min_score
-        self.detector = detector
+        self.detector = None if detector is None else load_detector(detector)
         own = estimator.spec.skeleton
         wanted = own if skeleton is None else skeleton_of(skeleton, "skeleton")
         self._index = None if skeleton is None else _index(own, wanted, estimator.spec.name)
@@ -83,24 +84,13 @@ class EstimatorPredictor:
         if detector is not None and estimator.spec.people == "photo":
             raise InputError(f"{self.spec.name}: finds the people of whole photos by itself; it takes no detector")
 
-    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
-        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
-
-        boxes: as for `Predictor`. Where there are none, the detector finds them; without one the estimator itself, and
-        if it cannot, each whole image is one person. `image_id` is the image's place in `images`. Raises InputError
-        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes where the
-        estimator has no use for them.
-        """
-        return predict_images(self.stream, images, boxes, no_poses(self.spec.skeleton))
-
-    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+    def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         with ThreadPoolExecutor(self.threads, "trustpose-estimator") as workers:
             yield from prefetch(workers, self._predict, photos, 2 * self.threads)
 
     def _predict(self, photo: Image) -> Prediction:
         people, boxes = self.spec.people, photo.boxes
-        nobody = no_poses(self.spec.skeleton)
+        nobody = self._nobody()
         try:
             pixels = open_photo(photo, self.max_pixels)
             if boxes is None and self.detector is not None:

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from trustpose.files import InputError, read_bytes
 from trustpose.poses import Poses
 from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, package
-from trustpose.predict.boxes import Boxes, Detector
+from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import BLAZEPOSE_33, Skeleton
 
 MODELS = ("pose_landmarker_full.task", "pose_landmarker_heavy.task", "pose_landmarker_lite.task")
@@ -183,7 +183,6 @@ def load(
     *,
     threads: int = 2,
     skeleton: Skeleton | str | None = None,
-    detector: Detector | None = None,
     people: int = 6,
     score: str = "visibility",
     min_detection: float | None = None,
@@ -192,4 +191,4 @@ def load(
     """The predictor of a .task file, or of the one that `find_model` finds where `argument` is empty."""
     thresholds = {"min_detection": min_detection, "min_presence": min_presence}
     estimator = MediaPipePose(argument or find_model(), people=people, score=score, **thresholds)
-    return EstimatorPredictor(estimator, threads=threads, detector=detector, skeleton=skeleton)
+    return EstimatorPredictor(estimator, threads=threads, skeleton=skeleton)

@@ -15,7 +15,7 @@ from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.predict.adapters.boxes import separate
 from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
-from trustpose.predict.boxes import Boxes, Detector, whole_photo
+from trustpose.predict.boxes import Boxes, whole_photo
 from trustpose.skeletons import COCO_17, CROWDPOSE_14, HALPE_26, Skeleton
 
 SKELETONS_BY_COUNT = {len(skeleton): skeleton for skeleton in (COCO_17, CROWDPOSE_14, HALPE_26)}
@@ -91,7 +91,6 @@ def load(
     min_score: float | None = None,
     threads: int = 2,
     skeleton: Skeleton | str | None = None,
-    detector: Detector | None = None,
     device: str | None = None,
 ) -> EstimatorPredictor:
     """The predictor of an ONNX file of RTMPose (two outputs (B, K, bins)) or of RTMO (boxes (B, N, 5), keypoints
@@ -112,7 +111,7 @@ def load(
         min_score = MIN_SCORE if min_score is None else min_score
     else:
         raise InputError(f"{name}: gave outputs {shapes}, expected (1, K, bins) twice, or (1, N, 5) and (1, N, K, 3)")
-    return EstimatorPredictor(estimator, threads=threads, min_score=min_score, detector=detector, skeleton=skeleton)
+    return EstimatorPredictor(estimator, threads=threads, min_score=min_score, skeleton=skeleton)
 
 
 def _open(build: Any, path: str, size: tuple[int, int], device: str | None) -> Any:

@@ -14,7 +14,6 @@ from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.models.spec import HeatmapOutput, InputSpec, ModelSpec
 from trustpose.predict.adapters.estimator import package
-from trustpose.predict.boxes import Detector
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.torch_network import TorchNetwork
 from trustpose.skeletons import COCO_17
@@ -47,7 +46,6 @@ def load(
     batch_size: int = 16,
     flip: bool = False,
     threads: int | None = None,
-    detector: Detector | None = None,
     decoding: str | None = None,
 ) -> Predictor:
     """The predictor of a checkpoint: a folder, or a name that transformers fetches from its hub, such as
@@ -55,7 +53,7 @@ def load(
 
     Weights are read from safetensors only, and no code of the checkpoint's is run. Maps are read with our UDP codec,
     as its own image processor does, but for points whose peak is not above 0: that one puts them beside the map, ours
-    leaves them at the peak. `score` is the peak's height. For the options see `Predictor.load`. Raises InputError.
+    leaves them at the peak. `score` is the peak's height. For the options see `PredictOptions`. Raises InputError.
     """
     if not argument:
         raise InputError(
@@ -70,8 +68,7 @@ def load(
         raise InputError(f"vitpose:{argument}: cannot be loaded by transformers ({reason})") from None
     network = VitPoseNetwork(model).eval()
     runtime = TorchNetwork(_spec(argument, network, processor), network, device=device, precision=precision)
-    options: dict[str, Any] = {"decoding": decoding, "detector": detector}
-    return Predictor(runtime, batch_size=batch_size, flip=flip, threads=threads, **options)
+    return Predictor(runtime, batch_size=batch_size, flip=flip, threads=threads, decoding=decoding)
 
 
 def _spec(name: str, network: VitPoseNetwork, processor: Any) -> ModelSpec:

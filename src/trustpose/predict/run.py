@@ -1,0 +1,286 @@
+"""A run over photos or a video into a folder: predictions noted as they come, so that it can go on; results at the end.
+
+Nothing here prints or draws: a caller is told of each photo and hands in what draws.
+"""
+
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from trustpose.files import DiskError, InputError, write_json
+from trustpose.formats.coco import write_results
+from trustpose.formats.video import Video
+from trustpose.images import Images
+from trustpose.models.shipped import DEFAULT, default_folder, detector_folder
+from trustpose.poses import Poses
+from trustpose.predict.adapters import find_adapter
+from trustpose.predict.boxes import NO_BOXES, Boxes
+from trustpose.predict.detectors import DefaultDetector
+from trustpose.predict.journal import Journal
+from trustpose.predict.options import RunOptions
+from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.sources import PeopleOptions, Sources, find_sources
+
+RESULTS, IMAGES, JOURNAL = "results.json", "images.json", "results.json.journal"  # in the folder of a run
+_AHEAD = 6  # photos that are drawn while others are predicted
+
+
+@runtime_checkable
+class Drawings(Protocol):
+    """What draws a run: `draw` makes a picture, in threads; `add` takes them in order. Closed once all are drawn."""
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *_: Any) -> Any: ...
+    def draw(self, prediction: Prediction) -> Any: ...
+    def add(self, drawn: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One photo or frame that is done: how many people it has, of how many photos or frames it is one (None: nobody
+    knows), and what went wrong with it."""
+
+    people: int
+    total: int | None
+    problem: str | None = None
+
+
+@dataclass(eq=False)
+class Done:
+    """What a run came to: poses by image id in the order of the photos; how many people it predicted in how many
+    seconds (those that the journal had take no part in this); and one line for each thing that went wrong."""
+
+    poses: dict[int, Poses]
+    predicted: int
+    seconds: float
+    complaints: list[str]
+
+    @property
+    def people(self) -> int:
+        """How many."""
+        return sum(map(len, self.poses.values()))
+
+
+Tell = Callable[[Step], None]
+
+
+def run(
+    predictor: BasePredictor,
+    sources: str | Path | Sequence[str | Path] | Sources,
+    out: Path,
+    options: RunOptions,
+    drawings: Drawings | None = None,
+    tell: Tell | None = None,
+) -> Done:
+    """What `BasePredictor.run` says."""
+    work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options)
+    settings = _settings(predictor, options) | {"sources": work.fingerprint}
+    tell = tell or (lambda _: None)
+    with Journal(out / JOURNAL, settings, is_resumed=options.resume) as journal:
+        if work.video is None:
+            todo = [photo for photo in work.photos if photo.image_id not in journal.done]
+            done = _predict(predictor, todo, len(todo), journal, drawings, tell)
+            ids = [photo.image_id for photo in work.photos]
+            done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
+        else:
+            done = _video(predictor, work, options.frames, journal, drawings, tell)
+        _write(out / RESULTS, done, work)
+        if work.is_numbered_here:
+            numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
+            write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
+        journal.remove()
+    return done
+
+
+def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path], options: RunOptions) -> Sources:
+    """The photos or the video that files, folders, globs or a webcam's index name, with their people's boxes where the
+    options say so. Raises InputError where something does not fit."""
+    detector = predictor.options.detector
+    if options.boxes is not None and predictor.spec.people == "photo":
+        raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --boxes")
+    if options.boxes is not None and detector is not None:
+        raise InputError("--boxes and --detector: both say where the people are, give one of them")
+    is_detected = predictor.spec.people == "photo" or detector is not None
+    is_detected = is_detected or (options.gt is None and options.boxes is None)
+    if is_detected and isinstance(predictor.detector, DefaultDetector):
+        predictor.detector.open()  # says at once where it is missing
+    people = PeopleOptions(options.gt, options.boxes, options.min_box_score, options.all_people, is_detected)
+    some = [names] if isinstance(names, (str, Path)) else names
+    return find_sources([str(name) for name in some], people)
+
+
+def _predict(
+    predictor: BasePredictor,
+    photos: Iterable[Image],
+    total: int | None,
+    journal: Journal,
+    drawings: Drawings | None,
+    tell: Tell,
+) -> Done:
+    """Predict on photos or frames. Those that the journal has come with no boxes and are only drawn."""
+    started = time.perf_counter()
+    found: dict[int, Poses] = dict(journal.done)
+    skipped = undrawn = people = count = 0
+    with drawings or nullcontext():
+        for prediction, drawn, undrawable in _finished(predictor, photos, journal, drawings):
+            image_id, problem = prediction.photo.image_id, None
+            count += 1
+            if drawings is not None and drawn is not None:
+                drawings.add(drawn)
+            if prediction.error is not None:
+                skipped, problem = skipped + 1, f"skipped: {prediction.error}"
+            elif image_id not in journal.done:
+                found[image_id] = prediction.poses
+                journal.add(image_id, prediction.poses)
+                people += len(prediction.poses)
+            if undrawable is not None:
+                undrawn, problem = undrawn + 1, f"not drawn: {undrawable}"
+            tell(Step(len(prediction.poses) if image_id not in journal.done else 0, total, problem))
+    counts = {"skipped": skipped, "could not draw": undrawn}
+    every = count + len(journal.done) if isinstance(photos, list) else count
+    what = "photos" if isinstance(photos, list) else "frames"
+    complaints = [f"{name} {number} of {every} {what}, see above" for name, number in counts.items() if number]
+    return Done(found, people, time.perf_counter() - started, complaints)
+
+
+def _video(
+    predictor: BasePredictor,
+    sources: Sources,
+    limit: int | None,
+    journal: Journal,
+    drawings: Drawings | None,
+    tell: Tell,
+) -> Done:
+    """Predict on every frame; those that the journal has are drawn again and not predicted again.
+
+    A webcam runs until Ctrl-C ends it, or up to `limit` frames.
+    """
+    assert sources.video is not None
+    with ExitStack() as stack:
+        video = stack.enter_context(Video(sources.video))
+        total = min((number for number in (limit, video.count) if number is not None), default=None)
+        is_over = stack.enter_context(_interruption()) if video.is_webcam else Event()
+        frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
+        done = _predict(predictor, frames, total, journal, drawings, tell)
+        if not done.poses:
+            raise InputError(f"{video.source}: holds no frame that can be read")
+    expected = min(video.count or 0, limit or video.count or 0)
+    if len(done.poses) < expected - max(2, expected // 50):  # some containers only estimate how many there are
+        done.complaints.append(f"{video.source}: ends after {len(done.poses)} of {expected} frames")
+    return done
+
+
+def _finished(
+    predictor: BasePredictor, photos: Iterable[Image], journal: Journal, drawings: Drawings | None
+) -> Iterator[tuple[Prediction, Any, InputError | None]]:
+    """Each prediction without its pixels, what was drawn of it, in threads, and why it could not be."""
+
+    def finish(prediction: Prediction) -> tuple[Prediction, Any, InputError | None]:
+        photo = prediction.photo
+        known = journal.done.get(photo.image_id)
+        drawn = problem = None
+        try:
+            if drawings is not None and prediction.error is None:
+                drawn = drawings.draw(prediction if known is None else replace(prediction, poses=known))
+        except DiskError:  # the next one would fail as well, and the journal
+            raise
+        except InputError as error:  # its poses stay, and so do the other photos
+            problem = error
+        light = replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
+        return replace(prediction, photo=light, pixels=None), drawn, problem
+
+    with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
+        yield from prefetch(drawers, finish, predictor.stream(photos), _AHEAD)
+
+
+def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:
+    """The frames as photos; those that the journal has come with no boxes, so that nothing is predicted on them."""
+    for number, pixels in video.frames(limit):
+        known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
+        yield Image(pixels, NO_BOXES if number in journal.done else known, number)
+
+
+def _write(path: Path, done: Done, sources: Sources) -> None:
+    """The results file of a run on `sources`, its rows in the order of the photos."""
+    some = [part for part in done.poses.values() if len(part)]
+    if not some:
+        write_json(path, [])
+        return
+    write_results(
+        *(path, Poses.concatenate(some)),
+        category_id=sources.category_id,
+        image_texts=sources.image_texts,
+        annotation_texts=sources.annotation_texts,
+    )
+
+
+def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
+    """What the poses of a run depend on; one that goes on must have the same."""
+    options, model = predictor.options, predictor.model or str(getattr(predictor.spec, "onnx", predictor.spec.name))
+    is_adapter = find_adapter(model) is not None
+    detector = options.detector
+    if detector is None and predictor.spec.people == "boxes" and run_options.gt is None and run_options.boxes is None:
+        detector = DEFAULT
+    named = detector_folder() if detector == DEFAULT else detector
+    files: dict[str, Any] = {
+        "model": default_folder() if model == DEFAULT else model.partition(":")[2] if is_adapter else model,
+        "gt": run_options.gt,
+        "boxes": run_options.boxes,
+        "detector": getattr(named, "__qualname__", type(named).__name__) if callable(named) else named,
+        "detector_weights": options.detector_weights,
+    }
+    settings: dict[str, Any] = {name: _fingerprint(file) for name, file in files.items()}
+    if is_adapter:
+        skeleton = getattr(options.skeleton, "name", options.skeleton)
+        settings |= {"estimator": model.partition(":")[0], "skeleton": skeleton, **options.adapter}
+    same = ("flip", "decoding", "backend", "device", "precision", "min_score")
+    settings |= {name: getattr(options, name) for name in same}
+    settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
+    overlap = [options.suppression, options.suppression_threshold, options.suppression_area]
+    return settings | dict(run_options.also) | {"suppression": None if overlap[0] == "none" else overlap}
+
+
+def _fingerprint(given: Path | str | None) -> str | None:
+    """What a file holds (of a network also its JSON, of a model folder its spec and network); a name as it is."""
+    if given is None:
+        return None
+    path = Path(given)
+    parts = [path / "model.json", path / "model.onnx"] if path.is_dir() else [path, path.with_suffix(".json")]
+    parts = [part for part in dict.fromkeys(parts) if part.is_file()]
+    if not parts:
+        return str(given)
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _interruption() -> Iterator[Event]:
+    """An event that Ctrl-C sets; a second Ctrl-C interrupts as ever. Only the main thread is told of signals."""
+    event = Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,56 @@
+"""The drawn poses of a run: a picture for each photo, or one video."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.predict.photos import Prediction
+from trustpose.predict.sources import Sources
+from trustpose.report.draw import draw_poses
+from trustpose.report.pictures import picture_names, write_picture
+from trustpose.report.video import VideoWriter
+from trustpose.skeletons import Skeleton
+
+
+class PoseDrawings:
+    """What `predictor.run` takes as `drawings`, into the folder `out`; joints with less than `min_score` are left out.
+
+    `paths` are the files that are written, pictures in threads, a video once its last frame is there. Raises InputError
+    where one cannot be.
+    """
+
+    def __init__(self, sources: Sources, out: Path, skeleton: Skeleton, min_score: float | None = None) -> None:
+        self._skeleton, self._min_score, self._frame_rate = skeleton, min_score, sources.frame_rate
+        self._pictures = picture_names(sources.files, out) if sources.video is None else {}
+        name = f"webcam-{sources.video}" if isinstance(sources.video, int) else getattr(sources.video, "stem", "")
+        self._video = None if sources.video is None else out / f"{name}.mp4"
+        self.paths = [*self._pictures.values()] if self._video is None else [self._video]
+        self._open = ExitStack()
+        self._writer: VideoWriter | None = None
+
+    def draw(self, prediction: Prediction) -> np.ndarray | None:
+        """A drawn frame of a video; of a photo it is written at once."""
+        assert prediction.pixels is not None
+        drawn = draw_poses(prediction.pixels, prediction.poses, self._skeleton, min_score=self._min_score)
+        if self._video is not None:
+            return drawn
+        assert isinstance(prediction.photo.source, Path)
+        write_picture(self._pictures[prediction.photo.source], drawn)
+        return None
+
+    def add(self, drawn: np.ndarray) -> None:
+        """The next frame of the video."""
+        assert self._video is not None
+        height, width = drawn.shape[:2]
+        self._writer = self._writer or self._open.enter_context(
+            VideoWriter(self._video, width, height, self._frame_rate)
+        )
+        self._writer.write(drawn)
+
+    def __enter__(self) -> "PoseDrawings":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)

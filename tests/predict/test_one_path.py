@@ -1,0 +1,191 @@
+"""Python and the command line give the same poses, in the same order, with the same scores, to the last bit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import trustpose as tp
+from tests.predict.tiny_people import write_people
+from tests.tiny_onnx import photo_of_people, write_network
+from trustpose.cli.predict import predict
+from trustpose.formats.coco import read_results, read_truth
+from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.poses import Poses
+from trustpose.predict import adapters, load
+from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, PeopleFrom
+from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
+from trustpose.skeletons import COCO_17
+
+app = typer.Typer()
+app.command()(predict)
+SUPPRESSIONS = (
+    {},
+    {"suppression": "oks-nms", "suppression_threshold": 0.4},
+    {"suppression": "soft-oks-nms", "suppression_threshold": 0.5, "suppression_area": "box"},
+)
+
+
+def command_line(photos: list[Path], model: str | Path, out: Path, *arguments: Any, **options: Any) -> Path:
+    """results.json of `trustpose predict`; options as in Python."""
+    words = [*photos, "--model", model, "--out", out, "--no-draw", *arguments]
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [value])
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    return out / "results.json"
+
+
+def assert_same(poses: Poses, results: Path, image_ids: list[int]) -> None:
+    """The rows of the file are the poses, bit for bit, and so is what they are ranked by."""
+    assert len(poses)
+    read = read_results(results)
+    assert poses.image_id is not None and read.poses.image_id is not None
+    ids = np.array(image_ids)[poses.image_id]
+    np.testing.assert_array_equal(ids, read.poses.image_id)
+    np.testing.assert_array_equal(poses.ranking_score, read.score)
+    for name in ("xy", "score", "pose_score", "pose_quality", "quality", "visibility", "box_score"):
+        mine, theirs = getattr(poses, name), getattr(read.poses, name)
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+    assert poses.box is not None and read.poses.box is not None
+    np.testing.assert_array_equal(xywh_to_xyxy(xyxy_to_xywh(poses.box)), read.poses.box)
+
+
+def dev_photos(data_dir: Path, count: int) -> list[Path]:
+    return sorted((data_dir / "coco" / "dev").glob("*.jpg"))[:count]
+
+
+@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_the_default_model(data_dir, tmp_path, how):
+    photos = dev_photos(data_dir, 6)
+    results = command_line(photos, "default", tmp_path, **how)
+    assert_same(tp.load("default", **how)(photos), results, [int(path.stem) for path in photos])
+
+
+@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_a_network_with_boxes(data_dir, tmp_path, how):
+    model = data_dir / "networks" / "simplepose.onnx"
+    gt, detections = (data_dir / "coco" / name for name in ("dev_gt.json", "dev_detections.json"))
+    ids = np.unique(boxes_from_detections(detections).image_id)[:6].tolist()
+    photos = [data_dir / "coco" / "dev" / f"{image_id:012}.jpg" for image_id in ids]
+    predictor = tp.load(model, flip=True, **how)
+    for name, boxes in (("gt", boxes_from_truth(read_truth(gt).truth)), ("boxes", boxes_from_detections(detections))):
+        found = boxes.of_images(np.array(ids))
+        placed = [replace(some, image_id=np.full(len(some), at)) for at, some in enumerate(found)]
+        joined = Boxes(
+            np.concatenate([some.xyxy for some in placed]),
+            np.concatenate([some.image_id for some in placed]),
+            None if boxes.score is None else np.concatenate([some.score for some in placed if some.score is not None]),
+        )
+        given = {name: gt if name == "gt" else detections}
+        results = command_line(photos, model, tmp_path / name, **given, flip=True, **how)
+        assert_same(predictor(photos, joined), results, ids)
+
+
+def test_a_network_without_boxes_gets_the_default_detector(data_dir, tmp_path):
+    photos, model = dev_photos(data_dir, 4), data_dir / "networks" / "movenet-thunder.onnx"
+    ids = [int(path.stem) for path in photos]
+    for given in ({}, {"detector": "default", "min_score": 0.5}, {"detector": "whole"}):
+        named = {"min_box_score" if name == "min_score" else name: value for name, value in given.items()}
+        results = command_line(photos, model, tmp_path / str(len(given)), **named)
+        assert_same(tp.load(model, **given)(photos), results, ids)
+
+
+@pytest.mark.parametrize("how", SUPPRESSIONS, ids=["none", "nms", "soft"])
+def test_a_network_that_finds_people_by_itself(data_dir, tmp_path, how):
+    photos, model = dev_photos(data_dir, 6), data_dir / "networks" / "movenet-multipose.onnx"
+    results = command_line(photos, model, tmp_path, **how)
+    poses = tp.load(model, **how)(photos)
+    assert_same(poses, results, [int(path.stem) for path in photos])
+    assert poses.box_score is not None and poses.box_score.min() >= 0.1
+    if not how:
+        np.testing.assert_array_equal(poses.ranking_score, poses.box_score)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Two photos of two people each."""
+    paths = [tmp_path / f"{number}.png" for number in (3, 4)]
+    for path in paths:
+        cv2.imwrite(str(path), photo_of_people(2, seed=int(path.stem))[0][..., ::-1])
+    return paths
+
+
+def test_tiny_networks(photos, tmp_path):
+    people, boxes = write_people(tmp_path / "people"), write_network(tmp_path / "network")
+    for number, how in enumerate(({}, {"min_score": 0.3}, *SUPPRESSIONS[1:])):
+        named = {"min_box_score" if name == "min_score" else name: value for name, value in how.items()}
+        results = command_line(photos, people, tmp_path / f"{number}-people", **named)
+        assert_same(tp.load(people, **how)(photos), results, [3, 4])
+        results = command_line(photos, boxes, tmp_path / f"{number}-boxes", "--detector", people, **named)
+        assert_same(tp.load(boxes, detector=people, **how)(photos), results, [3, 4])
+
+
+class MadeUp:
+    """An estimator of another package: two people that overlap, one score for a person where it finds them itself."""
+
+    def __init__(self, people: PeopleFrom) -> None:
+        self.spec = EstimatorSpec("made up", "Apache-2.0", COCO_17, people, "its own")
+
+    def __call__(self, pixels: np.ndarray, boxes: Boxes | None = None) -> Poses:
+        count = 3 if boxes is None else len(boxes)
+        random = np.random.default_rng(int(pixels.astype(np.int64).sum()))
+        xy = random.uniform(10, 90, (1, 17, 2)) + random.normal(0, 1, (count, 17, 2))
+        score = random.uniform(0, 1, (count, 17))
+        own = score.mean(axis=1)
+        if boxes is not None:
+            return Poses(xy=xy, score=score, pose_score=own, box=boxes.xyxy, box_score=boxes.score)
+        box = np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1)
+        return Poses(xy=xy, score=score, pose_score=own, box=box, box_score=own)
+
+
+class MadeUpAdapter(adapters.Adapter):
+    """What opens `MadeUp`."""
+
+    def load(self, name: str, **options: Any) -> EstimatorPredictor:
+        people: Any = name.partition(":")[2]
+        return EstimatorPredictor(MadeUp(people), **options)
+
+
+def test_an_adapter(photos, tmp_path, monkeypatch):
+    finder = write_people(tmp_path / "finder")
+    monkeypatch.setitem(adapters.ADAPTERS, "madeup", MadeUpAdapter(*[""] * 6))
+    for people in ("photo", "boxes", "either"):
+        for number, how in enumerate(({}, {"min_score": 0.3}, *SUPPRESSIONS[1:])):
+            given = {} if people == "photo" else {"detector": finder}
+            named = {"min_box_score" if name == "min_score" else name: value for name, value in (how | given).items()}
+            results = command_line(photos, f"madeup:{people}", tmp_path / f"{people}{number}", **named)
+            assert_same(tp.load(f"madeup:{people}", **how, **given)(photos), results, [3, 4])
+
+
+def test_a_run_in_python_writes_what_the_command_line_writes(photos, tmp_path):
+    model = write_people(tmp_path / "people")
+    results = command_line(photos, model, tmp_path / "line", suppression="soft-oks-nms")
+    told = []
+    done = tp.load(model, suppression="soft-oks-nms").run(photos, tmp_path / "python", tell=told.append)
+    assert (tmp_path / "python" / "results.json").read_bytes() == results.read_bytes()
+    assert [(step.people, step.total, step.problem) for step in told] == [(2, 2, None)] * 2
+    assert (done.people, done.predicted, done.complaints, list(done.poses)) == (4, 4, [], [3, 4])
+    assert json.loads(results.read_text())[0]["pose_score"] == pytest.approx(0.9)
+
+
+def test_a_run_in_python_goes_on(photos, tmp_path):
+    predictor = tp.load(write_people(tmp_path / "people"))
+
+    def stop(_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predictor.run(photos, tmp_path / "out", tell=stop)
+    told = []
+    done = predictor.run(photos, tmp_path / "out", resume=True, tell=told.append)
+    assert len(told) == 1 and (done.people, done.predicted) == (4, 2)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json"]
+    with pytest.raises(tp.InputError, match="takes no colour; its options are detector"):
+        load.load(tmp_path / "people" / "people.onnx", colour="red")
