@@ -15,7 +15,7 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.detectors import load_detector
-from trustpose.predict.top_down import Predictor
+from trustpose.predict.load import load
 
 
 @pytest.fixture
@@ -80,9 +80,7 @@ def test_many_threads(detector):
 
 def test_as_a_predictors_detector(tmp_path):
     """Poses in the boxes that it finds; nobody found is no poses."""
-    predictor = Predictor.load(
-        write_network(tmp_path), detector=BoxDetector(ModelSpec.read(write_boxes(tmp_path)), 0.2)
-    )
+    predictor = load(write_network(tmp_path), detector=BoxDetector(ModelSpec.read(write_boxes(tmp_path)), 0.2))
     photo, _, _ = photo_of_people(1)
     dots = photo_of_dots(photo.shape[1], photo.shape[0], (120, 160, 250))
     poses = predictor([np.maximum(photo, dots), np.zeros_like(photo)])

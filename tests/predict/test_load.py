@@ -1,4 +1,7 @@
 """`tp.load`: the model that comes with the package by its name, files by theirs; here with tiny networks."""
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
+# pyright: reportOptionalIterable=false
 
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from tests.predict.tiny_people import write_people
 from tests.predict.tiny_shipped import write_shipped
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models import places
+from trustpose.models import shipped
 from trustpose.models.shipped import default_folder, shipped_folders
 from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.boxes import whole_photo
@@ -23,7 +26,7 @@ from trustpose.predict.top_down import Predictor
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "_SHIPPED", write_shipped(tmp_path / "models"))
+    monkeypatch.setattr(shipped, "_SHIPPED", write_shipped(tmp_path / "models"))
     return tmp_path / "models"
 
 
@@ -79,7 +82,7 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
 def test_what_is_shipped(folder, tmp_path, monkeypatch):
     assert shipped_folders() == [folder / "default", folder / "default-detector"]
     assert default_folder() == folder / "default"
-    monkeypatch.setattr(places, "_SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(shipped, "_SHIPPED", tmp_path / "none")
     assert shipped_folders() == []
     for missing in (lambda: load("default"), lambda: load_detector("default"), default_folder):
         with pytest.raises(InputError, match="is missing in this installation of trustpose, install it again") as error:

@@ -17,9 +17,9 @@ from trustpose.geometry.crops import invert_affine, transform
 from trustpose.metrics.average_precision import evaluate
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
+from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork, SingleStagePredictor, letterbox
-from trustpose.predict.top_down import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +63,14 @@ def test_places_in_the_photo(tmp_path, side):
 
 
 def test_photos_and_files_and_a_lowest_score(tmp_path):
-    predictor = Predictor.load(write_people(tmp_path))
+    predictor = load(write_people(tmp_path), min_score=0.0)
     assert isinstance(predictor, SingleStagePredictor)
     paths = [tmp_path / f"{at}.png" for at in range(3)]
     for path in paths:
         cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
     poses = predictor(paths)
     assert poses.image_id.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert len(load(tmp_path / "people.onnx")(paths[0])) == 2  # 0.1, as on the command line
     predictor.min_score = 0.3
     assert len(predictor(paths[0])) == 2 and len(predictor([])) == 0
     paths[1].write_bytes(b"none")
@@ -95,9 +96,9 @@ def test_as_a_detector(tmp_path):
     np.testing.assert_allclose(boxes.xyxy[1], [found[1, 0], 0, width, found[1, 3]])
     assert len(boxes) == 2 and boxes.xyxy[:, 3].max() <= height
     assert len(PeopleDetector(network, 0.5)(photo)) == 1
-    predictor = Predictor.load(write_network(tmp_path / "top"), detector=PeopleDetector(network))
+    predictor = load(write_network(tmp_path / "top"), detector=PeopleDetector(network))
     poses = predictor([photo, photo])
-    expected = Predictor.load(tmp_path / "top" / "colours.onnx")(photo, boxes.xyxy)
+    expected = load(tmp_path / "top" / "colours.onnx")(photo, boxes.xyxy)
     assert poses.image_id.tolist() == [0, 0, 1, 1]
     np.testing.assert_array_equal(poses.xy, np.concatenate([expected.xy] * 2))
     np.testing.assert_array_equal(poses.box_score, np.tile(boxes.score, 2))
@@ -109,7 +110,7 @@ def test_options_for_one_person_are_refused(tmp_path):
     path = write_people(tmp_path)
     for options in ({"flip": True}, {"decoding": "dark"}, {"backend": "torch"}, {"detector": lambda pixels: pixels}):
         with pytest.raises(InputError, match=r"people\.onnx: finds the people of whole photos by itself"):
-            Predictor.load(path, **options)
+            load(path, **options)
 
 
 def test_misfits_are_named(tmp_path):
@@ -151,7 +152,7 @@ def test_a_real_network_finds_real_people(data_dir):
     one, _ = _average_precision(SingleStagePredictor(network, threads=1), photos, people, sigmas)
     np.testing.assert_array_equal(one.xy, poses.xy)
     simplepose = data_dir / "networks" / "simplepose.onnx"
-    detected = Predictor.load(simplepose, detector=PeopleDetector(network, 0.1))
+    detected = load(simplepose, detector=PeopleDetector(network, 0.1))
     _, topdown = _average_precision(detected, photos, people, sigmas)
     assert topdown > precision
 

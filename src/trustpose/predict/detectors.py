@@ -41,8 +41,8 @@ def load_detector(name: Detector | str | Path, weights: Path | None = None, min_
 
     "default" (it comes with the package), "whole" (each photo shows one person), a network that finds people by itself
     or gives boxes (NETWORK.onnx with its JSON beside it, or a folder), or one of `TORCHVISION`, with weights from a
-    file. `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for
-    torchvision's, and what its JSON says for one that gives boxes. Raises InputError.
+    file. `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's,
+    and what its JSON says for one that gives boxes. Raises InputError.
     """
     if not isinstance(name, (str, Path)):
         return name
