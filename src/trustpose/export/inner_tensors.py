@@ -1,7 +1,11 @@
-"""The maps inside a heatmap network's ONNX file that trust heads read, found and given as further outputs.
+"""The maps inside a heatmap or SimCC network's ONNX file that trust heads read, found and given as further outputs.
 
 - "features" (B, C, h, w): what the last layer makes the heatmaps from, the convolution's input.
 - "backbone" (B, C, h, w): what the encoder gave, the last map at the lowest resolution.
+
+Of a SimCC network both are the map that its last convolution reads. Beside the maps heads read what the network
+estimates (`ESTIMATES`): heatmaps (B, K, h, w), or logits over columns (B, K, X) and rows (B, K, Y) and the keypoint
+tokens (B, K, D) that both are made from.
 
 Maps are read channels first, (C, h, w); a graph that lays them out otherwise inside needs its tensors named.
 Needs the `train` extra; only making a network with trust does, running one does not.
@@ -16,14 +20,15 @@ from jaxtyping import UInt8
 
 from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, prefixed
 from trustpose.files import InputError
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 
-HEATMAPS = "heatmaps"
+ESTIMATES = {"heatmaps": ("heatmaps",), "simcc": ("simcc_x", "simcc_y", "tokens")}  # by the output's kind
+TOKENS = "tokens"
 PREFIX = "network/"
 BATCH_TOLERANCE = 1e-4  # of the largest number: float32 sums in another order, not other sums
 
-_LAST_LAYERS = ("Conv", "ConvTranspose")
+_LAST_LAYERS, _LINEAR = ("Conv", "ConvTranspose"), ("MatMul", "Gemm")
 _ACTIVATIONS = tuple("Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid Tanh Elu Selu Softplus HardSwish Mish Gelu".split())
 # what may stand between the last layer and the heatmaps, or follow a convolution, without making other features
 _SHAPING = "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout Resize Upsample".split()
@@ -66,7 +71,7 @@ def find_maps(
 
 
 def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
-    """The spec's network with outputs "heatmaps" (B, K, h, w) and one for each of `maps`: {"features": tensor, …}.
+    """The spec's network with its `ESTIMATES` as outputs and one for each of `maps`: {"features": tensor, …}.
 
     Its input is as it was; names inside begin with "network/"; all outputs are float32. It takes any batch size where a
     batch of three gives what three batches of one give; else the file's own. The opset is the file's. `maps` are names
@@ -77,7 +82,7 @@ def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
     for tensor in maps.values():
         if tensor not in known:
             raise graph.missing(tensor, list(graph.shapes.values()))
-    tensors = {HEATMAPS: graph.heatmaps, **maps}
+    tensors = graph.estimates() | dict(maps)
     shapes = {name: graph.shapes[tensor].shape for name, tensor in tensors.items()}
     exposed = prefixed(graph.model, PREFIX)
     add_outputs(exposed, {name: PREFIX + tensor for name, tensor in tensors.items()}, shapes)
@@ -122,12 +127,14 @@ class _Graph:
         self.spec = spec
         self.model = model
         outputs = [value.name for value in model.graph.output]
-        self.heatmaps = spec.expect(HeatmapOutput).name or outputs[0]
-        if self.heatmaps not in outputs:
-            raise InputError(f"{spec.onnx}: its outputs are {', '.join(outputs)}; the spec says {self.heatmaps!r}")
+        named = spec.expect(HeatmapOutput, SimCCOutput).tensors.values()
+        self.finals = [name or outputs[0] for name in named]
+        for name in self.finals:
+            if name not in outputs:
+                raise InputError(f"{spec.onnx}: its outputs are {', '.join(outputs)}; the spec says {name!r}")
         self.maker = {name: node for node in model.graph.node for name in node.output if name}
         self.computed = self._computed()
-        before = {self.heatmaps}
+        before = set(self.finals)
         for node in reversed(model.graph.node):
             if before.intersection(node.output):
                 before.update(name for name in node.input if name in self.computed)
@@ -137,7 +144,7 @@ class _Graph:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> "_Graph":
-        spec.expect(HeatmapOutput)
+        spec.expect(HeatmapOutput, SimCCOutput)
         return cls(spec, load_graph(spec.onnx))
 
     def _computed(self) -> set[str]:
@@ -175,9 +182,40 @@ class _Graph:
         shown = ", ".join(map(str, [one for one in candidates if len(one.shape) == 3][-_SHOWN:]))
         return InputError(f"{self.spec.onnx}: has no map {tensor!r} inside; the last ones are {shown}")
 
+    def estimates(self) -> dict[str, str]:
+        """The tensors of `ESTIMATES` by their names there."""
+        names = list(self.finals)
+        if isinstance(self.spec.output, SimCCOutput):
+            names.append(self._tokens())
+        self.tensors(*names)
+        return dict(zip(ESTIMATES[self.spec.output.kind], names, strict=True))
+
+    def _tokens(self) -> str:
+        """What the two layers read that make the logits."""
+        found = set()
+        for name in self.finals:
+            node = self.maker.get(name)
+            while node is not None and node.op_type in _PASSED:
+                node = self.maker.get(node.input[0])
+            found.add(node.input[0] if node is not None and node.op_type in _LINEAR else None)
+        (token, *others) = found
+        if token is None or others or len(self.tensors(token)[0].shape) != 2:
+            raise InputError(f"{self.spec.onnx}: no single layer of keypoint tokens makes each of its logits")
+        return token
+
+    def _last_map(self) -> InnerTensor:
+        """Of a SimCC network: what the last convolution reads."""
+        before = {tensor.name for tensor in self.order}
+        for node in reversed(self.model.graph.node):
+            if node.op_type in _LAST_LAYERS and before.intersection(node.output):
+                return self.named(node.input[0])
+        raise InputError(f"{self.spec.onnx}: no convolution leads to its logits; name the tensor to read as 'features'")
+
     def features(self) -> InnerTensor:
         """The input of the last layer, which makes the heatmaps."""
-        name = self.heatmaps
+        if isinstance(self.spec.output, SimCCOutput):
+            return self._last_map()
+        (name,) = self.finals
         while (node := self.maker.get(name)) is not None:
             sources = [source for source in node.input if source in self.computed]
             if node.op_type in _LAST_LAYERS and node.input[0] in self.maker:
@@ -186,7 +224,7 @@ class _Graph:
             if not is_passed or len(sources) != 1:
                 break
             name = sources[0]
-        output = self.shapes[self.heatmaps]
+        output = self.shapes[self.finals[0]]
         same = [one for one in self.order if one.shape[1:] == output.shape[1:] and one != output]
         shown = ", ".join(map(str, same[-_SHOWN:])) or "none of the heatmaps' size"
         raise InputError(
@@ -200,9 +238,11 @@ class _Graph:
         SimplePose goes 160 → 128 channels in that way before its deconvolutions, and its encoder ends with the 160.
         1 × 1 maps are weights for channels, not maps.
         """
+        if isinstance(self.spec.output, SimCCOutput):
+            return self._last_map()
         maps = [one for one in self.order if len(one.shape) == 3 and one.shape[1] * one.shape[2] > 1]
         lowest = min((one.shape[1] * one.shape[2] for one in maps), default=0)
-        output = self.shapes[self.heatmaps].shape
+        output = self.shapes[self.finals[0]].shape
         low = [one for one in maps if one.shape[1] * one.shape[2] == lowest]
         if len(output) != 3 or not low or lowest >= output[1] * output[2]:
             shown = ", ".join(map(str, maps[-_SHOWN:])) or "none"

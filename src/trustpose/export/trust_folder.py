@@ -5,7 +5,7 @@ with the field "trust", and model.safetensors: the head alone on a network that 
 ("network.…", "head.…") on one of the zoo.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.export.inner_tensors import HEATMAPS, expose, sample_crops
+from trustpose.export.inner_tensors import ESTIMATES, TOKENS, expose, sample_crops
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import evaluating, trace_onnx, with_half_weights
 from trustpose.export.onnx_graphs import (
@@ -29,7 +29,7 @@ from trustpose.export.onnx_graphs import (
 )
 from trustpose.export.trust import BOX, export_onnx
 from trustpose.files import InputError, new_folder, write_json
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.poses import Area
 from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
@@ -58,16 +58,17 @@ def save_trust_folder(
 
     The folder holds the head's weights to train on, not the network's, so its spec names no zoo network.
 
-    head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`: `maps` are the tensors of the network's file that it
-    reads before the heatmaps, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
-    (`inner_tensors.find_maps` finds them). Input and heatmaps stay the source's; the graph is compared with the
+    head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`, of a SimCC network all three of its
+    `inner_tensors.ESTIMATES` in place of the heatmaps. `maps` are the tensors of the network's file that it reads
+    before those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
+    (`inner_tensors.find_maps` finds them). Input and estimates stay the source's; the graph is compared with the
     source's and with the head in torch before the folder appears. `is_half` stores the head's weights as float16, the
     network's as they were. Raises InputError where `out` exists, a tensor is not there, an operator cannot be converted
     to the head's opset, or the numbers differ.
     """
     out = Path(out)
-    network = expose(spec, maps)
-    head_graph, names = _head_graph(head, _shapes(network))
+    network, estimates = expose(spec, maps), ESTIMATES[spec.output.kind]
+    head_graph, names = _head_graph(head, _shapes(network), estimates)
     further = [BOX] if _reads_box(head) else []
     opset = max(opset_of(network), opset_of(head_graph))
     if is_half:
@@ -75,7 +76,7 @@ def save_trust_folder(
     model = chained(
         raised(network, opset, spec.onnx),
         raised(head_graph, opset, out / MODEL_ONNX),
-        [HEATMAPS, *names],
+        [*_kept(estimates), *names],
         further,
     )
     batch = network.graph.input[0].type.tensor_type.shape.dim[0]
@@ -113,7 +114,14 @@ def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
     """The source's spec for the new folder's graph."""
-    return replace(spec, onnx=out / MODEL_ONNX, output=replace(spec.expect(HeatmapOutput), name=HEATMAPS))
+    output, names = spec.expect(HeatmapOutput, SimCCOutput), _kept(ESTIMATES[spec.output.kind])
+    renamed = dict(zip(output.tensors, names, strict=True))
+    return replace(spec, onnx=out / MODEL_ONNX, output=replace(output, **renamed))
+
+
+def _kept(estimates: tuple[str, ...]) -> list[str]:
+    """The estimates that the joined graph still gives: those that the codec reads."""
+    return [name for name in estimates if name != TOKENS]
 
 
 def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:
@@ -145,10 +153,11 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _head_graph(head: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> tuple[onnx.ModelProto, list[str]]:
+def _head_graph(
+    head: nn.Module, shapes: Mapping[str, tuple[int, ...]], estimates: tuple[str, ...]
+) -> tuple[onnx.ModelProto, list[str]]:
     """The head's graph, its names inside begun with "head/", and the fields of `Trust` that it fills, its outputs."""
-    heatmaps = shapes[HEATMAPS]
-    ordered = {name: shape for name, shape in shapes.items() if name != HEATMAPS} | {HEATMAPS: heatmaps}
+    ordered = {name: shapes[name] for name in _in_order(shapes, estimates)}
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
     if _reads_box(head):
@@ -158,6 +167,11 @@ def _head_graph(head: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> tuple
     graph = prefixed(traced, HEAD_PREFIX)
     rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
     return graph, names
+
+
+def _in_order(names: Iterable[str], estimates: tuple[str, ...]) -> list[str]:
+    """As a head reads them: maps, then estimates."""
+    return [*(name for name in names if name not in estimates), *estimates]
 
 
 def _filled(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
@@ -175,7 +189,9 @@ def _compare(
     names: list[str],
     tolerance: float,
 ) -> None:
-    """Raises InputError where the joined graph's heatmaps are not the network's, or its trust is not the head's."""
+    """Raises InputError where the joined graph's estimates are not the network's, or its trust is not the head's."""
+    estimates = ESTIMATES[spec.output.kind]
+    kept = _kept(estimates)
     blob = {spec.input.name: to_tensor(sample_crops(spec, _SAMPLES), spec.input)}
     batch = network.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     if batch:
@@ -184,11 +200,12 @@ def _compare(
     maps = dict(zip(_shapes(network), run_tensors(alone, spec.onnx, list(_shapes(network)), blob), strict=True))
     box = np.linspace(0.3, 0.8, 2 * len(blob[spec.input.name]), dtype=np.float32).reshape(-1, 2)
     blob |= {BOX: box} if _reads_box(head) else {}
-    given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [HEATMAPS, *names], blob)
-    ordered = [array for name, array in maps.items() if name != HEATMAPS] + [maps[HEATMAPS]]
+    given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [*kept, *names], blob)
+    ordered = [maps[name] for name in _in_order(maps, estimates)]
     ordered += [box] if _reads_box(head) else []
-    for name, one, other in zip([HEATMAPS, *names], given, [maps[HEATMAPS], *_in_torch(head, ordered)], strict=True):
-        most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name == HEATMAPS else tolerance)
+    expected = [*(maps[name] for name in kept), *_in_torch(head, ordered)]
+    for name, one, other in zip([*kept, *names], given, expected, strict=True):
+        most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name in kept else tolerance)
         difference = float(np.abs(one - other).max())
         if not difference <= most:
             raise InputError(

@@ -20,12 +20,11 @@ import torch
 from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 
-from trustpose.codecs import Outputs
-from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs import Candidates
 from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
-from trustpose.export.inner_tensors import HEATMAPS, InnerTensor, expose, find_maps
+from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.poses import Area
 from trustpose.predict.photos import prefetch
 from trustpose.runtime.sessions import cpu_count, run_session, session_of, to_tensor
@@ -48,15 +47,19 @@ class FrozenNetwork:
 
     def __init__(self, spec: ModelSpec, reads: tuple[str, ...], named: Mapping[str, str]):
         self.spec = spec
-        self.codec: HeatmapCodec = spec.expect(HeatmapOutput).codec(spec.input)
+        self.output = spec.expect(HeatmapOutput, SimCCOutput)
+        self.codec = self.output.codec(spec.input)
         self.maps: dict[str, InnerTensor] = find_maps(spec, reads, named=named)
-        self._names = [*self.maps, HEATMAPS]
+        estimates = ESTIMATES[self.output.kind]
+        self._names = [*self.maps, *estimates]
         model = expose(spec, {name: tensor.name for name, tensor in self.maps.items()})
+        shapes = {value.name: value.type.tensor_type.shape.dim for value in model.graph.output}
+        self.tokens: int | None = shapes[TOKENS][2].dim_value if TOKENS in estimates else None
         self._session = session_of(model.SerializeToString(), spec.onnx)
         self.batch: int | None = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> list[np.ndarray]:
-        """The maps (B, C, h, w) in the order of `reads`, then the heatmaps (B, K, h, w)."""
+        """The maps (B, C, h, w) in the order of `reads`, then the `ESTIMATES`."""
         step = self.batch or len(pixels)
         parts = [
             run_session(
@@ -68,6 +71,11 @@ class FrozenNetwork:
             for at in range(0, len(pixels), step)
         ]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def decode(self, given: list[np.ndarray]) -> Candidates:
+        """The places in what a call gave, crop pixels."""
+        arrays = given[len(self.maps) :]
+        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +165,7 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
     """Some people in one view."""
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
-    candidates = reading.network.codec.decode(Outputs([maps[-1]]))
+    candidates = reading.network.decode(maps)
     columns = labels_of(drawn, reading.area) | {
         "found_xy": candidates.xy.astype(np.float32),
         "score": candidates.score.astype(np.float32),

@@ -205,7 +205,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     torch.manual_seed(recipe.train.seed)
     try:
         shapes = [tensor.shape for tensor in network.maps.values()]
-        head = new_head(recipe.head, shapes, len(spec.skeleton), **recipe.head_options)
+        head = new_head(recipe.head, shapes, len(spec.skeleton), tokens=network.tokens, **recipe.head_options)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"head {recipe.head}: {str(error).splitlines()[0]}") from None
 

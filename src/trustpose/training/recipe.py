@@ -16,7 +16,7 @@ System = Literal["network", "frozen", "detector"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _MOST = 2**31 - 1  # of what is counted
-_NOT_OPTIONS = ("detach",)  # a stage says that
+_NOT_OPTIONS = ("detach", "tokens")  # a stage says that; the network
 
 
 @dataclass(frozen=True)

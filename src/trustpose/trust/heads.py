@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from trustpose.codecs import Outputs
+
 Source = Literal["features", "backbone"]
 Squash = Literal["sigmoid", "clip"]
 Tensors = tuple[Tensor, ...]
@@ -36,14 +38,18 @@ class Trust:
 class TrustHead(nn.Module, ABC):
     """Common to all heads: the maps they read, whether gradients reach the network, the shapes they are built for.
 
-    A head is called with the maps that `reads` names, in that order, then the heatmaps, then, where it `reads_box`, the
-    box (B, 2): the person's box's width and height as shares of the crop's, before it was grown to the crop's shape. In
-    three steps: `pool` reduces them without parameters, `logits` makes of that what the losses read, `trust` the same
-    as probabilities. A frozen network's pooled maps are computed once and stored. Raises ValueError for a size below 1.
+    A head is called with the maps that `reads` names, in that order, then what the network estimates (`estimates_of`:
+    the heatmaps, or SimCC's logits and tokens), then, where it `reads_box`, the box (B, 2): the person's box's width
+    and height as shares of the crop's, before it was grown to the crop's shape. In three steps: `pool` reduces them
+    without parameters, `logits` makes of that what the losses read, `trust` the same as probabilities. A frozen
+    network's pooled maps are computed once and stored. Raises ValueError for a size below 1.
     """
 
     reads: tuple[Source, ...] = ("features",)
     reads_box: bool = False
+    reads_tokens: bool = False
+    """Whether it is built with `tokens`, their width, for a SimCC network."""
+    needs_heatmaps: bool = False
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
@@ -55,7 +61,7 @@ class TrustHead(nn.Module, ABC):
         self.detach = detach
 
     def forward(self, *maps: Float[Tensor, "B ..."]) -> Trust:
-        """The maps (B, C, h, w) named by `reads`, the last stage's heatmaps (B, K, h, w), the box (B, 2) if read."""
+        """The maps (B, C, h, w) named by `reads`, what `estimates_of` gives, the box (B, 2) if read."""
         return self.trust(self.raw(*maps))
 
     def raw(self, *maps: Float[Tensor, "B ..."]) -> Any:
@@ -79,6 +85,16 @@ class TrustHead(nn.Module, ABC):
     @abstractmethod
     def trust(self, raw: Any) -> Trust:
         """Probabilities and expectations of what `raw` gave."""
+
+
+def estimates_of(outputs: Outputs) -> Tensors:
+    """What heads read beside maps: the last stage's heatmaps (B, K, h, w); of a SimCC network the logits over columns
+    (B, K, X) and rows (B, K, Y), and the tokens (B, K, D). Raises ValueError where there is neither."""
+    if outputs.heatmaps:
+        return (outputs.heatmaps[-1],)
+    if outputs.simcc is None or outputs.tokens is None:
+        raise ValueError("outputs: expected heatmaps, or simcc and tokens, got neither")
+    return *outputs.simcc, outputs.tokens
 
 
 def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:

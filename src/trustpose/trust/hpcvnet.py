@@ -46,6 +46,8 @@ class HPCVNet(TrustHead):
     what they give†; here it reads the network's `features`, which is that.
     """
 
+    needs_heatmaps = True
+
     def __init__(
         self,
         channels: int,

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
 from trustpose.trust.peaks import REACH, around, at_peaks, peaks, sizes
+from trustpose.trust.simcc_peaks import READ, read_simcc
 from trustpose.trust.targets import TrustTargets
 
 CLASSES = 3
@@ -46,13 +47,16 @@ class TokenAnswers:
 
 
 class KeypointTokens(TrustHead):
-    """The encoder's map, heatmaps and the person's box to all three fields of `Trust`.
+    """The encoder's map, heatmaps (or a SimCC network's logits and tokens) and the person's box to all three fields of
+    `Trust`.
 
     token: numbers kept of each keypoint. hidden: of the whole body. dropout: in training. box: whether the person's
-    box is read: its shape tells what of the body is in view, which the crop, always of one shape, does not.
+    box is read: its shape tells what of the body is in view, which the crop, always of one shape, does not. tokens: the
+    width of a SimCC network's tokens; None for a network with heatmaps.
     """
 
     reads: tuple[Source, ...] = ("backbone",)
+    reads_tokens = True
     calibration_visibility: Tensor  # slope, then the offset of each class
     calibration_opks: Tensor  # slope, offset
     calibration_oks: Tensor
@@ -68,6 +72,7 @@ class KeypointTokens(TrustHead):
         hidden: int = 128,
         dropout: float = 0.1,
         box: bool = True,
+        tokens: int | None = None,
         detach: bool = True,
     ):
         super().__init__(channels, height, width, keypoints, detach)
@@ -75,7 +80,9 @@ class KeypointTokens(TrustHead):
             if number < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {number}")
         self.reads_box = box
-        self.token = NormalisedLinear(channels + (2 * REACH + 1) ** 2 + 1 + 2 * box, (keypoints, token), dropout)
+        self.reads_simcc = tokens is not None
+        read = (2 * REACH + 1) ** 2 + 1 if tokens is None else tokens + READ
+        self.token = NormalisedLinear(channels + read + 2 * box, (keypoints, token), dropout)
         self.whole = NormalisedLinear(channels, (hidden,), dropout)
         self.body = nn.Linear(keypoints * token, hidden, bias=False)
         self.from_token = nn.Linear(token, CLASSES + 2, bias=False)
@@ -86,11 +93,18 @@ class KeypointTokens(TrustHead):
 
     def pool(self, maps: Tensors) -> Tensors:
         """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
-        encoded, heatmaps, *box = maps
+        encoded, *estimates = maps
+        box = estimates.pop() if self.reads_box else None
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
-        peak, height = peaks(heatmaps)
-        tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
-        tokens += [one[:, None] + torch.zeros(self.keypoints, 1, device=one.device) for one in box]  # (B, K, 2)
+        if self.reads_simcc:
+            columns, rows, given = estimates
+            tokens = [read_simcc(encoded, columns, rows, given)]
+        else:
+            (heatmaps,) = estimates
+            peak, height = peaks(heatmaps)
+            tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
+        if box is not None:
+            tokens.append(box[:, None] + torch.zeros(self.keypoints, 1, device=box.device))  # (B, K, 2)
         return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
 
     def logits(self, pooled: Tensors) -> TokenAnswers:

@@ -13,7 +13,8 @@ from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import MSPN
-from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
+from trustpose.networks.rtmpose import RTMPose
+from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, estimates_of
 from trustpose.trust.hpcvnet import HPCVNet
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.oks_net import OKSNet
@@ -49,7 +50,7 @@ class TrustNetwork(nn.Module):
         if (box is not None) != self.head.reads_box:
             raise ValueError(f"box: this head {'reads it, got None' if box is None else 'does not read it'}")
         outputs, maps = run(self.network, image, self.head.reads)
-        return outputs, self.head.raw(*maps, outputs.heatmaps[-1], *(() if box is None else (box,)))
+        return outputs, self.head.raw(*maps, *estimates_of(outputs), *(() if box is None else (box,)))
 
 
 def attach(head: str, network: nn.Module, height: int, width: int, **options: Any) -> TrustNetwork:
@@ -67,13 +68,25 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
             outputs, maps = run(network.eval(), torch.zeros(1, 3, height, width, device=device), builder.reads)
     finally:
         network.train(was_training)
-    built = new_head(head, [tuple(one.shape[1:]) for one in maps], outputs.heatmaps[-1].shape[1], **options)
+    estimates = estimates_of(outputs)
+    shapes, tokens = [tuple(one.shape[1:]) for one in maps], None if outputs.heatmaps else estimates[-1].shape[2]
+    built = new_head(head, shapes, estimates[0].shape[1], tokens=tokens, **options)
     return TrustNetwork(network, built.to(device))
 
 
-def new_head(head: str, shapes: Sequence[tuple[int, ...]], keypoints: int, **options: Any) -> TrustHead:
-    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order: each reads one."""
+def new_head(
+    head: str, shapes: Sequence[tuple[int, ...]], keypoints: int, *, tokens: int | None = None, **options: Any
+) -> TrustHead:
+    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order: each reads one.
+
+    tokens: the width of the keypoint tokens of a SimCC network; None for one with heatmaps. Raises ValueError where the
+    head needs heatmaps and there are none.
+    """
     ((channels, height, width),) = shapes
+    if tokens is not None:
+        if HEADS[head].needs_heatmaps:
+            raise ValueError("reads heatmaps, which a SimCC network does not give")
+        options |= {"tokens": tokens} if HEADS[head].reads_tokens else {}
     return HEADS[head](channels, height, width, keypoints, **options)
 
 
@@ -109,6 +122,8 @@ def _after_encoder(network: nn.Module) -> nn.Module:
         return network.neck
     if isinstance(network, MoveNetPose):
         return network.encoder.context
+    if isinstance(network, RTMPose):
+        return network.head.final_layer
     if isinstance(network, MSPN):
         return network.get_submodule(f"stages.{len(network.stages) - 1}.up.0.lateral")
     if isinstance(network, StackedHourglass):
@@ -117,5 +132,5 @@ def _after_encoder(network: nn.Module) -> nn.Module:
             innermost = below
         return innermost.get_submodule("up")
     raise ValueError(
-        f"network: expected a PoseNetwork, MoveNetPose, MSPN or StackedHourglass, got {type(network).__name__}"
+        f"network: expected a PoseNetwork, MoveNetPose, MSPN, RTMPose or StackedHourglass, got {type(network).__name__}"
     )

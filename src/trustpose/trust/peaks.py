@@ -37,7 +37,20 @@ def at_peaks(
     rows, columns, _ = sizes(features)
     down = ((np.arange(size[0]) * 2 + 1) * rows // (2 * size[0])).repeat(size[1])
     right = np.tile((np.arange(size[1]) * 2 + 1) * columns // (2 * size[1]), size[0])
-    at = _table(np.stack([down, right], axis=1), peak)[peak]  # (B, K, 2)
+    at = table(np.stack([down, right], axis=1), peak)[peak]  # (B, K, 2)
+    return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
+
+
+def at_cells(
+    features: Float[Tensor, "B r c C"], row: Int[Tensor, "B K"], column: Int[Tensor, "B K"], size: Sequence[int]
+) -> Float[Tensor, "B K C"]:
+    """The pixel of a map, channels last, in which a place lies, by its row and column among `size` (rows, columns)."""
+    rows, columns, _ = sizes(features)
+    down, right = (
+        table((np.arange(many) * 2 + 1) * few // (2 * many), place)[place]
+        for many, few, place in zip(size, (rows, columns), (row, column), strict=True)
+    )
+    at = torch.stack([down, right], dim=2)  # (B, K, 2)
     return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
 
 
@@ -53,7 +66,7 @@ def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Floa
     top, left = ((np.arange(size) - REACH).clip(0, size - length) for size in (rows, columns))
     first = (top[:, None] * columns + left).reshape(-1, 1)  # the window's first pixel, for a peak at each pixel
     window = (np.arange(length)[:, None] * columns + np.arange(length)).ravel()
-    at = _table(first, peak)[peak] + _table(window, peak)  # (B, K, P)
+    at = table(first, peak)[peak] + table(window, peak)  # (B, K, P)
     return heatmaps.reshape(-1, keypoints, rows * columns).gather(2, at)
 
 
@@ -62,7 +75,7 @@ def sizes(tensor: Tensor) -> tuple[int, ...]:
     return tuple(int(size) for size in tensor.shape[1:])
 
 
-def _table(values: np.ndarray, like: Tensor) -> Tensor:
+def table(values: np.ndarray, like: Tensor) -> Tensor:
     """A constant of the graph, where `like` is."""
     return torch.from_numpy(values).to(like.device)
 

@@ -1,0 +1,37 @@
+"""What is read of a SimCC network at and around each keypoint's highest bins. No parameters.
+
+Beside `peaks`, for networks that give logits over columns and rows, and a token for each keypoint, in place of maps.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trustpose.trust.peaks import at_cells, sizes, table
+
+OFFSETS = (-12, -8, -4, 0, 4, 8, 12)  # bins from the highest one that are read: about two sigmas of the labels
+READ = 2 * (len(OFFSETS) + 1)
+"""Numbers read of each keypoint beside the tokens and the feature map's channels."""
+
+
+def read_simcc(
+    features: Float[Tensor, "B r c C"],
+    columns: Float[Tensor, "B K X"],
+    rows: Float[Tensor, "B K Y"],
+    tokens: Float[Tensor, "B K D"],
+) -> Float[Tensor, "B K T"]:
+    """For each keypoint: the feature map's cell, channels last, that it lies in; its token; logits around both peaks,
+    less the peaks; and the peaks. T = C + D + `READ`.
+
+    A window that leaves the crop repeats its last bin.
+    """
+    parts, places = [tokens], []
+    for logits in (columns, rows):
+        _, bins = sizes(logits)
+        height, place = logits.max(dim=2, keepdim=True)  # (B, K, 1)
+        at = (place + table(np.array(OFFSETS), place)).clamp(0, bins - 1)  # (B, K, offsets)
+        parts += [logits.gather(2, at) - height, height]
+        places.append((place[..., 0], bins))
+    (column, wide), (row, high) = places
+    return torch.cat([at_cells(features, row, column, (high, wide)), *parts], dim=2)
