@@ -208,7 +208,7 @@ def main() -> int:
     said: dict[str, object] = {}
     try:
         train, dev = (
-            People(read_truth(DATA / "coco" / f"{part}_gt.json"), "segment", options.draws) for part in ("train", "dev")
+            People(read_truth(DATA / "coco" / f"{part}_gt.json"), "file", options.draws) for part in ("train", "dev")
         )
         calibrators = []
         for name, *files in chosen:

@@ -19,6 +19,9 @@ Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained 
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
 # pyright: reportOptionalIterable=false
 
+# a column that is None fails the run
+# pyright: reportOptionalIterable=false
+
 import argparse
 import json
 import os
@@ -81,7 +84,7 @@ def precision(truth: TruthFile, poses: Poses, score: np.ndarray) -> Row:
     row["oracle AP"] = record.number("oracle_ap.AP")
     if poses.annotation_id is not None:
         assert truth.truth.annotation_id is not None
-        pairs = pair_oks(poses, truth.truth, sigmas=tp.SKELETONS["coco17"].sigmas, area="segment")
+        pairs = pair_oks(poses, truth.truth, sigmas=tp.SKELETONS["coco17"].sigmas, area="file")
         own = poses.annotation_id[pairs.pose] == truth.truth.annotation_id[pairs.person]
         row["mean OKS"] = float(pairs.oks[own].mean())
     return row

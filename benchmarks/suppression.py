@@ -29,6 +29,9 @@ suppression alone, one process, the best of five times. Last comes one line of J
 # pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
 # pyright: reportOptionalIterable=false
 
+# a column that is None fails the run
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 import argparse
 import json
 import os
@@ -135,7 +138,7 @@ def rank(poses: Poses, truth: Truth) -> dict[str, np.ndarray]:
     if poses.pose_quality is not None:
         found["expected OKS × box"] = poses.ranking_score
     labelled = truth[np.flatnonzero((truth.v > 0).any(axis=1))]
-    pairs = pair_oks(poses, labelled, sigmas=COCO_17.sigmas, area="segment")
+    pairs = pair_oks(poses, labelled, sigmas=COCO_17.sigmas, area="file")
     return found | {"true OKS": highest_oks(pairs, len(poses))}
 
 
@@ -152,7 +155,7 @@ def left_over(people: People, ranking: str, way: str, threshold: float) -> tuple
 def evaluated(people: People, ranking: str, way: str, threshold: float) -> tuple[Evaluation, np.ndarray]:
     """COCO evaluation of what is left, and the rows that are."""
     rows, score = left_over(people, ranking, way, threshold)
-    return evaluate(people.poses[rows], people.truth, score[rows], sigmas=COCO_17.sigmas, area="segment"), rows
+    return evaluate(people.poses[rows], people.truth, score[rows], sigmas=COCO_17.sigmas, area="file"), rows
 
 
 def choose(people: People, ranking: str, way: str) -> float:

@@ -97,6 +97,19 @@ def test_truth_counts_labels_and_knows_areas_by_name() -> None:
     assert [v.name for v in Visibility] == ["ABSENT", "OCCLUDED", "VISIBLE"]
 
 
+def test_an_area_says_what_it_is_of() -> None:
+    truth = Truth(xy=np.zeros((3, 2, 2)), v=np.ones((3, 2), int), area=np.array([5.0, 6.0, 7.0]), box=np.ones((3, 4)))
+    assert truth.area_by("segment").tolist() == truth.area_by("file").tolist() == [5.0, 6.0, 7.0]
+    mixed = replace(truth, area_source=np.array(["segment", "box*0.53", "box*0.53"], dtype=object))
+    np.testing.assert_array_equal(mixed.area_by("segment"), [5.0, np.nan, np.nan])
+    assert mixed.area_by("file").tolist() == [5.0, 6.0, 7.0]
+    assert mixed.is_segment.tolist() == [True, False, False]
+    with pytest.raises(ValueError, match=r"'segment': 2 of 3 rows have none, Truth\.area is 2 box\*0\.53, 1 segment"):
+        mixed.area_of_all("segment")
+    with pytest.raises(ValueError, match=r"area 'segment': no row has one, Truth\.area is 2 box\*0\.53"):
+        mixed[1:].area_by("segment")
+
+
 @given(st.lists(st.tuples(*[st.integers(-(10**6), 10**6), st.integers(0, 10**6)] * 2), min_size=1), st.integers(0, 6))
 def test_box_sizes_survive_the_far_corner(boxes: list[tuple[int, int, int, int]], decimals: int) -> None:
     written = np.array(

@@ -255,10 +255,20 @@ def test_results_that_lie_on_people_and_belong_to_nobody_are_said(
 
 def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
     files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
-    by_name = {area: audit(*files, area=area, replicates=0) for area in ("segment", "box", "box*0.53")}
-    assert by_name["box"].ap.AP > by_name["segment"].ap.AP + 0.05
-    assert abs(by_name["box*0.53"].ap.AP - by_name["segment"].ap.AP) < 0.05
+    by_name = {area: audit(*files, area=area, replicates=0) for area in ("file", "box", "box*0.53")}
+    assert by_name["box"].ap.AP > by_name["file"].ap.AP + 0.05
+    assert abs(by_name["box*0.53"].ap.AP - by_name["file"].ap.AP) < 0.05
     assert all(record.area == area for area, record in by_name.items())
+
+
+def test_areas_that_are_no_segments_are_not_called_so(data_dir: Path) -> None:
+    files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
+    said = r"1,019 box\*0\.53, 477 segment"
+    with pytest.raises(InputError, match=f"field 'area': not all are a segment's, .* {said}; --area file"):
+        audit(*files, area="segment", replicates=0)
+    record = audit(*files, replicates=0)
+    assert record.area == "file"
+    assert "area: OKS goes by the annotations' own, by area_source 1,019 box*0.53, 477 segment" in record.notes
 
 
 def test_the_package_answers_the_call_and_stays_a_package() -> None:

@@ -278,7 +278,7 @@ def test_people_with_only_a_box_have_no_keypoints(data_dir: Path) -> None:
     raw = json.loads((data_dir / "coco" / "dev_gt.json").read_text())["annotations"]
     assert len(truth) == len(raw) == 990 + 506
     assert truth.num_keypoints is not None and int((truth.num_keypoints > 0).sum()) == 990
-    np.testing.assert_array_equal(truth.area_by("segment"), [a["area"] for a in raw])
+    np.testing.assert_array_equal(truth.area_by("file"), [a["area"] for a in raw])
     np.testing.assert_array_equal(truth.area_by("box"), [a["bbox"][2] * a["bbox"][3] for a in raw])
 
 

@@ -1,5 +1,8 @@
 """Error diagnosis against coco-analyze's numbers, a plain loop, and cases whose answer is known."""
 
+# a column that is None fails the test
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalSubscript=false
+
 from dataclasses import replace
 
 import numpy as np
@@ -122,7 +125,7 @@ REFERENCE = {
         "scoring": [2229, 29, 2170, 2346],
     },
 }  # fmt: skip
-MEASURES = {"sigmas": COCO_17.sigmas, "area": "segment"}
+MEASURES = {"sigmas": COCO_17.sigmas, "area": "file"}
 
 
 @pytest.fixture(scope="module", params=REFERENCE)
@@ -192,7 +195,7 @@ def poses_of(*xy):
 
 
 def kinds(pose, truth, **options):
-    found = diagnose(poses_of(pose), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="segment", **options)
+    found = diagnose(poses_of(pose), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file", **options)
     return [KeypointError(value).name for value in found.kind[0]], found
 
 
@@ -276,7 +279,7 @@ def test_corrected_keypoints_get_the_similarity_they_deserve(rule, power):
 def test_duplicates_ranked_by_the_wrong_score_are_a_scoring_error():
     poses = poses_of(PERSON, moved(3, dy=at_opks(0.5, 3)), PERSON + 2000.0)
     truth = people(PERSON)
-    measures = {"sigmas": SIGMAS, "area": "segment"}
+    measures = {"sigmas": SIGMAS, "area": "file"}
     wrong = diagnose_scores(poses, truth, np.array([0.5, 0.9, 0.7]), **measures)
     assert wrong.misranked.tolist() == [True]
     assert wrong.misranked_after.tolist() == [False]
@@ -291,8 +294,8 @@ def test_duplicates_ranked_by_the_wrong_score_are_a_scoring_error():
 def test_background_errors_are_counted_and_their_gain_is_what_is_left():
     poses, truth = poses_of(PERSON, PERSON + 2000.0), people(PERSON, NEIGHBOUR)
     score = np.array([0.3, 0.9])
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="segment")
-    impact = error_impact(poses, truth, score, found, sigmas=SIGMAS, area="segment", separate=True)
+    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
+    impact = error_impact(poses, truth, score, found, sigmas=SIGMAS, area="file", separate=True)
     assert impact.background.false_positive.tolist() == [1] * 10
     assert impact.background.false_negative.tolist() == [1] * 10
     half = 51 / 101  # recall thresholds up to 0.5
@@ -306,9 +309,9 @@ def test_background_errors_are_counted_and_their_gain_is_what_is_left():
 
 def test_nobody_counts_gives_nan():
     truth = people(PERSON, v=[[0, 0, 0, 0]])
-    found = diagnose(poses_of(PERSON), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="segment")
+    found = diagnose(poses_of(PERSON), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file")
     assert sum(found.counts().values()) == 0
-    impact = error_impact(poses_of(PERSON), truth, np.ones(1), found, sigmas=SIGMAS, area="segment")
+    impact = error_impact(poses_of(PERSON), truth, np.ones(1), found, sigmas=SIGMAS, area="file")
     assert all(np.isnan(gain) for gain in impact.ap_gain().values())
 
 
@@ -321,13 +324,13 @@ def test_bad_arguments_are_named():
     with pytest.raises(ValueError, match=r"flip_index: expected a permutation of 0\.\.3"):
         diagnose(
             poses_of(PERSON), people(PERSON), np.ones(1),
-            sigmas=SIGMAS, flip_index=np.array([0, 1, 1, 3]), area="segment",
+            sigmas=SIGMAS, flip_index=np.array([0, 1, 1, 3]), area="file",
         )  # fmt: skip
     with pytest.raises((ValueError, TypeError), match="correction"):  # the shape checker may be the first to see it
         kinds(PERSON, people(PERSON), correction="none")
     _, found = kinds(PERSON, people(PERSON))
     with pytest.raises(ValueError, match=r"diagnosis: expected keypoints of shape \(2, 4, 2\)"):
-        error_impact(poses_of(PERSON, PERSON), people(PERSON), np.ones(2), found, sigmas=SIGMAS, area="segment")
+        error_impact(poses_of(PERSON, PERSON), people(PERSON), np.ones(2), found, sigmas=SIGMAS, area="file")
 
 
 # --- properties on random scenes -------------------------------------------------------------------------------------
@@ -391,7 +394,7 @@ def kind_by_loop(poses, truth, pose, person):
 @settings(max_examples=60)
 def test_kinds_follow_the_definition_and_partition_the_labelled_keypoints(seed):
     poses, truth, score = random_scene(seed)
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="segment")
+    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file")
     for pose, person in enumerate(found.match):
         expected = [KeypointError.UNMATCHED] * 4 if person < 0 else kind_by_loop(poses, truth, pose, person)
         assert found.kind[pose].tolist() == expected
@@ -403,7 +406,7 @@ def test_kinds_follow_the_definition_and_partition_the_labelled_keypoints(seed):
 @settings(max_examples=60)
 def test_correcting_never_lowers_the_oks_of_a_matched_pose(seed, rule):
     poses, truth, score = random_scene(seed)
-    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="segment", correction=rule)
+    found = diagnose(poses, truth, score, sigmas=SIGMAS, flip_index=FLIP, area="file", correction=rule)
     rows = np.flatnonzero((found.match >= 0) & (truth.v[found.match] > 0).any(axis=1))
     person = found.match[rows]
     last = found.xy
@@ -420,7 +423,7 @@ def test_correcting_never_lowers_the_oks_of_a_matched_pose(seed, rule):
 def test_cumulative_gains_add_up_and_order_of_rows_does_not_matter(seed):
     poses, truth, _ = random_scene(seed)
     score = np.random.default_rng(seed).permutation(len(poses)) / len(poses)  # no ties: rows may stand in any order
-    measures = {"sigmas": SIGMAS, "area": "segment"}
+    measures = {"sigmas": SIGMAS, "area": "file"}
     found = diagnose(poses, truth, score, flip_index=FLIP, **measures)
     impact = error_impact(poses, truth, score, found, **measures)
     total = sum(impact.gain_per_threshold().values())
@@ -452,13 +455,13 @@ def test_a_missing_keypoint_is_a_miss_wherever_it_is_written() -> None:
     truth = Truth(xy=xy, v=labelled, area=np.array([20000.0]), image_id=np.array([1]), annotation_id=np.array([1]))
     missing = np.isin(np.arange(17), [0, 9])[None]
     poses = Poses(xy=np.where(missing[..., None], 0, xy), image_id=np.array([1]), missing=missing)
-    measures = {"sigmas": COCO_17.sigmas, "flip_index": COCO_17.flip_index, "area": "segment"}
+    measures = {"sigmas": COCO_17.sigmas, "flip_index": COCO_17.flip_index, "area": "file"}
     score = np.ones(1)
     assert diagnose(replace(poses, missing=None), truth, score, **measures).counts()["good"] == 16
     found = diagnose(poses, truth, score, **measures)
     assert found.counts() == {"good": 15, "jitter": 0, "inversion": 0, "swap": 0, "miss": 2}
     assert found.similarity[0, 0] == 0
-    impact = error_impact(poses, truth, score, found, sigmas=COCO_17.sigmas, area="segment")
+    impact = error_impact(poses, truth, score, found, sigmas=COCO_17.sigmas, area="file")
     np.testing.assert_allclose(sum(impact.gain_per_threshold().values()), 1 - impact.baseline)
 
 

@@ -139,7 +139,7 @@ def _dev(data_dir, count):
 
 def _average_precision(predictor, photos, people, sigmas):
     poses = Poses.concatenate([one.poses for one in predictor.stream(photos) if len(one.poses)])
-    return poses, evaluate(poses, people, poses.box_score, sigmas=sigmas, area="segment").summary().AP
+    return poses, evaluate(poses, people, poses.box_score, sigmas=sigmas, area="file").summary().AP
 
 
 @pytest.mark.slow

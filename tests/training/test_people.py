@@ -1,5 +1,8 @@
 """Data folders, folds, and visibility without pixels."""
 
+# a column that is None fails the test
+# pyright: reportOptionalSubscript=false
+
 import json
 import shutil
 
@@ -109,6 +112,16 @@ def test_a_batch_says_what_its_crops_say():
                 assert batch["heatmaps"][row, joint, y, x] == batch["heatmaps"][row, joint].max()
     assert not batch["heatmaps"][batch["v"] == 0].any()
     assert not batch["weights"][batch["v"] == 0].any()
+
+
+def test_an_area_that_is_no_segments_is_said():
+    people, recipe = tiny_people(2), tiny_recipe()
+    people.labels.area_source[:] = ["segment", "box"]
+    codec = codec_of(recipe)
+    crops = [training_crops(people, recipe, codec)[number] for number in range(2)]
+    with pytest.raises(InputError, match=r"^train.area: the area of annotation 2 of image 2 is box, no segment's;"):
+        collate(crops, codec, "segment")
+    assert np.isfinite(collate(crops, codec, "file")["area"].numpy()).all()
 
 
 def test_a_person_without_area_is_said():

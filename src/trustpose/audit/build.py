@@ -78,7 +78,9 @@ def audit(
 def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
     """What was assumed of the files, what was left out, and what is not as COCO has it."""
     notes = [*truth.notes, *left_out_notes(truth, results)]
-    if asked == "auto" and area != "segment":
+    if area == "file":
+        notes.append(f"area: OKS goes by the annotations' own, by area_source {truth.truth.describe_areas()}")
+    elif asked == "auto" and area != "segment":
         notes.append(f"area: annotations have none, OKS goes by {area} (--area)")
     if sigmas is None and truth.skeleton is not None and truth.skeleton is not COCO_17 and truth.skeleton.has_sigmas:
         notes.append(f"sigmas: {truth.skeleton.sigmas_source}")

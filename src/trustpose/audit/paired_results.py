@@ -78,7 +78,8 @@ def measure(
     rows = np.flatnonzero(person >= 0)
     rows = rows[(truth.v[person[rows]] > 0).any(axis=1)]
     who = person[rows]
-    measured_with = (poses.xy[rows].astype(np.float64), truth.xy[who], truth.v[who], truth.area_by(area)[who], sigmas)
+    size = truth.area_of_all(area)[who]
+    measured_with = (poses.xy[rows].astype(np.float64), truth.xy[who], truth.v[who], size, sigmas)
     oks = np.full(len(poses), np.nan)
     oks[rows] = object_keypoint_similarity(*measured_with)
     images = np.sort(image_ids)

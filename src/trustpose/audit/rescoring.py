@@ -39,7 +39,7 @@ def rescoring(
     *,
     category_id: Int[np.ndarray, " N"] | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
-    area: Area = "segment",
+    area: Area = "file",
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Rescoring:

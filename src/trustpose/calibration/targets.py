@@ -49,7 +49,7 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     unmatched = person[rows] < 0
     who = np.where(unmatched, 0, person[rows])
     v = np.where(unmatched[:, None], 0, truth.v[who])  # (n, K)
-    measured = (poses.xy[rows].astype(np.float64), truth.xy[who], v, truth.area_by(area)[who], sigmas)
+    measured = (poses.xy[rows].astype(np.float64), truth.xy[who], v, truth.area_of_all(area)[who], sigmas)
     with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OPKS of 0 says
         similarity = np.nan_to_num(oks(*measured), nan=0.0)
         of_keypoints = opks(*measured)

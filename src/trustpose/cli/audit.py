@@ -34,8 +34,8 @@ def audit(
     area: Annotated[
         str,
         typer.Option(
-            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, or auto: segment "
-            "where annotations have an area, else box*0.53."
+            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, file (the annotations' "
+            "own, whatever it is of), or auto: segment, or file where some are of something else; box*0.53 without any."
         ),
     ] = "auto",
     category: Annotated[

@@ -38,8 +38,8 @@ def fit(
     area: Annotated[
         str,
         typer.Option(
-            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, or auto: segment "
-            "where annotations have an area, else box*0.53."
+            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, file (the annotations' "
+            "own, whatever it is of), or auto: segment, or file where some are of something else; box*0.53 without any."
         ),
     ] = "auto",
     folds: Annotated[int, typer.Option(help="Parts that the photos are divided into.", min=2)] = 5,

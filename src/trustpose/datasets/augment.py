@@ -22,7 +22,7 @@ from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photometric import Photometric, change_light
 from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform
-from trustpose.poses import AREAS, Area, box_size
+from trustpose.poses import AREAS, SEGMENT, Area, box_size
 
 _HALF_BODY_PADDING = 1.5
 _FEWEST_OF_HALF = 3
@@ -93,7 +93,8 @@ class TrainingCrop:
 
     affine (2, 3) leads from the photo to the crop. xy (K, 2) and v (K,) are after `occlusion`'s rule, xy is 0 where
     v = 0. has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint that the augmentation hid is known.
-    area: the segment's, NaN where unknown; box_size (2,): the labelled box's width and height, before any rotation.
+    area: NaN where unknown; area_source: what it is of; box_size (2,): the labelled box's width and height, before any
+    rotation.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -106,6 +107,7 @@ class TrainingCrop:
     box_size: Float[np.ndarray, " 2"]
     image_id: int
     annotation_id: int
+    area_source: str = SEGMENT
 
     @property
     def box_share(self) -> Float[np.ndarray, " 2"]:
@@ -117,7 +119,8 @@ class TrainingCrop:
         if convention not in AREAS:
             raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
         box_area = float(self.box_size.prod())
-        return {"segment": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]
+        segment = self.area if self.area_source == SEGMENT else float("nan")
+        return {"segment": segment, "file": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,6 +276,7 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
         box_size=box_size(sample.box) * np.sqrt(growth),
         image_id=sample.image_id,
         annotation_id=sample.annotation_id,
+        area_source=sample.area_source,
     )
 
 

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 
+from trustpose.poses import SEGMENT
 from trustpose.skeletons import Skeleton
 
 
@@ -23,7 +24,7 @@ class PersonSample:
 
     xy (K, 2), box xyxy (4,) and area (square pixels, NaN where unknown) are in the photo's pixels; v (K,) is COCO's.
     `affine` (2, 3), axis-aligned, leads from the photo to `pixels`; it is the identity where those are the whole photo.
-    has_joint, has_visibility (K,): as in `PersonLabels`.
+    area_source, has_joint, has_visibility (K,): as in `PersonLabels`.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -36,6 +37,7 @@ class PersonSample:
     annotation_id: int
     has_joint: Bool[np.ndarray, " K"]
     has_visibility: Bool[np.ndarray, " K"]
+    area_source: str = SEGMENT
 
     @property
     def xy_pixels(self) -> Float[np.ndarray, "K 2"]:
@@ -47,10 +49,10 @@ class PersonSample:
 class PersonLabels:
     """The labels of N people, one row each; places in photo pixels, areas in square photo pixels.
 
-    xy is 0 where v = 0. area: the segment's, NaN where unknown. has_joint (N, K): the data set labels this joint at
-    all; where it does not, v = 0 says nothing, and v > 0 that the place is somebody else's (`datasets.pseudo_labels`),
-    good for heatmaps and for no statement about labels. has_visibility (N, K): v is COCO's; where not, v > 0 says
-    "labelled" only, and 2 stands for it.
+    xy is 0 where v = 0. area: NaN where unknown; area_source: what each is of, as in `Truth`. has_joint (N, K): the
+    data set labels this joint at all; where it does not, v = 0 says nothing, and v > 0 that the place is somebody
+    else's (`datasets.pseudo_labels`), good for heatmaps and for no statement about labels. has_visibility (N, K): v is
+    COCO's; where not, v > 0 says "labelled" only, and 2 stands for it.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -61,6 +63,11 @@ class PersonLabels:
     annotation_id: Int[np.ndarray, " N"]
     has_joint: Bool[np.ndarray, "N K"]
     has_visibility: Bool[np.ndarray, "N K"]
+    area_source: Shaped[np.ndarray, " N"] | None = None
+
+    def __post_init__(self) -> None:
+        sources = np.full(len(self.v), SEGMENT) if self.area_source is None else self.area_source
+        object.__setattr__(self, "area_source", np.asarray(sources, dtype=np.str_))
 
     @property
     def is_ternary(self) -> Bool[np.ndarray, "N K"]:
@@ -87,6 +94,7 @@ class PersonLabels:
             annotation_id=int(self.annotation_id[index]),
             has_joint=self.has_joint[index],
             has_visibility=self.has_visibility[index],
+            area_source=str(self.area_source[index]),  # type: ignore[index]
         )
 
     @classmethod

@@ -150,6 +150,7 @@ def photo_people(
         annotation_id=np.arange(count) if truth.annotation_id is None else truth.annotation_id,
         has_joint=np.ones(truth.v.shape, dtype=np.bool_) if has_joint is None else has_joint,
         has_visibility=np.full(truth.v.shape, has_visibility),
+        area_source=truth.area_source,
     )
     source = PhotoPixels(folder, labels.image_id, labels.box, file_name, photo_size or {}, cut, keep)
     return People.of(skeleton, labels, source)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from trustpose.datasets.people import PersonLabels, PersonSample
 from trustpose.files import InputError
+from trustpose.poses import SEGMENT
 
 _FURTHEST = 1e6  # pixels; and 1 / the smallest scale
 
@@ -27,6 +28,8 @@ def labels_of(sample: PersonSample) -> dict[str, Any]:
         "area": sample.area * float(scale.prod()) if math.isfinite(sample.area) else None,
         "affine": sample.affine.tolist(),
     }
+    if sample.area_source != SEGMENT:
+        labels["area_source"] = sample.area_source
     for name in ("has_joint", "has_visibility"):
         column: np.ndarray = getattr(sample, name)
         if not column.all():
@@ -74,6 +77,7 @@ def labels_from(
         annotation_id=np.array([labels["annotation_id"] for labels in said], dtype=np.int64),
         has_joint=_flags(said, "has_joint", count, names),
         has_visibility=_flags(said, "has_visibility", count, names),
+        area_source=np.array([str(labels.get("area_source", SEGMENT)) for labels in said], dtype=np.str_),
     )
     return labels, affine
 

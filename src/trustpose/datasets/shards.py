@@ -3,7 +3,8 @@
 A folder of shards holds `people-000000.tar`, `people-000001.tar`, … and `index.json`. The tar files have WebDataset's
 layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON is in the JPEG's pixels:
 
-- keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null where unknown
+- keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null where unknown; area_source: what it
+  is of, only where that is no segment
 - affine: [[sx, 0, tx], [0, sy, ty]], from the photo's pixels to these; readers here go back to the photo's with it
 - image_id, annotation_id; has_joint, has_visibility: lists of K, only where not all true
 

@@ -112,7 +112,7 @@ def evaluate(
         least = float(np.min(oks_thresholds)) if len(oks_thresholds) else 0.0
         pairs = pair_oks(poses, truth, sigmas=sigmas, area=area, rows=by_image, minimum=min(least, 1 - 1e-10))
     ranges = np.array(list(area_ranges.values())).reshape(-1, 2)  # (A, 2)
-    person_ignored = _outside(truth.area_by(area), ranges)  # (A, M)
+    person_ignored = _outside(truth.area_of_all(area), ranges)  # (A, M)
     assert truth.iscrowd is not None and truth.num_keypoints is not None
     person_ignored |= truth.iscrowd | (truth.num_keypoints == 0) | (False if ignore is None else ignore)
     match = match_greedily(pairs, rank, person_ignored=person_ignored, iscrowd=truth.iscrowd, thresholds=oks_thresholds)

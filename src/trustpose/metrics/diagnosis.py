@@ -112,7 +112,7 @@ def diagnose(
     )
     match = np.full(len(poses), -1)
     match[found.order] = found.match[0, :, 0]
-    scale = truth.area_by(area)
+    scale = truth.area_of_all(area)
     kind, similarity = _classify(poses, truth, match, pairs, scale, sigmas, flip_index)
     xy = poses.xy.astype(np.float64, copy=False)
     corrected_xy = corrected_positions(xy, truth.xy, kind, similarity, match, scale, sigmas, correction)

@@ -78,7 +78,7 @@ def diagnose_scores(
 
 def counted_people(truth: Truth, area: Area, area_range: tuple[float, float]) -> Bool[np.ndarray, " M"]:
     """Who counts in COCO evaluation: people with keypoints, no crowds, with an area within the range."""
-    size = truth.area_by(area)
+    size = truth.area_of_all(area)
     assert truth.iscrowd is not None and truth.num_keypoints is not None
     return (size >= area_range[0]) & (size <= area_range[1]) & ~truth.iscrowd & (truth.num_keypoints > 0)
 

@@ -47,7 +47,7 @@ def pair_oks(
     assert poses.image_id is not None and truth.image_id is not None
     by_image = np.argsort(truth.image_id, kind="stable")
     image = truth.image_id[by_image]
-    scale = truth.area_by(area)
+    scale = truth.area_of_all(area)
     labelled = truth.v > 0
     count = np.count_nonzero(labelled, axis=1)
     reach = _reach(truth, labelled, scale, sigmas, minimum) if minimum > 0 else None

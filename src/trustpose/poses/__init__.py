@@ -5,6 +5,17 @@ Arrays beside each other, one row a person; a field that nothing filled is None 
 
 from trustpose.poses.poses import Poses
 from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton
-from trustpose.poses.truth import AREAS, Area, Truth, Visibility
+from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
 
-__all__ = ["AREAS", "MISSING_ID", "Area", "Poses", "Truth", "Visibility", "box_size", "check_same_skeleton"]
+__all__ = [
+    "AREAS",
+    "MISSING_ID",
+    "SEGMENT",
+    "Area",
+    "Poses",
+    "Truth",
+    "Visibility",
+    "box_size",
+    "check_same_skeleton",
+    "describe_sources",
+]

@@ -5,13 +5,14 @@ from enum import IntEnum
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from trustpose.poses.rows import PersonRows, box_size, check_columns, take
 from trustpose.skeletons.skeleton import Skeleton
 
-Area = Literal["segment", "box", "box*0.53"]
-AREAS: tuple[Area, ...] = ("segment", "box", "box*0.53")
+Area = Literal["segment", "box", "box*0.53", "file"]
+AREAS: tuple[Area, ...] = ("segment", "box", "box*0.53", "file")
+SEGMENT = "segment"  # the source of an area that is a segment's
 
 
 class Visibility(IntEnum):
@@ -26,10 +27,10 @@ class Visibility(IntEnum):
 class Truth(PersonRows):
     """N labelled people: keypoints in image pixels, COCO's v in {0, 1, 2}, and the areas OKS may be measured with.
 
-    `area` is square pixels with its source in `area_source` ("segment" or what the file says); `box` is xyxy.
-    `num_keypoints` is the file's own count, which COCO evaluation goes by (people with 0 are ignored); it is counted
-    from v where not given. `skeleton` says which joints the K keypoints are; None: unknown. Raises ValueError naming
-    the field where a shape, dtype or value is wrong.
+    `area` is square pixels, `area_source` what each row's is of: "segment", "box*0.53" or what else the file says
+    (None: all are segments', as in COCO). `box` is xyxy. `num_keypoints` is the file's own count, which COCO evaluation
+    goes by (people with 0 are ignored); it is counted from v where not given. `skeleton` says which joints the K
+    keypoints are; None: unknown. Raises ValueError naming the field where a shape, dtype or value is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -60,26 +61,61 @@ class Truth(PersonRows):
         """K."""
         return self.xy.shape[1]
 
+    @property
+    def is_segment(self) -> Bool[np.ndarray, " N"]:
+        """Whose `area` is a segment's."""
+        if self.area is None or self.area_source is None:
+            return np.full(len(self), self.area is not None)
+        return self.area_source == SEGMENT
+
+    def describe_areas(self) -> str:
+        """What `area` is of, the most frequent source first: "1,019 box*0.53, 477 segment"."""
+        return describe_sources(np.full(len(self), SEGMENT) if self.area_source is None else self.area_source)
+
     def area_by(self, convention: Area) -> Float[np.ndarray, " N"]:
         """The area (N,) in square pixels that OKS is measured with, by a named convention.
 
-        "segment" is the file's `area` (COCO evaluation), "box" the box's area (HPCVNet's targets), "box*0.53" the
-        box's area times 0.53 (data sets without segments, as in xtcocotools). Raises ValueError for another name or
-        where the column is missing.
+        "segment" is the segment's area (COCO evaluation), NaN in a row whose area has another source; "box" the box's
+        area (HPCVNet's targets), "box*0.53" the box's area times 0.53 (data sets without segments, as in xtcocotools);
+        "file" is `area` as it stands, whatever its source, which is what COCO's own tools measure by. Raises ValueError
+        for another name, where the column is missing, and, naming the sources, for "segment" where no row has one.
         """
         if convention not in AREAS:
             raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
-        column = "area" if convention == "segment" else "box"
+        column = "area" if convention in ("segment", "file") else "box"
         if getattr(self, column) is None:
             raise ValueError(f"area {convention!r} needs Truth.{column}, which is None")
-        if self.area is not None and convention == "segment":
+        if self.area is not None and convention == "file":
             return self.area
+        if self.area is not None and convention == "segment":
+            is_segment = self.is_segment
+            if len(self) and not is_segment.any():
+                raise ValueError(f"area 'segment': no row has one, Truth.area is {self.describe_areas()}")
+            return self.area if is_segment.all() else np.where(is_segment, self.area, np.nan)
         assert self.box is not None
         width, height = box_size(self.box).T
         return width * height if convention == "box" else width * height * 0.53
+
+    def area_of_all(self, convention: Area) -> Float[np.ndarray, " N"]:
+        """`area_by` for a measure that needs everybody's. Raises ValueError, naming sources, where a row has none."""
+        area = self.area_by(convention)
+        if self.area_source is not None and np.isnan(area).any():
+            raise ValueError(
+                f"area {convention!r}: {np.isnan(area).sum():,} of {len(self):,} rows have none, Truth.area is "
+                f"{self.describe_areas()}; 'file' takes it as it stands"
+            )
+        return area
 
     def take_keypoints(self, index: Int[np.ndarray, " L"], skeleton: Skeleton | None = None) -> "Truth":
         """The same people with keypoints picked by `index`; a joint that the source lacks (-1) is absent: v = 0, x = y
         = 0, and `num_keypoints` is counted anew. `skeleton` says which joints those are."""
         xy, v = np.nan_to_num(take(self.xy, index)), take(self.v, index, fill=0)
         return replace(self, xy=xy, v=v, num_keypoints=None, skeleton=skeleton)
+
+
+def describe_sources(area_source: Shaped[np.ndarray, " N"] | None) -> str:
+    """How many areas are of what, the most frequent first: "1,019 box*0.53, 477 segment"; None: "unknown"."""
+    if area_source is None:
+        return "unknown"
+    names, counts = np.unique(area_source.astype(np.str_), return_counts=True)
+    return ", ".join(f"{counts[at]:,} {names[at]}" for at in np.argsort(-counts, kind="stable"))

@@ -102,10 +102,10 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
     areas = np.array([crop.area_by(area) for crop in crops])
     if not np.isfinite(areas).all():
         person = crops[int(np.argmin(np.isfinite(areas)))]
-        raise InputError(
-            f"train.area: annotation {person.annotation_id} of image {person.image_id} has no {area} area; "
-            "box*0.53 does without"
-        )
+        who = f"annotation {person.annotation_id} of image {person.image_id}"
+        if np.isfinite(person.area):
+            raise InputError(f"train.area: the area of {who} is {person.area_source}, no {area}'s; file takes it so")
+        raise InputError(f"train.area: {who} has no {area} area; box*0.53 does without")
     known = np.stack([crop.has_joint for crop in crops])
     v = np.where(known, np.stack([crop.v for crop in crops]), 0)
     return {

@@ -83,7 +83,7 @@ class Features:
     """Rows of stored columns; row v × people + i is person i in view v.
 
     pooled-0, … (R, …) float16, what a head's `pool` gives of the maps; found_xy (R, K, 2), the network's decoded
-    places, crop pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the segment's area in square
+    places, crop pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the person's own area in square
     crop pixels, NaN where unknown; and the columns of `crops.labels_of`.
     """
 

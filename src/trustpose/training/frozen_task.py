@@ -13,6 +13,7 @@ from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
+from trustpose.poses import describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
@@ -158,6 +159,7 @@ class FrozenTask:
             "recipe": self.recipe.name,
             "people": len(self.training),
             "held_out_people": len(self.held_out),
+            "areas": describe_sources(self.crops.people.labels.area_source),
         }
         if isinstance(head, KeypointTokens) and len(self.held_out):
             calibrate(head, *self._held_out_pooled())

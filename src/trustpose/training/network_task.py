@@ -19,6 +19,7 @@ from trustpose.export.onnx import export_onnx
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
+from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.decoding import decode_places
@@ -134,6 +135,7 @@ class NetworkTask:
             return
         recipe, head = self.recipe, self.learner.head.cpu().eval()
         trained_on = {"dataset": recipe.data.dataset, "recipe": recipe.name, "people": float(len(self.crops))}
+        trained_on |= {"areas": describe_sources(self.crops.people.labels.area_source)}
         fitted = Fitted(str(recipe.head), recipe.train.area, trained_on, dict(recipe.head_options))
         save_trust_network(folder, spec, TrustNetwork(network, head), fitted)
 

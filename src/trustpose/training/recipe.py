@@ -126,7 +126,8 @@ class TrainOptions:
     weight_interpolation: share of the network's starting weights in what is exported, 0 for none; the rest are the
     trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10
     at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that make batches, 0 for the
-    training process itself. area: what OKS in the targets is measured with. hard_share: OKS-Net's share of worst
+    training process itself. area: what OKS in the targets is measured with, by default each
+    person's own, whatever it is of. hard_share: OKS-Net's share of worst
     samples.
     flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
     """
@@ -146,7 +147,7 @@ class TrainOptions:
     seed: int = 0
     workers: int = 0
     channels_last: bool = True
-    area: Area = "segment"
+    area: Area = "file"
     hard_share: float = 0.25
     flip_test: bool = False
     validate_every: int = 1

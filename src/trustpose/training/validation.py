@@ -51,7 +51,7 @@ class Validation:
 
     `crops`: whom, and how they are cropped but for augmentation. Poses are ranked by the head's `pose_quality` where it
     has one, else by the mean heatmap peak; then the numbers of the latter come with "network." before their names. OKS
-    is measured with COCO's segment area where everybody has one, else with `area`. Labels are read once.
+    is measured with each person's own area where everybody has one, else with `area`. Labels are read once.
     """
 
     crops: TrainingCrops
@@ -153,10 +153,10 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
 def numbers_of(poses: Poses, truth: TruthFile, area: Area) -> dict[str, float]:
     """The audit's numbers by name, ranked by `pose_quality` where there is one, and then the network's own beside it.
 
-    By COCO's segment area where everybody has one, else by `area`.
+    By each person's own area, a segment's in COCO, where everybody has one, else by `area`.
     """
     found = truth.truth.area
-    area = "segment" if found is not None and np.isfinite(found).all() else area
+    area = "file" if found is not None and np.isfinite(found).all() else area
     own = _audit(truth, poses, poses.pose_score, area)
     if poses.pose_quality is None:
         return _chosen(own)

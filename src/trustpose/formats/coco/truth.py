@@ -63,16 +63,25 @@ class TruthFile:
         return self.skeleton.sigmas
 
     def area_convention(self, wanted: str) -> Area:
-        """The area to measure OKS with: `wanted`, or for "auto" "segment" where annotations have an area, else
-        "box*0.53", as xtcocotools does. Raises InputError where the file lacks what it needs."""
+        """The area to measure OKS with: `wanted`, or for "auto" "segment" where annotations have an area, "file" where
+        `area_source` says that some are no segments', and "box*0.53" without any, as xtcocotools does. Raises
+        InputError where the file lacks what it needs."""
         if wanted not in ("auto", *AREAS):
             raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
         if self.truth.box is None:
             raise InputError(f"{self.path}: field 'bbox' is missing in every annotation")
-        if wanted == "segment" and self.truth.area is None:
+        if wanted in ("segment", "file") and self.truth.area is None:
             raise InputError(f"{self.path}: field 'area' is missing in every annotation; --area box*0.53 does without")
+        are_segments = bool(self.truth.is_segment.all())
+        if wanted == "segment" and not are_segments:
+            raise InputError(
+                f"{self.path}: field 'area': not all are a segment's, area_source says {self.truth.describe_areas()}; "
+                "--area file takes them as they stand"
+            )
+        if wanted == "auto" and self.truth.area is not None:
+            return "segment" if are_segments else "file"
         if wanted == "auto":
-            return "box*0.53" if self.truth.area is None else "segment"
+            return "box*0.53"
         return cast(Area, wanted)
 
 
