@@ -22,7 +22,7 @@ from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photometric import Photometric, change_light
 from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform
-from trustpose.poses import AREAS, SEGMENT, Area, box_size
+from trustpose.poses import AREAS, SEGMENT, Area
 
 _HALF_BODY_PADDING = 1.5
 _FEWEST_OF_HALF = 3
@@ -273,7 +273,7 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
         has_joint=sample.has_joint,
         has_visibility=sample.has_visibility,
         area=sample.area * growth,
-        box_size=box_size(sample.box) * np.sqrt(growth),
+        box_size=(sample.box[2:] - sample.box[:2]) * np.sqrt(growth),
         image_id=sample.image_id,
         annotation_id=sample.annotation_id,
         area_source=sample.area_source,
