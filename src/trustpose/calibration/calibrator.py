@@ -163,8 +163,8 @@ class Calibrator(CalibratorParts):
 
     def _people(self, poses: Poses, skeleton: Skeleton | str | Path | None) -> NormalisedPoses:
         card = self.card
-        said = None if skeleton is None else skeleton_of(skeleton, "skeleton")
-        for own in (said, poses.skeleton):
+        given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+        for own in (given, poses.skeleton):
             if differ := difference(own, card.skeleton):
                 raise InputError(f"poses and calibrator are of different skeletons, {differ}")
         if poses.keypoint_count != len(card.keypoints):

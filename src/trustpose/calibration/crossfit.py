@@ -57,12 +57,12 @@ class Task:
     fold: Int[np.ndarray, " N"]
     sample: Sample
 
-    def said(self, probabilities: Probabilities) -> Scores:
+    def scores_of(self, probabilities: Probabilities) -> Scores:
         """What N probabilities say of the people of the targets."""
         measured = probabilities.of(self.targets.rows)
         return Scores(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
 
-    def printed(self) -> Scores:
+    def printed_scores(self) -> Scores:
         """What the estimator's own scores say of them."""
         score, rows = self.results.poses.score, self.targets.rows
         assert score is not None

@@ -20,7 +20,7 @@ from trustpose.calibration.crossfit import (
 )
 from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
-from trustpose.calibration.metrics import Sample, Value, differences, explained, numbers
+from trustpose.calibration.metrics import Sample, Value, differences, evaluate_scores, explained
 from trustpose.calibration.model_selection import Choice, choose
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
@@ -59,22 +59,26 @@ def fit(
     """
     task = prepare(*_read(ground_truth, results, options), options)
     wanted = METHODS if options.method == "auto" else (options.method,)
-    said: dict[str, Probabilities] = {}
+    predictions: dict[str, Probabilities] = {}
     skipped: dict[str, str] = {}
     for method in wanted:
         try:
-            said[method] = out_of_fold(method, task, tick)
+            predictions[method] = out_of_fold(method, task, tick)
         except InputError as error:
             if options.method != "auto" or method == "trees":
                 raise
             skipped[method] = str(error)
-    corrected = {method: recalibrated_across(method, probabilities, task) for method, probabilities in said.items()}
-    worth = {method: explained(task.said(probabilities), task.sample) for method, probabilities in corrected.items()}
+    corrected = {
+        method: recalibrated_across(method, probabilities, task) for method, probabilities in predictions.items()
+    }
+    worth = {
+        method: explained(task.scores_of(probabilities), task.sample) for method, probabilities in corrected.items()
+    }
     choice = choose(worth, asked=options.method != "auto")
     tick(f"{choice.method}, all folds")
     parts = CalibratorParts(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
-        recalibration=recalibration(choice.method, said[choice.method], task.targets),
+        recalibration=recalibration(choice.method, predictions[choice.method], task.targets),
         domain=_domain(task),
         card=_card(task, choice, corrected[choice.method], skipped),
         image_ids=_image_ids(task),
@@ -151,8 +155,8 @@ def _domain(task: Task) -> Domain:
 
 def _card(task: Task, choice: Choice, probabilities: Probabilities, skipped: dict[str, str]) -> Card:
     truth, results, options, targets = task.truth, task.results, task.options, task.targets
-    printed = task.printed()
-    before, after = numbers(printed, task.sample), numbers(task.said(probabilities), task.sample)
+    printed = task.printed_scores()
+    before, after = evaluate_scores(printed, task.sample), evaluate_scores(task.scores_of(probabilities), task.sample)
     values = [{name: one and one.with_interval() for name, one in both.items()} for both in (before, after)]
     return Card(
         method=choice.method,

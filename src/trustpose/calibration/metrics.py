@@ -51,25 +51,25 @@ class Sample:
         return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
 
 
-def numbers(said: Scores, sample: Sample) -> dict[str, Drawn | None]:
+def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
     """The audit's numbers, by its names, over everybody in the sample, results about nobody included (OKS and OPKS 0).
 
     ECE and Brier score are None where scores are not on 0–1.
     """
     oks, opks = sample.targets.oks, sample.targets.opks.T
     counts, image = sample.counts, sample.image
-    flat, flat_opks, flat_image = said.keypoint.ravel(), opks.ravel(), np.repeat(image, opks.shape[1])
-    mean, mean_opks = said.keypoint.mean(axis=1), opks.mean(axis=1)
+    flat, flat_opks, flat_image = scores.keypoint.ravel(), opks.ravel(), np.repeat(image, opks.shape[1])
+    mean, mean_opks = scores.keypoint.mean(axis=1), opks.mean(axis=1)
     found: dict[str, Drawn | None] = {
-        "pose.pearson": Drawn(pearson(said.pose, oks), bootstrap.pearson_replicates(counts, said.pose, oks, image)),
+        "pose.pearson": Drawn(pearson(scores.pose, oks), bootstrap.pearson_replicates(counts, scores.pose, oks, image)),
         "keypoint.pearson": Drawn(
             pearson(flat, flat_opks), bootstrap.pearson_replicates(counts, flat, flat_opks, flat_image)
         ),
         "keypoint.pearson_pose_mean": Drawn(
-            average_opks_pearson(said.keypoint, opks), bootstrap.pearson_replicates(counts, mean, mean_opks, image)
+            average_opks_pearson(scores.keypoint, opks), bootstrap.pearson_replicates(counts, mean, mean_opks, image)
         ),
     }
-    for name, score, target, at in (("pose", said.pose, oks, image), ("keypoint", flat, flat_opks, flat_image)):
+    for name, score, target, at in (("pose", scores.pose, oks, image), ("keypoint", flat, flat_opks, flat_image)):
         unit = reliability.scale_to_unit(score)
         if unit is None:
             found |= {f"{name}.ece": None, f"{name}.brier": None}
@@ -100,12 +100,12 @@ class Explained:
     draws: Float[np.ndarray, " B"]
 
 
-def explained(said: Scores, sample: Sample) -> Explained:
+def explained(scores: Scores, sample: Sample) -> Explained:
     """What `--method auto` goes by."""
     oks, opks = sample.targets.oks, sample.targets.opks.T
     images = sample.counts.shape[1]
     parts, draws = [], []
-    for score, target in ((said.pose[:, None], oks[:, None]), (said.keypoint, opks)):
+    for score, target in ((scores.pose[:, None], oks[:, None]), (scores.keypoint, opks)):
         squared = ((score - target) ** 2).sum(axis=1), ((target - target.mean()) ** 2).sum(axis=1)  # (n,) each
         sums = bootstrap.sums_by_group(np.stack(squared, axis=1), sample.image, images)  # (I, 2)
         parts.append(float(_share(sums.sum(axis=0, keepdims=True))[0]))

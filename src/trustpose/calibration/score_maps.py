@@ -1,4 +1,4 @@
-"""The simple calibrators: one increasing curve for each keypoint, from its printed score to what it should have said.
+"""The simple calibrators: one increasing curve for each keypoint, from its printed score to what it should have been.
 
 Three curves a keypoint, P(labelled), E[OPKS | labelled] and P(occluded | labelled), and one from the pose's score to
 its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) takes the best monotone curve; Platt scaling (1999) a
@@ -122,11 +122,11 @@ class IsotonicMaps:
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         k, n = people.score.shape
-        said = np.empty((3, k, n), dtype=np.float32)
+        curves = np.empty((3, k, n), dtype=np.float32)
         for what in range(3):
             for joint in range(k):
-                said[what, joint] = self._curve(what * k + joint, people.score[joint])
-        probabilities = Probabilities(*said, pose=self._curve(3 * k, people.pose_score))
+                curves[what, joint] = self._curve(what * k + joint, people.score[joint])
+        probabilities = Probabilities(*curves, pose=self._curve(3 * k, people.pose_score))
         return _with_missing(probabilities, people, self.of_missing)
 
     def _curve(self, at: int, score: np.ndarray) -> np.ndarray:

@@ -69,9 +69,9 @@ class Trees:
         columns = _keypoint_columns(people)
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
             raise InputError("the calibrator reads other features than this version of trustpose makes; fit it anew")
-        said = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
+        scores = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
         pose = sigmoid(self.tables["pose"].raw_score(list(features.values())))
-        return Probabilities(*map(sigmoid, said), pose=pose).without_missing(people.missing)
+        return Probabilities(*map(sigmoid, scores), pose=pose).without_missing(people.missing)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What is saved, by name."""

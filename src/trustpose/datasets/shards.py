@@ -62,8 +62,8 @@ def shard_people(folder: str | Path) -> People:
     pixels = ShardPixels(folder)
     path = folder / INDEX
     skeleton = _skeleton(pixels.index, path)
-    said, names = pixels.read_labels()
-    labels, affine = labels_from(said, len(skeleton), names)
+    records, names = pixels.read_labels()
+    labels, affine = labels_from(records, len(skeleton), names)
     pixels.affine = affine
     for name, found in (("image_id", labels.image_id), ("annotation_id", labels.annotation_id)):
         listed = _whole_numbers(pixels.index, name, path)
@@ -103,12 +103,12 @@ class ShardPixels:
 
     def read_labels(self) -> tuple[list[Any], list[str]]:
         """Everybody's JSON, and the names to say where it stands. Raises InputError."""
-        said, names = [], []
+        records, names = [], []
         for row in range(int(self._starts[-1])):
             number, place = self._place(row)
             names.append(f"{self.shards[number].path}: {row:06d}")
             said.append(parse_json(self._read(number, *place[2:]), names[-1] + ".json"))
-        return said, names
+        return records, names
 
     def _place(self, row: int) -> tuple[int, list[int]]:
         """Which shard a person is in, and where its JPEG and JSON begin and how long they are."""
@@ -223,14 +223,14 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
 
 
 def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
-    said = _field(index, "skeleton", dict, path)
-    name, keypoints = _field(said, "name", str, path), tuple(_field(said, "keypoints", list, path))
+    skeleton = _field(index, "skeleton", dict, path)
+    name, keypoints = _field(skeleton, "name", str, path), tuple(_field(skeleton, "keypoints", list, path))
     if not keypoints or not all(isinstance(one, str) for one in keypoints):
         raise InputError(f"{path}: field 'skeleton.keypoints': expected names")
     known = SKELETONS.get(name)
     if known is not None and known.keypoints == keypoints:
         return known
-    return skeleton_of_object(said, f"{path}: field 'skeleton'")
+    return skeleton_of_object(skeleton, f"{path}: field 'skeleton'")
 
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
