@@ -54,14 +54,14 @@ class TreeTables:
         shape = np.broadcast_shapes(*(column.shape for column in features))
         total, answer = np.zeros(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         place = np.empty(shape, dtype=np.uint8)
-        answers = {column.shape: np.empty(column.shape, dtype=np.bool_) for column in features}
+        is_above = {column.shape: np.empty(column.shape, dtype=np.bool_) for column in features}
         for questions, thresholds, answers in zip(self.feature.tolist(), self.threshold, self.answer, strict=True):
             place.fill(0)
             for question, threshold in zip(questions, thresholds, strict=True):
                 if question < 0:
                     break
                 column = features[question]
-                yes = answers[column.shape]
+                yes = is_above[column.shape]
                 np.greater(column, threshold, out=yes)
                 np.add(place, place, out=place)
                 np.bitwise_or(place, yes.view(np.uint8), out=place)

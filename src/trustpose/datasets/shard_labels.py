@@ -38,13 +38,13 @@ def labels_of(sample: PersonSample) -> dict[str, Any]:
 
 
 def labels_from(
-    said: Sequence[Any], count: int, names: Sequence[str]
+    records: Sequence[Any], count: int, names: Sequence[str]
 ) -> tuple[PersonLabels, Float[np.ndarray, "N 2 3"]]:
     """Labels in photo pixels out of each person's JSON, K = `count`, and the affines from photo to JPEG.
 
     Raises InputError, naming the first of `names` whose JSON is bad.
     """
-    for labels, name in zip(said, names, strict=True):
+    for labels, name in zip(records, names, strict=True):
         if not isinstance(labels, dict):
             raise InputError(f"{name}.json: expected an object with keypoints, bbox and affine")
         area, ids = labels.get("area"), (labels.get("image_id"), labels.get("annotation_id"))
@@ -53,9 +53,9 @@ def labels_from(
             raise InputError(
                 f"{name}.json: expected whole numbers image_id and annotation_id, and a number or null as area"
             )
-    affine = _numbers(said, "affine", (2, 3), names)
-    keypoints = _numbers(said, "keypoints", (count, 3), names)
-    box = _numbers(said, "bbox", (4,), names)
+    affine = _numbers(records, "affine", (2, 3), names)
+    keypoints = _numbers(records, "keypoints", (count, 3), names)
+    box = _numbers(records, "bbox", (4,), names)
     scale, shift = np.diagonal(affine, axis1=1, axis2=2), affine[..., 2]  # (N, 2)
     is_plain = (scale >= 1 / _FURTHEST).all(axis=1) & (affine[:, 0, 1] == 0) & (affine[:, 1, 0] == 0)
     if not is_plain.all():
@@ -67,17 +67,17 @@ def labels_from(
     v = keypoints[..., 2].astype(np.int64)
     xy = (keypoints[..., :2] - shift[:, None]) / scale[:, None]
     corners = np.stack([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (N, 2, 2)
-    area = np.array([math.nan if labels.get("area") is None else labels["area"] for labels in said], dtype=np.float64)
+    area = np.array([math.nan if labels.get("area") is None else labels["area"] for labels in records], dtype=np.float64)
     labels = PersonLabels(
         xy=np.where((v > 0)[..., None], xy, 0.0),
         v=v,
         box=((corners - shift[:, None]) / scale[:, None]).reshape(-1, 4),
         area=area / scale.prod(axis=1),
-        image_id=np.array([labels["image_id"] for labels in said], dtype=np.int64),
-        annotation_id=np.array([labels["annotation_id"] for labels in said], dtype=np.int64),
-        has_joint=_flags(said, "has_joint", count, names),
-        has_visibility=_flags(said, "has_visibility", count, names),
-        area_source=np.array([str(labels.get("area_source", SEGMENT)) for labels in said], dtype=np.str_),
+        image_id=np.array([labels["image_id"] for labels in records], dtype=np.int64),
+        annotation_id=np.array([labels["annotation_id"] for labels in records], dtype=np.int64),
+        has_joint=_flags(records, "has_joint", count, names),
+        has_visibility=_flags(records, "has_visibility", count, names),
+        area_source=np.array([str(labels.get("area_source", SEGMENT)) for labels in records], dtype=np.str_),
     )
     return labels, affine
 
@@ -87,27 +87,27 @@ def _is_id(value: Any) -> TypeGuard[int]:
 
 
 def _numbers(
-    said: Sequence[Any], field: str, shape: tuple[int, ...], names: Sequence[str]
+    records: Sequence[Any], field: str, shape: tuple[int, ...], names: Sequence[str]
 ) -> Float[np.ndarray, "N ..."]:
     """A field of each person's labels, (N, *shape). Raises InputError naming the first where it is of another size."""
-    array, is_good = np.zeros((len(said), 0)), np.zeros(len(said), np.bool_)
+    array, is_good = np.zeros((len(records), 0)), np.zeros(len(records), np.bool_)
     try:
-        array = np.array([labels.get(field) for labels in said], dtype=np.float64).reshape(len(said), -1)
+        array = np.array([labels.get(field) for labels in records], dtype=np.float64).reshape(len(records), -1)
         is_good = (np.abs(array) <= _FURTHEST).all(axis=1) & (array.shape[1] == math.prod(shape))
     except (TypeError, ValueError):  # of different lengths, or no numbers
-        if len(said) > 1:
-            parts = [_numbers([labels], field, shape, [name]) for labels, name in zip(said, names, strict=True)]
+        if len(records) > 1:
+            parts = [_numbers([labels], field, shape, [name]) for labels, name in zip(records, names, strict=True)]
             return np.concatenate(parts)
     if not is_good.all():
         name = names[int(np.argmin(is_good))]
         raise InputError(f"{name}.json: field '{field}': expected {math.prod(shape)} finite numbers of pixels")
-    return array.reshape(len(said), *shape)
+    return array.reshape(len(records), *shape)
 
 
-def _flags(said: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
+def _flags(records: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
     """The same for flags, all true where a person's labels do not have the field."""
-    found = np.ones((len(said), count), np.bool_)
-    for row, (labels, name) in enumerate(zip(said, names, strict=True)):
+    found = np.ones((len(records), count), np.bool_)
+    for row, (labels, name) in enumerate(zip(records, names, strict=True)):
         flags = np.asarray(labels[field]) if field in labels else found[row]
         if flags.shape != (count,) or flags.dtype != np.bool_:
             raise InputError(f"{name}.json: field '{field}': expected {count} of true and false")

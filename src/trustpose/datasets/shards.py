@@ -107,7 +107,7 @@ class ShardPixels:
         for row in range(int(self._starts[-1])):
             number, place = self._place(row)
             names.append(f"{self.shards[number].path}: {row:06d}")
-            said.append(parse_json(self._read(number, *place[2:]), names[-1] + ".json"))
+            records.append(parse_json(self._read(number, *place[2:]), names[-1] + ".json"))
         return records, names
 
     def _place(self, row: int) -> tuple[int, list[int]]:
