@@ -67,7 +67,9 @@ def labels_from(
     v = keypoints[..., 2].astype(np.int64)
     xy = (keypoints[..., :2] - shift[:, None]) / scale[:, None]
     corners = np.stack([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)  # (N, 2, 2)
-    area = np.array([math.nan if labels.get("area") is None else labels["area"] for labels in records], dtype=np.float64)
+    area = np.array(
+        [math.nan if labels.get("area") is None else labels["area"] for labels in records], dtype=np.float64
+    )
     labels = PersonLabels(
         xy=np.where((v > 0)[..., None], xy, 0.0),
         v=v,
