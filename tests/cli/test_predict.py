@@ -1,5 +1,9 @@
 """`trustpose predict` from the command line: what it writes, what it refuses, what it survives."""
 
+# a column that is None fails the test
+# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportUnusedExpression=false
+
 import json
 import re
 import signal
@@ -66,6 +70,24 @@ def case(tmp_path):
 
 def _common(path):
     return ("--model", path / "colours.onnx", "--out", path / "out")
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_results_as_a_table(case, format_):
+    path, _ = case
+    given = (path / "photos", "--gt", path / "gt.json", "--no-draw", *_common(path))
+    assert _run(*given)[0] == 0
+    code, output = _run(*given, "--format", format_)
+    table = path / "out" / f"results.{format_}"
+    assert code == 0 and str(table) in output
+    expected, found = read_results(path / "out" / "results.json"), read_results(table)
+    np.testing.assert_array_equal(found.poses.xy, expected.poses.xy)
+    np.testing.assert_array_equal(found.score, expected.score)
+    assert _run(*given, "--tidy")[0] == 0
+    rows = json.loads((path / "out" / "results.json").read_text())
+    assert len(rows) == 3 * 17 and rows[0]["name"] == "nose" and rows[0]["file_name"] in IDS
+    with pytest.raises(InputError, match="--format: expected one of json, csv, parquet"):
+        _run(*given, "--format", "xlsx")
 
 
 def test_results_and_pictures(case):

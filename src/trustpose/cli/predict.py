@@ -94,6 +94,10 @@ def predict(
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop a video or webcam after so many frames.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run into DIR that was stopped.")] = False,
+    format_: Annotated[
+        str, typer.Option("--format", help="Of the results: json, csv or parquet (extra 'tables'), the same rows.")
+    ] = "json",
+    tidy: Annotated[bool, typer.Option("--tidy", help="One row a keypoint in the results, not one a pose.")] = False,
 ) -> None:
     """Find the keypoints of the people in photos or a video.
 
@@ -112,7 +116,7 @@ def predict(
     import onnxruntime
 
     from trustpose.predict.options import PredictOptions, RunOptions
-    from trustpose.predict.run import sources_of
+    from trustpose.predict.run import results_name, sources_of
     from trustpose.report.predictions import PoseDrawings
 
     onnxruntime.set_default_logger_severity(4)  # its allocator writes past the level of a session
@@ -135,7 +139,7 @@ def predict(
         max_pixels=max_pixels,
     )
     also = {"draw": draw, "draw_min_score": draw_min_score}
-    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also)
+    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy)
     predictor = _load(model, options)
     work = sources_of(predictor, sources, run)
     drawings = PoseDrawings(work, out, predictor.spec.skeleton, draw_min_score) if draw else None
@@ -144,7 +148,7 @@ def predict(
     what = "photos" if work.video is None else "frames"
     with resumable("the same command with --resume goes on"), _progress(what) as tell:
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
-    _report(done, out, what, is_drawn=draw)
+    _report(done, out / results_name(run), what, is_drawn=draw)
 
 
 def _load(model: str, options: "PredictOptions") -> "BasePredictor":
@@ -170,7 +174,7 @@ def _check_files(
     """Nothing that is written takes the place of what is given."""
     from trustpose.models.places import DEFAULT, shipped_folder
     from trustpose.predict.adapters import find_adapter
-    from trustpose.predict.run import IMAGES, JOURNAL
+    from trustpose.predict.run import IMAGES, JOURNAL, results_name
 
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
@@ -181,7 +185,7 @@ def _check_files(
         "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
         "--detector-weights": options.detector_weights,
     }
-    check_outputs({"--out": [out / RESULTS, out / IMAGES, out / JOURNAL, *drawn]}, given)
+    check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)
 
 
 @contextmanager
@@ -207,12 +211,12 @@ def _progress(what: str) -> "Iterator[Callable[[Step], None]]":
         yield tell
 
 
-def _report(done: "Done", out: Path, what: str, *, is_drawn: bool) -> None:
+def _report(done: "Done", results: Path, what: str, *, is_drawn: bool) -> None:
     count, rate = len(done.poses), done.predicted / done.seconds
     pictures = f" and {_count(count, 'pictures')}" if is_drawn and what == "photos" else " and a video" * is_drawn
     people = "1 person" if done.people == 1 else f"{done.people} people"
     said = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
-    typer.echo(f"{said}: {out / RESULTS}{pictures}")
+    typer.echo(f"{said}: {results}{pictures}")
     for complaint in done.complaints:
         typer.echo(f"trustpose: {complaint}", err=True)
     if done.complaints:

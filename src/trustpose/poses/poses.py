@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.poses.coco import Texts, coco_rows
 from trustpose.poses.rows import PersonRows, check_columns, take
 from trustpose.skeletons.skeleton import Skeleton
 
@@ -114,6 +115,43 @@ class Poses(PersonRows):
         if self.skeleton is None:
             raise ValueError("Poses.to_skeleton: Poses.skeleton is None, nothing says which joints these are")
         return self.take_keypoints(self.skeleton.index_in(skeleton, missing), skeleton)
+
+    def to_coco(
+        self,
+        *,
+        score: Float[np.ndarray, " N"] | None = None,
+        category_id: Int[np.ndarray, " N"] | int = 1,
+        texts: Texts | None = None,
+    ) -> list[dict[str, Any]]:
+        """COCO keypoint results with every filled field, the very rows that `trustpose predict` writes (docs/files.md).
+
+        `score` (N,), what evaluation ranks by, is `ranking_score` unless given; `texts` holds, by field, the texts that
+        stand for ids. Raises ValueError where image_id, keypoint scores or all pose scores are missing, or where a
+        number is not finite.
+        """
+        return coco_rows(self, score, category_id, texts)
+
+    def to_arrow(self, *, tidy: bool = False) -> Any:
+        """A `pyarrow.Table` of `to_coco`'s rows, or tidy, one row a keypoint (needs the extra `tables`)."""
+        from trustpose.poses.tables import arrow_table, tidy_rows
+
+        return arrow_table(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
+
+    def to_pandas(self, *, tidy: bool = False) -> Any:
+        """A `pandas.DataFrame` of `to_coco`'s rows, or tidy, one row a keypoint (needs the extra `tables`)."""
+        from trustpose.poses.tables import data_frame, tidy_rows
+
+        return data_frame(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
+
+    @classmethod
+    def from_pandas(cls, frame: Any, skeleton: Skeleton | None = None) -> "Poses":
+        """Poses of a frame of one row a pose, as `to_pandas` gives it; `skeleton` says which joints they have.
+
+        Raises ValueError where a column is missing or has another shape.
+        """
+        from trustpose.poses.tables import columns_of_frame
+
+        return cls(**columns_of_frame(frame), skeleton=skeleton)  # type: ignore[arg-type]
 
     def to_supervision(self) -> Any:
         """`supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as its keypoint confidence,

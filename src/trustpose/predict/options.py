@@ -54,7 +54,8 @@ class RunOptions:
     gt: COCO ground truth, whose boxes are taken and which gives the photos' ids; all_people: also those of its people
     who have no labelled keypoint. boxes: COCO detections, those below `min_box_score` left out. frames: stop a video or
     webcam after so many. resume: go on with a run into the same folder that was stopped; it must have had the same
-    settings, `also` included, which is for what a caller makes of the poses, such as drawings.
+    settings, `also` included, which is for what a caller makes of the poses, such as drawings. format: of the results,
+    one of `formats.tables.FORMATS`; tidy: one row a keypoint instead of one a pose.
     """
 
     gt: Path | None = None
@@ -64,3 +65,5 @@ class RunOptions:
     frames: int | None = None
     resume: bool = False
     also: Mapping[str, Any] = field(default_factory=dict)
+    format: str = "json"
+    tidy: bool = False

@@ -18,8 +18,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from trustpose.file_names import shown
 from trustpose.files import DiskError, InputError, write_json
-from trustpose.formats.coco import write_results
+from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.images import Images
 from trustpose.models.shipped import DEFAULT, default_folder, detector_folder
@@ -84,6 +85,7 @@ def run(
     tell: Tell | None = None,
 ) -> Done:
     """What `BasePredictor.run` says."""
+    check_format(options.format)
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options)
     settings = _settings(predictor, options) | {"sources": work.fingerprint}
     tell = tell or (lambda _: None)
@@ -95,7 +97,7 @@ def run(
             done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
         else:
             done = _video(predictor, work, options.frames, journal, drawings, tell)
-        _write(out / RESULTS, done, work)
+        _write(out / results_name(options), done, work, options)
         if work.is_numbered_here:
             numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
             write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
@@ -211,17 +213,25 @@ def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal:
         yield Image(pixels, NO_BOXES if number in journal.done else known, number)
 
 
-def _write(path: Path, done: Done, sources: Sources) -> None:
+def results_name(options: RunOptions) -> str:
+    """The file of a run's results in its folder."""
+    return str(Path(RESULTS).with_suffix(f".{options.format}"))
+
+
+def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> None:
     """The results file of a run on `sources`, its rows in the order of the photos."""
     some = [part for part in done.poses.values() if len(part)]
-    if not some:
-        write_json(path, [])
-        return
-    write_results(
-        *(path, Poses.concatenate(some)),
+    is_results = options.format == "json" and not options.tidy
+    names = {
+        one.image_id: shown(Path(one.source).name) for one in sources.photos if isinstance(one.source, (str, Path))
+    }
+    write_table(
+        *(path, Poses.concatenate(some) if some else None),
+        format=options.format,
+        tidy=options.tidy,
+        images=None if is_results else Images(np.array(list(names), dtype=np.int64), list(names.values())),
         category_id=sources.category_id,
-        image_texts=sources.image_texts,
-        annotation_texts=sources.annotation_texts,
+        texts={"image_id": sources.image_texts.text_of, "annotation_id": sources.annotation_texts.text_of},
     )
 
 

@@ -22,6 +22,7 @@ from trustpose.formats.columns import (
     parse_finite_json,
 )
 from trustpose.formats.missing import find_missing
+from trustpose.formats.tables import read_rows
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
@@ -56,7 +57,8 @@ def read_results(
     score_field: str = "score",
     common: bool = False,
 ) -> ResultsFile:
-    """Read a COCO keypoint results file with its extended fields, ranked by `score_field`.
+    """Read a COCO keypoint results file with its extended fields, JSON or such a table (`formats.tables`), ranked by
+    `score_field`.
 
     With `truth`, ids must be found there, K must fit, and rows of its other categories are left out; with `common` also
     those of photos that it lacks. `skeleton` says which joints these are, which no such file does; with `truth` they
@@ -67,10 +69,12 @@ def read_results(
     count = truth.truth.keypoint_count if truth is not None else keypoint_count
     count = len(skeleton) if count is None and skeleton is not None else count
     ids = _Ids()
-    columns = _columns_by_block(content, str(path), count, score_field, ids) if len(content) > BLOCK_BYTES else None
+    table = read_rows(content, path)
+    is_large = table is None and len(content) > BLOCK_BYTES
+    columns = _columns_by_block(content, str(path), count, score_field, ids) if is_large else None
     if columns is None:
-        ids = _Ids()
-        columns = _columns(Rows.of(parse_finite_json(content, path), str(path), "result"), count, score_field, ids)
+        ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
+        columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
     image_texts, annotation_texts = ids.resolve(columns, str(path), truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
     poses = Poses(**columns, skeleton=skeleton)  # type: ignore[arg-type]

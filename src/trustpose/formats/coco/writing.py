@@ -1,16 +1,13 @@
 """COCO keypoint results files out, with our extended fields, loss-free."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.files import write_json
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts
-from trustpose.formats.missing import find_missing
-from trustpose.geometry.boxes import xyxy_to_xywh
-from trustpose.poses import MISSING_ID, Poses
+from trustpose.poses import Poses
 
 
 def write_results(
@@ -30,62 +27,5 @@ def write_results(
     those texts. Raises ValueError where image_id, the keypoint scores or all pose scores are missing, or where a number
     is not finite.
     """
-    if poses.image_id is None or poses.score is None:
-        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
-    ranking = poses.ranking_score if score is None else score
-    if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
-        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
-    keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
-    columns: dict[str, np.ndarray | None] = {
-        "image_id": poses.image_id,
-        "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
-        "keypoints": keypoints.reshape(len(poses), -1),
-        "score": ranking,
-        "annotation_id": poses.annotation_id,
-        "track_id": poses.track_id,
-        "bbox": None if poses.box is None else xyxy_to_xywh(poses.box.astype(np.float64)),
-        "bbox_score": poses.box_score,
-        "pose_score": _pose_score_to_write(poses, ranking),
-        "pose_quality": poses.pose_quality,
-        "keypoint_quality": poses.quality,
-        "visibility": poses.visibility,
-    }
-    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
-    for name, texts in (("image_id", image_texts), ("annotation_id", annotation_texts)):
-        if texts and name in named:
-            named[name] = [texts.text_of.get(number, number) for number in named[name]]
-    named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
-    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
-    write_json(path, [{name: cell for name, cell in row.items() if cell is not None} for row in rows])
-
-
-def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
-    """The estimator's own score, where `score` does not say it already."""
-    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
-        return None
-    return poses.pose_score
-
-
-def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
-    """0 or 1 for each keypoint of a row whose missing ones do not follow from what stands there; None in other rows,
-    and where there are no such rows."""
-    assert poses.score is not None
-    by_rule = find_missing(poses.xy, poses.score)
-    if poses.missing is None and by_rule is None:
-        return None
-    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
-    unsaid = (missing != follows).any(axis=1)
-    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
-
-
-def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """One JSON value a row; None where the row does not have this field."""
-    if column.dtype.kind in "iu":
-        missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
-    else:
-        column = column.astype(np.float64)
-        missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
-    cells: list[Any] = column.tolist()
-    for row in np.flatnonzero(missing):
-        cells[row] = None
-    return cells
+    texts = {"image_id": image_texts.text_of, "annotation_id": annotation_texts.text_of}
+    write_json(path, poses.to_coco(score=score, category_id=category_id, texts=texts))

@@ -1,0 +1,128 @@
+"""COCO results as JSON, CSV or Parquet: the same rows, one a pose or, tidy, one a keypoint. Out, and one a pose in.
+
+In CSV a cell of several numbers is JSON, numbers have all their digits, and an empty cell is a field that the row does
+not have. Parquet needs the extra `tables`.
+"""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from jaxtyping import Float, Int
+
+from trustpose.files import InputError, atomic_write, write_json
+from trustpose.images import Images
+from trustpose.poses import Poses
+from trustpose.poses.coco import Texts
+from trustpose.poses.tables import arrow_table, package, tidy_rows
+
+FORMATS = ("json", "csv", "parquet")
+_LARGEST_CELL = 2**24  # characters; 133 keypoints with visibility have 20,000
+
+
+def check_format(format_: str) -> None:
+    """Raises InputError for an unknown format, and for Parquet where pyarrow is missing."""
+    if format_ not in FORMATS:
+        raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {format_!r}")
+    if format_ == "parquet":
+        _parquet()
+
+
+def write_table(
+    path: str | Path,
+    poses: Poses | None,
+    *,
+    format: str = "json",
+    tidy: bool = False,
+    images: Images | None = None,
+    score: Float[np.ndarray, " N"] | None = None,
+    category_id: Int[np.ndarray, " N"] | int = 1,
+    texts: Texts | None = None,
+) -> None:
+    """Write poses as COCO results in a format of `FORMATS`, atomically; None: of nobody.
+
+    `score`, `category_id` and `texts` are as for `Poses.to_coco`. With `images`, rows have their photo's `file_name`
+    where it is known, which readers here leave aside. Raises InputError, and ValueError as `Poses.to_coco` does.
+    """
+    check_format(format)
+    rows = [] if poses is None else poses.to_coco(score=score, category_id=category_id, texts=texts)
+    if images is not None and poses is not None and poses.image_id is not None:
+        names = images.names()
+        for row, image in zip(rows, poses.image_id.tolist(), strict=True):
+            row |= {"file_name": names[image]} if image in names else {}
+    if tidy and poses is not None:
+        rows = tidy_rows(poses, rows)
+    if format == "json":
+        write_json(path, rows)
+    elif format == "csv":
+        with atomic_write(Path(path)) as file:
+            file.write(_csv(rows).encode())
+    else:
+        content = io.BytesIO()
+        _parquet().write_table(arrow_table(rows), content)
+        with atomic_write(Path(path)) as file:
+            file.write(content.getvalue())
+
+
+def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
+    """The rows of a table that `write_table` wrote, by its suffix; None for other files. Raises InputError."""
+    suffix = Path(path).suffix.lower()
+    if suffix == ".parquet":
+        try:
+            rows = _parquet().read_table(io.BytesIO(content)).to_pylist()
+        except (OSError, ValueError, MemoryError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path}: is no Parquet file that can be read ({str(error).splitlines()[0]})") from None
+    elif suffix == ".csv":
+        rows = _rows_of_csv(content, path)
+    else:
+        return None
+    if rows and "keypoints" not in rows[0]:
+        raise InputError(f"{path}: column 'keypoints' is missing, expected one row a pose (not --tidy)")
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value).decode()
+
+
+def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
+    csv.field_size_limit(_LARGEST_CELL)
+    try:
+        names, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+    except (UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise InputError(f"{path}: is no CSV file that can be read ({error})") from None
+    wrong = next((at for at, line in enumerate(lines) if len(line) != len(names)), None)
+    if wrong is not None:
+        raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(lines[wrong])}")
+    return [{name: _value(cell) for name, cell in zip(names, line, strict=True) if cell} for line in lines]
+
+
+def _value(cell: str) -> Any:
+    """What a cell holds: JSON, and where it is none, a text."""
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+
+
+def _parquet() -> Any:
+    try:
+        return package("pyarrow.parquet")
+    except ImportError as error:
+        raise InputError(str(error)) from None

@@ -1,0 +1,109 @@
+"""Poses as tables of pandas and Arrow (the extra `tables`): the rows of COCO results, or tidy, one row a keypoint."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trustpose.extras import not_installed
+from trustpose.poses.missing import find_missing
+from trustpose.poses.rows import MISSING_ID
+
+if TYPE_CHECKING:
+    from trustpose.poses.poses import Poses
+
+_IDS = ("image_id", "category_id", "annotation_id", "track_id")
+
+
+def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One object a keypoint out of one a pose (`coco_rows`): the pose's number and its numbers, then the keypoint's
+    number, name (where the skeleton is known), x, y, score, and where known quality, visibility and missing."""
+    names = None if poses.skeleton is None else poses.skeleton.keypoints
+    lists = ("keypoints", "keypoint_quality", "visibility", "keypoint_missing", "bbox")
+    tidy = []
+    for pose, row in enumerate(rows):
+        whole = {"pose": pose} | {name: cell for name, cell in row.items() if name not in lists}
+        whole["pose_rank_score"] = whole.pop("score")
+        whole |= dict(zip(("box_x", "box_y", "box_width", "box_height"), row.get("bbox", ()), strict=False))
+        missing = None if poses.missing is None else poses.missing[pose]
+        for k in range(poses.keypoint_count):
+            one = dict(zip(("x", "y", "score"), row["keypoints"][3 * k : 3 * k + 3], strict=True))
+            one |= {} if "keypoint_quality" not in row else {"quality": row["keypoint_quality"][k]}
+            if "visibility" in row:
+                one |= dict(zip(("p_absent", "p_occluded", "p_visible"), row["visibility"][k], strict=True))
+            one |= {} if missing is None else {"missing": bool(missing[k])}
+            tidy.append(whole | {"keypoint": k} | ({} if names is None else {"name": names[k]}) | one)
+    return tidy
+
+
+def arrow_table(rows: list[dict[str, Any]]) -> Any:
+    """A `pyarrow.Table` of rows, null where a row lacks a field. Raises ImportError with the install line."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    arrow = package("pyarrow")
+    return arrow.table({name: arrow.array([row.get(name) for row in rows]) for name in names})
+
+
+def data_frame(rows: list[dict[str, Any]]) -> Any:
+    """A `pandas.DataFrame` of rows; ids stay whole numbers. Raises ImportError with the line that installs it."""
+    pandas = package("pandas")
+    frame = pandas.DataFrame(rows)
+    for name in _IDS:
+        if name in frame and not any(isinstance(cell, str) for cell in frame[name]):
+            frame[name] = frame[name].astype("Int64" if frame[name].isna().any() else "int64")
+    return frame
+
+
+def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
+    """The columns of `Poses` in a frame of one row a pose. Raises ValueError naming a column that lacks."""
+    for name in ("image_id", "keypoints"):
+        if name not in frame:
+            raise ValueError(f"from_pandas: column {name!r} is missing, expected one row a pose (not tidy)")
+    table = np.array([np.asarray(cell, dtype=np.float64) for cell in frame["keypoints"]])
+    keypoints = table.reshape(len(frame), -1, 3)
+    xy, score = keypoints[..., :2], keypoints[..., 2]
+    box = _lists(frame, "bbox", (4,))
+    count = keypoints.shape[1]
+    own = _numbers(frame, "pose_score")
+    missing, said = find_missing(xy, score), _lists(frame, "keypoint_missing", (count,))
+    if said is not None:
+        by_rule = np.zeros(score.shape, dtype=np.bool_) if missing is None else missing
+        missing = np.where(np.isnan(said[:, :1]), by_rule, said == 1)
+    return {
+        "xy": xy,
+        "score": score,
+        "pose_score": _numbers(frame, "score") if own is None else own,
+        "quality": _lists(frame, "keypoint_quality", (count,)),
+        "visibility": _lists(frame, "visibility", (count, 3)),
+        "pose_quality": _numbers(frame, "pose_quality"),
+        "box": None if box is None else np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1),
+        "box_score": _numbers(frame, "bbox_score"),
+        **{name: _whole(frame, name) for name in ("track_id", "image_id", "annotation_id")},
+        "missing": missing,
+    }
+
+
+def package(name: str) -> Any:
+    """pandas or pyarrow. Raises ImportError with the line that installs it."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise ImportError(not_installed(name, "tables")) from None
+
+
+def _numbers(frame: Any, name: str) -> np.ndarray | None:
+    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan) if name in frame else None
+
+
+def _whole(frame: Any, name: str) -> np.ndarray | None:
+    return frame[name].to_numpy(dtype=np.int64, na_value=MISSING_ID) if name in frame else None
+
+
+def _lists(frame: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+    """A column of lists, (N, *shape); NaN in rows without one."""
+    if name not in frame:
+        return None
+    found = np.full((len(frame), *shape), np.nan)
+    for row, cell in enumerate(frame[name]):
+        if isinstance(cell, (list, np.ndarray)):
+            found[row] = np.array([np.asarray(part, dtype=np.float64) for part in cell]).reshape(shape)
+    return found
