@@ -16,7 +16,6 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec, SimCCOutput
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.zoo import SIMCC, build
-from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import open_runtime
 
 HEIGHT, WIDTH = 128, 96
@@ -104,13 +103,13 @@ def test_its_numbers_are_the_networks(folder: Path) -> None:
 def test_poses(folder: Path, flip: bool) -> None:
     """The same on both backends, in a batch and alone; every place is the codec's, brought back to the photo."""
     several = photos(5)
-    poses = [tp.load(folder, backend=backend, flip=flip)(several) for backend in ("onnx", "torch")]
+    poses = [tp.load(folder, backend=backend, flip=flip, detector="whole")(several) for backend in ("onnx", "torch")]
     same = np.abs(poses[0].xy - poses[1].xy).max(axis=-1) < 1e-3
     assert same.mean() > 0.95 and poses[0].xy.shape == (5, 17, 2)  # the rest are ties
     score = [one.score for one in poses]
     assert score[0] is not None and score[1] is not None
     np.testing.assert_allclose(score[0], score[1], atol=1e-3)
-    alone = tp.load(folder, flip=flip)(several[3])
+    alone = tp.load(folder, flip=flip, detector="whole")(several[3])
     np.testing.assert_allclose(alone.xy[0], poses[0].xy[3], atol=1e-9)
 
 
@@ -152,16 +151,16 @@ def test_a_file_of_mmdeploys(folder: Path, tmp_path: Path) -> None:
         "crop": {"padding": 1.25},
     }
     (tmp_path / "end2end.json").write_text(json.dumps(spec))
-    own, deployed = (tp.load(path)(photos(3)) for path in (folder, tmp_path / "end2end.onnx"))
+    own, deployed = (tp.load(path, detector="whole")(photos(3)) for path in (folder, tmp_path / "end2end.onnx"))
     np.testing.assert_allclose(deployed.xy, own.xy, atol=1e-9)
     spec["output"] = {"kind": "simcc", "keypoints": 17, "x": "columns"}
     (tmp_path / "end2end.json").write_text(json.dumps(spec))
     with pytest.raises(InputError, match=r"outputs are simcc_x, simcc_y; the spec's field 'output\.x' says 'columns'"):
-        tp.load(tmp_path / "end2end.onnx")
+        tp.load(tmp_path / "end2end.onnx", detector="whole")
     spec["output"] = {"kind": "simcc", "keypoints": 17, "split": 3}
     (tmp_path / "end2end.json").write_text(json.dumps(spec))
     with pytest.raises(InputError, match=r"gave an output \(1, 17, 192\), its spec's 'output' says \(1, 17, 288\)"):
-        tp.load(tmp_path / "end2end.onnx")(photos(1)[0])
+        tp.load(tmp_path / "end2end.onnx", detector="whole")(photos(1)[0])
 
 
 WRONG = [
@@ -203,4 +202,4 @@ def test_what_does_not_fit_is_said(checkpoint: Path, folder: Path, capsys: pytes
         assert run("import", checkpoint, "--network", network, "--out", folder / "other", "--size", size) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(InputError, match=r"decoding dark: .* gives simcc, expected heatmaps"):
-        Predictor.load(folder, decoding="dark")
+        tp.load(folder, decoding="dark")

@@ -22,7 +22,11 @@ from trustpose.training.recipes import find_recipe
 from trustpose.trust.network import HEADS, attach, new_head
 from trustpose.trust.simcc_peaks import OFFSETS, read_simcc
 
-FILLED = {"keypoint-tokens": {"quality", "visibility", "pose_quality"}, "oks-net": {"pose_quality"}}
+FILLED = {
+    "keypoint-tokens": {"quality", "visibility", "pose_quality"},
+    "oks-net": {"pose_quality"},
+    "metamodel": {"visibility"},
+}
 RECIPE = find_recipe("frozen-trust")
 SMALL = replace(
     RECIPE,
@@ -60,13 +64,13 @@ def test_from_training_to_poses(data: Path, model: Path, tmp_path: Path, head: s
     assert spec.trust is not None and spec.trust.head == head and set(spec.trust.outputs) == FILLED[head]
     graph = onnx.load(spec.onnx).graph
     assert [value.name for value in graph.output] == ["simcc_x", "simcc_y", *spec.trust.outputs]
-    plain, trusted = (tp.load(path)(photos(3)) for path in (model, out))
+    plain, trusted = (tp.load(path, detector="whole")(photos(3)) for path in (model, out))
     np.testing.assert_allclose(trusted.xy, plain.xy, atol=1e-9)
     for name in FILLED[head]:
         found = getattr(trusted, name)
         assert found is not None and np.isfinite(found).all() and 0 <= found.min() <= found.max() <= 1
-    flipped = tp.load(out, flip=True)(photos(3))
-    assert flipped.pose_quality is not None
+    flipped = tp.load(out, flip=True, detector="whole")(photos(3))
+    assert all(getattr(flipped, name) is not None for name in FILLED[head])
     assert run("models", "--validate", out) == 0
 
 

@@ -75,8 +75,8 @@ def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head)
     log = rows(out / "training" / "train.csv")
     assert all(np.isfinite(float(row["loss"])) for row in log) and len({row["loss"] for row in log}) == len(log)
     spec = ModelSpec.read(out)
-    assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, "segment")
-    poses = load(out)(sorted((data / "train").iterdir())[0])
+    assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, SMALL.train.area)
+    poses = load(out, detector="whole")(sorted((data / "train").iterdir())[0])
     assert len(poses)
     for name in ("quality", "visibility", "pose_quality"):
         values = getattr(poses, name)
@@ -181,9 +181,12 @@ def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
     order = ["x", "y", "score"]
     points = {"output": {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}}
     for given, message in (
-        (None, f"{SMALL.name}: trains a head on a network that stands still, give its ONNX file as --model"),
+        (None, f"{SMALL.name}: trains a head on a frozen network, give its ONNX file as --model"),
         (tmp_path / "no.onnx", "no such file"),
-        (write_network(tmp_path / "points", **points), "gives coordinates; trust heads read networks that give"),
+        (
+            write_network(tmp_path / "points", **points),
+            "gives coordinates, expected a network that gives heatmaps",
+        ),
         (write_network(tmp_path / "lsp", skeleton="lsp14"), "17"),
     ):
         code, said, errors = run(capsys, data, given, tmp_path / "out")

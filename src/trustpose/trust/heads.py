@@ -50,6 +50,8 @@ class TrustHead(nn.Module, ABC):
     reads_tokens: bool = False
     """Whether it is built with `tokens`, their width, for a SimCC network."""
     needs_heatmaps: bool = False
+    reads_places: bool = False
+    """Whether it reads at keypoints' places: its own peaks, or those it is told (`xy`)."""
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
@@ -60,21 +62,29 @@ class TrustHead(nn.Module, ABC):
         self.keypoints = keypoints
         self.detach = detach
 
-    def forward(self, *maps: Float[Tensor, "B ..."]) -> Trust:
-        """The maps (B, C, h, w) named by `reads`, what `estimates_of` gives, the box (B, 2) if read."""
-        return self.trust(self.raw(*maps))
+    def forward(self, *maps: Float[Tensor, "B ..."], xy: Float[Tensor, "B K 2"] | None = None) -> Trust:
+        """The maps (B, C, h, w) named by `reads`, what `estimates_of` gives, the box (B, 2) if read.
 
-    def raw(self, *maps: Float[Tensor, "B ..."]) -> Any:
+        xy: where to read, in pixels of the heatmaps or bins of the logits, for somebody else's keypoints; NaN, and all
+        where it is None, for the network's own peaks.
+        """
+        return self.trust(self.raw(*maps, xy=xy))
+
+    def raw(self, *maps: Float[Tensor, "B ..."], xy: Float[Tensor, "B K 2"] | None = None) -> Any:
         """What the losses read, from what `forward` reads; maps are cut off from the network's gradients by `detach`.
 
-        Raises ValueError where a map has not the shape that the head was built for.
+        Raises ValueError where a map has not the shape that the head was built for, and for `xy` where it reads maps
+        as a whole.
         """
+        if xy is not None and not self.reads_places:
+            raise ValueError("xy: this head reads maps as a whole, expected None")
         for name, expected, features in zip(self.reads, self.shapes, maps, strict=False):
             if tuple(features.shape[1:]) != expected:
                 raise ValueError(f"{name}: expected (B, {', '.join(map(str, expected))}), got {tuple(features.shape)}")
-        return self.logits(self.pool(tuple(map.detach() for map in maps) if self.detach else maps))
+        cut = tuple(map.detach() for map in maps) if self.detach else maps
+        return self.logits(self.pool(cut) if xy is None else self.pool(cut, xy))
 
-    def pool(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:  # noqa: ARG002
         """What `logits` needs of what `forward` reads, by no parameters of the head: all of it, or less."""
         return maps
 

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
-from trustpose.trust.peaks import REACH, around, at_peaks, peaks, sizes
+from trustpose.trust.peaks import REACH, around, at_peaks, peaks, sizes, told
 from trustpose.trust.simcc_peaks import READ, read_simcc
 from trustpose.trust.targets import TrustTargets
 
@@ -57,6 +57,7 @@ class KeypointTokens(TrustHead):
 
     reads: tuple[Source, ...] = ("backbone",)
     reads_tokens = True
+    reads_places = True
     calibration_visibility: Tensor  # slope, then the offset of each class
     calibration_opks: Tensor  # slope, offset
     calibration_oks: Tensor
@@ -91,17 +92,17 @@ class KeypointTokens(TrustHead):
         for name, value in (("visibility", [1.0, 0, 0, 0]), ("opks", [1.0, 0]), ("oks", [1.0, 0])):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
-    def pool(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:
         """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         encoded, *estimates = maps
         box = estimates.pop() if self.reads_box else None
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
         if self.reads_simcc:
             columns, rows, given = estimates
-            tokens = [read_simcc(encoded, columns, rows, given)]
+            tokens = [read_simcc(encoded, columns, rows, given, xy)]
         else:
             (heatmaps,) = estimates
-            peak, height = peaks(heatmaps)
+            peak, height = peaks(heatmaps) if xy is None else told(heatmaps, xy)
             tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
         if box is not None:
             tokens.append(box[:, None] + torch.zeros(self.keypoints, 1, device=box.device))  # (B, K, 2)

@@ -37,20 +37,29 @@ class TrustNetwork(nn.Module):
         self.head = head
 
     def forward(
-        self, image: Float[Tensor, "B 3 H W"], box: Float[Tensor, "B 2"] | None = None
+        self,
+        image: Float[Tensor, "B 3 H W"],
+        box: Float[Tensor, "B 2"] | None = None,
+        xy: Float[Tensor, "B K 2"] | None = None,
     ) -> tuple[Outputs, Trust]:
-        outputs, raw = self.raw(image, box)
+        outputs, raw = self.raw(image, box, xy)
         return outputs, self.head.trust(raw)
 
-    def raw(self, image: Float[Tensor, "B 3 H W"], box: Float[Tensor, "B 2"] | None = None) -> tuple[Outputs, Any]:
+    def raw(
+        self,
+        image: Float[Tensor, "B 3 H W"],
+        box: Float[Tensor, "B 2"] | None = None,
+        xy: Float[Tensor, "B K 2"] | None = None,
+    ) -> tuple[Outputs, Any]:
         """The network's outputs and what the head's losses read.
 
-        `box` is asked of heads that read it (`TrustHead.reads_box`) and of no others; ValueError says which is wrong.
+        `box` is asked of heads that read it (`TrustHead.reads_box`) and of no others; `xy` tells the head where to read
+        (`TrustHead.forward`). ValueError says which is wrong.
         """
         if (box is not None) != self.head.reads_box:
             raise ValueError(f"box: this head {'reads it, got None' if box is None else 'does not read it'}")
         outputs, maps = run(self.network, image, self.head.reads)
-        return outputs, self.head.raw(*maps, *estimates_of(outputs), *(() if box is None else (box,)))
+        return outputs, self.head.raw(*maps, *estimates_of(outputs), *(() if box is None else (box,)), xy=xy)
 
 
 def attach(head: str, network: nn.Module, height: int, width: int, **options: Any) -> TrustNetwork:

@@ -66,7 +66,7 @@ class OKSNet(TrustHead):
         )
         self.squash: Squash = squash
 
-    def pool(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors, xy: Tensor | None = None) -> Tensors:  # noqa: ARG002
         """The features; heatmaps are not read."""
         return maps[:1]
 

@@ -30,6 +30,25 @@ def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float
     return (row * columns + column).reshape(-1, keypoints), height
 
 
+def told(
+    heatmaps: Float[Tensor, "B K h w"], xy: Float[Tensor, "B K 2"]
+) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
+    """The pixel nearest to each place, map coordinates, counted as in `peaks`; and how high the map is there.
+
+    Places beyond the map are read on its rim, and where a place is NaN the map's own peak.
+    """
+    keypoints, rows, columns = sizes(heatmaps)
+    own, _ = peaks(heatmaps)
+    column, row = (nearest(xy[..., axis], length) for axis, length in enumerate((columns, rows)))
+    peak = torch.where(xy.isnan().any(dim=2), own, row * columns + column)
+    return peak, heatmaps.reshape(-1, keypoints, rows * columns).gather(2, peak[..., None])
+
+
+def nearest(place: Float[Tensor, "B K"], length: int) -> Int[Tensor, "B K"]:
+    """The whole number from 0 to length − 1 that is nearest to each place; 0 for NaN."""
+    return place.nan_to_num().clamp(0, length - 1).round().long()
+
+
 def at_peaks(
     features: Float[Tensor, "B r c C"], peak: Int[Tensor, "B K"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:

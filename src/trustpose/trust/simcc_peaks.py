@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trustpose.trust.peaks import at_cells, sizes, table
+from trustpose.trust.peaks import at_cells, nearest, sizes, table
 
 OFFSETS = (-12, -8, -4, 0, 4, 8, 12)  # bins from the highest one that are read: about two sigmas of the labels
 READ = 2 * (len(OFFSETS) + 1)
@@ -20,16 +20,21 @@ def read_simcc(
     columns: Float[Tensor, "B K X"],
     rows: Float[Tensor, "B K Y"],
     tokens: Float[Tensor, "B K D"],
+    xy: Float[Tensor, "B K 2"] | None = None,
 ) -> Float[Tensor, "B K T"]:
     """For each keypoint: the feature map's cell, channels last, that it lies in; its token; logits around both peaks,
     less the peaks; and the peaks. T = C + D + `READ`.
 
-    A window that leaves the crop repeats its last bin.
+    A window that leaves the crop repeats its last bin. `xy`, bins: where to read in place of the peaks, but where NaN.
     """
     parts, places = [tokens], []
-    for logits in (columns, rows):
+    for axis, logits in enumerate((columns, rows)):
         _, bins = sizes(logits)
         height, place = logits.max(dim=2, keepdim=True)  # (B, K, 1)
+        if xy is not None:
+            said = nearest(xy[..., axis], bins)[..., None]
+            place = torch.where(xy.isnan().any(dim=2, keepdim=True), place, said)
+            height = logits.gather(2, place)
         at = (place + table(np.array(OFFSETS), place)).clamp(0, bins - 1)  # (B, K, offsets)
         parts += [logits.gather(2, at) - height, height]
         places.append((place[..., 0], bins))

@@ -59,7 +59,7 @@ class VisibilityHead(TrustHead):
             hidden += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
         self.classify = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(HIDDEN[-1], keypoints * CLASSES))
 
-    def pool(self, maps: Tensors) -> Tensors:
+    def pool(self, maps: Tensors, xy: Tensor | None = None) -> Tensors:  # noqa: ARG002
         """The encoder's features; heatmaps are not read."""
         return maps[:1]
 
