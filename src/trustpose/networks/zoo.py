@@ -1,5 +1,6 @@
 """Every network by its name: `ZOO`, which give heatmaps, and `SIMCC`."""
 
+from collections import ChainMap
 from collections.abc import Callable
 from functools import partial
 
@@ -53,7 +54,7 @@ SIMCC: dict[str, Callable[..., nn.Module]] = {  # networks that classify columns
     "rtmpose-l": partial(rtmpose, "l"),
     "rtmpose-x": partial(rtmpose, "x"),
 }
-NETWORKS = (*ZOO, *SIMCC)
+NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
 
 
 def build(name: str, keypoints: int = 17, *, height: int = 256, width: int = 192) -> nn.Module:
