@@ -75,7 +75,7 @@ def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head)
     log = rows(out / "training" / "train.csv")
     assert all(np.isfinite(float(row["loss"])) for row in log) and len({row["loss"] for row in log}) == len(log)
     spec = ModelSpec.read(out)
-    assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, SMALL.train.area)
+    assert spec.trust is not None and (spec.trust.head, spec.trust.area) == (head, "segment")
     poses = load(out, detector="whole")(sorted((data / "train").iterdir())[0])
     assert len(poses)
     for name in ("quality", "visibility", "pose_quality"):

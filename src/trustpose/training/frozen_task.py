@@ -19,7 +19,7 @@ from trustpose.training.crops import AUGMENTATIONS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
 from trustpose.training.logs import progress
 from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
-from trustpose.training.people import need_sigmas, open_people, rows_by_fold
+from trustpose.training.people import area_of, need_sigmas, open_people, rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.validation import numbers_of, poses_of, truth_of
 from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
@@ -165,7 +165,8 @@ class FrozenTask:
             calibrate(head, *self._held_out_pooled())
             fitted_on["calibrated_on"] = f"the {len(self.held_out)} people held out"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
-        fitted = Fitted(str(self.recipe.head), self.recipe.train.area, fitted_on, dict(self.recipe.head_options))
+        area = area_of(self.crops.people, self.recipe.train.area)
+        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
     def _held_out_pooled(self) -> tuple[Tensors, TrustTargets]:

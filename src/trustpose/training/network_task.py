@@ -25,7 +25,7 @@ from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, col
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
-from trustpose.training.people import need_sigmas, open_training, people_of_epoch
+from trustpose.training.people import area_of, need_sigmas, open_training, people_of_epoch
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
@@ -136,7 +136,9 @@ class NetworkTask:
         recipe, head = self.recipe, self.learner.head.cpu().eval()
         trained_on = {"dataset": recipe.data.dataset, "recipe": recipe.name, "people": float(len(self.crops))}
         trained_on |= {"areas": describe_sources(self.crops.people.labels.area_source)}
-        fitted = Fitted(str(recipe.head), recipe.train.area, trained_on, dict(recipe.head_options))
+        fitted = Fitted(
+            str(recipe.head), area_of(self.crops.people, recipe.train.area), trained_on, dict(recipe.head_options)
+        )
         save_trust_network(folder, spec, TrustNetwork(network, head), fitted)
 
     def _predict(self, image: Tensor, box: Tensor) -> tuple[Outputs, Trust | None]:

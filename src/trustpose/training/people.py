@@ -15,6 +15,7 @@ from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
+from trustpose.poses import SEGMENT, Area
 from trustpose.training.recipe import DataOptions, Recipe
 
 COCO_LAYOUTS = (  # labels, photos
@@ -134,3 +135,9 @@ def need_sigmas(recipe: Recipe, people: People, what: str) -> None:
     """Raises InputError, naming who needs them, where the people's skeleton has no published sigmas."""
     if not people.skeleton.has_sigmas:
         raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")
+
+
+def area_of(people: People, area: Area) -> Area:
+    """What OKS in the targets was measured with: "segment" for people's own areas where all of them are segments'."""
+    sources = people.labels.area_source
+    return "segment" if area == "file" and sources is not None and (sources == SEGMENT).all() else area
