@@ -15,12 +15,8 @@ Four tables, then one line of JSON with all of it:
 
 Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
 """
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 # a column that is None fails the run
-# pyright: reportOptionalIterable=false
 
 import argparse
 import json

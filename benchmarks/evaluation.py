@@ -9,7 +9,6 @@ differ.
 """
 
 # a column that is None fails the run
-# pyright: reportOptionalMemberAccess=false
 
 import argparse
 import contextlib

@@ -9,7 +9,6 @@ table and, last, JSON with seconds and MB per size.
 """
 
 # a column that is None fails the run
-# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false
 
 import argparse
 import json

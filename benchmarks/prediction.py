@@ -18,9 +18,6 @@ A share is speed / bare speed. "CPU" is processor seconds of one person, all thr
 machine that does other things as well. HRNet-W32 and ResNet-50 have random weights and need the extra `train`.
 Last comes one line of JSON.
 """
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import argparse
 import contextlib

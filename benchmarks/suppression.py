@@ -25,12 +25,8 @@ of poses are those of their crops. Crowd regions are missing in these labels, so
 is lower than on official files. Below stand the paper's numbers, of other networks on all of val2017. The speed is of
 suppression alone, one process, the best of five times. Last comes one line of JSON.
 """
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 # a column that is None fails the run
-# pyright: reportArgumentType=false, reportCallIssue=false
 
 import argparse
 import json

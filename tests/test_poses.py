@@ -1,7 +1,6 @@
 """The records: shapes are checked, slices are views, walks and joins keep rows together."""
 
 # a column that is None fails the test
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 from dataclasses import replace
 

@@ -1,7 +1,6 @@
 """Skeletons fit their data sets, and their parts fit each other."""
 
 # a file of another kind fails the test
-# pyright: reportIndexIssue=false, reportOperatorIssue=false, reportAttributeAccessIssue=false, reportArgumentType=false, reportCallIssue=false
 
 import json
 from dataclasses import replace

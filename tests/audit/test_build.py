@@ -1,7 +1,6 @@
 """The audit of real predictions against what their README measured, and of data sets with next to nothing in them."""
 
 # a number that is None fails the test
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalOperand=false, reportOperatorIssue=false, reportFunctionMemberAccess=false
 
 import json
 from dataclasses import replace
@@ -263,12 +262,15 @@ def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
 
 def test_areas_that_are_no_segments_are_not_called_so(data_dir: Path) -> None:
     files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
-    said = r"1,019 box\*0\.53, 477 segment"
-    with pytest.raises(InputError, match=f"field 'area': not all are a segment's, .* {said}; --area file"):
-        audit(*files, area="segment", replicates=0)
-    record = audit(*files, replicates=0)
-    assert record.area == "file"
-    assert "area: OKS goes by the annotations' own, by area_source 1,019 box*0.53, 477 segment" in record.notes
+    records = [audit(*files, area=area, replicates=0) for area in ("auto", "segment", "file")]
+    for record in records:
+        assert record.area == "file"
+        assert "area: OKS goes by the annotations' own, by area_source 1,019 box*0.53, 477 segment" in record.notes
+        assert record.ap == records[0].ap
+    truth = read_truth(files[0])
+    none = replace(truth, truth=truth.truth[np.flatnonzero(~truth.truth.is_segment)])
+    with pytest.raises(InputError, match=r"field 'area': none is a segment's, .* 1,019 box\*0\.53; --area file"):
+        none.area_convention("segment")
 
 
 def test_the_package_answers_the_call_and_stays_a_package() -> None:

@@ -1,7 +1,6 @@
 """Fitted, apply, save, load; what is refused, and what never changes."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportOptionalOperand=false, reportOptionalMemberAccess=false, reportOperatorIssue=false
 
 import io
 import json

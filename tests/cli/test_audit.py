@@ -1,7 +1,6 @@
 """`trustpose audit` from the outside: what it prints, writes, refuses, and leaves behind when it refuses."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false
 
 import json
 import resource

@@ -1,8 +1,6 @@
 """`trustpose predict` from the command line: what it writes, what it refuses, what it survives."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalMemberAccess=false
-# pyright: reportOptionalOperand=false, reportOptionalSubscript=false, reportUnusedExpression=false
 
 import json
 import re

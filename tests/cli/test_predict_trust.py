@@ -1,7 +1,6 @@
 """`trustpose predict` with a model that has trust: the fields of its results, what audit reads, what it says."""
 
 # a column that is None fails the test
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 import json
 

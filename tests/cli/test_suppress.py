@@ -1,7 +1,4 @@
 """`trustpose suppress` and `trustpose predict --suppression`: what is written, what is left alone, what is refused."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 from dataclasses import replace

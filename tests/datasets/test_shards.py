@@ -1,7 +1,6 @@
 """Shards: what goes in comes out, by number, in a stream, in other processes, and what is broken is said."""
 
 # a member that is missing fails the test
-# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 
 import hashlib
 import io

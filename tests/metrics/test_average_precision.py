@@ -1,8 +1,6 @@
 """The ten COCO numbers against pycocotools and xtcocotools."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOperatorIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalOperand=false, reportReturnType=false
 
 import contextlib
 import copy

@@ -1,7 +1,6 @@
 """Error diagnosis against coco-analyze's numbers, a plain loop, and cases whose answer is known."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalSubscript=false
 
 from dataclasses import replace
 

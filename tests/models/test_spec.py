@@ -1,7 +1,6 @@
 """Specs: the published ones read, and every broken field is named."""
 
 # an output of another kind fails the test
-# pyright: reportAttributeAccessIssue=false
 
 import copy
 import json

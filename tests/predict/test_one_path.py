@@ -1,7 +1,4 @@
 """Python and the command line give the same poses, in the same order, with the same scores, to the last bit."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 from dataclasses import replace

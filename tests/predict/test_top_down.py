@@ -1,7 +1,6 @@
 """Photos to poses: a network that finds coloured dots, and real networks against their published results."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportCallIssue=false, reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false, reportAttributeAccessIssue=false
 
 import hashlib
 import json

@@ -1,7 +1,6 @@
 """Data folders, folds, and visibility without pixels."""
 
 # a column that is None fails the test
-# pyright: reportOptionalSubscript=false
 
 import json
 import shutil

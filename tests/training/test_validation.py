@@ -1,7 +1,4 @@
 """Validation gives the audit's numbers, which are those of `trustpose predict` and `trustpose audit` on files."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 from dataclasses import replace
 

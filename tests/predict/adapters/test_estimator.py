@@ -1,7 +1,6 @@
 """The predictor around an estimator, with a stand-in for the estimator; and the names that open the real ones."""
 
 # a column that is None fails the test
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 import re
 import threading

@@ -1,8 +1,6 @@
 """MediaPipe itself, with networks of constants in its .task file and, where it is there, with Google's."""
 
 # a column that is None fails the test
-# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportCallIssue=false
-# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
 
 import os
 from pathlib import Path

@@ -1,7 +1,4 @@
 """rtmlib itself on small ONNX networks with the outputs of RTMPose and RTMO."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import numpy as np
 import pytest

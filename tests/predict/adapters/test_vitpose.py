@@ -1,7 +1,4 @@
 """ViTPose by transformers itself, with random weights, against transformers' own image processor."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import importlib
 

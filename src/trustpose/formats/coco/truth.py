@@ -63,23 +63,25 @@ class TruthFile:
         return self.skeleton.sigmas
 
     def area_convention(self, wanted: str) -> Area:
-        """The area to measure OKS with: `wanted`, or for "auto" "segment" where annotations have an area, "file" where
-        `area_source` says that some are no segments', and "box*0.53" without any, as xtcocotools does. Raises
-        InputError where the file lacks what it needs."""
+        """The area to measure OKS with: `wanted`, but for files whose `area_source` says that not all are segments'.
+
+        There "segment" and "auto" are "file": the areas as they stand, which is what pycocotools takes too. Elsewhere
+        "auto" is "segment" where annotations have an area, and "box*0.53" without any, as xtcocotools does. Raises
+        InputError where the file lacks what it needs, or where "segment" is asked of a file without a single one.
+        """
         if wanted not in ("auto", *AREAS):
             raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
         if self.truth.box is None:
             raise InputError(f"{self.path}: field 'bbox' is missing in every annotation")
         if wanted in ("segment", "file") and self.truth.area is None:
             raise InputError(f"{self.path}: field 'area' is missing in every annotation; --area box*0.53 does without")
-        are_segments = bool(self.truth.is_segment.all())
-        if wanted == "segment" and not are_segments:
+        if wanted == "segment" and not self.truth.is_segment.any():
             raise InputError(
-                f"{self.path}: field 'area': not all are a segment's, area_source says {self.truth.describe_areas()}; "
+                f"{self.path}: field 'area': none is a segment's, area_source says {self.truth.describe_areas()}; "
                 "--area file takes them as they stand"
             )
-        if wanted == "auto" and self.truth.area is not None:
-            return "segment" if are_segments else "file"
+        if wanted in ("auto", "segment") and self.truth.area is not None:
+            return "segment" if self.truth.is_segment.all() else "file"
         if wanted == "auto":
             return "box*0.53"
         return cast(Area, wanted)
