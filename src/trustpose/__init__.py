@@ -35,6 +35,7 @@ _HOMES = {
     "Skeleton": "trustpose.skeletons",
     "Truth": "trustpose.poses",
     "Visibility": "trustpose.poses",
+    "load": "trustpose.predict.load",
 }
 
 __all__ = [
@@ -54,13 +55,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "audit":
+    if name == "audit":  # the module, which can be called
         return import_module("trustpose.audit")
-    if name == "load":
-        return import_module("trustpose.predict.load").load
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
+    globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

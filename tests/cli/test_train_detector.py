@@ -8,8 +8,7 @@ from tests.cli.test_train import run
 from tests.people_cases import write_training_folder
 from tests.training.test_detector_task import small_recipe
 from trustpose.files import write_json
-from trustpose.predict.box_detector import BoxDetector
-from trustpose.predict.detectors import load_detector
+from trustpose.predict.detectors import BoxDetector, load_detector
 from trustpose.training.recipe import to_json
 
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from trustpose.codecs.dark import blur_kernel, dark
-from trustpose.codecs.peaks import highest_pixels
+from trustpose.codecs.peaks import blur_kernel, dark, highest_pixels
 
 
 @pytest.mark.parametrize(("sigma", "taps"), [(1.0, 5), (1.5, 7), (2.0, 11), (3.0, 17)])

@@ -32,7 +32,7 @@ from trustpose.models.spec import ModelSpec
 from trustpose.networks.preparation import Preparation
 from trustpose.networks.zoo import build
 from trustpose.predict.photos import Image
-from trustpose.runtime.onnx_network import OnnxNetwork
+from trustpose.runtime.backends import OnnxNetwork
 from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import SKELETONS
 from trustpose.trust.heads import average_flipped

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, write_results
-from trustpose.formats.missing import find_missing
-from trustpose.poses import Poses
+from trustpose.poses import Poses, find_missing
 
 
 def test_the_rule() -> None:

@@ -4,8 +4,7 @@ import pytest
 
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models.places import Place, find_model
-from trustpose.models.shipped import default_folder, detector_folder
+from trustpose.models.places import Place, default_folder, detector_folder, find_model
 from trustpose.models.spec import ModelSpec
 
 

@@ -13,10 +13,9 @@ from trustpose.cli import main
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, opks
-from trustpose.models.shipped import default_folder, shipped_folders
+from trustpose.models.places import default_folder, shipped_folders
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.box_detector import BoxDetector
-from trustpose.predict.detectors import default_detector
+from trustpose.predict.detectors import BoxDetector, default_detector
 from trustpose.skeletons import COCO_17
 
 

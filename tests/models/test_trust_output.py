@@ -12,7 +12,7 @@ from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays, TrustOutput
-from trustpose.runtime.onnx_network import OnnxNetwork
+from trustpose.runtime.backends import OnnxNetwork
 from trustpose.skeletons import COCO_17
 from trustpose.trust.heads import Trust, average_flipped
 

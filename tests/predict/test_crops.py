@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.geometry.crops import affine_to_crop, warp
-from trustpose.predict.crops import cut_out, cut_whole_pixels
+from trustpose.geometry.crops import affine_to_crop, cut_out, cut_whole_pixels, warp
 
 
 def _affine(x0, y0, width, shrink):

@@ -16,7 +16,7 @@ from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork, SingleStagePredictor, letterbox
+from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork, SingleStagePredictor
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def specs(tmp_path_factory):
 @given(st.integers(1, 9000), st.integers(1, 9000), st.sampled_from([0, 1]))
 def test_the_letterbox_holds_the_photo_and_leads_back(specs, width, height, which):
     spec = specs[which]
-    affine, wide, high = letterbox(width, height, spec.input)
+    affine, wide, high = spec.input.letterbox(width, height)
     corner = transform(affine, np.array([[float(width), height]]))[0]
     assert affine[0, 0] == affine[1, 1] and (affine[:, 2] == 0).all()
     assert corner[0] <= wide + 0.5 + 1e-9 and corner[1] <= high + 0.5 + 1e-9

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.geometry.crops import grow_box
+from trustpose.geometry.crops import cut_whole_pixels, grow_box
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.crops import cut_whole_pixels
 from trustpose.predict.top_down import Predictor
-from trustpose.runtime.onnx_network import OnnxNetwork
+from trustpose.runtime.backends import OnnxNetwork
 
 # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), and what the rectangle is rounded by
 BOUND = 1.25 + 1.875 + 1

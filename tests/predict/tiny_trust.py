@@ -15,10 +15,9 @@ from torch.nn import functional as F
 from tests.networks.random_weights import randomise
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import read_image
-from trustpose.geometry.crops import affine_to_crop, grow_box
+from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.boxes import boxes_from_truth
-from trustpose.predict.crops import cut_out
 from trustpose.trust.heads import Trust
 
 HEIGHT, WIDTH = 64, 48

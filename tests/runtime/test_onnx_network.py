@@ -9,7 +9,7 @@ import pytest
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.models.spec import InputSpec, ModelSpec
-from trustpose.runtime.onnx_network import OnnxNetwork
+from trustpose.runtime.backends import OnnxNetwork
 from trustpose.runtime.sessions import to_tensor
 
 

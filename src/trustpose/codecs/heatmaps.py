@@ -24,9 +24,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, Outputs
-from trustpose.codecs.dark import dark
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
-from trustpose.codecs.peaks import argmax_quarter, highest_pixels, towards_second_highest
+from trustpose.codecs.peaks import argmax_quarter, dark, highest_pixels, towards_second_highest
 
 Convention = Literal["ordinary", "unbiased"]
 Decoding = Literal["argmax-quarter", "second-highest", "dark", "udp", "integral"]

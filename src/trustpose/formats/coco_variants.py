@@ -17,7 +17,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.columns import Rows
 from trustpose.formats.found_poses import FoundPoses, nobody
-from trustpose.formats.missing import find_missing
+from trustpose.poses import find_missing
 
 
 def fits(value: Any) -> bool:

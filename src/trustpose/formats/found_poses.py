@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 
 from trustpose.files import InputError
 from trustpose.formats.columns import LARGEST
-from trustpose.formats.missing import find_missing
-from trustpose.poses import MISSING_ID, Poses
+from trustpose.poses import MISSING_ID, Poses, find_missing
 from trustpose.skeletons import Skeleton, difference
 
 
@@ -22,7 +21,7 @@ class FoundPoses:
     number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
     file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
     None where neither file nor tool says which keypoints these are. `poses.missing`, where the reader leaves it open,
-    follows from coordinates and scores; `dropped_below` is the tool's own rule (`formats.missing`). `empty` names
+    follows from coordinates and scores; `dropped_below` is the tool's own rule (`find_missing`). `empty` names
     photos in which nobody was found, `without_body` counts people left out who had no keypoints of a body, `notes` are
     sentences on what else was.
     """

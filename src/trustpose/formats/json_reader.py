@@ -75,6 +75,13 @@ class Fields:
             raise self.fail(field, expected, value)
         return SKELETONS[value] if value in SKELETONS else read_skeleton(Path(self.path).parent / self.file_name(field))
 
+    def keypoints(self, skeleton: Skeleton) -> int:
+        """The field 'keypoints', which has to be the skeleton's number."""
+        keypoints = self.count("keypoints")
+        if keypoints != len(skeleton):
+            raise self.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
+        return keypoints
+
     def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:
         expected = f"one of {', '.join(allowed)}"
         value = self._take(field, expected, default)

@@ -1,5 +1,14 @@
-"""Photo files as RGB pixels, whatever their colour form, turned the way they are to be looked at."""
+"""Photo files as RGB pixels, whatever their colour form, turned the way they are to be looked at; and their size by
+their headers, before anything is decoded: a small file can hold 32,000 × 32,000 pixels.
 
+Formats: PNG (W3C), JPEG (ITU-T T.81, the SOF markers), GIF89a, BMP, TIFF 6.0 and BigTIFF, WebP (RFC 9649), JPEG 2000
+(ITU-T T.800, the SIZ marker), AVIF (the ISO base media format's `ispe` boxes), Netpbm, Radiance HDR, Sun raster: those
+that OpenCV decodes. Where a file gives several sizes, as AVIF does, the largest counts.
+"""
+
+import re
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -7,7 +16,130 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError, read_bytes
-from trustpose.formats.image_size import MAX_PIXELS, image_size
+
+MAX_PIXELS = 250_000_000  # of a photo, unless the user says otherwise: 0.75 GB once decoded
+Size = tuple[int, int]  # width, height
+_TOKENS = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
+_HDR = re.compile(rb"\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
+_NO_SOF = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic conditioning: among the SOFs' numbers
+_BARE = (0x01, *range(0xD0, 0xD9))  # JPEG markers without a length
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
+
+
+def image_size(content: bytes) -> Size | None:
+    """Width and height in pixels as the header says, before any turn by EXIF; None where it is no header of the above.
+
+    Content that goes on after its header is not looked at.
+    """
+    for starts, read in _READERS:
+        if content.startswith(starts) or (starts == b"ftyp" and content[4:8] == starts):
+            try:
+                return read(content)
+            except (struct.error, IndexError, KeyError, ValueError):
+                return None
+    return None
+
+
+def _png(content: bytes) -> Size:
+    return struct.unpack_from(">II", content, 16)
+
+
+def _gif(content: bytes) -> Size:
+    return struct.unpack_from("<HH", content, 6)
+
+
+def _sun(content: bytes) -> Size:
+    return struct.unpack_from(">II", content, 4)
+
+
+def _bmp(content: bytes) -> Size:
+    (header,) = struct.unpack_from("<I", content, 14)
+    width, height = struct.unpack_from("<HH" if header == 12 else "<ii", content, 18)
+    return abs(width), abs(height)  # a negative height: from top to bottom
+
+
+def _jpeg(content: bytes) -> Size | None:
+    at = 2
+    while True:
+        at = content.index(b"\xff", at)
+        while content[at] == 0xFF:  # may be filled up with more
+            at += 1
+        marker = content[at]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_SOF:
+            height, width = struct.unpack_from(">HH", content, at + 4)
+            return width, height
+        if marker == 0xDA:  # the scan begins without a frame
+            return None
+        at += 1 if marker in _BARE or not marker else 1 + struct.unpack_from(">H", content, at + 1)[0]
+
+
+def _webp(content: bytes) -> Size | None:
+    kind = content[12:16]
+    if content[8:12] != b"WEBP":
+        return None
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(content[24:27], "little"), 1 + int.from_bytes(content[27:30], "little")
+    if kind == b"VP8L":
+        (bits,) = struct.unpack_from("<I", content, 21)
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<HH", content, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    return None
+
+
+def _tiff(content: bytes) -> Size | None:
+    order = "<" if content[:2] == b"II" else ">"
+    is_big = struct.unpack_from(order + "H", content, 2)[0] == 43
+    (at,) = struct.unpack_from(order + ("Q" if is_big else "I"), content, 8 if is_big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if is_big else "H"), content, at)
+    entry, values = (20, 12) if is_big else (12, 8)
+    found: dict[int, int] = {}
+    for start in range(at + (8 if is_big else 2), at + (8 if is_big else 2) + entry * min(count, 4096), entry):
+        tag, kind = struct.unpack_from(order + "HH", content, start)
+        if tag in (256, 257) and kind in _TIFF_TYPES:
+            (found[tag],) = struct.unpack_from(order + _TIFF_TYPES[kind], content, start + values)
+    return (found[256], found[257]) if len(found) == 2 else None
+
+
+def _jpeg2000(content: bytes) -> Size:
+    at = content.index(b"\xff\x4f\xff\x51")  # the codestream's start and its SIZ, inside a box or not
+    right, down, left, up = struct.unpack_from(">IIII", content, at + 8)
+    return right - left, down - up
+
+
+def _avif(content: bytes) -> Size | None:
+    sizes = [struct.unpack_from(">II", content, found.end() + 4) for found in re.finditer(b"ispe", content[: 1 << 20])]
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _netpbm(content: bytes) -> Size | None:
+    if content[:2] == b"P7":
+        sides = dict(re.findall(rb"(?m)^(WIDTH|HEIGHT) +(\d{1,9})\s*$", content[:4096]))
+        return int(sides[b"WIDTH"]), int(sides[b"HEIGHT"])
+    _, width, height = (found[1] for found, _ in zip(_TOKENS.finditer(content[:4096]), range(3), strict=False))
+    return int(width), int(height)
+
+
+def _radiance(content: bytes) -> Size | None:
+    found = _HDR.search(content[:4096])
+    return None if found is None else (int(found[2]), int(found[1]))
+
+
+_READERS: tuple[tuple[bytes, Callable[[bytes], Size | None]], ...] = (
+    (b"\x89PNG\r\n\x1a\n", _png),
+    (b"\xff\xd8\xff", _jpeg),
+    (b"RIFF", _webp),
+    (b"GIF8", _gif),
+    (b"BM", _bmp),
+    *((starts, _tiff) for starts in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *((starts, _jpeg2000) for starts in (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")),
+    (b"ftyp", _avif),  # from its fifth byte on
+    *((b"P%d" % number, _netpbm) for number in range(1, 8)),
+    *((starts, _netpbm) for starts in (b"PF", b"Pf")),
+    (b"#?", _radiance),
+    (b"\x59\xa6\x6a\x95", _sun),
+)
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:

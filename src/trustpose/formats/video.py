@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from trustpose.file_names import utf8_name
 from trustpose.files import InputError, check_regular
-from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.formats.photos import MAX_PIXELS
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
 _USUAL_RATE = 25.0  # frames a second, where a file or camera does not say

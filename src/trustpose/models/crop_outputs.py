@@ -90,7 +90,7 @@ class CoordinateOutput(CropOutput):
         """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
-        keypoints = count_keypoints(wanted, skeleton)
+        keypoints = wanted.keypoints(skeleton)
         name = wanted.text("name") if "name" in wanted.value else None
         top.choice("codec", ("coordinates",), default="coordinates")
         order = wanted.value.get("order")
@@ -150,7 +150,7 @@ class SimCCOutput(CropOutput):
         """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
-        keypoints = count_keypoints(wanted, skeleton)
+        keypoints = wanted.keypoints(skeleton)
         codec = top.choice("codec", _SIMCC, default=_SIMCC[0])
         split = wanted.number("split", least=0.1, most=16.0, default=2.0)
         sigma = cls.sigma
@@ -209,11 +209,3 @@ class SimCCOutput(CropOutput):
 
 
 _SIMCC = ("simcc", "simcc-dark")
-
-
-def count_keypoints(wanted: Fields, skeleton: Skeleton) -> int:
-    """The field 'keypoints' of an output, which has to be the skeleton's number. Raises InputError."""
-    keypoints = wanted.count("keypoints")
-    if keypoints != len(skeleton):
-        raise wanted.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
-    return keypoints

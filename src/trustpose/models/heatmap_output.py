@@ -9,7 +9,7 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, short
-from trustpose.models.crop_outputs import CropOutput, count_keypoints
+from trustpose.models.crop_outputs import CropOutput
 from trustpose.models.inputs import InputSpec
 from trustpose.skeletons import Skeleton
 
@@ -46,7 +46,7 @@ class HeatmapOutput(CropOutput):
         """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
-        keypoints = count_keypoints(wanted, skeleton)
+        keypoints = wanted.keypoints(skeleton)
         name = wanted.text("name") if "name" in wanted.value else None
         decoding, convention = CODECS[top.choice("codec", tuple(CODECS), default="argmax-quarter")]
         height, width, stride = _read_size(wanted, inputs, convention)

@@ -4,6 +4,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import numpy as np
+from jaxtyping import Float
+
 from trustpose.formats.json_reader import Fields
 
 Layout = Literal["NCHW", "NHWC"]
@@ -59,6 +62,20 @@ class InputSpec:
         wanted.seen |= set(usual)
         wanted.close()
         return spec
+
+    def letterbox(self, width: int, height: int) -> tuple[Float[np.ndarray, "2 3"], int, int]:
+        """How a photo of width × height pixels goes in: affine from photo to input pixels, input width, input height.
+
+        The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of
+        free size gets the smallest input that holds the photo with `longest` as its longest side.
+        """
+        if self.multiple is None:
+            wide, high = self.width, self.height
+            scale = min(wide / width, high / height)
+        else:
+            scale = self.longest / max(width, height)
+            wide, high = (max(1, -(-round(side * scale) // self.multiple)) * self.multiple for side in (width, height))
+        return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
 
     def to_json(self) -> dict[str, Any]:
         """What `read` reads."""

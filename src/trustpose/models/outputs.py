@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from trustpose.codecs.centres import CentreCodec
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
-from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput, count_keypoints
+from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.heatmap_output import HeatmapOutput
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
@@ -41,7 +41,7 @@ class PeopleOutput:
         """The field 'output' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
-        keypoints = count_keypoints(wanted, skeleton)
+        keypoints = wanted.keypoints(skeleton)
         text = wanted.text("order")
         found = _ORDER.fullmatch(text)
         names = found.groups() if found else ("",) * 9

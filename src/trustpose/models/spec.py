@@ -12,8 +12,7 @@ from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFro
 from trustpose.models.heatmap_output import HeatmapOutput
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import CROP_KINDS, KINDS, BoxOutput, CropOutputs, Output, PeopleOutput
-from trustpose.models.places import find_model
-from trustpose.models.shipped import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS
+from trustpose.models.places import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, find_model
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object
 

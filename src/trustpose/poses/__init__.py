@@ -3,6 +3,7 @@
 Arrays beside each other, one row a person; a field that nothing filled is None and is never guessed.
 """
 
+from trustpose.poses.coco import find_missing
 from trustpose.poses.poses import Poses
 from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
@@ -18,4 +19,5 @@ __all__ = [
     "box_size",
     "check_same_skeleton",
     "describe_sources",
+    "find_missing",
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trustpose.extras import not_installed
-from trustpose.poses.missing import find_missing
+from trustpose.poses.coco import find_missing
 from trustpose.poses.rows import MISSING_ID
 
 if TYPE_CHECKING:

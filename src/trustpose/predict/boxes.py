@@ -1,52 +1,20 @@
 """Where the people are: boxes from a COCO ground truth or from a COCO detections file."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import UInt8
 
 from trustpose.files import InputError, read_json
 from trustpose.formats.coco import TruthFile
 from trustpose.formats.coco.ids import IdColumn, number_texts
 from trustpose.formats.columns import Rows
 from trustpose.geometry.box_checks import box_fault, xywh_fault
-from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import Truth
 
 TruthSelection = Literal["labelled", "boxed"]
-
-
-@dataclass(frozen=True, eq=False)
-class Boxes:
-    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known.
-
-    `source` is the file of xywh boxes that they come from, for messages.
-    """
-
-    xyxy: Float[np.ndarray, "N 4"]
-    image_id: Int[np.ndarray, " N"]
-    score: Float[np.ndarray, " N"] | None = None
-    annotation_id: Int[np.ndarray, " N"] | None = None
-    source: str | None = None
-
-    def __len__(self) -> int:
-        return len(self.xyxy)
-
-    def __getitem__(self, rows: np.ndarray) -> "Boxes":
-        columns = (self.score, self.annotation_id)
-        score, annotation_id = (None if column is None else column[rows] for column in columns)
-        return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id, self.source)
-
-    def of_images(self, image_ids: Int[np.ndarray, " I"]) -> list["Boxes"]:
-        """The boxes of each image, in the order of the rows; none for an image without any."""
-        order = np.argsort(self.image_id, kind="stable")
-        low, high = (np.searchsorted(self.image_id[order], image_ids, side) for side in ("left", "right"))
-        return [self[order[start:stop]] for start, stop in zip(low, high, strict=True)]
-
-
-NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
 """
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -13,11 +14,12 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.models.shipped import DEFAULT, detector_folder
+from trustpose.geometry.crops import cut_out, invert_affine, transform
+from trustpose.models.places import DEFAULT, detector_folder
 from trustpose.models.spec import BoxOutput, ModelSpec, PeopleOutput, output_kind
-from trustpose.predict.box_detector import BoxDetector
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
+from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_session, to_tensor
 
 WHOLE = "whole"
 TORCHVISION = (
@@ -34,6 +36,37 @@ overlap a labelled person's box by more than half (37 % of all that it prints); 
 TORCHVISION_MIN_SCORE = 0.3
 
 _CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
+
+
+class BoxDetector:
+    """A detector with its spec; calls from many threads run beside each other, each on one CPU.
+
+    min_score: of the boxes that are kept, None for the spec's. Raises InputError where the spec is another model's, and
+    where file and spec do not fit each other.
+    """
+
+    def __init__(self, spec: ModelSpec, min_score: float | None = None) -> None:
+        self.spec = spec
+        output = spec.expect(BoxOutput)
+        self.min_score = output.min_score if min_score is None else min_score
+        self.codec = replace(output, min_score=self.min_score).codec(spec.input)
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
+        self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """The boxes of the people in a photo, RGB, within it, image pixels, highest score first. Raises InputError."""
+        spec, (height, width) = self.spec, pixels.shape[:2]
+        affine, wide, high = spec.input.letterbox(width, height)
+        blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
+        (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
+        expected = (1, 5, high // self.codec.stride, wide // self.codec.stride)
+        if raw.shape != expected:
+            raise InputError(f"{spec.onnx}: gave an output {raw.shape}, expected {expected}")
+        box, score = self.codec.decode(raw[0])
+        box = transform(invert_affine(affine), box.reshape(-1, 2)).reshape(-1, 4)
+        box = np.clip(box, 0, [width, height, width, height])
+        some = (box[:, 2:] > box[:, :2]).all(axis=1)
+        return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
 
 
 def load_detector(name: Detector | str | Path, weights: Path | None = None, min_score: float | None = None) -> Detector:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.formats.photos import MAX_PIXELS
 from trustpose.grouping.suppression import THRESHOLD
 from trustpose.predict.boxes import Detector
 from trustpose.skeletons import Skeleton

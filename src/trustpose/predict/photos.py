@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.image_size import MAX_PIXELS
-from trustpose.formats.photos import read_image
+from trustpose.formats.photos import MAX_PIXELS, read_image
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, check_boxes
 from trustpose.predict.images import as_rgb
@@ -172,7 +171,9 @@ class BasePredictor:
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
         for prediction in self._predictions(photos):
-            yield replace(prediction, poses=suppressed(prediction.poses, self.suppress))
+            if self.suppress is not None:
+                prediction = replace(prediction, poses=suppressed(prediction.poses, self.suppress))
+            yield prediction
 
     def run(
         self,

@@ -22,11 +22,11 @@ from trustpose.file_names import shown
 from trustpose.files import DiskError, InputError, write_json
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
+from trustpose.geometry.boxes import NO_BOXES, Boxes
 from trustpose.images import Images
-from trustpose.models.shipped import DEFAULT, default_folder, detector_folder
+from trustpose.models.places import DEFAULT, default_folder, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import find_adapter
-from trustpose.predict.boxes import NO_BOXES, Boxes
 from trustpose.predict.detectors import DefaultDetector
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions

@@ -5,33 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.image_size import MAX_PIXELS
-from trustpose.geometry.crops import invert_affine, transform
-from trustpose.models.inputs import InputSpec
+from trustpose.formats.photos import MAX_PIXELS
+from trustpose.geometry.crops import cut_out, invert_affine, transform
 from trustpose.models.spec import ModelSpec, PeopleOutput
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
-from trustpose.predict.crops import cut_out
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_names, run_session, to_tensor
-
-
-def letterbox(width: int, height: int, wanted: InputSpec) -> tuple[Float[np.ndarray, "2 3"], int, int]:
-    """How a photo of width × height pixels goes into a network: affine from photo to input pixels, input width, height.
-
-    The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of free
-    size gets the smallest input that holds the photo with `wanted.longest` as its longest side.
-    """
-    if wanted.multiple is None:
-        wide, high = wanted.width, wanted.height
-        scale = min(wide / width, high / height)
-    else:
-        scale = wanted.longest / max(width, height)
-        wide, high = (max(1, -(-round(side * scale) // wanted.multiple)) * wanted.multiple for side in (width, height))
-    return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
 
 
 class PeopleNetwork:
@@ -51,7 +34,7 @@ class PeopleNetwork:
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
         """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
         spec, output = self.spec, self.output
-        affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec.input)
+        affine, wide, high = spec.input.letterbox(pixels.shape[1], pixels.shape[0])
         blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
         (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
         expected = (1, output.people, 3 * output.keypoints + 5)

@@ -41,9 +41,9 @@ def suppressor(
     return how
 
 
-def suppressed(poses: Poses, suppress: Suppress | None) -> Poses:
+def suppressed(poses: Poses, suppress: Suppress) -> Poses:
     """The poses that are left, with the score that they are ranked by from now on as `suppressed_score`."""
-    if suppress is None or not len(poses):
+    if not len(poses):
         return poses
     found = suppress(poses, poses.ranking_score)
     return replace(poses, suppressed_score=found.score)[found.kept]

@@ -12,13 +12,21 @@ import cv2
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.image_size import MAX_PIXELS
-from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
+from trustpose.formats.photos import MAX_PIXELS
+from trustpose.geometry.boxes import NO_BOXES, Boxes
+from trustpose.geometry.crops import (
+    affine_to_crop,
+    box_share,
+    cut_out,
+    cut_whole_pixels,
+    grow_box,
+    invert_affine,
+    transform,
+)
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.models.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses, box_size
-from trustpose.predict.boxes import NO_BOXES, Boxes, Detector, whole_photo
-from trustpose.predict.crops import cut_out, cut_whole_pixels
+from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import Runtime, module_of

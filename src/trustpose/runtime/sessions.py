@@ -1,7 +1,7 @@
 """onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ from trustpose.file_names import utf8_name
 from trustpose.files import InputError, check_regular
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.inputs import InputSpec
+from trustpose.models.outputs import CropOutputs
 from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
@@ -217,3 +218,16 @@ def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> 
 def first_line(error: Exception) -> str:
     """A library's error as part of one line of ours."""
     return " ".join(str(error).split())[:160]
+
+
+def check_shapes(
+    arrays: Sequence[np.ndarray], output: CropOutputs, inputs: InputSpec, count: int, path: Path
+) -> list[np.ndarray]:
+    """The tensors of `count` crops, in the shapes that the spec says. Raises InputError where one cannot be."""
+    shapes = [(count, *shape) for shape in output.shapes(inputs)]
+    if len(arrays) != len(shapes):
+        raise InputError(f"{path}: gave no {output.kind}, as its spec's 'output' says")
+    for array, shape in zip(arrays, shapes, strict=True):
+        if array.shape != shape and (output.is_shaped or array.size != np.prod(shape)):
+            raise InputError(f"{path}: gave an output {array.shape}, its spec's 'output' says {shape}")
+    return [array.reshape(shape) for array, shape in zip(arrays, shapes, strict=True)]

@@ -16,7 +16,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
-from trustpose.runtime.checks import check_shapes
+from trustpose.runtime.sessions import check_shapes
 from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -13,9 +13,8 @@ from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.files import InputError, read_json
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.crops import cut_out
 from trustpose.models.spec import BoxOutput, ModelSpec
-from trustpose.predict.crops import cut_out
-from trustpose.predict.single_stage import letterbox
 from trustpose.training.crops import normalised
 from trustpose.training.people import COCO_LAYOUTS
 
@@ -39,7 +38,7 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
 def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:
     """Boxes xyxy (N, 4) that a detector in torch finds in a photo, pixels of the photo, and their scores (N,)."""
     pixels, scale = photos.photo(index)
-    affine, wide, high = letterbox(pixels.shape[1], pixels.shape[0], spec.input)
+    affine, wide, high = spec.input.letterbox(pixels.shape[1], pixels.shape[0])
     blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(next(model.parameters()).device)
     with torch.no_grad():
         answer = model(normalised(blob))[0].float().cpu().numpy()

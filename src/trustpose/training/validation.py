@@ -17,10 +17,9 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.people import PersonSample
 from trustpose.formats.coco import ResultsFile, TruthFile
-from trustpose.geometry.crops import affine_to_crop, box_share, grow_box, invert_affine, transform
+from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
 from trustpose.images import Images
 from trustpose.poses import Area, Poses, Truth, box_size
-from trustpose.predict.crops import cut_out
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
 from trustpose.training.crops import normalised

@@ -21,10 +21,9 @@ from trustpose.formats.columns import (
     garbage_collection_paused,
     parse_finite_json,
 )
-from trustpose.formats.missing import find_missing
 from trustpose.formats.tables import read_rows
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from trustpose.poses import Poses
+from trustpose.poses import Poses, find_missing
 from trustpose.skeletons import Skeleton
 
 

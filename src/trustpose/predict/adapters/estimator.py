@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.formats.image_size import MAX_PIXELS
+from trustpose.formats.photos import MAX_PIXELS
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, whole_photo

@@ -1,0 +1,73 @@
+"""The way of one photo: the modules and functions of ours that run between `tp.load("default")` and the results file.
+
+    python tools/way_of_a_photo.py [PHOTO.jpg]
+
+Everything is imported before counting starts, and one photo is predicted, so that what Python does once on import is
+left out. Functions count in every thread. Prints a line a module, its functions in the order of their first call, and
+last a line of JSON: {"modules": …, "functions": …}.
+"""
+
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import cv2
+import numpy as np
+
+import trustpose as tp
+from trustpose.formats.coco import write_results
+
+PACKAGE = Path(tp.__file__).parent
+
+
+def walk(photo: str | Path, results: Path) -> None:
+    """What a user writes: a photo in, a results file out."""
+    write_results(results, tp.load("default")(photo))
+
+
+def functions_of(work: Callable[[], object]) -> dict[str, list[str]]:
+    """The functions of this package that `work` calls, by module, in the order of their first call."""
+    found: dict[tuple[str, str], None] = {}
+
+    def note(frame: FrameType, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(str(PACKAGE)):
+            found.setdefault((code.co_filename, code.co_qualname))
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
+    modules: dict[str, list[str]] = {}
+    for file, name in found:
+        place = Path(file).relative_to(PACKAGE).with_suffix("").as_posix().removesuffix("/__init__")
+        modules.setdefault(place.replace("/", "."), []).append(name)
+    return modules
+
+
+def main() -> None:
+    """Print the way."""
+    with tempfile.TemporaryDirectory() as folder:
+        photo = Path(folder) / "photo.png"
+        if len(sys.argv) > 1:
+            photo = Path(sys.argv[1])
+        else:
+            cv2.imwrite(str(photo), np.full((240, 320, 3), 127, np.uint8))
+        results = Path(folder) / "results.json"
+        walk(photo, results)
+        modules = functions_of(lambda: walk(photo, results))
+    for module, functions in modules.items():
+        print(f"{module:28} {', '.join(functions)}")
+    print(json.dumps({"modules": len(modules), "functions": sum(map(len, modules.values()))}))
+
+
+if __name__ == "__main__":
+    main()
