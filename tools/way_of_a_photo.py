@@ -1,6 +1,6 @@
 """The way of one photo: the modules and functions of ours that run between `tp.load("default")` and the results file.
 
-    python tools/way_of_a_photo.py [PHOTO.jpg]
+    python tools/way_of_a_photo.py PHOTO.jpg
 
 Everything is imported before counting starts, and one photo is predicted, so that what Python does once on import is
 left out. Functions count in every thread. Prints a line a module, its functions in the order of their first call, and
@@ -15,9 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
-
-import cv2
-import numpy as np
 
 import trustpose as tp
 from trustpose.formats.coco import write_results
@@ -54,18 +51,15 @@ def functions_of(work: Callable[[], object]) -> dict[str, list[str]]:
 
 
 def main() -> None:
-    """Print the way."""
+    """Print the way of the photo that is named, which should show somebody."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python tools/way_of_a_photo.py PHOTO.jpg")
     with tempfile.TemporaryDirectory() as folder:
-        photo = Path(folder) / "photo.png"
-        if len(sys.argv) > 1:
-            photo = Path(sys.argv[1])
-        else:
-            cv2.imwrite(str(photo), np.full((240, 320, 3), 127, np.uint8))
         results = Path(folder) / "results.json"
-        walk(photo, results)
-        modules = functions_of(lambda: walk(photo, results))
+        walk(sys.argv[1], results)
+        modules = functions_of(lambda: walk(sys.argv[1], results))
     for module, functions in modules.items():
-        print(f"{module:28} {', '.join(functions)}")
+        print(f"{module:24} {', '.join(functions)}")
     print(json.dumps({"modules": len(modules), "functions": sum(map(len, modules.values()))}))
 
 

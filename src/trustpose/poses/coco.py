@@ -1,10 +1,10 @@
-"""Poses as rows of COCO keypoint results with our extended fields, loss-free."""
+"""Poses as rows of COCO keypoint results with our extended fields, loss-free; and which keypoints count as missing."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.poses.rows import MISSING_ID, box_size
 
