@@ -60,7 +60,7 @@ def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
     assert (saved.train.lr, saved.train.clip) == (3e-3, 1.0)
     assert [row["epoch"] for row in rows(out / "training" / "validation.csv")] == ["1", "2"]
     photos = sorted((data / "train").iterdir())
-    poses = load(out)(photos[0])
+    poses = load(out, detector="whole")(photos[0])
     assert poses.pose_quality is not None and poses.quality is None
     network = load_trust_network(ModelSpec.read(out))
     kept = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["ema"]["average"]
@@ -98,8 +98,8 @@ def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tm
     assert run(capsys, recipe, "--data", data, "--out", tmp_path / "first", *options)[0] == 0
     assert ModelSpec.read(tmp_path / "first").deepen == 4
     photo = sorted((data / "train").iterdir())[0]
-    onnx = load(tmp_path / "first")(photo)
-    in_torch = load(tmp_path / "first", backend="torch", device="cpu")(photo)
+    onnx = load(tmp_path / "first", detector="whole")(photo)
+    in_torch = load(tmp_path / "first", backend="torch", device="cpu", detector="whole")(photo)
     np.testing.assert_allclose(onnx.score, in_torch.score, atol=1e-5)
     assert onnx.quality is not None and in_torch.quality is not None
     np.testing.assert_allclose(onnx.quality, in_torch.quality, atol=1e-5)

@@ -218,9 +218,9 @@ def test_folders_that_torch_cannot_load(zoo, tmp_path, change, message):
 def test_the_flip_test_is_the_heads_own(tmp_path):
     spec, head = _saved(tmp_path, "peaks")
     photo = crops(1)[0]
-    poses = tp.load(spec.onnx.parent, flip=True)(photo)
+    poses = tp.load(spec.onnx.parent, flip=True, detector="whole")(photo)
     runtime = OnnxNetwork(spec, threads=1)
-    job = tp.load(spec.onnx.parent)._prepare(Image(photo))
+    job = tp.load(spec.onnx.parent, detector="whole")._prepare(Image(photo))
     with torch.no_grad():
         both = [_expected("peaks", head, np.ascontiguousarray(some))[1] for some in (job.crops, job.crops[:, :, ::-1])]
     expected = average_flipped(*both, torch.from_numpy(spec.skeleton.flip_index))
@@ -250,7 +250,7 @@ def test_trust_in_any_batch_size(tmp_path, flip):
 
 def test_fields_that_a_head_does_not_fill_stay_none(tmp_path):
     spec, _ = _saved(tmp_path, "hpcvnet")
-    poses = tp.load(spec.onnx.parent)(crops(1)[0])
+    poses = tp.load(spec.onnx.parent, detector="whole")(crops(1)[0])
     assert "labelled" in spec.trust.outputs and poses.visibility is None
     assert poses.quality.shape == (1, 17) and poses.pose_quality.shape == (1,)
 
@@ -269,13 +269,13 @@ def test_trust_without_torch_and_onnx(tmp_path):
     """The base install: a process in which neither can be imported."""
     spec, _ = _saved(tmp_path, "peaks")
     np.save(tmp_path / "photo.npy", crops(1)[0])
-    expected = tp.load(spec.onnx.parent, flip=True)(crops(1)[0])
+    expected = tp.load(spec.onnx.parent, flip=True, detector="whole")(crops(1)[0])
     script = f"""
 import sys
 missing = ("torch", "onnx", "torchvision", "timm", "safetensors", "lightning_fabric")
 sys.modules.update(dict.fromkeys(missing))
 import numpy as np, trustpose as tp
-poses = tp.load({str(spec.onnx.parent)!r}, flip=True)(np.load({str(tmp_path / "photo.npy")!r}))
+poses = tp.load({str(spec.onnx.parent)!r}, flip=True, detector='whole')(np.load({str(tmp_path / "photo.npy")!r}))
 np.savez({str(tmp_path / "poses.npz")!r}, **{{name: getattr(poses, name) for name in
          ("xy", "quality", "visibility", "pose_quality")}})
 """

@@ -209,7 +209,7 @@ def test_the_folder_runs_without_torch(data, model, tmp_path, capsys):
     assert run(capsys, data, model, out)[0] == 0
     program = (
         "import sys; sys.modules['torch'] = None; import trustpose as tp; "
-        f"poses = tp.load({str(out)!r})({str(sorted((data / 'train').iterdir())[0])!r}); "
+        f"poses = tp.load({str(out)!r}, detector='whole')({str(sorted((data / 'train').iterdir())[0])!r}); "
         "print(poses.pose_quality.shape, poses.visibility.shape)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd(), timeout=100)
