@@ -1,7 +1,5 @@
 """The records: shapes are checked, slices are views, walks and joins keep rows together."""
 
-# a column that is None fails the test
-
 from dataclasses import replace
 
 import jaxtyping

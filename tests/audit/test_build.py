@@ -1,7 +1,5 @@
 """The audit of real predictions against what their README measured, and of data sets with next to nothing in them."""
 
-# a number that is None fails the test
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fitted, apply, save, load; what is refused, and what never changes."""
 
-# a column that is None fails the test
-
 import io
 import json
 import pickle

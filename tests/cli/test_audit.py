@@ -1,7 +1,5 @@
 """`trustpose audit` from the outside: what it prints, writes, refuses, and leaves behind when it refuses."""
 
-# a column that is None fails the test
-
 import json
 import resource
 import subprocess

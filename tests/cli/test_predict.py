@@ -1,7 +1,5 @@
 """`trustpose predict` from the command line: what it writes, what it refuses, what it survives."""
 
-# a column that is None fails the test
-
 import json
 import re
 import signal

@@ -1,7 +1,5 @@
 """`trustpose predict` with a model that has trust: the fields of its results, what audit reads, what it says."""
 
-# a column that is None fails the test
-
 import json
 
 import cv2

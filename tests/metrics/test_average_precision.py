@@ -1,7 +1,5 @@
 """The ten COCO numbers against pycocotools and xtcocotools."""
 
-# a column that is None fails the test
-
 import contextlib
 import copy
 import importlib

@@ -1,7 +1,5 @@
 """Error diagnosis against coco-analyze's numbers, a plain loop, and cases whose answer is known."""
 
-# a column that is None fails the test
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Photos to poses: a network that finds coloured dots, and real networks against their published results."""
 
-# a column that is None fails the test
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """Data folders, folds, and visibility without pixels."""
 
-# a column that is None fails the test
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """The predictor around an estimator, with a stand-in for the estimator; and the names that open the real ones."""
 
-# a column that is None fails the test
-
 import re
 import threading
 from dataclasses import replace

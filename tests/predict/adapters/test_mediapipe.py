@@ -1,7 +1,5 @@
 """MediaPipe itself, with networks of constants in its .task file and, where it is there, with Google's."""
 
-# a column that is None fails the test
-
 import os
 from pathlib import Path
 
