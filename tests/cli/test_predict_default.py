@@ -1,7 +1,4 @@
 """`trustpose predict` with what comes with the package, here tiny networks: nothing has to be said but the photos."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 

@@ -1,7 +1,4 @@
 """Network and head in one ONNX graph: the head's own numbers in torch, in any batch, all or nothing, without torch."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 import subprocess

@@ -1,7 +1,4 @@
 """What a dropped joint is, decided where files are read, and kept on the way through our own files."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 from pathlib import Path

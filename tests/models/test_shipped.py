@@ -1,7 +1,4 @@
 """The model that comes with the package: small enough, and on real photos it finds people and knows what to trust."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 import subprocess

@@ -1,7 +1,4 @@
 """Boxes of people in photos of any size and shape, in the photo's own pixels; what does not fit is one line."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,4 @@
 """`tp.load`: the model that comes with the package by its name, files by theirs; here with tiny networks."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
 """Photos to people without boxes: exact places, detectors, threads, and a real network on real photos."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import cv2
 import numpy as np

@@ -1,9 +1,6 @@
 """A small heatmap network as an old exporter wrote them: opset 8, batch 1, batch norm with `spatial` 0, Clip by
 attribute, weights among the inputs. The same in torch, written on its own; and heads that read what others do not.
 """
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false, reportOperatorIssue=false
 
 import json
 from pathlib import Path

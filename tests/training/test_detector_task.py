@@ -1,7 +1,4 @@
 """A person detector learns coloured rectangles; its losses against plain loops; what it exports; what it refuses."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 import math

@@ -1,7 +1,4 @@
 """Heads on the stored features of a network that stands still: from `trustpose train` to poses with trust."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportOptionalOperand=false
-# pyright: reportArgumentType=false, reportCallIssue=false, reportAttributeAccessIssue=false, reportReturnType=false
-# pyright: reportOptionalIterable=false
 
 import json
 import subprocess
