@@ -16,8 +16,6 @@ Four tables, then one line of JSON with all of it:
 Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
 """
 
-# a column that is None fails the run
-
 import argparse
 import json
 import os

@@ -8,8 +8,6 @@ Prints tables of medians and, last, the ratios peer / ours as JSON: above 1, our
 differ.
 """
 
-# a column that is None fails the run
-
 import argparse
 import contextlib
 import io

@@ -8,8 +8,6 @@ on them, with all that it does: reading, every number of an audit, 1,000 draws f
 table and, last, JSON with seconds and MB per size.
 """
 
-# a column that is None fails the run
-
 import argparse
 import json
 import os

@@ -26,8 +26,6 @@ is lower than on official files. Below stand the paper's numbers, of other netwo
 suppression alone, one process, the best of five times. Last comes one line of JSON.
 """
 
-# a column that is None fails the run
-
 import argparse
 import json
 import os
