@@ -1,6 +1,7 @@
 """Photos on their way in and poses on their way out: the records that every predictor takes and gives, and what all
 predictors do."""
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
@@ -129,7 +130,7 @@ def prefetch(
             future.cancel()
 
 
-class BasePredictor:
+class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
     spec: name, licence, skeleton, and `people`, whether it finds people itself. detector: finds the people of photos
@@ -195,8 +196,9 @@ class BasePredictor:
         run = import_module("trustpose.predict.run").run
         return run(self, sources, Path(out), replace(options, **given), drawings, tell)
 
+    @abstractmethod
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        raise NotImplementedError
+        """Each photo's prediction, in order, before suppression."""
 
     def _nobody(self) -> Poses:
         return no_poses(self.spec.skeleton)
