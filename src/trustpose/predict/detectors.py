@@ -3,6 +3,8 @@
 torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -151,18 +153,24 @@ class TorchvisionDetector:
         """The boxes of the people in a photo, RGB, image pixels, highest score first."""
         torch = self._torch
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # (3, H, W)
-        try:
-            with torch.inference_mode():
-                found = self.module([image])[0]
-        except (NotImplementedError, RuntimeError) as error:
-            if "torchvision" not in str(error):
-                raise
-            reason = str(error).splitlines()[0][:80]
-            raise InputError(f"detector {self.name}: torchvision was built for another torch ({reason})") from None
+        with torchvision_of_this_torch(f"detector {self.name}"), torch.inference_mode():
+            found = self.module([image])[0]
         score = found["scores"].double().cpu().numpy()
         keep = np.flatnonzero((found["labels"].cpu().numpy() == _PERSON) & (score >= self.min_score))
         box = found["boxes"].double().cpu().numpy()[keep]
         return Boxes(box.reshape(-1, 4), np.zeros(len(keep), np.int64), score[keep])
+
+
+@contextmanager
+def torchvision_of_this_torch(name: str) -> Iterator[None]:
+    """Inside the block an operator that torchvision lacks for this torch is an InputError that begins with `name`."""
+    try:
+        yield
+    except (NotImplementedError, RuntimeError) as error:
+        if "torchvision" not in str(error):
+            raise
+        reason = str(error).splitlines()[0][:80]
+        raise InputError(f"{name}: torchvision was built for another torch ({reason})") from None
 
 
 def _torchvision_detection() -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.poses import Poses
 from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
 from trustpose.predict.boxes import Boxes
+from trustpose.predict.detectors import torchvision_of_this_torch
 from trustpose.runtime.torch_network import best_device
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -55,14 +56,8 @@ class KeypointRcnn:
         check_no_boxes(self.spec, boxes)
         device = next(self.module.parameters()).device
         image = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1).float() / 255  # (3, H, W)
-        try:
-            with torch.inference_mode():
-                found = self.module([image])[0]
-        except (NotImplementedError, RuntimeError) as error:
-            if "torchvision" not in str(error):
-                raise
-            reason = str(error).splitlines()[0][:80]
-            raise InputError(f"keypointrcnn: torchvision was built for another torch ({reason})") from None
+        with torchvision_of_this_torch("keypointrcnn"), torch.inference_mode():
+            found = self.module([image])[0]
         arrays = {
             name: found[name].double().cpu().numpy() for name in ("boxes", "scores", "keypoints", "keypoints_scores")
         }
