@@ -1,6 +1,6 @@
 """Outputs of networks that see one person at a time: what they share, and the kinds "coordinates" and "simcc".
 
-The kind "heatmaps" has a file of its own, `heatmap_output`.
+The kind "heatmaps" is in `map_outputs`.
 """
 
 from abc import ABC, abstractmethod

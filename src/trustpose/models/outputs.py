@@ -1,18 +1,18 @@
 """What a network gives, one record for each kind: its fields in a spec, and the codec that reads its numbers.
 
-A new kind is a new record here (or in a file of its own) and a place in `KINDS`.
+Networks of one person's crop have theirs in `crop_outputs` and `map_outputs`. A new kind is a new record in one of these
+files, or in a file of its own, and a place in `KINDS`.
 """
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from trustpose.codecs.centres import CentreCodec
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
-from trustpose.models.heatmap_output import HeatmapOutput
 from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
 from trustpose.skeletons import Skeleton
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
@@ -78,52 +78,6 @@ class PeopleOutput:
     def describe(self) -> str:
         """In words, for `trustpose models`."""
         return f"up to {self.people} people of a photo, with boxes"
-
-
-@dataclass(frozen=True)
-class BoxOutput:
-    """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.centres`.
-
-    `stride`: input pixels between map pixels; boxes below `min_score` are left out. `name` None: the first output.
-    """
-
-    kind: ClassVar[str] = "boxes"
-    people_from: ClassVar[PeopleFrom] = "photo"
-    sizes: ClassVar[Sizes] = "free"
-
-    stride: int
-    min_score: float
-    name: str | None = None
-
-    @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
-        """The field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        stride = wanted.count("stride")
-        if (inputs.multiple or 0) % stride:
-            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
-        name = wanted.text("name") if "name" in wanted.value else None
-        output = cls(stride, wanted.number("min_score", least=1e-6, most=1.0), name)
-        wanted.close()
-        return output
-
-    def to_json(self) -> dict[str, Any]:
-        """The field 'output' of a spec."""
-        return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
-
-    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # any size is read alike
-        """How a photo's maps are read."""
-        return CentreCodec(self.stride, self.min_score)
-
-    @property
-    def tensors(self) -> dict[str, str | None]:
-        """The tensor's name in the network's file; None: the first output."""
-        return {"name": self.name}
-
-    def describe(self) -> str:
-        """In words, for `trustpose models`."""
-        return "boxes of the people of a photo"
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput

@@ -9,9 +9,9 @@ from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
-from trustpose.models.heatmap_output import HeatmapOutput
 from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs import CROP_KINDS, KINDS, BoxOutput, CropOutputs, Output, PeopleOutput
+from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
+from trustpose.models.outputs import CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
 from trustpose.models.places import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, find_model
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object

@@ -1,4 +1,4 @@
-"""The output kind "heatmaps": what a heatmap network gives, and how its maps are read."""
+"""Outputs that are maps over the input: the kinds "heatmaps", of one person's crop, and "boxes", of a whole photo."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trustpose.codecs import Outputs
+from trustpose.codecs.centres import CentreCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, short
-from trustpose.models.crop_outputs import CropOutput
-from trustpose.models.inputs import InputSpec
+from trustpose.models.crop_outputs import CropOutput, PeopleFrom
+from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
 _MOST_TAPS = 31
@@ -110,6 +111,52 @@ class HeatmapOutput(CropOutput):
 
     def describe(self) -> str:
         return f"heatmaps {self.width}×{self.height} of one person, {self.decoding}"
+
+
+@dataclass(frozen=True)
+class BoxOutput:
+    """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.centres`.
+
+    `stride`: input pixels between map pixels; boxes below `min_score` are left out. `name` None: the first output.
+    """
+
+    kind: ClassVar[str] = "boxes"
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "free"
+
+    stride: int
+    min_score: float
+    name: str | None = None
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
+        """The field 'output' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        stride = wanted.count("stride")
+        if (inputs.multiple or 0) % stride:
+            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
+        name = wanted.text("name") if "name" in wanted.value else None
+        output = cls(stride, wanted.number("min_score", least=1e-6, most=1.0), name)
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        """The field 'output' of a spec."""
+        return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
+
+    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # any size is read alike
+        """How a photo's maps are read."""
+        return CentreCodec(self.stride, self.min_score)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensor's name in the network's file; None: the first output."""
+        return {"name": self.name}
+
+    def describe(self) -> str:
+        """In words, for `trustpose models`."""
+        return "boxes of the people of a photo"
 
 
 def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
