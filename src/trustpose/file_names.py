@@ -6,9 +6,6 @@ Such a name cannot be written into a JSON or HTML file or hashed as UTF-8, and s
 import codecs
 import os
 import re
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 SHOWN = "trustpose.shown"
@@ -38,22 +35,6 @@ def find_shown(folder: Path, text: str) -> Path:
     """The file of a folder that is called so, or whose name is shown so; that file may be missing."""
     path = folder / text
     return path if "\\x" not in text or path.exists() else folder / hidden(text)
-
-
-@contextmanager
-def utf8_name(path: Path) -> Iterator[str]:
-    """A name for opening a file whose name need not be UTF-8, for libraries that take no other (OpenCV crashes).
-
-    It is a symbolic link that is gone when the block ends; a file that is not there yet can be made through it.
-    """
-    if shown(path) == str(path):
-        yield str(path)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        suffix = path.suffix if path.suffix.isascii() else ""
-        link = Path(folder) / f"file{suffix}"
-        link.symlink_to(path.absolute())
-        yield str(link)
 
 
 def _show(error: UnicodeError) -> tuple[str, int]:

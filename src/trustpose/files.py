@@ -247,3 +247,27 @@ def new_folder(out: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextmanager
+def utf8_name(path: Path) -> Iterator[str]:
+    """A name for opening a file whose name need not be UTF-8, for libraries that take no other (OpenCV crashes).
+
+    It is a symbolic link that is gone when the block ends; a file that is not there yet can be made through it.
+    """
+    if _is_utf8(str(path)):
+        yield str(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        suffix = path.suffix if path.suffix.isascii() else ""
+        link = Path(folder) / f"file{suffix}"
+        link.symlink_to(path.absolute())
+        yield str(link)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

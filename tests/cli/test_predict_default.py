@@ -15,7 +15,7 @@ from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results
-from trustpose.models import places
+from trustpose.models import spec
 from trustpose.predict.detectors import default_detector
 
 app = typer.Typer()
@@ -33,7 +33,7 @@ def _run(*arguments):
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
     """Two people on one photo, nobody on the other."""
-    monkeypatch.setattr(places, "_SHIPPED", write_shipped(tmp_path / "models"))
+    monkeypatch.setattr(spec, "_SHIPPED", write_shipped(tmp_path / "models"))
     (tmp_path / "photos").mkdir()
     photo = photo_of_dots(640, 400, (150, 200, 250), (480, 200, 150))
     cv2.imwrite(str(tmp_path / "photos" / "two.png"), photo[..., ::-1])

@@ -4,8 +4,7 @@ import pytest
 
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models.places import Place, default_folder, detector_folder, find_model
-from trustpose.models.spec import ModelSpec
+from trustpose.models.spec import ModelSpec, Place, default_folder, detector_folder, find_model
 
 
 def test_files_and_folders(tmp_path):

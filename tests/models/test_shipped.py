@@ -13,8 +13,7 @@ from trustpose.cli import main
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, opks
-from trustpose.models.places import default_folder, shipped_folders
-from trustpose.models.spec import ModelSpec
+from trustpose.models.spec import ModelSpec, default_folder, shipped_folders
 from trustpose.predict.detectors import BoxDetector, default_detector
 from trustpose.skeletons import COCO_17
 

@@ -11,8 +11,8 @@ from tests.predict.tiny_people import write_people
 from tests.predict.tiny_shipped import write_shipped
 from tests.tiny_onnx import write_network
 from trustpose.files import InputError
-from trustpose.models import places
-from trustpose.models.places import default_folder, shipped_folders
+from trustpose.models import spec
+from trustpose.models.spec import default_folder, shipped_folders
 from trustpose.predict.boxes import whole_photo
 from trustpose.predict.detectors import BoxDetector, default_detector, load_detector
 from trustpose.predict.load import load
@@ -22,7 +22,7 @@ from trustpose.predict.top_down import Predictor
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(places, "_SHIPPED", write_shipped(tmp_path / "models"))
+    monkeypatch.setattr(spec, "_SHIPPED", write_shipped(tmp_path / "models"))
     return tmp_path / "models"
 
 
@@ -78,7 +78,7 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
 def test_what_is_shipped(folder, tmp_path, monkeypatch):
     assert shipped_folders() == [folder / "default", folder / "default-detector"]
     assert default_folder() == folder / "default"
-    monkeypatch.setattr(places, "_SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(spec, "_SHIPPED", tmp_path / "none")
     assert shipped_folders() == []
     for missing in (lambda: load("default"), lambda: load_detector("default"), default_folder):
         with pytest.raises(InputError, match="is missing in this installation of trustpose, install it again") as error:

@@ -57,7 +57,7 @@ def models(
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
     if shipped:
-        from trustpose.models.places import shipped_folders
+        from trustpose.models.spec import shipped_folders
 
         rows = [_row(path, path.parent) for path in shipped_folders()]
         _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)

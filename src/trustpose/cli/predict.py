@@ -172,13 +172,14 @@ def _check_files(
     photos: "dict[str, list[Path]]",
 ) -> None:
     """Nothing that is written takes the place of what is given."""
-    from trustpose.models.places import DEFAULT, shipped_folder
-    from trustpose.predict.adapters import find_adapter
+    from trustpose.models.spec import DEFAULT, shipped_folder
+    from trustpose.predict.adapters import ADAPTERS
     from trustpose.predict.run import IMAGES, JOURNAL, results_name
 
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
-    file = Path(model if find_adapter(model) is None else model.partition(":")[2])
+    prefix, _, argument = model.partition(":")
+    file = Path(argument if prefix in ADAPTERS else model)
     given: dict[str, Any] = photos | {"--gt": run.gt, "--boxes": run.boxes}
     given |= {
         "--model": model_files(shipped_folder(model) if model == DEFAULT else file),

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from trustpose.file_names import utf8_name
-from trustpose.files import InputError, check_regular
+from trustpose.files import InputError, check_regular, utf8_name
 from trustpose.formats.photos import MAX_PIXELS
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")

@@ -1,7 +1,7 @@
 """What a network gives, one record for each kind: its fields in a spec, and the codec that reads its numbers.
 
-Networks of one person's crop have theirs in `crop_outputs` and `map_outputs`. A new kind is a new record in one of these
-files, or in a file of its own, and a place in `KINDS`.
+Other kinds are in `crop_outputs` and `map_outputs`. A new kind is a new record in one of these files, or in a file of
+its own, and a place in `KINDS`.
 """
 
 import re

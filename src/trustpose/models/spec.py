@@ -1,4 +1,7 @@
-"""`ModelSpec`: what a model wants and gives, read from the small JSON file beside its ONNX file."""
+"""`ModelSpec`: what a model wants and gives, read from the JSON file beside its ONNX file; and where a model lies.
+
+A pose network with its trust head and a person detector come with the package.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +15,6 @@ from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFro
 from trustpose.models.inputs import InputSpec
 from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
 from trustpose.models.outputs import CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
-from trustpose.models.places import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, find_model
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object
 
@@ -30,6 +32,10 @@ __all__ = [
     "SimCCOutput",
 ]
 
+# a model folder: the spec, the network to run, the weights to train on
+MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS = "model.json", "model.onnx", "model.safetensors"
+DEFAULT = "default"
+_SHIPPED = Path(__file__).parent
 NO_KEYPOINTS = Skeleton("none", (), ())
 """The skeleton of a model that finds boxes alone."""
 K = TypeVar("K", bound=Output)
@@ -113,7 +119,7 @@ class ModelSpec:
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
-        """The spec of a model of any kind; `path` is what `models.places.find_model` takes.
+        """The spec of a model of any kind; `path` is what `find_model` takes.
 
         Unknown fields are refused. Raises InputError naming the file and the field.
         """
@@ -189,3 +195,58 @@ def output_kind(path: str | Path) -> str | None:
     output = value.get("output") if isinstance(value, dict) else None
     kind = output.get("kind") if isinstance(output, dict) else None
     return kind if isinstance(kind, str) and kind in KINDS else None
+
+
+def default_folder() -> Path:
+    """The model folder of the default pose network. Raises InputError where this installation lacks it."""
+    return shipped_folder(DEFAULT)
+
+
+def detector_folder() -> Path:
+    """The model folder of the default detector. Raises InputError as above."""
+    return shipped_folder("default-detector")
+
+
+def shipped_folder(name: str) -> Path:
+    """The folder of a model that comes with the package. Raises InputError where this installation lacks it."""
+    folder = _SHIPPED / name
+    if not (folder / MODEL_JSON).is_file():
+        raise InputError(f"{folder}: is missing in this installation of trustpose, install it again")
+    return folder
+
+
+def shipped_folders() -> list[Path]:
+    """The model folders that come with the package."""
+    return sorted(path.parent for path in _SHIPPED.glob(f"*/{MODEL_JSON}"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """The files of a model: its JSON, and its ONNX file where that was named and not the JSON (else the JSON says)."""
+
+    json: Path
+    onnx: Path | None = None
+
+
+def find_model(name: str | Path) -> Place:
+    """The files of the model that `name` means. The JSON need not be there for a missing file's error to name it.
+
+    In this order: "default", the pose network that comes with the package; a folder with model.json; NETWORK.json;
+    NETWORK.onnx with NETWORK.json beside it; the name of another model that comes with the package. Raises InputError
+    where there is no such folder or file.
+    """
+    path = Path(name)
+    if str(name) == DEFAULT or (str(name) in [folder.name for folder in shipped_folders()] and not path.exists()):
+        return Place(shipped_folder(str(name)) / MODEL_JSON)
+    if path.is_dir():
+        if not (path / MODEL_JSON).is_file():
+            raise InputError(f"{path}: holds no {MODEL_JSON}, expected a model folder or a network's file")
+        return Place(path / MODEL_JSON)
+    if path.suffix == ".json":
+        return Place(path)
+    json = path.with_suffix(".json")
+    if path.is_file() and not json.exists():
+        raise InputError(f"{json}: no such file; a network needs its spec beside it")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    return Place(json, path)

@@ -17,8 +17,7 @@ from jaxtyping import UInt8
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.crops import cut_out, invert_affine, transform
-from trustpose.models.places import DEFAULT, detector_folder
-from trustpose.models.spec import BoxOutput, ModelSpec, PeopleOutput, output_kind
+from trustpose.models.spec import DEFAULT, BoxOutput, ModelSpec, PeopleOutput, detector_folder, output_kind
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
 from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_session, to_tensor

@@ -6,7 +6,7 @@ from typing import Any
 
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.adapters import Adapter, find_adapter
+from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, DefaultDetector, load_detector
 from trustpose.predict.options import PredictOptions
@@ -35,7 +35,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
     options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
     options = replace(options, adapter={**options.adapter, **of_adapter})
-    adapter = find_adapter(model)
+    adapter = ADAPTERS.get(str(model).partition(":")[0])
     predictor = _network(model, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(model), options, options.max_pixels
     _find_people(predictor)

@@ -24,9 +24,9 @@ from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.boxes import NO_BOXES, Boxes
 from trustpose.images import Images
-from trustpose.models.places import DEFAULT, default_folder, detector_folder
+from trustpose.models.spec import DEFAULT, default_folder, detector_folder
 from trustpose.poses import Poses
-from trustpose.predict.adapters import find_adapter
+from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
@@ -238,13 +238,14 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
 def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
     """What the poses of a run depend on; one that goes on must have the same."""
     options, model = predictor.options, predictor.model or str(getattr(predictor.spec, "onnx", predictor.spec.name))
-    is_adapter = find_adapter(model) is not None
+    prefix, _, argument = model.partition(":")
+    is_adapter = prefix in ADAPTERS
     detector = options.detector
     if detector is None and predictor.spec.people == "boxes" and run_options.gt is None and run_options.boxes is None:
         detector = DEFAULT
     named = detector_folder() if detector == DEFAULT else detector
     files: dict[str, Any] = {
-        "model": default_folder() if model == DEFAULT else model.partition(":")[2] if is_adapter else model,
+        "model": default_folder() if model == DEFAULT else argument if is_adapter else model,
         "gt": run_options.gt,
         "boxes": run_options.boxes,
         "detector": getattr(named, "__qualname__", type(named).__name__) if callable(named) else named,
@@ -253,7 +254,7 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     settings: dict[str, Any] = {name: _fingerprint(file) for name, file in files.items()}
     if is_adapter:
         skeleton = getattr(options.skeleton, "name", options.skeleton)
-        settings |= {"estimator": model.partition(":")[0], "skeleton": skeleton, **options.adapter}
+        settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}

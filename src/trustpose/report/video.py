@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from trustpose.file_names import utf8_name
-from trustpose.files import DiskError, InputError, cannot_write
+from trustpose.files import DiskError, InputError, cannot_write, utf8_name
 
 
 class VideoWriter:

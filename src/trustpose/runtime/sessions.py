@@ -10,8 +10,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
-from trustpose.file_names import utf8_name
-from trustpose.files import InputError, check_regular
+from trustpose.files import InputError, check_regular, utf8_name
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import CropOutputs

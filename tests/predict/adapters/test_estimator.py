@@ -3,6 +3,7 @@
 import re
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import trustpose as tp
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.poses import Poses
-from trustpose.predict.adapters import ADAPTERS, find_adapter
+from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, PeopleFrom, package
 from trustpose.predict.boxes import Boxes, whole_photo
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17
@@ -87,10 +88,9 @@ def test_a_photo_that_cannot_be_read(tmp_path):
 
 
 def test_names():
-    assert find_adapter("mediapipe") is find_adapter("mediapipe:x.task") is ADAPTERS["mediapipe"]
-    assert find_adapter("./mediapipe") is None and find_adapter("network.onnx") is None
-    with pytest.raises(InputError, match=r"network\.onnx"):
-        tp.load("network.onnx")
+    for name in ("network.onnx", "./mediapipe"):  # the second one a file
+        with pytest.raises(InputError, match=f"^{re.escape(Path(name).name)}: no such file"):
+            tp.load(name)
 
 
 @pytest.mark.parametrize("prefix", sorted(ADAPTERS))

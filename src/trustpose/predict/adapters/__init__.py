@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 from trustpose.extras import not_installed
@@ -93,8 +92,4 @@ ADAPTERS: dict[str, Adapter] = {
         "Apache-2.0",
     ),
 }
-
-
-def find_adapter(name: str | Path) -> Adapter | None:
-    """The adapter that "prefix" or "prefix:argument" names, or None: then it is a network of our own, or a file."""
-    return ADAPTERS.get(str(name).partition(":")[0])
+"""By what stands before the colon in the name of a model; a name of no adapter is a network of our own, or a file."""
