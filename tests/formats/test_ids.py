@@ -108,8 +108,7 @@ def test_results_by_themselves_keep_their_texts(tmp_path: Path) -> None:
         read = read_results(path)
         write_results(
             *(tmp_path / "out.json", read.poses),
-            image_texts=read.image_texts,
-            annotation_texts=read.annotation_texts,
+            texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
         )
         again = json.loads((tmp_path / "out.json").read_text())
         for row, first in zip(again, rows, strict=True):

@@ -141,8 +141,7 @@ def apply(
         write_results(
             *(out, applied.poses),
             category_id=read.category_id,
-            image_texts=read.image_texts,
-            annotation_texts=read.annotation_texts,
+            texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
         )
     for warning in applied.warnings:
         typer.echo(f"trustpose: warning: {results}: {warning}", err=True)

@@ -62,7 +62,6 @@ def convert(
 
     from trustpose.cli.beside import with_sigmas, write_beside
     from trustpose.formats.coco import read_truth, write_results
-    from trustpose.formats.coco.ids import NO_TEXTS
     from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
     from trustpose.skeletons import skeleton_of
 
@@ -81,8 +80,8 @@ def convert(
     category_id = 1 if truth is None else truth.category_id
     is_described = skeleton is not None or sigmas is not None
     beside = write_beside(out, done.counted, with_sigmas(done.skeleton, own_sigmas) if is_described else None)
-    image_texts = NO_TEXTS if truth is None else truth.image_texts
-    write_results(out, done.poses, score=done.score, category_id=category_id, image_texts=image_texts)
+    texts = None if truth is None else {"image_id": truth.image_texts.text_of}
+    write_results(out, done.poses, score=done.score, category_id=category_id, texts=texts)
     for note in [*done.notes, *beside.notes]:
         console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     counted = f"{_counted(len(done.poses), 'pose')} in {_counted(done.photo_count, 'photo')}"

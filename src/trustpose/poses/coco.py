@@ -1,11 +1,13 @@
-"""Poses as rows of COCO keypoint results with our extended fields, loss-free; and which keypoints count as missing."""
+"""Poses as COCO keypoint results with our extended fields, loss-free; and which keypoints count as missing."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.files import write_json
 from trustpose.poses.rows import MISSING_ID, box_size
 
 if TYPE_CHECKING:
@@ -14,13 +16,32 @@ if TYPE_CHECKING:
 Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each id that is one
 
 
+def write_results(
+    path: str | Path,
+    poses: "Poses",
+    *,
+    score: Float[np.ndarray, " N"] | None = None,
+    category_id: Int[np.ndarray, " N"] | int = 1,
+    texts: Texts | None = None,
+) -> None:
+    """Write poses as a COCO keypoint results file, every filled field included, atomically.
+
+    `score` (N,), what evaluation ranks by, is `Poses.ranking_score`; give it to write another. Numbers survive the way
+    there and back exactly (a box's far corner to the last bit); `keypoint_missing` stands in rows whose missing
+    keypoints are not those at (0, 0) with score 0. Ids that `texts` has a text for, by field, are written as that
+    ("image_id", "annotation_id"). Raises ValueError where image_id, the keypoint scores or all pose scores are missing,
+    or where a number is not finite.
+    """
+    write_json(path, coco_rows(poses, score, category_id, texts))
+
+
 def coco_rows(
     poses: "Poses",
     score: Float[np.ndarray, " N"] | None = None,
     category_id: Int[np.ndarray, " N"] | int = 1,
     texts: Texts | None = None,
 ) -> list[dict[str, Any]]:
-    """One object a pose, as `formats.coco.write_results` writes them: see there. Raises ValueError."""
+    """One object a pose, as `write_results` writes them: see there. Raises ValueError."""
     if poses.image_id is None or poses.score is None:
         raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
     ranking = poses.ranking_score if score is None else score

@@ -5,7 +5,7 @@ What a file says is checked once, here; an `InputError` names the file, the entr
 
 from trustpose.formats.coco.results import ResultsFile, read_results
 from trustpose.formats.coco.truth import TruthFile, read_truth
-from trustpose.formats.coco.writing import write_results
 from trustpose.images import Images
+from trustpose.poses import write_results
 
 __all__ = ["Images", "ResultsFile", "TruthFile", "read_results", "read_truth", "write_results"]
