@@ -4,7 +4,7 @@ Source: Toshev and Szegedy, DeepPose, CVPR 2014, Eq. 1: coordinates relative to 
 DeepPose counts from the box's centre, half a side from the corner that is 0 here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -52,14 +52,14 @@ class CoordinateCodec:
         if outputs.coordinates is None:
             raise ValueError("outputs.coordinates: expected (B, K, 3), got None")
         x, y, score = (outputs.coordinates[..., self.order.index(name)] for name in ("x", "y", "score"))
-        return Candidates(np.stack([x, y], axis=-1).astype(np.float64) * self._unit, score)
+        return Candidates.one_per_joint(np.stack([x, y], axis=-1).astype(np.float64) * self._unit, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's coordinates and scores and those of its mirror image, brought back."""
         if outputs.coordinates is None or mirrored.coordinates is None:
             raise ValueError("outputs.coordinates: expected (B, K, 3), got None")
         back = self.flip_back(mirrored.coordinates, flip_index)
-        return Outputs(heatmaps=[], coordinates=(outputs.coordinates + back) / 2)
+        return replace(outputs, coordinates=(outputs.coordinates + back) / 2)
 
     def flip_back(
         self, coordinates: Float[np.ndarray, "B K 3"], flip_index: Int[np.ndarray, " K"]

@@ -17,13 +17,13 @@ et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019.
 The decodings have files of their own: `peaks`, `dark`, `integral`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs import Candidates, Grid, Outputs
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
 from trustpose.codecs.peaks import argmax_quarter, dark, highest_pixels, towards_second_highest
 
@@ -79,9 +79,14 @@ class HeatmapCodec:
     @property
     def strides(self) -> tuple[float, float]:
         """Crop pixels between neighbouring map pixels, along x and along y."""
-        if self.convention == "ordinary":
-            return self.stride, self.stride
-        return (self.width * self.stride - 1) / (self.width - 1), (self.height * self.stride - 1) / (self.height - 1)
+        return self.grid(self.width, self.height).stride
+
+    def grid(self, width: int, height: int) -> Grid:
+        """Where the pixels of maps of width × height stand among the input's, which are `stride` times as many."""
+        stride = (self.stride, self.stride)
+        if self.convention == "unbiased":
+            stride = ((width * stride[0] - 1) / max(width - 1, 1), (height * stride[1] - 1) / max(height - 1, 1))
+        return Grid(stride, self.offset)
 
     @property
     def flip_shift(self) -> float:
@@ -116,7 +121,10 @@ class HeatmapCodec:
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints of the last stage's heatmaps, in crop pixels; `score` is the peak's height, scaled."""
+        """The keypoints of the last stage's heatmaps, one for each map; `score` is the peak's height, scaled.
+
+        Maps may be of any size; places are in pixels of the input, which is `stride` times as large.
+        """
         heatmaps = outputs.heatmaps[-1]
         if self.decoding == "argmax-quarter":
             xy_map, score = argmax_quarter(heatmaps, self.smoothing)
@@ -128,13 +136,16 @@ class HeatmapCodec:
             xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
         if (self.score_scale, self.score_offset) != (1.0, 0.0):
             score = score * self.score_scale + self.score_offset
-        return Candidates(xy_map * self.strides + self.offset, score)
+        return Candidates.one_per_joint(self.grid(*heatmaps.shape[:1:-1]).places(xy_map), score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
-        """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage."""
+        """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage.
+
+        All else stays the crop's own.
+        """
         shift = self.flip_shift
         stages = zip(outputs.heatmaps, mirrored.heatmaps, strict=True)
-        return Outputs([(own + flip_back(other, flip_index, shift)) / 2 for own, other in stages], outputs.features)
+        return replace(outputs, heatmaps=[(own + flip_back(other, flip_index, shift)) / 2 for own, other in stages])
 
     def _integral(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean places, the highest pixel where a map has no bump at all, and the peaks' heights."""

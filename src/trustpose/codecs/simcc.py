@@ -6,14 +6,14 @@ Gaussian label smoothing, section 3.2); Jiang et al., RTMPose, 2023 (σ = 4.9 an
 distributions' maxima as score). Between the bins: DARK's step (`codecs.dark`) in one dimension.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs import Candidates, Grid, Outputs
 
 _FLOOR, _CEILING = 1e-3, 50.0  # what a logarithm is taken of, at least and at most (mmpose's)
 _REACH = 3  # sigmas beyond the crop from which on a keypoint has no weight
@@ -45,6 +45,12 @@ class SimCCCodec:
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
         """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
         return width, height
+
+    @property
+    def grid(self) -> Grid:
+        """Where the bins stand among the crop's pixels."""
+        bin_ = 1 / self.split
+        return Grid((bin_, bin_))
 
     @property
     def bins(self) -> tuple[int, int]:
@@ -88,14 +94,14 @@ class SimCCCodec:
             scores.append(np.take_along_axis(logits, place[..., None], axis=-1)[..., 0])
             places.append(refine_peaks(logits, place, sigma) if self.subbin else place.astype(np.float64))
         score = np.minimum(*scores) if self.score == "lower" else (scores[0] + scores[1]) / 2
-        return Candidates(np.stack(places, axis=-1) / self.split, score)
+        return Candidates.one_per_joint(np.stack(places, axis=-1) / self.split, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's logits and those of its mirror image, brought back (`flip_back`)."""
         (columns, rows), (other_columns, other_rows) = _simcc_of(outputs), _simcc_of(mirrored)
         back = self.flip_back(other_columns, flip_index)
         simcc = (columns + back) / 2, (rows + other_rows[:, flip_index]) / 2
-        return Outputs(heatmaps=[], features=outputs.features, simcc=simcc, tokens=outputs.tokens)
+        return replace(outputs, simcc=simcc)
 
     def flip_back(
         self, columns: Float[np.ndarray, "B K X"], flip_index: Int[np.ndarray, " K"]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs import Candidates, Grid, Outputs
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.simcc import Score, SimCCCodec
 from trustpose.formats.json_reader import Fields
@@ -198,7 +198,8 @@ class SimCCOutput(CropOutput):
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
         columns, rows = (array.astype(np.float32, copy=False) for array in arrays)
-        return Outputs(heatmaps=[], simcc=(columns, rows))
+        bin_ = 1 / self.split
+        return Outputs(heatmaps=[], simcc=(columns, rows), grids={"simcc": Grid((bin_, bin_))})
 
     def arrays(self, outputs: Outputs) -> list[Any]:
         return [] if outputs.simcc is None else list(outputs.simcc)

@@ -74,6 +74,10 @@ class HeatmapOutput(CropOutput):
 
     def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size says it all
         """How the maps are read, and what targets they are trained on."""
+        return self._codec
+
+    @property
+    def _codec(self) -> HeatmapCodec:
         return HeatmapCodec(
             width=self.width,
             height=self.height,
@@ -104,7 +108,8 @@ class HeatmapOutput(CropOutput):
         return [(self.keypoints, self.height, self.width)]
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
-        return Outputs(heatmaps=[arrays[0].astype(np.float32, copy=False)])
+        maps = arrays[0].astype(np.float32, copy=False)
+        return Outputs(heatmaps=[maps], grids={"heatmaps": self._codec.grid(*maps.shape[:1:-1])})
 
     def arrays(self, outputs: Outputs) -> list[Any]:
         return list(outputs.heatmaps[-1:])

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
-from trustpose.networks.layers import heatmap_head
+from trustpose.networks.layers import GRIDS, heatmap_head
 
 CHANNELS = 256
 DEPTH = 4  # halvings inside an hourglass: 64 × 48 map pixels go down to 4 × 3
@@ -48,7 +48,7 @@ class StackedHourglass(nn.Module):
         for stack in self.stacks:
             heatmaps, features, x = stack(x)
             all_heatmaps.append(heatmaps)
-        return Outputs(heatmaps=all_heatmaps, features=features)
+        return Outputs(heatmaps=all_heatmaps, features=features, grids=GRIDS)
 
 
 class Stack(nn.Module):

@@ -3,9 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.codecs import Outputs
+from trustpose.codecs import Grid, Outputs
 
 STRIDE = 4  # crop pixels per map pixel, in every network here
+GRIDS: dict[str, Grid] = dict.fromkeys(("heatmaps", "features"), Grid((float(STRIDE), float(STRIDE))))
 
 
 class ConvBN(nn.Module):
@@ -35,7 +36,7 @@ class PoseNetwork(nn.Module):
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
         """Crops (B, 3, H, W), normalised, to one stage of heatmaps (B, K, H/4, W/4) and features (B, C, H/4, W/4)."""
         features = self.neck(self.backbone(image))
-        return Outputs(heatmaps=[self.head(features)], features=features)
+        return Outputs(heatmaps=[self.head(features)], features=features, grids=GRIDS)
 
 
 def heatmap_head(channels: int, keypoints: int) -> nn.Conv2d:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
-from trustpose.networks.layers import heatmap_head
+from trustpose.networks.layers import GRIDS, heatmap_head
 from trustpose.networks.onnx_weights import read_convolutions
 
 Size = Literal["thunder", "multipose"]
@@ -133,7 +133,7 @@ class MoveNetPose(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
         features = self.neck(self.encoder(image))
-        return Outputs(heatmaps=[self.head(features).sigmoid()], features=features)
+        return Outputs(heatmaps=[self.head(features).sigmoid()], features=features, grids=GRIDS)
 
     def read(self, path: str | Path) -> None:
         """Start from a published file. Raises InputError."""

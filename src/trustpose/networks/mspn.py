@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
-from trustpose.networks.layers import ConvBN, check_keypoints
+from trustpose.networks.layers import GRIDS, ConvBN, check_keypoints
 
 STEM = 64
 BLOCKS = (3, 4, 6, 3)  # ResNet-50
@@ -52,7 +52,7 @@ class MSPN(nn.Module):
         for stage in self.stages:
             heatmaps, features, skips, x = stage(x, skips)
             all_heatmaps += heatmaps
-        return Outputs(heatmaps=all_heatmaps, features=features)
+        return Outputs(heatmaps=all_heatmaps, features=features, grids=GRIDS)
 
 
 class Stage(nn.Module):

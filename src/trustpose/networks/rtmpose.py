@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.codecs import Outputs
+from trustpose.codecs import Grid, Outputs
 from trustpose.networks.layers import check_keypoints
 
 WIDTHS: dict[str, tuple[float, float]] = {  # depth and width beside CSPNeXt-L's
@@ -24,6 +24,7 @@ STRIDE = 32  # crop pixels per feature
 _STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))  # channels in and out, blocks; of CSPNeXt-L
 _HIDDEN, _ATTENTION, _EXPANSION = 256, 128, 2
 _FINAL_KERNEL = 7
+_GRIDS = {"features": Grid((float(STRIDE), float(STRIDE)))}
 
 
 def rtmpose(size: str, keypoints: int = 17, *, height: int = 256, width: int = 192, split: float = 2.0) -> "RTMPose":
@@ -57,7 +58,7 @@ class RTMPose(nn.Module):
         features = self.backbone(image)
         tokens = self.head.tokens(features)  # (B, K, 256)
         simcc = self.head.cls_x(tokens), self.head.cls_y(tokens)
-        return Outputs(heatmaps=[], features=features, simcc=simcc, tokens=tokens)
+        return Outputs(heatmaps=[], features=features, simcc=simcc, tokens=tokens, grids=_GRIDS)
 
 
 class SimCCHead(nn.Module):

@@ -184,12 +184,12 @@ class Predictor(BasePredictor):
             mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]), box)
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
-        candidates, said = self.codec.decode(outputs), trust.filled()
+        places, said = self.codec.decode(outputs).dense(), trust.filled()
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
-            job.xy[rows] = transform(job.to_image[rows], candidates.xy[start:stop])
-            job.score[rows] = candidates.score[start:stop]
+            job.xy[rows] = transform(job.to_image[rows], places.xy[start:stop])
+            job.score[rows] = places.score[start:stop]
             for name, room in job.trust.items():
                 room[rows] = said[name][start:stop]
             start = stop

@@ -78,11 +78,14 @@ class TorchNetwork:
         raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, len(pixels), onnx)
         if not all(np.isfinite(array).all() for array in raw):
             raise InputError(f"{onnx}: the network gave numbers that are not finite")
+        found = output.outputs(raw)
         rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
+        others = {name: _numpy(tensor) for name, tensor in outputs.others.items()}
+        grids = {**outputs.grids, **found.grids}  # the spec knows better than the network how its maps were trained
         arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
-        return replace(output.outputs(raw), **rest), checked
+        return replace(found, **rest, others=others, grids=grids), checked
 
     def _boxes(self, box: np.ndarray | None) -> list[Tensor]:
         """What the head reads of people's boxes beside the crops, if it does."""

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 
-from trustpose.codecs import Candidates
+from trustpose.codecs import Places
 from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
@@ -72,10 +72,10 @@ class FrozenNetwork:
         ]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def decode(self, given: list[np.ndarray]) -> Candidates:
+    def decode(self, given: list[np.ndarray]) -> Places:
         """The places in what a call gave, crop pixels."""
         arrays = given[len(self.maps) :]
-        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)]))
+        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)])).dense()
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +165,10 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
     """Some people in one view."""
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
-    candidates = reading.network.decode(maps)
+    places = reading.network.decode(maps)
     columns = labels_of(drawn, reading.area) | {
-        "found_xy": candidates.xy.astype(np.float32),
-        "score": candidates.score.astype(np.float32),
+        "found_xy": places.xy.astype(np.float32),
+        "score": places.score.astype(np.float32),
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
         "affine": np.stack([crop.affine for crop in drawn]),
     }

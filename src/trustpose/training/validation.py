@@ -87,9 +87,9 @@ class Validation:
             share = box_share(box_size(columns["box"]), columns["affine"], self.crops.width, self.crops.height)
             box = torch.from_numpy(share).float().to(device)
             outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
-            candidates = self.codec.decode(outputs)
-            columns["xy"] = transform(invert_affine(columns.pop("affine")), candidates.xy)
-            columns["score"] = candidates.score.astype(np.float64)
+            places = self.codec.decode(outputs).dense()
+            columns["xy"] = transform(invert_affine(columns.pop("affine")), places.xy)
+            columns["score"] = places.score.astype(np.float64)
             filled = {} if trust is None else trust.filled()
             columns |= {name: value.float().cpu().double().numpy() for name, value in filled.items()}
             batches.append(columns)
