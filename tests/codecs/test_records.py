@@ -60,7 +60,9 @@ def test_the_best_of_each_joint() -> None:
 
 def test_outputs_by_name() -> None:
     maps, tags = np.zeros((2, 3, 8, 6), np.float32), np.zeros((2, 3, 4, 3), np.float32)
-    outputs = Outputs(heatmaps=[maps], others={"tags": tags}, grids={"tags": Grid((8.0, 8.0)), "heatmaps": Grid((4.0, 4.0))})
+    outputs = Outputs(
+        heatmaps=[maps], others={"tags": tags}, grids={"tags": Grid((8.0, 8.0)), "heatmaps": Grid((4.0, 4.0))}
+    )
     assert outputs["tags"] is tags and outputs["heatmaps"][-1] is maps and outputs.names == ("heatmaps", "tags")
     for missing in ("features", "fields"):
         with pytest.raises(KeyError, match=f"{missing}: expected one of heatmaps, tags"):

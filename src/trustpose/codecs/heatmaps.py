@@ -25,7 +25,16 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, Grid, Outputs
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
-from trustpose.codecs.peaks import argmax_quarter, dark, highest_pixels, towards_second_highest
+from trustpose.codecs.peaks import (
+    argmax_quarter,
+    dark,
+    dark_step,
+    highest_pixels,
+    local_maxima,
+    quarter_offset,
+    smoothed,
+    towards_second_highest,
+)
 
 Convention = Literal["ordinary", "unbiased"]
 Decoding = Literal["argmax-quarter", "second-highest", "dark", "udp", "integral"]
@@ -138,6 +147,36 @@ class HeatmapCodec:
             score = score * self.score_scale + self.score_offset
         return Candidates.one_per_joint(self.grid(*heatmaps.shape[:1:-1]).places(xy_map), score)
 
+    def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, most: int = 30) -> Candidates:
+        """The keypoints of everybody whom the last stage's heatmaps show: local maxima with at least `min_score`.
+
+        At most `most` for each map, the best first, which is the one that `decode` gives; each is read between the
+        pixels in the same way. Where the outputs have "tags", (B, K, h, w) or (B, K, T, h, w) of any size, `tags` are
+        those at the peaks. Raises ValueError for a decoding that makes one place out of a whole map.
+        """
+        if self.decoding not in ("argmax-quarter", "dark", "udp"):
+            raise ValueError(f"decoding: {self.decoding} reads one place out of a map, expected argmax-quarter or dark")
+        heatmaps = outputs.heatmaps[-1]
+        sought = heatmaps if self.smoothing is None else smoothed(heatmaps, self.smoothing, 0)
+        (image, joint), peak = local_maxima(sought, most)
+        height = heatmaps[image, joint, peak[:, 1], peak[:, 0]]
+        if self.smoothing is not None:  # the best one's is the map's highest, wherever that is: see `argmax_quarter`
+            is_best = np.diff(image * heatmaps.shape[1] + joint, prepend=-1) > 0
+            height = np.where(is_best, heatmaps.max(axis=(2, 3))[image, joint], height)
+        score = height
+        if (self.score_scale, self.score_offset) != (1.0, 0.0):
+            score = height * self.score_scale + self.score_offset
+        kept = np.flatnonzero(score >= min_score)
+        image, joint, peak, height = image[kept], joint[kept], peak[kept], height[kept]
+        if self.decoding == "argmax-quarter":
+            xy_map = quarter_offset(sought, peak, (image, joint))
+        else:
+            compact = self.decoding == "udp"
+            xy_map = dark_step(heatmaps, peak, height, self.sigma, compact=compact, of=(image, joint))
+        grid, size = self.grid(*heatmaps.shape[:1:-1]), heatmaps.shape[2:]
+        tags = None if "tags" not in outputs.others else _at_peaks(outputs, grid, size, image, joint, peak)
+        return Candidates(grid.places(xy_map), score[kept], image, joint, heatmaps.shape[:2], tags)
+
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage.
 
@@ -163,6 +202,21 @@ class HeatmapCodec:
         if self.convention == "unbiased":
             bumps[np.abs(pixels - np.floor(centre + 0.5)[..., None]) > _REACH * self.sigma] = 0
         return bumps.astype(np.float32)
+
+
+def _at_peaks(
+    outputs: Outputs, grid: Grid, size: tuple[int, int], image: np.ndarray, joint: np.ndarray, peak: np.ndarray
+) -> Float[np.ndarray, "N T"]:
+    """The tags in the cells where peaks of heatmaps of `size` (h, w) lie, by their own grid if they have one."""
+    tags = outputs["tags"]
+    tags = tags[:, :, None] if tags.ndim == 4 else tags  # (B, K, T, h, w)
+    high, wide = tags.shape[3:]
+    if "tags" in outputs.grids:
+        cell = np.floor(outputs.grids["tags"].cells(grid.places(peak.astype(np.float64))) + 0.5).astype(np.int64)
+    else:  # both show the same, cell by cell
+        cell = (2 * peak + 1) * (wide, high) // (2 * np.array(size[::-1]))
+    x, y = np.moveaxis(cell.clip(0, (wide - 1, high - 1)), -1, 0)
+    return tags[image, joint, :, y, x].astype(np.float64)
 
 
 def flip_back(

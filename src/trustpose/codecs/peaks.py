@@ -1,4 +1,4 @@
-"""Peaks of heatmaps: the highest pixel, and the quarter offsets from it, HRNet's and MSPN's."""
+"""Peaks of heatmaps: the highest pixel or all local maxima, and where between the pixels a peak lies."""
 
 from functools import cache
 
@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+Maps = tuple[Int[np.ndarray, "*N"], Int[np.ndarray, "*N"]]  # of some places: which of the batch, which keypoint
 _MARGIN = 10  # map pixels of zeros that MSPN's code puts around a map before it smooths it
 
 
@@ -20,6 +21,31 @@ def highest_pixels(
     return np.concatenate([x, y], axis=2), np.take_along_axis(flat, peak, axis=2)[..., 0]
 
 
+def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Maps, Int[np.ndarray, "N 2"]]:
+    """Every map's pixels that no neighbour is higher than, its `most` highest ones: maps, and places (N, 2) x, y.
+
+    They come map by map, the highest first; the first of each map is that of `highest_pixels`. Of two neighbours as
+    high as each other the first row by row counts as the higher one. A map with NaN may have none.
+    """
+    count, height, width = heatmaps.shape[1:]
+    room = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    is_peak = np.ones(heatmaps.shape, np.bool_)
+    for down, right in np.ndindex(3, 3):
+        neighbour = room[:, :, down : down + height, right : right + width]
+        if (down, right) < (1, 1):
+            is_peak &= heatmaps > neighbour
+        elif (down, right) > (1, 1):
+            is_peak &= heatmaps >= neighbour
+    at = np.flatnonzero(is_peak)
+    which = at // (height * width)
+    order = np.lexsort((-heatmaps.reshape(-1)[at], which))  # of equals the first row by row, as it is stable
+    at, which = at[order], which[order]
+    first = np.searchsorted(which, which)  # where each one's map begins
+    kept = np.flatnonzero(np.arange(len(which)) - first < most)
+    y, x = np.divmod(at[kept] % (height * width), width)
+    return np.divmod(which[kept], count), np.stack([x, y], axis=1)
+
+
 def argmax_quarter(
     heatmaps: Float[np.ndarray, "B K h w"], smoothing: int | None = None
 ) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
@@ -31,15 +57,22 @@ def argmax_quarter(
     Source: Sun et al., HRNet, CVPR 2019, section 3: "a quarter offset in the direction from the highest response to the
     second highest response"; as in its code, along x and y apart. Smoothed, as mmpose reads MSPN's maps.
     """
-    height, width = heatmaps.shape[2:]
     place, score = highest_pixels(heatmaps)
     if smoothing is not None:
         heatmaps = smoothed(heatmaps, smoothing, 0)
         place, _ = highest_pixels(heatmaps)
-    around = patches(heatmaps, place, 1)  # (B, K, 3, 3)
+    return quarter_offset(heatmaps, place), score
+
+
+def quarter_offset(
+    heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], of: Maps | None = None
+) -> Float[np.ndarray, "*N 2"]:
+    """Places moved a quarter pixel as `argmax_quarter` says; `of`: the map that each is in, where not one in each."""
+    height, width = heatmaps.shape[2:]
+    around = patches(heatmaps, place, 1, of)  # (…, 3, 3)
     slope = np.stack([around[..., 1, 2] - around[..., 1, 0], around[..., 2, 1] - around[..., 0, 1]], axis=-1)
     inside = ((place > 0) & (place < (width - 1, height - 1))).all(axis=-1, keepdims=True)
-    return place + 0.25 * np.sign(np.where(inside, slope, 0.0)), score
+    return place + 0.25 * np.sign(np.where(inside, slope, 0.0))
 
 
 def towards_second_highest(
@@ -84,13 +117,16 @@ def smoothed(
 
 
 def patches(
-    heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "B K 2"], radius: int
-) -> Float[np.ndarray, "B K side side"]:
-    """What each map shows within `radius` pixels of `place` x, y, float64; zeros beyond the map."""
+    heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], radius: int, of: Maps | None = None
+) -> Float[np.ndarray, "*N side side"]:
+    """What the maps show within `radius` pixels of `place` x, y, float64; zeros beyond the map.
+
+    of: batch and keypoint of the map for each place; None for places (B, K, 2), one in each map.
+    """
     height, width = heatmaps.shape[2:]
     reach = np.arange(-radius, radius + 1)
-    x, y = place[..., 0, None] + reach, place[..., 1, None] + reach  # (B, K, side)
-    batch, keypoint = np.ogrid[: heatmaps.shape[0], : heatmaps.shape[1]]
+    x, y = place[..., 0, None] + reach, place[..., 1, None] + reach  # (…, side)
+    batch, keypoint = np.ogrid[: heatmaps.shape[0], : heatmaps.shape[1]] if of is None else of
     found = heatmaps[
         batch[..., None, None],
         keypoint[..., None, None],
@@ -119,18 +155,31 @@ def dark(
     pixels from beyond the edge, which moves peaks less than seven pixels from it by up to one.)
     """
     place, score = highest_pixels(heatmaps)
+    return dark_step(heatmaps, place, score, sigma, compact=compact), score
+
+
+def dark_step(
+    heatmaps: Float[np.ndarray, "B K h w"],
+    place: Int[np.ndarray, "*N 2"],
+    score: Float[np.ndarray, "*N"],
+    sigma: float,
+    *,
+    compact: bool,
+    of: Maps | None = None,
+) -> Float[np.ndarray, "*N 2"]:
+    """Peaks of height `score` at whole pixels, moved as `dark` says; `of`: see `patches`."""
     radius = 1 if compact else 2
     size = np.array(heatmaps.shape[:1:-1])  # w, h
     about = place.clip(radius, size - 1 - radius)
     kernel = blur_kernel(sigma)
     reach = radius + len(kernel) // 2
-    smooth = _smoothed(patches(heatmaps, about, reach), kernel, np.minimum(about, size - 1 - about) - radius)
+    smooth = _smoothed(patches(heatmaps, about, reach, of), kernel, np.minimum(about, size - 1 - about) - radius)
     # the smoothed peak back at its own height, so that the floor means the same in any map
     highest = np.maximum(smooth.max(axis=(-2, -1)), _TINY)
     level = np.maximum(smooth * (score / highest)[..., None, None], _LOWEST[compact])
     step = _newton((_compact if compact else _wide)(np.log(level)))
     taken = (np.abs(step) <= reach).all(axis=-1, keepdims=True) & (size > 2 * radius).all()
-    return np.where(taken, about + step, place), score
+    return np.where(taken, about + step, place)
 
 
 @cache
@@ -146,8 +195,8 @@ def blur_kernel(sigma: float) -> Float[np.ndarray, " taps"]:
 
 
 def _smoothed(
-    patch: Float[np.ndarray, "B K rows columns"], kernel: Float[np.ndarray, " taps"], room: Int[np.ndarray, "B K 2"]
-) -> Float[np.ndarray, "B K side side"]:
+    patch: Float[np.ndarray, "*N rows columns"], kernel: Float[np.ndarray, " taps"], room: Int[np.ndarray, "*N 2"]
+) -> Float[np.ndarray, "*N side side"]:
     """The middle of each patch smoothed along x and y by the kernel, cut to `room` (x, y) pixels on both sides."""
     radius = len(kernel) // 2
     side = patch.shape[-1] - 2 * radius
@@ -161,7 +210,7 @@ def _smoothed(
         return down @ patch @ np.swapaxes(across, -1, -2)
 
 
-def _wide(log: Float[np.ndarray, "B K 5 5"]) -> tuple[np.ndarray, ...]:
+def _wide(log: Float[np.ndarray, "*N 5 5"]) -> tuple[np.ndarray, ...]:
     """Gradient and Hessian dx, dy, dxx, dxy, dyy, second derivatives as differences of central differences."""
     dx = (log[..., 2, 3] - log[..., 2, 1]) / 2
     dy = (log[..., 3, 2] - log[..., 1, 2]) / 2
@@ -171,7 +220,7 @@ def _wide(log: Float[np.ndarray, "B K 5 5"]) -> tuple[np.ndarray, ...]:
     return dx, dy, dxx, dxy, dyy
 
 
-def _compact(log: Float[np.ndarray, "B K 3 3"]) -> tuple[np.ndarray, ...]:
+def _compact(log: Float[np.ndarray, "*N 3 3"]) -> tuple[np.ndarray, ...]:
     """The same from three pixels; dxy from the diagonal that leads from low x and y to high."""
     left, right, up, down = log[..., 1, 0], log[..., 1, 2], log[..., 0, 1], log[..., 2, 1]
     centre = log[..., 1, 1]
@@ -180,7 +229,7 @@ def _compact(log: Float[np.ndarray, "B K 3 3"]) -> tuple[np.ndarray, ...]:
     return (right - left) / 2, (down - up) / 2, dxx, dxy, dyy
 
 
-def _newton(derivatives: tuple[np.ndarray, ...]) -> Float[np.ndarray, "B K 2"]:
+def _newton(derivatives: tuple[np.ndarray, ...]) -> Float[np.ndarray, "*N 2"]:
     """−H⁻¹ g, or infinity where that does not lead to a maximum."""
     dx, dy, dxx, dxy, dyy = derivatives
     determinant = dxx * dyy - dxy * dxy
