@@ -12,8 +12,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.geometry.boxes import paired_iou
-
 SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a bump's standard deviation as a share of the box's side
 _FLOOR = 0.05  # of a bump; beneath it a cell learns no sides
 
@@ -72,12 +70,12 @@ def decode_centres(
 
 
 def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:
-    """The rows of boxes, given highest score first, that overlap none before them that stays by more than `overlap`."""
-    iou = paired_iou(box[:, None], box[None])  # (N, N)
-    kept: list[int] = []
-    for at in range(len(box)):
-        if not kept or iou[at, kept].max() <= overlap:
-            kept.append(at)
+    """The rows of boxes, given highest score first, that overlap none before them that stays by more than `overlap`.
+
+    Of several boxes without extent one stays.
+    """
+    xywh = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(xywh.tolist(), list(range(len(box), 0, -1)), 0.0, overlap)
     return np.array(kept, dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""Affine crops: from a person's box in an image to the pixels a network reads, and back.
+"""The boxes of a photo's people, and affine crops: from a box to the pixels that a network reads, and back.
 
 Pixel convention, everywhere in this file: coordinate (0, 0) is the centre of the first pixel, x to the right, y down,
 in the image (`_img`) and in the crop (`_crop`) alike. The grown box's low corner goes to crop (0, 0), its high corner
@@ -12,7 +12,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 
 Cutting = Literal["affine", "whole-pixels"]  # how a box becomes a crop: `warp`, or `cut_whole_pixels`
 CropPixels = UInt8[np.ndarray, "B H W 3"] | Float32[np.ndarray, "B H W 3"]  # RGB, 0–255, for a network
@@ -23,15 +23,34 @@ _LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
 
 
 @dataclass(frozen=True, eq=False)
-class Crop:
-    """What a network sees of one person: pixels (H, W, 3) and the affine (2, 3) from image to crop pixels."""
+class Boxes:
+    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known.
 
-    pixels: UInt8[np.ndarray, "H W 3"]
-    affine: Float[np.ndarray, "2 3"]
+    `source` is the file of xywh boxes that they come from, for messages.
+    """
 
-    def to_image(self, xy_crop: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "K 2"]:
-        """Points (K, 2) in crop pixels as image pixels."""
-        return transform(invert_affine(self.affine), xy_crop)
+    xyxy: Float[np.ndarray, "N 4"]
+    image_id: Int[np.ndarray, " N"]
+    score: Float[np.ndarray, " N"] | None = None
+    annotation_id: Int[np.ndarray, " N"] | None = None
+    source: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, rows: np.ndarray) -> "Boxes":
+        columns = (self.score, self.annotation_id)
+        score, annotation_id = (None if column is None else column[rows] for column in columns)
+        return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id, self.source)
+
+    def of_images(self, image_ids: Int[np.ndarray, " I"]) -> list["Boxes"]:
+        """The boxes of each image, in the order of the rows; none for an image without any."""
+        order = np.argsort(self.image_id, kind="stable")
+        low, high = (np.searchsorted(self.image_id[order], image_ids, side) for side in ("left", "right"))
+        return [self[order[start:stop]] for start, stop in zip(low, high, strict=True)]
+
+
+NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
 
 
 def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) -> Float[np.ndarray, "*N 4"]:
@@ -89,14 +108,6 @@ def warp(
     if max(image.shape[:2]) > _LARGEST_WARP:
         image, affine = _window(image, affine, width, height)
     return cv2.warpAffine(image, affine, (width, height), flags=cv2.INTER_LINEAR)
-
-
-def crop_person(
-    image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int, padding: Padding
-) -> Crop:
-    """The crop of one person: box xyxy grown × `padding` and to the crop's aspect, warped to width × height pixels."""
-    affine = affine_to_crop(grow_box(box, padding, width / height), width, height)
-    return Crop(warp(image, affine, width, height), affine)
 
 
 def _window(

@@ -11,7 +11,8 @@ from trustpose.formats.coco import TruthFile
 from trustpose.formats.coco.ids import IdColumn, number_texts
 from trustpose.formats.columns import Rows
 from trustpose.geometry.box_checks import box_fault, xywh_fault
-from trustpose.geometry.boxes import Boxes, xywh_to_xyxy, xyxy_to_xywh
+from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.geometry.crops import Boxes
 from trustpose.poses import Truth
 
 TruthSelection = Literal["labelled", "boxed"]

@@ -22,7 +22,7 @@ from trustpose.file_names import shown
 from trustpose.files import DiskError, InputError, write_json
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
-from trustpose.geometry.boxes import NO_BOXES, Boxes
+from trustpose.geometry.crops import NO_BOXES, Boxes
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, default_folder, detector_folder
 from trustpose.poses import Poses

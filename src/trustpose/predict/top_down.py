@@ -13,8 +13,9 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.geometry.boxes import NO_BOXES, Boxes
 from trustpose.geometry.crops import (
+    NO_BOXES,
+    Boxes,
     affine_to_crop,
     box_share,
     cut_out,
