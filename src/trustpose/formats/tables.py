@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from trustpose.files import InputError, atomic_write, write_json
 from trustpose.images import Images
 from trustpose.poses import Poses
-from trustpose.poses.coco import Texts
+from trustpose.poses.poses import Texts
 from trustpose.poses.tables import arrow_table, package, tidy_rows
 
 FORMATS = ("json", "csv", "parquet")

@@ -3,9 +3,8 @@
 Arrays beside each other, one row a person; a field that nothing filled is None and is never guessed.
 """
 
-from trustpose.poses.coco import find_missing, write_results
-from trustpose.poses.poses import Poses
-from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton
+from trustpose.poses.poses import Poses, write_results
+from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton, find_missing
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
 
 __all__ = [

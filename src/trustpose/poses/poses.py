@@ -1,15 +1,18 @@
-"""`Poses`: an estimator's predictions."""
+"""`Poses`: an estimator's predictions, and COCO keypoint results of them with our extended fields, loss-free."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.poses.coco import Texts, coco_rows
-from trustpose.poses.rows import PersonRows, check_columns, take
+from trustpose.files import write_json
+from trustpose.poses.rows import MISSING_ID, PersonRows, box_size, check_columns, find_missing, take
 from trustpose.skeletons.skeleton import Skeleton
 
+Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each id that is one
 _BOXES_AT_A_TIME = 2**15  # the arrays on the way to keypoint boxes stay small
 
 
@@ -129,7 +132,34 @@ class Poses(PersonRows):
         stand for ids. Raises ValueError where image_id, keypoint scores or all pose scores are missing, or where a
         number is not finite.
         """
-        return coco_rows(self, score, category_id, texts)
+        if self.image_id is None or self.score is None:
+            raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
+        ranking = self.ranking_score if score is None else score
+        if not (np.isfinite(self.xy).all() and np.isfinite(self.score).all() and np.isfinite(ranking).all()):
+            raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
+        keypoints = np.concatenate([self.xy, self.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
+        box = None if self.box is None else self.box.astype(np.float64)
+        columns: dict[str, np.ndarray | None] = {
+            "image_id": self.image_id,
+            "category_id": np.broadcast_to(np.asarray(category_id), len(self)),
+            "keypoints": keypoints.reshape(len(self), -1),
+            "score": ranking,
+            "annotation_id": self.annotation_id,
+            "track_id": self.track_id,
+            "bbox": None if box is None else np.concatenate([box[:, :2], box_size(box)], axis=1),
+            "bbox_score": self.box_score,
+            "pose_score": _pose_score_to_write(self, ranking),
+            "pose_quality": self.pose_quality,
+            "keypoint_quality": self.quality,
+            "visibility": self.visibility,
+        }
+        named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
+        for name, text_of in (texts or {}).items():
+            if text_of and name in named:
+                named[name] = [text_of.get(number, number) for number in named[name]]
+        named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(self)) is not None else {}
+        rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+        return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
     def to_arrow(self, *, tidy: bool = False) -> Any:
         """A `pyarrow.Table` of `to_coco`'s rows, or tidy, one row a keypoint (needs the extra `tables`)."""
@@ -166,3 +196,54 @@ class Poses(PersonRows):
         from trustpose.poses.supervision import columns_of
 
         return cls(**columns_of(key_points, tuple(field.name for field in fields(cls))))
+
+
+def write_results(
+    path: str | Path,
+    poses: Poses,
+    *,
+    score: Float[np.ndarray, " N"] | None = None,
+    category_id: Int[np.ndarray, " N"] | int = 1,
+    texts: Texts | None = None,
+) -> None:
+    """Write poses as a COCO keypoint results file, every filled field included, atomically.
+
+    `score` (N,), what evaluation ranks by, is `Poses.ranking_score`; give it to write another. Numbers survive the way
+    there and back exactly (a box's far corner to the last bit); `keypoint_missing` stands in rows whose missing
+    keypoints are not those at (0, 0) with score 0. Ids that `texts` has a text for, by field, are written as that
+    ("image_id", "annotation_id"). Raises ValueError where image_id, the keypoint scores or all pose scores are missing,
+    or where a number is not finite.
+    """
+    write_json(path, poses.to_coco(score=score, category_id=category_id, texts=texts))
+
+
+def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
+    """The estimator's own score, where `score` does not say it already."""
+    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
+        return None
+    return poses.pose_score
+
+
+def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
+    """0 or 1 for each keypoint of a row whose missing ones do not follow from what stands there; None in other rows,
+    and where there are no such rows."""
+    assert poses.score is not None
+    by_rule = find_missing(poses.xy, poses.score)
+    if poses.missing is None and by_rule is None:
+        return None
+    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
+    unsaid = (missing != follows).any(axis=1)
+    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
+
+
+def _cells(name: str, column: np.ndarray) -> list[Any]:
+    """One JSON value a row; None where the row does not have this field."""
+    if column.dtype.kind in "iu":
+        missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
+    else:
+        column = column.astype(np.float64)
+        missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+    cells: list[Any] = column.tolist()
+    for row in np.flatnonzero(missing):
+        cells[row] = None
+    return cells

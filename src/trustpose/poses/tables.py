@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trustpose.extras import not_installed
-from trustpose.poses.coco import find_missing
-from trustpose.poses.rows import MISSING_ID
+from trustpose.poses.rows import MISSING_ID, find_missing
 
 if TYPE_CHECKING:
     from trustpose.poses.poses import Poses
@@ -16,7 +15,7 @@ _IDS = ("image_id", "category_id", "annotation_id", "track_id")
 
 
 def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One object a keypoint out of one a pose (`coco_rows`): the pose's number and its numbers, then the keypoint's
+    """One object a keypoint out of one a pose (`Poses.to_coco`): the pose's number and its numbers, then the keypoint's
     number, name (where the skeleton is known), x, y, score, and where known quality, visibility and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
     lists = ("keypoints", "keypoint_quality", "visibility", "keypoint_missing", "bbox")
