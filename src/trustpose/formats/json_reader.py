@@ -78,8 +78,9 @@ class Fields:
     def keypoints(self, skeleton: Skeleton) -> int:
         """The field 'keypoints', which has to be the skeleton's number."""
         keypoints = self.count("keypoints")
-        if keypoints != len(skeleton):
-            raise self.fail("keypoints", f"{len(skeleton)}, as skeleton {skeleton.name!r} has", keypoints)
+        count = len(skeleton.keypoints)
+        if keypoints != count:
+            raise self.fail("keypoints", f"{count}, as skeleton {skeleton.name!r} has", keypoints)
         return keypoints
 
     def choice(self, field: str, allowed: tuple[str, ...], default: str | None = None) -> Any:

@@ -53,10 +53,10 @@ def check_columns(record: Any, keypoints: dict[str, tuple[str, tuple[int, ...]]]
     if xy.ndim != 3 or xy.shape[2] != 2:
         raise ValueError(f"{name}.xy: expected shape (N, K, 2), got {xy.shape}")
     n, k = xy.shape[:2]
-    if record.skeleton is not None and len(record.skeleton) != k:
-        raise ValueError(
-            f"{name}.skeleton: {record.skeleton.name!r} has {len(record.skeleton)} keypoints, {name}.xy has {k}"
-        )
+    skeleton: Skeleton | None = record.skeleton
+    if skeleton is not None and len(skeleton.keypoints) != k:
+        joints = len(skeleton.keypoints)
+        raise ValueError(f"{name}.skeleton: {skeleton.name!r} has {joints} keypoints, {name}.xy has {k}")
     shapes = {column: ((n, k, *tail), kind) for column, (kind, tail) in keypoints.items()}
     shapes |= {column: ((n, 4) if column == "box" else (n,), kind) for column, kind in rows.items()}
     for column, (shape, kind) in shapes.items():

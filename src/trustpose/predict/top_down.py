@@ -122,7 +122,7 @@ class Predictor(BasePredictor):
 
     def _prepare(self, photo: Image) -> _Job:
         """Read one photo and cut its people out."""
-        wanted, count = self.spec.input, len(self.spec.skeleton)
+        wanted, count = self.spec.input, len(self.spec.skeleton.keypoints)
         pixels, error, boxes = None, None, photo.boxes
         try:
             pixels = open_photo(photo, self.max_pixels)
@@ -150,7 +150,7 @@ class Predictor(BasePredictor):
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Room for each field of trust that the network fills."""
-        return {name: np.empty((people, *trust_shape(name, len(self.spec.skeleton)))) for name in self._trust}
+        return {name: np.empty((people, *trust_shape(name, len(self.spec.skeleton.keypoints)))) for name in self._trust}
 
     def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
         """Rows of `batch_size` crops across photos; each photo joins `waiting` on its way."""
