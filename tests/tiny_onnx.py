@@ -6,6 +6,7 @@ each map is highest where its own colour is. Written by the field numbers of onn
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,8 +47,15 @@ def _ints(name: str, values: list[int]) -> bytes:
     return _field(5, _field(1, name) + b"".join(_field(8, value) for value in values) + _field(20, 7))
 
 
-def write_network(folder: Path, batch: int | str = "batch", fill: float | None = None, **spec: object) -> Path:
-    """folder/colours.onnx with its JSON; `fill` overwrites the weights; `spec` replaces top fields of the JSON."""
+def write_network(
+    folder: Path, batch: int | str = "batch", fill: float | None = None, *, is_free: bool = False, **spec: object
+) -> Path:
+    """folder/colours.onnx with its JSON; `fill` overwrites the weights; `spec` replaces top fields of the JSON.
+
+    is_free: any multiple of 4 pixels goes in, 256 × 192 usually.
+    """
+    inside: list[int | str] = ["height", "width"] if is_free else [256, 192]
+    outside: list[int | str] = ["h", "w"] if is_free else [64, 48]
     weights = np.repeat(np.repeat(DIRECTIONS[:, :, None, None] / 16, 4, axis=2), 4, axis=3).astype("<f4")
     if fill is not None:
         weights[:] = fill
@@ -56,13 +64,13 @@ def write_network(folder: Path, batch: int | str = "batch", fill: float | None =
     node = _field(1, "data") + _field(1, "w") + _field(2, "maps") + _field(4, "Conv")
     node += _ints("kernel_shape", [4, 4]) + _ints("strides", [4, 4])
     graph = _field(1, node) + _field(2, "g") + _field(5, tensor)
-    graph += _field(11, _value_info("data", [batch, 3, 256, 192])) + _field(
-        12, _value_info("maps", [batch, 17, 64, 48])
+    graph += _field(11, _value_info("data", [batch, 3, *inside])) + _field(
+        12, _value_info("maps", [batch, 17, *outside])
     )
     model = _field(1, 8) + _field(8, _field(2, 13)) + _field(7, graph)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "colours.onnx").write_bytes(model)
-    text: dict[str, object] = {
+    text: dict[str, Any] = {
         "onnx": "colours.onnx",
         "name": "seventeen colours",
         "licence": "Apache-2.0",
@@ -75,6 +83,9 @@ def write_network(folder: Path, batch: int | str = "batch", fill: float | None =
         "skeleton": "coco17",
         "crop": {"padding": 1.0, "aspect": 0.75},
     }
+    if is_free:
+        text["input"] |= {"height": "multiple of 4, 256 usual", "width": "multiple of 4, 192 usual"}
+        text["output"] = {"kind": "heatmaps", "keypoints": 17, "stride": 4}
     (folder / "colours.json").write_text(json.dumps(text | spec))
     return folder / "colours.onnx"
 

@@ -147,7 +147,7 @@ def test_a_pose_resnet_needs_its_network_and_its_channels(tmp_path: Path, capsys
 
 
 def test_the_model_of_an_mspn_is_fed_and_read_as_its_project_does(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(model_folder, "export_onnx", lambda _module, path, *_size: path.touch())  # it takes long
+    monkeypatch.setattr(model_folder, "export_onnx", lambda _module, path, *_, **__: path.touch())  # it takes long
     torch.save({"model": names.state_dict(names.mspn(1)), "iteration": 3}, tmp_path / "iter-3.pth")
     options = ["--network", "mspn-1", "--out", tmp_path / "out", "--size", "64x64"]
     assert run("import", tmp_path / "iter-3.pth", *options) == 0

@@ -5,6 +5,7 @@ Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX hold n
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -92,16 +93,27 @@ def save_model_folder(
     width: int,
     prepared: Preparation,
     provenance: Provenance,
+    free_size: int | None = None,
 ) -> ModelSpec:
     """Write model.onnx, model.json and model.safetensors as the new folder `out`, all or nothing; gives its spec.
 
-    Raises InputError where `out` exists or cannot be written.
+    free_size: a heatmap network that also takes any multiple of so many pixels, up to whole photos; height × width is
+    then the usual size, which top-down prediction keeps to. Raises InputError where `out` exists or cannot be written,
+    ValueError where a network is for one size alone.
     """
+    if free_size is not None and (network in SIMCC or height % free_size or width % free_size):
+        raise ValueError(f"free_size: expected None for SimCC, or a divisor of {height} and {width}, got {free_size}")
     with new_folder(out) as folder:
-        export = export_simcc if network in SIMCC else export_onnx
-        export(module, folder / MODEL_ONNX, height, width)
+        if network in SIMCC:
+            export_simcc(module, folder / MODEL_ONNX, height, width)
+        else:
+            export_onnx(module, folder / MODEL_ONNX, height, width, free_size=free_size)
         write_tensors(folder / MODEL_WEIGHTS, module)
-        write_json(folder / MODEL_JSON, _json(network, skeleton, height, width, prepared, provenance))
+        text = _json(network, skeleton, height, width, prepared, provenance)
+        if free_size is not None:
+            for side, usual in (("height", height), ("width", width)):
+                text["input"][side] = f"multiple of {free_size}, {usual} usual"
+        write_json(folder / MODEL_JSON, text)
     return ModelSpec.read(out)
 
 
@@ -114,7 +126,7 @@ def write_tensors(path: Path, module: nn.Module) -> None:
 
 def _json(
     network: str, skeleton: Skeleton, height: int, width: int, prepared: Preparation, provenance: Provenance
-) -> dict[str, object]:
+) -> dict[str, Any]:
     padding = list(prepared.padding) if isinstance(prepared.padding, tuple) else prepared.padding
     cutting = {"cutting": prepared.cutting} if prepared.cutting != "affine" else {}
     return {

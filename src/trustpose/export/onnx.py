@@ -12,21 +12,31 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from trustpose.files import atomic_write
+from trustpose.files import InputError, atomic_write
+from trustpose.runtime.sessions import run_tensors, session_of
 
 OPSET = 18
 SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")
 
 
-def export_onnx(network: nn.Module, path: str | Path, height: int, width: int, features: bool = False) -> None:
+def export_onnx(
+    network: nn.Module,
+    path: str | Path,
+    height: int,
+    width: int,
+    features: bool = False,
+    *,
+    free_size: int | None = None,
+) -> None:
     """Write `network` for crops of height × width, any batch size, float32.
 
     Input "image" (B, 3, height, width); outputs "heatmaps" (B, K, h, w), the last stage's, and with `features`
-    "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is left as it was. Raises
-    InputError where `path` cannot be written.
+    "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is left as it was. `free_size`:
+    height and width may be any multiple of so many pixels, whole photos too. Raises InputError where `path` cannot be
+    written, ValueError where sizes are to be free and the network's graph holds some.
     """
     names = ["heatmaps", "features"][: 1 + features]
-    write_onnx(_LastStage(network, features), names, path, height, width)
+    write_onnx(_LastStage(network, features), names, path, height, width, free_size=free_size)
 
 
 def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) -> None:
@@ -38,22 +48,30 @@ def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) 
     write_onnx(_SimCC(network), list(SIMCC_TENSORS), path, height, width)
 
 
-def write_onnx(network: nn.Module, names: list[str], path: str | Path, height: int, width: int) -> None:
+def write_onnx(
+    network: nn.Module, names: list[str], path: str | Path, height: int, width: int, *, free_size: int | None = None
+) -> None:
     """Write a module that gives a tuple of tensors, called `names`, for crops "image" (B, 3, height, width), any B.
 
-    It is traced in evaluation mode and left as it was. Raises InputError where `path` cannot be written.
+    It is traced in evaluation mode and left as it was. `free_size` and what is raised: see `export_onnx`.
     """
     image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
-    model = trace_onnx(network, {"image": image}, names)
+    model = trace_onnx(network, {"image": image}, names, is_free=free_size is not None)
+    if free_size is not None:
+        _check_free(network, model, torch.rand(2, 3, 2 * free_size, 3 * free_size, device=image.device))
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
 
 
-def trace_onnx(network: nn.Module, inputs: dict[str, Tensor], names: list[str]) -> onnx.ModelProto:
+def trace_onnx(
+    network: nn.Module, inputs: dict[str, Tensor], names: list[str], *, is_free: bool = False
+) -> onnx.ModelProto:
     """The ONNX graph of a module that gives a tuple of tensors, called `names`, for `inputs` in their order, any batch.
 
-    It is traced in evaluation mode, on these inputs, and left as it was.
+    It is traced in evaluation mode, on these inputs, and left as it was. `is_free`: all are maps of any height and
+    width too.
     """
+    sizes = {2: "height", 3: "width"} if is_free else {}
     written = BytesIO()
     with evaluating(network), torch.no_grad(), warnings.catch_warnings():
         shapes = [tuple(output.shape) for output in network(*inputs.values())]
@@ -67,14 +85,31 @@ def trace_onnx(network: nn.Module, inputs: dict[str, Tensor], names: list[str]) 
             input_names=list(inputs),
             output_names=names,
             opset_version=OPSET,
-            dynamic_axes={name: {0: "batch"} for name in [*inputs, *names]},
+            dynamic_axes={name: {0: "batch"} | sizes for name in inputs}
+            | {name: {0: "batch"} | {at: f"map {side}" for at, side in sizes.items()} for name in names},
             dynamo=False,
         )
     model = onnx.load_from_string(written.getvalue())
     for output, shape in zip(model.graph.output, shapes, strict=True):  # where padding depends on size, it knows none
-        for dimension, length in zip(output.type.tensor_type.shape.dim[1:], shape[1:], strict=True):
-            dimension.dim_value = length
+        for at, (dimension, length) in enumerate(zip(output.type.tensor_type.shape.dim, shape, strict=True)):
+            if at and at not in sizes:
+                dimension.dim_value = length
     return model
+
+
+def _check_free(network: nn.Module, model: onnx.ModelProto, image: Tensor) -> None:
+    """Raises ValueError where the graph does not give for an image of another size what the network gives."""
+    path, names = Path("network.onnx"), [output.name for output in model.graph.output]
+    try:
+        session = session_of(model.SerializeToString(), path)
+        found = run_tensors(session, path, names, {"image": image.cpu().numpy()})
+    except InputError as error:
+        raise ValueError(f"network: its graph is for one size of image ({error})") from None
+    with evaluating(network), torch.no_grad():
+        expected = [output.cpu().numpy() for output in network(image)]
+    for one, other in zip(found, expected, strict=True):
+        if one.shape != other.shape or np.abs(one - other).max() > 1e-3 * max(np.abs(other).max(), 1e-6):
+            raise ValueError("network: its graph is for one size of image, at another it gives something else")
 
 
 def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:

@@ -58,7 +58,7 @@ class CropOutput(ABC):
 
     @abstractmethod
     def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
-        """The tensors' shapes but for the batch."""
+        """The tensors' shapes but for the batch, for pixels of the size that `inputs` says."""
 
     @abstractmethod
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:

@@ -77,6 +77,18 @@ class InputSpec:
             wide, high = (max(1, -(-round(side * scale) // self.multiple)) * self.multiple for side in (width, height))
         return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
 
+    def takes(self, width: int, height: int) -> bool:
+        """Whether the network takes pixels of that size."""
+        if self.multiple is None:
+            return (width, height) == (self.width, self.height)
+        return min(width, height) > 0 and width % self.multiple == height % self.multiple == 0
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises ValueError where pixels of that shape, (B, H, W, 3), have a size that the network does not take."""
+        if len(shape) != 4 or not self.takes(shape[2], shape[1]):
+            size = f"{self.height}, {self.width}" if self.multiple is None else f"H, W in multiples of {self.multiple}"
+            raise ValueError(f"pixels: expected (B, {size}, 3), got {shape}")
+
     def to_json(self) -> dict[str, Any]:
         """What `read` reads."""
         value = asdict(self) | {name: list(getattr(self, name)) for name in ("mean", "std")}

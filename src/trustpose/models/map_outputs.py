@@ -22,11 +22,14 @@ _PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # what these 
 class HeatmapOutput(CropOutput):
     """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
 
+    height, width: for the input's usual size. A network that takes any multiple of some size, a whole photo too, gives
+    maps of that size / `stride`.
     sigma, convention, temperature, offset: how the network was trained (see `codecs.heatmaps`); decoding, smoothing,
     score_scale, score_offset: how it is read.
     """
 
     kind: ClassVar[str] = "heatmaps"
+    sizes: ClassVar[Sizes] = "either"
 
     keypoints: int
     height: int
@@ -50,6 +53,10 @@ class HeatmapOutput(CropOutput):
         keypoints = wanted.keypoints(skeleton)
         name = wanted.text("name") if "name" in wanted.value else None
         decoding, convention = CODECS[top.choice("codec", tuple(CODECS), default="argmax-quarter")]
+        for side, length in (("height", inputs.height), ("width", inputs.width)):
+            if inputs.multiple is not None and length % inputs.multiple:
+                text = f'"multiple of {inputs.multiple}, M usual", where M is one'
+                raise top.object("input").fail(side, text, top.object("input").value[side])
         height, width, stride = _read_size(wanted, inputs, convention)
         sigma = wanted.number("sigma", least=0.1, most=16384.0, default=2.0)
         if sigma > max(height, width):
@@ -104,8 +111,10 @@ class HeatmapOutput(CropOutput):
     def tensors(self) -> dict[str, str | None]:
         return {"name": self.name}
 
-    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:  # noqa: ARG002
-        return [(self.keypoints, self.height, self.width)]
+    def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
+        if inputs.multiple is None:
+            return [(self.keypoints, self.height, self.width)]
+        return [(self.keypoints, round(inputs.height / self.stride), round(inputs.width / self.stride))]
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
         maps = arrays[0].astype(np.float32, copy=False)
@@ -165,9 +174,14 @@ class BoxOutput:
 
 
 def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
-    """Height and width of the maps, and their stride."""
-    height, width = wanted.count("height"), wanted.count("width")
+    """Height and width of the maps, and their stride, which says both where the input's size is free."""
     stride = wanted.number("stride", least=0.01, most=16384.0)
+    usual: tuple[int | None, int | None] = None, None
+    if inputs.multiple is not None:
+        if inputs.multiple % stride:
+            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
+        usual = round(inputs.height / stride), round(inputs.width / stride)
+    height, width = wanted.count("height", default=usual[0]), wanted.count("width", default=usual[1])
     if abs(height * stride - inputs.height) >= stride or abs(width * stride - inputs.width) >= stride:
         expected = f"about input size / map size ({inputs.height} / {height}, {inputs.width} / {width})"
         raise wanted.fail("stride", expected, stride)

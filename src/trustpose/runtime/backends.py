@@ -62,14 +62,14 @@ class OnnxNetwork:
         self._is_on_cpu = session.get_providers() == [CPU]
 
     def __call__(self, pixels: CropPixels) -> Outputs:
-        """Run the network on crops of the spec's input size. Raises InputError where it cannot be run."""
+        """Run the network on crops of a size that its spec's input takes. Raises InputError where it cannot be run."""
         return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
     def with_trust(
         self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
-        self._check_size(pixels)
+        self.spec.input.check(pixels.shape)
         if self._box is not None and box is None:
             raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
         box = np.empty((len(pixels), 2)) if box is None else box
@@ -91,18 +91,13 @@ class OnnxNetwork:
         arrays = [np.concatenate(arrays) for arrays in zip(*done, strict=True)]
         raw, trust = arrays[: len(self._tensors)], arrays[len(self._tensors) :]
         output, onnx = self._crop_output, self.spec.onnx
-        outputs = output.outputs(check_shapes(raw, output, self.spec.input, count, onnx))
+        outputs = output.outputs(check_shapes(raw, output, self.spec.input, pixels, onnx))
         return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, output.keypoints, onnx)
 
     def prepare(self, pixels: CropPixels) -> np.ndarray:
         """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
-        self._check_size(pixels)
+        self.spec.input.check(pixels.shape)
         return to_tensor(pixels, self.spec.input)
-
-    def _check_size(self, pixels: np.ndarray) -> None:
-        wanted = self.spec.input
-        if pixels.shape[1:3] != (wanted.height, wanted.width):
-            raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
 
     def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
         """The raw outputs of one run and trust's; crops are filled up to the batch size that the file fixes."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -220,9 +221,12 @@ def first_line(error: Exception) -> str:
 
 
 def check_shapes(
-    arrays: Sequence[np.ndarray], output: CropOutputs, inputs: InputSpec, count: int, path: Path
+    arrays: Sequence[np.ndarray], output: CropOutputs, inputs: InputSpec, pixels: CropPixels, path: Path
 ) -> list[np.ndarray]:
-    """The tensors of `count` crops, in the shapes that the spec says. Raises InputError where one cannot be."""
+    """The tensors of these crops, in the shapes that the spec says. Raises InputError where one cannot be."""
+    count, height, width = pixels.shape[:3]
+    if inputs.multiple is not None:
+        inputs = replace(inputs, height=height, width=width)
     shapes = [(count, *shape) for shape in output.shapes(inputs)]
     if len(arrays) != len(shapes):
         raise InputError(f"{path}: gave no {output.kind}, as its spec's 'output' says")

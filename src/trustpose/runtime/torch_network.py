@@ -58,7 +58,10 @@ class TorchNetwork:
         self._std = torch.tensor(wanted.std, device=self.device).reshape(3, 1, 1)
 
     def __call__(self, pixels: CropPixels) -> Outputs:
-        """Run the module on crops of the input size. Raises InputError where its output is not as the spec says."""
+        """Run the module on crops of a size that the spec's input takes.
+
+        Raises InputError where its output is not as the spec says.
+        """
         return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
 
     def with_trust(
@@ -68,14 +71,13 @@ class TorchNetwork:
         if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
             raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
         wanted = self.spec.input
-        if pixels.shape[1:3] != (wanted.height, wanted.width):
-            raise ValueError(f"pixels: expected (B, {wanted.height}, {wanted.width}, 3), got {pixels.shape}")
+        wanted.check(pixels.shape)
         dtype = _DTYPES[self.precision]
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             given = self._module(self._prepare(pixels), *self._boxes(box))
         outputs, trust = given if isinstance(given, tuple) else (given, None)
         output, onnx = self._crop_output, self.spec.onnx
-        raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, len(pixels), onnx)
+        raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, pixels, onnx)
         if not all(np.isfinite(array).all() for array in raw):
             raise InputError(f"{onnx}: the network gave numbers that are not finite")
         found = output.outputs(raw)
