@@ -50,6 +50,13 @@ def functions_of(work: Callable[[], object]) -> dict[str, list[str]]:
     return modules
 
 
+def show(modules: dict[str, list[str]]) -> None:
+    """Print a line a module, and their number."""
+    for module, functions in modules.items():
+        print(f"{module:24} {', '.join(functions)}")
+    print(json.dumps({"modules": len(modules), "functions": sum(map(len, modules.values()))}))
+
+
 def main() -> None:
     """Print the way of the photo that is named, which should show somebody."""
     if len(sys.argv) != 2:
@@ -58,9 +65,7 @@ def main() -> None:
         results = Path(folder) / "results.json"
         walk(sys.argv[1], results)
         modules = functions_of(lambda: walk(sys.argv[1], results))
-    for module, functions in modules.items():
-        print(f"{module:24} {', '.join(functions)}")
-    print(json.dumps({"modules": len(modules), "functions": sum(map(len, modules.values()))}))
+    show(modules)
 
 
 if __name__ == "__main__":

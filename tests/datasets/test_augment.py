@@ -19,7 +19,6 @@ from trustpose.datasets.augment import (
     half_body_box,
     make_crop,
 )
-from trustpose.datasets.body import lower_body
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
@@ -118,7 +117,7 @@ def test_half_body_keeps_the_chosen_joints_in_view(seed, is_upper):
     random = np.random.default_rng(seed)
     xy, v = random.uniform(0, 300, (17, 2)), random.integers(0, 3, 17)
     v[random.permutation(17)[:9]] = 2
-    lower = np.array(lower_body(COCO_17))
+    lower = COCO_17.is_lower
     box = half_body_box(xy, v, lower, is_upper, 8)
     assert box is not None
     asked = (v > 0) & (lower != is_upper)
@@ -131,15 +130,15 @@ def test_half_body_keeps_the_chosen_joints_in_view(seed, is_upper):
 
 
 def test_few_labels_have_no_half_body():
-    xy, lower = np.random.default_rng(0).uniform(0, 9, (17, 2)), np.array(lower_body(COCO_17))
+    xy, lower = np.random.default_rng(0).uniform(0, 9, (17, 2)), COCO_17.is_lower
     assert half_body_box(xy, np.array([2] * 8 + [0] * 9), lower, True, 8) is None
     assert half_body_box(xy, np.array([2] * 9 + [0] * 8), lower, True, 8) is not None
 
 
 def test_halves_are_hrnets():
-    assert np.flatnonzero(lower_body(COCO_17)).tolist() == [11, 12, 13, 14, 15, 16]  # lib/dataset/coco.py
-    assert np.flatnonzero(lower_body(MPII_16)).tolist() == [0, 1, 2, 3, 4, 5, 6]  # lib/dataset/mpii.py
-    assert np.flatnonzero(lower_body(LSP_14)).tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(COCO_17.is_lower).tolist() == [11, 12, 13, 14, 15, 16]  # lib/dataset/coco.py
+    assert np.flatnonzero(MPII_16.is_lower).tolist() == [0, 1, 2, 3, 4, 5, 6]  # lib/dataset/mpii.py
+    assert np.flatnonzero(LSP_14.is_lower).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 def test_draws_have_the_papers_distribution():

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from tests.people_cases import JOINTS, dotted, listed_people, person
 from trustpose.datasets.augment import NOTHING, TrainingCrops
-from trustpose.datasets.body import body_mask
-from trustpose.datasets.occlusion import Occlusion, cover_labels, leave_crop
+from trustpose.datasets.occlusion import Occlusion, body_mask, cover_labels, leave_crop
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
 from trustpose.formats.coco import read_truth

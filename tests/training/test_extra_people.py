@@ -14,8 +14,8 @@ from trustpose.files import InputError, write_json
 from trustpose.models.spec import ModelSpec
 from trustpose.skeletons import LSP_14
 from trustpose.training.loop import fit
-from trustpose.training.network_task import NetworkTask
-from trustpose.training.people import divide, open_people, open_training, people_of_epoch
+from trustpose.training.network_task import NetworkTask, people_of_epoch
+from trustpose.training.people import divide, open_people, open_training
 from trustpose.training.recipe import DataOptions, to_json
 from trustpose.training.tasks import make_task
 

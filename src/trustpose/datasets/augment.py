@@ -13,20 +13,17 @@ of the pixels themselves.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from trustpose.datasets.body import lower_body
 from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_crop, occlude
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photometric import Photometric, change_light
-from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform
+from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform, warp
 from trustpose.poses import AREAS, SEGMENT, Area
 
 _HALF_BODY_PADDING = 1.5
 _FEWEST_OF_HALF = 3
-_LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
 
 
 @dataclass(frozen=True)
@@ -139,6 +136,12 @@ class TrainingCrops:
     seed: int = 0
     epoch: int = 0
     extent: tuple[int, int] | None = None
+    flip_index: Int[np.ndarray, " K"] = field(init=False, repr=False)
+    is_lower: Bool[np.ndarray, " K"] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:  # once for all crops
+        object.__setattr__(self, "flip_index", self.people.skeleton.flip_index)
+        object.__setattr__(self, "is_lower", self.people.skeleton.is_lower)
 
     def __len__(self) -> int:
         return len(self.people)
@@ -162,7 +165,7 @@ class TrainingCrops:
         )
         affine, is_flipped = self._affine(sample, geometry)
         crop = make_crop(sample, affine, self.width, self.height)
-        order = self.people.skeleton.flip_index if is_flipped else np.arange(len(sample.v))
+        order = self.flip_index if is_flipped else np.arange(len(sample.v))
         crop = replace(
             crop,
             xy=crop.xy[order],
@@ -178,8 +181,9 @@ class TrainingCrops:
         u, normal = random.random(6), random.standard_normal(2)  # always all, so that no option moves another's draw
         a = self.augmentation
         if u[0] < a.half_body:
-            lower = np.array(lower_body(self.people.skeleton))
-            half = half_body_box(sample.xy, sample.v, lower, bool(u[1] < a.half_body_upper), a.half_body_keypoints)
+            half = half_body_box(
+                sample.xy, sample.v, self.is_lower, bool(u[1] < a.half_body_upper), a.half_body_keypoints
+            )
             box, padding = (box, self.padding) if half is None else (half, _HALF_BODY_PADDING)
         else:
             padding = self.padding
@@ -262,11 +266,8 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
     Bilinear, black outside the pixels at hand.
     """
     growth = abs(float(np.linalg.det(affine[:, :2])))
-    pixels, onto = sample.pixels, _after(affine, invert_affine(sample.affine))
-    if max(pixels.shape[:2]) > _LARGEST_WARP:
-        pixels, onto = _window(pixels, onto, width, height)
     return TrainingCrop(
-        pixels=cv2.warpAffine(pixels, onto, (width, height), flags=cv2.INTER_LINEAR),
+        pixels=warp(sample.pixels, _after(affine, invert_affine(sample.affine)), width, height),
         affine=affine,
         xy=transform(affine, sample.xy),
         v=sample.v,
@@ -283,15 +284,3 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
 def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """One affine (2, 3) that does `first`, then `second`."""
     return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]
-
-
-def _window(pixels: np.ndarray, affine: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a huge photo that the crop shows, every n-th pixel of it if it is still too large, and its affine."""
-    corners = np.array([[-1.0, -1], [width, -1], [-1, height], [width, height]])
-    seen = transform(invert_affine(affine), corners)
-    size = np.array(pixels.shape[1::-1])
-    low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, size - 1).astype(np.int64)
-    high = np.clip(np.ceil(seen.max(axis=0)) + 2, low + 1, size).astype(np.int64)
-    step = int(np.ceil((high - low).max() / _LARGEST_WARP))
-    part = np.ascontiguousarray(pixels[low[1] : high[1] : step, low[0] : high[0] : step])
-    return part, np.c_[affine[:, :2] * step, affine[:, 2] + affine[:, :2] @ low]

@@ -101,7 +101,7 @@ def transform(affine: Float[np.ndarray, "*N 2 3"], xy: Float[np.ndarray, "*N K 2
 def warp(
     image: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], width: int, height: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The crop (height, width, 3) of an image under an axis-aligned affine from image to crop pixels.
+    """The crop (height, width, 3) of an image under any affine from image to crop pixels.
 
     Bilinear, black outside the image, as HRNet's `warpAffine` (no smoothing before shrinking).
     """
@@ -114,10 +114,10 @@ def _window(
     image: np.ndarray, affine: np.ndarray, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
     """The part of a huge image that the crop shows, every n-th pixel of it if it is still too large, and its affine."""
-    corners = transform(invert_affine(affine), np.array([[-1.0, -1.0], [width, height]]))
-    size = np.array(image.shape[1::-1])
-    low = np.clip(np.floor(corners[0]).astype(np.int64) - 1, 0, size - 1)
-    high = np.clip(np.ceil(corners[1]).astype(np.int64) + 2, low + 1, size)
+    rim = np.array([[-1.0, -1.0], [width, -1.0], [-1.0, height], [width, height]])
+    seen, size = transform(invert_affine(affine), rim), np.array(image.shape[1::-1])
+    low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, size - 1).astype(np.int64)
+    high = np.clip(np.ceil(seen.max(axis=0)) + 2, low + 1, size).astype(np.int64)
     step = int(np.ceil((high - low).max() / _LARGEST_WARP))
     part = np.ascontiguousarray(image[low[1] : high[1] : step, low[0] : high[0] : step])
     moved = affine.copy()

@@ -7,10 +7,10 @@ width it is that network, and `onnx_weights` reads its file; EfficientNet-Lite0 
 no squeeze-and-excitation, which small devices run badly.
 """
 
+from collections import OrderedDict
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from trustpose.networks.backbones import ImageNetBackbone
 from trustpose.networks.layers import PoseNetwork, heatmap_head
@@ -39,7 +39,7 @@ def light_baseline(
     return PoseNetwork(body, light_deconvolutions(body.channels, 3), heatmap_head(FILTERS, keypoints))
 
 
-class HalfMobileNet(nn.Module):
+class HalfMobileNet(nn.Sequential):
     """Images (B, 3, H, W) to (B, 160, H/32, W/32): MobileNetV2 with half its channels, without the classifier's layers.
 
     Sandler et al., MobileNetV2, CVPR 2018, table 2. timm rounds 12 channels up to 16; this rounds to multiples of 4.
@@ -48,13 +48,10 @@ class HalfMobileNet(nn.Module):
     channels = 160
 
     def __init__(self) -> None:
-        super().__init__()
         from torchvision.models.mobilenetv2 import MobileNetV2  # importable once `backbones` is
 
-        self.features = MobileNetV2(width_mult=0.5, round_nearest=4).features[:-1]
-
-    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 160 h w"]:
-        return self.features(image)
+        features = MobileNetV2(width_mult=0.5, round_nearest=4).features[:-1]
+        super().__init__(OrderedDict(features=features))
 
 
 def light_deconvolutions(channels: int, count: int) -> nn.Sequential:

@@ -9,7 +9,9 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+
+_LOWER = ("hip", "pelvis", "knee", "ankle", "heel", "toe", "foot")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Skeleton:
         for left, right in self.flip_pairs:
             index[left], index[right] = right, left
         return index
+
+    @cached_property
+    def is_lower(self) -> Bool[np.ndarray, " K"]:
+        """Which of the K keypoints belong to the body's lower half: hips and below, as HRNet's data sets have it."""
+        return np.array([any(part in name for part in _LOWER) for name in self.keypoints], dtype=np.bool_)
 
     def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:
         """For every keypoint of `target` its index in this skeleton, matched by name.

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.augment import TrainingCrop, TrainingCrops
+from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.people import People
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import export_onnx
@@ -25,7 +27,7 @@ from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, col
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import starting_network
 from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
-from trustpose.training.people import area_of, need_sigmas, open_training, people_of_epoch
+from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
@@ -33,6 +35,8 @@ from trustpose.trust.heads import Trust, TrustHead
 from trustpose.trust.network import TrustNetwork, attach, run
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
+
+_EXTRA = 23  # a stream of random numbers of its own, beside those of the order and the augmentation
 
 
 class Learner(nn.Module):
@@ -152,6 +156,16 @@ class NetworkTask:
         xy = decode_places(self.codec, heatmaps).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
+
+
+def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
+    """The first `own` of the people, and of the others `data.extra_share`, whom the seed draws anew for each epoch."""
+    extra, share = len(people) - own, recipe.data.extra_share
+    if not extra or share == 1:
+        return people
+    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.train.seed, epoch, _EXTRA])))
+    drawn = np.sort(random.permutation(extra)[: round(share * extra)])
+    return subset(people, np.concatenate([np.arange(own), own + drawn]))
 
 
 def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:

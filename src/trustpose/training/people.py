@@ -25,7 +25,6 @@ COCO_LAYOUTS = (  # labels, photos
     ("json/crowdpose_train.json", "images"),
 )
 _LSPET = ("joints.mat", "images")
-_EXTRA = 23  # a stream of random numbers of its own, beside those of the order and the augmentation
 _SHARES = 997  # has no factor in common with folds, so a share of the images is a share of each fold
 
 
@@ -70,16 +69,6 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
     training, held_out = divide(open_people(folders[0], options), options)
     extra = [open_people(folder, options) for folder in folders[1:]]
     return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
-
-
-def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
-    """The first `own` of the people, and of the others `data.extra_share`, whom the seed draws anew for each epoch."""
-    extra, share = len(people) - own, recipe.data.extra_share
-    if not extra or share == 1:
-        return people
-    random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.train.seed, epoch, _EXTRA])))
-    drawn = np.sort(random.permutation(extra)[: round(share * extra)])
-    return subset(people, np.concatenate([np.arange(own), own + drawn]))
 
 
 def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
