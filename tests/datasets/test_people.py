@@ -12,12 +12,11 @@ from PIL import Image
 
 from tests.people_cases import COLOURS, dotted, equal_labels, find_dot, listed_people, write_coco
 from trustpose.datasets.dataset_ops import join, map_joints, subset
-from trustpose.datasets.packed import read_packed_labels
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample, photo_paths
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import decode_photo
-from trustpose.geometry.crops import grow_box
+from trustpose.geometry.crops import grow_box, transform
 from trustpose.skeletons import COCO_17, LSP_14
 
 
@@ -65,7 +64,7 @@ def test_a_cut_keeps_what_it_says(seed, size, margin):
         height, width = part.pixels.shape[:2]
         assert np.array_equal(part.pixels, whole.pixels[y : y + height, x : x + width])
     if factor > 0.5:
-        for place, colour in zip(part.xy_pixels, COLOURS, strict=True):
+        for place, colour in zip(transform(part.affine, part.xy), COLOURS, strict=True):
             if (place > 10).all() and (place < np.array(part.pixels.shape[1::-1]) - 10).all():
                 assert np.linalg.norm(find_dot(part.pixels, colour) - place) < 0.6
 
@@ -160,33 +159,3 @@ def test_another_skeleton():
         expected = xy[LSP_14.keypoints.index(name)] if name in shared else np.zeros(2)
         assert np.array_equal(sample.xy[at], expected)
     assert np.array_equal(lsp.xy, xy)
-
-
-def test_packed_labels_are_the_official_ones(data_dir):
-    packed = read_packed_labels(data_dir / "coco" / "labels_train2017.npz")
-    truth = packed.truth
-    assert len(truth) + packed.left_out == 149_813 and packed.left_out < 0.03 * len(truth)
-    labelled = truth.v > 0
-    over = np.maximum(-truth.xy, truth.xy - packed.photo_size[:, None]).max(axis=2)
-    assert (over[labelled] <= 1).all() and (truth.area > 0).mean() > 0.99
-    official = read_truth(data_dir / "coco" / "train_gt.json").truth
-    both = np.intersect1d(truth.image_id, official.image_id)[:50]
-    assert len(both) == 50
-    for image in both:  # the same people, whatever their order
-        ours, theirs = (one[(one.image_id == image) & (one.num_keypoints > 0)] for one in (truth, official))
-        gaps = np.abs(ours.xy[:, None] - theirs.xy[None]).max(axis=(2, 3)) + 1e3 * (
-            ours.v[:, None] != theirs.v[None]
-        ).any(axis=2)
-        assert len(ours) == len(theirs) and gaps.min(axis=1).max() < 0.51
-
-
-def test_packed_labels_that_are_none(tmp_path):
-    path = tmp_path / "labels.npz"
-    path.write_bytes(b"nothing of the sort")
-    with pytest.raises(InputError, match="not an NPZ file"):
-        read_packed_labels(path)
-    np.savez(path, image_id=np.arange(3))
-    with pytest.raises(InputError, match="column 'bbox_cxcywh_norm' is missing"):
-        read_packed_labels(path)
-    with pytest.raises(InputError, match="no such file"):
-        read_packed_labels(tmp_path / "none.npz")

@@ -30,7 +30,7 @@ IMAGE_ID = 7
 def write_seeds(folder: Path) -> None:
     """Every target's folder."""
     _results(folder / "results")
-    for write in (_photos, _network, _detector, _people, _shards, _poses, _packed, _recipe):
+    for write in (_photos, _network, _detector, _people, _shards, _poses, _recipe):
         write(folder)
     if HAS_TORCH:
         _checkpoints(folder / "checkpoints")
@@ -176,14 +176,6 @@ def _deeplabcut() -> str:
     ]
     rows += [(str(frame), *(f"{frame + at + 0.5}" for at in range(6))) for frame in range(3)]
     return "".join(",".join(row) + "\n" for row in rows)
-
-
-def _packed(folder: Path) -> None:
-    (folder / "packed").mkdir()
-    random = np.random.default_rng(0)
-    keypoints = np.concatenate([random.random((4, 17, 2)), np.full((4, 17, 1), 2.0)], axis=2)
-    columns = {"image_id": np.arange(4), "bbox_cxcywh_norm": random.random((4, 4)), "kpts_norm": keypoints}
-    np.savez_compressed(folder / "packed" / "labels.npz", **columns, wh=np.full((4, 2), 300), area=np.full(4, 900.0))
 
 
 def _recipe(folder: Path) -> None:

@@ -159,17 +159,11 @@ def _journal(_: Path, file: Path) -> bool:
 
 
 def _shards(folder: Path, _: Path) -> bool:
-    from trustpose.datasets.shards import shard_people, stream_shards
+    from trustpose.datasets.shards import shard_people
 
     with hidden_library_lines():  # which commands do by themselves
         people = shard_people(folder)
-        return len([people[at] for at in range(len(people))]) == len(list(stream_shards(folder)))
-
-
-def _packed(_: Path, file: Path) -> bool:
-    from trustpose.datasets.packed import read_packed_labels
-
-    return len(read_packed_labels(file).truth) >= 0
+        return len([people[at] for at in range(len(people))]) == len(people)
 
 
 def _recipe(_: Path, file: Path) -> bool:
@@ -225,7 +219,6 @@ TARGETS: tuple[Target, ...] = (
     Target("journal", "network", ("journal",), mutations.mutate_journal, _journal),
     Target("shards-index", "shards", ("index.json",), _JSON, _shards),
     Target("shards-tar", "shards", ("*.tar",), _BYTES, _shards),
-    Target("packed", "packed", ("labels.npz",), mutations.mutate_npz, _packed),
     Target("convert", "poses", ("*/*.json",), _JSON, _convert),
     Target("convert-alone", "poses", ("*/*.json",), _JSON, _convert_alone),
     Target("convert-truth", "poses", ("mmpose/gt/gt.json",), _JSON, _convert_to),

@@ -9,7 +9,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from trustpose.geometry.boxes import xywh_to_xyxy
-from trustpose.geometry.oks import oks, opks, pairwise_oks
+from trustpose.geometry.oks import oks, opks
 
 
 def random_case(seed: int, n: int = 4, m: int = 3, k: int = 17):
@@ -40,9 +40,9 @@ def pycocotools_oks(xy, truth, v, area, sigmas, box) -> np.ndarray:
 def test_equals_pycocotools(seed: int, k: int) -> None:
     xy, truth, v, area, sigmas, box = random_case(seed, k=k)
     expected = pycocotools_oks(xy, truth, v, area, sigmas, box)
-    ours = pairwise_oks(xy, truth, v, area, sigmas, box=xywh_to_xyxy(box))
-    np.testing.assert_allclose(ours, expected, rtol=1e-12, atol=1e-300)
-    in_torch = pairwise_oks(*(torch.tensor(x) for x in (xy, truth, v, area, sigmas, xywh_to_xyxy(box))))
+    pairs = (xy[:, None], truth[None], v[None], area[None], sigmas, xywh_to_xyxy(box)[None])  # every pose, every person
+    np.testing.assert_allclose(oks(*pairs), expected, rtol=1e-12, atol=1e-300)
+    in_torch = oks(*map(torch.tensor, pairs))
     np.testing.assert_allclose(in_torch.numpy(), expected, rtol=1e-12, atol=1e-300)
 
 

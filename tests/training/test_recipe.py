@@ -8,13 +8,12 @@ import pytest
 from trustpose.files import InputError
 from trustpose.training.recipe import DataOptions, PaperResult, Recipe, TrainOptions, from_json, to_json, with_overrides
 from trustpose.training.values import first_difference
-from trustpose.trust.oks_net import STRATEGIES
-from trustpose.trust.stages import Stage, Strategy
+from trustpose.trust.stages import OKS_NET, Stage, Strategy
 
 RECIPE = Recipe(
     name="oks-net-xi-2",
     title="OKS-Net, table XI, strategy 2",
-    strategy=STRATEGIES[2],
+    strategy=OKS_NET[2],
     network="hrnet-w32",
     head="oks-net",
     head_options={"attention": "channel", "window": None},
@@ -120,7 +119,7 @@ def test_epochs_scale_stages_and_drops():
     for epochs in (3, 4, 10, 102):
         lengths = [stage.epochs for stage in replace(short, train=TrainOptions(epochs=epochs)).plan.stages]
         assert sum(lengths) == epochs and min(lengths) == 1
-    assert RECIPE.plan == STRATEGIES[2]
+    assert RECIPE.plan == OKS_NET[2]
 
 
 def test_the_first_difference_is_named():

@@ -39,11 +39,6 @@ class PersonSample:
     has_visibility: Bool[np.ndarray, " K"]
     area_source: str = SEGMENT
 
-    @property
-    def xy_pixels(self) -> Float[np.ndarray, "K 2"]:
-        """The keypoints (K, 2) in `pixels`, whatever part of the photo those are."""
-        return self.xy * np.diagonal(self.affine) + self.affine[:, 2]
-
 
 @dataclass(frozen=True, eq=False)
 class PersonLabels:

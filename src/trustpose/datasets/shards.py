@@ -1,4 +1,4 @@
-"""Person crops in tar files: few large files instead of many small ones, read in a stream or by number.
+"""Person crops in tar files: few large files instead of many small ones, read by number.
 
 A folder of shards holds `people-000000.tar`, `people-000001.tar`, … and `index.json`. The tar files have WebDataset's
 layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON is in the JPEG's pixels:
@@ -12,11 +12,8 @@ layout: `000042.jpg` and `000042.json` stand beside each other and are person 42
 (sha256) they were made, every shard's size and sha256, and where in it each file begins.
 """
 
-import hashlib
 import os
-import tarfile
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,22 +21,15 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from trustpose.datasets.people import People, PersonSample
+from trustpose.datasets.people import People
 from trustpose.datasets.shard_labels import labels_from
-from trustpose.files import InputError, check_regular, parse_json, read_json
+from trustpose.files import InputError, parse_json, read_json
 from trustpose.formats.photos import decode_photo
 from trustpose.skeletons import SKELETONS, Skeleton, skeleton_of_object
 
 FORMAT = "trustpose people in shards, 1"
 INDEX = "index.json"
 _KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object"}
-_LARGEST_MEMBER = 64_000_000  # bytes of a person's JPEG or JSON in a stream: a sparse tar entry can claim any number
-
-
-def sample_of(jpeg: bytes, json: bytes, count: int, name: str) -> PersonSample:
-    """The person of a JPEG and the JSON beside it, K = `count`. Raises InputError, naming `name`, where one is bad."""
-    labels, affine = labels_from([parse_json(json, name + ".json")], count, [name])
-    return labels.sample(0, decode_photo(jpeg, name + ".jpg"), affine[0])
 
 
 @dataclass(frozen=True)
@@ -144,51 +134,6 @@ class ShardPixels:
         if len(content) < size:
             raise InputError(f"{path}: is cut short, expected {size} bytes at {start}")
         return content
-
-
-def verify_shards(folder: str | Path) -> None:
-    """Read all shards and compare their sha256 with the index. Raises InputError naming the first that differs."""
-    folder = Path(folder)
-    for shard in _shards(_read_index(folder), folder):
-        with shard.path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != shard.sha256:
-            raise InputError(f"{shard.path}: its SHA-256 is {found}, but {INDEX} says {shard.sha256}")
-
-
-def stream_shards(folder: str | Path, shards: list[int] | None = None) -> Iterator[PersonSample]:
-    """People one after another, each tar file read once from its start to its end; `shards`: which, in which order.
-
-    Raises InputError as `shard_people` does.
-    """
-    folder = Path(folder)
-    index = _read_index(folder)
-    count = len(_skeleton(index, folder / INDEX))
-    found = _shards(index, folder)
-    for shard in found if shards is None else [found[number] for number in shards]:
-        yield from _stream(shard, count)
-
-
-def _stream(shard: Shard, count: int) -> Iterator[PersonSample]:
-    waiting: dict[str, bytes] = {}
-    check_regular(shard.path)
-    try:
-        with tarfile.open(shard.path, "r|") as tar:
-            for member in tar:
-                if not member.isreg() or member.size > _LARGEST_MEMBER:
-                    raise InputError(
-                        f"{shard.path}: {member.name[:40]!r} is no file of at most {_LARGEST_MEMBER} bytes"
-                    )
-                stem, _, suffix = member.name.rpartition(".")
-                file = tar.extractfile(member)
-                waiting[suffix] = b"" if file is None else file.read()
-                if {"jpg", "json"} <= set(waiting):
-                    yield sample_of(waiting["jpg"], waiting["json"], count, f"{shard.path}: {stem}")
-                    waiting = {}
-    except (tarfile.TarError, OSError, EOFError, OverflowError, UnicodeError) as error:
-        raise InputError(f"{shard.path}: is no whole tar file ({error})") from None
-    if waiting:
-        raise InputError(f"{shard.path}: ends between a person's JPEG and JSON")
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -50,21 +50,6 @@ def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: A
     return xp.where(some, similarity, _oks_to_doubled_box(xy, box, area, sigmas))
 
 
-def pairwise_oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: Array | None = None) -> Array:
-    """OKS (N, M) of every pose with every person.
-
-    xy: (N, K, 2); truth_xy: (M, K, 2); v: (M, K); area: (M,); sigmas: (K,); box: (M, 4) xyxy or None, as in `oks`.
-    """
-    return oks(
-        xy[:, None],  # (N, 1, K, 2)
-        truth_xy[None],  # (1, M, K, 2)
-        v[None],
-        area[None],
-        sigmas,
-        None if box is None else box[None],
-    )
-
-
 def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
     """exp(−d² / variance / area / 2), in pycocotools' order of operations."""
     variances = (sigmas * 2) ** 2

@@ -11,9 +11,9 @@ considered as not predicted"; that turns some false positives away (AP rises) an
 What is our reading, as the DriPE paper's own formulas were not at hand:
 - A keypoint is right at a threshold where its OPKS (the true person's area) reaches it; AP and AR are means over
   OPKS thresholds .50, .55, … .95, as in AP OKS.
-- Per threshold, precision = right / predicted and recall = right / labelled ("counted"). It cannot be the area under a
-  precision-recall curve ("ranked", the APK of Yang & Ramanan 2013): that never exceeds the recall it ends at, while
-  Table 3 has AP above AR for hip, knee and ankle (hip .74 and .70).
+- Per threshold, precision = right / predicted and recall = right / labelled. It cannot be the area under a
+  precision-recall curve (the APK of Yang & Ramanan 2013): that never exceeds the recall it ends at, while Table 3 has
+  AP above AR for hip, knee and ankle (hip .74 and .70).
 - Some keypoints with low scores are dropped first (`score_threshold`; the caption of Figure 7 says "filtered with a
   confidence threshold"). With none dropped, AR / AP is labelled / all, for ankles on COCO 2.1, where Table 3 has 0.97;
   on a small real network a threshold of about .3 on heatmap peaks brings that ratio from shoulder to ankle to
@@ -22,16 +22,11 @@ What is our reading, as the DriPE paper's own formulas were not at hand:
 So compare configurations with each other at one threshold, not with the printed tables.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from trustpose.metrics.bootstrap import sums_by_group
-
-Reading = Literal["counted", "ranked"]
 THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 
@@ -39,31 +34,14 @@ THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 class KeypointAveragePrecision:
     """AP and AR of every keypoint (K,), 0–1, with how many were labelled and predicted.
 
-    `AP` is NaN for a keypoint that is never predicted ("ranked": never labelled), `AR` for one that is never labelled;
-    the means (mAPK) leave those out and are NaN where none is left.
+    `AP` is NaN for a keypoint that is never predicted, `AR` for one that is never labelled; means over keypoints are
+    mAPK.
     """
 
     AP: Float[np.ndarray, " K"]
     AR: Float[np.ndarray, " K"]
     labelled: Int[np.ndarray, " K"]
     predicted: Int[np.ndarray, " K"]
-
-    @property
-    def mean_AP(self) -> float:
-        """Mean of AP over keypoints."""
-        return _mean_of_defined(self.AP)
-
-    @property
-    def mean_AR(self) -> float:
-        """Mean of AR over keypoints."""
-        return _mean_of_defined(self.AR)
-
-    def by_group(self, groups: Mapping[str, Sequence[int]]) -> dict[str, tuple[float, float]]:
-        """(AP, AR) of named groups of keypoints, the mean over each group's indices: {"Head": (0, 1, 2, 3, 4), …}."""
-        return {
-            name: (_mean_of_defined(self.AP[list(index)]), _mean_of_defined(self.AR[list(index)]))
-            for name, index in groups.items()
-        }
 
 
 def keypoint_average_precision(
@@ -73,7 +51,6 @@ def keypoint_average_precision(
     predicted_absent: Bool[np.ndarray, "N K"] | None = None,
     score_threshold: float | None = None,
     thresholds: tuple[float, ...] = THRESHOLDS,
-    reading: Reading = "counted",
 ) -> KeypointAveragePrecision:
     """AP and AR per keypoint of poses paired with people.
 
@@ -82,56 +59,16 @@ def keypoint_average_precision(
     `predicted_absent` says otherwise (the paper's "non-0") or its score is below `score_threshold`. A predicted one is
     right at a threshold where it is labelled with OPKS of the threshold or more, else a false positive; a labelled one
     that is not predicted, or not near enough, is missed. A person whom no pose found belongs in a row of opks 0 and
-    predicted_absent True. `reading`: see the module's text. "ranked" needs scores, takes equal ones together and does
-    not interpolate (as scikit-learn's `average_precision_score`, but recall counts the labelled ones missed too).
-    Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN, or another reading.
-    """
-    if reading not in ("counted", "ranked"):
-        raise ValueError(f"reading: expected 'counted' or 'ranked', got {reading!r}")
-    level = _hit_levels(opks, labelled, thresholds)
-    predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
-    sums = np.stack([level * predicted, predicted, labelled], axis=-1).sum(axis=0, dtype=np.float64)  # (K, 3)
-    precision, recall = average_precision_from_sums(sums, len(thresholds))
-    if reading == "ranked":
-        if score is None:
-            raise ValueError("score: the ranked reading needs one, got None")
-        _refuse_nan(score)
-        ranked = [
-            _ranked(level[chosen, k], score[chosen, k], int(labelled[:, k].sum()), len(thresholds))
-            for k, chosen in enumerate(predicted.T)
-        ]
-        precision = np.array(ranked, dtype=np.float64)
-    return KeypointAveragePrecision(precision, recall, labelled.sum(axis=0), predicted.sum(axis=0))
-
-
-def keypoint_sums(
-    opks: Float[np.ndarray, "N K"],
-    labelled: Bool[np.ndarray, "N K"],
-    group: Int[np.ndarray, " N"],
-    groups: int,
-    score: Real[np.ndarray, "N K"] | None = None,
-    predicted_absent: Bool[np.ndarray, "N K"] | None = None,
-    score_threshold: float | None = None,
-    thresholds: tuple[float, ...] = THRESHOLDS,
-) -> Float[np.ndarray, "G K 3"]:
-    """Per group (an image, say) and keypoint: thresholds reached by predicted keypoints, predicted, labelled (G, K, 3).
-
-    Arguments and errors as in `keypoint_average_precision`; `group` (N,) is in 0..groups−1. Sums over groups, weighted
-    in any way, give the counted AP and AR by `average_precision_from_sums`.
+    predicted_absent True. Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN.
     """
     level = _hit_levels(opks, labelled, thresholds)
     predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
-    return sums_by_group(np.stack([level * predicted, predicted, labelled], axis=-1), group, groups)
-
-
-def average_precision_from_sums(
-    sums: Real[np.ndarray, "*B K 3"], threshold_count: int = len(THRESHOLDS)
-) -> tuple[Float[np.ndarray, "*B K"], Float[np.ndarray, "*B K"]]:
-    """Counted (AP, AR) (…, K) from sums (…, K, 3) made with that many thresholds; NaN where 0/0."""
-    hits = sums[..., 0] / threshold_count
-    nothing = np.full(hits.shape, np.nan)
-    precision = np.divide(hits, sums[..., 1], out=nothing.copy(), where=sums[..., 1] > 0)
-    return precision, np.divide(hits, sums[..., 2], out=nothing, where=sums[..., 2] > 0)
+    hits = (level * predicted).sum(axis=0) / len(thresholds)  # (K,) means over thresholds
+    told, there = predicted.sum(axis=0), labelled.sum(axis=0)
+    precision, recall = (
+        np.divide(hits, count, out=np.full(hits.shape, np.nan), where=count > 0) for count in (told, there)
+    )
+    return KeypointAveragePrecision(precision, recall, there, told)
 
 
 def _hit_levels(opks: np.ndarray, labelled: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
@@ -154,30 +91,6 @@ def _predicted(
         return predicted
     if score is None:
         raise ValueError("score: score_threshold needs one, got None")
-    _refuse_nan(score)
-    return predicted & (score >= score_threshold)
-
-
-def _refuse_nan(score: np.ndarray) -> None:
     if np.isnan(score).any():
         raise ValueError(f"score: expected numbers, got {int(np.isnan(score).sum())} NaN")
-
-
-def _ranked(level: np.ndarray, score: np.ndarray, labelled: int, threshold_count: int) -> float:
-    """Area under precision over recall, highest scores first, averaged over thresholds, for one keypoint."""
-    if labelled == 0:
-        return float("nan")
-    if len(level) == 0:
-        return 0.0
-    order = np.argsort(score)[::-1]
-    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))  # equal scores pass together
-    areas = []
-    for index in range(1, threshold_count + 1):
-        hits = np.cumsum(level[order] >= index)[ends]
-        areas.append((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / labelled)
-    return float(np.mean(areas))
-
-
-def _mean_of_defined(values: np.ndarray) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else float("nan")
+    return predicted & (score >= score_threshold)

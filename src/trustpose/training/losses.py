@@ -17,10 +17,9 @@ from trustpose.files import InputError
 from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.recipe import Recipe
-from trustpose.trust.heads import mean_where
 from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
 from trustpose.trust.keypoint_tokens import TokenAnswers, tokens_losses
-from trustpose.trust.oks_net import hard_samples
+from trustpose.trust.oks_net import hard_samples, oks_loss
 from trustpose.trust.targets import TrustTargets
 from trustpose.trust.visibility import class_weights, visibility_loss
 
@@ -91,12 +90,12 @@ def heatmap_loss(
 def oks_terms(
     raw: Float[Tensor, " B"], targets: TrustTargets, _: CropLabels, totals: Totals, options: LossOptions
 ) -> dict[str, Tensor]:
-    """`trust.oks_net.oks_loss`, its worst samples those of all processes together (equation 3)."""
+    """`trust.oks_net.oks_loss`, its hard samples the worst of all processes together."""
     known = ~torch.isnan(targets.oks)
     errors = (raw - torch.where(known, targets.oks, raw.detach())).abs()
     hard = hard_samples(distributed.gather(errors), distributed.gather(known), options.hard_share)
     mine = hard[distributed.rank() * len(errors) :][: len(errors)]
-    return {"oks": _share(mean_where(torch.where(mine, torch.expm1(2 * errors), errors), known), known, totals["oks"])}
+    return {"oks": _share(oks_loss(errors, known, mine), known, totals["oks"])}
 
 
 def hpcvnet_terms(

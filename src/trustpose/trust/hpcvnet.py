@@ -19,13 +19,11 @@ from torch import Tensor, nn
 from trustpose.networks.hourglass import StackedHourglass
 from trustpose.networks.layers import ConvBN, PoseNetwork
 from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
-from trustpose.trust.stages import HPCVNET
 from trustpose.trust.targets import TrustTargets
 
 CHANNELS = (64, 48, 48, 32)  # a 1×1 convolution, then 3×3 ones of stride 2
 HIDDEN = 1024
 SHRINK = 8
-STRATEGIES = HPCVNET
 
 
 @dataclass(frozen=True, eq=False)

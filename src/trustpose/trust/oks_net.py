@@ -22,14 +22,11 @@ from torch import Tensor, nn
 from trustpose.networks.backbones import BasicBlock
 from trustpose.networks.layers import ConvBN
 from trustpose.trust.heads import Squash, Tensors, Trust, TrustHead, mean_where, squashed
-from trustpose.trust.stages import LAMBDA_HEATMAP, OKS_NET
 
 CHANNELS = 32
 HIDDEN = 1024
 SHRINK = 8  # three strides of 2
 HARD_SHARE = 0.25
-LAMBDA_HEATMAP_ABLATION = (1.0, 20.0, 200.0, 2000.0, 20000.0)  # table IX
-STRATEGIES = OKS_NET  # table XI
 
 
 class OKSNet(TrustHead):
@@ -109,22 +106,18 @@ class SpatialAttention(nn.Module):
         return x * self.weigh(x).sigmoid()
 
 
-def oks_loss(
-    predicted: Float[Tensor, " B"], target: Float[Tensor, " B"], hard_share: float = HARD_SHARE
-) -> Float[Tensor, ""]:
-    """Mean |predicted − target| over people, e^{2L} − 1 in place of L for the batch's worst (equation 3).
+def oks_loss(errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], hard: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
+    """Mean of the errors L = |predicted − true OKS|, e^{2L} − 1 in place of L for hard samples (equation 3).
 
-    A person whose target is NaN has no OKS and counts nowhere. `hard_share` 0 mines no hard samples (table VIII).
+    A person who is not `known` has no OKS and counts nowhere.
     """
-    known = ~torch.isnan(target)
-    errors = (predicted - torch.where(known, target, predicted.detach())).abs()
-    return mean_where(torch.where(hard_samples(errors, known, hard_share), torch.expm1(2 * errors), errors), known)
+    return mean_where(torch.where(hard, torch.expm1(2 * errors), errors), known)
 
 
 def hard_samples(
     errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], share: float = HARD_SHARE
 ) -> Bool[Tensor, " B"]:
-    """Which samples have the largest `share` of the known errors: exactly that many, rounded up.
+    """Which samples have the largest `share` of the known errors: exactly that many, rounded up; 0: none (table VIII).
 
     "The largest 25 percent of the losses in each training batch": with several processes that is the batch of one.
     Raises ValueError where share is not 0–1.
@@ -135,13 +128,6 @@ def hard_samples(
     order = torch.where(known, errors.detach(), -1.0).argsort(descending=True, stable=True)
     rank = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
     return rank < count
-
-
-def total_loss(
-    heatmap: Float[Tensor, ""], oks: Float[Tensor, ""], lambda_heatmap: float = LAMBDA_HEATMAP, lambda_oks: float = 1.0
-) -> Float[Tensor, ""]:
-    """Equation 2: λ_heatmap × L_heatmap + λ_OKS × L_OKS."""
-    return lambda_heatmap * heatmap + lambda_oks * oks
 
 
 def windows(length: int, window: int) -> int:

@@ -39,8 +39,3 @@ def trust_targets(
     return TrustTargets(
         opks=opks(xy, truth_xy, v, area, sigmas), oks=oks(xy, truth_xy, v, area, sigmas), visibility=v.long()
     )
-
-
-def area_in_crop(area_img: Float[Tensor, " B"], affine: Float[Tensor, "B 2 3"]) -> Float[Tensor, " B"]:
-    """Areas (B,) in square image pixels as square crop pixels; affine from image to crop pixels."""
-    return area_img * torch.linalg.det(affine[:, :, :2]).abs()

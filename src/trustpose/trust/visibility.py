@@ -16,17 +16,15 @@ reads, are the zoo's `efficientnet-b0-wide` and `-b6-wide`.
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from trustpose.networks.layers import ConvBN
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead
-from trustpose.trust.stages import METAMODEL
 
 HIDDEN = (4096, 2048, 1024)
 CLASSES = 3
 REDUCED = 147
-STRATEGIES = METAMODEL  # section 4.3
 
 
 class VisibilityHead(TrustHead):
@@ -103,18 +101,3 @@ def visibility_loss(
 ) -> Float[Tensor, ""]:
     """Class-weighted cross-entropy L_V over all keypoints: a mean weighted by each keypoint's class weight."""
     return F.cross_entropy(logits.flatten(0, 1), v.flatten().long(), weight=weights.to(logits))
-
-
-def total_loss(heatmap: Float[Tensor, ""], visibility: Float[Tensor, ""], alpha: float) -> Float[Tensor, ""]:
-    """Equation 1: (1 − α) L_H + α L_V. Raises ValueError where α is not 0–1."""
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha: expected 0 to 1, got {alpha}")
-    return (1 - alpha) * heatmap + alpha * visibility
-
-
-def non_zero(visibility: Float[Tensor, "B K 3"]) -> Bool[Tensor, "B K"]:
-    """The non-0 filter (section 5.2): which keypoints are predicted, as "unlabelled" is not their likeliest class.
-
-    It says which; nothing is dropped or zeroed here.
-    """
-    return visibility.argmax(dim=-1) != 0
