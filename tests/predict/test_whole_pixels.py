@@ -8,6 +8,7 @@ from trustpose.geometry.crops import cut_whole_pixels, grow_box
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import OnnxNetwork
+from trustpose.runtime.sessions import to_tensor
 
 # image pixels: a quarter map pixel, the dot's own offset (tiny_onnx), and what the rectangle is rounded by
 BOUND = 1.25 + 1.875 + 1
@@ -40,6 +41,8 @@ def test_they_reach_the_network_and_its_mirrored_run_as_they_are_cut(tmp_path, f
 def test_values_between_grey_levels_reach_the_network(tmp_path):
     runtime = OnnxNetwork(ModelSpec.read(write_network(tmp_path)))
     pixels = np.random.default_rng(0).integers(0, 255, (2, 256, 192, 3), dtype=np.uint8)
-    whole, half, next_one = (runtime.prepare(one) for one in (pixels, pixels.astype(np.float32) + 0.5, pixels + 1))
+    whole, half, next_one = (
+        to_tensor(one, runtime.spec.input) for one in (pixels, pixels.astype(np.float32) + 0.5, pixels + 1)
+    )
     assert half.shape == whole.shape and half.dtype == whole.dtype and half.flags["C_CONTIGUOUS"]
     np.testing.assert_allclose(half, (whole + next_one) / 2, atol=1e-6)

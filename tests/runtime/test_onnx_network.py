@@ -33,10 +33,10 @@ def test_the_input_tensor(tmp_path):
     network = OnnxNetwork(_edited(tmp_path, input_mean=mean, input_std=std, input_channels="BGR", input_scale=0.9))
     crops = _crops(3)
     expected = ((crops[..., ::-1] * 0.9 - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2)
-    blob = network.prepare(crops)
+    blob = to_tensor(crops, network.spec.input)
     assert blob.dtype == np.float32 and blob.flags.c_contiguous
     np.testing.assert_allclose(blob, expected, atol=1e-5)
-    mirrored = network.prepare(crops[:, :, ::-1])
+    mirrored = to_tensor(crops[:, :, ::-1], network.spec.input)
     np.testing.assert_allclose(mirrored, expected[..., ::-1], atol=1e-5)
 
 
@@ -77,7 +77,7 @@ def test_a_real_network_from_any_number_of_threads_and_in_any_batch(data_dir):
 def test_whole_numbers_pass_untouched(data_dir):
     network = OnnxNetwork(ModelSpec.read(data_dir / "networks" / "movenet-thunder.onnx"))
     crops = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
-    blob = network.prepare(crops)
+    blob = to_tensor(crops, network.spec.input)
     assert blob.dtype == np.int32
     np.testing.assert_array_equal(blob, crops)
 

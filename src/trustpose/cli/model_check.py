@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from trustpose.models.spec import BoxOutput, ModelSpec, PeopleOutput
+from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustOutput
 from trustpose.runtime.sessions import open_session, output_names, trust_names
 
@@ -33,7 +33,7 @@ def check_model(path: Path, *, as_json: bool) -> None:
         "trust": "none" if spec.trust is None else _trust(spec.trust),
         "licence": spec.licence,
     }
-    if not isinstance(spec.output, PeopleOutput | BoxOutput):
+    if spec.people == "boxes":
         said["crop"] = f"box × {spec.padding}"
     if as_json:
         typer.echo(json.dumps(said, ensure_ascii=False, indent=2))

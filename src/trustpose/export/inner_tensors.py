@@ -185,7 +185,7 @@ class _Graph:
     def estimates(self) -> dict[str, str]:
         """The tensors of `ESTIMATES` by their names there."""
         names = list(self.finals)
-        if isinstance(self.spec.output, SimCCOutput):
+        if self.spec.crop_output.is_from_tokens:
             names.append(self._tokens())
         self.tensors(*names)
         return dict(zip(ESTIMATES[self.spec.output.kind], names, strict=True))
@@ -213,7 +213,7 @@ class _Graph:
 
     def features(self) -> InnerTensor:
         """The input of the last layer, which makes the heatmaps."""
-        if isinstance(self.spec.output, SimCCOutput):
+        if self.spec.crop_output.is_from_tokens:
             return self._last_map()
         (name,) = self.finals
         while (node := self.maker.get(name)) is not None:
@@ -238,7 +238,7 @@ class _Graph:
         SimplePose goes 160 → 128 channels in that way before its deconvolutions, and its encoder ends with the 160.
         1 × 1 maps are weights for channels, not maps.
         """
-        if isinstance(self.spec.output, SimCCOutput):
+        if self.spec.crop_output.is_from_tokens:
             return self._last_map()
         maps = [one for one in self.order if len(one.shape) == 3 and one.shape[1] * one.shape[2] > 1]
         lowest = min((one.shape[1] * one.shape[2] for one in maps), default=0)

@@ -13,6 +13,7 @@ from jaxtyping import Int
 from trustpose.codecs import Candidates, Grid, Outputs
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.simcc import Score, SimCCCodec
+from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
@@ -40,6 +41,8 @@ class CropOutput(ABC):
     sizes: ClassVar[Sizes] = "fixed"
     is_shaped: ClassVar[bool] = True
     """Whether tensors have to have the shapes of `shapes`, or only as many numbers."""
+    is_from_tokens: ClassVar[bool] = False
+    """Whether its last layers read one token a keypoint, and not a map."""
 
     keypoints: int
 
@@ -71,6 +74,15 @@ class CropOutput(ABC):
     @abstractmethod
     def describe(self) -> str:
         """In words, for `trustpose models`."""
+
+    @property
+    def is_unbiased(self) -> bool:
+        """Whether sizes are counted between pixel centres (`codecs.heatmaps`), which only affine crops do too."""
+        return False
+
+    def with_decoding(self, decoding: str) -> "CropOutput":
+        """The same tensors, read in another of `codecs.heatmaps.DECODINGS`. Raises InputError where it has none."""
+        raise InputError(f"decoding {decoding}: this network gives {self.kind}, expected heatmaps")
 
 
 @dataclass(frozen=True)
@@ -134,6 +146,7 @@ class SimCCOutput(CropOutput):
     """
 
     kind: ClassVar[str] = "simcc"
+    is_from_tokens: ClassVar[bool] = True
 
     keypoints: int
     x: str = "simcc_x"

@@ -99,6 +99,10 @@ class HeatmapOutput(CropOutput):
             score_offset=self.score_offset,
         )
 
+    @property
+    def is_unbiased(self) -> bool:
+        return self.convention == "unbiased"
+
     def with_decoding(self, decoding: str) -> "HeatmapOutput":
         """The same maps, read in another of `codecs.heatmaps.DECODINGS`; the pixel convention stays the one that the
         network was trained in. Raises InputError for an unknown decoding."""

@@ -6,7 +6,7 @@ A pose network with its trust head and a person detector come with the package.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Any, TypeVar, get_args
 
 from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
@@ -24,7 +24,6 @@ __all__ = [
     "MODEL_WEIGHTS",
     "BoxOutput",
     "CoordinateOutput",
-    "Description",
     "HeatmapOutput",
     "InputSpec",
     "ModelSpec",
@@ -39,26 +38,6 @@ _SHIPPED = Path(__file__).parent
 NO_KEYPOINTS = Skeleton("none", (), ())
 """The skeleton of a model that finds boxes alone."""
 K = TypeVar("K", bound=Output)
-
-
-@runtime_checkable
-class Description(Protocol):
-    """What is known of every model, ours or another package's: `ModelSpec`, and `EstimatorSpec` of `predict`.
-
-    people: whether it finds people itself in the "photo", needs their "boxes", or does "either".
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def licence(self) -> str: ...
-
-    @property
-    def skeleton(self) -> Skeleton: ...
-
-    @property
-    def people(self) -> PeopleFrom: ...
 
 
 @dataclass(frozen=True)
@@ -113,9 +92,7 @@ class ModelSpec:
 
         Raises InputError for an unknown decoding, and for a network that has no heatmaps.
         """
-        if isinstance(self.output, HeatmapOutput):
-            return replace(self, output=self.output.with_decoding(decoding))
-        raise InputError(f"decoding {decoding}: {self.onnx} gives {self.output.kind}, expected heatmaps")
+        return replace(self, output=self.crop_output.with_decoding(decoding))
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
@@ -169,8 +146,7 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         raise crop.fail("aspect", f"the input's width / height, {proportions:g}", aspect)
     padding = crop.number_or_pair("padding", least=0.1, most=10.0)
     cutting = crop.choice("cutting", get_args(Cutting), default="affine")
-    output = spec.output
-    if cutting != "affine" and isinstance(output, HeatmapOutput) and output.convention == "unbiased":
+    if cutting != "affine" and spec.crop_output.is_unbiased:
         raise crop.fail("cutting", "affine with codec udp", cutting)
     crop.close()
     return replace(

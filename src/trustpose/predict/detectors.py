@@ -3,7 +3,7 @@
 torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.crops import cut_out, invert_affine, transform
-from trustpose.models.spec import DEFAULT, BoxOutput, ModelSpec, PeopleOutput, detector_folder, output_kind
+from trustpose.models.spec import DEFAULT, BoxOutput, ModelSpec, detector_folder, output_kind
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
 from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_session, to_tensor
@@ -96,11 +96,19 @@ def load_detector(name: Detector | str | Path, weights: Path | None = None, min_
         names = ", ".join((DEFAULT, WHOLE, "NETWORK.onnx", *TORCHVISION))
         raise InputError(f"detector {name}: expected one of {names}")
     spec = ModelSpec.read(name)
-    if isinstance(spec.output, BoxOutput):
-        return BoxDetector(spec, min_score)
-    if not isinstance(spec.output, PeopleOutput):
+    if spec.output.kind not in _DETECTORS:
         raise InputError(f"{name}: is no detector: its JSON says that it gives {kind}, expected people or boxes")
+    return _DETECTORS[spec.output.kind](spec, min_score)
+
+
+def _people_detector(spec: ModelSpec, min_score: float | None) -> PeopleDetector:
     return PeopleDetector(PeopleNetwork(spec), PEOPLE_MIN_SCORE if min_score is None else min_score)
+
+
+_DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by the kind of the network's output
+    "boxes": BoxDetector,
+    "people": _people_detector,
+}
 
 
 def default_detector(min_score: float | None = None) -> BoxDetector:

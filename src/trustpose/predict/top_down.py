@@ -213,5 +213,5 @@ class Predictor(BasePredictor):
 
 
 def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
-    fitted = spec.output.decoding if isinstance(spec.output, HeatmapOutput) else ""
+    fitted = spec.expect(HeatmapOutput).decoding
     return f"{spec.onnx}: its trust was fitted to places decoded by {fitted}, with {decoding} it says something else"

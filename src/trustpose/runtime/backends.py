@@ -94,11 +94,6 @@ class OnnxNetwork:
         outputs = output.outputs(check_shapes(raw, output, self.spec.input, pixels, onnx))
         return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, output.keypoints, onnx)
 
-    def prepare(self, pixels: CropPixels) -> np.ndarray:
-        """Crops as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
-        self.spec.input.check(pixels.shape)
-        return to_tensor(pixels, self.spec.input)
-
     def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
         """The raw outputs of one run and trust's; crops are filled up to the batch size that the file fixes."""
         count = len(pixels)

@@ -23,7 +23,7 @@ from trustpose.skeletons import Skeleton, skeleton_of
 
 @dataclass(frozen=True)
 class EstimatorSpec:
-    """What is known of an estimator, as `models.spec.Description` asks.
+    """What is known of an estimator, as `ModelSpec` says it of our own.
 
     `people`: it finds them itself in the photo, needs their boxes, or does either.
 
