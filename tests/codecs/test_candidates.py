@@ -89,7 +89,7 @@ def test_everybody_in_a_map_is_found(name: str) -> None:
     codec = _codec(name)
     found = codec.candidates(Outputs([np.zeros((1, 2, 5, 5), np.float32), maps]), min_score=0.3)
     assert found.joint.tolist() == [0, 0, 0, 1, 1] and (np.diff(found.score[:3]) < 0).all()
-    expected = codec.grid(90, 50).places(np.array([*people, *people[1:]])[:, :2])
+    expected = codec.grid_of(90, 50).places(np.array([*people, *people[1:]])[:, :2])
     assert np.abs(found.xy - expected).max() <= (4 * 0.3 if name == "argmax-quarter" else 0.05)
     assert len(codec.candidates(Outputs([maps]), min_score=0.7)) == 3
     assert codec.candidates(Outputs([maps]), min_score=0.3, most=1).joint.tolist() == [0, 1]

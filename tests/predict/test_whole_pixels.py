@@ -19,9 +19,9 @@ class _Recorded(OnnxNetwork):
         super().__init__(spec, threads=1)
         self.seen: list[np.ndarray] = []
 
-    def with_trust(self, pixels, box=None):
+    def with_trust(self, pixels, box=None, xy=None):
         self.seen.append(pixels)
-        return super().with_trust(pixels, box)
+        return super().with_trust(pixels, box, xy)
 
 
 @pytest.mark.parametrize("flip", [False, True])

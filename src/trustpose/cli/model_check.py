@@ -16,8 +16,7 @@ def check_model(path: Path, *, as_json: bool) -> None:
     """Print what a model is. Raises InputError where its JSON is broken, or does not fit its network."""
     spec = ModelSpec.read(path)
     session = open_session(spec.onnx, 1)
-    box = None if spec.trust is None else spec.trust.box
-    names = output_names(session, spec.onnx, spec.input, spec.output.tensors, box=box)
+    names = output_names(session, spec.onnx, spec.input, spec.output.tensors, spec.trust)
     trust_names(session, spec.onnx, spec.trust)
     shapes = {node.name: node.shape for node in session.get_outputs()}
     wanted = spec.input

@@ -88,9 +88,14 @@ class HeatmapCodec:
     @property
     def strides(self) -> tuple[float, float]:
         """Crop pixels between neighbouring map pixels, along x and along y."""
-        return self.grid(self.width, self.height).stride
+        return self.grid.stride
 
-    def grid(self, width: int, height: int) -> Grid:
+    @property
+    def grid(self) -> Grid:
+        """Where the map's pixels stand among the crop's."""
+        return self.grid_of(self.width, self.height)
+
+    def grid_of(self, width: int, height: int) -> Grid:
         """Where the pixels of maps of width × height stand among the input's, which are `stride` times as many."""
         stride = (self.stride, self.stride)
         if self.convention == "unbiased":
@@ -145,7 +150,7 @@ class HeatmapCodec:
             xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
         if (self.score_scale, self.score_offset) != (1.0, 0.0):
             score = score * self.score_scale + self.score_offset
-        return Candidates.one_per_joint(self.grid(*heatmaps.shape[:1:-1]).places(xy_map), score)
+        return Candidates.one_per_joint(self.grid_of(*heatmaps.shape[:1:-1]).places(xy_map), score)
 
     def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, most: int = 30) -> Candidates:
         """The keypoints of everybody whom the last stage's heatmaps show: local maxima with at least `min_score`.
@@ -173,7 +178,7 @@ class HeatmapCodec:
         else:
             compact = self.decoding == "udp"
             xy_map = dark_step(heatmaps, peak, height, self.sigma, compact=compact, of=(image, joint))
-        grid, size = self.grid(*heatmaps.shape[:1:-1]), heatmaps.shape[2:]
+        grid, size = self.grid_of(*heatmaps.shape[:1:-1]), heatmaps.shape[2:]
         tags = None if "tags" not in outputs.others else _at_peaks(outputs, grid, size, image, joint, peak)
         return Candidates(grid.places(xy_map), score[kept], image, joint, heatmaps.shape[:2], tags)
 

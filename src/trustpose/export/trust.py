@@ -5,38 +5,57 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from trustpose.codecs import Outputs
 from trustpose.export.onnx import evaluating, trace_onnx
 from trustpose.files import atomic_write
+from trustpose.trust.heads import Trust
 from trustpose.trust.network import TrustNetwork
 
 BOX = "box"  # the input for heads that read people's boxes
+XY = "xy"  # the input for heads that are told where to read
 
 
-def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int) -> None:
+def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int, *, reads_xy: bool = False) -> None:
     """Write network and head for crops of height × width, any batch size, float32.
 
     Input "image" (B, 3, height, width), and "box" (B, 2) where the head reads it; outputs "heatmaps" (B, K, h, w), the
-    last stage's, then each field of `Trust` that the head fills, by its name. Batch norm is fixed as in evaluation; the
-    network itself is left as it was. Raises InputError where `path` cannot be written.
+    last stage's, then each field of `Trust` that the head fills, by its name. `reads_xy`: a further input "xy" (B, K,
+    2) tells the head where to read, in pixels of the heatmaps, NaN for the network's own peaks. Batch norm is fixed as
+    in evaluation; the network itself is left as it was. Raises InputError where `path` cannot be written, ValueError
+    where a head is to be told that reads maps as a whole.
     """
+    check_told(network.head, reads_xy=reads_xy)
     device = next(network.parameters()).device
     inputs = {"image": torch.zeros(1, 3, height, width, device=device)}
     if network.head.reads_box:
         inputs[BOX] = torch.ones(1, 2, device=device)
+    if reads_xy:
+        inputs[XY] = torch.zeros(1, network.head.keypoints, 2, device=device)
+    tensors = _Tensors(network, tuple(inputs))
     with evaluating(network), torch.no_grad():
-        names = ["heatmaps", *network(*inputs.values())[1].filled()]
-    model = trace_onnx(_Tensors(network), inputs, names)
+        names = ["heatmaps", *tensors.given(*inputs.values())[1].filled()]
+    model = trace_onnx(tensors, inputs, names)
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
 
 
-class _Tensors(nn.Module):
-    """Tensors instead of `Outputs` and `Trust`."""
+def check_told(head: nn.Module, *, reads_xy: bool) -> None:
+    """Raises ValueError where a head is to be told where to read that reads maps as a whole."""
+    if reads_xy and not getattr(head, "reads_places", False):
+        raise ValueError(f"reads_xy: {type(head).__name__} reads maps as a whole, expected False")
 
-    def __init__(self, network: TrustNetwork):
+
+class _Tensors(nn.Module):
+    """Tensors instead of `Outputs` and `Trust`; `names` of the inputs in their order, the image first."""
+
+    def __init__(self, network: TrustNetwork, names: tuple[str, ...]):
         super().__init__()
         self.network = network
+        self.names = names
+
+    def given(self, image: Tensor, *further: Tensor) -> tuple[Outputs, Trust]:
+        return self.network(image, **dict(zip(self.names[1:], further, strict=True)))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        outputs, trust = self.network(*inputs)
+        outputs, trust = self.given(*inputs)
         return outputs.heatmaps[-1], *trust.filled().values()

@@ -5,7 +5,7 @@ with the field "trust", and model.safetensors: the head alone on a network that 
 ("network.…", "head.…") on one of the zoo.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from trustpose.export.onnx_graphs import (
     raised,
     rename_outputs,
 )
-from trustpose.export.trust import BOX, export_onnx
+from trustpose.export.trust import BOX, XY, check_told, export_onnx
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import TrustOutput
@@ -52,7 +52,14 @@ class Fitted:
 
 
 def save_trust_folder(
-    out: str | Path, spec: ModelSpec, head: nn.Module, maps: Mapping[str, str], fitted: Fitted, *, is_half: bool = False
+    out: str | Path,
+    spec: ModelSpec,
+    head: nn.Module,
+    maps: Mapping[str, str],
+    fitted: Fitted,
+    *,
+    is_half: bool = False,
+    reads_xy: bool = False,
 ) -> ModelSpec:
     """Write an ONNX network with a head on it as the new model folder `out`, all or nothing; gives its spec.
 
@@ -63,13 +70,15 @@ def save_trust_folder(
     before those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
     (`inner_tensors.find_maps` finds them). Input and estimates stay the source's; the graph is compared with the
     source's and with the head in torch before the folder appears. `is_half` stores the head's weights as float16, the
-    network's as they were. Raises InputError where `out` exists, a tensor is not there, an operator cannot be converted
-    to the head's opset, or the numbers differ.
+    network's as they were. `reads_xy`: see `export.trust.export_onnx`. Raises InputError where `out` exists, a tensor
+    is not there, an operator cannot be converted to the head's opset, or the numbers differ, ValueError where a head is
+    to be told where to read that reads maps as a whole.
     """
+    check_told(head, reads_xy=reads_xy)
     out = Path(out)
     network, estimates = expose(spec, maps), ESTIMATES[spec.output.kind]
-    head_graph, names = _head_graph(head, _shapes(network), estimates)
-    further = [BOX] if _reads_box(head) else []
+    further = _further(head, reads_xy=reads_xy)
+    head_graph, names = _head_graph(head, _shapes(network), estimates, further)
     opset = max(opset_of(network), opset_of(head_graph))
     if is_half:
         head_graph = with_half_weights(head_graph)
@@ -81,18 +90,22 @@ def save_trust_folder(
     )
     batch = network.graph.input[0].type.tensor_type.shape.dim[0]
     free_batch(model, batch.dim_value or "batch")
-    _compare(model, network, head, spec, names, HALF_TOLERANCE if is_half else TOLERANCE)
-    trust = _trust_output(names, fitted, head, maps)
+    _compare(model, network, head, spec, names, further, HALF_TOLERANCE if is_half else TOLERANCE)
+    trust = _trust_output(names, fitted, head, maps, further)
     named = replace(_named(spec, out), network=None, trust=trust, measured=fitted.measured)
     return _write(out, lambda path: path.write_bytes(model.SerializeToString()), named, head)
 
 
-def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted) -> ModelSpec:
+def save_trust_network(
+    out: str | Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted, *, reads_xy: bool = False
+) -> ModelSpec:
     """Write a zoo network with its head as the new model folder `out`, all or nothing; gives its spec.
 
-    `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). Raises InputError
-    where `out` exists or `spec` names no zoo network, ValueError where the network gives heatmaps of another size.
+    `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). `reads_xy`: see
+    `export.trust.export_onnx`. Raises InputError where `out` exists or `spec` names no zoo network, ValueError where
+    the network gives heatmaps of another size, or a head is to be told where to read that reads maps as a whole.
     """
+    check_told(network.head, reads_xy=reads_xy)
     out = Path(out)
     output = spec.expect(HeatmapOutput)
     if spec.network is None:
@@ -108,8 +121,10 @@ def save_trust_network(out: str | Path, spec: ModelSpec, network: TrustNetwork, 
         found = tuple(network(image, *boxes)[0].heatmaps[-1].shape[1:])
     if found != (output.keypoints, output.height, output.width):
         raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {output}")
-    named = replace(named, trust=_trust_output(names, fitted, network.head, {}), measured=fitted.measured)
-    return _write(out, lambda path: export_onnx(network, path, wanted.height, wanted.width), named, network)
+    trust = _trust_output(names, fitted, network.head, {}, _further(network.head, reads_xy=reads_xy))
+    named = replace(named, trust=trust, measured=fitted.measured)
+    size = wanted.height, wanted.width
+    return _write(out, lambda path: export_onnx(network, path, *size, reads_xy=reads_xy), named, network)
 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
@@ -124,15 +139,18 @@ def _kept(estimates: tuple[str, ...]) -> list[str]:
     return [name for name in estimates if name != TOKENS]
 
 
-def _trust_output(names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str]) -> TrustOutput:
+def _trust_output(
+    names: list[str], fitted: Fitted, head: nn.Module, maps: Mapping[str, str], further: Sequence[str]
+) -> TrustOutput:
     count = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
-    box = BOX if _reads_box(head) else None
-    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box)
+    told = {name: name for name in further}
+    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, **told)
 
 
-def _reads_box(head: nn.Module) -> bool:
-    return bool(getattr(head, "reads_box", False))
+def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:
+    """The graph's inputs beside the pixels, as a head reads them."""
+    return [BOX] * bool(getattr(head, "reads_box", False)) + [XY] * reads_xy
 
 
 def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weights: nn.Module) -> ModelSpec:
@@ -154,16 +172,17 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 
 
 def _head_graph(
-    head: nn.Module, shapes: Mapping[str, tuple[int, ...]], estimates: tuple[str, ...]
+    head: nn.Module, shapes: Mapping[str, tuple[int, ...]], estimates: tuple[str, ...], further: Sequence[str]
 ) -> tuple[onnx.ModelProto, list[str]]:
     """The head's graph, its names inside begun with "head/", and the fields of `Trust` that it fills, its outputs."""
     ordered = {name: shapes[name] for name in _in_order(shapes, estimates)}
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
-    if _reads_box(head):
-        inputs[BOX] = torch.ones(1, 2, device=device)
-    names = _filled(head, tuple(inputs.values()))
-    traced = trace_onnx(_HeadTensors(head), inputs, names)
+    keypoints = shapes[estimates[0]][0]
+    inputs |= {name: torch.ones(1, *{BOX: (2,), XY: (keypoints, 2)}[name], device=device) for name in further}
+    told = _Told(head, has_xy=XY in further)
+    names = _filled(told, tuple(inputs.values()))
+    traced = trace_onnx(_HeadTensors(told), inputs, names)
     graph = prefixed(traced, HEAD_PREFIX)
     rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
     return graph, names
@@ -187,6 +206,7 @@ def _compare(
     head: nn.Module,
     spec: ModelSpec,
     names: list[str],
+    further: Sequence[str],
     tolerance: float,
 ) -> None:
     """Raises InputError where the joined graph's estimates are not the network's, or its trust is not the head's."""
@@ -198,12 +218,13 @@ def _compare(
         blob = {name: np.resize(rows, (batch, *rows.shape[1:])) for name, rows in blob.items()}
     alone = session_of(network.SerializeToString(), spec.onnx)
     maps = dict(zip(_shapes(network), run_tensors(alone, spec.onnx, list(_shapes(network)), blob), strict=True))
-    box = np.linspace(0.3, 0.8, 2 * len(blob[spec.input.name]), dtype=np.float32).reshape(-1, 2)
-    blob |= {BOX: box} if _reads_box(head) else {}
+    count = len(blob[spec.input.name])
+    told = _samples(count, _shapes(network)[estimates[0]])
+    blob |= {name: told[name] for name in further}
     given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [*kept, *names], blob)
     ordered = [maps[name] for name in _in_order(maps, estimates)]
-    ordered += [box] if _reads_box(head) else []
-    expected = [*(maps[name] for name in kept), *_in_torch(head, ordered)]
+    ordered += [told[name] for name in further]
+    expected = [*(maps[name] for name in kept), *_in_torch(_Told(head, has_xy=XY in further), ordered)]
     for name, one, other in zip([*kept, *names], given, expected, strict=True):
         most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name in kept else tolerance)
         difference = float(np.abs(one - other).max())
@@ -213,12 +234,31 @@ def _compare(
             )
 
 
+def _samples(count: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Boxes' shares and places for `count` crops, some places NaN, to compare two graphs on."""
+    places = np.linspace(-1.0, shape[-1], 2 * count * shape[0], dtype=np.float32).reshape(count, shape[0], 2)
+    places[:, ::5] = np.nan
+    return {BOX: np.linspace(0.3, 0.8, 2 * count, dtype=np.float32).reshape(-1, 2), XY: places}
+
+
 def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[np.ndarray]:
     """What the head says in torch, each field that it fills."""
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     with evaluating(head), torch.no_grad():
         trust = head(*(torch.from_numpy(array).to(device) for array in maps))
     return [value.cpu().numpy() for value in trust.filled().values()]
+
+
+class _Told(nn.Module):
+    """A head called by place alone: the last of its inputs says where to read, where `has_xy`."""
+
+    def __init__(self, head: nn.Module, *, has_xy: bool):
+        super().__init__()
+        self.head = head
+        self.has_xy = has_xy
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.head(*inputs[:-1], xy=inputs[-1]) if self.has_xy else self.head(*inputs)
 
 
 class _HeadTensors(nn.Module):

@@ -122,7 +122,7 @@ class HeatmapOutput(CropOutput):
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
         maps = arrays[0].astype(np.float32, copy=False)
-        return Outputs(heatmaps=[maps], grids={"heatmaps": self._codec.grid(*maps.shape[:1:-1])})
+        return Outputs(heatmaps=[maps], grids={"heatmaps": self._codec.grid_of(*maps.shape[:1:-1])})
 
     def arrays(self, outputs: Outputs) -> list[Any]:
         return list(outputs.heatmaps[-1:])

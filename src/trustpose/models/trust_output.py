@@ -26,6 +26,8 @@ class TrustOutput:
     was built with, maps: the tensors of the network that it reads (of an ONNX file). area: the convention of its OKS.
     fitted_on: what it was trained and calibrated on, texts and numbers by name. parameters: the head's. box: the input
     (B, 2) of the graph for people's boxes, their widths and heights as shares of the crops'; None where none is read.
+    xy: its input (B, K, 2) for the places to read at, in pixels of the heatmaps or bins, NaN for the network's own
+    peaks; None where the graph always finds those itself.
     """
 
     outputs: Mapping[str, str]
@@ -36,6 +38,7 @@ class TrustOutput:
     options: Mapping[str, Any] = field(default_factory=dict)
     maps: Mapping[str, str] = field(default_factory=dict)
     box: str | None = None
+    xy: str | None = None
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -55,9 +58,17 @@ class TrustOutput:
             options=_object(trust, "options"),
             maps=_texts(trust, "maps"),
             box=trust.text("box") if "box" in trust.value else None,
+            xy=trust.text("xy") if "xy" in trust.value else None,
         )
+        if read.xy is not None and read.xy == read.box:
+            raise trust.fail("xy", "another input than in 'box'", read.xy)
         trust.close()
         return read
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The graph's inputs beside the pixels, by the fields that name them, "box" and "xy"."""
+        return {name: value for name, value in (("box", self.box), ("xy", self.xy)) if value is not None}
 
     def to_json(self) -> dict[str, Any]:
         """What `read` reads."""

@@ -37,13 +37,16 @@ ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"
 class Image:
     """One photo to predict on: a file or RGB pixels, its people's boxes (None: the whole photo is one), its id.
 
-    `size` (width, height), where given, is what the boxes were made for; a photo of another size is an error.
+    `size` (width, height), where given, is what the boxes were made for; a photo of another size is an error. `places`
+    (N, K, 2), image pixels: where somebody else says that the keypoints of these boxes are, for trust heads that are
+    told where to read; NaN where nobody does.
     """
 
     source: ImageSource
     boxes: Boxes | None = None
     image_id: int = 0
     size: tuple[int, int] | None = None
+    places: Float[np.ndarray, "N K 2"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +171,11 @@ class BasePredictor(ABC):
             if len(prediction.poses):  # empty ones may lack a column
                 parts.append(prediction.poses)
         return Poses.concatenate(parts) if parts else self._nobody()
+
+    def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
+        """The same poses, anybody's, with this model's trust in them: see `Predictor.judge`. Raises InputError where it
+        has no trust head that can be told where to read."""
+        raise InputError(f"{self.model}: has no trust head that can be told where to read")
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""

@@ -2,10 +2,11 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,12 +25,12 @@ from trustpose.geometry.crops import (
     invert_affine,
     transform,
 )
-from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import POSE_FIELDS, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
-from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.predict.photos import BasePredictor, Image, ImageSource, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count
 
@@ -38,13 +39,15 @@ _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more p
 
 @dataclass(eq=False)
 class _Job:
-    """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), and what came out so far."""
+    """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
+    where its trust is to be read (NaN: where the network finds them), and what came out so far."""
 
     photo: Image
     boxes: Boxes
     crops: np.ndarray
     box_share: np.ndarray
     to_image: np.ndarray
+    places: np.ndarray
     xy: np.ndarray
     score: np.ndarray
     trust: dict[str, np.ndarray]
@@ -88,6 +91,7 @@ class Predictor(BasePredictor):
         self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
         self.codec = self.spec.codec
         trust = self.spec.trust
+        self._is_told = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
             warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
@@ -104,6 +108,44 @@ class Predictor(BasePredictor):
         Raises InputError where torch is not installed or only an ONNX file is there.
         """
         return module_of(self.runtime)
+
+    def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:
+        """The same poses, anybody's, with what this model's trust head says of them: it reads where they are.
+
+        poses: in image pixels, of this model's keypoints, with boxes as this model would get them (without: the tight
+        boxes of their keypoints). Of several images `image_id` says which each is of, counted from 0; of one all are.
+        Filled are `quality`, `visibility` and `pose_quality` as far as the head goes; a missing keypoint's quality is
+        0. A head learns from its own network's poses: of others it says less well how far off they are. Raises
+        InputError where the head cannot be told where to read, and for an image that cannot be read, ValueError for
+        poses of other keypoints.
+        """
+        if not self.runtime.reads_places:
+            how = "load it with backend='torch', or save it with reads_xy=True"
+            raise InputError(f"{self.spec.onnx}: its trust cannot be told where to read; {how} (docs/trust.md)")
+        skeleton = self.spec.skeleton
+        if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
+            got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"
+            raise ValueError(f"poses: expected those of {skeleton.name}, got {poses.keypoint_count} keypoints{got}")
+        sources = [images] if isinstance(images, (str, Path, np.ndarray)) else list(images)
+        known = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
+        if known is None or (len(poses) and not 0 <= known.min() <= known.max() < len(sources)):
+            raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
+        box = poses.person_box()
+        xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], np.nan, poses.xy)
+        rows = [np.flatnonzero(known == at) for at in range(len(sources))]
+        photos = [
+            Image(source, Boxes(box[some], np.full(len(some), at)), at, places=xy[some].astype(np.float64))
+            for at, (source, some) in enumerate(zip(sources, rows, strict=True))
+        ]
+        filled = self._empty_trust(len(poses))
+        for some, prediction in zip(rows, self._predictions(photos), strict=True):
+            if prediction.error is not None:
+                raise prediction.error
+            for name, values in filled.items():
+                values[some] = getattr(prediction.poses, name)
+        if poses.missing is not None and "quality" in filled:
+            filled["quality"][poses.missing] = 0.0
+        return replace(poses, **filled)
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         waiting: deque[_Job] = deque()
@@ -143,7 +185,8 @@ class Predictor(BasePredictor):
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         trust = self._empty_trust(len(boxes))
         share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)
-        return _Job(photo, boxes, crops, share, invert_affine(affine), xy, score, trust, pixels, error)
+        places = np.full_like(xy, np.nan) if photo.places is None else transform(affine, photo.places[: len(boxes)])
+        return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
     def _nobody(self) -> Poses:
         return replace(super()._nobody(), **self._empty_trust(0))
@@ -180,21 +223,34 @@ class Predictor(BasePredictor):
             return batch
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
         box = np.concatenate([job.box_share[rows] for job, rows in batch])  # (B, 2)
-        outputs, trust = self.runtime.with_trust(pixels, box)
+        places = np.concatenate([job.places[rows] for job, rows in batch])  # (B, K, 2)
+        outputs, trust = self.runtime.with_trust(pixels, box, self._on_map(places))
         if self.flip:
-            mirrored, other = self.runtime.with_trust(np.stack([cv2.flip(crop, 1) for crop in pixels]), box)
+            flipped = np.stack([cv2.flip(crop, 1) for crop in pixels])
+            mirrored, other = self.runtime.with_trust(flipped, box, self._on_map(places, flip=True))
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
-        places, said = self.codec.decode(outputs).dense(), trust.filled()
+        found, said = self.codec.decode(outputs).dense(), trust.filled()
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
-            job.xy[rows] = transform(job.to_image[rows], places.xy[start:stop])
-            job.score[rows] = places.score[start:stop]
+            job.xy[rows] = transform(job.to_image[rows], found.xy[start:stop])
+            job.score[rows] = found.score[start:stop]
             for name, room in job.trust.items():
                 room[rows] = said[name][start:stop]
             start = stop
         return batch
+
+    def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
+        """Places (B, K, 2) in crop pixels as a trust head reads them, with `flip` of the crops' mirror images.
+
+        None where all are for the network to find and the head needs no telling.
+        """
+        if not self._is_told and np.isnan(places).all():
+            return None
+        if flip:
+            places = (np.array([self.spec.input.width - 1, 0]) - places * (1, -1))[:, self.spec.skeleton.flip_index]
+        return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(places)
 
     def _finish(self, job: _Job) -> Prediction:
         boxes = job.boxes

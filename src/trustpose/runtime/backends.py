@@ -27,7 +27,9 @@ from trustpose.runtime.sessions import (
     output_names,
     run_session,
     to_tensor,
+    told,
     trust_names,
+    unread,
 )
 
 _PART = 4  # crops that one CPU takes at once: enough to share the weights' way through the cache, few enough to divide
@@ -52,8 +54,9 @@ class OnnxNetwork:
         self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs that all CPUs share
         self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
         session = self._session()
-        self._box = None if spec.trust is None else spec.trust.box
-        self._tensors = output_names(session, spec.onnx, spec.input, self._crop_output.tensors, box=self._box)
+        self._further = {} if spec.trust is None else spec.trust.inputs
+        self.reads_places = "xy" in self._further
+        self._tensors = output_names(session, spec.onnx, spec.input, self._crop_output.tensors, spec.trust)
         self._trust = trust_names(session, spec.onnx, spec.trust)
         batch = session.get_inputs()[0].shape[0]
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
@@ -63,17 +66,18 @@ class OnnxNetwork:
 
     def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the network on crops of a size that its spec's input takes. Raises InputError where it cannot be run."""
-        return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
+        return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
 
     def with_trust(
-        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
+        self,
+        pixels: CropPixels,
+        box: Float[np.ndarray, "B 2"] | None = None,
+        xy: Float[np.ndarray, "B K 2"] | None = None,
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         self.spec.input.check(pixels.shape)
-        if self._box is not None and box is None:
-            raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
-        box = np.empty((len(pixels), 2)) if box is None else box
         count = len(pixels)
+        further = told(dict.fromkeys(self._further, True), count, self._crop_output.keypoints, box, xy)
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
         parts = [slice(start, start + size) for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2
@@ -82,7 +86,7 @@ class OnnxNetwork:
 
         def run_some(first: int) -> None:  # every so many parts: a task for each CPU costs less than for each part
             for at in range(first, len(parts), self.threads):
-                done[at] = run(pixels[parts[at]], box[parts[at]])
+                done[at] = run(pixels[parts[at]], {name: rows[parts[at]] for name, rows in further.items()})
 
         if len(parts) == 1:
             run_some(0)
@@ -94,16 +98,20 @@ class OnnxNetwork:
         outputs = output.outputs(check_shapes(raw, output, self.spec.input, pixels, onnx))
         return outputs, TrustArrays.of(dict(zip(self._trust, trust, strict=True)), count, output.keypoints, onnx)
 
-    def _run(self, session: onnxruntime.InferenceSession, pixels: np.ndarray, box: np.ndarray) -> list[np.ndarray]:
+    def _run(
+        self, session: onnxruntime.InferenceSession, pixels: np.ndarray, further: dict[str, np.ndarray]
+    ) -> list[np.ndarray]:
         """The raw outputs of one run and trust's; crops are filled up to the batch size that the file fixes."""
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
             rows = np.minimum(np.arange(self.fixed_batch), max(count - 1, 0))
-            pixels = pixels[rows] if count else np.zeros((self.fixed_batch, *pixels.shape[1:]), pixels.dtype)
-            box = box[rows] if count else np.zeros((self.fixed_batch, 2))
+            pixels, *others = (
+                array[rows] if count else np.zeros((self.fixed_batch, *array.shape[1:]), array.dtype)
+                for array in (pixels, *further.values())
+            )
+            further = dict(zip(further, others, strict=True))
         blob = {self.spec.input.name: to_tensor(pixels, self.spec.input)}
-        if self._box is not None:
-            blob[self._box] = box.astype(np.float32)
+        blob |= {self._further[name]: array for name, array in further.items()}
         arrays = run_session(session, self.spec.onnx, [*self._tensors, *self._trust.values()], blob)
         return [array[:count] for array in arrays]
 
@@ -114,15 +122,21 @@ class Runtime(Protocol):
     network's own trust head gives for them, with no field filled where it has none.
 
     box (B, 2): the people's boxes' widths and heights as shares of the crops', for heads that read them
-    (`TrustOutput.box`); ValueError where such a head gets none.
+    (`TrustOutput.box`). xy (B, K, 2): where to read, in pixels of the heatmaps or bins, for heads that are told
+    (`TrustOutput.xy`); NaN for the network's own peaks. ValueError where such a head gets none. `reads_places`: whether
+    it can be told; a head in torch reads its own peaks where it is not.
     """
 
     spec: ModelSpec
+    reads_places: bool
 
     def __call__(self, pixels: CropPixels) -> Outputs: ...
 
     def with_trust(
-        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
+        self,
+        pixels: CropPixels,
+        box: Float[np.ndarray, "B 2"] | None = None,
+        xy: Float[np.ndarray, "B K 2"] | None = None,
     ) -> tuple[Outputs, TrustArrays]: ...
 
 

@@ -9,12 +9,14 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 import onnxruntime
+from jaxtyping import Float, Float32
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
 from trustpose.files import InputError, check_regular, utf8_name
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import CropOutputs
+from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
@@ -132,18 +134,18 @@ def output_names(
     path: Path,
     wanted: InputSpec,
     tensors: Mapping[str, str | None],
-    *,
-    box: str | None = None,
+    trust: TrustOutput | None = None,
 ) -> list[str]:
-    """The names of the outputs to read, once the session's input is what the spec says; `box`: a second input.
+    """The names of the outputs to read, once the session's inputs are what the spec says.
 
     `tensors`: the spec's names by the field of 'output' that says them, None for the first output. Raises InputError
     naming the field that does not fit.
     """
     inputs = {node.name: node for node in session.get_inputs()}
-    said = [wanted.name] if box is None else [wanted.name, box]
-    if sorted(inputs) != sorted(said):
-        listed, expected = ", ".join(inputs), " and 'trust.box' ".join(map(repr, said))
+    further = {} if trust is None else trust.inputs
+    if sorted(inputs) != sorted([wanted.name, *further.values()]):
+        listed = ", ".join(inputs)
+        expected = " and ".join([repr(wanted.name), *(f"'trust.{field}' {name!r}" for field, name in further.items())])
         raise InputError(f"{path}: its inputs are {listed}; the spec's field 'input.name' says {expected}")
     height, width = (wanted.height, wanted.width) if wanted.multiple is None else ("H", "W")
     expected = (3, height, width) if wanted.layout == "NCHW" else (height, width, 3)
@@ -175,6 +177,36 @@ def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustO
                 f"{path}: its outputs are {listed}; the spec's field 'trust.outputs.{field}' says {name!r}"
             )
     return names
+
+
+def told(
+    reads: Mapping[str, bool], count: int, keypoints: int, box: np.ndarray | None, xy: np.ndarray | None
+) -> dict[str, Float32[np.ndarray, "B ..."]]:
+    """What a trust head reads beside the pixels of `count` crops, "box" (B, 2) and "xy" (B, K, 2).
+
+    `reads`: those of the two that it may get, and whether it needs them. Raises ValueError where it lacks one, for an
+    `xy` that it does not read, and for a wrong shape.
+    """
+    if xy is not None and "xy" not in reads:
+        raise ValueError("xy: this network's trust finds the places to read at by itself, expected None")
+    found: dict[str, np.ndarray] = {}
+    for name, is_needed in reads.items():
+        value, shape, what = (box, (2,), "people's boxes, expected their shares (B, 2)")
+        if name == "xy":
+            value, shape, what = (xy, (keypoints, 2), "where it is told, expected places (B, K, 2) on the map")
+        if value is None and is_needed:
+            raise ValueError(f"{name}: this network's trust reads {what}, got None")
+        if value is not None and value.shape != (count, *shape):
+            raise ValueError(f"{name}: expected {(count, *shape)}, got {value.shape}")
+        if value is not None:
+            found[name] = value.astype(np.float32)
+    return found
+
+
+def unread(spec: ModelSpec, count: int) -> tuple[Float[np.ndarray, "B 2"], Float[np.ndarray, "B K 2"] | None]:
+    """Boxes' shares and places for `count` crops where nobody asks what trust makes of them."""
+    is_told = spec.trust is not None and spec.trust.xy is not None
+    return np.ones((count, 2)), np.full((count, spec.crop_output.keypoints, 2), np.nan) if is_told else None
 
 
 def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:

@@ -16,7 +16,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
-from trustpose.runtime.sessions import check_shapes
+from trustpose.runtime.sessions import check_shapes, told, unread
 from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -51,6 +51,8 @@ class TorchNetwork:
         self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
         self.spec = spec
         self._crop_output = spec.crop_output
+        self._reads = self._further()
+        self.reads_places = "xy" in self._reads
         self._process = os.getpid()
         self.precision = precision
         wanted = spec.input
@@ -62,10 +64,13 @@ class TorchNetwork:
 
         Raises InputError where its output is not as the spec says.
         """
-        return self.with_trust(pixels, np.ones((len(pixels), 2)))[0]  # boxes that only its trust would read
+        return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
 
     def with_trust(
-        self, pixels: CropPixels, box: Float[np.ndarray, "B 2"] | None = None
+        self,
+        pixels: CropPixels,
+        box: Float[np.ndarray, "B 2"] | None = None,
+        xy: Float[np.ndarray, "B K 2"] | None = None,
     ) -> tuple[Outputs, TrustArrays]:
         """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
@@ -73,8 +78,10 @@ class TorchNetwork:
         wanted = self.spec.input
         wanted.check(pixels.shape)
         dtype = _DTYPES[self.precision]
+        arrays = told(self._reads, len(pixels), self._crop_output.keypoints, box, xy)
+        further = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
-            given = self._module(self._prepare(pixels), *self._boxes(box))
+            given = self._module(self._prepare(pixels), **further)
         outputs, trust = given if isinstance(given, tuple) else (given, None)
         output, onnx = self._crop_output, self.spec.onnx
         raw = check_shapes([_numpy(tensor) for tensor in output.arrays(outputs)], output, wanted, pixels, onnx)
@@ -89,13 +96,13 @@ class TorchNetwork:
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
         return replace(found, **rest, others=others, grids=grids), checked
 
-    def _boxes(self, box: np.ndarray | None) -> list[Tensor]:
-        """What the head reads of people's boxes beside the crops, if it does."""
-        if not (isinstance(self._module, TrustNetwork) and self._module.head.reads_box):
-            return []
-        if box is None:
-            raise ValueError("box: this network's trust reads people's boxes, expected their shares (B, 2), got None")
-        return [torch.from_numpy(box).float().to(self.device)]
+    def _further(self) -> dict[str, bool]:
+        """What the head can be told beside the crops, and whether it must be: see `sessions.told`."""
+        if not isinstance(self._module, TrustNetwork):
+            return {}
+        head, trust = self._module.head, self.spec.trust
+        needs_places = trust is not None and trust.xy is not None
+        return ({"box": True} if head.reads_box else {}) | ({"xy": needs_places} if head.reads_places else {})
 
     def _prepare(self, pixels: np.ndarray) -> Tensor:
         """(B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""

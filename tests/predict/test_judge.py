@@ -1,0 +1,226 @@
+"""Trust told where to read: the graph with `xy` is the head in torch, and judges anybody's poses on real photos."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import trustpose as tp
+from tests.networks.random_weights import build_random
+from tests.predict.tiny_trust import real_crops
+from trustpose.export.inner_tensors import find_maps
+from trustpose.export.model_folder import Provenance, save_model_folder
+from trustpose.export.trust_folder import Fitted, save_trust_folder, save_trust_network
+from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
+from trustpose.models.spec import ModelSpec
+from trustpose.networks.preparation import Preparation
+from trustpose.networks.rtmpose import rtmpose
+from trustpose.poses import Poses
+from trustpose.predict.top_down import Predictor
+from trustpose.runtime.backends import OnnxNetwork, open_runtime
+from trustpose.runtime.weights import load_trust_network
+from trustpose.skeletons import COCO_17, MPII_16
+from trustpose.trust.network import attach, new_head
+
+FITTED = Fitted("keypoint-tokens", "segment")
+LEFT_WRIST = COCO_17.keypoints.index("left_wrist")
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
+    """The default's network and head as two folders: the graph that is told where to read, and the one that is not."""
+    folder, default = tmp_path_factory.mktemp("models"), ModelSpec.read("default")
+    network = load_trust_network(default)
+    return {
+        name: save_trust_network(folder / name, default, network, FITTED, reads_xy=name == "told")
+        for name in ("told", "alone")
+    }
+
+
+@pytest.fixture(scope="module")
+def crops(data_dir: Path, specs: dict[str, ModelSpec]) -> np.ndarray:
+    return real_crops(data_dir, specs["told"], 6)
+
+
+BOX = np.linspace(0.3, 0.9, 12).reshape(6, 2)
+
+
+def _close(one: Any, other: Any, most: float = 1e-5) -> None:
+    assert set(one.filled()) == set(other.filled()) == {"quality", "visibility", "pose_quality"}
+    for name, value in one.filled().items():
+        np.testing.assert_allclose(value, other.filled()[name], atol=most, rtol=0)
+
+
+def test_the_graph_says_what_the_head_says_in_torch(specs: dict[str, ModelSpec], crops: np.ndarray) -> None:
+    xy = np.random.default_rng(0).uniform(-5, 70, (6, 17, 2))
+    xy[1, :5] = np.nan
+    onnx, in_torch = (open_runtime(specs["told"], backend=backend, device=device) for backend, device in BACKENDS)
+    assert onnx.reads_places and in_torch.reads_places
+    _close(onnx.with_trust(crops, BOX, xy)[1], in_torch.with_trust(crops, BOX, xy)[1])
+    plain = open_runtime(specs["alone"], backend="torch", device="cpu")  # told or not as it comes
+    _close(plain.with_trust(crops, BOX, xy)[1], in_torch.with_trust(crops, BOX, xy)[1], most=0)
+
+
+BACKENDS = (("onnx", None), ("torch", "cpu"))
+
+
+@pytest.mark.parametrize("own", ["peaks", "NaN"])
+def test_at_its_own_peaks_it_is_the_graph_that_is_not_told(
+    specs: dict[str, ModelSpec], crops: np.ndarray, own: str
+) -> None:
+    alone = OnnxNetwork(specs["alone"])
+    outputs, expected = alone.with_trust(crops, BOX)
+    peak = outputs.heatmaps[-1].reshape(6, 17, -1).argmax(axis=2)
+    xy = np.stack([peak % 48, peak // 48], axis=2) + 0.3  # the nearest pixel counts
+    told = OnnxNetwork(specs["told"])
+    found = told.with_trust(crops, BOX, np.full((6, 17, 2), np.nan) if own == "NaN" else xy)
+    _close(found[1], expected)
+    np.testing.assert_array_equal(found[0].heatmaps[-1], told(crops).heatmaps[-1])
+    assert not alone.reads_places
+
+
+def test_json_says_so(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
+    text = json.loads(specs["told"].onnx.with_name("model.json").read_text())
+    assert text["trust"]["xy"] == "xy" and specs["told"].trust is not None
+    assert "xy" not in json.loads(specs["alone"].onnx.with_name("model.json").read_text())["trust"]
+    assert ModelSpec.read("default").trust == replace(ModelSpec.read("default").trust, xy=None)  # type: ignore[type-var]
+    for wrong, message in ((3, r"field 'trust\.xy'"), ("box", r"field 'trust\.xy': expected another input than")):
+        (tmp_path / "model.json").write_text(json.dumps(text | {"trust": text["trust"] | {"xy": wrong}}))
+        with pytest.raises(InputError, match=message):
+            ModelSpec.read(tmp_path / "model.json")
+    (tmp_path / "model.json").write_text(json.dumps(text | {"trust": text["trust"] | {"xy": "places"}}))
+    (tmp_path / "model.onnx").write_bytes(specs["told"].onnx.read_bytes())
+    with pytest.raises(InputError, match=r"its inputs are image, box, xy; .* and 'trust\.box' 'box' and 'trust\.xy'"):
+        OnnxNetwork(ModelSpec.read(tmp_path))
+
+
+@pytest.mark.parametrize(("backend", "device"), BACKENDS)
+def test_who_is_told_wrongly_says_so(
+    specs: dict[str, ModelSpec], crops: np.ndarray, backend: str, device: str | None
+) -> None:
+    told = open_runtime(specs["told"], backend=backend, device=device)
+    with pytest.raises(ValueError, match=r"xy: this network's trust reads where it is told, .*\(B, K, 2\).*, got None"):
+        told.with_trust(crops, BOX)
+    with pytest.raises(ValueError, match=r"xy: expected \(6, 17, 2\), got \(6, 3, 2\)"):
+        told.with_trust(crops, BOX, np.zeros((6, 3, 2)))
+    alone = OnnxNetwork(specs["alone"])
+    with pytest.raises(ValueError, match="xy: this network's trust finds the places to read at by itself"):
+        alone.with_trust(crops, BOX, np.zeros((6, 17, 2)))
+
+
+def test_heads_that_read_whole_maps_are_not_exported_so(tmp_path: Path) -> None:
+    default = ModelSpec.read("default")
+    network = load_trust_network(default).network
+    with pytest.raises(ValueError, match="reads_xy: OKSNet reads maps as a whole, expected False"):
+        save_trust_network(tmp_path / "out", default, attach("oks-net", network, 256, 192), FITTED, reads_xy=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_simcc_networks_head_is_told_in_bins(tmp_path: Path) -> None:
+    """An ONNX network and a head joined: `save_trust_folder` compares the graph with the head in torch at places."""
+    prepared, made = Preparation(codec="simcc"), Provenance("rtmpose")
+    module = build_random(lambda: rtmpose("tiny", 17, height=64, width=64)).eval()
+    how: dict[str, Any] = {"prepared": prepared, "provenance": made, "height": 64, "width": 64}
+    source = save_model_folder(tmp_path / "network", module, network="rtmpose-t", skeleton=COCO_17, **how)
+    maps = find_maps(source, ["backbone"])
+    torch.manual_seed(0)
+    head = new_head("keypoint-tokens", [one.shape for one in maps.values()], 17, tokens=256).eval()
+    tensors = {name: one.name for name, one in maps.items()}
+    spec = save_trust_folder(tmp_path / "model", source, head, tensors, FITTED, reads_xy=True)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    runtime = OnnxNetwork(spec)
+    outputs, own = runtime.with_trust(crops, BOX[:2], np.full((2, 17, 2), np.nan))
+    assert outputs.simcc is not None
+    bins = np.stack([logits.argmax(axis=2) for logits in outputs.simcc], axis=2).astype(np.float64)
+    _close(runtime.with_trust(crops, BOX[:2], bins)[1], own)
+    moved = runtime.with_trust(crops, BOX[:2], 127 - bins)[1]
+    assert own.quality is not None and moved.quality is not None and np.abs(moved.quality - own.quality).max() > 1e-4
+    pixels, xy = np.zeros((80, 90, 3), np.uint8), np.full((1, 17, 2), 30.0)
+    judged = Predictor(runtime)._on_map(xy)
+    assert judged is not None
+    np.testing.assert_array_equal(judged, 2 * xy)  # two bins a pixel
+    assert Predictor(runtime).judge(pixels, Poses(xy=xy, box=np.array([[5.0, 5, 60, 70]]))).quality is not None
+
+
+@pytest.fixture(scope="module")
+def photo(data_dir: Path) -> tuple[Path, Poses]:
+    """A photo of two people, and their labels as somebody's poses."""
+    name, labelled = "000000567740.jpg", read_truth(data_dir / "coco" / "dev_gt.json")
+    assert labelled.images.file_name is not None
+    image_id = labelled.images.id[list(labelled.images.file_name).index(name)]
+    truth = labelled.truth
+    assert truth.image_id is not None and truth.num_keypoints is not None
+    truth = truth[np.flatnonzero((truth.image_id == image_id) & (truth.num_keypoints >= 15))]
+    poses = Poses(xy=truth.xy, box=truth.box, missing=truth.v == 0, skeleton=COCO_17, image_id=truth.image_id)
+    return data_dir / "coco" / "dev" / name, poses
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_a_wrist_that_is_far_away_is_expected_to_be_wrong(
+    specs: dict[str, ModelSpec], photo: tuple[Path, Poses], backend: str, flip: bool
+) -> None:
+    device = "cpu" if backend == "torch" else None
+    predictor = tp.load(specs["told"].onnx.parent, backend=backend, device=device, flip=flip)
+    file, poses = photo
+    xy = poses.xy.copy()
+    height = poses.person_box()[0, 3] - poses.person_box()[0, 1]
+    xy[0, LEFT_WRIST] += (0.0, -0.4 * height)
+    right, wrong = (predictor.judge(file, replace(poses, xy=places)) for places in (poses.xy, xy))
+    assert right.quality is not None and wrong.quality is not None
+    assert right.pose_quality is not None and wrong.pose_quality is not None and right.visibility is not None
+    np.testing.assert_array_equal(wrong.xy, xy)
+    assert right.quality[0, LEFT_WRIST] > 0.5 > 0.3 > wrong.quality[0, LEFT_WRIST]
+    assert wrong.pose_quality[0] < right.pose_quality[0]
+    np.testing.assert_allclose(wrong.quality[1:], right.quality[1:], atol=1e-6)
+    np.testing.assert_allclose(right.visibility.sum(axis=2), 1, atol=1e-3)
+    assert poses.missing is not None and (right.quality[poses.missing] == 0).all()
+
+
+def test_both_backends_judge_alike_and_several_photos_keep_their_order(
+    specs: dict[str, ModelSpec], photo: tuple[Path, Poses]
+) -> None:
+    file, poses = photo
+    predictors = [tp.load(specs["told"].onnx.parent, backend=name, device=at, flip=True) for name, at in BACKENDS]
+    both = replace(Poses.concatenate([poses, poses]), image_id=np.array([1, 0] * len(poses)))
+    one, other = (predictor.judge([file, file], both) for predictor in predictors)
+    alone = predictors[0].judge(file, poses)
+    for name in ("quality", "visibility", "pose_quality"):
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-4)
+        twice = np.concatenate([getattr(alone, name)] * 2)
+        np.testing.assert_allclose(getattr(one, name), twice, atol=1e-5)
+    assert len(predictors[0].judge(file, poses[np.zeros(0, np.int64)])) == 0
+
+
+def test_its_own_poses_are_judged_as_they_were_predicted(
+    specs: dict[str, ModelSpec], photo: tuple[Path, Poses]
+) -> None:
+    """But for peaks that are refined into the next pixel; and the told graph predicts what the other does."""
+    file, poses = photo
+    told, alone = (tp.load(specs[name].onnx.parent) for name in ("told", "alone"))
+    found, plain = (predictor(file, boxes=poses.person_box()) for predictor in (told, alone))
+    np.testing.assert_allclose(found.xy, plain.xy, atol=1e-3)
+    np.testing.assert_allclose(found.quality, plain.quality, atol=1e-5)  # type: ignore[arg-type]
+    judged = told.judge(file, found)
+    assert judged.quality is not None and plain.quality is not None
+    assert np.abs(judged.quality - plain.quality).max() < 0.05
+
+
+def test_what_cannot_be_judged(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], data_dir: Path) -> None:
+    file, poses = photo
+    with pytest.raises(InputError, match="its trust cannot be told where to read; load it with backend='torch'"):
+        tp.load(specs["alone"].onnx.parent).judge(file, poses)
+    with pytest.raises(InputError, match="has no trust head that can be told where to read"):
+        tp.load(data_dir / "networks" / "movenet-multipose.onnx").judge(file, poses)
+    told = tp.load(specs["told"].onnx.parent)
+    with pytest.raises(ValueError, match=r"poses: expected those of coco17, got 16 keypoints \(mpii16\)"):
+        told.judge(file, Poses(xy=np.zeros((1, 16, 2)), skeleton=MPII_16))
+    with pytest.raises(ValueError, match=r"poses\.image_id: expected numbers from 0 to 1, the images' places"):
+        told.judge([file, file], poses)
+    with pytest.raises(InputError, match=r"none\.jpg: no such file"):
+        told.judge("none.jpg", poses)
