@@ -213,9 +213,9 @@ def test_its_own_poses_are_judged_as_they_were_predicted(
 
 def test_what_cannot_be_judged(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], data_dir: Path) -> None:
     file, poses = photo
-    with pytest.raises(InputError, match="its trust cannot be told where to read; load it with backend='torch'"):
+    with pytest.raises(InputError, match="its trust head cannot read at given keypoints; load it with backend='torch'"):
         tp.load(specs["alone"].onnx.parent).judge(file, poses)
-    with pytest.raises(InputError, match="has no trust head that can be told where to read"):
+    with pytest.raises(InputError, match="has no trust head that can read at given keypoints"):
         tp.load(data_dir / "networks" / "movenet-multipose.onnx").judge(file, poses)
     told = tp.load(specs["told"].onnx.parent)
     with pytest.raises(ValueError, match=r"poses: expected those of coco17, got 16 keypoints \(mpii16\)"):

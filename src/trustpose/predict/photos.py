@@ -38,8 +38,7 @@ class Image:
     """One photo to predict on: a file or RGB pixels, its people's boxes (None: the whole photo is one), its id.
 
     `size` (width, height), where given, is what the boxes were made for; a photo of another size is an error. `places`
-    (N, K, 2), image pixels: where somebody else says that the keypoints of these boxes are, for trust heads that are
-    told where to read; NaN where nobody does.
+    (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the network's own.
     """
 
     source: ImageSource
@@ -173,9 +172,9 @@ class BasePredictor(ABC):
         return Poses.concatenate(parts) if parts else self._nobody()
 
     def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
-        """The same poses, anybody's, with this model's trust in them: see `Predictor.judge`. Raises InputError where it
-        has no trust head that can be told where to read."""
-        raise InputError(f"{self.model}: has no trust head that can be told where to read")
+        """The same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises InputError
+        for a model without a trust head that can read at given keypoints."""
+        raise InputError(f"{self.model}: has no trust head that can read at given keypoints")
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""

@@ -40,7 +40,7 @@ _PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more p
 @dataclass(eq=False)
 class _Job:
     """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
-    where its trust is to be read (NaN: where the network finds them), and what came out so far."""
+    where the trust head reads (NaN: at the network's own peaks), and what came out so far."""
 
     photo: Image
     boxes: Boxes
@@ -110,18 +110,17 @@ class Predictor(BasePredictor):
         return module_of(self.runtime)
 
     def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:
-        """The same poses, anybody's, with what this model's trust head says of them: it reads where they are.
+        """The same poses, from any source, with this model's trust for them: its head reads at the poses' keypoints.
 
-        poses: in image pixels, of this model's keypoints, with boxes as this model would get them (without: the tight
-        boxes of their keypoints). Of several images `image_id` says which each is of, counted from 0; of one all are.
-        Filled are `quality`, `visibility` and `pose_quality` as far as the head goes; a missing keypoint's quality is
-        0. A head learns from its own network's poses: of others it says less well how far off they are. Raises
-        InputError where the head cannot be told where to read, and for an image that cannot be read, ValueError for
-        poses of other keypoints.
+        poses: image pixels, this model's skeleton. Crops are made from their boxes, or from the tight boxes of their
+        keypoints where they have none. With several images `image_id` is the index into `images`. Fills `quality`,
+        `visibility` and `pose_quality` as far as the head predicts them; a missing keypoint's quality is 0. The head
+        is calibrated on poses of its own network (docs/trust.md). Raises InputError where the head cannot read at given
+        keypoints, and for an image that cannot be read; ValueError for poses of another skeleton.
         """
         if not self.runtime.reads_places:
             how = "load it with backend='torch', or save it with reads_xy=True"
-            raise InputError(f"{self.spec.onnx}: its trust cannot be told where to read; {how} (docs/trust.md)")
+            raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {how} (docs/trust.md)")
         skeleton = self.spec.skeleton
         if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
             got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"
@@ -242,9 +241,9 @@ class Predictor(BasePredictor):
         return batch
 
     def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
-        """Places (B, K, 2) in crop pixels as a trust head reads them, with `flip` of the crops' mirror images.
+        """Places (B, K, 2) in crop pixels as map coordinates for the trust head; `flip`: of the mirrored crops.
 
-        None where all are for the network to find and the head needs no telling.
+        None where all are the network's own peaks and the head has no input for them.
         """
         if not self._is_told and np.isnan(places).all():
             return None
