@@ -1,16 +1,16 @@
-"""The papers' losses as sums over a part of a batch, divided by what the whole batch counts.
+"""What trust heads learn by: the papers' losses as sums over a part of a batch, divided by what the whole batch counts.
 
 A term here is mean × (this part's count) / (the whole batch's), so that parts and processes add up to the mean over the
 whole batch (`task.Task`). With one part in one process each is the paper's own function, exactly.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from trustpose.files import InputError
@@ -68,23 +68,6 @@ def plain(raw: Any) -> Any:
     if is_dataclass(raw) and not isinstance(raw, type):
         return {field.name: getattr(raw, field.name) for field in fields(raw)}
     return raw
-
-
-def heatmap_loss(
-    stages: Sequence[Float[Tensor, "B K h w"]],
-    target: Float[Tensor, "B K h w"],
-    weights: Float[Tensor, "B K"],
-    people: Real[Tensor, ""],
-) -> Float[Tensor, ""]:
-    """½ × mean over people, keypoints and pixels of (weight × (map − target))², added up over a network's stages.
-
-    `people`: how many the whole batch has. The mean is over unlabelled keypoints too, whose weight is 0. Source: Xiao
-    et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
-    intermediate supervision: Newell et al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each
-    hourglass"), and so for MSPN, without what its paper adds (bumps that narrow from stage to stage, hard keypoints).
-    """
-    differences = [(weights[:, :, None, None] * (maps - target)).square().mean() for maps in stages]
-    return 0.5 * torch.stack(differences).sum() * (len(target) / people)
 
 
 def oks_terms(

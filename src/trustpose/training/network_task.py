@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
@@ -26,7 +26,7 @@ from trustpose.runtime.weights import load_trust_network
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import starting_network
-from trustpose.training.losses import HEAD_LOSSES, heatmap_loss, loss_options, plain
+from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
 from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
@@ -156,6 +156,23 @@ class NetworkTask:
         xy = decode_places(self.codec, heatmaps).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
+
+
+def heatmap_loss(
+    stages: Sequence[Float[Tensor, "B K h w"]],
+    target: Float[Tensor, "B K h w"],
+    weights: Float[Tensor, "B K"],
+    people: Real[Tensor, ""],
+) -> Float[Tensor, ""]:
+    """½ × mean over people, keypoints and pixels of (weight × (map − target))², added up over a network's stages.
+
+    `people`: how many the whole batch has. The mean is over unlabelled keypoints too, whose weight is 0. Source: Xiao
+    et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
+    intermediate supervision: Newell et al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each
+    hourglass"), and so for MSPN, without what its paper adds (bumps that narrow from stage to stage, hard keypoints).
+    """
+    differences = [(weights[:, :, None, None] * (maps - target)).square().mean() for maps in stages]
+    return 0.5 * torch.stack(differences).sum() * (len(target) / people)
 
 
 def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
