@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.export.inner_tensors import find_maps
 from trustpose.export.model_folder import Provenance, save_model_folder
 from trustpose.export.onnx import export_onnx
+from trustpose.export.trust_folder import Fitted, save_trust_folder, save_trust_network
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import read_image
@@ -25,7 +27,7 @@ from trustpose.networks.zoo import build
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import OnnxNetwork
 from trustpose.runtime.torch_network import TorchNetwork
-from trustpose.runtime.weights import load_module
+from trustpose.runtime.weights import load_module, load_trust_network
 from trustpose.skeletons import COCO_17
 
 
@@ -114,6 +116,22 @@ def test_an_exported_network_of_the_zoo_in_both_backends(tmp_path: Path, name: s
     scale = np.abs(other.heatmaps[-1]).max()
     np.testing.assert_allclose(one.heatmaps[-1] / scale, other.heatmaps[-1] / scale, atol=1e-4)
     assert other.features is not None and other.grids["features"].stride == (4.0, 4.0)
+
+
+def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path) -> None:
+    """A head is built for one size of feature map, joined to the zoo's network or to its ONNX file."""
+    name, default = "light-mobilenetv2-050", ModelSpec.read("default")
+    network, fitted = load_trust_network(default), Fitted("keypoint-tokens", "segment")
+    free = _saved(tmp_path / "free", network.network, name)
+    maps = {"backbone": find_maps(free, ["backbone"])["backbone"].name}
+    made = [
+        save_trust_network(tmp_path / "zoo", free, network, fitted),
+        save_trust_folder(tmp_path / "onnx", free, network.head, maps, fitted),
+    ]
+    pixels, box = np.random.default_rng(0).integers(0, 256, (2, 256, 192, 3), dtype=np.uint8), np.full((2, 2), 0.7)
+    trusts = [OnnxNetwork(spec).with_trust(pixels, box)[1] for spec in made]
+    assert [spec.input.multiple for spec in made] == [None, None]
+    np.testing.assert_allclose(*(trust.quality for trust in trusts), atol=1e-4)  # type: ignore[call-overload]
 
 
 class _OneSize(nn.Module):

@@ -128,10 +128,11 @@ def save_trust_network(
 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
-    """The source's spec for the new folder's graph."""
+    """The source's spec for the new folder's graph, for the usual size alone, which its head is built for."""
     output, names = spec.expect(HeatmapOutput, SimCCOutput), _kept(ESTIMATES[spec.output.kind])
     renamed = dict(zip(output.tensors, names, strict=True))
-    return replace(spec, onnx=out / MODEL_ONNX, output=replace(output, **renamed))
+    fixed = replace(spec.input, multiple=None, longest=0)
+    return replace(spec, onnx=out / MODEL_ONNX, input=fixed, output=replace(output, **renamed))
 
 
 def _kept(estimates: tuple[str, ...]) -> list[str]:
