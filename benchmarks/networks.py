@@ -2,6 +2,8 @@
 
     python benchmarks/networks.py
     python benchmarks/networks.py --overfit NAME…    learns one batch by heart instead, with mean OKS and steps
+    python benchmarks/networks.py --export [NAME…]   writes ONNX files instead, of all where none is named, and prints
+                                                     the largest difference of their outputs (random weights)
 
 Counted are convolutions and linear layers, with 17 keypoints, in two ways:
 
@@ -26,6 +28,7 @@ import argparse
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,15 +202,33 @@ def overfit(names: list[str], steps: int) -> list[dict[str, Any]]:
     return results
 
 
+def export(names: list[str]) -> list[dict[str, Any]]:
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.export.exporting import largest_difference
+
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            difference = largest_difference(name, Path(folder) / "network.onnx")
+            results.append({"network": name, "largest_difference": difference})
+            print(f"{name:28}largest difference {difference:.1e}", flush=True)
+    return results
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--overfit", nargs="+", metavar="NAME", choices=list(ZOO))
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--export", nargs="*", metavar="NAME", choices=list(ZOO))
     options = parser.parse_args()
     if options.overfit:
         results = overfit(options.overfit, options.steps)
         print(json.dumps(results))
         return 0 if all(result["mean_oks"] > 0.95 for result in results) else 1
+    if options.export is not None:
+        results = export(options.export or list(ZOO))
+        print(json.dumps(results))
+        return 0 if all(result["largest_difference"] < 1e-4 for result in results) else 1
     lines = table()
     show(lines)
     print(json.dumps(lines))

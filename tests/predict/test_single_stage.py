@@ -141,11 +141,11 @@ def _average_precision(predictor, photos, people, sigmas):
 
 @pytest.mark.slow
 def test_a_real_network_finds_real_people(data_dir):
-    """MoveNet MultiPose on 60 photos: as a predictor and as SimplePose's detector, the same from any threads."""
-    photos, people, sigmas = _dev(data_dir, 60)
+    """MoveNet MultiPose on 30 photos: as a predictor and as SimplePose's detector, the same from any threads."""
+    photos, people, sigmas = _dev(data_dir, 30)
     network = PeopleNetwork(ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))
     poses, precision = _average_precision(SingleStagePredictor(network, threads=3), photos, people, sigmas)
-    assert len(poses) == 360 and precision > 0.3
+    assert len(poses) == 180 and precision > 0.3
     one, _ = _average_precision(SingleStagePredictor(network, threads=1), photos, people, sigmas)
     np.testing.assert_array_equal(one.xy, poses.xy)
     simplepose = data_dir / "networks" / "simplepose.onnx"
