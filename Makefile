@@ -12,7 +12,7 @@ demo: $(BASE)/.installed
 
 # One thread a worker: threads of several workers that wait for each other take three times as long, and more.
 test: $(DEV)/.installed lint
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

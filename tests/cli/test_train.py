@@ -229,7 +229,7 @@ def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
     out = tmp_path / "out"
     program = "import tests.training.tiny; from trustpose.cli import main; main()"
     command = [sys.executable, "-c", program, "train", str(recipe), "--data", str(data), "--out", str(out)]
-    command += ["--accelerator", "cpu", "--train.workers", "2", "--train.epochs", "4000", "--train.validate_every=4000"]
+    command += ["--accelerator", "cpu", "--train.workers", "1", "--train.epochs", "4000", "--train.validate_every=4000"]
     log = out / "training" / "train.csv"
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60

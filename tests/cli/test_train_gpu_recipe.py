@@ -11,7 +11,7 @@ from trustpose.training.recipes import RECIPES
 
 SMALL = (
     "--train.batch_size=4",
-    "--train.workers=2",
+    "--train.workers=1",
     "--train.epochs=2",
     "--train.warmup=2",
     "--height=64",
@@ -29,7 +29,7 @@ def run(*words) -> int:
 def test_from_imagenet_weights_in_pieces_to_a_model(tmp_path, capsys):
     theirs = names.state_dict(names.efficientnet_lite0(), filled=True)
     torch.save(theirs, tmp_path / "lite0.pth")
-    data = write_training_folder(tmp_path, photos=12)
+    data = write_training_folder(tmp_path, photos=8)
     words = ("--data", data, "--model", tmp_path / "lite0.pth", *SMALL)
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(*words, "--out", whole) == 0, capsys.readouterr().err

@@ -36,7 +36,7 @@ def run(capsys, words: list[str], out: Path, *more: str) -> tuple[int, str]:
     return int(ended.value.code or 0), capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [(), ("--precision=bf16-mixed", "--train.workers=2")])
+@pytest.mark.parametrize("options", [(), ("--precision=bf16-mixed", "--train.workers=1")])
 def test_pieces_are_the_run(words, tmp_path, capsys, options):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(capsys, words, whole, *options)[0] == 0

@@ -58,7 +58,9 @@ def assert_same(poses: Poses, results: Path, image_ids: list[int]) -> None:
 
 
 def dev_photos(data_dir: Path, count: int) -> list[Path]:
-    names = sorted(image["file_name"] for image in json.loads((data_dir / "coco" / "dev_gt.json").read_bytes())["images"])
+    names = sorted(
+        image["file_name"] for image in json.loads((data_dir / "coco" / "dev_gt.json").read_bytes())["images"]
+    )
     return [data_dir / "coco" / "dev" / name for name in names[:count]]
 
 
