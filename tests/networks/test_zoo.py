@@ -14,8 +14,8 @@ PRINTED = {
     "hrnet-w32": 28.5,
     "hrnet-w48": 63.6,
 }
-# Of each family the smallest that has all of its parts: what takes a forward pass in memory is tried on these. The whole
-# zoo goes through the same checks with `benchmarks/networks.py --export` and `--overfit`.
+# Of each family the smallest that has all of its parts: what takes a forward pass in memory is tried on these. The
+# whole zoo goes through the same checks with `benchmarks/networks.py --export` and `--overfit`.
 SMALLEST = (
     "simple-baseline-r50",
     "simple-baseline-r50-caffe",
