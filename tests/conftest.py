@@ -9,8 +9,17 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# Shapes and dtypes named in annotations are checked under pytest only; users pay nothing for them.
-install_import_hook("trustpose", "beartype.beartype")
+REPOSITORY = Path(__file__).parents[1]
+SOURCE = REPOSITORY / "src"
+
+# Shapes and dtypes named in annotations are checked under pytest only; users pay nothing for them. Modules that name
+# none are left alone: checking their plain types too would take a tenth of the suite's time.
+_SHAPED = [
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    for path in sorted(SOURCE.rglob("*.py"))
+    if "jaxtyping" in path.read_text()
+]
+install_import_hook(_SHAPED, "beartype.beartype")
 
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
@@ -18,8 +27,6 @@ settings.load_profile("default")
 # A shell's background jobs ignore Ctrl-C, and what they start does too: tests that send it would wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

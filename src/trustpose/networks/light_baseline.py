@@ -46,6 +46,7 @@ class HalfMobileNet(nn.Sequential):
     """
 
     channels = 160
+    features: nn.Sequential
 
     def __init__(self) -> None:
         from torchvision.models.mobilenetv2 import MobileNetV2  # importable once `backbones` is
