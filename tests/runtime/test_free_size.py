@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.codecs import Outputs
+from trustpose.codecs import Grid, Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.export.inner_tensors import find_maps
 from trustpose.export.model_folder import Provenance, save_model_folder
@@ -132,6 +132,30 @@ def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path) -> None:
     trusts = [OnnxNetwork(spec).with_trust(pixels, box)[1] for spec in made]
     assert [spec.input.multiple for spec in made] == [None, None]
     np.testing.assert_allclose(*(trust.quality for trust in trusts), atol=1e-4)  # type: ignore[call-overload]
+
+
+class _Tagging(nn.Module):
+    """Heatmaps of stride 4, and what no field of `Outputs` is for: tags of stride 8 and two offset maps."""
+
+    def forward(self, image: Tensor) -> Outputs:
+        maps = nn.functional.avg_pool2d(image[:, :1], 4).repeat(1, 17, 1, 1)
+        tags = nn.functional.avg_pool2d(maps, 2)
+        return Outputs([maps], others={"tags": tags, "offsets": (maps, -maps)}, grids={"tags": Grid((8.0, 8.0))})
+
+
+def test_other_tensors_come_through_the_runtime_to_the_decoder(tmp_path: Path) -> None:
+    spec = ModelSpec.read(write_network(tmp_path, is_free=True))
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
+    outputs = TorchNetwork(spec, _Tagging(), device="cpu")(pixels)
+    assert outputs.names == ("heatmaps", "tags", "offsets") and outputs["tags"].shape == (1, 17, 8, 12)
+    assert outputs.grids == {"heatmaps": Grid((4.0, 4.0)), "tags": Grid((8.0, 8.0))}
+    np.testing.assert_array_equal(outputs["offsets"][1], -outputs.heatmaps[-1])
+    assert isinstance(spec.codec, HeatmapCodec)
+    found = spec.codec.candidates(outputs, most=3)
+    cell = np.floor(np.rint(found.xy / 4) * 4 / 8 + 0.5).astype(int).clip(0, (11, 7))
+    expected = outputs["tags"][found.input, found.joint, cell[:, 1], cell[:, 0]]
+    assert found.tags is not None and len(found) == 17 * 3
+    np.testing.assert_array_equal(found.tags[:, 0], expected.astype(np.float64))
 
 
 class _OneSize(nn.Module):

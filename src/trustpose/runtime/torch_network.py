@@ -5,6 +5,7 @@ Needs the `train` extra. Nothing in the base install imports this file before it
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class TorchNetwork:
         found = output.outputs(raw)
         rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
-        others = {name: _numpy(tensor) for name, tensor in outputs.others.items()}
+        others = {name: _arrays(value) for name, value in outputs.others.items()}
         grids = {**outputs.grids, **found.grids}  # the spec knows better than the network how its maps were trained
         arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
@@ -111,6 +112,11 @@ class TorchNetwork:
             crops = crops.flip(-1)
         scaled = crops.permute(0, 3, 1, 2).float() * self.spec.input.scale  # (B, 3, H, W); memory stays channels last
         return (scaled - self._mean) / self._std
+
+
+def _arrays(value: Any) -> Any:
+    """A tensor as an array; several as a list of arrays."""
+    return [_arrays(one) for one in value] if isinstance(value, (list, tuple)) else _numpy(value)
 
 
 def _numpy(tensor: Tensor) -> np.ndarray:
