@@ -36,7 +36,7 @@ def run() -> None:
 
     OUT.mkdir(exist_ok=True)
     picture, results, paragraph = OUT / "poses.jpg", OUT / "results.json", OUT / "reading.txt"
-    skeleton = predictor.spec.skeleton
+    skeleton = predictor.skeleton
     drawn = draw_poses(cv2.imread(photo, cv2.IMREAD_COLOR_RGB), poses, skeleton)
     cv2.imwrite(str(picture), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     write_results(results, poses)

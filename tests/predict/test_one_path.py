@@ -19,7 +19,7 @@ from trustpose.formats.coco import read_results, read_truth
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import Poses
 from trustpose.predict import adapters, load
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, PeopleFrom
+from trustpose.predict.adapters.estimator import EstimatorPredictor, PeopleFrom
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.skeletons import COCO_17
 
@@ -134,7 +134,7 @@ class MadeUp:
     """An estimator of another package: two people that overlap, one score for a person where it finds them itself."""
 
     def __init__(self, people: PeopleFrom) -> None:
-        self.spec = EstimatorSpec("made up", "Apache-2.0", COCO_17, people, "its own")
+        self.name, self.licence, self.skeleton, self.people = "made up", "Apache-2.0", COCO_17, people
 
     def __call__(self, pixels: np.ndarray, boxes: Boxes | None = None) -> Poses:
         count = 3 if boxes is None else len(boxes)

@@ -142,7 +142,7 @@ def predict(
     run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy)
     predictor = _load(model, options)
     work = sources_of(predictor, sources, run)
-    drawings = PoseDrawings(work, out, predictor.spec.skeleton, draw_min_score) if draw else None
+    drawings = PoseDrawings(work, out, predictor.skeleton, draw_min_score) if draw else None
     photos = {"a photo" if work.video is None else "the video": work.files}
     _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
     what = "photos" if work.video is None else "frames"

@@ -41,7 +41,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     _find_people(predictor)
     if options.suppression != "none":
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
-        predictor.suppress = suppressor(*how, predictor.spec.skeleton)
+        predictor.suppress = suppressor(*how, predictor.skeleton)
     return predictor
 
 
@@ -85,9 +85,9 @@ def _find_people(predictor: BasePredictor) -> None:
     if options.detector is None:
         if options.detector_weights is not None:
             raise InputError("--detector-weights: are for a --detector of torchvision's")
-        if predictor.spec.people == "boxes":
+        if predictor.people == "boxes":
             predictor.detector = DefaultDetector(options.min_score)
-    elif predictor.spec.people == "photo":
+    elif predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --detector")
     else:
         predictor.detector = load_detector(options.detector, options.detector_weights, options.min_score)

@@ -15,6 +15,8 @@ from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS, read_image
+from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, check_boxes
 from trustpose.predict.images import as_rgb
@@ -135,12 +137,15 @@ def prefetch(
 class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
-    spec: name, licence, skeleton, and `people`, whether it finds people itself. detector: finds the people of photos
-    that come without boxes. suppress: what becomes of poses on top of each other. model, options: what `tp.load` was
-    given. A predictor says what becomes of each photo in `_predictions`.
+    people: "photo" if the model finds people itself, "boxes" if it needs their boxes, "either". detector: finds the
+    people of photos that come without boxes. suppress: removes duplicates. model, options: what `tp.load` was given.
+    Subclasses implement `_predictions`.
     """
 
-    spec: Any
+    name: str
+    licence: str
+    skeleton: Skeleton
+    people: PeopleFrom
     threads: int
     max_pixels: int = MAX_PIXELS
     model: str = ""
@@ -207,5 +212,9 @@ class BasePredictor(ABC):
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """Each photo's prediction, in order, before suppression."""
 
+    def _describe(self, spec: ModelSpec) -> None:
+        self.model = str(spec.onnx)
+        self.name, self.licence, self.skeleton, self.people = spec.name, spec.licence, spec.skeleton, spec.people
+
     def _nobody(self) -> Poses:
-        return no_poses(self.spec.skeleton)
+        return no_poses(self.skeleton)

@@ -109,11 +109,11 @@ def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path
     """The photos or the video that files, folders, globs or a webcam's index name, with their people's boxes where the
     options say so. Raises InputError where something does not fit."""
     detector = predictor.options.detector
-    if options.boxes is not None and predictor.spec.people == "photo":
+    if options.boxes is not None and predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --boxes")
     if options.boxes is not None and detector is not None:
         raise InputError("--boxes and --detector: both say where the people are, give one of them")
-    is_detected = predictor.spec.people == "photo" or detector is not None
+    is_detected = predictor.people == "photo" or detector is not None
     is_detected = is_detected or (options.gt is None and options.boxes is None)
     if is_detected and isinstance(predictor.detector, DefaultDetector):
         predictor.detector.open()  # says at once where it is missing
@@ -237,11 +237,11 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
 
 def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
     """What the poses of a run depend on; one that goes on must have the same."""
-    options, model = predictor.options, predictor.model or str(getattr(predictor.spec, "onnx", predictor.spec.name))
+    options, model = predictor.options, predictor.model
     prefix, _, argument = model.partition(":")
     is_adapter = prefix in ADAPTERS
     detector = options.detector
-    if detector is None and predictor.spec.people == "boxes" and run_options.gt is None and run_options.boxes is None:
+    if detector is None and predictor.people == "boxes" and run_options.gt is None and run_options.boxes is None:
         detector = DEFAULT
     named = detector_folder() if detector == DEFAULT else detector
     files: dict[str, Any] = {

@@ -88,6 +88,7 @@ class SingleStagePredictor(BasePredictor):
     ) -> None:
         self.network = network
         self.spec = network.spec
+        self._describe(self.spec)
         self.max_pixels = max_pixels
         self.threads = threads or cpu_count()
         self.min_score = min_score

@@ -90,6 +90,7 @@ class Predictor(BasePredictor):
         self.runtime = runtime
         self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
         self.codec = self.spec.codec
+        self._describe(self.spec)
         trust = self.spec.trust
         self._is_told = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)

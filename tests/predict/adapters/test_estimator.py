@@ -13,7 +13,7 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, PeopleFrom, package
+from trustpose.predict.adapters.estimator import EstimatorPredictor, PeopleFrom, package
 from trustpose.predict.boxes import Boxes, whole_photo
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17
 
@@ -22,13 +22,13 @@ class Colours:
     """An estimator that sees as many people as the photo's first pixel is red, each with scores of its own."""
 
     def __init__(self, people: PeopleFrom = "photo", skeleton=COCO_17):
-        self.spec = EstimatorSpec("colours", "Apache-2.0", skeleton, people, "its own")
+        self.name, self.licence, self.skeleton, self.people = "colours", "Apache-2.0", skeleton, people
         self.running = threading.Lock()
 
     def __call__(self, pixels, boxes=None):
         assert self.running.acquire(blocking=False), "called from two threads at once"
         count = int(pixels[0, 0, 0]) if boxes is None else len(boxes)
-        k = len(self.spec.skeleton)
+        k = len(self.skeleton)
         xy = np.arange(count * k * 2, dtype=float).reshape(count, k, 2) + pixels[0, 0, 1]
         score = -xy[..., 0]
         poses = Poses(xy=xy, score=score, pose_score=np.linspace(0.0, 1.0, count) if count else np.zeros(0))
@@ -75,7 +75,7 @@ def test_boxes_detectors_and_whole_photos():
 
 def test_another_skeleton():
     predictor = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33), skeleton=COCO_17)
-    assert predictor.spec.skeleton == COCO_17 and predictor(photo(0)).keypoint_count == 17
+    assert predictor.skeleton == COCO_17 and predictor(photo(0)).keypoint_count == 17
     own = EstimatorPredictor(Colours(skeleton=BLAZEPOSE_33))(photo(2))
     places = [BLAZEPOSE_33.keypoints.index(name) for name in COCO_17.keypoints]
     np.testing.assert_array_equal(predictor(photo(2)).xy, own.xy[:, places])

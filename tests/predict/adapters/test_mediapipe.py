@@ -43,7 +43,7 @@ def _expected(width, height, x0=0.0, y0=0.0):
 def test_its_own_numbers_stay_as_they_are(tmp_path, score):
     predictor = load(f"mediapipe:{write_task(tmp_path / 'tiny.task', LANDMARKS)}", score=score)
     poses = predictor(PHOTO)
-    assert predictor.spec.skeleton == BLAZEPOSE_33 and len(poses) == 1
+    assert predictor.skeleton == BLAZEPOSE_33 and len(poses) == 1
     np.testing.assert_allclose(poses.xy[0], _expected(300, 200), atol=1e-3)
     np.testing.assert_allclose(poses.score[0], LANDMARKS[:, 3 if score == "visibility" else 4], atol=1e-6)
     np.testing.assert_allclose(poses.pose_score, poses.score.mean(axis=1))

@@ -63,7 +63,7 @@ def test_the_same_crops_and_maps_as_its_own_processor(checkpoint, data_dir):
     map_pixel = (boxes[:, 2:] - boxes[:, :2]).max() * 1.25 / min(heatmaps.shape[2:])
     assert np.abs(poses.xy - xy).max() < map_pixel
     np.testing.assert_array_equal(poses.box, boxes)
-    assert predictor.spec.skeleton.name == "coco17" and "Apache-2.0" in predictor.spec.licence
+    assert predictor.skeleton.name == "coco17" and "Apache-2.0" in predictor.licence
 
 
 def test_the_same_places_where_maps_are_bumps(checkpoint):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from threading import Lock
 from typing import Any, Protocol, runtime_checkable
@@ -21,22 +21,6 @@ from trustpose.predict.photos import BasePredictor, Image, Prediction, open_phot
 from trustpose.skeletons import Skeleton, skeleton_of
 
 
-@dataclass(frozen=True)
-class EstimatorSpec:
-    """What is known of an estimator, as `ModelSpec` says it of our own.
-
-    `people`: it finds them itself in the photo, needs their boxes, or does either.
-
-    `score` says in words what number of the estimator's stands in `Poses.score`.
-    """
-
-    name: str
-    licence: str
-    skeleton: Skeleton
-    people: PeopleFrom
-    score: str
-
-
 @runtime_checkable
 class Estimator(Protocol):
     """One photo in, RGB, its people out; boxes None: they are to be found. Called from one thread at a time.
@@ -44,9 +28,14 @@ class Estimator(Protocol):
     Its numbers stay as they are: `score`, and where it has them `pose_score`, `box` and `box_score`, which equals
     `pose_score` where the estimator has one score for a person. No keypoint is dropped, zeroed or NaN. With boxes,
     `annotation_id` and `box_score` are taken along.
+
+    people: "photo" if it finds people in the photo, "boxes" if it needs their boxes, "either".
     """
 
-    spec: EstimatorSpec
+    name: str
+    licence: str
+    skeleton: Skeleton
+    people: PeopleFrom
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses: ...
 
@@ -76,20 +65,20 @@ class EstimatorPredictor(BasePredictor):
         self.threads = threads
         self.min_score = min_score
         self.detector = None if detector is None else load_detector(detector)
-        own = estimator.spec.skeleton
-        wanted = own if skeleton is None else skeleton_of(skeleton, "skeleton")
-        self._index = None if skeleton is None else _index(own, wanted, estimator.spec.name)
-        self.spec = replace(estimator.spec, skeleton=wanted)
+        self.model = self.name = estimator.name
+        self.licence, self.people = estimator.licence, estimator.people
+        self.skeleton = estimator.skeleton if skeleton is None else skeleton_of(skeleton, "skeleton")
+        self._index = None if skeleton is None else _index(estimator.skeleton, self.skeleton, self.name)
         self._lock = Lock()
-        if detector is not None and estimator.spec.people == "photo":
-            raise InputError(f"{self.spec.name}: finds the people of whole photos by itself; it takes no detector")
+        if detector is not None and self.people == "photo":
+            raise InputError(f"{self.name}: finds the people of whole photos by itself; it takes no detector")
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         with ThreadPoolExecutor(self.threads, "trustpose-estimator") as workers:
             yield from prefetch(workers, self._predict, photos, 2 * self.threads)
 
     def _predict(self, photo: Image) -> Prediction:
-        people, boxes = self.spec.people, photo.boxes
+        people, boxes = self.people, photo.boxes
         nobody = self._nobody()
         try:
             pixels = open_photo(photo, self.max_pixels)
@@ -108,13 +97,13 @@ class EstimatorPredictor(BasePredictor):
         if self._index is not None:
             poses = poses.take_keypoints(self._index)
         image_id = np.full(len(poses), photo.image_id)
-        return Prediction(photo, replace(poses, image_id=image_id, skeleton=self.spec.skeleton), pixels)
+        return Prediction(photo, replace(poses, image_id=image_id, skeleton=self.skeleton), pixels)
 
 
-def check_no_boxes(spec: EstimatorSpec, boxes: Boxes | None) -> None:
+def check_no_boxes(name: str, boxes: Boxes | None) -> None:
     """Raises ValueError where boxes are given to an estimator that has no use for them."""
     if boxes is not None:
-        raise ValueError(f"boxes: expected None, {spec.name} finds the people of whole photos by itself")
+        raise ValueError(f"boxes: expected None, {name} finds the people of whole photos by itself")
 
 
 def package(module: str, extra: str) -> Any:

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
+from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.poses import Poses
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
+from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_boxes, package
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.detectors import torchvision_of_this_torch
 from trustpose.runtime.torch_network import best_device
@@ -29,6 +30,11 @@ class KeypointRcnn:
     always 1 and says nothing. `weights` is a file (.safetensors or a state dict); None takes torchvision's COCO
     weights, which it fetches once; "random" leaves them random. Raises InputError.
     """
+
+    name = "keypointrcnn"
+    licence = "BSD-3-Clause"
+    skeleton = COCO_17
+    people: PeopleFrom = "photo"
 
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
         package("trustpose.networks.backbones", "train")  # knows how to import torchvision beside any torch
@@ -47,13 +53,10 @@ class KeypointRcnn:
             self.module.to(device or best_device()).eval()
         except (RuntimeError, AssertionError) as error:
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
-        self.spec = EstimatorSpec(
-            "keypointrcnn", "BSD-3-Clause", COCO_17, "photo", "the logit map's height at the keypoint"
-        )
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
-        check_no_boxes(self.spec, boxes)
+        check_no_boxes(self.name, boxes)
         device = next(self.module.parameters()).device
         image = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1).float() / 255  # (3, H, W)
         with torchvision_of_this_torch("keypointrcnn"), torch.inference_mode():

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError, read_bytes
+from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, package
+from trustpose.predict.adapters.estimator import EstimatorPredictor, package
 from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import BLAZEPOSE_33, Skeleton
 
@@ -55,6 +56,11 @@ class MediaPipePose:
     such, stays empty. It prints no score for a person: `pose_score` is the mean of `score`. Raises InputError.
     """
 
+    name = "mediapipe"
+    licence = "Apache-2.0"
+    skeleton = BLAZEPOSE_33
+    people: PeopleFrom = "either"
+
     def __init__(
         self,
         model: str | Path,
@@ -70,9 +76,8 @@ class MediaPipePose:
         self._vision = package("mediapipe.tasks.python.vision", "mediapipe")
         self._content, self._path = read_bytes(model, "a .task file"), Path(model)
         self._thresholds = (min_detection, min_presence)
-        self._people, self._score = people, score
+        self._most_people, self._score = people, score
         self._landmarkers: dict[bool, Any] = {False: self._open(is_crop=False)}
-        self.spec = EstimatorSpec("mediapipe", "Apache-2.0", BLAZEPOSE_33, "either", f"each landmark's own {score}")
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
@@ -121,7 +126,7 @@ class MediaPipePose:
         options = self._vision.PoseLandmarkerOptions(
             base_options=package("mediapipe.tasks.python", "mediapipe").BaseOptions(model_asset_buffer=self._content),
             running_mode=self._vision.RunningMode.IMAGE,
-            num_poses=1 if is_crop else self._people,
+            num_poses=1 if is_crop else self._most_people,
             min_pose_detection_confidence=detection,
             min_pose_presence_confidence=presence,
         )

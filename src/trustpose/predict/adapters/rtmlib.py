@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
+from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.adapters.boxes import separate
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
+from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_boxes, package
 from trustpose.predict.boxes import Boxes, whole_photo
 from trustpose.skeletons import COCO_17, CROWDPOSE_14, HALPE_26, Skeleton
 
@@ -32,15 +33,18 @@ class RtmPose:
     maximum. It prints no score for a person: `pose_score` is the mean of `score`.
     """
 
+    licence = "Apache-2.0"
+    people: PeopleFrom = "boxes"
+
     def __init__(self, model: Any, name: str, keypoints: int) -> None:
         self._model = model
-        self.spec = EstimatorSpec(name, "Apache-2.0", _skeleton(name, keypoints), "boxes", "mean of both axes' maxima")
+        self.name, self.skeleton = name, _skeleton(name, keypoints)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """A pose for each box, of a photo in RGB; see `Estimator`."""
         boxes = whole_photo(pixels) if boxes is None else boxes
         image = np.ascontiguousarray(pixels[..., ::-1])  # rtmlib takes what cv2.imread gives
-        count = len(self.spec.skeleton)
+        count = len(self.skeleton)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         for row, box in enumerate(boxes.xyxy):
             crop, centre, scale = self._model.preprocess(image, box)
@@ -65,13 +69,16 @@ class Rtmo:
     and scores are read. `score` is a keypoint's, `pose_score` and `box_score` the person's.
     """
 
+    licence = "Apache-2.0"
+    people: PeopleFrom = "photo"
+
     def __init__(self, model: Any, name: str, keypoints: int) -> None:
         self._model = model
-        self.spec = EstimatorSpec(name, "Apache-2.0", _skeleton(name, keypoints), "photo", "its own keypoint score")
+        self.name, self.skeleton = name, _skeleton(name, keypoints)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
-        check_no_boxes(self.spec, boxes)
+        check_no_boxes(self.name, boxes)
         image, ratio = self._model.preprocess(np.ascontiguousarray(pixels[..., ::-1]))
         people, keypoints = (one[0].astype(np.float64) for one in self._model.inference(image))  # (N, 5), (N, K, 3)
         box, score = people[:, :4] / ratio, people[:, 4]

@@ -17,9 +17,10 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
+from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.poses import Poses
 from trustpose.predict.adapters.boxes import separate
-from trustpose.predict.adapters.estimator import EstimatorPredictor, EstimatorSpec, check_no_boxes, package
+from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_boxes, package
 from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import COCO_17, Skeleton
 
@@ -38,6 +39,10 @@ class UltralyticsPose:
     name that it fetches, or a .yaml that it builds with random weights. Raises InputError.
     """
 
+    licence = "AGPL-3.0"
+    skeleton = COCO_17
+    people: PeopleFrom = "photo"
+
     def __init__(self, model: str | Path, *, device: str | None = None, image_size: int = IMAGE_SIZE) -> None:
         self._torch = package("torch", "ultralytics")
         yolo = package("ultralytics", "ultralytics").YOLO
@@ -52,11 +57,11 @@ class UltralyticsPose:
         self.image_size, self._device = image_size, device or "cpu"
         names = [wrapped.names[at] for at in sorted(wrapped.names)]
         self._classes, self._person = len(names), names.index("person") if "person" in names else 0
-        self.spec = EstimatorSpec(f"ultralytics:{Path(model).name}", "AGPL-3.0", COCO_17, "photo", "its confidence")
+        self.name = f"ultralytics:{Path(model).name}"
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
         """The people of a photo, RGB; see `Estimator`."""
-        check_no_boxes(self.spec, boxes)
+        check_no_boxes(self.name, boxes)
         found = self.candidates(pixels)
         rows = separate(found.box, found.score, 1.0 if found.is_separate else MOST_OVERLAP)
         keypoints, score = found.keypoints[rows], found.score[rows]
@@ -75,7 +80,7 @@ class UltralyticsPose:
         with self._torch.inference_mode():
             given = self.module(self._torch.from_numpy(blob).to(self._device))
         raw = (given[0] if isinstance(given, (list, tuple)) else given).float().cpu().numpy()
-        found = read_raw(raw[0], self._classes, self._person, self.spec.name)
+        found = read_raw(raw[0], self._classes, self._person, self.name)
         places = (found.keypoints[..., :2] - corner) / scale
         keypoints = np.concatenate([places, found.keypoints[..., 2:]], axis=2)
         return replace(found, box=(found.box - np.tile(corner, 2)) / scale, keypoints=keypoints)
