@@ -1,6 +1,4 @@
-"""Shards: what goes in comes out, by number, in a stream, in other processes, and what is broken is said."""
-
-# a member that is missing fails the test
+"""Shards: what goes in comes out, by number, in a stream, in other processes, and after a stop."""
 
 import hashlib
 import io
@@ -15,26 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.people_cases import ListedPixels, dotted, equal_labels, listed_people, write_coco
+from tests.datasets.shard_cases import OPTIONS
+from tests.datasets.shard_cases import case as case  # a fixture
+from tests.people_cases import ListedPixels, dotted, equal_labels, listed_people
 from trustpose.datasets.augment import HRNET, STRONG, TrainingCrops
-from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
-from trustpose.datasets.shard_labels import labels_from, labels_of
-from trustpose.datasets.shard_writing import ShardOptions, digest_files, write_shards
+from trustpose.datasets.photo_people import Cut, cut_sample
+from trustpose.datasets.shard_writing import ShardOptions, write_shards
 from trustpose.datasets.shards import INDEX, shard_people
-from trustpose.files import InputError
-from trustpose.formats.coco import read_truth
-
-OPTIONS = ShardOptions(Cut(160, 1.5), quality=95, shard_size=40_000)
-
-
-@pytest.fixture
-def case(tmp_path):
-    """Eight people of four photos, in photos and in two shards or more."""
-    gt, photos = write_coco(tmp_path)
-    people = coco_people(read_truth(gt), photos)
-    index = write_shards(people, tmp_path / "shards", OPTIONS, {"labels": "gt.json"})
-    assert len(index["shards"]) >= 2
-    return people, tmp_path / "shards", index
 
 
 def test_there_and_back(case):
@@ -211,132 +196,3 @@ def test_forks_and_threads_and_pickles(case):
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(lambda at: _digest(shards, at), order)) == here
     assert _digest(pickle.loads(pickle.dumps(shards)), 3) == expected[3]
-
-
-def test_a_shard_cut_short_is_said(case):
-    _, folder, index = case
-    entry = index["shards"][1]
-    path = folder / entry["file"]
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=rf"{entry['file']}: has {len(whole) // 2} bytes, it was cut short"):
-        shard_people(folder)
-    path.unlink()
-    with pytest.raises(InputError, match=rf"{entry['file']}: is missing"):
-        shard_people(folder)
-
-
-def test_a_shard_cut_short_whose_index_agrees(case):
-    _, folder, index = case
-    path = folder / index["shards"][1]["file"]
-    shards = shard_people(folder)
-    content = path.read_bytes()[:3000]
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="is cut short"):
-        shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
-    index["shards"][1]["bytes"] = 3000
-    (folder / INDEX).write_text(json.dumps(index))
-    with pytest.raises(InputError, match=r"places within the file, in 'people-000001.tar'"):
-        shard_people(folder)
-
-
-def test_spoilt_bytes_are_input_errors(case):
-    _, folder, index = case
-    path = folder / index["shards"][0]["file"]
-    whole = path.read_bytes()
-    random = np.random.default_rng(0)
-    outcomes = []
-    for _ in range(60):
-        spoilt = bytearray(whole)
-        start = int(random.integers(0, len(whole) - 600))
-        spoilt[start : start + 600] = random.bytes(600)
-        path.write_bytes(bytes(spoilt))
-        try:
-            outcomes.append(len(list(shard_people(folder))) == 8)
-        except InputError:
-            outcomes.append(False)
-    assert not all(outcomes)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda index: index.update(format="2"), "field 'format'"),
-        (lambda index: index.pop("shards"), "field 'shards'"),
-        (lambda index: index["image_id"].pop(), "lists 7 people"),
-        (lambda index: index["shards"][0].update(file="../elsewhere.tar"), "expected a file name"),
-        (lambda index: index["shards"][0].update(places=[[1, 2]]), "lists of 4 whole numbers"),
-        (lambda index: index["shards"][0].update(places=[[1, 2, 3, 4], [1]]), "lists of 4 whole numbers"),
-        (lambda index: index["shards"][0].update(places=[1, 2, 3, 4]), "lists of 4 whole numbers"),
-        (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "field 'places': expected"),
-        (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "places within the file"),
-        (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "places within the file"),
-        (lambda index: index["shards"][0].update(bytes=True), "field 'bytes': expected a whole number, got bool"),
-        (lambda index: index["shards"][0].update(bytes=2**70), "expected a whole number, got float"),
-        (lambda index: index.update(image_id=["1"] * 8), "field 'image_id': expected whole numbers"),
-        (lambda index: index.update(image_id=[[1]] * 8), "field 'image_id': expected whole numbers"),
-        (lambda index: index.update(annotation_id=[2**64] * 8), "field 'annotation_id': expected whole numbers"),
-        (lambda index: index.update(skeleton=3), "field 'skeleton'"),
-        (lambda index: index["skeleton"].update(keypoints=[1, 2]), "field 'skeleton.keypoints': expected names"),
-        (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
-    ],
-)
-def test_an_index_that_is_none(case, change, said):
-    _, folder, index = case
-    change(index)
-    (folder / INDEX).write_text(json.dumps(index))
-    with pytest.raises(InputError, match=said):
-        shard_people(folder)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("image_id", 2**70),
-        ("image_id", True),
-        ("annotation_id", None),
-        ("area", -1),
-        ("area", 1e300),
-        ("affine", [[1e-300, 0, 0], [0, 1, 0]]),
-        ("affine", [[1, 0, 1e300], [0, 1, 0]]),
-        ("bbox", [0, 0, 1e300, 1]),
-        ("keypoints", [{}]),
-    ],
-)
-def test_labels_out_of_range(case, field, value):
-    people, _, _ = case
-    labels = json.loads(json.dumps(labels_of(people[0])))
-    assert labels_from([labels], 17, ["x"])[0].image_id.tolist() == [people[0].image_id]
-    with pytest.raises(InputError, match=rf"x.json: .*{field}"):
-        labels_from([labels | {field: value}], 17, ["x"])
-
-
-def test_folders_that_are_none(tmp_path, case):
-    people, folder, _ = case
-    with pytest.raises(InputError, match="no such directory"):
-        shard_people(tmp_path / "none")
-    with pytest.raises(InputError, match=r"holds no index.json"):
-        shard_people(tmp_path)
-    with pytest.raises(InputError, match="is there already"):
-        write_shards(people, folder, OPTIONS, {})
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be written"):
-        write_shards(people, tmp_path / "file" / "out", OPTIONS, {})
-
-
-def test_digests_tell_names_and_contents_apart(tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("a")
-    two.write_text("b")
-    assert len({digest_files(paths) for paths in ([one], [two], [one, two], [two, one])}) == 4
-    before = digest_files([one])
-    one.write_text("c")
-    assert digest_files([one]) != before
-    with pytest.raises(InputError, match="no such file"):
-        digest_files([tmp_path / "three"])
-
-
-@pytest.mark.parametrize("wrong", [{"quality": 0}, {"quality": 101}, {"shard_size": 0}])
-def test_options_out_of_range(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        ShardOptions(**wrong)
