@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.cli.test_audit import run, small_files
+from tests.cli.cases import run, small_files
 from tests.coco_cases import coco_cases, pycocotools_numbers
 from tests.made_up_results import made_up_results
 from trustpose.audit.build import audit

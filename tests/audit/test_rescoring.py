@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import small_files
+from tests.cli.cases import small_files
 from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.formats.coco import Images, ResultsFile, TruthFile, read_results, read_truth

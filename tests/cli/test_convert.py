@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import as_bytes, mutated, run
+from tests.cli.cases import as_bytes, mutated, run
 from tests.coco_cases import NAMES, pycocotools_numbers
 from tests.formats import samples
 from trustpose.formats.coco import read_results

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import run
+from tests.cli.cases import run
 from tests.cli.test_convert import labelled, tool_files
 from tests.formats import samples
 from trustpose.skeletons import COCO_17, SKELETONS, Skeleton, read_skeleton, skeleton_value

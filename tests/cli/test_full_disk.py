@@ -11,8 +11,8 @@ from typing import IO
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import run, small_files
-from tests.cli.test_predict import case as case  # a fixture
+from tests.cli.cases import run, small_files
+from tests.cli.predict_cases import case as case  # a fixture
 from tests.small_disk import make_room, needs_root, small_disk
 from trustpose.files import DiskError
 from trustpose.poses import Poses

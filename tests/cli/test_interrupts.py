@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_audit import small_files
-from tests.cli.test_predict import case as case  # a fixture
+from tests.cli.cases import small_files
+from tests.cli.predict_cases import case as case  # a fixture
 from trustpose.cli import main
 from trustpose.cli.endings import Interruption
 

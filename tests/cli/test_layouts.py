@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import run
+from tests.cli.cases import run
 from tests.coco_cases import pycocotools_numbers
 from tests.made_up_results import made_up_results
 from trustpose.skeletons import SKELETONS

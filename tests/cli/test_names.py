@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.cli.test_audit import run, small_files
-from tests.cli.test_predict import case as case  # a fixture
+from tests.cli.cases import run, small_files
+from tests.cli.predict_cases import case as case  # a fixture
 from trustpose.file_names import shown
 from trustpose.formats.coco import read_results
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.calibration.cases import as_json, made_up
-from tests.cli.test_audit import run
+from tests.cli.cases import run
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.cli.outputs import check_outputs
 from trustpose.files import InputError

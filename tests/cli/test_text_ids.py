@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_audit import run
-from tests.cli.test_predict import case
+from tests.cli.cases import run
+from tests.cli.predict_cases import case
 
 __all__ = ["case"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.test_audit import run
+from tests.cli.cases import run
 from tests.conftest import REPOSITORY
 from tests.formats import samples
 from trustpose.formats.pose_files import FORMATS

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.calibration.cases import as_json, made_up
-from tests.cli.test_audit import run, small_files
+from tests.cli.cases import run, small_files
 from tests.coco_cases import NAMES, pycocotools_numbers
 from tests.formats import samples
 from trustpose.audit.build import audit

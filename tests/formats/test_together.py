@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_audit import run, small_files
+from tests.cli.cases import run, small_files
 from trustpose.audit.build import audit
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth

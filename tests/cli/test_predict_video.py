@@ -1,0 +1,90 @@
+"""`trustpose predict` on a video or a webcam: its frames, what is refused, and an interruption."""
+
+import json
+import signal
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.cli.predict_cases import case as case  # a fixture
+from tests.cli.predict_cases import common, refused, run, stop_after
+from tests.tiny_onnx import photo_of_people
+from trustpose.cli.endings import Interrupted
+from trustpose.formats.coco import read_results
+from trustpose.formats.video import Video
+from trustpose.report.video import VideoWriter
+
+
+@pytest.fixture
+def video(case):
+    """Six frames of two people, the photo darker from frame to frame; the frames' boxes."""
+    path, _ = case
+    photo, _, boxes = photo_of_people(2)
+    photo = photo[:330, :496]
+    with VideoWriter(path / "film.mp4", 496, 330, 10.0) as writer:
+        for number in range(6):
+            writer.write((photo * (1 - number / 20)).astype(np.uint8))
+    rows = [
+        {"image_id": number, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0], "score": 0.5}
+        for number in (0, 1, 2, 4)
+        for x0, y0, x1, y1 in boxes.tolist()
+    ]
+    (path / "frames.json").write_text(json.dumps(rows))
+    return path
+
+
+def test_a_video(video, monkeypatch):
+    arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--model", video / "colours.onnx")
+    code, output = run(*arguments, "--out", video / "whole")
+    assert code == 0 and "8 people on 6 frames" in output and "a video" in output
+    assert sorted(entry.name for entry in (video / "whole").iterdir()) == ["film.mp4", "results.json"]
+    poses = read_results(video / "whole" / "results.json").poses
+    assert poses.image_id.tolist() == [0, 0, 1, 1, 2, 2, 4, 4]
+    with Video(video / "film.mp4") as before, Video(video / "whole" / "film.mp4") as after:
+        assert (before.frame_rate, before.width, before.height) == (after.frame_rate, after.width, after.height)
+        changed = [
+            (np.abs(one.astype(int) - other).max(axis=2) > 60).mean()
+            for (_, one), (_, other) in zip(before.frames(), after.frames(), strict=True)
+        ]
+    assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Interrupted, match="same command with --resume goes on"):
+            run(*arguments, "--out", video / "out")
+    assert [entry.name for entry in (video / "out").iterdir()] == ["results.json.journal"]
+    run(*arguments, "--out", video / "out", "--resume")
+    for name in ("results.json", "film.mp4"):
+        assert (video / "whole" / name).read_bytes() == (video / "out" / name).read_bytes()
+    code, output = run(*arguments, "--out", video / "some", "--frames", "2", "--no-draw")
+    assert "4 people on 2 frames" in output and [entry.name for entry in (video / "some").iterdir()] == ["results.json"]
+
+
+def test_videos_that_cannot_be_predicted(video):
+    people = ("--detector", "whole", *common(video))
+    refused(r"none\.mp4: no such file", video / "none.mp4", *people)
+    refused("webcam 93: there is none", "93", *people)
+    refused("a run and a folder", video / "film.mp4", video / "photos", *people)
+    refused("--gt is for photos", video / "film.mp4", "--gt", video / "gt.json", *common(video))
+    refused("film.mp4: would be overwritten", video / "film.mp4", *people[:-1], video)
+    assert not (video / "out").exists()
+
+
+def test_a_webcam_ends_with_an_interruption(video, monkeypatch):
+    """The camera is a file here; what was predicted by then is written."""
+    frames = Video.frames
+
+    def interrupted(self, limit=None):
+        for number, pixels in frames(self, limit):
+            if number == 4:
+                signal.raise_signal(signal.SIGINT)
+            yield number, pixels
+
+    capture = cv2.VideoCapture
+    monkeypatch.setattr(
+        cv2, "VideoCapture", lambda source, *_: capture(str(video / "film.mp4") if source == 0 else source)
+    )
+    monkeypatch.setattr(Video, "frames", interrupted)
+    code, _ = run("0", "--detector", "whole", *common(video))
+    poses = read_results(video / "out" / "results.json").poses
+    assert code == 0 and poses.image_id.tolist() == [0, 1, 2, 3] and (video / "out" / "webcam-0.mp4").exists()
