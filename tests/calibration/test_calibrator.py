@@ -1,7 +1,6 @@
-"""Fitted, apply, save, load; what is refused, and what never changes."""
+"""A fitted calibrator: what it says and changes, of whom, and the files and poses that it refuses."""
 
 import io
-import json
 import pickle
 import tracemalloc
 import warnings
@@ -11,37 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
-import trustpose as tp
-from tests.calibration.cases import Fitted, fit, made_up
+from tests.calibration.cases import FEW, Fitted, fit, made_up
+from tests.calibration.damaged import WRONG_FIELDS, card_with, npy, saved_with
 from trustpose.calibration.calibrator import PART, Calibrator
-from trustpose.calibration.crossfit import METHODS, Options, out_of_fold
+from trustpose.calibration.crossfit import METHODS
 from trustpose.calibration.distribution_shift import DistributionShiftWarning
-from trustpose.calibration.fit import prepare
 from trustpose.calibration.notes import audit_notes
-from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import find_targets
-from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17, LSP_14, Skeleton
-
-TRUST = ("quality", "visibility", "pose_quality")
-FEW = Options(folds=2, replicates=50, estimator="made up")
 
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
     """By `auto`, with results about nobody among them."""
     return fit(*made_up(300, spurious=20), FEW)
-
-
-@pytest.fixture(scope="module", params=METHODS)
-def calibrator(request) -> Calibrator:
-    return fit(*made_up(80), replace(FEW, method=request.param)).calibrator
 
 
 def test_auto_takes_what_explains_most_and_says_why(fitted) -> None:
@@ -71,43 +57,10 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
 
 
-def test_out_of_fold_trust_knows_nothing_of_its_own_fold() -> None:
-    """Labels of one fold are made nonsense: what is said of its people stays as it was."""
-    truth, results = made_up(80)
-    image = results.poses.image_id
-    assert image is not None
-    inside = fold_of(image, 2) == 0
-    v = truth.truth.v.copy()
-    v[inside] = (v[inside] + 1) % 3
-    v[inside, 0] = 2
-    other = replace(truth, truth=replace(truth.truth, v=v, num_keypoints=None))
-    for method in ("platt", "trees"):
-        task = [prepare(gt, results, FEW) for gt in (truth, other)]
-        one, two = (out_of_fold(method, each, lambda _: None) for each in task)
-        np.testing.assert_array_equal(one.quality[inside], two.quality[inside])
-        assert (one.quality[~inside] != two.quality[~inside]).any()
-
-
 def test_a_result_about_nobody_is_told_from_people(fitted) -> None:
     said = fitted.out_of_fold.pose_quality
     assert said[300:].mean() < said[:300].mean() / 2
     assert np.median(said[300:]) < np.quantile(said[:300], 0.05)
-
-
-@given(st.integers(0, 10**6), st.integers(1, 60))
-@settings(max_examples=8)
-def test_ranges_sums_and_order(calibrator, seed: int, people: int) -> None:
-    poses = made_up(people, seed)[1].poses
-    said = calibrator(poses)
-    assert ((said.quality >= 0) & (said.quality <= 1)).all()
-    assert ((said.pose_quality >= 0) & (said.pose_quality <= 1)).all()
-    assert ((said.visibility >= 0) & (said.visibility <= 1)).all()
-    np.testing.assert_allclose(said.visibility.sum(axis=2), 1, atol=1e-12)
-    assert (said.quality <= 1 - said.visibility[..., 0] + 1e-6).all()  # at most P(labelled)
-    order = np.random.default_rng(seed).permutation(people)
-    again = calibrator(poses[order])
-    for name in TRUST:
-        np.testing.assert_array_equal(getattr(again, name), getattr(said, name)[order])
 
 
 def test_nothing_else_changes(fitted) -> None:
@@ -131,75 +84,18 @@ def test_many_people_are_done_in_parts_and_told(fitted) -> None:
     assert len(fitted.calibrator(parts[0][:0]).quality) == 0
 
 
-def test_saved_and_loaded_it_says_the_same(calibrator, tmp_path) -> None:
-    poses = made_up(50, 7)[1].poses
-    calibrator.save(tmp_path / "one.cal")
-    loaded = tp.Calibrator.load(tmp_path / "one.cal")
-    assert loaded.card == calibrator.card
-    for name in TRUST:
-        np.testing.assert_array_equal(getattr(loaded(poses), name), getattr(calibrator(poses), name))
-    assert loaded.shift(poses) == calibrator.shift(poses)
-    assert loaded.fitted_images(np.array([1, 2, 2, 10**6])) == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["one.cal"]
-
-
-def test_the_same_seed_gives_the_same_calibrator() -> None:
-    poses = made_up(50, 7)[1].poses
-    options = replace(FEW, method="trees")
-    one, two = (fit(*made_up(40), options).calibrator(poses) for _ in range(2))
-    for name in TRUST:
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-
-
-def _saved(calibrator: Calibrator, folder: Path, **changed: np.ndarray | None) -> Path:
-    """A calibrator's file with arrays replaced, or left out where None."""
-    calibrator.save(folder / "good.cal")
-    with np.load(folder / "good.cal") as file:
-        arrays = {name: file[name] for name in file.files} | changed
-    with (folder / "bad.cal").open("wb") as file:
-        np.savez(file, **{name: column for name, column in arrays.items() if column is not None})
-    return folder / "bad.cal"
-
-
-def _card(calibrator: Calibrator, **changed) -> np.ndarray:
-    return np.frombuffer(json.dumps(calibrator.card.as_dict() | changed).encode(), dtype=np.uint8)
-
-
-WRONG_FIELDS = [
-    *(("folds", value) for value in ("5", 2.5, 10**30)),
-    *(("why", value) for value in (1, None)),
-    *(
-        ("truth", value)
-        for value in ({"file": 1, "sha256": "", "used": 1}, {"file": "a", "sha256": "", "used": None}, 1)
-    ),
-    *(("before", value) for value in ({"r": "high"}, {"r": [1]}, [1], None)),
-    *(("edges", value) for value in ([[0, 99]], [[0]], "ab")),
-    *(("sigmas", value) for value in ([0.1] * 16, ["a"] * 17, [float("inf")] * 17, [-1.0] * 17)),
-    *(("score_range", value) for value in ([0], [0, "x"], [0, None])),
-    *(("skipped", value) for value in ({"isotonic": 1}, ["isotonic"])),
-    *(("area", value) for value in ("moon", 1)),
-    ("source", {}),
-    ("estimator", 3),
-]
-
-
-def _npy(descr: str, shape: str, body: bytes = b"") -> bytes:
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + body
-
-
 @pytest.mark.parametrize(
     "content",
     [
-        _npy("'<f8'", f"({2**47},)"),
-        _npy("'<f8'", f"({2**32}, {2**32})"),
-        _npy("'<f8'", "(-1,)"),
-        _npy("'<f8'", "(1.5,)", bytes(12)),
-        _npy("'<c16'", "(1,)", bytes(16)),
-        _npy("'|O'", "(1,)", bytes(8)),
-        _npy("[('a', '<f8')]", "(1,)", bytes(8)),
-        _npy("'<U0'", f"({2**40},)"),
-        _npy("(" * 90 + "1" + ")" * 90, "(1,)"),
+        npy("'<f8'", f"({2**47},)"),
+        npy("'<f8'", f"({2**32}, {2**32})"),
+        npy("'<f8'", "(-1,)"),
+        npy("'<f8'", "(1.5,)", bytes(12)),
+        npy("'<c16'", "(1,)", bytes(16)),
+        npy("'|O'", "(1,)", bytes(8)),
+        npy("[('a', '<f8')]", "(1,)", bytes(8)),
+        npy("'<U0'", f"({2**40},)"),
+        npy("(" * 90 + "1" + ")" * 90, "(1,)"),
         b"\x93NUMPY\x07\x00",
         b"",
     ],
@@ -228,18 +124,6 @@ def test_a_zip_that_expands_to_gigabytes(tmp_path) -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("change", ["unsorted", "start", "slope"])
-def test_curves_that_no_fit_gives(change) -> None:
-    x, y, start = np.arange(8.0), np.linspace(0, 1, 8), np.arange(0, 9, 2)
-    IsotonicMaps(x, y, start)
-    wrong = {"unsorted": (x[::-1], y, start), "start": (x, y, start + 1)}
-    with pytest.raises(ValueError, match=r"IsotonicMaps|expected numbers"):
-        if change == "slope":
-            LogisticMaps("platt", np.full(4, 1e300), np.zeros(4))
-        else:
-            IsotonicMaps(*wrong[change])
-
-
 def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
     good = fitted.calibrator
     cut = tmp_path / "cut.cal"
@@ -266,10 +150,10 @@ def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
             Calibrator.load(tmp_path / name)
     wrong: list[dict] = [
         {"card": None},
-        {"card": _card(good, format="trustpose calibrator 99")},
-        {"card": _card(good, method="magic")},
-        {"card": _card(good, keypoints=["nose"])},
-        {"card": _card(good, added=1)},
+        {"card": card_with(good, format="trustpose calibrator 99")},
+        {"card": card_with(good, method="magic")},
+        {"card": card_with(good, keypoints=["nose"])},
+        {"card": card_with(good, added=1)},
         {"model/labelled.answer": None},
         {"model/labelled.answer": np.zeros((2, 3), np.float32)},
         {"model/pose.feature": np.full((150, 8), 9999, np.int16)},
@@ -289,13 +173,13 @@ def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
         {"domain/far": np.array(-1.0)},
         {"domain/far": np.zeros(2)},
         {"domain/whitening": good.domain.whitening * 1j},
-        *({"card": _card(good, **{name: value})} for name, value in WRONG_FIELDS),
+        *({"card": card_with(good, **{name: value})} for name, value in WRONG_FIELDS),
         {"card": np.frombuffer(b"[1]", np.uint8)},
     ]
     for changed in wrong:
         with pytest.raises(InputError, match=r"bad.cal: is n.* calibrator"):
-            Calibrator.load(_saved(good, tmp_path, **changed))
-    assert Calibrator.load(_saved(good, tmp_path)).card == good.card
+            Calibrator.load(saved_with(good, tmp_path, **changed))
+    assert Calibrator.load(saved_with(good, tmp_path)).card == good.card
 
 
 class _Mark:
@@ -340,42 +224,6 @@ def test_other_peoples_poses_are_refused(fitted) -> None:
     with pytest.raises(InputError, match=r"another estimator's, or on another scale"):
         calibrator(replace(poses, score=poses.score * 100))
     assert calibrator(poses, skeleton=COCO_17).quality is not None
-
-
-def test_any_skeleton_with_sigmas_of_its_own() -> None:
-    truth, results = made_up(60, skeleton=BLAZEPOSE_33)
-    with pytest.raises(InputError, match="no published sigmas"):
-        fit(truth, results, replace(FEW, method="trees"))
-    options = replace(FEW, method="trees", sigmas=np.full(33, 0.07))
-    calibrator = fit(truth, results, options).calibrator
-    assert calibrator(results.poses).quality.shape == (60, 33)
-    assert calibrator.card.skeleton.sigmas[0] == 0.07
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"method": "magic"}, "method: expected auto or one of temperature"),
-        ({"area": "mask"}, "area: expected auto or one of segment"),
-        ({"folds": 1}, "folds: expected 2 or more"),
-        ({"folds": 50}, "photos with labelled people are too few for 50 folds"),
-        ({"sigmas": np.zeros(17)}, "sigmas: expected 17 numbers above 0"),
-    ],
-)
-def test_wrong_options_are_refused(options, said) -> None:
-    with pytest.raises(InputError, match=said):
-        fit(*made_up(20), replace(FEW, **options))
-
-
-def test_scores_off_the_scale_leave_temperature_out() -> None:
-    truth, results = made_up(60)
-    poses = replace(results.poses, score=10 * results.poses.score, pose_score=10 * results.poses.pose_score)
-    off = replace(results, poses=poses, score=10 * results.score)
-    card = fit(truth, off, FEW).calibrator.card
-    assert list(card.skipped) == ["temperature"] and "scores in 0–1" in card.skipped["temperature"]
-    assert card.before["pose.ece"] is None and card.after["pose.ece"] is not None and card.change["pose.ece"] is None
-    with pytest.raises(InputError, match="scores in 0–1"):
-        fit(truth, off, replace(FEW, method="temperature"))
 
 
 def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
