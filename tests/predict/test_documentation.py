@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.predict.tiny_boxes import PICODET
 from trustpose.models.outputs import KINDS
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
 
@@ -17,7 +18,7 @@ KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
 
 
 @pytest.mark.parametrize(
-    "block", [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "simcc")]
+    "block", [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "box-list", "simcc")]
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):
     name = json.loads(block)["onnx"].removesuffix(".onnx")
@@ -40,6 +41,10 @@ def test_the_documented_detector_is_what_training_makes(tmp_path):
     shown, made = ModelSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
     assert shown.input == made.input and isinstance(made.output, BoxOutput)
     assert shown.output == replace(made.output, name=None)
+
+
+def test_the_documented_picodet_is_the_one_tested():
+    assert json.loads(BLOCKS[KIND.index("box-list")]) == PICODET
 
 
 def test_the_documented_simcc_network_is_rtmpose(tmp_path):

@@ -56,3 +56,20 @@ def photo_of_dots(width: int, height: int, *dots: tuple[float, float, int]) -> n
         spot = np.exp(-(((columns - x) / size) ** 2)) * np.exp(-(((rows - y) / size) ** 2))[:, None]
         photo[..., 0] = np.maximum(photo[..., 0], red * spot)
     return photo.round().astype(np.uint8)
+
+
+PICODET: dict[str, Any] = {
+    "onnx": "picodet-s.onnx",
+    "name": "PicoDet-S pedestrian 320",
+    "licence": "Apache-2.0",
+    "source": "PaddleDetection",
+    "input": {
+        **{"name": "image", "layout": "NCHW", "dtype": "float32", "height": 320, "width": 320, "channels": "RGB"},
+        **{"scale": "1/255", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "resize": "stretched"},
+    },
+    "output": {
+        **{"kind": "box-list", "scores": "transpose_8.tmp_0", "boxes": "concat_8.tmp_0"},
+        **{"min_score": 0.15, "overlap": 0.6},
+    },
+}
+"""The JSON of a real detector that lists its boxes, `small-networks/picodet-s.onnx` of the test data (docs/networks.md)."""

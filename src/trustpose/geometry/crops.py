@@ -163,6 +163,20 @@ def cut_out(
     return warp(small, moved, width, height)
 
 
+def stretch(image: UInt8[np.ndarray, "H W 3"], width: int, height: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The whole image as (height, width, 3), whatever its proportions: corners go to corners, as cv2.resize has it.
+
+    Bicubic, as PaddleDetection resizes photos for its detectors. Where one pixel stands for at least four image pixels
+    along a side, the image is first averaged along it, so that two or three remain, as in `cut_out`.
+    """
+    sides = zip(image.shape[:2], (height, width), strict=True)
+    steps = [side // (2 * new) if side >= _PLAIN * new else 1 for side, new in sides]
+    if max(steps) > 1:
+        small = [-(-side // step) for side, step in zip(image.shape[:2], steps, strict=True)]
+        image = cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
 def cut_whole_pixels(
     image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int
 ) -> Float32[np.ndarray, "h w 3"]:

@@ -2,15 +2,17 @@
 
 import re
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from trustpose.formats.json_reader import Fields
+from trustpose.geometry.crops import cut_out, stretch
 
 Layout = Literal["NCHW", "NHWC"]
 Sizes = Literal["fixed", "free", "either"]
+Resize = Literal["letterbox", "stretched"]  # how a whole photo is brought to the input's size
 LONGEST_SIDE = 384
 """What a photo's longest side is made, in pixels, for a network that takes any size: AP of MoveNet MultiPose on 400 of
 the `train` photos is 0.290, 0.327, 0.358, 0.355 for 256, 320, 384, 448; its time grows with the square."""
@@ -24,7 +26,8 @@ class InputSpec:
     """One image as the network wants it: (pixel × scale − mean) / std for each channel, pixels 0–255.
 
     The input is width × height pixels where `multiple` is None. Else both sides may be any multiple of that many
-    pixels, width × height is the usual size, and photos are brought to a longest side of `longest`.
+    pixels, width × height is the usual size, and photos are brought to a longest side of `longest`. `resize`:
+    "letterbox" keeps a photo's proportions, "stretched" makes it fill the input.
     """
 
     name: str
@@ -38,6 +41,7 @@ class InputSpec:
     std: tuple[float, float, float]
     multiple: int | None = None
     longest: int = 0
+    resize: Resize = "letterbox"
 
     @classmethod
     def read(cls, wanted: Fields, sizes: Sizes) -> "InputSpec":
@@ -58,10 +62,22 @@ class InputSpec:
             std=wanted.triple("std", least=1e-6, most=1e6),
             multiple=multiple,
             longest=longest,
+            resize=wanted.choice("resize", get_args(Resize), default="letterbox"),
         )
+        if multiple is not None and spec.resize == "stretched":
+            raise wanted.fail("resize", "letterbox for an input of any size", spec.resize)
         wanted.seen |= set(usual)
         wanted.close()
         return spec
+
+    def fit(self, pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
+        """A whole photo, RGB, as pixels of the input's size, and the affine that takes its boxes to input pixels."""
+        height, width = pixels.shape[:2]
+        if self.resize == "letterbox":
+            affine, wide, high = self.letterbox(width, height)
+            return cut_out(pixels, affine, wide, high), affine
+        scale = self.width / width, self.height / height
+        return stretch(pixels, self.width, self.height), np.array([[scale[0], 0.0, 0.0], [0.0, scale[1], 0.0]])
 
     def letterbox(self, width: int, height: int) -> tuple[Float[np.ndarray, "2 3"], int, int]:
         """How a photo of width × height pixels goes in: affine from photo to input pixels, input width, input height.
@@ -93,6 +109,8 @@ class InputSpec:
         """What `read` reads."""
         value = asdict(self) | {name: list(getattr(self, name)) for name in ("mean", "std")}
         del value["multiple"]
+        if self.resize == "letterbox":
+            del value["resize"]
         if self.multiple is None:
             del value["longest"]
             return value
@@ -102,7 +120,7 @@ class InputSpec:
     def size(self) -> str:
         """In words: "192×256", "any multiple of 32, longest side 384"."""
         if self.multiple is None:
-            return f"{self.width}×{self.height}"
+            return f"{self.width}×{self.height}" + (", photo stretched" if self.resize == "stretched" else "")
         return f"any multiple of {self.multiple}, longest side {self.longest}"
 
 

@@ -172,6 +172,11 @@ class BoxOutput:
         """The tensor's name in the network's file; None: the first output."""
         return {"name": self.name}
 
+    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
+        """What is wrong with the tensors of one photo of width × height input pixels; None where they fit."""
+        expected = (1, 5, height // self.stride, width // self.stride)
+        return None if arrays[0].shape == expected else f"gave an output {arrays[0].shape}, expected {expected}"
+
     def describe(self) -> str:
         """In words, for `trustpose models`."""
         return "boxes of the people of a photo"

@@ -1,7 +1,7 @@
 """What a network gives, one record for each kind: its fields in a spec, and the codec that reads its numbers.
 
-Other kinds are in `crop_outputs` and `map_outputs`. A new kind is a new record in one of these files, or in a file of
-its own, and a place in `KINDS`.
+Other kinds are in `crop_outputs`, `map_outputs` and `box_outputs`. A new kind is a new record in one of these files,
+or in a file of its own, and a place in `KINDS`.
 """
 
 import re
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
+from trustpose.models.box_outputs import BoxListOutput
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
@@ -81,8 +82,9 @@ class PeopleOutput:
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
-Output = CropOutputs | PeopleOutput | BoxOutput
+Output = CropOutputs | PeopleOutput | BoxOutput | BoxListOutput
 KINDS: dict[str, type[Output]] = {
-    kind.kind: kind for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, BoxOutput)
+    kind.kind: kind for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, BoxOutput, BoxListOutput)
 }
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
+BOX_KINDS = (BoxOutput, BoxListOutput)

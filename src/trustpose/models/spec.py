@@ -11,10 +11,11 @@ from typing import Any, TypeVar, get_args
 from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
+from trustpose.models.box_outputs import BoxListOutput
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
 from trustpose.models.inputs import InputSpec
 from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
-from trustpose.models.outputs import CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
+from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object
 
@@ -22,6 +23,7 @@ __all__ = [
     "MODEL_JSON",
     "MODEL_ONNX",
     "MODEL_WEIGHTS",
+    "BoxListOutput",
     "BoxOutput",
     "CoordinateOutput",
     "HeatmapOutput",
@@ -105,8 +107,10 @@ class ModelSpec:
         onnx = place.onnx or place.json.parent / top.file_name("onnx", default=f"{place.json.stem}.onnx")
         top.seen.add("onnx")
         kind = KINDS[top.object("output").choice("kind", tuple(KINDS))]
-        skeleton = top.skeleton("skeleton") if kind is not BoxOutput else NO_KEYPOINTS
+        skeleton = top.skeleton("skeleton") if kind not in BOX_KINDS else NO_KEYPOINTS
         inputs = InputSpec.read(top.object("input"), kind.sizes)
+        if inputs.resize != "letterbox" and kind is not BoxListOutput:
+            raise top.object("input").fail("resize", f"letterbox with output kind {kind.kind}", inputs.resize)
         spec = cls(
             onnx=onnx,
             name=top.text("name", default=onnx.stem),

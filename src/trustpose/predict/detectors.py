@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.geometry.crops import cut_out, invert_affine, transform
-from trustpose.models.spec import DEFAULT, BoxOutput, ModelSpec, detector_folder, output_kind
+from trustpose.geometry.crops import invert_affine, transform
+from trustpose.models.spec import DEFAULT, BoxListOutput, BoxOutput, ModelSpec, detector_folder, output_kind
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
 from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_session, to_tensor
@@ -48,7 +48,7 @@ class BoxDetector:
 
     def __init__(self, spec: ModelSpec, min_score: float | None = None) -> None:
         self.spec = spec
-        output = spec.expect(BoxOutput)
+        output = self.output = spec.expect(BoxOutput, BoxListOutput)
         self.min_score = output.min_score if min_score is None else min_score
         self.codec = replace(output, min_score=self.min_score).codec(spec.input)
         self._session = PerProcess(lambda: open_session(spec.onnx, 1))
@@ -57,13 +57,13 @@ class BoxDetector:
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
         """The boxes of the people in a photo, RGB, within it, image pixels, highest score first. Raises InputError."""
         spec, (height, width) = self.spec, pixels.shape[:2]
-        affine, wide, high = spec.input.letterbox(width, height)
-        blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
-        (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
-        expected = (1, 5, high // self.codec.stride, wide // self.codec.stride)
-        if raw.shape != expected:
-            raise InputError(f"{spec.onnx}: gave an output {raw.shape}, expected {expected}")
-        box, score = self.codec.decode(raw[0])
+        ready, affine = spec.input.fit(pixels)
+        blob = to_tensor(ready[None], spec.input)
+        arrays = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
+        misfit = self.output.misfit(arrays, ready.shape[1], ready.shape[0])
+        if misfit is not None:
+            raise InputError(f"{spec.onnx}: {misfit}")
+        box, score = self.codec.decode(*(array[0] for array in arrays))
         box = transform(invert_affine(affine), box.reshape(-1, 2)).reshape(-1, 4)
         box = np.clip(box, 0, [width, height, width, height])
         some = (box[:, 2:] > box[:, :2]).all(axis=1)
@@ -107,6 +107,7 @@ def _people_detector(spec: ModelSpec, min_score: float | None) -> PeopleDetector
 
 _DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by the kind of the network's output
     "boxes": BoxDetector,
+    "box-list": BoxDetector,
     "people": _people_detector,
 }
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.geometry.crops import cut_out, invert_affine, transform
+from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec, PeopleOutput
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
@@ -34,13 +34,13 @@ class PeopleNetwork:
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
         """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
         spec, output = self.spec, self.output
-        affine, wide, high = spec.input.letterbox(pixels.shape[1], pixels.shape[0])
-        blob = to_tensor(cut_out(pixels, affine, wide, high)[None], spec.input)
+        ready, affine = spec.input.fit(pixels)
+        blob = to_tensor(ready[None], spec.input)
         (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
         expected = (1, output.people, 3 * output.keypoints + 5)
         if raw.shape != expected:
             raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
-        people = self.codec.decode(raw[0], wide, high)
+        people = self.codec.decode(raw[0], ready.shape[1], ready.shape[0])
         places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
         places = transform(np.broadcast_to(invert_affine(affine), (len(places), 2, 3)), places)
         return Poses(

@@ -1,0 +1,77 @@
+"""The kind "box-list": boxes of a whole photo as a detector lists them, before non-maximum suppression."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trustpose.codecs.box_lists import BoxListCodec
+from trustpose.formats.json_reader import Fields
+from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.skeletons import Skeleton
+
+_OVERLAP = 0.6  # PaddleDetection's, of PicoDet
+
+
+@dataclass(frozen=True)
+class BoxListOutput:
+    """Scores (1, classes, N) and boxes (1, N, 4), x0 y0 x1 y1 in input pixels: see `codecs.box_lists`.
+
+    scores, boxes: the outputs' names. `person`: the class that is a person, counted from 0. Boxes below `min_score` are
+    left out, and of those that overlap by more than `overlap` (IoU) all but the highest.
+    """
+
+    kind: ClassVar[str] = "box-list"
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "either"
+
+    scores: str
+    boxes: str
+    min_score: float
+    overlap: float = _OVERLAP
+    person: int = 0
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxListOutput":  # noqa: ARG003
+        """The field 'output' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        scores, boxes = wanted.text("scores"), wanted.text("boxes")
+        if scores == boxes:
+            raise wanted.fail("boxes", "another output than 'scores'", boxes)
+        min_score = wanted.number("min_score", least=1e-6, most=1.0)
+        overlap = wanted.number("overlap", least=0.0, most=1.0, default=_OVERLAP)
+        person = wanted.value.get("person", 0)
+        if type(person) is not int or not 0 <= person < 10_000:
+            raise wanted.fail("person", "a whole number, 0 for the first class", person)
+        wanted.seen.add("person")
+        wanted.close()
+        return cls(scores, boxes, min_score, overlap, person)
+
+    def to_json(self) -> dict[str, Any]:
+        """The field 'output' of a spec."""
+        value = {"kind": self.kind, "scores": self.scores, "boxes": self.boxes, "min_score": self.min_score}
+        return {"output": value | {"overlap": self.overlap, "person": self.person}}
+
+    def codec(self, inputs: InputSpec) -> BoxListCodec:  # noqa: ARG002  # any size is read alike
+        """How a photo's lists are read."""
+        return BoxListCodec(self.min_score, self.overlap, self.person)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensors' names in the network's file."""
+        return {"scores": self.scores, "boxes": self.boxes}
+
+    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:  # noqa: ARG002
+        """What is wrong with the tensors of one photo of width × height input pixels; None where they fit."""
+        scores, boxes = (array.shape for array in arrays)
+        if len(scores) != 3 or scores[0] != 1 or scores[1] <= self.person:
+            return f"gave scores {scores}, expected (1, classes, N) with more than {self.person} classes"
+        if boxes != (1, scores[2], 4):
+            return f"gave boxes {boxes}, expected (1, {scores[2]}, 4), a box for each score"
+        return None
+
+    def describe(self) -> str:
+        """In words, for `trustpose models`."""
+        return f"boxes of the people of a photo, NMS at IoU {self.overlap:g}"
