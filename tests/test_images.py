@@ -48,7 +48,7 @@ def test_images_are_found_by_id_and_sliced() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"id": np.array([1, 2, 1])}, r"Images\.id: 1 stands twice"),
+        ({"id": np.array([1, 2, 1])}, r"Images\.id: 1 occurs twice"),
         ({"id": np.array([1, 2]), "file_name": ["a"]}, r"Images\.file_name: expected 2 texts, got \(1,\)"),
         ({"id": np.array([1]), "width": np.array([1.5])}, r"Images\.width: expected 1 numbers, got \(1,\) of float64"),
     ],

@@ -204,7 +204,7 @@ def test_results_and_people_of_different_skeletons_are_not_paired() -> None:
     truth = Truth(xy=np.zeros((1, 14, 2)), v=np.ones((1, 14), int), image_id=ids, box=np.zeros((1, 4)))
     assert pair_with_people(poses, truth).tolist() == [-1]
     named = replace(truth, skeleton=replace(LSP_14, name="mine", keypoints=("tail", *LSP_14.keypoints[1:])))
-    with pytest.raises(ValueError, match=r"Poses and Truth are of different skeletons, 'lsp14' .* and 'mine'"):
+    with pytest.raises(ValueError, match=r"Poses and Truth have different skeletons, 'lsp14' .* and 'mine'"):
         pair_with_people(poses, named)
 
 

@@ -51,5 +51,5 @@ def test_what_is_regular(tmp_path):
 
 @pytest.mark.parametrize("content", ['{"a": NaN, "b": %s}', '{"b": %s, "a": NaN}'])
 def test_nan_beside_an_integer_of_more_digits_than_python_reads(content):
-    with pytest.raises(InputError, match=r"x.json: holds NaN, expected finite numbers"):
+    with pytest.raises(InputError, match=r"x.json: contains NaN, expected finite numbers"):
         parse_finite_json((content % ("9" * 100_000)).encode(), "x.json")

@@ -118,7 +118,7 @@ def test_a_skeleton_comes_from_a_file(tmp_path: Path) -> None:
     [
         ({"name": ""}, "field 'name': expected a text"),
         ({"keypoints": []}, "field 'keypoints': expected a list of names"),
-        ({"keypoints": ["nose", "a", "a"]}, "field 'keypoints': a name stands twice"),
+        ({"keypoints": ["nose", "a", "a"]}, "field 'keypoints': a name occurs twice"),
         ({"limbs": [[0, 1]]}, "field 'limbs': pair 0: expected two names out of 'keypoints'"),
         ({"limbs": [["nose", "a"], ["nose", "c"]]}, "field 'limbs': pair 1: expected two names"),
         ({"mirror_pairs": [["a", "b"], ["b", "nose"]]}, "a keypoint is in two mirror pairs"),
@@ -199,7 +199,7 @@ def test_names_stand_as_in_the_files(data_dir) -> None:
 
 
 def test_wrong_skeletons_are_refused() -> None:
-    with pytest.raises(ValueError, match="stands twice"):
+    with pytest.raises(ValueError, match="occurs twice"):
         Skeleton("x", ("a", "a"), ())
     with pytest.raises(ValueError, match=r"outside 0\.\.1"):
         Skeleton("x", ("a", "b"), ((0, 2),))

@@ -21,7 +21,7 @@ class Images:
     `width` and `height` are pixels; `camera` and `clip` names of the camera and of the video or sequence; `time`
     seconds since the clip's start; `crowd_index` CrowdPose's `crowdIndex`. In a column that other rows fill, a row
     without one has None in a column of texts, 0 as a size and NaN as a time or crowd index. A slice is a view of the
-    same arrays. Raises ValueError naming the column where a shape or dtype is wrong, or where an id stands twice.
+    same arrays. Raises ValueError naming the column where a shape or dtype is wrong, or where an id occurs twice.
     """
 
     id: Int[np.ndarray, " I"]
@@ -49,7 +49,7 @@ class Images:
         order = np.argsort(self.id, kind="stable")
         twice = np.flatnonzero(np.diff(self.id[order]) == 0)
         if len(twice):
-            raise ValueError(f"Images.id: {self.id[order[twice[0]]]} stands twice")
+            raise ValueError(f"Images.id: {self.id[order[twice[0]]]} occurs twice")
 
     def __len__(self) -> int:
         return len(self.id)

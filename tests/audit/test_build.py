@@ -190,7 +190,7 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
     assert audit(*files, area="box*0.53", replicates=0).area == "box*0.53"
     by_itself = audit(*files, replicates=0)
     assert by_itself.area == "box*0.53"
-    assert "area: annotations have none, OKS goes by box*0.53 (--area)" in by_itself.notes
+    assert "area: annotations have none, OKS uses box*0.53 (--area)" in by_itself.notes
     with pytest.raises(InputError, match="area: expected auto or one of segment, box"):
         audit(*files, area="polygon")
     with pytest.raises(InputError, match="result 0: field 'pose_quality': expected a finite number, got nothing"):
@@ -243,7 +243,7 @@ def test_results_that_lie_on_people_and_belong_to_nobody_are_said(
         row["keypoints"] = keypoints.ravel().tolist()
     (tmp_path / "results.json").write_text(json.dumps(rows))
     record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
-    said = [note for note in record.notes if "belong to nobody, though most of their keypoints" in note]
+    said = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
     assert len(said) == is_said, record.notes
     assert any("keypoints are missing" in note for note in record.notes) == (fault == "dropped")
     if fault == "dropped":
@@ -263,11 +263,11 @@ def test_areas_that_are_no_segments_are_not_called_so(data_dir: Path) -> None:
     records = [audit(*files, area=area, replicates=0) for area in ("auto", "segment", "file")]
     for record in records:
         assert record.area == "file"
-        assert "area: OKS goes by the annotations' own, by area_source 1,019 box*0.53, 477 segment" in record.notes
+        assert "area: OKS uses the annotations' own, area_source 1,019 box*0.53, 477 segment" in record.notes
         assert record.ap == records[0].ap
     truth = read_truth(files[0])
     none = replace(truth, truth=truth.truth[np.flatnonzero(~truth.truth.is_segment)])
-    with pytest.raises(InputError, match=r"field 'area': none is a segment's, .* 1,019 box\*0\.53; --area file"):
+    with pytest.raises(InputError, match=r"field 'area': none is from a segment, .* 1,019 box\*0\.53; --area file"):
         none.area_convention("segment")
 
 

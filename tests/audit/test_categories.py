@@ -91,7 +91,7 @@ def test_the_command_line_prints_and_writes_each(two_animals: Path, capsys) -> N
     assert run("audit", *files, "--category", "all", "--json", two_animals / "audit.json") == 0
     printed = capsys.readouterr().out
     assert "AP by category" in printed
-    assert "note: ap, oracle_ap, headroom: means over 2 categories; all else is over everybody" in printed
+    assert "note: ap, oracle_ap, headroom: means over 2 categories; all other numbers pool them" in printed
     assert all(any(row.split()[1:3] == [name, "│"] for row in printed.splitlines()) for name in ("cat", "dog"))
     record = json.loads((two_animals / "audit.json").read_text())
     assert set(record["categories"]["cat"]) == {*record["ap"], "oracle_AP", "n"}

@@ -221,7 +221,7 @@ def test_other_peoples_poses_are_refused(fitted) -> None:
         calibrator(replace(poses, skeleton=renamed))
     with pytest.raises(InputError, match="poses have no box"):
         calibrator(replace(poses, box=None))
-    with pytest.raises(InputError, match=r"another estimator's, or on another scale"):
+    with pytest.raises(InputError, match=r"another estimator, or another scale"):
         calibrator(replace(poses, score=poses.score * 100))
     assert calibrator(poses, skeleton=COCO_17).quality is not None
 
@@ -229,11 +229,11 @@ def test_other_peoples_poses_are_refused(fitted) -> None:
 def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
     truth, results = made_up(300, spurious=20)
     notes = audit_notes(fitted.calibrator, truth, results, "segment")
-    assert len(notes) == 1 and "fitted on this very ground truth (made_up_gt.json)" in notes[0]
+    assert len(notes) == 1 and "fitted on this ground truth (made_up_gt.json)" in notes[0]
     other_truth, other = made_up(200, 1)
     notes = audit_notes(fitted.calibrator, other_truth, other, "box")
     assert notes[0].startswith("the calibrator was fitted on 100 of these 100 photos, by their ids")
-    assert "by area 'segment'" in notes[1]
+    assert "with area 'segment'" in notes[1]
     with pytest.raises(InputError, match="are not the 17"):
         audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")
 

@@ -99,7 +99,7 @@ def test_boxes_tracks_and_scores_are_kept(tmp_path: Path, capsys) -> None:
         np.testing.assert_allclose(row["bbox"], one["box"])
     capsys.readouterr()
     assert run("convert", files["mmpose"], "--out", tmp_path / "m.json") == 0
-    assert "note: `score` of poses without a score of their own is the mean" in capsys.readouterr().err
+    assert "note: `score` of poses without their own score is the mean" in capsys.readouterr().err
     read = read_results(tmp_path / "m.json")
     assert PEOPLE.score is not None
     np.testing.assert_allclose(read.score, PEOPLE.score.mean(axis=1))
@@ -127,13 +127,13 @@ def test_photos_without_numbers_are_counted_and_listed(tmp_path: Path, capsys) -
         images.write_text(foreign)
         assert run("convert", tmp_path / "in", "--out", out) == 2
         complaint = capsys.readouterr().err
-        assert complaint.splitlines()[-1].startswith(f"trustpose: error: {images}: is ")
+        assert complaint.splitlines()[-1].startswith(f"trustpose: error: {images}: ")
         assert images.read_text() == foreign
         assert not out.exists()
     images.unlink()
     for other in ("-", "/dev/null"):
         assert run("convert", tmp_path / "in", "--out", other) == 0
-        assert "note: photos were counted, and --out is no file" in capsys.readouterr().err
+        assert "note: photos were counted, but --out is not a file" in capsys.readouterr().err
     assert not (Path("images.json").exists() or Path("/dev/images.json").exists())
     assert run("convert", tmp_path / "in", "--out", images) == 2
     assert "--out expects another name" in capsys.readouterr().err
@@ -163,7 +163,7 @@ def test_a_folder_of_frames_with_a_bar_on_a_terminal(tmp_path: Path) -> None:
         (lambda a: [*a, "--images", "nowhere"], "nowhere: no such directory, --images expects"),
         (lambda a: [*a, "--gt", "nowhere.json"], "nowhere.json: no such file"),
         (lambda _: ["nowhere.json"], "nowhere.json: no such file"),
-        (lambda a: [a[0].parent, a[0].parent.parent / "op"], "convert them apart"),
+        (lambda a: [a[0].parent, a[0].parent.parent / "op"], "convert them separately"),
     ],
 )
 def test_wrong_input_is_one_line_and_no_file(tmp_path: Path, capsys, spoil: Any, message: str) -> None:
@@ -199,7 +199,7 @@ def test_spoilt_files_get_one_clear_line_or_whole_results(tmp_path: Path, capsys
         if code == 2:
             refused += 1
             assert complaint.count("\n") == 1
-            assert source.name in complaint or "no poses in the files given" in complaint
+            assert source.name in complaint or "no poses in the given files" in complaint
             assert not out.exists()
         else:
             assert code == 0

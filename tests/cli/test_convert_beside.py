@@ -76,13 +76,13 @@ def test_nothing_is_written_over(tmp_path: Path, capsys) -> None:
     assert beside.read_text() == same
     out.unlink()
     assert run("convert", source, "--skeleton", beside, "--sigmas", "0.1", "--out", out) == 2
-    assert "says something else of the keypoints; choose another folder" in capsys.readouterr().err
+    assert "exists and lists other keypoints; choose another folder" in capsys.readouterr().err
     assert beside.read_text() == same and not out.exists()
     assert run("convert", source, "--sigmas", "0.1", "--out", tmp_path / "other" / "skeleton.json") == 2
     assert "--out expects another name" in capsys.readouterr().err
     for other in ("-", "/dev/null"):
         assert run("convert", source, "--sigmas", "0.1", "--out", other) == 0
-        assert "note: --out is no file to describe the keypoints beside" in capsys.readouterr().err
+        assert "note: --out is not a file next to which the keypoints" in capsys.readouterr().err
     assert not (Path("skeleton.json").exists() or Path("/dev/skeleton.json").exists())
 
 

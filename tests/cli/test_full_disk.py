@@ -79,7 +79,7 @@ def test_predict_goes_on_when_there_is_room(case, capsys):
             said = capsys.readouterr().err
             if code:
                 assert code == 2 and said.count("\n") == 1 and FULL in said
-                assert said.endswith("; with room made, the same command with --resume goes on\n")
+                assert said.endswith("; with room made, the same command with --resume continues\n")
                 full_at.add(said.split(":")[2].rpartition("/")[2].partition(".")[2])
                 assert not list((disk / "out").glob(".*.part"))
                 make_room(disk, "1m")
@@ -124,7 +124,7 @@ class _Full:
 def test_a_video_that_is_not_whole_is_none(tmp_path):
     """OpenCV does not say it."""
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    said = r"film\.mp4: cannot be written \(0 of 60 frames are there, disk full\?\)"
+    said = r"film\.mp4: cannot be written \(0 of 60 frames written, disk full\?\)"
     with small_disk(tmp_path / "disk", "256k") as disk:
         with pytest.raises(DiskError, match=said), VideoWriter(disk / "film.mp4", 320, 240, 10.0) as video:
             for _ in range(60):

@@ -33,4 +33,4 @@ def test_a_file_by_path_and_by_url_with_its_sha256(tmp_path, capsys):
 
 def test_the_network_is_not_asked_without_a_sha256(tmp_path, capsys):
     assert "needs --sha256" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys)
-    assert "cannot be fetched" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys, "--sha256", "00")
+    assert "cannot be downloaded" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys, "--sha256", "00")

@@ -92,7 +92,7 @@ def test_predict_says_how_to_go_on(case):
     running = started(IN_A_PHOTO, *given, "--out", path / "out")
     _, said = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert said == "trustpose: interrupted; the same command with --resume goes on\n"
+    assert said == "trustpose: interrupted; the same command with --resume continues\n"
     assert len((path / "out" / "results.json.journal").read_text().splitlines()) == 2
     for out, more in (("out", ["--resume"]), ("whole", [])):
         with pytest.raises(SystemExit) as ended:

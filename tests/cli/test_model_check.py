@@ -21,8 +21,8 @@ def _run(capsys, *arguments: object) -> tuple[object, str, str]:
     ("write", "kind", "said"),
     [
         (write_network, "heatmaps", ["data: 192×256", "maps batch × 17 × 64 × 48", "coco17, 17 keypoints", "× 1.0"]),
-        (write_people, "people", ["any multiple of 32", "up to 3 people", "finds them in the photo"]),
-        (write_boxes, "boxes", ["longest side 320", "boxes of the people", "finds them in the photo"]),
+        (write_people, "people", ["any multiple of 32", "up to 3 people", "detected by the network"]),
+        (write_boxes, "boxes", ["longest side 320", "boxes of the people", "detected by the network"]),
     ],
 )
 def test_each_kind(tmp_path, capsys, write, kind, said):
@@ -36,7 +36,7 @@ def test_each_kind(tmp_path, capsys, write, kind, said):
 def test_the_default_model(capsys):
     code, text, _ = _run(capsys, "default", "--json")
     said = json.loads(text)
-    assert code == 0 and said["kind"] == "heatmaps" and said["people"] == "wants their boxes"
+    assert code == 0 and said["kind"] == "heatmaps" and said["people"] == "need boxes"
     assert said["trust"] == "quality, visibility, pose_quality by keypoint-tokens, fitted to OKS on segment area"
 
 

@@ -20,7 +20,7 @@ def test_a_stopped_run_goes_on(case, monkeypatch, stop):
     run(*arguments, "--out", path / "whole")
     with monkeypatch.context() as patch:
         done = stop_after(patch, stop)
-        with pytest.raises(Interrupted, match="same command with --resume goes on"):
+        with pytest.raises(Interrupted, match="same command with --resume continues"):
             run(*arguments, "--out", path / "out", "--resume")
         assert len(done) == stop
     assert not (path / "out" / "results.json").exists() and (path / "out" / "results.json.journal").exists()

@@ -50,7 +50,7 @@ def test_a_video(video, monkeypatch):
     assert [change > 0.01 for change in changed] == [True, True, True, False, True, False]
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
-        with pytest.raises(Interrupted, match="same command with --resume goes on"):
+        with pytest.raises(Interrupted, match="same command with --resume continues"):
             run(*arguments, "--out", video / "out")
     assert [entry.name for entry in (video / "out").iterdir()] == ["results.json.journal"]
     run(*arguments, "--out", video / "out", "--resume")

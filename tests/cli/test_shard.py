@@ -86,7 +86,7 @@ def test_what_is_wrong_is_said(tmp_path):
         _run(*common, "--margin", "0.5")
     with pytest.raises(InputError, match="no such file"):
         _run("--gt", tmp_path / "no.json", *common[2:])
-    with pytest.raises(InputError, match="expected the folder of the photos"):
+    with pytest.raises(InputError, match="expected the folder with the photos"):
         _run(*common[:2], "--images", tmp_path / "no", *common[4:])
     assert _run(*common, "--quality", "101")[0] == 2
     (photos / "0003.png").write_bytes(b"cut short")

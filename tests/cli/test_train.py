@@ -143,7 +143,7 @@ def test_a_run_that_was_stopped_goes_on(data, recipe, tmp_path, capsys, monkeypa
         patch.setattr(NetworkTask, "losses", losses)
         code, _, errors = run(capsys, recipe, "--data", data, "--out", out)
     assert code == 130
-    assert errors == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert errors == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     assert not (out / "model.json").exists()
     assert run(capsys, recipe, "--data", data, "--out", out)[0] == 0
     assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("stray",), "stray"),
         (("-x",), "-x: unexpected"),
         (("--train.lr",), "--train.lr: expected a value, as in --train.lr=…"),
-        (("--train.lr=1", "--train.lr=2"), "--train.lr: is given twice"),
+        (("--train.lr=1", "--train.lr=2"), "--train.lr: was given twice"),
         (("--head", "hpc"), "head: expected one of oks-net, hpcvnet, metamodel"),
         (("--head_options.window=0",), "head oks-net: window: expected 1 or more"),
         (("--network=alexnet",), "network: expected one of simple-baseline-r50"),
@@ -194,7 +194,7 @@ def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, caps
     for arguments, message in (
         (("oks-nte", "--data", data, "--out", tmp_path / "o"), "there is no such recipe, `trustpose recipes` lists"),
         ((recipe, "--data", tmp_path / "no", "--out", tmp_path / "o"), "no such directory, see --data"),
-        ((recipe, "--data", recipe, "--out", tmp_path / "o"), "is no directory, see --data"),
+        ((recipe, "--data", recipe, "--out", tmp_path / "o"), "not a directory, see --data"),
         ((recipe, "--data", tmp_path, "--out", tmp_path / "o"), "holds no data set that is known here"),
         ((tmp_path / "no.json", "--data", data, "--out", tmp_path / "o"), "no such file"),
     ):
@@ -207,7 +207,7 @@ def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, caps
     (tmp_path / "model" / "model.json").write_text("{}")
     write_json(recipe, to_json(tiny_recipe()))
     said = run(capsys, recipe, "--data", data, "--out", tmp_path / "model")[2]
-    assert "holds a model that no training here made" in said
+    assert "holds a model of another origin" in said
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -242,7 +242,7 @@ def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 130
-    assert errors == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert errors == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     step = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
     assert 0 < int(rows(log)[-1]["step"]) <= step
 

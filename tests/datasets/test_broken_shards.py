@@ -19,7 +19,7 @@ def test_a_shard_cut_short_is_said(case):
     path = folder / entry["file"]
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match=rf"{entry['file']}: has {len(whole) // 2} bytes, it was cut short"):
+    with pytest.raises(InputError, match=rf"{entry['file']}: has {len(whole) // 2} bytes, it was truncated"):
         shard_people(folder)
     path.unlink()
     with pytest.raises(InputError, match=rf"{entry['file']}: is missing"):
@@ -36,7 +36,7 @@ def test_a_shard_cut_short_whose_index_agrees(case):
         shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
     index["shards"][1]["bytes"] = 3000
     (folder / INDEX).write_text(json.dumps(index))
-    with pytest.raises(InputError, match=r"places within the file, in 'people-000001.tar'"):
+    with pytest.raises(InputError, match=r"offsets within the file, in 'people-000001.tar'"):
         shard_people(folder)
 
 
@@ -69,8 +69,8 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index["shards"][0].update(places=[[1, 2, 3, 4], [1]]), "lists of 4 whole numbers"),
         (lambda index: index["shards"][0].update(places=[1, 2, 3, 4]), "lists of 4 whole numbers"),
         (lambda index: index["shards"][0].update(places=[[2**70, 1, 1, 1]]), "field 'places': expected"),
-        (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "places within the file"),
-        (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "places within the file"),
+        (lambda index: index["shards"][0].update(places=[[2**62, 2**62, 1, 1]]), "offsets within the file"),
+        (lambda index: index["shards"][0].update(places=[[-1, 1, 1, 1]]), "offsets within the file"),
         (lambda index: index["shards"][0].update(bytes=True), "field 'bytes': expected a whole number, got bool"),
         (lambda index: index["shards"][0].update(bytes=2**70), "expected a whole number, got float"),
         (lambda index: index.update(image_id=["1"] * 8), "field 'image_id': expected whole numbers"),

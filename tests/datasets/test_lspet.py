@@ -141,7 +141,7 @@ def test_what_is_wrong_is_said(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_lspet(path)
     path.write_bytes(b"MATLAB 5.0 MAT-file, not")
-    with pytest.raises(InputError, match="not a MATLAB file"):
+    with pytest.raises(InputError, match="not a readable MATLAB file"):
         read_lspet(path)
     savemat(path, {"joints": np.zeros((3, 14, 5))})
     with pytest.raises(InputError, match=r"variable 'joints': expected numbers 14 × 3 × N"):

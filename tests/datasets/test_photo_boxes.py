@@ -193,7 +193,7 @@ def test_from_a_ground_truth(tmp_path):
 
 def test_what_is_wrong_is_one_line(tmp_path):
     truth, folder = write_coco(tmp_path, photos=2)
-    with pytest.raises(InputError, match="no such directory, expected the folder of the photos"):
+    with pytest.raises(InputError, match="no such directory, expected the folder with the photos"):
         boxed_photos(read_truth(truth), tmp_path / "none")
     with pytest.raises(InputError, match=r"gt\.json: images: field 'file_name': expected the photos' names"):
         boxed_photos(read_truth(truth), folder, complete=set())

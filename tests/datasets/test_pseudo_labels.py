@@ -79,7 +79,7 @@ def test_labels_alone_know_it_too():
 def test_what_does_not_fit_is_refused():
     people = listed_people([bare(0)])
     none, some = np.zeros((1, 6), np.bool_), np.ones((1, 6), np.bool_)
-    with pytest.raises(ValueError, match="is_removed: expected no joint that is filled too"):
+    with pytest.raises(ValueError, match="is_removed: expected no joint that is also filled"):
         with_pseudo_labels(people, np.zeros((1, 6, 2)), some, some)
     with pytest.raises(ValueError, match=r"is_filled: expected \(1, 6\) for these people, got \(1, 5\)"):
         with_pseudo_labels(people, np.zeros((1, 5, 2)), none[:, :5], none[:, :5])

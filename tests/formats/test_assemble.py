@@ -57,7 +57,7 @@ def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_pa
     assert gather(path, Photos()).skeleton.name == "unnamed14"
     assert gather(path, Photos(truth(tmp_path, LSP_14.keypoints))).skeleton is LSP_14
     photos = Photos(truth(tmp_path))
-    with pytest.raises(InputError, match=r"\(keypoint_0, .* and 8 more\) is called .*\(nose, .*\); --skeleton"):
+    with pytest.raises(InputError, match=r"\(keypoint_0, .* and 8 more\) has a name .*\(nose, .*\); name the"):
         gather(path, photos)
     done = gather(path, photos, skeleton=LSP_14, fill_missing=True)
     np.testing.assert_array_equal(done.poses.xy[:, 16], poses.xy[:, 0])  # the right ankle
@@ -86,7 +86,7 @@ def test_lost_points_are_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(done.poses.xy, xy)
     np.testing.assert_array_equal(done.poses.score, score)  # as it was printed
     assert done.notes[0].startswith("3 of 34 keypoints are at 0, 0: they count as missing; some releases move those")
-    assert done.notes[1] == "2 of 34 keypoints are at 0, 0 with a score: they count as found there"
+    assert done.notes[1] == "2 of 34 keypoints are at 0, 0 with a score: they count as found"
     expected = (xy == 0).all(axis=2) & (score < 0.5)
     labels = samples.ultralytics_labels(dropped, 640, 425)
     labelled = gather(samples.write(tmp_path / "labels" / f"{Path(FIRST).stem}.txt", labels), Photos(truth(tmp_path)))
@@ -111,7 +111,7 @@ def test_people_of_hands_only_are_counted(tmp_path: Path) -> None:
     samples.write(tmp_path / "1_keypoints.json", frame | {"people": [*frame["people"], hands]})
     samples.write(tmp_path / "2_keypoints.json", {"people": [hands, hands]})
     done = gather(tmp_path, Photos())
-    assert "people without keypoints of a body, left out: 3" in done.notes
+    assert "people without body keypoints, left out: 3" in done.notes
     assert len(done.poses) == 2
     assert done.photo_count == 1
 
@@ -120,7 +120,7 @@ def test_classes_are_told_apart(tmp_path: Path) -> None:
     detections = samples.ultralytics_detections(PEOPLE)
     detections[1]["class"] = 16
     path = samples.write(tmp_path / "7.json", detections)
-    with pytest.raises(InputError, match=r"7\.json: the files hold several classes \(0, 16\); --class says"):
+    with pytest.raises(InputError, match=r"7\.json: the files hold several classes \(0, 16\); --class selects"):
         gather(path, Photos())
     np.testing.assert_array_equal(gather(path, Photos(), category=16).poses.xy, PEOPLE.xy[1:])
     with pytest.raises(InputError, match="--class: 3 is not in the files, which hold 0, 16"):
@@ -138,7 +138,7 @@ def test_files_with_different_columns_join(tmp_path: Path) -> None:
     assert np.isnan(done.poses.pose_score).tolist() == [False, False, True, True]
     samples.write(tmp_path / "other" / "1.json", samples.mmpose_instances(PEOPLE))
     samples.write(tmp_path / "other" / "2.json", samples.mmpose_instances(samples.people(skeleton=LSP_14)))
-    with pytest.raises(InputError, match=r"2\.json: has poses of 14 keypoints, and .*1\.json of 17; convert"):
+    with pytest.raises(InputError, match=r"2\.json: has poses of 14 keypoints, but .*1\.json of 17; convert"):
         gather(tmp_path / "other", Photos())
 
 

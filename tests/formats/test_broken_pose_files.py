@@ -34,7 +34,7 @@ BROKEN: list[tuple[str, Any, str, str]] = [
     ("mmpose", change(MM, 0, "bbox", [[1, 2, 3]]), "instance 0: field 'bbox'", "4 finite numbers"),
     ("mmpose", {"instance_info": 3}, "list of instances", "got 3"),
     ("mmpose", [{"frame_id": 0, "instances": 3}], "frame 0: field 'instances'", "a list of objects"),
-    ("mmpose", [{"frame_id": 0, "instances": []}] * 2, "frame 1: field 'frame_id'", "stands twice"),
+    ("mmpose", [{"frame_id": 0, "instances": []}] * 2, "frame 1: field 'frame_id'", "occurs twice"),
     ("ultralytics", change(UL, 0, "box", {"x1": 1}), "detection 0: field 'box'", "x1, y1, x2, y2"),
     ("ultralytics", change(UL, 1, "keypoints", "x", [1.0]), "detection 1: field 'keypoints.x'", "17 finite numbers"),
     ("ultralytics", change(UL, 0, "keypoints", {"x": [1], "y": [1]}), "keypoints.visible", "kpt_shape [K, 2]"),
@@ -53,8 +53,8 @@ BROKEN: list[tuple[str, Any, str, str]] = [
     ("alphapose", {"a.jpg": {"bodies": [{"joints": [1, 2]}]}}, "image 'a.jpg', body 0: field 'joints'", "x, y, c"),
     ("detectron2", [{"image_id": 1, "bbox": [0, 0, 1, 1], "score": 1}], "field 'keypoints'", "a keypoint model's"),
     ("coco", [{"image_id": 1, "keypoints": [1, 2]}], "result 0: field 'keypoints'", "x, y, score"),
-    ("auto", {"what": 3}, "no pose file known here", "--format"),
-    ("auto", samples.ground_truth(), "holds annotations, so is a ground truth", "a tool's results"),
+    ("auto", {"what": 3}, "not a known pose file", "--format"),
+    ("auto", samples.ground_truth(), "holds annotations, so it is a ground truth", "a tool's results"),
     ("openpose", MM, "looks like a file of mmpose", "openpose"),
 ]  # fmt: skip
 
@@ -78,10 +78,10 @@ BROKEN_LABELS = [
     (f"{FIRST}\n0 0.5 0.5 0.1\n", "line 2: expected 56 to 58 numbers, got 4"),
     ("0 0.5 0.5 0.1 0.1\n", "x, y, confidence of 17 keypoints (then confidence and track), got 5"),
     ("0" + " 0.5" * 38, "line 1: keypoints have x, y and no confidence, as models of kpt_shape [K, 2]"),
-    (LABELS.replace("0 0.", "0 100.", 1), "line 1: expected a class and a box in shares of the photo"),
+    (LABELS.replace("0 0.", "0 100.", 1), "line 1: expected a class and a box in fractions of the photo"),
     (LABELS.replace(" 0.", " nan ", 1), "line 1: expected finite numbers"),
     (f"{FIRST} -3", "a confidence of 0 to 1 and a track's number"),
-    (LABELS.replace("0 0.", "1e300 0.", 1), "line 1: expected a class and a box in shares of the photo"),
+    (LABELS.replace("0 0.", "1e300 0.", 1), "line 1: expected a class and a box in fractions of the photo"),
     (f"{FIRST} 1.5", "a confidence of 0 to 1 and a track's number"),
 ]
 
@@ -104,7 +104,7 @@ BROKEN_CSV = [
     ("\n".join(",".join(line.split(",")[:3]) for line in SINGLE.splitlines()), "no column 'likelihood': labels"),
     (SINGLE.replace("coords", "places"), "expected DeepLabCut's header rows"),
     (SINGLE.replace("1,24.46,", "1,"), "line 5: expected 7 cells, got 6"),
-    (SINGLE.replace("\n1,", "\n0,"), "a frame's number or name stands twice"),
+    (SINGLE.replace("\n1,", "\n0,"), "a frame's number or name occurs twice"),
     (SINGLE.replace("\n1,", "\n,"), "frame row 1: expected the frame's number or its photo's name, got nothing"),
     (MULTI.replace("mouse2,mouse2,mouse2,single", "mouse3,mouse3,mouse3,single"), "different body parts"),
     (SINGLE.replace("tail", "snout"), "column 'snout' 'x': expected x, y, likelihood of each body part once"),
@@ -140,5 +140,5 @@ def test_folders_give_their_files_and_tools_do_not_mix(tmp_path: Path) -> None:
     assert tool == "mmpose"
     assert [len(one) for one in found] == [0, 2]
     samples.write(tmp_path / "c.json", OP)
-    with pytest.raises(InputError, match=r"c\.json: is a file of openpose, and .*b\.json of mmpose"):
+    with pytest.raises(InputError, match=r"c\.json: is a file of openpose, but .*b\.json of mmpose"):
         read_pose_files(find_files([tmp_path]))

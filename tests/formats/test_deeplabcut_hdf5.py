@@ -140,7 +140,7 @@ def test_what_is_no_table_is_one_line_and_runs_nothing(
         spoil(file["df_with_missing"])
     with pytest.raises(InputError) as error:
         read(path)
-    assert str(error.value).startswith(f"{path}: is no table that DeepLabCut writes (")
+    assert str(error.value).startswith(f"{path}: is not a table that DeepLabCut writes (")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "ran.txt").exists()
@@ -169,7 +169,9 @@ def test_damaged_files_are_one_line_or_poses(tmp_path: Path, layout: str) -> Non
 def test_what_is_no_hdf5_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "video.h5"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"video\.h5: (expected DeepLabCut's HDF5|is no table that DeepLabCut writes)"):
+    with pytest.raises(
+        InputError, match=r"video\.h5: (expected DeepLabCut's HDF5|is not a table that DeepLabCut writes)"
+    ):
         read(path)
 
 

@@ -152,9 +152,9 @@ def test_what_does_not_fit_is_named_by_its_text(tmp_path: Path) -> None:
     fails("field 'image_id': 'cam8/frame', 'cam7/frame', 'cam6/frame' not in the images of", truth, rows)
     nobody = [row | {"annotation_id": "nobody"} for row in rows[:1]]
     fails("field 'annotation_id': 'nobody' not in the annotations of", named, nobody)
-    fails("result 1: field 'annotation_id': 'cam8/frame' stands twice", named, [rows[0], rows[0]])
+    fails("result 1: field 'annotation_id': 'cam8/frame' occurs twice", named, [rows[0], rows[0]])
     twice = named | {"images": [*named["images"], named["images"][1]]}
-    fails("image 3: field 'id': 'cam7/frame' stands twice (also in image 1)", twice, rows)
+    fails("image 3: field 'id': 'cam7/frame' occurs twice (also in image 1)", twice, rows)
     stray = named | {"annotations": [named["annotations"][0] | {"image_id": "elsewhere"}]}
     fails("field 'image_id': 'elsewhere' not in field 'images'", stray, rows)
     mixed = named | {"annotations": truth["annotations"]}

@@ -67,7 +67,7 @@ def test_shares_of_the_photo_become_pixels(tmp_path: Path, relative: str, from_p
     np.testing.assert_allclose(done.poses.xy, PEOPLE.xy, atol=2e-3)
     np.testing.assert_allclose(done.poses.box, PEOPLE.box, atol=2e-3)
     np.testing.assert_allclose(done.score, PEOPLE.pose_score, atol=1e-6)
-    with pytest.raises(InputError, match="coordinates are shares of the photo, whose size is needed: --images"):
+    with pytest.raises(InputError, match="coordinates are fractions of the photo, whose size is needed: give --images"):
         gather(path, Photos())
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match=f"photo '{stem}' is not in"):
@@ -76,7 +76,7 @@ def test_shares_of_the_photo_become_pixels(tmp_path: Path, relative: str, from_p
 
 def test_one_photo_in_two_files_is_refused(tmp_path: Path) -> None:
     files = [samples.write(tmp_path / name / "7.json", samples.mmpose_instances(PEOPLE)) for name in ("a", "b")]
-    with pytest.raises(InputError, match=r"b/7\.json: has people of image 7, and so has .*a/7\.json; give each once"):
+    with pytest.raises(InputError, match=r"b/7\.json: has people of image 7, as does .*a/7\.json; give each once"):
         gather(files, Photos())
     rows = samples.alphapose_results(PEOPLE, FIRST) + samples.alphapose_results(PEOPLE, Path(FIRST).stem + ".png")
     path = samples.write(tmp_path / "c" / "alphapose-results.json", rows)
@@ -143,7 +143,7 @@ def test_photos_and_ids_that_cannot_be_known_are_refused(tmp_path: Path) -> None
     cases = [
         ("bus", instances, photos, r"photo 'bus' is not among the images of .* \(by file_name\)"),
         ("clip", [{"frame_id": 3, "instances": instances}], photos, r"image 3 is not .*\(by id\)"),
-        ("1", [], Photos(), "no poses in the files given: nobody was found"),
+        ("1", [], Photos(), "no poses in the given files: no person was detected"),
     ]
     for name, value, chosen, message in cases:
         with pytest.raises(InputError, match=message):

@@ -105,7 +105,7 @@ def test_alphapose(tmp_path: Path) -> None:
     merged = read(samples.write(tmp_path / "merged.json", results))
     assert merged.poses.track_id is not None
     assert merged.poses.track_id.tolist() == [4, 2, 1, 2]
-    assert merged.notes == ("poses that AlphaPose merged from several: 2; `track_id` is the first one's",)
+    assert merged.notes == ("poses that AlphaPose merged from several: 2; `track_id` is that of the first",)
     untracked = [row | {"idx": [[0.0], [0.0]] if i else [0.0]} for i, row in enumerate(results)]
     found = read(samples.write(tmp_path / "untracked.json", untracked))
     assert found.poses.track_id is None

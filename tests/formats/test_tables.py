@@ -84,7 +84,7 @@ def test_frames_there_and_back() -> None:
     for name in kept:
         np.testing.assert_array_equal(getattr(back, name), getattr(POSES, name))
     assert back.skeleton is COCO_17
-    with pytest.raises(ValueError, match="column 'keypoints' is missing, expected one row a pose"):
+    with pytest.raises(ValueError, match="column 'keypoints' is missing, expected one row per pose"):
         Poses.from_pandas(POSES.to_pandas(tidy=True))
 
 
@@ -114,10 +114,10 @@ def test_texts_stand_for_ids(tmp_path: Path) -> None:
 
 def test_broken_tables_are_named(tmp_path: Path) -> None:
     for name, content, message in (
-        ("a.parquet", b"PAR1 and no more", "is no Parquet file that can be read"),
+        ("a.parquet", b"PAR1 and no more", "is not a readable Parquet file"),
         ("a.csv", b"image_id,keypoints\n1\n", "row 0: expected 2 cells, got 1"),
-        ("b.csv", b"\xff\xfe", "is no CSV file that can be read"),
-        ("c.csv", b"pose,x\n1,2\n", "column 'keypoints' is missing, expected one row a pose"),
+        ("b.csv", b"\xff\xfe", "is not a readable CSV file"),
+        ("c.csv", b"pose,x\n1,2\n", "column 'keypoints' is missing, expected one row per pose"),
         ("d.csv", b"image_id,category_id,score,keypoints\n1,1,0.5,[1]\n", "field 'keypoints': expected a list of x, y"),
     ):
         (tmp_path / name).write_bytes(content)

@@ -77,5 +77,5 @@ def test_nothing_in_common_is_said(folder: Path) -> None:
         read_results(folder / "none.json", truth=truth, common=True)
     (folder / "two.json").write_text(json.dumps([row for row in rows if row["image_id"] == 2]))
     apart = [read_results(folder / name, truth=truth, common=True) for name in ("two.json", "less.json")]
-    with pytest.raises(InputError, match=r"gt\.json: no photo of it stands in .*two\.json, .*less\.json"):
+    with pytest.raises(InputError, match=r"gt\.json: none of its photos is in .*two\.json, .*less\.json"):
         common_photos(truth, apart)

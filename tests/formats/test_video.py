@@ -71,7 +71,7 @@ def test_what_cannot_be_read(tmp_path):
         Video(tmp_path / "none.mp4")
     with pytest.raises(InputError, match="is a directory"):
         Video(tmp_path)
-    with pytest.raises(InputError, match="webcam 93: there is none, or it is in use"):
+    with pytest.raises(InputError, match="webcam 93: not found, or in use"):
         Video(93)
 
 

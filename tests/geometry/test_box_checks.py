@@ -17,7 +17,7 @@ VGA = np.array([[640, 480]])
     [
         ([[10, 10, 50, 60], [40, 20, 12, 80]], 1, "x1 12 < x0 40: expected xyxy; is it xywh?"),
         ([[10, 300, 50, 60]], 0, "y1 60 < y0 300: expected xyxy; is it xywh?"),
-        ([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1]], 0, "all boxes lie within 0 to 1: expected pixels, not shares"),
+        ([[0.1, 0.2, 0.5, 0.9], [0, 0, 1, 1]], 0, "all boxes lie within 0 to 1: expected pixels, not fractions"),
         ([[10, 10, 50, 60], [700, 20, 800, 80]], 1, "(700, 20, 800, 80) lies outside the 640 x 480 photo"),
         ([[10, -90, 50, -60]], 0, "(10, -90, 50, -60) lies outside the 640 x 480 photo"),
         ([[10, 10, 50, np.nan]], 0, "expected finite numbers"),
@@ -56,7 +56,7 @@ def test_shares_of_any_photo_are_told_from_pixels(case: tuple[np.ndarray, np.nda
     for known in (size, np.zeros_like(size)):
         found = xywh_fault(shares, known)
         assert found is not None
-        assert "expected pixels, not shares of the photo" in found[1]
+        assert "expected pixels, not fractions of the photo" in found[1]
 
 
 def test_boxes_of_no_size_and_none_at_all_are_fine() -> None:

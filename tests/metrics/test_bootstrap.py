@@ -85,7 +85,7 @@ def test_blocks_do_not_change_the_sums(monkeypatch):
     np.testing.assert_allclose(whole, np.einsum("bi,ijk->bjk", counts, sums), atol=1e-12)
     monkeypatch.setattr("trustpose.metrics.bootstrap._BLOCK_BYTES", 8 * 30 * 4)
     np.testing.assert_allclose(replicate_sums(counts, sums), whole, atol=1e-12)
-    with pytest.raises(ValueError, match="sums: expected one row for each of 30 images, got 29"):
+    with pytest.raises(ValueError, match="sums: expected one row per image \\(30\\), got 29"):
         inspect.unwrap(replicate_sums)(counts, sums[:29])
 
 

@@ -90,7 +90,7 @@ def test_non_0_on_a_real_network_does_what_tables_3_and_4_show(data_dir):
 
 def test_bad_arguments():
     opks, labelled = np.array([[0.5]]), np.array([[True]])
-    with pytest.raises(ValueError, match="score: score_threshold needs one, got None"):
+    with pytest.raises(ValueError, match="score: required by score_threshold, got None"):
         keypoint_average_precision(opks, labelled, score_threshold=0.1)
     with pytest.raises(ValueError, match="score: expected numbers, got 1 NaN"):
         keypoint_average_precision(opks, labelled, np.array([[np.nan]]), score_threshold=0.1)

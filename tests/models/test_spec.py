@@ -89,7 +89,7 @@ def test_a_skeleton_of_ones_own_stands_beside_the_spec_or_in_it(tmp_path):
     (tmp_path / "mine.json").unlink()
     assert ModelSpec.read(tmp_path / "colours.onnx").skeleton == spec.skeleton
     for wrong, message in (
-        ("../mine.json", r"colours\.json: field 'skeleton': expected the bare name of a file beside this one"),
+        ("../mine.json", r"colours\.json: field 'skeleton': expected the bare name of a file next to this one"),
         ("none.json", r"none\.json: no such file"),
         ({"name": "mine"}, r"colours\.json: field 'skeleton': field 'keypoints': expected a list of names"),
     ):

@@ -271,7 +271,7 @@ def test_other_published_results(data_dir, network, flip, published):
         ([[10, 10, 50, 60], [40, 20, 12, 80]], r"boxes\[1\]: x1 12 < x0 40: expected xyxy; is it xywh\?"),
         (
             [[0.1, 0.1, 0.5, 0.9]],
-            r"boxes\[0\]: all boxes lie within 0 to 0.9: expected pixels, not shares of the photo",
+            r"boxes\[0\]: all boxes lie within 0 to 0.9: expected pixels, not fractions of the photo",
         ),
         (
             [[10, 10, 50, 60], [5000, 20, 5100, 80]],

@@ -34,34 +34,37 @@ def one(**said: tuple[float, tuple[float, float, float]]) -> Poses:
 def test_nobody_and_no_trust_are_said() -> None:
     assert read_out(poses(np.zeros((0, K)), np.zeros((0, K, 3)), []), COCO) == "Nobody was found."
     raw = Poses(xy=np.zeros((2, K, 2)), score=np.ones((2, K)))
-    assert read_out(raw, COCO) == "2 people were found; this network does not say how far to trust it."
+    assert read_out(raw, COCO) == "2 people were found; this network predicts no trust."
 
 
 def test_all_trusted() -> None:
     said = read_out(one(), COCO)
-    assert "expected OKS of 0.80, good enough to measure with (to rely on: all keypoints)." in said
-    assert "Least sure" not in said
+    assert "expected OKS of 0.80, good enough for measurements (reliable: all keypoints)." in said
+    assert "least reliable" not in said
 
 
 def test_each_reason_is_the_likeliest() -> None:
     absent = one(left_ankle=(0.1, (0.45, 0.05, 0.5)))
-    assert "not to rely on: left ankle" in read_out(absent, COCO)
+    assert "unreliable: left ankle" in read_out(absent, COCO)
     assert (
-        "Least sure is the left ankle, with an expected OPKS of 0.10: it may not be in view at all (45%)"
+        "The least reliable is the left ankle, with an expected OPKS of 0.10: it may not be in view at all (45%)"
         in read_out(absent, COCO)
     )
     hidden = read_out(one(left_wrist=(0.6, (0.1, 0.6, 0.3)), right_wrist=(0.6, (0.1, 0.6, 0.3))), COCO)
-    assert "uncertain: both wrists; hidden, placed by guess: both wrists" in hidden
-    assert "it is probably hidden (60%)" in hidden
+    assert "uncertain: both wrists; occluded, position estimated: both wrists" in hidden
+    assert "it is probably occluded (60%)" in hidden
     blurred = read_out(one(nose=(0.4, (0.02, 0.03, 0.95))), COCO)
-    assert "Least sure is the nose, with an expected OPKS of 0.40: it is in view, but its place is unsure." in blurred
+    assert (
+        "The least reliable is the nose, with an expected OPKS of 0.40: it is visible, but its position is uncertain."
+        in blurred
+    )
 
 
 def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
     said = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
     assert "not in the picture: left knee" in said
-    assert "not to rely on" not in said
-    assert "Least sure" not in said
+    assert "unreliable" not in said
+    assert "least reliable" not in said
 
 
 def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> None:
@@ -69,7 +72,7 @@ def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> 
     missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])
     said = read_out(replace(person, missing=missing), COCO)
     assert "not found: both wrists" in said and said.count("wrist") == 1
-    assert "not to rely on: both wrists" in read_out(person, COCO)
+    assert "unreliable: both wrists" in read_out(person, COCO)
     raw = Poses(xy=np.zeros((1, K, 2)), missing=missing)
     assert read_out(raw, COCO).startswith("One person was found, 2 of 17 keypoints were not; this network")
 
@@ -79,8 +82,8 @@ def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:
     said = read_out(
         poses(np.full((people, K), 0.9), np.tile([0.0, 0.0, 1.0], (people, K, 1)), [0.2, 0.9, 0.4, 0.3, 0.6]), COCO
     )
-    assert said.startswith("5 people were found. The person has an expected OKS of 0.90, good enough to measure with")
-    assert said.index("0.60, good enough to see the posture") < said.index("0.40, not to be relied on as a whole")
+    assert said.startswith("5 people were found. The person has an expected OKS of 0.90, good enough for measurements")
+    assert said.index("0.60, good enough for the posture") < said.index("0.40, unreliable as a whole")
     assert said.endswith("The other 2 have an expected OKS of 0.20 to 0.30.")
 
 

@@ -117,7 +117,7 @@ def test_every_number_note_and_input_is_on_it(record: Audit, photos: Path, count
         assert word in words
     assert words.count("What to look for.") == (6 if with_images else 5)
     assert ("Most overtrusted" in words) == with_images
-    assert ("Passed over" in words) == with_images
+    assert ("Skipped, because" in words) == with_images
     assert bool(outline.all("img")) == with_images
 
 
@@ -167,7 +167,7 @@ def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:
         assert verdict(shifted) == said
         assert said in " ".join(opening(shifted))
     assert verdict(replace(record, pose=replace(record.pose, ece=0.01))) == "honest"
-    assert verdict(replace(record, pose=replace(record.pose, ece=None))) == "cannot be told"
+    assert verdict(replace(record, pose=replace(record.pose, ece=None))) == "unknown"
 
 
 @pytest.fixture(scope="module")
@@ -193,12 +193,12 @@ def test_several_files_stand_side_by_side_and_the_best_is_marked(three: list[Aud
     assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == ["0.558", "0.534"], "which of these, nobody can tell"
     words = " ".join(outline.text.split())
     assert "simplepose_flip.dev.json has the highest AP" in words
-    assert re.search(r"simplepose\.dev\.json follows with 0\.508 \([^)]*\)\. With the same photos drawn for both, the "
+    assert re.search(r"simplepose\.dev\.json follows with 0\.508 \([^)]*\)\. In paired draws of photos, the "
                      r"difference is \+0\.019 \(\+0\.01\d to \+0\.02\d\): more than chance\.", words)  # fmt: skip
     assert "close enough to be chance" not in text
     assert "intervals overlap, the order may be chance" not in text
     assert words.count("Difference from simplepose") == 2 and "Difference from movenet-thunder.dev.json" in words
-    assert "against the same 990 people" in " ".join(outline.text.split())
+    assert "on the same 990 people" in " ".join(outline.text.split())
     # numbers of the data's own README, which pycocotools computed
     for value in ("0.508", "0.526", "0.493", "0.690", "0.687", "0.659"):
         assert value in outline.text
@@ -224,9 +224,9 @@ def test_a_difference_is_called_better_only_where_paired_draws_say_so(
             assert text == number(one.difference, True)
             assert ends == f"{number(one.low, True)} to {number(one.high, True)}"
             assert is_clear == (one.low > 0 or one.high < 0)
-            assert what == {"undecided": "cannot be told apart"}.get(outcome(one), outcome(one))
+            assert what == {"undecided": "not distinguishable"}.get(outcome(one), outcome(one))
     assert said["ap.AP"][3] == "better" and said["pose.ece"][3] == "worse"
-    assert said["keypoint.pearson_pose_mean"][3] == "cannot be told apart"
+    assert said["keypoint.pearson_pose_mean"][3] == "not distinguishable"
     without = page([without_draws(record)] * 2)
     assert "How do they differ?" in without and "drawn for both" not in without and "told apart" not in without
 

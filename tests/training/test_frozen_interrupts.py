@@ -116,7 +116,7 @@ def test_a_signal_in_training_ends_it_after_the_step(words, whole, tmp_path, cap
         patch.setattr(FrozenTask, "losses", losses)
         assert run(words, out) == 130
     assert len(calls) == 4
-    assert capsys.readouterr().err == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert capsys.readouterr().err == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     assert not (out / "model.json").exists()
     assert run(words, out) == 0
     assert same(out, whole)
@@ -137,7 +137,7 @@ def test_ctrl_c_while_features_are_stored(words, whole, tmp_path, capsys, monkey
         patch.setattr(features, "_SAVED_EVERY", 1)
         assert run(words, out) == 130
     said = capsys.readouterr().err
-    assert said == f"trustpose: interrupted; the same command goes on from {out / 'training'}\n"
+    assert said == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     assert run(words, out) == 0
     assert same(out, whole)
 
@@ -199,7 +199,7 @@ def test_a_full_disk_is_one_line_and_gone_on_from(words, whole, tmp_path, capsys
         said = capsys.readouterr().err
         assert said.startswith(f"trustpose: error: {out / 'training' / what}") and said.count("\n") == 1
         assert said.endswith(
-            f": cannot be written (No space left on device); with room made, the same command goes on from "
+            f": cannot be written (No space left on device); with room made, the same command continues from "
             f"{out / 'training'}\n"
         )
         make_room(disk, "64m")

@@ -1,4 +1,4 @@
-"""Metrics assembled into one record. `trustpose.audit("gt.json", "results.json")` runs one and gives the `Audit`."""
+"""Assemble metrics into one record: `trustpose.audit("gt.json", "results.json")` returns an `Audit`."""
 
 import sys
 from types import ModuleType
@@ -6,8 +6,8 @@ from typing import Any
 
 
 class _CallableModule(ModuleType):
-    """`trustpose.audit` is both this package and the promised function `tp.audit(…)`: Python binds a subpackage's name
-    in its parent on import, so the package itself answers the call."""
+    """`trustpose.audit` is both this package and the public function `tp.audit(…)`. On import Python binds a subpackage
+    to its name in the parent, so the package itself is callable."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         from trustpose.audit.build import audit

@@ -1,4 +1,4 @@
-"""AP on parts of a ground truth: people with few to many labelled keypoints, photos from sparse to crowded."""
+"""AP on subsets of a ground truth: people with few to many labelled keypoints, photos from sparse to crowded."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-1
 def occlusion_benchmarks(
     measured: PairedResults, oracle: np.ndarray
 ) -> tuple[dict[str, OcclusionBenchmark], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """AP on people with few to many labelled keypoints (as coco-analyze groups them), everyone else ignored."""
+    """Compute AP on people with few to many labelled keypoints (groups of coco-analyze), ignoring everyone else."""
     count = measured.truth.num_keypoints
     assert count is not None and measured.truth.iscrowd is not None
     benchmarks, precision_75 = {}, {}
@@ -32,7 +32,7 @@ def occlusion_benchmarks(
 
 
 def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
-    """AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
+    """Compute AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
     evaluation = evaluate(
         measured.poses,
         measured.truth,
@@ -47,17 +47,17 @@ def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -
 
 
 def crowd_levels(measured: PairedResults, images: Images, findings: Findings) -> dict[str, CrowdLevel]:
-    """AP on photos of each of CrowdPose's levels, every other photo left out; empty without crowd indices.
+    """Compute AP on the photos of each of CrowdPose's levels alone; empty without crowd indices.
 
-    Source: CrowdPose's own evaluation (Jeff-sjtu/CrowdPose, crowdposetools), which cuts at 0.2 and 0.8 where the paper
-    says 0.1 and 0.8; published numbers come from the code.
+    Source: CrowdPose's own evaluation (Jeff-sjtu/CrowdPose, crowdposetools), which uses the limits 0.2 and 0.8 where
+    the paper gives 0.1 and 0.8; published numbers come from the code.
     """
     if images.crowd_index is None:
         return {}
     crowd_index = images.crowd_index[np.argsort(images.id)]  # (I,) as `PairedResults` numbers them
     unknown = int(np.isnan(crowd_index).sum())
     if unknown:
-        findings.notes.append(f"crowd.*: {unknown} of {len(images)} photos have no crowdIndex and are in no level")
+        findings.notes.append(f"crowd.*: {unknown} of {len(images)} photos have no crowdIndex and belong to no level")
     levels = {}
     for name, (low, below) in CROWD_LEVELS.items():
         inside = (crowd_index >= low) & (crowd_index < below)

@@ -1,4 +1,4 @@
-"""An audit from two files: how good the poses are and how honest their scores."""
+"""Audit two files: how good the poses are and how reliable their scores."""
 
 from pathlib import Path
 from typing import Any
@@ -52,22 +52,22 @@ def audit(
 ) -> Audit:
     """Audit a COCO keypoint results file against a COCO ground truth file.
 
-    `area` names the convention OKS and the area ranges go by ("auto": see `TruthFile.area_convention`), `score` the
-    field that results are ranked by; `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, also by name or
-    file, says which keypoints the ground truth has, where it does not; `common` takes only photos that both files have,
-    else results of others are an error. `replicates` draws of images give the 95 % intervals (0: none). Raises
-    InputError where a file or field is not as expected.
+    `area` names the convention for OKS and the area ranges ("auto": see `TruthFile.area_convention`), `score` the field
+    by which results are ranked. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
+    file, overrides the ground truth's. `common` uses only photos that both files have; without it, results for other
+    photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none). Raises InputError if a
+    file or field is invalid.
     """
     truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category, skeleton)
     convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth, score_field=score, common=common)
     if differ := difference(results.poses.skeleton, truth.truth.skeleton):
-        raise InputError(f"{results.path} and {truth.path} are of different skeletons, {differ}")
+        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
     if common:
         truth, (results,) = common_photos(truth, [results])
     findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
-    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OKS of 0 says
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
         measured, groups = measure_by_category(
             truth, results, sigmas=truth.sigmas(sigmas), area=convention, replicates=replicates, seed=seed
         )
@@ -76,17 +76,17 @@ def audit(
 
 
 def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
-    """What was assumed of the files, what was left out, and what is not as COCO has it."""
+    """Return notes on assumptions about the files, rows left out, and differences from COCO."""
     notes = [*truth.notes, *left_out_notes(truth, results)]
     if area == "file":
-        notes.append(f"area: OKS goes by the annotations' own, by area_source {truth.truth.describe_areas()}")
+        notes.append(f"area: OKS uses the annotations' own, area_source {truth.truth.describe_areas()}")
     elif asked == "auto" and area != "segment":
-        notes.append(f"area: annotations have none, OKS goes by {area} (--area)")
+        notes.append(f"area: annotations have none, OKS uses {area} (--area)")
     if sigmas is None and truth.skeleton is not None and truth.skeleton is not COCO_17 and truth.skeleton.has_sigmas:
         notes.append(f"sigmas: {truth.skeleton.sigmas_source}")
     if truth.categories is not None:
         count = len(np.unique(truth.categories.of_row))
-        notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all else is over everybody")
+        notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all other numbers pool them")
     if truth.truth.annotation_id is not None and (truth.truth.annotation_id == 0).any():
         notes.append(
             "ap.*: an annotation has id 0; COCO's tools count a match with it as a miss, and so do these numbers "
@@ -98,7 +98,7 @@ def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigma
 def _assemble(
     truth: TruthFile, results: ResultsFile, measured: PairedResults, groups: list[Group], score: str, findings: Findings
 ) -> Audit:
-    errors = _errors(measured, truth)  # first: it takes the most memory, and the draws are not there yet
+    errors = _errors(measured, truth)  # first, as it takes the most memory, before the draws exist
     keypoint, source = keypoint_score(measured, findings)
     oracle = measured.oracle_score()
     ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
@@ -129,12 +129,12 @@ def _assemble(
 def _average_precision(
     measured: PairedResults, groups: list[Group], oracle: np.ndarray, findings: Findings
 ) -> tuple[AveragePrecision, AveragePrecision, dict[str, CategoryPrecision]]:
-    """The ten numbers by the score at hand and by the true OKS, with intervals of both and of their difference, each
-    the mean over categories where there are several, and theirs."""
+    """Compute the ten numbers by score and by the true OKS, with intervals of both and of their difference. With
+    several categories, returns their means and the numbers of each."""
     summaries, draws = [], []
     for name, score, ranges in (
         ("ap", measured.score, tuple(AREA_RANGES)),
-        ("oracle_ap", oracle, ("all",)),  # headroom needs no more, and draws are what takes time
+        ("oracle_ap", oracle, ("all",)),  # headroom needs only AP, and draws take the time
     ):
         evaluations = evaluate_groups(measured, groups, score)
         summaries.append([evaluation.summary() for evaluation in evaluations])

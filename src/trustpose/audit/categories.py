@@ -1,5 +1,4 @@
-"""Ground truths with several categories, evaluated as COCO does: nobody is compared with another category's, and AP is
-the mean of the categories' AP."""
+"""Ground truths with several categories, evaluated as in COCO: within each category, AP is the mean over categories."""
 
 from dataclasses import dataclass, fields, replace
 
@@ -17,7 +16,7 @@ from trustpose.poses import Area
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The results and people of one category, as rows of a `PairedResults`; `name` "" where there is but one."""
+    """The results and people of one category, as rows of a `PairedResults`; `name` is "" if there is only one."""
 
     name: str
     poses: Int[np.ndarray, " n"]
@@ -33,10 +32,10 @@ def measure_by_category(
     replicates: int,
     seed: int,
 ) -> tuple[PairedResults, list[Group]]:
-    """`measure`, with each category on its own where the ground truth was read with all of them, and its groups.
+    """Run `measure`, per category if the ground truth was read with all of them; also return the category groups.
 
     In the `PairedResults` of several categories, `image_id` of poses and people numbers pairs of photo and category, so
-    that whatever goes by photo keeps to one category; draws are of photos.
+    that computations per photo keep to one category; draws resample photos.
     """
     poses, people, ids = apart_by_category(truth, results)
     measured = measure(poses, people, results.score, ids, sigmas=sigmas, area=area, replicates=replicates, seed=seed)
@@ -59,7 +58,7 @@ def measure_by_category(
 
 
 def evaluate_groups(measured: PairedResults, groups: list[Group], score: Float[np.ndarray, " N"]) -> list[Evaluation]:
-    """COCO evaluation of each group by a score (N,)."""
+    """Run COCO evaluation of each group by a score (N,)."""
     options = {"sigmas": measured.sigmas, "area": measured.area}
     if len(groups) == 1 and len(groups[0].poses) == len(measured.poses):
         return [evaluate(measured.poses, measured.truth, score, pairs=measured.pairs, **options)]  # type: ignore[arg-type]
@@ -70,7 +69,7 @@ def evaluate_groups(measured: PairedResults, groups: list[Group], score: Float[n
 
 
 def mean_summary(summaries: list[AveragePrecision]) -> AveragePrecision:
-    """The mean of the groups' ten numbers, each over the groups where somebody counts, as pycocotools has it."""
+    """Return the mean of the groups' ten numbers, each over the groups with people that count, as in pycocotools."""
     if len(summaries) == 1:
         return summaries[0]
     means = {}
@@ -83,7 +82,7 @@ def mean_summary(summaries: list[AveragePrecision]) -> AveragePrecision:
 def mean_draws(
     measured: PairedResults, groups: list[Group], evaluations: list[Evaluation], ranges: tuple[str, ...]
 ) -> dict[str, Float[np.ndarray, " B"]]:
-    """The same in every draw of photos, (B,) by name; NaN where nobody counts."""
+    """Return the mean in every draw of photos, (B,) by name; NaN where no person counts."""
     draws = [
         average_precision_replicates(
             evaluation, measured.counts, measured.pose_image[one.poses], measured.person_image[one.people], ranges
@@ -105,8 +104,8 @@ def mean_draws(
 def category_precisions(
     measured: PairedResults, groups: list[Group], own: list[AveragePrecision], oracle: list[AveragePrecision]
 ) -> dict[str, CategoryPrecision]:
-    """Each category's ten numbers, AP by the true OKS and how many of its people count for them; empty where there is
-    but one category, without a name."""
+    """Return each category's ten numbers, AP by the true OKS and the number of people that count; empty for a single,
+    unnamed category."""
     people = measured.truth
     assert people.num_keypoints is not None and people.iscrowd is not None
     counts = (people.num_keypoints > 0) & ~people.iscrowd

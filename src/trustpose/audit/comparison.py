@@ -1,8 +1,8 @@
-"""Differences between results files, from draws of the same photos.
+"""Compute paired differences between results files from common draws of photos.
 
-Two files' own intervals may overlap although one is surely better: easy and hard photos move both alike. In a paired
-bootstrap each draw of photos is made for both, and what the draw does to both cancels in the difference (Efron &
-Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 8).
+The intervals of two files may overlap although one file is clearly better, since easy and hard photos move both. A
+paired bootstrap uses the same draw of photos for both files, so that its common effect cancels in the difference (Efron
+& Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 8).
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ LOWER_IS_BETTER = frozenset({"headroom", "pose.ece", "keypoint.ece", "keypoint.b
 
 
 def comparable(audits: Sequence[Audit]) -> bool:
-    """Whether the audits are about the same people in the same photos, measured the same way."""
+    """Return whether the audits cover the same people in the same photos, evaluated with the same settings."""
     return all(_same_measure(audits[0], other) for other in audits[1:])
 
 
 def compare(audit: Audit, against: Audit) -> list[Comparison]:
-    """`audit`'s numbers less `against`'s, wherever both have one, with 95 % intervals from the draws they share.
+    """Return `audit`'s numbers minus `against`'s where both have one, with 95 % intervals from common draws.
 
-    Every photo stands in a draw as often for one file as for the other; a number over poses paired with people is over
-    each file's own pairs. Draws where either number is undefined are left out; without any, or where the audits were
-    made with other seeds or numbers of draws, `low` and `high` are None. Empty where the audits are not `comparable`.
+    A photo has the same count in a draw for both files; numbers over matched poses use each file's own matches. Draws
+    where either number is undefined are left out. `low` and `high` are None without draws, or if the audits used other
+    seeds or numbers of draws. Empty if the audits are not `comparable`.
     """
     if not comparable((audit, against)):
         return []
@@ -49,7 +49,7 @@ def compare(audit: Audit, against: Audit) -> list[Comparison]:
 
 
 def with_comparisons(audits: Sequence[Audit]) -> list[Audit]:
-    """The same audits, each with `compare` filled: its differences from every other, in their order."""
+    """Return the audits with `compare` filled: the differences from every other audit, in their order."""
     return [
         replace(
             audit,
@@ -60,8 +60,8 @@ def with_comparisons(audits: Sequence[Audit]) -> list[Audit]:
 
 
 def outcome(comparison: Comparison) -> Outcome:
-    """Whether `file` is better or worse than `against` in this number: where the whole interval lies on one side of 0.
-    "undecided" otherwise: these photos cannot tell the two apart."""
+    """Return whether `file` is better or worse than `against`, if the whole interval is on one side of 0; otherwise
+    "undecided"."""
     low, high = comparison.low, comparison.high
     if low is None or high is None or low <= 0 <= high:
         return "undecided"
@@ -81,6 +81,6 @@ def _same_measure(one: Audit, other: Audit) -> bool:
 
 
 def _ids(audit: Audit) -> np.ndarray:
-    """The audited people, which --category and the like choose among those of the file."""
+    """Return the ids of the audited people, a subset of the file's with options such as --category."""
     ids = audit.details.truth.annotation_id
     return np.arange(len(audit.details.truth)) if ids is None else ids

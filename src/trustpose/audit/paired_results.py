@@ -1,4 +1,4 @@
-"""What every section of an audit works on: results paired with people, measured, and the bootstrap's draws."""
+"""The input of every section of an audit: results matched to people, their OKS, and the bootstrap's draws."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,10 +18,10 @@ from trustpose.poses import Area, Poses, Truth
 class PairedResults:
     """N results ranked by `score` (N,) against M people.
 
-    `person` (N,) is the truth row of each or -1, `oks` (N,) its OKS with that person (NaN without one, or without
-    labels). `rows` (n,) are those with an OKS; `opks`, `labelled` and `v` (n, K) belong to them. `pose_image` (N,) and
-    `person_image` (M,) number the images `image_ids` (I,), ascending; `counts` (B, I) are the bootstrap's draws of
-    them, B = `replicates`, from `seed`.
+    `person` (N,) is the matched truth row of each or -1, `oks` (N,) its OKS with that person (NaN if unmatched or
+    without labels). `rows` (n,) are those with an OKS; `opks`, `labelled` and `v` (n, K) belong to them. `pose_image`
+    (N,) and `person_image` (M,) index the images `image_ids` (I,), ascending; `counts` (B, I) are the bootstrap's draws
+    of them, B = `replicates`, from `seed`.
     """
 
     poses: Poses
@@ -44,18 +44,18 @@ class PairedResults:
 
     @cached_property
     def counts(self) -> Int[np.ndarray, "B I"]:
-        """How often each image is in each draw; drawn when it is first asked for."""
+        """How often each image occurs in each draw; computed on first use."""
         images = len(self.image_ids)
         return resample_counts(images, self.replicates, self.seed) if self.replicates else np.zeros((0, images), int)
 
     @property
     def image(self) -> Int[np.ndarray, " n"]:
-        """Number of the image of each measured row (n,)."""
+        """Index of the image of each row in `rows` (n,)."""
         return self.pose_image[self.rows]
 
     def oracle_score(self) -> Float[np.ndarray, " N"]:
-        """The true OKS as score (N,): with its person; for a result without one, the highest with anyone labelled in
-        its image, 0 without anyone."""
+        """The true OKS as score (N,): that with the matched person; for an unmatched result, the highest with any
+        labelled person in its image, 0 if there is none."""
         labelled = np.any(self.truth.v > 0, axis=1)[self.pairs.person]
         highest = np.zeros(len(self.poses))
         np.maximum.at(highest, self.pairs.pose[labelled], self.pairs.oks[labelled])
@@ -73,7 +73,7 @@ def measure(
     replicates: int,
     seed: int,
 ) -> PairedResults:
-    """Pair results with people and measure them. Raises ValueError where image ids, boxes or areas are missing."""
+    """Match results to people and compute OKS. Raises ValueError if image ids, boxes or areas are missing."""
     person = pair_with_people(poses, truth)
     rows = np.flatnonzero(person >= 0)
     rows = rows[(truth.v[person[rows]] > 0).any(axis=1)]

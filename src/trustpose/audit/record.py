@@ -1,4 +1,4 @@
-"""The record of an audit: every number under the name that the JSON of DESIGN.md gives it, None where there is none."""
+"""The record of an audit: every number with the name it has in the JSON; None if it cannot be computed."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -15,7 +15,7 @@ Number = float | None
 
 @dataclass(frozen=True)
 class PoseTrust:
-    """The pose score against the OKS of the n poses whose person has labels; ECE is None off the 0–1 scale."""
+    """The pose score against OKS, over the n poses whose person has labels; ECE is None for scores outside 0–1."""
 
     pearson: Number
     spearman: Number
@@ -42,7 +42,7 @@ class KeypointTrust:
 
 @dataclass(frozen=True)
 class LabelledVisibility:
-    """Telling labelled from unlabelled keypoints (HPCVNet poster); `threshold`: where a raw score was cut, its best."""
+    """Separating labelled from unlabelled keypoints (HPCVNet poster); `threshold`: the best one for a raw score."""
 
     precision: Number
     recall: Number
@@ -70,7 +70,7 @@ class TernaryVisibility:
 
 @dataclass(frozen=True)
 class VisibilityTrust:
-    """How well visibility is predicted, two ways."""
+    """How well visibility is predicted, as two classes and as three."""
 
     labelled: LabelledVisibility
     ternary: TernaryVisibility
@@ -78,7 +78,7 @@ class VisibilityTrust:
 
 @dataclass(frozen=True)
 class OcclusionBenchmark:
-    """AP of the n people with a given number of labelled keypoints, everyone else ignored (OKS-Net, Fig. 6 and 12)."""
+    """AP of the n people with a given number of labelled keypoints, all others ignored (OKS-Net, Fig. 6 and 12)."""
 
     AP: Number
     oracle_AP: Number
@@ -87,7 +87,7 @@ class OcclusionBenchmark:
 
 @dataclass(frozen=True)
 class CrowdLevel:
-    """AP of the n people in photos of one of CrowdPose's levels of crowding, those photos alone evaluated."""
+    """AP of the n people in the photos of one of CrowdPose's crowding levels, evaluated alone."""
 
     AP: Number
     n: int
@@ -95,7 +95,7 @@ class CrowdLevel:
 
 @dataclass(frozen=True)
 class CategoryPrecision:
-    """The ten numbers of COCO evaluation over one category, n of whose people count; `oracle_AP` with the true OKS as
+    """The ten numbers of COCO evaluation over one category with n people that count; `oracle_AP` with the true OKS as
     score."""
 
     AP: Number
@@ -114,7 +114,7 @@ class CategoryPrecision:
 
 @dataclass(frozen=True)
 class KeypointType:
-    """One keypoint of the skeleton: how many labels, mean OPKS over them, its score's ECE and Pearson, AP and AR over
+    """One keypoint of the skeleton: number of labels, their mean OPKS, ECE and Pearson of its score, AP and AR over
     keypoints (mAPK)."""
 
     n: int
@@ -127,7 +127,7 @@ class KeypointType:
 
 @dataclass(frozen=True)
 class Errors:
-    """Keypoints by kind of error (Ronchi & Perona) and the AP gained by correcting each kind."""
+    """Number of keypoints by kind of error (Ronchi & Perona), and the AP gained by correcting each kind."""
 
     good: int
     jitter: int
@@ -139,8 +139,8 @@ class Errors:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` of a number of one results file, `file`, less that of another, `against`; `metric` is its dotted
-    name. `low` and `high` end its 95 % interval over draws of the photos, each made for both files; None without."""
+    """`difference` of a number of results file `file` minus that of `against`; `metric` is its dotted name. `low` and
+    `high` are its 95 % interval over paired draws of photos; None without draws."""
 
     file: str
     against: str
@@ -154,7 +154,7 @@ class Comparison:
 class Draws:
     """Every number with an interval in each of B bootstrap draws: `values` by dotted name, each (B,).
 
-    Audits over the same images `image_id` (I,), drawn from the same `seed`, have the same images in every draw.
+    Audits over the same images `image_id` (I,) with the same `seed` have the same images in every draw.
     """
 
     values: dict[str, Float[np.ndarray, " B"]]
@@ -166,10 +166,10 @@ class Draws:
 class Details:
     """Arrays behind the numbers, for plots, pictures and comparisons; not part of the JSON.
 
-    `person` (N,) is each pose's truth row or -1; `oks` (N,) its OKS with that person, NaN without one or without
-    labels. `measured` (n,) are the rows that the trust numbers are over, with `keypoint_score`, `opks`, `labelled`
-    (n, K). `precision_75` maps an occlusion benchmark to interpolated precision (101,) at OKS 0.75, by the score at
-    hand and by the true OKS.
+    `person` (N,) is each pose's matched truth row or -1; `oks` (N,) its OKS with that person, NaN if unmatched or
+    without labels. `measured` (n,) are the rows behind the trust numbers, with `keypoint_score`, `opks`, `labelled` (n,
+    K). `precision_75` maps an occlusion benchmark to interpolated precision (101,) at OKS 0.75, ranked by score and by
+    the true OKS.
     """
 
     poses: Poses
@@ -191,12 +191,12 @@ class Details:
 
 @dataclass(frozen=True)
 class Audit:
-    """How good one results file's poses are and how honest its scores; `as_dict()` is the audit JSON.
+    """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
     `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
-    CrowdPose's levels "easy", "medium" and "hard", empty where photos have no crowd index; `categories` each category
-    by name where all were read, of which `ap` and `oracle_ap` are the means. `compare` has the
-    differences from other audits, which `comparison.with_comparisons` fills.
+    CrowdPose's levels "easy", "medium" and "hard", empty if photos have no crowd index; `categories` has each category
+    by name if all were read, and `ap` and `oracle_ap` are then their means. `compare` has the differences from other
+    audits, filled by `comparison.with_comparisons`.
     """
 
     ap: AveragePrecision
@@ -219,16 +219,15 @@ class Audit:
     compare: tuple[Comparison, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The audit JSON of DESIGN.md and what we add to it (crowd, keypoint_types, intervals); None where NaN or
-        -1."""
+        """Return the audit JSON: DESIGN.md's keys plus crowd, keypoint_types, intervals; None for NaN or -1."""
         plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
         plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
         return plain
 
     def number(self, name: str) -> Number:
-        """A number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
+        """Return a number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
 
-        Raises KeyError where there is no such number.
+        Raises KeyError if there is no such number.
         """
         first, *parts = name.split(".")
         if first not in self.__dataclass_fields__:
@@ -241,12 +240,12 @@ class Audit:
 
 
 def known(value: float) -> Number:
-    """A number, or None where it is NaN: nothing could be computed."""
+    """Return a number, or None for NaN, which means that it could not be computed."""
     return None if math.isnan(value) else float(value)
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, tuples and numpy numbers as what JSON has."""
+    """Convert dataclasses, tuples and numpy numbers to JSON types."""
     if hasattr(value, "__dataclass_fields__"):
         return _plain(asdict(value))
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What another score for the same poses is worth: AP gained, and the share of the headroom that it closes."""
+"""Measure the effect of another score for the same poses: AP gained, and the share of the headroom closed."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from trustpose.poses import Area, Poses
 
 @dataclass(frozen=True)
 class Rescoring:
-    """AP by one score and by another, of the same poses, and by the true OKS.
+    """AP of the same poses by their own score, by a better one, and by the true OKS.
 
-    `gain` is `better` − `own`; `closed` the share of the headroom, `oracle` − `own`, that it is, None without headroom.
-    `intervals` has the 95 % intervals of "gain" and "closed": every draw of images is made for all three scores, so
-    that what the draw does to all of them cancels; NaN where no draw leaves headroom.
+    `gain` is `better` − `own`; `closed` is the gain as a share of the headroom, `oracle` − `own`; None without
+    headroom. `intervals` has the 95 % intervals of "gain" and "closed" from paired draws of images for all three
+    scores; NaN if no draw has headroom.
     """
 
     own: float
@@ -43,15 +43,15 @@ def rescoring(
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Rescoring:
-    """Rank the same N poses by `own` (N,) and by `better` (N,), 1000 draws of images for the intervals (0: none).
+    """Compare the ranking of the same N poses by `own` (N,) and by `better` (N,), with 1000 draws of images (0: none).
 
-    Where the ground truth was read with all its categories, `category_id` is that of each pose, and each AP the mean
-    over categories. The draws, and `sigmas`, are those of an `audit`, with the same seed. Raises InputError where there
-    are no sigmas or nobody counts.
+    If the ground truth was read with all its categories, `category_id` is that of each pose, and each AP is the mean
+    over categories. With the same seed, the draws and `sigmas` are those of an `audit`. Raises InputError if there are
+    no sigmas or no person counts.
     """
     if category_id is None:
         if truth.categories is not None:
-            raise ValueError("category_id: expected that of each pose, as the ground truth has several")
+            raise ValueError("category_id: expected one per pose, as the ground truth has several")
         category_id = np.full(len(poses), truth.category_id)
     measured, groups = measure_by_category(
         *(truth, ResultsFile(poses, own, category_id, "", "")),
@@ -66,18 +66,18 @@ def rescoring(
         ap.append(mean_summary([one.summary() for one in evaluations]).AP)
         draws.append(mean_draws(measured, groups, evaluations, ("all",))["AP"])
     if -1 in ap:
-        raise InputError(f"{truth.path}: nobody in it counts for AP")
+        raise InputError(f"{truth.path}: no person counts for AP")
     return _worth((ap[0], ap[1], ap[2]), (draws[0], draws[1], draws[2]))
 
 
 def rescoring_of(before: Audit, after: Audit) -> Rescoring:
-    """The same from audits of the same poses by their own scores and by better ones, on the draws they share.
+    """Compute a `Rescoring` from two audits of the same poses with different scores, on their common draws.
 
-    Raises ValueError where the poses or the draws differ, or nobody counts for AP.
+    Raises ValueError if the poses or the draws differ, or no person counts for AP.
     """
     own, better, oracle = before.number("ap.AP"), after.number("ap.AP"), before.number("oracle_ap.AP")
     if own is None or better is None or oracle is None:
-        raise ValueError("rescoring_of: expected audits with AP, nobody counts for it")
+        raise ValueError("rescoring_of: expected audits with AP, no person counts for it")
     if not same_poses(before, after):
         raise ValueError("rescoring_of: expected two audits of the same poses")
     draws, others = before.details.draws, after.details.draws
@@ -87,14 +87,14 @@ def rescoring_of(before: Audit, after: Audit) -> Rescoring:
 
 
 def same_poses(one: Audit, other: Audit) -> bool:
-    """Whether two audits are of the same poses in the same order, whatever their scores."""
+    """Return whether two audits have the same poses in the same order, whatever their scores."""
     a, b = one.details.poses, other.details.poses
     assert a.image_id is not None and b.image_id is not None
     return np.array_equal(a.xy, b.xy) and np.array_equal(a.image_id, b.image_id)
 
 
 def _worth(ap: tuple[float, float, float], draws: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Rescoring:
-    """From AP by own, better and oracle scores, and the same in every draw, each (B,)."""
+    """Build a `Rescoring` from AP by own, better and oracle scores, and their draws, each (B,)."""
     gain, headroom = ap[1] - ap[0], ap[2] - ap[0]
     intervals: dict[str, tuple[float, float]] = {}
     if len(draws[0]):

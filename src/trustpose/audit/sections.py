@@ -1,4 +1,4 @@
-"""The sections of an audit, each with its 95 % intervals and the notes that say what could not be computed, and why."""
+"""The sections of an audit, each with its 95 % intervals and notes that explain what could not be computed."""
 
 from dataclasses import dataclass, field
 
@@ -29,48 +29,48 @@ from trustpose.metrics.visibility import (
     ternary_scores,
 )
 
-UNPAIRED_ON_PEOPLE = 0.05  # of the results: from here on more than chance, the file's boxes or joints are wrong
+UNPAIRED_ON_PEOPLE = 0.05  # share of the results above which the file's boxes or joints are suspect
 
 
 @dataclass
 class Findings:
-    """What sections add up as they are computed: draws and their intervals by dotted name, and notes."""
+    """Results that sections collect: draws and their intervals by dotted name, and notes."""
 
     draws: dict[str, Float[np.ndarray, " B"]] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def interval(self, name: str, replicates: Float[np.ndarray, " B"]) -> None:
-        """Keep a number's draws, and their 95 % interval, if there were any and it is defined in some."""
+        """Store a number's draws, and their 95 % interval if it is defined in any draw."""
         self.draws[name] = replicates
         if len(replicates) and not np.isnan(replicates).all():
             self.intervals[name] = bootstrap.interval(replicates)
 
 
 def pairing_notes(measured: PairedResults, findings: Findings) -> None:
-    """How many results belong to nobody, and whether that looks like a fault of the file; how many keypoints are
-    missing."""
+    """Note the number of unmatched results, a warning if it suggests a faulty file, and the number of missing
+    keypoints."""
     poses, person = measured.poses, measured.person
     unpaired = int((person < 0).sum())
     if unpaired:
-        findings.notes.append(f"{unpaired} of {len(poses)} results belong to no labelled or boxed person")
+        findings.notes.append(f"{unpaired} of {len(poses)} results are matched to no labelled or boxed person")
         on_people = int(unpaired_on_people(poses, measured.truth, person).sum())
         if on_people > UNPAIRED_ON_PEOPLE * len(poses):
             findings.notes.append(
-                f"{on_people} of {len(poses)} results ({on_people / len(poses):.0%}) belong to nobody, though most of "
-                "their keypoints lie in the box of a labelled person who has no other result: pose.* and keypoint.* "
-                "leave them out, a calibrator takes them for mistakes. Check that `bbox` is x, y, width, height in "
-                "pixels, and that keypoints which were not found are 0, 0, 0"
+                f"{on_people} of {len(poses)} results ({on_people / len(poses):.0%}) are unmatched although most of "
+                "their keypoints lie in the box of a labelled person without a result: pose.* and keypoint.* "
+                "leave them out, a calibrator treats them as errors. Check that `bbox` is x, y, width, height in "
+                "pixels, and that missing keypoints are 0, 0, 0"
             )
     if poses.missing is not None and poses.missing.any():
         findings.notes.append(
-            f"{poses.missing.sum()} of {poses.missing.size} keypoints are missing (the estimator did not find them): "
-            "pairing leaves them out, OKS, OPKS and AP take them where they are written, as pycocotools does"
+            f"{poses.missing.sum()} of {poses.missing.size} keypoints are missing (not found by the estimator): "
+            "matching ignores them; OKS, OPKS and AP use them at the written position, as pycocotools does"
         )
 
 
 def pose_trust(measured: PairedResults, score_field: str, findings: Findings) -> PoseTrust:
-    """The pose score against the true OKS."""
+    """Compare the pose score with the true OKS."""
     score, oks = measured.score[measured.rows], measured.oks[measured.rows]
     counts, image = measured.counts, measured.image
     findings.interval("pose.pearson", bootstrap.pearson_replicates(counts, score, oks, image))
@@ -88,7 +88,7 @@ def pose_trust(measured: PairedResults, score_field: str, findings: Findings) ->
 
 
 def keypoint_score(measured: PairedResults, findings: Findings) -> tuple[Float[np.ndarray, "n K"], str]:
-    """The keypoint scores under audit (n, K): `keypoint_quality` where the file has it, else the third number."""
+    """Return the audited keypoint scores (n, K): `keypoint_quality` if the file has it, else the third number."""
     quality, rows = measured.poses.quality, measured.rows
     third = measured.poses.score
     assert third is not None
@@ -97,14 +97,14 @@ def keypoint_score(measured: PairedResults, findings: Findings) -> tuple[Float[n
     missing = np.isnan(quality[rows])
     if missing.any():
         count = int(missing.any(axis=1).sum())
-        findings.notes.append(f"keypoint.*: {count} results have no keypoint_quality; their third numbers stand in")
+        findings.notes.append(f"keypoint.*: {count} results have no keypoint_quality; their third numbers are used")
     return np.where(missing, third[rows], quality[rows]), "keypoint_quality"
 
 
 def keypoint_trust(
     measured: PairedResults, score: Float[np.ndarray, "n K"], source: str, findings: Findings
 ) -> KeypointTrust:
-    """Keypoint scores against OPKS, unlabelled keypoints counting 0."""
+    """Compare keypoint scores with OPKS; unlabelled keypoints count as 0."""
     counts, image, opks = measured.counts, measured.image, measured.opks
     flat_image = np.repeat(image, score.shape[1])
     flat_score, flat_opks = score.ravel(), opks.ravel()
@@ -129,7 +129,7 @@ def keypoint_trust(
 def keypoint_types(
     measured: PairedResults, score: Float[np.ndarray, "n K"], names: tuple[str, ...]
 ) -> dict[str, KeypointType]:
-    """The same for each keypoint of the skeleton, with AP and AR over keypoints (mAPK)."""
+    """Compute the numbers of each keypoint of the skeleton, with AP and AR over keypoints (mAPK)."""
     table = keypoint_average_precision(measured.opks, measured.labelled, score) if len(score) else None
     types = {}
     for k, name in enumerate(names):
@@ -147,7 +147,7 @@ def keypoint_types(
 
 
 def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
-    """Telling absent, occluded and visible keypoints apart, from `visibility` or, in part, from the third number."""
+    """Evaluate the prediction of absent, occluded and visible, from `visibility` or, in part, from the third number."""
     visibility = measured.poses.visibility
     if visibility is not None:
         visibility = visibility[measured.rows]
@@ -156,7 +156,7 @@ def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityT
             findings.notes.append(f"visibility.*: null, {missing} results have no visibility while others do")
             return _no_visibility()
     if not len(measured.rows):
-        findings.notes.append("visibility.*: null, no result is paired with a labelled person")
+        findings.notes.append("visibility.*: null, no result is matched to a labelled person")
         return _no_visibility()
     if visibility is None:
         return _visibility_of_raw_score(measured, findings)
@@ -207,7 +207,7 @@ def _no_visibility() -> VisibilityTrust:
 
 
 def _scaled(score: np.ndarray, what: str, findings: Findings) -> np.ndarray | None:
-    """`scale_to_unit`, with a note where it clips or gives up."""
+    """Apply `scale_to_unit`, with a note if it clips or gives up."""
     scaled = scale_to_unit(score)
     if not len(score):
         return None

@@ -1,1 +1,1 @@
-"""Post-hoc trust for anyone's estimator, from its results file: fit, apply, save. No torch, no network, no photo."""
+"""Post-hoc calibration of any estimator from its results file: fit, apply, save. Needs no torch, network or photo."""

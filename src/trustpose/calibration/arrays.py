@@ -1,4 +1,4 @@
-"""Arrays of a calibrator's file, checked one by one: names, shapes, kinds and ranges, as fitting gives them."""
+"""Validate the arrays of a calibrator's file: names, shapes, dtypes and ranges."""
 
 from collections.abc import Collection, Mapping
 
@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Num, Shaped
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-LARGEST = 1e12  # of any number in a calibrator: squares and sums of such are finite in float32
+LARGEST = 1e12  # absolute value of any number in a calibrator: squares and sums stay finite in float32
 
 
 def expect_names(columns: Mapping[str, np.ndarray], names: Collection[str], optional: Collection[str] = ()) -> None:
-    """Raises KeyError for a missing name and ValueError for an unknown one."""
+    """Raise KeyError for a missing name and ValueError for an unknown one."""
     for name in names:
         if name not in columns:
             raise KeyError(name)
@@ -28,10 +28,10 @@ def expect_numbers(
     least: float | None = None,
     most: float = LARGEST,
 ) -> Num[np.ndarray, "..."]:
-    """The column itself. `shape`: None for any length. `kinds`: of its dtype; "iu" are whole numbers.
+    """Return the column after checks. `shape`: None for any length. `kinds`: of its dtype; "iu" are integers.
 
-    Raises ValueError where it is of another shape or kind, or has a number outside least … most (−most … most where
-    `least` is None), NaN among them.
+    Raises ValueError for another shape or kind, or a number outside least … most (−most … most if `least` is None),
+    including NaN.
     """
     fits = len(shape) == column.ndim and all(want in (None, has) for want, has in zip(shape, column.shape, strict=True))
     least = -most if least is None else least

@@ -1,4 +1,4 @@
-"""The calibrator that users hold: results in, results with trust out; one file on disk."""
+"""The public calibrator: adds trust to results; stored as one file."""
 
 import os
 import warnings
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
 
 _THREADS = min(4, os.cpu_count() or 1)
-_OFF_SCALE = 0.25  # of the keypoint scores far outside the fitted range: the estimator is another one, or rescaled
-_SAMPLE = 4_000  # people that are compared with the fitted ones: distances to 0.02, a fiftieth of the time of a call
-_FEWEST = 10  # people that a call compares with them: fewer could only be told apart by a distance above 0.6
+_OFF_SCALE = 0.25  # share of keypoint scores outside the fitted range that means another estimator or scale
+_SAMPLE = 4_000  # people to compare with the fitted ones: distances to 0.02, a fiftieth of a call's time
+_FEWEST = 10  # fewest people that a call compares: fewer need a distance above 0.6 for a warning
 ProgressCallback = Callable[[int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Applied:
-    """Poses with trust, and a sentence for each way in which their people are unlike those of the calibrator."""
+    """Poses with trust, and a sentence for each detected distribution shift."""
 
     poses: Poses
     warnings: tuple[str, ...]
@@ -39,18 +39,18 @@ class Applied:
 
 @dataclass(frozen=True, eq=False)
 class Calibrator(CalibratorParts):
-    """Trust for the poses of one estimator, learnt from its results on labelled people.
+    """Predict trust for the poses of one estimator, fitted on its results on labelled people.
 
-    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a point and
-    leaves `score` and `pose_score` as the estimator printed them. `card` says what it was fitted on. The first call
-    with people or scores unlike the fitted ones warns (`DistributionShiftWarning`), as the command line does.
+    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a keypoint and
+    does not change `score` and `pose_score`. `card` describes the fit. The first call with people or scores unlike the
+    fitted ones warns (`DistributionShiftWarning`), as does the command line.
     """
 
     _warned: list[str] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def of(cls, parts: CalibratorParts) -> "Calibrator":
-        """The calibrator of parts that were fitted or read."""
+        """Return the calibrator with parts that were fitted or read."""
         return cls(parts.model, parts.recalibration, parts.domain, parts.card, parts.image_ids)
 
     @classmethod
@@ -68,7 +68,7 @@ class Calibrator(CalibratorParts):
         skeleton: Skeleton | str | Path | None = None,
         sigmas: Float[np.ndarray, " L"] | None = None,
     ) -> "Calibrator":
-        """Fit to a COCO results file and its ground truth; `calibration.fit.fit` says how. Raises InputError."""
+        """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`. Raises InputError."""
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
 
@@ -87,12 +87,12 @@ class Calibrator(CalibratorParts):
     def __call__(
         self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
     ) -> Poses:
-        """The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
+        """Return the N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
 
-        Neighbours are looked for by `image_id`; without it all poses are of one photo. `skeleton`, itself, its name or
-        file, must be the fitted one where it is given, as must `poses.skeleton` where it is known; `tick` is called
-        with the number of people done. Raises InputError where the poses are of another skeleton, lack what the
-        calibrator reads, or have scores on another scale.
+        Neighbours are searched within an `image_id`; without it all poses belong to one photo. `skeleton`, a Skeleton,
+        name or file, and `poses.skeleton` must, if given, equal the fitted one; `tick` is called with the number of
+        people done. Raises InputError if the poses have another skeleton, lack fields that the calibrator reads, or
+        have scores on another scale.
         """
         applied = self.apply(poses, skeleton=skeleton, tick=tick)
         if not self._warned:
@@ -104,7 +104,7 @@ class Calibrator(CalibratorParts):
     def apply(
         self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
     ) -> "Applied":
-        """What a call gives, beside the sentences that say how the people are unlike the fitted ones (10 or more)."""
+        """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
         people = self._people(poses, skeleton)
         n, k = len(poses), poses.keypoint_count
         quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
@@ -127,9 +127,9 @@ class Calibrator(CalibratorParts):
         return Applied(trusted, tuple(self._compare(people, n).warnings()) if n >= _FEWEST else ())
 
     def shift(self, poses: Poses) -> Shift:
-        """How these poses differ from those that the calibrator was fitted on, by 4,000 of them where there are more.
+        """Compare these poses with those that the calibrator was fitted on, using at most 4,000 of them.
 
-        Raises InputError as `__call__` does, and where there are no poses.
+        Raises InputError as `__call__` does, and if there are no poses.
         """
         if not len(poses):
             raise InputError("there are no poses to compare with those that the calibrator was fitted on")
@@ -141,18 +141,18 @@ class Calibrator(CalibratorParts):
         return self.domain.compare(pose_features(people), people.score_of_found())
 
     def fitted_images(self, image_ids: Int[np.ndarray, " I"]) -> int:
-        """How many of these photos, by id, the calibrator was fitted on."""
+        """Return how many of these photos, by id, were used for fitting."""
         return int(np.isin(np.unique(image_ids), self.image_ids).sum())
 
     def save(self, path: str | Path) -> None:
-        """Write one file, atomically: arrays and JSON, no code."""
+        """Write one file atomically: arrays and JSON, no code."""
         from trustpose.calibration.file import write_calibrator
 
         write_calibrator(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibrator":
-        """Read what `save` wrote; runs no code. Raises InputError where it is something else or damaged."""
+        """Read a file written by `save`; runs no code. Raises InputError if it is another kind of file or damaged."""
         from trustpose.calibration.file import read_calibrator
 
         return cls.of(read_calibrator(path))
@@ -166,7 +166,7 @@ class Calibrator(CalibratorParts):
         given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
         for own in (given, poses.skeleton):
             if differ := difference(own, card.skeleton):
-                raise InputError(f"poses and calibrator are of different skeletons, {differ}")
+                raise InputError(f"poses and calibrator have different skeletons, {differ}")
         if poses.keypoint_count != len(card.keypoints):
             raise InputError(
                 f"poses have {poses.keypoint_count} keypoints, but the calibrator was fitted on {len(card.keypoints)}"
@@ -179,13 +179,13 @@ class Calibrator(CalibratorParts):
         if not len(poses):
             return
         assert poses.score is not None
-        low, high = self.domain.scores[[1, -2]]  # one in a hundred fitted scores lies beyond each
+        low, high = self.domain.scores[[1, -2]]  # 1st and 99th percentile of the fitted scores
         margin = 0.5 * max(high - low, 1e-6)
         outside = (poses.score < low - margin) | (poses.score > high + margin)
         if poses.missing is not None:
             outside &= ~poses.missing
         if outside.mean() > _OFF_SCALE:
             raise InputError(
-                f"keypoint scores run from {poses.score.min():.4g} to {poses.score.max():.4g}, but the calibrator was "
-                f"fitted on {low:.4g} to {high:.4g}: these are another estimator's, or on another scale"
+                f"keypoint scores range from {poses.score.min():.4g} to {poses.score.max():.4g}, but the calibrator "
+                f"was fitted on {low:.4g} to {high:.4g}: another estimator, or another scale"
             )

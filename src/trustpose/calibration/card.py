@@ -1,4 +1,4 @@
-"""A calibrator's card: fingerprints of what it was fitted on, the method, why it was chosen, and how well it does."""
+"""A calibrator's card: fingerprints of its training data, the method, the reason for its choice, and its numbers."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -14,7 +14,7 @@ Number = list[float] | None
 
 @dataclass(frozen=True)
 class FittedOn:
-    """A file by name and SHA-256, and how many people or results of it were used."""
+    """A file by name and SHA-256, and how many of its people or results were used."""
 
     file: str
     sha256: str
@@ -23,9 +23,9 @@ class FittedOn:
 
 @dataclass(frozen=True)
 class Card:
-    """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval, `change` their
-    differences, with intervals from paired draws (empty in cards written before there were any); `explained` maps
-    each method tried to the share of variance that `method` was chosen by, `skipped` the others to what kept them."""
+    """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval. `change` holds
+    their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
+    method tried to the share of variance used to select `method`, `skipped` the others to the reason."""
 
     method: str
     why: str
@@ -51,18 +51,19 @@ class Card:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The skeleton, with the sigmas that OKS was measured with."""
+        """The skeleton, with the sigmas used for OKS."""
         known = find_skeleton(self.keypoints)
         name = "of the ground truth" if known is None else known.name
         return Skeleton(name, self.keypoints, self.edges, "given at fitting", self.sigmas)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is saved, as JSON."""
+        """Return the card as JSON values."""
         return asdict(self)
 
     @classmethod
     def of_dict(cls, value: dict[str, Any]) -> "Card":
-        """The opposite of `as_dict`. Raises KeyError, TypeError or ValueError where something is missing or wrong."""
+        """Build a card from `as_dict`'s output. Raises KeyError, TypeError or ValueError if it is incomplete or
+        wrong."""
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             value = value if isinstance(value, dict) else {}
             raise ValueError(f"format: expected {FORMAT!r}, got {str(value.get('format'))[:40]!r}")
@@ -80,12 +81,12 @@ class Card:
                 "results": FittedOn(**value["results"]),
             }
         )
-        _ = card.skeleton  # raises where names, edges and sigmas do not fit
+        _ = card.skeleton  # raises if names, edges and sigmas do not match
         card._check()
         return card
 
     def _check(self) -> None:
-        """Raises ValueError, naming the field, for what would else be met when it is printed or compared."""
+        """Raise ValueError, naming the field, for values that would fail later, when printed or compared."""
         texts = {"why": self.why, "version": self.version, "method": self.method}
         texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
         texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
@@ -109,7 +110,7 @@ class Card:
 
 
 def _is_number(value: Any) -> bool:
-    """None, or a list of three numbers: the number and where its interval begins and ends."""
+    """Return whether the value is None or a list of three numbers: the number and its interval's limits."""
     return value is None or (
         isinstance(value, list) and len(value) == 3 and all(isinstance(one, (int, float)) for one in value)
     )

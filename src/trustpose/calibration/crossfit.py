@@ -1,4 +1,4 @@
-"""Cross-fitting: every method's predictions for people of folds that it was not fitted on."""
+"""Cross-fitting: predict each fold with models that were fitted on the other folds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ ProgressCallback = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Options:
-    """How to fit. `area` as for an audit; `skeleton` says which keypoints the ground truth has, where it does not;
-    `sigmas`, (K,) or one for all, replace the skeleton's; `replicates` draws of photos give the intervals."""
+    """Options for fitting. `area` is as in an audit; `skeleton` overrides the ground truth's; `sigmas`, (K,) or one for
+    all, replace the skeleton's; `replicates` draws of photos give the intervals."""
 
     method: str = "auto"
     area: str = "auto"
@@ -38,14 +38,14 @@ class Options:
     replicates: int = REPLICATES
 
     def steps(self) -> int:
-        """How often `tick` of `fit` is called."""
+        """Return how often `fit` calls `tick`."""
         return (len(METHODS) if self.method == "auto" else 1) * self.folds + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What all methods are fitted to: the files, the people of all N results, targets of those that have any, the fold
-    of each result (N,), and the sample that numbers are over."""
+    """The common input of all methods: the files, the people of all N results, targets of those that have any, the fold
+    of each result (N,), and the sample for the numbers."""
 
     truth: TruthFile
     results: ResultsFile
@@ -58,19 +58,19 @@ class Task:
     sample: Sample
 
     def scores_of(self, probabilities: Probabilities) -> Scores:
-        """What N probabilities say of the people of the targets."""
+        """Return the scores from N probabilities for the people of the targets."""
         measured = probabilities.of(self.targets.rows)
         return Scores(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
 
     def printed_scores(self) -> Scores:
-        """What the estimator's own scores say of them."""
+        """Return the estimator's own scores for these people."""
         score, rows = self.results.poses.score, self.targets.rows
         assert score is not None
         return Scores(score[rows].astype(np.float64), self.results.score[rows].astype(np.float64))
 
 
 def fit_model(method: str, people: NormalisedPoses, targets: Targets, seed: int) -> Model:
-    """A method fitted to the people of `targets`. Raises InputError where it cannot be."""
+    """Fit a method to the people of `targets`. Raises InputError if that is impossible."""
     if method == "trees":
         return Trees.fit(people, targets, seed)
     if method == "isotonic":
@@ -79,7 +79,7 @@ def fit_model(method: str, people: NormalisedPoses, targets: Targets, seed: int)
 
 
 def out_of_fold(method: str, task: Task, tick: ProgressCallback) -> Probabilities:
-    """What models that never saw a photo's fold say of all N results."""
+    """Predict all N results with models that were fitted without their photo's fold."""
     found = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
@@ -93,12 +93,12 @@ def out_of_fold(method: str, task: Task, tick: ProgressCallback) -> Probabilitie
 
 
 def recalibration(method: str, probabilities: Probabilities, targets: Targets) -> Recalibration | None:
-    """Trees are corrected by what they said out of fold; curves are calibrations already."""
+    """Fit a correction of trees on their out-of-fold predictions; None for curves, which are calibrated already."""
     return Recalibration.fit(probabilities.of(targets.rows), targets) if method == "trees" else None
 
 
 def recalibrated_across(method: str, probabilities: Probabilities, task: Task) -> Probabilities:
-    """Each fold corrected by what was learnt on the other folds."""
+    """Correct each fold with what was fitted on the other folds."""
     if method != "trees":
         return probabilities
     found = Probabilities.empty(*task.people.score.shape)

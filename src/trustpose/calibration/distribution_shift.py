@@ -1,11 +1,10 @@
-"""Whether people are like those that a calibrator was fitted on: nobody can say what it is worth elsewhere.
+"""Detect whether people are unlike those that a calibrator was fitted on, where its predictions may not hold.
 
-Three looks, all at what the calibrator reads (`features.pose_features`, keypoint scores). *Scores*: the distribution of
-printed keypoint scores is an estimator's fingerprint. *Features*: people of another kind differ in many features, each
-a little. Both are measured by the largest difference between two distribution functions, 0–1 (Kolmogorov and Smirnov's
-distance), taken at the fitted people's quantiles. *People*: each person's features are a point; its distance from the
-fitted people's middle, in units of their spread along every direction (Mahalanobis), says how unusual the person is as
-a whole. Of people like the fitted ones 1 in 100 is further out than 99 % of those.
+There are three tests, on the calibrator's inputs (`features.pose_features`, keypoint scores). *Scores*: the
+distribution of printed keypoint scores is an estimator's fingerprint. *Features*: people of another kind differ in many
+features, each a little. Both use the largest difference between two distribution functions, 0–1 (Kolmogorov-Smirnov
+distance), at the fitted people's quantiles. *People*: the Mahalanobis distance of a person's features from the fitted
+people's mean measures how unusual the person is. Of people like the fitted ones 1 in 100 exceeds their 99th percentile.
 """
 
 from collections.abc import Mapping
@@ -18,13 +17,13 @@ from jaxtyping import Float
 from trustpose.calibration.arrays import LARGEST, expect_names, expect_numbers
 from trustpose.files import InputError
 
-SHARE = 0.05  # of people further out than 99 % of the fitted: where a warning starts
-SCORE_DISTANCE = 0.15  # where a warning starts, beyond what chance does to so few people
-FEATURE_DISTANCE = 0.1  # the same, mean over features
-_CHANCE = 1.4  # / √people: what chance seldom exceeds (Kolmogorov's distribution has its 95th percentile at 1.36)
-_RIDGE = 0.05  # added to the correlations: directions along which nobody differs do not decide
-_MOST = 20_000  # people that everything is taken of
-_CUT = 6.0  # standard deviations; a feature further out counts as this far, so that no single one decides
+SHARE = 0.05  # warning threshold: share of people beyond the fitted 99th percentile
+SCORE_DISTANCE = 0.15  # warning threshold, in addition to the allowance for small samples
+FEATURE_DISTANCE = 0.1  # the same, for the mean over features
+_CHANCE = 1.4  # / √people: allowance for chance (the 95th percentile of Kolmogorov's distribution is 1.36)
+_RIDGE = 0.05  # added to the correlations, so that directions without variance do not dominate
+_MOST = 20_000  # people used to compute the domain
+_CUT = 6.0  # standard deviations at which features are clipped, so that no single one dominates
 _LEVELS = np.linspace(0, 1, 101)
 _ARRAYS = ("middle", "spread", "quantiles", "whitening", "scores")
 
@@ -35,8 +34,8 @@ class DistributionShiftWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Shift:
-    """How N other people differ: the share further out than 99 % of the fitted people, the distances of the
-    distributions of keypoint scores and of features (their mean), and the features that differ most, with theirs."""
+    """How N other people differ: the share beyond the 99th percentile of the fitted people, the distances of the
+    distributions of keypoint scores and of features (mean), and the features that differ most, with their distances."""
 
     people: int
     share_outside: float
@@ -45,12 +44,12 @@ class Shift:
     features: tuple[tuple[str, float], ...]
 
     def warnings(self) -> list[str]:
-        """A sentence for each look that finds the people unlike the fitted ones."""
+        """Return a sentence for each test that detects a shift."""
         chance = _CHANCE / np.sqrt(self.people)
         found = []
         if self.score_distance > SCORE_DISTANCE + chance:
             found.append(
-                "keypoint scores are distributed unlike those that the calibrator was fitted on (distance "
+                "the distribution of keypoint scores differs from the calibrator's training data (distance "
                 f"{self.score_distance:.2f} of 1): another estimator, or other photos; it may not hold here"
             )
         if self.feature_distance > FEATURE_DISTANCE + chance:
@@ -61,7 +60,7 @@ class Shift:
             )
         if self.share_outside > SHARE + chance:
             found.append(
-                f"{self.share_outside:.0%} of these people are further out than 99 % of those that the calibrator was "
+                f"{self.share_outside:.0%} of these people are more extreme than 99 % of those that the calibrator was "
                 "fitted on; it may not hold for them"
             )
         return found
@@ -69,9 +68,9 @@ class Shift:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """The people that a calibrator was fitted on: `middle`, `spread` (P,) and `quantiles` (P, 101) of each feature,
-    `whitening` (P, P) of the standardised ones, the distance `far` that 99 % of them keep, and `scores`, the quantiles
-    (101,) of their keypoint scores."""
+    """The distribution of the fitted people: `middle`, `spread` (P,) and `quantiles` (P, 101) of each feature,
+    `whitening` (P, P) of the standardised ones, `far`, the 99th percentile of their distance, and `scores`, the
+    quantiles (101,) of their keypoint scores."""
 
     names: tuple[str, ...]
     middle: Float[np.ndarray, " P"]
@@ -89,13 +88,13 @@ class Domain:
         if not 0 <= self.far <= LARGEST:
             raise ValueError(f"domain/far: expected a number of at least 0, got {self.far}")
         if (np.diff(self.quantiles) < 0).any() or (np.diff(self.scores) < 0).any():
-            raise ValueError("domain: expected quantiles that rise")
+            raise ValueError("domain: expected increasing quantiles")
 
     @classmethod
     def of(
         cls, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"], seed: int = 0
     ) -> "Domain":
-        """The domain of N people by their features and keypoint scores; NaN scores do not count."""
+        """Compute the domain of N people from their features and keypoint scores, ignoring NaN scores."""
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
         if table.shape[1] > _MOST:
             chosen = np.sort(np.random.default_rng(seed).choice(table.shape[1], _MOST, replace=False))
@@ -111,15 +110,14 @@ class Domain:
             spread=spread,
             quantiles=np.quantile(table, _LEVELS, axis=1).T,
             whitening=_whitening(standard),
-            far=float(np.quantile(np.concatenate(held_out), 0.99)),  # of people who are not in their own measure
+            far=float(np.quantile(np.concatenate(held_out), 0.99)),  # distances of held-out people
             scores=np.quantile(_known(score), _LEVELS).astype(np.float64),
         )
 
     def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
-        """How N other people, at least one, differ; NaN scores do not count. Raises InputError where the features are
-        not those."""
+        """Compare N other people, at least one; NaN scores are ignored. Raises InputError for other features."""
         if tuple(features) != self.names:
-            raise InputError("the calibrator knows other features than this version of trustpose makes; fit it anew")
+            raise InputError("the calibrator has other features than this version of trustpose computes; fit it again")
         table = np.stack(list(features.values())).astype(np.float64)  # (P, N)
         standard = _standardised(table, self.middle, self.spread)
         ordered = np.sort(table, axis=1)
@@ -139,20 +137,20 @@ class Domain:
         return tuple(map(_Steps.of, self.quantiles))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is saved, by name."""
+        """Return the arrays to save, by name."""
         columns = {name: getattr(self, name) for name in _ARRAYS}
         return columns | {"names": np.array(self.names), "far": np.array(self.far)}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Domain":
-        """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+        """Build a domain from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
         expect_names(arrays, (*_ARRAYS, "names", "far"))
         columns = {name: arrays[name] for name in _ARRAYS}
         return cls(names=tuple(map(str, arrays["names"].tolist())), far=float(arrays["far"]), **columns)
 
 
 def _known(score: np.ndarray) -> np.ndarray:
-    """The scores that are not NaN; of people without any, a single 0."""
+    """Return the scores that are not NaN; a single 0 if there are none."""
     known = score[~np.isnan(score)]
     return known if len(known) else np.zeros(1, dtype=score.dtype)
 
@@ -162,13 +160,13 @@ def _standardised(table: np.ndarray, middle: np.ndarray, spread: np.ndarray) -> 
 
 
 def _whitening(standard: np.ndarray) -> np.ndarray:
-    """A matrix (P, P) whose transpose makes standardised features (P, N) uncorrelated and of variance 1."""
+    """Return a matrix (P, P) whose transpose makes standardised features (P, N) uncorrelated with variance 1."""
     count = len(standard)
     return np.linalg.cholesky(np.linalg.inv(standard @ standard.T / max(standard.shape[1], 1) + _RIDGE * np.eye(count)))
 
 
 def _far_out(standard: np.ndarray, whitening: np.ndarray) -> np.ndarray:
-    """Mahalanobis distance (N,) of each person from the middle."""
+    """Compute the Mahalanobis distance (N,) of each person from the mean."""
     return np.linalg.norm(whitening.T @ standard, axis=0)
 
 
@@ -187,9 +185,9 @@ class _Steps:
         return cls(level, below, _LEVELS[np.searchsorted(quantiles, level, side="right") - 1])
 
     def distance(self, ordered: np.ndarray) -> float:
-        """The largest difference from the distribution function of `ordered` values (N,).
+        """Return the largest difference from the distribution function of `ordered` values (N,).
 
-        A quantile that many fitted people share is reached in one step, so both functions are taken just below it too.
+        A quantile that many fitted people share is a step, so both functions are also evaluated just below it.
         """
         below, upto = (ordered.searchsorted(self.level, side) / len(ordered) for side in ("left", "right"))
         return float(max(np.abs(self.below - below).max(), np.abs(self.upto - upto).max()))

@@ -1,10 +1,9 @@
-"""Features of a person from a results file: scores, geometry, box, and neighbours.
+"""Compute features of a person from a results file: scores, geometry, box, and neighbours.
 
-Everything comes from `Poses` alone. Lengths are in units of the box (its sides, or √area), so that a person's place in
-the photo does not matter, and size only where it is named. A skeleton without edges, mirrored names or a trunk simply
-has fewer features. Nothing is ever guessed: where poses have no box, the box around their keypoints takes its place in
-fitting and in applying alike, and a feature of a score that is not there is left out (see `FeatureInputs`);
-`missing.py` says how missing keypoints are treated.
+All features come from `Poses`. Lengths are in units of the box (its sides, or √area), so features do not depend on a
+person's position in the photo, nor on size unless named so. A skeleton without edges, mirrored names or a trunk has
+fewer features. Nothing is guessed: if poses have no box, fitting and applying use the box around their keypoints, and
+features of a missing score are left out (see `FeatureInputs`). `missing.py` treats missing keypoints.
 """
 
 from dataclasses import dataclass
@@ -26,17 +25,17 @@ from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
 
 _TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-_ALONE = np.float32(9)  # the distance to the nearest other joint of a pose of one joint
+_ALONE = np.float32(9)  # distance to the nearest other joint if there is none
 _NAN = np.float32(np.nan)
-_SMALLEST = 1e-3  # lengths below it have no direction, scores that differ by less no spread
-PART = 2048  # people at a time: their features stay in the processor's cache
+_SMALLEST = 1e-3  # smaller lengths have no direction, smaller score differences no spread
+PART = 2048  # people at a time: their features fit into the processor's cache
 
 
 @dataclass(frozen=True)
 class FeatureInputs:
-    """Which of the optional fields features are made of: those that every pose has at fitting.
+    """Which of the optional fields features use: those that every pose had at fitting.
 
-    A box score that is the same for everybody, as of ground-truth boxes, says nothing and is not asked for.
+    A constant box score, as of ground-truth boxes, carries no information and is not used.
     """
 
     box: bool
@@ -44,7 +43,7 @@ class FeatureInputs:
 
     @classmethod
     def of(cls, poses: Poses) -> "FeatureInputs":
-        """What these poses have for every person."""
+        """Return the fields that these poses have for every person."""
         box, score = poses.box, poses.box_score
         return cls(
             box=box is not None and bool(np.isfinite(box).all()),
@@ -52,8 +51,8 @@ class FeatureInputs:
         )
 
     def check(self, poses: Poses) -> None:
-        """Raises InputError where `poses` lack a field that this source has, or hold numbers that are not finite;
-        where a missing keypoint stands is not asked."""
+        """Raise InputError if `poses` lack one of these fields, or hold numbers that are not finite; positions of
+        missing keypoints are not checked."""
         xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], 0, poses.xy)
         fields = {"score": poses.score, "pose_score": poses.pose_score}
         fields |= {"box": poses.box} if self.box else {}
@@ -68,7 +67,7 @@ class FeatureInputs:
 
 @dataclass(frozen=True, eq=False)
 class NormalisedPoses:
-    """N people as features see them, columns last, float32: x, y (K, N) in units of √(box area) from the box's corner,
+    """N people in normalised units, columns last, float32: x, y (K, N) in units of √(box area) from the box's corner,
     the box's width and height in the same unit (N,) and √area (N,) in pixels, scores (K, N) and (N,)."""
 
     skeleton: Skeleton
@@ -87,7 +86,7 @@ class NormalisedPoses:
         return len(self.size)
 
     def rows(self, index: slice | np.ndarray) -> "NormalisedPoses":
-        """The people picked by a slice (views of the same arrays) or by an index."""
+        """Return the people selected by a slice (views of the same arrays) or by an index."""
         return NormalisedPoses(
             skeleton=self.skeleton,
             x=self.x[:, index],
@@ -103,12 +102,12 @@ class NormalisedPoses:
         )
 
     def score_of_found(self) -> Float[np.ndarray, "K N"]:
-        """The scores, NaN of missing keypoints: what stands there is the tool's habit, not the estimator's number."""
+        """The scores, NaN for missing keypoints, whose written score depends on the tool."""
         return unless_missing(self.score, self.missing, _NAN)
 
 
 def read_people(poses: Poses, skeleton: Skeleton, source: FeatureInputs) -> NormalisedPoses:
-    """The people of N poses, who stand near in the same photo included."""
+    """Normalise N poses, and find their neighbours in the same photo."""
     box = poses.box if source.box else np.nan_to_num(poses.keypoint_box())  # NaN where all keypoints are missing
     assert box is not None and poses.score is not None and poses.pose_score is not None
     sides = np.maximum(box[:, 2:] - box[:, :2], 1.0)  # (N, 2) pixels; a box is never smaller than one
@@ -134,8 +133,8 @@ def read_people(poses: Poses, skeleton: Skeleton, source: FeatureInputs) -> Norm
 
 
 def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
-    """Features (N,) of each person as a whole, by name: all scores, in place and in order; joints in the box, limbs'
-    lengths and directions, distances of mirrored joints; the box and what stands near."""
+    """Return features (N,) of each person, by name: all scores, in joint order and sorted; joints in the box, limb
+    lengths and directions, distances of mirrored joints; the box and the neighbours."""
     skeleton, names, missing = people.skeleton, people.skeleton.keypoints, people.missing
     x, y, score = people.x, people.y, people.score
     found: dict[str, np.ndarray] = {f"score {name}": row for name, row in zip(names, score, strict=True)}
@@ -159,7 +158,7 @@ def pose_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]
 
 
 def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
-    """The few features (N,) of a person that speak for all of it, and that each keypoint's model reads too."""
+    """Return the few features (N,) that summarise a person, which each keypoint's model reads too."""
     x, y, score, near = people.x / people.width, people.y / people.height, people.score, people.near
     left, right = extent_of_found(x, people.missing)
     top, bottom = extent_of_found(y, people.missing)
@@ -190,7 +189,7 @@ def whole_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]
 
 
 def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K N"]]:
-    """Features (K, N) of each keypoint, by name, in the same words for all keypoints so that one model serves them."""
+    """Return features (K, N) of each keypoint, with the same names for all keypoints so that one model serves them."""
     skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     k, n = score.shape
     mirror = skeleton.flip_index
@@ -215,7 +214,7 @@ def keypoint_features(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "K
 
 
 def _middle(axis: np.ndarray, missing: Missing) -> np.ndarray:
-    """The mean place (N,) of the joints found, along one axis."""
+    """Return the mean coordinate (N,) of the joints found, along one axis."""
     if missing is None:
         return axis.sum(axis=0) * np.float32(1 / len(axis))
     share = (1 / np.maximum(np.count_nonzero(~missing, axis=0), 1)).astype(np.float32)
@@ -223,7 +222,8 @@ def _middle(axis: np.ndarray, missing: Missing) -> np.ndarray:
 
 
 def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
-    """Mean, lowest and highest score of the joints that edges lead to, and lengths of these edges; (K, N) each."""
+    """Return mean, lowest and highest score of the joints connected by edges, and lengths of these edges; (K, N)
+    each."""
     skeleton, x, y, score, missing = people.skeleton, people.x, people.y, people.score, people.missing
     if not skeleton.edges:
         return {}
@@ -247,7 +247,7 @@ def _limb_features(people: NormalisedPoses) -> dict[str, np.ndarray]:
 
 
 def _trunk_length(people: NormalisedPoses) -> np.ndarray:
-    """From the middle of the shoulders to the middle of the hips (N,), in units of √(box area)."""
+    """Return the distance from the middle of the shoulders to that of the hips (N,), in units of √(box area)."""
     at = [people.skeleton.keypoints.index(name) for name in _TRUNK]
     across, down = (axis[at[0]] + axis[at[1]] - axis[at[2]] - axis[at[3]] for axis in (people.x, people.y))
     broken = None if people.missing is None else np.any(people.missing[at], axis=0)
@@ -255,8 +255,8 @@ def _trunk_length(people: NormalisedPoses) -> np.ndarray:
 
 
 def _nearest_joint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance (K, N) of each joint to the nearest other one of the same pose, NaN ones left out: two on one place are
-    often one wrong."""
+    """Return the distance (K, N) of each joint to the nearest other one of the same pose, ignoring NaN: if two joints
+    coincide, one is often wrong."""
     nearest = np.full(x.shape, _ALONE * _ALONE, dtype=np.float32)
     for shift in range(1, len(x) // 2 + 1):  # each pair of joints once
         square = (x - np.roll(x, shift, axis=0)) ** 2 + (y - np.roll(y, shift, axis=0)) ** 2
@@ -266,6 +266,6 @@ def _nearest_joint(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _kinds(skeleton: Skeleton) -> np.ndarray:
-    """A number (K,) for each kind of joint, left and right alike, in the skeleton's order."""
+    """Return a number (K,) for each kind of joint, the same for left and right, in the skeleton's order."""
     first = np.minimum(skeleton.flip_index, np.arange(len(skeleton)))
     return np.unique(first, return_inverse=True)[1].astype(np.float32)

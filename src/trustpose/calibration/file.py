@@ -1,4 +1,4 @@
-"""A calibrator on disk: one NPZ file of plain arrays, the card as JSON among them. Reading it runs no code."""
+"""A calibrator on disk: one NPZ file of plain arrays with the card as JSON. Reading it runs no code."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ _MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, tree
 
 
 def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
-    """Write it atomically. Raises InputError where the place cannot be written to."""
+    """Write it atomically. Raises InputError if the file cannot be written."""
     card = json_bytes(calibrator.card.as_dict())
     arrays = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
     arrays |= {f"model/{name}": column for name, column in calibrator.model.arrays().items()}
@@ -32,7 +32,7 @@ def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
 
 
 def read_calibrator(path: str | Path) -> CalibratorParts:
-    """Read what `write_calibrator` wrote. Raises InputError where it is something else, damaged or inconsistent."""
+    """Read a file of `write_calibrator`. Raises InputError if it is another kind of file, damaged or inconsistent."""
     arrays = read_npz(path, _MOST_BYTES, "a calibrator of trustpose")
     if "card" not in arrays:
         raise InputError(f"{path}: is not a calibrator of trustpose (it has no card)")
@@ -40,7 +40,7 @@ def read_calibrator(path: str | Path) -> CalibratorParts:
         return _assembled(arrays)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
-        raise InputError(f"{path}: is no calibrator that this version reads ({reason})") from None
+        raise InputError(f"{path}: is not a calibrator that this version reads ({reason})") from None
 
 
 def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
@@ -61,12 +61,12 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
     )
     count = len(card.keypoints)
     if not isinstance(parts.model, Trees) and parts.model.keypoint_count != count:
-        raise ValueError(f"the model is of {parts.model.keypoint_count} keypoints, the card of {count}")
+        raise ValueError(f"the model has {parts.model.keypoint_count} keypoints, the card {count}")
     return parts
 
 
 def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:
-    """Raises KeyError or ValueError where a column is missing, unknown or not of numbers that a fit gives."""
+    """Build the correction. Raises KeyError or ValueError for a column that is missing, unknown or not valid."""
     expect_names(columns, _RECALIBRATION)
     lengths = {"pose": 3}
     return Recalibration(
@@ -75,7 +75,7 @@ def _recalibration(columns: dict[str, np.ndarray]) -> Recalibration:
 
 
 def _taken(folder: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The arrays of a folder by their names in it, taken out of `arrays`."""
+    """Remove the arrays of a folder from `arrays` and return them by their names in it."""
     names = [name for name in arrays if name.startswith(folder)]
     return {name.removeprefix(folder): arrays.pop(name) for name in names}
 

@@ -1,4 +1,4 @@
-"""Fitting a calibrator: every method in turn on folds of photos, the better one on all, its numbers out of fold."""
+"""Fit a calibrator: cross-fit every method on folds of photos, fit the best on all, report out-of-fold numbers."""
 
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -37,8 +37,8 @@ DEFAULT = Options()
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The calibrator's parts, and the results that it was fitted on with trust out of fold: each photo's by a model
-    that saw no result of its fold."""
+    """The calibrator's parts, and its results with out-of-fold trust: each photo's from a model that was fitted without
+    its fold."""
 
     parts: CalibratorParts
     out_of_fold: Poses
@@ -50,12 +50,12 @@ def fit(
     options: Options = DEFAULT,
     tick: ProgressCallback = lambda _: None,
 ) -> Fit:
-    """Fit a calibrator to COCO results and ground truth. Raises InputError where they, or the options, do not do.
+    """Fit a calibrator to COCO results and ground truth. Raises InputError for invalid files or options.
 
-    Photos are divided into folds by the SHA-256 of their id, so people of one photo are never on both sides. Each
-    method is fitted on all folds but one and asked about that one; what it says there is what it is judged by, what
-    `Recalibration` is learnt from, and, corrected in the same way across folds, what the card's numbers are of. Then
-    the method is fitted on everybody. `tick` is called with the name of each step before it.
+    Photos are divided into folds by the SHA-256 of their id, so people of one photo are always in the same fold. Each
+    method is fitted on all folds but one and predicts the held-out fold. These predictions select the method, fit the
+    `Recalibration`, and, corrected in the same way across folds, give the card's numbers. Finally the method is fitted
+    on everybody. `tick` is called with the name of each step before it.
     """
     task = prepare(*_read(ground_truth, results, options), options)
     wanted = METHODS if options.method == "auto" else (options.method,)
@@ -87,14 +87,14 @@ def fit(
 
 
 def _image_ids(task: Task) -> np.ndarray:
-    """The photos fitted on, to know them again; none where their ids are texts, which each file counts for itself."""
+    """Return the photos used for fitting, to recognise them; none if their ids are texts, numbered per file."""
     if not task.truth.image_texts.are_numbers:
         return np.zeros(0, np.int64)
     return np.unique(cast(np.ndarray, task.results.poses.image_id)[task.targets.rows])
 
 
 def with_trust(poses: Poses, probabilities: Probabilities) -> Poses:
-    """The N poses with what N probabilities say of them."""
+    """Return the N poses with trust from N probabilities."""
     quality, pose = probabilities.quality.astype(np.float64), probabilities.pose.astype(np.float64)
     return replace(poses, quality=quality, visibility=probabilities.visibility, pose_quality=pose)
 
@@ -116,12 +116,12 @@ def _read(
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth)
     if differ := difference(results.poses.skeleton, truth.truth.skeleton):
-        raise InputError(f"{results.path} and {truth.path} are of different skeletons, {differ}")
+        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
     return truth, results
 
 
 def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
-    """The ground truth's skeleton with the sigmas to measure OKS with."""
+    """Return the ground truth's skeleton with the sigmas for OKS."""
     known, names, sigmas = truth.skeleton, truth.keypoint_names, truth.sigmas(options.sigmas)
     edges = () if known is None else known.edges
     name = "of the ground truth" if known is None else known.name
@@ -129,7 +129,7 @@ def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
 
 
 def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
-    """Normalised poses, targets and folds of results. Raises InputError where there is too little to fit to."""
+    """Prepare normalised poses, targets and folds of results. Raises InputError if there is too little data."""
     options = replace(options, area=truth.area_convention(options.area))
     skeleton, poses = _skeleton(truth, options), results.poses
     source = FeatureInputs.of(poses)
@@ -137,7 +137,7 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
     apart, labelled, _ = apart_by_category(truth, results)
     targets = find_targets(apart, labelled, skeleton.sigmas, cast(Area, options.area))
     if not (targets.v > 0).any():
-        raise InputError(f"{results.path}: no result is about a labelled person of {truth.path}")
+        raise InputError(f"{results.path}: no result matches a labelled person of {truth.path}")
     assert poses.image_id is not None
     fold = fold_of(poses.image_id, options.folds)
     if len(np.unique(fold[targets.rows[~targets.unmatched]])) < options.folds:

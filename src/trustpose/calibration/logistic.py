@@ -1,20 +1,21 @@
-"""Logistic regression on few inputs with targets anywhere in 0–1, by Newton's method: Platt scaling and its kin."""
+"""Logistic regression with few inputs and targets anywhere in 0–1, by Newton's method, for Platt scaling and
+similar."""
 
 import numpy as np
 from jaxtyping import Float
 
-RIDGE = 1e-3  # of half the squared slopes, inputs standardised: keeps a perfect separation finite, moves nothing else
+RIDGE = 1e-3  # weight of half the squared slopes of standardised inputs: keeps slopes finite for perfect separation
 _STEPS = 50
-_EDGE = 1e-6  # a probability is kept this far from 0 and 1 before its logit is taken
+_EDGE = 1e-6  # probabilities are clipped this far from 0 and 1 before the logit
 
 
 def sigmoid(logit: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
-    """1 / (1 + e^−logit), of the same precision, without overflow."""
+    """Return 1 / (1 + e^−logit), in the same precision, without overflow."""
     return 0.5 * (1 + np.tanh(0.5 * logit))
 
 
 def logit(chance: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
-    """ln(p / (1 − p)) of p in 0–1, cut to 1e-6 … 1 − 1e-6."""
+    """Return ln(p / (1 − p)) of p in 0–1, clipped to 1e-6 … 1 − 1e-6."""
     chance = np.clip(chance, _EDGE, 1 - _EDGE)
     return np.log(chance / (1 - chance))
 
@@ -22,11 +23,11 @@ def logit(chance: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"]:
 def fit_logistic(
     inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"], *, offset: bool = True, ridge: float = RIDGE
 ) -> Float[np.ndarray, " D_and_1"]:
-    """Slopes and offset (D + 1,) of sigmoid(inputs · slopes + offset) with the least cross-entropy to targets in 0–1.
+    """Fit slopes and offset (D + 1,) of sigmoid(inputs · slopes + offset) by cross-entropy to targets in 0–1.
 
-    `offset` False keeps the offset at 0 (temperature scaling, one input). Without rows all are 0. Slopes are those of
-    inputs as given; the ridge is on slopes of standardised ones. Platt, "Probabilistic outputs for support vector
-    machines" (1999), without his smoothing of the targets, which real OKS do not have.
+    `offset` False keeps the offset at 0 (temperature scaling, one input). Without rows all are 0. Slopes are for inputs
+    as given; the ridge penalises slopes of standardised ones. Platt, "Probabilistic outputs for support vector
+    machines" (1999), without his smoothing of the targets, which is for binary labels.
     """
     rows, count = inputs.shape
     if not rows:
@@ -54,9 +55,9 @@ def fit_logistic(
 
 
 def fit_rising(inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"]) -> Float[np.ndarray, " D_and_1"]:
-    """`fit_logistic` with no slope below 0: an input that would get one is left out, the worst first.
+    """Like `fit_logistic` without negative slopes: inputs that would get one are left out, the worst first.
 
-    What rises with the truth on the people fitted to must not count against it elsewhere.
+    An input that rises with the truth on the fitted people must not have the opposite effect elsewhere.
     """
     kept = list(range(inputs.shape[1]))
     while True:
@@ -70,7 +71,7 @@ def fit_rising(inputs: Float[np.ndarray, "N D"], target: Float[np.ndarray, " N"]
 def _descend(
     design: np.ndarray, target: np.ndarray, slopes: np.ndarray, step: np.ndarray, penalty: np.ndarray, loss: float
 ) -> tuple[np.ndarray, float, bool]:
-    """One step of Newton, halved until the loss falls; False where no part of it helps any more."""
+    """Take one Newton step, halved until the loss falls; return False if no fraction of it helps."""
     for _ in range(30):
         tried = slopes - step
         reached = _loss(design, target, tried, penalty)

@@ -1,4 +1,4 @@
-"""How good trust is on people whose truth is known: the numbers printed at fitting, with intervals over photos."""
+"""Evaluate trust on labelled people: the numbers printed at fitting, with intervals over photos."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from trustpose.calibration.targets import Targets
 from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.correlation import average_opks_pearson, pearson
 
-Value = tuple[float, float, float] | None  # a number with its 95 % interval; None where it has no meaning
+Value = tuple[float, float, float] | None  # a number with its 95 % interval; None if undefined
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A number, and what it is in each draw of photos (B,)."""
+    """A number, and its value in each draw of photos (B,)."""
 
     value: float
     draws: Float[np.ndarray, " B"]
 
     def with_interval(self) -> Value:
-        """The number and its 95 % interval; None where it is NaN."""
+        """Return the number and its 95 % interval; None if it is NaN."""
         return None if np.isnan(self.value) else (self.value, *bootstrap.interval(self.draws))
 
     def above(self, other: "Drawn") -> Value:
-        """The difference from another number of the same draws, with the interval of the paired differences."""
+        """Return the difference from another number of the same draws, with the interval of the paired differences."""
         return Drawn(self.value - other.value, self.draws - other.draws).with_interval()
 
 
@@ -38,7 +38,7 @@ class Scores:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The people that numbers are over: targets, the image 0..I−1 of each (n,), and the draws of images (B, I)."""
+    """The people to evaluate: targets, the image 0..I−1 of each (n,), and the draws of images (B, I)."""
 
     targets: Targets
     image: Int[np.ndarray, " n"]
@@ -46,15 +46,15 @@ class Sample:
 
     @classmethod
     def of(cls, targets: Targets, image_id: Int[np.ndarray, " n"], replicates: int, seed: int) -> "Sample":
-        """All people of `targets`, `replicates` draws of their photos."""
+        """Use all people of `targets`, with `replicates` draws of their photos."""
         images, image = np.unique(image_id, return_inverse=True)
         return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
 
 
 def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
-    """The audit's numbers, by its names, over everybody in the sample, results about nobody included (OKS and OPKS 0).
+    """Compute the audit's numbers, by name, over the whole sample, including unmatched results (OKS and OPKS 0).
 
-    ECE and Brier score are None where scores are not on 0–1.
+    ECE and Brier score are None for scores outside 0–1.
     """
     oks, opks = sample.targets.oks, sample.targets.opks.T
     counts, image = sample.counts, sample.image
@@ -84,15 +84,15 @@ def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:
 
 
 def differences(before: dict[str, Drawn | None], after: dict[str, Drawn | None]) -> dict[str, Value]:
-    """What each number of `after` is above that of `before`, in the same draws; None where one of them is."""
+    """Return each number of `after` minus that of `before`, in the same draws; None if one of them is."""
     pairs = {name: (before[name], one) for name, one in after.items()}
     return {name: None if old is None or new is None else new.above(old) for name, (old, new) in pairs.items()}
 
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """The share of the variance of OKS and of OPKS that is explained, their mean, and its draws (B,): 1 is the truth
-    itself, 0 what the same number for everybody reaches. As proper as the squared error that it is made of."""
+    """The explained share of the variance of OKS and of OPKS, their mean, and its draws (B,): 1 for the truth itself, 0
+    for the best constant. A proper score, like the squared error in it."""
 
     pose: float
     keypoint: float
@@ -101,7 +101,7 @@ class Explained:
 
 
 def explained(scores: Scores, sample: Sample) -> Explained:
-    """What `--method auto` goes by."""
+    """Compute the criterion of `--method auto`."""
     oks, opks = sample.targets.oks, sample.targets.opks.T
     images = sample.counts.shape[1]
     parts, draws = [], []
@@ -115,6 +115,6 @@ def explained(scores: Scores, sample: Sample) -> Explained:
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
-    """1 − error / variance (B,) from sums (B, 2); 0 where nothing varies."""
+    """Return 1 − error / variance (B,) from sums (B, 2); 0 without variance."""
     error, variance = sums[..., 0], sums[..., 1]
     return 1 - np.divide(error, variance, out=np.ones_like(error), where=variance > 0)

@@ -1,9 +1,9 @@
-"""What features say of keypoints that are missing: they have a printed score, and no place.
+"""Features of missing keypoints, which have a printed score but no position.
 
-Trees ask "greater than?", which NaN would answer as the smallest number does. So what a missing keypoint has no value
-for gets `NOWHERE`: as a place a whole box before the box, as a length below 0, numbers that found ones hardly ever
-take, and one question tells it apart. It does not influence the predictions for others. `missing` (K, N) is None where
-no keypoint is; then, and for people without missing keypoints, everything is as if there were no such thing.
+A tree's split compares with a threshold, and NaN would compare like the smallest number. So undefined features of a
+missing keypoint are `NOWHERE`: as a coordinate a whole box before the box, as a length negative; found keypoints hardly
+ever have such values, so one split separates them. Predictions for other keypoints are not affected. `missing` (K, N)
+is None if no keypoint is; then, and for people without missing keypoints, all features are the usual ones.
 """
 
 import numpy as np
@@ -17,17 +17,17 @@ Missing = Bool[np.ndarray, "K N"] | None
 def unless_missing(
     column: Float[np.ndarray, "*K N"], missing: Bool[np.ndarray, "*K N"] | None, value: np.float32 = NOWHERE
 ) -> Float[np.ndarray, "*K N"]:
-    """The column with `value` where something is missing."""
+    """Return the column with `value` where something is missing."""
     return column if missing is None else np.where(missing, value, column)
 
 
 def either(missing: Missing, a: int, b: int) -> Bool[np.ndarray, " N"] | None:
-    """Where (N,) one of two keypoints is missing."""
+    """Return where (N,) one of two keypoints is missing."""
     return None if missing is None else missing[a] | missing[b]
 
 
 def mean_of_found(column: Shaped[np.ndarray, "K N"], missing: Missing) -> Float[np.ndarray, " N"]:
-    """The mean (N,) over keypoints that are not missing, `NOWHERE` without any."""
+    """Return the mean (N,) over keypoints that are not missing, `NOWHERE` without any."""
     if missing is None:
         return column.mean(axis=0, dtype=np.float32)
     count = np.count_nonzero(~missing, axis=0).astype(np.float32)
@@ -38,7 +38,7 @@ def mean_of_found(column: Shaped[np.ndarray, "K N"], missing: Missing) -> Float[
 def extent_of_found(
     axis: Float[np.ndarray, "K N"], missing: Missing
 ) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, " N"]]:
-    """The lowest and highest (N,) of keypoints that are not missing, `NOWHERE` without any."""
+    """Return minimum and maximum (N,) over keypoints that are not missing, `NOWHERE` without any."""
     if missing is None:
         return axis.min(axis=0), axis.max(axis=0)
     low = axis.min(axis=0, where=~missing, initial=np.float32(np.inf))

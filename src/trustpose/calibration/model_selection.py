@@ -1,4 +1,4 @@
-"""Which method to take, and why, in a sentence."""
+"""Select the method, and state the reason in a sentence."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from trustpose.metrics.bootstrap import interval
 
 @dataclass(frozen=True)
 class Choice:
-    """The method, the sentence, and each method's share of variance explained with its 95 % interval."""
+    """The method, the reason, and each method's explained variance with its 95 % interval."""
 
     method: str
     why: str
@@ -18,25 +18,26 @@ class Choice:
 
 
 def choose(worth: dict[str, Explained], *, asked: bool) -> Choice:
-    """The method that explains most of the variance of OKS and OPKS out of fold; `worth` goes from simple to complex.
+    """Select the method that explains most of the variance of OKS and OPKS out of fold; `worth` is ordered by
+    complexity.
 
-    A simpler method is preferred where the better one's lead is not sure: where 0 lies in the 95 % interval of the
+    A simpler method is preferred if the lead of the best is not significant: if 0 lies in the 95 % interval of the
     difference, over the same draws of photos.
     """
     shares: dict[str, Value] = {name: (one.mean, *interval(one.draws)) for name, one in worth.items()}
     best = max(worth, key=lambda name: worth[name].mean)
     if asked or len(worth) == 1:
-        return Choice(best, f"{best} was asked for", shares)
+        return Choice(best, f"{best} was requested", shares)
     name = next(name for name, one in worth.items() if name == best or interval(worth[best].draws - one.draws)[0] <= 0)
     listed = ", ".join(f"{other} {one.mean:.3f}" for other, one in worth.items() if other != name)
     why = f"out of fold {name} explains {worth[name].mean:.3f} of the variance of OKS and OPKS ({listed})"
     if name != best:
-        return Choice(name, f"{why}; the lead of {best} is not sure, and {name} is simpler", shares)
+        return Choice(name, f"{why}; the lead of {best} is not significant, and {name} is simpler", shares)
     low, high = _lead(worth, best)
     return Choice(name, f"{why}; 95 % interval of its lead {low:.3f} to {high:.3f}", shares)
 
 
 def _lead(worth: dict[str, Explained], best: str) -> tuple[float, float]:
-    """The interval of the best method's lead over the second best."""
+    """Return the interval of the best method's lead over the second best."""
     second = max((name for name in worth if name != best), key=lambda name: worth[name].mean)
     return interval(np.asarray(worth[best].draws - worth[second].draws))

@@ -1,4 +1,4 @@
-"""What stands around a person in the same photo: how much others overlap it, how near their joints come to its own."""
+"""Describe a person's neighbours in the same photo: overlap of boxes, distances of joints."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import Poses
 
-FAR = 4.0  # of a box's size (√area): as far as a neighbour's joint is looked for, and what stands for "none"
-_MOST_PAIRS = 500_000  # of people at a time: some 100 MB
+FAR = 4.0  # largest distance to a neighbour's joint in box sizes (√area), also the value for "none"
+_MOST_PAIRS = 500_000  # pairs of people at a time: some 100 MB
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Of each of N people: how many others the photo has, the highest IoU of their boxes with its own, how many score
-    higher, the score of the one that overlaps most less its own (0 where none overlaps), and for each keypoint the
+    """For each of N people: the number of others in the photo, the highest IoU of their boxes with its own, how many
+    score higher, the score of the one that overlaps most minus its own (0 if none overlaps), and for each keypoint the
     distance (K, N), in units of √(box area), to the nearest same and the nearest mirrored joint of another person;
-    missing keypoints are near nobody's."""
+    missing keypoints have no neighbours."""
 
     count: Float[np.ndarray, " N"]
     overlap: Float[np.ndarray, " N"]
@@ -29,7 +29,7 @@ class Neighbours:
     nearest_mirror: Float[np.ndarray, "K N"]
 
     def rows(self, index: slice | np.ndarray) -> "Neighbours":
-        """The people picked by a slice (views of the same arrays) or by an index."""
+        """Return the people selected by a slice (views of the same arrays) or by an index."""
         columns = (self.count, self.overlap, self.above, self.rival, self.nearest_same, self.nearest_mirror)
         return Neighbours(*(column[..., index] for column in columns))
 
@@ -37,12 +37,13 @@ class Neighbours:
 def find_neighbours(
     poses: Poses, box: Float[np.ndarray, "N 4"], score: Float[np.ndarray, " N"], flip_index: Int[np.ndarray, " K"]
 ) -> Neighbours:
-    """Neighbours within photos; without `image_id` all people are of one photo. Nothing depends on the rows' order."""
+    """Find neighbours within photos; without `image_id` all people are in one photo. The rows' order does not
+    matter."""
     n, k = len(poses), poses.keypoint_count
     image = np.zeros(n, dtype=np.int64) if poses.image_id is None else poses.image_id
     xy = np.ascontiguousarray(poses.xy.transpose(2, 1, 0), dtype=np.float32)  # (2, K, N)
     if poses.missing is not None:
-        xy = np.where(poses.missing.T, np.float32(np.nan), xy)  # NaN is as far as FAR, see `_nearest_joints`
+        xy = np.where(poses.missing.T, np.float32(np.nan), xy)  # NaN counts as FAR, see `_nearest_joints`
     found = Neighbours(*np.zeros((4, n), dtype=np.float32), *np.full((2, k, n), FAR, dtype=np.float32))
     for rows in _photos_together(image):
         some = _of_photos(xy[:, :, rows], image[rows], box[rows], score[rows], flip_index)
@@ -52,7 +53,7 @@ def find_neighbours(
 
 
 def _photos_together(image: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of whole photos, as many photos at a time as keep the pairs of people in them within bounds."""
+    """Yield rows of whole photos, as many photos at a time as keep the number of pairs bounded."""
     order = np.argsort(image, kind="stable")
     _, start, count = np.unique(image[order], return_index=True, return_counts=True)
     block = np.cumsum(count.astype(np.int64) ** 2) // _MOST_PAIRS
@@ -62,13 +63,13 @@ def _photos_together(image: np.ndarray) -> Iterator[np.ndarray]:
 def _of_photos(
     xy: np.ndarray, image: np.ndarray, box: np.ndarray, score: np.ndarray, flip_index: np.ndarray
 ) -> Neighbours:
-    """Neighbours of N people of whole photos; xy (2, K, N)."""
+    """Find neighbours of N people of whole photos; xy (2, K, N)."""
     n = len(image)
     one, other = same_image_pairs(image, image)
     one, other = one[one != other], other[one != other]  # (P,), in the order of `one`
     iou = paired_iou(box[one], box[other]).astype(np.float32)
     overlap = _least(-iou, one, n, 0.0)
-    rival = np.where(iou >= -overlap[one], score[other] - score[one], -np.inf)  # of those that overlap most
+    rival = np.where(iou >= -overlap[one], score[other] - score[one], -np.inf)  # of the neighbours that overlap most
     rival = -_least(-rival, one, n, 0.0)
     above = np.bincount(one, weights=score[other] > score[one], minlength=n)
     touching = np.flatnonzero(iou > 0)
@@ -86,7 +87,7 @@ def _of_photos(
 def _nearest_joints(
     xy: np.ndarray, box: np.ndarray, one: np.ndarray, other: np.ndarray, flip_index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (K, N) to the nearest same and mirrored joint of the people in `other`."""
+    """Compute distances (K, N) to the nearest same and mirrored joint of the people in `other`."""
     (x, y), n = xy, len(box)
     size = np.sqrt(np.maximum((box[:, 2:] - box[:, :2]).prod(axis=1), 1)).astype(np.float32)
     found = np.empty((2, *x.shape), dtype=np.float32)
@@ -101,7 +102,7 @@ def _nearest_joints(
 
 
 def _least(value: np.ndarray, group: np.ndarray, groups: int, empty: float) -> np.ndarray:
-    """The least value (G,) of each group of rows, `empty` for a group without any; `group` ascends."""
+    """Return the minimum (G,) of each group of rows, `empty` for a group without any; `group` ascends."""
     least = np.full(groups, empty, dtype=np.float32)
     if len(group):
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])

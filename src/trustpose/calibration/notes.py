@@ -1,4 +1,4 @@
-"""What an audit of calibrated results should say of the calibrator: whom it was fitted on, and whether it applies."""
+"""Notes of an audit of calibrated results: whether the calibrator was fitted on this data, and whether it applies."""
 
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import InputError
@@ -6,9 +6,9 @@ from trustpose.formats.coco import ResultsFile, TruthFile
 
 
 def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, area: str) -> tuple[str, ...]:
-    """Sentences for the notes of an audit of `results` against `truth`; none where all is as it should be.
+    """Return notes for an audit of `results` against `truth`; none if there is nothing to report.
 
-    Raises InputError where the calibrator is of another skeleton or does not read these results.
+    Raises InputError if the calibrator has another skeleton or cannot read these results.
     """
     card = calibrator.card
     if truth.keypoint_names != card.keypoints:
@@ -20,11 +20,11 @@ def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, 
     known = calibrator.fitted_images(truth.images.id) if truth.image_texts.are_numbers else 0
     if truth.sha256 == card.truth.sha256:
         notes.append(
-            f"the calibrator was fitted on this very ground truth ({card.truth.file}): trust was learnt from these "
-            "people, and looks better here than on others; its own out-of-fold numbers say how it does on others"
+            f"the calibrator was fitted on this ground truth ({card.truth.file}): it was trained on these "
+            "people, and looks better here than on others; its own out-of-fold numbers show how it performs on others"
         )
     elif known:
         notes.append(f"the calibrator was fitted on {known} of these {len(truth.images)} photos, by their ids")
     if area != card.area:
-        notes.append(f"the calibrator was fitted to OKS by area {card.area!r}, this audit measures by {area!r}")
+        notes.append(f"the calibrator was fitted with area {card.area!r}, this audit uses {area!r}")
     return (*notes, *calibrator.shift(results.poses).warnings())

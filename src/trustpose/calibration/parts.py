@@ -1,4 +1,4 @@
-"""What a calibrator consists of: what fitting gives, and what is stored."""
+"""The parts of a calibrator: the result of fitting, and what is stored."""
 
 from dataclasses import dataclass
 

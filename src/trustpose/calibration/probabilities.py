@@ -1,4 +1,4 @@
-"""A calibrator's predictions, and how they become the trust fields of `Poses`."""
+"""A calibrator's predictions, and their conversion to the trust fields of `Poses`."""
 
 from dataclasses import dataclass, replace
 
@@ -12,9 +12,9 @@ from trustpose.calibration.targets import Targets
 
 @dataclass(frozen=True, eq=False)
 class Probabilities:
-    """Of N people: P(labelled), P(occluded | labelled) and E[OPKS | labelled] of each keypoint (K, N), and the expected
-    OKS of each pose (N,). All 0–1. E[OPKS | labelled] of a missing keypoint is 0, by rule: it is nowhere, so it is near
-    no label (`without_missing`)."""
+    """For N people: P(labelled), P(occluded | labelled) and E[OPKS | labelled] of each keypoint (K, N), and the
+    expected OKS of each pose (N,). All 0–1. E[OPKS | labelled] of a missing keypoint is 0 by rule: it has no position,
+    so it is near no label (`without_missing`)."""
 
     labelled: Float[np.ndarray, "K N"]
     occluded: Float[np.ndarray, "K N"]
@@ -26,7 +26,7 @@ class Probabilities:
 
     @classmethod
     def empty(cls, keypoints: int, people: int) -> "Probabilities":
-        """Room for N people, to be filled by `put`."""
+        """Allocate space for N people, to be filled by `put`."""
         labelled, occluded, similarity = np.empty((3, keypoints, people), dtype=np.float32)
         return cls(labelled, occluded, similarity, np.empty(people, dtype=np.float32))
 
@@ -36,11 +36,11 @@ class Probabilities:
             getattr(self, name)[..., rows] = getattr(other, name)
 
     def of(self, rows: slice | np.ndarray) -> "Probabilities":
-        """The people in `rows`."""
+        """Return the people in `rows`."""
         return Probabilities(self.labelled[:, rows], self.occluded[:, rows], self.similarity[:, rows], self.pose[rows])
 
     def without_missing(self, missing: Missing) -> "Probabilities":
-        """The same where keypoints were found; nothing to expect of missing ones."""
+        """Return the same probabilities with E[OPKS | labelled] = 0 for missing keypoints."""
         return replace(self, similarity=unless_missing(self.similarity, missing, np.float32(0)))
 
     @property
@@ -56,15 +56,15 @@ class Probabilities:
         return np.stack([1 - labelled, occluded, labelled - occluded], axis=2)  # (N, K, 3)
 
     def of_keypoints(self) -> Float[np.ndarray, " N"]:
-        """The pose's OKS as its keypoints have it: Σ P(labelled) E[OPKS | labelled] / Σ P(labelled). HPCVNet."""
+        """The pose's OKS computed from its keypoints: Σ P(labelled) E[OPKS | labelled] / Σ P(labelled). HPCVNet."""
         expected = np.einsum("kn,kn->n", self.labelled, self.similarity)
         return expected / np.maximum(self.labelled.sum(axis=0), np.float32(1e-6))
 
 
 @dataclass(frozen=True, eq=False)
 class Recalibration:
-    """A last correction learnt from people whom the model had not seen: slope and offset of the logits of `labelled`,
-    `occluded` and `similarity` (2,), and of the pose's OKS from two witnesses (3,), the pose's own model and
+    """A final correction fitted on out-of-fold predictions: slope and offset of the logits of `labelled`, `occluded`
+    and `similarity` (2,), and of the pose's OKS from two inputs (3,), the pose's own model and
     `Probabilities.of_keypoints`."""
 
     labelled: Float[np.ndarray, "2"]
@@ -74,7 +74,7 @@ class Recalibration:
 
     @classmethod
     def fit(cls, probabilities: Probabilities, targets: Targets) -> "Recalibration":
-        """By logistic regression on the out-of-fold probabilities of the people of `targets`."""
+        """Fit by logistic regression on the out-of-fold probabilities of the people of `targets`."""
         labelled = targets.v > 0  # (K, N)
         found = labelled & ~targets.missing
         occluded = (targets.v[labelled] == 1).astype(np.float64)
@@ -89,7 +89,7 @@ class Recalibration:
         )
 
     def __call__(self, probabilities: Probabilities, missing: Missing = None) -> Probabilities:
-        """The corrected probabilities of the same people."""
+        """Return the corrected probabilities of the same people."""
         keypoints = {
             name: _corrected(getattr(probabilities, name), *getattr(self, name)[:, None].astype(np.float32))
             for name in ("labelled", "occluded", "similarity")
@@ -101,7 +101,7 @@ class Recalibration:
 
 def _correction(chance: np.ndarray, target: np.ndarray) -> np.ndarray:
     if not len(target) or target.min() == target.max():
-        return np.array([1.0, 0.0])  # of one class only: nothing to correct by
+        return np.array([1.0, 0.0])  # a single class: nothing to fit
     return fit_rising(logit(chance.astype(np.float64))[:, None], target)
 
 

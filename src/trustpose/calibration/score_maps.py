@@ -1,12 +1,13 @@
-"""The simple calibrators: one increasing curve for each keypoint, from its printed score to what it should have been.
+"""The simple calibrators: one monotonic curve for each keypoint, from its printed score to its target.
 
-Three curves a keypoint, P(labelled), E[OPKS | labelled] and P(occluded | labelled), and one from the pose's score to
-its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) takes the best monotone curve; Platt scaling (1999) a
-sigmoid of slope and offset; temperature scaling (Guo et al., ICML 2017) a sigmoid of the score's logit over one number,
-and for occlusion, which no such curve can be, the keypoint's share. Occlusion may rise or fall with the score.
+There are three curves per keypoint, for P(labelled), E[OPKS | labelled] and P(occluded | labelled), and one from the
+pose's score to its expected OKS. Isotonic regression (Zadrozny & Elkan, KDD 2002) fits the best monotonic curve; Platt
+scaling (1999) a sigmoid with slope and offset; temperature scaling (Guo et al., ICML 2017) a sigmoid of the score's
+logit divided by one number, and for occlusion, which such a curve cannot fit, the keypoint's base rate. Occlusion may
+rise or fall with the score.
 
-Missing keypoints have no say in a curve of their keypoint: tools print 0 for them, or anything. P(labelled) and
-P(occluded | labelled) of one are how often these were so at fitting; where none was missing then, the curve answers.
+Missing keypoints are not used for a curve of their keypoint: tools print 0 for them, or anything. Their P(labelled) and
+P(occluded | labelled) are the shares at fitting; if none was missing then, the curve is used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,10 +25,8 @@ from trustpose.calibration.targets import Targets
 from trustpose.files import InputError
 from trustpose.metrics.reliability import scale_to_unit
 
-Curve = tuple[str, np.ndarray, np.ndarray]  # what it is a chance of, scores, targets in 0–1
-OfMissing = (
-    Float[np.ndarray, "2 K"] | None
-)  # P(labelled) and P(occluded | labelled) of each keypoint where it is missing
+Curve = tuple[str, np.ndarray, np.ndarray]  # its name, scores, targets in 0–1
+OfMissing = Float[np.ndarray, "2 K"] | None  # P(labelled) and P(occluded | labelled) of each keypoint if it is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +48,7 @@ class LogisticMaps:
 
     @classmethod
     def fit(cls, method: Literal["platt", "temperature"], people: NormalisedPoses, targets: Targets) -> "LogisticMaps":
-        """By least cross-entropy. Raises InputError where temperature is asked of scores that are not on 0–1."""
+        """Fit by cross-entropy. Raises InputError for temperature scaling of scores outside 0–1."""
         numbers = []
         for name, score, target in _curves(people, targets):
             if method == "temperature":
@@ -79,13 +78,13 @@ class LogisticMaps:
         return (len(self.slope) - 1) // 3
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is saved, by name."""
+        """Return the arrays to save, by name."""
         return {"slope": self.slope, "offset": self.offset} | _saved(self.of_missing)
 
 
 @dataclass(frozen=True, eq=False)
 class IsotonicMaps:
-    """Knots of the 3K + 1 curves, one after another: scores that rise within each, values 0–1; `start` (M + 1,)."""
+    """Knots of the 3K + 1 curves, one after another: increasing scores within each, values 0–1; `start` (M + 1,)."""
 
     x: Float[np.ndarray, " T"]
     y: Float[np.ndarray, " T"]
@@ -99,14 +98,14 @@ class IsotonicMaps:
         if len(start) % 3 != 2 or (np.diff(start) <= 0).any() or start[0] != 0 or start[-1] != len(self.x):
             raise ValueError("IsotonicMaps: expected 3K + 1 curves of one knot or more")
         inside = np.ones(len(self.x), dtype=np.bool_)
-        inside[start[:-1]] = False  # from one curve to the next scores may fall
+        inside[start[:-1]] = False  # between curves scores may fall
         if (np.diff(self.x)[inside[1:]] < 0).any():
-            raise ValueError("IsotonicMaps: expected scores that rise within each curve")
+            raise ValueError("IsotonicMaps: expected increasing scores within each curve")
         _check_of_missing(self.of_missing, len(start) - 1)
 
     @classmethod
     def fit(cls, people: NormalisedPoses, targets: Targets) -> "IsotonicMaps":
-        """By least squares (pool adjacent violators), straight between the knots, level beyond the last ones."""
+        """Fit by least squares (pool adjacent violators); linear between the knots, constant beyond the last ones."""
         from sklearn.isotonic import IsotonicRegression
 
         knots = []
@@ -139,12 +138,12 @@ class IsotonicMaps:
         return (len(self.start) - 2) // 3
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is saved, by name."""
+        """Return the arrays to save, by name."""
         return {"x": self.x, "y": self.y, "start": self.start} | _saved(self.of_missing)
 
 
 def maps_of_arrays(method: str, arrays: Mapping[str, np.ndarray]) -> LogisticMaps | IsotonicMaps:
-    """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+    """Build maps from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
     needed = ("x", "y", "start") if method == "isotonic" else ("slope", "offset")
     expect_names(arrays, needed, optional=("of_missing",))
     if method == "isotonic":
@@ -155,8 +154,8 @@ def maps_of_arrays(method: str, arrays: Mapping[str, np.ndarray]) -> LogisticMap
 
 
 def _shares_of_missing(targets: Targets) -> OfMissing:
-    """How often each keypoint was labelled where it was missing, and occluded where it was labelled and missing, one
-    keypoint of average share added to each; None where none was missing."""
+    """Return how often each missing keypoint was labelled, and how often each labelled missing one was occluded, with
+    one keypoint of average share added to each; None if none was missing."""
     missing = targets.missing
     if not missing.any():
         return None
@@ -169,7 +168,7 @@ def _shares_of_missing(targets: Targets) -> OfMissing:
 
 
 def _with_missing(probabilities: Probabilities, people: NormalisedPoses, of_missing: OfMissing) -> Probabilities:
-    """The probabilities with what is known of missing keypoints in place of what the curves say of their scores."""
+    """Return the probabilities with the shares of missing keypoints instead of the curves' predictions."""
     if of_missing is not None and people.missing is not None:
         labelled, occluded = of_missing[..., None].astype(np.float32)
         probabilities = replace(
@@ -190,12 +189,12 @@ def _saved(of_missing: OfMissing) -> dict[str, np.ndarray]:
 
 
 def _rises(score: np.ndarray, target: np.ndarray) -> bool:
-    """Whether the target rather rises than falls with the score: by the slope of a straight line."""
+    """Return whether the target rises with the score, by the slope of a straight line."""
     return bool((score - score.mean()) @ (target - target.mean()) >= 0)
 
 
 def _curves(people: NormalisedPoses, targets: Targets) -> Iterator[Curve]:
-    """The 3K + 1 cases to fit a curve to, in the order that they are kept in."""
+    """Yield the 3K + 1 data sets to fit a curve to, in storage order."""
     score, found = people.score[:, targets.rows], ~targets.missing
     labelled = (targets.v > 0) & found
     for joint, row in enumerate(score):

@@ -1,9 +1,9 @@
-"""Boosted trees as tables: a tree of at most eight questions is a table of 256 answers.
+"""Boosted trees as tables: a tree with at most eight splits is a table of 256 values.
 
-LightGBM grows the trees; here they are only asked. Walking a tree branches at every question, which a processor can
-hardly foresee: LightGBM itself takes about 30 ns a tree and row. Here all questions of a tree are asked of thousands of
-rows at once, their yes and no are the bits of a number, and the number's entry in the table is the leaf: about 1.5 ns.
-The sum over trees is LightGBM's raw score (tests compare the two).
+LightGBM grows the trees; this module only evaluates them. Descending a tree branches at every split, which a processor
+can hardly predict: LightGBM itself takes about 30 ns per tree and row. Here all splits of a tree are evaluated for
+thousands of rows at once, the results are the bits of an index, and the table's entry is the leaf: about 1.5 ns. The
+sum over trees is LightGBM's raw score (tests compare the two).
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from jaxtyping import Float, Int
 from trustpose.calibration.arrays import expect_numbers
 
 QUESTIONS = 8
-_MOST_TREES = 10_000  # of one model; ours have at most 200
+_MOST_TREES = 10_000  # per model; ours have at most 200
 
 
 @dataclass(frozen=True, eq=False)
 class TreeTables:
-    """T trees: of each its questions "feature > threshold?" (T, 8), feature −1 where it has fewer, and its answers.
+    """T trees: the splits "feature > threshold?" of each (T, 8), feature −1 for unused ones, and its values.
 
-    The bits of an answer's place are the yeses, the first question's the highest of those that the tree has.
+    The bits of an index are the results of the splits; the first split is the highest bit.
     """
 
     feature: Int[np.ndarray, "T 8"]
@@ -41,15 +41,15 @@ class TreeTables:
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> "TreeTables":
-        """The trees of LightGBM's `Booster.dump_model()`. Raises ValueError where one has more than eight questions."""
+        """Convert the trees of LightGBM's `Booster.dump_model()`. Raises ValueError for more than eight splits."""
         trees = [_tree_table(tree["tree_structure"]) for tree in dump["tree_info"]]
         feature, threshold, answer = (np.stack(columns) for columns in zip(*trees, strict=True))
         return cls(feature, threshold, answer)
 
     def raw_score(self, features: Sequence[Float[np.ndarray, "*#S"]]) -> Float[np.ndarray, "*S"]:
-        """The sum of all trees (…), float32, for features (…) each; features may be of fewer rows and are broadcast.
+        """Return the sum of all trees (…), float32, for features (…) each; features with fewer rows are broadcast.
 
-        Rows up to some ten thousand at a time stay in the processor's cache.
+        Up to some ten thousand rows at a time fit into the processor's cache.
         """
         shape = np.broadcast_shapes(*(column.shape for column in features))
         total, answer = np.zeros(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
@@ -71,7 +71,7 @@ class TreeTables:
 
 
 def _tree_table(tree: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Questions, thresholds and answers of one tree as LightGBM dumps it."""
+    """Return splits, thresholds and values of one tree as LightGBM dumps it."""
     nodes: list[dict[str, Any]] = []
     _collect(tree, nodes)
     if len(nodes) > QUESTIONS:
@@ -105,6 +105,6 @@ def _collect(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
 
 
 def _round_down(threshold: float) -> np.float32:
-    """The largest float32 at or below: a float32 is greater than the one exactly if it is greater than the other."""
+    """Return the largest float32 at or below: a float32 exceeds one exactly if it exceeds the other."""
     single = np.float32(threshold)
     return np.nextafter(single, np.float32(-np.inf)) if float(single) > threshold else single

@@ -1,4 +1,4 @@
-"""What calibrators learn: the OKS, OPKS and visibility of each result, measured against the person it is about."""
+"""The targets of calibrators: OKS, OPKS and visibility of each result, relative to its matched person."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from trustpose.metrics.matching import same_image_pairs
 from trustpose.metrics.pairing import pair_with_people
 from trustpose.poses import Area, Poses, Truth
 
-_ON_IGNORED = 0.5  # of a result's box inside the box of somebody whom COCO evaluation ignores
+_ON_IGNORED = 0.5  # share of a result's box inside that of a person whom COCO evaluation ignores
 
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """Of the `rows` (n,) of the poses that something is known of, columns last: OKS (n,), OPKS and COCO's v (K, n).
+    """Targets of the poses `rows` (n,), columns last: OKS (n,), OPKS and COCO's v (K, n).
 
-    `unmatched` (n,) marks results that are about nobody, `missing` (K, n) keypoints that the estimator did not place.
+    `unmatched` (n,) marks unmatched results, `missing` (K, n) keypoints that the estimator did not place.
     """
 
     rows: Int[np.ndarray, " n"]
@@ -29,18 +29,18 @@ class Targets:
     missing: Bool[np.ndarray, "K n"]
 
     def of(self, index: np.ndarray) -> "Targets":
-        """The rows picked by an index or mask over n."""
+        """Return the rows selected by an index or mask over n."""
         keypoints = (self.opks[:, index], self.v[:, index])
         return Targets(self.rows[index], self.oks[index], *keypoints, self.unmatched[index], self.missing[:, index])
 
 
 def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], area: Area) -> Targets:
-    """Targets of every result that has any, paired with people as an audit pairs them (`metrics.pairing`).
+    """Compute targets of every result that has any, matched to people as in an audit (`metrics.pairing`).
 
-    A result that is about nobody, a false positive or the second one on a person, has OKS 0 and no keypoint labelled:
-    that is what average precision makes of it. Left out, as COCO evaluation ignores them, are results on people without
-    labelled keypoints and results about nobody of which half or more lies in the box of such a person or of a crowd.
-    The OPKS of a missing keypoint is that of what the file puts in its place, as in COCO evaluation.
+    An unmatched result, a false positive or a duplicate, has OKS 0 and no labelled keypoint, as in average precision.
+    As COCO evaluation ignores them, results on people without labelled keypoints are left out, and unmatched results
+    with half or more of their box in the box of such a person or of a crowd. The OPKS of a missing keypoint is that of
+    its written position, as in COCO evaluation.
     """
     person = pair_with_people(poses, truth)
     has_labels = np.any(truth.v > 0, axis=1)
@@ -50,7 +50,7 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     who = np.where(unmatched, 0, person[rows])
     v = np.where(unmatched[:, None], 0, truth.v[who])  # (n, K)
     measured = (poses.xy[rows].astype(np.float64), truth.xy[who], v, truth.area_of_all(area)[who], sigmas)
-    with np.errstate(over="ignore"):  # a keypoint at 1e300 is infinitely far off, which is what its OPKS of 0 says
+    with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OPKS is 0
         similarity = np.nan_to_num(oks(*measured), nan=0.0)
         of_keypoints = opks(*measured)
     missing = np.zeros(v.shape, dtype=bool) if poses.missing is None else poses.missing[rows]
@@ -63,7 +63,7 @@ def _crowd(truth: Truth) -> np.ndarray:
 
 
 def _on_ignored(poses: Poses, truth: Truth, ignored: np.ndarray) -> np.ndarray:
-    """Which poses (N,) lie by half or more of their box in that of somebody ignored."""
+    """Return which poses (N,) have half or more of their box in that of an ignored person."""
     found = np.zeros(len(poses), dtype=bool)
     people = np.flatnonzero(ignored)
     if truth.box is None or not len(people) or poses.image_id is None or truth.image_id is None:

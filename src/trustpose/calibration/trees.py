@@ -1,8 +1,8 @@
-"""Boosted trees on features of a results file: one model for poses, three that all keypoints share.
+"""Boosted trees on features of a results file: one model for poses, three shared by all keypoints.
 
 P(labelled), P(occluded | labelled) and E[OPKS | labelled] are each fitted by cross-entropy, on all people or on those
 with labels, the last without missing keypoints; E[OKS] of the pose likewise. LightGBM grows them (Ke et al., NIPS
-2017); what is kept are its trees as tables, so that applying needs no LightGBM, and no code is in the file.
+2017); the trees are stored as tables, so applying needs no LightGBM, and the file contains no code.
 """
 
 import os
@@ -21,13 +21,13 @@ from trustpose.calibration.tables import QUESTIONS, TreeTables
 from trustpose.calibration.targets import Targets
 from trustpose.files import InputError
 
-KEYPOINT_ROWS = 300_000  # keypoints that a keypoint model learns from; four times as many moved r by less than .001
+KEYPOINT_ROWS = 300_000  # training keypoints of a keypoint model; four times as many changed r by less than .001
 POSE_ROWS = 100_000
 THREADS = min(4, os.cpu_count() or 1)
 _SHARED = {"learning_rate": 0.1, "num_leaves": QUESTIONS + 1, "max_bin": 63, "lambda_l2": 5.0, "verbose": -1}
 _SAMPLING = {"feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "min_data_in_leaf": 40}
-# One thread a model, models beside each other: LightGBM's own threads wait for each other in busy loops, which on a
-# machine with other work takes five times as long.
+# One thread per model, models in parallel: LightGBM's own threads wait in busy loops, which takes five times as long
+# on a machine with other load.
 _STEADY = {"deterministic": True, "force_col_wise": True, "use_missing": False, "num_threads": 1}
 POSE_TREES, KEYPOINT_TREES = 150, 200
 MODELS = ("labelled", "occluded", "similarity", "pose")
@@ -35,7 +35,7 @@ MODELS = ("labelled", "occluded", "similarity", "pose")
 
 @dataclass(frozen=True, eq=False)
 class Trees:
-    """The four models as tables, and the names, in order, of the features that poses and keypoints are read by."""
+    """The four models as tables, and the names, in order, of the features of poses and keypoints."""
 
     pose_names: tuple[str, ...]
     keypoint_names: tuple[str, ...]
@@ -43,7 +43,7 @@ class Trees:
 
     @classmethod
     def fit(cls, people: NormalisedPoses, targets: Targets, seed: int) -> "Trees":
-        """Fit to the people of `targets` (rows of `people`). Raises InputError where LightGBM cannot be loaded."""
+        """Fit to the people of `targets` (rows of `people`). Raises InputError if LightGBM cannot be loaded."""
         random = np.random.default_rng(seed)
         chosen = _some(targets, POSE_ROWS, random)
         features = pose_features(people.rows(chosen.rows))
@@ -64,24 +64,24 @@ class Trees:
             return cls(tuple(features), tuple(columns), dict(zip(jobs, grown, strict=True)))
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
-        """Probabilities for a few thousand people; the caller splits more into parts that fit the processor's cache."""
+        """Predict for a few thousand people; the caller splits more into parts that fit into the processor's cache."""
         features = pose_features(people)
         columns = _keypoint_columns(people)
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
-            raise InputError("the calibrator reads other features than this version of trustpose makes; fit it anew")
+            raise InputError("the calibrator has other features than this version of trustpose computes; fit it again")
         scores = [self.tables[name].raw_score(list(columns.values())) for name in MODELS[:3]]
         pose = sigmoid(self.tables["pose"].raw_score(list(features.values())))
         return Probabilities(*map(sigmoid, scores), pose=pose).without_missing(people.missing)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is saved, by name."""
+        """Return the arrays to save, by name."""
         names = {"pose_names": np.array(self.pose_names), "keypoint_names": np.array(self.keypoint_names)}
         parts = ("feature", "threshold", "answer")
         return names | {f"{name}.{part}": getattr(self.tables[name], part) for name in MODELS for part in parts}
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Trees":
-        """The opposite of `arrays`. Raises KeyError or ValueError where something is missing or does not fit."""
+        """Build trees from `arrays`. Raises KeyError or ValueError for a missing or wrong array."""
         parts = [f"{name}.{part}" for name in MODELS for part in ("feature", "threshold", "answer")]
         expect_names(arrays, ["pose_names", "keypoint_names", *parts])
         tables = {
@@ -97,7 +97,7 @@ class Trees:
 
 
 def _keypoint_columns(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "*S"]]:
-    """What the keypoints' models read: (K, N) of each keypoint, (1, N) of the whole pose and of each of its scores."""
+    """Return the inputs of the keypoints' models: (K, N) per keypoint, (1, N) for the whole pose and its scores."""
     scores = {f"score {name}": row for name, row in zip(people.skeleton.keypoints, people.score, strict=True)}
     whole = {f"pose: {name}": row[None] for name, row in (whole_features(people) | scores).items()}
     return keypoint_features(people) | whole
@@ -110,7 +110,7 @@ def _some(targets: Targets, most: int, random: np.random.Generator) -> Targets:
 
 
 def _grow(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], trees: int, seed: int) -> TreeTables:
-    """Trees for a target in 0–1, by cross-entropy; one constant answer where it is of one value, or without rows."""
+    """Grow trees for a target in 0–1 by cross-entropy; a constant if it has one value, or without rows."""
     if not len(target) or target.min() == target.max():
         return _constant(float(target[0]) if len(target) else 0.0)
     try:

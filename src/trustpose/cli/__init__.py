@@ -1,4 +1,4 @@
-"""The command line: one file a command. Nothing heavy is imported before a command runs, so that --help answers."""
+"""The command line: one file per command. Heavy imports wait until a command runs, so that --help is fast."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ INTERRUPTED = 130  # the exit code after Ctrl-C, as a shell has it: 128 + SIGINT
 
 app = typer.Typer(
     name="trustpose",
-    help="2D human pose estimation that knows how far to trust itself.",
+    help="2D human pose estimation with scores that you can trust.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -46,7 +46,7 @@ app.command(context_settings=CONTEXT)(train)
 app.command()(models)
 app.command()(recipes)
 
-# the parent of every "no such option", "missing argument": click's class, wherever this typer keeps its click
+# the base class of "no such option", "missing argument": click's, wherever this version of typer keeps click
 _UsageError: Any = typer.BadParameter.__mro__[1]
 
 
@@ -67,26 +67,26 @@ def _options(
 
 @cache
 def _commands() -> Any:
-    """All commands; made once, which takes longer than some of them run."""
+    """Build all commands, once: it takes longer than some of them run."""
     return typer.main.get_command(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 done but for what was reported, 2 wrong input (one line says what), 130 after
-    Ctrl-C; 75 where `train --minutes` stopped and goes on when called again.
+    """Run a command and exit: 0 success, 1 success except for reported problems, 2 wrong input (one line gives the
+    reason), 130 after Ctrl-C, 75 if `train --minutes` stopped and the same command resumes.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # what a stream's encoding lacks is shown, bytes of file names too
+        if isinstance(stream, TextIOWrapper):  # escape characters that the encoding lacks, and bytes of file names
             stream.reconfigure(errors=SHOWN)
     interruption, words = Interruption(), sys.argv[1:] if arguments is None else arguments
-    hidden = nullcontext() if words[:1] == ["train"] else hidden_library_lines()  # a training's libraries may speak
+    hidden = nullcontext() if words[:1] == ["train"] else hidden_library_lines()  # training libraries may print
     try:
-        # standard output is as it was afterwards, whatever a command sent to standard error instead
+        # restore standard output afterwards, even if a command redirected it to standard error
         with hidden, interruption, redirect_stdout(sys.stdout):
             code = _commands()(arguments, standalone_mode=False, prog_name="trustpose")
             if sys.stdout is not None:  # it may be closed
                 sys.stdout.flush()
-        if code == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+        if code == INTERRUPTED:  # typer's code for a KeyboardInterrupt
             typer.echo("trustpose: interrupted", err=True)
     except (Exception, KeyboardInterrupt) as error:
         code = _ended_by(error, is_interrupted=interruption.came)
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _ended_by(error: Any, *, is_interrupted: bool) -> int:
-    """Say in one line what ended a command; the exit code. Raises what is a fault of ours."""
+    """Print in one line what ended a command; return the exit code. Raises internal errors again."""
     if is_interrupted or isinstance(error, (Interrupted, KeyboardInterrupt, typer.Abort)):
         how = f"; {error}" if isinstance(error, Interrupted) else ""
         typer.echo(f"trustpose: interrupted{how}", err=True)
@@ -106,12 +106,10 @@ def _ended_by(error: Any, *, is_interrupted: bool) -> int:
             return _complain(error.format_message())
         typer.echo(error.format_message())
         return 0
-    if isinstance(error, OSError) and error.filename is None:  # other files are named, or written by `atomic_write`
+    if isinstance(error, OSError) and error.filename is None:  # others name their file, or are `atomic_write`'s
         problem = cannot_write(STDOUT, error)
         if isinstance(problem, DiskError):
-            os.dup2(
-                os.open(os.devnull, os.O_WRONLY), 1
-            )  # else what is left would be written at the exit, and fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise the rest would be written at exit, and fail again
             return _complain(str(problem))
     raise error
 

@@ -1,4 +1,4 @@
-"""`trustpose audit`: how good the poses of a results file are, and how honest their scores."""
+"""`trustpose audit`: evaluate the poses of a results file and the reliability of their scores."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -20,49 +20,53 @@ if TYPE_CHECKING:
 def audit(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
     results: Annotated[
-        list[Path] | None, typer.Option(help="COCO keypoint results, JSON; several are compared.")
+        list[Path] | None, typer.Option(help="COCO keypoint results, JSON; several files are compared.")
     ] = None,
     more_results: Annotated[
         list[Path] | None, typer.Argument(metavar="[RES]...", help="Further results files.")
     ] = None,
-    before: Annotated[Path | None, typer.Option(help="Results as they were, to see what --after changed.")] = None,
-    after: Annotated[Path | None, typer.Option(help="The same poses with other scores: calibrated, say.")] = None,
+    before: Annotated[Path | None, typer.Option(help="Results with the old scores, compared with --after.")] = None,
+    after: Annotated[Path | None, typer.Option(help="The same poses with new scores, such as calibrated ones.")] = None,
     calibrator: Annotated[
-        Path | None, typer.Option(help="The calibrator used: notes say where it knows the photos, or not their kind.")
+        Path | None,
+        typer.Option(help="The calibrator used; notes warn of its own photos and of distribution shift."),
     ] = None,
-    score: Annotated[str, typer.Option(help="The field of a result that poses are ranked by.")] = "score",
+    score: Annotated[str, typer.Option(help="Field of a result by which poses are ranked.")] = "score",
     area: Annotated[
         str,
         typer.Option(
-            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, file (the annotations' "
-            "own, whatever it is of), or auto: segment, or file where some are of something else; box*0.53 without any."
+            help="Area for OKS: segment (COCO evaluation), box, box*0.53, file (the annotations' own area), "
+            "or auto: segment; file if some areas have another source; box*0.53 if there are none."
         ),
     ] = "auto",
     category: Annotated[
         str | None,
-        typer.Option(help="Category to audit, by name or id, where several apply; all: every one, and their mean."),
+        typer.Option(help="Category to audit, by name or id, if there are several; all: each of them, and their mean."),
     ] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Which keypoints annotations have, whatever they call them: NAME or FILE.json.")
+        str | None, typer.Option(help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.")
     ] = None,
     sigmas: Annotated[
-        str | None, typer.Option(help="Sigmas to measure OKS with: one a keypoint, comma-separated, or one for all.")
+        str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
     ] = None,
     common: Annotated[
         bool,
-        typer.Option("--common", help="Audit the photos that ground truth and all results have, leave out the others."),
+        typer.Option("--common", help="Audit only the photos that the ground truth and all results have in common."),
     ] = False,
     images: Annotated[Path | None, typer.Option(help="Folder of the photos, for the report's gallery.")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="Write one self-contained HTML page here (-: standard output).")
+        Path | None, typer.Option(help="Write a self-contained HTML page to this file (-: standard output).")
     ] = None,
     json: Annotated[
-        Path | None, typer.Option(help="Write the numbers here as JSON (several files: a list; -: standard output).")
+        Path | None,
+        typer.Option(help="Write the numbers to this file as JSON (several results: a list; -: stdout)."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of images for the 95 % intervals; 0: no intervals.", min=0)] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
+    draws: Annotated[
+        int, typer.Option(help="Resamplings of photos for 95 % intervals; 0: no intervals.", min=0)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
 ) -> None:
-    """How good the poses of COCO results are, and how honest their scores."""
+    """Evaluate the poses of COCO results and the reliability of their scores."""
     _check_images(images, report)
     named = [*(results or []), *(more_results or [])]
     files = _files(named, before, after)
@@ -80,7 +84,7 @@ def audit(
     progress = Console(stderr=True)
     truth = read_truth(gt, category, parse_skeleton(skeleton))
     convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
-    truth.sigmas(own_sigmas)  # what is lacking is said before results are read
+    truth.sigmas(own_sigmas)  # report missing sigmas before results are read
     known = None if calibrator is None else _notes_by(calibrator, truth, convention)
     read_files = []
     for file in files:
@@ -111,7 +115,7 @@ def audit(
 
 
 def _write(path: Path, records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> None:
-    """One record, a list of several, or what --after changed."""
+    """Write one record, a list of several, or the effect of --after."""
     from trustpose.files import write_json
 
     written: Any = [record.as_dict() for record in records]
@@ -123,7 +127,7 @@ def _write(path: Path, records: "list[Audit]", change: "Rescoring | None", *, is
 
 
 def _files(results: list[Path], before: Path | None, after: Path | None) -> list[Path]:
-    """The results files to audit. Raises InputError where there are none, or --before stands without --after."""
+    """Return the results files to audit. Raises InputError for none, or for --before without --after."""
     if before is None and after is None:
         if not results:
             raise InputError("expected --results, or --before and --after")
@@ -134,7 +138,7 @@ def _files(results: list[Path], before: Path | None, after: Path | None) -> list
 
 
 def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFile], tuple[str, ...]]":
-    """What the calibrator has to say of results on this ground truth."""
+    """Return a function that gives the calibrator's notes for results on this ground truth."""
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.notes import audit_notes
 
@@ -143,36 +147,36 @@ def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFi
 
 
 def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
-    """What the other scores of the same poses are worth, draw by draw. None, and a line that says so, where the poses
-    are not the same, or AP is not known."""
+    """Compute the effect of the other scores on the same poses, draw by draw. Returns None, and prints the reason, if
+    the poses differ or AP is not known."""
     from trustpose.audit.rescoring import rescoring_of, same_poses
 
     if not same_poses(before, after):
-        typer.echo("trustpose: --before and --after hold other poses: headroom closed is left out", err=True)
+        typer.echo("trustpose: --before and --after have different poses: headroom closed is left out", err=True)
         return None
     if before.headroom is None:
-        typer.echo("trustpose: nobody counts for AP: headroom closed is left out", err=True)
+        typer.echo("trustpose: no person counts for AP: headroom closed is left out", err=True)
         return None
     return rescoring_of(before, after)
 
 
 def _check_images(images: Path | None, report: Path | None) -> None:
-    """What would fail at the end fails at once."""
+    """Check the gallery's options at once, as they would only fail at the end."""
     if images is not None and report is None:
-        raise InputError("--images draws a gallery into the report, expected --report too")
+        raise InputError("--images adds a gallery to the report, expected --report too")
     if images is not None and not images.is_dir():
-        raise InputError(f"{images}: no such directory, --images expects the folder of the photos")
+        raise InputError(f"{images}: no such directory, --images expects the folder with the photos")
 
 
 def parse_skeleton(name: str | None) -> "Skeleton | None":
-    """The skeleton of `--skeleton`, or None where it is not given. Raises InputError."""
+    """Return the skeleton of `--skeleton`, None if not given. Raises InputError."""
     from trustpose.skeletons import skeleton_of
 
     return None if name is None else skeleton_of(name)
 
 
 def parse_sigmas(text: str | None):
-    """The numbers of `--sigmas`, or None where it is not given. Raises InputError."""
+    """Return the numbers of `--sigmas`, None if not given. Raises InputError."""
     if text is None:
         return None
     import numpy as np

@@ -1,4 +1,4 @@
-"""What `trustpose audit` prints: the numbers of every file, their differences, what other scores are worth."""
+"""The terminal output of `trustpose audit`: the numbers of each file, their differences, the effect of other scores."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,27 +10,27 @@ if TYPE_CHECKING:
     from trustpose.audit.rescoring import Rescoring
 
 _ROWS = (
-    ("AP", "ap.AP", "of the poses, ranked by the score"),
+    ("AP", "ap.AP", "average precision, ranked by the score"),
     ("AP50", "ap.AP50", ""),
     ("AP75", "ap.AP75", ""),
     ("AR", "ap.AR", ""),
-    ("AP easy", "crowd.easy.AP", "photos with a crowd index below 0.2"),
-    ("AP medium", "crowd.medium.AP", "from 0.2 to below 0.8"),
-    ("AP hard", "crowd.hard.AP", "0.8 and above"),
-    ("oracle AP", "oracle_ap.AP", "if the score were the true OKS"),
-    ("headroom", "headroom", "what better scores could add"),
+    ("AP easy", "crowd.easy.AP", "photos with crowd index below 0.2"),
+    ("AP medium", "crowd.medium.AP", "crowd index from 0.2 to below 0.8"),
+    ("AP hard", "crowd.hard.AP", "crowd index 0.8 and above"),
+    ("oracle AP", "oracle_ap.AP", "AP with the true OKS as score"),
+    ("headroom", "headroom", "AP that better scores could gain"),
     ("pose r", "pose.pearson", "Pearson, score with OKS"),
-    ("pose ECE", "pose.ece", "how far scores are off the OKS"),
+    ("pose ECE", "pose.ece", "calibration error, score and OKS"),
     ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
-    ("average r", "keypoint.pearson_pose_mean", "the same, averages of each pose"),
+    ("average r", "keypoint.pearson_pose_mean", "the same, averaged over each pose"),
     ("keypoint ECE", "keypoint.ece", ""),
-    ("labelled F1", "visibility.labelled.f1", "labelled or not"),
+    ("labelled F1", "visibility.labelled.f1", "labelled against unlabelled"),
     ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
 )
 
 
 def print_numbers(audits: "Sequence[Audit]") -> None:
-    """The numbers of each file, one column a file."""
+    """Print the numbers of each file, one column per file."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -53,7 +53,7 @@ def print_numbers(audits: "Sequence[Audit]") -> None:
 
 
 def print_categories(audits: "Sequence[Audit]") -> None:
-    """AP of each category, one column a file, and how many people it has; nothing where only one was read."""
+    """Print AP and the number of people of each category, one column per file; nothing for a single category."""
     if not audits[0].categories:
         return
     from rich.console import Console
@@ -75,7 +75,7 @@ def print_categories(audits: "Sequence[Audit]") -> None:
 
 
 def print_notes(audits: "Sequence[Audit]") -> None:
-    """What could not be computed, and why."""
+    """Print what could not be computed, with the reasons."""
     from rich.console import Console
 
     from trustpose.report.summary import file_labels
@@ -88,7 +88,7 @@ def print_notes(audits: "Sequence[Audit]") -> None:
 
 
 def print_comparisons(audits: "Sequence[Audit]") -> None:
-    """How the other files differ from the first, one column a file; nothing where there is but one."""
+    """Print how the other files differ from the first, one column per file; nothing for a single file."""
     if len(audits) < 2:
         return
     from rich.console import Console
@@ -99,15 +99,15 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
     from trustpose.report.summary import file_labels
 
     if not comparable(audits):
-        typer.echo("not compared: the files were not measured on the same people in the same photos")
+        typer.echo("not compared: the files were not evaluated on the same people in the same photos")
         return
     first, *labels = (escape(label) for label in file_labels(audits))
     drawn = all(len(draws) for audit in audits for draws in audit.details.draws.values.values())
     differences = [{one.metric: one for one in compare(audit, audits[0])} for audit in audits[1:]]
     table = Table(
-        title=f"difference from {first}" + ", the same photos drawn for both" * drawn,
+        title=f"difference from {first}" + ", paired draws of photos" * drawn,
         title_justify="left",
-        caption="better, worse: the 95 % interval leaves out 0; ≈: cannot be told apart" if drawn else None,
+        caption="better, worse: the 95 % interval excludes 0; ≈: not distinguishable" if drawn else None,
         caption_justify="left",
     )
     table.add_column("")
@@ -120,14 +120,14 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
 
 
 def print_change(change: "Rescoring") -> None:
-    """What other scores for the same poses are worth, in one line."""
+    """Print the effect of other scores for the same poses in one line."""
     gain, closed = f"AP gain {change.gain:+.3f}", "no headroom"
     if change.closed is not None:
         closed = f"headroom closed {change.closed:.1%}"
     if change.intervals:
         gain += "  [{:+.3f}, {:+.3f}]".format(*change.intervals["gain"])
         closed += "  [{:.1%}, {:.1%}]".format(*change.intervals["closed"]) if change.closed is not None else ""
-    typer.echo(f"{gain}; {closed}; the same photos drawn for both")
+    typer.echo(f"{gain}; {closed}; paired draws of photos")
 
 
 def _cell(audit: "Audit", name: str) -> str:
@@ -147,5 +147,5 @@ def _difference(comparison: "Comparison | None") -> str:
     difference = f"{number(comparison.difference, sign=True):>6}"
     if comparison.low is None:
         return difference
-    said = {"better": "better", "worse": "worse", "undecided": "≈"}[outcome(comparison)]
-    return f"{difference} [{number(comparison.low)}, {number(comparison.high)}] {said}"
+    shown = {"better": "better", "worse": "worse", "undecided": "≈"}[outcome(comparison)]
+    return f"{difference} [{number(comparison.low)}, {number(comparison.high)}] {shown}"

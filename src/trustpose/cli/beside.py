@@ -1,4 +1,4 @@
-"""What `trustpose convert` writes beside its results: which photo has which id, and what their keypoints are."""
+"""Files that `trustpose convert` writes next to its results: `images.json`, the photo ids, and `skeleton.json`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ IMAGES, SKELETON = "images.json", "skeleton.json"
 
 @dataclass(frozen=True)
 class Beside:
-    """What to print of the files that were written: `lines` that name them, `notes` on those that had no place."""
+    """What to print: `lines` name the written files, `notes` the files that could not be written."""
 
     lines: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 def write_beside(out: Path, counted: Mapping[str, int], skeleton: "Skeleton | None") -> Beside:
-    """Write `images.json`, the photos that were counted as a ground truth's `images`, and `skeleton.json`, the
-    keypoints of the results as `--skeleton` reads them; neither where there are none.
+    """Write `images.json`, the counted photos in the layout of a ground truth's `images`, and `skeleton.json`, the
+    keypoints of the results in the layout that `--skeleton` reads. Each is written only if needed.
 
-    Where the results go to standard output or a device, a note says that there is no place. A file that is there stays:
-    where it says something else, or is the results', InputError is raised, and nothing is written.
+    If the results go to standard output or a device, a note replaces them. An existing file is never overwritten:
+    raises InputError, and writes nothing, if it has other content or is the results file.
     """
     import numpy as np
 
@@ -40,28 +40,28 @@ def write_beside(out: Path, counted: Mapping[str, int], skeleton: "Skeleton | No
     files: list[tuple[Path, Any, str]] = []
     notes = []
     if counted:
-        path = _place(out, IMAGES, "of the photos", lambda path: read_json(path) == images)
+        path = _place(out, IMAGES, "photos", lambda path: read_json(path) == images)
         photos = f"{len(counted):,} photo{'' if len(counted) == 1 else 's'}"
         if path is not None:
             files.append((path, images, f"{photos}, counted from 1 in the order of their names"))
         else:
-            notes.append(f"photos were counted, and --out is no file to list them beside in {IMAGES}")
+            notes.append(f"photos were counted, but --out is not a file next to which they could be listed in {IMAGES}")
     if skeleton is not None:
         meant = _meaning(skeleton)
-        path = _place(out, SKELETON, "of the keypoints", lambda path: _meaning(read_skeleton(path)) == meant)
+        path = _place(out, SKELETON, "keypoints", lambda path: _meaning(read_skeleton(path)) == meant)
         if path is not None:
             known = "their sigmas" if skeleton.has_sigmas else "no sigmas"
             files.append((path, skeleton_value(skeleton), f"{len(skeleton)} keypoints and {known}, for --skeleton"))
         else:
-            notes.append(f"--out is no file to describe the keypoints beside in {SKELETON}")
+            notes.append(f"--out is not a file next to which the keypoints could be described in {SKELETON}")
     for path, value, _ in files:
         if not path.exists():
             write_json(path, value)
-    return Beside(tuple(f"{path}: {said}" for path, _, said in files), tuple(notes))
+    return Beside(tuple(f"{path}: {content}" for path, _, content in files), tuple(notes))
 
 
 def with_sigmas(skeleton: "Skeleton", given: "np.ndarray | None") -> "Skeleton":
-    """The skeleton with the sigmas of `--sigmas`, as it is without. Raises InputError where they do not fit."""
+    """Return the skeleton with the sigmas of `--sigmas`, if given. Raises InputError if their number differs."""
     from dataclasses import replace
 
     from trustpose.skeletons import given_sigmas
@@ -73,16 +73,16 @@ def with_sigmas(skeleton: "Skeleton", given: "np.ndarray | None") -> "Skeleton":
 
 
 def _place(out: Path, name: str, what: str, is_same: Callable[[Path], bool]) -> Path | None:
-    """Where a file of that name belongs beside the results, None where these are no file. Raises InputError."""
+    """Return the path for a file of that name next to the results, None if they are not a file. Raises InputError."""
     from trustpose.files import is_stdout
 
     if is_stdout(out) or (out.exists() and not out.is_file()):
         return None
     path = out.parent / name
     if out.name == name:
-        raise InputError(f"{out}: is where {name} goes, --out expects another name")
+        raise InputError(f"{out}: this name is reserved for {name}, --out expects another name")
     if path.exists() and not is_same(path):
-        raise InputError(f"{path}: is there and says something else {what}; choose another folder for --out")
+        raise InputError(f"{path}: exists and lists other {what}; choose another folder for --out")
     return path
 
 

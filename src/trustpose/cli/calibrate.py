@@ -1,4 +1,4 @@
-"""`trustpose calibrate`: expected OKS, expected OPKS and visibility for any estimator, from its results file."""
+"""`trustpose calibrate`: predict expected OKS, OPKS and visibility for any estimator, from its results file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from trustpose.poses import Area
 
 calibrate = typer.Typer(
-    help="Trust for any estimator, from its results file: fit a calibrator on labelled photos, apply it to others.",
+    help="Calibrate any estimator from its results file: fit on labelled photos, apply to others.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -31,36 +31,38 @@ calibrate = typer.Typer(
 def fit(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
     results: Annotated[Path, typer.Option(help="The estimator's COCO keypoint results on these photos, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the calibrator here, one file (-: standard output).")],
+    out: Annotated[Path, typer.Option(help="Write the calibrator to this file (-: standard output).")],
     method: Annotated[
         str, typer.Option(help="auto (by cross-validation), isotonic, platt, temperature or trees.")
     ] = "auto",
     area: Annotated[
         str,
         typer.Option(
-            help="Area that OKS is measured with: segment (COCO evaluation), box, box*0.53, file (the annotations' "
-            "own, whatever it is of), or auto: segment, or file where some are of something else; box*0.53 without any."
+            help="Area for OKS: segment (COCO evaluation), box, box*0.53, file (the annotations' own area), "
+            "or auto: segment; file if some areas have another source; box*0.53 if there are none."
         ),
     ] = "auto",
-    folds: Annotated[int, typer.Option(help="Parts that the photos are divided into.", min=2)] = 5,
-    estimator: Annotated[str | None, typer.Option(help="The estimator's name; apply compares it.")] = None,
+    folds: Annotated[int, typer.Option(help="Number of folds for cross-validation, by photo.", min=2)] = 5,
+    estimator: Annotated[str | None, typer.Option(help="The estimator's name, checked by apply.")] = None,
     category: Annotated[
-        str | None, typer.Option(help="Category, by name or id, where several apply; all: every one.")
+        str | None, typer.Option(help="Category, by name or id, if there are several; all: each of them.")
     ] = None,
     common: Annotated[
-        bool, typer.Option("--common", help="Fit on the photos that both files have, leave out the others.")
+        bool, typer.Option("--common", help="Fit only on the photos that both files have in common.")
     ] = False,
     skeleton: Annotated[
-        str | None, typer.Option(help="Which keypoints annotations have, whatever they call them: NAME or FILE.json.")
+        str | None, typer.Option(help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.")
     ] = None,
     sigmas: Annotated[
-        str | None, typer.Option(help="Sigmas to measure OKS with: one a keypoint, comma-separated, or one for all.")
+        str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="Write what is printed here as JSON (-: standard output).")] = None,
-    draws: Annotated[int, typer.Option(help="Draws of photos for the 95 % intervals.", min=1)] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the trees and of the draws.", min=0)] = 0,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the printed numbers to this file as JSON (-: stdout).")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Resamplings of the photos for the 95 % intervals.", min=1)] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the trees and of the resampling.", min=0)] = 0,
 ) -> None:
-    """Fit a calibrator; the numbers printed are of photos that its model had not seen."""
+    """Fit a calibrator and print its out-of-fold numbers."""
     check_outputs(
         {"--out": out, "--json": json}, {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)}
     )
@@ -100,20 +102,16 @@ def fit(
 
 @calibrate.command()
 def apply(
-    calibrator: Annotated[Path, typer.Option(help="What `trustpose calibrate fit` wrote.")],
+    calibrator: Annotated[Path, typer.Option(help="A file written by `trustpose calibrate fit`.")],
     results: Annotated[Path, typer.Option(help="COCO keypoint results of the same estimator, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the results with trust here (-: standard output).")],
-    estimator: Annotated[
-        str | None, typer.Option(help="The estimator's name; refused where the calibrator names another.")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="Write the results with trust to this file (-: standard output).")],
+    estimator: Annotated[str | None, typer.Option(help="The estimator's name; must match the calibrator's.")] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Which keypoints the results have (NAME or FILE.json); others are refused.")
+        str | None, typer.Option(help="Skeleton of the results (NAME or FILE.json); must match the calibrator's.")
     ] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="The sigmas that trust should be measured by; refused where others were fitted.")
-    ] = None,
+    sigmas: Annotated[str | None, typer.Option(help="Sigmas for OKS; must match the calibrator's.")] = None,
 ) -> None:
-    """Add expected OKS, expected OPKS and visibility to results; points and printed scores stay as they are."""
+    """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged."""
     check_outputs(
         {"--out": out}, {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
     )
@@ -148,18 +146,18 @@ def apply(
 
 
 def _check_sigmas(path: Path, card: "Card", wanted: "np.ndarray | None") -> None:
-    """Raises InputError where a calibrator was fitted to OKS by other sigmas than those wanted."""
+    """Raise InputError if a calibrator was fitted with other sigmas than those wanted."""
     import numpy as np
 
     if wanted is None:
         return
     fitted = np.array(card.sigmas)
     if wanted.shape not in ((1,), fitted.shape) or not np.allclose(fitted, wanted, rtol=1e-6):
-        raise InputError(f"{path}: was fitted to OKS by other sigmas than --sigmas: {fitted.tolist()}")
+        raise InputError(f"{path}: was fitted with other sigmas than --sigmas: {fitted.tolist()}")
 
 
 def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tuple[Fit, Rescoring | None]":
-    """Fit with a progress bar; what ranking by the out-of-fold trust is worth comes last."""
+    """Fit with a progress bar, then compute the gain from ranking by the out-of-fold trust."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -174,7 +172,7 @@ def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tup
 
 
 def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "Rescoring | None":
-    """What ranking by the out-of-fold trust is worth, of several categories the mean; None where nobody counts."""
+    """Compute the gain from ranking by the out-of-fold trust, averaged over categories; None if no person counts."""
     from trustpose.audit.rescoring import rescoring
 
     poses, area = fitted.out_of_fold, cast("Area", fitted.parts.card.area)
@@ -187,7 +185,7 @@ def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "
             replicates=options.replicates,
             seed=options.seed,
         )
-    except InputError:  # the fit is good all the same
+    except InputError:  # the fit is still valid
         return None
 
 
@@ -195,7 +193,7 @@ def _means(categories: "Categories") -> str:
     import numpy as np
 
     count = len(np.unique(categories.of_row))
-    return f"AP, headroom closed: means over {count} categories; all else is over everybody"
+    return f"AP, headroom closed: means over {count} categories; all other numbers pool them"
 
 
 _ROWS = {
@@ -231,7 +229,7 @@ def _print(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]
     console.print(table)
     notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
     if card.unmatched:
-        notes.append(f"{card.unmatched} results are about nobody and count with OKS 0")
+        notes.append(f"{card.unmatched} results match no person and count with OKS 0")
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 

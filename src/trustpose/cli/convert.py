@@ -1,4 +1,4 @@
-"""`trustpose convert`: poses in another tool's files become COCO results."""
+"""`trustpose convert`: convert poses in another tool's files to COCO results."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,50 +13,45 @@ from trustpose.cli.outputs import check_outputs, skeleton_file
 def convert(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Files, or folders with one file a photo.", show_default=False),
+        typer.Argument(metavar="SOURCE...", help="Files, or folders with one file per photo.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(help="Write the COCO results here, JSON (-: standard output).")],
+    out: Annotated[Path, typer.Option(help="Write the COCO results to this JSON file (-: standard output).")],
     format_: Annotated[
         str,
         typer.Option(
             "--format",
-            help="Whose files: auto, mmpose, ultralytics, openpose, alphapose, deeplabcut, detectron2 or coco.",
+            help="Format of the files: auto, mmpose, ultralytics, openpose, alphapose, deeplabcut, detectron2 or coco.",
         ),
     ] = "auto",
     gt: Annotated[
-        Path | None, typer.Option(help="COCO ground truth: its image ids, photo sizes and order of keypoints.")
+        Path | None, typer.Option(help="COCO ground truth, for image ids, photo sizes and the order of keypoints.")
     ] = None,
     category: Annotated[
-        str | None, typer.Option(help="Category of the ground truth, by name or id, where several apply.")
+        str | None, typer.Option(help="Category of the ground truth, by name or id, if there are several.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the photos, for their sizes, where coordinates are relative.")
+        Path | None, typer.Option(help="Folder of the photos, for their sizes, if coordinates are relative.")
     ] = None,
     skeleton: Annotated[
         str | None,
-        typer.Option(
-            help="Which keypoints the files hold, where neither they nor the tool say it: a name, or FILE.json."
-        ),
+        typer.Option(help="Skeleton of the files, if neither they nor the tool name it: NAME or FILE.json."),
     ] = None,
     sigmas: Annotated[
         str | None,
-        typer.Option(
-            help="Sigmas to write into skeleton.json: one a keypoint written, comma-separated, or one for all."
-        ),
+        typer.Option(help="Sigmas to write to skeleton.json: one per keypoint, comma-separated, or one for all."),
     ] = None,
-    class_: Annotated[
-        int | None, typer.Option("--class", help="The class that is people, where files hold several.")
-    ] = None,
+    class_: Annotated[int | None, typer.Option("--class", help="The class of people, if files hold several.")] = None,
     fill_missing: Annotated[
-        bool, typer.Option("--fill-missing", help="Write 0, 0, 0 for keypoints of the ground truth that files lack.")
+        bool,
+        typer.Option("--fill-missing", help="Write 0, 0, 0 for the ground truth's keypoints that the files lack."),
     ] = False,
 ) -> None:
-    """Turn the poses in another tool's files into COCO results, scores untouched.
+    """Convert the poses in another tool's files to COCO results, with unchanged scores.
 
-    `trustpose audit` and `trustpose calibrate` read what it writes. An image's id is that of the ground truth, else the
-    number that ends the photo's name. Where a name ends in none, or two in the same, photos are counted from 1 in the
-    order of their names, and images.json beside the results says which is which. With --skeleton or --sigmas,
-    skeleton.json beside them describes their keypoints, for `trustpose audit --skeleton`.
+    The output is for `trustpose audit` and `trustpose calibrate`. An image's id is that of the ground truth, else the
+    number at the end of the photo's name. If a name has none, or two have the same, photos are counted from 1 in the
+    order of their names, and images.json next to the results lists them. With --skeleton or --sigmas, skeleton.json
+    next to the results describes their keypoints, for `trustpose audit --skeleton`.
     """
     from rich.console import Console
 
@@ -95,7 +90,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _with_bar(files: Sequence[Path]) -> Iterable[Path]:
-    """The files, with a bar on a terminal where there are many."""
+    """Yield the files, with a progress bar on a terminal if there are many."""
     from rich.console import Console
     from rich.progress import track
 

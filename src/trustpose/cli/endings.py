@@ -1,4 +1,4 @@
-"""How a command ends that is interrupted, or whose disk is full: with one line, which says how to go on."""
+"""How a command ends after Ctrl-C or on a full disk: with one line that tells how to resume."""
 
 import signal
 import sys
@@ -11,12 +11,12 @@ from trustpose.files import DiskError
 
 
 class Interrupted(Exception):
-    """Ctrl-C; the message says how to go on. No KeyboardInterrupt, as typer keeps those to itself."""
+    """Ctrl-C; the message tells how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
 
 
 @contextmanager
 def resumable(how: str) -> Iterator[None]:
-    """A run that is worth going on with: what stops it says `how`. Raises Interrupted, DiskError."""
+    """Run a resumable block: add `how` to resume to what interrupts it. Raises Interrupted, DiskError."""
     try:
         yield
     except KeyboardInterrupt:
@@ -26,11 +26,11 @@ def resumable(how: str) -> Iterator[None]:
 
 
 class Interruption:
-    """Inside the block Ctrl-C raises KeyboardInterrupt as ever, and `came` remembers it.
+    """Inside the block Ctrl-C raises KeyboardInterrupt as usual, and `came` records it.
 
-    An import that is interrupted may raise something else in its place, such as ImportError, and a callback of the
-    interpreter's may drop it: there it is raised once more. Where Ctrl-C is ignored it stays so; only the main thread
-    is told of signals, in another one nothing is changed.
+    An interrupted import may raise another error instead, such as ImportError, and a callback of the
+    interpreter may drop it: then it is raised again. If Ctrl-C is ignored it stays ignored. Signals reach only the main
+    thread; in other threads nothing changes.
     """
 
     came = False
@@ -54,7 +54,7 @@ class Interruption:
 
     def _dropped(self, dropped: Any) -> None:
         if self.came and issubclass(dropped.exc_type, KeyboardInterrupt):
-            # once the callback is left: here it would be dropped again
+            # raise it after the callback: here it would be dropped again
             threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
         else:
             self._hook(dropped)

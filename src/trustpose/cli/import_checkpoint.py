@@ -1,4 +1,4 @@
-"""`trustpose import`: a public checkpoint becomes a model folder."""
+"""`trustpose import`: convert a public checkpoint to a model folder."""
 
 import hashlib
 import shutil
@@ -13,36 +13,36 @@ import typer
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 
-_LARGEST = 2048  # pixels; memory is gone far beyond
+_LARGEST = 2048  # pixels; larger inputs exhaust memory
 
 
 def import_checkpoint(
     checkpoint: Annotated[
         str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or its URL (http, https, file).")
     ],
-    network: Annotated[str, typer.Option(help="The network it is of; `trustpose models --zoo` lists them.")],
+    network: Annotated[str, typer.Option(help="The checkpoint's network; `trustpose models --zoo` lists them.")],
     out: Annotated[Path, typer.Option(help="The model folder to write; must not exist yet.")],
     family: Annotated[
-        str | None, typer.Option("--from", help="Whose tensor names it has. Default: recognised from them.")
+        str | None, typer.Option("--from", help="Project whose tensor names it has. Default: recognised from them.")
     ] = None,
     size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
     skeleton: Annotated[
-        str | None, typer.Option(help="Whose joints, a name or FILE.json. Default: by their number.")
+        str | None, typer.Option(help="Skeleton, NAME or FILE.json. Default: by the number of keypoints.")
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="rgb or bgr. Default: as the project feeds its networks; needed for pose_resnet."),
+        typer.Option(help="rgb or bgr. Default: the project's order; required for pose_resnet."),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="What the file's SHA-256 must be; needed with http and https.")
+        str | None, typer.Option(help="The file's expected SHA-256; required with http and https.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name. Default: the network's.")] = None,
     licence: Annotated[str, typer.Option(help="The checkpoint's licence.")] = "unknown",
-    source: Annotated[str | None, typer.Option(help="Where it comes from. Default: FILE.")] = None,
+    source: Annotated[str | None, typer.Option(help="The checkpoint's source. Default: FILE.")] = None,
 ) -> None:
-    """Turn a public checkpoint into a model folder: ONNX to run, JSON spec, safetensors to train on.
+    """Convert a public checkpoint to a model folder: ONNX to run, JSON spec, safetensors for training.
 
-    Strict: a tensor that is missing or left over is an error that names it. No code in the file is run.
+    Strict: a missing or surplus tensor is an error that names it. No code in the file is run.
     """
     height, width = _size(size)
     if channels is not None and channels.upper() not in ("RGB", "BGR"):
@@ -51,7 +51,7 @@ def import_checkpoint(
         from trustpose.networks.checkpoint_files import read_tensors
 
         with _fetched(checkpoint, sha256) as file:
-            tensors = read_tensors(file)  # before the networks are imported, which takes longer than to refuse a file
+            tensors = read_tensors(file)  # before the networks are imported, so that bad files fail fast
         from trustpose.export.model_folder import Provenance
         from trustpose.export.model_folder import import_checkpoint as run
     except ModuleNotFoundError as missing:
@@ -83,7 +83,7 @@ def _size(text: str) -> tuple[int, int]:
 
 @contextmanager
 def _fetched(place: str, sha256: str | None) -> Iterator[Path]:
-    """The checkpoint as a local file whose SHA-256 is as promised."""
+    """Yield the checkpoint as a local file with the expected SHA-256."""
     from urllib.error import URLError
     from urllib.parse import urlsplit
     from urllib.request import url2pathname, urlopen
@@ -94,7 +94,7 @@ def _fetched(place: str, sha256: str | None) -> Iterator[Path]:
         yield file
         return
     if sha256 is None:
-        raise InputError(f"{place}: a checkpoint from the network needs --sha256, so that it is the one you mean")
+        raise InputError(f"{place}: a downloaded checkpoint needs --sha256, to verify it")
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / (Path(urlsplit(place).path).name or "checkpoint.pth")
@@ -102,7 +102,7 @@ def _fetched(place: str, sha256: str | None) -> Iterator[Path]:
             with urlopen(place, timeout=60) as answer, file.open("wb") as target:
                 shutil.copyfileobj(answer, target)
         except (URLError, OSError) as error:
-            raise InputError(f"{place}: cannot be fetched ({getattr(error, 'reason', error)})") from None
+            raise InputError(f"{place}: cannot be downloaded ({getattr(error, 'reason', error)})") from None
         _check(file, sha256, place)
         yield file
 

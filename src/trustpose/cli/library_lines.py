@@ -1,6 +1,6 @@
-"""Standard error is for our lines: what image libraries print there by themselves, of broken files, is not shown.
+"""Hide messages that image libraries print to standard error about broken files.
 
-libpng and libjpeg, inside OpenCV, write to the file descriptor, out of reach of Python and of OpenCV's own settings.
+libpng and libjpeg, inside OpenCV, write to the file descriptor, which neither Python nor OpenCV's settings control.
 """
 
 import os
@@ -20,8 +20,9 @@ _KNOWN = re.compile(
 
 @contextmanager
 def hidden_library_lines() -> Iterator[None]:
-    """Inside the block `sys.stderr` is the standard error as ever; what else goes there is shown when the block ends,
-    but for those libraries' lines. Where standard error is not the process's own, or no file can be made, all stays."""
+    """Inside the block `sys.stderr` works as usual; other output to the descriptor is shown when the block ends,
+    without those libraries' lines. Nothing changes if standard error is not the process's own, or no file can be
+    created."""
     before = sys.stderr
     aside = _file(before) if before is not None and before is sys.__stderr__ else None
     if before is None or aside is None:

@@ -1,4 +1,4 @@
-"""`trustpose models --validate`: one model, read and opened, in one short table."""
+"""`trustpose models --validate`: read and open one model, and print a short table."""
 
 import json
 from pathlib import Path
@@ -13,32 +13,32 @@ _CHANNELS = "{0.layout}, {0.dtype}, {0.channels}"
 
 
 def check_model(path: Path, *, as_json: bool) -> None:
-    """Print what a model is. Raises InputError where its JSON is broken, or does not fit its network."""
+    """Print what a model is. Raises InputError if its JSON is broken or does not match its network."""
     spec = ModelSpec.read(path)
     session = open_session(spec.onnx, 1)
     names = output_names(session, spec.onnx, spec.input, spec.output.tensors, spec.trust)
     trust_names(session, spec.onnx, spec.trust)
     shapes = {node.name: node.shape for node in session.get_outputs()}
     wanted = spec.input
-    said = {
+    rows = {
         "kind": spec.output.kind,
         "name": spec.name,
         "network": f"{spec.onnx.name}" + ("" if spec.network is None else f", weights of {spec.network}"),
         "input": f"{wanted.name}: {wanted.size}, {_CHANNELS.format(wanted)}",
         "outputs": "; ".join(f"{name} {' × '.join(map(str, shapes[name]))}" for name in names),
         "gives": spec.output.describe(),
-        "people": "finds them in the photo" if spec.people == "photo" else "wants their boxes",
+        "people": "detected by the network" if spec.people == "photo" else "need boxes",
         "skeleton": f"{spec.skeleton.name}, {len(spec.skeleton)} keypoints" if len(spec.skeleton) else "none",
         "trust": "none" if spec.trust is None else _trust(spec.trust),
         "licence": spec.licence,
     }
     if spec.people == "boxes":
-        said["crop"] = f"box × {spec.padding}"
+        rows["crop"] = f"box × {spec.padding}"
     if as_json:
-        typer.echo(json.dumps(said, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    width = max(map(len, said))
-    for name, text in said.items():
+    width = max(map(len, rows))
+    for name, text in rows.items():
         typer.echo(f"{name:<{width}}  {text}")
 
 

@@ -1,4 +1,4 @@
-"""`trustpose models`: which networks there are, and what their specs say of them."""
+"""`trustpose models`: list the available networks with their specs."""
 
 import json
 import os
@@ -21,28 +21,26 @@ FOLDER = "TRUSTPOSE_MODELS"
 def models(
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", help=f"The folder with the networks. [default: env {FOLDER}, else the one you are in]"),
+        typer.Option("--dir", help=f"The folder with the networks. [default: env {FOLDER}, else the current one]"),
     ] = None,
     zoo: Annotated[
-        bool, typer.Option("--zoo", help="List the networks to train, and to import checkpoints into, instead.")
+        bool, typer.Option("--zoo", help="List the networks for training and for imported checkpoints instead.")
     ] = False,
-    shipped: Annotated[bool, typer.Option("--shipped", help="List what comes with trustpose instead.")] = False,
+    shipped: Annotated[bool, typer.Option("--shipped", help="List the bundled models instead.")] = False,
     adapters: Annotated[
-        bool, typer.Option("--adapters", help="List the live estimators of other packages instead.")
+        bool, typer.Option("--adapters", help="List the supported estimators of other packages instead.")
     ] = False,
     validate: Annotated[
         Path | None,
-        typer.Option(
-            help="Say what kind of model this is (a folder, NETWORK.onnx, NETWORK.json), or what is wrong with it."
-        ),
+        typer.Option(help="Check this model (a folder, NETWORK.onnx, NETWORK.json) and describe it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the networks of a folder: what they give, their input, size and licence, and what was measured on them.
+    """List the networks of a folder with their outputs, input, size, licence and measurements.
 
-    A network is NETWORK.onnx with NETWORK.json beside it, or a folder with model.json. All is as the JSON says; what it
-    does not say is left out. A network whose JSON cannot be read is reported, and the exit code is then 1. --validate
-    opens the network too; where it does not fit its JSON, one line says why, and the exit code is 2.
+    A network is NETWORK.onnx with NETWORK.json next to it, or a folder with model.json. The list shows what the JSON
+    gives. A network whose JSON cannot be read is reported, and the exit code is then 1. --validate opens the network
+    too; if it does not match its JSON, prints the reason in one line, with exit code 2.
     """
     if validate is not None:
         from trustpose.cli.model_check import check_model
@@ -72,13 +70,13 @@ def models(
     if problems:
         raise typer.Exit(1)
     if not rows and not as_json:
-        where = f"; --dir FOLDER or {FOLDER} name another place" if directory is None else ""
-        typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists those to train and to import into")
-        typer.echo("--adapters lists live estimators of other packages")
+        where = f"; --dir FOLDER or {FOLDER} choose another folder" if directory is None else ""
+        typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists the networks for training and import")
+        typer.echo("--adapters lists supported estimators of other packages")
 
 
 def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
-    """What each network's spec says, by name, and what is wrong with those that cannot be read."""
+    """Return a row for each network's spec, sorted by name, and the errors of those that cannot be read."""
     found = [path for path in folder.iterdir() if path.suffix == ".onnx" or (path / "model.json").is_file()]
     if (folder / "model.json").is_file():  # the folder of one model
         found = [folder]
@@ -96,7 +94,7 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
 
     spec = ModelSpec.read(path)
     if not spec.onnx.is_file():
-        raise InputError(f"{spec.onnx}: no such file, but its JSON is there")
+        raise InputError(f"{spec.onnx}: no such file, but its JSON exists")
     return {
         "model": path.name if path == folder else str(path.relative_to(folder)),
         "name": spec.name,
@@ -117,7 +115,7 @@ def _gives(spec: "ModelSpec") -> str:
 
 
 def _zoo() -> list[dict[str, Any]]:
-    """Names and parameter counts, counted on networks built without memory for their weights."""
+    """Return names and parameter counts, from networks built without memory for their weights."""
     try:
         torch, zoo = import_module("torch"), import_module("trustpose.networks.zoo")
     except ModuleNotFoundError as missing:
@@ -131,7 +129,7 @@ def _zoo() -> list[dict[str, Any]]:
 
 
 def _adapters() -> list[dict[str, Any]]:
-    """What `--model` takes of other packages, whether they are there, their licence and what installs them."""
+    """Return the adapters that `--model` accepts: whether they are installed, their licence and install line."""
     from trustpose.predict.adapters import ADAPTERS
 
     return [

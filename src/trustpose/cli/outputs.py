@@ -1,4 +1,4 @@
-"""Where a command writes, checked before it reads: never over what it was given, nor two things into one file."""
+"""Check a command's outputs before it reads: none may overwrite an input or another output."""
 
 import mimetypes
 import os
@@ -16,9 +16,9 @@ Files = Path | Iterable[Path] | None
 def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> None:
     """Refuse outputs that are folders, inputs or each other; the keys are the options' names, for the messages.
 
-    Files are the same by device and inode number, so that other spellings and links count; files that are not there
-    yet by their names with links followed. An input that is a folder stands for the photos in it. The null device may
-    be written to twice. Where an output is standard output (`-`), whatever else the command prints from now on goes to
+    Existing files are compared by device and inode number, so other spellings and links are detected; new files by
+    their resolved names. An input folder stands for the photos in it. Several outputs may go to the null device.
+    If an output is standard output (`-`), everything else that the command prints goes to
     standard error, until `main` ends. Raises InputError.
     """
     taken: dict[object, str] = {}
@@ -48,7 +48,7 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
 
 
 def model_files(model: Path | None) -> list[Path]:
-    """The files of a model: a folder's, or a network and the JSON beside it."""
+    """Return the files of a model: a folder's, or a network and the JSON next to it."""
     if model is None:
         return []
     if model.is_dir():
@@ -57,7 +57,7 @@ def model_files(model: Path | None) -> list[Path]:
 
 
 def skeleton_file(name: str | None) -> Path | None:
-    """The file that `--skeleton` names; None where it is a name, or not given."""
+    """Return the file that `--skeleton` names; None for a skeleton's name or if not given."""
     return None if name is None or Path(name).suffix.lower() != ".json" else Path(name)
 
 
@@ -66,7 +66,7 @@ def _each(files: Files) -> Iterable[Path]:
 
 
 def _identity(path: Path) -> object:
-    """What is equal for the same file, under whatever name."""
+    """Return a key that is equal for all names of the same file."""
     try:
         found = os.fstat(1) if is_stdout(path) else path.stat()
     except (OSError, ValueError):
@@ -75,7 +75,7 @@ def _identity(path: Path) -> object:
 
 
 def _photo_in(folders: Mapping[Path, str], path: Path) -> str | None:
-    """The option whose folder the file is in, where it is there already and called as photos are."""
+    """Return the option whose folder contains the file, if it exists and has a photo's suffix."""
     if not folders or not path.is_file() or not (mimetypes.guess_type(path.name)[0] or "").startswith("image/"):
         return None
     place = path.resolve()

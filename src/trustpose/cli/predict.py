@@ -1,4 +1,4 @@
-"""`trustpose predict`: photos or a video in, COCO results and drawn pictures out."""
+"""`trustpose predict`: predict poses in photos or a video, write COCO results and drawings."""
 
 import os
 import time
@@ -34,15 +34,13 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
-            help="The one that comes with trustpose, NETWORK.onnx with NETWORK.json beside it, a model folder, or "
-            "another package's estimator: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters)."
+            help="The bundled model, NETWORK.onnx with NETWORK.json next to it, a model folder, or "
+            "an estimator of another package: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters)."
         ),
     ] = "default",
-    out: Annotated[Path, typer.Option(help=f"The folder for {RESULTS} and the drawn pictures or video.")] = Path(
-        "predictions"
-    ),
+    out: Annotated[Path, typer.Option(help=f"Output folder for {RESULTS} and drawings.")] = Path("predictions"),
     gt: Annotated[
-        Path | None, typer.Option(help="COCO ground truth: whose boxes to take, and the photos' ids.")
+        Path | None, typer.Option(help="COCO ground truth, for the people's boxes and the photos' ids.")
     ] = None,
     boxes: Annotated[
         Path | None,
@@ -51,64 +49,62 @@ def predict(
     detector: Annotated[
         str | None,
         typer.Option(
-            help="What finds the people: NETWORK.onnx that does, a detector of torchvision's, 'whole' (each photo "
-            "shows one person), or 'default', which comes with trustpose. [default: that, where nothing else says so]"
+            help="Person detector: NETWORK.onnx, a detector of torchvision's, 'whole' (each photo "
+            "shows one person), or 'default', the bundled one. [default: the bundled one, if no boxes are given]"
         ),
     ] = None,
-    detector_weights: Annotated[
-        Path | None, typer.Option(help="With a detector of torchvision's: its weights.")
-    ] = None,
+    detector_weights: Annotated[Path | None, typer.Option(help="Weights for a detector of torchvision's.")] = None,
     min_box_score: Annotated[
         float | None,
         typer.Option(
-            help="Leave out people with less: of --boxes (default: none), or found by --detector or --model "
-            "(default: 0.1; torchvision's 0.3; as its JSON says for a network that gives boxes)."
+            help="Leave out people below this box score: of --boxes (default: none), or found by --detector or --model "
+            "(default: 0.1; torchvision's 0.3; from the JSON for a box network)."
         ),
     ] = None,
     all_people: Annotated[
         bool, typer.Option("--all-people", help="With --gt: also people with a box but no labelled keypoint.")
     ] = False,
-    suppression: Annotated[str, typer.Option(help=f"What happens to poses on top of each other: {WAYS}.")] = "none",
+    suppression: Annotated[str, typer.Option(help=f"Suppression of overlapping poses: {WAYS}.")] = "none",
     suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image: slower, better.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     skeleton: Annotated[
-        str | None, typer.Option(help="Of another package's estimator: only the keypoints of coco17, …, or FILE.json.")
+        str | None, typer.Option(help="For another package's estimator: keep the keypoints of coco17, … or FILE.json.")
     ] = None,
     codec: Annotated[
         str | None,
-        typer.Option(help="How to read heatmaps, if not as the JSON says: argmax-quarter, dark, udp, integral."),
+        typer.Option(help="Decoder for heatmaps, overriding the JSON: argmax-quarter, dark, udp, integral."),
     ] = None,
-    backend: Annotated[str, typer.Option(help="onnx; torch for a model folder (extra 'train').")] = "onnx",
+    backend: Annotated[str, typer.Option(help="onnx, or torch for a model folder (extra 'train').")] = "onnx",
     device: Annotated[
-        str | None, typer.Option(help="With --backend torch, or another package's estimator: cpu, cuda or mps.")
+        str | None, typer.Option(help="For --backend torch or another package's estimator: cpu, cuda or mps.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="With --backend torch: float32, bfloat16, float16.")] = "float32",
-    batch_size: Annotated[int, typer.Option(min=1, help="People that go through the network together.")] = 16,
+    precision: Annotated[str, typer.Option(help="For --backend torch: float32, bfloat16, float16.")] = "float32",
+    batch_size: Annotated[int, typer.Option(min=1, help="People per batch.")] = 16,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Skip photos of more pixels, which their headers tell before any memory is used.")
+        int, typer.Option(min=1, help="Skip photos with more pixels, checked in their headers.")
     ] = 250_000_000,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the poses on the photos.")] = True,
     draw_min_score: Annotated[
-        float | None, typer.Option(help="Leave keypoints with a lower score out of the drawings (only there).")
+        float | None, typer.Option(help="Do not draw keypoints with a lower score (drawings only).")
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop a video or webcam after so many frames.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run into DIR that was stopped.")] = False,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop a video or webcam after this many frames.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run in DIR.")] = False,
     format_: Annotated[
-        str, typer.Option("--format", help="Of the results: json, csv or parquet (extra 'tables'), the same rows.")
+        str, typer.Option("--format", help="Format of the results: json, csv or parquet (extra 'tables').")
     ] = "json",
-    tidy: Annotated[bool, typer.Option("--tidy", help="One row a keypoint in the results, not one a pose.")] = False,
+    tidy: Annotated[bool, typer.Option("--tidy", help="Write one row per keypoint instead of one per pose.")] = False,
 ) -> None:
-    """Find the keypoints of the people in photos or a video.
+    """Predict the keypoints of the people in photos or a video.
 
-    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawn picture a photo, or one
-    drawn mp4, without sound, whose frames count as images from 0. A model with trust adds keypoint_quality, visibility
-    and pose_quality, and a pose's score is then pose_quality times its box's score; without, it is the mean of its
-    keypoints' scores times its box's; networks that find people by themselves give the score. --suppression says what
-    becomes of several poses on one person, as boxes of a detector bring them (docs/suppression.md). With --gt,
-    crowd regions and people without any labelled keypoint are left out, the usual protocol for ground-truth boxes.
-    Photos whose people are found and whose names have no numbers are counted from 1; DIR/images.json says which is
-    which. What cannot be read is reported and skipped, and the exit code is then 1.
+    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawing per photo, or one mp4 of
+    drawn frames, without sound, whose frames are numbered from 0. A model with trust adds keypoint_quality, visibility
+    and pose_quality, and a pose's score is then pose_quality times its box's score. Without trust, it is the mean of
+    its keypoints' scores times its box's score; single-stage networks give their own score. --suppression removes or
+    lowers overlapping poses, as detected boxes cause them (docs/suppression.md). With --gt, crowd regions and people
+    without any labelled keypoint are left out, the usual protocol for ground-truth boxes. If people are detected and
+    the photos' names have no numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read
+    are reported and skipped, and the exit code is then 1.
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -119,9 +115,9 @@ def predict(
     from trustpose.predict.run import results_name, sources_of
     from trustpose.report.predictions import PoseDrawings
 
-    onnxruntime.set_default_logger_severity(4)  # its allocator writes past the level of a session
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is broken gets our own one line
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # and so with the video library that OpenCV brings
+    onnxruntime.set_default_logger_severity(4)  # its allocator ignores the level of a session
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # broken photos get our own message
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the same for OpenCV's video library
     options = PredictOptions(
         detector=detector,
         detector_weights=detector_weights,
@@ -146,19 +142,19 @@ def predict(
     photos = {"a photo" if work.video is None else "the video": work.files}
     _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
     what = "photos" if work.video is None else "frames"
-    with resumable("the same command with --resume goes on"), _progress(what) as tell:
+    with resumable("the same command with --resume continues"), _progress(what) as tell:
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
     _report(done, out / results_name(run), what, is_drawn=draw)
 
 
 def _load(model: str, options: "PredictOptions") -> "BasePredictor":
-    """The predictor; its warnings become lines."""
+    """Load the predictor; print its warnings as lines."""
     from trustpose.predict.load import load
 
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=UserWarning)
         predictor = load(model, options)
-    for warning in said:
+    for warning in caught:
         typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
     return predictor
 
@@ -171,7 +167,7 @@ def _check_files(
     options: "PredictOptions",
     photos: "dict[str, list[Path]]",
 ) -> None:
-    """Nothing that is written takes the place of what is given."""
+    """Check that no output overwrites an input."""
     from trustpose.models.spec import DEFAULT, shipped_folder
     from trustpose.predict.adapters import ADAPTERS
     from trustpose.predict.run import IMAGES, JOURNAL, results_name
@@ -191,7 +187,7 @@ def _check_files(
 
 @contextmanager
 def _progress(what: str) -> "Iterator[Callable[[Step], None]]":
-    """What is told of each photo or frame: a line for each problem, a bar with people/s where someone watches."""
+    """Yield a callback for each photo or frame: prints a line per problem, shows a bar with people/s on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -216,8 +212,8 @@ def _report(done: "Done", results: Path, what: str, *, is_drawn: bool) -> None:
     count, rate = len(done.poses), done.predicted / done.seconds
     pictures = f" and {_count(count, 'pictures')}" if is_drawn and what == "photos" else " and a video" * is_drawn
     people = "1 person" if done.people == 1 else f"{done.people} people"
-    said = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
-    typer.echo(f"{said}: {results}{pictures}")
+    summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
+    typer.echo(f"{summary}: {results}{pictures}")
     for complaint in done.complaints:
         typer.echo(f"trustpose: {complaint}", err=True)
     if done.complaints:

@@ -1,4 +1,4 @@
-"""`trustpose recipes`: every row of the papers' tables, what to train for it, and what the paper prints."""
+"""`trustpose recipes`: list every row of the papers' tables, its training and the published number."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,18 +10,18 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     from trustpose.training.recipe import Recipe
 
-_SHOWN = 3  # numbers of a row that has more
+_SHOWN = 3  # at most this many numbers of a row
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe whole, as JSON.")] = None,
-    paper: Annotated[str | None, typer.Option(help="Only this paper's: oks-net, metamodel or hpcvnet.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this complete recipe as JSON.")] = None,
+    paper: Annotated[str | None, typer.Option(help="Only this paper: oks-net, metamodel or hpcvnet.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the recipes of `trustpose train`: all rows of the papers' tables, with the papers' numbers beside.
+    """List the recipes of `trustpose train`: all rows of the papers' tables, with the papers' numbers.
 
     Numbers are as printed: AP and labelled F1 in percent, correlations and ternary F1 as fractions. Rows that share one
-    training name the first of them. A row that cannot be run with what is here says why.
+    training name the first of them. A row that cannot be run gives the reason.
     """
     from trustpose.training.recipe import to_json
     from trustpose.training.recipes import find_recipe
@@ -51,7 +51,7 @@ def _row(recipe: "Recipe") -> dict[str, Any]:
 
     order = list(RECIPES)
     same = [other for other in same_training(recipe) if order.index(other) < order.index(recipe.name)]
-    parts = [recipe.network or "the model given", *([recipe.head] if recipe.head else [])]
+    parts = [recipe.network or "the given model", *([recipe.head] if recipe.head else [])]
     boxes = "" if recipe.evaluation.boxes == "ground-truth" else ", detected boxes"
     return {
         "recipe": recipe.name,
@@ -80,11 +80,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 def _numbers(numbers: dict[str, float]) -> str:
-    """The first ones; `visibility.labelled.f1` is shown as labelled f1."""
+    """Format the first numbers; `visibility.labelled.f1` is shown as labelled f1."""
     words = [f"{key.removeprefix('visibility.').replace('.', ' ')} {value}" for key, value in numbers.items()]
     return ", ".join(words[:_SHOWN]) + (", …" if len(words) > _SHOWN else "")
 
 
 def _runs(row: dict[str, Any]) -> str:
-    answer = f"no: {row['not_runnable']}" if row["not_runnable"] else "yes"
-    return answer if row["training"] == row["recipe"] else f"{answer}; trains as {row['training']}"
+    status = f"no: {row['not_runnable']}" if row["not_runnable"] else "yes"
+    return status if row["training"] == row["recipe"] else f"{status}; trains as {row['training']}"

@@ -1,4 +1,4 @@
-"""`trustpose shard`: person crops and labels in a few large tar files, for trainings on any machine."""
+"""`trustpose shard`: write person crops and labels to a few large tar files, for training on any machine."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,19 +20,19 @@ def shard(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON; or LSPET's joints.mat.")],
     images: Annotated[Path, typer.Option(help="Folder of the photos.")],
     out: Annotated[Path, typer.Option(help="The folder to write; must not exist yet.")],
-    size: Annotated[int, typer.Option(help="A person's height at most, in pixels (box made 3:4).", min=16)] = 256,
-    margin: Annotated[float, typer.Option(help="Side of the square kept around a person, in its heights.")] = 1.5,
+    size: Annotated[int, typer.Option(help="Maximum height of a person (box made 3:4), in pixels.", min=16)] = 256,
+    margin: Annotated[float, typer.Option(help="Side of the square around a person, in units of its height.")] = 1.5,
     quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 90,
-    shard_size: Annotated[str, typer.Option(help="Size of a tar file at most, such as 32MB or 1GiB.")] = "32MB",
-    category: Annotated[str | None, typer.Option(help="Category, by name or id, where several apply.")] = None,
+    shard_size: Annotated[str, typer.Option(help="Maximum size of a tar file, such as 32MB or 1GiB.")] = "32MB",
+    category: Annotated[str | None, typer.Option(help="Category, by name or id, if there are several.")] = None,
 ) -> None:
-    """Person crops with margin, and their labels, as tar shards in WebDataset's layout.
+    """Write person crops with margin, and their labels, as tar shards in WebDataset's layout.
 
-    A run that was stopped goes on where it was. `index.json` tells counts, options and the sources' SHA-256.
+    An interrupted run is resumed. `index.json` holds counts, options and the sources' SHA-256.
     """
     limit = parse_size(shard_size)
     if out.exists():
-        raise InputError(f"{out}: is there already, --out expects a new folder")
+        raise InputError(f"{out}: exists already, --out expects a new folder")
     from rich.console import Console
 
     from trustpose.datasets.photo_people import Cut, photo_paths
@@ -46,14 +46,14 @@ def shard(
         people, labels = _people(gt, images, category)
         paths = photo_paths(people)
         photos = {"folder": images.name, "count": len(paths), "sha256": digest_files(paths)}
-    with resumable("the same command goes on where it was"), _progress(len(people)) as advance:
+    with resumable("the same command continues"), _progress(len(people)) as advance:
         index = write_shards(people, out, options, {"labels": labels, "photos": photos}, advance)
     shards, total = index["shards"], sum(entry["bytes"] for entry in index["shards"])
     typer.echo(f"{out}: {len(people)} people of {len(paths)} photos in {len(shards)} shards, {total / 1e6:.1f} MB")
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as 32MB, 1.5GiB or 40000. Raises InputError."""
+    """Convert a size such as 32MB, 1.5GiB or 40000 to bytes. Raises InputError."""
     number = text.strip().rstrip("BbKkMmGgIi")
     unit = text.strip()[len(number) :].strip().upper()
     try:
@@ -66,7 +66,7 @@ def parse_size(text: str) -> int:
 
 
 def _people(gt: Path, images: Path, category: str | None) -> "tuple[People, dict[str, Any]]":
-    """The people, and what identifies their labels."""
+    """Return the people, and what identifies their labels."""
     if gt.suffix.lower() == ".mat":
         from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 
@@ -82,7 +82,7 @@ def _people(gt: Path, images: Path, category: str | None) -> "tuple[People, dict
 
 @contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A function that says so many more are done: on a bar where someone watches."""
+    """Yield a function that advances a progress bar, shown on a terminal only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

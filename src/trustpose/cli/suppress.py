@@ -1,4 +1,4 @@
-"""`trustpose suppress`: one pose for each person, in a results file that has several; or other scores to rank by."""
+"""`trustpose suppress`: remove or lower duplicate poses of one person in a results file, or rank by another score."""
 
 import time
 from pathlib import Path
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.9
 WAYS = "none, oks-nms, soft-oks-nms or soft-oks-nms-linear"
-THRESHOLD_MEANS = "OKS above which a pose is dropped, from which soft-oks-nms-linear lowers it; soft-oks-nms: σ."
-AREA_MEANS = "Area that poses' OKS with each other is measured with: crop (the box grown to 3:4 and by 1.25), box, or"
+THRESHOLD_MEANS = "OKS above which a pose is dropped (oks-nms) or lowered (soft-oks-nms-linear); σ of soft-oks-nms."
+AREA_MEANS = "Area for OKS between poses: crop (the box extended to 3:4 and enlarged by 1.25), box, or"
 
 
 def suppress(
     *,
     results: Annotated[Path, typer.Option(help="COCO keypoint results, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the results that are left here (-: standard output).")],
-    method: Annotated[str, typer.Option(help=f"What happens to poses on top of each other: {WAYS}.")] = "oks-nms",
+    out: Annotated[Path, typer.Option(help="Write the remaining results to this file (-: standard output).")],
+    method: Annotated[str, typer.Option(help=f"Suppression of overlapping poses: {WAYS}.")] = "oks-nms",
     threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     score: Annotated[
-        str, typer.Option(help="The field of a result that poses are ranked by, or a product: pose_score*bbox_score.")
+        str, typer.Option(help="Field of a result by which poses are ranked, or a product: pose_score*bbox_score.")
     ] = "score",
     area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     in_vis_threshold: Annotated[
-        float | None, typer.Option(help="Compare only keypoints that both poses score above this. Default: all.")
+        float | None, typer.Option(help="Compare only keypoints with a score above this in both poses. Default: all.")
     ] = None,
-    skeleton: Annotated[str, typer.Option(help="Whose sigmas OKS is measured with: a name, or FILE.json.")] = "coco17",
+    skeleton: Annotated[str, typer.Option(help="Skeleton with the sigmas for OKS: NAME or FILE.json.")] = "coco17",
 ) -> None:
-    """Suppress poses of one photo that overlap with a better one, in the results of any estimator.
+    """Suppress poses that overlap with a better one in the same photo, in the results of any estimator.
 
-    oks-nms drops them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by 1 − OKS. Rows
-    that are left are as they were but for `score`: what poses were ranked by, lowered or not. Where that changes it,
-    the estimator's own goes to `pose_score`, unless the file has one. --method none only ranks anew.
+    oks-nms drops them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by 1 − OKS.
+    Remaining rows are unchanged except for `score`, the score of the ranking, possibly lowered. If that changes it,
+    the estimator's own score moves to `pose_score`, unless the file has one. --method none only changes the ranking.
     """
     from trustpose.files import write_json
     from trustpose.predict.suppression import suppressor
@@ -58,12 +58,12 @@ def suppress(
     left = _rescored(rows, found)
     write_json(out, left)
     lowered = int((found.score < ranking).sum())
-    said = f"{len(left)} of {len(rows)} poses kept, {lowered} with a lower score"
-    typer.echo(f"{said}, in {seconds:.2f} s ({len(rows) / max(seconds, 1e-9):.0f} poses/s): {out}")
+    text = f"{len(left)} of {len(rows)} poses kept, {lowered} with a lower score"
+    typer.echo(f"{text}, in {seconds:.2f} s ({len(rows) / max(seconds, 1e-9):.0f} poses/s): {out}")
 
 
 def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":
-    """The rows as they are, what they say, and the score (N,) to rank by: the product of the named fields."""
+    """Return the rows unchanged, their poses, and the score (N,) to rank by: the product of the named fields."""
     from trustpose.files import read_json
     from trustpose.formats.coco import read_results
 
@@ -78,7 +78,7 @@ def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndar
 
 
 def _rescored(rows: list[dict[str, Any]], found: "Suppressed") -> list[dict[str, Any]]:
-    """The rows that are kept, with the score they are ranked by and the estimator's own."""
+    """Return the kept rows with the score they are ranked by and the estimator's own."""
     new = found.score.tolist()
     is_changed = any(row["score"] != score for row, score in zip(rows, new, strict=True))
     left = []

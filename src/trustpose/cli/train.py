@@ -1,4 +1,4 @@
-"""`trustpose train`: a recipe, a data set's folder, and a model folder comes out."""
+"""`trustpose train`: train a recipe on a data set and write a model folder."""
 
 import os
 import shutil
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from trustpose.training.recipe import Recipe
     from trustpose.training.task import Task
 
-CONTEXT = {"ignore_unknown_options": True}  # what is no option of the command is a field of the recipe, or refused
-TRAINING = "training"  # the folder in --out where checkpoint and logs are
+CONTEXT = {"ignore_unknown_options": True}  # other options are fields of the recipe, or refused
+TRAINING = "training"  # the folder in --out with checkpoint and logs
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
@@ -31,44 +31,44 @@ def train(
         list[str],
         typer.Argument(
             metavar="RECIPE [--FIELD=VALUE]...",
-            help="A name (`trustpose recipes` lists them) or a recipe's JSON file; and fields of it to change.",
+            help="A name (see `trustpose recipes`) or a recipe's JSON file, and fields to change.",
         ),
     ],
     data: Annotated[
         list[Path],
         typer.Option(
-            help="The folder of the data set, or of its shards (`trustpose shard`). Given again for a network to train "
-            "on more: the first is divided into folds and validated on, all of the others is trained on."
+            help="Folder of the data set or of its shards (`trustpose shard`). May be repeated: "
+            "the first is divided into folds and used for validation, all of the others is used for training."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The model folder to make; logs and checkpoint go to its training/.")],
+    out: Annotated[Path, typer.Option(help="The model folder to write; logs and checkpoint go to its training/.")],
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Network to start from: model folder (its head too, if the recipe has the same), checkpoint, ONNX."
+            help="Initial network: model folder (with its head, if the recipe has the same), checkpoint, ONNX."
         ),
     ] = None,
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="Model folder with a trust head, or `default`: labels the joints that the data says nothing of, where "
-            "it is sure (data.teacher_quality)."
+            help="Model folder with a trust head, or `default`: predicts labels for unlabelled joints, where "
+            "its expected OPKS is high enough (data.teacher_quality)."
         ),
     ] = None,
-    head: Annotated[str | None, typer.Option(help="Another head than the recipe's.")] = None,
+    head: Annotated[str | None, typer.Option(help="Trust head that replaces the recipe's.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on from the checkpoint in --out, where there is one.")
+        bool, typer.Option("--resume/--no-resume", help="Resume from the checkpoint in --out, if there is one.")
     ] = True,
-    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best there is.")] = "auto",
-    devices: Annotated[int, typer.Option(help="How many of them; torchrun and `fabric run` say so themselves.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best available.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Number of devices; torchrun and `fabric run` set it themselves.")] = 1,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Stop after so many, to be gone on with by the same command; exit code 75.")
+        float | None, typer.Option(help="Stop after this many minutes with exit code 75; the same command resumes.")
     ] = None,
 ) -> None:
-    """Train by a recipe. Every field of it is an option: --train.lr=3e-4, --data.fold=1, --head_options.attention=none.
+    """Train a recipe. Every field of it is an option: --train.lr=3e-4, --data.fold=1, --head_options.attention=none.
 
-    A run that was stopped goes on where it was. Writes model.onnx, model.json and model.safetensors to --out.
+    An interrupted run is resumed. Writes model.onnx, model.json and model.safetensors to --out.
     """
     until = None if minutes is None else time.monotonic() + 60 * minutes
     if minutes is not None and not 0 < minutes < inf:
@@ -82,9 +82,11 @@ def train(
     chosen = _change(chosen_recipe(name), changes)
     for at in data:
         if not at.is_dir():
-            raise InputError(f"{at}: " + ("is no directory" if at.exists() else "no such directory") + ", see --data")
+            raise InputError(
+                f"{at}: " + ("is not a directory" if at.exists() else "no such directory") + ", see --data"
+            )
     if (out / "model.json").exists() and not (out / TRAINING).is_dir():
-        raise InputError(f"{out}: holds a model that no training here made, --out expects a new folder")
+        raise InputError(f"{out}: holds a model of another origin, --out expects a new folder")
     taught = None if teacher is None else Path(teacher)
     check_outputs(
         {"--out": [out / name for name in MODEL_FILES]},
@@ -94,7 +96,7 @@ def train(
 
 
 def split(words: list[str]) -> tuple[str, dict[str, str]]:
-    """The recipe, and {"train.lr": "3e-4"} of --train.lr=3e-4 or --train.lr 3e-4. Raises InputError for other words."""
+    """Return the recipe, and {"train.lr": "3e-4"} for --train.lr=3e-4 or --train.lr 3e-4. Raises InputError."""
     recipes: list[str] = []
     found: dict[str, str] = {}
     left = list(words)
@@ -105,13 +107,13 @@ def split(words: list[str]) -> tuple[str, dict[str, str]]:
             continue
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
-            raise InputError(f"{word}: unexpected, a recipe's fields are changed by --name=value")
+            raise InputError(f"{word}: unexpected, change a recipe's fields with --name=value")
         if not equals:
             if not left or left[0].startswith("--"):
                 raise InputError(f"--{name}: expected a value, as in --{name}=…")
             value = left.pop(0)
         if name in found:
-            raise InputError(f"--{name}: is given twice")
+            raise InputError(f"--{name}: was given twice")
         found[name] = value
     if len(recipes) != 1:
         raise InputError(f"expected one recipe, got {', '.join(recipes) or 'none'}")
@@ -119,7 +121,7 @@ def split(words: list[str]) -> tuple[str, dict[str, str]]:
 
 
 def chosen_recipe(name: str) -> "Recipe":
-    """The recipe of that name, or of that JSON file. Raises InputError where there is none."""
+    """Return the recipe of that name or JSON file. Raises InputError if there is none."""
     from trustpose.training.recipe import from_json
     from trustpose.training.recipes import find_recipe
 
@@ -136,7 +138,7 @@ def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
     from trustpose.training.recipes import check_runnable
 
     if changes.get("head", recipe.head) != recipe.head:
-        # they were the other head's
+        # they belong to the other head
         recipe = replace(recipe, head_options={}, frozen=replace(recipe.frozen, maps={}))
     changed = with_overrides(recipe, changes)
     check_runnable(changed)
@@ -159,9 +161,9 @@ def _run(
     from trustpose.training.tasks import make_task
 
     fabric = launched(*on, recipe.train.precision)
-    with resumable(f"the same command goes on from {out / TRAINING}"):
+    with resumable(f"the same command continues from {out / TRAINING}"):
         try:
-            # storing features goes on where it was; whatever else makes a task begins anew, and must come to its end
+            # storing features is resumable; other preparation starts over, so it must not be interrupted
             stores = recipe.system == "frozen" and fabric.world_size == 1
             with interrupted_at(until if stores else None, "storing features"):
                 task = make_task(recipe, data, model, out / TRAINING, teacher)
@@ -173,18 +175,18 @@ def _run(
             raise typer.Exit(1) from None
         except OutOfTime as reached:
             if fabric.is_global_zero:
-                said = f"trustpose: time is up: {reached}; the same command goes on from {out / TRAINING}"
-                typer.echo(said, err=True)
+                message = f"trustpose: time is up: {reached}; the same command continues from {out / TRAINING}"
+                typer.echo(message, err=True)
             raise typer.Exit(TIME_IS_UP) from None
-        except OSError as error:  # a disk that is full, a folder that was removed meanwhile
+        except OSError as error:  # a full disk, a folder removed meanwhile
             raise cannot_write(os.fsdecode(error.filename or out), error) from None
     if fabric.is_global_zero:
         shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
-        typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the fold held out" if shown else ""))
+        typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the held-out fold" if shown else ""))
 
 
 def _publish(task: "Task", out: Path) -> None:
-    """The model folder's files into `out`, its JSON last: without that it is no model yet."""
+    """Move the model folder's files into `out`, the JSON last: without it there is no model yet."""
     made = out / TRAINING / "model"
     shutil.rmtree(made, ignore_errors=True)
     task.export(made)

@@ -1,13 +1,13 @@
-"""From a person to the crop a network trains on: one random affine, one warp, then occlusion and light.
+"""Random training crops: one random affine, one warp, then occlusion and light.
 
-Everything drawn is in units of the person's box and decided by (seed, epoch, index) alone, in three independent
-streams (geometry, occlusion, light), so switching one off changes nothing in the others, and a crop from a shard is
+All random numbers are in units of the person's box and depend on (seed, epoch, index) only, in three independent
+streams (geometry, occlusion, light). So switching one off does not change the others, and a crop from a shard equals
 the crop from the photo.
 
-The affine composes, about the centre of the grown box: half body (another box), translation, scale, rotation, flip.
-`geometry.crops` has the pixel convention: the box's corners go to (0, 0) and `extent`. A flip mirrors about the
-extent's middle, which is where HRNet's flipped photo brings it (x → W − x) and, for UDP's extent W − 1, the mirror
-of the pixels themselves.
+The affine composes, about the centre of the padded box: half body (another box), translation, scale, rotation, flip.
+`geometry.crops` defines the pixel convention: the box's corners go to (0, 0) and `extent`. A flip mirrors about the
+middle of the extent, like HRNet's flipped photo (x → W − x) and, for UDP's extent W − 1, the mirror of the pixels
+themselves.
 """
 
 from collections.abc import Iterator
@@ -28,18 +28,18 @@ _FEWEST_OF_HALF = 3
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may happen to a person, with the papers' defaults.
+    """Augmentation parameters, with the papers' defaults.
 
-    scale: the box's size × (1 + normal of this deviation), cut off at 1 ± scale.
-    rotation: degrees, normal of this deviation, cut off at twice, with probability `rotation_probability`.
-    flip, half_body: probabilities. Half body: of a person with more than `half_body_keypoints` labels only the upper
-    (with probability `half_body_upper`) or lower half, if that has three labels at least.
-    translation: of the grown box's sides, uniform in ± this.
+    scale: the box's size is multiplied by 1 + a normal of this deviation, clipped to 1 ± scale. rotation: in degrees,
+    normal with this deviation, clipped at twice that, with probability `rotation_probability`. flip, half_body:
+    probabilities. Half body: for a person with more than `half_body_keypoints` labels, crop only the upper (with
+    probability `half_body_upper`) or lower half, if it has at least three labels. translation: in fractions of the
+    padded box's sides, uniform in ± this.
 
     Sources: Xiao et al., Simple Baselines, ECCV 2018, section 3.1 ("scale (±30%), rotation (±40 degrees) and flip") and
     its configurations and code (normal draws, rotation 60% of the time); Sun et al., HRNet, CVPR 2019, section 4.1
     (±45°, 0.65–1.35, half body after Wang et al., MSCOCO Keypoints Challenge 2018) and its code (half body 0.3, more
-    than 8 labels, upper half in Φ(0.5) = 69%). One thing differs: HRNet centres a half body on the mean of its joints,
+    than 8 labels, upper half in Φ(0.5) = 69%). One difference: HRNet centres a half body on the mean of its joints,
     which can push some of them out of view; here it is the middle of their box.
     """
 
@@ -72,7 +72,7 @@ STRONG = Augmentation(
     photometric=Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.1, jpeg=0.1),
     occlusion=Occlusion(cutout=0.3, objects=0.3, people=0.25),
 )
-"""Ours, for small networks: HRNet's geometry and everything else."""
+"""Our augmentation for small networks: HRNet's geometry and all other kinds."""
 GENTLE = Augmentation(
     scale=0.2,
     rotation=25.0,
@@ -81,17 +81,16 @@ GENTLE = Augmentation(
     photometric=Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=5.0, grey=0.05, blur=0.1, jpeg=0.1),
     occlusion=Occlusion(cutout=0.1, objects=0.15, people=0.15),
 )
-"""Ours, for trust heads on a frozen network: other crops that are about as hard as the real ones."""
+"""Our augmentation for trust heads on a frozen network: varied crops of about the same difficulty as real ones."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingCrop:
-    """What a network trains on. Everything in crop pixels, areas in square crop pixels.
+    """One training sample. Coordinates are in crop pixels, areas in square crop pixels.
 
-    affine (2, 3) leads from the photo to the crop. xy (K, 2) and v (K,) are after `occlusion`'s rule, xy is 0 where
-    v = 0. has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint that the augmentation hid is known.
-    area: NaN where unknown; area_source: what it is of; box_size (2,): the labelled box's width and height, before any
-    rotation.
+    affine (2, 3) maps the photo to the crop. xy (K, 2) and v (K,) follow `occlusion`'s rule; xy is 0 where v = 0.
+    has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint hidden by the augmentation is known. area: NaN
+    if unknown; area_source: its source; box_size (2,): the labelled box's width and height, before any rotation.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -108,11 +107,11 @@ class TrainingCrop:
 
     @property
     def box_share(self) -> Float[np.ndarray, " 2"]:
-        """The box's width and height as shares of the crop's."""
+        """The box's width and height as fractions of the crop's."""
         return self.box_size / self.pixels.shape[1::-1]
 
     def area_by(self, convention: Area) -> float:
-        """The area that OKS is measured with, by `Truth.area_by`'s names. Raises ValueError for another name."""
+        """Return the area for OKS, by `Truth.area_by`'s names. Raises ValueError for another name."""
         if convention not in AREAS:
             raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
         box_area = float(self.box_size.prod())
@@ -122,10 +121,10 @@ class TrainingCrop:
 
 @dataclass(frozen=True, eq=False)
 class TrainingCrops:
-    """Crops of width × height pixels of `people`, one each, new ones every epoch: a sequence of `TrainingCrop`s.
+    """A sequence of `TrainingCrop`s of width × height pixels, one per person of `people`, redrawn every epoch.
 
-    `padding` is what the box is grown by; `extent`, where its high corner goes, is (width, height) unless given
-    (`HeatmapCodec.crop_extent`). Crop i of epoch e is the same whenever, wherever and in whatever order it is made.
+    `padding` enlarges the box; `extent`, the image of its high corner, is (width, height) unless given
+    (`HeatmapCodec.crop_extent`). Crop i of epoch e is always the same, whatever the process or the order.
     """
 
     people: People
@@ -139,7 +138,7 @@ class TrainingCrops:
     flip_index: Int[np.ndarray, " K"] = field(init=False, repr=False)
     is_lower: Bool[np.ndarray, " K"] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:  # once for all crops
+    def __post_init__(self) -> None:  # once, for all crops
         object.__setattr__(self, "flip_index", self.people.skeleton.flip_index)
         object.__setattr__(self, "is_lower", self.people.skeleton.is_lower)
 
@@ -150,11 +149,11 @@ class TrainingCrops:
         return (self[index] for index in range(len(self)))
 
     def at_epoch(self, epoch: int) -> "TrainingCrops":
-        """The same people, drawn anew."""
+        """Return the same people with the draws of another epoch."""
         return replace(self, epoch=epoch)
 
     def with_augmentation(self, augmentation: Augmentation) -> "TrainingCrops":
-        """The same people, drawn by other rules."""
+        """Return the same people with another augmentation."""
         return replace(self, augmentation=augmentation)
 
     def __getitem__(self, index: int) -> TrainingCrop:
@@ -178,7 +177,10 @@ class TrainingCrops:
 
     def _affine(self, sample: PersonSample, random: np.random.Generator) -> tuple[np.ndarray, bool]:
         box = sample.box
-        u, normal = random.random(6), random.standard_normal(2)  # always all, so that no option moves another's draw
+        u, normal = (
+            random.random(6),
+            random.standard_normal(2),
+        )  # always all: options must not shift draws
         a = self.augmentation
         if u[0] < a.half_body:
             half = half_body_box(
@@ -223,9 +225,10 @@ def half_body_box(
     is_upper: bool,
     more_than: int,
 ) -> Float[np.ndarray, " 4"] | None:
-    """The box xyxy of the labelled joints of one half of a body; the other half's where this one has too few labels.
+    """Return the box xyxy of the labelled joints of one half of a body; of the other half if this one has too few
+    labels.
 
-    None where the person has no more than `more_than` labels or both halves have too few.
+    None if the person has at most `more_than` labels or both halves have too few.
     """
     has = v > 0
     if np.count_nonzero(has) <= more_than:
@@ -246,7 +249,7 @@ def compose_affine(
     shift: Float[np.ndarray, " 2"] | None = None,
     is_flipped: bool = False,
 ) -> Float[np.ndarray, "2 3"]:
-    """The affine (2, 3) from photo to crop pixels that shows a grown box xyxy.
+    """Return the affine (2, 3) from photo to crop pixels for a padded box xyxy.
 
     The box's centre, moved by `shift` of its sides, goes to the extent's middle; the box × `scale` fills the extent;
     the photo is turned by `angle` degrees (clockwise as seen, y down), then mirrored.
@@ -261,9 +264,9 @@ def compose_affine(
 
 
 def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int, height: int) -> TrainingCrop:
-    """The crop (height, width, 3) of a person under any affine from the photo, labels in the sample's order.
+    """Cut the crop (height, width, 3) of a person under any affine from the photo, with labels in the sample's order.
 
-    Bilinear, black outside the pixels at hand.
+    Bilinear, black outside the available pixels.
     """
     growth = abs(float(np.linalg.det(affine[:, :2])))
     return TrainingCrop(
@@ -282,5 +285,5 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
 
 
 def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """One affine (2, 3) that does `first`, then `second`."""
+    """Compose two affines (2, 3): `first`, then `second`."""
     return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]

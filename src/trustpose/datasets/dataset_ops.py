@@ -1,4 +1,4 @@
-"""Operations on `People`: some of them, several sources one after another, mapped to another skeleton."""
+"""Operations on `People`: select rows, join sources, map to another skeleton."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,15 +11,15 @@ from trustpose.skeletons import Skeleton
 
 
 def subset(people: People, rows: Int[np.ndarray, " L"]) -> People:
-    """The people at `rows` (L,), in that order: a fold, a share, a repetition."""
+    """Return the people at `rows` (L,), in that order: for a fold, a subset, repetitions."""
     return replace(people, labels=people.labels[rows], source=people.source[rows], row=people.row[rows])
 
 
 def join(parts: Sequence[People]) -> People:
-    """All people of several sources, one source after another. Raises ValueError where their skeletons differ."""
+    """Concatenate the people of several sources. Raises ValueError if their skeletons differ."""
     names = {part.skeleton.keypoints for part in parts}
     if len(names) != 1:
-        raise ValueError(f"parts: expected people of one skeleton, got {len(names)}; map them to one (map_joints)")
+        raise ValueError(f"parts: expected people with one skeleton, got {len(names)}; map them to one (map_joints)")
     first = np.cumsum([0, *(len(part.sources) for part in parts)])
     return People(
         parts[0].skeleton,
@@ -31,11 +31,11 @@ def join(parts: Sequence[People]) -> People:
 
 
 def map_joints(people: People, skeleton: Skeleton) -> People:
-    """People mapped to another skeleton, joints matched by name; one the source lacks has has_joint False and v = 0.
+    """Map people to another skeleton by joint names; a joint that the source lacks has has_joint False and v = 0.
 
-    Raises ValueError where the skeletons have no joint in common.
+    Raises ValueError if the skeletons have no joint in common.
     """
-    index = people.skeleton.index_in(skeleton, missing="mark")  # (K,) each joint's place in the source's skeleton
+    index = people.skeleton.index_in(skeleton, missing="mark")  # (K,) each joint's index in the source's skeleton
     lacks, labels = index < 0, people.labels
     mapped = replace(
         labels,

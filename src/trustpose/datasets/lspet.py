@@ -1,21 +1,22 @@
-"""Leeds Sports Pose Extended: 10,000 people in sport, fourteen joints each, labelled by the crowd, noisy.
+"""Leeds Sports Pose Extended: 10,000 people in sport with fourteen joints each, crowdsourced and noisy.
 
 Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011. The official
-layout is `joints.mat` (14 × 3 × 10000: x, y, labelled) beside `images/im00001.jpg` …. The third row says labelled (1)
-or not (0) and nothing of visible or occluded; so v here is 2 or 0, and `PersonLabels.has_visibility` is False.
+layout is `joints.mat` (14 × 3 × 10000: x, y, labelled) next to `images/im00001.jpg` …. The third row means labelled (1)
+or not (0), without distinguishing visible and occluded; so v here is 2 or 0, and `PersonLabels.has_visibility` is
+False.
 
-The rule that `clean` goes by. Lengths are in units of the person's size: the upper quartile of its limbs' lengths over
+The rule of `clean`. Lengths are in units of the person's size: the upper quartile of its limbs' lengths divided by
 their usual proportions (foreshortening makes limbs short, not long). In this order:
 
-1. long limb: a limb above 1.8 of its usual length. The joint with the most such limbs loses its label, the outer one
-   where they tie.
+1. long limb: a limb above 1.8 of its usual length. The joint with the most such limbs loses its label, in a tie the
+   outer one.
 2. crossed limbs: both knees (both ankles) are twice as far from their own hips (knees) as from the other side's. Both
-   lose their labels. Not asked of arms: crossed forearms are common.
-3. twisted trunk: the line of the shoulders and the line of the hips point apart (their angle above 120°) while both are
-   well visible. Left and right are swapped in one of them, nothing says in which: the person goes.
-4. too little: a person with fewer than six labels left goes.
+   lose their labels. Not applied to arms: crossed forearms are common.
+3. twisted trunk: the line of the shoulders and the line of the hips point apart (angle above 120°) while both are
+   well visible. Left and right are swapped in one of them, it is unknown which: the person is removed.
+4. too little: a person with fewer than six remaining labels is removed.
 
-A label that is taken away leaves a joint of which nothing is known (has_joint False), not an absent one.
+A removed label leaves an unknown joint (has_joint False), not an absent one.
 """
 
 import hashlib
@@ -34,7 +35,7 @@ from trustpose.poses import Truth
 from trustpose.skeletons import LSP_14
 
 _PLACE = {name: at for at, name in enumerate(LSP_14.keypoints)}
-# inner joint, outer joint: median length over upper arms', measured on the 10,000
+# inner joint, outer joint: median length relative to the upper arm's, measured on the 10,000
 _PROPORTIONS = {
     ("shoulder", "elbow"): 1.0,
     ("elbow", "wrist"): 0.91,
@@ -49,18 +50,16 @@ _LIMBS = np.array(
 _USUAL = np.array([*_PROPORTIONS.values(), *_PROPORTIONS.values(), 0.84])
 _LONG, _CROSSED, _TWISTED = 1.8, 2.0, -0.5
 _FEWEST_LIMBS, _FEWEST_LABELS = 4, 6
-_BOX_MARGIN = (
-    0.1  # of the longer side, each way: labels end at wrists, ankles and the head's top, people a little later
-)
+_BOX_MARGIN = 0.1  # of the longer side, on each side: people extend beyond their wrists, ankles and top of the head
 _BOX_SHARE = 0.53
-_FARTHEST = 1e5  # pixels; beyond it is no photo
+_FARTHEST = 1e5  # pixels; larger than any photo
 
 
 @dataclass(frozen=True, eq=False)
 class Lspet:
-    """The labels as read, or as cleaned: `truth` in pixels of each photo, names, and what the joints are known of.
+    """The labels as read, or cleaned: `truth` in pixels of each photo, names, and which joints are known.
 
-    has_joint (N, K): False where a label was taken away. dropped: how many people or labels each part of the rule took.
+    has_joint (N, K): False for a removed label. dropped: how many people or labels each part of the rule removed.
     """
 
     truth: Truth
@@ -71,10 +70,10 @@ class Lspet:
 
 
 def read_lspet(path: str | Path) -> Lspet:
-    """Read `joints.mat` (or the folder that holds it). `image_id` is 1 … N as the photos are numbered.
+    """Read `joints.mat` (or the folder that holds it). `image_id` is 1 … N in the order of the photos.
 
-    The set has no boxes: `box` is the labelled joints' extent and a tenth of its longer side each way, `area` 0.53 ×
-    that box. Raises InputError.
+    The set has no boxes: `box` is the labelled joints' extent plus a tenth of its longer side on each side, `area` 0.53
+    × that box. Raises InputError.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
@@ -94,7 +93,7 @@ def read_lspet(path: str | Path) -> Lspet:
         NotImplementedError,
         MemoryError,
     ) as e:
-        raise InputError(f"{path}: is not a MATLAB file that can be read ({e})") from None
+        raise InputError(f"{path}: is not a readable MATLAB file ({e})") from None
     if joints is None or joints.ndim != 3 or joints.shape[:2] != (14, 3) or joints.dtype.kind not in "iuf":
         found = "nothing" if joints is None else f"{joints.shape} of {joints.dtype}"
         raise InputError(f"{path}: variable 'joints': expected numbers 14 × 3 × N, got {found}")
@@ -120,7 +119,7 @@ def read_lspet(path: str | Path) -> Lspet:
 
 
 def clean(lspet: Lspet) -> Lspet:
-    """The people and labels that pass the module's rule, with what each part of it took in `dropped`."""
+    """Return the people and labels that pass the module's rule; `dropped` counts what each part removed."""
     xy, has = lspet.truth.xy, lspet.truth.v > 0
     long = has & _long_limb_ends(xy, has)
     kept = has & ~long
@@ -144,13 +143,14 @@ def clean(lspet: Lspet) -> Lspet:
 
 
 def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) -> People:
-    """The people with their photos, to train on; `datasets.dataset_ops.map_joints` maps them to another skeleton.
+    """Return the people with their photos for training; `datasets.dataset_ops.map_joints` maps them to another
+    skeleton.
 
-    Raises InputError where the folder of the photos is missing.
+    Raises InputError if the folder of the photos is missing.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such directory, expected the folder of the photos")
+        raise InputError(f"{folder}: no such directory, expected the folder with the photos")
     return photo_people(
         lspet.truth,
         LSP_14,
@@ -159,12 +159,12 @@ def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) ->
         has_joint=lspet.has_joint,
         has_visibility=False,
         cut=cut,
-        keep=0,  # one person a photo
+        keep=0,  # one person per photo
     )
 
 
 def _boxes(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Float[np.ndarray, "N 4"]:
-    """Boxes (N, 4) xyxy around labelled joints; around nothing, the origin."""
+    """Return boxes (N, 4) xyxy around labelled joints; the origin without any."""
     some = np.count_nonzero(has, axis=1)[:, None] > 0
     low = np.where(some, np.where(has[..., None], xy, np.inf).min(axis=1), 0.0)
     high = np.where(some, np.where(has[..., None], xy, -np.inf).max(axis=1), 0.0)
@@ -173,7 +173,7 @@ def _boxes(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Fl
 
 
 def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:
-    """The joints (N, 14) to blame for limbs that are too long."""
+    """Return the joints (N, 14) responsible for limbs that are too long."""
     known = has[:, _LIMBS].all(axis=2)  # (N, limbs)
     length = np.linalg.norm(xy[:, _LIMBS[:, 0]] - xy[:, _LIMBS[:, 1]], axis=2) / _USUAL
     size = _upper_quartile(np.where(known, length, np.nan))
@@ -182,7 +182,7 @@ def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14
     blame = np.zeros(has.shape)
     for limb, (inner, outer) in enumerate(_LIMBS):
         blame[:, inner] += is_long[:, limb]
-        blame[:, outer] += is_long[:, limb] * 1.01  # decides ties
+        blame[:, outer] += is_long[:, limb] * 1.01  # breaks ties
     ends = np.zeros_like(has)
     for limb, (inner, outer) in enumerate(_LIMBS):
         is_outer = blame[:, outer] >= blame[:, inner]
@@ -192,7 +192,7 @@ def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14
 
 
 def _upper_quartile(values: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
-    """The 75% quantile (N,) of each row's numbers, NaN aside (the next higher one); infinity of none."""
+    """Return the 75% quantile (N,) of each row, ignoring NaN (the next higher value); infinity without values."""
     count = np.count_nonzero(~np.isnan(values), axis=1)
     at = np.maximum(np.ceil(0.75 * count).astype(np.int64) - 1, 0)
     return np.sort(np.where(np.isnan(values), np.inf, values), axis=1)[np.arange(len(values)), at]
@@ -210,7 +210,7 @@ def _crossed_legs(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]
 
 
 def _twisted_trunk(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, " N"]:
-    """Whose shoulders and hips (N,) point apart, while neither line is seen from its end."""
+    """Return whose shoulders and hips (N,) point apart, while neither line is seen from its end."""
     ends = [_PLACE[f"{side}_{joint}"] for joint in ("shoulder", "hip") for side in ("left", "right")]
     left_shoulder, right_shoulder, left_hip, right_hip = (xy[:, end] for end in ends)
     shoulders, hips = left_shoulder - right_shoulder, left_hip - right_hip

@@ -1,13 +1,14 @@
-"""Things in front of people: rectangles cut out, pieces of other photos and other people pasted in, labels honest.
+"""Occlusion augmentation: rectangles cut out, pieces of other photos and other people pasted in, with matching labels.
 
-The rule for labels, in one place (`cover_labels`, `leave_crop`):
+The rule for labels (`cover_labels`, `leave_crop`):
 
-1. A visible keypoint (v = 2) under something pasted or cut becomes occluded (1): its place is still known, as it is
-   when an annotator guesses. One that was occluded (1) stays so, one that is absent (0) stays so.
-   `covered="absent"` takes covered keypoints away (0) instead, `covered="keep"` leaves all v as they were.
-2. A keypoint outside the crop becomes absent (0): a network that sees this crop can only say so. Outside is farther
-   than half a pixel beyond the centres of the rim's pixels. `outside="keep"` leaves v.
-3. What covers more than `most` of the labelled keypoints in view is not put there: nobody could say who is meant.
+1. A visible keypoint (v = 2) that is covered becomes occluded (1): its position is still known, as in an annotator's
+   guess. An occluded one (1) stays occluded, an absent one (0) stays absent.
+   `covered="absent"` makes covered keypoints absent (0) instead, `covered="keep"` leaves all v unchanged.
+2. A keypoint outside the crop becomes absent (0), since a network that sees this crop cannot find it. Outside means
+   more than half a pixel beyond the centres of the border pixels. `outside="keep"` leaves v unchanged.
+3. An object that would cover more than `most` of the labelled keypoints in view is not placed: the person would no
+   longer be identifiable.
 
 Cut-out: DeVries and Taylor, Improved Regularization of Convolutional Neural Networks with Cutout, 2017. Pasted objects
 and people: Sárándi et al., Synthetic Occlusion Augmentation, 2018; Ke et al., Multi-Scale Structure-Aware Network for
@@ -26,20 +27,20 @@ from jaxtyping import Bool, Float, Int, UInt8
 from trustpose.datasets.people import PersonSample
 from trustpose.skeletons import Skeleton
 
-_TRIES = 3  # places tried for one thing, until it does not cover too much
+_TRIES = 3  # positions tried per object, until it does not cover too much
 _FACE = ("nose", "eye", "ear", "mouth", "head")
-_FEWEST = 5  # labelled keypoints of a body that can be cut out
-# half widths as shares of the trunk's length (shoulders to hips), a little inside people's outlines
+_FEWEST = 5  # minimum number of labelled keypoints of a pasted person
+# half widths as fractions of the trunk's length (shoulders to hips), a little inside people's outlines
 _LIMB, _HEAD, _TRUNK = 0.14, 0.3, 0.1
-_TRUNK_OF_BOX = 0.3  # trunk's length as a share of the box's height, where shoulders or hips are missing
+_TRUNK_OF_BOX = 0.3  # trunk's length as a fraction of the box's height, if shoulders or hips are missing
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """How often (probabilities) and how large; all off by default. Sizes are shares of the crop's height.
+    """Probabilities and sizes of occlusions; all off by default. Sizes are fractions of the crop's height.
 
     cutout: one to `cutout_most` plain rectangles; objects: an ellipse or polygon filled with a piece of another photo;
-    people: another person, `people_size` times as tall as this one's box. The rest: the module's text.
+    people: another person, `people_size` times as tall as this one's box. For the others see the module's docstring.
     """
 
     cutout: float = 0.0
@@ -56,7 +57,7 @@ class Occlusion:
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The person in the crop that things are put in front of: keypoints (K, 2) in crop pixels, v (K,), box height."""
+    """The person in the crop to be occluded: keypoints (K, 2) in crop pixels, v (K,), box height."""
 
     xy: Float[np.ndarray, "K 2"]
     v: Int[np.ndarray, " K"]
@@ -71,7 +72,7 @@ def occlude(
     another: Callable[[], PersonSample],
     skeleton: Skeleton,
 ) -> tuple[UInt8[np.ndarray, "H W 3"], Bool[np.ndarray, " K"]]:
-    """The crop with things in front, and which keypoints (K,) they cover. `another` draws a person to paste from."""
+    """Return the occluded crop, and which keypoints (K,) are covered. `another` draws a person to paste from."""
     u = random.random(3)
     covered = np.zeros(len(target.v), dtype=np.bool_)
     layers: list[tuple[np.ndarray, np.ndarray]] = []
@@ -97,14 +98,14 @@ def occlude(
 def cover_labels(
     v: Int[np.ndarray, " K"], covered: Bool[np.ndarray, " K"], rule: Literal["occluded", "absent", "keep"]
 ) -> Int[np.ndarray, " K"]:
-    """v (K,) after things were put in front: part 1 of the rule."""
+    """Return v (K,) after occlusion: part 1 of the rule."""
     if rule == "keep":
         return v
     return np.where(covered, np.minimum(v, 1) if rule == "occluded" else 0, v)
 
 
 def leave_crop(xy: Float[np.ndarray, "K 2"], width: int, height: int) -> Bool[np.ndarray, " K"]:
-    """Which keypoints (K,), in crop pixels, are outside a crop of width × height: part 2 of the rule."""
+    """Return which keypoints (K,), in crop pixels, are outside a crop of width × height: part 2 of the rule."""
     is_out = (xy < -0.5) | (xy >= np.array([width, height]) - 0.5)  # (K, 2)
     return is_out[:, 0] | is_out[:, 1]
 
@@ -115,7 +116,7 @@ def _first_fit(
     occlusion: Occlusion,
     draw: Callable[[], tuple[np.ndarray, np.ndarray] | None],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first layer drawn that leaves enough to be seen, noted in `covered`; none if none does."""
+    """Return the first drawn layer that leaves enough keypoints visible, recorded in `covered`; None if none does."""
     for _ in range(_TRIES):
         layer = draw()
         if layer is None:
@@ -135,7 +136,7 @@ def _first_fit(
 def _cutout(
     shape: tuple[int, ...], target: Target, occlusion: Occlusion, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A rectangle of one colour or of noise."""
+    """Draw a rectangle of one colour or of noise."""
     height, width = shape[:2]
     low, high = _rectangle(shape, target, occlusion.cutout_size, random)
     mask = np.zeros((height, width), np.uint8)
@@ -150,7 +151,7 @@ def _cutout(
 def _object(
     shape: tuple[int, ...], donor: PersonSample, target: Target, occlusion: Occlusion, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A piece of the donor's photo with a smooth outline: an ellipse, or a polygon of three to eight corners."""
+    """Cut a piece of the donor's photo with a smooth outline: an ellipse, or a polygon of three to eight corners."""
     height, width = shape[:2]
     low, high = _rectangle(shape, target, occlusion.objects_size, random)
     size = high - low
@@ -178,14 +179,14 @@ def _person(
     random: np.random.Generator,
     skeleton: Skeleton,
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Another person cut along its skeleton, mirrored half of the time, anywhere that reaches into the crop."""
+    """Cut another person along its skeleton, mirrored half of the time, at a position that reaches into the crop."""
     height, width = shape[:2]
     u = random.random(4)
     low, high = occlusion.people_size
     box = donor.box.reshape(2, 2)
     factor = (low + (high - low) * u[0]) * target.height / max(float(box[1, 1] - box[0, 1]), 1.0)
     linear = factor * np.diag([1.0 if u[1] < 0.5 else -1.0, 1.0])
-    place = np.array([width * (1.4 * u[2] - 0.2), height * (0.3 + 0.5 * u[3])])  # of the donor's middle
+    place = np.array([width * (1.4 * u[2] - 0.2), height * (0.3 + 0.5 * u[3])])  # position of the donor's middle
     affine = np.c_[linear, place - linear @ box.mean(axis=0)]  # donor's photo → crop
     xy = donor.xy @ linear.T + affine[:, 2]
     mask = body_mask(xy, donor.v, float(box[1, 1] - box[0, 1]) * factor, skeleton, width, height)
@@ -210,7 +211,7 @@ def _within(mask: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def _rectangle(
     shape: tuple[int, ...], target: Target, size: tuple[float, float], random: np.random.Generator
 ) -> tuple[Int[np.ndarray, " 2"], Int[np.ndarray, " 2"]]:
-    """Corners (2,), (2,) of a rectangle in the crop, near a keypoint that is labelled and in view, if there is one."""
+    """Draw corners (2,), (2,) of a rectangle in the crop, near a labelled keypoint in view, if there is one."""
     height, width = shape[:2]
     sides = random.uniform(*size, 2) * height
     near = np.flatnonzero((target.v > 0) & ~leave_crop(target.xy, width, height))
@@ -227,7 +228,7 @@ def _face(skeleton: Skeleton) -> tuple[bool, ...]:
 
 @lru_cache
 def _trunk(skeleton: Skeleton) -> tuple[int, ...] | None:
-    """Left and right shoulder, right and left hip: the trunk's outline."""
+    """Return left and right shoulder, right and left hip: the trunk's outline."""
     names = ("left_shoulder", "right_shoulder", "right_hip", "left_hip")
     if not set(names) <= set(skeleton.keypoints):
         return None
@@ -242,12 +243,12 @@ def body_mask(
     width: int,
     height: int,
 ) -> UInt8[np.ndarray, "height width"] | None:
-    """A soft mask (height, width), 0–255, of a body: limbs as thick lines, trunk filled, head as a disc.
+    """Draw a soft mask (height, width), 0–255, of a body: limbs as thick lines, trunk filled, head as a disc.
 
-    xy (K, 2) in pixels of the mask. None where too few keypoints are labelled to tell where the body is.
+    xy (K, 2) in pixels of the mask. None if too few keypoints are labelled to locate the body.
     """
     has: Bool[np.ndarray, " K"] = v > 0
-    if np.count_nonzero(has) < _FEWEST or np.abs(xy[has]).max() > 16000:  # OpenCV draws with 16 bits and a few to spare
+    if np.count_nonzero(has) < _FEWEST or np.abs(xy[has]).max() > 16000:  # OpenCV draws with 16 bits; a margin
         return None
     trunk = _trunk(skeleton)
     length = _TRUNK_OF_BOX * box_height

@@ -1,8 +1,8 @@
-"""People to train on: label arrays of everybody, and the pixels around each of them, whichever files they come from.
+"""Training data: label arrays of all people, and the pixels around each of them, from any files.
 
-Labels stay in the photo's own pixels; an affine says where the pixels at hand lie in the photo. So a person drawn from
-a photo and the same person drawn from a shard have equal labels, equal boxes and equal random augmentation, and only
-their pixels went through another JPEG.
+Labels stay in the photo's own pixels; an affine maps the photo to the available pixels. So a person from a photo and
+the same person from a shard have equal labels, boxes and random augmentation; only the pixels differ, by another JPEG
+compression.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from trustpose.skeletons import Skeleton
 class PersonSample:
     """One labelled person with pixels, RGB.
 
-    xy (K, 2), box xyxy (4,) and area (square pixels, NaN where unknown) are in the photo's pixels; v (K,) is COCO's.
-    `affine` (2, 3), axis-aligned, leads from the photo to `pixels`; it is the identity where those are the whole photo.
+    xy (K, 2), box xyxy (4,) and area (square pixels, NaN if unknown) are in the photo's pixels; v (K,) is COCO's.
+    `affine` (2, 3), axis-aligned, maps the photo to `pixels`; it is the identity if those are the whole photo.
     area_source, has_joint, has_visibility (K,): as in `PersonLabels`.
     """
 
@@ -42,12 +42,12 @@ class PersonSample:
 
 @dataclass(frozen=True, eq=False)
 class PersonLabels:
-    """The labels of N people, one row each; places in photo pixels, areas in square photo pixels.
+    """The labels of N people, one row each; coordinates in photo pixels, areas in square photo pixels.
 
-    xy is 0 where v = 0. area: NaN where unknown; area_source: what each is of, as in `Truth`. has_joint (N, K): the
-    data set labels this joint at all; where it does not, v = 0 says nothing, and v > 0 that the place is somebody
-    else's (`datasets.pseudo_labels`), good for heatmaps and for no statement about labels. has_visibility (N, K): v is
-    COCO's; where not, v > 0 says "labelled" only, and 2 stands for it.
+    xy is 0 where v = 0. area: NaN if unknown; area_source: the source of each, as in `Truth`. has_joint (N, K): whether
+    the data set labels this joint; if not, v = 0 means unknown, and v > 0 means that the position is a pseudo-label
+    (`datasets.pseudo_labels`), which is a target for heatmaps but not for P(labelled). has_visibility (N, K): whether v
+    is COCO's; if not, v > 0 means "labelled" only, and is 2.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -66,18 +66,18 @@ class PersonLabels:
 
     @property
     def is_ternary(self) -> Bool[np.ndarray, "N K"]:
-        """Where v is known to be COCO's 0, 1 or 2."""
+        """Where v is known as COCO's 0, 1 or 2."""
         return self.has_joint & (self.has_visibility | (self.v == 0))
 
     def __len__(self) -> int:
         return len(self.v)
 
     def __getitem__(self, rows: Int[np.ndarray, " L"] | slice) -> "PersonLabels":
-        """The labels of some people, in the order of `rows`."""
+        """Return the labels of some people, in the order of `rows`."""
         return PersonLabels(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def sample(self, index: int, pixels: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"]) -> PersonSample:
-        """One person with pixels, and the affine from the photo to them."""
+        """Return one person with pixels, and the affine from the photo to them."""
         return PersonSample(
             pixels=pixels,
             affine=affine,
@@ -94,31 +94,31 @@ class PersonLabels:
 
     @classmethod
     def concatenate(cls, parts: Sequence["PersonLabels"]) -> "PersonLabels":
-        """The people of all parts, one part after another."""
+        """Concatenate the people of all parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 @runtime_checkable
 class PixelSource(Protocol):
-    """Where pixels come from: photos in a folder, shards. It can be copied to other processes.
+    """A source of pixels: photos in a folder, or shards. It can be copied to other processes.
 
-    identity: a text that differs where other pixels come out, as far as that is known without reading them.
+    identity: a text that differs for other pixels, as far as that is known without reading them.
     """
 
     @property
     def identity(self) -> str: ...
 
     def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
-        """The pixels (H, W, 3), RGB, around the source's person `row`, and the affine that leads to them from the
-        photo, axis-aligned. Raises InputError where a file is broken."""
+        """Return the pixels (H, W, 3), RGB, around the source's person `row`, and the axis-aligned affine from the
+        photo to them. Raises InputError if a file is broken."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class People:
-    """A sequence of `PersonSample`s: labels (N), and for each person the pixel source, of `sources`, and its row there.
+    """A sequence of `PersonSample`s: labels (N), and for each person its pixel source, of `sources`, and its row there.
 
-    Operations on it (`datasets.dataset_ops`) change arrays, never the way to the pixels.
+    Operations on it (`datasets.dataset_ops`) change arrays only, not how pixels are read.
     """
 
     skeleton: Skeleton
@@ -129,7 +129,7 @@ class People:
 
     @classmethod
     def of(cls, skeleton: Skeleton, labels: PersonLabels, source: PixelSource) -> "People":
-        """People whose pixels all come from one source, in its order."""
+        """Return people whose pixels all come from one source, in its order."""
         return cls(skeleton, labels, (source,), np.zeros(len(labels), np.int64), np.arange(len(labels)))
 
     @property
@@ -142,7 +142,7 @@ class People:
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of all labels and of the pixel sources."""
+        """The SHA-256 of all labels and of the pixel sources."""
         known = hashlib.sha256(
             repr((self.skeleton.keypoints, len(self), [one.identity for one in self.sources])).encode()
         )
@@ -158,11 +158,11 @@ class People:
         return (self[index] for index in range(len(self)))
 
     def pixels(self, index: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
-        """Pixels (H, W, 3), RGB, around a person, and the affine from the photo to them. Raises InputError."""
+        """Return pixels (H, W, 3), RGB, around a person, and the affine from the photo to them. Raises InputError."""
         return self.sources[int(self.source[index])].pixels(int(self.row[index]))
 
     def __getitem__(self, index: int) -> PersonSample:
-        """The person at a place from 0 to N − 1. Raises IndexError beyond, InputError where a file is broken."""
+        """Return the person at index 0 … N − 1. Raises IndexError beyond, InputError if a file is broken."""
         if not 0 <= index < len(self):
             raise IndexError(f"person {index} of {len(self)}")
         return self.labels.sample(index, *self.pixels(index))

@@ -1,4 +1,4 @@
-"""Photos with the boxes of all their people, and random views of them: what a person detector trains on."""
+"""Photos with the boxes of all their people, and random views of them, to train person detectors."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,10 +14,10 @@ from trustpose.formats.coco import TruthFile
 from trustpose.formats.photos import read_image
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
-_SCALES = (0.5, 1.9)  # of a photo's longest side against the view's
-_SEEN = 0.3  # share of a box that a view must show for it to count; less of it neither counts nor is background
-_SMALLEST = 8.0  # pixels of a box's longer side in a view; a smaller one neither counts nor is background
-_LARGEST_DECODED = 640  # longest side of the photos that are kept decoded
+_SCALES = (0.5, 1.9)  # range of the photo's longest side relative to the view's
+_SEEN = 0.3  # share of a box that a view must show; boxes with less are ignored
+_SMALLEST = 8.0  # pixels of a box's longer side in a view; smaller boxes are ignored
+_LARGEST_DECODED = 640  # longest side of the decoded photos in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,10 @@ class View:
 
 @dataclass(eq=False)
 class BoxedPhotos:
-    """Photos whose people all have boxes, in the order of the file: image_id (I,), boxes xyxy of each, crowds' too.
+    """Photos with the boxes of all their people, in the order of the file: image_id (I,), boxes xyxy of each, with
+    crowds.
 
-    Photos are kept decoded, shrunk to 640 pixels, as long as `room` bytes last.
+    Decoded photos, shrunk to 640 pixels, are cached in `room` bytes.
     """
 
     folder: Path
@@ -49,14 +50,14 @@ class BoxedPhotos:
         return len(self.image_id)
 
     def at(self, rows: Int[np.ndarray, " L"]) -> "BoxedPhotos":
-        """Some of the photos, with those of them that are decoded already and all of the room that the others had."""
+        """Return some of the photos, with their cached pixels and the whole cache size."""
         lists = {name: [getattr(self, name)[row] for row in rows] for name in ("file_name", "box", "crowd")}
         decoded = {at: self._decoded[row] for at, row in enumerate(rows.tolist()) if row in self._decoded}
         room = self.room + _bytes(self._decoded) - _bytes(decoded)
         return replace(self, image_id=self.image_id[rows], room=room, _decoded=decoded, **lists)
 
     def photo(self, index: int) -> tuple[UInt8[np.ndarray, "H W 3"], float]:
-        """The pixels, RGB, perhaps shrunk, and by which factor. Raises InputError where the file is broken."""
+        """Return the pixels, RGB, possibly shrunk, and the scale factor. Raises InputError if the file is broken."""
         if index in self._decoded:
             return self._decoded[index]
         path = find_shown(self.folder, self.file_name[index])
@@ -75,13 +76,13 @@ def _bytes(decoded: dict[int, tuple[np.ndarray, float]]) -> int:
 
 
 def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None = None) -> BoxedPhotos:
-    """The photos of a COCO ground truth, of `complete` image ids only where given, with everybody's boxes.
+    """Return the photos of a COCO ground truth, with the boxes of all people; if given, only those in `complete`.
 
-    Raises InputError where the folder is missing or a photo has no name.
+    Raises InputError if the folder is missing or a photo has no name.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such directory, expected the folder of the photos")
+        raise InputError(f"{folder}: no such directory, expected the folder with the photos")
     truth = file.truth
     if truth.box is None or truth.image_id is None or truth.iscrowd is None:
         raise InputError(f"{file.path}: field 'bbox': expected one for each person")
@@ -102,9 +103,9 @@ def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None 
 
 @dataclass(frozen=True, eq=False)
 class TrainingViews:
-    """One random square of `size` pixels from each photo: scaled, shifted, mirrored, relit; sometimes of four photos.
+    """One random square of `size` pixels per photo: scaled, shifted, mirrored, relit; sometimes of four photos.
 
-    View i of epoch e is the same whenever and wherever it is made. `mosaic`: the probability of four photos in one.
+    View i of epoch e is always the same. `mosaic`: the probability of four photos in one.
     """
 
     photos: BoxedPhotos
@@ -117,7 +118,7 @@ class TrainingViews:
         return len(self.photos)
 
     def at_epoch(self, epoch: int) -> "TrainingViews":
-        """The same photos, drawn anew."""
+        """Return the same photos with the draws of another epoch."""
         return replace(self, epoch=epoch)
 
     def __getitem__(self, index: int) -> View:
@@ -142,17 +143,17 @@ class TrainingViews:
 
 
 def _placed(photos: BoxedPhotos, index: int, size: int, random: np.random.Generator) -> View:
-    """A photo at random scale and place in a square, mirrored half the time; black where there is no photo."""
+    """Place a photo at random scale and position in a square, mirrored half the time; black outside the photo."""
     pixels, shrunk = photos.photo(index)
     u = random.random(4)
     longest = max(pixels.shape[:2])
     scale = size / longest * _SCALES[0] * (_SCALES[1] / _SCALES[0]) ** u[0]
-    free = size - scale * np.array(pixels.shape[1::-1])  # below 0 where the photo is larger than the square
+    free = size - scale * np.array(pixels.shape[1::-1])  # negative if the photo is larger than the square
     shift = free * u[1:3]
     is_mirrored = u[3] < 0.5
     linear = np.array([-scale if is_mirrored else scale, scale])
     shift = np.array([size - shift[0] if is_mirrored else shift[0], shift[1]])
-    of_pixels = shift - [scale * is_mirrored, 0]  # in the mirror a pixel's left edge, its place, is its right one
+    of_pixels = shift - [scale * is_mirrored, 0]  # mirroring swaps a pixel's left and right edge
     placed = cv2.warpAffine(pixels, np.c_[np.diag(linear), of_pixels], (size, size), flags=cv2.INTER_LINEAR)
 
     def moved(box: np.ndarray) -> np.ndarray:

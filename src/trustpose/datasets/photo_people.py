@@ -1,4 +1,4 @@
-"""People whose pixels are photos in a folder: COCO's, LSPET's and any other ground truth's."""
+"""People with photos in a folder: COCO's, LSPET's and any other ground truth's."""
 
 from collections import OrderedDict
 from contextlib import suppress
@@ -17,16 +17,16 @@ from trustpose.formats.photos import read_image
 from trustpose.poses import Truth
 from trustpose.skeletons import Skeleton
 
-_PORTRAIT = 3 / 4  # width / height of the crops of every top-down network here; what a cut is measured by
+_PORTRAIT = 3 / 4  # width / height of all top-down crops; the unit of a cut
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How much of a photo is kept around a person, and how large.
+    """How much of a photo to keep around a person, and at which size.
 
-    The box's height after it was widened or heightened to 3:4 is the unit. A square of `margin` units a side about the
-    box's centre is kept, as far as the photo goes, and shrunk (averaging) until the unit is `size` pixels;
-    smaller people keep their pixels. Raises ValueError where a number is out of range.
+    The unit is the box's height after extending the box to 3:4. A square with sides of `margin` units about the box's
+    centre is kept, within the photo, and shrunk (averaging) until the unit is `size` pixels; smaller people are not
+    resized. Raises ValueError if a number is out of range.
     """
 
     size: int = 256
@@ -40,7 +40,7 @@ class Cut:
 
 
 def cut_sample(sample: PersonSample, cut: Cut) -> PersonSample:
-    """The same person, labels untouched, with only the pixels that `cut` keeps."""
+    """Return the same person with unchanged labels and only the pixels that `cut` keeps."""
     pixels, affine = cut_pixels(sample.pixels, sample.affine, sample.box, cut)
     return replace(sample, pixels=pixels, affine=affine)
 
@@ -48,10 +48,10 @@ def cut_sample(sample: PersonSample, cut: Cut) -> PersonSample:
 def cut_pixels(
     pixels: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], box: Float[np.ndarray, " 4"], cut: Cut
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
-    """What `cut` keeps around a box xyxy, photo pixels, and the affine from the photo to it; `affine` leads to
-    `pixels`."""
+    """Return the pixels that `cut` keeps around a box xyxy in photo pixels, and the affine from the photo to them;
+    `affine` maps the photo to `pixels`."""
     scale, shift = np.diagonal(affine), affine[:, 2]
-    box = box.reshape(2, 2) * scale + shift  # in the pixels at hand
+    box = box.reshape(2, 2) * scale + shift  # in the given pixels
     width, height = np.maximum(box[1] - box[0], 1.0)
     unit = max(height, width / _PORTRAIT)
     centre, reach = box.mean(axis=0), cut.margin * unit / 2
@@ -62,9 +62,9 @@ def cut_pixels(
     factor = np.ones(2)
     if unit > cut.size:
         small = np.maximum(np.rint((high - low) * (cut.size / unit)), 1).astype(np.int64)
-        factor = small / (high - low)  # the sides' own, so that rounding them moves no label
+        factor = small / (high - low)  # per side, so that rounding the size moves no label
         pixels = cv2.resize(pixels, small.tolist(), interpolation=cv2.INTER_AREA)
-    moved = (shift - low + 0.5) * factor - 0.5  # resizing keeps pixel edges, coordinates count from centres
+    moved = (shift - low + 0.5) * factor - 0.5  # resizing preserves pixel edges, coordinates refer to centres
     return np.ascontiguousarray(pixels), np.c_[np.diag(scale * factor), moved]
 
 
@@ -72,9 +72,9 @@ def cut_pixels(
 class PhotoPixels:
     """The pixels of people in photos of a folder: image_id (N,) and box (N, 4) xyxy of each.
 
-    `file_name` maps image id to the photo's name, `photo_size` to (width, height) where that is known. `cut`: what is
-    kept of each photo; None is the whole. The last `keep` photos stay decoded, so that people who stand beside each
-    other cost one decoding.
+    `file_name` maps image id to the photo's name, `photo_size` to (width, height) if known. `cut`: the part of each
+    photo to keep; None for all of it. The last `keep` photos stay decoded, so that consecutive people of one photo need
+    one decoding.
     """
 
     folder: Path
@@ -90,25 +90,25 @@ class PhotoPixels:
 
     @property
     def identity(self) -> str:
-        """Labels say whose photos these are; what is kept of them is said here."""
+        """Labels identify the photos; this identifies the part that is kept."""
         return repr(self.cut)
 
     def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
-        """A person's photo, or what `cut` keeps of it. Raises InputError where it is broken or of another size."""
+        """Return a person's photo, or what `cut` keeps of it. Raises InputError if it is broken or of another size."""
         photo, affine = self._photo(int(self.image_id[row])), np.eye(2, 3)
         return (photo, affine) if self.cut is None else cut_pixels(photo, affine, self.box[row], self.cut)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_photos": OrderedDict()}  # decoded photos stay behind
+        return {**self.__dict__, "_photos": OrderedDict()}  # do not copy decoded photos
 
     def _photo(self, image: int) -> np.ndarray:
-        pixels = self._photos.pop(image, None)  # each step whole, as threads share the photos: a thief decodes again
+        pixels = self._photos.pop(image, None)  # atomic steps, as threads share the photos
         if pixels is None:
             pixels = self._decoded(image)
         if self.keep:
             self._photos[image] = pixels
             while len(self._photos) > self.keep:
-                with suppress(KeyError):  # another thread was faster
+                with suppress(KeyError):  # another thread removed it
                     self._photos.popitem(last=False)
         return pixels
 
@@ -134,9 +134,9 @@ def photo_people(
     cut: Cut | None = None,
     keep: int = 4,
 ) -> People:
-    """The people of ground truth with photos in a folder, in the order of the file; see `PhotoPixels`.
+    """Return the people of a ground truth with photos in a folder, in the order of the file; see `PhotoPixels`.
 
-    has_joint (N, K): see `PersonLabels`; all if None. Raises ValueError where `truth` lacks image_id or box.
+    has_joint (N, K): see `PersonLabels`; all if None. Raises ValueError if `truth` lacks image_id or box.
     """
     if truth.image_id is None or truth.box is None:
         raise ValueError("truth: expected image_id and box to be filled, one of them is None")
@@ -157,7 +157,7 @@ def photo_people(
 
 
 def photo_paths(people: People) -> list[Path]:
-    """The photo files of people whose pixels come from photos, each once, in the order of the people."""
+    """Return the photo files of the people, each once, in the order of the people."""
     found: dict[Path, None] = {}
     for at, image in dict.fromkeys(zip(people.source.tolist(), people.image_id.tolist(), strict=True)):
         source = people.sources[at]
@@ -169,13 +169,13 @@ def photo_paths(people: People) -> list[Path]:
 def coco_people(
     file: TruthFile, folder: str | Path, *, cut: Cut | None = None, min_keypoints: int = 1, keep: int = 4
 ) -> People:
-    """The people of a COCO ground truth file who have at least `min_keypoints` labels and are no crowd.
+    """Return the people of a COCO ground truth file with at least `min_keypoints` labels, without crowds.
 
-    Raises InputError where the folder is missing, or a person has no box or its photo no name; photos are read later.
+    Raises InputError if the folder is missing, or a person has no box or its photo no name; photos are read later.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such directory, expected the folder of the photos")
+        raise InputError(f"{folder}: no such directory, expected the folder with the photos")
     truth, images = file.truth, file.images
     assert truth.iscrowd is not None and truth.image_id is not None and truth.annotation_id is not None
     rows = np.flatnonzero((np.count_nonzero(truth.v > 0, axis=1) >= min_keypoints) & ~truth.iscrowd)
@@ -185,7 +185,7 @@ def coco_people(
     boxless = np.arange(len(rows)) if people.box is None else np.flatnonzero(~np.isfinite(people.box).all(axis=1))
     if len(boxless):
         raise InputError(
-            f"{file.path}: annotation {rows[boxless[0]]}: field 'bbox': expected one, top-down crops go by it"
+            f"{file.path}: annotation {rows[boxless[0]]}: field 'bbox': expected one, top-down crops need it"
         )
     used = set(np.unique(people.image_id).tolist())  # type: ignore[arg-type]
     names = {image: name for image, name in images.names().items() if image in used}

@@ -1,6 +1,6 @@
-"""Light, colour and sharpness at random: what a camera, an app or a network may have done to a photo.
+"""Random changes of light, colour and sharpness, as by cameras, apps or networks.
 
-Brightness, contrast, saturation, hue and grey are all affine in RGB, so they are one matrix and one pass.
+Brightness, contrast, saturation, hue and grey are all affine in RGB, so they are combined into one matrix.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ _YIQ_TO_RGB = np.linalg.inv(_RGB_TO_YIQ)
 
 @dataclass(frozen=True)
 class Photometric:
-    """How far each property may go; all off by default, as in the papers.
+    """The range of each change; all off by default, as in the papers.
 
     brightness, contrast, saturation: factors are uniform in 1 ± this. hue: degrees, uniform in ± this. grey, blur and
-    jpeg are probabilities; blur's Gaussian sigma is uniform in `blur_sigma`, pixels of a crop 256 high, and JPEG's
-    quality in `jpeg_quality`.
+    jpeg are probabilities; blur's Gaussian sigma is uniform in `blur_sigma`, in pixels of a crop of height 256, and
+    JPEG's quality in `jpeg_quality`.
     """
 
     brightness: float = 0.0
@@ -37,7 +37,7 @@ class Photometric:
 def change_light(
     pixels: UInt8[np.ndarray, "H W 3"], photometric: Photometric, random: np.random.Generator
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """The crop (H, W, 3) in another light. Draws the same numbers from `random` whatever is switched on."""
+    """Return the crop (H, W, 3) with changed light. Uses the same numbers from `random` for all settings."""
     u = random.random(9)
     matrix = colour_matrix(pixels, photometric, 2 * u[:4] - 1, is_grey=bool(u[4] < photometric.grey))
     if matrix is not None:
@@ -50,17 +50,17 @@ def change_light(
         low, high = photometric.jpeg_quality
         quality = round(low + (high - low) * u[8])
         _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        pixels = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))  # encoded as BGR, read as BGR: the order stays
+        pixels = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR))  # BGR in, BGR out: the order stays
     return pixels
 
 
 def colour_matrix(
     pixels: UInt8[np.ndarray, "H W 3"], photometric: Photometric, amount: Float[np.ndarray, " 4"], *, is_grey: bool
 ) -> Float[np.ndarray, "3 4"] | None:
-    """RGB → RGB with an offset, (3, 4), float32; None where nothing changes.
+    """Return a matrix RGB → RGB with an offset, (3, 4), float32; None if nothing changes.
 
-    `amount` (−1 to 1): brightness, contrast, saturation, hue, in shares of what `photometric` allows. Contrast pulls
-    colours from or to the crop's mean luma; hue turns the chroma plane of YIQ, so that greys stay grey.
+    `amount` (−1 to 1): brightness, contrast, saturation, hue, as fractions of `photometric`'s ranges. Contrast moves
+    colours away from or towards the crop's mean luma; hue rotates the chroma plane of YIQ, so greys stay grey.
     """
     p = photometric
     if not (is_grey or p.brightness or p.contrast or p.saturation or p.hue):

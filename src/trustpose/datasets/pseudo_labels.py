@@ -1,4 +1,4 @@
-"""Labels that somebody else than the data set gives, or takes away: a teacher's, say."""
+"""Add labels from another source, such as a teacher network, and remove labels."""
 
 from dataclasses import replace
 
@@ -14,17 +14,17 @@ def with_pseudo_labels(
     is_filled: Bool[np.ndarray, "N K"],
     is_removed: Bool[np.ndarray, "N K"],
 ) -> People:
-    """People with places (N, K, 2), photo pixels, for joints that their data set does not label.
+    """Add positions (N, K, 2), in photo pixels, for joints that the data set does not label; remove labels.
 
-    is_filled (N, K): the joint is at `xy`, with v = 2; is_removed (N, K): its label is forgotten, v = 0. has_joint is
-    False for both, and stays so for the first: v > 0 without has_joint is how `PersonLabels` say that a place is not
-    its data set's. Raises ValueError where a joint is both, or shapes are not the people's.
+    is_filled (N, K): the joint is at `xy`, with v = 2; is_removed (N, K): its label is removed, v = 0. has_joint
+    becomes False for both: in `PersonLabels`, v > 0 without has_joint marks a pseudo-label. Raises ValueError if a
+    joint is both, or shapes do not match the people.
     """
     expected = (len(people), len(people.skeleton))
     if is_filled.shape != expected:
         raise ValueError(f"is_filled: expected {expected} for these people, got {is_filled.shape}")
     if (is_filled & is_removed).any():
-        raise ValueError("is_removed: expected no joint that is filled too")
+        raise ValueError("is_removed: expected no joint that is also filled")
     labels, is_changed = people.labels, is_filled | is_removed
     placed = np.where(is_filled[..., None], xy, labels.xy).astype(np.float64)
     return replace(

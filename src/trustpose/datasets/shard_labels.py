@@ -1,4 +1,4 @@
-"""The JSON beside each JPEG of a shard: a person's labels in the JPEG's pixels (`datasets.shards` gives the fields)."""
+"""The JSON of each JPEG in a shard: a person's labels in the JPEG's pixels (`datasets.shards` lists the fields)."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _FURTHEST = 1e6  # pixels; and 1 / the smallest scale
 
 
 def labels_of(sample: PersonSample) -> dict[str, Any]:
-    """The JSON beside a person's JPEG."""
+    """Return the JSON of a person's JPEG."""
     scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
     low, high = sample.box.reshape(2, 2) * scale + shift
     keypoints = np.c_[sample.xy * scale + shift, sample.v]
-    keypoints[sample.v == 0] = 0  # as COCO writes absent ones
+    keypoints[sample.v == 0] = 0  # as COCO does for absent ones
     labels: dict[str, Any] = {
         "image_id": sample.image_id,
         "annotation_id": sample.annotation_id,
@@ -40,9 +40,9 @@ def labels_of(sample: PersonSample) -> dict[str, Any]:
 def labels_from(
     records: Sequence[Any], count: int, names: Sequence[str]
 ) -> tuple[PersonLabels, Float[np.ndarray, "N 2 3"]]:
-    """Labels in photo pixels out of each person's JSON, K = `count`, and the affines from photo to JPEG.
+    """Convert each person's JSON to labels in photo pixels, K = `count`, and affines from photo to JPEG.
 
-    Raises InputError, naming the first of `names` whose JSON is bad.
+    Raises InputError, naming the first of `names` with invalid JSON.
     """
     for labels, name in zip(records, names, strict=True):
         if not isinstance(labels, dict):
@@ -91,12 +91,12 @@ def _is_id(value: Any) -> TypeGuard[int]:
 def _numbers(
     records: Sequence[Any], field: str, shape: tuple[int, ...], names: Sequence[str]
 ) -> Float[np.ndarray, "N ..."]:
-    """A field of each person's labels, (N, *shape). Raises InputError naming the first where it is of another size."""
+    """Return a field of all people's labels, (N, *shape). Raises InputError naming the first of another size."""
     array, is_good = np.zeros((len(records), 0)), np.zeros(len(records), np.bool_)
     try:
         array = np.array([labels.get(field) for labels in records], dtype=np.float64).reshape(len(records), -1)
         is_good = (np.abs(array) <= _FURTHEST).all(axis=1) & (array.shape[1] == math.prod(shape))
-    except (TypeError, ValueError):  # of different lengths, or no numbers
+    except (TypeError, ValueError):  # different lengths, or not numbers
         if len(records) > 1:
             parts = [_numbers([labels], field, shape, [name]) for labels, name in zip(records, names, strict=True)]
             return np.concatenate(parts)
@@ -107,11 +107,11 @@ def _numbers(
 
 
 def _flags(records: Sequence[Any], field: str, count: int, names: Sequence[str]) -> Bool[np.ndarray, "N K"]:
-    """The same for flags, all true where a person's labels do not have the field."""
+    """Return flags in the same way, all true for people without the field."""
     found = np.ones((len(records), count), np.bool_)
     for row, (labels, name) in enumerate(zip(records, names, strict=True)):
         flags = np.asarray(labels[field]) if field in labels else found[row]
         if flags.shape != (count,) or flags.dtype != np.bool_:
-            raise InputError(f"{name}.json: field '{field}': expected {count} of true and false")
+            raise InputError(f"{name}.json: field '{field}': expected {count} booleans")
         found[row] = flags
     return found

@@ -1,4 +1,4 @@
-"""Writing people into shards: every tar whole or not there, the folder whole or not there, a stopped run goes on."""
+"""Write people to shards: tar files and the folder are complete or absent, and an interrupted run is resumed."""
 
 import hashlib
 import io
@@ -26,8 +26,8 @@ _PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class ShardOptions:
-    """What is kept of each photo (`cut`), JPEG quality 1–100, and the bytes that a shard stays below if it can (one
-    person is the least it holds). Raises ValueError where a number is out of range."""
+    """What to keep of each photo (`cut`), JPEG quality 1–100, and the maximum bytes of a shard (exceeded only by a
+    single larger person). Raises ValueError if a number is out of range."""
 
     cut: Cut = field(default_factory=Cut)
     quality: int = 90
@@ -47,16 +47,16 @@ def write_shards(
     sources: dict[str, Any],
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Write people as a new folder of shards and return its index; `datasets.shards` says what is in there.
+    """Write people as a new folder of shards and return its index; `datasets.shards` documents the format.
 
-    It is made in `.NAME.part` beside it and renamed at the end. A run that was stopped goes on after its last whole
-    shard if options and `sources` (any JSON value that identifies the data) are the same, else it starts anew; either
-    way the bytes are those of a run that was not stopped. `advance` is called with the number of people done since the
-    last call. Raises InputError where the folder is there already or cannot be written, or where a photo is broken.
+    It is written to `.NAME.part` and renamed at the end. An interrupted run is resumed after its last complete shard if
+    options and `sources` (any JSON value that identifies the data) are the same, else it starts over; in both cases the
+    bytes equal those of an uninterrupted run. `advance` is called with the number of people done since the last call.
+    Raises InputError if the folder exists already or cannot be written, or if a photo is broken.
     """
     folder = Path(folder)
     if folder.exists():
-        raise InputError(f"{folder}: is there already, expected a new folder")
+        raise InputError(f"{folder}: exists already, expected a new folder")
     part = folder.parent / f".{folder.name}.part"
     plan = {
         "format": FORMAT,
@@ -70,7 +70,7 @@ def write_shards(
     advance(done)
     for shard in _tars(people, part, options, done, len(shards), advance):
         shards.append(shard)
-        write_json(part / f"{shard['file']}.json", shard)  # says that the tar is whole
+        write_json(part / f"{shard['file']}.json", shard)  # marks the tar as complete
     index = {
         **plan,
         "image_id": people.image_id.tolist(),
@@ -88,14 +88,14 @@ def write_shards(
 
 
 def _described(skeleton: Skeleton) -> dict[str, Any]:
-    """A known skeleton by name and joints, one of a user's own with all that its file says."""
+    """Describe a known skeleton by name and joints, a custom one by its whole file."""
     if SKELETONS.get(skeleton.name) == skeleton:
         return {"name": skeleton.name, "keypoints": list(skeleton.keypoints)}
     return skeleton_value(skeleton)
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """One sha256 over files' names and contents, in their order. Raises InputError where one cannot be read."""
+    """Return one sha256 of the files' names and contents, in order. Raises InputError if one cannot be read."""
     whole = hashlib.sha256()
     for path in paths:
         whole.update(os.fsencode(f"{hashlib.sha256(read_bytes(path)).hexdigest()}  {path.name}\n"))
@@ -103,7 +103,7 @@ def digest_files(paths: Iterable[Path]) -> str:
 
 
 def _resume(part: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """What an earlier run with the same plan finished: its shards, from the first on. Anything else is cleared away."""
+    """Return the shards that an earlier run with the same plan completed, from the first on; remove everything else."""
     shards: list[dict[str, Any]] = []
     try:
         if part.exists() and ((part / INDEX).exists() or not _is_same(part / _PLAN, plan)):
@@ -124,7 +124,7 @@ def _resume(part: Path, plan: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_same(path: Path, plan: dict[str, Any]) -> bool:
     try:
         return read_json(path) == plan
-    except InputError:  # no plan, or half of one
+    except InputError:  # no plan, or an incomplete one
         return False
 
 
@@ -135,7 +135,7 @@ def _name(number: int) -> str:
 def _tars(
     people: People, part: Path, options: ShardOptions, first: int, number: int, advance: Callable[[int], None]
 ) -> Iterable[dict[str, Any]]:
-    """Write tar after tar, and describe each once it is whole."""
+    """Write tar files one after another, and describe each when it is complete."""
     content, places = io.BytesIO(), []
     for index in range(first, len(people)):
         members = _members(people[index], index, options)
@@ -157,7 +157,7 @@ def _tars(
 
 
 def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tuple[bytes, bytes, int]]:
-    """Tar header, padded content and its true length, of the JPEG and of the JSON."""
+    """Return tar header, padded content and its true length, for the JPEG and for the JSON."""
     cut = cut_sample(sample, options.cut)
     is_fine, jpeg = cv2.imencode(
         ".jpg", cv2.cvtColor(cut.pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, options.quality]
@@ -166,7 +166,7 @@ def _members(sample: PersonSample, index: int, options: ShardOptions) -> list[tu
     members = []
     for suffix, data in (("jpg", jpeg.tobytes()), ("json", orjson.dumps(labels_of(cut)))):
         header = tarfile.TarInfo(f"{index:06d}.{suffix}")
-        header.size, header.mode = len(data), 0o644  # and no time, no owner: equal input gives equal bytes
+        header.size, header.mode = len(data), 0o644  # without time and owner, so equal input gives equal bytes
         members.append((header.tobuf(tarfile.USTAR_FORMAT), data + bytes(-len(data) % 512), len(data)))
     return members
 

@@ -1,15 +1,15 @@
-"""Person crops in tar files: few large files instead of many small ones, read by number.
+"""Person crops in tar files: a few large files instead of many small ones, with random access.
 
 A folder of shards holds `people-000000.tar`, `people-000001.tar`, … and `index.json`. The tar files have WebDataset's
-layout: `000042.jpg` and `000042.json` stand beside each other and are person 42. The JSON is in the JPEG's pixels:
+layout: `000042.jpg` and `000042.json` are person 42. The JSON is in the JPEG's pixels:
 
-- keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null where unknown; area_source: what it
-  is of, only where that is no segment
-- affine: [[sx, 0, tx], [0, sy, ty]], from the photo's pixels to these; readers here go back to the photo's with it
-- image_id, annotation_id; has_joint, has_visibility: lists of K, only where not all true
+- keypoints: [x, y, v] × K; bbox: [x, y, width, height]; area: square pixels, null if unknown; area_source: its source,
+  only if that is not a segment
+- affine: [[sx, 0, tx], [0, sy, ty]], from the photo's pixels to these; readers here convert back with it
+- image_id, annotation_id; has_joint, has_visibility: lists of K, only if not all true
 
-`index.json` says how many people and shards there are, which skeleton, with which options and from which sources
-(sha256) they were made, every shard's size and sha256, and where in it each file begins.
+`index.json` has the number of people and of shards, the skeleton, the options and the sources' sha256, and for every
+shard its size, its sha256 and the offset of each file.
 """
 
 import os
@@ -34,7 +34,7 @@ _KINDS = {int: "a whole number", str: "a text", list: "a list", dict: "an object
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar file: its size, and for each of its people where the JPEG and the JSON begin and how long they are."""
+    """One tar file: its size, and offset and length of each person's JPEG and JSON."""
 
     path: Path
     bytes: int
@@ -43,10 +43,9 @@ class Shard:
 
 
 def shard_people(folder: str | Path) -> People:
-    """The people of a folder of shards.
+    """Return the people of a folder of shards.
 
-    Raises InputError where the folder, its index or a shard is not as it should be; a shard that was cut short is found
-    at once.
+    Raises InputError if the folder, its index or a shard is invalid; a truncated shard is detected at once.
     """
     folder = Path(folder)
     pixels = ShardPixels(folder)
@@ -66,9 +65,9 @@ def shard_people(folder: str | Path) -> People:
 
 
 class ShardPixels:
-    """The pixels of people in a folder of shards, by number: each is one read at a known place.
+    """The pixels of people in a folder of shards, by number: each is one read at a known offset.
 
-    Every process opens its own files, once a shard (also after a fork), and threads take turns.
+    Every process opens its own files, once per shard (also after a fork), and threads take turns.
     """
 
     affine: Float[np.ndarray, "N 2 3"]
@@ -82,17 +81,17 @@ class ShardPixels:
 
     @property
     def identity(self) -> str:
-        """The shards' own sha256."""
+        """The sha256 of all shards."""
         return " ".join(shard.sha256 for shard in self.shards)
 
     def pixels(self, row: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, "2 3"]]:
-        """A person's JPEG, and the affine from the photo to it. Raises InputError where it is broken."""
+        """Return a person's JPEG, and the affine from the photo to it. Raises InputError if it is broken."""
         number, place = self._place(row)
         jpeg = self._read(number, *place[:2])
         return decode_photo(jpeg, f"{self.shards[number].path}: {row:06d}.jpg"), self.affine[row]
 
     def read_labels(self) -> tuple[list[Any], list[str]]:
-        """Everybody's JSON, and the names to say where it stands. Raises InputError."""
+        """Return everybody's JSON, and names for error messages. Raises InputError."""
         records, names = [], []
         for row in range(int(self._starts[-1])):
             number, place = self._place(row)
@@ -101,7 +100,7 @@ class ShardPixels:
         return records, names
 
     def _place(self, row: int) -> tuple[int, list[int]]:
-        """Which shard a person is in, and where its JPEG and JSON begin and how long they are."""
+        """Return a person's shard, and offset and length of its JPEG and JSON."""
         number = int(np.searchsorted(self._starts, row, side="right")) - 1
         return number, self.shards[number].places[row - int(self._starts[number])].tolist()
 
@@ -117,7 +116,7 @@ class ShardPixels:
         self._process, self._files, self._lock = os.getpid(), {}, threading.Lock()
 
     def _read(self, number: int, start: int, size: int) -> bytes:
-        if self._process != os.getpid():  # a fork shares the parent's place in each file, and perhaps a held lock
+        if self._process != os.getpid():  # a fork shares the parent's file positions, and possibly a held lock
             self._open_here()
         path = self.shards[number].path
         with self._lock:
@@ -132,7 +131,7 @@ class ShardPixels:
             except OSError as error:
                 raise InputError(f"{path}: cannot be read ({error.strerror})") from None
         if len(content) < size:
-            raise InputError(f"{path}: is cut short, expected {size} bytes at {start}")
+            raise InputError(f"{path}: is truncated, expected {size} bytes at {start}")
         return content
 
 
@@ -140,7 +139,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such directory, expected a folder of shards")
     if not (folder / INDEX).is_file():
-        raise InputError(f"{folder}: holds no {INDEX}, expected a folder that `trustpose shard` wrote")
+        raise InputError(f"{folder}: holds no {INDEX}, expected a folder written by `trustpose shard`")
     index = read_json(folder / INDEX)
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise InputError(f"{folder / INDEX}: field 'format': expected {FORMAT!r}")
@@ -157,11 +156,11 @@ def _shards(index: dict[str, Any], folder: Path) -> list[Shard]:
         ends = places.reshape(-1, 2, 2)
         is_inside = (ends >= 0).all() and (ends <= size).all() and (ends.sum(axis=2) <= size).all()
         if Path(name).name != name or "\0" in name or not is_inside:
-            raise InputError(f"{path}: field 'shards': expected a file name and places within the file, in {name!r}")
+            raise InputError(f"{path}: field 'shards': expected a file name and offsets within the file, in {name!r}")
         shard = Shard(folder / name, size, _field(entry, "sha256", str, path), places)
         found = shard.path.stat().st_size if shard.path.is_file() else None
         if found != shard.bytes:
-            what = "is missing" if found is None else f"has {found} bytes, it was cut short or changed"
+            what = "is missing" if found is None else f"has {found} bytes, it was truncated or changed"
             raise InputError(f"{shard.path}: {what}, expected {shard.bytes} bytes")
         shards.append(shard)
     return shards
@@ -180,7 +179,7 @@ def _skeleton(index: dict[str, Any], path: Path) -> Skeleton:
 
 def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
     found = value.get(name)
-    if type(found) is not kind:  # true and false are no numbers
+    if type(found) is not kind:  # booleans are not numbers
         raise InputError(f"{path}: field '{name}': expected {_KINDS[kind]}, got {type(found).__name__}")
     return found
 
@@ -188,7 +187,7 @@ def _field(value: dict[str, Any], name: str, kind: type, path: Path) -> Any:
 def _whole_numbers(
     value: dict[str, Any], name: str, path: Path, columns: int | None = None
 ) -> Int[np.ndarray, " n"] | Int[np.ndarray, "n 4"]:
-    """A field's list of whole numbers, or of lists of `columns` of them. Raises InputError."""
+    """Return a field's list of integers, or of lists of `columns` of them. Raises InputError."""
     rows = _field(value, name, list, path)
     flat = rows
     if columns is not None:

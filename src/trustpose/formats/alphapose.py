@@ -1,12 +1,11 @@
-"""Poses as AlphaPose writes them: `alphapose-results.json` in its own, its 'cmu' and its 'open' format.
+"""Read AlphaPose's `alphapose-results.json` in its own, 'cmu' and 'open' format.
 
-Format: AlphaPose's documentation (doc/output.md, docs/run.md; the project's licence is for non-commercial use, and
-its source was not opened), with `box` (x, y, width, height) and `idx` (the tracked person) as results that people
-show in its issues (MVIG-SJTU/AlphaPose#1007) have them. Where its pose NMS merged poses, `idx` is a list of theirs,
-[[3.0], [7.0]]; where nobody was tracked it is 0 for all (#761). `image_id` is a file's name; of a video the frame's
-number with a suffix. `score` comes from its pose NMS and passes 1; c goes to 1, or to 6 with models of COCO. Keypoints
-are COCO's 17, Halpe's 26 or MPII's 16 in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a score of
-the pose.
+Format: AlphaPose's documentation (doc/output.md, docs/run.md; the project's licence is for non-commercial use, and its
+source was not opened), with `box` (x, y, width, height) and `idx` (the tracked person) as in results in its issues
+(MVIG-SJTU/AlphaPose#1007). If its pose NMS merged poses, `idx` is a list of theirs, [[3.0], [7.0]]; without tracking it
+is 0 for all (#761). `image_id` is a file's name, or for a video the frame's number with a suffix. `score` comes from
+its pose NMS and exceeds 1; c is up to 1, or up to 6 with COCO models. Keypoints are COCO's 17, Halpe's 26 or MPII's 16
+in its own format; in 'cmu' and 'open' OpenPose's 18 or 15, without a pose score.
 """
 
 from dataclasses import replace
@@ -29,7 +28,7 @@ SKELETONS: dict[int, Skeleton] = {
 
 
 def fits(value: Any) -> bool:
-    """Whether a JSON value is of AlphaPose, in any of its formats (an empty list is anybody's)."""
+    """Return whether a JSON value has one of AlphaPose's formats (an empty list matches every tool)."""
     if isinstance(value, dict):
         return "bodies" in value or (bool(value) and all(map(_is_photo, value.values())))
     first = value[0] if isinstance(value, list) and value else None
@@ -39,7 +38,7 @@ def fits(value: Any) -> bool:
 
 
 def read(value: Any, path: str) -> FoundPoses:
-    """The poses of one file, one photo in the 'cmu' format or many in all. Raises InputError."""
+    """Return the poses of a file, with one photo ('cmu') or many. Raises InputError."""
     if isinstance(value, dict):
         photos = {Path(path).stem: value} if _is_photo(value) else value
         return _of_photos(photos, path)
@@ -51,7 +50,7 @@ def read(value: Any, path: str) -> FoundPoses:
     rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
     poses, score = poses_of_rows(rows, keypoint_count(rows)), rows.numbers("score")
     track_id = None if poses.track_id is None or not poses.track_id.any() else poses.track_id
-    note = f"poses that AlphaPose merged from several: {merged}; `track_id` is the first one's"
+    note = f"poses that AlphaPose merged from several: {merged}; `track_id` is that of the first"
     return FoundPoses(
         path,
         replace(poses, pose_score=score, track_id=track_id, image_id=poses.image_id if is_numbered else None),
@@ -67,7 +66,7 @@ def _is_photo(value: Any) -> bool:
 
 
 def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
-    """The people of `photos` {name: its people}."""
+    """Return the people of `photos` {name: its people}."""
     all_parts = [_of_photo(one, path, PurePath(name).name) for name, one in photos.items()]
     without_body = sum(part.without_body for part in all_parts)
     parts = [part for part in all_parts if len(part)]
@@ -92,7 +91,7 @@ def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
 
 
 def _as_coco(rows: Rows, at: int) -> dict[str, Any]:
-    """A result under COCO's names: `box` as `bbox`, `idx`, a number or lists whose first it is, as `track_id`."""
+    """Return a result with COCO's names: `box` as `bbox`; `idx`, a number or lists with it first, as `track_id`."""
     row = rows.rows[at]
     renamed = {name: row[name] for name in ("image_id", "category_id", "keypoints", "score") if name in row}
     if row.get("box") is not None:

@@ -1,4 +1,4 @@
-"""Poses of many files as one record that COCO evaluation understands: ids, pixels, and a ground truth's keypoints."""
+"""Assemble the poses of many files for COCO evaluation: image ids, pixels, and a ground truth's keypoints."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,9 +28,9 @@ _USUAL: dict[int, Skeleton] = {
 
 @dataclass(frozen=True, eq=False)
 class Assembled:
-    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and what a user should know.
+    """N poses with their image ids, the score (N,) to rank them by, their keypoints, and notes for the user.
 
-    `counted` are the ids of photos that were counted because their names do not number them, else it is empty.
+    `counted` holds the ids of photos that were counted because their names have no numbers; otherwise it is empty.
     """
 
     poses: Poses
@@ -50,31 +50,31 @@ def assemble(
     category: int | None = None,
     fill_missing: bool = False,
 ) -> Assembled:
-    """The poses of all files together, keypoints in the order of `photos.truth` where there is one.
+    """Combine the poses of all files, with keypoints in the order of `photos.truth`, if given.
 
-    `skeleton` names the keypoints, `category` the class to keep where files hold several. With `fill_missing`,
-    keypoints of the ground truth that the poses lack become 0, 0, 0; else they are an error. `score` is what the file
-    ranks by or the pose's own score, else the mean of its keypoints' scores. Raises InputError.
+    `skeleton` names the keypoints, `category` the class to keep if files hold several. With `fill_missing`, keypoints
+    of the ground truth that the poses lack become 0, 0, 0; otherwise they are an error. `score` is the file's ranking
+    score or the pose's own, else the mean of its keypoints' scores. Raises InputError.
     """
     notes = [note for part in parts for note in part.notes]
     without_body = sum(part.without_body for part in parts)
     if without_body:
-        notes.append(f"people without keypoints of a body, left out: {without_body}")
+        notes.append(f"people without body keypoints, left out: {without_body}")
     counted = photos.counted(parts)
     parts = [part for part in _of_one_category(parts, category) if len(part)]
     if not parts:
-        raise InputError("no poses in the files given: nobody was found in any photo")
+        raise InputError("no poses in the given files: no person was detected in any photo")
     ids = [photos.ids(part, counted) for part in parts]
     _check_photos(parts, ids)
     pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
     poses = join(pixels, [part.path for part in parts])
     if poses.score is None or any(part.score is None for part in pixels):
-        raise InputError(f"{parts[0].path}: has no scores of keypoints")
+        raise InputError(f"{parts[0].path}: has no keypoint scores")
     notes += _of_missing(poses, tool)
     score = np.concatenate([_ranking(part) for part in parts])
     if np.isnan(score).any():
         mean = np.nan_to_num(poses.score).mean(axis=1)
-        notes.append("`score` of poses without a score of their own is the mean of their keypoints' scores")
+        notes.append("`score` of poses without their own score is the mean of their keypoints' scores")
         score = np.where(np.isnan(score), mean, score)
     source = _name_keypoints(parts[0], poses.keypoint_count, skeleton, photos.truth)
     poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
@@ -83,7 +83,7 @@ def assemble(
 
 
 def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
-    """The rows of the class asked for; files may hold several only where one is."""
+    """Keep the rows of the requested class; raise InputError if files hold several and none is requested."""
     classes = {int(one) for part in parts if part.category is not None for one in np.unique(part.category)}
     if category is not None:
         if classes and category not in classes:
@@ -92,17 +92,17 @@ def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[
         return [part.of_category(category) for part in parts]
     if len(classes) > 1:
         listed = ", ".join(map(str, sorted(classes)[:10]))
-        raise InputError(f"{parts[0].path}: the files hold several classes ({listed}); --class says which are people")
+        raise InputError(f"{parts[0].path}: the files hold several classes ({listed}); --class selects people")
     return list(parts)
 
 
 def _check_photos(parts: Sequence[FoundPoses], ids: list[np.ndarray]) -> None:
-    """Each photo's people stand in one file."""
+    """Raise InputError if a photo's people are in more than one file."""
     first: dict[int, str] = {}
     for part, one in zip(parts, ids, strict=True):
         for image in np.unique(one).tolist():
             if first.setdefault(image, part.path) != part.path:
-                raise InputError(f"{part.path}: has people of image {image}, and so has {first[image]}; give each once")
+                raise InputError(f"{part.path}: has people of image {image}, as does {first[image]}; give each once")
         names = {} if part.photo is None else dict(zip(one.tolist(), part.photo, strict=True))
         for image, name in zip(one.tolist(), part.photo or (), strict=False):
             if names[image] != name:
@@ -120,7 +120,7 @@ def _in_pixels(part: FoundPoses, photos: Photos, ids: np.ndarray) -> Poses:
 
 
 def _check_boxes(part: FoundPoses) -> None:
-    """Raises InputError where a box's corners are in the wrong order: written as x, y, width, height it is none."""
+    """Raise InputError if a box's corners are in the wrong order, for example x, y, width, height."""
     if part.poses.box is None:
         return
     wrong = (part.poses.box[:, 2:] < part.poses.box[:, :2]).any(axis=1)
@@ -140,27 +140,27 @@ def _ranking(part: FoundPoses) -> np.ndarray:
 
 
 def _of_missing(poses: Poses, tool: str) -> list[str]:
-    """What to say of keypoints without a location, and of others that stand at exactly 0, 0."""
+    """Return notes on keypoints without a position, and on others at exactly 0, 0."""
     total = poses.xy.shape[0] * poses.xy.shape[1]
     missing = np.zeros(poses.xy.shape[:2], dtype=np.bool_) if poses.missing is None else poses.missing
     zero, blank = (poses.xy == 0).all(axis=2), np.isnan(poses.xy).any(axis=2)
     meaning = {
-        "ultralytics": "; some releases move those of confidence below 0.5 there, and where they were is lost",
-        "openpose": "; OpenPose writes that where it found none",
+        "ultralytics": "; some releases move those with a confidence below 0.5 there",
+        "openpose": "; OpenPose writes this for keypoints that it did not find",
     }
     said = {
         f"are at 0, 0: they count as missing{meaning.get(tool, '')}": zero & missing,
-        "are at 0, 0 with a score: they count as found there": zero & ~missing,
+        "are at 0, 0 with a score: they count as found": zero & ~missing,
         "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
     }
     return [f"{where.sum()} of {total} keypoints {what}" for what, where in said.items() if where.any()]
 
 
 def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:
-    """Which keypoints poses have: as the user says, else the file or tool, else the ground truth if it has as many,
-    else the usual ones of that number."""
+    """Choose the keypoints of poses: those given by the user, else by the file or tool, else the ground truth's if
+    their number is the same, else the usual ones of that number."""
     if given is not None and len(given) != count:
-        raise InputError(f"{part.path}: has {count} keypoints, and --skeleton {given.name} {len(given)}")
+        raise InputError(f"{part.path}: has {count} keypoints, but --skeleton {given.name} has {len(given)}")
     own = given or part.skeleton
     if own is None and truth is not None and len(truth.keypoint_names) == count:
         own = _of_truth(truth)
@@ -174,7 +174,7 @@ def _of_truth(truth: TruthFile) -> Skeleton:
 def _in_order(
     poses: Poses, source: Skeleton, truth: TruthFile | None, fill_missing: bool, path: str
 ) -> tuple[Poses, Skeleton, list[str]]:
-    """Poses with the keypoints of the ground truth, matched by name; what the poses have more is left out."""
+    """Reorder keypoints to those of the ground truth, matched by name; surplus keypoints are left out."""
     notes: list[str] = []
     target = source if truth is None else _of_truth(truth)
     if target.keypoints != source.keypoints:
@@ -183,8 +183,8 @@ def _in_order(
         surplus = [name for name in source.keypoints if name not in target.keypoints]
         if len(lacking) == len(target):
             raise InputError(
-                f"{path}: no keypoint of the poses ({_listed(surplus)}) is called as one of the ground truth "
-                f"({_listed(lacking)}); --skeleton names those of the poses"
+                f"{path}: no keypoint of the poses ({_listed(surplus)}) has a name of the ground truth "
+                f"({_listed(lacking)}); name the poses' keypoints with --skeleton"
             )
         if lacking and not fill_missing:
             raise InputError(

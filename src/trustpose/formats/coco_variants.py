@@ -1,12 +1,12 @@
-"""COCO results as tools leave them behind: mmpose's CocoMetric, Ultralytics' val, Detectron2's COCOEvaluator.
+"""Read the COCO results of other tools: mmpose's CocoMetric, Ultralytics' val, Detectron2's COCOEvaluator.
 
 `*.keypoints.json` (mmpose, Apache-2.0: `mmpose/evaluation/metrics/coco_metric.py`), `predictions.json` (Ultralytics'
-documentation of `val` with `save_json=True`; as release 8.4 writes it `file_name` names the photo, and `image_id` is
-its name as a number, or as it is where that is none) and
-`coco_instances_results.json` (Detectron2, Apache-2.0: `detectron2/evaluation/coco_evaluation.py`; keypoints are moved
-by half a pixel there already, from pixel corners to COCO's pixel centres) are lists of one object a pose.
-`*.predictions.json` (OpenPifPaf's documentation of `predict --json-output`; it is AGPL-3.0, its source was not opened)
-is such a list of one photo, which only the file's name names; a keypoint that was not found has score 0 wherever it is.
+documentation of `val` with `save_json=True`; in release 8.4 `file_name` names the photo, and `image_id` is its name as
+a number, or the name itself) and `coco_instances_results.json` (Detectron2, Apache-2.0:
+`detectron2/evaluation/coco_evaluation.py`; keypoints are already moved by half a pixel, from pixel corners to COCO's
+pixel centres) are lists with one object per pose. `*.predictions.json` (OpenPifPaf's documentation of `predict
+--json-output`; it is AGPL-3.0, its source was not opened) is such a list for one photo, named by the file's name only;
+a missing keypoint has score 0 at any position.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from trustpose.poses import find_missing
 
 
 def fits(value: Any) -> bool:
-    """Whether a JSON value is a list of COCO results (an empty list is anybody's)."""
+    """Return whether a JSON value is a list of COCO results (an empty list matches every tool)."""
     first = value[0] if isinstance(value, list) and value else None
     if not isinstance(first, dict):
         return False
@@ -31,7 +31,7 @@ def fits(value: Any) -> bool:
 
 
 def read(value: Any, path: str) -> FoundPoses:
-    """The poses of one file, our extended fields included. Raises InputError."""
+    """Return the poses of a file, including our extended fields. Raises InputError."""
     rows = Rows.of(value, path, "result")
     if not len(rows):
         return nobody(path)
@@ -52,10 +52,11 @@ def read(value: Any, path: str) -> FoundPoses:
 
 
 def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:
-    """The rows with a number in each `image_id`, the photos' names or None, and whether the numbers are the file's own.
+    """Return the rows with a number in each `image_id`, the photos' names or None, and whether the numbers are the
+    file's.
 
-    A name is `file_name` where every row has it, else an `image_id` that is a text; the row's place then stands in.
-    Where no row has an `image_id`, the file is of one photo and called as it is.
+    A name is `file_name` if every row has it, else an `image_id` that is a text; the row's index then replaces the
+    number. If no row has an `image_id`, the file holds one photo with the file's name.
     """
     if "image_id" not in rows.fields:
         photo = PurePath(rows.path).stem.removesuffix(".predictions")
@@ -78,7 +79,7 @@ def _numbered(rows: Rows) -> Rows:
 
 
 def keypoint_count(rows: Rows) -> int:
-    """K, from the first row."""
+    """Return K, from the first row."""
     first = rows.rows[0].get("keypoints")
     if not isinstance(first, list) or not first or len(first) % 3:
         raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)

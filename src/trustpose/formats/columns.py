@@ -1,4 +1,4 @@
-"""Columns of a JSON list of objects as checked arrays: one fast pass, and a slow one only to say what is wrong."""
+"""Read columns of a JSON list of objects as checked arrays: a fast pass, and a slow one only to locate errors."""
 
 import gc
 import json
@@ -19,13 +19,13 @@ from trustpose.poses import MISSING_ID
 
 _NUMBERS = {int, float}
 _INT64 = np.iinfo(np.int64)
-LARGEST = 1e12  # of any number in a file of poses: squares and sums of such are finite, in float32 too
-BLOCK_BYTES = 2**19  # of JSON parsed at a time: its objects stay in the processor's cache
+LARGEST = 1e12  # absolute value of any number in a file of poses: squares and sums stay finite in float32
+BLOCK_BYTES = 2**19  # of JSON parsed at a time: its objects fit into the processor's cache
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A JSON list of objects with the names its errors use: the file and what one object is called."""
+    """A JSON list of objects, with the file and the noun for one object in error messages."""
 
     path: str
     noun: str
@@ -33,12 +33,12 @@ class Rows:
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """Every field that some row has."""
+        """Return every field that occurs in a row."""
         return frozenset[str]().union(*self.rows)
 
     @classmethod
     def of(cls, value: Any, path: str, noun: str) -> "Rows":
-        """Raises InputError where `value` is no list of objects."""
+        """Build from a parsed value. Raises InputError if `value` is not a list of objects."""
         if not isinstance(value, list):
             raise InputError(f"{path}: expected a list of {noun}s, got {_kind(value)}")
         if set(map(type, value)) - {dict}:
@@ -48,11 +48,11 @@ class Rows:
 
     @classmethod
     def in_blocks(cls, content: bytes, path: str, noun: str, block_bytes: int = BLOCK_BYTES) -> Iterator["Rows"]:
-        """A JSON list of objects block by block, so that few of its objects live at a time; at least one block.
+        """Parse a JSON list of objects block by block, so that few of its objects exist at a time; at least one block.
 
-        Twice as fast as the whole at once, which runs out of the processor's cache. Blocks end where a `},` says that
-        a row may end. If it did not, brackets or quotes are left open and the block is not valid JSON. Raises
-        InputError then, as for anything else that is wrong, but without the right place: parse the whole to know it.
+        Twice as fast as parsing everything at once, which exceeds the processor's cache. Blocks end at a `},`, where a
+        row may end. If it does not, brackets or quotes are left open and the block is not valid JSON. Raises InputError
+        then, as for any other error, but without the right position: parse everything to find it.
         """
         start, is_last = 0, False
         while not is_last:
@@ -61,7 +61,7 @@ class Rows:
             part = content[start:] if is_last else content[start:end] + b"]"
             rows = cls.of(parse_json(part if start == 0 else b"[" + part, path), path, noun)
             if start > 0 and not len(rows):
-                raise InputError(f"{path}: is not valid JSON (a comma without a {noun} behind it)")
+                raise InputError(f"{path}: is not valid JSON (a comma without a {noun} after it)")
             yield rows
             start = end + 1
 
@@ -69,11 +69,11 @@ class Rows:
         return len(self.rows)
 
     def fail(self, row: int, field: str, expected: str, value: Any = None) -> InputError:
-        """The error for one field of one row; `value` is what stood there."""
+        """Return the error for one field of one row; `value` is the one found."""
         return InputError(f"{self.path}: {self.noun} {row}: field '{field}': expected {expected}, got {_kind(value)}")
 
     def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
-        """Whole numbers (N,) int64. With `optional`, rows without the field get -1; None if no row has it."""
+        """Return integers (N,) int64. With `optional`, rows without the field get -1; None if no row has it."""
         if optional and len(self) and field not in self.fields:
             return None
         values: list[Any] = [row.get(field) for row in self.rows]
@@ -93,16 +93,18 @@ class Rows:
             raise self.fail(at, field, "a whole number of at most 64 bits", values[at]) from None
 
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
-        """Finite numbers (N,) float64. With `optional`, rows without the field get NaN; None if no row has it."""
+        """Return finite numbers (N,) float64. With `optional`, rows without the field get NaN; None if no row has
+        it."""
         return self._table(field, None, "a finite number", optional)
 
     def lists(self, field: str, length: int, *, optional: bool = False, what: str = "") -> np.ndarray | None:
-        """Lists of `length` finite numbers (N, length) float64, optional as in `numbers`; `what` says what they are."""
+        """Return lists of `length` finite numbers (N, length) float64; `optional` as in `numbers`, `what` describes
+        them."""
         table = self._table(field, length, f"{length} finite numbers{what}", optional)
         return None if table is None else table.reshape(len(self), length)
 
     def _table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
-        """The numbers of a column, flat: one a row where `length` is None, else lists of `length`."""
+        """Return the numbers of a column, flat: one per row if `length` is None, else lists of `length`."""
         if optional and len(self) and field not in self.fields:
             return None
         values: list[Any] = [row.get(field) for row in self.rows]
@@ -136,7 +138,7 @@ class Rows:
         return flat
 
     def _packed(self, lists: list[list[Any]], length: int, field: str, expected: str) -> np.ndarray:
-        """Lists of `length` numbers, flat. Raises InputError where an entry is no number (true and false are none)."""
+        """Return lists of `length` numbers, flat. Raises InputError if an entry is not a number (booleans are not)."""
         try:
             flat = np.frombuffer(bytearray().join(starmap(struct.Struct(f"{length}d").pack, lists)))
         except struct.error:
@@ -144,29 +146,29 @@ class Rows:
         if flat is not None:
             doubtful = np.zeros(len(lists), dtype=bool)
             doubtful[np.flatnonzero((flat == 0) | (flat == 1)) // length] = True  # may have been false and true
-            written = orjson.dumps(list(compress(lists, doubtful.tolist())))  # searched in half the time of the lists
+            written = orjson.dumps(list(compress(lists, doubtful.tolist())))  # faster to search than the lists
             if b"true" not in written and b"false" not in written:
                 return flat
         at, wrong = next((i, entry) for i, row in enumerate(lists) for entry in row if type(entry) not in _NUMBERS)
         raise self.fail(at, field, expected, wrong)
 
     def unique(self, field: str, values: np.ndarray, texts: Mapping[int, str] | None = None) -> None:
-        """Raises InputError where a value of the id column stands twice (-1 aside); `texts` as in `known`."""
+        """Raise InputError if a value of the id column occurs twice (except -1); `texts` as in `known`."""
         order = np.argsort(values, kind="stable")
         twice = np.flatnonzero((np.diff(values[order]) == 0) & (values[order][1:] != MISSING_ID))
         if len(twice):
             first, second = order[twice[0]], order[twice[0] + 1]
             named = _named(int(values[second]), texts)
             raise InputError(
-                f"{self.path}: {self.noun} {second}: field '{field}': {named} stands twice "
+                f"{self.path}: {self.noun} {second}: field '{field}': {named} occurs twice "
                 f"(also in {self.noun} {first}), expected each once"
             )
 
     def known(
         self, field: str, values: np.ndarray, allowed: np.ndarray, where: str, texts: Mapping[int, str] | None = None
     ) -> None:
-        """Raises InputError, naming the first three, where ids are not among `allowed`; `texts` are what the file has
-        in place of some numbers."""
+        """Raise InputError, naming the first three, if ids are not among `allowed`; `texts` are the file's texts for
+        some numbers."""
         unknown = values[~np.isin(values, allowed)]
         if len(unknown):
             first = list(dict.fromkeys(unknown.tolist()))
@@ -177,7 +179,7 @@ class Rows:
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """JSON values are many and hold no cycles: looking for some among them takes longer than parsing."""
+    """Pause garbage collection: searching the many JSON values for cycles takes longer than parsing, and finds none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -188,40 +190,40 @@ def garbage_collection_paused() -> Iterator[None]:
 
 
 class GrowingColumns:
-    """Columns (N, …) that blocks of rows are appended to, so that a block's own arrays need not be kept."""
+    """Columns (N, …) to which blocks of rows are appended, so that a block's own arrays can be freed."""
 
     def __init__(self) -> None:
         self._columns: dict[str, np.ndarray] = {}
         self._rows = 0
 
     def append(self, block: Mapping[str, np.ndarray | None]) -> None:
-        """Add a block of rows. Rows of blocks without a column get NaN, -1 or False there."""
+        """Append a block of rows. Rows of blocks without a column get NaN, -1 or False."""
         filled = {name: column for name, column in block.items() if column is not None}
         start, self._rows = self._rows, self._rows + len(next(iter(filled.values())))
         for name, column in filled.items():
             if name not in self._columns:
                 self._columns[name] = np.full((start, *column.shape[1:]), _missing(column), dtype=column.dtype)
         for name, column in self._columns.items():
-            if len(column) < self._rows:  # by an eighth: the system moves large arrays without copying them
+            if len(column) < self._rows:  # grow by an eighth: the system moves large arrays without copying
                 column.resize((self._rows + self._rows // 8, *column.shape[1:]), refcheck=False)
             column[start : self._rows] = filled.get(name, _missing(column))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The columns of all rows so far; nothing can be appended any more."""
+        """Return the columns of all rows so far; nothing can be appended afterwards."""
         for column in self._columns.values():
             column.resize((self._rows, *column.shape[1:]), refcheck=False)
         return self._columns
 
 
 def parse_finite_json(content: bytes, path: str | Path) -> Any:
-    """JSON, with a clear word for the NaN and Infinity that Python's own writer leaves in files."""
+    """Parse JSON; refuse NaN and Infinity, which Python's own writer produces, with a clear message."""
     try:
         return parse_json(content, path)
     except InputError as error:
         if b"NaN" in content or b"Infinity" in content:
 
             def refuse(constant: str) -> None:
-                raise InputError(f"{path}: holds {constant}, expected finite numbers")
+                raise InputError(f"{path}: contains {constant}, expected finite numbers")
 
             try:
                 json.loads(content, parse_constant=refuse, parse_int=str)  # Python limits the digits of its integers

@@ -1,9 +1,9 @@
-"""Poses of a table as DeepLabCut writes it, as CSV (deeplabcut_csv.py) or HDF5 (deeplabcut_hdf5.py).
+"""Convert a DeepLabCut table, from CSV (deeplabcut_csv.py) or HDF5 (deeplabcut_hdf5.py), to poses.
 
-Format: DeepLabCut's documentation (`analyze_videos`; LGPL-3.0, its source was not opened). One file a video, or one a
-folder of photos: a row a frame, called by its number or its photo's name, and x, y, likelihood of each keypoint of each
-individual in columns. Cells of an animal that is not in the frame are empty. There is no score of a pose and no box.
-`single` holds the unique body parts, which belong to nobody.
+Format: DeepLabCut's documentation (`analyze_videos`; LGPL-3.0, its source was not opened). There is one file per video
+or folder of photos, with a row per frame, named by its number or its photo's name, and columns x, y, likelihood for
+each keypoint of each individual. Cells of an animal that is not in the frame are empty. There is neither a pose score
+nor a box. `single` holds the unique body parts, which belong to no individual.
 """
 
 from pathlib import PurePath
@@ -20,7 +20,7 @@ COORDS = ("x", "y", "likelihood")
 
 
 class Table(NamedTuple):
-    """A file's numbers, NaN where a cell is empty, and what its rows and columns are called."""
+    """A file's numbers, NaN for an empty cell, and the names of its rows and columns."""
 
     columns: list[tuple[str, str, str]]  # individual, "" where there is one, body part and one of COORDS
     frames: list[str]
@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """Where the columns of each individual's keypoints are."""
+    """The column indices of each individual's keypoints."""
 
     individuals: tuple[str, ...]
     keypoints: tuple[str, ...]
@@ -37,7 +37,7 @@ class _Layout(NamedTuple):
 
 
 def poses_of_table(table: Table, path: str) -> FoundPoses:
-    """The poses frame by frame; `track_id` counts the individuals from 1. Raises InputError."""
+    """Return the poses frame by frame; `track_id` numbers the individuals from 1. Raises InputError."""
     layout = _layout(table.columns, path)
     skeleton = find_skeleton(layout.keypoints) or Skeleton("the file's bodyparts", layout.keypoints, ())
     values = table.values[:, layout.columns]  # (F, M, K, 3)
@@ -84,7 +84,7 @@ def _layout(names: list[tuple[str, str, str]], path: str) -> _Layout:
 
 
 def _check(values: np.ndarray, layout: _Layout, path: str) -> None:
-    """A keypoint (F, M, K, 3) is there with all three numbers, finite ones, or not at all."""
+    """Check that each keypoint (F, M, K, 3) has three finite numbers or none."""
     infinite, blank = np.isinf(values).any(axis=3), np.isnan(values)
     half = blank.any(axis=3) & ~blank.all(axis=3)
     for wrong, expected in ((infinite, "finite numbers"), (half, "x, y and likelihood, or none")):
@@ -94,13 +94,13 @@ def _check(values: np.ndarray, layout: _Layout, path: str) -> None:
 
 
 def _photos(frames: list[str], frame: np.ndarray, path: str) -> tuple[tuple[str, ...] | None, np.ndarray | None]:
-    """The names of the photos, or the numbers of the frames, that rows are of."""
+    """Return the photos' names, or the frames' numbers, of the rows."""
     names = [PurePath(name).name for name in frames]
     lacking = next((at for at, name in enumerate(names) if not name), None)
     if lacking is not None:
         raise InputError(f"{path}: frame row {lacking}: expected the frame's number or its photo's name, got nothing")
     if len(set(names)) != len(names):
-        raise InputError(f"{path}: a frame's number or name stands twice")
+        raise InputError(f"{path}: a frame's number or name occurs twice")
     if all(name.isdecimal() and len(name) <= 18 for name in names):
         return None, np.array([int(name) for name in names], dtype=np.int64)[frame]
     return tuple(names[at] for at in frame), None

@@ -1,7 +1,7 @@
-"""DeepLabCut's CSV: `analyze_videos(…, save_as_csv=True)`, `analyze_videos_converth5_to_csv`.
+"""Read DeepLabCut's CSV: `analyze_videos(…, save_as_csv=True)`, `analyze_videos_converth5_to_csv`.
 
-Three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer; then a row a frame. The first
-cell, or where newer projects keep a photo's folders apart the first ones, say which.
+It has three header rows, scorer, bodyparts, coords, or four, with individuals after the scorer; then a row per frame.
+The first cell names the frame; in newer projects with folders of photos, several cells do.
 """
 
 import csv
@@ -15,12 +15,12 @@ from trustpose.formats.found_poses import FoundPoses
 
 
 def fits(content: bytes) -> bool:
-    """Whether a CSV file begins as DeepLabCut's do."""
+    """Return whether a CSV file begins like DeepLabCut's."""
     return content[:10].removeprefix(b"\xef\xbb\xbf").startswith(b"scorer")
 
 
 def read(content: bytes, path: str) -> FoundPoses:
-    """The poses of one file. Raises InputError."""
+    """Return the poses of a file. Raises InputError."""
     try:
         lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     except (UnicodeDecodeError, csv.Error) as error:
@@ -34,7 +34,7 @@ def read(content: bytes, path: str) -> FoundPoses:
     owners = names.get("individuals", [""] * len(parts))
     index = next((at for at, name in enumerate(coords) if at and name), len(coords))
     if not len(coords) == len(parts) == len(owners) or index == len(coords):
-        raise InputError(f"{path}: header rows: expected equally many columns in each, with x, y, likelihood")
+        raise InputError(f"{path}: header rows: expected the same number of columns in each, with x, y, likelihood")
     columns = list(zip(owners[index:], parts[index:], coords[index:], strict=True))
     rows = lines[len(header) :]
     for at, line in enumerate(rows):
@@ -46,7 +46,7 @@ def read(content: bytes, path: str) -> FoundPoses:
 
 
 def _numbers(cells: list[list[str]], columns: list[tuple[str, str, str]], path: str) -> np.ndarray:
-    """The cells (F, C) as numbers."""
+    """Convert the cells (F, C) to numbers."""
     try:
         return np.array(cells, dtype=np.float64).reshape(len(cells), len(columns))
     except ValueError:

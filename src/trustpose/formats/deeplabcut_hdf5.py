@@ -1,9 +1,9 @@
-"""DeepLabCut's HDF5, what it writes by default: a pandas table in the layout "table" or "fixed".
+"""Read DeepLabCut's HDF5, its default: a pandas table in the layout "table" or "fixed".
 
-Layout: pandas' documentation of HDFStore and the files themselves, written by pandas 1.5 and 3.0 and found in public
-projects. It is read with h5py, as pandas would unpickle, and so run, what a file brings. "table" keeps rows as a
-compound dataset and its columns' names as a pickle (plain_pickle.py); "fixed" keeps axes and blocks of values as
-datasets of their own. Links to other files, values outside of the file and pickled values are refused.
+Layout: pandas' documentation of HDFStore, and files written by pandas 1.5 and 3.0 and found in public projects. It is
+read with h5py, as pandas would unpickle, and so run, a file's content. "table" stores rows as a compound dataset and
+its columns' names as a pickle (plain_pickle.py); "fixed" stores axes and blocks of values as separate datasets. Links
+to other files, values outside of the file and pickled values are refused.
 """
 
 import io
@@ -27,12 +27,12 @@ _MOST_LEVELS = 8
 
 
 def fits(content: bytes) -> bool:
-    """Whether a file is HDF5."""
+    """Return whether a file is HDF5."""
     return content.startswith(b"\x89HDF\r\n\x1a\n")
 
 
 def read(content: bytes, path: str) -> FoundPoses:
-    """The poses of one file. Raises InputError, also where h5py is not installed."""
+    """Return the poses of a file. Raises InputError, also if h5py is not installed."""
     try:
         import h5py
     except ImportError as missing:
@@ -40,9 +40,9 @@ def read(content: bytes, path: str) -> FoundPoses:
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             table = _read_store(_Store(_only_frame(file), 20 * len(content) + 2**20))
-    except Exception as error:  # what h5py raises of a damaged file is anything
+    except Exception as error:  # h5py may raise anything for a damaged file
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: is no table that DeepLabCut writes ({reason}); {_INSTEAD}") from None
+        raise InputError(f"{path}: is not a table that DeepLabCut writes ({reason}); {_INSTEAD}") from None
     return poses_of_table(table, path)
 
 
@@ -58,14 +58,14 @@ def _only_frame(file: "h5py.File") -> "h5py.Group":
 
 
 class _Store:
-    """A group of the file: its attributes as texts and its datasets as arrays of `limit` bytes at most."""
+    """A group of the file: its attributes as texts and its datasets as arrays of at most `limit` bytes."""
 
     def __init__(self, group: "h5py.Group", limit: int) -> None:
         self.group = group
         self.limit = limit
 
     def text(self, name: str, of: str | None = None) -> str:
-        """An attribute of the group, or of one of its datasets."""
+        """Return an attribute of the group, or of one of its datasets."""
         return self.content(name, of).decode("utf-8")
 
     def content(self, name: str, of: str | None = None) -> bytes:
@@ -84,7 +84,7 @@ class _Store:
         return found
 
     def array(self, name: str) -> np.ndarray:
-        """A dataset's values: numbers, texts, or a compound of these."""
+        """Return a dataset's values: numbers, texts, or a compound of these."""
         found = self.dataset(name)
         fields = [found.dtype] if found.dtype.fields is None else [field for field, *_ in found.dtype.fields.values()]
         if any(field.base.kind not in "iufS" for field in fields):
@@ -116,7 +116,7 @@ _Read = tuple[list[tuple[str, ...]], list[tuple[str, ...]], list[np.ndarray]]
 
 
 def _of_table(store: _Store) -> _Read:
-    """Names of columns and of rows, and blocks of values (F, C), of the layout "table"."""
+    """Return names of columns and of rows, and blocks of values (F, C), for the layout "table"."""
     rows = store.array("table")
     blocks = [name for name in rows.dtype.names or () if name.startswith("values_block_")]
     if not blocks or set(rows.dtype.names or ()) != {"index", *blocks} or rows.ndim != 1:
@@ -136,7 +136,7 @@ def _is_key(value: Any) -> bool:
 
 
 def _of_fixed(store: _Store) -> _Read:
-    """The same of the layout "fixed"."""
+    """Return the same for the layout "fixed"."""
     keys: list[tuple[str, ...]] = []
     blocks: list[np.ndarray] = []
     for number in itertools.count():
@@ -152,7 +152,7 @@ def _of_fixed(store: _Store) -> _Read:
 
 
 def _axis(store: _Store, name: str) -> list[tuple[str, ...]]:
-    """The names of rows or columns, of one level or several."""
+    """Return the names of rows or columns, with one level or several."""
     variety = store.text(f"{name}_variety")
     if variety == "regular":
         return [(one,) for one in _names(store.array(name), store.text("kind", of=name))]
@@ -170,9 +170,9 @@ def _axis(store: _Store, name: str) -> list[tuple[str, ...]]:
 
 
 def _names(array: np.ndarray, kind: str) -> list[str]:
-    """The names (n,) that an index stores, as texts; dates and pickled objects are none."""
+    """Return the names (n,) of an index, as texts; dates and pickled objects are refused."""
     if array.ndim == 1 and kind == "string" and array.dtype.kind == "S":
         return [name.decode("utf-8") for name in array.tolist()]
     if array.ndim == 1 and kind == "integer" and array.dtype.kind in "iu":
         return [str(number) for number in array.tolist()]
-    raise ValueError(f"expected rows called by numbers or texts, got {kind[:30]!r}")
+    raise ValueError(f"expected rows named by numbers or texts, got {kind[:30]!r}")

@@ -1,4 +1,4 @@
-"""What one file of another tool holds, before photos have ids and keypoints their place in a ground truth."""
+"""The content of one file of another tool, before image ids and a ground truth's keypoints are assigned."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,16 +14,15 @@ from trustpose.skeletons import Skeleton, difference
 
 @dataclass(frozen=True, eq=False)
 class FoundPoses:
-    """The N poses of one file as its tool wrote them, scores untouched.
+    """The N poses of one file as written by its tool, with unchanged scores.
 
-    `photo` names the photo of each row as the file does, with or without a suffix; `poses.image_id` is the number that
-    the file gives it; a file has one of them or both. A keypoint that the file leaves blank is NaN. `ranking` is the
-    number that the file ranks poses by where that is not `poses.pose_score`; `category` the class of each row where the
-    file says it. With `is_relative`, coordinates and boxes are shares of the photo's width and height. `skeleton` is
-    None where neither file nor tool says which keypoints these are. `poses.missing`, where the reader leaves it open,
-    follows from coordinates and scores; `dropped_below` is the tool's own rule (`find_missing`). `empty` names
-    photos in which nobody was found, `without_body` counts people left out who had no keypoints of a body, `notes` are
-    sentences on what else was.
+    `photo` names the photo of each row, with or without a suffix; `poses.image_id` is the number in the file; a file
+    has one of them or both. An empty keypoint is NaN. `ranking` is the number by which the file ranks poses, if it is
+    not `poses.pose_score`; `category` the class of each row, if the file has it. With `is_relative`, coordinates and
+    boxes are fractions of the photo's width and height. `skeleton` is None if neither file nor tool names the
+    keypoints. `poses.missing`, unless set by the reader, follows from coordinates and scores; `dropped_below` is the
+    tool's own rule (`find_missing`). `empty` names photos without detected people, `without_body` counts people left
+    out because they have no body keypoints, `notes` are sentences on other findings.
     """
 
     path: str
@@ -58,7 +57,7 @@ class FoundPoses:
         return len(self.poses)
 
     def of_category(self, category: int) -> "FoundPoses":
-        """The rows of one class; all of them where the file has no classes."""
+        """Return the rows of one class; all of them if the file has no classes."""
         if self.category is None:
             return self
         rows = np.flatnonzero(self.category == category)
@@ -72,13 +71,13 @@ class FoundPoses:
 
 
 def nobody(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
-    """A file in which its tool found nobody; `photo` is its name where the file is of one."""
+    """Return a file without detected people; `photo` is its name if the file holds one photo."""
     empty = () if photo is None else (photo,)
     return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The files of a folder by name, hidden ones left aside. Raises InputError where it cannot be read."""
+    """Return the files of a folder by name, without hidden ones. Raises InputError if it cannot be read."""
     try:
         return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     except OSError as error:
@@ -86,25 +85,25 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def join(parts: list[Poses], paths: list[str]) -> Poses:
-    """The rows of all parts; a column that only some of them have is NaN, or -1, in the others.
+    """Concatenate all parts; a column that only some of them have is NaN, or -1, in the others.
 
-    Raises InputError where files have different numbers of keypoints, or scores of keypoints in only some.
+    Raises InputError if files have different numbers of keypoints, or only some have keypoint scores.
     """
     first = parts[0]
     for part, path in zip(parts, paths, strict=True):
         if part.keypoint_count != first.keypoint_count:
             raise InputError(
-                f"{path}: has poses of {part.keypoint_count} keypoints, and {paths[0]} of {first.keypoint_count}; "
-                "convert them apart"
+                f"{path}: has poses of {part.keypoint_count} keypoints, but {paths[0]} of {first.keypoint_count}; "
+                "convert them separately"
             )
         if differ := difference(first.skeleton, part.skeleton):
-            raise InputError(f"{path}: is of another skeleton than {paths[0]}, {differ}; convert them apart")
+            raise InputError(f"{path}: has another skeleton than {paths[0]}, {differ}; convert them separately")
     filled = {name for part in parts for name, column in part.columns().items() if column is not None} - {"missing"}
     return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
 
 
 def _blank(part: Poses, filled: set[str]) -> dict[str, np.ndarray]:
-    """Columns without a value, for each that this part lacks and others have."""
+    """Return empty columns for those that this part lacks and others have."""
     n, k = part.xy.shape[:2]
     shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4)}
     lacking = [name for name in filled if getattr(part, name) is None]

@@ -1,4 +1,4 @@
-"""A JSON object read field by field, strictly: every error names the file and the field."""
+"""Read a JSON object field by field, strictly: every error names the file and the field."""
 
 import reprlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,12 +16,12 @@ class _Repr(reprlib.Repr):
         return super().repr_int(x, level) if x.bit_length() < _LONGEST else f"a number of {x.bit_length()} bits"
 
 
-_REPR = _Repr()  # a value from a file can be as deep as Python's stack
+_REPR = _Repr()  # for values nested as deeply as Python's stack
 _REPR.maxstring = _REPR.maxother = 80
 
 
 class Fields:
-    """A JSON object read field by field; what was not asked for in the end is refused."""
+    """A JSON object read field by field; fields that are never read are refused by `close`."""
 
     def __init__(self, value: Any, path: str, prefix: str) -> None:
         if not isinstance(value, dict):
@@ -34,7 +34,7 @@ class Fields:
         return InputError(f"{self.path}: field '{self.prefix}{field}': expected {expected}, got {short(got)}")
 
     def close(self) -> None:
-        """Refuse fields that nothing read."""
+        """Refuse fields that were not read."""
         unknown = [field for field in self.value if field not in self.seen]
         if unknown:
             known = ", ".join(sorted(self.seen))
@@ -58,16 +58,18 @@ class Fields:
         return value
 
     def file_name(self, field: str, default: str | None = None) -> str:
-        """The bare name of a file that lies beside the JSON: no folders, so that a spec reaches no other place."""
+        """Return the bare name of a file next to the JSON: without folders, so that a spec cannot refer to other
+        places."""
         value = self.text(field, default)
         bare = PurePosixPath(value).name == value and PureWindowsPath(value).name == value
         if not bare or value == "..":
-            raise self.fail(field, "the bare name of a file beside this one", value)
+            raise self.fail(field, "the bare name of a file next to this one", value)
         return value
 
     def skeleton(self, field: str) -> Skeleton:
-        """A skeleton: its name, the bare name of a JSON file beside this one, or what such a file holds."""
-        expected = f"one of {', '.join(SKELETONS)}, or the name of a JSON file beside this one"
+        """Return a skeleton, given by its name, the bare name of a JSON file next to this one, or the content of
+        one."""
+        expected = f"one of {', '.join(SKELETONS)}, or the name of a JSON file next to this one"
         value = self._take(field, expected)
         if isinstance(value, dict):
             return skeleton_of_object(value, f"{self.path}: field '{self.prefix}{field}'")
@@ -76,7 +78,7 @@ class Fields:
         return SKELETONS[value] if value in SKELETONS else read_skeleton(Path(self.path).parent / self.file_name(field))
 
     def keypoints(self, skeleton: Skeleton) -> int:
-        """The field 'keypoints', which has to be the skeleton's number."""
+        """Return the field 'keypoints', which must be the skeleton's number."""
         keypoints = self.count("keypoints")
         count = len(skeleton.keypoints)
         if keypoints != count:
@@ -113,7 +115,7 @@ class Fields:
         return float(value)
 
     def number_or_pair(self, field: str, *, least: float, most: float) -> float | tuple[float, float]:
-        """A number, or two for across and down."""
+        """Return a number, or two for x and y."""
         expected = f"a number from {least:g} to {most:g}, or two, across and down"
         value = self._take(field, expected)
         numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [value]
@@ -122,7 +124,7 @@ class Fields:
         return (float(numbers[0]), float(numbers[1])) if len(numbers) == 2 else float(numbers[0])
 
     def values(self, field: str) -> dict[str, float | int | str]:
-        """An object of numbers and texts by name; empty where the field is missing."""
+        """Return an object of numbers and texts by name; empty if the field is missing."""
         expected = "an object of numbers and texts"
         value = self._take(field, expected, {})
         if not isinstance(value, dict) or not all(isinstance(one, str) or _is_number(one) for one in value.values()):
@@ -130,12 +132,12 @@ class Fields:
         return value
 
     def scale(self, field: str) -> float:
-        """A number from 1e-6 to 1e6, or a fraction as a text: "1/255"."""
+        """Return a number from 1e-6 to 1e6, also given as a fraction in a text: "1/255"."""
         expected = 'a number from 1e-06 to 1e+06, or a fraction as a text such as "1/255"'
         value = self._take(field, expected)
         number = value
         if isinstance(value, str):
-            try:  # never as an exact fraction: "1e-400000000" has as many digits
+            try:  # not as an exact fraction, as "1e-400000000" would have that many digits
                 above, slash, below = value.partition("/")
                 number = float(above) / float(below if slash else 1)
             except (ValueError, ZeroDivisionError):

@@ -1,9 +1,9 @@
-"""Poses as mmpose 1.x writes them: `predictions/*.json` of its inferencer, and the file of its top-down demo.
+"""Read poses of mmpose 1.x: `predictions/*.json` of its inferencer, and the file of its top-down demo.
 
 Formats: mmpose's user guide, "Inference with existing models", and `mmpose/structures/utils.py`,
-`demo/topdown_demo_with_mmdet.py` (Apache-2.0). One file a photo, a list of instances; one a video, a list of
-`{frame_id, instances}`; the demo's `{meta_info, instance_info}` holds either list. The `*.keypoints.json` that mmpose's
-CocoMetric leaves is COCO results (coco_results.py).
+`demo/topdown_demo_with_mmdet.py` (Apache-2.0). A photo's file is a list of instances, a video's a list of `{frame_id,
+instances}`; the demo's `{meta_info, instance_info}` holds either list. The `*.keypoints.json` of mmpose's CocoMetric is
+in coco_variants.py.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ from trustpose.skeletons import Skeleton, find_skeleton
 
 
 def fits(value: Any) -> bool:
-    """Whether a JSON value is of the inferencer or the demo (an empty list is anybody's)."""
+    """Return whether a JSON value is from the inferencer or the demo (an empty list matches every tool)."""
     if isinstance(value, dict):
         return "instance_info" in value
     first = value[0] if isinstance(value, list) and value else None
@@ -27,7 +27,7 @@ def fits(value: Any) -> bool:
 
 
 def read(value: Any, path: str) -> FoundPoses:
-    """The poses of one file; of a video, `image_id` is the frame's number in the file. Raises InputError."""
+    """Return the poses of a file; for a video, `image_id` is the frame's number in the file. Raises InputError."""
     skeleton = None
     if isinstance(value, dict):
         skeleton = _named_keypoints(value.get("meta_info"))
@@ -56,7 +56,7 @@ def read(value: Any, path: str) -> FoundPoses:
 
 
 def _poses(rows: Rows, frame: np.ndarray | None = None) -> Poses:
-    """The poses of instances; boxes are xyxy, which the inferencer wraps in one more list."""
+    """Return the poses of instances; boxes are xyxy, which the inferencer wraps in one more list."""
     flat = [_flat(rows, at) for at in range(len(rows))]
     count = len(flat[0]["keypoints"]) // 2
     table = Rows(rows.path, rows.noun, flat)
@@ -73,12 +73,12 @@ def _poses(rows: Rows, frame: np.ndarray | None = None) -> Poses:
 
 
 def _flat(rows: Rows, at: int) -> dict[str, Any]:
-    """An instance with its pairs x, y and its box as plain lists."""
+    """Return an instance with its pairs x, y and its box as flat lists."""
     row = rows.rows[at]
     pairs, box = row.get("keypoints"), row.get("bbox")
     if not isinstance(pairs, list) or not pairs or any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
         if isinstance(pairs, list) and pairs and all(isinstance(pair, list) and len(pair) == 3 for pair in pairs):
-            raise InputError(f"{rows.path}: {rows.noun} {at}: field 'keypoints': is in three dimensions, expected two")
+            raise InputError(f"{rows.path}: {rows.noun} {at}: field 'keypoints': has three dimensions, expected two")
         raise rows.fail(at, "keypoints", "a list of [x, y]", pairs)
     if isinstance(box, list) and len(box) == 1 and isinstance(box[0], list):
         box = box[0]
@@ -86,7 +86,7 @@ def _flat(rows: Rows, at: int) -> dict[str, Any]:
 
 
 def _named_keypoints(meta: Any) -> Skeleton | None:
-    """The keypoints that the demo's meta_info names, in order; None where it names none."""
+    """Return the keypoints named by the demo's meta_info, in order; None if it names none."""
     names = meta.get("keypoint_id2name") if isinstance(meta, dict) else None
     if not isinstance(names, dict) or not names:
         return None

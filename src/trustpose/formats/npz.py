@@ -1,6 +1,6 @@
-"""NPZ files of others: plain arrays, with every claim of their headers checked before memory is asked for.
+"""Read untrusted NPZ files: plain arrays, with every header checked before memory is allocated.
 
-`numpy.load` believes an array's header: one that claims 2⁵⁰ bytes, or a zip that expands to gigabytes, takes that much.
+`numpy.load` trusts an array's header: one that claims 2⁵⁰ bytes, or a zip that expands to gigabytes, takes that much.
 """
 
 import io
@@ -13,17 +13,17 @@ import numpy as np
 
 from trustpose.files import InputError, read_bytes
 
-_KINDS = "biufU"  # true and false, numbers, texts; no complex numbers, dates, records or Python objects
+_KINDS = "biufU"  # booleans, numbers, texts; no complex numbers, dates, records or Python objects
 _MOST_ARRAYS = 1000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def read_npz(path: str | Path, most_bytes: int, expected: str = "an NPZ file") -> dict[str, np.ndarray]:
-    """The arrays of an NPZ file by name, at most `most_bytes` of memory together; runs no code.
+    """Return the arrays of an NPZ file by name, using at most `most_bytes` of memory in total; runs no code.
 
-    Raises InputError, saying what was `expected`, where it is something else, damaged, larger, or holds arrays of
-    anything but truth values, real numbers and texts.
+    Raises InputError, naming what was `expected`, if it is another kind of file, damaged, larger, or holds arrays of
+    anything but booleans, real numbers and texts.
     """
     content = read_bytes(path, expected)
     try:
@@ -31,13 +31,13 @@ def read_npz(path: str | Path, most_bytes: int, expected: str = "an NPZ file") -
             parts = file.infolist()
             _check_directory(parts, most_bytes)
             return {part.filename.removesuffix(".npy"): _array(file.read(part)) for part in parts}
-    except Exception as error:  # what zipfile, zlib, numpy and Python's tokenizer raise on damage has no common class
+    except Exception as error:  # errors of zipfile, zlib, numpy and Python's tokenizer have no common class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(f"{path}: is not {expected} ({reason})") from None
 
 
 def _check_directory(parts: list[zipfile.ZipInfo], most_bytes: int) -> None:
-    """Raises ValueError where the zip's directory promises too much, or what no NPZ file has."""
+    """Raise ValueError if the zip's directory exceeds the limits, or has entries that no NPZ file has."""
     if len(parts) > _MOST_ARRAYS or len({part.filename for part in parts}) < len(parts):
         raise ValueError(f"expected at most {_MOST_ARRAYS} arrays, each name once")
     total = sum(part.file_size for part in parts)
@@ -45,16 +45,16 @@ def _check_directory(parts: list[zipfile.ZipInfo], most_bytes: int) -> None:
         raise ValueError(f"its arrays take {total} bytes, expected at most {most_bytes}")
     for part in parts:
         if not part.filename.endswith(".npy") or part.compress_type not in _METHODS or part.flag_bits & 1:
-            raise ValueError(f"{part.filename[:40]!r} is no array")
+            raise ValueError(f"{part.filename[:40]!r} is not an array")
 
 
 def _array(content: bytes) -> np.ndarray:
-    """The array of an NPY file's content. Raises ValueError where its header does not fit what follows."""
+    """Return the array of an NPY file. Raises ValueError if its header does not match the data."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"NPY version {version} is not known")
-    with warnings.catch_warnings():  # numpy's, of headers that Python 2 wrote: they say the same
+    with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote, which are equivalent
         warnings.simplefilter("ignore", UserWarning)
         shape, is_fortran, dtype = _HEADERS[version](file)
     size = len(content) - file.tell()

@@ -1,9 +1,9 @@
-"""Poses as OpenPose writes them with `--write_json`: one `NAME_keypoints.json` a photo or frame.
+"""Read OpenPose's output of `--write_json`: one `NAME_keypoints.json` per photo or frame.
 
 Format: OpenPose's documentation of its output (doc/02_output.md; the project's licence is for non-commercial use, and
 its source was not opened). `people` is a list; `pose_keypoints_2d` is x, y, c of each keypoint, c from 0 to 1; a
-keypoint that was not found is 0, 0, 0. The order is that of BODY_25, COCO_18 or MPI_15, told apart by their number.
-There is no score and no box of a person. Hands, faces and 3D points are left aside.
+missing keypoint is 0, 0, 0. The order is that of BODY_25, COCO_18 or MPI_15, recognised by the number of keypoints.
+There is neither a score nor a box per person. Hands, faces and 3D points are ignored.
 """
 
 from pathlib import Path
@@ -22,22 +22,22 @@ _FIELDS = ("pose_keypoints_2d", "pose_keypoints")  # the second up to version 1.
 
 
 def fits(value: Any) -> bool:
-    """Whether a JSON value is of OpenPose, or of a tool that writes as it does."""
+    """Return whether a JSON value is from OpenPose, or a tool with the same format."""
     return isinstance(value, dict) and isinstance(value.get("people"), list)
 
 
 def read(value: Any, path: str) -> FoundPoses:
-    """The people of one file; the photo's name is the file's without `_keypoints`. Raises InputError."""
+    """Return the people of a file; the photo's name is the file's without `_keypoints`. Raises InputError."""
     return people(value, path, Path(path).stem.removesuffix("_keypoints"))
 
 
 def people(value: Any, path: str, photo: str) -> FoundPoses:
-    """The people of one photo called `photo`. Raises InputError."""
+    """Return the people of the photo named `photo`. Raises InputError."""
     if not isinstance(value, dict) or not isinstance(value.get("people"), list):
         raise InputError(f"{path}: field 'people': expected a list of people, in an object")
     rows = Rows.of(value["people"], path, "person")
     field = next((name for name in _FIELDS if name in rows.fields), _FIELDS[0])
-    with_body = [row for row in rows.rows if row.get(field) != []]  # hands or a face may be all there is of a person
+    with_body = [row for row in rows.rows if row.get(field) != []]  # a person may have hands or a face only
     without_body = len(rows) - len(with_body)
     if not with_body:
         return nobody(path, photo, without_body=without_body)
@@ -52,7 +52,7 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
 
 
 def poses_of(rows: Rows, field: str) -> Poses:
-    """Poses out of rows with one flat list of x, y, c. Raises InputError."""
+    """Return poses from rows with one flat list of x, y, c. Raises InputError."""
     first = rows.rows[0].get(field)
     if not isinstance(first, list) or not first or len(first) % 3:
         raise rows.fail(0, field, "a list of x, y, c for each keypoint", first)
@@ -64,7 +64,7 @@ def poses_of(rows: Rows, field: str) -> Poses:
 
 
 def _track_ids(rows: Rows) -> np.ndarray | None:
-    """`person_id`, a list of one number, -1 where OpenPose did not track."""
+    """Return `person_id`, a list of one number, -1 without tracking."""
     if "person_id" not in rows.fields:
         return None
     what = " (the person's number)"

@@ -1,4 +1,4 @@
-"""The photos that files of poses speak of: their ids and their sizes."""
+"""Find ids and sizes of the photos named in files of poses."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,20 +15,21 @@ from trustpose.formats.photos import read_image
 
 
 class Photos:
-    """Ids and sizes of photos, from a ground truth and a folder, either of which may be missing."""
+    """Ids and sizes of photos, from a ground truth and a folder; each is optional."""
 
     def __init__(self, truth: TruthFile | None = None, folder: Path | None = None) -> None:
         if folder is not None and not folder.is_dir():
-            raise InputError(f"{folder}: no such directory, --images expects the folder of the photos")
+            raise InputError(f"{folder}: no such directory, --images expects the folder with the photos")
         self.truth = truth
         self.folder = folder
         self._size: dict[str, tuple[int, int]] = {}
 
     def counted(self, parts: Sequence[FoundPoses]) -> dict[str, int]:
-        """Ids for photos whose names do not give any: where one ends in no number, or two in the same, all photos of
-        `parts` are counted from 1 in the order of their names (by code point), those without people included.
+        """Return ids for photos if their names give none: if one does not end in a number, or two end in the same, all
+        photos of `parts` are numbered from 1 in the order of their names (by code point), including those without
+        people.
 
-        Empty where the names' numbers do, and where a ground truth or the files themselves have ids.
+        Empty if the names have suitable numbers, and if a ground truth or the files themselves have ids.
         """
         named = [part for part in parts if part.poses.image_id is None]
         if self.truth is not None or not any(part.photo for part in named):
@@ -40,17 +41,17 @@ class Photos:
         return {name: number for number, name in enumerate(names, 1)}
 
     def ids(self, found: FoundPoses, counted: Mapping[str, int]) -> np.ndarray:
-        """The image id (N,) of each pose of a file, int64.
+        """Return the image id (N,) of each pose of a file, int64.
 
-        With a ground truth, of the image that is called as the photo is, folders and then suffixes left aside; else, or
-        where photos have no names, the file's own number; else the photo's number in `counted`, where that has any, or
-        the one that ends its name. Raises InputError where a ground truth does not have the photo.
+        With a ground truth, it is that of the image with the photo's name, ignoring folders and, if need be, suffixes.
+        Otherwise, or if photos have no names, it is the file's own number; else the photo's number in `counted`, if not
+        empty, or the number at the end of its name. Raises InputError if a ground truth does not have the photo.
         """
         ids = found.poses.image_id
         if found.photo is None or (self.truth is None and ids is not None):
             assert ids is not None
             if self.truth is not None and not self.truth.image_texts.are_numbers:
-                raise InputError(f"{found.path}: images have numbers, those of {self.truth.path} texts for ids")
+                raise InputError(f"{found.path}: image ids are numbers, but those of {self.truth.path} are texts")
             if self.truth is not None and not np.isin(ids, self.truth.images.id).all():
                 unknown = ids[~np.isin(ids, self.truth.images.id)][0]
                 raise InputError(f"{found.path}: image {unknown} is not among the images of {self.truth.path} (by id)")
@@ -59,9 +60,9 @@ class Photos:
         return np.array([of_name[name] for name in found.photo], dtype=np.int64)
 
     def sizes(self, found: FoundPoses, ids: np.ndarray) -> np.ndarray:
-        """Width and height (N, 2) of the photo of each pose, of the file in the folder or else of the ground truth.
+        """Return width and height (N, 2) of the photo of each pose, from the file in the folder or the ground truth.
 
-        Raises InputError where neither says it.
+        Raises InputError if neither has it.
         """
         names = found.photo or tuple(map(str, ids))
         return np.array(
@@ -96,7 +97,7 @@ class Photos:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """The folder's files by name, and by name without suffix."""
+        """Return the folder's files by name, and by name without suffix."""
         assert self.folder is not None
         files = files_in(self.folder)
         return {shown(path.stem): path for path in files} | {shown(path.name): path for path in files}
@@ -120,6 +121,6 @@ class Photos:
             if width > 0 and height > 0:
                 return width, height
         raise InputError(
-            f"{path}: coordinates are shares of the photo, whose size is needed: --images names the folder of the "
-            "photos, or --gt a ground truth with width and height"
+            f"{path}: coordinates are fractions of the photo, whose size is needed: give --images, the folder with the "
+            "photos, or --gt, a ground truth with width and height"
         )

@@ -1,9 +1,9 @@
-"""Photo files as RGB pixels, whatever their colour form, turned the way they are to be looked at; and their size by
-their headers, before anything is decoded: a small file can hold 32,000 × 32,000 pixels.
+"""Read photo files as RGB pixels, with EXIF orientation applied; and read their size from the header before decoding,
+as a small file can hold 32,000 × 32,000 pixels.
 
 Formats: PNG (W3C), JPEG (ITU-T T.81, the SOF markers), GIF89a, BMP, TIFF 6.0 and BigTIFF, WebP (RFC 9649), JPEG 2000
 (ITU-T T.800, the SIZ marker), AVIF (the ISO base media format's `ispe` boxes), Netpbm, Radiance HDR, Sun raster: those
-that OpenCV decodes. Where a file gives several sizes, as AVIF does, the largest counts.
+that OpenCV decodes. If a file gives several sizes, as AVIF does, the largest is used.
 """
 
 import re
@@ -17,19 +17,19 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError, read_bytes
 
-MAX_PIXELS = 250_000_000  # of a photo, unless the user says otherwise: 0.75 GB once decoded
+MAX_PIXELS = 250_000_000  # default limit for a photo: 0.75 GB once decoded
 Size = tuple[int, int]  # width, height
 _TOKENS = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
 _HDR = re.compile(rb"\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
-_NO_SOF = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic conditioning: among the SOFs' numbers
+_NO_SOF = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic conditioning: codes in the range of SOF markers
 _BARE = (0x01, *range(0xD0, 0xD9))  # JPEG markers without a length
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
 def image_size(content: bytes) -> Size | None:
-    """Width and height in pixels as the header says, before any turn by EXIF; None where it is no header of the above.
+    """Return width and height in pixels from the header, before EXIF orientation; None if no header is recognised.
 
-    Content that goes on after its header is not looked at.
+    Content after the header is not read.
     """
     for starts, read in _READERS:
         if content.startswith(starts) or (starts == b"ftyp" and content[4:8] == starts):
@@ -55,20 +55,20 @@ def _sun(content: bytes) -> Size:
 def _bmp(content: bytes) -> Size:
     (header,) = struct.unpack_from("<I", content, 14)
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", content, 18)
-    return abs(width), abs(height)  # a negative height: from top to bottom
+    return abs(width), abs(height)  # a negative height means top to bottom
 
 
 def _jpeg(content: bytes) -> Size | None:
     at = 2
     while True:
         at = content.index(b"\xff", at)
-        while content[at] == 0xFF:  # may be filled up with more
+        while content[at] == 0xFF:  # padding
             at += 1
         marker = content[at]
         if 0xC0 <= marker <= 0xCF and marker not in _NO_SOF:
             height, width = struct.unpack_from(">HH", content, at + 4)
             return width, height
-        if marker == 0xDA:  # the scan begins without a frame
+        if marker == 0xDA:  # a scan without a frame header
             return None
         at += 1 if marker in _BARE or not marker else 1 + struct.unpack_from(">H", content, at + 1)[0]
 
@@ -103,7 +103,7 @@ def _tiff(content: bytes) -> Size | None:
 
 
 def _jpeg2000(content: bytes) -> Size:
-    at = content.index(b"\xff\x4f\xff\x51")  # the codestream's start and its SIZ, inside a box or not
+    at = content.index(b"\xff\x4f\xff\x51")  # start of the codestream and its SIZ, in a box or not
     right, down, left, up = struct.unpack_from(">IIII", content, at + 8)
     return right - left, down - up
 
@@ -134,7 +134,7 @@ _READERS: tuple[tuple[bytes, Callable[[bytes], Size | None]], ...] = (
     (b"BM", _bmp),
     *((starts, _tiff) for starts in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     *((starts, _jpeg2000) for starts in (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  ")),
-    (b"ftyp", _avif),  # from its fifth byte on
+    (b"ftyp", _avif),  # from the fifth byte on
     *((b"P%d" % number, _netpbm) for number in range(1, 8)),
     *((starts, _netpbm) for starts in (b"PF", b"Pf")),
     (b"#?", _radiance),
@@ -143,25 +143,24 @@ _READERS: tuple[tuple[bytes, Callable[[bytes], Size | None]], ...] = (
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
-    """The photo (H, W, 3) as RGB, EXIF orientation applied.
+    """Return the photo (H, W, 3) as RGB, with EXIF orientation applied.
 
-    Grey becomes three equal channels; 16 bits become 8; CMYK and palettes are converted; alpha
-    is dropped, leaving the colours that lie under it (as Pillow's convert("RGB")); of an animation the first frame.
-    Raises InputError where the file cannot be read, is cut short, is no image that OpenCV knows, or says that it has
-    more than `max_pixels`.
+    Grey becomes three equal channels; 16 bits become 8; CMYK and palettes are converted; alpha is dropped, keeping the
+    colours under it (as Pillow's convert("RGB")); of an animation the first frame is read. Raises InputError if the
+    file cannot be read, is truncated, has a format unknown to OpenCV, or has more than `max_pixels`.
     """
     return decode_photo(read_bytes(path, "an image"), path, max_pixels)
 
 
 def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
-    """The pixels (H, W, 3), RGB, of an image file's content, EXIF orientation applied.
+    """Decode an image file's content to pixels (H, W, 3), RGB, with EXIF orientation applied.
 
-    Raises InputError, naming `name`, where it is broken, or where its header says that it has more than `max_pixels`:
-    memory for those is never asked for.
+    Raises InputError, naming `name`, if it is broken, or if its header gives more than `max_pixels`; memory for these
+    is never allocated.
     """
     size = image_size(content)
     if size is None or min(size) < 1:
-        raise InputError(f"{name}: cannot be decoded as an image (broken, cut short, or a format that is not known)")
+        raise InputError(f"{name}: cannot be decoded as an image (broken, truncated, or an unknown format)")
     if size[0] * size[1] > max_pixels:
         raise InputError(
             f"{name}: has {size[0]} × {size[1]} pixels, more than the limit of {max_pixels} (predict: --max-pixels)"
@@ -169,8 +168,8 @@ def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
-        reason = " ".join(str(error).split("error: ")[-1].split())[:120]  # OpenCV's words without its file and line
+        reason = " ".join(str(error).split("error: ")[-1].split())[:120]  # OpenCV's message without its file and line
         raise InputError(f"{name}: cannot be decoded as an image ({reason})") from None
     if pixels is None:
-        raise InputError(f"{name}: cannot be decoded as an image (broken or cut short)")
+        raise InputError(f"{name}: cannot be decoded as an image (broken or truncated)")
     return pixels

@@ -1,7 +1,7 @@
-"""Lists, tuples, dictionaries, texts and numbers out of a pickle, and nothing that runs.
+"""Read lists, tuples, dictionaries, texts and numbers from a pickle without running code.
 
 PyTables stores the column names of a pandas table as a pickle of protocol 0. A pickle is a program for a machine that
-can call any function; the machine here knows only the instructions that make plain values, and none that calls.
+can call any function; this reader supports only the instructions that build plain values, and none that calls.
 """
 
 import pickletools
@@ -12,7 +12,8 @@ _VALUES = {"INT", "LONG", "FLOAT", "STRING", "UNICODE"}
 
 
 def read_plain_pickle(content: bytes) -> Any:
-    """The value of a pickle of protocol 0. Raises ValueError where it is damaged or holds anything but plain values."""
+    """Return the value of a pickle of protocol 0. Raises ValueError if it is damaged or holds more than plain
+    values."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     for instruction, argument, _ in pickletools.genops(content):

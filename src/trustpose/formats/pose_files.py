@@ -1,7 +1,7 @@
-"""Poses in the files that other tools leave behind: mmpose, Ultralytics, OpenPose, AlphaPose, DeepLabCut, Detectron2.
+"""Read pose files of other tools: mmpose, Ultralytics, OpenPose, AlphaPose, DeepLabCut, Detectron2.
 
-Scores are read as they stand, whatever their range. There is one module per format; `recognise` tells which tool wrote
-a file, `assemble` gives photos their ids and keypoints the order of a ground truth.
+Scores are read unchanged, whatever their range. There is one module per format; `recognise` finds the tool that wrote a
+file, `assemble` assigns image ids and the order of a ground truth's keypoints.
 """
 
 from trustpose.formats.assemble import Assembled, Photos, assemble

@@ -1,4 +1,4 @@
-"""Which tool wrote a file, told from its content, and the files that users name."""
+"""Find the files that users name, and recognise the tool from a file's content."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]]
     ("alphapose", alphapose.fits, alphapose.read),
     ("coco", coco_variants.fits, coco_variants.read),
 )
-_KINDS = {  # what a tool's files may look like: AlphaPose writes OpenPose's format too, mmpose and others COCO results
+_KINDS = {  # formats of a tool's files: AlphaPose writes OpenPose's format too, mmpose and others COCO results
     "mmpose": ("mmpose", "coco"),
     "ultralytics": ("ultralytics", "coco"),
     "alphapose": ("alphapose", "openpose"),
@@ -29,10 +29,11 @@ _KINDS = {  # what a tool's files may look like: AlphaPose writes OpenPose's for
 
 
 def find_files(sources: Sequence[str | Path]) -> list[Path]:
-    """The files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5 and .hdf5 files by name.
+    """Return the files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5 and .hdf5 files by
+    name.
 
-    Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the first is taken. Raises
-    InputError where one is missing, holds nothing, or is of a kind that is never read.
+    Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the CSV is used. Raises
+    InputError if a source is missing, empty, or of a kind that is never read.
     """
     found: dict[Path, None] = {}
     for source in sources:
@@ -60,10 +61,10 @@ def read_pose_files(
     keypoint_counts: Sequence[int] = (17,),
     track: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> tuple[str, list[FoundPoses]]:
-    """The poses of each file and the tool that wrote them, recognised where `tool` is "auto".
+    """Return the poses of each file and the tool that wrote them, recognised if `tool` is "auto".
 
-    `keypoint_counts` are looked for in files that do not say how many they hold; `track` walks the files, and may show
-    how far it is. Raises InputError naming the file that is not what was expected, or of another tool than the rest.
+    `keypoint_counts` are tried for files that do not state their number; `track` iterates over the files, for a
+    progress bar. Raises InputError naming a file with an unexpected content, or of another tool than the rest.
     """
     if tool not in ("auto", *FORMATS):
         raise InputError(f"--format: expected auto, {', '.join(FORMATS)}, got {tool!r}")
@@ -72,14 +73,14 @@ def read_pose_files(
     for path in track(files):
         kind, found = _read(path, tool, tuple(keypoint_counts))
         if kind is not None and first is not None and kind != first[0]:
-            raise InputError(f"{path}: is a file of {kind}, and {first[1]} of {first[0]}; convert them apart")
+            raise InputError(f"{path}: is a file of {kind}, but {first[1]} of {first[0]}; convert them separately")
         first = first or (None if kind is None else (kind, path))
         read.append(found)
     return (first[0] if first is not None and tool == "auto" else tool), read
 
 
 def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, FoundPoses]:
-    """The kind of file and its poses; no kind where nothing in it shows one."""
+    """Return the kind of file and its poses; None if its content does not show the kind."""
     allowed = FORMATS if tool == "auto" else _KINDS.get(tool, (tool,))
     suffix = path.suffix.lower()
     if suffix == ".txt":
@@ -103,9 +104,9 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
             _check(path, kind, allowed)
             return kind, reader(value, str(path))
     if isinstance(value, dict) and "annotations" in value:
-        raise InputError(f"{path}: holds annotations, so is a ground truth (--gt takes one), expected a tool's results")
+        raise InputError(f"{path}: holds annotations, so it is a ground truth (for --gt), expected a tool's results")
     if tool == "auto":
-        raise InputError(f"{path}: is no pose file known here; --format says whose it is ({', '.join(FORMATS)})")
+        raise InputError(f"{path}: is not a known pose file; select its tool with --format ({', '.join(FORMATS)})")
     return tool, next(reader for kind, _, reader in _JSON if kind in allowed)(value, str(path))
 
 
@@ -115,9 +116,9 @@ def _check(path: Path, kind: str, allowed: Sequence[str]) -> None:
 
 
 def _refuse(path: Path) -> None:
-    """Says what to use instead of files that are not read."""
+    """Raise InputError for files that are not read, naming an alternative."""
     if path.suffix.lower() in _PICKLES:
         raise InputError(
-            f"{path}: is a pickle, which can run code when it is opened, and is not read; Detectron2 leaves "
-            "coco_instances_results.json beside instances_predictions.pth"
+            f"{path}: is a pickle, which can run code when opened, and is refused; Detectron2 writes "
+            "coco_instances_results.json next to instances_predictions.pth"
         )

@@ -1,7 +1,7 @@
-"""COCO results as JSON, CSV or Parquet: the same rows, one a pose or, tidy, one a keypoint. Out, and one a pose in.
+"""Write COCO results as JSON, CSV or Parquet, one row per pose or, tidy, per keypoint; read them with one row per pose.
 
-In CSV a cell of several numbers is JSON, numbers have all their digits, and an empty cell is a field that the row does
-not have. Parquet needs the extra `tables`.
+In CSV a cell with several numbers is JSON, numbers have all their digits, and an empty cell is a field that the row
+lacks. Parquet needs the extra `tables`.
 """
 
 import csv
@@ -24,7 +24,7 @@ _LARGEST_CELL = 2**24  # characters; 133 keypoints with visibility have 20,000
 
 
 def check_format(format_: str) -> None:
-    """Raises InputError for an unknown format, and for Parquet where pyarrow is missing."""
+    """Raise InputError for an unknown format, and for Parquet if pyarrow is missing."""
     if format_ not in FORMATS:
         raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {format_!r}")
     if format_ == "parquet":
@@ -42,10 +42,10 @@ def write_table(
     category_id: Int[np.ndarray, " N"] | int = 1,
     texts: Texts | None = None,
 ) -> None:
-    """Write poses as COCO results in a format of `FORMATS`, atomically; None: of nobody.
+    """Write poses as COCO results in a format of `FORMATS`, atomically; None stands for no poses.
 
-    `score`, `category_id` and `texts` are as for `Poses.to_coco`. With `images`, rows have their photo's `file_name`
-    where it is known, which readers here leave aside. Raises InputError, and ValueError as `Poses.to_coco` does.
+    `score`, `category_id` and `texts` are as for `Poses.to_coco`. With `images`, rows have their photo's `file_name` if
+    known, which our readers ignore. Raises InputError, and ValueError as `Poses.to_coco` does.
     """
     check_format(format)
     rows = [] if poses is None else poses.to_coco(score=score, category_id=category_id, texts=texts)
@@ -68,7 +68,8 @@ def write_table(
 
 
 def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
-    """The rows of a table that `write_table` wrote, by its suffix; None for other files. Raises InputError."""
+    """Return the rows of a table written by `write_table`, recognised by suffix; None for other files. Raises
+    InputError."""
     suffix = Path(path).suffix.lower()
     if suffix == ".parquet":
         try:
@@ -76,13 +77,13 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
         except (OSError, ValueError, MemoryError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path}: is no Parquet file that can be read ({str(error).splitlines()[0]})") from None
+            raise InputError(f"{path}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None
     elif suffix == ".csv":
         rows = _rows_of_csv(content, path)
     else:
         return None
     if rows and "keypoints" not in rows[0]:
-        raise InputError(f"{path}: column 'keypoints' is missing, expected one row a pose (not --tidy)")
+        raise InputError(f"{path}: column 'keypoints' is missing, expected one row per pose (not --tidy)")
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
 
@@ -106,7 +107,7 @@ def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
     try:
         names, *lines = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
     except (UnicodeDecodeError, csv.Error, ValueError) as error:
-        raise InputError(f"{path}: is no CSV file that can be read ({error})") from None
+        raise InputError(f"{path}: is not a readable CSV file ({error})") from None
     wrong = next((at for at, line in enumerate(lines) if len(line) != len(names)), None)
     if wrong is not None:
         raise InputError(f"{path}: row {wrong}: expected {len(names)} cells, got {len(lines[wrong])}")
@@ -114,7 +115,7 @@ def _rows_of_csv(content: bytes, path: str | Path) -> list[dict[str, Any]]:
 
 
 def _value(cell: str) -> Any:
-    """What a cell holds: JSON, and where it is none, a text."""
+    """Parse a cell as JSON, else return it as text."""
     try:
         return orjson.loads(cell)
     except orjson.JSONDecodeError:

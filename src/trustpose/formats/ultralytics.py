@@ -1,13 +1,13 @@
-"""Poses as Ultralytics writes them: labels of `save_txt=True`, one file a photo, and `Results.to_json()`.
+"""Read poses of Ultralytics: labels of `save_txt=True`, one file per photo, and `Results.to_json()`.
 
 Format: Ultralytics' documentation of prediction and of its pose labels, and its announcement of `tojson`
 (ultralytics/ultralytics#2131); it is AGPL-3.0, its source was not opened. A line of a label file is `class x y width
-height`, then x, y, confidence of each keypoint, shares of the photo's width and height, then the person's confidence
-with `save_conf=True`, then the track's number where people were tracked. `to_json()` is a list of `{name, class,
+height`, then x, y, confidence of each keypoint, as fractions of the photo's width and height, then the person's
+confidence with `save_conf=True`, then the track's number with tracking. `to_json()` is a list of `{name, class,
 confidence, box: {x1, y1, x2, y2}, keypoints: {x, y, visible}}`, in pixels unless `normalize=True`, and does not name
-its photo: the file has to be called as the photo is. `visible` is the keypoint's confidence. From October 2023 on
-(#5212) a keypoint with less than 0.5 of it was moved to 0, 0 in either; release 8.4.190, whose output was compared with
-this reader, leaves it where it is. `predictions.json` of `val` is COCO results (coco_results.py).
+its photo: the file must have the photo's name. `visible` is the keypoint's confidence. From October 2023 on (#5212)
+both moved a keypoint with a confidence below 0.5 to 0, 0; release 8.4.190, whose output was compared with this reader,
+does not. `predictions.json` of `val` is read by coco_variants.py.
 """
 
 from pathlib import Path
@@ -21,17 +21,17 @@ from trustpose.formats.found_poses import FoundPoses, nobody
 from trustpose.poses import MISSING_ID, Poses
 
 _BOX = ("x1", "y1", "x2", "y2")
-_DROPPED_BELOW = 0.5  # the confidence under which some releases move a keypoint to 0, 0
+_DROPPED_BELOW = 0.5  # confidence below which some releases move a keypoint to 0, 0
 
 
 def fits(value: Any) -> bool:
-    """Whether a JSON value is of `Results.to_json()` (an empty list is anybody's)."""
+    """Return whether a JSON value is from `Results.to_json()` (an empty list matches every tool)."""
     first = value[0] if isinstance(value, list) and value else None
     return isinstance(first, dict) and isinstance(first.get("box"), dict)
 
 
 def read(value: Any, path: str) -> FoundPoses:
-    """The people of one photo, which is called as the file is. Raises InputError."""
+    """Return the people of one photo, which has the file's name. Raises InputError."""
     rows = Rows.of(value, path, "detection")
     if not len(rows):
         return nobody(path, Path(path).stem)
@@ -55,12 +55,12 @@ def read(value: Any, path: str) -> FoundPoses:
         photo=(Path(path).stem,) * len(rows),
         category=table.integers("class"),
         dropped_below=_DROPPED_BELOW,
-        is_relative=bool(np.abs(box).max() <= 2),  # a share passes 1 by a rounding at most; a box of 2 pixels is none
+        is_relative=bool(np.abs(box).max() <= 2),  # a fraction exceeds 1 by rounding only, and no box has 2 pixels
     )
 
 
 def _flat(rows: Rows, at: int) -> dict[str, Any]:
-    """A detection with its box as a list and its keypoints' lists beside each other."""
+    """Return a detection with its box as a list and its keypoints' lists as columns."""
     row = rows.rows[at]
     keypoints, box = row.get("keypoints"), row.get("box")
     if keypoints is None:
@@ -79,10 +79,9 @@ def _flat(rows: Rows, at: int) -> dict[str, Any]:
 
 
 def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPoses:
-    """The people of one label file, which is called as its photo is, coordinates relative to its size.
+    """Return the people of a label file, which has its photo's name, coordinates relative to its size.
 
-    `counts` are the numbers of keypoints that are looked for: a line does not say where its keypoints end. Raises
-    InputError.
+    `counts` are the numbers of keypoints to try: a line does not state where its keypoints end. Raises InputError.
     """
     try:
         lines = [line.split() for line in content.decode("utf-8").splitlines()]
@@ -126,12 +125,12 @@ def _line(line: list[str], at: int, path: str) -> np.ndarray:
         raise InputError(f"{path}: line {at}: expected finite numbers")
     is_class = numbers[0] % 1 == 0 and 0 <= numbers[0] < 2**31
     if not is_class or (np.abs(numbers[1:5]) > 2).any() or (numbers[3:5] < 0).any():
-        raise InputError(f"{path}: line {at}: expected a class and a box in shares of the photo (0 to 1)")
+        raise InputError(f"{path}: line {at}: expected a class and a box in fractions of the photo (0 to 1)")
     return numbers
 
 
 def _from_table(table: np.ndarray, count: int, path: str) -> FoundPoses:
-    """Poses of rows class, box, 3 × `count` numbers, confidence, track; the last two may be NaN."""
+    """Convert rows of class, box, 3 × `count` numbers, confidence, track to poses; the last two may be NaN."""
     centre, size = table[:, 1:3], table[:, 3:5]
     keypoints = table[:, 5:-2].reshape(-1, count, 3)
     confidence, track = table[:, -2], table[:, -1]

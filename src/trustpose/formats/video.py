@@ -1,4 +1,4 @@
-"""Videos and webcams, frame by frame as RGB pixels."""
+"""Read videos and webcams frame by frame as RGB pixels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,16 +12,15 @@ from trustpose.files import InputError, check_regular, utf8_name
 from trustpose.formats.photos import MAX_PIXELS
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp", ".ogv")
-_USUAL_RATE = 25.0  # frames a second, where a file or camera does not say
+_USUAL_RATE = 25.0  # frames per second, if a file or camera gives none
 
 
 @dataclass(eq=False)
 class Video:
-    """A video file, or a webcam by its index, open for reading once from its start. Close it, or use it in a `with`.
+    """A video file, or a webcam by its index, to be read once from its start. Close it, or use it in a `with` block.
 
-    `frame_rate` is frames a second; `width` and `height` are pixels, turned as the file says; `count` is how many
-    frames the file says it has, None where it does not say or where it is a webcam. Raises InputError where it cannot
-    be opened.
+    `frame_rate` is in frames per second; `width` and `height` are in pixels, after the file's rotation; `count` is the
+    number of frames according to the file, None if unknown or for a webcam. Raises InputError if it cannot be opened.
     """
 
     source: str | Path | int
@@ -43,7 +42,7 @@ class Video:
         )
         if not self._capture.isOpened() or min(self.width, self.height) < 1:
             self._capture.release()
-            what = f"webcam {self.source}: there is none, or it is in use"
+            what = f"webcam {self.source}: not found, or in use"
             raise InputError(what if self.is_webcam else f"{self.source}: cannot be read as a video")
         if self.width * self.height > MAX_PIXELS:
             self._capture.release()
@@ -60,7 +59,7 @@ class Video:
         return isinstance(self.source, int)
 
     def frames(self, limit: int | None = None) -> Iterator[tuple[int, UInt8[np.ndarray, "H W 3"]]]:
-        """Each frame's number, from 0, and its pixels (H, W, 3), RGB; at most `limit` of them."""
+        """Yield each frame's number, from 0, and its pixels (H, W, 3), RGB; at most `limit` of them."""
         number = 0
         while limit is None or number < limit:
             is_there, pixels = self._capture.read()
@@ -70,7 +69,7 @@ class Video:
             number += 1
 
     def close(self) -> None:
-        """Let go of the file or camera."""
+        """Release the file or camera."""
         self._capture.release()
 
     def __enter__(self) -> "Video":

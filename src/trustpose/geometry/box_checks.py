@@ -1,20 +1,20 @@
-"""Boxes that cannot be what they are said to be: xywh for xyxy, shares of the photo, or outside it."""
+"""Detect boxes in a wrong format: xywh instead of xyxy, fractions of the photo, or outside it."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
-_SHARES = 2.0  # boxes that all end within so many pixels are no people: they are shares of the photo
-_SMALLEST = 16  # pixels along a photo's shorter side below which they could be
-_FAR = 0.1  # of the photo's size: labels and trackers put boxes as far beyond its border, not farther
+_SHARES = 2.0  # if all boxes end within this many pixels, they are fractions of the photo
+_SMALLEST = 16  # unless the photo's shorter side is below this many pixels
+_FAR = 0.1  # of the photo's size: valid boxes extend at most this far beyond its border
 
 
 def box_fault(
     box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"] | None = None, *, margin: float = 0.0
 ) -> tuple[int, str] | None:
-    """The first xyxy box that is none in its photo of `size` (width, height; 0 unknown): its row, and what is wrong.
+    """Return the row of the first invalid xyxy box in its photo of `size` (width, height; 0 unknown), and the reason.
 
-    Looked for: numbers that are not finite; x1 < x0 or y1 < y0; all boxes within 2 pixels, which are shares of the
-    photo; boxes that lie outside it, with `margin` by more than this share of its size.
+    Invalid are numbers that are not finite; x1 < x0 or y1 < y0; boxes that all end within 2 pixels, which are fractions
+    of the photo; boxes outside the photo or, with `margin`, more than this fraction of its size beyond its border.
     """
     width, height = (np.zeros(len(box)), np.zeros(len(box))) if size is None else size.T.astype(np.float64)
     x0, y0, x1, y1 = box.T
@@ -28,7 +28,7 @@ def box_fault(
             at = int(np.argmax(wrong))
             return at, f"{name}1 {high[at]:g} < {name}0 {low[at]:g}: expected xyxy; is it xywh?"
     if _are_shares(box, np.minimum(width, height)):
-        return 0, f"all boxes lie within 0 to {box.max():g}: expected pixels, not shares of the photo"
+        return 0, f"all boxes lie within 0 to {box.max():g}: expected pixels, not fractions of the photo"
     known = (width > 0) & (height > 0)
     dx, dy = margin * width, margin * height
     wrong = known & ((x1 <= -dx) | (y1 <= -dy) | (x0 >= width + dx) | (y0 >= height + dy))
@@ -42,10 +42,10 @@ def box_fault(
 def xywh_fault(
     box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"], *, margin: float = _FAR
 ) -> tuple[int, str] | None:
-    """`box_fault` of xywh boxes out of a file, and whether all of them are rather xyxy.
+    """Apply `box_fault` to xywh boxes of a file, and check whether they are all xyxy.
 
-    They are where each is one inside its photo, and some box as xywh ends more than 10 % beyond its photo's border: in
-    none of 40,000 real boxes does one.
+    They are if each is a valid xyxy box inside its photo, and some box as xywh ends more than 10 % beyond its photo's
+    border: none of 40,000 real boxes does.
     """
     if not len(box):
         return None

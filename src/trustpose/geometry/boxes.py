@@ -1,4 +1,4 @@
-"""Boxes as xyxy in image pixels: from and to COCO's xywh, and how much two of them overlap."""
+"""Boxes as xyxy in image pixels: conversion from and to COCO's xywh, and overlap."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,17 +7,18 @@ from trustpose.poses import box_size
 
 
 def xywh_to_xyxy(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
-    """COCO's (x, y, width, height) as (x0, y0, x1, y1)."""
+    """Convert COCO's (x, y, width, height) to (x0, y0, x1, y1)."""
     return np.concatenate([box[..., :2], box[..., :2] + box[..., 2:]], axis=-1)
 
 
 def xyxy_to_xywh(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 4"]:
-    """(x0, y0, x1, y1) as COCO's (x, y, width, height), exactly as a file gave it; see `poses.box_size`."""
+    """Convert (x0, y0, x1, y1) to COCO's (x, y, width, height), exactly as in the file; see `poses.box_size`."""
     return np.concatenate([box[..., :2], box_size(box)], axis=-1)
 
 
 def paired_iou(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "*_"]:
-    """Intersection over union (…) of xyxy boxes at the same place, leading shapes broadcast; 0 where both are empty."""
+    """Compute intersection over union (…) of corresponding xyxy boxes, leading shapes broadcast; 0 if both are
+    empty."""
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     intersection = np.clip(high - low, 0, None).prod(axis=-1)
     union = _area(a) + _area(b) - intersection
@@ -25,7 +26,7 @@ def paired_iou(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> 
 
 
 def paired_overlap(a: Float[np.ndarray, "*#N 4"], b: Float[np.ndarray, "*#N 4"]) -> Float[np.ndarray, "*_"]:
-    """The share (…) of each xyxy box a that lies in the box b at the same place; 0 where a is empty."""
+    """Compute the share (…) of each xyxy box a inside the corresponding box b; 0 if a is empty."""
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     inside, whole = np.clip(high - low, 0, None).prod(axis=-1), _area(a)
     return np.divide(inside, whole, out=np.zeros_like(inside), where=whole > 0)

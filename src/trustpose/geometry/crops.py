@@ -1,9 +1,9 @@
-"""The boxes of a photo's people, and affine crops: from a box to the pixels that a network reads, and back.
+"""Boxes of people, and affine crops: from a box to a network's input pixels, and back.
 
-Pixel convention, everywhere in this file: coordinate (0, 0) is the centre of the first pixel, x to the right, y down,
-in the image (`_img`) and in the crop (`_crop`) alike. The grown box's low corner goes to crop (0, 0), its high corner
-to crop (W, H), which is one pixel beyond the last centre. That is the convention of HRNet's and SimpleBaseline's
-`get_affine_transform`; codecs carry it on to the heatmap, where map pixel m stands at crop pixel m × stride.
+Pixel convention in this file: coordinate (0, 0) is the centre of the first pixel, x to the right, y down, both in the
+image (`_img`) and in the crop (`_crop`). The padded box's low corner maps to crop (0, 0), its high corner to crop (W,
+H), which is one pixel beyond the last centre. This is the convention of HRNet's and SimpleBaseline's
+`get_affine_transform`; codecs extend it to the heatmap, where map pixel m is at crop pixel m × stride.
 """
 
 import math
@@ -16,17 +16,17 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 Cutting = Literal["affine", "whole-pixels"]  # how a box becomes a crop: `warp`, or `cut_whole_pixels`
 CropPixels = UInt8[np.ndarray, "B H W 3"] | Float32[np.ndarray, "B H W 3"]  # RGB, 0–255, for a network
-Padding = float | tuple[float, float]  # a box is grown this many times; two numbers: its width and its height
+Padding = float | tuple[float, float]  # factor that enlarges a box; two numbers: for width and height
 
-_SMALLEST_SIDE = 1.0  # image pixels; a box without extent still gives a crop that can be inverted
+_SMALLEST_SIDE = 1.0  # image pixels; so that an empty box gives an invertible crop
 _LARGEST_WARP = 32766  # cv2.warpAffine keeps source coordinates in 16 bits
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id where known.
+    """N boxes xyxy in image pixels, with a detector's score and the labelled person's id if known.
 
-    `source` is the file of xywh boxes that they come from, for messages.
+    `source` is the file of xywh boxes that they come from, for error messages.
     """
 
     xyxy: Float[np.ndarray, "N 4"]
@@ -44,7 +44,7 @@ class Boxes:
         return Boxes(self.xyxy[rows], self.image_id[rows], score, annotation_id, self.source)
 
     def of_images(self, image_ids: Int[np.ndarray, " I"]) -> list["Boxes"]:
-        """The boxes of each image, in the order of the rows; none for an image without any."""
+        """Return the boxes of each image, in row order; empty for an image without any."""
         order = np.argsort(self.image_id, kind="stable")
         low, high = (np.searchsorted(self.image_id[order], image_ids, side) for side in ("left", "right"))
         return [self[order[start:stop]] for start, stop in zip(low, high, strict=True)]
@@ -54,9 +54,10 @@ NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
 
 
 def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) -> Float[np.ndarray, "*N 4"]:
-    """Boxes xyxy grown about their centre: both sides × `padding`, then the short one up to `aspect` = width / height.
+    """Enlarge boxes xyxy about their centre: both sides × `padding`, then the short one up to `aspect` = width /
+    height.
 
-    A side below one pixel counts as one pixel. Raises ValueError where padding, aspect or a box is not finite, or where
+    A side below one pixel counts as one pixel. Raises ValueError if padding, aspect or a box is not finite, or if
     padding or aspect is not above 0.
     """
     across, down = padding if isinstance(padding, tuple) else (padding, padding)
@@ -74,9 +75,9 @@ def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) ->
 
 
 def affine_to_crop(box: Float[np.ndarray, "*N 4"], width: int, height: int) -> Float[np.ndarray, "*N 2 3"]:
-    """Affines (…, 2, 3) that take boxes xyxy, image pixels, to the whole of a crop of width × height pixels.
+    """Return affines (…, 2, 3) that map boxes xyxy, image pixels, to the whole of a crop of width × height pixels.
 
-    The box is taken as it is: grow it first (`grow_box`) to keep people's proportions.
+    Boxes are used unchanged: apply `grow_box` first to preserve the aspect ratio.
     """
     low = box[..., :2].astype(np.float64)
     scale = np.array([width, height]) / (box[..., 2:] - low)  # (…, 2) crop pixels for one image pixel
@@ -88,20 +89,20 @@ def affine_to_crop(box: Float[np.ndarray, "*N 4"], width: int, height: int) -> F
 
 
 def invert_affine(affine: Float[np.ndarray, "*N 2 3"]) -> Float[np.ndarray, "*N 2 3"]:
-    """The affines (…, 2, 3) that lead back. Raises numpy's LinAlgError where one is singular."""
+    """Return the inverse affines (…, 2, 3). Raises numpy's LinAlgError if one is singular."""
     linear = np.linalg.inv(affine[..., :2])  # (…, 2, 2)
     return np.concatenate([linear, -linear @ affine[..., 2:]], axis=-1)
 
 
 def transform(affine: Float[np.ndarray, "*N 2 3"], xy: Float[np.ndarray, "*N K 2"]) -> Float[np.ndarray, "*N K 2"]:
-    """Points (…, K, 2) taken through affines (…, 2, 3)."""
+    """Apply affines (…, 2, 3) to points (…, K, 2)."""
     return xy @ np.swapaxes(affine[..., :2], -1, -2) + affine[..., None, :, 2]
 
 
 def warp(
     image: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], width: int, height: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The crop (height, width, 3) of an image under any affine from image to crop pixels.
+    """Cut the crop (height, width, 3) of an image under any affine from image to crop pixels.
 
     Bilinear, black outside the image, as HRNet's `warpAffine` (no smoothing before shrinking).
     """
@@ -113,7 +114,7 @@ def warp(
 def _window(
     image: np.ndarray, affine: np.ndarray, width: int, height: int
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
-    """The part of a huge image that the crop shows, every n-th pixel of it if it is still too large, and its affine."""
+    """Return the part of a huge image that the crop shows, subsampled if it is still too large, and its affine."""
     rim = np.array([[-1.0, -1.0], [width, -1.0], [-1.0, height], [width, height]])
     seen, size = transform(invert_affine(affine), rim), np.array(image.shape[1::-1])
     low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, size - 1).astype(np.int64)
@@ -129,13 +130,14 @@ def _window(
 def box_share(
     size: Float[np.ndarray, "*N 2"], affine: Float[np.ndarray, "*N 2 3"], width: int, height: int
 ) -> Float[np.ndarray, "*N 2"]:
-    """Boxes' widths and heights, image pixels, as shares of crops of width × height pixels under `affine`."""
+    """Return boxes' widths and heights, in image pixels, as fractions of crops of width × height pixels under
+    `affine`."""
     growth = np.sqrt(np.abs(np.linalg.det(affine[..., :2])))
     return size * growth[..., None] / (width, height)
 
 
 _PLAIN = 4.0
-"""Photo pixels for one crop pixel from which on the photo is smoothed first. Published results are plain bilinear,
+"""Photo pixels per crop pixel from which on the photo is smoothed first. Published results are plain bilinear,
 which skips pixels; in COCO a person is at most 3.6 times as large as its crop. On `dev` photos enlarged four times
 SimplePose has AP 0.503 either way; with noise of 20 grey levels on the large photo 0.429 plain and 0.456 smoothed."""
 
@@ -143,10 +145,10 @@ SimplePose has AP 0.503 either way; with noise of 20 grey levels on the large ph
 def cut_out(
     image: UInt8[np.ndarray, "H W 3"], affine: Float[np.ndarray, "2 3"], width: int, height: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The crop (height, width, 3) of an image under an axis-aligned affine from image to crop pixels.
+    """Cut the crop (height, width, 3) of an image under an axis-aligned affine from image to crop pixels.
 
-    Bilinear, black outside the image. Where one crop pixel stands for at least four image pixels a side, the
-    image is first shrunk by a whole number of pixels, averaging, so that bilinear sampling sees from two to three.
+    Bilinear, black outside the image. If one crop pixel covers at least four image pixels a side, the image is first
+    averaged over whole pixels, so that bilinear sampling covers two to three of the averaged pixels.
     """
     step = int(1 / (2 * max(affine[0, 0], affine[1, 1]))) if max(affine[0, 0], affine[1, 1]) <= 1 / _PLAIN else 1
     if step < 2 or min(image.shape[:2]) < step:
@@ -159,7 +161,7 @@ def cut_out(
     small = cv2.resize(image[low[1] : high[1], low[0] : high[0]], count.tolist(), interpolation=cv2.INTER_AREA)
     moved = affine.copy()
     moved[:, :2] *= step
-    moved[:, 2] += affine[:, :2] @ (low + (step - 1) / 2)  # where the first averaged pixel has its centre
+    moved[:, 2] += affine[:, :2] @ (low + (step - 1) / 2)  # centre of the first averaged pixel
     return warp(small, moved, width, height)
 
 
@@ -180,12 +182,12 @@ def stretch(image: UInt8[np.ndarray, "H W 3"], width: int, height: int) -> UInt8
 def cut_whole_pixels(
     image: UInt8[np.ndarray, "H W 3"], box: Float[np.ndarray, " 4"], width: int, height: int
 ) -> Float32[np.ndarray, "h w 3"]:
-    """The crop (height, width, 3), 0–255, of a box xyxy in image pixels, as pytorch-pose cuts it.
+    """Cut the crop (height, width, 3), 0–255, of a box xyxy in image pixels, as in pytorch-pose.
 
-    A rectangle of whole pixels is resized bilinearly, black outside the image; values between grey levels are kept.
-    Where one crop pixel stands for at least two image pixels a side, the image is first resized by that much, without
-    smoothing. Keypoints go back by the box's own affine, as there, though the rectangle lies up to a pixel beside it.
-    Source: what pytorch-pose's `crop` gave for made-up images (docs/parity.md).
+    A rectangle of whole pixels is resized bilinearly, black outside the image; values between grey levels are kept. If
+    one crop pixel covers at least two image pixels a side, the image is first resized by that factor, without
+    smoothing. As in pytorch-pose, keypoints are mapped back by the box's own affine, though the rectangle may be off by
+    up to a pixel. Source: output of pytorch-pose's `crop` for synthetic images (docs/parity.md).
     """
     black = np.zeros((height, width, 3), np.float32)
     side, centre, size = box[2:] - box[:2], (box[:2] + box[2:]) / 2, np.array(image.shape[1::-1])
@@ -209,15 +211,15 @@ def cut_whole_pixels(
 
 
 def _whole_pixels(centre: float, side: float, length: int) -> tuple[int, int]:
-    """The pixels [start, stop) for `length` crop pixels: counted from one, rounded towards zero."""
-    pixel = 1 / (length / side)  # not side / length: where a corner is a whole number, rounding errors decide as there
+    """Return the pixels [start, stop) for `length` crop pixels: counted from one, rounded towards zero."""
+    pixel = 1 / (length / side)  # not side / length, to reproduce rounding errors at whole numbers
     low = length * (0.5 - centre / side) * pixel
     start, stop = (math.trunc((at - 1) * pixel - low) + 1 for at in (0, length))
     return start, max(stop, start + 1)
 
 
 def _resized(image: np.ndarray, columns: range, rows: range, size: np.ndarray) -> Float[np.ndarray, "h w 3"]:
-    """These columns and rows of the image resized bilinearly to `size`, width and height, without smoothing."""
+    """Resize these columns and rows of the image bilinearly to `size`, width and height, without smoothing."""
     left, right, across = _neighbours(columns, image.shape[1], int(size[0]))
     above, below, down = _neighbours(rows, image.shape[0], int(size[1]))
     lines = [
@@ -228,7 +230,7 @@ def _resized(image: np.ndarray, columns: range, rows: range, size: np.ndarray) -
 
 
 def _neighbours(pixels: range, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The two pixels of `before` that each of these of `after` lies between, and how near it is to the second."""
+    """Return for each pixel of `after` the two neighbouring pixels of `before`, and the weight of the second."""
     place = np.clip((np.arange(pixels.start, pixels.stop) + 0.5) * (before / after) - 0.5, 0, before - 1)
     first = np.floor(place).astype(np.int64)
     return first, np.minimum(first + 1, before - 1), place - first

@@ -1,11 +1,11 @@
-"""The one OKS kernel. Everything in trustpose that measures a pose against the truth goes through this file.
+"""The OKS kernel, used wherever trustpose compares a pose with the truth.
 
     OKS = Σᵢ exp(−dᵢ² / (2 s² kᵢ²)) δ(vᵢ>0) / Σᵢ δ(vᵢ>0),   kᵢ = 2σᵢ, s² = area
 
 as in COCO keypoint evaluation (pycocotools' `computeOks`, in the same order of operations, so that thresholds cut at
 the same places) and Eq. 1 of the OKS-Net paper. OPKSᵢ, one keypoint's term, is the HPCVNet poster's.
-Written against the array API: numpy arrays and torch tensors alike, with gradients in torch. Arguments of one call
-are of one kind.
+Written against the array API: for numpy arrays and torch tensors, with gradients in torch. All arguments of a call must
+be of the same kind.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from array_api_compat import array_namespace
 
-Array = Any  # a numpy array or a torch tensor, of one kind within a call
+Array = Any  # a numpy array or a torch tensor, the same kind within a call
 
 _EPSILON = float(np.spacing(1))  # pycocotools adds it to every area
 
 
 def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Array:
-    """Object per keypoint similarity (…, K), 0–1; 0 where the keypoint is not labelled (v = 0).
+    """Compute the object per keypoint similarity (…, K), 0–1; 0 if the keypoint is not labelled (v = 0).
 
     xy, truth_xy: (…, K, 2) in one pixel frame; v: (…, K) in {0, 1, 2}; area: (…) in square pixels of that frame, always
     explicit (see `Truth.area_by`); sigmas: (K,) or (…, K). Leading shapes broadcast. Source: HPCVNet poster.
@@ -32,10 +32,10 @@ def opks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array) -> Ar
 
 
 def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: Array | None = None) -> Array:
-    """Object keypoint similarity (…), 0–1, with shapes as in `opks`.
+    """Compute the object keypoint similarity (…), 0–1, with shapes as in `opks`.
 
-    A person without any labelled keypoint has no OKS. With `box` (…, 4) xyxy given, it is pycocotools' stand-in: every
-    keypoint's distance to the box grown to three times its size about its centre ("doubled" on each side), averaged
+    A person without labelled keypoints has no OKS. If `box` (…, 4) xyxy is given, pycocotools' substitute is used: each
+    keypoint's distance to the box enlarged to three times its size about its centre ("doubled" on each side), averaged
     over all K. Without `box` it is NaN. Gradients stay finite for the other people.
     """
     xp = array_namespace(xy, truth_xy)
@@ -51,13 +51,13 @@ def oks(xy: Array, truth_xy: Array, v: Array, area: Array, sigmas: Array, box: A
 
 
 def _similarity(xp: Any, dx: Array, dy: Array, area: Array, sigmas: Array) -> Array:
-    """exp(−d² / variance / area / 2), in pycocotools' order of operations."""
+    """Compute exp(−d² / variance / area / 2), in pycocotools' order of operations."""
     variances = (sigmas * 2) ** 2
     return xp.exp(-((dx**2 + dy**2) / variances / (area[..., None] + _EPSILON) / 2))
 
 
 def _oks_to_doubled_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Array:
-    """Mean over K of the similarity of each keypoint to the grown box; 1 inside it. (…)"""
+    """Compute the mean over K of the similarity of each keypoint to the enlarged box; 1 inside it. (…)"""
     xp = array_namespace(xy, box)
     size = box[..., 2:] - box[..., :2]  # (…, 2)
     low = (box[..., :2] - size)[..., None, :]  # (…, 1, 2)

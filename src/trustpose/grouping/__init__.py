@@ -1,1 +1,1 @@
-"""Candidates → people: which poses of a photo are one person."""
+"""Group candidates into people, and suppress duplicate poses."""

@@ -1,10 +1,10 @@
-"""Several poses on one person: OKS-NMS and soft-NMS between the poses of a photo.
+"""Suppress duplicate poses of one person: OKS-NMS and soft-NMS between the poses of a photo.
 
-A detector gives some people several boxes, and the network then finds them several times. OKS-NMS keeps the best of
-poses that overlap (code of SimpleBaseline and HRNet, leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`);
+A detector gives some people several boxes, and the network then predicts several poses for them. OKS-NMS keeps the best
+of overlapping poses (code of SimpleBaseline and HRNet, leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`);
 soft-NMS keeps all and lowers the scores of those that overlap with a better one (Bodla et al., "Soft-NMS", ICCV 2017,
-figure 2; OKS in place of IoU as in OKS-Net, section IV-C). Neither touches what the estimator printed: they say
-which rows to keep and what to rank by.
+figure 2; OKS instead of IoU as in OKS-Net, section IV-C). Neither changes the estimator's scores: they return the rows
+to keep and the scores to rank by.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from trustpose.poses import Poses
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
 METHODS: tuple[Method, ...] = get_args(Method)
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
-_PAIRS = 2**14  # of poses at a time, over photos with equally many of them
+_PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 
 Overlap = Float[np.ndarray, "*I n n"]
 
@@ -43,25 +43,25 @@ def suppress(
     area: PoseArea,
     in_vis_threshold: float | None = None,
 ) -> Suppressed:
-    """Suppress poses that overlap with a better one of their image, best by `score` (N,) first, the earlier row among
-    equals. Images are worked on apart; those with equally many poses at once.
+    """Suppress poses that overlap with a better one of their image, best by `score` (N,) first, the earlier row in
+    ties. Images are independent; those with the same number of poses are processed together.
 
-    method "oks-nms" drops those whose OKS with a kept one is above `threshold`; "soft-oks-nms" multiplies their scores
-    by exp(−OKS² / threshold), "soft-oks-nms-linear" by 1 − OKS where OKS reaches `threshold`, and both keep all rows;
-    "none" changes nothing. area: see `pose_area`. Keypoints that are missing in either pose are not compared, and with
-    in_vis_threshold only those that both score above it. Raises ValueError where a number is outside its range or a
-    column that is needed is None.
+    method "oks-nms" drops poses whose OKS with a kept one is above `threshold`; "soft-oks-nms" multiplies their scores
+    by exp(−OKS² / threshold), "soft-oks-nms-linear" by 1 − OKS if OKS reaches `threshold`, and both keep all rows;
+    "none" changes nothing. area: see `pose_area`. Keypoints missing in either pose are not compared; with
+    in_vis_threshold, only those with a higher score in both are. Raises ValueError if a number is out of range or a
+    required column is None.
     """
     check_threshold(method, threshold)
     if score.shape != (len(poses),) or not np.isfinite(score).all():
-        raise ValueError(f"score: expected {len(poses)} finite numbers, one for each pose")
+        raise ValueError(f"score: expected {len(poses)} finite numbers, one per pose")
     kept, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
     if method == "none":
         return Suppressed(kept, ranked)
     if poses.image_id is None:
         raise ValueError("suppress: Poses.image_id is None, nothing says which poses are of one photo")
     if len(sigmas) != poses.keypoint_count:
-        raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one for each keypoint, got {len(sigmas)}")
+        raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one per keypoint, got {len(sigmas)}")
     counted = None
     if in_vis_threshold is not None:
         if poses.score is None:
@@ -81,7 +81,7 @@ def suppress(
 
 
 def check_threshold(method: str, threshold: float) -> None:
-    """Raises ValueError for a method that there is not, or a threshold outside what it takes."""
+    """Raise ValueError for an unknown method, or a threshold outside its range."""
     if method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if method == "soft-oks-nms" and not 0 < threshold < np.inf:
@@ -91,8 +91,8 @@ def check_threshold(method: str, threshold: float) -> None:
 
 
 def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:
-    """Which of n candidates are kept: the best, then the best of those that overlap with no kept one by more than
-    `threshold`, and so on; the earlier among equals. Leading axes are worked on at once."""
+    """Return which of n candidates are kept: the best, then the best of those whose overlap with kept ones is at most
+    `threshold`, and so on; the earlier in ties. Leading axes are processed together."""
     order = np.argsort(-score, axis=-1, kind="stable")
     near = np.take_along_axis(overlap > threshold, order[..., None], axis=-2)
     near = np.take_along_axis(near, order[..., None, :], axis=-1)  # (…, n, n), the best first
@@ -107,13 +107,13 @@ def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: fl
 def soft_nms(
     overlap: Overlap, score: Float[np.ndarray, "*I n"], decay: Callable[[Overlap], Overlap]
 ) -> Float[np.ndarray, "*I n"]:
-    """Scores after the n candidates were taken one by one, best first, the earlier among equals; each taken one
-    multiplies the scores of those still waiting by `decay` of its overlap with them (0–1).
+    """Return scores after the n candidates were selected one by one, best first, the earlier in ties; each selected one
+    multiplies the scores of the remaining ones by `decay` of its overlap with them (0–1).
 
-    Scores of 0 or less have nothing to lose and stay. Bodla et al. 2017, figure 2.
+    Scores of 0 or less stay unchanged. Bodla et al. 2017, figure 2.
     """
     score, waiting = score.astype(np.float64), np.ones(score.shape, dtype=bool)
-    share = np.where(score[..., None, :] > 0, decay(overlap), 1.0)  # (…, n, n): of the waiting one, by the taken one
+    share = np.where(score[..., None, :] > 0, decay(overlap), 1.0)  # (…, n, n): factor of the remaining by the selected
     for _ in range(score.shape[-1] - 1):
         best = np.where(waiting, score, -np.inf).argmax(axis=-1)[..., None]  # (…, 1)
         np.put_along_axis(waiting, best, False, axis=-1)
@@ -123,17 +123,17 @@ def soft_nms(
 
 
 def linear_decay(overlap: Overlap, threshold: float) -> Overlap:
-    """1 − overlap from `threshold` on, else 1. Bodla et al. 2017, section 3."""
+    """Return 1 − overlap from `threshold` on, else 1. Bodla et al. 2017, section 3."""
     return np.where(overlap >= threshold, 1 - overlap, 1.0)
 
 
 def gaussian_decay(overlap: Overlap, width: float) -> Overlap:
-    """exp(−overlap² / width). Bodla et al. 2017, section 3, whose σ is `width`."""
+    """Return exp(−overlap² / width). Bodla et al. 2017, section 3, whose σ is `width`."""
     return np.exp(-(overlap**2) / width)
 
 
 def _photos_of_one_size(image_id: Int[np.ndarray, " N"]) -> Iterator[Int[np.ndarray, "I n"]]:
-    """Rows (I, n) of I photos with n poses each, in blocks of bounded size; within a photo in the order of the rows."""
+    """Yield rows (I, n) of I photos with n poses each, in blocks of bounded size; within a photo in row order."""
     order = np.argsort(image_id, kind="stable")
     _, first, count = np.unique(image_id[order], return_index=True, return_counts=True)
     for n in np.unique(count):

@@ -1,4 +1,4 @@
-"""COCO keypoint AP and AR, equal to pycocotools' and vectorised over images, area ranges and thresholds."""
+"""COCO keypoint AP and AR, equal to pycocotools' numbers and vectorised over images, area ranges and thresholds."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -20,7 +20,7 @@ MAX_DETECTIONS = 20
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """The ten numbers of COCO keypoint evaluation, each 0–1, or -1 where no person counts (as pycocotools prints)."""
+    """The ten numbers of COCO keypoint evaluation, each 0–1, or -1 if no person counts (as pycocotools prints)."""
 
     AP: float
     AP50: float
@@ -34,18 +34,18 @@ class AveragePrecision:
     ARl: float
 
     def as_dict(self) -> dict[str, float | None]:
-        """The numbers by name; None where no person counts."""
+        """Return the numbers by name; None if no person counts."""
         return {name: None if value == -1 else value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything COCO evaluation knows: D poses that took part, best score first; A area ranges; T OKS thresholds.
+    """The full result of COCO evaluation: D evaluated poses, best score first; A area ranges; T OKS thresholds.
 
-    `order` (D,) holds rows of the poses; `match` (A, D, T) rows of the truth or -1; `pose_ignored` (A, D, T) and
-    `person_ignored` (A, M) what counts neither for nor against. `true_positive` (A, D, T) is a match that counts.
-    `precision` (A, T, R) is interpolated at the recall thresholds and `recall` (A, T) is the highest reached; both are
-    -1 where no person counts.
+    `order` (D,) holds rows of the poses; `match` (A, D, T) rows of the truth or -1. `pose_ignored` (A, D, T) and
+    `person_ignored` (A, M) mark what counts neither as right nor wrong. `true_positive` (A, D, T) is a match that
+    counts. `precision` (A, T, R) is interpolated at the recall thresholds and `recall` (A, T) is the highest
+    reached; both are -1 if no person counts.
     """
 
     order: Int[np.ndarray, " D"]
@@ -59,11 +59,11 @@ class Evaluation:
     area_names: tuple[str, ...]
 
     def average_precision(self) -> float:
-        """AP, 0–1, over the OKS thresholds in the first area range; -1 where no person counts."""
+        """Return AP, 0–1, over the OKS thresholds in the first area range; -1 if no person counts."""
         return _mean(self.precision[0])
 
     def summary(self) -> AveragePrecision:
-        """The ten COCO numbers. Raises ValueError where the evaluation was made with other ranges or thresholds."""
+        """Return the ten COCO numbers. Raises ValueError if other ranges or thresholds were evaluated."""
         if self.area_names != tuple(AREA_RANGES) or not np.array_equal(self.oks_thresholds, OKS_THRESHOLDS):
             raise ValueError("summary: expected COCO's area ranges and OKS thresholds")
         everything, medium, large = range(3)
@@ -95,15 +95,15 @@ def evaluate(
     ignore: Bool[np.ndarray, " M"] | None = None,
     pairs: Pairs | None = None,
 ) -> Evaluation:
-    """COCO keypoint evaluation of poses ranked by `score` (N,) against labelled people; see `Evaluation`.
+    """Run COCO keypoint evaluation of poses ranked by `score` (N,) against labelled people; see `Evaluation`.
 
-    People are ignored when they are crowds, have `num_keypoints` 0, are named by `ignore` (M,) or lie outside an area
-    range; a pose is ignored when it takes an ignored person, or takes none and its box (its keypoints' box
-    where there is none) lies outside. Both OKS and the area ranges use the named `area` convention ("box*0.53" is
-    xtcocotools' use_area=False). `pairs` of an earlier call with the same poses, truth, sigmas and area saves computing
-    OKS again. Poses in images without people count as false. Raises ValueError where a column that is needed is None.
+    People are ignored if they are crowds, have `num_keypoints` 0, are marked in `ignore` (M,) or lie outside an area
+    range. A pose is ignored if it matches an ignored person, or is unmatched and its box (without one, its keypoints'
+    box) lies outside. OKS and the area ranges use the `area` convention ("box*0.53" is xtcocotools' use_area=False).
+    `pairs` of an earlier call with the same poses, truth, sigmas and area avoids computing OKS again. Poses in images
+    without people count as false positives. Raises ValueError if a required column is None.
 
-    Source: pycocotools 2.0 `COCOeval`, including that a person with annotation id 0 is taken but never counted.
+    Source: pycocotools 2.0 `COCOeval`, including that a person with annotation id 0 is matched but never counted.
     """
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("evaluate: image_id is needed in both poses and truth, one of them is None")
@@ -117,12 +117,12 @@ def evaluate(
     person_ignored |= truth.iscrowd | (truth.num_keypoints == 0) | (False if ignore is None else ignore)
     match = match_greedily(pairs, rank, person_ignored=person_ignored, iscrowd=truth.iscrowd, thresholds=oks_thresholds)
 
-    order = by_image[np.argsort(-score[by_image], kind="stable")]  # (D,) equal scores: by image id, then place in it
+    order = by_image[np.argsort(-score[by_image], kind="stable")]  # (D,) ties: by image id, then in order
     match = match[:, order]  # (A, D, T)
     pose_outside = _outside(_pose_area(poses)[order], ranges)[:, :, None]  # (A, D, 1)
     took = match >= 0
     counts, taken_ignored = took.copy(), took.copy()
-    for a in range(len(ranges)):  # one range at a time: numpy turns what it looks up into eight bytes each
+    for a in range(len(ranges)):  # one range at a time: numpy's look-ups need eight bytes per index
         taken = match[a][took[a]]
         taken_ignored[a][took[a]] = person_ignored[a, taken]
         if truth.annotation_id is not None:
@@ -144,8 +144,8 @@ def evaluate(
 
 
 def _pose_area(poses: Poses) -> np.ndarray:
-    """Area (N,) that decides whether a pose that takes nobody lies in a range: its box's, as pycocotools' `loadRes`
-    has it; without one, that of all its keypoints, missing ones at (0, 0) too."""
+    """Return the area (N,) that decides whether an unmatched pose lies in a range: its box's, as in pycocotools'
+    `loadRes`; without a box, that of all its keypoints, including missing ones at (0, 0)."""
     given = np.full(len(poses), np.nan) if poses.box is None else box_size(poses.box).prod(axis=1).astype(np.float64)
     without = np.isnan(given)
     if without.any():
@@ -155,7 +155,7 @@ def _pose_area(poses: Poses) -> np.ndarray:
 
 
 def _outside(area: np.ndarray, ranges: np.ndarray) -> np.ndarray:
-    """Whether each area lies outside each range. (A, n)"""
+    """Return whether each area lies outside each range. (A, n)"""
     return (area < ranges[:, :1]) | (area > ranges[:, 1:])
 
 
@@ -164,10 +164,10 @@ def precision_recall(
     pose_ignored: Bool[np.ndarray, "A D T"],
     person_count: Int[np.ndarray, " A"],
 ) -> tuple[Float[np.ndarray, "A T R"], Float[np.ndarray, "A T"]]:
-    """Interpolated precision and highest recall, both 0–1, of D poses (or boxes) by descending score; -1 where nobody
-    counts. A area ranges, T thresholds, R recall thresholds. Source: pycocotools 2.0 `COCOeval.accumulate`.
+    """Compute interpolated precision and highest recall, both 0–1, of D poses (or boxes) by descending score; -1 if no
+    person counts. A area ranges, T thresholds, R recall thresholds. Source: pycocotools 2.0 `COCOeval.accumulate`.
 
-    Precision only rises at true positives, so its envelope is taken over them alone.
+    Precision only rises at true positives, so its envelope is computed over them alone.
     """
     areas, _, steps = true_positive.shape
     precision = -np.ones((areas, steps, len(RECALL_THRESHOLDS)))
@@ -188,6 +188,6 @@ def precision_recall(
 
 
 def _mean(values: np.ndarray) -> float:
-    """Mean over what counts, -1 where nothing does."""
+    """Return the mean over counted entries, -1 if there are none."""
     counted = values[values > -1]
     return float(counted.mean()) if counted.size else -1.0

@@ -1,4 +1,4 @@
-"""AP and AR of every bootstrap draw, from one evaluation: images are counted 0, 1, 2, … times, not matched anew."""
+"""AP and AR of every bootstrap draw from one evaluation: images are weighted 0, 1, 2, …, without new matching."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from trustpose.metrics.bootstrap import replicate_sums
 
 @dataclass(frozen=True)
 class _Curve:
-    """What one area range and OKS threshold needs in every draw; all rows are places in `Evaluation.order`.
+    """Data of one area range and OKS threshold for all draws; rows are indices into `Evaluation.order`.
 
-    `rows` are the ignored poses or the counted ones, whichever are fewer, and `before` (H,) how many of them stand up
-    to each true positive: adding up the shorter list is what makes a draw cheap.
+    `rows` are the ignored or the counted poses, whichever are fewer, and `before` (H,) is their number up to each true
+    positive: summing the shorter list makes a draw cheap.
     """
 
     hits: Int[np.ndarray, " H"]
@@ -23,7 +23,8 @@ class _Curve:
     rows_are_ignored: bool
 
     def of(self, weight: np.ndarray, counted_all: np.ndarray, people: float) -> tuple[float, float]:
-        """Mean interpolated precision and highest recall of one draw; `weight` (D,) with its running sum (D,)."""
+        """Return mean interpolated precision and highest recall of one draw; `weight` (D,) with its running sum
+        (D,)."""
         found = np.cumsum(weight[self.hits], dtype=np.int32)  # (H,)
         if not len(found) or not found[-1]:
             return 0.0, 0.0
@@ -46,14 +47,14 @@ def average_precision_replicates(
     person_image: Int[np.ndarray, " M"],
     area_names: tuple[str, ...] = tuple(AREA_RANGES),
 ) -> dict[str, Float[np.ndarray, " B"]]:
-    """The COCO numbers of the named area ranges in every draw, each (B,), NaN where no person counts in it.
+    """Compute the COCO numbers of the named area ranges in every draw, each (B,), NaN where no person counts.
 
-    `counts` says how often each of I images is drawn (`bootstrap.resample_counts`); `pose_image` (N,) and
-    `person_image` (M,) say which image, 0..I−1, every pose and person of the evaluation belongs to. An image drawn
-    twice counts its poses and people twice, at the same score. Matching happens within an image, so it does not change.
-    Raises ValueError for an evaluation that was not made with COCO's ranges and thresholds.
+    `counts` says how often each of I images is drawn (`bootstrap.resample_counts`). `pose_image` (N,) and
+    `person_image` (M,) give the image, 0..I−1, of every pose and person of the evaluation. An image drawn twice counts
+    its poses and people twice, at the same score. Matching happens within an image, so it does not change. Raises
+    ValueError for an evaluation with other ranges or thresholds than COCO's.
     """
-    evaluation.summary()  # COCO's ranges and thresholds, or it raises
+    evaluation.summary()  # raises for other ranges and thresholds
     image = pose_image[evaluation.order]
     chosen = [evaluation.area_names.index(name) for name in area_names]
     curves = [[_curve(evaluation, a, t) for t in range(len(evaluation.oks_thresholds))] for a in chosen]

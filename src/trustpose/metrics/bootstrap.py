@@ -1,8 +1,8 @@
-"""Percentile intervals by resampling images: how far a number would move on another draw of photos.
+"""Percentile intervals by resampling images: how far a number would vary over other samples of photos.
 
-Images, not people, are drawn with replacement, since people in one photo are alike. A draw is a row of counts, one for
-every image; a metric that is made of sums per image then costs one matrix product for all draws. Efron & Tibshirani,
-"An Introduction to the Bootstrap" (1993), chapter 13, for the percentile interval.
+Images, not people, are drawn with replacement, since people in one photo are correlated. A draw is a row of counts, one
+per image; a metric made of sums per image then costs one matrix product for all draws. Efron & Tibshirani, "An
+Introduction to the Bootstrap" (1993), chapter 13, for the percentile interval.
 """
 
 import numpy as np
@@ -13,14 +13,14 @@ from trustpose.metrics.reliability import Binning, brier_from_sums, brier_sums, 
 from trustpose.metrics.visibility import confusion_by_group
 
 REPLICATES = 1000
-_BLOCK_BYTES = 64 * 2**20  # of counts turned into float64 at a time
+_BLOCK_BYTES = 64 * 2**20  # of counts converted to float64 at a time
 
 
 def resample_counts(images: int, replicates: int = REPLICATES, seed: int = 0) -> Int[np.ndarray, "B I"]:
-    """How often each of I images is drawn in each of B draws of I images with replacement (B, I); rows sum to I.
+    """Draw I images with replacement B times; return how often each is drawn (B, I), rows sum to I.
 
-    Held in one byte a count: 100 MB for a thousand draws of 100,000 images. The same seed gives the same counts.
-    Raises ValueError without any image or draw.
+    Counts take one byte each: 100 MB for a thousand draws of 100,000 images. The same seed gives the same counts.
+    Raises ValueError for no image or no draw.
     """
     if images < 1:
         raise ValueError(f"images: expected 1 or more to draw from, got {images}")
@@ -35,9 +35,9 @@ def resample_counts(images: int, replicates: int = REPLICATES, seed: int = 0) ->
 
 
 def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval (low, high) of a number's replicates (B,); replicates that are NaN are left out.
+    """Return the percentile interval (low, high) of a number's replicates (B,), ignoring NaN.
 
-    Both ends are NaN where every replicate is. Raises ValueError where level is not between 0 and 1.
+    Both ends are NaN if all replicates are. Raises ValueError if level is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level: expected a share between 0 and 1, got {level}")
@@ -51,7 +51,7 @@ def interval(values: Float[np.ndarray, " B"], level: float = 0.95) -> tuple[floa
 def sums_by_group(
     values: Real[np.ndarray, " N *S"], group: Int[np.ndarray, " N"], groups: int
 ) -> Float[np.ndarray, " G *S"]:
-    """Rows (N, …) summed within their group (G, …), an image, say; `group` is in 0..groups−1."""
+    """Sum rows (N, …) within their group (G, …), such as an image; `group` is in 0..groups−1."""
     columns = values.reshape(len(values), int(np.prod(values.shape[1:]))).T
     sums = np.zeros((len(columns), groups))
     for row, column in zip(sums, columns, strict=True):
@@ -60,13 +60,13 @@ def sums_by_group(
 
 
 def replicate_sums(counts: Int[np.ndarray, "B I"], sums: Real[np.ndarray, " I *S"]) -> Float[np.ndarray, " B *S"]:
-    """Sums per image (I, …) turned into sums per draw (B, …): one matrix product, in blocks of bounded memory.
+    """Convert sums per image (I, …) to sums per draw (B, …) by a matrix product, in blocks of bounded memory.
 
-    Raises ValueError where the number of images differs.
+    Raises ValueError if the number of images differs.
     """
     replicates, images = counts.shape
     if len(sums) != images:
-        raise ValueError(f"sums: expected one row for each of {images} images, got {len(sums)}")
+        raise ValueError(f"sums: expected one row per image ({images}), got {len(sums)}")
     flat = sums.reshape(images, int(np.prod(sums.shape[1:]))).astype(np.float64)
     result = np.empty((replicates, flat.shape[1]))
     rows = max(1, _BLOCK_BYTES // (8 * images))
@@ -81,7 +81,7 @@ def pearson_replicates(
     y: Real[np.ndarray, " N"],
     image: Int[np.ndarray, " N"],
 ) -> Float[np.ndarray, " B"]:
-    """Pearson's r (B,) of x and y in every draw; `image` (N,) says which image, 0..I−1, a row belongs to."""
+    """Compute Pearson's r (B,) of x and y in every draw; `image` (N,) is the image, 0..I−1, of a row."""
     return pearson_from_sums(replicate_sums(counts, pearson_sums(x, y, image, counts.shape[1])))
 
 
@@ -91,7 +91,7 @@ def spearman_replicates(
     y: Real[np.ndarray, " N"],
     image: Int[np.ndarray, " N"],
 ) -> Float[np.ndarray, " B"]:
-    """Spearman's ρ (B,) of x and y in every draw, all ranks taken anew. Sorted once, then linear in N a draw."""
+    """Compute Spearman's ρ (B,) of x and y in every draw, with new ranks. Sorted once, then linear in N per draw."""
     if np.isnan(x).any() or np.isnan(y).any():
         return np.full(len(counts), np.nan)
     level_x, level_y = levels(x), levels(y)
@@ -106,10 +106,10 @@ def ece_replicates(
     bins: int = 15,
     binning: Binning = "equal-width",
 ) -> Float[np.ndarray, " B"]:
-    """Expected calibration error (B,) in every draw, in the bins of the sample itself.
+    """Compute the expected calibration error (B,) in every draw, in the bins of the sample itself.
 
-    A draw repeats rows, which leaves larger gaps within bins by chance: where the true error is near 0, replicates lie
-    above the sample's own.
+    A draw repeats rows, which by chance widens the gaps within bins: if the true error is near 0, replicates lie above
+    the sample's own value.
     """
     return ece_from_sums(replicate_sums(counts, reliability_sums(score, target, image, counts.shape[1], bins, binning)))
 
@@ -120,7 +120,7 @@ def brier_replicates(
     target: Real[np.ndarray, " N"],
     image: Int[np.ndarray, " N"],
 ) -> Float[np.ndarray, " B"]:
-    """Brier score (B,) in every draw."""
+    """Compute the Brier score (B,) in every draw."""
     return brier_from_sums(replicate_sums(counts, brier_sums(score, target, image, counts.shape[1])))
 
 
@@ -131,5 +131,5 @@ def confusion_replicates(
     image: Int[np.ndarray, "*S"],
     classes: int = 3,
 ) -> Float[np.ndarray, "B C C"]:
-    """Confusion counts (B, C, C) in every draw, for `labelled_scores` and `ternary_scores`."""
+    """Compute confusion counts (B, C, C) in every draw, for `labelled_scores` and `ternary_scores`."""
     return replicate_sums(counts, confusion_by_group(v_true, v_pred, image, counts.shape[1], classes))

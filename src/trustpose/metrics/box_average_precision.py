@@ -1,4 +1,4 @@
-"""COCO's average precision and recall of boxes, of one category and over all sizes."""
+"""COCO's average precision and recall of boxes, for one category and all sizes."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,8 @@ MOST = 100
 
 @dataclass(frozen=True)
 class BoxPrecision:
-    """AP over IoU 0.50:0.95, at 0.50 and at 0.75; AR over the same, and recall at 0.50, of at most 100 boxes each."""
+    """AP over IoU 0.50:0.95, at 0.50 and at 0.75; AR over the same, and recall at 0.50, with at most 100 boxes per
+    image."""
 
     AP: float
     AP50: float
@@ -32,10 +33,10 @@ def box_average_precision(
     true_image_id: Int[np.ndarray, " M"],
     iscrowd: Bool[np.ndarray, " M"] | None = None,
 ) -> BoxPrecision:
-    """Boxes xyxy found and labelled, each with its image. Crowds count neither for nor against; NaN without labels.
+    """Evaluate detected boxes xyxy against labelled ones, each with its image. Crowds are ignored; NaN without labels.
 
     Source: pycocotools 2.0 `COCOeval` with iouType "bbox", area "all"; the overlap with a crowd is the share of the
-    found box that lies in it.
+    detected box inside it.
     """
     crowd = np.zeros(len(true_box), dtype=np.bool_) if iscrowd is None else iscrowd
     found, labelled = same_image_pairs(image_id, true_image_id)

@@ -1,8 +1,8 @@
-"""Pearson's and Spearman's correlation of a score with what it stands for, plain, weighted and from sums.
+"""Pearson's and Spearman's correlation, plain, weighted and from sums.
 
-The HPCVNet poster and the OKS-Net paper both ask how well a printed score goes along with the true OKS or OPKS. Integer
-weights mean "this row stands here w times", which is what a bootstrap over images does to it. Where a correlation is
-undefined (fewer than two rows, one side constant, a value that is not finite) it is NaN, without a warning.
+The HPCVNet poster and the OKS-Net paper report the correlation of a printed score with the true OKS or OPKS. An integer
+weight w means that a row occurs w times, as in a bootstrap over images. An undefined correlation (fewer than two rows,
+one side constant, a value that is not finite) is NaN, without a warning.
 """
 
 import numpy as np
@@ -12,10 +12,10 @@ from jaxtyping import Float, Int, Real
 def pearson(
     x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], weights: Int[np.ndarray, " N"] | None = None
 ) -> float:
-    """Pearson's r of x and y, −1 to 1, each row counted `weights` times (once where None).
+    """Compute Pearson's r of x and y, −1 to 1, each row counted `weights` times (once if None).
 
-    NaN with fewer than two counted rows, where either side is constant over them, or where a counted value is not
-    finite. Raises ValueError where the lengths differ or a weight is negative.
+    NaN with fewer than two counted rows, if either side is constant over them, or if a counted value is not finite.
+    Raises ValueError if the lengths differ or a weight is negative.
     """
     x, y, weight = _counted_rows(x, y, weights)
     if weight.sum() < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -31,7 +31,7 @@ def pearson(
 def spearman(
     x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], weights: Int[np.ndarray, " N"] | None = None
 ) -> float:
-    """Spearman's ρ of x and y, −1 to 1: Pearson's r of their ranks, ties sharing the mean of the ranks they fill.
+    """Compute Spearman's ρ of x and y, −1 to 1: Pearson's r of their ranks, where ties get their mean rank.
 
     Weights, NaN and errors as in `pearson`, except that infinities have a rank and only NaN has none.
     """
@@ -42,25 +42,25 @@ def spearman(
 
 
 def average_opks_pearson(score: Real[np.ndarray, "N K"], opks: Real[np.ndarray, "N K"]) -> float:
-    """The HPCVNet poster's "Avg. OPKS Corr Coe": r of a pose's mean keypoint score with its mean OPKS.
+    """Compute the HPCVNet poster's "Avg. OPKS Corr Coe": r of a pose's mean keypoint score with its mean OPKS.
 
-    Both means run over all K keypoints, an unlabelled one counting with its OPKS of 0 and with its score. The poster
-    does not spell this out; on real predictions it is the reading whose size agrees with the poster's 0.897.
+    Both means run over all K keypoints; an unlabelled one counts with its score and with OPKS 0. The poster does not
+    state this; on real predictions this interpretation agrees with the poster's 0.897.
     """
     return pearson(score.mean(axis=1), opks.mean(axis=1))
 
 
 def levels(x: Real[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-    """For every row the index of its value among the sorted distinct values: all that ranks depend on."""
+    """Return for every row the index of its value among the sorted distinct values, from which ranks follow."""
     return np.unique(x, return_inverse=True)[1].reshape(-1)
 
 
 def spearman_from_levels(
     level_x: Int[np.ndarray, " N"], level_y: Int[np.ndarray, " N"], weight: Float[np.ndarray, " N"]
 ) -> float:
-    """Spearman's ρ with rows counted `weight` times (whole numbers), from the `levels` of both sides.
+    """Compute Spearman's ρ with rows counted `weight` times (integers), from the `levels` of both sides.
 
-    Sorting happens once, in `levels`; each call is linear in N, so that a bootstrap of a thousand replicates is cheap.
+    Sorting happens once, in `levels`; each call is linear in N, so a bootstrap of a thousand replicates is cheap.
     """
     n = weight.sum()
     if n < 2:
@@ -69,7 +69,7 @@ def spearman_from_levels(
     rank_y, sum_yy = _centred_mid_ranks(level_y, weight, n)
     if sum_xx == 0 or sum_yy == 0:
         return float("nan")
-    # No matrix product here: on so little work its threads wait for each other longer than they count.
+    # No matrix product here: for so little work its threads would wait longer than they compute.
     sum_xy = (weight * rank_x * rank_y).sum()
     return float(np.clip(sum_xy / (np.sqrt(sum_xx) * np.sqrt(sum_yy)), -1, 1))
 
@@ -77,10 +77,11 @@ def spearman_from_levels(
 def pearson_sums(
     x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"], groups: int
 ) -> Float[np.ndarray, "G 6"]:
-    """Per group (an image, say) the sums of 1, x, y, x², y², xy over its rows (G, 6); `group` is in 0..groups−1.
+    """Compute per group (such as an image) the sums of 1, x, y, x², y², xy over its rows (G, 6); `group` is in
+    0..groups−1.
 
-    x and y are shifted and scaled by their overall mean and deviation first, which r does not see and rounding does.
-    Sums of groups, weighted in any way, give r by `pearson_from_sums`. NaN throughout where a value is not finite.
+    x and y are first standardised by their overall mean and deviation, which does not change r but reduces rounding
+    errors. Sums of groups, with any weights, give r by `pearson_from_sums`. NaN throughout if a value is not finite.
     """
     x, y, _ = _counted_rows(x, y, None)
     if len(x) == 0:
@@ -93,12 +94,12 @@ def pearson_sums(
 
 
 def pearson_from_sums(sums: Float[np.ndarray, "*B 6"]) -> Float[np.ndarray, "*B"]:
-    """Pearson's r (…) from sums of 1, x, y, x², y², xy (…, 6); NaN where it is undefined."""
+    """Compute Pearson's r (…) from sums of 1, x, y, x², y², xy (…, 6); NaN if undefined."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         variance_x, variance_y = xx / n - (x / n) ** 2, yy / n - (y / n) ** 2
         r = (xy / n - (x / n) * (y / n)) / np.sqrt(variance_x * variance_y)
-        # A constant side leaves a variance of nothing but rounding, a few 1e-16 of the mean square.
+        # The variance of a constant side is rounding only, a few 1e-16 of the mean square.
         defined = (n >= 2) & (variance_x > 1e-13 * xx / n) & (variance_y > 1e-13 * yy / n)
     return np.where(defined, np.clip(r, -1, 1), np.nan)
 
@@ -106,7 +107,7 @@ def pearson_from_sums(sums: Float[np.ndarray, "*B 6"]) -> Float[np.ndarray, "*B"
 def _counted_rows(
     x: np.ndarray, y: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x, y and weights as float64, rows of weight 0 left out."""
+    """Return x, y and weights as float64, without rows of weight 0."""
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if x.ndim != 1 or x.shape != y.shape:
         raise ValueError(f"x and y: expected two arrays of one length, got shapes {x.shape} and {y.shape}")
@@ -121,7 +122,7 @@ def _counted_rows(
 
 
 def _centred(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x less its weighted mean, scaled to at most 1; scaled before the sum too, so that no sum or square overflows."""
+    """Return x minus its weighted mean, scaled to at most 1; scaled before summing too, so that nothing overflows."""
     x = x / np.abs(x).max()
     x = x - (weight @ x) / weight.sum()
     largest = np.abs(x).max()
@@ -130,14 +131,14 @@ def _centred(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _standardised(x: np.ndarray) -> np.ndarray:
     if x.min() == x.max():
-        return np.zeros_like(x)  # exactly constant, whatever the rounding of its mean
+        return np.zeros_like(x)  # exactly 0 for constants, despite the rounding of the mean
     x = _centred(x, np.ones_like(x))
     deviation = x.std()
     return x / deviation if deviation > 0 else x
 
 
 def _centred_mid_ranks(level: np.ndarray, weight: np.ndarray, n: float) -> tuple[np.ndarray, float]:
-    """Each row's mid-rank less the mean rank (n+1)/2, and the weighted sum of its squares; exact in halves."""
+    """Return each row's mid-rank minus the mean rank (n+1)/2, and the weighted sum of squares; exact in halves."""
     count = np.bincount(level, weights=weight)  # rows at each level
     rank = np.cumsum(count) - count / 2 - n / 2  # before + (count + 1) / 2 − (n + 1) / 2
     return rank[level], float((count * rank * rank).sum())

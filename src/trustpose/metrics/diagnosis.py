@@ -1,7 +1,7 @@
-"""What is wrong with a pose, keypoint by keypoint: good, jitter, inversion, swap or miss.
+"""Classify each keypoint of a pose: good, jitter, inversion, swap or miss.
 
 Source: Ronchi & Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017, section 3.1,
-and its public code coco-analyze, whose counts these are. What the errors cost is in `diagnosis_impact.py`.
+and its public code coco-analyze, whose counts it reproduces. `diagnosis_impact.py` computes what the errors cost.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from trustpose.poses import Area, Poses, Truth
 
 GOOD_OPKS = 0.85  # at or above: within the spread of human labels
 NEAR_OPKS = 0.5  # at or above: near that joint; below for every joint: near none
-LOCALISATION_OKS = 0.1  # a pose is diagnosed against the person it takes at this OKS threshold
+LOCALISATION_OKS = 0.1  # a pose is diagnosed against its match at this OKS threshold
 AREA_RANGE = (32.0**2, 1e5**2)  # square pixels; coco-analyze's "all" (COCO's own starts at 0)
 
 CorrectionRule = Literal["coco-analyze", "exact"]
@@ -27,9 +27,9 @@ _BLOCK = 512  # poses at a time: their similarities stay in the processor's cach
 
 
 class KeypointError(IntEnum):
-    """What became of one predicted keypoint."""
+    """The result for one predicted keypoint."""
 
-    UNMATCHED = 0  # the pose takes no person
+    UNMATCHED = 0  # the pose has no match
     UNLABELLED = 1  # the person has no label for this joint
     GOOD = 2  # on its joint: OPKS >= 0.85
     JITTER = 3  # near its joint: 0.5 <= OPKS < 0.85
@@ -44,11 +44,11 @@ ERRORS = DIAGNOSED[1:]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The kind of every keypoint of N poses, and where it would stand if its error were corrected.
+    """The error of every keypoint of N poses, and its position if that error were corrected.
 
-    `match` (N,) is the row of the person a pose takes at OKS 0.1, or -1. `kind` (N, K) holds `KeypointError` values.
-    `similarity` (N, K) is the highest OPKS with any of the joints looked at (0 where nothing was diagnosed).
-    `xy` (N, K, 2) is the prediction, `corrected_xy` the same with every error corrected; image pixels.
+    `match` (N,) is the row of the person matched at OKS 0.1, or -1. `kind` (N, K) holds `KeypointError` values.
+    `similarity` (N, K) is the highest OPKS with any of the joints compared (0 if not diagnosed). `xy` (N, K, 2) is the
+    prediction, `corrected_xy` the same with every error corrected; image pixels.
     """
 
     match: Int[np.ndarray, " N"]
@@ -60,15 +60,15 @@ class Diagnosis:
     max_detections: int
 
     def counts(self) -> dict[str, int]:
-        """How many labelled keypoints of matched poses are good, jitter, inversion, swap, miss."""
+        """Count the labelled keypoints of matched poses that are good, jitter, inversion, swap, miss."""
         return {name: int(column.sum()) for name, column in self.counts_per_keypoint().items()}
 
     def counts_per_keypoint(self) -> dict[str, Int[np.ndarray, " K"]]:
-        """The same for each of the K keypoints."""
+        """Return these counts for each of the K keypoints."""
         return {kind.name.lower(): np.count_nonzero(self.kind == kind, axis=0) for kind in DIAGNOSED}
 
     def corrected(self, kinds: Iterable[KeypointError]) -> Float[np.ndarray, "N K 2"]:
-        """The prediction with only errors of these kinds corrected. (N, K, 2), image pixels."""
+        """Return the prediction with only errors of these kinds corrected. (N, K, 2), image pixels."""
         return np.where(np.isin(self.kind, list(kinds))[..., None], self.corrected_xy, self.xy)
 
 
@@ -85,15 +85,15 @@ def diagnose(
     correction: CorrectionRule = "coco-analyze",
     pairs: Pairs | None = None,
 ) -> Diagnosis:
-    """Name the error of every keypoint of every pose that takes a person in COCO's matching at OKS 0.1.
+    """Classify every keypoint of every pose with a match in COCO's matching at OKS 0.1.
 
-    Poses choose in the order of `score` (N,), `max_detections` an image. People outside `area_range` are taken only
-    by poses that find nobody inside, and are diagnosed too, as in coco-analyze. `flip_index` (K,) is the skeleton's.
-    A keypoint is near a joint where its OPKS there (that person's area, the keypoint's own sigma) is >= 0.5; a missing
-    one is near none, even where (0, 0) is. Of several the highest decides; among equals its own joint, then another
-    person's, then the mirrored one. `correction`: see `corrected_positions`. `pairs`: all of `pair_oks` for the same
-    poses, truth, sigmas and area, where they are known. Raises ValueError where flip_index or sigmas do not fit K, or
-    image_id or the area is None.
+    Poses choose in the order of `score` (N,), at most `max_detections` per image. People outside `area_range` are
+    matched only by poses without a match inside, and are diagnosed too, as in coco-analyze. `flip_index` (K,) is the
+    skeleton's. A keypoint is near a joint if its OPKS there (with that person's area and the keypoint's own sigma) is
+    >= 0.5; a missing keypoint is near none, even at (0, 0). If several are near, the highest decides; ties prefer its
+    own joint, then another person's, then the mirrored one. `correction`: see `corrected_positions`. `pairs`: the
+    result of `pair_oks` for the same poses, truth, sigmas and area, if known. Raises ValueError if flip_index or sigmas
+    do not match K, or image_id or the area is None.
     """
     if sorted(flip_index) != list(range(poses.keypoint_count)):
         raise ValueError(f"flip_index: expected a permutation of 0..{poses.keypoint_count - 1}, got {flip_index}")
@@ -128,7 +128,7 @@ def _classify(
     sigmas: Float[np.ndarray, " K"],
     flip_index: Int[np.ndarray, " K"],
 ) -> tuple[Int[np.ndarray, "N K"], Float[np.ndarray, "N K"]]:
-    """Kind and highest similarity (N, K), from all pairs of pose and person in one image, in the order of the poses."""
+    """Return kind and highest similarity (N, K), from all pairs of pose and person in one image, in pose order."""
     assert truth.num_keypoints is not None
     kind = np.full(poses.xy.shape[:2], KeypointError.UNMATCHED, dtype=np.int8)
     kind[match >= 0] = KeypointError.UNLABELLED
@@ -156,17 +156,17 @@ def _classify_pairs(
     sigmas: Float[np.ndarray, " K"],
     flip_index: Int[np.ndarray, " K"],
 ) -> tuple[Int[np.ndarray, "S K"], Float[np.ndarray, "S K"]]:
-    """Kind and highest similarity (S, K) for the S poses that occur in the pairs; each with everybody in its image."""
+    """Return kind and highest similarity (S, K) for the S poses of the pairs; each pose with everybody in its image."""
     first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
     here, there = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
     v, size = truth.v[person], scale[person]
     direct = opks(here, there, v, size, sigmas)  # (P, K)
     mirrored = opks(here, there[:, flip_index], v[:, flip_index], size, sigmas)
     if poses.missing is not None:
-        direct[poses.missing[pose]] = mirrored[poses.missing[pose]] = 0.0  # near nobody's joint, wherever it stands
-    own = person == match[pose]  # once for every pose
+        direct[poses.missing[pose]] = mirrored[poses.missing[pose]] = 0.0  # near no joint, whatever its position
+    own = person == match[pose]  # one pair per pose
     own_direct, own_mirrored = direct[own], mirrored[own]  # (S, K)
-    direct[own] = mirrored[own] = -1.0  # what is left is other people's
+    direct[own] = mirrored[own] = -1.0  # only other people remain
     others_direct = np.maximum.reduceat(direct, first)
     others_mirrored = np.maximum.reduceat(mirrored, first)
     best = np.maximum.reduce([own_direct, own_mirrored, others_direct, others_mirrored])
@@ -194,13 +194,12 @@ def corrected_positions(
     sigmas: Float[np.ndarray, " K"],
     rule: CorrectionRule = "coco-analyze",
 ) -> Float[np.ndarray, "N K 2"]:
-    """Where each keypoint would stand without its error, image pixels; good and undiagnosed ones stay.
+    """Return the position of each keypoint without its error, image pixels; good and undiagnosed ones stay.
 
-    A corrected keypoint does not jump onto the label but to the right of it, as far as is deserved: a jitter to OPKS
-    0.85, a miss to 0.5, an inversion or swap to the OPKS that it has with the joint it is near. "exact" puts it at
-    the distance where its OPKS is that. "coco-analyze" puts it at half the distance, because that code turns OPKS
-    into pixels with σ where OKS has k = 2σ; OPKS becomes the fourth root: 0.96 for a jitter, 0.84 for a miss.
-    Raises ValueError for another rule.
+    A corrected keypoint is placed to the right of its label, at a distance that depends on the error: a jitter at OPKS
+    0.85, a miss at 0.5, an inversion or swap at the OPKS that it has with the joint it is near. "exact" uses the
+    distance with this OPKS. "coco-analyze" uses half of it, because that code converts OPKS to pixels with σ where OKS
+    has k = 2σ; OPKS becomes the fourth root: 0.96 for a jitter, 0.84 for a miss. Raises ValueError for another rule.
     """
     if rule not in ("coco-analyze", "exact"):
         raise ValueError(f"correction: expected 'coco-analyze' or 'exact', got {rule!r}")

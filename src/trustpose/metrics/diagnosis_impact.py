@@ -1,4 +1,4 @@
-"""What each kind of error costs: the AP gained when it is corrected.
+"""Compute the cost of each kind of error: the AP gained by correcting it.
 
 Source: Ronchi & Perona, ICCV 2017 (Fig. 1: precision-recall curves after correcting one error after another), and
 coco-analyze: `COCOanalyze.summarize` for the cumulative numbers, `errorsAPImpact` for the separate ones.
@@ -27,7 +27,7 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Background:
-    """Poses that take nobody and people whom nobody takes, at each of T OKS thresholds.
+    """Unmatched poses and unmatched people at each of T OKS thresholds.
 
     "Ignored" are those that COCO evaluation does not count: poses outside the area range; crowds, people without
     keypoints or outside the range. coco-analyze reports the sum of both.
@@ -41,11 +41,11 @@ class Background:
 
 @dataclass(frozen=True)
 class ErrorImpact:
-    """AP (0–1, NaN where no person counts) at each of T OKS thresholds, before and after each correction in `STAGES`.
+    """AP (0–1, NaN if no person counts) at each of T OKS thresholds, before and after each correction in `STAGES`.
 
-    `corrected` (7, T) is cumulative: a row has its own error and those of all rows before it corrected. With
-    `separate` it has its own alone, but for the last row, which follows the one before it. `background` is what is
-    left once keypoints and scores are corrected, or, with `separate`, what there is before any correction.
+    `corrected` (7, T) is cumulative: a row has its own error and those of all rows before it corrected. With `separate`
+    each row has only its own corrected, except for the last, which follows the one before it. `background` is counted
+    after keypoints and scores are corrected or, with `separate`, before any correction.
     """
 
     oks_thresholds: Float[np.ndarray, " T"]
@@ -55,7 +55,8 @@ class ErrorImpact:
     separate: bool
 
     def gain_per_threshold(self) -> dict[str, Float[np.ndarray, " T"]]:
-        """AP gained at each OKS threshold by each stage; may be below 0 where a correction upsets the matching.
+        """Return the AP gained at each OKS threshold by each stage; may be negative if a correction upsets the
+        matching.
 
         Cumulative gains add up to 1 − baseline.
         """
@@ -65,7 +66,7 @@ class ErrorImpact:
         return dict(zip(STAGES, self.corrected - before, strict=True))
 
     def ap_gain(self) -> dict[str, float]:
-        """`gain_per_threshold` averaged over the thresholds (over COCO's ten: the gain of AP itself)."""
+        """Return `gain_per_threshold` averaged over the thresholds (for COCO's ten: the gain of AP itself)."""
         return {stage: float(gain.mean()) for stage, gain in self.gain_per_threshold().items()}
 
 
@@ -80,12 +81,12 @@ def error_impact(
     oks_thresholds: Float[np.ndarray, " T"] = OKS_THRESHOLDS,
     separate: bool = False,
 ) -> ErrorImpact:
-    """AP after correcting misses, swaps, inversions, jitters, scores, background false positives and negatives.
+    """Compute AP after correcting misses, swaps, inversions, jitters, scores, background false positives and negatives.
 
-    `diagnosis` is that of the same poses; its area range and number of detections hold here too. Scores become
-    `optimal_score`; poses that take nobody at the threshold, then people whom nobody takes, are ignored. After that AP
-    is 1, by convention also where nothing is left. Raises ValueError where `diagnosis` does not fit the poses, or
-    image_id or the area is missing.
+    `diagnosis` is that of the same poses; its area range and number of detections are used. Scores become
+    `optimal_score`; then poses, then people without a match at the threshold are ignored. After that AP is 1, by
+    convention also if no person is left. Raises ValueError if `diagnosis` does not match the poses, or image_id or the
+    area is missing.
     """
     rows = _diagnosed_rows(poses, score, diagnosis)
     placed = _taking_part(poses, rows)
@@ -113,7 +114,7 @@ def error_impact(
 
 
 def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Diagnosis) -> Int[np.ndarray, " D"]:
-    """The poses that take part, by image and then by descending score."""
+    """Return the evaluated poses, by image and then by descending score."""
     if diagnosis.xy.shape != poses.xy.shape:
         raise ValueError(f"diagnosis: expected keypoints of shape {poses.xy.shape}, got {diagnosis.xy.shape}")
     if poses.image_id is None:
@@ -122,7 +123,7 @@ def _diagnosed_rows(poses: Poses, score: Float[np.ndarray, " N"], diagnosis: Dia
 
 
 def _taking_part(poses: Poses, rows: Int[np.ndarray, " D"]) -> Poses:
-    """What evaluation reads of these poses, and no more of their columns."""
+    """Return these poses with only the columns that evaluation reads."""
     assert poses.image_id is not None
     missing = None if poses.missing is None else poses.missing[rows]
     return Poses(
@@ -131,8 +132,8 @@ def _taking_part(poses: Poses, rows: Int[np.ndarray, " D"]) -> Poses:
 
 
 def _corrected(poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], kind: KeypointError) -> Poses:
-    """The poses, `rows` of the diagnosis, with errors of one more kind corrected; keypoints that were missing are there
-    then."""
+    """Return the poses, `rows` of the diagnosis, with one more kind of error corrected; missing keypoints then have a
+    position."""
     moved = (diagnosis.kind == kind)[rows]  # (D, K)
     missing = None if poses.missing is None else poses.missing & ~moved
     row, keypoint = np.nonzero(moved)
@@ -142,8 +143,8 @@ def _corrected(poses: Poses, diagnosis: Diagnosis, rows: Int[np.ndarray, " D"], 
 
 
 def _box_before_correction(poses: Poses) -> Float[np.ndarray, "N 4"]:
-    """The box that decides whether a pose lies in an area range: a correction must not change it. Missing keypoints are
-    in it, as in `evaluate`."""
+    """Return the box that decides whether a pose lies in an area range, which a correction must not change. It includes
+    missing keypoints, as in `evaluate`."""
     own = replace(poses, missing=None).keypoint_box().astype(np.float64, copy=False)
     return own if poses.box is None else np.where(np.isnan(poses.box).any(axis=1, keepdims=True), own, poses.box)
 
@@ -156,22 +157,22 @@ def _best_score(
     area: Area,
     area_range: tuple[float, float],
 ) -> Float[np.ndarray, " N"]:
-    """The optimal score of poses where they stand now."""
+    """Return the optimal score of poses at their current positions."""
     counted = counted_people(truth, area, area_range)[pairs.person]
     pairs = Pairs(pairs.pose[counted], pairs.person[counted], pairs.oks[counted])
     return optimal_score(poses, highest_oks(pairs, len(poses)), sigmas)
 
 
 def _ap(evaluation: Evaluation) -> Float[np.ndarray, " T"]:
-    """AP at each threshold, NaN where no person counts."""
+    """Return AP at each threshold, NaN if no person counts."""
     return np.where(evaluation.recall[0] < 0, np.nan, evaluation.precision[0].mean(axis=1))
 
 
 def _ap_without_background(evaluation: Evaluation) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]:
-    """AP at each threshold without background false positives, and without false negatives too.
+    """Return AP at each threshold without background false positives, and also without false negatives.
 
     Without false positives precision is 1 up to the highest recall, so AP is the share of recall thresholds reached;
-    without people whom nobody takes recall is 1 as well.
+    without unmatched people recall is 1 as well.
     """
     recall = evaluation.recall[0]  # (T,)
     reached = (recall[:, None] >= RECALL_THRESHOLDS).mean(axis=1)

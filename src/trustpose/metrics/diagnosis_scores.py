@@ -1,7 +1,7 @@
-"""Scoring errors: poses ranked below worse poses of the same person, and the score that would rank them best.
+"""Find scoring errors: poses ranked below worse poses of the same person; and compute the optimal score.
 
 Source: Ronchi & Perona, ICCV 2017, section 3.2, and coco-analyze; its soft non-maximum suppression is Bodla et al.,
-"Soft-NMS", ICCV 2017, with OKS between poses in place of box overlap.
+"Soft-NMS", ICCV 2017, with OKS between poses instead of box overlap.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ _BLOCK = 4096  # pairs of poses at a time
 class ScoreDiagnosis:
     """Scoring errors of N poses and M people.
 
-    `max_oks` (N,) is the highest OKS with any person that counts, `optimal_score` (N,) that after soft-NMS; NaN for
-    poses beyond the best `max_detections` of their image. `misranked` (M,) says whose best pose is outranked by
-    another pose within OKS 0.5; `misranked_after` (M,) the same under the optimal score. `reordered_images` of
-    `images` (those with poses) have their poses in an order that the optimal score changes.
+    `max_oks` (N,) is the highest OKS with any person that counts, `optimal_score` (N,) the same after soft-NMS; NaN for
+    poses beyond the best `max_detections` of their image. `misranked` (M,) marks people whose best pose is outranked by
+    another pose within OKS 0.5; `misranked_after` (M,) the same under the optimal score. `reordered_images` of `images`
+    (those with poses) have poses whose order the optimal score changes.
     """
 
     max_oks: Float[np.ndarray, " N"]
@@ -48,10 +48,10 @@ def diagnose_scores(
     area_range: tuple[float, float] = AREA_RANGE,
     max_detections: int = MAX_DETECTIONS,
 ) -> ScoreDiagnosis:
-    """Find scoring errors of poses as they are (keypoints not corrected) ranked by `score` (N,).
+    """Find scoring errors of poses with uncorrected keypoints, ranked by `score` (N,).
 
-    People count unless they are crowds, have no keypoints or lie outside `area_range`. Raises ValueError where
-    image_id, the area or, with people without keypoints, the box is missing.
+    People count unless they are crowds, have no keypoints or lie outside `area_range`. Raises ValueError if image_id,
+    the area or, for people without keypoints, the box is missing.
     """
     pairs = pair_oks(poses, truth, sigmas=sigmas, area=area)
     assert poses.image_id is not None
@@ -62,7 +62,7 @@ def diagnose_scores(
     max_oks[rows] = highest_oks(pairs, len(poses))[rows]
     optimal[rows] = optimal_score(poses[rows], max_oks[rows], sigmas)
     rises = (np.diff(optimal[rows]) > 0) & (image_id[1:] == image_id[:-1])
-    # among equal optimal scores the better ranked pose stays ahead, as a stable sort has it
+    # ties in the optimal score keep their order, as in a stable sort
     place, place_after = np.full(len(poses), len(poses)), np.full(len(poses), len(poses))
     place[rows] = np.arange(len(rows))
     place_after[rows[np.lexsort((-optimal[rows], image_id))]] = np.arange(len(rows))
@@ -77,14 +77,14 @@ def diagnose_scores(
 
 
 def counted_people(truth: Truth, area: Area, area_range: tuple[float, float]) -> Bool[np.ndarray, " M"]:
-    """Who counts in COCO evaluation: people with keypoints, no crowds, with an area within the range."""
+    """Return the people who count in COCO evaluation: with keypoints, no crowds, with an area within the range."""
     size = truth.area_of_all(area)
     assert truth.iscrowd is not None and truth.num_keypoints is not None
     return (size >= area_range[0]) & (size <= area_range[1]) & ~truth.iscrowd & (truth.num_keypoints > 0)
 
 
 def highest_oks(pairs: Pairs, count: int) -> Float[np.ndarray, " N"]:
-    """The highest OKS of each of `count` poses over its pairs, 0 without any."""
+    """Return the highest OKS of each of `count` poses over its pairs, 0 without any."""
     highest = np.zeros(count)
     np.maximum.at(highest, pairs.pose, pairs.oks)
     return highest
@@ -93,11 +93,12 @@ def highest_oks(pairs: Pairs, count: int) -> Float[np.ndarray, " N"]:
 def optimal_score(
     poses: Poses, max_oks: Float[np.ndarray, " N"], sigmas: Float[np.ndarray, " K"]
 ) -> Float[np.ndarray, " N"]:
-    """Each pose's highest OKS, lowered by soft-NMS so that duplicates of a better pose come after it. (N,), 0–1.
+    """Return each pose's highest OKS, lowered by soft-NMS so that duplicates rank below the better pose. (N,), 0–1.
 
-    In each image the pose of highest score is taken, and the scores of the rest are multiplied by exp(−OKS² / 0.5)
-    of their OKS with it (over the keypoints that neither misses, with the mean area of the two poses' keypoint boxes);
-    and so on. Images with equally many poses are worked on at once. Raises ValueError where image_id is None.
+    In each image the pose with the highest score is selected, and the scores of the rest are multiplied by exp(−OKS² /
+    0.5) with their OKS to it (over the keypoints found in both, with the mean area of the two poses' keypoint boxes);
+    this is repeated. Images with the same number of poses are processed together. Raises ValueError if image_id is
+    None.
     """
     if poses.image_id is None:
         raise ValueError("optimal_score: image_id is needed in poses, it is None")
@@ -122,14 +123,14 @@ def _oks_between(
     area: Float[np.ndarray, "I n"],
     sigmas: Float[np.ndarray, " K"],
 ) -> Float[np.ndarray, "I n n"]:
-    """OKS of all poses of an image with one another, over the keypoints that both found; 0 without any."""
+    """Return OKS between all poses of an image, over the keypoints found in both; 0 without any."""
     both = found[:, :, None] & found[:, None]  # (I, n, n, K)
     terms = opks(xy[:, :, None], xy[:, None], both, 0.5 * (area[:, :, None] + area[:, None]), sigmas)
     return terms.sum(axis=-1) / np.maximum(np.count_nonzero(both, axis=-1), 1)
 
 
 def _suppress(score: Float[np.ndarray, "I n"], oks: Float[np.ndarray, "I n n"]) -> Float[np.ndarray, "I n"]:
-    """Soft-NMS: scores after all n poses of each image were taken in turn."""
+    """Apply soft-NMS: return scores after all n poses of each image were selected in turn."""
     images = np.arange(len(score))
     waiting = np.ones(score.shape, dtype=bool)
     kept = np.exp(-(oks**2) / _SUPPRESSION_WIDTH)  # (I, n, n)
@@ -141,10 +142,10 @@ def _suppress(score: Float[np.ndarray, "I n"], oks: Float[np.ndarray, "I n n"]) 
 
 
 def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -> Bool[np.ndarray, " M"]:
-    """People (M,) for whom the best ranked of the poses within OKS 0.5 is not the one of highest OKS.
+    """Return the people (M,) for whom the best ranked of the poses within OKS 0.5 is not the one with the highest OKS.
 
-    `place` (N,) orders the poses of an image, best first. In each image, people choose in the order of their highest
-    OKS; each uses up its best pose, and the first to find none left ends its image's turn (as in coco-analyze).
+    `place` (N,) orders the poses of an image, best first. In each image, people choose in descending order of their
+    highest OKS; each uses up its best pose, and the first without a free pose ends the image (as in coco-analyze).
     """
     misranked = np.zeros(len(truth), dtype=bool)
     pairs = pairs.at_least(COMPETING_OKS)
@@ -174,6 +175,6 @@ def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -
 
 
 def _among(pairs: Pairs, rows: Int[np.ndarray, " D"], counted: Bool[np.ndarray, " M"]) -> Pairs:
-    """The pairs of these poses with people that count."""
+    """Return the pairs of these poses with people that count."""
     keep = np.isin(pairs.pose, rows) & counted[pairs.person]
     return Pairs(pairs.pose[keep], pairs.person[keep], pairs.oks[keep])

@@ -1,17 +1,17 @@
-"""mAPK: average precision and average recall of each keypoint on its own, false positives on unlabelled ones included.
+"""mAPK: average precision and recall of each keypoint, counting false positives on unlabelled keypoints.
 
 Source: Guesdon, Crispim-Junior, Tougne, "DriPE: A Dataset for Human Pose Estimation in Real-World Driving Settings"
 (ICCV Workshops 2021), as used in the visibility metamodel paper (VISAPP 2022, Sec. 4.5, 5.2, Tables 3 and 4).
 
-What is established, from the metamodel paper: mAPK "provides an evaluation at a keypoint level"; it counts "false
-positive predictions" on keypoints that are not labelled, which OKS-based AP puts aside; "similar to AP OKS, mAPK
-measures both average precision (AP) and average recall (AR)"; under "non-0", keypoints predicted as non-labelled "are
-considered as not predicted"; that turns some false positives away (AP rises) and makes false negatives (AR falls).
+Established by the metamodel paper: mAPK "provides an evaluation at a keypoint level"; it counts "false positive
+predictions" on keypoints that are not labelled, which OKS-based AP ignores; "similar to AP OKS, mAPK measures both
+average precision (AP) and average recall (AR)"; under "non-0", keypoints predicted as non-labelled "are considered as
+not predicted", which removes some false positives (AP rises) and adds false negatives (AR falls).
 
-What is our reading, as the DriPE paper's own formulas were not at hand:
-- A keypoint is right at a threshold where its OPKS (the true person's area) reaches it; AP and AR are means over
+Our interpretation, as the DriPE paper's own formulas were not available:
+- A keypoint is correct at a threshold if its OPKS (with the true person's area) reaches it; AP and AR are means over
   OPKS thresholds .50, .55, … .95, as in AP OKS.
-- Per threshold, precision = right / predicted and recall = right / labelled. It cannot be the area under a
+- Per threshold, precision = correct / predicted and recall = correct / labelled. It cannot be the area under a
   precision-recall curve (the APK of Yang & Ramanan 2013): that never exceeds the recall it ends at, while Table 3 has
   AP above AR for hip, knee and ankle (hip .74 and .70).
 - Some keypoints with low scores are dropped first (`score_threshold`; the caption of Figure 7 says "filtered with a
@@ -32,10 +32,10 @@ THRESHOLDS = tuple(float(t) for t in np.linspace(0.5, 0.95, 10))
 
 @dataclass(frozen=True, eq=False)
 class KeypointAveragePrecision:
-    """AP and AR of every keypoint (K,), 0–1, with how many were labelled and predicted.
+    """AP and AR of every keypoint (K,), 0–1, with the numbers of labelled and predicted ones.
 
-    `AP` is NaN for a keypoint that is never predicted, `AR` for one that is never labelled; means over keypoints are
-    mAPK.
+    `AP` is NaN for a keypoint that is never predicted, `AR` for one that is never labelled; mAPK is the mean over
+    keypoints.
     """
 
     AP: Float[np.ndarray, " K"]
@@ -52,14 +52,14 @@ def keypoint_average_precision(
     score_threshold: float | None = None,
     thresholds: tuple[float, ...] = THRESHOLDS,
 ) -> KeypointAveragePrecision:
-    """AP and AR per keypoint of poses paired with people.
+    """Compute AP and AR per keypoint of poses matched to people.
 
-    opks (N, K): each keypoint's similarity to the truth, 0–1, ignored where not labelled; labelled (N, K): v > 0, and
-    all False in the row of a pose that has no person. score (N, K), any range. A keypoint counts as predicted unless
-    `predicted_absent` says otherwise (the paper's "non-0") or its score is below `score_threshold`. A predicted one is
-    right at a threshold where it is labelled with OPKS of the threshold or more, else a false positive; a labelled one
-    that is not predicted, or not near enough, is missed. A person whom no pose found belongs in a row of opks 0 and
-    predicted_absent True. Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN.
+    opks (N, K): each keypoint's similarity to the truth, 0–1, ignored if not labelled. labelled (N, K): v > 0, and all
+    False in the row of an unmatched pose. score (N, K), any range. A keypoint counts as predicted unless
+    `predicted_absent` is True (the paper's "non-0") or its score is below `score_threshold`. A predicted one is correct
+    at a threshold if it is labelled and its OPKS reaches the threshold, else a false positive; a labelled one that is
+    not predicted, or not close enough, is missed. An unmatched person needs a row with opks 0 and predicted_absent
+    True. Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN.
     """
     level = _hit_levels(opks, labelled, thresholds)
     predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
@@ -72,7 +72,7 @@ def keypoint_average_precision(
 
 
 def _hit_levels(opks: np.ndarray, labelled: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
-    """How many thresholds each keypoint's OPKS reaches (N, K), 0 where not labelled."""
+    """Return how many thresholds each keypoint's OPKS reaches (N, K), 0 if not labelled."""
     if opks.shape != labelled.shape:
         raise ValueError(f"labelled: expected the shape of opks {opks.shape}, got {labelled.shape}")
     if not ((opks >= 0) & (opks <= 1))[labelled].all():
@@ -90,7 +90,7 @@ def _predicted(
     if score_threshold is None:
         return predicted
     if score is None:
-        raise ValueError("score: score_threshold needs one, got None")
+        raise ValueError("score: required by score_threshold, got None")
     if np.isnan(score).any():
         raise ValueError(f"score: expected numbers, got {int(np.isnan(score).sum())} NaN")
     return predicted & (score >= score_threshold)

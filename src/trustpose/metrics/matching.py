@@ -1,4 +1,4 @@
-"""Which pose is measured against which person: the pairs within an image, and COCO's greedy matching of them."""
+"""Pairs of poses and people within an image with their OKS, and COCO's greedy matching of them."""
 
 from dataclasses import dataclass, replace
 
@@ -9,8 +9,8 @@ from trustpose.geometry.oks import oks as object_keypoint_similarity
 from trustpose.geometry.oks import opks
 from trustpose.poses import Area, Poses, Truth
 
-_ROWS = 2**16  # poses at a time: all their pairs with people are listed before the near ones are kept
-_CHUNK = 4096  # pairs at a time: their coordinates and similarities stay in the processor's cache
+_ROWS = 2**16  # poses at a time: all their pairs are listed before distant ones are dropped
+_CHUNK = 4096  # pairs at a time: their coordinates and similarities fit into the processor's cache
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Pairs:
     oks: Float[np.ndarray, " P"]
 
     def at_least(self, minimum: float) -> "Pairs":
-        """The pairs whose OKS reaches `minimum`."""
+        """Return the pairs whose OKS reaches `minimum`."""
         keep = self.oks >= minimum
         return Pairs(self.pose[keep], self.person[keep], self.oks[keep])
 
@@ -36,11 +36,11 @@ def pair_oks(
     rows: Int[np.ndarray, " R"] | None = None,
     minimum: float = 0.0,
 ) -> Pairs:
-    """OKS of every pose (or of those in `rows`) with every person of its image, where it reaches `minimum`.
+    """Compute OKS of every pose (or of those in `rows`) with every person of its image; return pairs that reach
+    `minimum`.
 
-    Pairs come in the order of the poses, then of the people. People without labelled keypoints are measured against
-    their doubled box, as pycocotools does. Raises ValueError where an image_id, the area or the box is missing or K
-    differs.
+    Pairs are in the order of the poses, then of the people. People without labelled keypoints are compared with their
+    doubled box, as in pycocotools. Raises ValueError if an image_id, the area or the box is missing or K differs.
     """
     _check(poses, truth, sigmas)
     rows = np.arange(len(poses)) if rows is None else rows
@@ -68,7 +68,7 @@ def pair_oks(
 
 def _check(poses: Poses, truth: Truth, sigmas: np.ndarray) -> None:
     if poses.image_id is None or truth.image_id is None:
-        raise ValueError("pairing needs image_id in both poses and truth, one of them is None")
+        raise ValueError("matching needs image_id in both poses and truth, one of them is None")
     if not poses.keypoint_count == truth.keypoint_count == len(sigmas):
         raise ValueError(
             f"keypoints: poses have {poses.keypoint_count}, truth {truth.keypoint_count}, sigmas {len(sigmas)}; "
@@ -79,7 +79,8 @@ def _check(poses: Poses, truth: Truth, sigmas: np.ndarray) -> None:
 def same_image_pairs(
     pose_image: Int[np.ndarray, " N"], person_image: Int[np.ndarray, " M"]
 ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-    """Rows (P,) of poses and (P,) of people that share an image id: poses in order, people in order within each."""
+    """Return rows (P,) of poses and (P,) of people that share an image id: poses in order, people in order within
+    each."""
     by_image = np.argsort(person_image, kind="stable")
     sorted_image = person_image[by_image]
     first = np.searchsorted(sorted_image, pose_image, side="left")  # (N,)
@@ -93,9 +94,9 @@ def same_image_pairs(
 def _reach(
     truth: Truth, labelled: np.ndarray, scale: np.ndarray, sigmas: np.ndarray, minimum: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The low and high corners (M, 2) that a pose's keypoints' box must touch for an OKS of `minimum`.
+    """Return the low and high corners (M, 2) that a pose's keypoints' box must touch for an OKS of `minimum`.
 
-    OKS is a mean, so one labelled keypoint must reach it, and lie within k·√(−2 ln(minimum)·area) of its truth. A pose
+    OKS is a mean, so at least one labelled keypoint must reach it, within k·√(−2 ln(minimum)·area) of its truth. A pose
     whose keypoints' box is further from the person's than that, for the largest k, cannot.
     """
     reach = 2 * np.max(sigmas) * np.sqrt(-2 * np.log(min(minimum, 1.0)) * scale) * (1 + 1e-6) + 1e-3  # (M,) pixels
@@ -103,13 +104,13 @@ def _reach(
     low = np.where(is_labelled, by_keypoint, np.inf).min(axis=0) - reach[:, None]  # (M, 2)
     high = np.where(is_labelled, by_keypoint, -np.inf).max(axis=0) + reach[:, None]
     unlabelled = ~labelled.any(axis=1)
-    low[unlabelled], high[unlabelled] = -np.inf, np.inf  # measured against their box instead
+    low[unlabelled], high[unlabelled] = -np.inf, np.inf  # compared with their box instead
     return low, high
 
 
 def _near_enough(poses: Poses, pose: np.ndarray, person: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Which pairs (P,) are within reach. Most pairs of a crowd are not."""
-    mine = replace(poses, missing=None).keypoint_box()  # OKS measures missing keypoints too, where they stand
+    """Return which pairs (P,) are within reach. Most pairs of a crowd are not."""
+    mine = replace(poses, missing=None).keypoint_box()  # OKS uses missing keypoints too, at their written position
     near = np.ones(len(pose), dtype=bool)
     for axis in (0, 1):
         near &= mine[:, axis][pose] <= high[:, axis][person]
@@ -128,10 +129,10 @@ def _oks_of_pairs(
     sigmas: np.ndarray,
     minimum: float,
 ) -> Pairs:
-    """The pairs whose OKS reaches `minimum`, summed over the labelled keypoints alone, in their order.
+    """Return the pairs whose OKS reaches `minimum`, in their order; OKS is summed over labelled keypoints only.
 
-    pycocotools drops the unlabelled terms before it sums. Adding up the same terms with zeros between them can differ
-    in the last bit, which decides between two people whose OKS is mathematically equal.
+    pycocotools drops the unlabelled terms before it sums. Summing the same terms with zeros between them can differ in
+    the last bit, which decides between two people whose OKS is mathematically equal.
     """
     xy = poses.xy[pose].astype(np.float64, copy=False)  # (P, K, 2)
     terms = opks(xy, truth.xy[person], truth.v[person], scale[person], sigmas)  # (P, K)
@@ -157,8 +158,8 @@ def _oks_of_pairs(
 def best_in_image(
     image_id: Int[np.ndarray, " N"], score: Float[np.ndarray, " N"], most: int
 ) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " N"]]:
-    """Rows (D,) of the `most` best poses of every image: by image id, then by descending score, then in their order;
-    and every row's place by score within its image (N,), -1 beyond `most`."""
+    """Return rows (D,) of the `most` best poses of every image: by image id, then by descending score, then in their
+    order; and every row's rank by score within its image (N,), -1 beyond `most`."""
     order = np.lexsort((-score, image_id))
     image = image_id[order]
     place = np.arange(len(order)) - np.searchsorted(image, image, side="left")
@@ -175,13 +176,13 @@ def match_greedily(
     iscrowd: Bool[np.ndarray, " M"],
     thresholds: Float[np.ndarray, " T"],
 ) -> Int[np.ndarray, "A N T"]:
-    """COCO's greedy matching: for every area range and OKS threshold the truth row each pose takes, or -1.
+    """COCO's greedy matching: return, for every area range and OKS threshold, the truth row of each pose, or -1.
 
-    Poses choose in the order of `rank` (N,), their place by score within their image (-1: takes no part). Each takes
-    the free person of highest OKS at or above the threshold, people that count before ignored ones, the later row
-    among equals; crowds stay free. Source: pycocotools `COCOeval.evaluateImg`.
+    Poses choose in the order of `rank` (N,), their rank by score within their image (-1: not evaluated). Each takes the
+    free person with the highest OKS at or above the threshold, people that count before ignored ones, the later row in
+    ties; crowds stay free. Source: pycocotools `COCOeval.evaluateImg`.
 
-    All images are worked on at once: poses of equal rank stand in different images and cannot disturb each other.
+    All images are processed together: poses of equal rank are in different images and do not interact.
     """
     areas, people = person_ignored.shape
     steps = np.minimum(thresholds, 1 - 1e-10)  # (T,)
@@ -193,7 +194,7 @@ def match_greedily(
     area = np.repeat(np.arange(areas), len(pairs.pose))  # (A·P,)
     pose, person, oks = (np.tile(column, areas) for column in (pairs.pose, pairs.person, pairs.oks))
     chooser, chosen = area * len(rank) + pose, area * people + person
-    # each pose's candidates in the order it prefers them; then the rounds: by rank of the pose, then by preference
+    # each pose's candidates in order of preference; then the rounds: by rank of the pose, then by preference
     order = np.lexsort((-person, -oks, person_ignored[area, person], chooser))
     chooser, chosen, person, oks = chooser[order], chosen[order], person[order], oks[order]
     first = np.flatnonzero(np.r_[True, chooser[1:] != chooser[:-1]]) if len(chooser) else np.zeros(0, dtype=int)

@@ -1,4 +1,4 @@
-"""Which labelled person each result is about, however bad its pose is."""
+"""Match each result to a labelled person, however bad its pose is."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -7,20 +7,20 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.metrics.matching import same_image_pairs
 from trustpose.poses import MISSING_ID, Poses, Truth, check_same_skeleton
 
-MINIMUM_IOU = 0.1  # below it a box has nothing to do with a person
-_MOST = 0.5  # of a pose's keypoints: with more of them in a person's box it lies on that person
+MINIMUM_IOU = 0.1  # minimum box overlap for a match
+_MOST = 0.5  # share of a pose's keypoints that must lie in a person's box
 
 
 def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IOU) -> Int[np.ndarray, " N"]:
-    """The truth row of each pose (N,), or -1.
+    """Return the matched truth row of each pose (N,), or -1.
 
-    A pose with an `annotation_id` belongs to that person. The others are paired greedily by box IoU within their image,
-    highest first, each person once, crowds never, from `minimum_iou` on; a pose without a box takes that of its
-    keypoints, missing ones left out. The box of a face alone is small beside its person's: where keypoints are missing,
-    a pose without a box that is left over belongs to somebody left over whose box holds most of its other keypoints,
-    the largest share first. Unlike matching by OKS this keeps a bad pose with its person, so that it counts in a
-    correlation. Raises ValueError where image_id or, for pairing by box, Truth.box is None, and where both are known to
-    be of different skeletons.
+    A pose with an `annotation_id` belongs to that person. The others are matched greedily by box IoU within their
+    image, highest first, one-to-one, without crowds, down to `minimum_iou`. A pose without a box uses that of its
+    keypoints, missing ones left out. If keypoints are missing, that box can be much smaller than the person's (a face
+    alone): such a pose, if unmatched, is then matched to an unmatched person whose box contains most of its other
+    keypoints, the largest share first. Unlike matching by OKS this keeps a bad pose with its person, so that it counts
+    in a correlation. Raises ValueError if image_id or, for matching by box, Truth.box is None, and if both skeletons
+    are known and differ.
     """
     check_same_skeleton(poses, truth)
     if poses.image_id is None or truth.image_id is None:
@@ -35,7 +35,7 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
     if (person >= 0).all():
         return person
     if truth.box is None:
-        raise ValueError("pair_with_people: poses without annotation_id are paired by Truth.box, which is None")
+        raise ValueError("pair_with_people: poses without annotation_id are matched by Truth.box, which is None")
     box = poses.person_box()
     pose, people = _left_over(poses, truth, person)
     iou = paired_iou(box[pose], truth.box[people])
@@ -55,11 +55,11 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
 
 
 def unpaired_on_people(poses: Poses, truth: Truth, person: Int[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
-    """Which poses (N,) are paired with nobody although most of their keypoints, missing ones left out, lie in the box
-    of a labelled person, no crowd, with whom no other pose is paired.
+    """Return the unmatched poses (N,) with most of their keypoints, missing ones left out, in the box of a labelled
+    person, no crowd, who is unmatched too.
 
-    `person` is what `pair_with_people` found. Such a pose has a box that is not its own, or one that joints written to
-    some other place than (0, 0) have pulled away. Raises ValueError where image_id or Truth.box is None.
+    `person` is the result of `pair_with_people`. Such a pose has a wrong box, or one distorted by joints written to
+    another placeholder than (0, 0). Raises ValueError if image_id or Truth.box is None.
     """
     if truth.box is None:
         raise ValueError("unpaired_on_people: Truth.box is needed, it is None")
@@ -72,9 +72,9 @@ def unpaired_on_people(poses: Poses, truth: Truth, person: Int[np.ndarray, " N"]
 
 
 def _left_over(poses: Poses, truth: Truth, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (P,) within an image of poses without a person and people, no crowds, without a pose."""
+    """Return pairs (P,) within an image of unmatched poses and unmatched people, without crowds."""
     if poses.image_id is None or truth.image_id is None:
-        raise ValueError("pairing needs image_id in both poses and truth, one of them is None")
+        raise ValueError("matching needs image_id in both poses and truth, one of them is None")
     is_free = np.ones(len(truth), dtype=bool) if truth.iscrowd is None else ~truth.iscrowd
     is_free[person[person >= 0]] = False
     open_pose, open_person = np.flatnonzero(person < 0), np.flatnonzero(is_free)
@@ -83,8 +83,7 @@ def _left_over(poses: Poses, truth: Truth, person: np.ndarray) -> tuple[np.ndarr
 
 
 def _share_inside(poses: Poses, pose: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The share (P,) of each pose's keypoints, missing ones left out, that lies in the box at the same place; 0 without
-    any."""
+    """Return the share (P,) of each pose's keypoints, missing ones left out, inside its pair's box; 0 without any."""
     found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
     inside = np.zeros(len(pose), dtype=np.int64)
     for k in range(poses.keypoint_count):  # one by one: a crowd has many pairs
@@ -94,10 +93,10 @@ def _share_inside(poses: Poses, pose: np.ndarray, box: np.ndarray) -> np.ndarray
 
 
 def _take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) -> None:
-    """Greedy one-to-one assignment of pairs that come best first, into `person`.
+    """Assign pairs, sorted best first, greedily and one-to-one, into `person`.
 
-    A pair that comes first for both its pose and its person is what one-by-one greed would take too, so all such
-    pairs are taken at once, until none is left.
+    A pair that comes first for both its pose and its person is one that sequential greedy matching would take, so all
+    such pairs are taken at once, until none is left.
     """
     while len(pose):
         first_of_pose, first_of_person = np.zeros(len(pose), dtype=bool), np.zeros(len(pose), dtype=bool)

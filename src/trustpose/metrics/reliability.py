@@ -1,7 +1,7 @@
-"""How far a score can be taken at its word: reliability curves, expected calibration error, Brier score.
+"""How well a score is calibrated: reliability curves, expected calibration error, Brier score.
 
-Scores and targets are real numbers in 0–1: the target is a true OKS or OPKS, or 0/1 for a yes-or-no question. A score
-is honest where people who got 0.7 have 0.7 on average.
+Scores and targets are real numbers in 0–1: the target is a true OKS or OPKS, or 0/1 for a binary question. A score is
+calibrated if people with score 0.7 have a mean target of 0.7.
 
     ECE = Σ_bins (n_bin / N) · |mean(score) − mean(target)|        Brier = mean((score − target)²)
 
@@ -21,7 +21,7 @@ BINNINGS: tuple[Binning, ...] = ("equal-width", "equal-mass")
 
 @dataclass(frozen=True, eq=False)
 class ReliabilityCurve:
-    """Scores sorted into bins: what was said and what was true in each. Means are NaN where a bin is empty."""
+    """Scores sorted into bins: mean score and mean target of each. Means are NaN for an empty bin."""
 
     edges: Float[np.ndarray, " bins_and_1"]
     count: Int[np.ndarray, " bins"]
@@ -32,12 +32,11 @@ class ReliabilityCurve:
 def reliability_curve(
     score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
 ) -> ReliabilityCurve:
-    """The reliability curve of scores (N,) against targets (N,), both 0–1.
+    """Compute the reliability curve of scores (N,) against targets (N,), both 0–1.
 
-    "equal-width" cuts 0–1 into `bins` equal parts; "equal-mass" cuts at the quantiles of the scores, so that bins hold
-    about as many rows each. Equal scores always share a bin; so where many are tied, edges coincide and some bins stay
-    empty. Raises ValueError where a score or target lies outside 0–1 or is NaN: raw scores need mapping first, and how
-    is the caller's decision.
+    "equal-width" divides 0–1 into `bins` equal parts; "equal-mass" uses the quantiles of the scores, so that bins hold
+    about the same number of rows. Equal scores always share a bin, so with many ties edges coincide and some bins stay
+    empty. Raises ValueError if a score or target lies outside 0–1 or is NaN: map raw scores to 0–1 first.
     """
     edges = bin_edges(score, bins, binning)
     sums = reliability_sums(score, target, np.zeros(len(score), dtype=np.int64), 1, bins, binning)[0]  # (bins, 3)
@@ -50,13 +49,13 @@ def reliability_curve(
 def expected_calibration_error(
     score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
 ) -> float:
-    """ECE of scores (N,) against targets (N,), 0 (honest) to 1; NaN without rows. Errors as in `reliability_curve`."""
+    """Compute ECE of scores (N,) against targets (N,), 0 (calibrated) to 1; NaN without rows. Raises as above."""
     group = np.zeros(len(score), dtype=np.int64)
     return float(ece_from_sums(reliability_sums(score, target, group, 1, bins, binning))[0])
 
 
 def brier_score(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"]) -> float:
-    """Mean squared difference of scores (N,) and targets (N,), 0–1; NaN without rows. Errors as in
+    """Compute the mean squared difference of scores (N,) and targets (N,), 0–1; NaN without rows. Raises as
     `reliability_curve`."""
     return float(brier_from_sums(brier_sums(score, target, np.zeros(len(score), dtype=np.int64), 1))[0])
 
@@ -64,7 +63,7 @@ def brier_score(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"]) -
 def bin_edges(
     score: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
 ) -> Float[np.ndarray, " bins_and_1"]:
-    """The bins + 1 edges that `reliability_curve` cuts at. Equal-mass edges are NaN without rows."""
+    """Return the bins + 1 edges of `reliability_curve`. Equal-mass edges are NaN without rows."""
     if bins < 1:
         raise ValueError(f"bins: expected 1 or more, got {bins}")
     if binning not in BINNINGS:
@@ -74,7 +73,7 @@ def bin_edges(
         return fractions
     if len(score) == 0:
         return np.full(bins + 1, np.nan)
-    return np.percentile(score, fractions * 100)  # in percent: rounds as in scikit-learn, row for row the same bins
+    return np.percentile(score, fractions * 100)  # in percent: rounding as in scikit-learn, so bins are identical
 
 
 def reliability_sums(
@@ -85,20 +84,20 @@ def reliability_sums(
     bins: int = 15,
     binning: Binning = "equal-width",
 ) -> Float[np.ndarray, "G bins 3"]:
-    """Per group (an image, say) and bin: rows, Σ score, Σ target (G, bins, 3); `group` is in 0..groups−1.
+    """Compute per group (such as an image) and bin: rows, Σ score, Σ target (G, bins, 3); `group` is in 0..groups−1.
 
-    The bins are those of all rows together. Sums over groups, weighted in any way, give ECE by `ece_from_sums`.
+    The bins are those of all rows together. Sums over groups, with any weights, give ECE by `ece_from_sums`.
     """
     score, target = _checked(score, target)
     inner = bin_edges(score, bins, binning)[1:-1]
-    place = group * bins + np.searchsorted(inner, score, side="left")  # side left: an edge closes the bin below it
+    place = group * bins + np.searchsorted(inner, score, side="left")  # side left: an edge belongs to the bin below it
     columns = (None, score, target)
     sums = [np.bincount(place, weights=column, minlength=groups * bins).reshape(groups, bins) for column in columns]
     return np.stack(sums, axis=-1).astype(np.float64)
 
 
 def ece_from_sums(sums: Float[np.ndarray, "*B bins 3"]) -> Float[np.ndarray, "*B"]:
-    """ECE (…) from rows, Σ score, Σ target per bin (…, bins, 3); NaN where there are no rows."""
+    """Compute ECE (…) from rows, Σ score, Σ target per bin (…, bins, 3); NaN without rows."""
     gap = np.abs(sums[..., 1] - sums[..., 2]).sum(axis=-1)  # n_bin · |mean − mean|
     count = sums[..., 0].sum(axis=-1)
     return np.divide(gap, count, out=np.full(count.shape, np.nan), where=count > 0)
@@ -107,7 +106,7 @@ def ece_from_sums(sums: Float[np.ndarray, "*B bins 3"]) -> Float[np.ndarray, "*B
 def brier_sums(
     score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], group: Int[np.ndarray, " N"], groups: int
 ) -> Float[np.ndarray, "G 2"]:
-    """Per group rows and Σ (score − target)² (G, 2), for `brier_from_sums`."""
+    """Compute per group rows and Σ (score − target)² (G, 2), for `brier_from_sums`."""
     score, target = _checked(score, target)
     columns = (None, (score - target) ** 2)
     sums = [np.bincount(group, weights=column, minlength=groups) for column in columns]
@@ -115,15 +114,15 @@ def brier_sums(
 
 
 def brier_from_sums(sums: Float[np.ndarray, "*B 2"]) -> Float[np.ndarray, "*B"]:
-    """Brier score (…) from rows and Σ (score − target)² (…, 2); NaN where there are no rows."""
+    """Compute the Brier score (…) from rows and Σ (score − target)² (…, 2); NaN without rows."""
     count = sums[..., 0]
     return np.divide(sums[..., 1], count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def scale_to_unit(score: Float[np.ndarray, "*S"]) -> Float[np.ndarray, "*S"] | None:
-    """Scores on the 0–1 scale that a calibration error needs, or None where they are on another scale.
+    """Return scores on the 0–1 scale that a calibration error needs, or None if they are on another scale.
 
-    Heatmap peaks overshoot 1 a little; where at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
+    Heatmap peaks overshoot 1 a little; if at most 1 % of the scores lie outside, by at most 0.1, they are clipped.
     """
     if not score.size or score.min() < -0.1 or score.max() > 1.1 or ((score < 0) | (score > 1)).mean() > 0.01:
         return None

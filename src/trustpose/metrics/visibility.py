@@ -1,16 +1,16 @@
 """How well visibility is predicted: labelled or not (HPCVNet poster), and absent, occluded or visible (metamodel
 paper).
 
-Everything works from confusion counts (…, C, C), truth along rows and prediction along columns, so that a bootstrap
-can sum them. A ratio of 0/0 is NaN, never silently 0.
+All functions take confusion counts (…, C, C), truth along rows and prediction along columns, so that a bootstrap can
+sum them. A ratio of 0/0 is NaN, never 0.
 
-Which average the metamodel paper's "total F1" (Tables 1, 2, 7, 8) is, it does not say. It fits the mean of the three
-classes' F1 weighted by their support: with the shares of COCO val2017 (36.8 % absent, 7.7 % occluded, 55.4 % visible
-of 6,352 people) that gives the six COCO rows within .007, but for one (EfficientNet B6, Table 7: .746 for a printed
-.76), where rounding alone allows .01; the plain mean of the classes misses every row by .09 or more. The DriPE rows
-agree: one set of shares (30 %, 19 %, 51 %) gives all five within .005. Accuracy (micro F1) cannot be excluded by these
-numbers, as it is the same mean weighted by half the true and half the predicted shares. Here total is the weighted
-one, with accuracy beside it.
+The metamodel paper does not define its "total F1" (Tables 1, 2, 7, 8). It agrees with the mean of the three classes' F1
+weighted by their support: with the shares of COCO val2017 (36.8 % absent, 7.7 % occluded, 55.4 % visible of 6,352
+people) this gives the six COCO rows within .007, except for one (EfficientNet B6, Table 7: .746 for a printed .76),
+where rounding alone allows .01; the plain mean of the classes misses every row by .09 or more. The DriPE rows agree:
+one set of shares (30 %, 19 %, 51 %) gives all five within .005. These numbers cannot exclude accuracy (micro F1), which
+is the same mean weighted by half the true and half the predicted shares. Here total is the weighted mean, and accuracy
+is reported next to it.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class LabelledScores:
 class TernaryScores:
     """Per class (…, C) in the order of v, absent, occluded, visible; totals (…).
 
-    `total_f1` is the mean of F1 weighted by support, `accuracy` the share of right answers (which is micro F1).
+    `total_f1` is the mean of F1 weighted by support, `accuracy` the share of correct predictions (micro F1).
     """
 
     precision: Float[np.ndarray, "*B C"]
@@ -49,14 +49,14 @@ class TernaryScores:
 
 @dataclass(frozen=True)
 class LabelledThreshold:
-    """The best single threshold: a keypoint counts as labelled where its score is `threshold` or more."""
+    """The best single threshold: a keypoint counts as labelled if its score is `threshold` or more."""
 
     threshold: float
     f1: float
 
 
 def confusion(v_true: Int[np.ndarray, "*S"], v_pred: Int[np.ndarray, "*S"], classes: int = 3) -> Int[np.ndarray, "C C"]:
-    """Confusion counts (C, C): how many keypoints of class i were called class j.
+    """Return confusion counts (C, C): how many keypoints of class i were predicted as class j.
 
     v_true and v_pred, of one shape, are in 0..classes−1 (COCO's v for three classes). Raises ValueError otherwise.
     """
@@ -70,7 +70,8 @@ def confusion_by_group(
     groups: int,
     classes: int = 3,
 ) -> Int[np.ndarray, "G C C"]:
-    """Confusion counts of every group (G, C, C), an image, say; `group` is in 0..groups−1 and shaped as v_true."""
+    """Return confusion counts of every group (G, C, C), such as an image; `group` is in 0..groups−1, shaped as
+    v_true."""
     for name, v in (("v_true", v_true), ("v_pred", v_pred)):
         if v.size and not (v.min() >= 0 and v.max() < classes):
             raise ValueError(f"{name}: expected classes 0 to {classes - 1}, got {v.min()} to {v.max()}")
@@ -81,7 +82,8 @@ def confusion_by_group(
 
 
 def labelled_scores(counts: Real[np.ndarray, "*B C C"]) -> LabelledScores:
-    """Precision, recall, F1 and accuracy of labelled (class 1 and up) against absent (class 0), from counts (…, C, C).
+    """Compute precision, recall, F1 and accuracy of labelled (class 1 and up) against absent (class 0), from counts (…,
+    C, C).
 
     Source: HPCVNet poster (precision 87.6, recall 97.0, F1 92.1, accuracy 89.4 there). F1 is 2·TP / (2·TP + FP + FN).
     """
@@ -97,10 +99,10 @@ def labelled_scores(counts: Real[np.ndarray, "*B C C"]) -> LabelledScores:
 
 
 def ternary_scores(counts: Real[np.ndarray, "*B C C"]) -> TernaryScores:
-    """Per-class precision, recall and F1 with their totals, from counts (…, C, C) of any C, three for COCO's v.
+    """Compute per-class precision, recall and F1 with their totals, from counts (…, C, C) of any C, three for COCO's v.
 
-    Source: metamodel paper, Tables 1, 2, 7, 8; the module's text says what its "total" is. F1 is
-    2·TP / (true + predicted); a class that neither occurs nor is predicted has none (NaN) and no weight in the total.
+    Source: metamodel paper, Tables 1, 2, 7, 8; the module's docstring defines the "total". F1 is 2·TP / (true +
+    predicted); a class that neither occurs nor is predicted has none (NaN) and no weight in the total.
     """
     hit = np.diagonal(counts, axis1=-2, axis2=-1)  # (…, C)
     support, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
@@ -117,11 +119,12 @@ def ternary_scores(counts: Real[np.ndarray, "*B C C"]) -> TernaryScores:
 
 
 def best_labelled_threshold(score: Real[np.ndarray, "*S"], labelled: Bool[np.ndarray, "*S"]) -> LabelledThreshold:
-    """The threshold on raw scores, of any range, that tells labelled from unlabelled keypoints with the highest F1.
+    """Find the threshold on raw scores, of any range, that separates labelled from unlabelled keypoints with the best
+    F1.
 
-    Exact: every distinct score is tried, in O(N log N). Of several equally good the highest wins. Both are NaN where
-    no keypoint is labelled, when no threshold is any good. It is chosen on the very data it is measured on, so it is
-    the most that a threshold can do. Raises ValueError where a score is NaN or the shapes differ.
+    Exact: every distinct score is tried, in O(N log N). Ties prefer the highest. Both are NaN if no keypoint is
+    labelled. The threshold is chosen on the evaluated data, so it is an upper bound for thresholds. Raises ValueError
+    if a score is NaN or the shapes differ.
     """
     if score.shape != labelled.shape:
         raise ValueError(f"labelled: expected the score's shape {score.shape}, got {labelled.shape}")
@@ -139,6 +142,6 @@ def best_labelled_threshold(score: Real[np.ndarray, "*S"], labelled: Bool[np.nda
 
 
 def _ratio(part: Any, whole: Any) -> np.ndarray:
-    """part / whole, NaN where whole is 0; an array also of single numbers."""
+    """Return part / whole, NaN where whole is 0; an array also for single numbers."""
     part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)

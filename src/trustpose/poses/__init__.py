@@ -1,6 +1,6 @@
-"""The records that flow through the house: `Poses` (what an estimator says) and `Truth` (what people labelled).
+"""The core records: `Poses` (an estimator's predictions) and `Truth` (annotations).
 
-Arrays beside each other, one row a person; a field that nothing filled is None and is never guessed.
+They hold arrays with one row per person; a field that has not been computed is None and is never guessed.
 """
 
 from trustpose.poses.poses import Poses, write_results

@@ -1,4 +1,4 @@
-"""`Poses`: an estimator's predictions, and COCO keypoint results of them with our extended fields, loss-free."""
+"""`Poses`: an estimator's predictions, convertible to COCO keypoint results with our extended fields without loss."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -12,22 +12,22 @@ from trustpose.files import write_json
 from trustpose.poses.rows import MISSING_ID, PersonRows, box_size, check_columns, find_missing, take
 from trustpose.skeletons.skeleton import Skeleton
 
-Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each id that is one
-_BOXES_AT_A_TIME = 2**15  # the arrays on the way to keypoint boxes stay small
+Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each text id
+_BOXES_AT_A_TIME = 2**15  # rows at a time, to keep intermediate arrays small
 
 
 @dataclass(frozen=True, eq=False)
 class Poses(PersonRows):
-    """N poses of K keypoints with what is known of how far to trust them.
+    """N poses of K keypoints, with trust if known.
 
-    Coordinates are image pixels, x to the right and y down, as the file or network gave them. `score` and `pose_score`
-    are the estimator's own numbers, untouched, in any range. `quality` is the expected OPKS of each keypoint (0–1),
-    `visibility` P(absent), P(occluded), P(visible) (each row of three sums to 1) and `pose_quality` the expected OKS
-    (0–1). `suppressed_score` is what suppression lowered `ranking_score` to. Boxes are xyxy. In an id column, -1
-    (`MISSING_ID`) marks a row without one; in a float column NaN does. `missing` marks keypoints that the estimator
-    gives no location for, whatever `xy` says (OpenPose writes 0, 0); None: it places all. Boxes, pairing, features and
-    drawing leave them out; OKS measures what stands in `xy`, as COCO evaluation does. `skeleton` says which joints the
-    K keypoints are; None: unknown. Raises ValueError naming the field where a shape or dtype is wrong.
+    Coordinates are image pixels, x to the right and y down, as given by the file or network. `score` and `pose_score`
+    are the estimator's own numbers, unchanged, in any range. `quality` is the expected OPKS of each keypoint (0–1),
+    `visibility` P(absent), P(occluded), P(visible) (each triple sums to 1) and `pose_quality` the expected OKS (0–1).
+    `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
+    marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
+    holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
+    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. Raises ValueError
+    naming the field if a shape or dtype is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -59,12 +59,12 @@ class Poses(PersonRows):
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:
-        """The score (N,) that poses are ranked by: `suppressed_score`, else `pose_quality × box_score`, `pose_score` in
-        place of a quality that is not known.
+        """The score (N,) that poses are ranked by: `suppressed_score`, else `pose_quality × box_score`, with
+        `pose_score` if there is no quality.
 
-        That is the usual top-down ranking (SimpleBaseline, HRNet): many boxes of a detector hold nobody, which the
-        keypoints' own scores do not say. Without a box score the other factor stands alone, and so does a pose score
-        that is its box's score too (networks that find people by themselves). Raises ValueError without any score.
+        This is the usual top-down ranking (SimpleBaseline, HRNet): many detected boxes contain no person, which the
+        keypoints' own scores do not show. Without a box score the other factor is used alone, and so is a pose score
+        that equals its box's score (single-stage networks). Raises ValueError without any score.
         """
         if self.suppressed_score is not None:
             return self.suppressed_score
@@ -79,7 +79,8 @@ class Poses(PersonRows):
         return np.where(np.isnan(quality), by_own, quality * box_score)
 
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
-        """The tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without any."""
+        """Return the tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without
+        any."""
         if len(self) > _BOXES_AT_A_TIME:
             starts = range(0, len(self), _BOXES_AT_A_TIME)
             return np.concatenate([self[start : start + _BOXES_AT_A_TIME].keypoint_box() for start in starts])
@@ -92,17 +93,17 @@ class Poses(PersonRows):
         return np.where(np.all(self.missing, axis=1)[:, None], np.nan, np.concatenate([low, high], axis=1))
 
     def person_box(self) -> Float[np.ndarray, "N 4"]:
-        """`box`, and for a row without one `keypoint_box`."""
+        """Return `box`, or `keypoint_box` for a row without one."""
         if self.box is None:
             return self.keypoint_box()
         unknown = np.isnan(self.box)
         return np.where(unknown, self.keypoint_box(), self.box) if unknown.any() else self.box
 
     def take_keypoints(self, index: Int[np.ndarray, " L"], skeleton: Skeleton | None = None) -> "Poses":
-        """The same people with keypoints picked by `index`, as `Skeleton.index_in` gives it for another skeleton.
+        """Return the same people with keypoints selected by `index`, as from `Skeleton.index_in` for another skeleton.
 
         Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, and
-        it is missing. `skeleton` says which joints those are; `to_skeleton` does all of it.
+        it is missing. `skeleton` names the new joints; `to_skeleton` does all of it.
         """
         picked = {name: take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
         lacks = np.asarray(index) < 0
@@ -110,13 +111,13 @@ class Poses(PersonRows):
         return replace(self, **picked, missing=take(missing, index, fill=True), skeleton=skeleton)
 
     def to_skeleton(self, skeleton: Skeleton, missing: Literal["raise", "mark"] = "raise") -> "Poses":
-        """The same people with the keypoints of another skeleton, matched by name.
+        """Return the same people with the keypoints of another skeleton, matched by name.
 
-        A joint that these poses lack raises ValueError naming it; with missing="mark" it is a missing keypoint, NaN.
-        Raises ValueError too where the poses do not know their own skeleton.
+        A joint that these poses lack raises ValueError naming it; with missing="mark" it becomes a missing keypoint,
+        NaN. Also raises ValueError if these poses have no skeleton.
         """
         if self.skeleton is None:
-            raise ValueError("Poses.to_skeleton: Poses.skeleton is None, nothing says which joints these are")
+            raise ValueError("Poses.to_skeleton: Poses.skeleton is None, the joints are unknown")
         return self.take_keypoints(self.skeleton.index_in(skeleton, missing), skeleton)
 
     def to_coco(
@@ -126,11 +127,12 @@ class Poses(PersonRows):
         category_id: Int[np.ndarray, " N"] | int = 1,
         texts: Texts | None = None,
     ) -> list[dict[str, Any]]:
-        """COCO keypoint results with every filled field, the very rows that `trustpose predict` writes (docs/files.md).
+        """Return COCO keypoint results with every filled field, the same rows that `trustpose predict` writes
+        (docs/files.md).
 
-        `score` (N,), what evaluation ranks by, is `ranking_score` unless given; `texts` holds, by field, the texts that
-        stand for ids. Raises ValueError where image_id, keypoint scores or all pose scores are missing, or where a
-        number is not finite.
+        `score` (N,), by which evaluation ranks, is `ranking_score` unless given; `texts` holds, by field, the texts of
+        text ids. Raises ValueError if image_id, keypoint scores or all pose scores are missing, or if a number is not
+        finite.
         """
         if self.image_id is None or self.score is None:
             raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
@@ -162,37 +164,38 @@ class Poses(PersonRows):
         return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
     def to_arrow(self, *, tidy: bool = False) -> Any:
-        """A `pyarrow.Table` of `to_coco`'s rows, or tidy, one row a keypoint (needs the extra `tables`)."""
+        """Return a `pyarrow.Table` of `to_coco`'s rows, or tidy, one row per keypoint (needs the extra `tables`)."""
         from trustpose.poses.tables import arrow_table, tidy_rows
 
         return arrow_table(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
 
     def to_pandas(self, *, tidy: bool = False) -> Any:
-        """A `pandas.DataFrame` of `to_coco`'s rows, or tidy, one row a keypoint (needs the extra `tables`)."""
+        """Return a `pandas.DataFrame` of `to_coco`'s rows, or tidy, one row per keypoint (needs the extra `tables`)."""
         from trustpose.poses.tables import data_frame, tidy_rows
 
         return data_frame(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
 
     @classmethod
     def from_pandas(cls, frame: Any, skeleton: Skeleton | None = None) -> "Poses":
-        """Poses of a frame of one row a pose, as `to_pandas` gives it; `skeleton` says which joints they have.
+        """Build poses from a frame with one row per pose, as from `to_pandas`; `skeleton` names the joints.
 
-        Raises ValueError where a column is missing or has another shape.
+        Raises ValueError if a column is missing or has another shape.
         """
         from trustpose.poses.tables import columns_of_frame
 
         return cls(**columns_of_frame(frame), skeleton=skeleton)  # type: ignore[arg-type]
 
     def to_supervision(self) -> Any:
-        """`supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as its keypoint confidence,
-        every other filled field in its `data` under our names. Missing keypoints are not `visible` there."""
+        """Return `supervision.KeyPoints` of these poses (needs the extra `supervision`): `score` as keypoint
+        confidence, every other filled field in its `data` under our names. Missing keypoints are not `visible`
+        there."""
         from trustpose.poses.supervision import to_supervision
 
         return to_supervision(self)
 
     @classmethod
     def from_supervision(cls, key_points: Any) -> "Poses":
-        """Poses of a `supervision.KeyPoints`; columns in its `data` that have one of our names are taken along."""
+        """Build poses from `supervision.KeyPoints`, including columns of its `data` that have our names."""
         from trustpose.poses.supervision import columns_of
 
         return cls(**columns_of(key_points, tuple(field.name for field in fields(cls))))
@@ -208,25 +211,25 @@ def write_results(
 ) -> None:
     """Write poses as a COCO keypoint results file, every filled field included, atomically.
 
-    `score` (N,), what evaluation ranks by, is `Poses.ranking_score`; give it to write another. Numbers survive the way
-    there and back exactly (a box's far corner to the last bit); `keypoint_missing` stands in rows whose missing
-    keypoints are not those at (0, 0) with score 0. Ids that `texts` has a text for, by field, are written as that
-    ("image_id", "annotation_id"). Raises ValueError where image_id, the keypoint scores or all pose scores are missing,
-    or where a number is not finite.
+    `score` (N,), by which evaluation ranks, is `Poses.ranking_score` unless given. Numbers survive writing and reading
+    exactly (a box's far corner to the last bit); `keypoint_missing` is written in rows whose missing keypoints are not
+    those at (0, 0) with score 0. Ids for which `texts` has a text, by field ("image_id", "annotation_id"), are written
+    as text. Raises ValueError if image_id, the keypoint scores or all pose scores are missing, or if a number is not
+    finite.
     """
     write_json(path, poses.to_coco(score=score, category_id=category_id, texts=texts))
 
 
 def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
-    """The estimator's own score, where `score` does not say it already."""
+    """Return the estimator's own score, unless it equals `score`."""
     if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
         return None
     return poses.pose_score
 
 
 def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
-    """0 or 1 for each keypoint of a row whose missing ones do not follow from what stands there; None in other rows,
-    and where there are no such rows."""
+    """Return 0 or 1 for each keypoint of a row whose missing ones do not follow from the values; None for other rows,
+    and if there are no such rows."""
     assert poses.score is not None
     by_rule = find_missing(poses.xy, poses.score)
     if poses.missing is None and by_rule is None:
@@ -237,7 +240,7 @@ def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
 
 
 def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """One JSON value a row; None where the row does not have this field."""
+    """Return one JSON value per row; None if the row does not have this field."""
     if column.dtype.kind in "iu":
         missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
     else:

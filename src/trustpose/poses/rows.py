@@ -1,5 +1,5 @@
-"""What `Poses` and `Truth` share: columns that are checked, slicing, walking by image, joining, their skeleton; and the
-rules for what files leave out, box sizes and missing keypoints."""
+"""The common base of `Poses` and `Truth`: checked columns, slicing, iteration by image, concatenation, skeleton; and
+the rules for missing values in files, box sizes and missing keypoints."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float
 
 from trustpose.skeletons.skeleton import Skeleton, difference
 
-MISSING_ID = -1  # an id that this row does not have, in a column that other rows fill
+MISSING_ID = -1  # marks a row without an id, in a column that other rows fill
 
 
 def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:
-    """Width and height of xyxy boxes.
+    """Return width and height of xyxy boxes.
 
-    Files give widths in decimals, and x0 + width − x0 is not width in binary. Of the sizes that lead back to exactly
-    the same far corner, this is the one with the fewest decimals, so what a file said survives the way there and back.
+    Files give widths in decimals, and x0 + width − x0 is not exactly width in binary. Of the sizes that give exactly
+    the same far corner, this is the one with the fewest decimals, so a file's value survives reading and writing.
     """
     low, high = box[..., :2], box[..., 2:]
     size = high - low
@@ -47,8 +47,8 @@ def _check_array(record: str, name: str, value: Any, shape: tuple[int, ...], kin
 
 
 def check_columns(record: Any, keypoints: dict[str, tuple[str, tuple[int, ...]]], rows: dict[str, str]) -> None:
-    """Check and convert the filled columns of a record: those of one value a keypoint (N, K, …) and the others, which
-    are (N,), a box (N, 4)."""
+    """Check and convert the filled columns of a record: those with one value per keypoint (N, K, …) and the others,
+    which are (N,), or boxes (N, 4)."""
     name, xy = type(record).__name__, np.asarray(record.xy)
     if xy.ndim != 3 or xy.shape[2] != 2:
         raise ValueError(f"{name}.xy: expected shape (N, K, 2), got {xy.shape}")
@@ -65,17 +65,17 @@ def check_columns(record: Any, keypoints: dict[str, tuple[str, tuple[int, ...]]]
             object.__setattr__(record, column, _check_array(name, column, value, shape, kind))
 
 
-_R = TypeVar("_R", bound="PersonRows")  # typing.Self, which the run-time checker does not know on methods
+_R = TypeVar("_R", bound="PersonRows")  # instead of typing.Self, which the run-time checker does not support on methods
 
 
 class PersonRows:
-    """What both records share: length, slicing, walking by image, joining, the skeleton of their keypoints.
+    """Common methods of both records: length, slicing, iteration by image, concatenation, skeleton.
 
     A slice is a view of the same arrays.
     """
 
     def columns(self) -> dict[str, np.ndarray | None]:
-        """The arrays by field name, one row a person each; None for those that nothing filled."""
+        """Return the arrays by field name, one row per person; None for fields that are not filled."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "skeleton"}  # type: ignore[arg-type]
 
     def __len__(self) -> int:
@@ -90,27 +90,27 @@ class PersonRows:
         return replace(self, **picked)  # type: ignore[type-var]
 
     def by_image(self: _R) -> Iterator[tuple[int, _R]]:
-        """(image_id, the people in it), images in ascending order of id, people in the order of the rows.
+        """Yield (image_id, its people), images in ascending order of id, people in row order.
 
-        Raises ValueError where image_id is None.
+        Raises ValueError if image_id is None.
         """
         image_id: np.ndarray | None = self.image_id  # type: ignore[attr-defined]
         if image_id is None:
-            raise ValueError(f"{type(self).__name__}.by_image: image_id is None, nothing says which image a row is in")
+            raise ValueError(f"{type(self).__name__}.by_image: image_id is None, the rows' images are unknown")
         if not len(image_id):
             return
         order = np.argsort(image_id, kind="stable")
         ids, starts = np.unique(image_id[order], return_index=True)
         for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
-            is_run = rows[-1] - rows[0] + 1 == len(rows)  # rows that stand together stay a view
+            is_run = rows[-1] - rows[0] + 1 == len(rows)  # consecutive rows stay a view
             yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]
 
     @classmethod
     def concatenate(cls: type[_R], parts: list[_R]) -> _R:
-        """The rows of all parts, one after another. All fields but `missing` are filled in every part or in none.
+        """Concatenate the rows of all parts. All fields except `missing` must be filled in every part or in none.
 
-        Parts of unknown joints may stand beside others; the joints of the whole are then unknown. Raises ValueError
-        where fields differ, or naming both skeletons where two parts have different ones.
+        The result has no skeleton if one of the parts has none. Raises ValueError if filled fields differ, or naming
+        both skeletons if two parts have different ones.
         """
         if not parts:
             raise ValueError(f"{cls.__name__}.concatenate: expected at least one part, got none")
@@ -131,10 +131,10 @@ class PersonRows:
 
 
 def check_same_skeleton(one: PersonRows, other: PersonRows) -> None:
-    """Raises ValueError, naming both, where two records are known to be of different joints."""
+    """Raise ValueError, naming both, if two records are known to have different skeletons."""
     if differ := difference(_skeleton(one), _skeleton(other)):
         names = f"{type(one).__name__} and {type(other).__name__}"
-        raise ValueError(f"{names} are of different skeletons, {differ}")
+        raise ValueError(f"{names} have different skeletons, {differ}")
 
 
 def _skeleton(rows: PersonRows) -> Skeleton | None:
@@ -142,17 +142,17 @@ def _skeleton(rows: PersonRows) -> Skeleton | None:
 
 
 def _skeleton_of_all(record: str, parts: Sequence[PersonRows]) -> Skeleton | None:
-    """The one skeleton of parts that are joined; None where those of some rows are unknown."""
+    """Return the common skeleton of the parts; None if one of them is unknown."""
     known = [skeleton for part in parts if (skeleton := _skeleton(part)) is not None]
     for skeleton in known[1:]:
         if differ := difference(known[0], skeleton):
-            raise ValueError(f"{record}.concatenate: the parts are of different skeletons, {differ}")
+            raise ValueError(f"{record}.concatenate: the parts have different skeletons, {differ}")
     is_unknown = any(_skeleton(part) is None and len(part) for part in parts)
     return None if is_unknown or not known else known[0]
 
 
 def take(column: np.ndarray | None, index: np.ndarray, fill: bool | int | float = np.nan) -> Any:
-    """Columns along axis 1 by index; `fill` where the index is -1."""
+    """Take columns along axis 1 by index; `fill` where the index is -1."""
     if column is None:
         return None
     taken = column[:, index]
@@ -167,17 +167,17 @@ def find_missing(
     dropped_below: float = 0.0,
     anywhere: bool = False,
 ) -> Bool[np.ndarray, "N K"] | None:
-    """The keypoints (N, K) that are blank (NaN), or at exactly (0, 0) with score 0; None where there are none.
+    """Return which keypoints (N, K) are NaN, or at exactly (0, 0) with score 0; None if there are none.
 
-    (0, 0) with a score of 0 is what OpenPose and others write for a joint that they did not find. A tool that moves
-    joints of low score to (0, 0) and keeps the score has a rule of its own: `dropped_below` is the score under which it
-    does (Ultralytics: 0.5). `anywhere`: a score of 0 is enough, as of one that scales (0, 0) back with the rest
-    (OpenPifPaf). Without scores, (0, 0) is enough.
+    OpenPose and others write (0, 0) with score 0 for a joint that they did not find. A tool that moves joints with a
+    low score to (0, 0) but keeps the score has its own rule: `dropped_below` is the threshold of the score
+    (Ultralytics: 0.5). `anywhere`: a score of 0 is enough, for a tool that rescales (0, 0) with the rest (OpenPifPaf).
+    Without scores, (0, 0) is enough.
     """
     x, y = xy[..., 0], xy[..., 1]
     missing = np.isnan(x) | np.isnan(y)
     at_zero = x == 0
-    if at_zero.any():  # seldom: most files end here
+    if at_zero.any():  # rare in most files
         at_zero &= y == 0
         if score is not None:
             at_zero &= (score == 0) | (score < dropped_below) | np.isnan(score)

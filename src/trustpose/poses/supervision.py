@@ -1,4 +1,4 @@
-"""Poses as `supervision.KeyPoints` and back (the extra `supervision`)."""
+"""Convert poses to `supervision.KeyPoints` and back (the extra `supervision`)."""
 
 import inspect
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def to_supervision(poses: "Poses") -> Any:
-    """`Poses.to_supervision`. Raises ImportError with the install line where supervision is missing."""
+    """See `Poses.to_supervision`. Raises ImportError with the install line if supervision is missing."""
     supervision = _supervision()
     columns = poses.columns()
     data = {name: value for name, value in columns.items() if name not in ("xy", "score") and value is not None}
     known = inspect.signature(supervision.KeyPoints).parameters
     name = "keypoint_confidence" if "keypoint_confidence" in known else "confidence"  # renamed in 0.28
-    # releases before 0.29 have no `visible`, and leave out what stands at 0, 0
+    # releases before 0.29 have no `visible`, and ignore keypoints at 0, 0
     visible = {} if poses.missing is None or "visible" not in known else {"visible": ~poses.missing}
     return supervision.KeyPoints(xy=poses.xy, data=data, **{name: poses.score}, **visible)
 
 
 def columns_of(key_points: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The fields of `Poses`, out of `names`, that a `supervision.KeyPoints` fills."""
+    """Return those fields of `Poses` in `names` that a `supervision.KeyPoints` fills."""
     data = {name: np.asarray(value) for name, value in key_points.data.items() if name in names}
     scores = getattr(key_points, "keypoint_confidence", None)
     if scores is None:

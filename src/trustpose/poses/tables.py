@@ -1,4 +1,4 @@
-"""Poses as tables of pandas and Arrow (the extra `tables`): the rows of COCO results, or tidy, one row a keypoint."""
+"""Convert poses to pandas and Arrow (the extra `tables`): rows of COCO results, or tidy, one row per keypoint."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ _IDS = ("image_id", "category_id", "annotation_id", "track_id")
 
 
 def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One object a keypoint out of one a pose (`Poses.to_coco`): the pose's number and its numbers, then the keypoint's
-    number, name (where the skeleton is known), x, y, score, and where known quality, visibility and missing."""
+    """Convert rows of `Poses.to_coco` to one object per keypoint: the pose's index and fields, then the keypoint's
+    index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
     lists = ("keypoints", "keypoint_quality", "visibility", "keypoint_missing", "bbox")
     tidy = []
@@ -36,14 +36,14 @@ def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def arrow_table(rows: list[dict[str, Any]]) -> Any:
-    """A `pyarrow.Table` of rows, null where a row lacks a field. Raises ImportError with the install line."""
+    """Return a `pyarrow.Table` of rows, null for absent fields. Raises ImportError with the install line."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     arrow = package("pyarrow")
     return arrow.table({name: arrow.array([row.get(name) for row in rows]) for name in names})
 
 
 def data_frame(rows: list[dict[str, Any]]) -> Any:
-    """A `pandas.DataFrame` of rows; ids stay whole numbers. Raises ImportError with the line that installs it."""
+    """Return a `pandas.DataFrame` of rows; ids stay integers. Raises ImportError with the install line."""
     pandas = package("pandas")
     frame = pandas.DataFrame(rows)
     for name in _IDS:
@@ -53,10 +53,10 @@ def data_frame(rows: list[dict[str, Any]]) -> Any:
 
 
 def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
-    """The columns of `Poses` in a frame of one row a pose. Raises ValueError naming a column that lacks."""
+    """Return the columns of `Poses` in a frame with one row per pose. Raises ValueError naming a missing column."""
     for name in ("image_id", "keypoints"):
         if name not in frame:
-            raise ValueError(f"from_pandas: column {name!r} is missing, expected one row a pose (not tidy)")
+            raise ValueError(f"from_pandas: column {name!r} is missing, expected one row per pose (not tidy)")
     table = np.array([np.asarray(cell, dtype=np.float64) for cell in frame["keypoints"]])
     keypoints = table.reshape(len(frame), -1, 3)
     xy, score = keypoints[..., :2], keypoints[..., 2]
@@ -82,7 +82,7 @@ def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
 
 
 def package(name: str) -> Any:
-    """pandas or pyarrow. Raises ImportError with the line that installs it."""
+    """Return pandas or pyarrow. Raises ImportError with the install line."""
     try:
         return import_module(name)
     except ImportError:
@@ -98,7 +98,7 @@ def _whole(frame: Any, name: str) -> np.ndarray | None:
 
 
 def _lists(frame: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
-    """A column of lists, (N, *shape); NaN in rows without one."""
+    """Return a column of lists, (N, *shape); NaN in rows without one."""
     if name not in frame:
         return None
     found = np.full((len(frame), *shape), np.nan)

@@ -1,4 +1,4 @@
-"""`Truth`: what people labelled."""
+"""`Truth`: annotations of people."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
@@ -12,7 +12,7 @@ from trustpose.skeletons.skeleton import Skeleton
 
 Area = Literal["segment", "box", "box*0.53", "file"]
 AREAS: tuple[Area, ...] = ("segment", "box", "box*0.53", "file")
-SEGMENT = "segment"  # the source of an area that is a segment's
+SEGMENT = "segment"  # `area_source` of a segment's area
 
 
 class Visibility(IntEnum):
@@ -25,12 +25,12 @@ class Visibility(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Truth(PersonRows):
-    """N labelled people: keypoints in image pixels, COCO's v in {0, 1, 2}, and the areas OKS may be measured with.
+    """N labelled people: keypoints in image pixels, COCO's v in {0, 1, 2}, and the areas for OKS.
 
-    `area` is square pixels, `area_source` what each row's is of: "segment", "box*0.53" or what else the file says
-    (None: all are segments', as in COCO). `box` is xyxy. `num_keypoints` is the file's own count, which COCO evaluation
-    goes by (people with 0 are ignored); it is counted from v where not given. `skeleton` says which joints the K
-    keypoints are; None: unknown. Raises ValueError naming the field where a shape, dtype or value is wrong.
+    `area` is in square pixels, `area_source` the source of each row's: "segment", "box*0.53" or another name in the
+    file (None: all are from segments, as in COCO). `box` is xyxy. `num_keypoints` is the file's own count, which COCO
+    evaluation uses (people with 0 are ignored); computed from v if not given. `skeleton` names the K joints; None:
+    unknown. Raises ValueError naming the field if a shape, dtype or value is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -63,22 +63,22 @@ class Truth(PersonRows):
 
     @property
     def is_segment(self) -> Bool[np.ndarray, " N"]:
-        """Whose `area` is a segment's."""
+        """Whether a row's `area` is from a segment."""
         if self.area is None or self.area_source is None:
             return np.full(len(self), self.area is not None)
         return self.area_source == SEGMENT
 
     def describe_areas(self) -> str:
-        """What `area` is of, the most frequent source first: "1,019 box*0.53, 477 segment"."""
+        """Describe the sources of `area`, the most frequent first: "1,019 box*0.53, 477 segment"."""
         return describe_sources(np.full(len(self), SEGMENT) if self.area_source is None else self.area_source)
 
     def area_by(self, convention: Area) -> Float[np.ndarray, " N"]:
-        """The area (N,) in square pixels that OKS is measured with, by a named convention.
+        """Return the area (N,) for OKS in square pixels, by a named convention.
 
         "segment" is the segment's area (COCO evaluation), NaN in a row whose area has another source; "box" the box's
         area (HPCVNet's targets), "box*0.53" the box's area times 0.53 (data sets without segments, as in xtcocotools);
-        "file" is `area` as it stands, whatever its source, which is what COCO's own tools measure by. Raises ValueError
-        for another name, where the column is missing, and, naming the sources, for "segment" where no row has one.
+        "file" is `area` whatever its source, as COCO's own tools use it. Raises ValueError for another name, if the
+        column is missing, and, naming the sources, for "segment" if no row has one.
         """
         if convention not in AREAS:
             raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
@@ -97,24 +97,24 @@ class Truth(PersonRows):
         return width * height if convention == "box" else width * height * 0.53
 
     def area_of_all(self, convention: Area) -> Float[np.ndarray, " N"]:
-        """`area_by` for a measure that needs everybody's. Raises ValueError, naming sources, where a row has none."""
+        """Like `area_by`, but for all rows. Raises ValueError, naming sources, if a row has no area."""
         area = self.area_by(convention)
         if self.area_source is not None and np.isnan(area).any():
             raise ValueError(
                 f"area {convention!r}: {np.isnan(area).sum():,} of {len(self):,} rows have none, Truth.area is "
-                f"{self.describe_areas()}; 'file' takes it as it stands"
+                f"{self.describe_areas()}; 'file' uses it unchanged"
             )
         return area
 
     def take_keypoints(self, index: Int[np.ndarray, " L"], skeleton: Skeleton | None = None) -> "Truth":
-        """The same people with keypoints picked by `index`; a joint that the source lacks (-1) is absent: v = 0, x = y
-        = 0, and `num_keypoints` is counted anew. `skeleton` says which joints those are."""
+        """Return the same people with keypoints selected by `index`; a joint that the source lacks (-1) is absent: v =
+        0, x = y = 0, and `num_keypoints` is recomputed. `skeleton` names the new joints."""
         xy, v = np.nan_to_num(take(self.xy, index)), take(self.v, index, fill=0)
         return replace(self, xy=xy, v=v, num_keypoints=None, skeleton=skeleton)
 
 
 def describe_sources(area_source: Shaped[np.ndarray, " N"] | None) -> str:
-    """How many areas are of what, the most frequent first: "1,019 box*0.53, 477 segment"; None: "unknown"."""
+    """Count areas by source, the most frequent first: "1,019 box*0.53, 477 segment"; None: "unknown"."""
     if area_source is None:
         return "unknown"
     names, counts = np.unique(area_source.astype(np.str_), return_counts=True)

@@ -1,4 +1,4 @@
-"""Several audits side by side in plain words: who is ahead, and whether draws of the same photos agree."""
+"""Text and tables that compare several audits: which file leads, and whether paired draws confirm it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from trustpose.report.summary import count, number, with_interval
 
 Headlines = dict[str, tuple[tuple[str, str, bool], ...]]  # by group: dotted name, what it is, whether higher is better
 Differences = dict[tuple[int, int], dict[str, Comparison]]
-OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "cannot be told apart"}
+OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}
 
 
 def differences(audits: Sequence[Audit]) -> Differences:
-    """By the places of two audits, (file, against), and the number's dotted name; empty where not comparable."""
+    """Return paired differences by (file, against, dotted name), files by index; empty if not comparable."""
     if not comparable(audits):
         return {}
     places = range(len(audits))
@@ -22,30 +22,31 @@ def differences(audits: Sequence[Audit]) -> Differences:
 
 
 def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences) -> list[str]:
-    """Paragraphs on several audits side by side: on what, and which is ahead in poses, ranking and honesty."""
+    """Return paragraphs that compare several audits: their data, and the leader in accuracy, ranking and
+    calibration."""
     truth = audits[0].inputs["ground_truth"]
     same = comparable(audits)
     if same:
         start = (
-            f"{len(audits)} results files are held against the same {count(truth['people_with_keypoints'])} people "
-            f"whose keypoints were labelled by hand, in {count(truth['images'], 'photo')}."
+            f"{len(audits)} results files are evaluated on the same {count(truth['people_with_keypoints'])} people "
+            f"with labelled keypoints, in {count(truth['images'], 'photo')}."
         )
     else:
         start = (
-            f"{len(audits)} results files stand side by side here, but they were audited on different ground truth "
-            "files or with different conventions for area, so that none can be called better than another."
+            f"{len(audits)} results files are shown here, but they were audited on different ground truth "
+            "files or with different areas for OKS, so they cannot be compared."
         )
     start += (
-        " Average precision (AP) tells how good poses are in the order that their scores put them; true quality (OKS) "
-        "is how close a single pose is to its label. Both run from 0 to 1, which is perfect. In brackets stand "
+        " Average precision (AP) measures how good poses are in the ranking by score; true quality (OKS) "
+        "is how close a single pose is to its label. Both range from 0 to 1, which is perfect. Brackets hold "
         "95\u00a0% intervals."
     )
     if not same:
         return [start]
     leads = (
         ("ap.AP", "{} has the highest AP,", True),
-        ("pose.pearson", "The score of {} best tells good poses from bad, with a correlation of", True),
-        ("pose.ece", "The score of {} is the most honest, with a calibration error of", False),
+        ("pose.pearson", "The score of {} separates good poses from bad best, with a correlation of", True),
+        ("pose.ece", "The score of {} is best calibrated, with a calibration error of", False),
     )
     said = (_leader(audits, labels, found, *lead) for lead in leads)
     return [start, " ".join(text for text in said if text)]
@@ -54,7 +55,7 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
 def _leader(
     audits: Sequence[Audit], labels: Sequence[str], found: Differences, name: str, what: str, higher: bool
 ) -> str:
-    """Who leads in a number, who follows, and whether draws of the same photos tell the two apart."""
+    """Describe the leader in a number, the second, and whether paired draws separate the two."""
     known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
     if len(known) < 2:
         return ""
@@ -67,12 +68,12 @@ def _leader(
     pair = found[best, second][name]
     if pair.low is None:
         return text
-    text += f" With the same photos drawn for both, the difference is {_with_ends(pair)}: "
-    return text + ("the two cannot be told apart." if outcome(pair) == "undecided" else "more than chance.")
+    text += f" In paired draws of photos, the difference is {_with_ends(pair)}: "
+    return text + ("the two are not distinguishable." if outcome(pair) == "undecided" else "more than chance.")
 
 
 def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool) -> list[bool]:
-    """Whether each audit has the best value of a number as shown, or cannot be told apart from the one that has."""
+    """Return for each audit whether it has the best value of a number as shown, or is not distinguishable from it."""
     known = {i: value for i, audit in enumerate(audits) if (value := audit.number(name)) is not None}
     if len(known) < 2 or not found:
         return [False] * len(audits)
@@ -90,8 +91,8 @@ def table(
     against: int,
     headlines: Headlines,
 ) -> dict[str, Any]:
-    """Differences from the audit in place `against`: its label, the others' in `files`, and a row for each number with
-    a cell for each of them, None where there is none."""
+    """Return the differences from the audit at index `against`: its label, the others' in `files`, and a row for each
+    number with a cell for each of them, None if there is none."""
     others = [i for i in range(len(audits)) if i != against]
     rows = []
     for name, title, higher in (row for group in headlines.values() for row in group):

@@ -1,4 +1,4 @@
-"""Poses with trust in a paragraph: what can be relied on, what cannot, and why."""
+"""Describe poses with trust in a paragraph: which keypoints are reliable, which are not, and why."""
 
 import numpy as np
 from jaxtyping import Float
@@ -6,16 +6,16 @@ from jaxtyping import Float
 from trustpose.poses import Poses, Visibility
 from trustpose.skeletons import Skeleton, difference
 
-TRUSTED = 0.75  # expected OPKS from which a keypoint is called reliable
-DOUBTED = 0.5  # below which one is not to be relied on
-_MOST_PEOPLE = 3  # that get a sentence of their own
+TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
+DOUBTED = 0.5  # a keypoint below is called unreliable
+_MOST_PEOPLE = 3  # with a sentence each
 
 
 def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
-    """The skeleton given, or else that of the poses. Raises ValueError where there is none or it does not fit them."""
+    """Return the skeleton given, else that of the poses. Raises ValueError if there is none or it does not match."""
     shown = poses.skeleton if skeleton is None else skeleton
     if shown is None:
-        raise ValueError("skeleton: the poses do not know theirs, expected one to be given")
+        raise ValueError("skeleton: the poses have none, expected one as argument")
     if poses.keypoint_count != len(shown):
         raise ValueError(f"skeleton: expected one of {poses.keypoint_count} keypoints, got {shown.name!r}")
     if differ := difference(poses.skeleton, shown):
@@ -24,10 +24,10 @@ def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
 
 
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
-    """One paragraph on the poses of a photo, the most trusted people first. Poses without trust are said to have none,
-    missing keypoints not to have been found.
+    """Return one paragraph on the poses of a photo, most trusted people first. It states missing keypoints and poses
+    without trust.
 
-    Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError where neither is known or both are of
+    Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints.
     """
     skeleton = skeleton_to_show(poses, skeleton)
@@ -36,7 +36,7 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     if poses.quality is None or poses.visibility is None or poses.pose_quality is None:
         lost = 0 if poses.missing is None else int(poses.missing.sum())
         found = f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
-        return f"{_people(len(poses))}{found}; this network does not say how far to trust it."
+        return f"{_people(len(poses))}{found}; this network predicts no trust."
     order = np.argsort(-poses.pose_quality, kind="stable")
     said = [_person(poses[int(row)], skeleton, place) for place, row in enumerate(order[:_MOST_PEOPLE])]
     rest = poses.pose_quality[order[_MOST_PEOPLE:]]
@@ -46,17 +46,17 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
 
 
 def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
-    """The description of one person (1 pose)."""
+    """Describe one person (1 pose)."""
     assert pose.quality is not None and pose.visibility is not None and pose.pose_quality is not None
     quality, visibility, overall = pose.quality[0], pose.visibility[0], float(pose.pose_quality[0])
     likeliest = visibility.argmax(axis=1)
     is_missing = np.zeros(len(quality), dtype=bool) if pose.missing is None else pose.missing[0]
     is_there = (likeliest != Visibility.ABSENT) & ~is_missing
     parts = {
-        "to rely on": is_there & (quality >= TRUSTED),
+        "reliable": is_there & (quality >= TRUSTED),
         "uncertain": is_there & (quality < TRUSTED) & (quality >= DOUBTED),
-        "not to rely on": is_there & (quality < DOUBTED),
-        "hidden, placed by guess": is_there & (likeliest == Visibility.OCCLUDED),
+        "unreliable": is_there & (quality < DOUBTED),
+        "occluded, position estimated": is_there & (likeliest == Visibility.OCCLUDED),
         "not in the picture": ~is_there & ~is_missing,
         "not found": is_missing,
     }
@@ -67,14 +67,14 @@ def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
 
 def _verdict(overall: float) -> str:
     if overall >= TRUSTED:
-        return "good enough to measure with"
-    return "good enough to see the posture" if overall >= DOUBTED else "not to be relied on as a whole"
+        return "good enough for measurements"
+    return "good enough for the posture" if overall >= DOUBTED else "unreliable as a whole"
 
 
 def _doubt(
     quality: Float[np.ndarray, " K"], visibility: Float[np.ndarray, "K 3"], is_there: np.ndarray, skeleton: Skeleton
 ) -> str:
-    """Why the least trusted of the keypoints that are there is trusted least."""
+    """Return the reason why the least trusted visible or occluded keypoint is trusted least."""
     if not is_there.any() or quality[is_there].min() >= TRUSTED:
         return ""
     worst = int(np.where(is_there, quality, np.inf).argmin())
@@ -83,15 +83,15 @@ def _doubt(
     reason = (
         f"it may not be in view at all ({absent:.0%})"
         if absent >= max(occluded, 0.25)
-        else f"it is probably hidden ({occluded:.0%})"
+        else f"it is probably occluded ({occluded:.0%})"
         if occluded >= 0.25
-        else "it is in view, but its place is unsure"
+        else "it is visible, but its position is uncertain"
     )
-    return f" Least sure is the {name}, with an expected OPKS of {quality[worst]:.2f}: {reason}."
+    return f" The least reliable is the {name}, with an expected OPKS of {quality[worst]:.2f}: {reason}."
 
 
 def _names(where: np.ndarray, skeleton: Skeleton) -> str:
-    """Names of keypoints; "both wrists" where left and right are named."""
+    """Join names of keypoints; "both wrists" for left and right."""
     names = [name for name, is_named in zip(skeleton.keypoints, where, strict=True) if is_named]
     if len(names) == len(skeleton):
         return "all keypoints"

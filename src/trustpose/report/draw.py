@@ -1,4 +1,4 @@
-"""Poses drawn on photos: limbs coloured by trust, a hollow ring for an occluded joint, nothing for an absent one."""
+"""Draw poses on photos: limbs coloured by trust, a hollow ring for an occluded joint, nothing for an absent one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ TRUST_LEGEND = "trust (expected OPKS)"
 RING_LEGEND = "ring: occluded"
 
 RAW_COLOUR = (86, 180, 233)  # sky blue of Okabe & Ito's colour-blind-safe palette
-# From doubt to trust: vermilion, yellow, sky blue, blue of the same palette; orange against blue is told apart with
-# every common form of colour blindness.
+# From low to high trust: vermilion, yellow, sky blue, blue of the same palette; orange and blue are distinguishable
+# with every common form of colour blindness.
 TRUST_SCALE = np.array([(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)], dtype=np.float64)
 
 _OUTLINE = (20, 20, 20)
@@ -30,7 +30,8 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _Person:
-    """One person made ready: points in 1/16 pixel, which joints and limbs are shown, their colours, the line width."""
+    """A person prepared for drawing: points in 1/16 pixel, which joints and limbs are shown, their colours, line
+    width."""
 
     points: Int[np.ndarray, "K 2"]
     shown: Bool[np.ndarray, " K"]
@@ -41,7 +42,7 @@ class _Person:
 
 
 def trust_colours(quality: Float[np.ndarray, "*N"]) -> UInt8[np.ndarray, "*N 3"]:
-    """RGB of trust from 0 to 1 on the colour-blind-safe scale; values outside are taken as 0 or 1."""
+    """Return RGB colours for trust from 0 to 1 on the colour-blind-safe scale; values outside are clipped."""
     place = np.clip(np.nan_to_num(quality), 0, 1) * (len(TRUST_SCALE) - 1)
     steps = np.arange(len(TRUST_SCALE))
     channels = [np.interp(place, steps, TRUST_SCALE[:, channel]) for channel in range(3)]
@@ -56,18 +57,18 @@ def draw_poses(
     min_score: float | None = None,
     legend: bool = True,
 ) -> UInt8[np.ndarray, "H W 3"]:
-    """A copy of the photo, RGB, with the poses of its people drawn on it.
+    """Return a copy of the photo, RGB, with the poses drawn on it.
 
-    With `poses.quality`, limbs and joints are coloured by trust, a limb by the lesser trust of its two ends; without,
-    all in one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
-    with its limbs, one that is most likely occluded is a hollow ring. A missing joint is left out with its limbs;
-    `min_score` leaves out joints whose raw score is lower, in the drawing only. Lines grow with the person. Limbs are
-    those of `skeleton` (default: `poses.skeleton`). Raises ValueError where neither is known or both are of different
-    joints, or where `min_score` is given and the poses have no scores.
+    With `poses.quality`, limbs and joints are coloured by trust, a limb by the lower trust of its two ends; without it,
+    all have one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
+    with its limbs, and one that is most likely occluded is a hollow ring. A missing joint is left out with its limbs;
+    `min_score` leaves out joints with a lower raw score, in the drawing only. Line width scales with the person. Limbs
+    are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have different
+    joints, or if `min_score` is given and the poses have no scores.
     """
     skeleton = skeleton_to_show(poses, skeleton)
     if min_score is not None and poses.score is None:
-        raise ValueError("min_score: the poses have no score to compare with")
+        raise ValueError("min_score: the poses have no scores")
     drawn = np.ascontiguousarray(image).copy()
     people = [_ready(poses, row, skeleton, min_score, drawn.shape) for row in range(len(poses))]
     for person in sorted(people, key=lambda one: -one.width):  # small people last, on top of large ones
@@ -108,7 +109,7 @@ def _ready(poses: Poses, row: int, skeleton: Skeleton, min_score: float | None, 
 
 
 def _line_width(poses: Poses, row: int, shown: np.ndarray, shape: tuple[int, ...]) -> int:
-    """About a sixtieth of the person's size, within what the photo's size makes legible."""
+    """Return about a sixtieth of the person's size, within limits that depend on the photo's size."""
     box = poses.box[row] if poses.box is not None and np.isfinite(poses.box[row]).all() else None
     if box is None:
         points = poses.xy[row][shown] if shown.any() else np.zeros((1, 2))
@@ -123,7 +124,7 @@ def _draw_person(drawn: np.ndarray, person: _Person) -> None:
     width = person.width
     outline = 0.5 + 0.3 * width
     radius = 1.3 * width + 0.5
-    ring = max(1, round(0.6 * width))  # its thickness
+    ring = max(1, round(0.6 * width))  # thickness of the ring
     ends = [_limb_ends(person, a, b, radius + ring) for a, b, _ in person.limbs]
     for start, stop in ends:
         _line(drawn, start, stop, _OUTLINE, width + 2 * max(1, round(outline)))
@@ -140,7 +141,7 @@ def _draw_person(drawn: np.ndarray, person: _Person) -> None:
 
 
 def _limb_ends(person: _Person, a: int, b: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """A limb's two ends in 1/16 pixel; where a joint is a ring the limb stops at it, so that the ring stays hollow."""
+    """Return a limb's two ends in 1/16 pixel; at an occluded joint the limb stops at the ring, which stays hollow."""
     start, stop = person.points[a], person.points[b]
     length = float(np.hypot(*(stop - start)))
     if not length:
@@ -152,7 +153,7 @@ def _limb_ends(person: _Person, a: int, b: int, radius: float) -> tuple[np.ndarr
 
 
 def _draw_legend(drawn: np.ndarray, *, has_trust: bool, has_rings: bool, min_score: float | None) -> None:
-    """A small box in the low left corner, never wider than the photo."""
+    """Draw a small box in the lower left corner, never wider than the photo."""
     height, width = drawn.shape[:2]
     texts = [TRUST_LEGEND if has_trust else RAW_LEGEND] + ([RING_LEGEND] if has_rings else [])
     texts += [] if min_score is None else [f"hidden: score < {min_score:g}"]
@@ -165,7 +166,7 @@ def _draw_legend(drawn: np.ndarray, *, has_trust: bool, has_rings: bool, min_sco
     box_width = min(width, round(max(_text_size(text, scale)[0] for text in texts) + line + 3 * margin))
     box_height = min(height, rows * line + 2 * margin)
     top = height - box_height
-    drawn[top:, :box_width] = drawn[top:, :box_width] // 5  # dark enough for white letters on any photo
+    drawn[top:, :box_width] = drawn[top:, :box_width] // 5  # dark enough for white text on any photo
     weight = max(1, round(1.6 * scale))
     for at, text in enumerate(texts):
         middle = top + margin + round((at + 0.5) * line)
@@ -184,7 +185,7 @@ def _draw_legend(drawn: np.ndarray, *, has_trust: bool, has_rings: bool, min_sco
 
 
 def _draw_scale(drawn: np.ndarray, left: int, top: int, width: int, line: int, scale: float) -> None:
-    """The colours from 0 to 1 with both numbers at their ends."""
+    """Draw the colours from 0 to 1 with the numbers at both ends."""
     weight = max(1, round(1.6 * scale))
     digit, tall = _text_size("0", scale)
     baseline = top + line // 2 + tall // 2

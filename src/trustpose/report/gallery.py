@@ -1,8 +1,8 @@
-"""The poses that a score is most wrong about, cut out of their photos and drawn: the predicted beside the labelled.
+"""Show the poses with the most wrong scores, cut out of their photos: prediction next to label.
 
-All measured poses are ranked twice, by score and by true OKS, best first. What a pose's score rank is better than its
-OKS rank, as a share of all poses, is its trust gap: the largest are the most overtrusted, the smallest the most
-undertrusted. Ranks ask nothing of the score's scale, so files of any estimator compare.
+All matched poses are ranked twice, by score and by true OKS, best first. The trust gap of a pose is its score rank
+minus its OKS rank, as a share of all poses: the largest are the most overtrusted, the smallest the most undertrusted.
+Ranks do not depend on the score's scale, so files of any estimator are comparable.
 """
 
 import base64
@@ -23,16 +23,16 @@ from trustpose.report.draw import draw_poses
 from trustpose.skeletons import Skeleton
 
 EACH = 6  # pictures of either kind
-PANEL = (270, 360)  # width and height in pixels of one picture, at most; double what a page shows
+PANEL = (270, 360)  # maximum width and height of a picture in pixels, twice those on the page
 JPEG_QUALITY = 82
-_FAINT = 0.4  # of keypoints that nobody labelled, so that nothing can be said of them
+_FAINT = 0.4  # opacity of unlabelled keypoints
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One pose: JPEG data URIs of the prediction and of the label, and what was said and what was true.
+    """One pose: JPEG data URIs of the prediction and of the label, with score and OKS.
 
-    `score_rank` and `oks_rank` are the share of the other poses that this one is above, 0–1.
+    `score_rank` and `oks_rank` are the share of the other poses ranked below this one, 0–1.
     """
 
     predicted: str
@@ -59,8 +59,8 @@ class Gallery:
 def trust_gap(
     score: Float[np.ndarray, " n"], oks: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Rank of each pose by score and by OKS (n,), as the share of the others that it is above, 0–1, ties sharing their
-    middle. The first less the second is the trust gap."""
+    """Compute the rank of each pose by score and by OKS (n,), as the share of the others ranked below it, 0–1; ties get
+    their middle rank. The trust gap is the first minus the second."""
     return _share_below(score), _share_below(oks)
 
 
@@ -71,13 +71,13 @@ def _share_below(values: np.ndarray) -> np.ndarray:
 
 
 def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
-    """Pictures of the `each` most overtrusted and undertrusted poses whose photos lie in the folder `images`.
+    """Return pictures of the `each` most overtrusted and undertrusted poses whose photos are in the folder `images`.
 
-    A photo that is missing, unreadable or outside the folder is passed over and named in `missing`. Raises InputError
-    where the folder itself is missing.
+    A photo that is missing, unreadable or outside the folder is skipped and listed in `missing`. Raises InputError if
+    the folder itself is missing.
     """
     if not images.is_dir():
-        raise InputError(f"{images}: no such folder, expected one with the photos")
+        raise InputError(f"{images}: no such folder, expected the folder with the photos")
     details = audit.details
     score_rank, oks_rank = trust_gap(details.score[details.measured], details.oks[details.measured])
     gap = score_rank - oks_rank
@@ -91,7 +91,7 @@ def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
 
 
 class _Photos:
-    """Photos of a folder by image id; it remembers what is missing."""
+    """Read photos of a folder by image id and record missing ones."""
 
     def __init__(self, folder: Path, file_names: dict[int, str]) -> None:
         self.folder = folder.resolve()
@@ -106,7 +106,7 @@ class _Photos:
         try:
             if name is not None:
                 path = find_shown(self.folder, name).resolve()
-                if path.is_relative_to(self.folder) and path.is_file():  # a file name never leads out of the folder
+                if path.is_relative_to(self.folder) and path.is_file():  # a file name must not leave the folder
                     return read_image(path)
         except (InputError, ValueError):  # ValueError: a null byte in the name
             pass
@@ -117,7 +117,7 @@ class _Photos:
 def _pictures(
     audit: Audit, order: Int[np.ndarray, " P"], score_rank: np.ndarray, oks_rank: np.ndarray, photos: _Photos
 ) -> Iterator[Picture]:
-    """Pictures of measured rows in order, those without a photo left out; made one by one, as they are asked for."""
+    """Yield pictures of the given rows in order, skipping those without a photo; created lazily."""
     details = audit.details
     assert details.poses.image_id is not None
     for row in order.tolist():
@@ -145,7 +145,7 @@ def _pictures(
 def _drawn(
     audit: Audit, row: int, photo: UInt8[np.ndarray, "H W 3"]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    """The person cut out twice: with the prediction, coloured by how true each keypoint is, and with the label."""
+    """Return the person's cut-out twice: with the prediction, coloured by each keypoint's OPKS, and with the label."""
     details = audit.details
     pose = int(details.measured[row])
     person = int(details.person[pose])
@@ -155,9 +155,9 @@ def _drawn(
         said[details.poses.missing[pose]] = np.nan  # neither drawn nor in the cut-out
     box = None if details.truth.box is None else details.truth.box[person]
     cut, offset, scale = _crop(photo, said, true[labelled], box)
-    # Names play no part in drawing; those of the file may repeat, which a Skeleton refuses.
+    # Drawing does not use names; those of the file may repeat, which a Skeleton refuses.
     skeleton = Skeleton("audited", tuple(str(k) for k in range(len(said))), details.edges)
-    frame = np.array([[0.0, 0.0, cut.shape[1], cut.shape[0]]])  # lines as wide as the picture wants them
+    frame = np.array([[0.0, 0.0, cut.shape[1], cut.shape[0]]])  # line width from the picture's size
     whole = Poses(xy=((said - offset) * scale)[None], box=frame)
     counted = replace(whole, xy=np.where(labelled[:, None], whole.xy, np.nan), quality=details.opks[row][None])
     faint = draw_poses(cut, whole, skeleton, legend=False)
@@ -176,8 +176,8 @@ def _crop(
     true: Float[np.ndarray, "L 2"],
     box: Float[np.ndarray, "4"] | None,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2"], float]:
-    """A cut-out around prediction, labels and box in the shape of a panel where the photo allows it, scaled to fit one;
-    with its corner in the photo and its scale: xy in the cut-out = (xy − corner) · scale."""
+    """Cut out prediction, labels and box in the aspect ratio of a panel, if the photo allows it, and scale to fit.
+    Returns the cut-out, its corner in the photo and its scale: xy in the cut-out = (xy − corner) · scale."""
     size = np.array([photo.shape[1], photo.shape[0]], dtype=np.float64)
     points = [said[np.isfinite(said).all(axis=1)], true] + ([] if box is None else [box.reshape(2, 2)])
     inside = np.clip(np.concatenate(points), 0, size)

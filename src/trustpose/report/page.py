@@ -1,4 +1,4 @@
-"""The page of one audit or several: one HTML file that asks for nothing from outside and needs no script."""
+"""Write the page of one or several audits: one self-contained HTML file without scripts."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -26,8 +26,8 @@ from trustpose.report.summary import (
 from trustpose.report.svg import SERIES
 
 DASH_PAIR = "– / –"
-EACH_OF_SEVERAL = 3  # pictures of either kind where several files share the page
-WIDTH_OF_SEVERAL = 310  # of plots that stand side by side, CSS pixels
+EACH_OF_SEVERAL = 3  # pictures of each kind if several files share the page
+WIDTH_OF_SEVERAL = 310  # of plots side by side, CSS pixels
 
 HEADLINES: Headlines = {
     "How good the poses are": (
@@ -38,7 +38,7 @@ HEADLINES: Headlines = {
         ("ap.APl", "AP on large people", True),
         ("ap.AR", "Average recall (AR)", True),
     ),
-    "What a better score would give": (
+    "Potential of a better score": (
         ("oracle_ap.AP", "AP if ranked by true quality (oracle AP)", True),
         ("headroom", "AP lost to bad scores (headroom)", False),
     ),
@@ -78,20 +78,20 @@ CROWDING = {
 
 
 def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
-    """Write the page of these audits, side by side where there are several; `images`, the folder with the photos, adds
-    the gallery. Raises InputError where the place cannot be written to or the folder is missing."""
+    """Write the page of these audits, side by side if there are several; `images`, the folder with the photos, adds the
+    gallery. Raises InputError if the file cannot be written or the folder is missing."""
     html = page(audits, images).encode()
     with atomic_write(path) as file:
         file.write(html)
 
 
 def page(audits: Sequence[Audit], images: Path | None = None) -> str:
-    """The page as HTML. Raises ValueError without an audit, InputError where the folder of photos is missing."""
+    """Return the page as HTML. Raises ValueError without an audit, InputError if the folder of photos is missing."""
     if not audits:
         raise ValueError("audits: expected at least one, got none")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # file names and labels come from outside
+        autoescape=True,  # file names and labels are untrusted
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -125,19 +125,19 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         gain_starts=[plots.gain_start(audit) for audit in audits],
         galleries=_galleries(audits, images),
         cell=partial(_cell, audits, notes),
-        notes=[note.texts for note in notes],  # the template shows them last, when all reasons are in
+        notes=[note.texts for note in notes],  # the template shows them last, when all reasons are collected
     )
 
 
 class _Notes:
-    """The notes of one audit, to which the reasons for missing numbers are added as dashes ask for them."""
+    """The notes of one audit; the reasons for missing numbers are added when a table shows a dash."""
 
     def __init__(self, audit: Audit, place: int) -> None:
         self.audit, self.place = audit, place
         self.texts = list(audit.notes)
 
     def reference(self, name: str) -> tuple[str, int]:
-        """The id and the number of the note that says why a number is None."""
+        """Return the id and the number of the note that explains why a number is None."""
         reason = why_none(self.audit, name)
         if reason not in self.texts:
             self.texts.append(reason)
@@ -146,7 +146,7 @@ class _Notes:
 
 
 def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], place: int, name: str) -> dict[str, Any]:
-    """One number of one audit as a table shows it: text, interval, or the note that says why there is none."""
+    """Return one number of one audit for a table: text, interval, or the note that explains its absence."""
     value = audits[place].number(name)
     interval = audits[place].intervals.get(name)
     return {
@@ -161,7 +161,7 @@ def _cell(audits: Sequence[Audit], notes: Sequence[_Notes], place: int, name: st
 def _headlines(
     audits: Sequence[Audit], notes: Sequence[_Notes], found: Differences, headlines: Headlines
 ) -> dict[str, list[dict[str, Any]]]:
-    """The rows of the headline table by group; the best of several, and what may be as good, is marked."""
+    """Return the rows of the headline table by group, with the best of several audits, and its equals, marked."""
     groups = {}
     for group, rows in headlines.items():
         groups[group] = []
@@ -174,7 +174,7 @@ def _headlines(
 
 
 def _categories(audits: Sequence[Audit]) -> list[dict[str, Any]]:
-    """A row for every category, with its people and each audit's numbers of it; none where there is but one."""
+    """Return a row for each category, with its people and each audit's numbers; none for a single category."""
     return [
         {
             "name": name,
@@ -186,7 +186,7 @@ def _categories(audits: Sequence[Audit]) -> list[dict[str, Any]]:
 
 
 def _key_numbers(audit: Audit) -> list[tuple[str, str]]:
-    """Four numbers to remember, with what they are."""
+    """Return four key numbers with their descriptions."""
     means = bias(audit)
     said = DASH_PAIR if means is None else f"{means[0]:.2f} / {means[1]:.2f}"
     return [
@@ -198,7 +198,7 @@ def _key_numbers(audit: Audit) -> list[tuple[str, str]]:
 
 
 def _reliability(audits: Sequence[Audit]) -> list[dict[str, Any]]:
-    """A panel for every type of keypoint that an audit knows, with each audit's ECE."""
+    """Return a panel for each type of keypoint, with each audit's ECE."""
     groups = [plots.keypoint_groups(audit.details.keypoint_names) for audit in audits]
     panels = []
     for at, kind in enumerate(dict.fromkeys(kind for known in groups for kind in known)):
@@ -212,7 +212,7 @@ def _reliability(audits: Sequence[Audit]) -> list[dict[str, Any]]:
 
 
 def _occlusion(audits: Sequence[Audit]) -> list[dict[str, Any]]:
-    """A panel for every occlusion benchmark, with people, AP and oracle AP of each audit."""
+    """Return a panel for each occlusion benchmark, with people, AP and oracle AP of each audit."""
     names: Iterable[str] = dict.fromkeys(name for audit in audits for name in audit.occlusion)
     return [
         {

@@ -1,4 +1,4 @@
-"""Drawn photos as files."""
+"""Write drawn photos to files."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,8 +11,8 @@ from trustpose.files import InputError, atomic_write
 
 
 def picture_names(files: list[Path], out: Path) -> dict[Path, Path]:
-    """Where each photo's drawing goes: its name with .jpg for its suffix, or added to it where only that tells two
-    photos apart, or counted where nothing else does."""
+    """Return the drawing's path for each photo: its name with suffix .jpg, appended to the name if that is needed to
+    distinguish two photos, or numbered if nothing else does."""
     count = Counter(path.stem for path in files)
     names: dict[Path, Path] = {}
     taken: set[str] = set()
@@ -27,9 +27,9 @@ def picture_names(files: list[Path], out: Path) -> dict[Path, Path]:
 
 
 def write_picture(path: Path, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
-    """An RGB picture as a JPEG. Raises InputError where it does not go into one."""
+    """Write an RGB picture as a JPEG. Raises InputError if it exceeds the format's size."""
     done, content = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
-        raise InputError(f"{path}: the drawn picture, {pixels.shape[1]} × {pixels.shape[0]}, does not go into a JPEG")
+        raise InputError(f"{path}: the drawn picture, {pixels.shape[1]} × {pixels.shape[0]}, is too large for a JPEG")
     with atomic_write(path) as file:
         file.write(content.tobytes())

@@ -1,6 +1,6 @@
-"""The plots of an audit as inline SVG. They hold no name from a file: those stand in the page's HTML around them.
+"""Plot an audit as inline SVG. Plots contain no names from files; the page's HTML shows them.
 
-Several audits share a plot where their curves can be told apart, each in the colour of its place.
+Several audits share a plot if their curves are distinguishable, each in its own colour.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from trustpose.metrics.average_precision import RECALL_THRESHOLDS
 from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve, scale_to_unit
 from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_square
 
-MOST_VECTOR_DOTS = 1000  # beyond it a scatter is drawn as pixels, which is smaller
+MOST_VECTOR_DOTS = 1000  # a larger scatter is rasterised, which is smaller
 BINS = 10
 ERRORS = ("good", "jitter", "inversion", "swap", "miss")
 GAINS = {
@@ -29,7 +29,7 @@ GAINS = {
 
 
 def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup | None:
-    """Every measured pose at its score and true OKS, with the mean OKS of poses of like score; None without any.
+    """Plot every matched pose at its score and true OKS, with the mean OKS in bins of score; None without poses.
     `width` is in CSS pixels."""
     details = audit.details
     score, oks = details.score[details.measured], details.oks[details.measured]
@@ -48,7 +48,7 @@ def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup
     else:
         plot.set_ylim(0, 1)
         curve = _equal_mass(score, oks)
-    seen = curve.count >= max(1, len(score) // 500)  # a bin of few says nothing
+    seen = curve.count >= max(1, len(score) // 500)  # small bins are too noisy
     line = {"linewidth": 2.2, "marker": "o", "markersize": 6, "markeredgewidth": 1.5}
     plot.plot(
         curve.mean_score[seen],
@@ -57,20 +57,20 @@ def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup
         markeredgecolor=COLOURS["paper"],
         **line,
     )
-    label(plot, "score that the estimator gave", "true quality (OKS)")
+    label(plot, "score of the estimator", "true quality (OKS)")
     described = f"Scatter of score against OKS of {len(score)} poses, with the mean OKS in bins of score"
     return inline(figure, f"scatter{series}", described)
 
 
 def _equal_mass(score: np.ndarray, oks: np.ndarray) -> ReliabilityCurve:
-    """Mean score and OKS of tenths of the poses, for scores on a scale of their own."""
+    """Compute mean score and OKS of tenths of the poses, for scores outside 0–1."""
     parts = [part for part in np.array_split(np.argsort(score, kind="stable"), BINS) if len(part)]
     means = [np.array([column[part].mean() for part in parts]) for column in (score, oks)]
     return ReliabilityCurve(np.empty(0), np.array([len(part) for part in parts]), *means)
 
 
 def keypoint_groups(names: Sequence[str]) -> dict[str, list[int]]:
-    """Types of keypoint with the columns that belong to them: left and right are one type ("left_eye": "eye")."""
+    """Group columns by type of keypoint: left and right are one type ("left_eye": "eye")."""
     groups: dict[str, list[int]] = {}
     for k, name in enumerate(names):
         kind = name.replace("left_", "").replace("right_", "").replace("_left", "").replace("_right", "")
@@ -79,8 +79,8 @@ def keypoint_groups(names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def keypoint_reliability(audits: Sequence[Audit], columns: Sequence[Sequence[int]], name: str) -> Markup | None:
-    """Mean OPKS of keypoints of like score, one type of keypoint (its columns in each audit); None where no audit has
-    scores on the 0–1 scale."""
+    """Plot mean OPKS against score for one type of keypoint (its columns in each audit); None if no audit has scores on
+    the 0–1 scale."""
     pairs = [score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
     if not any(pairs):
         return None
@@ -95,17 +95,17 @@ def keypoint_reliability(audits: Sequence[Audit], columns: Sequence[Sequence[int
             _curve(plot, curve, series)
     label(plot, "score", "mean OPKS")
     plot.yaxis.labelpad = 2
-    return inline(figure, name, "Reliability curve: mean OPKS against score, the diagonal is honest")
+    return inline(figure, name, "Reliability curve: mean OPKS against score, the diagonal is perfect calibration")
 
 
 def score_and_opks(audit: Audit, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scores (clipped to 0–1) and OPKS of some columns of keypoints, flat; None where scores are on another scale."""
+    """Return scores (clipped to 0–1) and OPKS of some keypoint columns, flat; None if scores are on another scale."""
     scaled = scale_to_unit(audit.details.keypoint_score[:, list(columns)].ravel())
     return None if scaled is None else (scaled, audit.details.opks[:, list(columns)].ravel())
 
 
 def _curve(plot: Axes, curve: ReliabilityCurve, series: int) -> None:
-    """The curve with markers whose area says what share of the keypoints stands there."""
+    """Plot the curve with markers whose area is the share of the keypoints in the bin."""
     seen = curve.count > 0
     x, y, share = curve.mean_score[seen], curve.mean_target[seen], curve.count[seen] / curve.count.sum()
     plot.plot(x, y, color=colour(series), linewidth=1.8)
@@ -121,8 +121,8 @@ def _gap(plot: Axes, curve: ReliabilityCurve, series: int) -> None:
 
 
 def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | None:
-    """Precision over recall at OKS 0.75 for one occlusion benchmark, by the score at hand (solid) and by the true OKS
-    (dashed); None where no audit has it."""
+    """Plot precision over recall at OKS 0.75 for one occlusion benchmark, ranked by score (solid) and by the true OKS
+    (dashed); None if no audit has it."""
     figure, plot = axes(250, 226, left=38, bottom=40)
     unit_square(plot)
     drawn = 0
@@ -144,13 +144,13 @@ def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | 
 
 
 def _reached(precision: np.ndarray) -> np.ndarray:
-    """Precision down to its first 0, NaN beyond: recall that is never reached needs no line along the floor."""
+    """Return precision up to its first 0, NaN beyond: no line where recall is never reached."""
     beyond = np.cumsum(precision <= 0) > 1
     return np.where(beyond, np.nan, precision)
 
 
 def error_shares(audits: Sequence[Audit]) -> Markup | None:
-    """The share of keypoints of each kind, a bar for every audit; None where no audit has a diagnosed keypoint."""
+    """Plot the share of keypoints of each error kind, a bar per audit; None if no audit has a diagnosed keypoint."""
     counts = np.array([[getattr(audit.errors, kind) for kind in ERRORS] for audit in audits], dtype=float)
     total = counts.sum(axis=1, keepdims=True)
     if not total.any():
@@ -169,13 +169,13 @@ def error_shares(audits: Sequence[Audit]) -> Markup | None:
     _rows_style(plot)
     plot.set_xlim(0, max(0.25, min(1.0, 1.02 * share.max())))
     plot.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    label(plot, "share of the labelled keypoints of found people")
+    label(plot, "share of the labelled keypoints of matched people")
     first = ", ".join(f"{kind} {100 * value:.1f} %" for kind, value in zip(ERRORS, share[0], strict=True))
     return inline(figure, "errors", f"Bars of keypoints by kind of error; of the first file: {first}")
 
 
 def _rows_style(plot: Axes) -> None:
-    """Named rows from top to bottom, with the grid across them only."""
+    """Style named rows from top to bottom, with vertical grid lines only."""
     plot.invert_yaxis()
     plot.grid(visible=False, axis="y")
     plot.tick_params(axis="y", length=0, labelsize=12, labelcolor=COLOURS["ink"])
@@ -183,15 +183,15 @@ def _rows_style(plot: Axes) -> None:
 
 
 def gain_start(audit: Audit) -> float | None:
-    """The AP that the corrections start from: they add up to 1. None where they could not be measured."""
+    """Return the AP before the corrections, whose gains add up to 1. None if they could not be measured."""
     gains = [audit.errors.ap_gain.get(stage) for stage in GAINS]
     known = [gain for gain in gains if gain is not None]
     return 1 - sum(known) if len(known) == len(GAINS) else None
 
 
 def ap_gains(audit: Audit, series: int = 0, width: int = 400) -> Markup | None:
-    """The stairs from today's AP to 1: each kind of error corrected after those above it; None where not measured.
-    `width` is in CSS pixels."""
+    """Plot the steps from the current AP to 1, where each kind of error is corrected after those above it; None if not
+    measured. `width` is in CSS pixels."""
     start = gain_start(audit)
     if start is None:
         return None

@@ -1,4 +1,4 @@
-"""The drawn poses of a run: a picture for each photo, or one video."""
+"""Write the drawn poses of a run: a picture for each photo, or one video."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,10 +15,10 @@ from trustpose.skeletons import Skeleton
 
 
 class PoseDrawings:
-    """What `predictor.run` takes as `drawings`, into the folder `out`; joints with less than `min_score` are left out.
+    """The `drawings` argument of `predictor.run`: draws into the folder `out`; joints below `min_score` are left out.
 
-    `paths` are the files that are written, pictures in threads, a video once its last frame is there. Raises InputError
-    where one cannot be.
+    `paths` are the files written: pictures in threads, a video after its last frame. Raises InputError if one cannot be
+    written.
     """
 
     def __init__(self, sources: Sources, out: Path, skeleton: Skeleton, min_score: float | None = None) -> None:
@@ -31,7 +31,7 @@ class PoseDrawings:
         self._writer: VideoWriter | None = None
 
     def draw(self, prediction: Prediction) -> np.ndarray | None:
-        """A drawn frame of a video; of a photo it is written at once."""
+        """Return a drawn frame of a video; write the drawing of a photo at once."""
         assert prediction.pixels is not None
         drawn = draw_poses(prediction.pixels, prediction.poses, self._skeleton, min_score=self._min_score)
         if self._video is not None:
@@ -41,7 +41,7 @@ class PoseDrawings:
         return None
 
     def add(self, drawn: np.ndarray) -> None:
-        """The next frame of the video."""
+        """Add the next frame of the video."""
         assert self._video is not None
         height, width = drawn.shape[:2]
         self._writer = self._writer or self._open.enter_context(

@@ -1,4 +1,4 @@
-"""An audit in plain words and plain numbers: the sentences a page opens with, figures as text, why one is missing."""
+"""Summarise an audit in plain text: the page's opening, formatted numbers, reasons for missing ones."""
 
 import re
 from collections.abc import Sequence
@@ -10,21 +10,21 @@ import numpy as np
 from trustpose.audit.record import Audit
 
 DASH = "–"
-HONEST_ECE = 0.02  # a score off by no more than this on average is called honest
-LOST_AP = 0.0005  # headroom that shows in the third decimal
+HONEST_ECE = 0.02  # up to this, a score is called calibrated
+LOST_AP = 0.0005  # headroom visible in the third decimal
 _HOW_WELL = (
-    (-0.2, "gets good poses and bad the wrong way round"),
-    (0.2, "hardly tells good poses from bad"),
-    (0.4, "tells good poses from bad poorly"),
-    (0.6, "tells good poses from bad moderately well"),
-    (0.8, "tells good poses from bad fairly well"),
-    (0.9, "tells good poses from bad well"),
-    (2.0, "tells good poses from bad very well"),
+    (-0.2, "ranks bad poses above good ones"),
+    (0.2, "hardly separates good poses from bad"),
+    (0.4, "separates good poses from bad poorly"),
+    (0.6, "separates good poses from bad moderately well"),
+    (0.8, "separates good poses from bad fairly well"),
+    (0.9, "separates good poses from bad well"),
+    (2.0, "separates good poses from bad very well"),
 )
 
 
 def number(value: float | None, sign: bool = False) -> str:
-    """Three decimals with a true minus sign, a dash for None."""
+    """Format with three decimals and a true minus sign; a dash for None."""
     if value is None:
         return DASH
     text = f"{value:+.3f}" if sign else f"{value:.3f}"
@@ -32,16 +32,16 @@ def number(value: float | None, sign: bool = False) -> str:
 
 
 def with_interval(audit: Audit, name: str) -> str:
-    """A number with its 95 % interval: "0.508 (0.479 to 0.535)"."""
+    """Format a number with its 95 % interval: "0.508 (0.479 to 0.535)"."""
     low_high = audit.intervals.get(name)
     between = "" if low_high is None else f" ({number(low_high[0])} to {number(low_high[1])})"
     return number(audit.number(name)) + between
 
 
 def file_labels(audits: Sequence[Audit]) -> list[str]:
-    """A short name for each results file: its file name, with as many folders before it as tell them apart."""
+    """Return a short name for each results file: its file name, with as many folders as make it unique."""
     paths = [PurePath(audit.inputs["results"]["file"]) for audit in audits]
-    short = {path: path.name for path in paths}  # the same file may stand here twice, by two scores
+    short = {path: path.name for path in paths}  # the same file may occur twice, with two scores
     for depth in range(2, 1 + max((len(path.parts) for path in paths), default=0)):
         names = list(short.values())
         short = {
@@ -56,7 +56,7 @@ def file_labels(audits: Sequence[Audit]) -> list[str]:
 
 
 def why_none(audit: Audit, name: str) -> str:
-    """Why a number is None: the audit's note about it, else what it would have needed."""
+    """Return why a number is None: the audit's note about it, else the data it needs."""
     for note in audit.notes:
         head, _, rest = note.partition(":")
         names = re.split(r" and |, ", head)
@@ -68,14 +68,14 @@ def why_none(audit: Audit, name: str) -> str:
     if part in ("ap", "oracle_ap", "headroom"):
         return f"{name}: no person with labelled keypoints counts for it"
     if not audit.pose.n:
-        return f"{part}.*: no result is paired with a person who has labelled keypoints"
+        return f"{part}.*: no result is matched to a person with labelled keypoints"
     if "pearson" in name or "spearman" in name:
-        return f"{name}: a correlation needs scores and true qualities that are not all the same"
+        return f"{name}: a correlation needs scores and true qualities that vary"
     return f"{name}: nothing of this kind is labelled or predicted"
 
 
 def bias(audit: Audit) -> tuple[float, float] | None:
-    """Mean score and mean OKS of the measured poses; None without any."""
+    """Return mean score and mean OKS of the matched poses; None without any."""
     details = audit.details
     if not len(details.measured):
         return None
@@ -83,10 +83,10 @@ def bias(audit: Audit) -> tuple[float, float] | None:
 
 
 def verdict(audit: Audit) -> str:
-    """Whether scores promise too much or too little, in a few words."""
+    """Describe in a few words whether scores are too high or too low."""
     means = bias(audit)
     if means is None or audit.pose.ece is None:
-        return "cannot be told"
+        return "unknown"
     if audit.pose.ece <= HONEST_ECE:
         return "honest"
     off = means[0] - means[1]
@@ -96,15 +96,15 @@ def verdict(audit: Audit) -> str:
 
 
 def opening(audit: Audit) -> list[str]:
-    """Paragraphs on one audit for someone who has never heard of OKS: poses, ranking, honesty."""
+    """Return paragraphs on one audit for readers who do not know OKS: accuracy, ranking, calibration."""
     return [part for part in (_poses(audit), _ranking(audit), _honesty(audit)) if part]
 
 
 def _poses(audit: Audit) -> str:
     truth, results = audit.inputs["ground_truth"], audit.inputs["results"]
     start = (
-        f"Predicted poses, {count(results['results'])} of them, are held against "
-        f"{count(truth['people_with_keypoints'])} people whose keypoints were labelled by hand, in "
+        f"{count(results['results'])} predicted poses are evaluated on "
+        f"{count(truth['people_with_keypoints'])} people with labelled keypoints, in "
         f"{count(truth['images'], 'photo')}. "
     )
     ap = audit.number("ap.AP")
@@ -113,10 +113,10 @@ def _poses(audit: Audit) -> str:
     categories = sum(one.AP is not None for one in audit.categories.values())
     mean = f", the mean over {categories} categories," if categories > 1 else ""
     return (
-        f"{start}Their average precision (AP){mean} is {with_interval(audit, 'ap.AP')}: 1 would be everyone found, "
-        "every keypoint where a careful human puts it, and no false pose ranked above a true one; 0 would be nothing "
-        "right. In brackets stands the 95\u00a0% interval, how far the number could move with another draw of such "
-        "photos."
+        f"{start}Their average precision (AP){mean} is {with_interval(audit, 'ap.AP')}: 1 would mean that everyone "
+        "is found, every keypoint is where a careful human puts it, and no false pose ranks above a true one; 0 would "
+        "mean that nothing is correct. Brackets hold the 95\u00a0% interval, the range of the number over other such "
+        "samples."
     )
 
 
@@ -130,17 +130,17 @@ def _ranking(audit: Audit) -> str:
             f"{with_interval(audit, 'pose.pearson')}, where 1 is perfect and 0 is chance."
         )
     elif not audit.pose.n:
-        sentences.append("No pose could be paired with a labelled person, so nothing can be said about the scores.")
+        sentences.append("No pose could be matched to a labelled person, so the scores cannot be evaluated.")
     else:
-        sentences.append("Scores or qualities are all the same, so the score cannot be asked to tell good from bad.")
+        sentences.append("All scores or all qualities are equal, so the score cannot separate good poses from bad.")
     if headroom is not None and headroom > LOST_AP:
         sentences.append(
-            f"Ranked by their true quality, the very same poses would reach an AP of {number(audit.oracle_ap.AP)}: bad "
-            f"scores alone cost {with_interval(audit, 'headroom')} of AP. A better score can win that back "
+            f"Ranked by their true quality, the same poses would reach an AP of {number(audit.oracle_ap.AP)}: bad "
+            f"scores alone cost {with_interval(audit, 'headroom')} of AP. A better score can regain this "
             "without moving a single keypoint."
         )
     elif headroom is not None and audit.pose.n:
-        sentences.append("Ranking the poses by their true quality instead would not raise AP.")
+        sentences.append("Ranking the poses by their true quality would not raise AP.")
     return " ".join(sentences)
 
 
@@ -149,26 +149,26 @@ def _honesty(audit: Audit) -> str:
     if means is None:
         return ""
     if ece is None:
-        return "The scores are not on a scale from 0 to 1, so they cannot be read as a promise of quality."
+        return "The scores are not on a scale from 0 to 1, so they cannot be read as expected quality."
     judged = verdict(audit)
     if judged == "honest":
         return (
-            "Read as a promise of quality the scores are honest: the calibration error (ECE), the average distance of "
+            "Read as expected quality the scores are calibrated: the calibration error (ECE), the average distance of "
             f"score and truth, is only {with_interval(audit, 'pose.ece')}."
         )
-    averages = f"on average they say {means[0]:.2f} where the truth is {means[1]:.2f}"
+    averages = f"on average they are {means[0]:.2f} where the true quality is {means[1]:.2f}"
     direction = {
         "overconfident": f"too high (overconfident): {averages}",
         "underconfident": f"too low (underconfident): {averages}",
     }.get(judged, f"too high in places and too low in others: {averages}")
     return (
-        f"Read as a promise of quality the scores are {direction}. The calibration error (ECE), the average "
+        f"Read as expected quality the scores are {direction}. The calibration error (ECE), the average "
         f"distance of score and truth, is {with_interval(audit, 'pose.ece')}."
     )
 
 
 def in_short(audit: Audit) -> str:
-    """One audit in a few short sentences, beside others whose page explains the words."""
+    """Summarise one audit in a few short sentences, next to others on a page that explains the terms."""
     lost = "" if audit.headroom is None else f", of which bad scores cost {with_interval(audit, 'headroom')}"
     means, judged = bias(audit), verdict(audit)
     texts = [
@@ -179,14 +179,14 @@ def in_short(audit: Audit) -> str:
     if audit.pose.pearson is not None:
         texts.append(f"Correlation of score with true quality {with_interval(audit, 'pose.pearson')}.")
     if means is None:
-        texts.append("No pose is paired with a labelled person.")
+        texts.append("No pose is matched to a labelled person.")
     elif audit.pose.ece is None:
-        texts.append("Scores are not on a scale from 0 to 1, so they promise no quality.")
+        texts.append("Scores are not on a scale from 0 to 1, so they are not expected quality.")
     else:
-        texts.append(f"Scores are {judged}: {means[0]:.2f} said, {means[1]:.2f} true, on average.")
+        texts.append(f"Scores are {judged}: mean score {means[0]:.2f}, mean true quality {means[1]:.2f}.")
     return " ".join(texts)
 
 
 def count(number: int, thing: str = "") -> str:
-    """1,496 or "1 photo", "365 photos"."""
+    """Format as 1,496 or "1 photo", "365 photos"."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}" if thing else f"{number:,}"

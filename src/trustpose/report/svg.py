@@ -1,4 +1,4 @@
-"""Matplotlib figures as SVG that lies inline in a page: in the page's own font and its light or dark colours."""
+"""Write Matplotlib figures as inline SVG in the page's own font and its light or dark colours."""
 
 import io
 import re
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-# A figure is drawn in these colours; in the page each becomes a CSS variable of that name, which page.css sets for
+# A figure uses these colours; in the page each becomes a CSS variable of that name, which page.css sets for
 # light and for dark. The series are Okabe & Ito's colour-blind-safe palette, darkened where it is too pale on white.
 COLOURS = {
     "ink": "#1d2329",
@@ -26,11 +26,11 @@ COLOURS = {
 }
 SERIES = tuple(name for name in COLOURS if name.startswith("series-"))
 MARKERS = ("o", "s", "^", "D", "v", "P")
-RASTER_DOTS = 144  # per inch of what is drawn as pixels: sharp on a screen of double density
+RASTER_DOTS = 144  # dots per inch of rasterised parts: sharp on high-density screens
 
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # letters stay letters: the page's font, and no outlines to carry along
-    "svg.hashsalt": "trustpose",  # the same figure gives the same file
+    "svg.fonttype": "none",  # keep text as text: in the page's font, without outlines
+    "svg.hashsalt": "trustpose",  # the same figure gives the same SVG
     "font.size": 12,
     "text.parse_math": False,
     "axes.unicode_minus": True,
@@ -39,7 +39,7 @@ _METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
 def colour(series: int) -> str:
-    """The colour of a results file by its place; after six files they come round again."""
+    """Return the colour of a results file by its index; six colours, then they repeat."""
     return COLOURS[SERIES[series % len(SERIES)]]
 
 

@@ -1,4 +1,4 @@
-"""Drawn frames as an mp4 file."""
+"""Write drawn frames as an mp4 file."""
 
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +13,9 @@ from trustpose.files import DiskError, InputError, cannot_write, utf8_name
 class VideoWriter:
     """An mp4 file (MPEG-4 Part 2, which every build of OpenCV can write) of frames of one size.
 
-    Used in a `with`: the file appears under its name once the block ends without an error, and not at all otherwise.
-    An odd width or height loses its last column or row, which the format cannot hold. Raises InputError where the file
-    cannot be written, DiskError at the end where it is not whole.
+    Use it in a `with` block: the file appears under its name if the block ends without an error, and not at all
+    otherwise. An odd width or height loses its last column or row, which the format does not support. Raises InputError
+    if the file cannot be written, DiskError at the end if it is incomplete.
     """
 
     def __init__(self, path: Path, width: int, height: int, frame_rate: float) -> None:
@@ -36,7 +36,7 @@ class VideoWriter:
             raise InputError(f"{path}: cannot be written as a video of {width} × {height} pixels")
 
     def write(self, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
-        """Add one frame, RGB. Raises ValueError where it is of another size."""
+        """Add one frame, RGB. Raises ValueError if its size differs."""
         width, height = self.size
         if (pixels.shape[1] - pixels.shape[1] % 2, pixels.shape[0] - pixels.shape[0] % 2) != self.size:
             raise ValueError(
@@ -62,10 +62,10 @@ class VideoWriter:
             self._part.unlink(missing_ok=True)
 
     def _check_whole(self) -> None:
-        """OpenCV does not say that writing failed, but the table of frames, which is written last, is missing then."""
+        """Check the table of frames, which is written last: OpenCV does not report failed writes."""
         with utf8_name(self._part) as name:
             video = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
             count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
             video.release()
         if count != self._count:
-            raise DiskError(f"{self.path}: cannot be written ({count} of {self._count} frames are there, disk full?)")
+            raise DiskError(f"{self.path}: cannot be written ({count} of {self._count} frames written, disk full?)")

@@ -34,7 +34,7 @@ def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
     if not isinstance(keypoints, list) or not keypoints or not all(isinstance(one, str) and one for one in keypoints):
         raise InputError(f"{path}: field 'keypoints': expected a list of names")
     if len(set(keypoints)) != len(keypoints):
-        raise InputError(f"{path}: field 'keypoints': a name stands twice")
+        raise InputError(f"{path}: field 'keypoints': a name occurs twice")
     place = {one: at for at, one in enumerate(keypoints)}
     mirror = _pairs(path, "mirror_pairs", value, place)
     sigmas = _sigmas(path, value.get("sigmas"), len(keypoints))

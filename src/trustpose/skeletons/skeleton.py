@@ -32,7 +32,7 @@ class Skeleton:
     def __post_init__(self) -> None:
         k = len(self.keypoints)
         if len(set(self.keypoints)) != k:
-            raise ValueError(f"{self.name}: a keypoint name stands twice")
+            raise ValueError(f"{self.name}: a keypoint name occurs twice")
         if any(not 0 <= end < k for edge in self.edges for end in edge):
             raise ValueError(f"{self.name}: an edge names a keypoint outside 0..{k - 1}")
         if self._sigmas is not None and (

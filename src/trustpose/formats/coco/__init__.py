@@ -1,6 +1,6 @@
-"""COCO's files: ground truth in, keypoint results in and out, with our extended fields.
+"""Read COCO ground truth and keypoint results, and write results, with our extended fields.
 
-What a file says is checked once, here; an `InputError` names the file, the entry, the field and what was expected.
+The content of a file is checked here once; an `InputError` names the file, the entry, the field and what was expected.
 """
 
 from trustpose.formats.coco.results import ResultsFile, read_results

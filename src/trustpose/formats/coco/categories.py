@@ -1,4 +1,4 @@
-"""Which categories of a ground truth are read: one, or with "all" every one, whose people are then kept apart."""
+"""Select the categories of a ground truth to read: one, or with "all" each of them, evaluated separately."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ ALL = "all"
 class Categories:
     """Names by id of the categories that were read, in the order of the file, and the category id of each of M people.
 
-    A name that stands twice has its id behind it.
+    A name that occurs twice has its id appended.
     """
 
     names: dict[int, str]
@@ -26,7 +26,7 @@ class Categories:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The categories to read, of all ids (C,) that the file has; `is_all` where every one was asked for."""
+    """The categories to read, among all ids (C,) of the file; `is_all` if "all" was requested."""
 
     rows: tuple[dict[str, Any], ...]
     ids: Int[np.ndarray, " C"]
@@ -39,15 +39,15 @@ class Chosen:
 
     @property
     def keypoints(self) -> tuple[str, ...]:
-        """The names that all of them give their keypoints; none where they give none."""
+        """Their common keypoint names; empty if they have none."""
         return tuple(self.rows[0].get("keypoints", ()))
 
     def of(self, category_id: Int[np.ndarray, " N"]) -> np.ndarray:
-        """Which of N rows are of these categories."""
+        """Return which of N rows have these categories."""
         return np.isin(category_id, [row["id"] for row in self.rows])
 
     def apart(self, category_id: Int[np.ndarray, " M"]) -> Categories | None:
-        """What is kept of M people's categories; None where only one was asked for."""
+        """Return the categories of M people; None for a single requested category."""
         if not self.is_all:
             return None
         plain = [str(row.get("name", row["id"])) for row in self.rows]
@@ -59,7 +59,8 @@ class Chosen:
 
 
 def choose_categories(rows: Rows, wanted: str | int | None) -> Chosen:
-    """The category of that name or id, or the only one with keypoints; "all": all with keypoints. Raises InputError."""
+    """Select the category of that name or id, or the only one with keypoints; "all": all with keypoints. Raises
+    InputError."""
     ids = rows.integers("id")
     if ids is None or not len(ids):
         raise InputError(f"{rows.path}: field 'categories': expected at least one category, got an empty list")
@@ -70,7 +71,7 @@ def choose_categories(rows: Rows, wanted: str | int | None) -> Chosen:
             raise rows.fail(at, "keypoints", "a list of names", names)
         twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
         if twice is not None:
-            raise InputError(f"{rows.path}: category {at}: field 'keypoints': {twice[:40]!r} stands twice")
+            raise InputError(f"{rows.path}: category {at}: field 'keypoints': {twice[:40]!r} occurs twice")
     with_keypoints = [row for row in rows.rows if row.get("keypoints")] or rows.rows
     found = [row for row in rows.rows if wanted in (row["id"], row.get("name"), str(row["id"]))]
     if wanted == ALL and not found:
@@ -93,4 +94,4 @@ def _check_same_keypoints(rows: Rows, chosen: list[dict[str, Any]]) -> None:
     other = next((row for row in chosen if row.get("keypoints") != first.get("keypoints")), None)
     if other is not None:
         names = " and ".join(repr(str(row.get("name", row["id"]))) for row in (first, other))
-        raise InputError(f"{rows.path}: field 'categories': {names} name other keypoints, {ALL} expects the same")
+        raise InputError(f"{rows.path}: field 'categories': {names} have different keypoints, {ALL} expects the same")

@@ -1,4 +1,4 @@
-"""What is checked of annotations and results when they are read, as it would otherwise only show in the numbers."""
+"""Checks on reading annotations and results for errors that would otherwise only show in the numbers."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ from trustpose.poses import MISSING_ID, Poses, Truth
 
 
 def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"] | None) -> None:
-    """Raises InputError where one of N xywh boxes is none in its photo of `size` (0, 0 or None: unknown); rows without
-    a box are NaN."""
+    """Raise InputError if one of N xywh boxes is invalid in its photo of `size` (0, 0 or None: unknown); rows without a
+    box are NaN."""
     given = np.flatnonzero(~np.isnan(box).any(axis=1))
     fault = xywh_fault(box[given], np.zeros((len(given), 2), np.int64) if size is None else size[given])
     if fault is not None:
@@ -24,8 +24,8 @@ def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray,
 def check_annotation_ids(
     rows: Rows, poses: Poses, kept: np.ndarray, truth: Truth, path: str, texts: Mapping[int, str]
 ) -> None:
-    """A kept row that names a labelled person must name one of its own photo, and each person at most once; `texts` are
-    what the file has in place of numbers."""
+    """Check that each kept row with an annotation id names a person of its own photo, each person at most once; `texts`
+    are the file's texts for numbers."""
     if poses.annotation_id is None:
         return
     named = np.flatnonzero((poses.annotation_id != MISSING_ID) & kept)

@@ -1,4 +1,4 @@
-"""Ids of photos and people that files give as texts, "000785" or "cam1/0042"; in records ids are whole numbers."""
+"""Ids of photos and people given as texts, "000785" or "cam1/0042"; records use integers."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -18,9 +18,9 @@ _NUMERAL = re.compile("[0-9]{1,18}")  # fits 64 bits
 
 @dataclass(frozen=True, eq=False)
 class IdTexts:
-    """The number of each text that a file has for an id; none where it has numbers.
+    """The number of each text that a file uses as an id; empty if it uses numbers.
 
-    With `are_numbers` the texts are numerals and stand for their numbers, so that "000785" and 785 are one id.
+    With `are_numbers` the texts are numerals and stand for their numbers, so "000785" and 785 are the same id.
     """
 
     number_of: Mapping[str, int]
@@ -30,7 +30,7 @@ class IdTexts:
         return len(self.number_of)
 
     def find(self, text: str) -> int | None:
-        """The number that a text means, whether or not it is among these; None where it means none."""
+        """Return the number for a text, whether or not it is among these; None if there is none."""
         number = self.number_of.get(text)
         if number is None and self.are_numbers and _NUMERAL.fullmatch(text):
             return int(text)
@@ -46,8 +46,8 @@ NO_TEXTS = IdTexts({})
 
 
 def number_texts(texts: Iterable[str]) -> IdTexts:
-    """Numbers for distinct texts: those they say where all are numerals, no two of the same number; else counted from 1
-    in their order by code point, in which pycocotools goes through them too."""
+    """Assign numbers to distinct texts: their values if all are numerals with different values; else counted from 1 in
+    their order by code point, in which pycocotools iterates over them too."""
     ordered = sorted(texts)
     if all(_NUMERAL.fullmatch(text) for text in ordered):
         numbers = {text: int(text) for text in ordered}
@@ -57,7 +57,7 @@ def number_texts(texts: Iterable[str]) -> IdTexts:
 
 
 def own_ids(rows: Rows, field: str) -> tuple[Int[np.ndarray, " N"], IdTexts]:
-    """The ids (N,) that rows give themselves, each once, and their texts. Raises InputError."""
+    """Return the ids (N,) that rows give themselves, each once, and their texts. Raises InputError."""
     column = IdColumn(field)
     places = column.read(rows)
     assert places is not None
@@ -69,9 +69,9 @@ def own_ids(rows: Rows, field: str) -> tuple[Int[np.ndarray, " N"], IdTexts]:
 def ids_among(
     rows: Rows, field: str, known: Int[np.ndarray, " L"], texts: IdTexts, where: str
 ) -> Int[np.ndarray, " N"]:
-    """The ids (N,) of a field that names rows of another list: those of numbers `known`, called as in `texts`.
+    """Return the ids (N,) of a field that refers to rows of another list, with numbers `known` and texts `texts`.
 
-    Raises InputError where one is not among them.
+    Raises InputError if one is not among them.
     """
     column = IdColumn(field)
     places = column.read(rows)
@@ -82,7 +82,7 @@ def ids_among(
 
 
 class IdColumn:
-    """A column of ids that is read block by block: its numbers, or places in `texts` until `resolve` knows them all."""
+    """A column of ids read block by block: its numbers, or indices into `texts` until `resolve` has all of them."""
 
     def __init__(self, field: str) -> None:
         self.field = field
@@ -90,9 +90,9 @@ class IdColumn:
         self._is_text: bool | None = None
 
     def read(self, rows: Rows, *, optional: bool = False) -> Int[np.ndarray, " N"] | None:
-        """One block's ids (N,), or places of their texts; -1 and None as in `Rows.integers`.
+        """Return one block's ids (N,), or indices of their texts; -1 and None as in `Rows.integers`.
 
-        Raises InputError where they are neither numbers nor texts, or some of each.
+        Raises InputError if they are neither numbers nor texts, or a mixture.
         """
         field = self.field
         first = next((one for row in rows.rows if (one := row.get(field)) is not None), None)
@@ -112,7 +112,7 @@ class IdColumn:
         return places
 
     def numbers(self, places: Int[np.ndarray, " N"], texts: IdTexts) -> Int[np.ndarray, " N"]:
-        """The numbers (N,) of places in `texts`, all of which those given have; -1 stays, and numbers do."""
+        """Convert indices of `texts`, which all given texts have, to numbers (N,); -1 and numbers are kept."""
         if not self.texts:
             return places
         table = np.array([texts.number_of[text] for text in self.texts], dtype=np.int64)
@@ -121,10 +121,10 @@ class IdColumn:
     def resolve(
         self, path: str, places: Int[np.ndarray, " N"], known: Int[np.ndarray, " L"], texts: IdTexts, where: str
     ) -> tuple[Int[np.ndarray, " N"], IdTexts]:
-        """What `read` gave as ids (N,), and their texts, where `where` has ids of numbers `known` called as in `texts`.
+        """Return the ids (N,) for `read`'s output, and their texts, where `where` has ids `known` with texts `texts`.
 
-        Texts that mean none of them get numbers that nothing else has. Raises InputError where these are numbers and
-        `where` has texts that are none.
+        Unknown texts get unused numbers. Raises InputError if these are numbers and `where` has texts that are not
+        numerals.
         """
         if not self.texts:
             if not texts.are_numbers and (places != MISSING_ID).any():

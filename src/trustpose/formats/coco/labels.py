@@ -1,4 +1,4 @@
-"""The keypoints of annotations and results: which fields hold them, how many there are, and what they are called."""
+"""Read the keypoints of annotations and results: their fields, their number and their names."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,8 +16,8 @@ _WHOLE_BODY = (("keypoints", 17), ("foot_kpts", 6), ("face_kpts", 68), ("lefthan
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """x, y, v of N people, zeros for those with only a box; the names of the K keypoints and the skeleton that has
-    them. `num_keypoints` is the file's own count where it has one of these keypoints. `note` says what was assumed."""
+    """x, y, v of N people, zeros for those with only a box; the names of the K keypoints and their skeleton.
+    `num_keypoints` is the file's own count for these keypoints, if it has one. `note` states assumptions."""
 
     keypoints: Float[np.ndarray, "N K 3"]
     names: tuple[str, ...]
@@ -27,10 +27,10 @@ class Labels:
 
 
 def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> Labels:
-    """The labels of annotations whose category names keypoints `names` (none at all is fine).
+    """Read the labels of annotations whose category names keypoints `names` (possibly none).
 
-    `wanted` says which keypoints they are, whatever the category calls them. Without it, a category that names more
-    than its annotations have means the first of them if a known skeleton has these (Human-Art). Raises InputError.
+    `wanted` is their skeleton, overriding the category's names. Without it, if a category names more keypoints than its
+    annotations have, the first ones are used if they form a known skeleton (Human-Art). Raises InputError.
     """
     note = None
     if wanted is None:
@@ -42,7 +42,7 @@ def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> 
     table = keypoint_table(rows, count, "v", field=field)
     keypoints = np.zeros((len(rows), count, 3)) if table is None else np.nan_to_num(table).reshape(-1, count, 3)
     if _in_parts(rows, count):
-        keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0 as labelled, fractions too
+        keypoints[..., 2] = np.ceil(keypoints[..., 2])  # its authors count any v above 0, even fractions, as labelled
     wrong = ~np.isin(keypoints[:, :, 2], (0, 1, 2)).all(axis=1)
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -54,9 +54,10 @@ def read_labels(rows: Rows, names: tuple[str, ...], wanted: Skeleton | None) -> 
 def keypoint_table(
     rows: Rows, count: int, third: Literal["v", "score"], *, field: str = "keypoints"
 ) -> Float[np.ndarray, "N _"] | None:
-    """x, y, `third` of `count` keypoints, flat (N, 3 · count); optional for labels, as box-only people have none.
+    """Return x, y, `third` of `count` keypoints, flat (N, 3 · count); optional for labels, as some people have only a
+    box.
 
-    133 keypoints may stand in COCO-WholeBody's five fields instead. Raises InputError.
+    133 keypoints may be in COCO-WholeBody's five fields instead. Raises InputError.
     """
     is_optional = third == "v"
     parts = _WHOLE_BODY if _in_parts(rows, count) else ((field, count),)
@@ -74,14 +75,14 @@ def keypoint_table(
 
 
 def _name(rows: Rows, names: tuple[str, ...]) -> tuple[Skeleton | None, tuple[str, ...], str | None]:
-    """Which keypoints annotations have, what they are called, and what was assumed on the way."""
+    """Return the annotations' skeleton, the keypoint names, and the assumptions made."""
     lists = [row["keypoints"] for row in rows.rows if isinstance(row.get("keypoints"), list)]
     lengths = set(map(len, lists))
     count, rest = divmod(lengths.pop() if len(lengths) == 1 else 3 * len(names), 3)
     if rest or not count:
         if not names:
             raise InputError(f"{rows.path}: field 'keypoints': no category names any, no annotation has 3K numbers")
-        count = len(names)  # what does not fit is named row by row
+        count = len(names)  # mismatches are reported by row
     if count == len(names):
         skeleton = find_skeleton(names)
         return skeleton, names if skeleton is None else skeleton.keypoints, None
@@ -89,16 +90,16 @@ def _name(rows: Rows, names: tuple[str, ...]) -> tuple[Skeleton | None, tuple[st
     if skeleton is None and names:
         raise InputError(
             f"{rows.path}: field 'keypoints': annotations have {count}, the category names {len(names)}; "
-            "--skeleton says which these are"
+            "name them with --skeleton"
         )
     if skeleton is None:
         return None, tuple(f"keypoint_{i}" for i in range(count)), None
     named = f"the category names {len(names)}" if names else "the category names none"
-    return skeleton, skeleton.keypoints, f"annotations have {count} keypoints, {named}: taken for {skeleton.name}"
+    return skeleton, skeleton.keypoints, f"annotations have {count} keypoints, {named}: treated as {skeleton.name}"
 
 
 def _fields(rows: Rows, count: int) -> tuple[str, str | None]:
-    """The field that holds `count` keypoints, and the one with their number labelled (Human-Art: keypoints_21)."""
+    """Return the field with `count` keypoints, and the one with their labelled number (Human-Art: keypoints_21)."""
     if f"keypoints_{count}" in rows.fields:
         return f"keypoints_{count}", f"num_keypoints_{count}"
     return "keypoints", None if _in_parts(rows, count) else "num_keypoints"
@@ -109,7 +110,7 @@ def _in_parts(rows: Rows, count: int) -> bool:
 
 
 def _num_keypoints(rows: Rows, field: str | None, keypoints: np.ndarray) -> np.ndarray | None:
-    """The file's own count; counted from v where a row lacks it."""
+    """Return the file's own count, computed from v if a row lacks it."""
     given = None if field is None else rows.integers(field, optional=True)
     if given is None:
         return None

@@ -1,4 +1,4 @@
-"""Which photo a file's name means: the number in it, or the image of a ground truth that is called so."""
+"""Find the image that a file name refers to: by its number, or by a ground truth's file names."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,10 @@ from trustpose.images import Images
 
 
 def number_in_name(name: str | Path) -> int | None:
-    """The number at the end of a file's name: COCO_val2014_000000000042.jpg, frame42.png and cam01.0042 are image 42.
+    """Return the number at the end of a file name: COCO_val2014_000000000042.jpg, frame42.png and cam01.0042 are image
+    42.
 
-    A suffix is left aside unless it is a number. None where the name ends in no number, or in one of over 18 digits.
+    A suffix is ignored unless it is a number. None if the name ends in no number, or in one of over 18 digits.
     """
     path = Path(name)
     stem = path.name if path.suffix[1:].isdecimal() else path.stem
@@ -18,6 +19,6 @@ def number_in_name(name: str | Path) -> int | None:
 
 
 def rows_by_name(images: Images) -> dict[str, int]:
-    """The row of `images` that each file name has, folders left aside."""
+    """Return the row of `images` for each file name, ignoring folders."""
     names = () if images.file_name is None else images.file_name
     return {Path(name).name: at for at, name in enumerate(names) if name}

@@ -1,10 +1,10 @@
-"""What a file is that was given for a COCO ground truth and is none, in a few words."""
+"""Recognise files in other layouts that were given as COCO ground truth."""
 
 from typing import Any
 
 
 def other_layout(value: Any) -> str | None:
-    """Which known layout a JSON value has, or None: to be told in place of "expected an object"."""
+    """Return the known layout of a JSON value, or None, for a better message than "expected an object"."""
     if isinstance(value, list):
         return _of_list(value)
     if not isinstance(value, dict):

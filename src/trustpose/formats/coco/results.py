@@ -1,4 +1,4 @@
-"""COCO keypoint results files in, with our extended fields, loss-free."""
+"""Read COCO keypoint results files without loss, including our extended fields."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -29,11 +29,11 @@ from trustpose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class ResultsFile:
-    """A COCO keypoint results file: the poses, the score that rows are ranked by, and what identifies it.
+    """A COCO keypoint results file: its poses, the score that rows are ranked by, and its identity.
 
-    `poses.pose_score` is the estimator's own number: the field `pose_score` where the file has it, else `score`.
-    `left_out` counts the results of photos that the ground truth lacks, and those photos, where they were left out.
-    `image_texts` and `annotation_texts` are the ids that the file has as texts, and their numbers here.
+    `poses.pose_score` is the estimator's own number: the field `pose_score` if the file has it, else `score`.
+    `left_out` counts the results in photos that the ground truth lacks, and these photos, if they were left out.
+    `image_texts` and `annotation_texts` map the file's text ids to numbers.
     """
 
     poses: Poses
@@ -56,12 +56,12 @@ def read_results(
     score_field: str = "score",
     common: bool = False,
 ) -> ResultsFile:
-    """Read a COCO keypoint results file with its extended fields, JSON or such a table (`formats.tables`), ranked by
+    """Read a COCO keypoint results file with its extended fields, as JSON or a table (`formats.tables`), ranked by
     `score_field`.
 
-    With `truth`, ids must be found there, K must fit, and rows of its other categories are left out; with `common` also
-    those of photos that it lacks. `skeleton` says which joints these are, which no such file does; with `truth` they
-    are taken for its own. Ids may be texts: see `IdTexts`. Raises InputError.
+    With `truth`, ids must be found there, K must match, and rows of its other categories are left out; with `common`
+    also rows in photos that it lacks. `skeleton` names the joints, as such a file does not; with `truth` its skeleton
+    is used. Ids may be texts, see `IdTexts`. Raises InputError.
     """
     content = read_bytes(path)
     skeleton = truth.truth.skeleton if truth is not None and skeleton is None else skeleton
@@ -94,7 +94,7 @@ def read_results(
 
 
 def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) -> ResultsFile:
-    """The results on a ground truth's people, checked against it; `rows` names them in errors."""
+    """Return the results on a ground truth's people, checked against it; `rows` is for error messages."""
     poses, ids = read.poses, truth.images.id
     assert poses.image_id is not None
     if not common:
@@ -123,13 +123,13 @@ _Columns = dict[str, np.ndarray | None]
 
 
 class _Ids:
-    """The two fields of results that name photos and people of the ground truth, and may do so by texts."""
+    """The two fields of results that refer to photos and people of the ground truth, by numbers or texts."""
 
     def __init__(self) -> None:
         self.image, self.annotation = IdColumn("image_id"), IdColumn("annotation_id")
 
     def resolve(self, columns: _Columns, path: str, truth: TruthFile | None) -> tuple[IdTexts, IdTexts]:
-        """Put numbers into the columns as read, those of the ground truth where there is one; returns the texts."""
+        """Replace texts in the columns by numbers, those of the ground truth if given; return the texts."""
         people = None if truth is None else truth.truth.annotation_id
         found = []
         for one, what in ((self.image, "images"), (self.annotation, "annotations")):
@@ -149,7 +149,7 @@ class _Ids:
 
 
 def _columns_by_block(content: bytes, path: str, count: int | None, score_field: str, ids: _Ids) -> _Columns | None:
-    """`_columns` of a whole file, few of its objects in memory at a time; None where something is wrong."""
+    """Compute `_columns` of a whole file with few of its objects in memory at a time; None if there is an error."""
     columns = GrowingColumns()
     try:
         for rows in Rows.in_blocks(content, path, "result"):
@@ -162,8 +162,8 @@ def _columns_by_block(content: bytes, path: str, count: int | None, score_field:
 
 
 def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Columns:
-    """The columns of `Poses`, `count` keypoints each or as many as the first row has, the score to rank by, `score` for
-    rows of a file without `pose_score`, category ids. Raises InputError."""
+    """Return the columns of `Poses` (`count` keypoints, or as many as in the first row), the score to rank by, `score`
+    for rows of a file without `pose_score`, and category ids. Raises InputError."""
     if not len(rows):
         raise InputError(f"{rows.path}: holds no results (an empty list)")
     if count is None:
@@ -178,8 +178,8 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
 
 
 def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:
-    """The poses of checked results rows, `count` keypoints each; what `image` and `annotation` read stands for ids
-    that may be texts. Raises InputError."""
+    """Return the poses of checked results rows, `count` keypoints each; `image` and `annotation` read ids that may be
+    texts. Raises InputError."""
     table = keypoint_table(rows, count, "score")
     assert table is not None
     keypoints = table.reshape(-1, count, 3)
@@ -212,7 +212,7 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
 
 
 def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
-    """Which keypoints (N, K) have no location: as `keypoint_missing` says, or by what stands there."""
+    """Return which keypoints (N, K) are missing: by `keypoint_missing`, or by their values."""
     count = keypoints.shape[1]
     by_rule = find_missing(keypoints[:, :, :2], keypoints[:, :, 2])
     said = rows.lists("keypoint_missing", count, optional=True, what=f" (0 or 1 for each of {count} keypoints)")
@@ -227,7 +227,7 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
 
 
 def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:
-    """P(absent), P(occluded), P(visible) (N, K, 3); NaN where a row has none."""
+    """Return P(absent), P(occluded), P(visible) (N, K, 3); NaN for rows without."""
     expected = f"{count} lists of three probabilities that sum to 1"
     if "visibility" not in rows.fields:
         return None

@@ -1,4 +1,4 @@
-"""Ground truth and results side by side: their common photos, and their categories kept apart."""
+"""Combine ground truth and results: their common photos, and their separate categories."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,23 +15,22 @@ from trustpose.poses import Poses, Truth
 
 
 def common_photos(truth: TruthFile, results: Sequence[ResultsFile]) -> tuple[TruthFile, list[ResultsFile]]:
-    """What ground truth and all results have of the photos that stand in every one of them.
+    """Restrict ground truth and results to the photos that occur in all of them.
 
-    A photo without a single result counts as one that the results do not cover, though its estimator may only have
-    found nobody. What is left out is counted in `left_out`. Raises InputError where no photo is
-    common to all.
+    A photo without a single result counts as not covered, even if the estimator detected no person there. `left_out`
+    counts what was removed. Raises InputError if no photo is common to all.
     """
     covered = [np.unique(_image_ids(one)) for one in results]
     common = reduce(np.intersect1d, covered, truth.images.id)
     if not len(common):
         files = ", ".join(one.path for one in results)
-        raise InputError(f"{truth.path}: no photo of it stands in {files}, --common expects some")
+        raise InputError(f"{truth.path}: none of its photos is in {files}, --common expects some")
     kept = [_of_photos(one, common) for one in results]
     return _truth_of_photos(truth, common), kept
 
 
 def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Truth, Int[np.ndarray, " I"]]:
-    """Poses and people with image ids under which nobody shares an image with another category, and those ids (I,).
+    """Return poses and people with image ids that separate categories, and these ids (I,).
 
     With several categories the ids number pairs of photo and category; with one they are the file's own.
     """
@@ -48,7 +47,7 @@ def apart_by_category(truth: TruthFile, results: ResultsFile) -> tuple[Poses, Tr
 
 
 def left_out_notes(truth: TruthFile, results: ResultsFile) -> list[str]:
-    """Sentences on the photos, people and results that `common_photos` left out."""
+    """Return sentences on the photos, people and results that `common_photos` left out."""
     notes = []
     if truth.left_out:
         total = truth.left_out["images"] + len(truth.images)

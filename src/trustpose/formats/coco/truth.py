@@ -1,4 +1,4 @@
-"""COCO keypoint ground truth files in."""
+"""Read COCO keypoint ground truth files."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -25,11 +25,11 @@ from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
 
 @dataclass(frozen=True)
 class TruthFile:
-    """A COCO ground truth file: its people of one category, its photos, and what identifies it.
+    """A COCO ground truth file: its people of one category, its photos, and its identity.
 
-    With several categories `categories` says whose people are which, and `category_id` is -1. `notes` are sentences on
-    what was assumed; `left_out` counts the photos and people that `together.common_photos` took out. `image_texts` and
-    `annotation_texts` are the ids that the file has as texts, and their numbers here.
+    With several categories `categories` holds the category of each person, and `category_id` is -1. `notes` are
+    sentences on assumptions; `left_out` counts the photos and people that `together.common_photos` removed.
+    `image_texts` and `annotation_texts` map the file's text ids to numbers.
     """
 
     truth: Truth
@@ -47,9 +47,9 @@ class TruthFile:
     annotation_texts: IdTexts = NO_TEXTS
 
     def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
-        """Sigmas (K,) for OKS: those given, one for each keypoint or one for all, else the skeleton's published ones.
+        """Return sigmas (K,) for OKS: those given, one per keypoint or one for all, else the skeleton's published ones.
 
-        Raises InputError where there are none, or those given do not fit.
+        Raises InputError if there are none, or if those given do not match.
         """
         count = self.truth.keypoint_count
         if given is not None:
@@ -58,16 +58,16 @@ class TruthFile:
             named = f"the skeleton {self.skeleton.name}" if self.skeleton else f"from {self.keypoint_names[0]!r} on"
             raise InputError(
                 f"{self.path}: field 'categories': no published sigmas for these {count} keypoints ({named}); "
-                "--sigmas gives them, --skeleton says which keypoints they are"
+                "give them with --sigmas, or name the keypoints with --skeleton"
             )
         return self.skeleton.sigmas
 
     def area_convention(self, wanted: str) -> Area:
-        """The area to measure OKS with: `wanted`, but for files whose `area_source` says that not all are segments'.
+        """Return the area for OKS: `wanted`, except for files whose `area_source` names other sources than segments.
 
-        There "segment" and "auto" are "file": the areas as they stand, which is what pycocotools takes too. Elsewhere
-        "auto" is "segment" where annotations have an area, and "box*0.53" without any, as xtcocotools does. Raises
-        InputError where the file lacks what it needs, or where "segment" is asked of a file without a single one.
+        For these "segment" and "auto" become "file": the file's areas, which pycocotools uses too. Otherwise "auto" is
+        "segment" if annotations have an area, and "box*0.53" if they have none, as in xtcocotools. Raises InputError if
+        the file lacks the data, or for "segment" if no area is from a segment.
         """
         if wanted not in ("auto", *AREAS):
             raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
@@ -77,8 +77,8 @@ class TruthFile:
             raise InputError(f"{self.path}: field 'area' is missing in every annotation; --area box*0.53 does without")
         if wanted == "segment" and not self.truth.is_segment.any():
             raise InputError(
-                f"{self.path}: field 'area': none is a segment's, area_source says {self.truth.describe_areas()}; "
-                "--area file takes them as they stand"
+                f"{self.path}: field 'area': none is from a segment, area_source is {self.truth.describe_areas()}; "
+                "--area file uses them unchanged"
             )
         if wanted in ("auto", "segment") and self.truth.area is not None:
             return "segment" if self.truth.is_segment.all() else "file"
@@ -93,10 +93,10 @@ def read_truth(
 ) -> TruthFile:
     """Read a COCO keypoint ground truth file.
 
-    All annotations of the category are rows, people with only a box too (xy and v are 0). `category`, a name or id, is
-    needed only where several have keypoints; "all" reads every one, where all have the same keypoints. `skeleton` says
-    which keypoints annotations have, itself, by name or by file, where the category names them otherwise or not at all.
-    `area` and `box` are None where no annotation has them. Raises InputError.
+    All annotations of the category are rows, including people with only a box (xy and v are 0). `category`, a name or
+    id, is needed only if several have keypoints; "all" reads each of them, if all have the same keypoints. `skeleton`,
+    a Skeleton, name or file, names the annotations' keypoints if the category names them otherwise or not at all.
+    `area` and `box` are None if no annotation has them. Raises InputError.
     """
     content = read_bytes(path)
     value = parse_finite_json(content, path)
@@ -126,7 +126,7 @@ def read_truth(
 
 
 def _check_layout(value: Any, path: str | Path) -> None:
-    """Raises InputError where a JSON value is no COCO ground truth, saying what it is where that is known."""
+    """Raise InputError if a JSON value is not a COCO ground truth, naming its layout if known."""
     expected = ("images", "annotations", "categories")
     lacking = [field for field in expected if field not in value] if isinstance(value, dict) else []
     if isinstance(value, dict) and not lacking:
@@ -161,8 +161,8 @@ def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
 
 
 def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
-    """The first of these fields that an image has as a text; other data sets give such fields another meaning, which
-    is left aside. None where no image has one."""
+    """Return the first of these fields that an image has as a text; other types, which other data sets use, are
+    ignored. None if no image has one."""
     if not rows.fields.intersection(fields):
         return None
     found = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
@@ -170,7 +170,7 @@ def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
 
 
 def _times(rows: Rows) -> np.ndarray | None:
-    """Seconds (I,), NaN where an image's `time` is no number of them; None where no image has one."""
+    """Return seconds (I,), NaN if an image's `time` is not a number; None if no image has one."""
     if "time" not in rows.fields:
         return None
     given: list[Any] = [row.get("time") for row in rows.rows]
@@ -181,8 +181,8 @@ def _times(rows: Rows) -> np.ndarray | None:
 def _read_annotations(
     rows: Rows, ids: np.ndarray, image_id: np.ndarray, images: Images, chosen: Chosen, skeleton: Skeleton | None
 ) -> tuple[Truth, Labels, np.ndarray]:
-    """The people of the chosen categories, what their keypoints are, and the category id of each. `ids` and `image_id`
-    (N,) are those of all rows."""
+    """Return the people of the chosen categories, their keypoints, and the category id of each. `ids` and `image_id`
+    (N,) cover all rows."""
     category_id = rows.integers("category_id")
     assert category_id is not None
     rows.known("category_id", category_id, chosen.ids, "field 'categories'")
@@ -215,7 +215,7 @@ def _read_annotations(
 
 
 def _crowds(rows: Rows) -> np.ndarray | None:
-    """Which rows (N,) are crowds; `iscrowd` may be true or false (PoseTrack). None where no row says it."""
+    """Return which rows (N,) are crowds; `iscrowd` may be a boolean (PoseTrack). None if no row has it."""
     values = [row.get("iscrowd") for row in rows.rows]
     if bool in set(map(type, values)):
         plain = [{"iscrowd": int(value) if isinstance(value, bool) else value} for value in values]
