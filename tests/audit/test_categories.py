@@ -114,7 +114,7 @@ def test_all_expects_the_same_keypoints(two_animals: Path) -> None:
     truth = json.loads((two_animals / "gt.json").read_text())
     truth["categories"][1]["keypoints"] = truth["categories"][1]["keypoints"][:5]
     (two_animals / "gt.json").write_text(json.dumps(truth))
-    with pytest.raises(InputError, match="'cat' and 'dog' name other keypoints, all expects the same"):
+    with pytest.raises(InputError, match="'cat' and 'dog' have different keypoints, all expects the same"):
         read_truth(two_animals / "gt.json", "all")
 
 

@@ -46,8 +46,8 @@ AUDITED = [  # file, options, skeleton, area
 REFUSED = [
     ("ap10k/test_ap10k.json", "several categories (antelope, argali sheep, bison, buffalo, cow, …), expected one, "
      "chosen by its name or id, or all"),
-    ("300w/test_300w.json", "no published sigmas for these 68 keypoints (from 'keypoint_0' on); give them with --sigmas"),
-    ("wflw/test_wflw.json", "no published sigmas for these 98 keypoints (from 'keypoint_0' on); give them with --sigmas"),
+    ("300w/test_300w.json", "no published sigmas for these 68 keypoints (from 'keypoint_0' on); give them"),
+    ("wflw/test_wflw.json", "no published sigmas for these 98 keypoints (from 'keypoint_0' on); give them"),
     ("freihand/test_freihand.json", "no published sigmas for these 21 keypoints (the skeleton hand21)"),
     ("mpii/test_mpii.json", f"holds MPII's annotations as mmpose and HRNet write them (joints, joints_vis; measured by "
      f"PCKh, not OKS); {COCO}"),

@@ -63,7 +63,7 @@ def test_a_video(video, monkeypatch):
 def test_videos_that_cannot_be_predicted(video):
     people = ("--detector", "whole", *common(video))
     refused(r"none\.mp4: no such file", video / "none.mp4", *people)
-    refused("webcam 93: there is none", "93", *people)
+    refused("webcam 93: not found", "93", *people)
     refused("a run and a folder", video / "film.mp4", video / "photos", *people)
     refused("--gt is for photos", video / "film.mp4", "--gt", video / "gt.json", *common(video))
     refused("film.mp4: would be overwritten", video / "film.mp4", *people[:-1], video)

@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said(tmp_path):
     gt, photos = write_coco(tmp_path)
     common = ("--gt", gt, "--images", photos, "--out", tmp_path / "out")
     (tmp_path / "there").mkdir()
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         _run(*common[:-1], tmp_path / "there")
     with pytest.raises(InputError, match="margin: expected"):
         _run(*common, "--margin", "0.5")

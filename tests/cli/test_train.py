@@ -71,8 +71,8 @@ def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
     code, _, errors = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=1e-3", "--train.clip=1")
     assert code == 2
     assert errors.endswith(
-        "checkpoint.pt: is of another recipe: train.lr was 0.003, now it is 0.001; choose another --out, or start "
-        "anew with --no-resume\n"
+        "checkpoint.pt: has another recipe: train.lr was 0.003, now it is 0.001; choose another --out, or start "
+        "over with --no-resume\n"
     )
 
 
@@ -90,7 +90,7 @@ def test_a_plain_network_and_from_a_model_that_is_there(data, recipe, tmp_path, 
     assert equal(before, after)
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", first, "--network=mspn-1")
     assert (code, errors.count("\n")) == (2, 1)
-    assert "holds tiny of coco17, the recipe wants mspn-1 of coco17" in errors
+    assert "holds tiny of coco17, the recipe expects mspn-1 of coco17" in errors
 
 
 def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tmp_path, capsys):
@@ -109,7 +109,7 @@ def test_a_deepened_network_is_loaded_in_torch_and_gone_on_from(data, recipe, tm
     before, after = (load(tmp_path / name).network.state_dict() for name in ("first", "second"))
     assert equal(before, after)
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "x", "--model", tmp_path / "first")
-    assert code == 2 and "has 4 more layers, the recipe wants 0" in errors
+    assert code == 2 and "has 4 more layers, the recipe has 0" in errors
 
 
 def test_a_head_goes_on_from_the_same_head(data, recipe, tmp_path, capsys):
@@ -174,7 +174,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("--head_options.window=0",), "head oks-net: window: expected 1 or more"),
         (("--network=alexnet",), "network: expected one of simple-baseline-r50"),
         (("--strategy.starts_from=trained",), "tiny: starts from a trained tiny, give its folder or file as --model"),
-        (("--strategy.starts_from=imagenet",), "no ImageNet weights of tiny can be fetched; give a checkpoint"),
+        (("--strategy.starts_from=imagenet",), "no ImageNet weights of tiny can be downloaded; give a checkpoint"),
         (("--data.codec=gauss",), "data.codec: expected one of argmax-quarter"),
         (("--width=50",), "width: expected a multiple of 4, got 50"),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
@@ -192,10 +192,10 @@ def test_what_does_not_fit_is_one_line(data, recipe, tmp_path, capsys, arguments
 
 def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, capsys):
     for arguments, message in (
-        (("oks-nte", "--data", data, "--out", tmp_path / "o"), "there is no such recipe, `trustpose recipes` lists"),
+        (("oks-nte", "--data", data, "--out", tmp_path / "o"), "unknown recipe, `trustpose recipes` lists"),
         ((recipe, "--data", tmp_path / "no", "--out", tmp_path / "o"), "no such directory, see --data"),
         ((recipe, "--data", recipe, "--out", tmp_path / "o"), "not a directory, see --data"),
-        ((recipe, "--data", tmp_path, "--out", tmp_path / "o"), "holds no data set that is known here"),
+        ((recipe, "--data", tmp_path, "--out", tmp_path / "o"), "holds no known data set"),
         ((tmp_path / "no.json", "--data", data, "--out", tmp_path / "o"), "no such file"),
     ):
         code, _, errors = run(capsys, *arguments)

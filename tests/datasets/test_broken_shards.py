@@ -32,7 +32,7 @@ def test_a_shard_cut_short_whose_index_agrees(case):
     shards = shard_people(folder)
     content = path.read_bytes()[:3000]
     path.write_bytes(content)
-    with pytest.raises(InputError, match="is cut short"):
+    with pytest.raises(InputError, match="is truncated"):
         shards[len(index["shards"][0]["places"]) + len(index["shards"][1]["places"]) - 1]
     index["shards"][1]["bytes"] = 3000
     (folder / INDEX).write_text(json.dumps(index))
@@ -117,7 +117,7 @@ def test_folders_that_are_none(tmp_path, case):
         shard_people(tmp_path / "none")
     with pytest.raises(InputError, match=r"holds no index.json"):
         shard_people(tmp_path)
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="exists already"):
         write_shards(people, folder, OPTIONS, {})
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):

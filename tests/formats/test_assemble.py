@@ -61,7 +61,7 @@ def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_pa
         gather(path, photos)
     done = gather(path, photos, skeleton=LSP_14, fill_missing=True)
     np.testing.assert_array_equal(done.poses.xy[:, 16], poses.xy[:, 0])  # the right ankle
-    with pytest.raises(InputError, match="has 14 keypoints, and --skeleton coco17 17"):
+    with pytest.raises(InputError, match="has 14 keypoints, but --skeleton coco17 has 17"):
         gather(path, photos, skeleton=COCO_17)
 
 

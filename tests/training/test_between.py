@@ -26,5 +26,5 @@ def test_none_of_the_start_needs_no_start() -> None:
 
 def test_only_networks_that_train_keep_their_start(tmp_path) -> None:
     recipe = with_overrides(find_recipe("frozen-trust"), {"train.weight_interpolation": "0.5"})
-    with pytest.raises(InputError, match="is for networks that train, expected 0 with system frozen"):
+    with pytest.raises(InputError, match="is for training networks, expected 0 with system frozen"):
         make_task(recipe, tmp_path, None, tmp_path)

@@ -54,7 +54,7 @@ def test_one_folder_is_as_it_was(folders):
     found = open_training(folders[:1], OPTIONS)
     assert found.own == len(found.training)
     assert people_of_epoch(found.training, found.own, tiny_recipe(), 3) is found.training
-    with pytest.raises(InputError, match="is given twice as --data"):
+    with pytest.raises(InputError, match="was given twice as --data"):
         open_training([folders[0], folders[1], folders[0] / ".." / folders[0].name], OPTIONS)
 
 
@@ -135,9 +135,9 @@ def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):
     for name, system in (("frozen-trust", "frozen"), ("light-detector", "detector")):
         code, said, errors = run(capsys, name, *twice)
         assert (code, said) == (2, "")
-        assert errors == (f"trustpose: error: --data: is given 2 times, but system {system} trains on one data set\n")
+        assert errors == (f"trustpose: error: --data: was given 2 times, but system {system} trains on one data set\n")
     assert not (tmp_path / "out").exists()
     code, _, errors = run(capsys, "light-detector", "--data", folders[0], "--data", tmp_path / "no", "--out", "o")
     assert (code, errors) == (2, f"trustpose: error: {tmp_path / 'no'}: no such directory, see --data\n")
-    with pytest.raises(InputError, match="holds no data set that is known here"):
+    with pytest.raises(InputError, match="holds no known data set"):
         make_task(tiny_recipe(), [folders[0], tmp_path], None, tmp_path)

@@ -159,7 +159,7 @@ def test_class_weights_are_of_people_in_training(data, model, tmp_path):
         (("--head_options.tokens=3",), "head_options.tokens: keypoint-tokens has no such option, expected one of"),
         (("--head_options.hidden=0",), "hidden: expected 1 or more"),
         (("--data.skeleton=mpii16",), "data.skeleton: mpii16 has no published sigmas"),
-        (("--data.skeleton=crowdpose14",), "finds coco17, the recipe wants crowdpose14"),
+        (("--data.skeleton=crowdpose14",), "has skeleton coco17, the recipe expects crowdpose14"),
         (("--data.folds=50", "--data.fold=49"), "data.folds: 12 images are too few to divide into 50"),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
         (("--frozen.views=0",), "frozen.views: expected 1 to 1000, got 0"),
@@ -178,7 +178,7 @@ def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
     order = ["x", "y", "score"]
     points = {"output": {"kind": "coordinates", "keypoints": 17, "order": order, "normalised": True}}
     for given, message in (
-        (None, f"{SMALL.name}: trains a head on a frozen network, give its ONNX file as --model"),
+        (None, f"{SMALL.name}: trains a head on a frozen network, give the network's ONNX file as --model"),
         (tmp_path / "no.onnx", "no such file"),
         (
             write_network(tmp_path / "points", **points),

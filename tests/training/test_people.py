@@ -88,7 +88,7 @@ def test_visibility_is_that_of_the_samples(folder):
 def test_what_is_no_data_set_is_said(folder, tmp_path):
     with pytest.raises(InputError, match="no such directory"):
         open_people(tmp_path / "none", DataOptions())
-    with pytest.raises(InputError, match=r"holds no data set that is known here, expected train_gt.json with train/"):
+    with pytest.raises(InputError, match=r"holds no known data set, expected train_gt.json with train/"):
         open_people(tmp_path, DataOptions())
     with pytest.raises(InputError, match="are too few to divide into 200"):
         divide(open_people(folder, DataOptions()), DataOptions(folds=200))
@@ -116,7 +116,7 @@ def test_an_area_that_is_no_segments_is_said():
     people.labels.area_source[:] = ["segment", "box"]
     codec = codec_of(recipe)
     crops = [training_crops(people, recipe, codec)[number] for number in range(2)]
-    with pytest.raises(InputError, match=r"^train.area: the area of annotation 2 of image 2 is box, no segment's;"):
+    with pytest.raises(InputError, match=r"^train.area: the area of annotation 2 of image 2 is box, not segment;"):
         collate(crops, codec, "segment")
     assert np.isfinite(collate(crops, codec, "file")["area"].numpy()).all()
 
@@ -126,7 +126,7 @@ def test_a_person_without_area_is_said():
     people.labels.area[1] = np.nan
     codec = codec_of(recipe)
     crops = [training_crops(people, recipe, codec)[number] for number in range(2)]
-    with pytest.raises(InputError, match=r"^train.area: annotation 2 of image 2 has no segment area; box\*0.53 does"):
+    with pytest.raises(InputError, match=r"^train.area: annotation 2 of image 2 has no segment area; use box\*0.53"):
         collate(crops, codec, "segment")
     assert json.dumps(collate(crops, codec, "box")["image_id"].tolist()) == "[1, 2]"
 
@@ -147,7 +147,7 @@ def test_a_share_of_the_images_is_a_share_of_each_fold(folds, one, other):
 
 
 def test_a_share_that_is_nothing():
-    with pytest.raises(InputError, match=r"data\.share: 0\.0001 of 30 images is none"):
+    with pytest.raises(InputError, match=r"data\.share: 0\.0001 of 30 images are none"):
         rows_by_fold(np.arange(1, 31), DataOptions(folds=3, share=1e-4))
     with pytest.raises(ValueError, match="share: expected 1e-06 to 1, got 0"):
         DataOptions(share=0.0)

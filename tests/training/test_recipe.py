@@ -84,7 +84,7 @@ def test_overrides_are_parsed_as_their_fields_want():
         ({"train.batch_size": "true"}, "^train.batch_size: expected a whole number, got True"),
         ({"train.precision": "fp8"}, "^train.precision: expected one of 32-true, bf16-mixed, 16-mixed, got 'fp8'"),
         ({"train.accumulate": "3"}, "^train.batch_size: expected a multiple of accumulate, 3, got 32"),
-        ({"train.epochs": "1"}, "^train.epochs: expected 2 or more, one for each stage, got 1"),
+        ({"train.epochs": "1"}, "^train.epochs: expected 2 or more, one per stage, got 1"),
         ({"train.lr.x": "1"}, "^train.lr.x: there is no such field"),
         ({"strategy.stages.2.epochs": "1"}, "^strategy.stages.2: there are only 2"),
         ({"head_options.atention": "none"}, "^head_options.atention: oks-net has no such option, expected one of att"),

@@ -186,11 +186,11 @@ def test_another_recipe_or_other_data_are_refused(tmp_path):
     recipe = tiny_recipe()
     fit(tiny_task(recipe), recipe, tmp_path, one_process())
     other = tiny_recipe(weight_decay=0.1)
-    with pytest.raises(InputError, match=r"is of another recipe: train.weight_decay was 0.0, now it is 0.1; choose"):
+    with pytest.raises(InputError, match=r"has another recipe: train.weight_decay was 0.0, now it is 0.1; choose"):
         fit(tiny_task(other), other, tmp_path, one_process())
     harmless = replace(tiny_recipe(workers=1, checkpoint_every=1), title="another title")
     fit(tiny_task(harmless), harmless, tmp_path, one_process())
-    with pytest.raises(InputError, match=r"was made with 24 training samples, the data has 20 now"):
+    with pytest.raises(InputError, match=r"was written with 24 training samples, the data now has 20"):
         fit(tiny_task(recipe, tiny_people(20)), recipe, tmp_path, one_process())
 
 
@@ -210,7 +210,7 @@ def test_broken_checkpoints_are_one_line(tmp_path):
             fit(tiny_task(recipe), recipe, tmp_path, one_process())
         assert "\n" not in str(caught.value), name
     torch.save({"model": {}}, path)
-    with pytest.raises(InputError, match="is no checkpoint of a training"):
+    with pytest.raises(InputError, match="is not a checkpoint of a training"):
         fit(tiny_task(recipe), recipe, tmp_path, one_process())
 
 
@@ -251,7 +251,7 @@ def test_odd_content_is_one_line_in_our_words(tmp_path):
     content = torch.load(path, weights_only=True)
     for names, value in ODD:
         torch.save(_other(content, *names, value=value), path)
-        with pytest.raises(InputError, match=r"^/.*checkpoint.pt: (is|its)") as caught:
+        with pytest.raises(InputError, match=r"^/.*checkpoint.pt: (is|its|has)") as caught:
             fit(tiny_task(recipe), recipe, tmp_path, one_process())
         assert "\n" not in str(caught.value) and "weights_only" not in str(caught.value), (names, value)
     torch.save(content, path)
@@ -268,7 +268,7 @@ def test_files_that_only_look_like_checkpoints(tmp_path, kind):
     else:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("archive/data.pkl", bytes(10_000_000))
-    with pytest.raises(InputError, match=r"checkpoint.pt: is (no|not a readable) checkpoint") as caught:
+    with pytest.raises(InputError, match=r"checkpoint.pt: is not a (readable )?checkpoint") as caught:
         fit(tiny_task(recipe), recipe, tmp_path, one_process())
     assert "weights_only" not in str(caught.value) and "safe_globals" not in str(caught.value)
 

@@ -160,7 +160,7 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(0) or predict(*a))
     people = faceless(3)
     first = with_teacher(people, teacher, 0.0, path)
-    said = "trustpose: the teacher fills 15 of 15 missing joints and takes 0 labels away\n"
+    said = "trustpose: the teacher fills 15 of 15 missing joints and removes 0 labels\n"
     assert (len(asked), capsys.readouterr().err) == (1, said)
     again = with_teacher(people, teacher, 0.0, path)
     assert (len(asked), capsys.readouterr().err) == (1, said)
@@ -174,7 +174,7 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
         with_teacher(moved, teacher, 1.0, path)  # another teacher
     assert len(asked) == 5
     path.write_bytes(path.read_bytes()[:-60])
-    with pytest.raises(InputError, match=r"teacher.npz: holds a teacher's places that cannot be read .*; remove the"):
+    with pytest.raises(InputError, match=r"teacher.npz: holds teacher predictions that cannot be read .*; remove the"):
         with_teacher(moved, teacher, 1.0, path)
 
 
@@ -204,7 +204,7 @@ def test_a_training_with_a_teacher_and_the_next_run_reads_what_it_said(folders, 
     options = ("--teacher", "default", "--data.teacher_quality=0")
     code, _, errors = run(capsys, *arguments, tmp_path / "out", *options)
     assert (code, asked) == (0, [8]), errors  # the first folder's people are known
-    assert errors == "trustpose: the teacher fills 40 of 40 missing joints and takes 0 labels away\n"
+    assert errors == "trustpose: the teacher fills 40 of 40 missing joints and removes 0 labels\n"
     assert run(capsys, *arguments, tmp_path / "out", *options)[0] == 0 and asked == [8]
     assert run(capsys, *arguments, tmp_path / "plain")[0] == 0
     found = [tmp_path / name / "model.safetensors" for name in ("out", "plain")]
@@ -218,12 +218,12 @@ def test_no_teacher_where_none_fits_is_one_line(folders, tmp_path, capsys):
     write_json(tmp_path / "mpii.json", to_json(replace(tiny_recipe(), data=DataOptions(skeleton="mpii16", folds=0))))
     assert run(capsys, recipe, *out)[0] == 0  # a network without a head
     for arguments, message in (
-        (("light-detector", "--teacher=default"), "--teacher: is for networks that train, expected none with system"),
+        (("light-detector", "--teacher=default"), "--teacher: is for training networks, expected none with system"),
         ((recipe, "--teacher", tmp_path / "no"), f"{tmp_path / 'no'}: no such file"),
-        ((recipe, "--teacher", tmp_path / "out"), "does not say how good its keypoints are; a teacher needs a trust"),
+        ((recipe, "--teacher", tmp_path / "out"), "predicts no keypoint quality; a teacher needs a trust"),
         (
             (tmp_path / "mpii.json", "--teacher=default"),
-            f"default: finds coco17, but the training is of {MPII_16.name}",
+            f"default: has skeleton coco17, but the training uses {MPII_16.name}",
         ),
         ((recipe, "--teacher=default", "--data.teacher_quality=2"), "teacher_quality: expected 0 to 1, got 2"),
     ):
@@ -238,7 +238,7 @@ def test_lspets_faces_are_filled_in_between_neck_and_head_top(data_dir, teacher,
     source = lspet_people(lspet, data_dir / "lspet" / "images")
     people = subset(map_joints(source, COCO_17), np.arange(24))
     found = with_teacher(people, teacher, 0.7, tmp_path / CACHE)
-    assert "labels away" in capsys.readouterr().err
+    assert "labels" in capsys.readouterr().err
     assert not is_filled(found)[:, 5:][np.stack([one.has_joint[5:] for one in people])].any()
     noses = np.flatnonzero(is_filled(found)[:, 0])
     neck, top = (lspet.truth.xy[noses, LSP_14.keypoints.index(name)] for name in ("neck", "head_top"))

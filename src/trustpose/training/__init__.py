@@ -1,7 +1,7 @@
-"""The engine: trains any network and any head by a recipe. Needs the `train` extra (torch, lightning-fabric).
+"""Train any network and any head from a recipe. Needs the `train` extra (torch, lightning-fabric).
 
-- `recipe.py`: all a run needs, as data; `values.py` makes it JSON, reads it back, and changes it by `--train.lr=…`.
-- `task.py`: what the loop asks of the thing that is trained; `tasks.py`: which one a recipe's `system` names.
+- `recipe.py`: the configuration of a run; `values.py` converts it to and from JSON, and applies `--train.lr=…`.
+- `task.py`: the interface between the loop and what is trained; `tasks.py`: the task of a recipe's `system`.
 - `loop.py`: the loop, one process or many, with `schedule.py`, `checkpoint.py`, `logs.py`, `ema.py`, `interrupts.py`,
   `distributed.py` and `devices.py`.
 - `network_task.py`: networks and heads from pixels, with `people.py` and `crops.py` for batches, `losses.py`,

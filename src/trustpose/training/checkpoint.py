@@ -1,7 +1,7 @@
-"""A run as one file, from which it goes on as if nothing had happened. Written whole or not at all, read without code.
+"""A training's checkpoint: one file to resume from, written atomically, read without running code.
 
-It holds the model, the average, the optimiser, the precision's scaler, the place in the run, the logs' unfinished row,
-the state of every process's random numbers, and the recipe.
+It holds the model, the average, the optimiser, the precision's scaler, the position in the run, the unfinished row of
+the logs, the random state of every process, and the recipe.
 """
 
 import pickle
@@ -23,7 +23,7 @@ from trustpose.training.values import first_difference, to_plain
 
 FORMAT = "trustpose training, 1"
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
-_MOMENTS: dict[type, set[str]] = {  # what each optimiser keeps of a tensor
+_MOMENTS: dict[type, set[str]] = {  # the state of each optimiser per tensor
     torch.optim.Adam: _ADAM,
     torch.optim.AdamW: _ADAM,
     torch.optim.SGD: {"momentum_buffer"},
@@ -34,7 +34,8 @@ _PARTS = ("model", "ema", "optimiser", "precision", "place", "random", "recipe")
 
 @dataclass
 class Place:
-    """Where a run is: epochs done, steps done in the next one, steps done in all, and the sums for the next log row."""
+    """The position in a run: epochs done, steps done in the next one, steps in total, and the sums for the next log
+    row."""
 
     epoch: int = 0
     step_in_epoch: int = 0
@@ -45,21 +46,22 @@ class Place:
 
 
 def write_checkpoint(path: Path, parts: dict[str, Any], place: Place, recipe: Recipe) -> None:
-    """Write state dicts (`model`, `ema`, `optimiser`, `precision`) and `random`, of all processes, with the rest."""
+    """Write state dicts (`model`, `ema`, `optimiser`, `precision`), the `random` state of all processes, and the
+    rest."""
     content = {"format": FORMAT, **parts, "place": asdict(place), "recipe": to_json(_essence(recipe))}
     with atomic_write(path) as file:
         torch.save(content, file)
 
 
 def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str, Any], Place]:
-    """The parts and the place. `samples`: how many there are in an epoch now.
+    """Return the parts and the position. `samples`: the current number of samples per epoch.
 
-    Raises InputError where the file is broken, of another recipe (naming the first field that differs) or of other
+    Raises InputError if the file is broken, from another recipe (naming the first field that differs) or from other
     data.
     """
     content = _load(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT or any(name not in content for name in _PARTS):
-        raise InputError(f"{path}: is no checkpoint of a training, expected {FORMAT!r}")
+        raise InputError(f"{path}: is not a checkpoint of a training, expected {FORMAT!r}")
     now = to_json(_essence(recipe))
     try:
         before = to_plain(content["recipe"])
@@ -73,16 +75,16 @@ def read_checkpoint(path: Path, recipe: Recipe, samples: int) -> tuple[dict[str,
     if differs is not None:
         was, is_now = (reprlib.repr(_at(value, differs)) for value in (before, now))
         raise InputError(
-            f"{path}: is of another recipe: {differs} was {was}, now it is {is_now}; choose another --out, or "
-            "start anew with --no-resume"
+            f"{path}: has another recipe: {differs} was {was}, now it is {is_now}; choose another --out, or "
+            "start over with --no-resume"
         )
     if place.samples != samples:
-        raise InputError(f"{path}: was made with {place.samples} training samples, the data has {samples} now")
+        raise InputError(f"{path}: was written with {place.samples} training samples, the data now has {samples}")
     return content, place
 
 
 def _place(value: Any) -> Place:
-    """Raises TypeError or ValueError where one of its numbers is missing, unknown or none that a run has."""
+    """Raise TypeError or ValueError if one of its numbers is missing, unknown or invalid."""
     place = Place(**value)
     counts = {field.name: getattr(place, field.name) for field in fields(place) if field.name != "pending"}
     wrong = next((name for name, count in counts.items() if type(count) is not int or not 0 <= count < 2**53), None)
@@ -94,7 +96,7 @@ def _place(value: Any) -> Place:
 
 
 def _check_parts(content: dict[str, Any]) -> None:
-    """Raises ValueError where a part is of another kind than a run writes; whether it fits is seen where it is used."""
+    """Raise ValueError if a part has another type than a run writes; its shapes are checked when it is used."""
     kinds = {"model": dict, "ema": dict, "optimiser": dict, "precision": dict, "random": list}
     for name, kind in kinds.items():
         if not isinstance(content[name], kind):
@@ -113,9 +115,9 @@ def _check_parts(content: dict[str, Any]) -> None:
 
 
 def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimizer, others: dict[str, Any]) -> None:
-    """Put the optimiser and the `others` ("ema", "precision") where a checkpoint's content has them.
+    """Restore the optimiser and the `others` ("ema", "precision") from a checkpoint's content.
 
-    Raises InputError where one does not fit.
+    Raises InputError if one does not match.
     """
     try:
         _check_optimiser(content["optimiser"], optimiser)
@@ -124,13 +126,13 @@ def restore(path: Path, content: dict[str, Any], optimiser: torch.optim.Optimize
             part.load_state_dict(content[name])
         if distributed.rank() < len(content["random"]):
             set_random_state(content["random"][distributed.rank()])
-    except Exception as error:  # each part has errors of its own for a state that is another's
+    except Exception as error:  # each part raises its own errors for a wrong state
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{path}: its state does not fit this training ({reason})") from None
 
 
 def _check_optimiser(state: Any, optimiser: torch.optim.Optimizer) -> None:
-    """Raises where options differ from the recipe's or a tensor is of another shape than its parameter's."""
+    """Raise ValueError if options differ from the recipe's or a tensor's shape from its parameter's."""
     own = optimiser.state_dict()["param_groups"]
     for group, other in zip(own, state["param_groups"], strict=True):
         differs = next((key for key in group.keys() & other.keys() - {"lr"} if group[key] != other[key]), None)
@@ -147,8 +149,8 @@ def _check_optimiser(state: Any, optimiser: torch.optim.Optimizer) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of torch's, numpy's and Python's own random numbers in this process, as tensors and plain values."""
-    kind, keys, at, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # whoever still draws from it
+    """Return the random state of torch, numpy and Python in this process, as tensors and plain values."""
+    kind, keys, at, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  # for code that still uses it
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() and torch.cuda.is_initialized() else None,
@@ -158,7 +160,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """What `random_state` gave, back."""
+    """Restore a `random_state`."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
@@ -168,22 +170,22 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def _load(path: Path) -> Any:
-    """What torch reads without running code. Its own words, which advise to run code, reach nobody."""
+    """Load with torch without running code. torch's own messages, which advise running code, are not shown."""
     if not check_archive(path):
-        raise InputError(f"{path}: is no checkpoint of a training, or it is broken")
+        raise InputError(f"{path}: is not a checkpoint of a training, or it is broken")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise InputError(f"{path}: is no checkpoint of a training, or it is broken") from None
-    except Exception as error:  # what a broken pickle makes torch's rebuilding functions raise has no common class
+        raise InputError(f"{path}: is not a checkpoint of a training, or it is broken") from None
+    except Exception as error:  # torch's rebuilding functions raise anything for a broken pickle
         reason = (str(error) or "it ends too early").splitlines()[0][:120]
-        raise InputError(f"{path}: cannot be read, it is broken or cut short ({reason})") from None
+        raise InputError(f"{path}: cannot be read, it is broken or truncated ({reason})") from None
 
 
 def _essence(recipe: Recipe) -> Recipe:
-    """The recipe without what changes nothing in the result."""
+    """Return the recipe without fields that do not affect the result."""
     train = replace(recipe.train, workers=0, checkpoint_every=1, validate_every=1)
     return replace(recipe, title="", sources=(), evaluation=Evaluation(), not_runnable="", train=train)
 

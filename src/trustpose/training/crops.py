@@ -1,4 +1,4 @@
-"""Batches of crops with everything that losses read: pixels, target heatmaps, labels, areas."""
+"""Batches of crops with all inputs of the losses: pixels, target heatmaps, labels, areas."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,17 +26,17 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "gentle": augment.GENTLE,
 }
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's RGB pixels, 0–1
-_SIGMA = 2 / 256  # of the crop's height, in map pixels: 2 at 256 × 192, 3 at 384 × 288
+_SIGMA = 2 / 256  # as a fraction of the crop's height, in map pixels: 2 at 256 × 192, 3 at 384 × 288
 
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class CropLabels:
-    """The labels of a batch of B people, on its device. Places in crop pixels, area in square crop pixels.
+    """The labels of a batch of B people, on its device. Coordinates in crop pixels, area in square crop pixels.
 
-    is_known (B, K): the data set labels this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 where
-    it does not: a teacher's places are in a batch's heatmaps alone, and OKS is over the joints that people labelled.
+    is_known (B, K): the data set labels this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 for
+    unknown joints: a teacher's joints are in a batch's heatmaps only, and OKS uses annotated joints only.
     """
 
     xy: Float[Tensor, "B K 2"]
@@ -51,7 +51,8 @@ class CropLabels:
 
 
 def codec_of(recipe: Recipe) -> HeatmapCodec:
-    """The recipe's codec for its crops. Raises InputError for crops that maps do not fill."""
+    """Return the recipe's codec for its crops. Raises InputError for crop sizes that are not a multiple of the
+    stride."""
     for name, length in (("height", recipe.height), ("width", recipe.width)):
         if length < STRIDE or length % STRIDE:
             raise InputError(f"{name}: expected a multiple of {STRIDE}, got {length}")
@@ -67,7 +68,7 @@ def codec_of(recipe: Recipe) -> HeatmapCodec:
 
 
 def training_crops(people: People, recipe: Recipe, codec: HeatmapCodec) -> TrainingCrops:
-    """The recipe's crops of these people; `at_epoch` draws them anew."""
+    """Return the recipe's crops of these people; `at_epoch` redraws them."""
     return TrainingCrops(
         people,
         width=recipe.width,
@@ -80,7 +81,7 @@ def training_crops(people: People, recipe: Recipe, codec: HeatmapCodec) -> Train
 
 
 def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch:
-    """A batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K), the codec's; box (B, 2), as
+    """Build a batch: pixels (B, H, W, 3) RGB; heatmaps (B, K, h, w) and weights (B, K) of the codec; box (B, 2), as
     heads read it; `CropLabels`; ids (B,).
 
     Raises InputError as `labels_of` does.
@@ -95,17 +96,17 @@ def collate(crops: list[TrainingCrop], codec: HeatmapCodec, area: Area) -> Batch
 
 
 def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
-    """The columns of `CropLabels`, box (B, 2), as heads read it, image_id and annotation_id (B,).
+    """Return the columns of `CropLabels`, box (B, 2), as heads read it, image_id and annotation_id (B,).
 
-    Raises InputError where a person has no area of that convention.
+    Raises InputError if a person has no area of that convention.
     """
     areas = np.array([crop.area_by(area) for crop in crops])
     if not np.isfinite(areas).all():
         person = crops[int(np.argmin(np.isfinite(areas)))]
         who = f"annotation {person.annotation_id} of image {person.image_id}"
         if np.isfinite(person.area):
-            raise InputError(f"train.area: the area of {who} is {person.area_source}, no {area}'s; file takes it so")
-        raise InputError(f"train.area: {who} has no {area} area; box*0.53 does without")
+            raise InputError(f"train.area: the area of {who} is {person.area_source}, not {area}; use file")
+        raise InputError(f"train.area: {who} has no {area} area; use box*0.53")
     known = np.stack([crop.has_joint for crop in crops])
     v = np.where(known, np.stack([crop.v for crop in crops]), 0)
     return {
@@ -121,6 +122,6 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
 
 
 def normalised(pixels: UInt8[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
-    """(pixel / 255 − mean) / std, as networks want it; in memory the channels stay last."""
+    """Return (pixel / 255 − mean) / std, the networks' input; in memory the channels stay last."""
     mean, std = (torch.tensor(numbers, device=pixels.device).reshape(3, 1, 1) for numbers in (MEAN, STD))
     return (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std

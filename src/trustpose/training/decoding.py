@@ -1,4 +1,4 @@
-"""Places out of heatmaps where the heatmaps are: no step of a training waits for them to come from the device."""
+"""Decode heatmaps on their device, so that training steps do not wait for a transfer."""
 
 import torch
 from jaxtyping import Float
@@ -9,17 +9,17 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 
 
 def decode_places(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B K 2"]:
-    """The places (B, K, 2) in crop pixels that `codec.decode` gives, on the heatmaps' device, without gradients.
+    """Return the keypoints (B, K, 2) in crop pixels of `codec.decode`, on the heatmaps' device, without gradients.
 
-    Argmax + quarter, which every recipe of the papers trains its head with, is computed there; the other decodings are
-    numpy's, and their maps go to the CPU and back.
+    Argmax + quarter, which trains the head in every recipe of the papers, is computed on the device; the other decoders
+    use numpy, so their maps go to the CPU and back.
     """
     heatmaps = heatmaps.detach().float()
     if codec.decoding != "argmax-quarter" or codec.smoothing is not None:
         return torch.from_numpy(codec.decode(Outputs([heatmaps.cpu().numpy()])).dense().xy).to(heatmaps)
     height, width = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)  # (B, K, h × w)
-    peak = flat.argmax(dim=2, keepdim=True)  # of equals the first
+    peak = flat.argmax(dim=2, keepdim=True)  # the first in ties
     x, y = peak % width, peak // width  # (B, K, 1)
     inside = (x > 0) & (x < width - 1) & (y > 0) & (y < height - 1)
     last = height * width - 1

@@ -1,4 +1,4 @@
-"""The Task for system "detector": a person detector from whole photos with everybody's boxes."""
+"""The Task for system "detector": a person detector, trained on whole photos with the boxes of all people."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,21 +30,21 @@ from trustpose.training.recipe import Recipe
 from trustpose.trust.stages import Stage
 
 Detector = CentreDetector | MoveNetDetector
-DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with the same backbone
+DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with that backbone
     "light-mobilenetv2-050": CentreDetector,
     "movenet-multipose": MoveNetDetector,
 }
-_SIDES_WEIGHT = 5.0  # of the boxes' loss beside the centres', TTFNet's
-_MIN_SCORE = 0.02  # of boxes that validation reads
-MIN_SCORE = 0.3  # of boxes that prediction keeps, unless asked otherwise
+_SIDES_WEIGHT = 5.0  # weight of the boxes' loss relative to the centres', as in TTFNet
+_MIN_SCORE = 0.02  # minimum score of boxes in validation
+MIN_SCORE = 0.3  # default minimum score of boxes in prediction
 
 Batch = dict[str, Tensor]
 
 
 class DetectorTask:
-    """What `training.task.Task` asks, for whole photos. See `detector_task` for one from a recipe.
+    """A `training.task.Task` on whole photos. `detector_task` builds one from a recipe.
 
-    The backbone's first layers stand still, so they should come from a trained network.
+    The backbone's first layers are frozen, so they should come from a trained network.
     """
 
     def __init__(self, recipe: Recipe, detector: Detector, training: BoxedPhotos, held_out: BoxedPhotos | None):
@@ -55,7 +55,7 @@ class DetectorTask:
         self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed)
         self.held_out = held_out
 
-    def stage(self, stage: Stage) -> None:  # noqa: ARG002  # there is one kind only
+    def stage(self, stage: Stage) -> None:  # noqa: ARG002  # there is only one kind
         self.model.requires_grad_(True)
         self._first_layers.requires_grad_(False)
 
@@ -67,7 +67,8 @@ class DetectorTask:
         return self.views.at_epoch(epoch)
 
     def collate(self, samples: list[View]) -> Batch:
-        """pixels (B, H, W, 3); bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where ignored."""
+        """Return pixels (B, H, W, 3); bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where
+        ignored."""
         cells = self.recipe.height // self.stride
         targets = [encode_centres(view.box, cells, cells, self.stride) for view in samples]
         bumps, sides, weight = (np.stack(arrays) for arrays in zip(*targets, strict=True))
@@ -125,11 +126,11 @@ class DetectorTask:
                 file.write(graph.SerializeToString())
             write_tensors(made / MODEL_WEIGHTS, detector)
             write_json(made / MODEL_JSON, spec.to_json())
-            ModelSpec.read(made)  # before anybody sees it
+            ModelSpec.read(made)  # validate before publishing
 
 
 class _Probable(nn.Module):
-    """A detector whose first map is a probability."""
+    """A detector with probabilities in its first map."""
 
     def __init__(self, detector: nn.Module):
         super().__init__()
@@ -141,7 +142,7 @@ class _Probable(nn.Module):
 
 
 def detector_spec(recipe: Recipe, folder: Path) -> ModelSpec:
-    """The spec of what a recipe trains, as prediction needs it."""
+    """Return the spec of the trained detector, for prediction."""
     size, free = (recipe.height, recipe.width), (DETECTOR_MULTIPLE, recipe.height)
     return ModelSpec(
         onnx=folder / MODEL_ONNX,
@@ -156,7 +157,8 @@ def detector_spec(recipe: Recipe, folder: Path) -> ModelSpec:
 def centre_loss(
     logit: Float[Tensor, "B h w"], bumps: Float[Tensor, "B h w"], counted: Float[Tensor, "B h w"]
 ) -> Float[Tensor, ""]:
-    """The focal loss of centres, summed: Law and Deng, CornerNet, ECCV 2018, equation 1, with α = 2 and β = 4."""
+    """Compute the summed focal loss of centres: Law and Deng, CornerNet, ECCV 2018, equation 1, with α = 2 and β =
+    4."""
     probability = logit.sigmoid()
     hit = -F.logsigmoid(logit) * (1 - probability) ** 2
     miss = -F.logsigmoid(-logit) * probability**2 * (1 - bumps) ** 4
@@ -166,9 +168,9 @@ def centre_loss(
 def sides_loss(
     sides: Float[Tensor, "B 4 h w"], box: Float[Tensor, "B 4 h w"], weight: Float[Tensor, "B h w"], stride: int
 ) -> Float[Tensor, ""]:
-    """1 − GIoU of the boxes that cells tell with those that they are to tell, weighed and summed.
+    """Compute the weighted sum of 1 − GIoU between predicted and target boxes of the cells.
 
-    sides: from each cell's middle, box: xyxy, both image pixels. Rezatofighi et al., Generalized IoU, CVPR 2019.
+    sides: from each cell's middle, box: xyxy, both in image pixels. Rezatofighi et al., Generalized IoU, CVPR 2019.
     """
     rows, columns = (torch.arange(length, device=sides.device) for length in sides.shape[2:])
     y, x = ((at + 0.5) * stride for at in torch.meshgrid(rows, columns, indexing="ij"))
@@ -183,11 +185,11 @@ def sides_loss(
 
 
 def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTask:
-    """The task of a recipe, on a data folder in one of COCO's layouts; `model`: a pose network or a detector to start
-    from, its folder or file, as the recipe's network says.
+    """Build a recipe's task, on a data folder in one of COCO's layouts; `model`: folder or file of the initial pose
+    network or detector.
 
-    Photos that say `all_people_boxed` false are left out, unless the start finds people already: then its boxes fill
-    in. Raises InputError.
+    Photos with `all_people_boxed` false are left out, unless the initial network already detects people: then its boxes
+    complete the labels. Raises InputError.
     """
     if recipe.height != recipe.width or recipe.height % 64:
         raise InputError(f"height, width: expected the same multiple of 64, got {recipe.height}, {recipe.width}")
@@ -208,7 +210,7 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
 
 
 def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
-    """Its weights before training; whether with them it finds people already."""
+    """Set the initial weights; return whether they already detect people."""
     if model is not None and output_kind(model) == BoxOutput.kind:
         weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
         detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))

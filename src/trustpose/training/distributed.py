@@ -1,4 +1,4 @@
-"""Several processes that train one model; with one alone, everything here leaves things as they are."""
+"""Communication between processes that train one model; without effect for a single process."""
 
 from typing import TypeVar
 
@@ -10,17 +10,17 @@ T = TypeVar("T")
 
 
 def count() -> int:
-    """How many processes train together, 1 without any others."""
+    """Return the number of processes that train together, 1 for a single one."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """This one's number, from 0."""
+    """Return the index of this process, from 0."""
     return dist.get_rank() if count() > 1 else 0
 
 
 def add_up(values: Tensor) -> Tensor:
-    """The sum over the processes, the same in each; without gradients."""
+    """Sum over the processes, with the same result in each; without gradients."""
     values = values.detach()
     if count() > 1:
         values = values.clone()
@@ -29,7 +29,7 @@ def add_up(values: Tensor) -> Tensor:
 
 
 def gather(values: Tensor) -> Tensor:
-    """Equally many rows of every process (P × n, …) in the order of the processes; without gradients."""
+    """Gather the same number of rows from every process (P × n, …), in process order; without gradients."""
     values = values.detach().contiguous()
     if count() == 1:
         return values
@@ -39,7 +39,7 @@ def gather(values: Tensor) -> Tensor:
 
 
 def gather_objects(value: T) -> list[T]:
-    """One object of every process, in their order."""
+    """Gather one object from every process, in process order."""
     if count() == 1:
         return [value]
     values: list = [None] * count()

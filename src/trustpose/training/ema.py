@@ -1,4 +1,4 @@
-"""An exponential moving average of a model's weights and batch norm statistics, for validation and for export."""
+"""An exponential moving average of a model's weights and batch norm statistics, for validation and export."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 class Ema:
     """average ← average + (1 − d) (weights − average) after each step, d = min(decay, (1 + n) / (10 + n)) at step n.
 
-    The lower decay of the first steps (as TensorFlow's ExponentialMovingAverage with num_updates has it) keeps the
-    random start out. What does not change in training does not change in the average, bit for bit. Whole numbers
-    (batch norm's counter) are copied. decay 0: no average, the weights themselves.
+    The lower decay of the first steps (as in TensorFlow's ExponentialMovingAverage with num_updates) removes the random
+    initialisation. Values that training does not change stay bit-identical in the average. Integers (batch norm's
+    counter) are copied. decay 0: no average, the weights themselves.
     """
 
     def __init__(self, model: nn.Module, decay: float):
@@ -23,7 +23,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Take one step's weights in."""
+        """Update the average with the weights of one step."""
         if not self.decay:
             return
         self.updates += 1
@@ -37,7 +37,7 @@ class Ema:
 
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
-        """The model has the average's weights inside the block and its own after it."""
+        """Use the average's weights inside the block and the model's own after it."""
         if not self.decay:
             yield
             return
@@ -49,14 +49,14 @@ class Ema:
             model.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Tensor | int | dict[str, Tensor]]:
-        """For a checkpoint."""
+        """Return the state for a checkpoint."""
         return {"updates": self.updates, "average": self.average}
 
     def load_state_dict(self, state: Mapping) -> None:
-        """Go on from a checkpoint's. Raises ValueError where it is of another model."""
+        """Restore the state from a checkpoint. Raises ValueError if it is from another model."""
         found = {name: value.shape for name, value in state["average"].items()}
         if found != {name: value.shape for name, value in self.average.items()}:
-            raise ValueError("ema: its tensors are of another model")
+            raise ValueError("ema: its tensors are from another model")
         self.updates = state["updates"]
         for name, value in state["average"].items():
             self.average[name].copy_(value)

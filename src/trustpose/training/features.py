@@ -1,8 +1,7 @@
-"""A frozen network's features of many crops, computed once and read from disk.
+"""Compute a frozen network's features of many crops once, and store them on disk.
 
-A folder holds one .npy file for each column, opened as memory maps, rows view by view, and index.json with a
-fingerprint of all that decides the numbers. Writing goes on where it was stopped; a folder with another fingerprint is
-written anew.
+A folder holds one .npy file per column, opened as memory maps, rows view by view, and index.json with a fingerprint of
+all inputs. An interrupted computation is resumed; a folder with another fingerprint is recomputed.
 """
 
 import hashlib
@@ -43,7 +42,7 @@ Pool = Callable[[Tensors], Tensors]
 
 
 class FrozenNetwork:
-    """A frozen ONNX network, with the maps that a head reads. Raises InputError as `find_maps` does."""
+    """A frozen ONNX network with the maps that a head reads. Raises InputError as `find_maps` does."""
 
     def __init__(self, spec: ModelSpec, reads: tuple[str, ...], named: Mapping[str, str]):
         self.spec = spec
@@ -59,7 +58,7 @@ class FrozenNetwork:
         self.batch: int | None = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or None
 
     def __call__(self, pixels: UInt8[np.ndarray, "B H W 3"]) -> list[np.ndarray]:
-        """The maps (B, C, h, w) in the order of `reads`, then the `ESTIMATES`."""
+        """Return the maps (B, C, h, w) in the order of `reads`, then the `ESTIMATES`."""
         step = self.batch or len(pixels)
         parts = [
             run_session(
@@ -73,7 +72,7 @@ class FrozenNetwork:
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def decode(self, given: list[np.ndarray]) -> Places:
-        """The places in what a call gave, crop pixels."""
+        """Return the keypoints from a call's result, in crop pixels."""
         arrays = given[len(self.maps) :]
         return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)])).dense()
 
@@ -82,9 +81,9 @@ class FrozenNetwork:
 class Features:
     """Rows of stored columns; row v × people + i is person i in view v.
 
-    pooled-0, … (R, …) float16, what a head's `pool` gives of the maps; found_xy (R, K, 2), the network's decoded
-    places, crop pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the person's own area in square
-    crop pixels, NaN where unknown; and the columns of `crops.labels_of`.
+    pooled-0, … (R, …) float16, a head's `pool` of the maps; found_xy (R, K, 2), the network's decoded keypoints, crop
+    pixels; score (R, K); affine (R, 2, 3), photo to crop; segment (R,), the person's own area in square crop pixels,
+    NaN if unknown; and the columns of `crops.labels_of`.
     """
 
     people: int
@@ -93,13 +92,13 @@ class Features:
 
     @property
     def pooled(self) -> list[np.ndarray]:
-        """The pooled maps' columns, in order."""
+        """The columns of the pooled maps, in order."""
         return [self.columns[name] for name in sorted(self.columns) if name.startswith("pooled-")]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: of the views beyond the first two."""
+    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: for the views after the first two."""
 
     network: FrozenNetwork
     pool: Pool
@@ -112,9 +111,9 @@ class Reading:
 def store_features(
     folder: Path, reading: Reading, crops: TrainingCrops, advance: Callable[[int], None] = lambda _: None
 ) -> Features:
-    """The features of everybody in `crops`, from `folder` where they are there, else computed into it.
+    """Return the features of everybody in `crops`, read from `folder`, or computed into it.
 
-    View 0 is the crop as in prediction, view 1 its mirror image, the others are augmented, each with draws of its own.
+    View 0 is the crop as in prediction, view 1 its mirror image, the others are augmented, each with its own draws.
     `advance` is called with the number of rows done. Raises InputError.
     """
     count = len(crops)
@@ -149,20 +148,20 @@ def store_features(
 
 
 def most_views(network: FrozenNetwork, pool: Pool, people: int) -> int:
-    """How many views of so many people's pooled maps there is room for, from 1 to 8."""
+    """Return how many views of this many people's pooled maps fit on the disk, from 1 to 8."""
     one = people * sum(array.nbytes for array in _pooled_nothing(network, pool))
     return max(1, min(_MOST_VIEWS, int(_DISK_SPACE / one)))
 
 
 def _pooled_nothing(network: FrozenNetwork, pool: Pool) -> list[Float[np.ndarray, "1 ..."]]:
-    """Of one black crop, for its shapes."""
+    """Pool one black crop, to get the shapes."""
     height, width = network.spec.input.height, network.spec.input.width
     maps = network(np.zeros((1, height, width, 3), np.uint8))
     return _pooled(pool, [*maps, np.ones((1, 2), np.float32)])
 
 
 def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Columns:
-    """Some people in one view."""
+    """Compute the columns of some people in one view."""
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
     places = reading.network.decode(maps)
@@ -186,7 +185,7 @@ def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> It
 
 
 def mirrored(crop: TrainingCrop, flip_index: np.ndarray) -> TrainingCrop:
-    """The crop's mirror image as the flip test makes it, pixel by pixel; left and right change names."""
+    """Return the crop's mirror image as in the flip test, pixel by pixel, with left and right joints swapped."""
     width = crop.pixels.shape[1]
     mirror = np.array([[-1.0, 0, width - 1], [0, 1, 0]])
     turned = crop.xy * [-1, 1] + [width - 1, 0]
@@ -222,7 +221,7 @@ def _created(folder: Path, chunk: Columns, rows: int) -> Columns:
 
 
 def _allocate(path: Path) -> None:
-    """Take the room of a file on the disk at once: a mapped file kills the process when there is none left for it."""
+    """Allocate a file's disk space at once: a full disk would kill the process while it writes to a mapped file."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -232,7 +231,7 @@ def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -
     found: Columns = {}
     try:
         for name in index["columns"]:
-            found[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would lengthen a file that was cut
+            found[name] = np.load(folder / f"{name}.npy", mmap_mode="r")  # "r+" would extend a truncated file
             if len(found[name]) != index["rows"]:
                 raise ValueError(f"{name}.npy has {len(found[name])} rows, expected {index['rows']}")
     except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
@@ -242,7 +241,7 @@ def _opened(folder: Path, index: Mapping[str, Any], *, writable: bool = False) -
 
 
 def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
-    """How many rows are written."""
+    """Return how many rows are written."""
     done = index.get("done")
     if not isinstance(done, int) or not 0 <= done <= rows:
         raise InputError(f"{folder / INDEX}: field 'done': expected 0 to {rows}, got {done!r}; remove the folder")
@@ -250,7 +249,7 @@ def _done(index: Mapping[str, Any], folder: Path, rows: int) -> int:
 
 
 def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
-    """Of network, labels, crops, and how they are read; not of the photos, which are too many to read."""
+    """Compute the fingerprint of network, labels, crops and options; not of the photos, which are too many to read."""
     known = hashlib.sha256(reading.network.spec.onnx.read_bytes())
     described = {**reading.described, "views": reading.views, "area": reading.area, "seed": crops.seed}
     crop = (crops.width, crops.height, crops.padding, crops.extent)

@@ -30,25 +30,25 @@ from trustpose.trust.targets import TrustTargets, trust_targets
 
 FEATURES = "features"
 _LABELS = ("found_xy", "xy", "v", "area", "is_known", "is_ternary", "image_id", "annotation_id")
-_AT_ONCE = 256  # people in one run of the head in evaluation
+_AT_ONCE = 256  # people per run of the head in evaluation
 
 Batch = dict[str, Any]
 
 
 class Learner(nn.Module):
-    """A head that starts from pooled maps, its answer made of plain dicts and tensors."""
+    """A head on pooled maps that returns plain dicts and tensors."""
 
     def __init__(self, head: TrustHead):
         super().__init__()
         self.head = head
 
     def forward(self, *pooled: Tensor) -> Any:
-        """What the head's losses read, a dataclass as a dict of its fields."""
+        """Return the input of the head's losses, a dataclass as a dict of its fields."""
         return plain(self.head.logits(pooled))
 
 
 class Rows:
-    """The samples of an epoch: each person once, in the view that (seed, epoch, person) decide. Numbers of rows."""
+    """The samples of an epoch: row numbers, each person once, in a view chosen by (seed, epoch, person)."""
 
     def __init__(self, people: np.ndarray, features: Features, seed: int, epoch: int):
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
@@ -62,10 +62,10 @@ class Rows:
 
 
 class FrozenTask:
-    """What `training.task.Task` asks, for a head on stored features. See `frozen_task` for one from a recipe.
+    """A `training.task.Task` for a head on stored features. `frozen_task` builds one from a recipe.
 
-    Stages only say for how long, and how the head's loss is weighed. Validation and calibration read the fold's people
-    in the crops of prediction (and their mirror images), nobody of them in training.
+    Stages set only the duration and the weight of the head's loss. Validation and calibration use the held-out people,
+    who are not used in training, in the crops of prediction (and their mirror images).
     """
 
     def __init__(self, recipe: Recipe, network: FrozenNetwork, head: TrustHead, crops: TrainingCrops, stored: Features):
@@ -115,9 +115,9 @@ class FrozenTask:
         return numbers_of(poses_of(columns), truth_of(columns, self.crops.people.skeleton), self.recipe.train.area)
 
     def columns_of(self, people: np.ndarray) -> dict[str, np.ndarray]:
-        """Poses of these people, the head's trust in them, and their labels, all in photo pixels.
+        """Return poses of these people, the head's trust in them, and their labels, all in photo pixels.
 
-        With `train.flip_test` the trust is the mean of both views, in the poses of the first.
+        With `train.flip_test` the trust is the mean of both views, and the poses are those of the first.
         """
         trust = self.trust_in(people)
         if self.recipe.train.flip_test and self.features.views > 1:
@@ -126,7 +126,7 @@ class FrozenTask:
         stored = {name: column[people] for name, column in self.features.columns.items() if "pooled" not in name}
         back = invert_affine(stored["affine"])
         wide, high = self.crops.extent or (self.crops.width, self.crops.height)
-        reach = stored["box"] * (self.crops.width, self.crops.height) / 2  # crop pixels; its middle is the extent's
+        reach = stored["box"] * (self.crops.width, self.crops.height) / 2  # crop pixels; centred in the extent
         middle = np.array([wide / 2, high / 2])
         corners = np.stack([middle - reach, middle + reach], axis=1)  # (n, 2, 2)
         truth_xy = transform(back, stored["xy"].astype(np.float64))
@@ -142,7 +142,7 @@ class FrozenTask:
 
     @torch.no_grad()
     def trust_in(self, rows: np.ndarray) -> Trust:
-        """The head's trust, of stored rows, in evaluation."""
+        """Return the head's trust for stored rows, in evaluation mode."""
         head = self.learner.head.eval()
         device = next(head.parameters()).device
         found: list[dict[str, Tensor]] = []
@@ -163,14 +163,14 @@ class FrozenTask:
         }
         if isinstance(head, KeypointTokens) and len(self.held_out):
             calibrate(head, *self._held_out_pooled())
-            fitted_on["calibrated_on"] = f"the {len(self.held_out)} people held out"
+            fitted_on["calibrated_on"] = f"the {len(self.held_out)} held-out people"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
         fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
     def _held_out_pooled(self) -> tuple[Tensors, TrustTargets]:
-        """Both views of the people held out, and what is true of them."""
+        """Return both views of the held-out people, and their targets."""
         views = range(min(self.features.views, 2))
         batch = self.collate([int(person) + view * self.features.people for view in views for person in self.held_out])
         return tuple(batch["pooled"]), self._targets(batch)
@@ -182,19 +182,19 @@ class FrozenTask:
 
 
 def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> FrozenTask:
-    """The task of a recipe, on a data folder and the network `model`; features are stored in `folder`/features.
+    """Build a recipe's task, on a data folder and the network `model`; features are stored in `folder`/features.
 
     Raises InputError.
     """
     if model is None:
-        raise InputError(f"{recipe.name}: trains a head on a frozen network, give its ONNX file as --model")
+        raise InputError(f"{recipe.name}: trains a head on a frozen network, give the network's ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
     people = open_people(data, recipe.data)
     need_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != recipe.data.joints.keypoints:
-        raise InputError(f"{model}: finds {spec.skeleton.name}, the recipe wants {recipe.data.skeleton}")
+        raise InputError(f"{model}: has skeleton {spec.skeleton.name}, the recipe expects {recipe.data.skeleton}")
     if spec.cutting != "affine":
         raise InputError(f"{model}: its crop.cutting is {spec.cutting}; heads are trained on affine crops only")
     for name in recipe.frozen.maps:
@@ -229,7 +229,8 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
 
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:
-    """The features, with a progress bar; with several processes the first one stores them and the others wait."""
+    """Return the features, with a progress bar; with several processes the first one stores them and the others
+    wait."""
     if distributed.rank() > 0:
         distributed.gather_objects(None)  # until the first process has written them
         return store_features(folder, reading, crops)

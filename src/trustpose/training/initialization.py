@@ -1,4 +1,4 @@
-"""Where a training starts: a network of the zoo with random or ImageNet weights, or one that was trained before."""
+"""Initialise a network of the zoo: random or ImageNet weights, or a trained network."""
 
 from pathlib import Path
 
@@ -17,12 +17,12 @@ from trustpose.trust.hpcvnet import deepened
 
 
 def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
-    """The recipe's network as its strategy starts from it, or with the weights of `model`, where that is given.
+    """Return the recipe's network, initialised by its strategy or, if given, with the weights of `model`.
 
-    `model`: a model folder of the same network, or a checkpoint file (.pth, .safetensors), a pose network's or, for
-    its backbone alone, an ImageNet classifier's; or the ONNX file of a pose network that has the same layers in the
-    same order. Raises InputError where it does not fit, where a strategy that starts
-    from a trained network has none, and where ImageNet weights cannot be fetched.
+    `model`: a model folder of the same network; or a checkpoint file (.pth, .safetensors) of a pose network or, for the
+    backbone only, of an ImageNet classifier; or the ONNX file of a pose network with the same layers in the same order.
+    Raises InputError if it does not match, if a strategy that starts from a trained network has none, and if ImageNet
+    weights cannot be downloaded.
     """
     check_network(recipe)
     keypoints = len(recipe.data.joints)
@@ -48,10 +48,10 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
         spec = ModelSpec.read(model)
         wanted = (recipe.network, recipe.data.joints.keypoints)
         if spec.deepen not in (0, recipe.deepen):
-            raise InputError(f"{model}: has {spec.deepen} more layers, the recipe wants {recipe.deepen}, see --deepen")
+            raise InputError(f"{model}: has {spec.deepen} more layers, the recipe has {recipe.deepen}, see --deepen")
         if (spec.network, spec.skeleton.keypoints) != wanted:
             raise InputError(
-                f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe wants {recipe.network} of "
+                f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe expects {recipe.network} of "
                 f"{recipe.data.skeleton}"
             )
         return load_module(spec)
@@ -74,12 +74,12 @@ def _from_imagenet(name: str, keypoints: int) -> nn.Module:
         if "pretrained" not in str(error):
             raise
         raise InputError(
-            f"strategy.starts_from: no ImageNet weights of {name} can be fetched; give a checkpoint as --model, or "
+            f"strategy.starts_from: no ImageNet weights of {name} can be downloaded; give a checkpoint as --model, or "
             "--strategy.starts_from=scratch"
         ) from None
-    except Exception as error:  # each way of fetching has errors of its own
+    except Exception as error:  # each source raises its own errors
         reason = (str(error) or type(error).__name__).splitlines()[0][:150]
         raise InputError(
-            f"strategy.starts_from: the ImageNet weights of {name} cannot be fetched ({reason}); give a checkpoint as "
-            "--model, or --strategy.starts_from=scratch"
+            f"strategy.starts_from: the ImageNet weights of {name} cannot be downloaded ({reason}); give a checkpoint "
+            "as --model, or --strategy.starts_from=scratch"
         ) from None

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish that the loop looks at between steps, and time that is up."""
+"""Handle SIGINT and SIGTERM as a request that the loop checks between steps, and the time limit."""
 
 import signal
 import threading
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """SIGINT or SIGTERM came, and a checkpoint was written."""
+    """A run was interrupted by SIGINT or SIGTERM, after a checkpoint was written."""
 
 
 class OutOfTime(KeyboardInterrupt):
-    """The time that the run was given is over, and what it had done is on disk; the message says how far it is."""
+    """The run's time is up, and its progress is on disk; the message states the progress."""
 
 
 @contextmanager
 def asking_to_stop(stop: threading.Event) -> Iterator[None]:
-    """Inside the block the first signal sets `stop`; a second one of its kind does what it always does.
+    """Inside the block the first signal sets `stop`; a second one of its kind has its usual effect.
 
-    A signal that is ignored stays so. Python hands signals to the main thread alone; in another one nothing is changed.
+    An ignored signal stays ignored. Python delivers signals to the main thread only; in other threads nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,10 +42,10 @@ def asking_to_stop(stop: threading.Event) -> Iterator[None]:
 
 @contextmanager
 def interrupted_at(until: float | None, saying: str) -> Iterator[None]:
-    """Raises OutOfTime inside the block, wherever it is, once `time.monotonic()` is `until`; None for never.
+    """Raise OutOfTime inside the block, at any point, once `time.monotonic()` reaches `until`; None for never.
 
-    For work that has no steps to look at the clock between. Alarms come to the main thread alone, and not on Windows;
-    elsewhere nothing is changed.
+    For work without steps between which to check the clock. Alarms reach only the main thread, and do not exist on
+    Windows; elsewhere nothing changes.
     """
     if until is None or threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield

@@ -1,4 +1,4 @@
-"""Batches out of loaders, and a broken file's one line out of the processes that read it."""
+"""Load batches, and pass on one-line errors from worker processes."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ _NAME = f"{InputError.__module__}.{InputError.__name__}: "
 
 
 def loaded(loader: Iterable[T]) -> Iterator[T]:
-    """The loader's batches. Raises InputError in the words of whoever raised it: torch puts a traceback before them."""
+    """Yield the loader's batches. Raises InputError with the original message, without torch's traceback."""
     try:
         yield from loader
     except InputError as error:
@@ -22,9 +22,9 @@ def loaded(loader: Iterable[T]) -> Iterator[T]:
 
 @contextmanager
 def one_thread_each(workers: int) -> Iterator[None]:
-    """Inside the block OpenCV uses one thread in processes that make batches, as torch does; 0 changes nothing.
+    """Inside the block OpenCV uses one thread in worker processes, as torch does; 0 workers changes nothing.
 
-    It is said here, before they are forked: a forked process waits forever where it changes the number itself.
+    The number is set before the fork: a forked process that changes it hangs.
     """
     before = cv2.getNumThreads()
     if workers:

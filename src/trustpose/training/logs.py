@@ -1,4 +1,4 @@
-"""What a run writes for people to follow it: CSV tables, TensorBoard's events, and a bar where someone watches."""
+"""Log a run: CSV tables, TensorBoard's events, and a progress bar on a terminal."""
 
 import csv
 import os
@@ -15,10 +15,10 @@ Row = Mapping[str, int | float]
 
 
 class Table:
-    """A CSV file that grows by rows of numbers; a column that is new makes the file be written anew.
+    """A CSV file to which rows of numbers are appended; a new column rewrites the file.
 
-    The rows of an earlier run whose `key` is `last` or less stay; those beyond, and a line that was cut short, go. None
-    starts with an empty file. Raises InputError where the file is no such table.
+    Rows of an earlier run with `key` up to `last` are kept; later ones and an incomplete line are removed. None starts
+    with an empty file. Raises InputError if the file is not such a table.
     """
 
     def __init__(self, path: Path, key: str, last: int | None):
@@ -63,14 +63,14 @@ class Table:
 
 
 class Events:
-    """A file of scalars for TensorBoard in a folder, its steps from `first` on in the place of an earlier run's.
+    """A file of scalars for TensorBoard in a folder; its steps from `first` on replace those of an earlier run.
 
-    Written by the thread that trains: TensorBoard's own writer has a thread of its own, which prints a traceback where
-    the folder is gone or the disk is full. What cannot be written raises OSError here.
+    Written by the training thread: TensorBoard's own writer has a thread, which prints a traceback if the folder is
+    removed or the disk is full. Here a failed write raises OSError.
     """
 
     def __init__(self, folder: Path, first: int):
-        # these classes are made at run time
+        # these classes are created at run time
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -98,10 +98,10 @@ class Events:
 
 
 class Logs:
-    """train.csv, validation.csv and tensorboard/ in a folder; rows after `step`, `epoch` of an earlier run are cut.
+    """train.csv, validation.csv and tensorboard/ in a folder; rows of an earlier run after `step`, `epoch` are removed.
 
-    train.csv: a row every `log_every` steps, means since the row before. validation.csv: a row for each validation,
-    `epoch` counting the epochs that were done.
+    train.csv: a row every `log_every` steps, means since the previous row. validation.csv: a row per validation,
+    `epoch` being the number of finished epochs.
     """
 
     def __init__(self, folder: Path, step: int | None, epoch: int | None):
@@ -110,12 +110,12 @@ class Logs:
         self._events = Events(folder / "tensorboard", 0 if step is None else step + 1)
 
     def step(self, row: Row) -> None:
-        """A row of train.csv; needs "step"."""
+        """Append a row to train.csv; needs "step"."""
         self.train.write(row)
         self._event("train", row)
 
     def validated(self, row: Row) -> None:
-        """A row of validation.csv; needs "step" and "epoch"."""
+        """Append a row to validation.csv; needs "step" and "epoch"."""
         self.validation.write(row)
         self._event("validation", row)
 
@@ -130,7 +130,7 @@ class Logs:
 
 @contextmanager
 def progress(total: int, done: int, wanted: bool) -> Iterator[Callable[[int, str], None]]:
-    """A function of (steps done, text) that moves a bar of `total` steps: on a terminal, where `wanted`."""
+    """Yield a function of (steps done, text) that moves a bar of `total` steps, on a terminal and if `wanted`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

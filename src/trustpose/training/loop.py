@@ -1,15 +1,14 @@
-"""The loop: epochs, steps, parts of a batch. One process or many, on whatever Fabric was given.
+"""The training loop: epochs, steps, parts of a batch, in one process or many.
 
-The order of the samples is a function of (seed, epoch) and each sample one of (seed, epoch, index), so a run that was
-stopped anywhere, by SIGKILL too, goes on from its last checkpoint to the same weights. Bit for bit on a CPU with as
-many threads; on a GPU as far as torch's operations repeat themselves.
+The order of the samples is a function of (seed, epoch) and each sample one of (seed, epoch, index), so a run
+interrupted at any point, even by SIGKILL, resumes from its last checkpoint to the same weights: bit for bit on a CPU
+with the same number of threads; on a GPU as far as torch's operations are deterministic.
 
-With P processes every batch of the optimiser is divided into P slices, and terms are sums over the whole batch's
-counts (`task.Task`), so P processes give the weights of one up to rounding. Batch norm is the exception, as its
-statistics are those of what one process sees at a time: on GPUs it is replaced by SyncBatchNorm, whose statistics are
-the P slices' together; on CPUs torch has no such thing, and the equality holds for networks without batch norm in
-training mode (a stage that trains a head without it, for instance). `accumulate` divides a batch the same way in one
-process; there batch norm always sees the parts.
+With P processes every batch of the optimiser is divided into P slices, and terms are sums over the whole batch's counts
+(`task.Task`), so P processes give the weights of one up to rounding. Batch norm is the exception, as its statistics are
+those of one process's slice: on GPUs it is replaced by SyncBatchNorm, with statistics over all slices; on CPUs torch
+has no equivalent, and the equality holds for networks without batch norm in training mode (such as a stage that trains
+a head without it). `accumulate` divides a batch in the same way in one process; there batch norm always uses the parts.
 """
 
 import threading
@@ -47,7 +46,7 @@ class NonFiniteLossError(ArithmeticError):
 
 @dataclass
 class _Run:
-    """What the parts of the loop share."""
+    """The shared state of the loop."""
 
     task: Task
     recipe: Recipe
@@ -71,12 +70,12 @@ class _Run:
 def fit(
     task: Task, recipe: Recipe, folder: Path, fabric: Fabric, *, resume: bool = True, until: float | None = None
 ) -> dict[str, float]:
-    """Train by the recipe; checkpoint, logs and the recipe go to `folder`. Gives the last validation's numbers.
+    """Train the recipe; checkpoint, logs and the recipe go to `folder`. Returns the last validation's numbers.
 
-    A checkpoint that is there is gone on from, unless `resume` is off. At the end `task.model` has the weights to keep
-    (the average, where the recipe has one). `fabric` was launched. Raises InputError where a checkpoint is broken or of
+    An existing checkpoint is resumed, unless `resume` is off. At the end `task.model` has the final weights (the
+    average, if the recipe has one). `fabric` must be launched. Raises InputError if a checkpoint is broken or from
     another recipe, NonFiniteLossError, InterruptedRun after SIGINT or SIGTERM, and OutOfTime after the first step that
-    ends when `time.monotonic()` is `until` or more: one step is done, however little time there is.
+    ends at `time.monotonic()` = `until` or later: at least one step is done.
     """
     run, resumed = _prepare(task, recipe, folder, fabric, resume)
     run.until = until
@@ -114,7 +113,7 @@ def fit(
 
 
 def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: bool) -> tuple[_Run, bool]:
-    """Everything on its device, as a checkpoint has it where there is one; and whether there was."""
+    """Set up everything on its device, from a checkpoint if there is one; also return whether there was."""
     options, plan = recipe.train, recipe.plan
     if options.batch_size % (options.accumulate * distributed.count()):
         raise InputError(
@@ -142,7 +141,8 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
 
 
 def make_optimiser(model: nn.Module, options: TrainOptions, rate: float) -> torch.optim.Optimizer:
-    """Over all parameters; those without a gradient in a stage stand still, weight decay included."""
+    """Build the optimiser for all parameters; those without a gradient in a stage do not change, even by weight
+    decay."""
     parameters, decay = model.parameters(), options.weight_decay
     if options.optimiser == "sgd":
         return torch.optim.SGD(parameters, rate, momentum=0.9, weight_decay=decay)
@@ -159,7 +159,7 @@ def _load(model: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None
 
 
 def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:
-    """Model and optimiser in Fabric's wrapping, anew as what requires gradients changes; None where nothing learns."""
+    """Wrap model and optimiser in Fabric again when the trainable parameters change; None if nothing is trained."""
     run.task.stage(stage)
     run.optimiser.zero_grad()
     if not any(parameter.requires_grad for parameter in run.task.model.parameters()):
@@ -169,7 +169,7 @@ def _start_stage(run: _Run, stage: Stage) -> tuple[nn.Module | None, Any]:
 
 
 def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
-    """The epoch's steps from the place on; yields what there is to show after each."""
+    """Run the epoch's steps from the current position; yield the text to show after each."""
     place, options = run.place, run.options
     run.task.train_mode()
     order = sample_order(options.seed, place.epoch, place.samples)[place.step_in_epoch * options.batch_size :]
@@ -180,7 +180,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
             collate_fn=run.task.collate,
             num_workers=options.workers,
             pin_memory=run.fabric.device.type == "cuda",
-            generator=torch.Generator(),  # else the loader would draw from the global one, once for each resumption
+            generator=torch.Generator(),  # else the loader would use the global one, once per resumption
         ),
         use_distributed_sampler=False,
     )
@@ -204,7 +204,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
 
 
 def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate: float) -> dict[str, float]:
-    """One step of the optimiser. Gives the terms of the whole batch."""
+    """Run one step of the optimiser. Returns the terms of the whole batch."""
     counts = [run.task.counts(batch) for batch in batches]
     local = torch.stack([torch.stack([part[name].float() for part in counts]).sum() for name in counts[0]])
     totals = dict(zip(counts[0], distributed.add_up(local), strict=True))
@@ -218,7 +218,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
             values = distributed.add_up(torch.stack(list(terms.values()))).tolist()
             if not np.isfinite(values).all():
                 _refuse(run, terms, batch)
-            # many processes' gradients are averaged, but the terms are to be added up
+            # gradients of several processes are averaged, but the terms have to be summed
             run.fabric.backward(torch.stack(list(terms.values())).sum() * distributed.count())
         sums = {name: sums.get(name, 0.0) + value for name, value in zip(terms, values, strict=True)}
     if run.options.clip:
@@ -229,7 +229,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
 
 
 def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
-    """Write and raise which samples of which processes gave a loss that is no number."""
+    """Write and raise which samples of which processes gave a non-finite loss."""
     found = {name: float(term.detach()) for name, term in terms.items()}
     is_bad = not np.isfinite(list(found.values())).all()
     mine = {"terms": {name: repr(value) for name, value in found.items()}, "samples": dict(run.task.describe(batch))}
@@ -244,14 +244,14 @@ def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
 
 
 def _short(samples: Mapping[str, Any]) -> str:
-    """The first few of each list of ids."""
+    """Format the first few of each list of ids."""
     return ", ".join(
         f"{name} {', '.join(map(str, values[:8]))}{' …' if len(values) > 8 else ''}" for name, values in samples.items()
     )
 
 
 def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
-    """Add a step to the row that is being summed, and write it when it is its turn; what to show."""
+    """Add a step to the current log row, and write it when it is due; return the text to show."""
     place, options = run.place, run.options
     for name, value in terms.items():
         place.pending[name] = place.pending.get(name, 0.0) + value
@@ -267,7 +267,7 @@ def _note(run: _Run, terms: Mapping[str, float], rate: float) -> str:
 
 
 def _validate(run: _Run) -> dict[str, float]:
-    """The audit's numbers of the averaged weights, logged; {} where this epoch's end is none to validate at."""
+    """Compute and log the audit's numbers of the averaged weights; {} if no validation is due at this epoch's end."""
     place = run.place
     if place.epoch % run.options.validate_every and place.epoch < run.plan.epochs:
         return {}

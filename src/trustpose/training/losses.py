@@ -1,7 +1,7 @@
-"""What trust heads learn by: the papers' losses as sums over a part of a batch, divided by what the whole batch counts.
+"""Losses of trust heads: the papers' losses, computed on a part of a batch and scaled to the whole batch.
 
-A term here is mean × (this part's count) / (the whole batch's), so that parts and processes add up to the mean over the
-whole batch (`task.Task`). With one part in one process each is the paper's own function, exactly.
+A term here is mean × (this part's count) / (the whole batch's), so parts and processes sum to the mean over the whole
+batch (`task.Task`). With one part in one process each is exactly the paper's own function.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,10 +36,10 @@ class LossOptions:
 
 @dataclass(frozen=True)
 class HeadLoss:
-    """How a head learns.
+    """The loss of a head.
 
-    counts(labels, options): what a part counts, by name. terms(raw, targets, labels, totals, options): its terms, not
-    yet weighed by the stage; `raw` is what the head's `raw` gave.
+    counts(labels, options): the counts of a part, by name. terms(raw, targets, labels, totals, options): its terms, not
+    yet weighted by the stage; `raw` is the output of the head's `raw`.
     """
 
     counts: Callable[[CropLabels, LossOptions], dict[str, Tensor]]
@@ -47,10 +47,10 @@ class HeadLoss:
 
 
 def loss_options(recipe: Recipe, v: Int[np.ndarray, "N K"], is_ternary: Bool[np.ndarray, "N K"]) -> LossOptions:
-    """A recipe's, the metamodel's classes weighed by how often they are in training.
+    """Return a recipe's options, with the metamodel's class weights from their frequency in training.
 
-    v (N, K) of the training people, and where it is known to be COCO's. Raises InputError where a class is empty that
-    the metamodel needs.
+    v (N, K) of the training people, and where it is known to be COCO's. Raises InputError if a class is empty that the
+    metamodel needs.
     """
     if recipe.head != "metamodel":
         return LossOptions(hard_share=recipe.train.hard_share)
@@ -64,7 +64,7 @@ def loss_options(recipe: Recipe, v: Int[np.ndarray, "N K"], is_ternary: Bool[np.
 
 
 def plain(raw: Any) -> Any:
-    """What a head's losses read, a dataclass as a dict: wrappings for processes and precision look into dicts only."""
+    """Return a dataclass as a dict of its fields: wrappings for processes and precision support dicts only."""
     if is_dataclass(raw) and not isinstance(raw, type):
         return {field.name: getattr(raw, field.name) for field in fields(raw)}
     return raw
@@ -73,7 +73,7 @@ def plain(raw: Any) -> Any:
 def oks_terms(
     raw: Float[Tensor, " B"], targets: TrustTargets, _: CropLabels, totals: Totals, options: LossOptions
 ) -> dict[str, Tensor]:
-    """`trust.oks_net.oks_loss`, its hard samples the worst of all processes together."""
+    """Compute `trust.oks_net.oks_loss`, with hard samples chosen over all processes."""
     known = ~torch.isnan(targets.oks)
     errors = (raw - torch.where(known, targets.oks, raw.detach())).abs()
     hard = hard_samples(distributed.gather(errors), distributed.gather(known), options.hard_share)
@@ -84,9 +84,9 @@ def oks_terms(
 def hpcvnet_terms(
     raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
 ) -> dict[str, Tensor]:
-    """`trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set labels."""
+    """Compute `trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set labels."""
     known = labels.is_known
-    if not known.any():  # the mean over nothing is NaN
+    if not known.any():  # the mean over an empty set is NaN
         return {name: raw["opks"].sum() * 0 + raw["labelled_logits"].sum() * 0 for name in ("opks", "labelled")}
     answers = KeypointAnswers(raw["opks"][known][None], raw["labelled_logits"][known][None])
     chosen = TrustTargets(targets.opks[known][None], targets.oks[:1], targets.visibility[known][None])
@@ -100,7 +100,7 @@ def hpcvnet_terms(
 def metamodel_terms(
     raw: Float[Tensor, "B K 3"], targets: TrustTargets, labels: CropLabels, totals: Totals, options: LossOptions
 ) -> dict[str, Tensor]:
-    """`trust.visibility.visibility_loss` over the keypoints whose visibility is known."""
+    """Compute `trust.visibility.visibility_loss` over the keypoints with known visibility."""
     known, weights = labels.is_ternary, torch.tensor(options.class_weights, device=raw.device)
     if not known.any():
         return {"visibility": raw.sum() * 0}
@@ -137,7 +137,7 @@ def _metamodel_counts(labels: CropLabels, options: LossOptions) -> dict[str, Ten
 
 
 def _share(mean: Tensor, counted: Tensor, total: Tensor) -> Tensor:
-    """A part's mean as its share of the whole's; a whole that counts nothing gives 0."""
+    """Scale a part's mean to its share of the whole batch; 0 if the total count is 0."""
     return mean * (counted.sum() / total.clamp(min=1))
 
 

@@ -1,4 +1,4 @@
-"""The Task for system "network": a network of the zoo from crops, with a trust head where the recipe names one."""
+"""The Task for system "network": a network of the zoo on crops, with a trust head if the recipe names one."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -36,13 +36,13 @@ from trustpose.trust.network import TrustNetwork, attach, run
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
 
-_EXTRA = 23  # a stream of random numbers of its own, beside those of the order and the augmentation
+_EXTRA = 23  # a random stream separate from those of the order and the augmentation
 
 
 class Learner(nn.Module):
-    """A network, and a head on it or none, whose answer is made of plain dicts, lists and tensors.
+    """A network, with or without a head, that returns plain dicts, lists and tensors.
 
-    Wrappings for processes and precision look into answers, and cannot look into dataclasses.
+    Wrappings for processes and precision do not support dataclasses in results.
     """
 
     def __init__(self, network: nn.Module, head: TrustHead | None):
@@ -51,7 +51,7 @@ class Learner(nn.Module):
         self.head = head
 
     def forward(self, image: Float[Tensor, "B 3 H W"], box: Float[Tensor, "B 2"], asks_head: bool) -> dict[str, Any]:
-        """heatmaps: of each stage; raw: what the head's losses read, a dataclass as a dict of its fields."""
+        """Return heatmaps: of each stage; raw: the input of the head's losses, a dataclass as a dict of its fields."""
         if self.head is None or not asks_head:
             return {"heatmaps": self.network(image).heatmaps}
         outputs, maps = run(self.network, image, self.head.reads)
@@ -60,12 +60,12 @@ class Learner(nn.Module):
 
 
 class NetworkTask:
-    """What `training.task.Task` asks, for crops of people. See `network_task` for one from a recipe.
+    """A `training.task.Task` on crops of people. `network_task` builds one from a recipe.
 
-    `own`: how many of those to train on, from their start, every epoch shows (`people_of_epoch`); all if None.
-    The network learns from heatmaps alone with heatmap_weight; the head, with trust_weight, from the poses that the
-    network gives at that moment, decoded and detached. A stage with trains "head" leaves the network as it is, its
-    batch norm statistics too; one with a trust_weight of 0 leaves the head as it is, and does not run it.
+    `own`: the number of people, from the first, that every epoch includes (`people_of_epoch`); all if None. The network
+    learns from heatmaps only, with heatmap_weight; the head, with trust_weight, from the network's current poses,
+    decoded and detached. A stage with trains "head" freezes the network with its batch norm statistics; one with a
+    trust_weight of 0 freezes the head, and does not run it.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class NetworkTask:
         return TrustNetwork(self.learner.network, head).eval()(image, box if head.reads_box else None)
 
     def _targets(self, heatmaps: Tensor, labels: CropLabels) -> TrustTargets:
-        """What the decoded heatmaps are worth, in crop pixels."""
+        """Compute the targets of the decoded heatmaps, in crop pixels."""
         xy = decode_places(self.codec, heatmaps).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
@@ -164,19 +164,20 @@ def heatmap_loss(
     weights: Float[Tensor, "B K"],
     people: Real[Tensor, ""],
 ) -> Float[Tensor, ""]:
-    """½ × mean over people, keypoints and pixels of (weight × (map − target))², added up over a network's stages.
+    """Compute ½ × mean over people, keypoints and pixels of (weight × (map − target))², summed over a network's stages.
 
-    `people`: how many the whole batch has. The mean is over unlabelled keypoints too, whose weight is 0. Source: Xiao
-    et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
+    `people`: the number in the whole batch. The mean includes unlabelled keypoints, with weight 0. Source: Xiao et al.,
+    Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
     intermediate supervision: Newell et al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each
-    hourglass"), and so for MSPN, without what its paper adds (bumps that narrow from stage to stage, hard keypoints).
+    hourglass"), also used for MSPN, without its paper's additions (targets that narrow from stage to stage, hard
+    keypoints).
     """
     differences = [(weights[:, :, None, None] * (maps - target)).square().mean() for maps in stages]
     return 0.5 * torch.stack(differences).sum() * (len(target) / people)
 
 
 def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
-    """The first `own` of the people, and of the others `data.extra_share`, whom the seed draws anew for each epoch."""
+    """Return the first `own` people, and `data.extra_share` of the others, redrawn by the seed for each epoch."""
     extra, share = len(people) - own, recipe.data.extra_share
     if not extra or share == 1:
         return people
@@ -186,7 +187,7 @@ def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> Peo
 
 
 def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """`share` of the start and the rest of the trained, tensor by tensor; what is no fraction is the trained one's."""
+    """Interpolate: `share` of the initial tensor and the rest of the trained one; integers are the trained one's."""
     return {
         name: torch.lerp(value, start[name].to(value), share) if share and value.is_floating_point() else value
         for name, value in trained.items()
@@ -196,10 +197,10 @@ def between(start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: f
 def network_task(
     recipe: Recipe, data: Sequence[Path], model: Path | None, folder: Path, teacher: str | None = None
 ) -> NetworkTask:
-    """The task of a recipe, on data folders (`open_training`), from `model` where it is given.
+    """Build a recipe's task, on data folders (`open_training`), starting from `model` if given.
 
-    `teacher`: a model that labels what the data leaves unknown (`with_teacher`), which is kept in `folder`. Random
-    weights are drawn by the seed.
+    `teacher`: a model that labels what the data leaves unknown (`with_teacher`); its predictions are stored in
+    `folder`. Random weights are drawn by the seed.
 
     Raises InputError.
     """
@@ -225,7 +226,7 @@ def network_task(
 
 
 def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
-    """From the head of the model folder that the network starts from, where that has the same head, options and all."""
+    """Initialise from the model folder's head, if it has the same head with the same options."""
     if model is None or not model.is_dir():
         return
     spec = ModelSpec.read(model)
@@ -238,7 +239,7 @@ def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
 
 
 def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
-    """The spec of what a recipe trains, as prediction needs it."""
+    """Return the spec of the trained network, for prediction."""
     return ModelSpec(
         onnx=folder / MODEL_ONNX,
         name=recipe.name,
@@ -267,7 +268,7 @@ def _save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
         export_onnx(network, made / MODEL_ONNX, spec.input.height, spec.input.width)
         write_tensors(made / MODEL_WEIGHTS, network)
         write_json(made / MODEL_JSON, spec.to_json())
-        ModelSpec.read(made)  # before anybody sees it
+        ModelSpec.read(made)  # validate before publishing
 
 
 def _validation(recipe: Recipe, held_out: People, codec: HeatmapCodec) -> Validation:

@@ -1,4 +1,4 @@
-"""The people of a data folder, whichever of the known layouts it has; some to train on, some to validate on."""
+"""Read the people of a data folder in a known layout, and divide them into training and validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ COCO_LAYOUTS = (  # labels, photos
     ("json/crowdpose_train.json", "images"),
 )
 _LSPET = ("joints.mat", "images")
-_SHARES = 997  # has no factor in common with folds, so a share of the images is a share of each fold
+_SHARES = 997  # coprime to the number of folds, so a share of the images is a share of each fold
 
 
 def open_people(folder: Path, options: DataOptions) -> People:
-    """Everybody to train and validate on in the recipe's skeleton, with the labels that it asks for at least.
+    """Return all people for training and validation, in the recipe's skeleton, with at least the required labels.
 
-    The folder is one of shards (`trustpose shard`), train_gt.json with train/, COCO's or CrowdPose's own layout, or
-    LSPET's. Only training photos are ever opened. Raises InputError.
+    The folder holds shards (`trustpose shard`), train_gt.json with train/, COCO's or CrowdPose's own layout, or
+    LSPET's. Only training photos are opened. Raises InputError.
     """
     people = _open(folder, options.min_keypoints)
     skeleton = options.joints
@@ -46,10 +46,10 @@ def open_people(folder: Path, options: DataOptions) -> People:
 
 @dataclass(frozen=True, eq=False)
 class TrainingPeople:
-    """Whom a training sees and whom it is validated on, of one data set or several.
+    """The people for training and for validation, from one data set or several.
 
-    own: how many of `training`, from its start, come from the first data set; the others are the extra ones. held_out:
-    the first's fold, None where there are no folds.
+    own: the number of people in `training`, from the first, that come from the first data set. held_out: the first's
+    fold, None without folds.
     """
 
     training: People
@@ -58,21 +58,21 @@ class TrainingPeople:
 
 
 def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeople:
-    """The people of the first folder divided into folds, and after those to train on everybody of the other folders.
+    """Divide the people of the first folder into folds; add everybody of the other folders to training.
 
-    Ids are compared within the first folder alone, so equal ids elsewhere move nobody. Raises InputError.
+    Ids are compared within the first folder only, so equal ids elsewhere have no effect. Raises InputError.
     """
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:  # who is held out in the first would be trained on in the second
-            raise InputError(f"{folder}: is given twice as --data")
+        if places.count(place) > 1:  # held-out people of the first would be trained on in the second
+            raise InputError(f"{folder}: was given twice as --data")
     training, held_out = divide(open_people(folders[0], options), options)
     extra = [open_people(folder, options) for folder in folders[1:]]
     return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
 
 
 def divide(people: People, options: DataOptions) -> tuple[People, People | None]:
-    """Those to train on, and those of the fold's images to validate on; None where the recipe has no folds."""
+    """Return people for training, and those of the fold's images for validation; None if the recipe has no folds."""
     training, held_out = rows_by_fold(people.image_id, options)
     if not options.folds:
         return (people if len(training) == len(people) else subset(people, training)), None
@@ -82,9 +82,9 @@ def divide(people: People, options: DataOptions) -> tuple[People, People | None]
 def rows_by_fold(
     image_id: Int[np.ndarray, " N"], options: DataOptions
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " V"]]:
-    """Rows to train on, of `data.share` of the images, and rows of the fold's images, none where there are no folds.
+    """Return rows for training, of `data.share` of the images, and rows of the fold's images, empty without folds.
 
-    A smaller share's images are among a larger one's. Raises InputError where nothing is left.
+    The images of a smaller share are a subset of a larger one's. Raises InputError if nothing remains.
     """
     is_shared = fold_of(image_id, _SHARES) < options.share * _SHARES
     if not options.folds:
@@ -93,7 +93,7 @@ def rows_by_fold(
     if is_held_out.all() or not is_held_out.any():
         raise InputError(f"data.folds: {len(np.unique(image_id))} images are too few to divide into {options.folds}")
     if not (is_shared & ~is_held_out).any():
-        raise InputError(f"data.share: {options.share} of {len(np.unique(image_id))} images is none")
+        raise InputError(f"data.share: {options.share} of {len(np.unique(image_id))} images are none")
     return np.flatnonzero(is_shared & ~is_held_out), np.flatnonzero(is_held_out)
 
 
@@ -108,7 +108,7 @@ def _open(folder: Path, min_keypoints: int) -> People:
     if (folder / _LSPET[0]).is_file():
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
     known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))
-    raise InputError(f"{folder}: holds no data set that is known here, expected {known}, or {INDEX} of shards")
+    raise InputError(f"{folder}: holds no known data set, expected {known}, or {INDEX} of shards")
 
 
 def _enough(people: People, min_keypoints: int, folder: Path) -> People:
@@ -121,12 +121,12 @@ def _enough(people: People, min_keypoints: int, folder: Path) -> People:
 
 
 def need_sigmas(recipe: Recipe, people: People, what: str) -> None:
-    """Raises InputError, naming who needs them, where the people's skeleton has no published sigmas."""
+    """Raise InputError, naming the purpose, if the people's skeleton has no published sigmas."""
     if not people.skeleton.has_sigmas:
         raise InputError(f"data.skeleton: {recipe.data.skeleton} has no published sigmas, which {what} needs for OKS")
 
 
 def area_of(people: People, area: Area) -> Area:
-    """What OKS in the targets was measured with: "segment" for people's own areas where all of them are segments'."""
+    """Return the convention for OKS in the targets: "segment" if all people's own areas are from segments."""
     sources = people.labels.area_source
     return "segment" if area == "file" and sources is not None and (sources == SEGMENT).all() else area

@@ -1,4 +1,4 @@
-"""Whole photos to train a detector on, and an existing detector's boxes where labels are incomplete."""
+"""Whole photos for training a detector, with boxes of an existing detector where labels are incomplete."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +18,15 @@ from trustpose.models.spec import BoxOutput, ModelSpec
 from trustpose.training.crops import normalised
 from trustpose.training.people import COCO_LAYOUTS
 
-_SAME = 0.4  # IoU of a found box with a labelled one from which on they are one person
-_PERSON, _PERHAPS = 0.4, 0.1  # score of a box to learn from, and of one that is neither person nor background
+_SAME = 0.4  # IoU of a detected and a labelled box above which they are one person
+_PERSON, _PERHAPS = 0.4, 0.1  # minimum score of a pseudo-label, and of a box to ignore
 
 Found = tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]
 
 
 def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
-    """The training photos in one of COCO's layouts, and of which all people have boxes (I,). Raises InputError."""
+    """Return the training photos in one of COCO's layouts, and which have boxes of all people (I,). Raises
+    InputError."""
     for labels, images in COCO_LAYOUTS:
         if (folder / labels).is_file() and (folder / images).is_dir():
             file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
@@ -36,7 +37,7 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
 
 
 def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:
-    """Boxes xyxy (N, 4) that a detector in torch finds in a photo, pixels of the photo, and their scores (N,)."""
+    """Detect boxes xyxy (N, 4) in a photo with a torch detector, in pixels of the photo, with their scores (N,)."""
     pixels, scale = photos.photo(index)
     affine, wide, high = spec.input.letterbox(pixels.shape[1], pixels.shape[0])
     blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(next(model.parameters()).device)
@@ -48,10 +49,10 @@ def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpe
 
 
 def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
-    """The photos, with pseudo-labels where not all people are boxed, in those at `rows`.
+    """Add pseudo-labels to the photos at `rows`, whose people do not all have boxes.
 
-    What the detector finds there beside the labelled boxes counts as a person where it is sure, and is ignored where it
-    is not; the rest is background.
+    Detections that match no labelled box count as people if their score is high, and are ignored if it is medium; the
+    rest is background.
     """
     box, crowd = list(photos.box), list(photos.crowd)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides a run but the data's place, as frozen dataclasses of plain values."""
+"""A recipe: the complete configuration of a run, except for the data's location, as frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,13 +15,13 @@ from trustpose.trust.stages import MOST_EPOCHS, Strategy
 System = Literal["network", "frozen", "detector"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
-_MOST = 2**31 - 1  # of what is counted
-_NOT_OPTIONS = ("detach", "tokens")  # a stage says that; the network
+_MOST = 2**31 - 1  # largest count
+_NOT_OPTIONS = ("detach", "tokens")  # set by a stage; by the network
 
 
 @dataclass(frozen=True)
 class PaperResult:
-    """One row of a paper's table, and the numbers it prints, by the audit's names or the table's own."""
+    """One row of a paper's table with its published numbers, by the audit's names or the table's own."""
 
     paper: str
     table: str
@@ -31,16 +31,16 @@ class PaperResult:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Which people, and how they are cropped.
+    """The people to use, and how they are cropped.
 
-    dataset: the name of what the paper trained on, for people to read. skeleton: a name of `skeletons.SKELETONS`, or
-    FILE.json, which other people's joints are mapped to. min_keypoints: labels that a person needs to be trained on.
-    padding: what boxes are grown by. augmentation: a preset of `datasets.augment`. codec: a name of
-    `codecs.heatmaps.CODECS`; sigma: of the heatmaps' bumps, map pixels, None for 2 at a height of 256 and in
-    proportion. fold of folds: which part of the images, told apart by their ids, is for validation; folds 0 validates
-    nothing and trains on all. share: of the other images, to train on, for curves over the size of the data. Of several
-    data sets only the first is divided. extra_share: how much of the others an epoch shows, drawn anew for each.
-    teacher_quality: expected OPKS that a teacher's place needs to be learnt from (`training.teacher`).
+    dataset: name of the paper's training data, for information. skeleton: a name of `skeletons.SKELETONS`, or
+    FILE.json; people with other joints are mapped to it. min_keypoints: minimum number of labels of a training person.
+    padding: factor that enlarges boxes. augmentation: a preset of `datasets.augment`. codec: a name of
+    `codecs.heatmaps.CODECS`; sigma: standard deviation of the target Gaussians in map pixels, None for 2 at a height of
+    256 and in proportion. fold of folds: the part of the images, by id, for validation; with folds 0 all are used for
+    training and there is no validation. share: of the other images, the part for training, for learning curves over the
+    data size. Of several data sets only the first is divided. extra_share: the part of the others in each epoch,
+    redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
     """
 
     dataset: str = "coco"
@@ -73,17 +73,17 @@ class DataOptions:
 
     @property
     def joints(self) -> Skeleton:
-        """The skeleton that `skeleton` names."""
+        """The skeleton named by `skeleton`."""
         return skeleton_of(self.skeleton, "skeleton")
 
 
 @dataclass(frozen=True)
 class FrozenOptions:
-    """How a frozen network is read. Only system "frozen".
+    """How a frozen network is read. Only for system "frozen".
 
-    views: crops of each person that are stored: the crop as in prediction, its mirror image, and augmented ones. None
-    for as many as a disk space of 4.5 GB has room for, at most 8.
-    maps: the tensors that the head reads, by name, where they are not found by themselves: {"backbone": tensor}.
+    views: number of crops per person to store: the crop as in prediction, its mirror image, and augmented ones. None
+    for as many as fit into 4.5 GB of disk space, at most 8. maps: the tensors that the head reads, by name, if they are
+    not found automatically: {"backbone": tensor}.
     """
 
     views: int | None = None
@@ -95,13 +95,13 @@ class FrozenOptions:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the numbers of `Recipe.sources` are measured, with `trustpose predict` and `trustpose audit`. Trains nothing.
+    """How the numbers of `Recipe.sources` are computed, with `trustpose predict` and `trustpose audit`. Not for
+    training.
 
-    split: of the data set, by its own name. boxes: of labelled people, or a detector's. score: what ranks poses: the
-    network's own, a field of `Poses` that the head fills, or "oks", the truth (the audit's `oracle_ap`); with a
-    detector's boxes, times the box's score. suppression: what happens to poses on top of each other, and
-    suppression_threshold, as in `trustpose suppress`. keypoints: "non-0" leaves out those that the head calls
-    unlabelled.
+    split: of the data set, by its own name. boxes: of labelled people, or a detector's. score: the ranking of poses:
+    the network's own score, a field of `Poses` from the head, or "oks", the true OKS (the audit's `oracle_ap`); with a
+    detector's boxes, times the box's score. suppression and suppression_threshold: as in `trustpose suppress`.
+    keypoints: "non-0" leaves out those that the head predicts as unlabelled.
     """
 
     split: str = "val2017"
@@ -119,17 +119,16 @@ class Evaluation:
 class TrainOptions:
     """How the loop runs.
 
-    lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9. batch_size: samples in one
-    step of the optimiser, over all processes and parts; accumulate: in how many parts, one after another. clip: largest
-    norm of the gradient, 0 for any. ema: decay of the moving average of weights, 0 for none. epochs: None for the
-    strategy's, else its stages and drops in proportion. warmup: steps in which the learning rate rises to its value.
-    weight_interpolation: share of the network's starting weights in what is exported, 0 for none; the rest are the
-    trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10
-    at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that make batches, 0 for the
-    training process itself. area: what OKS in the targets is measured with, by default each
-    person's own, whatever it is of. hard_share: OKS-Net's share of worst
-    samples.
-    flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
+    lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9. batch_size: samples per step
+    of the optimiser, over all processes and parts; accumulate: number of sequential parts. clip: maximum norm of the
+    gradient, 0 for none. ema: decay of the moving average of weights, 0 for none. epochs: None for the strategy's, else
+    its stages and drops are scaled. warmup: steps in which the learning rate rises to its value. weight_interpolation:
+    share of the network's initial weights in the exported ones, 0 for none; the rest are the trained ones (Wortsman et
+    al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10 at the strategy's drops,
+    "cosine" falls to 0 over all epochs. workers: processes that prepare batches, 0 for the training process itself.
+    area: the area for OKS in the targets, by default each person's own, of any source. hard_share: OKS-Net's share of
+    hardest samples. flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every,
+    log_every: steps.
     """
 
     lr: float | None = None
@@ -166,15 +165,14 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training. Plain values only, so that it is saved as JSON beside what it made.
+    """One training. Plain values only, so that it can be saved as JSON with its result.
 
-    title: one line for people. strategy: stages, learning rate, where it starts. system: "network" trains a network,
-    and a head on it where `head` names one, from pixels; "frozen" a head on the stored features of a network that
-    stands still; "detector" a person detector from whole photos, on the backbone of `network`. network: a zoo name; ""
-    where the user names a model. head_options: the head's own. deepen: 1×1
-    layers before the heatmap layer (HPCVNet's has 4). height, width: of crops, pixels. sources: the rows of tables
-    that it repeats; none for ours. evaluation: how their numbers are measured. not_runnable: why it cannot be repeated
-    with what is here; "" where it can.
+    title: a one-line description. strategy: stages, learning rate, initial weights. system: "network" trains a network,
+    with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
+    a person detector on whole photos, with the backbone of `network`. network: a zoo name; "" if the user gives a
+    model. head_options: the head's own. deepen: number of 1×1 layers before the heatmap layer (HPCVNet's has 4).
+    height, width: of crops, pixels. sources: the table rows that it reproduces; none for ours. evaluation: how their
+    numbers are computed. not_runnable: why it cannot be reproduced; "" if it can.
     """
 
     name: str
@@ -199,16 +197,16 @@ class Recipe:
 
     @property
     def plan(self) -> Strategy:
-        """The strategy with `train.lr` and `train.epochs` in it. Raises InputError where epochs are too few."""
+        """Return the strategy with `train.lr` and `train.epochs` applied. Raises InputError for too few epochs."""
         plan = self.strategy if self.train.lr is None else replace(self.strategy, learning_rate=self.train.lr)
         return plan if self.train.epochs is None else _scaled(plan, self.train.epochs)
 
 
 def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """The recipe with fields replaced by dotted name: {"train.lr": "3e-4", "head_options.attention": "spatial"}.
+    """Return the recipe with fields replaced by dotted name: {"train.lr": "3e-4", "head_options.attention": "spatial"}.
 
-    Texts are parsed as the field's annotation wants; a head's options are those that its builder takes. Raises
-    InputError for names that there are not, listing those that there are, and for values that do not fit.
+    Texts are parsed by the field's annotation; a head's options are the arguments of its builder. Raises InputError for
+    unknown names, listing the known ones, and for invalid values.
     """
     new = changed(recipe, changes)
     if new.network:
@@ -220,7 +218,7 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def check_network(recipe: Recipe) -> None:
-    """Raises InputError where the zoo has no such network."""
+    """Raise InputError if the zoo has no such network."""
     from trustpose.networks.zoo import ZOO
 
     if recipe.network not in ZOO:
@@ -228,7 +226,7 @@ def check_network(recipe: Recipe) -> None:
 
 
 def check_head_options(recipe: Recipe) -> None:
-    """Raises InputError where `head_options` has a name that the head's builder does not take."""
+    """Raise InputError if `head_options` has a name that the head's builder does not take."""
     if not recipe.head_options:
         return
     from inspect import Parameter, signature
@@ -238,7 +236,7 @@ def check_head_options(recipe: Recipe) -> None:
     if recipe.head is None:
         raise InputError("head_options: expected none, as the recipe has no head")
     if recipe.head not in HEADS:
-        return  # whoever builds that head says what it takes
+        return  # checked when that head is built
     parameters = signature(HEADS[recipe.head]).parameters.values()
     own = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
     known = [name for name in own if name not in _NOT_OPTIONS]
@@ -250,7 +248,7 @@ def check_head_options(recipe: Recipe) -> None:
 
 
 def _with_words(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Head options whose annotation lists the text as it stands keep it: OKS-Net's attention "none" is no None."""
+    """Keep texts that a head option's annotation lists: OKS-Net's attention "none" must not become None."""
     texts = {name.removeprefix("head_options."): text for name, text in changes.items() if "head_options." in name}
     if recipe.head is None or not texts:
         return recipe
@@ -264,12 +262,12 @@ def _with_words(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 
 def to_json(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as JSON's objects, lists and plain values."""
+    """Convert the recipe to JSON's objects, lists and plain values."""
     return to_plain(recipe)
 
 
 def from_json(value: Any) -> Recipe:
-    """The recipe of what `to_json` gave. Raises InputError naming the field that is not as expected."""
+    """Build a recipe from `to_json`'s output. Raises InputError naming the invalid field."""
     recipe = from_plain(Recipe, value)
     if recipe.network:
         check_network(recipe)
@@ -278,10 +276,10 @@ def from_json(value: Any) -> Recipe:
 
 
 def _scaled(strategy: Strategy, epochs: int) -> Strategy:
-    """Stages and drops in proportion; every stage keeps one epoch at least."""
+    """Scale stages and drops; every stage keeps at least one epoch."""
     stages, total = strategy.stages, strategy.epochs
     if epochs < len(stages):
-        raise InputError(f"train.epochs: expected {len(stages)} or more, one for each stage, got {epochs}")
+        raise InputError(f"train.epochs: expected {len(stages)} or more, one per stage, got {epochs}")
     ends, done = [], 0
     for number, stage in enumerate(stages):
         done += stage.epochs

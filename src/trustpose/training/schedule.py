@@ -1,4 +1,4 @@
-"""Which samples come when, and how fast they are learnt from: functions of the place in the run alone."""
+"""The order of samples and the learning rate, as functions of the position in the run."""
 
 import math
 
@@ -9,25 +9,27 @@ from trustpose.files import InputError
 from trustpose.training.recipe import TrainOptions
 from trustpose.trust.stages import Strategy
 
-_ORDER = 17  # one stream of random numbers of its own, beside those that samples are augmented with
+_ORDER = 17  # a random stream separate from those of the augmentation
 
 
 def steps_per_epoch(samples: int, options: TrainOptions) -> int:
-    """Whole batches in an epoch; what is left over differs from epoch to epoch. Raises InputError for less than one."""
+    """Return the number of full batches in an epoch; the remaining samples vary. Raises InputError for less than
+    one."""
     if samples < options.batch_size:
-        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} samples there are")
+        raise InputError(f"train.batch_size: {options.batch_size} is more than the {samples} available samples")
     return samples // options.batch_size
 
 
 def sample_order(seed: int, epoch: int, samples: int) -> Int[np.ndarray, " N"]:
-    """The samples' numbers in the order of an epoch."""
+    """Return the samples' indices in the order of an epoch."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch, _ORDER]))).permutation(samples)
 
 
 def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, processes: int) -> list[list[int]]:
-    """The numbers of each part that process `rank` of `processes` computes, in order: `accumulate` parts a batch.
+    """Return the indices of each part that process `rank` of `processes` computes, in order: `accumulate` parts per
+    batch.
 
-    A batch is cut into parts, and each part into a slice for every process.
+    A batch is divided into parts, and each part into a slice for every process.
     """
     batches = len(order) // options.batch_size
     slice_size = options.batch_size // (options.accumulate * processes)
@@ -36,7 +38,7 @@ def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, 
 
 
 def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
-    """Of step `step`, counted from 0 over all epochs of `steps` each."""
+    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each."""
     if options.schedule == "cosine":
         rate = plan.learning_rate * (1 + math.cos(math.pi * step / (plan.epochs * steps))) / 2
     else:

@@ -1,4 +1,4 @@
-"""The loss of SimCC networks: two classifications a keypoint, against smoothed labels.
+"""The loss of SimCC networks: two classifications per keypoint with smoothed labels.
 
 Sources: Li et al., SimCC, ECCV 2022, section 3.2 (Kullback-Leibler divergence); Jiang et al., RTMPose, 2023, section
 3.3.2 (both distributions as a softmax with β = 10).
@@ -19,10 +19,10 @@ def simcc_loss(
     *,
     beta: float = BETA,
 ) -> Float[Tensor, ""]:
-    """The divergence of softmax(β · logits) from softmax(β · labels), over columns plus over rows, mean over bins,
-    people and keypoints; `weights` are 0 where a keypoint is not labelled.
+    """Compute the divergence of softmax(β · logits) from softmax(β · labels), over columns plus over rows, as mean over
+    bins, people and keypoints; `weights` are 0 for unlabelled keypoints.
 
-    mmpose's `KLDiscretLoss` is this times B. `labels` are `SimCCCodec.encode`'s, of height 1.
+    mmpose's `KLDiscretLoss` is this times B. `labels` are `SimCCCodec.encode`'s, with maximum 1.
     """
     total = torch.zeros((), device=weights.device)
     for found, wanted in zip(logits, labels, strict=True):

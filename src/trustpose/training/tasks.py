@@ -1,4 +1,4 @@
-"""Which Task a recipe's `system` names."""
+"""The Task of a recipe's `system`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,27 +15,27 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "frozen": lambda recipe, data, model, folder, _: frozen_task(recipe, data[0], model, folder),
     "detector": lambda recipe, data, model, *_: detector_task(recipe, data[0], model),
 }
-"""From a recipe, the data's folders, a model's folder or file or None, a folder for what is worth keeping on the way,
-and a teacher or None, to what the loop trains."""
+"""Builds the loop's task from a recipe, the data's folders, a model's folder or file or None, a folder for
+intermediate files, and a teacher or None."""
 
 
 def make_task(
     recipe: Recipe, data: Path | Sequence[Path], model: Path | None, folder: Path, teacher: str | None = None
 ) -> Task:
-    """The recipe's task, on a data set's folder or, where a network trains, on several: the first is validated on.
+    """Build the recipe's task, on a data set's folder or, to train a network, on several: the first is for validation.
 
-    `teacher`: a model that labels for a network that trains what the data leaves unknown.
-    Raises InputError where it cannot be made of this data and model.
+    `teacher`: a model that labels what the data leaves unknown, for training a network. Raises InputError if this data
+    and model do not allow it.
     """
     folders = [data] if isinstance(data, Path) else list(data)
     if recipe.system not in TASKS:
         raise InputError(f"system: expected one of {', '.join(TASKS)}, got {recipe.system!r}")
     if recipe.train.weight_interpolation and recipe.system != "network":
         raise InputError(
-            f"train.weight_interpolation: is for networks that train, expected 0 with system {recipe.system}"
+            f"train.weight_interpolation: is for training networks, expected 0 with system {recipe.system}"
         )
     if len(folders) != 1 and recipe.system != "network":
-        raise InputError(f"--data: is given {len(folders)} times, but system {recipe.system} trains on one data set")
+        raise InputError(f"--data: was given {len(folders)} times, but system {recipe.system} trains on one data set")
     if teacher is not None and recipe.system != "network":
-        raise InputError(f"--teacher: is for networks that train, expected none with system {recipe.system}")
+        raise InputError(f"--teacher: is for training networks, expected none with system {recipe.system}")
     return TASKS[recipe.system](recipe, folders, model, folder, teacher)

@@ -1,12 +1,12 @@
-"""Places for joints that a data set does not label, from a model that was trained before: a teacher.
+"""Pseudo-labels for joints that a data set does not label, from a trained model: a teacher.
 
-The teacher is shown everybody of whom the data leaves something unknown, in the box that the data has, as they are and
-mirrored. Where its expected OPKS says that it is sure, its place is a label for the heatmaps, and for nothing else: it
-says nothing of visible or occluded, and a head that learnt OPKS from it would learn what the teacher thinks of itself.
-Labels of a noisy set that lie far from where a very sure teacher sees the joint are forgotten.
+The teacher predicts all people with unknown joints, in the data's boxes, as they are and mirrored. If its expected OPKS
+is high, its keypoint becomes a target for the heatmaps only: it does not distinguish visible and occluded, and a head
+trained on it would learn the teacher's opinion of itself. Labels of a noisy set that are far from a very confident
+prediction are removed.
 
-Source: Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, CVPR 2018, section 3 (predictions of
-transformed inputs, put together, as labels where their score is high), with our score in place of the network's own.
+Source: Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, CVPR 2018, section 3 (combined
+predictions of transformed inputs as labels where their score is high), with our score instead of the network's own.
 """
 
 import hashlib
@@ -37,15 +37,15 @@ from trustpose.training.logs import progress
 
 CACHE = "teacher.npz"
 _FORMAT = "trustpose teacher, 1"
-_SURE, _FAR = 0.9, 0.1  # a label is forgotten whose OPKS is below the latter, seen from a place of at least the former
-_MOST_BYTES = 2_000_000_000  # of its file: a million people take 0.3 GB
-_BOX_SHARE = 0.53  # OKS area of those whose segment is unknown
+_SURE, _FAR = 0.9, 0.1  # remove labels with an OPKS below the second, to a prediction of at least the first
+_MOST_BYTES = 2_000_000_000  # limit of its file: a million people take 0.3 GB
+_BOX_SHARE = 0.53  # OKS area of people without a segment
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherPredictions:
     """A teacher's predictions for M people: xy (M, K, 2) and the data's own label_xy in photo pixels; quality (M, K),
-    its expected OPKS; area (M,), square photo pixels, to measure labels with.
+    its expected OPKS; area (M,), square photo pixels, for the labels' OPKS.
     """
 
     xy: Float[np.ndarray, "M K 2"]
@@ -55,24 +55,24 @@ class TeacherPredictions:
 
 
 def open_teacher(model: str | Path, skeleton: Skeleton) -> Predictor:
-    """The model folder, network.onnx or "default", flip averaged, to teach people of that skeleton.
+    """Load the model folder, network.onnx or "default", with flip test, as a teacher for that skeleton.
 
-    Raises InputError where it is no such model, does not say its keypoints' quality, or finds other keypoints.
+    Raises InputError if it is not such a model, predicts no keypoint quality, or has other keypoints.
     """
     predictor = load(model, flip=True)
     trust = predictor.spec.trust if isinstance(predictor, Predictor) else None
     if not isinstance(predictor, Predictor) or trust is None or "quality" not in trust.outputs:
-        raise InputError(f"{model}: does not say how good its keypoints are; a teacher needs a trust head that does")
+        raise InputError(f"{model}: predicts no keypoint quality; a teacher needs a trust head that does")
     if predictor.spec.skeleton.keypoints != skeleton.keypoints:
-        raise InputError(f"{model}: finds {predictor.spec.skeleton.name}, but the training is of {skeleton.name}")
+        raise InputError(f"{model}: has skeleton {predictor.spec.skeleton.name}, but the training uses {skeleton.name}")
     return predictor
 
 
 def with_teacher(people: People, teacher: Predictor, least: float, path: Path) -> People:
-    """The people with what the teacher adds and takes away; `least`: the expected OPKS of places that are taken.
+    """Return the people with the teacher's labels added and noisy ones removed; `least`: minimum expected OPKS.
 
-    Read from `path` where that is of the same labels, teacher and `least`; else predicted and written there. With
-    several processes the first one does that. Says on stderr what it came to. Raises InputError for a broken file.
+    Read from `path` if it has the same labels, teacher and `least`; else predicted and written there. With several
+    processes the first one does that. Prints a summary to stderr. Raises InputError for a broken file.
     """
     fingerprint = _fingerprint(people, teacher, least)
     if distributed.rank() > 0:
@@ -86,7 +86,7 @@ def with_teacher(people: People, teacher: Predictor, least: float, path: Path) -
         distributed.gather_objects(None)
         filled, missing, removed = (int(stored[name].sum()) for name in ("is_filled", "is_missing", "is_removed"))
         print(
-            f"trustpose: the teacher fills {filled} of {missing} missing joints and takes {removed} labels away",
+            f"trustpose: the teacher fills {filled} of {missing} missing joints and removes {removed} labels",
             file=sys.stderr,
         )
     return with_pseudo_labels(people, stored["xy"], stored["is_filled"], stored["is_removed"])
@@ -99,7 +99,7 @@ def decide(
     least: float,
     sigmas: Float[np.ndarray, " K"],
 ) -> tuple[Bool[np.ndarray, "M K"], Bool[np.ndarray, "M K"]]:
-    """Which missing joints are filled, (M, K), and which noisy labels are forgotten, (M, K)."""
+    """Return which missing joints are filled, (M, K), and which noisy labels are removed, (M, K)."""
     near = opks(predictions.xy, predictions.label_xy, np.ones(is_noisy.shape), predictions.area, sigmas)
     return is_missing & (predictions.quality >= least), is_noisy & (predictions.quality >= _SURE) & (near < _FAR)
 
@@ -107,7 +107,7 @@ def decide(
 def predict(
     people: People, teacher: Predictor, rows: Int[np.ndarray, " M"], advance: Callable[[int], None] = lambda _: None
 ) -> TeacherPredictions:
-    """The teacher's predictions about the people at `rows`; `advance` is called with the number done. Raises
+    """Return the teacher's predictions for the people at `rows`; `advance` is called with the number done. Raises
     InputError."""
     count = len(people.skeleton)
     predictions = TeacherPredictions(
@@ -122,7 +122,7 @@ def predict(
         for sample in samples:
             waiting.append(sample)
             scale, shift = np.diagonal(sample.affine), sample.affine[:, 2]
-            box = (sample.box.reshape(2, 2) * scale + shift).reshape(1, 4)  # in the pixels at hand
+            box = (sample.box.reshape(2, 2) * scale + shift).reshape(1, 4)  # in the given pixels
             yield Image(sample.pixels, Boxes(box, np.zeros(1, np.int64)))
 
     with ThreadPoolExecutor(cpu_count(), "trustpose-people") as readers:
@@ -142,12 +142,12 @@ def predict(
 
 
 def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.ndarray]:
-    """xy (N, K, 2) float32, is_filled, is_removed and is_missing (N, K)."""
+    """Return xy (N, K, 2) float32, is_filled, is_removed and is_missing (N, K)."""
     v, known = people.labels.v, people.labels.is_ternary
     missing, noisy = ~known & (v == 0), ~known & (v > 0)
     rows = np.flatnonzero((missing | noisy).any(axis=1))
     with progress(len(rows), 0, True) as show:
-        predictions = predict(people, teacher, rows, lambda done: show(done, "the teacher's places"))
+        predictions = predict(people, teacher, rows, lambda done: show(done, "the teacher's predictions"))
     columns = {
         "xy": np.zeros((*v.shape, 2), np.float32),
         "is_filled": np.zeros(v.shape, np.bool_),
@@ -161,7 +161,7 @@ def _columns(people: People, teacher: Predictor, least: float) -> dict[str, np.n
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
-    """The columns of a file with that fingerprint; None where there is none."""
+    """Return the columns of a file with that fingerprint; None if there is none."""
     if not path.is_file():
         return None
     try:
@@ -170,11 +170,11 @@ def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
             return None
         return {name: arrays[name] for name in ("xy", "is_filled", "is_removed", "is_missing")}
     except (InputError, KeyError) as error:
-        raise InputError(f"{path}: holds a teacher's places that cannot be read ({error}); remove the file") from None
+        raise InputError(f"{path}: holds teacher predictions that cannot be read ({error}); remove the file") from None
 
 
 def _fingerprint(people: People, teacher: Predictor, least: float) -> str:
-    """Of labels, teacher and what decides; not of the photos, which are too many to read."""
+    """Compute the fingerprint of labels, teacher and thresholds; not of the photos, which are too many to read."""
     known = hashlib.sha256(teacher.spec.onnx.read_bytes())
     said = (replace(teacher.spec, onnx=Path()), least, _SURE, _FAR, _FORMAT)
     known.update(repr(said).encode() + people.identity.encode())

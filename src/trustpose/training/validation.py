@@ -1,4 +1,4 @@
-"""Predictions for held-out people, and the audit's numbers of them."""
+"""Predict held-out people, and compute the audit's numbers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,7 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class ValidationOptions:
-    """batch_size: crops at once; workers: processes that make them; flip: also mirrored crops, averaged."""
+    """batch_size: crops at once; workers: processes that prepare them; flip: average with mirrored crops."""
 
     batch_size: int = 32
     workers: int = 0
@@ -46,11 +46,11 @@ class ValidationOptions:
 
 @dataclass(eq=False)
 class Validation:
-    """Held-out people as they are cropped in prediction, their poses, and the audit of those.
+    """Held-out people cropped as in prediction, their poses, and the audit of these.
 
-    `crops`: whom, and how they are cropped but for augmentation. Poses are ranked by the head's `pose_quality` where it
-    has one, else by the mean heatmap peak; then the numbers of the latter come with "network." before their names. OKS
-    is measured with each person's own area where everybody has one, else with `area`. Labels are read once.
+    `crops`: the people and how they are cropped, without augmentation. Poses are ranked by the head's `pose_quality` if
+    it has one, else by the mean heatmap peak; then the numbers of the latter have the prefix "network.". OKS uses each
+    person's own area if everybody has one, else `area`. Labels are read once.
     """
 
     crops: TrainingCrops
@@ -60,9 +60,10 @@ class Validation:
     _truth: TruthFile | None = field(default=None, init=False)
 
     def __call__(self, predict: Predict, device: torch.device) -> dict[str, float]:
-        """The audit's numbers by name, and the network's own; None becomes NaN. Every process predicts its share.
+        """Return the audit's numbers by name, and the network's own; None becomes NaN. Every process predicts its
+        share.
 
-        predict: crops (B, 3, H, W), normalised, and the boxes' shares of them (B, 2), to outputs and trust.
+        predict: from crops (B, 3, H, W), normalised, and the boxes' fractions of them (B, 2), to outputs and trust.
         """
         rows = np.arange(len(self.crops))[distributed.rank() :: distributed.count()]
         found = distributed.gather_objects(self._predicted(predict, device, rows))
@@ -74,7 +75,7 @@ class Validation:
 
     @torch.no_grad()
     def _predicted(self, predict: Predict, device: torch.device, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Places in photo pixels, scores, trust and the labels of the people at `rows`, as columns."""
+        """Return keypoints in photo pixels, scores, trust and labels of the people at `rows`, as columns."""
         loader: Any = DataLoader(
             _Labelled(self.crops, rows),  # pyright: ignore[reportArgumentType] anything with length and items will do
             batch_size=self.options.batch_size,
@@ -96,7 +97,7 @@ class Validation:
         return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]} | {"row": rows}
 
     def _both(self, predict: Predict, image: Tensor, box: Tensor) -> tuple[Outputs, Trust | None]:
-        """Outputs as arrays, of the crops alone or averaged with their mirror images."""
+        """Return outputs as arrays, of the crops alone or averaged with their mirror images."""
         outputs, trust = _arrays(*predict(image, box))
         if not self.options.flip:
             return outputs, trust
@@ -108,9 +109,9 @@ class Validation:
 
 
 def poses_of(columns: dict[str, np.ndarray]) -> Poses:
-    """Poses of the columns xy (N, K, 2), photo pixels, score (N, K), box, image_id, and those of `Trust` there are.
+    """Build poses from the columns xy (N, K, 2), photo pixels, score (N, K), box, image_id, and those of `Trust`.
 
-    Person i's annotation is called i + 1, as `truth_of` does.
+    Person i has annotation id i + 1, as in `truth_of`.
     """
     return Poses(
         xy=columns["xy"],
@@ -126,7 +127,8 @@ def poses_of(columns: dict[str, np.ndarray]) -> Poses:
 
 
 def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
-    """The people of the columns truth_xy (N, K, 2), v (N, K), area (N,), box (N, 4), image_id (N,), photo pixels."""
+    """Build the truth from the columns truth_xy (N, K, 2), v (N, K), area (N,), box (N, 4), image_id (N,), photo
+    pixels."""
     images = np.unique(columns["image_id"])
     truth = Truth(
         xy=columns["truth_xy"],
@@ -134,7 +136,7 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
         area=columns["area"],
         box=columns["box"],
         image_id=columns["image_id"],
-        annotation_id=np.arange(1, len(columns["v"]) + 1),  # sources that were joined may use a number twice
+        annotation_id=np.arange(1, len(columns["v"]) + 1),  # joined sources may use the same number
         skeleton=skeleton,
     )
     return TruthFile(
@@ -150,9 +152,9 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
 
 
 def numbers_of(poses: Poses, truth: TruthFile, area: Area) -> dict[str, float]:
-    """The audit's numbers by name, ranked by `pose_quality` where there is one, and then the network's own beside it.
+    """Return the audit's numbers by name, ranked by `pose_quality` if present, and then the network's own.
 
-    By each person's own area, a segment's in COCO, where everybody has one, else by `area`.
+    OKS uses each person's own area, a segment's in COCO, if everybody has one, else `area`.
     """
     found = truth.truth.area
     area = "file" if found is not None and np.isfinite(found).all() else area
@@ -175,13 +177,13 @@ class _Labelled:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> tuple[PersonSample, UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
-        """The person without pixels, the crop that prediction would cut, and the affine from the photo to it."""
+        """Return the person without pixels, the crop as in prediction, and the affine from the photo to it."""
         wanted = self.crops
         sample = wanted.people[int(self.rows[index])]
         box = grow_box(sample.box, wanted.padding, wanted.width / wanted.height)
         affine = affine_to_crop(box, *(wanted.extent or (wanted.width, wanted.height)))
         back = invert_affine(sample.affine)
-        onto = np.c_[affine[:, :2] @ back[:, :2], affine[:, :2] @ back[:, 2] + affine[:, 2]]  # from the pixels at hand
+        onto = np.c_[affine[:, :2] @ back[:, :2], affine[:, :2] @ back[:, 2] + affine[:, 2]]  # from the given pixels
         return (
             replace(sample, pixels=sample.pixels[:0]),
             cut_out(sample.pixels, onto, wanted.width, wanted.height),
@@ -192,7 +194,7 @@ class _Labelled:
 def _together(
     people: Sequence[tuple[PersonSample, np.ndarray, np.ndarray]],
 ) -> tuple[Tensor, dict[str, np.ndarray]]:
-    """Pixels (B, H, W, 3), and the columns of labels, in photo pixels."""
+    """Return pixels (B, H, W, 3), and the columns of labels, in photo pixels."""
     samples, pixels, affines = zip(*people, strict=True)
     columns = {name: np.stack([getattr(sample, name) for sample in samples]) for name in ("v", "box")}
     columns |= {

@@ -1,4 +1,4 @@
-"""Frozen dataclasses of plain values: to JSON, back, and changed by dotted names. Typed by annotations, strict."""
+"""Convert frozen dataclasses of plain values to JSON and back, and change them by dotted names, strictly typed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
@@ -14,7 +14,8 @@ _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def to_plain(value: Any) -> Any:
-    """What JSON can hold: dataclasses and mappings as objects, tuples as lists. Raises TypeError for anything else."""
+    """Convert to JSON types: dataclasses and mappings to objects, tuples to lists. Raises TypeError for anything
+    else."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -27,7 +28,7 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(kind: type[T], value: Any, name: str = "") -> T:
-    """The dataclass of what `to_plain` gave. Raises InputError naming the field where something is not as annotated."""
+    """Build the dataclass from `to_plain`'s output. Raises InputError naming a field with the wrong type."""
     if not isinstance(value, Mapping):
         raise InputError(f"{name or kind.__name__}: expected an object, got {_short(value)}")
     hints = _hints(kind)
@@ -45,10 +46,10 @@ def from_plain(kind: type[T], value: Any, name: str = "") -> T:
 
 
 def changed(value: T, changes: Mapping[str, Any], name: str = "") -> T:
-    """A dataclass with fields replaced, named as in "train.lr" or "strategy.stages.0.epochs"; texts are parsed.
+    """Return a dataclass with fields replaced, named as in "train.lr" or "strategy.stages.0.epochs"; texts are parsed.
 
-    A field that is a mapping takes any key ("head_options.attention"). Raises InputError for a name that there is not,
-    listing those that there are, and for a value that is not as annotated.
+    A field that is a mapping takes any key ("head_options.attention"). Raises InputError for an unknown name, listing
+    the known ones, and for a value of the wrong type.
     """
     for dotted, new in changes.items():
         value = _change(type(value), value, dotted.split("."), new, name)
@@ -56,7 +57,7 @@ def changed(value: T, changes: Mapping[str, Any], name: str = "") -> T:
 
 
 def expect_within(record: Any, **ranges: tuple[int | float, int | float]) -> None:
-    """Raises ValueError, naming the field, where a number of the record is outside its range; None is inside."""
+    """Raise ValueError, naming the field, if a number of the record is outside its range; None is valid."""
     for name, (low, high) in ranges.items():
         value = getattr(record, name)
         if value is not None and not low <= value <= high:
@@ -64,7 +65,8 @@ def expect_within(record: Any, **ranges: tuple[int | float, int | float]) -> Non
 
 
 def first_difference(one: Any, other: Any, name: str = "") -> str | None:
-    """The dotted name of the first field in which two plain values (`to_plain`) differ, None where they are equal."""
+    """Return the dotted name of the first field in which two plain values (`to_plain`) differ, None if they are
+    equal."""
     if isinstance(one, dict) and isinstance(other, dict):
         pairs = [(key, one.get(key), other.get(key)) for key in {**one, **other}]
         if one.keys() != other.keys():
@@ -102,7 +104,7 @@ def _change(kind: Any, value: Any, path: Sequence[str], new: Any, name: str) -> 
 
 
 def _parsed(kind: Any, value: Any) -> Any:
-    """A command line's text as JSON where it is any; where text is wanted, or it is none, as it stands."""
+    """Parse a command line's text as JSON; keep it if text is expected or it is not JSON."""
     if not isinstance(value, str) or kind is str:
         return value
     words = {"none": None, "None": None, "True": True, "False": False}
@@ -113,13 +115,13 @@ def _parsed(kind: Any, value: Any) -> Any:
     except InputError:
         pass
     try:
-        return float(value) if kind is float or float in get_args(kind) else value  # .001 is no JSON
+        return float(value) if kind is float or float in get_args(kind) else value  # .001 is not JSON
     except ValueError:
         return value
 
 
 def _typed(kind: Any, value: Any, name: str) -> Any:
-    """The value as `kind` wants it: 1 for a float becomes 1.0, lists become tuples. Raises InputError."""
+    """Convert the value to `kind`: 1 for a float becomes 1.0, lists become tuples. Raises InputError."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:

@@ -1,6 +1,6 @@
-"""Every row of the papers' tables as a recipe, by name, and our own. Plain data: no torch.
+"""All rows of the papers' tables as recipes, by name, and our own. Plain data, without torch.
 
-`rows.py`: what they share. A row that cannot be repeated with what is here says why, in `Recipe.not_runnable`.
+`rows.py`: shared helpers. `Recipe.not_runnable` gives the reason why a row cannot be reproduced.
 """
 
 from dataclasses import replace
@@ -24,16 +24,16 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """The recipe of that name. Raises InputError, with names that are alike, where there is none."""
+    """Return the recipe of that name. Raises InputError, with similar names, if there is none."""
     if name in RECIPES:
         return RECIPES[name]
     alike = get_close_matches(name, RECIPES, n=3, cutoff=0.5)
-    hint = f"; alike: {', '.join(alike)}" if alike else ""
-    raise InputError(f"{name}: there is no such recipe, `trustpose recipes` lists them{hint}")
+    hint = f"; similar: {', '.join(alike)}" if alike else ""
+    raise InputError(f"{name}: unknown recipe, `trustpose recipes` lists them{hint}")
 
 
 def check_runnable(recipe: Recipe) -> None:
-    """Raises InputError, with the reason, where the recipe cannot be repeated with what is here."""
+    """Raise InputError, with the reason, if the recipe cannot be reproduced."""
     if recipe.not_runnable:
         other = next((found for found in same_training(recipe) if not RECIPES[found].not_runnable), None)
         hint = "" if other is None else f"; {other} trains the same"
@@ -41,7 +41,7 @@ def check_runnable(recipe: Recipe) -> None:
 
 
 def same_training(recipe: Recipe) -> list[str]:
-    """Names of the other recipes that train the same and differ in what is measured, in order."""
+    """Return names of the other recipes with the same training and another evaluation, in order."""
     wanted = _training(recipe)
     return [name for name, other in RECIPES.items() if name != recipe.name and _training(other) == wanted]
 

@@ -1,10 +1,10 @@
 """The HPCVNet poster's four tables; COCO val2017, ground-truth boxes, flip test.
 
 Jiang et al., 2D Human Pose Estimation Calibration and Keypoint Visibility Classification. The poster prints no
-schedule: 234 epochs from a network that finds keypoints, learning rates, warm-up, batches (of one device), box area and
-the one-stack Hourglass at 256 × 256 are those of the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0); its
-final configuration neither scales nor rotates; here HRNet's augmentation does. Rows without HPCVNet are the plain
-networks: mmpose's schedule of 210 epochs, HRNet's row as the OKS-Net paper prints it too.
+schedule: 234 epochs from a trained pose network, learning rates, warm-up, batches (of one device), box area and the
+one-stack Hourglass at 256 × 256 are from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0). Its final
+configuration neither scales nor rotates; here HRNet's augmentation does. Rows without HPCVNet are the plain networks:
+mmpose's schedule of 210 epochs, with HRNet's row as also printed in the OKS-Net paper.
 """
 
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def _hpcvnet(table: str, network: str, numbers: Mapping[str, float]) -> Recipe:
 
 
 def _oks_net(table: str, numbers: Mapping[str, float]) -> Recipe:
-    """As its own paper trains it."""
+    """Build the recipe as in OKS-Net's own paper."""
     return replace(
         _plain(table, "hrnet", numbers),
         name=f"hpcvnet/{table}/hrnet-oks-net",

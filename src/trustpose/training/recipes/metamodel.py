@@ -2,11 +2,11 @@
 
 Guesdon, Crispim-Junior and Tougne, Multitask Metamodel for Keypoint Visibility Prediction in Human Pose Estimation.
 Section 4: COCO 2017, ground-truth boxes, heatmaps with a deviation of 1 map pixel, three strategies; tables 5 and 7
-"were trained successively while freezing the feature extractor", which is S3, the best of table 1 and taken for tables
-2 to 4 too. MSPN starts from public weights, so that only S3's last 80 epochs are left. Not in the text, and here as
-SimpleBaseline's own configuration has it: crops of 256 × 192, batches of 32, augmentation, flip test. The EfficientNets
-are the wide ones that the printed parameters ask for (`trust/visibility.py`); MSPN's printed 104.6 M hold 10.5 M that
-nothing reads. Printed parameters are millions.
+"were trained successively while freezing the feature extractor", which is S3, the best of table 1, also used for tables
+2 to 4. MSPN starts from public weights, so only S3's last 80 epochs remain. Not in the text, and taken from
+SimpleBaseline's own configuration: crops of 256 × 192, batches of 32, augmentation, flip test. The EfficientNets are
+the wide ones, which match the printed parameters (`trust/visibility.py`); MSPN's printed 104.6 M include 10.5 M unused
+ones. Printed parameters are millions.
 
 DriPE's rows are fine-tuned from table 1's S3, network and head, on DriPE's labels as a COCO keypoint file:
 train_gt.json with train/ in the folder of --data, and its test split for the numbers.
@@ -41,7 +41,7 @@ def _recipe(
     *,
     is_dripe: bool = False,
 ) -> Recipe:
-    """The metamodel on a network, on COCO, or fine-tuned on DriPE where `is_dripe`."""
+    """Build a recipe with the metamodel on a network, on COCO, or fine-tuned on DriPE if `is_dripe`."""
     return Recipe(
         name=f"metamodel/table-{table}/{slug}",
         title=f"Visibility metamodel on {LABELS[network]}{', DriPE' if is_dripe else ''}: {row}",
@@ -69,7 +69,8 @@ def _fine_tuning() -> list[Recipe]:
 
 
 def _keypoints(table: int, ap: list[tuple[float, ...]], ar: list[tuple[float, ...]], *, is_dripe: bool) -> list[Recipe]:
-    """Tables 3 and 4: mAPK of the network without the head, with it, and without what it calls unlabelled."""
+    """Build tables 3 and 4: mAPK of the network without the head, with it, and without keypoints predicted
+    unlabelled."""
     ways = {"sbl": "SBl", "visibility": "SBl + visibility", "visibility-non-0": "SBl + visibility + non-0"}
     recipes = []
     for (slug, row), precision, recall in zip(ways.items(), ap, ar, strict=True):
@@ -93,14 +94,14 @@ def _mapk(kind: str) -> tuple[str, ...]:
 
 
 def _without_head(strategy: Strategy) -> Strategy:
-    """The same epochs on heatmaps alone."""
+    """Return the same epochs with heatmaps only."""
     return replace(
         strategy, stages=tuple(replace(stage, heatmap_weight=1.0, trust_weight=0.0) for stage in strategy.stages)
     )
 
 
 def _base_models(table: int, columns: tuple[str, ...], rows: Mapping[str, tuple[float, ...]]) -> list[Recipe]:
-    """Tables 5 and 7 on COCO, 6 and 8 on DriPE."""
+    """Build tables 5 and 7 on COCO, 6 and 8 on DriPE."""
     return [
         _recipe(
             table,

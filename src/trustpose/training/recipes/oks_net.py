@@ -3,8 +3,8 @@
 Zhao et al., Learning to Acquire the Quality of Human Pose Estimation. Section IV-A: COCO 2017, 250 epochs from scratch,
 OKS from epoch 200 on; Adam at 1e-3, RMSprop at 2.5e-4 for Hourglass; "the rest configurations just follow the standard
 settings", which are HRNet's: its augmentation and batches of 128 (96 for W48 at 384 × 288). Ground-truth boxes, flip
-test. Rows without OKS-Net rank "the same provided detections" by the mean heatmap peak: the same training, another
-score. Tables XIV and III, IV differ by 0.1 where they print the same; both are given as printed.
+test. Rows without OKS-Net rank "the same provided detections" by the mean heatmap peak: the same training with another
+score. Tables XIV and III, IV differ by 0.1 for the same rows; both are given as printed.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,8 @@ SHORT = {name: name.removeprefix("simple-baseline-").removeprefix("hrnet-") for 
 SMALL, LARGE = (256, 192), (384, 288)
 W32, W48, R50 = "hrnet-w32", "hrnet-w48", "simple-baseline-r50"
 
-_TEST_DEV = "test-dev's labels stay with COCO's evaluation server"
-_LOST = _TEST_DEV + ", and this row's numbers are missing in the text that recipes were written from"
+_TEST_DEV = "test-dev's labels are not public"
+_LOST = _TEST_DEV + ", and this row's numbers are missing in the text from which recipes were written"
 _RANKED_BY = {"pose_score": "heatmap peaks", "pose_quality": "its OKS", "oks": "the true OKS"}
 _BY_HEATMAP, _BY_OKS = Evaluation(), Evaluation(score="pose_quality")
 _DETECTED = Evaluation(boxes="detections", score="pose_quality", suppression="oks-nms")
@@ -46,7 +46,7 @@ def _recipe(
     evaluation: Evaluation = _BY_OKS,
     not_runnable: str = "",
 ) -> Recipe:
-    """OKS-Net as the paper trains it: strategy 2."""
+    """Build a recipe with OKS-Net as the paper trains it: strategy 2."""
     height, width = size
     is_hourglass = network.startswith("hourglass")
     place = f"{LABELS[network]}, {height}×{width}"
@@ -80,7 +80,7 @@ def _without_and_with(
     without: tuple[float, ...],
     with_oks: tuple[float, ...],
 ) -> tuple[Recipe, Recipe]:
-    """Two rows of one training: ranked by heatmap peaks, and by the predicted OKS."""
+    """Build two rows of one training: ranked by heatmap peaks, and by the predicted OKS."""
     place = f"{SHORT[network]}-{size[0]}"
     row = f"{LABELS[network]}, {size[0]}×{size[1]}"
     return (
@@ -120,7 +120,7 @@ def _networks() -> list[Recipe]:
 
 
 def _test_dev() -> list[Recipe]:
-    """Table V on test-dev. Of each pair the text at hand has one row, the one without OKS-net."""
+    """Build table V on test-dev. Of each pair the available text has one row, the one without OKS-net."""
     columns = (*AP, "AR", "ARm", "ARl")
     rows = [
         ("hourglass-4", SMALL, (72.8, 91.4, 80.8, 69.7, 78.5, 78.2, 74.2, 83.6)),
@@ -143,9 +143,9 @@ def _test_dev() -> list[Recipe]:
 
 
 def _rescoring() -> list[Recipe]:
-    """Table VI, on the boxes that SimpleBaseline's authors provide. The text names neither thresholds nor soft-NMS's
-    decay: both are those of HRNet's code, 0.9 and Gaussian, and every row is ranked by its score × the box's. OKS-net's
-    row is taken to keep the NMS of the baseline."""
+    """Build table VI, on the boxes provided by SimpleBaseline's authors. The text names neither thresholds nor
+    soft-NMS's decay: both are from HRNet's code, 0.9 and Gaussian, and every row is ranked by its score × the box's.
+    OKS-net's row is assumed to keep the NMS of the baseline."""
     by_heatmap = replace(_DETECTED, score="pose_score")
     ways = {"NMS": by_heatmap, "SoftNMS": replace(by_heatmap, suppression="soft-oks-nms"), "OKS-net": _DETECTED}
     rows = {
@@ -171,7 +171,7 @@ def _rescoring() -> list[Recipe]:
 
 
 def _ablations() -> list[Recipe]:
-    """Tables VII to XI, all on HRNet-W32 at 256 × 192."""
+    """Build tables VII to XI, all on HRNet-W32 at 256 × 192."""
     three = AP[:3]
 
     def head(table: str, slug: str, row: str, values: tuple[float, ...], **options: str) -> Recipe:
@@ -201,14 +201,14 @@ def _ablations() -> list[Recipe]:
 
 
 def _weighted(weight: int, *values: float) -> Recipe:
-    """Table IX: strategy 2 with another λ_heatmap."""
+    """Build table IX: strategy 2 with another λ_heatmap."""
     recipe = _recipe("IX", f"lambda-{weight}", f"λ_heatmap = {weight}", printed(AP, *values))
     stages = tuple(replace(stage, heatmap_weight=float(weight)) for stage in OKS_NET[2].stages)
     return replace(recipe, strategy=replace(OKS_NET[2], stages=stages))
 
 
 def _thresholds() -> list[Recipe]:
-    """Tables XII, without OKS-net's scores, and XIII, what they add; the text takes HRNet-W32."""
+    """Build tables XII, without OKS-net's scores, and XIII, their gain; the text uses HRNet-W32."""
     steps = ("AP50", "AP60", "AP70", "AP75", "AP85", "AP95")
     gains = tuple(f"{name} gain" for name in steps)
     small, large = "256×192", "384×288"
@@ -221,7 +221,7 @@ def _thresholds() -> list[Recipe]:
 
 
 def _upper_bound() -> list[Recipe]:
-    """Table XIV: one training each, three scores."""
+    """Build table XIV: one training, three scores."""
     ways = {
         "heatmap": ("Heatmap Post", _BY_HEATMAP),
         "oks": ("OKS-net prediction", _BY_OKS),

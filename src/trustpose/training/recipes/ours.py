@@ -1,4 +1,4 @@
-"""Our own trainings, which repeat no table."""
+"""Our own trainings, which reproduce no table."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ _ANY = Recipe(
 
 _DEFAULT = Recipe(
     name="default-network",
-    title="The network of the default model: from SimplePose's weights, with visibility to learn besides heatmaps",
+    title="The network of the default model: from SimplePose's weights, trained on heatmaps and visibility",
     strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
     head="keypoint-tokens",
@@ -73,7 +73,7 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
     replace(
         _ANY,
         name="simplepose-trust",
-        title="The same for simplepose.onnx; --head for the papers' heads",
+        title="Our trust head on simplepose.onnx; --head for the papers' heads",
     ),
     _DEFAULT,
     _DETECTOR,

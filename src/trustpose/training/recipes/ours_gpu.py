@@ -1,6 +1,6 @@
-"""Our trainings for one data-centre GPU, each within 25 minutes, in pieces if need be (`--minutes`).
+"""Our trainings for one data-centre GPU, each within 25 minutes, in several runs if necessary (`--minutes`).
 
-`docs/default-model.md`, "On one GPU", has the arithmetic behind batch, workers and epochs.
+`docs/default-model.md`, "On one GPU", has the estimates behind batch, workers and epochs.
 """
 
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
@@ -9,7 +9,7 @@ from trustpose.trust.stages import LAMBDA_HEATMAP, Stage, Strategy
 
 _NETWORK = Recipe(
     name="default-network-gpu",
-    title="A larger default network for one GPU: EfficientNet-Lite0 from ImageNet weights, heatmaps, then our head too",
+    title="A larger default network for one GPU: EfficientNet-Lite0 from ImageNet weights, later with our head",
     strategy=Strategy((Stage(150, LAMBDA_HEATMAP, 0.0), Stage(60, LAMBDA_HEATMAP, 0.3)), 1e-3, (), "imagenet"),
     network="light-efficientnet-lite0",
     head="keypoint-tokens",

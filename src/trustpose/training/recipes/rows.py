@@ -1,4 +1,4 @@
-"""What the papers' recipes share: the columns of their tables."""
+"""Shared helpers of the papers' recipes: the columns of their tables."""
 
 from trustpose.training.recipe import Recipe
 
@@ -7,12 +7,12 @@ AP_AND_AR = (*AP, "AR", "AR50", "AR75", "ARm", "ARl")
 
 
 def printed(columns: tuple[str, ...], *values: float) -> dict[str, float]:
-    """A row's numbers by column, as printed. Raises ValueError where there are not as many."""
+    """Return a row's numbers by column, as printed. Raises ValueError if their number differs."""
     return dict(zip(columns, values, strict=True))
 
 
 def by_name(*recipes: Recipe) -> dict[str, Recipe]:
-    """Recipes by their names, in order. Raises ValueError where two have one name."""
+    """Return recipes by name, in order. Raises ValueError if two have the same name."""
     found: dict[str, Recipe] = {}
     for recipe in recipes:
         if recipe.name in found:
