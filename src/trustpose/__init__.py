@@ -1,4 +1,4 @@
-"""trustpose: 2D human pose estimation that knows how far to trust itself.
+"""trustpose: 2D human pose estimation with scores that you can trust.
 
 import trustpose as tp
 predictor = tp.load("network.onnx")                                # its JSON spec beside it
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trustpose.predict.top_down import Predictor
     from trustpose.skeletons import SKELETONS, Skeleton
 
-# name: where it lives; imported on first use, so that `import trustpose` and `trustpose --help` cost nothing
+# name: module; imported on first use, so that `import trustpose` and `trustpose --help` are fast
 _HOMES = {
     "Audit": "trustpose.audit.record",
     "Calibrator": "trustpose.calibration.calibrator",
@@ -55,7 +55,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "audit":  # the module, which can be called
+    if name == "audit":  # the module, which is callable
         return import_module("trustpose.audit")
     if name not in _HOMES:
         raise AttributeError(f"module 'trustpose' has no attribute {name!r}")

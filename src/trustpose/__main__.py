@@ -1,4 +1,4 @@
-"""`python -m trustpose`, and the command `trustpose`: Ctrl-C is answered in one line from the first import on."""
+"""`python -m trustpose`, and the command `trustpose`: handles Ctrl-C in one line from the first import on."""
 
 import os
 import signal
@@ -6,8 +6,8 @@ import signal
 
 def main() -> None:
     """Run the command line."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is for a shell script's background jobs
-        # before a command runs there is nothing to put away, and an exception may come out of an import as another one
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a shell script's background jobs
+        # before a command runs there is nothing to clean up, and imports may turn the exception into another one
         signal.signal(signal.SIGINT, _leave)
     from trustpose.cli import main as run
 

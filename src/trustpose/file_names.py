@@ -1,4 +1,4 @@
-"""File names as text. A name on disk is bytes and need not be UTF-8; Python then holds it with lone surrogates.
+"""Convert file names to text. A name on disk is bytes and need not be UTF-8; Python then uses lone surrogates.
 
 Such a name cannot be written into a JSON or HTML file or hashed as UTF-8, and some libraries crash on it.
 """
@@ -9,14 +9,14 @@ import re
 from pathlib import Path
 
 SHOWN = "trustpose.shown"
-"""A handler of encoding errors, for streams: what cannot be encoded is shown as `shown` shows it."""
+"""An error handler for stream encodings: characters that cannot be encoded are written as by `shown`."""
 _BYTE = re.compile(r"\\x(5c|[89a-f][0-9a-f])")
 
 
 def shown(name: str | Path) -> str:
-    r"""A name as text that is valid UTF-8 and can be read back by `hidden`: each byte that is not UTF-8 as \xNN.
+    r"""Return a name as valid UTF-8 text that `hidden` converts back: each byte that is not UTF-8 becomes \xNN.
 
-    A name that is UTF-8 stays as it is. In another one a backslash that would be taken for such a byte becomes \x5c.
+    A name in UTF-8 is unchanged. In other names a backslash that would look like such a byte becomes \x5c.
     """
     text = os.fspath(name)
     try:
@@ -27,12 +27,12 @@ def shown(name: str | Path) -> str:
 
 
 def hidden(text: str) -> str:
-    """The name that `shown` shows as this text, where it is none that is UTF-8."""
+    """Return the name that `shown` converts to this text, if it is not a UTF-8 name."""
     return _BYTE.sub(lambda found: "\\" if found[1] == "5c" else chr(0xDC00 + int(found[1], 16)), text)
 
 
 def find_shown(folder: Path, text: str) -> Path:
-    """The file of a folder that is called so, or whose name is shown so; that file may be missing."""
+    """Return the file with this name, or whose name is shown so; it need not exist."""
     path = folder / text
     return path if "\\x" not in text or path.exists() else folder / hidden(text)
 

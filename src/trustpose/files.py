@@ -1,4 +1,4 @@
-"""Files that come from outside and files that go out: one clear error, and nothing half-written."""
+"""Read and write files: one clear error message, and no partly written output."""
 
 import errno
 import os
@@ -17,26 +17,26 @@ import orjson
 from trustpose.file_names import shown
 
 STDOUT = Path("-")
-"""What names standard output among the files that commands write."""
+"""The name of standard output in commands."""
 _STREAMS = (1, 2)  # the file descriptors of standard output and standard error
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
 class InputError(ValueError):
-    """Something the user gave is not what was expected; the message names the file, the field and the expectation.
+    """Invalid user input; the message names the file, the field and the expected value.
 
     Commands print the message as one line and exit with code 2.
     """
 
 
 class DiskError(InputError):
-    """The disk is full or broken: what was given is fine, and with room the same command goes on or succeeds."""
+    """The disk is full or broken: the input is valid, and the same command resumes or succeeds once there is space."""
 
 
 def check_regular(path: str | Path) -> None:
-    """Raises InputError where there is no file, or a directory, pipe, socket or device.
+    """Raise InputError if there is no file, or a directory, pipe, socket or device.
 
-    Pipes (process substitution too) and devices are refused: inputs are read more than once, to be fingerprinted, and
+    Pipes (process substitution too) and devices are refused: inputs are read more than once, for their fingerprint, and
     a pipe without a writer or a device such as /dev/zero never ends.
     """
     path = Path(path)
@@ -54,9 +54,9 @@ def check_regular(path: str | Path) -> None:
 
 
 def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
-    """The content of a regular file.
+    """Return the content of a regular file.
 
-    Raises InputError where it is no such file, cannot be read or is empty, saying what was `expected`.
+    Raises InputError if it is not a regular file, cannot be read or is empty, naming what was `expected`.
     """
     path = Path(path)
     check_regular(path)
@@ -72,7 +72,7 @@ def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
 
 
 def parse_json(content: bytes, path: str | Path) -> Any:
-    """The JSON value of a file's content. Raises InputError with the place where it stops being JSON."""
+    """Parse a file's content as JSON. Raises InputError with the position of a syntax error."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -83,18 +83,18 @@ def parse_json(content: bytes, path: str | Path) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """The JSON value in a file. Raises InputError where the file cannot be read or is not JSON."""
+    """Return the JSON value in a file. Raises InputError if the file cannot be read or is not JSON."""
     return parse_json(read_bytes(path), path)
 
 
 @contextmanager
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open `path` for writing, whole or not at all: a file beside it takes its name once the block ended without error.
+    """Open `path` for atomic writing: a temporary file next to it is renamed when the block ends without an error.
 
-    Readers see the old file or the whole new one, never a part. Folders that are missing are made. A symbolic link
-    stays, and the file that it leads to is replaced; a file that was there keeps its permissions, and its owner where
-    the system allows it. What cannot be replaced is written straight into: devices, pipes, standard output (`-`).
-    Raises InputError where the place cannot be written to, DiskError where the disk is full or broken.
+    Readers see the old file or the complete new one. Missing folders are created. A symbolic link stays, and its target
+    is replaced; an existing file keeps its permissions, and its owner if the system allows it. Devices, pipes and
+    standard output (`-`) are written directly. Raises InputError if the file cannot be written, DiskError if the disk
+    is full or broken.
     """
     path, part = Path(path), None
     target = path
@@ -122,16 +122,16 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def cannot_write(path: str | Path, error: OSError | ValueError) -> InputError:
-    """The error that says that a file cannot be written, and why."""
+    """Return the error that a file cannot be written, with the reason."""
     kind = DiskError if isinstance(error, OSError) and error.errno in _DISK else InputError
     said = "standard output" if Path(path) == STDOUT else path
     return kind(f"{said}: cannot be written ({_reason(error)})")
 
 
 def is_stdout(path: Path) -> bool:
-    """Whether what is written to `path` goes to standard output: as `-`, /dev/stdout or whatever that is at the moment.
+    """Return whether `path` writes to standard output: `-`, /dev/stdout or its current target.
 
-    The null device never is: what goes there disturbs nobody.
+    Never true for the null device, whose output disturbs nothing.
     """
     if path == STDOUT:
         return True
@@ -142,10 +142,10 @@ def is_stdout(path: Path) -> bool:
 
 
 def _of_writing(error: BaseException | None, part: Path | None) -> OSError | None:
-    """The failure to write behind an error, None where it is about something else.
+    """Return the write failure behind an error, None if it is unrelated.
 
-    It names no file, or ours, and what was writing may have raised another error over it (torch, zipfile). A pipe whose
-    reader has enough is no failure to report.
+    It names no file, or ours, and the writer may have raised another error over it (torch, zipfile). A pipe whose
+    reader has closed it is not a failure to report.
     """
     while isinstance(error, Exception):
         if isinstance(error, OSError) and error.filename in (None, str(part)):
@@ -155,7 +155,7 @@ def _of_writing(error: BaseException | None, part: Path | None) -> OSError | Non
 
 
 def _open_straight(path: Path, mode: str) -> IO[Any] | None:
-    """A stream into a device, a pipe or standard output; None where there is a plain file, or nothing yet."""
+    """Return a stream into a device, a pipe or standard output; None for a plain or new file."""
     encoding = None if "b" in mode else "utf-8"
     descriptor = 1 if path == STDOUT else None
     if descriptor is None:
@@ -165,7 +165,7 @@ def _open_straight(path: Path, mode: str) -> IO[Any] | None:
             return None
         if stat.S_ISDIR(found.st_mode):
             raise InputError(f"{path}: is a directory, expected a file to write")
-        # a file that standard output was sent to has other writers, with their place in it
+        # a file to which standard output is redirected has other writers with their own position
         descriptor = next((number for number in _STREAMS if _is_open_on(number, found)), None)
         if descriptor is None and stat.S_ISREG(found.st_mode):
             return None
@@ -184,13 +184,13 @@ def _is_open_on(descriptor: int, found: os.stat_result) -> bool:
 
 
 def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
-    """A new file beside `target`, to take its name, with its permissions and owner where it is there already."""
+    """Create a file next to `target`, to be renamed to it, with its permissions and owner if it exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     known = target.stat() if target.exists() else None
     if known is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     part = target.with_name(f".{target.name[:40]}.{token_hex(4)}.part")
-    file = part.open(mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # the caller's
+    file = part.open(mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # closed by the caller
     if known is not None:
         if hasattr(os, "chown"):
             with suppress(OSError):
@@ -200,13 +200,13 @@ def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON value (numpy arrays allowed) atomically, ended by a newline."""
+    """Write a JSON value (numpy arrays allowed) atomically, with a final newline."""
     with atomic_write(path) as file:
         file.write(json_bytes(value))
 
 
 def json_bytes(value: Any) -> bytes:
-    """A JSON value (numpy arrays allowed), ended by a newline; texts that are not UTF-8, file names, as `shown`."""
+    """Return a JSON value (numpy arrays allowed), with a final newline; file names that are not UTF-8 as `shown`."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
     except TypeError as error:
@@ -229,9 +229,9 @@ def _reason(error: OSError | ValueError) -> str:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `out` once the block ends without an error, and else is gone.
+    """Yield a folder to write to, which becomes `out` when the block ends without an error, and is removed otherwise.
 
-    Raises InputError where `out` exists or cannot be written.
+    Raises InputError if `out` exists or cannot be written.
     """
     if out.exists():
         raise InputError(f"{out}: exists already, --out expects a new folder")
@@ -242,7 +242,7 @@ def new_folder(out: Path) -> Iterator[Path]:
         raise cannot_write(out, error) from None
     try:
         yield temporary
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone
+        temporary.chmod(0o755)  # mkdtemp's folders are private to their owner
         temporary.rename(out)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -251,9 +251,9 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def utf8_name(path: Path) -> Iterator[str]:
-    """A name for opening a file whose name need not be UTF-8, for libraries that take no other (OpenCV crashes).
+    """Yield a UTF-8 name for opening a file whose name may not be UTF-8, for libraries that need one (OpenCV crashes).
 
-    It is a symbolic link that is gone when the block ends; a file that is not there yet can be made through it.
+    It is a symbolic link, removed when the block ends; a new file can be created through it.
     """
     if _is_utf8(str(path)):
         yield str(path)

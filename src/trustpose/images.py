@@ -1,4 +1,4 @@
-"""`Images`: the photos or frames that people are in, beside `Poses` and `Truth`, which name them by `image_id`."""
+"""`Images`: the photos or frames of `Poses` and `Truth`, which refer to them by `image_id`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,12 +16,12 @@ _UNKNOWN = {**dict.fromkeys(_TEXTS), **dict.fromkeys(_NUMBERS, 0), **dict.fromke
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """I photos or frames, one row each; a column that nothing filled is None and is never guessed.
+    """I photos or frames, one row each; a column that is not filled is None and is never guessed.
 
-    `width` and `height` are pixels; `camera` and `clip` names of the camera and of the video or sequence; `time`
-    seconds since the clip's start; `crowd_index` CrowdPose's `crowdIndex`. In a column that other rows fill, a row
-    without one has None in a column of texts, 0 as a size and NaN as a time or crowd index. A slice is a view of the
-    same arrays. Raises ValueError naming the column where a shape or dtype is wrong, or where an id occurs twice.
+    `width` and `height` are in pixels; `camera` and `clip` are names of the camera and of the video or sequence; `time`
+    is in seconds since the clip's start; `crowd_index` is CrowdPose's `crowdIndex`. In a column that other rows fill, a
+    row without a value has None for text, 0 for a size and NaN for a time or crowd index. A slice is a view of the same
+    arrays. Raises ValueError naming the column if a shape or dtype is wrong, or if an id occurs twice.
     """
 
     id: Int[np.ndarray, " I"]
@@ -55,7 +55,7 @@ class Images:
         return len(self.id)
 
     def columns(self) -> dict[str, Any]:
-        """The columns beside `id` by name; None for those that nothing filled."""
+        """Return the columns other than `id` by name; None for those not filled."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "id"}
 
     def __getitem__(self, rows: slice | np.ndarray | list[int]) -> "Images":
@@ -63,7 +63,7 @@ class Images:
         return replace(self, id=self.id[rows], **picked)
 
     def rows_of(self, ids: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
-        """The row of each of N ids; -1 for those that are not among these."""
+        """Return the row of each of N ids; -1 for unknown ones."""
         if not len(self):
             return np.full(len(ids), -1)
         order = self._order
@@ -71,26 +71,26 @@ class Images:
         return np.where(self.id[at] == ids, at, -1)
 
     def by_id(self, ids: Int[np.ndarray, " N"]) -> "Images":
-        """The images of these ids, in their order. Raises KeyError naming the first that is not among these."""
+        """Return the images with these ids, in their order. Raises KeyError naming the first unknown one."""
         rows = self.rows_of(np.asarray(ids))
         if (rows < 0).any():
             raise KeyError(f"image {np.asarray(ids)[rows < 0][0]} is not among the {len(self)} images")
         return self[rows]
 
     def sizes(self, image_id: Int[np.ndarray, " N"]) -> Int[np.ndarray, "N 2"]:
-        """Width and height of the image of each of N rows; 0, 0 where it is unknown or not among these."""
+        """Return width and height of the image of each of N rows; 0, 0 if unknown."""
         rows = self.rows_of(image_id)
         if self.width is None or self.height is None or not len(self):
             return np.zeros((len(rows), 2), dtype=np.int64)
         return np.where((rows >= 0)[:, None], np.stack([self.width[rows], self.height[rows]], axis=1), 0)
 
     def names(self) -> dict[int, str]:
-        """File names by id, of those images that have one."""
+        """Return file names by id, of the images that have one."""
         texts: Any = () if self.file_name is None else self.file_name
         return {int(one): name for one, name in zip(self.id, texts, strict=False) if name is not None}
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One object an image, as in the `images` of a COCO ground truth: what is known of it and nothing else."""
+        """Return one object per image, as in the `images` of a COCO ground truth, with the known fields."""
         cells = {name: _cells(name, column) for name, column in self.columns().items() if column is not None}
         spelled = {"crowdIndex" if name == "crowd_index" else name: column for name, column in cells.items()}
         rows = [dict(zip(spelled, row, strict=True)) for row in zip(*spelled.values(), strict=True)]
@@ -106,6 +106,6 @@ class Images:
 
 
 def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """The cells of a column, None for those that are unknown."""
+    """Return the cells of a column, None for unknown ones."""
     unknown = _UNKNOWN[name]
     return [None if cell == unknown or cell != cell else cell for cell in column.tolist()]

@@ -89,7 +89,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys) -> None:
 @pytest.mark.parametrize(
     ("sigmas", "message"),
     [
-        ("0.1,0.2", "sigmas: expected 17 numbers above 0, one a keypoint, or one for all"),
+        ("0.1,0.2", "sigmas: expected 17 numbers above 0, one per keypoint, or one for all"),
         ("0.1,x", "--sigmas: expected numbers separated by commas"),
         ("-1", "sigmas: expected 17 numbers above 0"),
         ("nan", "sigmas: expected 17 numbers above 0"),

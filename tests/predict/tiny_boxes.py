@@ -72,4 +72,4 @@ PICODET: dict[str, Any] = {
         **{"min_score": 0.15, "overlap": 0.6},
     },
 }
-"""The JSON of a real detector that lists its boxes, `small-networks/picodet-s.onnx` of the test data (docs/networks.md)."""
+"""The JSON of a real detector with listed boxes, `small-networks/picodet-s.onnx` of the data (docs/networks.md)."""

@@ -2,9 +2,9 @@
 
 Every builder returns an `nn.Module` that takes crops (B, 3, H, W), normalised, and returns `codecs.Outputs` with
 
-- heatmaps: a list of (B, K, H/4, W/4), the last of which is decoded; earlier ones are intermediate predictions that
-  are supervised too. All have one size.
-- features: (B, C, H/4, W/4), the last feature map before the last heatmap layer, for trust heads to read.
+- heatmaps: a list of (B, K, H/4, W/4), the last of which is decoded; earlier ones are intermediate predictions for
+  supervision. All have one size.
+- features: (B, C, H/4, W/4), the input of the last heatmap layer, for trust heads.
 
-and which has the attributes `keypoints` (K) and `feature_channels` (C).
+The module has the attributes `keypoints` (K) and `feature_channels` (C).
 """

@@ -1,4 +1,4 @@
-"""torch's checkpoint files as archives, looked at before torch opens them."""
+"""Check torch's checkpoint files as archives before torch opens them."""
 
 import zipfile
 from pathlib import Path
@@ -7,10 +7,10 @@ from trustpose.files import InputError, check_regular
 
 
 def check_archive(path: str | Path) -> bool:
-    """Whether the file is a whole zip, as torch has written since 1.6; not its older format, or damaged.
+    """Return whether the file is a complete zip, as torch has written since 1.6; False for its older format, or damage.
 
-    torch stores tensors as they are. A zip with compressed entries, or with more bytes in it than the file has, is
-    nobody's checkpoint, and could take any memory: InputError, as where the file is missing or not regular.
+    torch stores tensors uncompressed. A zip with compressed entries, or with more bytes than the file has, is no valid
+    checkpoint, and could take any amount of memory: raises InputError, as for a missing or irregular file.
     """
     check_regular(path)
     try:

@@ -1,8 +1,8 @@
-"""A person detector as small as the pose network it stands before: its backbone, a light pyramid, centres and sides.
+"""A person detector as small as the pose network that it feeds: its backbone, a light pyramid, centres and sides.
 
-The backbone is `light_baseline`'s, so a detector can start from a pose network's weights. Strides 32, 16 and 8 are
-joined from the top (Lin et al., Feature Pyramid Networks, CVPR 2017) by depthwise and 1×1 convolutions; the map of
-stride 8 says centres and sides (`codecs.centres`).
+The backbone is `light_baseline`'s, so a detector can be initialised from a pose network. Strides 32, 16 and 8 are
+merged from the top (Lin et al., Feature Pyramid Networks, CVPR 2017) by depthwise and 1×1 convolutions; the map of
+stride 8 predicts centres and sides (`codecs.centres`).
 """
 
 import math
@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from trustpose.networks.light_baseline import HalfMobileNet
 
 CHANNELS = 96
-DETECTOR_MULTIPLE = 32  # what a photo's sides have to be multiples of
+DETECTOR_MULTIPLE = 32  # a photo's sides must be multiples of this
 _ENDS = (7, 14, 18)  # layers of the backbone after which stride is 8, 16, 32
 _STANDING = 4
 _WIDTHS = (16, 48, 160)
-_RARE = 0.01  # how likely a cell is a centre, before anything is learnt
+_RARE = 0.01  # initial probability of a centre
 
 
 class CentreDetector(nn.Module):
-    """Photos (B, 3, H, W), normalised, sides multiples of 32, to (B, 5, H/8, W/8).
+    """Maps photos (B, 3, H, W), normalised, sides multiples of 32, to (B, 5, H/8, W/8).
 
-    First the logit of a person's centre, then the distances of the box's left, top, right and bottom side from the
-    cell's middle, image pixels, above 0.
+    The first channel is the logit of a person's centre, the others the distances of the box's left, top, right and
+    bottom side from the cell's middle, in image pixels, above 0.
     """
 
     stride = 8
@@ -58,12 +58,12 @@ class CentreDetector(nn.Module):
         return torch.cat([self.centre(x), sides], dim=1)
 
     def first_layers(self) -> list[nn.Module]:
-        """Those to stride 4: edges and colours are any photo's, and half of the work."""
+        """Return the layers up to stride 4, whose edges and colours are generic and take half of the computation."""
         return list(self.backbone.features.children())[:_STANDING]
 
 
 def separable(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """A depthwise convolution and a 1×1 one, each with batch norm and ReLU."""
+    """Return a depthwise convolution and a 1×1 one, each with batch norm and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, kernel, padding=kernel // 2, groups=inputs, bias=False),
         nn.BatchNorm2d(inputs),

@@ -1,6 +1,6 @@
-"""Checkpoint files, read safely: nothing in them is run, only tensors and plain values are unpickled.
+"""Read checkpoint files safely: only tensors and plain values are unpickled, no code is run.
 
-Error messages are always ours: torch's own advise its users to unpickle files that they do not trust.
+Error messages are always ours: torch's own advise users to unpickle untrusted files.
 """
 
 import pickle
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from trustpose.files import InputError
 from trustpose.networks.archives import check_archive
 
-# where training loops put the tensors, one inside another too
+# keys under which training loops store the tensors, possibly nested
 _NESTED = ("state_dict", "best_state_dict", "model", "model_state_dict", "net", "network", "params")
 _DEPTH = 4
-# What NumPy's arrays are pickled with, by NumPy 2 and by NumPy 1; mmpose keeps a few beside the tensors. No code.
+# The classes in pickles of NumPy's arrays, of NumPy 2 and 1; mmpose stores a few with the tensors. No code.
 _NUMPY: list[Any] = [np.ndarray, np.dtype, _reconstruct, scalar]
 _NUMPY += [(_reconstruct, "numpy.core.multiarray._reconstruct"), (scalar, "numpy.core.multiarray.scalar")]
 _NUMPY += {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
@@ -31,11 +31,11 @@ _COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .pth/.pt/.pth.tar or .safetensors file by name, on the CPU.
+    """Return the tensors of a .pth/.pt/.pth.tar or .safetensors file by name, on the CPU.
 
-    Training checkpoints that hold more than a state dict are opened, and DataParallel's "module." is taken off.
-    Raises InputError where the file cannot be read, holds objects other than tensors and plain values, or no tensors,
-    and names a tensor that holds NaN or infinity.
+    Training checkpoints with more than a state dict are searched, and DataParallel's prefix "module." is removed.
+    Raises InputError if the file cannot be read, holds objects other than tensors and plain values, or no tensors, or
+    if a tensor holds NaN or infinity, naming it.
     """
     path = Path(path)
     if not path.is_file():
@@ -58,10 +58,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str, Tensor]:
-    """The tensors of a file that has the module's own names, as `module.load_state_dict` wants them.
+    """Return the tensors of a file with the module's own names, for `module.load_state_dict`.
 
-    Raises InputError as `read_tensors` does, and where a tensor is missing, unexpected or of another shape; `name` is
-    what the module is called then.
+    Raises InputError as `read_tensors` does, and if a tensor is missing, unexpected or of another shape; `name` is the
+    module's name in the message.
     """
     got, wanted = read_tensors(path), module.state_dict()
     for tensor in [*wanted, *got]:
@@ -72,7 +72,7 @@ def read_own_tensors(path: str | Path, module: nn.Module, name: str) -> dict[str
 
 
 def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
-    """The first dict of nothing but tensors, here or under one of the usual names."""
+    """Return the first dict of tensors only, here or under one of the usual keys."""
     if not isinstance(content, Mapping) or not content or not depth:
         return None
     if all(isinstance(value, Tensor) for value in content.values()):
@@ -82,7 +82,7 @@ def _state_dict(content: object, depth: int) -> Mapping[Any, Tensor] | None:
 
 
 def _check(path: Path, name: str, tensor: Tensor) -> None:
-    """Refuse what cannot be a weight."""
+    """Raise InputError for a tensor that cannot be a weight."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _NUMBERS + _COUNTS:
         what = f"{tensor.dtype}, {tensor.layout}, {tensor.device.type}".replace("torch.", "")
         raise InputError(f"{path}: tensor {name}: expected plain numbers, got {what}")
@@ -99,7 +99,7 @@ def _read_safetensors(path: Path) -> Mapping[str, Tensor]:
         return load_file(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except Exception as error:  # its own, and KeyError for kinds of numbers that torch lacks
+    except Exception as error:  # its own errors, and KeyError for dtypes that torch lacks
         raise InputError(f"{path}: is not a readable safetensors file ({error})") from None
 
 
@@ -110,16 +110,16 @@ def _read_pickle(path: Path) -> object:
         raise InputError(f"{path}: {foreign}")
     try:
         with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its old formats
+            warnings.simplefilter("ignore")  # about its old formats
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except Exception as error:  # a damaged file makes torch's unpickler trip in any way
+    except Exception as error:  # torch's unpickler may raise anything for a damaged file
         raise InputError(f"{path}: {_why(error)}") from None
 
 
 def _foreign_zip(path: Path) -> str | None:
-    """What kind of zip file it is, if it is one that torch did not save tensors in."""
+    """Return the kind of a zip file that is not a torch checkpoint, else None."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()

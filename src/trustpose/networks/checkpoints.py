@@ -1,7 +1,7 @@
-"""Public checkpoints: tell whose they are and of which network, and give their tensors our names.
+"""Recognise the project and network of public checkpoints, and rename their tensors to ours.
 
-Strict: every tensor of the network has to come from the file and every tensor of the file has to go somewhere, else
-InputError names it. The files themselves: `checkpoint_files`.
+Conversion is strict: every tensor of the network has to come from the file and every tensor of the file has to be used,
+else InputError names it. `checkpoint_files` reads the files.
 """
 
 import re
@@ -24,9 +24,9 @@ _DEPTHS = {6: "-r50", 23: "-r101", 36: "-r152"}  # blocks in the third layer of 
 
 
 def recognise(state_dict: Mapping[str, Tensor]) -> str:
-    """The family whose tensor names these are, one of `tensor_names.FAMILIES`.
+    """Return the family with these tensor names, one of `tensor_names.FAMILIES`.
 
-    Raises InputError where they are nobody's that we know.
+    Raises InputError for unknown names.
     """
     for family in FAMILIES.values():
         if family.tells(state_dict):
@@ -36,9 +36,9 @@ def recognise(state_dict: Mapping[str, Tensor]) -> str:
 
 
 def count_keypoints(state_dict: Mapping[str, Tensor], family: str | None = None) -> int:
-    """How many keypoints the network of this file has, K, so that one can be built to convert it to.
+    """Return the number of keypoints K of the network in this file, to build a matching network.
 
-    Raises InputError where it has no heatmap layer (a classifier has none).
+    Raises InputError if it has no heatmap layer (such as a classifier).
     """
     name = recognise(state_dict) if family is None else family
     for tensor_name, tensor in state_dict.items():
@@ -48,9 +48,9 @@ def count_keypoints(state_dict: Mapping[str, Tensor], family: str | None = None)
 
 
 def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
-    """Which of the zoo's networks a file of `family` is of, by its tensors' names and shapes: "hrnet-w32".
+    """Return the zoo's name for the network in a file of `family`, by its tensors' names and shapes: "hrnet-w32".
 
-    Only the kind, "hrnet", where the zoo has none of its size; None where it is of another kind than the papers'.
+    Only the kind, "hrnet", if the zoo has none of its size; None for a kind that is not in the papers.
     """
     shapes = {target: one.shape for name, one in state_dict.items() for target in _family(family).targets(name)}
 
@@ -72,10 +72,10 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
 
 
 def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | None = None) -> dict[str, Tensor]:
-    """The state dict for `network.load_state_dict`, from one with the names of `family` (default: as recognised).
+    """Return the state dict for `network.load_state_dict`, from one with the names of `family` (default: recognised).
 
-    Where `family` is ImageNet's, only the backbone comes from the file: the classifier is left out, neck and head stay
-    as they are in `network`. Raises InputError naming a tensor that is missing, unexpected or of another shape.
+    If `family` is ImageNet's, only the backbone is taken from the file: the classifier is ignored, neck and head stay
+    as in `network`. Raises InputError naming a tensor that is missing, unexpected or of another shape.
     """
     name = recognise(state_dict) if family is None else family
     ours: dict[str, Tensor] = network.state_dict()
@@ -109,7 +109,7 @@ def _rename(state_dict: Mapping[str, Tensor], family: Family, ours: Mapping[str,
 
 
 def _refuse_missing(taken: dict[str, Tensor], family: Family, ours: Mapping[str, Tensor]) -> None:
-    """Counters that old files lack and biases that batch norm makes superfluous (as zeros) are filled in."""
+    """Fill in counters that old files lack and biases that have no effect before batch norm (as zeros)."""
     for name, tensor in ours.items():
         if name in taken or not family.gives(name):
             continue

@@ -1,10 +1,10 @@
-"""EfficientNet-B0…B7 with SimpleBaseline's deconvolutions, the networks of the visibility metamodel.
+"""EfficientNet-B0…B7 with SimpleBaseline's deconvolutions, as in the visibility metamodel's paper.
 
 Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019. The backbones are
-timm's `tf_efficientnet_*`: same layers, "SAME" padding and batch norm constants as the paper's own code, and the ones
-with public weights for all eight. They end after block 7, before the wide 1×1 convolution of the classifier, or, as the
-metamodel's paper must have had it to print 55.6 and 95.5 M parameters, after that and one more 1×1 convolution to
-ResNet-50's 2048 channels, so that SimpleBaseline's deconvolutions fit unchanged.
+timm's `tf_efficientnet_*`: the same layers, "SAME" padding and batch norm constants as the paper's own code, with
+public weights for all eight. They end after block 7, before the wide 1×1 convolution of the classifier; or, to match
+the 55.6 and 95.5 M parameters printed in the metamodel's paper, after that and one more 1×1 convolution to ResNet-50's
+2048 channels, which SimpleBaseline's deconvolutions expect.
 """
 
 from typing import Literal
@@ -22,7 +22,7 @@ WIDE = 2048  # channels of ResNet-50's last map
 
 
 def efficientnet(size: Size = 0, keypoints: int = 17, *, wide: bool = False, pretrained: bool = False) -> PoseNetwork:
-    """EfficientNet-B`size`, then three transposed convolutions to stride 4. `pretrained` fetches ImageNet weights.
+    """Build EfficientNet-B`size` with three transposed convolutions to stride 4. `pretrained` loads ImageNet weights.
 
     wide: with the classifier's 1×1 convolution and another one to 2048 channels.
     """
@@ -33,7 +33,7 @@ def efficientnet(size: Size = 0, keypoints: int = 17, *, wide: bool = False, pre
 
 
 class WideBackbone(nn.Module):
-    """Images (B, 3, H, W) to (B, 2048, H/32, W/32): all convolutions of an EfficientNet, then a 1×1 one."""
+    """Maps images (B, 3, H, W) to (B, 2048, H/32, W/32): all convolutions of an EfficientNet, then a 1×1 one."""
 
     def __init__(self, name: str, pretrained: bool):
         super().__init__()

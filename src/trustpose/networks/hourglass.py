@@ -1,4 +1,4 @@
-"""Stacked hourglass: down to a few pixels and up again, several times over, heatmaps after each.
+"""Stacked hourglass: repeated down- and upsampling, with heatmaps after each stack.
 
 Newell, Yang and Deng, Stacked Hourglass Networks for Human Pose Estimation, ECCV 2016, sections 3.1 to 3.4. Residual
 modules are pre-activated, 256 channels with 128 in between (figure 4 left). Written from the paper; the number of
@@ -17,12 +17,12 @@ DEPTH = 4  # halvings inside an hourglass: 64 × 48 map pixels go down to 4 × 3
 
 
 def hourglass(stacks: int = 8, keypoints: int = 17) -> "StackedHourglass":
-    """`stacks` hourglasses one after another: 8 in the paper."""
+    """Build a network of `stacks` hourglasses: 8 in the paper."""
     return StackedHourglass(stacks, keypoints)
 
 
 class StackedHourglass(nn.Module):
-    """Crops (B, 3, H, W) to one stage of heatmaps (B, K, H/4, W/4) for each stack."""
+    """Maps crops (B, 3, H, W) to one stage of heatmaps (B, K, H/4, W/4) per stack."""
 
     def __init__(self, stacks: int, keypoints: int):
         super().__init__()
@@ -42,7 +42,7 @@ class StackedHourglass(nn.Module):
         self.feature_channels = CHANNELS
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """One (B, K, H/4, W/4) for each stack, and what the last one was made from (B, 256, H/4, W/4)."""
+        """Return one (B, K, H/4, W/4) per stack, and the input of the last heatmap layer (B, 256, H/4, W/4)."""
         x = self.stem(image)  # (B, 256, H/4, W/4)
         all_heatmaps, features = [], x
         for stack in self.stacks:
@@ -68,7 +68,7 @@ class Stack(nn.Module):
     def forward(
         self, x: Float[Tensor, "B C h w"]
     ) -> tuple[Float[Tensor, "B K h w"], Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
-        """Heatmaps, the features they were made from, and the next stack's input."""
+        """Return heatmaps, their input features, and the next stack's input."""
         features = self.feature(self.residual(self.hourglass(x)))
         heatmaps = self.head(features)
         if self.feeds_next:
@@ -77,7 +77,7 @@ class Stack(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """`depth` times max-pooled, then enlarged again; at every resolution a branch that skips what is below."""
+    """Max-pooling `depth` times, then upsampling; each resolution has a branch that skips the lower ones."""
 
     def __init__(self, depth: int):
         super().__init__()
@@ -88,7 +88,7 @@ class Hourglass(nn.Module):
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         lower = self.up(self.inner(self.down(F.max_pool2d(x, 2))))
-        # to the size of `x`, which need not be even: 288 / 4 = 72 pixels are 9 after three halvings
+        # resize to `x`, whose size may be odd: 288 / 4 = 72 pixels are 9 after three halvings
         return self.skip(x) + F.interpolate(lower, size=x.shape[-2:], mode="nearest")
 
 

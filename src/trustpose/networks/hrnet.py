@@ -1,4 +1,4 @@
-"""HRNet: branches of falling resolution side by side, which exchange what they see again and again.
+"""HRNet: parallel branches of decreasing resolution with repeated exchange.
 
 Sun, Xiao, Liu and Wang, Deep High-Resolution Representation Learning for Human Pose Estimation, CVPR 2019, section 3
 and its "network instantiation": a stem to stride 4, four bottlenecks, then stages of 2, 3 and 4 branches with 1, 4 and
@@ -18,12 +18,12 @@ _RESIDUALS = 4
 
 
 def hrnet(width: int = 32, keypoints: int = 17) -> PoseNetwork:
-    """HRNet-W`width`: HRNet-W32 and -W48 in the paper."""
+    """Build HRNet-W`width`: HRNet-W32 and -W48 in the paper."""
     return PoseNetwork(HRNetBackbone(width), nn.Identity(), heatmap_head(width, keypoints))
 
 
 class HRNetBackbone(nn.Module):
-    """Image (B, 3, H, W) to the features of the highest resolution (B, width, H/4, W/4)."""
+    """Maps images (B, 3, H, W) to the features of the highest resolution (B, width, H/4, W/4)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -46,9 +46,9 @@ class HRNetBackbone(nn.Module):
 
 
 class Stage(nn.Module):
-    """Opens one more branch, at half the lowest resolution, then runs its exchange units.
+    """Adds a branch at half the lowest resolution, then runs its exchange units.
 
-    Of the network's last stage only the highest resolution is read, so its last unit makes no other.
+    The network reads only the highest resolution of the last stage, so its last unit computes no other.
     """
 
     def __init__(self, before: list[int], widths: list[int], exchanges: int, last: bool):
@@ -66,14 +66,14 @@ class Stage(nn.Module):
         )
 
     def forward(self, maps: list[Float[Tensor, "B _ _ _"]]) -> list[Float[Tensor, "B _ _ _"]]:
-        # the new branch starts from the lowest resolution that there was
+        # the new branch starts from the lowest existing resolution
         return self.units([change(x) for change, x in zip(self.transition, [*maps, maps[-1]], strict=True)])
 
 
 class ExchangeUnit(nn.Module):
-    """Four residual units on each branch, then every output is the sum of all branches brought to its resolution.
+    """Four residual units on each branch, then every output is the sum of all branches resized to its resolution.
 
-    Up: 1×1 convolution and nearest neighbour; down: as many 3×3 convolutions of stride 2 as there are halvings.
+    Up: 1×1 convolution and nearest neighbour; down: one 3×3 convolution with stride 2 per halving.
     """
 
     def __init__(self, widths: list[int], outputs: int):
@@ -99,7 +99,7 @@ class ExchangeUnit(nn.Module):
 
 
 def _path(widths: list[int], source: int, target: int) -> nn.Module:
-    """From branch `source` to the width of branch `target`, and down to its resolution if that is lower."""
+    """Map branch `source` to the width of branch `target`, and downsample to its resolution if that is lower."""
     if source == target:
         return nn.Identity()
     if source > target:

@@ -1,4 +1,4 @@
-"""What several networks are made of: convolution + batch norm, and the plain chain backbone → neck → head."""
+"""Shared building blocks: convolution + batch norm, and the chain backbone → neck → head."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ GRIDS: dict[str, Grid] = dict.fromkeys(("heatmaps", "features"), Grid((float(STR
 
 
 class ConvBN(nn.Module):
-    """Convolution that keeps the size (up to its stride), batch norm, and ReLU where `relu`."""
+    """Convolution that preserves the size (up to its stride), batch norm, and ReLU if `relu`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, relu: bool = True, bias: bool = False):
         super().__init__()
@@ -23,7 +23,8 @@ class ConvBN(nn.Module):
 
 
 class PoseNetwork(nn.Module):
-    """One prediction: `backbone` (image → one feature map), `neck` (→ stride 4), `head` (→ K heatmaps)."""
+    """A network with a single stage: `backbone` (image → one feature map), `neck` (→ stride 4), `head` (→ K
+    heatmaps)."""
 
     def __init__(self, backbone: nn.Module, neck: nn.Module, head: nn.Conv2d):
         super().__init__()
@@ -34,15 +35,16 @@ class PoseNetwork(nn.Module):
         self.feature_channels = head.in_channels
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """Crops (B, 3, H, W), normalised, to one stage of heatmaps (B, K, H/4, W/4) and features (B, C, H/4, W/4)."""
+        """Map crops (B, 3, H, W), normalised, to one stage of heatmaps (B, K, H/4, W/4) and features (B, C, H/4,
+        W/4)."""
         features = self.neck(self.backbone(image))
         return Outputs(heatmaps=[self.head(features)], features=features, grids=GRIDS)
 
 
 def heatmap_head(channels: int, keypoints: int) -> nn.Conv2d:
-    """The 1×1 convolution from features to heatmaps. It starts near zero, as heatmaps are zero nearly everywhere.
+    """Return the 1×1 convolution from features to heatmaps, initialised near zero, as most heatmap pixels are.
 
-    Raises ValueError where there is not one keypoint.
+    Raises ValueError for less than one keypoint.
     """
     check_keypoints(keypoints)
     head = nn.Conv2d(channels, keypoints, kernel_size=1)
@@ -53,6 +55,6 @@ def heatmap_head(channels: int, keypoints: int) -> nn.Conv2d:
 
 
 def check_keypoints(keypoints: int) -> None:
-    """Raises ValueError where there is not one keypoint."""
+    """Raise ValueError for less than one keypoint."""
     if keypoints < 1:
         raise ValueError(f"keypoints: expected 1 or more, got {keypoints}")

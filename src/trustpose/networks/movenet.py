@@ -1,9 +1,9 @@
-"""MoveNet's encoder, MobileNetV2 and a light pyramid to stride 4, with heads of ours or its own on top.
+"""MoveNet's encoder, MobileNetV2 and a light pyramid to stride 4, with our heads or its own.
 
 The layers are those of the published ONNX files of MoveNet Thunder and MultiPose (Google, Apache-2.0), whose weights
 `read_movenet` reads: Sandler et al., MobileNetV2, CVPR 2018, table 2, 1.75 and 1.5 times as wide; Lin et al., Feature
 Pyramid Networks, CVPR 2017, with 24 channels at the end; and as heads Zhou et al., Objects as Points, 2019. Batch norm
-is part of the convolutions there, and stays so: training moves what it made of them.
+is merged into the convolutions there, and stays merged in training.
 """
 
 import math
@@ -31,17 +31,17 @@ _WIDTHS: dict[Size, tuple[int, ...]] = {
     "thunder": (56, 32, 40, 56, 112, 168, 280, 560),
     "multipose": (48, 24, 40, 48, 96, 144, 240, 480),
 }
-_REPEATS = (1, 2, 3, 4, 3, 3, 1)  # blocks of each width after the first layer's, and the stride of the first of them
+_REPEATS = (1, 2, 3, 4, 3, 3, 1)  # blocks per width after the first layer, and the stride of their first block
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
-_TAPPED = (2, 5, 9)  # blocks, counted from 0, whose maps of stride 4, 8, 16 the pyramid takes
+_TAPPED = (2, 5, 9)  # blocks, counted from 0, with the maps of stride 4, 8, 16 for the pyramid
 _PYRAMID = (FEATURES, 32, 64)  # channels at stride 4, 8, 16
-_RARE = 0.01  # how likely a cell is a centre, before anything is learnt
-_SMALLEST = 0.1  # cells of a box's side
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of what networks here are given
+_RARE = 0.01  # initial probability of a centre
+_SMALLEST = 0.1  # minimum side of a box in cells
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # normalisation of our networks' inputs
 
 
 class MoveNetEncoder(nn.Module):
-    """Images (B, 3, H, W), normalised, sides multiples of 32, to features (B, 24, H/4, W/4)."""
+    """Maps images (B, 3, H, W), normalised, sides multiples of 32, to features (B, 24, H/4, W/4)."""
 
     scale: Tensor
     shift: Tensor
@@ -65,7 +65,7 @@ class MoveNetEncoder(nn.Module):
             separable(inputs, outputs) for inputs, outputs in zip(_PYRAMID, (FEATURES, *_PYRAMID[:2]), strict=True)
         )
         mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
-        self.register_buffer("scale", 2 * std, persistent=False)  # to −1 … 1, which MoveNet was given
+        self.register_buffer("scale", 2 * std, persistent=False)  # to −1 … 1, MoveNet's input range
         self.register_buffer("shift", 2 * mean - 1, persistent=False)
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 24 h w"]:
@@ -82,12 +82,12 @@ class MoveNetEncoder(nn.Module):
         return x
 
     def first_layers(self) -> list[nn.Module]:
-        """Those to stride 4: edges and colours are any photo's, and half of the work."""
+        """Return the layers up to stride 4, whose edges and colours are generic and take half of the computation."""
         return [self.stem, *self.blocks[: _TAPPED[0] + 1]]
 
 
 class _Inverted(nn.Module):
-    """MobileNetV2's block: wider by 1×1, depthwise 3×3, narrower by 1×1; added to its input where shapes allow."""
+    """MobileNetV2's block: 1×1 expansion, depthwise 3×3, 1×1 projection; added to its input if the shapes match."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, ratio: int) -> None:
         super().__init__()
@@ -103,24 +103,24 @@ class _Inverted(nn.Module):
 
 
 class _Same(nn.Conv2d):
-    """3×3 with TensorFlow's "SAME" padding of even sizes: stride 2 pads on the right and below alone."""
+    """3×3 convolution with TensorFlow's "SAME" padding for even sizes: stride 2 pads only on the right and below."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, groups: int = 1) -> None:
         super().__init__(inputs, outputs, 3, stride, padding=2 - stride, groups=groups)
 
-    def forward(self, input: Tensor) -> Tensor:  # as torch names it
+    def forward(self, input: Tensor) -> Tensor:  # torch's name for the argument
         return super().forward(F.pad(input, (0, 1, 0, 1)) if self.stride[0] == 2 else input)
 
 
 def separable(inputs: int, outputs: int) -> nn.Sequential:
-    """A depthwise 3×3 convolution, a 1×1 one and ReLU."""
+    """Return a depthwise 3×3 convolution, a 1×1 one and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False), nn.Conv2d(inputs, outputs, 1), nn.ReLU()
     )
 
 
 class MoveNetPose(nn.Module):
-    """Heatmaps of one person's crop from MoveNet's encoder: one stage (B, K, H/4, W/4), features (B, 96, H/4, W/4)."""
+    """Heatmaps of one person's crop by MoveNet's encoder: one stage (B, K, H/4, W/4), features (B, 96, H/4, W/4)."""
 
     def __init__(self, size: Size = "thunder", keypoints: int = 17) -> None:
         super().__init__()
@@ -136,15 +136,16 @@ class MoveNetPose(nn.Module):
         return Outputs(heatmaps=[self.head(features).sigmoid()], features=features, grids=GRIDS)
 
     def read(self, path: str | Path) -> None:
-        """Start from a published file. Raises InputError."""
+        """Load a published file. Raises InputError."""
         read_movenet(path, self.encoder, {"kpt_heatmap": nn.Sequential(*self.neck, self.head)})
 
 
 class MoveNetDetector(nn.Module):
-    """Photos (B, 3, H, W), normalised, sides multiples of 32, to (B, 5, H/4, W/4).
+    """Maps photos (B, 3, H, W), normalised, sides multiples of 32, to (B, 5, H/4, W/4).
 
-    First the logit of a person's centre, then the distances of the box's left, top, right and bottom side from the
-    cell's middle, image pixels. As MoveNet has it, a cell tells height and width of the box, and where its centre is.
+    The first channel is the logit of a person's centre, the others the distances of the box's left, top, right and
+    bottom side from the cell's middle, in image pixels. As in MoveNet, a cell predicts height and width of the box and
+    its centre.
     """
 
     stride = 4
@@ -160,30 +161,30 @@ class MoveNetDetector(nn.Module):
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 5 h w"]:
         features = self.encoder(image)
-        half = self.size(features).clamp(min=_SMALLEST).flip(1) / 2  # (B, 2, h, w), x before y from here on
-        away = self.offset(features).flip(1) - 0.5  # of the box's centre from the cell's middle
+        half = self.size(features).clamp(min=_SMALLEST).flip(1) / 2  # (B, 2, h, w), from here x before y
+        away = self.offset(features).flip(1) - 0.5  # offset of the box's centre from the cell's middle
         return torch.cat([self.centre(features), (half - away) * self.stride, (half + away) * self.stride], dim=1)
 
     def first_layers(self) -> list[nn.Module]:
-        """Those that stand still in training."""
+        """Return the layers that are frozen in training."""
         return self.encoder.first_layers()
 
     def read(self, path: str | Path) -> None:
-        """Start from the published file of MoveNet MultiPose, as that finds boxes. Raises InputError."""
+        """Load the published file of MoveNet MultiPose, which detects boxes. Raises InputError."""
         heads = {"center": self.centre, "box_scale": self.size, "box_offset": self.offset}
         read_movenet(path, self.encoder, heads)
 
 
 def movenet_head(outputs: int) -> nn.Sequential:
-    """One of MoveNet's heads: features (B, 24, h, w) to (B, outputs, h, w)."""
+    """Build one of MoveNet's heads: features (B, 24, h, w) to (B, outputs, h, w)."""
     return nn.Sequential(*separable(FEATURES, HIDDEN), nn.Conv2d(HIDDEN, outputs, 1))
 
 
 def read_movenet(path: str | Path, encoder: MoveNetEncoder, heads: Mapping[str, nn.Sequential]) -> None:
-    """Put the weights of a published file of MoveNet into an encoder of its size and into heads of `movenet_head`.
+    """Load the weights of a published MoveNet file into an encoder of its size and into heads of `movenet_head`.
 
     heads: by the file's names: center, box_scale, box_offset, kpt_heatmap, kpt_offset, kpt_regress. Raises InputError
-    where the file is no such MoveNet.
+    if the file is not such a MoveNet.
     """
     found = read_convolutions(Path(path))
     named = {key: tensors for _, label, tensors in found if (key := _key(label)) is not None}
@@ -215,7 +216,7 @@ _NAMED = re.compile(r"(?:model_1|(\w+?)_0)/(separable_conv2d|conv2d|re_lu)(?:_(\
 
 
 def _key(label: str) -> tuple[str, str, int] | None:
-    """Head ("" for the pyramid), kind of layer and number of a named convolution; None of one in the backbone."""
+    """Return head ("" for the pyramid), kind of layer and number of a named convolution; None for the backbone."""
     match = _NAMED.search(label)
     return None if match is None else (match[1] or "", match[2], int(match[3] or 0))
 

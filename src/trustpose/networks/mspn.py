@@ -1,8 +1,8 @@
-"""MSPN: several ResNet-50s with a feature pyramid each, which hand features of every scale to the next.
+"""MSPN: several ResNet-50s with feature pyramids, which pass features of every scale to the next stage.
 
 Li et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019 (arXiv 1901.00148), section 3:
 single-stage module (figure 2), cross-stage feature aggregation (figure 3), coarse-to-fine supervision (figure 4).
-Biases before batch norm are superfluous, but the official checkpoints have them (mmpose's do not).
+Biases before batch norm have no effect, but the official checkpoints have them (mmpose's do not).
 """
 
 import torch.nn.functional as F
@@ -21,15 +21,15 @@ Maps = list[Float[Tensor, "B _ _ _"]]
 
 
 def mspn(stages: int = 4, keypoints: int = 17) -> "MSPN":
-    """`stages` stages of ResNet-50: 1 to 4 in the paper."""
+    """Build `stages` stages of ResNet-50: 1 to 4 in the paper."""
     return MSPN(stages, keypoints)
 
 
 class MSPN(nn.Module):
-    """Crops (B, 3, H, W) to heatmaps (B, K, H/4, W/4), four for each stage.
+    """Maps crops (B, 3, H, W) to heatmaps (B, K, H/4, W/4), four per stage.
 
-    Every scale of every stage predicts heatmaps, enlarged to one size. They come in that order: stage by stage, and
-    within a stage from the coarsest scale (stride 32) to the finest (stride 4), so stage s's own are number 4s + 3.
+    Every scale of every stage predicts heatmaps, resized to one size. They are ordered by stage, and within a stage
+    from the coarsest scale (stride 32) to the finest (stride 4), so stage s's final ones have index 4s + 3.
     """
 
     def __init__(self, stages: int, keypoints: int):
@@ -44,7 +44,7 @@ class MSPN(nn.Module):
         self.feature_channels = CHANNELS
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """4 × stages times (B, K, H/4, W/4), and what the last one was made from (B, 256, H/4, W/4)."""
+        """Return 4 × stages times (B, K, H/4, W/4), and the features of the last one (B, 256, H/4, W/4)."""
         x = self.pool(self.stem(image))  # (B, 64, H/4, W/4)
         all_heatmaps: Maps = []
         features = x
@@ -56,7 +56,7 @@ class MSPN(nn.Module):
 
 
 class Stage(nn.Module):
-    """One ResNet-50 down, one pyramid up."""
+    """One ResNet-50 for downsampling, one pyramid for upsampling."""
 
     def __init__(self, keypoints: int, feeds_next: bool):
         super().__init__()
@@ -68,9 +68,9 @@ class Stage(nn.Module):
     def forward(
         self, x: Float[Tensor, "B 64 h w"], skips: Maps
     ) -> tuple[Maps, Float[Tensor, "B C h w"], Maps, Float[Tensor, "B I h w"]]:
-        """Heatmaps from coarse to fine, the finest one's features, and for the next stage: skips and input.
+        """Return heatmaps from coarse to fine, the finest one's features, and skips and input for the next stage.
 
-        skips: one map for each scale, fine to coarse; empty in the first stage.
+        skips: one map per scale, fine to coarse; empty in the first stage.
         """
         size = x.shape[-2:]
         pyramid: Maps = []
@@ -93,9 +93,9 @@ class Stage(nn.Module):
 
 
 class Unit(nn.Module):
-    """One scale of the pyramid: lateral connection plus what came from the coarser scale; features and heatmaps.
+    """One scale of the pyramid: lateral connection plus the coarser scale; features and heatmaps.
 
-    With `feeds_next`, both sides go on to the same scale of the next stage, each through a 1×1 convolution.
+    With `feeds_next`, both are passed to the same scale of the next stage, each through a 1×1 convolution.
     """
 
     def __init__(self, width: int, keypoints: int, coarsest: bool, feeds_next: bool):
@@ -105,7 +105,7 @@ class Unit(nn.Module):
             self.enlarged = ConvBN(CHANNELS, CHANNELS, kernel=1, relu=False, bias=True)
         self.feature = ConvBN(CHANNELS, CHANNELS, kernel=1, bias=True)
         self.head = ConvBN(CHANNELS, keypoints, kernel=3, relu=False, bias=True)
-        # Heatmaps of variance 1, which batch norm starts with, are far from any target; 0.1 is near theirs.
+        # Batch norm starts with variance 1, far from any target heatmap; 0.1 is close to theirs.
         nn.init.constant_(self.head.bn.weight, 0.1)
         self.feeds_next = feeds_next
         if feeds_next:
@@ -121,12 +121,12 @@ class Unit(nn.Module):
         return F.relu(x)
 
     def skips(self, lateral: Float[Tensor, "B W h w"], x: Float[Tensor, "B C h w"]) -> Maps:
-        """The sum that this scale of the next stage gets; none from the last stage."""
+        """Return the sum for this scale of the next stage; empty in the last stage."""
         return [self.skip_down(lateral) + self.skip_up(x)] if self.feeds_next else []
 
 
 class Bottleneck(nn.Module):
-    """ResNet's, with the stride in its 3×3 convolution."""
+    """ResNet's bottleneck, with the stride in its 3×3 convolution."""
 
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()

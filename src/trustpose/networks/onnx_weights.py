@@ -1,4 +1,4 @@
-"""Weights out of an ONNX file, for a network of ours with the same layers in the same order."""
+"""Read weights from an ONNX file into a network with the same layers in the same order."""
 
 from pathlib import Path
 
@@ -12,11 +12,11 @@ _BATCH_NORM = ("weight", "bias", "running_mean", "running_var")  # ONNX's inputs
 
 
 def read_onnx_weights(path: str | Path, network: nn.Module) -> dict[str, Tensor]:
-    """The state dict for `network.load_state_dict` from the convolutions and batch norms of an ONNX graph.
+    """Return the state dict for `network.load_state_dict` from the convolutions and batch norms of an ONNX graph.
 
-    Both are walked in their own order, the graph's nodes and the network's modules, and have to agree in kind and shape
-    layer by layer: so only a network that defines its layers in the order it runs them fits, and only a file whose
-    batch norms are still there. Raises InputError, naming file and layer, where they do not agree.
+    The graph's nodes and the network's modules are compared in their own order, and must agree in kind and shape layer
+    by layer: the network must define its layers in the order of execution, and the file must still contain its batch
+    norms. Raises InputError, naming file and layer, if they do not agree.
     """
     layers = read_convolutions(Path(path))
     modules = [(name, kind) for name, module in network.named_modules() if (kind := _kind(module)) is not None]
@@ -45,9 +45,9 @@ def _kind(module: nn.Module) -> str | None:
 
 
 def read_convolutions(path: Path) -> list[tuple[str, str, list[Tensor]]]:
-    """Kind, name and tensors of each convolution and batch norm, in the graph's order; float16 as it is stored.
+    """Return kind, name and tensors of each convolution and batch norm, in the graph's order; float16 as stored.
 
-    Raises InputError where the file is no ONNX file with all of its weights.
+    Raises InputError if the file is not an ONNX file with all of its weights.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -64,7 +64,7 @@ def read_convolutions(path: Path) -> list[tuple[str, str, list[Tensor]]]:
         raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
     if not is_whole:
         raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
-    for node in graph.node:  # weights that are stored narrower than they are used
+    for node in graph.node:  # weights stored in a smaller type than the one used
         if node.op_type == "Cast" and node.input[0] in weights:
             weights[node.output[0]] = weights[node.input[0]]
     kinds = set(_OURS.values())

@@ -1,4 +1,4 @@
-"""How each public project feeds its networks and reads their maps, as its own code does at evaluation.
+"""Preprocessing and decoding of each public project's networks, as in its own evaluation code.
 
 Sources: the dataset and evaluation code of microsoft/human-pose-estimation.pytorch,
 leoxiaobin/deep-high-resolution-net.pytorch, megvii-research/MSPN and open-mmlab/mmpose; pytorch-pose's was run and not
@@ -12,9 +12,9 @@ from trustpose.geometry.crops import Cutting, Padding
 
 @dataclass(frozen=True)
 class Preparation:
-    """Pixels in: channel order, (pixel / 255 − mean) / std, box padding, cutting. Maps out: `models.spec`.
+    """Preprocessing: channel order, (pixel / 255 − mean) / std, box padding, cutting. Decoding: see `models.spec`.
 
-    channels None: the files do not say. sigma None: 2 map pixels for each 256 pixels of height, as HRNet's recipes.
+    channels None: unknown from the files. sigma None: 2 map pixels per 256 pixels of height, as in HRNet's recipes.
     """
 
     channels: str | None = "RGB"
@@ -30,15 +30,15 @@ class Preparation:
     score_offset: float | None = None
 
 
-# pose_resnet: Microsoft's code always feeds BGR, HRNet's by its configuration (COLOR_RGB: false in all that it
-# publishes for ResNets), forks of either also RGB; their files look the same.
+# pose_resnet: Microsoft's code always uses BGR, HRNet's depends on its configuration (COLOR_RGB: false in all
+# published ones for ResNets), forks of either also use RGB; their files look the same.
 _POSE_RESNET = Preparation(channels=None)
-# pytorch-pose subtracts its data set's mean and does not divide; a map pixel stands for its middle.
+# pytorch-pose subtracts its data set's mean and does not divide; a map pixel refers to its middle.
 _PYTORCH_POSE = Preparation(
     mean=(0.44044283, 0.44402671, 0.43268284), std=(1.0, 1.0, 1.0), cutting="whole-pixels", sigma=1.0, offset=2.0
 )
 _PYTORCH_POSE_ON_COCO = replace(_PYTORCH_POSE, mean=(0.45660767, 0.43688232, 0.40614182))
-# Targets are a pixel smoothed by 5 taps, 255 high; mmpose feeds and crops MSPN as it does every network.
+# Targets are a pixel smoothed by 5 taps, with maximum 255; mmpose preprocesses MSPN like every network.
 _MMPOSE_MSPN = Preparation(sigma=1.0, smoothing=5, offset=2.0, score_scale="1/255", score_offset=0.5)
 _BGR = {"channels": "BGR", "mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 0.229)}
 _MSPN = replace(_MMPOSE_MSPN, **_BGR, codec="second-highest", padding=(1.09, 1.135))
@@ -46,7 +46,7 @@ _MSPN_ON_MPII = replace(_MSPN, padding=1.25, smoothing=9)
 
 
 def preparation(family: str, network: str, keypoints: int) -> Preparation:
-    """How the project whose tensor names are `family`'s prepares a network of the zoo with so many keypoints."""
+    """Return the preparation by the project with `family`'s tensor names of a zoo network with this many keypoints."""
     if family.startswith("mmpose") and network.startswith("mspn"):
         return _MMPOSE_MSPN
     if family == "mspn":

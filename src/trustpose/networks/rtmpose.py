@@ -1,9 +1,9 @@
 """RTMPose: CSPNeXt, and a gated attention unit over keypoint tokens that classifies columns and rows (SimCC).
 
-Sources: Jiang et al., RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose, 2023 (sections 3.2 and 3.3);
-Lyu et al., RTMDet, 2022 (CSPNeXt, section 3.2); Hua et al., Transformer Quality in Linear Time, ICML 2022 (the gated
-attention unit, without its relative bias and rotary embedding, as RTMPose's recipes have it). The parts carry the names
-of mmpose's, so that its checkpoints fit as they are.
+Sources: Jiang et al., RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose, 2023 (sections 3.2 and 3.3); Lyu
+et al., RTMDet, 2022 (CSPNeXt, section 3.2); Hua et al., Transformer Quality in Linear Time, ICML 2022 (the gated
+attention unit, without its relative bias and rotary embedding, as in RTMPose's recipes). The parts have mmpose's names,
+so that its checkpoints match directly.
 """
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trustpose.codecs import Grid, Outputs
 from trustpose.networks.layers import check_keypoints
 
-WIDTHS: dict[str, tuple[float, float]] = {  # depth and width beside CSPNeXt-L's
+WIDTHS: dict[str, tuple[float, float]] = {  # depth and width relative to CSPNeXt-L
     "tiny": (0.167, 0.375),
     "s": (0.33, 0.5),
     "m": (0.67, 0.75),
@@ -21,17 +21,17 @@ WIDTHS: dict[str, tuple[float, float]] = {  # depth and width beside CSPNeXt-L's
     "x": (1.33, 1.25),
 }
 STRIDE = 32  # crop pixels per feature
-_STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))  # channels in and out, blocks; of CSPNeXt-L
+_STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))  # CSPNeXt-L: channels in and out, blocks
 _HIDDEN, _ATTENTION, _EXPANSION = 256, 128, 2
 _FINAL_KERNEL = 7
 _GRIDS = {"features": Grid((float(STRIDE), float(STRIDE)))}
 
 
 def rtmpose(size: str, keypoints: int = 17, *, height: int = 256, width: int = 192, split: float = 2.0) -> "RTMPose":
-    """RTMPose of one of `WIDTHS` for crops of height × width pixels, random weights.
+    """Build RTMPose of a size in `WIDTHS` for crops of height × width pixels, with random weights.
 
     Its classifier reads the whole feature map, so the crop's size is fixed. Raises ValueError for another size, for
-    sides that 32 does not divide, or for no keypoint.
+    sides that are not multiples of 32, or for less than one keypoint.
     """
     if size not in WIDTHS:
         raise ValueError(f"size: expected one of {', '.join(WIDTHS)}, got {size!r}")
@@ -43,7 +43,7 @@ def rtmpose(size: str, keypoints: int = 17, *, height: int = 256, width: int = 1
 
 
 class RTMPose(nn.Module):
-    """Crops (B, 3, H, W), normalised, to logits over columns and rows, the keypoint tokens and the feature map."""
+    """Maps crops (B, 3, H, W), normalised, to logits over columns and rows, keypoint tokens and the feature map."""
 
     def __init__(self, backbone: "CSPNeXt", head: "SimCCHead"):
         super().__init__()
@@ -54,7 +54,8 @@ class RTMPose(nn.Module):
         self.token_channels = _HIDDEN
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
-        """`simcc` (B, K, split × W) and (B, K, split × H), `tokens` (B, K, 256), `features` (B, C, H/32, W/32)."""
+        """Return `simcc` (B, K, split × W) and (B, K, split × H), `tokens` (B, K, 256), `features` (B, C, H/32,
+        W/32)."""
         features = self.backbone(image)
         tokens = self.head.tokens(features)  # (B, K, 256)
         simcc = self.head.cls_x(tokens), self.head.cls_y(tokens)
@@ -62,7 +63,8 @@ class RTMPose(nn.Module):
 
 
 class SimCCHead(nn.Module):
-    """Feature map (B, C, h, w) to a token a keypoint, and from each token logits over the crop's columns and rows."""
+    """Maps features (B, C, h, w) to one token per keypoint, and each token to logits over the crop's columns and
+    rows."""
 
     def __init__(self, channels: int, keypoints: int, height: int, width: int, split: float):
         super().__init__()
@@ -78,13 +80,13 @@ class SimCCHead(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)  # pyright: ignore[reportArgumentType]  # a Linear's
 
     def tokens(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K 256"]:
-        """What is known of each keypoint."""
+        """Return a token for each keypoint."""
         maps = self.final_layer(features).flatten(2)  # (B, K, h·w)
         return self.gau(self.mlp(maps))
 
 
 class GatedAttention(nn.Module):
-    """Tokens (B, K, D) to tokens (B, K, D): squared-ReLU attention, gated, beside a scaled shortcut."""
+    """Maps tokens (B, K, D) to tokens (B, K, D): gated squared-ReLU attention, plus a scaled shortcut."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -106,7 +108,7 @@ class GatedAttention(nn.Module):
 
 
 class ScaleNorm(nn.Module):
-    """Vectors divided by their root mean square, times one learnt number (Nguyen and Salazar, 2019)."""
+    """Divides vectors by their root mean square and multiplies by a learnt factor (Nguyen and Salazar, 2019)."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -119,7 +121,7 @@ class ScaleNorm(nn.Module):
 
 
 class Scale(nn.Module):
-    """A learnt factor for each channel."""
+    """A learnt factor per channel."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -130,7 +132,7 @@ class Scale(nn.Module):
 
 
 class CSPNeXt(nn.Module):
-    """Images (B, 3, H, W) to (B, 1024 × width, H/32, W/32): five stages, each halving the size."""
+    """Maps images (B, 3, H, W) to (B, 1024 × width, H/32, W/32): five stages, each halving the size."""
 
     def __init__(self, depth: float, width: float):
         super().__init__()
@@ -156,7 +158,7 @@ class CSPNeXt(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution that keeps the size (up to its stride), batch norm, SiLU."""
+    """Convolution that preserves the size (up to its stride), batch norm, SiLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__()
@@ -168,7 +170,7 @@ class Conv(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Half of the channels through `blocks`, half past them; weighed by channel attention, then joined."""
+    """Half of the channels pass through `blocks`, half bypass them; weighted by channel attention, then merged."""
 
     def __init__(self, channels: int, blocks: int, has_shortcuts: bool):
         super().__init__()
@@ -184,7 +186,7 @@ class CSPLayer(nn.Module):
 
 
 class Block(nn.Module):
-    """A 3×3 convolution, then a 5×5 one taken apart into depthwise and 1×1; a shortcut past both where there is one."""
+    """A 3×3 convolution, then a 5×5 one factored into depthwise and 1×1; optionally with a shortcut."""
 
     def __init__(self, channels: int, has_shortcut: bool):
         super().__init__()
@@ -200,7 +202,7 @@ class Block(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Each channel times a factor from 0 to 1 that the means of all channels give."""
+    """Multiplies each channel by a factor from 0 to 1, computed from the means of all channels."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -211,7 +213,7 @@ class ChannelAttention(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """The map beside its maxima over 5, 9 and 13 places a side (SPP, He et al. 2015)."""
+    """Concatenates the map with its maxima over 5, 9 and 13 pixels a side (SPP, He et al. 2015)."""
 
     def __init__(self, channels: int):
         super().__init__()

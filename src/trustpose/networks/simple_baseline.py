@@ -22,12 +22,12 @@ def simple_baseline(
     caffe: bool = False,
     **backbone_options: object,
 ) -> PoseNetwork:
-    """Any timm backbone that gives feature maps, doubled by transposed convolutions until they have stride 4.
+    """Build a network from any timm backbone with feature maps, upsampled by transposed convolutions to stride 4.
 
-    `pretrained` fetches timm's ImageNet weights. `caffe`: a ResNet's strides are in the first 1×1 convolution of its
-    blocks, as in the official recipes with STYLE: 'caffe', and not in the 3×3; tensors are the same. `backbone_options`
-    go to timm, e.g. `img_size=(256, 192)`, which vision transformers need. Raises ValueError where timm has no such
-    backbone or where its stride is not 4, 8, 16, …
+    `pretrained` loads timm's ImageNet weights. `caffe`: a ResNet's strides are in the first 1×1 convolution of its
+    blocks, as in the official recipes with STYLE: 'caffe', instead of the 3×3; tensors are the same. `backbone_options`
+    are passed to timm, e.g. `img_size=(256, 192)`, which vision transformers need. Raises ValueError if timm has no
+    such backbone or if its stride is not 4, 8, 16, …
     """
     body = ImageNetBackbone(backbone, pretrained, **backbone_options)
     if caffe:
@@ -48,7 +48,8 @@ def _move_strides(body: nn.Module) -> None:
 
 
 def deconvolutions(channels: int, count: int) -> nn.Sequential:
-    """`count` times: 4×4 transposed convolution with stride 2, batch norm, ReLU. (B, C, h, w) to (B, 256, 2ⁿh, 2ⁿw)."""
+    """Return `count` times: 4×4 transposed convolution with stride 2, batch norm, ReLU. (B, C, h, w) to (B, 256, 2ⁿh,
+    2ⁿw)."""
     layers: list[nn.Module] = []
     for _ in range(count):
         deconvolution = nn.ConvTranspose2d(channels, FILTERS, kernel_size=4, stride=2, padding=1, bias=False)

@@ -1,8 +1,8 @@
-"""Whose tensor is called what: for each public project, pairs of its name and ours.
+"""Tensor names of public projects, as pairs of their name and ours.
 
-A pair names a dotted prefix: ("deconv_layers", "neck") takes deconv_layers.0.weight to neck.0.weight. The longest
-prefix counts. Names of tensors are facts that every file shows; those of pytorch-pose and of MSPN were listed from
-state dicts, without reading those projects' code.
+A pair names a dotted prefix: ("deconv_layers", "neck") maps deconv_layers.0.weight to neck.0.weight. The longest prefix
+applies. Names of tensors are facts visible in every file; those of pytorch-pose and of MSPN were listed from state
+dicts, without reading those projects' code.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 Table = dict[str, str]  # their prefix → ours
-COUNTER = "num_batches_tracked"  # of batch norm, since torch 0.4; older files lack it and evaluation does not use it
+COUNTER = "num_batches_tracked"  # of batch norm, since torch 0.4; absent from older files and unused in evaluation
 
-# What an ImageNet file holds besides the backbone.
+# Tensors of an ImageNet file besides the backbone.
 _CLASSIFIER = ("fc.", "classifier.", "head.", "conv_head.", "bn2.", "norm.")
 _EFFICIENTNET_CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 _HRNET_CLASSIFIER = ("incre_modules.", "downsamp_modules.", "final_layer.")
@@ -21,10 +21,10 @@ _HRNET_LOWER_OUTPUTS = tuple(f"stage4.2.fuse_layers.{i}." for i in (1, 2, 3))  #
 
 @dataclass(frozen=True)
 class Family:
-    """One project's names. Where several of its networks share a layout, there is a table for each.
+    """One project's names. If several of its networks share a layout, each has a table.
 
-    prefixes are taken off a name before it is looked up. `imagenet` marks classifiers' files, of which only the
-    backbone is taken. `has_biases`: also where batch norm follows and makes them superfluous.
+    prefixes are removed from a name before the look-up. `imagenet` marks classifiers' files, of which only the backbone
+    is used. `has_biases`: also before batch norm, where they have no effect.
     """
 
     name: str
@@ -35,20 +35,20 @@ class Family:
     has_biases: bool = True
 
     def targets(self, name: str) -> list[str]:
-        """What their `name` may be called in our networks; none where it is no name of theirs."""
+        """Return the possible names of their tensor `name` in our networks; empty if it is not one of theirs."""
         bare = next((name.removeprefix(prefix) for prefix in self.prefixes if name.startswith(prefix)), name)
         targets = []
         for table in self.tables:
             head, tail = _longest_prefix(bare, table)
             if head in table:
                 targets += [ours + tail for ours in table[head].split()]
-        if self.imagenet:  # timm writes some networks' names flat once it has cut them off, or wraps them
+        if self.imagenet:  # timm flattens or wraps some networks' names when it removes the classifier
             flat = bare.replace(".", "_", 1)
             targets += [f"backbone.features.{name}" for name in (bare, flat, f"model.{bare}")]
         return list(dict.fromkeys(targets))
 
     def source_name(self, ours: str) -> str:
-        """What our tensor is called in their files, without the prefix of a wrapper."""
+        """Return the name of our tensor in their files, without a wrapper's prefix."""
         for table in self._reversed:
             head, tail = _longest_prefix(ours, table)
             if head in table:
@@ -56,14 +56,15 @@ class Family:
         return ours.removeprefix("backbone.features.")
 
     def drops(self, name: str) -> bool:
-        """Whether their tensor is not the network's: a classifier's, or mmpose's pixel mean and deviation."""
+        """Return whether their tensor is not part of the network: a classifier's, or mmpose's pixel mean and
+        deviation."""
         if name in ("data_preprocessor.mean", "data_preprocessor.std"):
             return self.name == "mmpose-1.x"
         others = _EFFICIENTNET_CLASSIFIER + _HRNET_CLASSIFIER + _HRNET_LOWER_OUTPUTS
         return self.imagenet and name.startswith(_CLASSIFIER + others)
 
     def gives(self, ours: str) -> bool:
-        """Whether our tensor has to come from their file."""
+        """Return whether our tensor has to come from their file."""
         return not self.imagenet or ours.startswith(("backbone.", "stem.")) or ".down." in ours
 
     @cached_property
@@ -74,7 +75,7 @@ class Family:
 
 
 def _longest_prefix(name: str, table: Table) -> tuple[str, str]:
-    """The longest dotted prefix of `name` that `table` has, and the rest of the name; "" where it has none."""
+    """Return the longest dotted prefix of `name` in `table`, and the rest of the name; "" if there is none."""
     head = name
     while head and head not in table:
         head = head.rpartition(".")[0]
@@ -99,7 +100,7 @@ def _hourglass() -> Table:
     table = {theirs: f"stem.{ours}" for theirs, ours in stem.items()}
     table |= {f"{theirs}.downsample.0": f"stem.{ours}.shortcut" for theirs, ours in stem.items() if "." in theirs}
     for s in range(8):
-        for level in range(4):  # theirs counts from the lowest resolution
+        for level in range(4):  # their index starts at the lowest resolution
             here = f"stacks.{s}.hourglass" + ".inner" * (3 - level)
             places = ("skip", "down", "up", "inner")[: 4 if level == 0 else 3]
             table |= {f"hg.{s}.hg.{level}.{i}.0": f"{here}.{place}" for i, place in enumerate(places)}
@@ -152,7 +153,7 @@ def _mmpose_mspn() -> Table:
 
 
 def _resnet50_into_mspn() -> Table:
-    """One ResNet-50 for every stage: several names of ours, apart by spaces, for one of theirs."""
+    """Map one ResNet-50 to every stage: several names of ours, separated by spaces, for one of theirs."""
 
     def stages(name: str) -> str:
         return " ".join(f"stages.{s}.down.{name}" for s in range(4))
@@ -171,9 +172,9 @@ def _resnet50_into_mspn() -> Table:
 
 
 def _efficientnet_lite0() -> Table:
-    """EfficientNet-Lite0 as the PyTorch port of TensorFlow's names it, its blocks counted through; timm's the others.
+    """Names of EfficientNet-Lite0 in the PyTorch port of TensorFlow's, with consecutive blocks, and timm's names.
 
-    Only the first block has no convolution that widens it, so timm counts its batch norms from one place further on.
+    Only the first block has no expansion convolution, so its batch norms have other indices in timm.
     """
     ours = "backbone.features"
     table = {"_conv_stem": f"{ours}.conv_stem", "_bn0": f"{ours}.bn1"}
@@ -188,7 +189,7 @@ def _efficientnet_lite0() -> Table:
 
 
 def _has(*starts: str) -> Callable[[Mapping[str, object]], bool]:
-    """Whether each of `starts` begins some name; of several in one text, apart by spaces, one has to."""
+    """Return whether each of `starts` begins a name; of several in one text, separated by spaces, one must."""
     return lambda names: all(any(name.startswith(tuple(start.split())) for name in names) for start in starts)
 
 
@@ -230,7 +231,7 @@ _KNOWN = (
         (_efficientnet_lite0(),),
         imagenet=True,
     ),
-    # after ImageNet's, whose HRNet has these names too, and a classifier's
+    # after ImageNet's, whose HRNet has these names plus a classifier's
     Family("pose_hrnet", _has("stage4.", "final_layer."), (_HRNET,)),
 )
 FAMILIES: dict[str, Family] = {family.name: family for family in _KNOWN}

@@ -1,4 +1,4 @@
-"""Every network by its name: `ZOO`, which give heatmaps, and `SIMCC`."""
+"""All networks by name: `ZOO` with heatmaps, and `SIMCC`."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -58,10 +58,10 @@ NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
 
 
 def build(name: str, keypoints: int = 17, *, height: int = 256, width: int = 192) -> nn.Module:
-    """The zoo's network of that name for any number of keypoints, with random weights.
+    """Build the zoo's network of that name for any number of keypoints, with random weights.
 
-    height, width: of the crops, for networks of `SIMCC`; the others take any. Raises ValueError where there is none of
-    that name (the message lists those that there are), and for a size that it cannot be built for.
+    height, width: of the crops, for networks in `SIMCC`; the others take any size. Raises ValueError for an unknown
+    name (the message lists the known ones), and for a size that it does not support.
     """
     if name in SIMCC:
         return SIMCC[name](keypoints=keypoints, height=height, width=width)

@@ -1,4 +1,4 @@
-"""Skeletons: `Skeleton` itself, those known by name, and files with one's own."""
+"""Skeletons: the `Skeleton` class, known skeletons by name, and custom skeleton files."""
 
 from trustpose.skeletons.animals import AP10K_17
 from trustpose.skeletons.bodies import (

@@ -1,4 +1,4 @@
-"""Skeletons of people's bodies, as data sets and estimators name them."""
+"""Skeletons of people's bodies, with the names of data sets and estimators."""
 
 from trustpose.skeletons.skeleton import Skeleton, edges_along, tenths
 
@@ -176,7 +176,7 @@ HUMANART_21 = Skeleton(
         *edges_along(_HUMANART, "left_wrist left_finger", "right_wrist right_finger", "left_ankle left_toe"),
         *edges_along(_HUMANART, "right_ankle right_toe"),
     ),
-    sigmas_source="COCO's; fingers and toes as mmpose has them (configs/_base_/datasets/humanart21.py)",
+    sigmas_source="COCO's; fingers and toes from mmpose (configs/_base_/datasets/humanart21.py)",
     _sigmas=(*COCO_17.sigmas.tolist(), 0.089, 0.089, 0.089, 0.089),
 )
 
@@ -190,7 +190,7 @@ JHMDB_15 = Skeleton(
     edges=edges_along(
         _JHMDB, "head neck belly", "left_shoulder neck right_shoulder", "left_hip belly right_hip", *_ARMS, *_LEGS
     ),
-    sigmas_source="mmpose's, after COCO's (configs/_base_/datasets/jhmdb.py); JHMDB itself counts by PCK",
+    sigmas_source="mmpose's, after COCO's (configs/_base_/datasets/jhmdb.py); JHMDB itself uses PCK",
     _sigmas=(0.025, 0.107, 0.025, 0.079, 0.079, 0.107, 0.107, 0.072, 0.072, 0.087, 0.087, 0.062, 0.062, 0.089, 0.089),
 )
 
@@ -207,6 +207,6 @@ POSETRACK18_17 = Skeleton(
         "left_shoulder head_bottom right_shoulder",
         *_TRUNK, *_ARMS, *_LEGS,
     ),
-    sigmas_source="mmpose's, COCO's in order (configs/_base_/datasets/posetrack18.py); PoseTrack itself counts by PCKh",
+    sigmas_source="mmpose's, COCO's in order (configs/_base_/datasets/posetrack18.py); PoseTrack itself uses PCKh",
     _sigmas=tuple(COCO_17.sigmas.tolist()),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Skeletons of one's own, from a JSON file and into one; docs/files.md describes it."""
+"""Read and write custom skeletons as JSON; docs/files.md describes the format."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ _FIELDS = ("name", "keypoints", "limbs", "mirror_pairs", "sigmas", "sigmas_sourc
 
 
 def read_skeleton(path: str | Path) -> Skeleton:
-    """The skeleton in a JSON file: `name`, `keypoints` (names in order) and, where known, `limbs` and `mirror_pairs`
+    """Read a skeleton from a JSON file: `name`, `keypoints` (names in order) and, if known, `limbs` and `mirror_pairs`
     (pairs of keypoint names; without `mirror_pairs` left_x mirrors right_x), `sigmas` (K numbers above 0) with their
     `sigmas_source`. Raises InputError naming the field.
     """
@@ -22,7 +22,7 @@ def read_skeleton(path: str | Path) -> Skeleton:
 
 
 def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
-    """The skeleton that an object of JSON describes, as a file of `read_skeleton` does; `path` names it in errors."""
+    """Build a skeleton from a JSON object in the format of `read_skeleton`; `path` is for error messages."""
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected an object with {', '.join(_FIELDS)}")
     unknown = next((field for field in value if field not in _FIELDS), None)
@@ -55,7 +55,7 @@ def skeleton_of_object(value: Any, path: str | Path) -> Skeleton:
 
 
 def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
-    """A skeleton as the JSON value that `read_skeleton` reads."""
+    """Return a skeleton as the JSON value that `read_skeleton` reads."""
     names = skeleton.keypoints
     value: dict[str, Any] = {
         "name": skeleton.name,
@@ -69,10 +69,10 @@ def skeleton_value(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def given_sigmas(given: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray, " K"]:
-    """Sigmas of `count` keypoints from a number for each, or one for all. Raises InputError where they do not do."""
+    """Return sigmas of `count` keypoints from one number per keypoint, or one for all. Raises InputError if invalid."""
     if given.shape not in ((count,), (1,)) or not ((given >= 1e-6) & (given <= _MOST_SIGMA)).all():
         raise InputError(
-            f"sigmas: expected {count} numbers above 0, one a keypoint, or one for all, got {given.tolist()}"
+            f"sigmas: expected {count} numbers above 0, one per keypoint, or one for all, got {given.tolist()}"
         )
     return np.broadcast_to(given.astype(np.float64), (count,)).copy()
 
@@ -80,7 +80,7 @@ def given_sigmas(given: Float[np.ndarray, " L"], count: int) -> Float[np.ndarray
 def _pairs(
     path: str | Path, field: str, value: dict[str, Any], place: dict[str, int]
 ) -> tuple[tuple[int, int], ...] | None:
-    """Pairs of keypoints by name as pairs of indices; None where the field is missing."""
+    """Return pairs of keypoint names as pairs of indices; None if the field is missing."""
     pairs = value.get(field)
     if pairs is None:
         return None

@@ -1,4 +1,4 @@
-"""The skeletons that are known by name, and how a name, a file or a list of keypoint names finds one."""
+"""Known skeletons by name, and look-up by name, file or list of keypoint names."""
 
 import re
 from functools import cache
@@ -26,24 +26,26 @@ SKELETONS: dict[str, Skeleton] = {
         animals.AP10K_17,
     )
 }
-"""COCO's 17 first, then the others; `find_skeleton` looks them through in this order."""
+"""COCO's 17 first, then the others; `find_skeleton` searches them in this order."""
 
 
 def find_skeleton(keypoints: tuple[str, ...] | list[str]) -> Skeleton | None:
-    """The skeleton whose keypoint names are these, in this order, or None; "Left Hip" and "left-hip" are left_hip."""
+    """Return the skeleton with these keypoint names, in this order, or None; "Left Hip" and "left-hip" match
+    left_hip."""
     return _by_plain_names().get(tuple(map(_plain, keypoints)))
 
 
 @cache
 def _by_plain_names() -> dict[tuple[str, ...], Skeleton]:
-    """The first skeleton with each tuple of names, as `find_skeleton` compares them."""
+    """Return the first skeleton for each tuple of names, normalised as in `find_skeleton`."""
     return {tuple(map(_plain, one.keypoints)): one for one in reversed(SKELETONS.values())}
 
 
 def skeleton_of(wanted: str | Path | Skeleton, what: str = "--skeleton") -> Skeleton:
-    """The skeleton of that name, or in the file of that name (JSON, see `read_skeleton`); a `Skeleton` is itself.
+    """Return the skeleton of that name, or in the file of that name (JSON, see `read_skeleton`), or a `Skeleton`
+    itself.
 
-    `what` names the option or argument in the `InputError` that is raised where it is none of these.
+    `what` names the option or argument in the `InputError` that is raised otherwise.
     """
     if isinstance(wanted, Skeleton):
         return wanted
@@ -55,7 +57,7 @@ def skeleton_of(wanted: str | Path | Skeleton, what: str = "--skeleton") -> Skel
 
 
 def name_or_object(skeleton: Skeleton) -> str | dict[str, Any]:
-    """What stands for a skeleton in JSON: the name of a known one, else all of it, as a file of one's own has it."""
+    """Return a skeleton's JSON value: the name of a known one, else its complete description."""
     return skeleton.name if SKELETONS.get(skeleton.name) == skeleton else skeleton_value(skeleton)
 
 

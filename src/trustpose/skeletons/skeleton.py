@@ -1,7 +1,7 @@
-"""A skeleton: which joints a data set or estimator has, how they are connected, how far apart people label them.
+"""A skeleton: the joints of a data set or estimator, their connections, and the labelling deviations.
 
-`sigmas` are the standard deviations of human labelling that OKS is measured with (kᵢ = 2σᵢ). They are given only
-where a published source gives them; elsewhere there are none, and asking for them raises.
+`sigmas` are the standard deviations of human labelling used in OKS (kᵢ = 2σᵢ). They are set only if a published source
+gives them; otherwise reading them raises.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Skeleton:
     """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
 
     `mirror_pairs` are pairs of keypoint indices, (left, right); None: a joint "left_x" has its mirror in "right_x".
-    Raises ValueError where the numbers do not fit each other.
+    Raises ValueError if the numbers are inconsistent.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Skeleton:
 
     @cached_property
     def sigmas(self) -> Float[np.ndarray, " K"]:
-        """Labelling sigmas (K,). Raises ValueError where no published source gives them."""
+        """Labelling sigmas (K,). Raises ValueError if no published source gives them."""
         if self._sigmas is None:
-            raise ValueError(f"skeleton {self.name!r} has no published sigmas; OKS needs sigmas=… of your own for it")
+            raise ValueError(f"skeleton {self.name!r} has no published sigmas; give your own sigmas=… for OKS")
         return np.array(self._sigmas)
 
     @property
@@ -74,7 +74,7 @@ class Skeleton:
 
     @cached_property
     def flip_index(self) -> Int[np.ndarray, " K"]:
-        """Permutation (K,) that puts every joint where its mirror stands; applied twice it is the identity."""
+        """Permutation (K,) that swaps mirrored joints; applied twice it is the identity."""
         index = np.arange(len(self.keypoints))
         for left, right in self.flip_pairs:
             index[left], index[right] = right, left
@@ -82,13 +82,13 @@ class Skeleton:
 
     @cached_property
     def is_lower(self) -> Bool[np.ndarray, " K"]:
-        """Which of the K keypoints belong to the body's lower half: hips and below, as HRNet's data sets have it."""
+        """Which of the K keypoints belong to the lower body: hips and below, as in HRNet's data sets."""
         return np.array([any(part in name for part in _LOWER) for name in self.keypoints], dtype=np.bool_)
 
     def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:
-        """For every keypoint of `target` its index in this skeleton, matched by name.
+        """Return for every keypoint of `target` its index in this skeleton, matched by name.
 
-        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"), LSP_14)` turns COCO poses into LSP order. A
+        `poses.take_keypoints(COCO_17.index_in(LSP_14, missing="mark"), LSP_14)` converts COCO poses to LSP order. A
         joint that this skeleton lacks raises ValueError naming it; with missing="mark" its index is -1.
         """
         if missing not in ("raise", "mark"):
@@ -109,18 +109,18 @@ def _mirror(name: str) -> str:
 
 
 def edges_along(keypoints: tuple[str, ...], *chains: str) -> tuple[tuple[int, int], ...]:
-    """Edges along chains of names, e.g. "left_hip left_knee left_ankle"."""
+    """Return edges along chains of names, e.g. "left_hip left_knee left_ankle"."""
     place = {name: i for i, name in enumerate(keypoints)}
     return tuple((place[a], place[b]) for chain in chains for a, b in pairwise(chain.split()))
 
 
 def tenths(*values: float) -> tuple[float, ...]:
-    """A tenth of each value, as the sources write their sigmas: 0.26 / 10 is not 0.026 in the last bit."""
+    """Return a tenth of each value, as the sources write their sigmas: 0.26 / 10 differs from 0.026 in the last bit."""
     return tuple(value / 10.0 for value in values)
 
 
 def difference(one: Skeleton | None, other: Skeleton | None) -> str | None:
-    """Both names where the joints or their order differ; None where they are the same, or one is unknown."""
+    """Describe how joints or their order differ, naming both; None if they are the same, or one is unknown."""
     if one is None or other is None or one.keypoints == other.keypoints:
         return None
     names = f"{one.name!r} ({len(one)} keypoints) and {other.name!r} ({len(other)})"

@@ -1,7 +1,7 @@
 """Skeletons of hands and faces, and of the whole body: COCO-WholeBody and Halpe.
 
-The 68 points of a face are those of 300-W (Sagonas et al., 2013); OpenPose adds both pupils. The 21 of a hand run from
-the wrist to each finger's tip.
+The 68 points of a face are those of 300-W (Sagonas et al., 2013); OpenPose adds both pupils. The 21 of a hand go from
+the wrist to each fingertip.
 """
 
 from trustpose.skeletons.bodies import COCO_17, HALPE_26
@@ -50,7 +50,7 @@ FACE_70 = Skeleton(
 def _whole_body(
     name: str, body: tuple[str, ...], edges: tuple[tuple[int, int], ...], source: str, sigmas: tuple[float, ...]
 ) -> Skeleton:
-    """A body with feet, then a face, then the left and the right hand."""
+    """Build a body with feet, then a face, then the left and the right hand."""
     hands = tuple(_hand(f"{side}_hand_root", f"{side}_") for side in ("left", "right"))
     keypoints = (*body, *_FACE, *hands[0], *hands[1])
     chains = [chain for side in ("left", "right") for chain in _finger_chains(f"{side}_hand_root", f"{side}_")]
