@@ -10,6 +10,7 @@ from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.light_baseline import light_baseline
+from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
 from trustpose.networks.rtmpose import rtmpose
@@ -24,6 +25,11 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "simple-baseline-r152-caffe": partial(simple_baseline, "resnet152", caffe=True),
     "hrnet-w32": partial(hrnet, 32),
     "hrnet-w48": partial(hrnet, 48),
+    "lite-hrnet-18": partial(lite_hrnet, 18),
+    "lite-hrnet-30": partial(lite_hrnet, 30),
+    "lite-hrnet-18-naive": partial(lite_hrnet, 18, block="naive", width=30),
+    "lite-hrnet-18-wider-naive": partial(lite_hrnet, 18, block="naive"),
+    "tinypose": tinypose,
     "hourglass-1": partial(hourglass, 1),
     "hourglass-2": partial(hourglass, 2),
     "hourglass-4": partial(hourglass, 4),
