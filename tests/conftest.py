@@ -21,7 +21,7 @@ _SHAPED = [
 ]
 install_import_hook(_SHAPED, "beartype.beartype")
 
-settings.register_profile("default", deadline=None, derandomize=True)
+settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 
 # A shell's background jobs ignore Ctrl-C, and what they start does too: tests that send it would wait for ever.

@@ -36,6 +36,12 @@ def test_blocks_are_the_whole_or_refused(rows, separators, indent, block_bytes: 
         assert [row for block in blocks for row in block.rows] == rows
 
 
+def _as_orjson(text: str) -> int | float:
+    """Integers of more than 64 bits are read as floats."""
+    number = int(text)
+    return number if -(2**63) <= number < 2**64 else float(number)
+
+
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(), max_size=2), min_size=1, max_size=5),
     at=st.integers(0, 200),
@@ -48,13 +54,18 @@ def test_what_is_no_json_is_none_in_blocks(rows, at: int, put: bytes, removed: i
     at %= len(content)
     content = content[:at] + put + content[at + removed :]
     try:
-        whole = json.loads(content)
+        whole = json.loads(content, parse_int=_as_orjson)
     except ValueError:
         with pytest.raises(InputError):
             list(Rows.in_blocks(content, "f.json", "row", block_bytes))
         return
     if type(whole) is list and all(type(row) is dict for row in whole):
-        assert [row for block in Rows.in_blocks(content, "f.json", "row", block_bytes) for row in block.rows] == whole
+        try:
+            read = [row for block in Rows.in_blocks(content, "f.json", "row", block_bytes) for row in block.rows]
+        except InputError:  # cut within a row
+            assert any("}," in key for row in whole for key in row)
+        else:
+            assert read == whole
     else:
         with pytest.raises(InputError):
             list(Rows.in_blocks(content, "f.json", "row", block_bytes))
