@@ -1,4 +1,4 @@
-"""Targets and network outputs, encode beside decode; and the two records that a codec stands between."""
+"""Encode targets and decode network outputs; the records `Outputs` and `Candidates`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,10 +13,10 @@ Frame = Literal["input", "image"]
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the cells of a map stand: cell m, counted from 0, at m × stride + offset in pixels of `frame`.
+    """Positions of a map's cells: cell m, counted from 0, is at m × stride + offset in pixels of `frame`.
 
-    stride: along x and along y. frame: "input", the pixels that the network was given, a person's crop or a whole
-    photo; "image", those of the photo itself.
+    stride: along x and along y. frame: "input", the network's input pixels, a person's crop or a whole photo; "image",
+    those of the photo itself.
     """
 
     stride: tuple[float, float]
@@ -24,26 +24,25 @@ class Grid:
     frame: Frame = "input"
 
     def places(self, cells: Float[Any, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
-        """Places x, y in the frame's pixels of places among the cells."""
+        """Convert positions in cells to x, y in the frame's pixels."""
         return cells * self.stride + self.offset
 
     def cells(self, places: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
-        """The other way round."""
+        """Convert positions in the frame's pixels to cells."""
         return (places - self.offset) / self.stride
 
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """What a network says about B crops or photos of one size; what it does not have is empty or None.
+    """A network's outputs for B crops or photos of one size; absent ones are empty or None.
 
-    Arrays are numpy's, or torch's tensors where a network made of torch is asked.
+    Arrays are numpy arrays, or torch tensors for a torch network.
 
-    heatmaps: one (B, K, h, w) for each stage, the last one is decoded; features: (B, C, h, w), what the last heatmaps
-    were made from; coordinates: (B, K, 3), where the network prints those itself, as it prints them; simcc: logits over
-    a crop's columns (B, K, X) and rows (B, K, Y); tokens: (B, K, D), what those were made from. others: all else that
-    it gives, by name, of any number and size (tags, fields, offsets). grids: where the cells stand, by the name of the
-    map, last stage's for heatmaps; what is no map has none.
-    `outputs["tags"]` is any of these by its name.
+    heatmaps: one (B, K, h, w) per stage, the last one is decoded; features: (B, C, h, w), the input of the last heatmap
+    layer; coordinates: (B, K, 3), for networks that output them, unchanged; simcc: logits over a crop's columns (B, K,
+    X) and rows (B, K, Y); tokens: (B, K, D), the input of these logits. others: further outputs by name, of any number
+    and size (tags, fields, offsets). grids: positions of the cells, by the name of the map, for heatmaps the last
+    stage's; only maps have one. `outputs["tags"]` returns any of these by name.
     """
 
     heatmaps: list[Float[Any, "B _ _ _"]]
@@ -55,7 +54,7 @@ class Outputs:
     grids: Mapping[str, Grid] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """What is called `name`. Raises KeyError naming what there is."""
+        """Return the output `name`. Raises KeyError naming the available ones."""
         found = self.others.get(name) if name in self.others else getattr(self, name) if name in _NAMED else None
         if found is None or (name == "heatmaps" and not found):
             raise KeyError(f"{name}: expected one of {', '.join(self.names) or 'none'}")
@@ -63,7 +62,7 @@ class Outputs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What there is."""
+        """The names of the available outputs."""
         named = {"heatmaps": self.heatmaps or None} | {name: getattr(self, name) for name in _NAMED[1:]}
         return (*(name for name, value in named.items() if value is not None), *self.others)
 
@@ -72,7 +71,7 @@ _NAMED = ("heatmaps", "features", "coordinates", "simcc", "tokens")
 
 
 class Places(NamedTuple):
-    """One place for each joint of each crop: xy (B, K, 2) in crop pixels, score (B, K)."""
+    """One position for each joint of each crop: xy (B, K, 2) in crop pixels, score (B, K)."""
 
     xy: Float[np.ndarray, "B K 2"]
     score: Float[np.ndarray, "B K"]
@@ -80,12 +79,12 @@ class Places(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """What a codec reads out of B crops or photos: N places, any number for each of K joints.
+    """Decoded candidates of B crops or photos: N positions, any number for each of K joints.
 
-    xy: input pixels; score: raw; input, joint: which of the B and which of the K each is of; shape: (B, K). Rows come
+    xy: input pixels; score: raw; input, joint: indices into the B inputs and K joints; shape: (B, K). Rows are sorted
     by input, then by joint, the best first. tags: numbers that candidates of one person share; links: pairs of rows
-    that may be one person's, with `link_score`. Top-down there is one place for each joint, however low its score:
-    `one_per_joint` makes these, and `dense` gives them.
+    that may belong to one person, with `link_score`. Top-down there is one position per joint, however low its score:
+    `one_per_joint` builds these, and `dense` returns them.
     """
 
     xy: Float[np.ndarray, "N 2"]
@@ -99,7 +98,7 @@ class Candidates:
 
     @classmethod
     def one_per_joint(cls, xy: Float[np.ndarray, "B K 2"], score: Float[np.ndarray, "B K"]) -> "Candidates":
-        """One place for each joint; the arrays are kept as they are, not copied."""
+        """Build candidates with one position per joint, without copying the arrays."""
         count, joints = score.shape
         return cls(xy.reshape(-1, 2), score.reshape(-1), *_all_joints(count, joints), (count, joints))
 
@@ -108,21 +107,21 @@ class Candidates:
 
     @property
     def is_dense(self) -> bool:
-        """Whether there is one place for each joint."""
+        """Whether there is one position per joint."""
         input, joint = _all_joints(*self.shape)
         if self.joint is joint:
             return True
         return len(self) == len(joint) and bool((self.joint == joint).all() and (self.input == input).all())
 
     def dense(self) -> Places:
-        """The places by crop and joint, as views. Raises ValueError where there is not one for each joint."""
+        """Return the positions by crop and joint, as views. Raises ValueError unless there is one per joint."""
         count, joints = self.shape
         if not self.is_dense:
             raise ValueError(f"candidates: expected one for each of {count} × {joints} joints, got {len(self)}")
         return Places(self.xy.reshape(count, joints, 2), self.score.reshape(count, joints))
 
     def best(self) -> "Candidates":
-        """The first of each joint that has any, without links."""
+        """Return the first candidate of each joint that has any, without links."""
         at = self.input * self.shape[1] + self.joint
         rows = np.flatnonzero(np.diff(at, prepend=-1))
         tags = None if self.tags is None else self.tags[rows]
@@ -132,7 +131,7 @@ class Candidates:
 
 @lru_cache(maxsize=64)
 def _all_joints(count: int, joints: int) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
-    """`input` and `joint` of one place for each joint; shared, so they cannot be written to."""
+    """Return `input` and `joint` for one position per joint; shared between calls, so not writable."""
     input, joint = np.repeat(np.arange(count), joints), np.tile(np.arange(joints), count)
     input.flags.writeable = joint.flags.writeable = False
     return input, joint

@@ -1,7 +1,7 @@
-"""Boxes as a detector lists them, one row of corners and one score per class for each place it looks at, before NMS.
+"""Decode boxes as a detector lists them before NMS: corners and one score per class for each location.
 
-The outputs of PicoDet (Yu et al., PP-PicoDet, 2021) as PaddleDetection exports it without its own post-processing;
-other single-stage detectors whose graph decodes the corners give the same.
+The outputs of PicoDet (Yu et al., PP-PicoDet, 2021) as exported by PaddleDetection without post-processing; other
+single-stage detectors with decoded corners have the same format.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MOST_BEFORE, MOST = 1000, 100  # boxes before and after NMS: PaddleDetection's n
 class BoxListCodec:
     """Scores (classes, N) and corners (N, 4), x0 y0 x1 y1 in input pixels; `person` is the row of people's scores.
 
-    Of boxes with at least `min_score` that overlap by more than `overlap` (IoU) the highest stays.
+    Boxes below `min_score` are dropped, and NMS keeps the highest of boxes that overlap by more than `overlap` (IoU).
     """
 
     min_score: float
@@ -28,7 +28,7 @@ class BoxListCodec:
     def decode(
         self, scores: Float[np.ndarray, "C N"], corners: Float[np.ndarray, "N 4"]
     ) -> tuple[Float[np.ndarray, "M 4"], Float[np.ndarray, " M"]]:
-        """Boxes xyxy (M, 4), input pixels, and their scores (M,), highest first."""
+        """Return boxes xyxy (M, 4), input pixels, and their scores (M,), highest first."""
         score = scores[self.person].astype(np.float64)
         rows = np.flatnonzero(score >= self.min_score)
         rows = rows[np.argsort(-score[rows], kind="stable")][:MOST_BEFORE]

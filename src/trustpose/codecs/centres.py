@@ -1,9 +1,9 @@
-"""Boxes of people as maps of centres and sides: what a detector learns, and how boxes are read out of what it gives.
+"""Boxes of people as maps of centres and sides: targets of a detector, and decoding of its output.
 
-Each cell of a map with `stride` image pixels a side says how likely a person's centre lies in it, and how far the four
-sides of that person's box are from the cell's middle. Sources: Zhou et al., Objects as Points, 2019 (centres, read by
-a 3 × 3 maximum), Liu et al., Training-Time-Friendly Network, AAAI 2020 (bumps as large as boxes, sides learnt all over
-them, small boxes before large ones), Tian et al., FCOS, ICCV 2019 (distances to the four sides).
+Each cell of a map with `stride` image pixels a side holds the probability that a person's centre is in it, and the
+distances from the cell's middle to the four sides of that person's box. Sources: Zhou et al., Objects as Points, 2019
+(centres, decoded by a 3 × 3 maximum), Liu et al., Training-Time-Friendly Network, AAAI 2020 (Gaussians in proportion to
+boxes, sides learnt in all their cells, small boxes on top), Tian et al., FCOS, ICCV 2019 (distances to the four sides).
 """
 
 from dataclasses import dataclass
@@ -12,23 +12,24 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a bump's standard deviation as a share of the box's side
-_FLOOR = 0.05  # of a bump; beneath it a cell learns no sides
+SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a Gaussian's standard deviation as a fraction of the box's side
+_FLOOR = 0.05  # minimum value of a Gaussian for a cell to learn sides
 
 
 def encode_centres(
     box: Float[np.ndarray, "N 4"], width: int, height: int, stride: int
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "4 h w"], Float[np.ndarray, "h w"]]:
-    """Targets for boxes xyxy in image pixels, on a map of width × height cells.
+    """Encode boxes xyxy in image pixels as targets on a map of width × height cells.
 
-    Bumps (h, w) in 0–1, exactly 1 in the cell of each box's centre; sides (4, h, w), the box xyxy that a cell is to
-    tell, image pixels; weight (h, w) of a cell's sides: each box's add up to log2 of its area in cells, 1 at least.
+    Returns Gaussians (h, w) in 0–1, exactly 1 in the cell of each box's centre; sides (4, h, w), the target box xyxy of
+    each cell, image pixels; weight (h, w) of a cell's sides: those of a box sum to log2 of its area in cells, at least
+    1.
     """
     bumps = np.zeros((height, width), np.float32)
     sides = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
     size = np.maximum(box[:, 2:] - box[:, :2], 1e-3) / stride
-    for at in np.argsort(-size.prod(axis=1), kind="stable"):  # smaller boxes come later, and lie on top
+    for at in np.argsort(-size.prod(axis=1), kind="stable"):  # smaller boxes come later, on top
         centre = np.clip((box[at, :2] + box[at, 2:]) / 2 / stride, 0, [width - 1e-3, height - 1e-3]).astype(np.int64)
         sigma = np.maximum(size[at] * SIGMAS_A_BOX, 0.3)
         across, down = (
@@ -52,10 +53,10 @@ def decode_centres(
     most: int = 100,
     overlap: float = 0.6,
 ) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]:
-    """Boxes xyxy (N, 4), image pixels, and their scores (N,), highest first.
+    """Return boxes xyxy (N, 4), image pixels, and their scores (N,), highest first.
 
-    centre: probabilities; sides: left, top, right, bottom of each cell's middle, image pixels. A cell counts where no
-    neighbour is higher; of boxes that overlap by more than `overlap` (IoU) the highest stays.
+    centre: probabilities; sides: left, top, right, bottom from each cell's middle, image pixels. Only local maxima are
+    used; NMS keeps the highest of boxes that overlap by more than `overlap` (IoU).
     """
     highest = cv2.dilate(np.ascontiguousarray(centre, np.float32), np.ones((3, 3), np.uint8))
     rows, columns = np.nonzero((centre >= highest) & (centre >= min_score))
@@ -70,9 +71,9 @@ def decode_centres(
 
 
 def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:
-    """The rows of boxes, given highest score first, that overlap none before them that stays by more than `overlap`.
+    """Return the rows of boxes, sorted by score, that overlap no kept box before them by more than `overlap`.
 
-    Of several boxes without extent one stays.
+    Of several empty boxes one is kept.
     """
     xywh = np.concatenate([box[:, :2], box[:, 2:] - box[:, :2]], axis=1)
     kept = cv2.dnn.NMSBoxes(xywh.tolist(), list(range(len(box), 0, -1)), 0.0, overlap)
@@ -81,11 +82,11 @@ def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CentreCodec:
-    """Maps (5, h, w) as above, `stride` input pixels apart: boxes with at least `min_score`."""
+    """Maps (5, h, w) as above, `stride` input pixels apart; boxes below `min_score` are dropped."""
 
     stride: int
     min_score: float
 
     def decode(self, maps: Float[np.ndarray, "5 h w"]) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]:
-        """Boxes xyxy (N, 4), input pixels, and their scores (N,), highest first."""
+        """Return boxes xyxy (N, 4), input pixels, and their scores (N,), highest first."""
         return decode_centres(maps[0].astype(np.float32), maps[1:], self.stride, min_score=self.min_score)

@@ -1,4 +1,4 @@
-"""Direct regression: coordinates that a network prints itself, x, y and a score for each keypoint.
+"""Direct regression: coordinates as network outputs, x, y and a score for each keypoint.
 
 Source: Toshev and Szegedy, DeepPose, CVPR 2014, Eq. 1: coordinates relative to the person's box, in units of its sides.
 DeepPose counts from the box's centre, half a side from the corner that is 0 here.
@@ -16,9 +16,9 @@ from trustpose.codecs import Candidates, Outputs
 class CoordinateCodec:
     """Numbers (B, K, 3) in `order`, of crops of width × height pixels.
 
-    With `normalised`, 0 is the centre of the crop's first pixel and 1 is `width` (or `height`) pixels further on, as
-    the box's corners in `geometry.crops`; else they are crop pixels already.
-    decode(encode(xy)) is xy to float32's rounding.
+    With `normalised`, 0 is the centre of the crop's first pixel and 1 is `width` (or `height`) pixels further, like the
+    box's corners in `geometry.crops`; otherwise they are crop pixels. decode(encode(xy)) is xy up to float32's
+    rounding.
     """
 
     width: int
@@ -27,13 +27,13 @@ class CoordinateCodec:
     normalised: bool = True
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
-        """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
+        """Return the position of the box's high corner in a crop of width × height pixels, for `affine_to_crop`."""
         return width, height
 
     def encode(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K 3"]:
-        """Targets (B, K, 3) float32 in `order`, with 1 for the score; 0, 0, 0 where not labelled, whatever xy says."""
+        """Return targets (B, K, 3) float32 in `order`, with score 1; 0, 0, 0 where not labelled, whatever xy holds."""
         if labelled is None:
             labelled = np.ones(xy_crop.shape[:2], dtype=bool)
         xy = np.where(labelled[..., None], xy_crop / self._unit, 0.0)
@@ -43,19 +43,19 @@ class CoordinateCodec:
     def weights(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K"]:
-        """Target weights (B, K) float32: 1 where labelled and between the crop's first and last pixels, else 0."""
+        """Return target weights (B, K) float32: 1 if labelled and between the crop's first and last pixels, else 0."""
         inside = ((xy_crop >= 0) & (xy_crop <= np.array([self.width, self.height]) - 1)).all(axis=-1)
         return np.asarray(inside if labelled is None else inside & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints in crop pixels with the network's own scores. Raises ValueError where there are none."""
+        """Return the keypoints in crop pixels with the network's own scores. Raises ValueError if there are none."""
         if outputs.coordinates is None:
             raise ValueError("outputs.coordinates: expected (B, K, 3), got None")
         x, y, score = (outputs.coordinates[..., self.order.index(name)] for name in ("x", "y", "score"))
         return Candidates.one_per_joint(np.stack([x, y], axis=-1).astype(np.float64) * self._unit, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
-        """The mean of a crop's coordinates and scores and those of its mirror image, brought back."""
+        """Average the coordinates and scores of a crop with those of its mirror image, flipped back."""
         if outputs.coordinates is None or mirrored.coordinates is None:
             raise ValueError("outputs.coordinates: expected (B, K, 3), got None")
         back = self.flip_back(mirrored.coordinates, flip_index)
@@ -64,7 +64,7 @@ class CoordinateCodec:
     def flip_back(
         self, coordinates: Float[np.ndarray, "B K 3"], flip_index: Int[np.ndarray, " K"]
     ) -> Float[np.ndarray, "B K 3"]:
-        """Coordinates (B, K, 3) of mirrored crops as they would be for the crops themselves."""
+        """Convert coordinates (B, K, 3) of mirrored crops to those of the original crops."""
         back = coordinates[:, flip_index].copy()
         x = self.order.index("x")
         back[..., x] = (self.width - 1) / self._unit[0] - back[..., x]  # the last pixel's centre becomes the first's
@@ -72,5 +72,5 @@ class CoordinateCodec:
 
     @property
     def _unit(self) -> tuple[float, float]:
-        """Crop pixels in one of the network's units, along x and along y."""
+        """Crop pixels per unit of the network, along x and along y."""
         return (float(self.width), float(self.height)) if self.normalised else (1.0, 1.0)

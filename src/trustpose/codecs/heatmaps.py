@@ -1,20 +1,20 @@
-"""Gaussian heatmaps: a bump for each keypoint, and the ways to read a place out of one.
+"""Gaussian heatmaps: encode keypoints as Gaussians, and decode maps in several ways.
 
-A network is trained in one of two pixel conventions, which its crops, targets, flip test and places all share; both
+A network is trained in one of two pixel conventions, which applies to its crops, targets, flip test and decoding; both
 count pixels at their centres:
 
 - `ordinary` (SimpleBaseline, HRNet, DARK): the box's corners go to 0 and (W, H) of a crop of W × H pixels, and map
-  pixel m stands at crop pixel m × stride + offset. The offset is 0, or where the network's maker says otherwise, as
-  MSPN's does: its targets are at ⌊x / 4⌋ and read as 4 m + 2. A mirrored map falls (stride − 1 − 2 offset) / stride map
-  pixels beside its own. HRNet's code moves it back by one (SHIFT_HEATMAP), MSPN's by none; so the decodings by the
-  highest pixel move it by the nearest whole number here, and the finer ones by just that.
-- `unbiased` (UDP): sizes are counted in the unit lengths between pixel centres, W − 1 and H − 1. The box's corners go
-  to 0 and (W − 1, H − 1), and the map's last pixel stands at the crop's last. A mirrored map falls on its own.
+  pixel m is at crop pixel m × stride + offset. The offset is 0 unless the network's author uses another, as in
+  MSPN: its targets are at ⌊x / 4⌋ and decoded as 4 m + 2. A mirrored map is (stride − 1 − 2 offset) / stride map
+  pixels off. HRNet's code shifts it by one (SHIFT_HEATMAP), MSPN's by none; so decoders by the
+  highest pixel shift it by the nearest integer here, and the finer ones by the exact value.
+- `unbiased` (UDP): sizes are counted in unit lengths between pixel centres, W − 1 and H − 1. The box's corners go
+  to 0 and (W − 1, H − 1), and the map's last pixel is at the crop's last. A mirrored map is aligned.
 
 Sources: Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018; Sun et al., HRNet, CVPR 2019; Huang et al.,
 The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation, CVPR 2020, section 3; Li
 et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019.
-The decodings have files of their own: `peaks`, `dark`, `integral`.
+The decoders are in `peaks`, `dark` and `integral`.
 """
 
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ Convention = Literal["ordinary", "unbiased"]
 Decoding = Literal["argmax-quarter", "second-highest", "dark", "udp", "integral"]
 
 DECODINGS: tuple[Decoding, ...] = get_args(Decoding)
-CODECS: dict[str, tuple[Decoding, Convention]] = {  # by the names they have in the papers
+CODECS: dict[str, tuple[Decoding, Convention]] = {  # by their names in the papers
     "argmax-quarter": ("argmax-quarter", "ordinary"),
     "second-highest": ("second-highest", "ordinary"),
     "dark": ("dark", "ordinary"),
@@ -49,23 +49,23 @@ CODECS: dict[str, tuple[Decoding, Convention]] = {  # by the names they have in 
 }
 HRNET_FLIP_SHIFT = 1.0  # map pixels
 _BY_HIGHEST: tuple[Decoding, ...] = ("argmax-quarter", "second-highest")
-_REACH = 3  # sigmas: a bump that ends before the map weighs nothing, and UDP's bumps end there
+_REACH = 3  # sigmas: Gaussians further outside the map have weight 0, and UDP's are cut off there
 
 
 @dataclass(frozen=True)
 class HeatmapCodec:
-    """Heatmaps of width × height map pixels, crops `stride` times as large, with bumps of `sigma` map pixels.
+    """Heatmaps of width × height map pixels, for crops `stride` times as large, with Gaussians of `sigma` map pixels.
 
-    decode(encode(xy)) is, in map pixels along x and along y, off by at most
+    decode(encode(xy)) has, in map pixels along x and along y, an error of at most
 
-    - argmax-quarter: a quarter, where the nearest map pixel is not on the map's edge; there a half;
+    - argmax-quarter: a quarter, or a half if the nearest map pixel is on the map's edge;
     - second-highest: a half;
     - dark, udp: 0.01, anywhere on the map (from σ = 2 on; 0.03 for σ = 1);
-    - integral: 0.01, where the keypoint is at least three pixels from the map's edge.
+    - integral: 0.01, if the keypoint is at least three pixels from the map's edge.
 
-    `temperature` is for the integral: the softmax's that the network was trained through. None means that its maps are
-    Gaussian bumps. `smoothing` is for argmax-quarter and second-highest: maps are smoothed by a Gaussian of so many
-    taps before they are read. `offset`: crop pixels, see above; with the ordinary convention only. A score is the
+    `temperature` is for the integral: that of the softmax in training. None means that the maps are
+    Gaussians. `smoothing` is for argmax-quarter and second-highest: maps are smoothed by a Gaussian with this many
+    taps before decoding. `offset`: crop pixels, see above; with the ordinary convention only. A score is the
     peak's height × `score_scale` + `score_offset`.
     """
 
@@ -82,7 +82,7 @@ class HeatmapCodec:
     score_offset: float = 0.0
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
-        """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
+        """Return the position of the box's high corner in a crop of width × height pixels, for `affine_to_crop`."""
         return (width - 1, height - 1) if self.convention == "unbiased" else (width, height)
 
     @property
@@ -92,11 +92,11 @@ class HeatmapCodec:
 
     @property
     def grid(self) -> Grid:
-        """Where the map's pixels stand among the crop's."""
+        """Positions of the map's pixels in the crop."""
         return self.grid_of(self.width, self.height)
 
     def grid_of(self, width: int, height: int) -> Grid:
-        """Where the pixels of maps of width × height stand among the input's, which are `stride` times as many."""
+        """Return the positions of pixels of width × height maps in the input, which is `stride` times as large."""
         stride = (self.stride, self.stride)
         if self.convention == "unbiased":
             stride = ((width * stride[0] - 1) / max(width - 1, 1), (height * stride[1] - 1) / max(height - 1, 1))
@@ -104,7 +104,7 @@ class HeatmapCodec:
 
     @property
     def flip_shift(self) -> float:
-        """What brings a mirrored map onto its own, in map pixels to the right."""
+        """The shift that aligns a mirrored map, in map pixels to the right."""
         if self.convention == "unbiased":
             return 0.0
         shift = (self.stride - 1 - 2 * self.offset) / self.stride
@@ -113,14 +113,14 @@ class HeatmapCodec:
     def encode(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K h w"]:
-        """Targets (B, K, height, width) float32: a Gaussian of height 1 about each keypoint, at its sub-pixel place.
+        """Return targets (B, K, height, width) float32: a Gaussian of height 1 at each keypoint's sub-pixel position.
 
-        Keypoints that are not labelled get a map of zeros; NaN among their coordinates is allowed.
-        DARK's "unbiased" targets; by the unbiased convention UDP's, which end three sigmas from the nearest pixel.
+        Keypoints that are not labelled get a map of zeros; their coordinates may be NaN. DARK's "unbiased" targets; in
+        the unbiased convention UDP's, which end three sigmas from the nearest pixel.
         """
         xy_map = (xy_crop - self.offset) / self.strides
         if labelled is not None:
-            xy_map = np.where(labelled[..., None], xy_map, np.inf)  # a bump infinitely far away: zeros
+            xy_map = np.where(labelled[..., None], xy_map, np.inf)  # a Gaussian infinitely far away: zeros
         across = self._bumps(xy_map[..., 0], self.width)  # (B, K, w)
         down = self._bumps(xy_map[..., 1], self.height)  # (B, K, h)
         return down[..., :, None] * across[..., None, :]
@@ -128,16 +128,16 @@ class HeatmapCodec:
     def weights(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K"]:
-        """Target weights (B, K) float32: 1 where labelled and within three sigmas of the map, else 0."""
+        """Return target weights (B, K) float32: 1 if labelled and within three sigmas of the map, else 0."""
         nearest = np.floor((xy_crop - self.offset) / self.strides + 0.5)
         reach = _REACH * self.sigma
         seen = ((nearest >= -reach) & (nearest <= np.array([self.width, self.height]) - 1 + reach)).all(axis=-1)
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints of the last stage's heatmaps, one for each map; `score` is the peak's height, scaled.
+        """Return the keypoints of the last stage's heatmaps, one per map; `score` is the peak's height, scaled.
 
-        Maps may be of any size; places are in pixels of the input, which is `stride` times as large.
+        Maps may have any size; positions are in pixels of the input, which is `stride` times as large.
         """
         heatmaps = outputs.heatmaps[-1]
         if self.decoding == "argmax-quarter":
@@ -153,11 +153,11 @@ class HeatmapCodec:
         return Candidates.one_per_joint(self.grid_of(*heatmaps.shape[:1:-1]).places(xy_map), score)
 
     def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, most: int = 30) -> Candidates:
-        """The keypoints of everybody whom the last stage's heatmaps show: local maxima with at least `min_score`.
+        """Return the keypoints of all people in the last stage's heatmaps: local maxima with at least `min_score`.
 
-        At most `most` for each map, the best first, which is the one that `decode` gives; each is read between the
-        pixels in the same way. Where the outputs have "tags", (B, K, h, w) or (B, K, T, h, w) of any size, `tags` are
-        those at the peaks. Raises ValueError for a decoding that makes one place out of a whole map.
+        At most `most` per map, the best first, which is the one that `decode` returns; all have the same sub-pixel
+        refinement. If the outputs have "tags", (B, K, h, w) or (B, K, T, h, w) of any size, `tags` are those at the
+        peaks. Raises ValueError for a decoder that uses a whole map for one position.
         """
         if self.decoding not in ("argmax-quarter", "dark", "udp"):
             raise ValueError(f"decoding: {self.decoding} reads one place out of a map, expected argmax-quarter or dark")
@@ -183,16 +183,16 @@ class HeatmapCodec:
         return Candidates(grid.places(xy_map), score[kept], image, joint, heatmaps.shape[:2], tags)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
-        """The mean of a crop's heatmaps and those of its mirror image, brought back (`flip_back`), at every stage.
+        """Average a crop's heatmaps with those of its mirror image, flipped back (`flip_back`), at every stage.
 
-        All else stays the crop's own.
+        All other outputs are the crop's own.
         """
         shift = self.flip_shift
         stages = zip(outputs.heatmaps, mirrored.heatmaps, strict=True)
         return replace(outputs, heatmaps=[(own + flip_back(other, flip_index, shift)) / 2 for own, other in stages])
 
     def _integral(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean places, the highest pixel where a map has no bump at all, and the peaks' heights."""
+        """Return mean positions, the highest pixel if a map has no Gaussian, and the peaks' heights."""
         peak, score = highest_pixels(heatmaps)
         heatmaps = np.where(np.isfinite(heatmaps), heatmaps, 0)
         if self.temperature is None:
@@ -212,13 +212,13 @@ class HeatmapCodec:
 def _at_peaks(
     outputs: Outputs, grid: Grid, size: tuple[int, int], image: np.ndarray, joint: np.ndarray, peak: np.ndarray
 ) -> Float[np.ndarray, "N T"]:
-    """The tags in the cells where peaks of heatmaps of `size` (h, w) lie, by their own grid if they have one."""
+    """Return the tags in the cells at peaks of heatmaps of `size` (h, w), by their own grid if they have one."""
     tags = outputs["tags"]
     tags = tags[:, :, None] if tags.ndim == 4 else tags  # (B, K, T, h, w)
     high, wide = tags.shape[3:]
     if "tags" in outputs.grids:
         cell = np.floor(outputs.grids["tags"].cells(grid.places(peak.astype(np.float64))) + 0.5).astype(np.int64)
-    else:  # both show the same, cell by cell
+    else:  # both have the same cells
         cell = (2 * peak + 1) * (wide, high) // (2 * np.array(size[::-1]))
     x, y = np.moveaxis(cell.clip(0, (wide - 1, high - 1)), -1, 0)
     return tags[image, joint, :, y, x].astype(np.float64)
@@ -227,10 +227,10 @@ def _at_peaks(
 def flip_back(
     heatmaps: Float[np.ndarray, "B K h w"], flip_index: Int[np.ndarray, " K"], shift: int | float = HRNET_FLIP_SHIFT
 ) -> Float[np.ndarray, "B K h w"]:
-    """Heatmaps (B, K, h, w) of mirrored crops as they would be for the crops themselves.
+    """Convert heatmaps (B, K, h, w) of mirrored crops to those of the original crops.
 
-    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then moved `shift` map pixels to the right
-    (to the left where it is negative), parts of a pixel by linear interpolation. Columns that open keep their values.
+    Mirrored along x, left and right joints exchanged by `flip_index` (K,), then shifted `shift` map pixels to the right
+    (to the left if negative), with linear interpolation for fractions. Uncovered columns keep their values.
     """
     back = heatmaps[:, flip_index, :, ::-1]
     whole = int(np.floor(shift))

@@ -1,8 +1,8 @@
-"""Integral: the mean place under a heatmap that is made to sum to one.
+"""Integral decoding: the mean position under a heatmap normalised to sum 1.
 
 Source: Sun et al., Integral Human Pose Regression, ECCV 2018, Eq. 2–4: J = Σ_p p · H̃(p), H̃ = softmax(H). Written
-against the array API: numpy arrays and torch tensors alike, with gradients in torch, so that one function serves the
-loss on coordinates in training and the decoding.
+against the array API, for numpy arrays and torch tensors, with gradients in torch: one function serves the loss on
+coordinates in training and the decoding.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ import numpy as np
 from array_api_compat import array_namespace, device
 from jaxtyping import Float
 
-LOWEST = 1e-6  # of a bump of height 1: what a logarithm is taken of, at least
+LOWEST = 1e-6  # lower bound for logarithms, for a Gaussian of height 1
 
 
 def soft_argmax(heatmaps: Float[Any, "B K h w"], temperature: float = 1.0) -> Float[Any, "B K 2"]:
-    """Mean places (B, K, 2) x, y in map pixels under softmax(heatmaps / temperature).
+    """Return mean positions (B, K, 2) x, y in map pixels under softmax(heatmaps / temperature).
 
     Temperature 1 is the paper's, for networks trained through this function.
     """
@@ -31,11 +31,11 @@ def soft_argmax(heatmaps: Float[Any, "B K h w"], temperature: float = 1.0) -> Fl
 
 
 def gaussian_mean(heatmaps: Float[np.ndarray, "B K h w"], sigma: float) -> Float[np.ndarray, "B K 2"]:
-    """Mean places (B, K, 2) x, y in map pixels under maps of Gaussian bumps of `sigma` map pixels, of any height.
+    """Return mean positions (B, K, 2) x, y in map pixels under Gaussian maps of `sigma` map pixels and any height.
 
-    A bump's logarithm, not the bump, is what a softmax makes a Gaussian of: H̃ = softmax(ln(H) / T), as wide as
-    σ √T. T = 1 / (2 σ²) makes that 1/√2 pixels: about the narrowest whose mean survives the pixel grid (to 0.001
-    pixels), and so the least disturbed by the rest of the map.
+    A softmax turns a Gaussian's logarithm into a Gaussian: H̃ = softmax(ln(H) / T) has the width σ √T. T = 1 / (2 σ²)
+    makes that 1/√2 pixels: about the narrowest whose mean is exact on the pixel grid (to 0.001 pixels), and so the
+    least affected by the rest of the map.
     """
     return soft_argmax(np.log(np.maximum(heatmaps, LOWEST)), 1 / (2 * sigma**2))
 

@@ -1,4 +1,4 @@
-"""Peaks of heatmaps: the highest pixel or all local maxima, and where between the pixels a peak lies."""
+"""Find peaks of heatmaps, the highest pixel or all local maxima, and refine them between pixels."""
 
 from functools import cache
 
@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-Maps = tuple[Int[np.ndarray, "*N"], Int[np.ndarray, "*N"]]  # of some places: which of the batch, which keypoint
-_MARGIN = 10  # map pixels of zeros that MSPN's code puts around a map before it smooths it
+Maps = tuple[Int[np.ndarray, "*N"], Int[np.ndarray, "*N"]]  # indices into batch and keypoints
+_MARGIN = 10  # map pixels of zero padding in MSPN's code before smoothing
 
 
 def highest_pixels(
     heatmaps: Float[np.ndarray, "B K h w"],
 ) -> tuple[Int[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
-    """Places (B, K, 2) x, y in map pixels and heights (B, K) of the highest pixels, of equals the first row by row."""
+    """Return positions (B, K, 2) x, y in map pixels and heights (B, K) of the highest pixels, in ties the first."""
     batch, count, height, width = heatmaps.shape
     flat = heatmaps.reshape(batch, count, height * width)
     peak = flat.argmax(axis=2)[..., None]  # (B, K, 1)
@@ -22,10 +22,10 @@ def highest_pixels(
 
 
 def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Maps, Int[np.ndarray, "N 2"]]:
-    """Every map's pixels that no neighbour is higher than, its `most` highest ones: maps, and places (N, 2) x, y.
+    """Return the local maxima of every map, at most the `most` highest: maps, and positions (N, 2) x, y.
 
-    They come map by map, the highest first; the first of each map is that of `highest_pixels`. Of two neighbours as
-    high as each other the first row by row counts as the higher one. A map with NaN may have none.
+    Sorted by map, the highest first; the first of each map is that of `highest_pixels`. In a tie between neighbours the
+    first in row order counts as higher. A map with NaN may have none.
     """
     count, height, width = heatmaps.shape[1:]
     room = np.pad(heatmaps, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
@@ -38,9 +38,9 @@ def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Map
             is_peak &= heatmaps >= neighbour
     at = np.flatnonzero(is_peak)
     which = at // (height * width)
-    order = np.lexsort((-heatmaps.reshape(-1)[at], which))  # of equals the first row by row, as it is stable
+    order = np.lexsort((-heatmaps.reshape(-1)[at], which))  # stable: ties keep row order
     at, which = at[order], which[order]
-    first = np.searchsorted(which, which)  # where each one's map begins
+    first = np.searchsorted(which, which)  # start of each one's map
     kept = np.flatnonzero(np.arange(len(which)) - first < most)
     y, x = np.divmod(at[kept] % (height * width), width)
     return np.divmod(which[kept], count), np.stack([x, y], axis=1)
@@ -49,13 +49,13 @@ def local_maxima(heatmaps: Float[np.ndarray, "B K h w"], most: int) -> tuple[Map
 def argmax_quarter(
     heatmaps: Float[np.ndarray, "B K h w"], smoothing: int | None = None
 ) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
-    """Places (B, K, 2) x, y in map pixels and heights (B, K) of the highest pixels.
+    """Return positions (B, K, 2) x, y in map pixels and heights (B, K) of the highest pixels.
 
-    Each place is moved a quarter pixel along x and along y towards the higher of the two neighbours; not where they are
-    equal, and not where the peak is on an edge of the map. No map is dropped, however low or flat.
-    With `smoothing`, an odd number of taps, places are those of the smoothed map; heights stay the map's own.
-    Source: Sun et al., HRNet, CVPR 2019, section 3: "a quarter offset in the direction from the highest response to the
-    second highest response"; as in its code, along x and y apart. Smoothed, as mmpose reads MSPN's maps.
+    Each position is moved a quarter pixel along x and along y towards the higher of the two neighbours, unless they are
+    equal or the peak is on an edge of the map. No map is dropped, however low or flat. With `smoothing`, an odd number
+    of taps, positions are those of the smoothed map; heights are the map's own. Source: Sun et al., HRNet, CVPR 2019,
+    section 3: "a quarter offset in the direction from the highest response to the second highest response"; as in its
+    code, along x and y separately. Smoothing is as in mmpose's decoding of MSPN.
     """
     place, score = highest_pixels(heatmaps)
     if smoothing is not None:
@@ -67,7 +67,7 @@ def argmax_quarter(
 def quarter_offset(
     heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], of: Maps | None = None
 ) -> Float[np.ndarray, "*N 2"]:
-    """Places moved a quarter pixel as `argmax_quarter` says; `of`: the map that each is in, where not one in each."""
+    """Return positions moved a quarter pixel as in `argmax_quarter`; `of`: the map of each, if not one per map."""
     height, width = heatmaps.shape[2:]
     around = patches(heatmaps, place, 1, of)  # (…, 3, 3)
     slope = np.stack([around[..., 1, 2] - around[..., 1, 0], around[..., 2, 1] - around[..., 0, 1]], axis=-1)
@@ -78,13 +78,13 @@ def quarter_offset(
 def towards_second_highest(
     heatmaps: Float[np.ndarray, "B K h w"], smoothing: int | None = None
 ) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
-    """Places (B, K, 2) x, y in map pixels and the maps' heights (B, K) there, at the nearest pixel.
+    """Return positions (B, K, 2) x, y in map pixels and the maps' heights (B, K) there, at the nearest pixel.
 
-    Each place is the highest pixel, moved a quarter pixel straight towards the second highest, wherever that is. Of
-    equals, the first row by row is the higher one. With `smoothing`, an odd number of taps, both are sought in the
-    smoothed map.
-    Source: Li et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019; as in its code, where the map
-    lies in a frame of zeros, the highest pixel counts 0 when the second is sought, and places end at the map's edge.
+    Each position is the highest pixel, moved a quarter pixel straight towards the second highest, anywhere in the map.
+    In ties, the first in row order is the higher one. With `smoothing`, an odd number of taps, both are found in the
+    smoothed map. Source: Li et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019; as in its code,
+    the map is padded with zeros, the highest pixel is set to 0 to find the second, and positions are clipped to the
+    map.
     """
     height, width = heatmaps.shape[2:]
     framed = smoothed(heatmaps.astype(np.float64), smoothing or 1, _MARGIN)
@@ -102,11 +102,11 @@ def towards_second_highest(
 def smoothed(
     heatmaps: Float[np.ndarray, "B K h w"], taps: int, margin: int
 ) -> Float[np.ndarray, "B K h+2*{margin} w+2*{margin}"]:
-    """Each map in a frame of zeros `margin` pixels wide, smoothed along x and y by OpenCV's Gaussian of `taps` taps.
+    """Smooth each map, padded with `margin` zeros, along x and y by OpenCV's Gaussian with `taps` taps.
 
-    That of 3 is (1, 2, 1) / 4, of 5 (1, 4, 6, 4, 1) / 16; one tap leaves maps as they are.
+    For 3 taps it is (1, 2, 1) / 4, for 5 (1, 4, 6, 4, 1) / 16; one tap leaves maps unchanged.
     """
-    beyond = taps // 2  # zeros there too: OpenCV would mirror the frame
+    beyond = taps // 2  # more zeros: OpenCV would mirror the border
     room = margin + beyond
     framed = np.pad(heatmaps, ((0, 0), (0, 0), (room, room), (room, room)))
     if taps > 1:
@@ -119,9 +119,9 @@ def smoothed(
 def patches(
     heatmaps: Float[np.ndarray, "B K h w"], place: Int[np.ndarray, "*N 2"], radius: int, of: Maps | None = None
 ) -> Float[np.ndarray, "*N side side"]:
-    """What the maps show within `radius` pixels of `place` x, y, float64; zeros beyond the map.
+    """Return the maps within `radius` pixels of `place` x, y, float64; zeros beyond the map.
 
-    of: batch and keypoint of the map for each place; None for places (B, K, 2), one in each map.
+    of: batch and keypoint index of each position's map; None for positions (B, K, 2), one per map.
     """
     height, width = heatmaps.shape[2:]
     reach = np.arange(-radius, radius + 1)
@@ -137,22 +137,23 @@ def patches(
     return np.where(is_in_map, found, 0.0).astype(np.float64)
 
 
-_LOWEST = {False: 1e-10, True: 1e-3}  # what a logarithm is taken of, at least: in DARK's code, in UDP's
+_LOWEST = {False: 1e-10, True: 1e-3}  # lower bound for logarithms: in DARK's code, in UDP's
 _TINY = 1e-300
 
 
 def dark(
     heatmaps: Float[np.ndarray, "B K h w"], sigma: float, *, compact: bool = False
 ) -> tuple[Float[np.ndarray, "B K 2"], Float[np.ndarray, "B K"]]:
-    """Places (B, K, 2) x, y in map pixels, between pixels, and the heights (B, K) of the highest pixels, untouched.
+    """Return positions (B, K, 2) x, y in map pixels, between pixels, and the heights (B, K) of the highest pixels,
+    unchanged.
 
-    sigma: of the bumps that the network was trained with, in map pixels; the kernel follows from it (`blur_kernel`).
-    Derivatives are DARK's, over five pixels, or UDP's over three if `compact`.
-    A step that is not towards a maximum (H not negative definite), or that leaves the pixels it was computed from, is
-    not taken: such a peak stays at its highest pixel. So do all peaks of a map too small for the derivatives.
-    Near the map's edge the kernel is cut to what the map holds on both sides, and the expansion is about the nearest
-    pixel whose neighbours the map holds: the parabola is the same there. (The papers' code takes zeros or mirrored
-    pixels from beyond the edge, which moves peaks less than seven pixels from it by up to one.)
+    sigma: of the Gaussians in training, in map pixels; it determines the kernel (`blur_kernel`). Derivatives are
+    DARK's, over five pixels, or UDP's over three if `compact`. A step that is not towards a maximum (H not negative
+    definite), or that leaves the pixels it was computed from, is not taken: such a peak stays at its highest pixel. So
+    do all peaks of a map too small for the derivatives. Near the map's edge the kernel is cut to the part inside the
+    map on both sides, and the expansion is about the nearest pixel with neighbours in the map: the parabola is the same
+    there. (The papers' code uses zeros or mirrored pixels beyond the edge, which moves peaks less than seven pixels
+    from it by up to one.)
     """
     place, score = highest_pixels(heatmaps)
     return dark_step(heatmaps, place, score, sigma, compact=compact), score
@@ -167,14 +168,14 @@ def dark_step(
     compact: bool,
     of: Maps | None = None,
 ) -> Float[np.ndarray, "*N 2"]:
-    """Peaks of height `score` at whole pixels, moved as `dark` says; `of`: see `patches`."""
+    """Move peaks of height `score` at whole pixels as in `dark`; `of`: see `patches`."""
     radius = 1 if compact else 2
     size = np.array(heatmaps.shape[:1:-1])  # w, h
     about = place.clip(radius, size - 1 - radius)
     kernel = blur_kernel(sigma)
     reach = radius + len(kernel) // 2
     smooth = _smoothed(patches(heatmaps, about, reach, of), kernel, np.minimum(about, size - 1 - about) - radius)
-    # the smoothed peak back at its own height, so that the floor means the same in any map
+    # restore the peak's height after smoothing, so that the lower bound has the same meaning in any map
     highest = np.maximum(smooth.max(axis=(-2, -1)), _TINY)
     level = np.maximum(smooth * (score / highest)[..., None, None], _LOWEST[compact])
     step = _newton((_compact if compact else _wide)(np.log(level)))
@@ -184,9 +185,10 @@ def dark_step(
 
 @cache
 def blur_kernel(sigma: float) -> Float[np.ndarray, " taps"]:
-    """The smoothing kernel for bumps of `sigma` map pixels: 11 taps for σ = 2, 17 for σ = 3, as DARK's code has them.
+    """Return the smoothing kernel for Gaussians of `sigma` map pixels: 11 taps for σ = 2, 17 for σ = 3, as in DARK's
+    code.
 
-    The number of taps is OpenCV's for that σ, read backwards and rounded: σ = 0.3 ((taps − 1) / 2 − 1) + 0.8.
+    The number of taps is the inverse of OpenCV's rule, rounded: σ = 0.3 ((taps − 1) / 2 − 1) + 0.8.
     """
     radius = max(round((sigma - 0.8) / 0.3 + 1), 1)
     width = 0.3 * (radius - 1) + 0.8
@@ -197,10 +199,10 @@ def blur_kernel(sigma: float) -> Float[np.ndarray, " taps"]:
 def _smoothed(
     patch: Float[np.ndarray, "*N rows columns"], kernel: Float[np.ndarray, " taps"], room: Int[np.ndarray, "*N 2"]
 ) -> Float[np.ndarray, "*N side side"]:
-    """The middle of each patch smoothed along x and y by the kernel, cut to `room` (x, y) pixels on both sides."""
+    """Smooth the middle of each patch along x and y by the kernel, cut to `room` (x, y) pixels on both sides."""
     radius = len(kernel) // 2
     side = patch.shape[-1] - 2 * radius
-    bands = np.zeros((radius + 1, side, patch.shape[-1]))  # one matrix for each cut
+    bands = np.zeros((radius + 1, side, patch.shape[-1]))  # one matrix per cut
     for cut in range(radius + 1):
         part = kernel[radius - cut : radius + cut + 1]
         for row in range(side):
@@ -211,7 +213,7 @@ def _smoothed(
 
 
 def _wide(log: Float[np.ndarray, "*N 5 5"]) -> tuple[np.ndarray, ...]:
-    """Gradient and Hessian dx, dy, dxx, dxy, dyy, second derivatives as differences of central differences."""
+    """Return gradient and Hessian dx, dy, dxx, dxy, dyy; second derivatives are differences of central differences."""
     dx = (log[..., 2, 3] - log[..., 2, 1]) / 2
     dy = (log[..., 3, 2] - log[..., 1, 2]) / 2
     dxx = (log[..., 2, 4] - 2 * log[..., 2, 2] + log[..., 2, 0]) / 4
@@ -221,7 +223,7 @@ def _wide(log: Float[np.ndarray, "*N 5 5"]) -> tuple[np.ndarray, ...]:
 
 
 def _compact(log: Float[np.ndarray, "*N 3 3"]) -> tuple[np.ndarray, ...]:
-    """The same from three pixels; dxy from the diagonal that leads from low x and y to high."""
+    """Return the same from three pixels; dxy from the diagonal from low x and y to high."""
     left, right, up, down = log[..., 1, 0], log[..., 1, 2], log[..., 0, 1], log[..., 2, 1]
     centre = log[..., 1, 1]
     dxx, dyy = right - 2 * centre + left, down - 2 * centre + up
@@ -230,7 +232,7 @@ def _compact(log: Float[np.ndarray, "*N 3 3"]) -> tuple[np.ndarray, ...]:
 
 
 def _newton(derivatives: tuple[np.ndarray, ...]) -> Float[np.ndarray, "*N 2"]:
-    """−H⁻¹ g, or infinity where that does not lead to a maximum."""
+    """Return −H⁻¹ g, or infinity if that does not lead to a maximum."""
     dx, dy, dxx, dxy, dyy = derivatives
     determinant = dxx * dyy - dxy * dxy
     is_maximum = (determinant > 0) & (dxx < 0)

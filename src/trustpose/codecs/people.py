@@ -1,4 +1,4 @@
-"""People of a whole photo, as a network prints them: a row of numbers for each person, keypoints and box."""
+"""Decode people of a whole photo from a single-stage network: one row per person with keypoints and box."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class FoundPeople:
 class PeopleCodec:
     """Rows (N, 3 × K + 5): each keypoint in `order`, then the person's box and score in `box_order`.
 
-    Places are 0–1 across the input where `normalised`, else input pixels. Every person is kept, however low its score.
+    Positions are 0–1 across the input if `normalised`, else input pixels. Every person is kept, however low its score.
     """
 
     keypoints: int
@@ -31,7 +31,7 @@ class PeopleCodec:
     normalised: bool
 
     def decode(self, rows: Float[np.ndarray, "N columns"], width: int, height: int) -> FoundPeople:
-        """The people of an input of width × height pixels."""
+        """Return the people of an input of width × height pixels."""
         rows = rows.astype(np.float64)
         keypoints = rows[:, :-5].reshape(-1, self.keypoints, 3)
         x, y, score = (keypoints[..., self.order.index(name)] for name in ("x", "y", "score"))

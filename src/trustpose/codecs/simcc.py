@@ -1,9 +1,9 @@
-"""SimCC: a keypoint's place as two classifications, over the columns and over the rows of a crop.
+"""SimCC: a keypoint's position as two classifications, over the columns and the rows of a crop.
 
-Each crop pixel is split into `split` bins along each side, so that a bin is finer than a pixel without any upsampling.
-Sources: Li et al., SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation, ECCV 2022 (bins,
-Gaussian label smoothing, section 3.2); Jiang et al., RTMPose, 2023 (σ = 4.9 and 5.66 bins for 192 × 256, the
-distributions' maxima as score). Between the bins: DARK's step (`codecs.dark`) in one dimension.
+Each crop pixel is split into `split` bins along each side, so bins are finer than pixels without upsampling. Sources:
+Li et al., SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation, ECCV 2022 (bins, Gaussian
+label smoothing, section 3.2); Jiang et al., RTMPose, 2023 (σ = 4.9 and 5.66 bins for 192 × 256, the distributions'
+maxima as score). Between the bins: DARK's step (`codecs.dark`) in one dimension.
 """
 
 from dataclasses import dataclass, replace
@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.codecs import Candidates, Grid, Outputs
 
-_FLOOR, _CEILING = 1e-3, 50.0  # what a logarithm is taken of, at least and at most (mmpose's)
-_REACH = 3  # sigmas beyond the crop from which on a keypoint has no weight
+_FLOOR, _CEILING = 1e-3, 50.0  # bounds for logarithms (mmpose's)
+_REACH = 3  # sigmas beyond the crop at which a keypoint's weight becomes 0
 Sigma = tuple[float, float]
 Score = Literal["lower", "mean"]
 
@@ -25,12 +25,12 @@ Score = Literal["lower", "mean"]
 class SimCCCodec:
     """Logits over the columns (B, K, width × split) and the rows (B, K, height × split) of crops.
 
-    Bin i stands at crop pixel i / split, pixels counted at their centres. `sigma`: of the smoothed labels along x and
-    y, bins. `normalised` labels sum to 1 (the paper), others have height 1 (RTMPose's recipes, whose loss takes a
-    softmax of them). decode(encode(xy)) is xy rounded to a bin, anywhere in the crop; with `subbin`, which refines a
-    peak between the bins, it is that within 0.01 bins where the keypoint is at least six sigmas from the crop's edge.
-    `score`: the lower of the two maxima (mmpose's) or their mean (rtmlib's). `flip_shift`: how many bins to the left
-    the flip test moves mirrored columns; None: by as many as bring them onto their own (`flip_back`).
+    Bin i is at crop pixel i / split, pixels counted at their centres. `sigma`: of the smoothed labels along x and y, in
+    bins. `normalised` labels sum to 1 (the paper), others have height 1 (RTMPose's recipes, whose loss applies a
+    softmax). decode(encode(xy)) is xy rounded to a bin, anywhere in the crop; with `subbin`, which refines peaks
+    between the bins, it is accurate to 0.01 bins if the keypoint is at least six sigmas from the crop's edge. `score`:
+    the lower of the two maxima (mmpose's) or their mean (rtmlib's). `flip_shift`: shift of mirrored columns to the left
+    in the flip test, in bins; None: the shift that aligns them (`flip_back`).
     """
 
     width: int
@@ -43,26 +43,26 @@ class SimCCCodec:
     flip_shift: int | None = None
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]:
-        """Where the box's high corner goes in a crop of width × height pixels: for `geometry.crops.affine_to_crop`."""
+        """Return the position of the box's high corner in a crop of width × height pixels, for `affine_to_crop`."""
         return width, height
 
     @property
     def grid(self) -> Grid:
-        """Where the bins stand among the crop's pixels."""
+        """Positions of the bins in the crop."""
         bin_ = 1 / self.split
         return Grid((bin_, bin_))
 
     @property
     def bins(self) -> tuple[int, int]:
-        """How many columns and rows are told apart."""
+        """Number of bins along x and y."""
         return round(self.width * self.split), round(self.height * self.split)
 
     def encode(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> tuple[Float[np.ndarray, "B K X"], Float[np.ndarray, "B K Y"]]:
-        """Smoothed labels (B, K, X) and (B, K, Y) float32: a Gaussian about the bin nearest to each keypoint.
+        """Return smoothed labels (B, K, X) and (B, K, Y) float32: a Gaussian about the bin nearest to each keypoint.
 
-        Zeros where a keypoint is not labelled (its coordinates may be NaN) or lies beyond reach of the crop.
+        Zeros if a keypoint is not labelled (its coordinates may be NaN) or too far outside the crop.
         """
         used = self.weights(xy_crop, labelled) > 0
         nearest = np.around(np.where(used[..., None], xy_crop, 0.0) * self.split)
@@ -76,16 +76,16 @@ class SimCCCodec:
     def weights(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K"]:
-        """Target weights (B, K) float32: 1 where labelled and within three sigmas of the crop, else 0."""
+        """Return target weights (B, K) float32: 1 if labelled and within three sigmas of the crop, else 0."""
         bin_ = np.around(xy_crop * self.split)
         reach = _REACH * np.array(self.sigma)
         seen = ((bin_ - reach < np.array(self.bins)) & (bin_ + reach + 1 >= 0)).all(axis=-1)  # False for NaN
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
     def decode(self, outputs: Outputs) -> Candidates:
-        """The keypoints in crop pixels; `score` is the lower of the two maxima, or their mean, untouched.
+        """Return the keypoints in crop pixels; `score` is the lower of the two maxima, or their mean, unchanged.
 
-        Every keypoint has a place, however low its score. Raises ValueError where the outputs have no `simcc`.
+        Every keypoint has a position, however low its score. Raises ValueError if the outputs have no `simcc`.
         """
         columns, rows = _simcc_of(outputs)
         places, scores = [], []
@@ -97,7 +97,7 @@ class SimCCCodec:
         return Candidates.one_per_joint(np.stack(places, axis=-1) / self.split, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
-        """The mean of a crop's logits and those of its mirror image, brought back (`flip_back`)."""
+        """Average a crop's logits with those of its mirror image, flipped back (`flip_back`)."""
         (columns, rows), (other_columns, other_rows) = _simcc_of(outputs), _simcc_of(mirrored)
         back = self.flip_back(other_columns, flip_index)
         simcc = (columns + back) / 2, (rows + other_rows[:, flip_index]) / 2
@@ -106,11 +106,11 @@ class SimCCCodec:
     def flip_back(
         self, columns: Float[np.ndarray, "B K X"], flip_index: Int[np.ndarray, " K"]
     ) -> Float[np.ndarray, "B K X"]:
-        """Logits over the columns of mirrored crops as they would be for the crops themselves.
+        """Convert logits over the columns of mirrored crops to those of the original crops.
 
         Pixel x of a crop is pixel width − 1 − x of its mirror image, so bin i is bin X − split − i: reversed, the
-        logits move split − 1 bins to the left. (mmpose's flip test only reverses, half a pixel off at split 2: a
-        `flip_shift` of 0.) The bins that open on the right keep their values.
+        logits shift split − 1 bins to the left. (mmpose's flip test only reverses, half a pixel off at split 2: a
+        `flip_shift` of 0.) Uncovered bins on the right keep their values.
         """
         back = columns[:, flip_index, ::-1]
         shift = round(self.split) - 1 if self.flip_shift is None else self.flip_shift
@@ -120,7 +120,7 @@ class SimCCCodec:
 def refine_peaks(
     logits: Float[np.ndarray, "B K bins"], peak: Int[np.ndarray, "B K"], sigma: float
 ) -> Float[np.ndarray, "B K"]:
-    """Peaks (B, K) between the bins: one Newton step on the logarithm of the smoothed distributions.
+    """Refine peaks (B, K) between the bins: one Newton step on the logarithm of the smoothed distributions.
 
     The kernel and the derivatives, over five bins, are those of mmpose's `refine_simcc_dark`. A step that does not lead
     to a maximum, or that leaves the bins it was computed from, is not taken.
@@ -131,7 +131,7 @@ def refine_peaks(
     taps -= taps % 2 == 0
     smooth = cv2.GaussianBlur(flat, (taps, 1), 0, borderType=cv2.BORDER_CONSTANT) if taps > 1 else flat
     height, was = smooth.max(axis=1, keepdims=True), flat.max(axis=1, keepdims=True)
-    smooth = smooth * np.divide(was, height, out=np.ones_like(was), where=height != 0)  # as high as before
+    smooth = smooth * np.divide(was, height, out=np.ones_like(was), where=height != 0)  # restore the height
     log = np.pad(np.log(np.clip(smooth, _FLOOR, _CEILING)), ((0, 0), (2, 2)), mode="edge")
     at = peak.reshape(-1, 1) + 2
     below2, below, here, above, above2 = (np.take_along_axis(log, at + step, axis=1)[:, 0] for step in range(-2, 3))

@@ -1,4 +1,4 @@
-"""The kind "box-list": boxes of a whole photo as a detector lists them, before non-maximum suppression."""
+"""The kind "box-list": boxes of a whole photo as a detector lists them before non-maximum suppression."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,15 +11,15 @@ from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
-_OVERLAP = 0.6  # PaddleDetection's, of PicoDet
+_OVERLAP = 0.6  # PaddleDetection's for PicoDet
 
 
 @dataclass(frozen=True)
 class BoxListOutput:
     """Scores (1, classes, N) and boxes (1, N, 4), x0 y0 x1 y1 in input pixels: see `codecs.box_lists`.
 
-    scores, boxes: the outputs' names. `person`: the class that is a person, counted from 0. Boxes below `min_score` are
-    left out, and of those that overlap by more than `overlap` (IoU) all but the highest.
+    scores, boxes: the outputs' names. `person`: the index of the class person. Boxes below `min_score` are dropped, and
+    NMS keeps the highest of boxes that overlap by more than `overlap` (IoU).
     """
 
     kind: ClassVar[str] = "box-list"
@@ -34,7 +34,7 @@ class BoxListOutput:
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxListOutput":  # noqa: ARG003
-        """The field 'output' of a spec. Raises InputError naming the field."""
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         scores, boxes = wanted.text("scores"), wanted.text("boxes")
@@ -50,12 +50,12 @@ class BoxListOutput:
         return cls(scores, boxes, min_score, overlap, person)
 
     def to_json(self) -> dict[str, Any]:
-        """The field 'output' of a spec."""
+        """Return the field 'output' of a spec."""
         value = {"kind": self.kind, "scores": self.scores, "boxes": self.boxes, "min_score": self.min_score}
         return {"output": value | {"overlap": self.overlap, "person": self.person}}
 
-    def codec(self, inputs: InputSpec) -> BoxListCodec:  # noqa: ARG002  # any size is read alike
-        """How a photo's lists are read."""
+    def codec(self, inputs: InputSpec) -> BoxListCodec:  # noqa: ARG002  # the same for any size
+        """Return the codec for a photo's lists."""
         return BoxListCodec(self.min_score, self.overlap, self.person)
 
     @property
@@ -64,7 +64,8 @@ class BoxListOutput:
         return {"scores": self.scores, "boxes": self.boxes}
 
     def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:  # noqa: ARG002
-        """What is wrong with the tensors of one photo of width × height input pixels; None where they fit."""
+        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
+        valid."""
         scores, boxes = (array.shape for array in arrays)
         if len(scores) != 3 or scores[0] != 1 or scores[1] <= self.person:
             return f"gave scores {scores}, expected (1, classes, N) with more than {self.person} classes"
@@ -73,5 +74,5 @@ class BoxListOutput:
         return None
 
     def describe(self) -> str:
-        """In words, for `trustpose models`."""
+        """Describe the output for `trustpose models`."""
         return f"boxes of the people of a photo, NMS at IoU {self.overlap:g}"

@@ -1,4 +1,4 @@
-"""Outputs of networks that see one person at a time: what they share, and the kinds "coordinates" and "simcc".
+"""Outputs of networks for one person's crop: their base class, and the kinds "coordinates" and "simcc".
 
 The kind "heatmaps" is in `map_outputs`.
 """
@@ -19,12 +19,12 @@ from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
 PeopleFrom = Literal["photo", "boxes", "either"]
-"""What a model wants to know of people: nothing, it finds them in the photo; their boxes; or either."""
+"""A model's input for people: none, it finds them in the photo; their boxes; or either."""
 
 
 @runtime_checkable
 class CropCodec(Protocol):
-    """How the outputs of one person's crop are read; all of `codecs` for one person at a time have these."""
+    """The interface of the codecs for one person's crop."""
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]: ...
 
@@ -34,60 +34,60 @@ class CropCodec(Protocol):
 
 
 class CropOutput(ABC):
-    """What an output record of this family says and does; the fields of each are its own."""
+    """The base class of output records for crops; each adds its own fields."""
 
     kind: ClassVar[str]
     people_from: ClassVar[PeopleFrom] = "boxes"
     sizes: ClassVar[Sizes] = "fixed"
     is_shaped: ClassVar[bool] = True
-    """Whether tensors have to have the shapes of `shapes`, or only as many numbers."""
+    """Whether tensors must have the shapes in `shapes`, or only the same number of values."""
     is_from_tokens: ClassVar[bool] = False
-    """Whether its last layers read one token a keypoint, and not a map."""
+    """Whether its last layers read one token per keypoint instead of a map."""
 
     keypoints: int
 
     @abstractmethod
     def codec(self, inputs: InputSpec) -> CropCodec:
-        """How the tensors are read."""
+        """Return the codec of the tensors."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """The fields of a spec that `read` reads."""
+        """Return the fields of a spec that `read` reads."""
 
     @property
     @abstractmethod
     def tensors(self) -> dict[str, str | None]:
-        """The tensors' names in the network's file by the field that says them; None: the first output."""
+        """The tensors' names in the network's file by the spec's field; None: the first output."""
 
     @abstractmethod
     def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
-        """The tensors' shapes but for the batch, for pixels of the size that `inputs` says."""
+        """Return the tensors' shapes without the batch, for pixels of the size in `inputs`."""
 
     @abstractmethod
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
-        """The tensors, in the order of `tensors`, as `Outputs`."""
+        """Convert the tensors, in the order of `tensors`, to `Outputs`."""
 
     @abstractmethod
     def arrays(self, outputs: Outputs) -> list[Any]:
-        """The other way round; fewer where the outputs lack one."""
+        """Convert `Outputs` back to tensors; fewer if one is absent."""
 
     @abstractmethod
     def describe(self) -> str:
-        """In words, for `trustpose models`."""
+        """Describe the output for `trustpose models`."""
 
     @property
     def is_unbiased(self) -> bool:
-        """Whether sizes are counted between pixel centres (`codecs.heatmaps`), which only affine crops do too."""
+        """Whether sizes are counted between pixel centres (`codecs.heatmaps`), which also requires affine crops."""
         return False
 
     def with_decoding(self, decoding: str) -> "CropOutput":
-        """The same tensors, read in another of `codecs.heatmaps.DECODINGS`. Raises InputError where it has none."""
+        """Return the output with another of `codecs.heatmaps.DECODINGS`. Raises InputError if it has none."""
         raise InputError(f"decoding {decoding}: this network gives {self.kind}, expected heatmaps")
 
 
 @dataclass(frozen=True)
 class CoordinateOutput(CropOutput):
-    """Numbers (B, …, keypoints, 3) in `order`; 0–1 across the crop where `normalised`, else crop pixels."""
+    """Numbers (B, …, keypoints, 3) in `order`; 0–1 across the crop if `normalised`, else crop pixels."""
 
     kind: ClassVar[str] = "coordinates"
     is_shaped: ClassVar[bool] = False
@@ -99,7 +99,7 @@ class CoordinateOutput(CropOutput):
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CoordinateOutput":  # noqa: ARG003
-        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         keypoints = wanted.keypoints(skeleton)
@@ -141,8 +141,8 @@ class CoordinateOutput(CropOutput):
 class SimCCOutput(CropOutput):
     """Logits over the columns (B, keypoints, width × split) and the rows (B, keypoints, height × split) of a crop.
 
-    x, y: the outputs' names. sigma, normalised: how the network was trained; subbin, score, flip_shift: how it is read
-    (see `codecs.simcc`).
+    x, y: the outputs' names. sigma, normalised: from training; subbin, score, flip_shift: for decoding (see
+    `codecs.simcc`).
     """
 
     kind: ClassVar[str] = "simcc"
@@ -160,7 +160,7 @@ class SimCCOutput(CropOutput):
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "SimCCOutput":
-        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         keypoints = wanted.keypoints(skeleton)

@@ -1,4 +1,4 @@
-"""`InputSpec`: the pixels that a network wants, and their size, one or any."""
+"""`InputSpec`: a network's input pixels, and their size, fixed or variable."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -12,9 +12,9 @@ from trustpose.geometry.crops import cut_out, stretch
 
 Layout = Literal["NCHW", "NHWC"]
 Sizes = Literal["fixed", "free", "either"]
-Resize = Literal["letterbox", "stretched"]  # how a whole photo is brought to the input's size
+Resize = Literal["letterbox", "stretched"]  # how a whole photo is resized to the input's size
 LONGEST_SIDE = 384
-"""What a photo's longest side is made, in pixels, for a network that takes any size: AP of MoveNet MultiPose on 400 of
+"""Size in pixels of a photo's longest side for a network with variable input size: AP of MoveNet MultiPose on 400 of
 the `train` photos is 0.290, 0.327, 0.358, 0.355 for 256, 320, 384, 448; its time grows with the square."""
 
 _DTYPES = ("float32", "float16", "uint8", "int32")
@@ -23,11 +23,11 @@ _MULTIPLE = re.compile(r"multiple of (\d{1,5})(?:, (\d{1,5}) usual)?")
 
 @dataclass(frozen=True)
 class InputSpec:
-    """One image as the network wants it: (pixel × scale − mean) / std for each channel, pixels 0–255.
+    """A network's input image: (pixel × scale − mean) / std for each channel, pixels 0–255.
 
-    The input is width × height pixels where `multiple` is None. Else both sides may be any multiple of that many
-    pixels, width × height is the usual size, and photos are brought to a longest side of `longest`. `resize`:
-    "letterbox" keeps a photo's proportions, "stretched" makes it fill the input.
+    The input is width × height pixels if `multiple` is None. Otherwise both sides may be any multiple of it, width ×
+    height is the usual size, and photos are resized to a longest side of `longest`. `resize`: "letterbox" keeps a
+    photo's proportions, "stretched" fills the input.
     """
 
     name: str
@@ -45,7 +45,7 @@ class InputSpec:
 
     @classmethod
     def read(cls, wanted: Fields, sizes: Sizes) -> "InputSpec":
-        """The field 'input' of a network whose sizes are `sizes`. Raises InputError naming the field."""
+        """Read the field 'input' of a network whose sizes are `sizes`. Raises InputError naming the field."""
         multiple, usual = (None, {}) if sizes == "fixed" else _read_multiples(wanted)
         if multiple is None and sizes == "free":
             raise wanted.fail("height", 'a text such as "multiple of 32, 384 usual"', wanted.value.get("height"))
@@ -71,7 +71,7 @@ class InputSpec:
         return spec
 
     def fit(self, pixels: UInt8[np.ndarray, "H W 3"]) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2 3"]]:
-        """A whole photo, RGB, as pixels of the input's size, and the affine that takes its boxes to input pixels."""
+        """Resize a whole photo, RGB, to the input's size; also return the affine from its boxes to input pixels."""
         height, width = pixels.shape[:2]
         if self.resize == "letterbox":
             affine, wide, high = self.letterbox(width, height)
@@ -80,10 +80,11 @@ class InputSpec:
         return stretch(pixels, self.width, self.height), np.array([[scale[0], 0.0, 0.0], [0.0, scale[1], 0.0]])
 
     def letterbox(self, width: int, height: int) -> tuple[Float[np.ndarray, "2 3"], int, int]:
-        """How a photo of width × height pixels goes in: affine from photo to input pixels, input width, input height.
+        """Return how a photo of width × height pixels is placed: affine from photo to input pixels, input width and
+        height.
 
-        The photo keeps its proportions and its first pixel; right of it and below it the input is black. A network of
-        free size gets the smallest input that holds the photo with `longest` as its longest side.
+        The photo keeps its proportions and is placed at the top left; the rest is black. A network with variable input
+        size gets the smallest input that holds the photo with `longest` as its longest side.
         """
         if self.multiple is None:
             wide, high = self.width, self.height
@@ -94,19 +95,19 @@ class InputSpec:
         return np.array([[scale, 0.0, 0.0], [0.0, scale, 0.0]]), wide, high
 
     def takes(self, width: int, height: int) -> bool:
-        """Whether the network takes pixels of that size."""
+        """Return whether the network accepts pixels of that size."""
         if self.multiple is None:
             return (width, height) == (self.width, self.height)
         return min(width, height) > 0 and width % self.multiple == height % self.multiple == 0
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raises ValueError where pixels of that shape, (B, H, W, 3), have a size that the network does not take."""
+        """Raise ValueError if pixels of that shape, (B, H, W, 3), have a size that the network does not accept."""
         if len(shape) != 4 or not self.takes(shape[2], shape[1]):
             size = f"{self.height}, {self.width}" if self.multiple is None else f"H, W in multiples of {self.multiple}"
             raise ValueError(f"pixels: expected (B, {size}, 3), got {shape}")
 
     def to_json(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """Return the JSON that `read` reads."""
         value = asdict(self) | {name: list(getattr(self, name)) for name in ("mean", "std")}
         del value["multiple"]
         if self.resize == "letterbox":
@@ -118,14 +119,14 @@ class InputSpec:
 
     @property
     def size(self) -> str:
-        """In words: "192×256", "any multiple of 32, longest side 384"."""
+        """Describe the size: "192×256", "any multiple of 32, longest side 384"."""
         if self.multiple is None:
             return f"{self.width}×{self.height}" + (", photo stretched" if self.resize == "stretched" else "")
         return f"any multiple of {self.multiple}, longest side {self.longest}"
 
 
 def _read_multiples(wanted: Fields) -> tuple[int | None, dict[str, int]]:
-    """The multiple that both sides are free in, None where they are not, and the usual size of each."""
+    """Return the multiple for variable sides, None for fixed ones, and the usual size of each."""
     multiples: list[int] = []
     usual: dict[str, int] = {}
     for side in ("height", "width"):

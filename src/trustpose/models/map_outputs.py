@@ -15,17 +15,16 @@ from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
 _MOST_TAPS = 31
-_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # what these are where they are left out
+_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # their defaults
 
 
 @dataclass(frozen=True)
 class HeatmapOutput(CropOutput):
     """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
 
-    height, width: for the input's usual size. A network that takes any multiple of some size, a whole photo too, gives
-    maps of that size / `stride`.
-    sigma, convention, temperature, offset: how the network was trained (see `codecs.heatmaps`); decoding, smoothing,
-    score_scale, score_offset: how it is read.
+    height, width: for the input's usual size. A network with variable input size, also for whole photos, gives maps of
+    the input's size / `stride`. sigma, convention, temperature, offset: from training (see `codecs.heatmaps`);
+    decoding, smoothing, score_scale, score_offset: for decoding.
     """
 
     kind: ClassVar[str] = "heatmaps"
@@ -47,7 +46,7 @@ class HeatmapOutput(CropOutput):
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "HeatmapOutput":
-        """The fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
+        """Read the fields 'output' and 'codec' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         keypoints = wanted.keypoints(skeleton)
@@ -70,7 +69,7 @@ class HeatmapOutput(CropOutput):
         return cls(keypoints, height, width, stride, name, *trained, **reading)
 
     def to_json(self) -> dict[str, Any]:
-        """What `read` reads. Raises ValueError for heatmaps read in another convention than they were trained in."""
+        """Return the JSON that `read` reads. Raises ValueError if decoding and convention have no common codec name."""
         value = asdict(self)
         how = (value.pop("decoding"), value.pop("convention"))
         names = [name for name, pair in CODECS.items() if pair == how]
@@ -79,8 +78,8 @@ class HeatmapOutput(CropOutput):
         said = {name: one for name, one in value.items() if one is not None and one != _PLAIN.get(name)}
         return {"output": {"kind": self.kind} | said, "codec": names[0]}
 
-    def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size says it all
-        """How the maps are read, and what targets they are trained on."""
+    def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size is sufficient
+        """Return the codec for decoding the maps and for their training targets."""
         return self._codec
 
     @property
@@ -104,8 +103,8 @@ class HeatmapOutput(CropOutput):
         return self.convention == "unbiased"
 
     def with_decoding(self, decoding: str) -> "HeatmapOutput":
-        """The same maps, read in another of `codecs.heatmaps.DECODINGS`; the pixel convention stays the one that the
-        network was trained in. Raises InputError for an unknown decoding."""
+        """Return the same maps with another of `codecs.heatmaps.DECODINGS`; the pixel convention stays that of
+        training. Raises InputError for an unknown decoding."""
         known = [name for name in DECODINGS if name == decoding]
         if not known:
             raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {short(decoding)}")
@@ -135,7 +134,7 @@ class HeatmapOutput(CropOutput):
 class BoxOutput:
     """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.centres`.
 
-    `stride`: input pixels between map pixels; boxes below `min_score` are left out. `name` None: the first output.
+    `stride`: input pixels per map pixel; boxes below `min_score` are dropped. `name` None: the first output.
     """
 
     kind: ClassVar[str] = "boxes"
@@ -148,7 +147,7 @@ class BoxOutput:
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
-        """The field 'output' of a spec. Raises InputError naming the field."""
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         stride = wanted.count("stride")
@@ -160,11 +159,11 @@ class BoxOutput:
         return output
 
     def to_json(self) -> dict[str, Any]:
-        """The field 'output' of a spec."""
+        """Return the field 'output' of a spec."""
         return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
 
-    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # any size is read alike
-        """How a photo's maps are read."""
+    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # the same for any size
+        """Return the codec for a photo's maps."""
         return CentreCodec(self.stride, self.min_score)
 
     @property
@@ -173,17 +172,18 @@ class BoxOutput:
         return {"name": self.name}
 
     def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
-        """What is wrong with the tensors of one photo of width × height input pixels; None where they fit."""
+        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
+        valid."""
         expected = (1, 5, height // self.stride, width // self.stride)
         return None if arrays[0].shape == expected else f"gave an output {arrays[0].shape}, expected {expected}"
 
     def describe(self) -> str:
-        """In words, for `trustpose models`."""
+        """Describe the output for `trustpose models`."""
         return "boxes of the people of a photo"
 
 
 def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:
-    """Height and width of the maps, and their stride, which says both where the input's size is free."""
+    """Return height and width of the maps, and their stride, which determines both for a variable input size."""
     stride = wanted.number("stride", least=0.01, most=16384.0)
     usual: tuple[int | None, int | None] = None, None
     if inputs.multiple is not None:
@@ -202,7 +202,7 @@ def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tup
 
 
 def _read_reading(wanted: Fields, stride: float, convention: Convention) -> dict[str, Any]:
-    """The fields that say where map pixels stand and how peaks become scores, those that are there."""
+    """Return the given fields for positions of map pixels and scores of peaks."""
     found: dict[str, Any] = {}
     if "smoothing" in wanted.value:
         found["smoothing"] = wanted.count("smoothing")

@@ -1,7 +1,7 @@
-"""What a network gives, one record for each kind: its fields in a spec, and the codec that reads its numbers.
+"""Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crop_outputs`, `map_outputs` and `box_outputs`. A new kind is a new record in one of these files,
-or in a file of its own, and a place in `KINDS`.
+Other kinds are in `crop_outputs`, `map_outputs` and `box_outputs`. A new kind needs a new record in one of these files,
+or in a file of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -23,7 +23,7 @@ _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\
 class PeopleOutput:
     """The people of a whole photo, (1, people, 3 × keypoints + 5): see `codecs.people`. `name` None: the first output.
 
-    Every photo gives the same number of them.
+    The number of people is the same for every photo.
     """
 
     kind: ClassVar[str] = "people"
@@ -39,7 +39,7 @@ class PeopleOutput:
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "PeopleOutput":  # noqa: ARG003
-        """The field 'output' of a spec. Raises InputError naming the field."""
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
         wanted = top.object("output")
         wanted.choice("kind", (cls.kind,))
         keypoints = wanted.keypoints(skeleton)
@@ -61,14 +61,14 @@ class PeopleOutput:
         return output
 
     def to_json(self) -> dict[str, Any]:
-        """The field 'output' of a spec."""
+        """Return the field 'output' of a spec."""
         shape = [1, self.people, 3 * self.keypoints + 5]
         order = f"{self.keypoints} x ({', '.join(self.order)}), then {', '.join(self.box_order)}"
         value = {"kind": self.kind, "shape": shape, "normalised": self.normalised, "keypoints": self.keypoints}
         return {"output": value | {"order": order} | ({"name": self.name} if self.name else {})}
 
-    def codec(self, inputs: InputSpec) -> PeopleCodec:  # noqa: ARG002  # any size is read alike
-        """How a photo's rows are read."""
+    def codec(self, inputs: InputSpec) -> PeopleCodec:  # noqa: ARG002  # the same for any size
+        """Return the codec for a photo's rows."""
         return PeopleCodec(self.keypoints, self.order, self.box_order, self.normalised)
 
     @property
@@ -77,7 +77,7 @@ class PeopleOutput:
         return {"name": self.name}
 
     def describe(self) -> str:
-        """In words, for `trustpose models`."""
+        """Describe the output for `trustpose models`."""
         return f"up to {self.people} people of a photo, with boxes"
 
 

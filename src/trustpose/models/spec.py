@@ -1,6 +1,6 @@
-"""`ModelSpec`: what a model wants and gives, read from the JSON file beside its ONNX file; and where a model lies.
+"""`ModelSpec`: a model's inputs and outputs, read from the JSON next to its ONNX file; and where models are found.
 
-A pose network with its trust head and a person detector come with the package.
+A pose network with its trust head and a person detector are bundled with the package.
 """
 
 from collections.abc import Mapping
@@ -33,24 +33,23 @@ __all__ = [
     "SimCCOutput",
 ]
 
-# a model folder: the spec, the network to run, the weights to train on
+# a model folder: the spec, the network to run, the weights for training
 MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS = "model.json", "model.onnx", "model.safetensors"
 DEFAULT = "default"
 _SHIPPED = Path(__file__).parent
 NO_KEYPOINTS = Skeleton("none", (), ())
-"""The skeleton of a model that finds boxes alone."""
+"""The skeleton of a model that only detects boxes."""
 K = TypeVar("K", bound=Output)
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that is needed to run a network; `onnx` is the network's file, beside the JSON.
+    """All that is needed to run a network; `onnx` is the network's file, next to the JSON.
 
-    `output` says what kind of model it is. `skeleton` has no keypoints for one that finds boxes alone; `padding` and
-    `cutting` are for networks that see one person's crop. `network` is the zoo's name where the weights to train on lie
-    beside it too, `trust` what its own trust head gives; None where it has neither. `deepen`: how many 1×1 layers it
-    has before its heatmap layer beyond the zoo's (HPCVNet's 4). `measured` is what its maker measured, numbers and
-    texts by name.
+    `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
+    for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
+    `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
+    the zoo's (HPCVNet's 4). `measured` holds its author's measurements, numbers and texts by name.
     """
 
     onnx: Path
@@ -69,11 +68,11 @@ class ModelSpec:
 
     @property
     def people(self) -> PeopleFrom:
-        """ "photo" where it finds people by itself, "boxes" where it wants their boxes."""
+        """ "photo" if it finds people by itself, "boxes" if it needs their boxes."""
         return self.output.people_from
 
     def expect(self, *kinds: type[K]) -> K:
-        """The output, where it is of one of these kinds. Raises InputError naming the kind that it is of."""
+        """Return the output if it is of one of these kinds. Raises InputError naming its kind."""
         if isinstance(self.output, kinds):
             return self.output
         wanted = " or ".join(kind.kind for kind in kinds)
@@ -81,24 +80,24 @@ class ModelSpec:
 
     @property
     def crop_output(self) -> CropOutputs:
-        """The output of a network that sees one person's crop. Raises InputError where it is another model."""
+        """The output of a network on one person's crop. Raises InputError for another model."""
         return self.expect(*CROP_KINDS)
 
     @property
     def codec(self) -> CropCodec:
-        """How the output of one person's crop is read. Raises InputError where it is another model."""
+        """The codec for the output of one person's crop. Raises InputError for another model."""
         return self.crop_output.codec(self.input)
 
     def with_decoding(self, decoding: str) -> "ModelSpec":
-        """The same network, its heatmaps read in another of `codecs.heatmaps.DECODINGS`.
+        """Return the same network with another of `codecs.heatmaps.DECODINGS` for its heatmaps.
 
-        Raises InputError for an unknown decoding, and for a network that has no heatmaps.
+        Raises InputError for an unknown decoding, and for a network without heatmaps.
         """
         return replace(self, output=self.crop_output.with_decoding(decoding))
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
-        """The spec of a model of any kind; `path` is what `find_model` takes.
+        """Read the spec of a model of any kind; `path` is as for `find_model`.
 
         Unknown fields are refused. Raises InputError naming the file and the field.
         """
@@ -127,7 +126,7 @@ class ModelSpec:
         return spec
 
     def to_json(self) -> dict[str, Any]:
-        """What `read` reads. Raises ValueError for heatmaps read in another convention than they were trained in."""
+        """Return the JSON that `read` reads. Raises ValueError if decoding and convention have no common codec name."""
         value: dict[str, Any] = {"onnx": self.onnx.name, "input": self.input.to_json(), **self.output.to_json()}
         if len(self.skeleton):
             value["skeleton"] = name_or_object(self.skeleton)
@@ -143,7 +142,7 @@ class ModelSpec:
 
 
 def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
-    """What only networks of one person's crop have: how it is cut, weights to train on, a trust head."""
+    """Read the fields for networks on one person's crop: cutting, weights for training, a trust head."""
     crop, proportions = top.object("crop"), spec.input.width / spec.input.height
     aspect = crop.number("aspect", default=proportions)
     if abs(aspect - proportions) > 1e-3:
@@ -164,9 +163,10 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
 
 
 def output_kind(path: str | Path) -> str | None:
-    """The kind of the model at `path`, one of `outputs.KINDS`; None where there is none, or its JSON does not say so.
+    """Return the kind of the model at `path`, one of `outputs.KINDS`; None if there is none, or its JSON has no valid
+    kind.
 
-    Reading it as a `ModelSpec` then says what is wrong.
+    Reading it as a `ModelSpec` then raises the error.
     """
     try:
         value = read_json(find_model(path).json)
@@ -178,17 +178,17 @@ def output_kind(path: str | Path) -> str | None:
 
 
 def default_folder() -> Path:
-    """The model folder of the default pose network. Raises InputError where this installation lacks it."""
+    """Return the model folder of the default pose network. Raises InputError if this installation lacks it."""
     return shipped_folder(DEFAULT)
 
 
 def detector_folder() -> Path:
-    """The model folder of the default detector. Raises InputError as above."""
+    """Return the model folder of the default detector. Raises InputError as above."""
     return shipped_folder("default-detector")
 
 
 def shipped_folder(name: str) -> Path:
-    """The folder of a model that comes with the package. Raises InputError where this installation lacks it."""
+    """Return the folder of a bundled model. Raises InputError if this installation lacks it."""
     folder = _SHIPPED / name
     if not (folder / MODEL_JSON).is_file():
         raise InputError(f"{folder}: is missing in this installation of trustpose, install it again")
@@ -196,24 +196,23 @@ def shipped_folder(name: str) -> Path:
 
 
 def shipped_folders() -> list[Path]:
-    """The model folders that come with the package."""
+    """Return the bundled model folders."""
     return sorted(path.parent for path in _SHIPPED.glob(f"*/{MODEL_JSON}"))
 
 
 @dataclass(frozen=True)
 class Place:
-    """The files of a model: its JSON, and its ONNX file where that was named and not the JSON (else the JSON says)."""
+    """The files of a model: its JSON, and its ONNX file if that was given instead (otherwise the JSON names it)."""
 
     json: Path
     onnx: Path | None = None
 
 
 def find_model(name: str | Path) -> Place:
-    """The files of the model that `name` means. The JSON need not be there for a missing file's error to name it.
+    """Return the files of the model `name`. The JSON need not exist, so that a missing file's error can name it.
 
-    In this order: "default", the pose network that comes with the package; a folder with model.json; NETWORK.json;
-    NETWORK.onnx with NETWORK.json beside it; the name of another model that comes with the package. Raises InputError
-    where there is no such folder or file.
+    In this order: "default", the bundled pose network; a folder with model.json; NETWORK.json; NETWORK.onnx with
+    NETWORK.json next to it; the name of another bundled model. Raises InputError if there is no such folder or file.
     """
     path = Path(name)
     if str(name) == DEFAULT or (str(name) in [folder.name for folder in shipped_folders()] and not path.exists()):

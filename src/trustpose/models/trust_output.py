@@ -1,4 +1,4 @@
-"""What a network's own trust head gives: the field "trust" of a spec, and the arrays that come out of it."""
+"""The output of a network's own trust head: the field "trust" of a spec, and the arrays."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -18,16 +18,16 @@ _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
 @dataclass(frozen=True)
 class TrustOutput:
-    """Which outputs of the network hold trust, and what it was fitted on.
+    """Which outputs of the network hold trust, and on what it was fitted.
 
-    outputs: the output's name for each field that the head fills, among "quality" (B, K), "visibility" (B, K, 3),
-    "pose_quality" (B,) and "labelled" (B, K), P(v > 0), which a graph may give but no field of `Poses` takes: one
-    number does not say how much of the rest is occluded, and trustpose does not guess. head: its name, options: what it
-    was built with, maps: the tensors of the network that it reads (of an ONNX file). area: the convention of its OKS.
-    fitted_on: what it was trained and calibrated on, texts and numbers by name. parameters: the head's. box: the input
-    (B, 2) of the graph for people's boxes, their widths and heights as shares of the crops'; None where none is read.
-    xy: its input (B, K, 2) for the places to read at, in pixels of the heatmaps or bins, NaN for the network's own
-    peaks; None where the graph always finds those itself.
+    outputs: the output's name for each field of the head, among "quality" (B, K), "visibility" (B, K, 3),
+    "pose_quality" (B,) and "labelled" (B, K), P(v > 0), which a graph may have but which fills no field of `Poses`, as
+    it does not separate occluded from visible. head: its name, options: its builder's arguments, maps: the tensors of
+    the network that it reads (of an ONNX file). area: the convention of its OKS. fitted_on: its training and
+    calibration data, texts and numbers by name. parameters: the head's. box: the graph's input (B, 2) for widths and
+    heights of people's boxes as fractions of the crops'; None if it has none. xy: its input (B, K, 2) for the positions
+    to read at, in pixels of the heatmaps or bins, NaN for the network's own peaks; None if the graph always finds them
+    itself.
     """
 
     outputs: Mapping[str, str]
@@ -42,7 +42,7 @@ class TrustOutput:
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
-        """The field 'trust' of a spec; unknown fields are refused. Raises InputError naming the field."""
+        """Read the field 'trust' of a spec; unknown fields are refused. Raises InputError naming the field."""
         outputs = _texts(trust, "outputs")
         unknown = [name for name in outputs if name not in TRUST_FIELDS]
         if unknown or not outputs:
@@ -67,18 +67,18 @@ class TrustOutput:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The graph's inputs beside the pixels, by the fields that name them, "box" and "xy"."""
+        """The graph's inputs other than the pixels, by their fields, "box" and "xy"."""
         return {name: value for name, value in (("box", self.box), ("xy", self.xy)) if value is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """What `read` reads."""
+        """Return the JSON that `read` reads."""
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
         return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class TrustArrays:
-    """What a head says about B crops; what it does not say is None.
+    """A head's predictions for B crops; absent fields are None.
 
     quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(absent), P(occluded), P(visible), summing to 1.
     pose_quality (B,): expected OKS, 0–1.
@@ -90,8 +90,8 @@ class TrustArrays:
 
     @classmethod
     def of(cls, given: Mapping[str, np.ndarray], count: int, keypoints: int, path: object) -> "TrustArrays":
-        """The arrays by field, float32, checked; "labelled" is left aside. Raises InputError naming `path` and the
-        field where a shape is wrong, a number is not 0–1, or three probabilities do not sum to 1."""
+        """Return the checked arrays by field, float32, without "labelled". Raises InputError naming `path` and the
+        field if a shape is wrong, a number is not 0–1, or three probabilities do not sum to 1."""
         checked: dict[str, np.ndarray] = {}
         for name in (name for name in POSE_FIELDS if name in given):
             shape = (count, *trust_shape(name, keypoints))
@@ -107,12 +107,12 @@ class TrustArrays:
         return cls(**checked)
 
     def filled(self) -> dict[str, np.ndarray]:
-        """The fields that are not None, by name."""
+        """Return the fields that are not None, by name."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
     def average_flipped(self, flipped: "TrustArrays", flip_index: Int[np.ndarray, " K"]) -> "TrustArrays":
-        """Means of what is said about crops and about their mirror images, left and right put back.
+        """Average predictions for crops and for their mirror images, with left and right joints swapped back.
 
         Source: OKS-Net paper, section IV-A ("averaging the predicted OKS of original and flipped input").
         """
@@ -124,7 +124,7 @@ class TrustArrays:
 
 
 def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
-    """The shape of a field of trust but for the people: (K,), (K, 3) or ()."""
+    """Return the shape of a trust field without the people: (K,), (K, 3) or ()."""
     return {"visibility": (keypoints, 3), "pose_quality": ()}.get(name, (keypoints,))
 
 

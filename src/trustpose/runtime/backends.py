@@ -1,6 +1,6 @@
-"""What runs a network: ONNX Runtime in the base install, torch with the `train` extra, behind one interface.
+"""Run networks: ONNX Runtime in the base install, torch with the `train` extra, with a common interface.
 
-uint8 crops in, `Outputs` out, in any batch size.
+Takes uint8 crops in any batch size and returns `Outputs`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -32,18 +32,18 @@ from trustpose.runtime.sessions import (
     unread,
 )
 
-_PART = 4  # crops that one CPU takes at once: enough to share the weights' way through the cache, few enough to divide
+_PART = 4  # crops per run of one CPU: enough to reuse cached weights, few enough to divide
 
-_MOST_AT_ONCE = 4096  # in a batch of fixed size: crops are copied to fill it
+_MOST_AT_ONCE = 4096  # in a fixed-size batch, which is padded with copies
 
 
 class OnnxNetwork:
     """A network with its spec: (B, H, W, 3) RGB crops, 0–255, to `Outputs`.
 
-    On CPUs a batch is run in parts, several at a time, each on one CPU: that has 1.05 (ResNet-50) to 1.5 times (HRNet,
-    with its many small layers) the throughput of all CPUs sharing one run. Only a batch too small to occupy half of
-    them is shared. A file that fixes the batch size gets parts of that size; other providers get whole batches.
-    A forked process opens the file anew. Raises InputError where file and spec do not fit each other.
+    On CPUs a batch is divided into parts, which run in parallel, each on one CPU. This has 1.05 (ResNet-50) to 1.5
+    times (HRNet, with its many small layers) the throughput of all CPUs sharing one run. Only a batch too small for
+    half of them is shared. A file with a fixed batch size gets parts of that size; other providers get whole batches. A
+    forked process opens the file again. Raises InputError if file and spec do not match.
     """
 
     def __init__(self, spec: ModelSpec, threads: int | None = None, providers: list[str] | None = None) -> None:
@@ -51,7 +51,7 @@ class OnnxNetwork:
         self._crop_output = spec.crop_output
         self.threads = count = threads or cpu_count()
         self._session = PerProcess(lambda: open_session(spec.onnx, 1, providers))
-        self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs that all CPUs share
+        self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs shared by all CPUs
         self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
         session = self._session()
         self._further = {} if spec.trust is None else spec.trust.inputs
@@ -65,7 +65,7 @@ class OnnxNetwork:
         self._is_on_cpu = session.get_providers() == [CPU]
 
     def __call__(self, pixels: CropPixels) -> Outputs:
-        """Run the network on crops of a size that its spec's input takes. Raises InputError where it cannot be run."""
+        """Run the network on crops of a size that its spec allows. Raises InputError if it cannot be run."""
         return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
 
     def with_trust(
@@ -74,7 +74,7 @@ class OnnxNetwork:
         box: Float[np.ndarray, "B 2"] | None = None,
         xy: Float[np.ndarray, "B K 2"] | None = None,
     ) -> tuple[Outputs, TrustArrays]:
-        """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
+        """Like a call, with the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         self.spec.input.check(pixels.shape)
         count = len(pixels)
         further = told(dict.fromkeys(self._further, True), count, self._crop_output.keypoints, box, xy)
@@ -84,7 +84,7 @@ class OnnxNetwork:
         run = partial(self._run, (self._shared if is_shared else self._session)())
         done: list[list[np.ndarray]] = [[]] * len(parts)
 
-        def run_some(first: int) -> None:  # every so many parts: a task for each CPU costs less than for each part
+        def run_some(first: int) -> None:  # strided: one task per CPU costs less than one per part
             for at in range(first, len(parts), self.threads):
                 done[at] = run(pixels[parts[at]], {name: rows[parts[at]] for name, rows in further.items()})
 
@@ -101,7 +101,7 @@ class OnnxNetwork:
     def _run(
         self, session: onnxruntime.InferenceSession, pixels: np.ndarray, further: dict[str, np.ndarray]
     ) -> list[np.ndarray]:
-        """The raw outputs of one run and trust's; crops are filled up to the batch size that the file fixes."""
+        """Return the raw outputs of one run and trust's; crops are padded to a fixed batch size."""
         count = len(pixels)
         if self.fixed_batch is not None and count < self.fixed_batch:
             rows = np.minimum(np.arange(self.fixed_batch), max(count - 1, 0))
@@ -118,13 +118,13 @@ class OnnxNetwork:
 
 @runtime_checkable
 class Runtime(Protocol):
-    """What runs a network: RGB crops (B, H, W, 3), 0–255, in, `Outputs` of numpy arrays out; `with_trust` adds what the
-    network's own trust head gives for them, with no field filled where it has none.
+    """A network runtime: takes RGB crops (B, H, W, 3), 0–255, returns `Outputs` of numpy arrays; `with_trust` adds the
+    output of the network's own trust head, with no field filled if it has none.
 
-    box (B, 2): the people's boxes' widths and heights as shares of the crops', for heads that read them
-    (`TrustOutput.box`). xy (B, K, 2): where to read, in pixels of the heatmaps or bins, for heads that are told
-    (`TrustOutput.xy`); NaN for the network's own peaks. ValueError where such a head gets none. `reads_places`: whether
-    it can be told; a head in torch reads its own peaks where it is not.
+    box (B, 2): widths and heights of the people's boxes as fractions of the crops', for heads that read them
+    (`TrustOutput.box`). xy (B, K, 2): positions to read at, in pixels of the heatmaps or bins, for heads that accept
+    them (`TrustOutput.xy`); NaN for the network's own peaks. Raises ValueError if such a head gets none.
+    `reads_places`: whether it accepts them; a head in torch reads its own peaks without them.
     """
 
     spec: ModelSpec
@@ -148,7 +148,7 @@ def open_runtime(
     precision: str = "float32",
     threads: int | None = None,
 ) -> Runtime:
-    """The runtime for a spec; see `predict.options.PredictOptions` for the arguments. Raises InputError."""
+    """Open the runtime for a spec; see `predict.options.PredictOptions` for the arguments. Raises InputError."""
     if backend not in ("onnx", "torch"):
         raise InputError(f"backend: expected onnx or torch, got {backend!r}")
     if backend == "onnx" and (device is not None or precision != "float32"):
@@ -161,9 +161,9 @@ def open_runtime(
 
 
 def module_of(runtime: Runtime) -> Any:
-    """The network as an `nn.Module`: the one that runs, or, beside an ONNX file, the model folder's weights.
+    """Return the network as an `nn.Module`: the running one or, for an ONNX runtime, from the model folder's weights.
 
-    Without its trust head, so that it gives `Outputs` either way. Raises InputError where torch is not installed or
+    Without its trust head, so that it returns `Outputs` in both cases. Raises InputError if torch is not installed or
     there is only an ONNX file.
     """
     module = getattr(runtime, "module", None)
@@ -174,7 +174,7 @@ def module_of(runtime: Runtime) -> Any:
 
 
 def _torch_modules(*names: str) -> list[Any]:
-    """Modules of this package that need the `train` extra. Raises InputError with the install line."""
+    """Import modules of this package that need the `train` extra. Raises InputError with the install line."""
     try:
         return [import_module(f"trustpose.runtime.{name}") for name in names]
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""onnxruntime sessions: opened, compared with what a spec says, and run; its errors become one line."""
+"""Open onnxruntime sessions, check them against the spec, and run them; errors become one line."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
 CPU = "CPUExecutionProvider"
 _LARGEST = 1e12
 
-# onnxruntime's own errors have no common base of their own
+# onnxruntime's errors have no common base class
 _ERRORS = (
     states.EPFail,
     states.Fail,
@@ -34,35 +34,35 @@ _ERRORS = (
     states.NoSuchFile,
     states.NotImplemented,
     states.RuntimeException,
-    UnicodeDecodeError,  # of a name in a graph that is no UTF-8
+    UnicodeDecodeError,  # for a name in a graph that is not UTF-8
 )
 
 T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """What does not outlive a fork, such as sessions and threads: made once, and anew in each forked process."""
+    """An object that does not survive a fork, such as a session or threads: created again in each forked process."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: tuple[int, T] | None = None
 
     def __call__(self) -> T:
-        """This process's own."""
+        """Return this process's own object."""
         if self._made is None or self._made[0] != os.getpid():
             self._made = (os.getpid(), self._make())
         return self._made[1]
 
 
 def cpu_count() -> int:
-    """The CPUs this process may use."""
+    """Return the number of CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def open_session(path: Path, threads: int, providers: list[str] | None = None) -> onnxruntime.InferenceSession:
-    """A session of `threads` CPU threads; providers None means the CPU. Raises InputError where it cannot be opened."""
+    """Open a session with `threads` CPU threads; providers None means the CPU. Raises InputError on failure."""
     options = _options(threads)
     known = onnxruntime.get_available_providers()
     chosen = [CPU] if providers is None else providers
@@ -74,16 +74,17 @@ def open_session(path: Path, threads: int, providers: list[str] | None = None) -
         with utf8_name(path) as name:
             session = onnxruntime.InferenceSession(name, options, providers=chosen, enable_fallback=0)
         for node in (*session.get_inputs(), *session.get_outputs()):
-            _ = node.name, node.shape  # texts in them are decoded when asked for
+            _ = node.name, node.shape  # decodes the names, which may fail
         return session
     except _ERRORS as error:
         raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None
 
 
 def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntime.InferenceSession:
-    """A session of a graph in memory, made from the file `path`, on one CPU thread. Raises InputError naming that file.
+    """Open a session for a graph in memory, made from the file `path`, on one CPU thread. Raises InputError naming that
+    file.
 
-    Without `optimise` the graph is run as it is written.
+    Without `optimise` the graph is run as written.
     """
     options = _options(1)
     if not optimise:
@@ -98,27 +99,27 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # only what ends the process: errors come back as exceptions
+    options.log_severity_level = 4  # fatal messages only: errors are raised as exceptions
     return options
 
 
 def run_tensors(
     session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """The outputs of those names. Raises InputError where the network cannot be run."""
+    """Return the outputs of those names. Raises InputError if the network cannot be run."""
     try:
         return [np.asarray(array) for array in session.run(outputs, inputs)]
-    except (*_ERRORS, ValueError, TypeError) as error:  # what numpy says of outputs that are no arrays
+    except (*_ERRORS, ValueError, TypeError) as error:  # numpy's errors for outputs that are not arrays
         raise InputError(f"{path}: cannot be run as its spec says ({first_line(error)})") from None
 
 
 def run_session(
     session: onnxruntime.InferenceSession, path: Path, outputs: list[str], inputs: dict[str, np.ndarray]
 ) -> list[np.ndarray]:
-    """The outputs of those names.
+    """Return the outputs of those names.
 
-    Raises InputError where the network cannot be run, or where one is no array of numbers, or not finite, or so large
-    that its square is not.
+    Raises InputError if the network cannot be run, or if an output is not a numeric array, not finite, or so large that
+    its square is not.
     """
     arrays = run_tensors(session, path, outputs, inputs)
     for array in arrays:
@@ -136,10 +137,10 @@ def output_names(
     tensors: Mapping[str, str | None],
     trust: TrustOutput | None = None,
 ) -> list[str]:
-    """The names of the outputs to read, once the session's inputs are what the spec says.
+    """Check the session's inputs against the spec, and return the names of the outputs to read.
 
-    `tensors`: the spec's names by the field of 'output' that says them, None for the first output. Raises InputError
-    naming the field that does not fit.
+    `tensors`: the spec's names by field of 'output', None for the first output. Raises InputError naming the field that
+    does not match.
     """
     inputs = {node.name: node for node in session.get_inputs()}
     further = {} if trust is None else trust.inputs
@@ -167,7 +168,7 @@ def output_names(
 
 
 def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustOutput | None) -> dict[str, str]:
-    """The outputs to read for each field of trust that poses have. Raises InputError where the network lacks one."""
+    """Return the output for each trust field of poses. Raises InputError if the network lacks one."""
     outputs = [node.name for node in session.get_outputs()]
     names = {} if trust is None else {field: name for field, name in trust.outputs.items() if field in POSE_FIELDS}
     for field, name in ({} if trust is None else trust.outputs).items():
@@ -182,10 +183,10 @@ def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustO
 def told(
     reads: Mapping[str, bool], count: int, keypoints: int, box: np.ndarray | None, xy: np.ndarray | None
 ) -> dict[str, Float32[np.ndarray, "B ..."]]:
-    """What a trust head reads beside the pixels of `count` crops, "box" (B, 2) and "xy" (B, K, 2).
+    """Return the trust head's additional inputs for `count` crops, "box" (B, 2) and "xy" (B, K, 2).
 
-    `reads`: those of the two that it may get, and whether it needs them. Raises ValueError where it lacks one, for an
-    `xy` that it does not read, and for a wrong shape.
+    `reads`: which of the two it accepts, and whether it needs them. Raises ValueError if a needed one is missing, for
+    an `xy` that it does not accept, and for a wrong shape.
     """
     if xy is not None and "xy" not in reads:
         raise ValueError("xy: this network's trust finds the places to read at by itself, expected None")
@@ -204,13 +205,13 @@ def told(
 
 
 def unread(spec: ModelSpec, count: int) -> tuple[Float[np.ndarray, "B 2"], Float[np.ndarray, "B K 2"] | None]:
-    """Boxes' shares and places for `count` crops where nobody asks what trust makes of them."""
+    """Return default values of boxes' fractions and positions for `count` crops, for callers that ignore trust."""
     is_told = spec.trust is not None and spec.trust.xy is not None
     return np.ones((count, 2)), np.full((count, spec.crop_output.keypoints, 2), np.nan) if is_told else None
 
 
 def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:
-    """RGB pixels as the input tensor: (pixel × scale − mean) / std, in the spec's layout, channel order and dtype."""
+    """Convert RGB pixels to the input tensor: (pixel × scale − mean) / std, in the spec's layout, order and dtype."""
     if wanted.channels == "BGR":
         pixels = pixels[..., ::-1]
     std = np.array(wanted.std)
@@ -222,7 +223,7 @@ def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:
         scaled = pixels * factor + offset
         blob = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2) if wanted.layout == "NCHW" else scaled)
         return _typed(blob, wanted.dtype)
-    table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all that a pixel can become
+    table = np.arange(256, dtype=np.float32)[:, None] * factor + offset  # (256, 3): all possible values
     blob = _look_up(np.ascontiguousarray(pixels), table, channels_first=wanted.layout == "NCHW")
     return _typed(blob, wanted.dtype)
 
@@ -248,14 +249,14 @@ def _look_up(pixels: np.ndarray, table: np.ndarray, *, channels_first: bool) -> 
 
 
 def first_line(error: Exception) -> str:
-    """A library's error as part of one line of ours."""
+    """Format a library's error as part of one line."""
     return " ".join(str(error).split())[:160]
 
 
 def check_shapes(
     arrays: Sequence[np.ndarray], output: CropOutputs, inputs: InputSpec, pixels: CropPixels, path: Path
 ) -> list[np.ndarray]:
-    """The tensors of these crops, in the shapes that the spec says. Raises InputError where one cannot be."""
+    """Return the tensors of these crops, reshaped as in the spec. Raises InputError if that is impossible."""
     count, height, width = pixels.shape[:3]
     if inputs.multiple is not None:
         inputs = replace(inputs, height=height, width=width)

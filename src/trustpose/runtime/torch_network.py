@@ -1,6 +1,6 @@
-"""The torch backend: the same crops in and the same `Outputs` out as `OnnxNetwork`, on CPU, CUDA or MPS.
+"""The torch backend: the same interface as `OnnxNetwork`, on CPU, CUDA or MPS.
 
-Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
+Needs the `train` extra. The base install imports this file only on request.
 """
 
 import os
@@ -24,7 +24,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 
 def best_device() -> str:
-    """ "cuda" where there is one, else "mps", else "cpu"."""
+    """Return "cuda" if available, else "mps", else "cpu"."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -33,10 +33,10 @@ def best_device() -> str:
 class TorchNetwork:
     """A module with its spec: (B, H, W, 3) RGB crops, 0–255, to `Outputs` of numpy arrays.
 
-    The module gives `Outputs`, or those and `Trust`, as a `TrustNetwork` does; `module` is then the network without its
-    head. `precision` other than float32 runs it under autocast; outputs are float32 in any case. The module is put into
-    evaluation mode, on `device`, in channels-last memory. Raises InputError for a device or precision that is not
-    there.
+    The module returns `Outputs`, or `Outputs` and `Trust`, as a `TrustNetwork` does; `module` is then the network
+    without its head. `precision` other than float32 runs it under autocast; outputs are always float32. The module is
+    put into evaluation mode, on `device`, in channels-last memory. Raises InputError for an unavailable device or an
+    unknown precision.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TorchNetwork:
         try:
             self.device = torch.device(device or best_device())
             self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue] torch's stub lacks it
-        except (RuntimeError, AssertionError) as error:  # torch's own for a device that it was not built for
+        except (RuntimeError, AssertionError) as error:  # torch's errors for a device that it was not built for
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
         self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
         self.spec = spec
@@ -61,9 +61,9 @@ class TorchNetwork:
         self._std = torch.tensor(wanted.std, device=self.device).reshape(3, 1, 1)
 
     def __call__(self, pixels: CropPixels) -> Outputs:
-        """Run the module on crops of a size that the spec's input takes.
+        """Run the module on crops of a size that the spec allows.
 
-        Raises InputError where its output is not as the spec says.
+        Raises InputError if its output does not match the spec.
         """
         return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
 
@@ -73,8 +73,8 @@ class TorchNetwork:
         box: Float[np.ndarray, "B 2"] | None = None,
         xy: Float[np.ndarray, "B K 2"] | None = None,
     ) -> tuple[Outputs, TrustArrays]:
-        """The same, and the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
-        if self._process != os.getpid():  # torch's threads and CUDA do not come along, and it would wait for ever
+        """Like a call, with the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
+        if self._process != os.getpid():  # torch's threads and CUDA do not survive a fork, and it would hang
             raise InputError("backend torch: the network was loaded before this process was forked; load it after that")
         wanted = self.spec.input
         wanted.check(pixels.shape)
@@ -92,13 +92,13 @@ class TorchNetwork:
         rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
         others = {name: _arrays(value) for name, value in outputs.others.items()}
-        grids = {**outputs.grids, **found.grids}  # the spec knows better than the network how its maps were trained
+        grids = {**outputs.grids, **found.grids}  # the spec's grids take precedence: it knows how the maps were trained
         arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
         return replace(found, **rest, others=others, grids=grids), checked
 
     def _further(self) -> dict[str, bool]:
-        """What the head can be told beside the crops, and whether it must be: see `sessions.told`."""
+        """The head's additional inputs, and whether they are required: see `sessions.told`."""
         if not isinstance(self._module, TrustNetwork):
             return {}
         head, trust = self._module.head, self.spec.trust
@@ -106,7 +106,7 @@ class TorchNetwork:
         return ({"box": True} if head.reads_box else {}) | ({"xy": needs_places} if head.reads_places else {})
 
     def _prepare(self, pixels: np.ndarray) -> Tensor:
-        """(B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""
+        """Return (B, 3, H, W), (pixel × scale − mean) / std in the spec's channel order, channels last in memory."""
         crops = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, non_blocking=True)
         if self.spec.input.channels == "BGR":
             crops = crops.flip(-1)
@@ -115,7 +115,7 @@ class TorchNetwork:
 
 
 def _arrays(value: Any) -> Any:
-    """A tensor as an array; several as a list of arrays."""
+    """Convert a tensor to an array; several to a list of arrays."""
     return [_arrays(one) for one in value] if isinstance(value, (list, tuple)) else _numpy(value)
 
 

@@ -1,6 +1,6 @@
-"""The weights of a model folder as torch modules: the network alone, or with its trust head.
+"""Load the weights of a model folder as torch modules: the network alone, or with its trust head.
 
-Needs the `train` extra. Nothing in the base install imports this file before it is asked for.
+Needs the `train` extra. The base install imports this file only on request.
 """
 
 import torch
@@ -16,9 +16,9 @@ from trustpose.trust.network import TrustNetwork, attach
 
 
 def load_module(spec: ModelSpec) -> nn.Module:
-    """The network of a model folder as a module with its weights, in evaluation mode; without its trust head.
+    """Return the network of a model folder as a module with its weights, in evaluation mode, without its trust head.
 
-    Raises InputError where the folder holds only an ONNX file, or weights that do not fit.
+    Raises InputError if the folder holds only an ONNX file, or weights that do not match.
     """
     weights = spec.onnx.with_name(MODEL_WEIGHTS)
     if spec.network is None or not weights.is_file():
@@ -46,9 +46,9 @@ def load_module(spec: ModelSpec) -> nn.Module:
 
 
 def load_trust_network(spec: ModelSpec) -> TrustNetwork:
-    """The network and head of a model folder as one module with their weights, in evaluation mode.
+    """Return the network and head of a model folder as one module with their weights, in evaluation mode.
 
-    Raises InputError where the folder's network is only ONNX, its head is none of ours, or weights do not fit.
+    Raises InputError if the folder has only ONNX, an unknown head, or weights that do not match.
     """
     network, trust = load_module(spec), spec.trust
     if trust is None:
@@ -60,11 +60,11 @@ def load_trust_network(spec: ModelSpec) -> TrustNetwork:
     weights = spec.onnx.with_name(MODEL_WEIGHTS)
     try:
         module.head.load_state_dict(_part_of(read_tensors(weights), "head."))
-    except RuntimeError as error:  # torch's list of what is missing, unexpected or of another shape
+    except RuntimeError as error:  # torch's list of missing, unexpected and misshapen tensors
         raise InputError(f"{weights}: head: {' '.join(str(error).split())[:200]}") from None
     return module.eval()
 
 
 def _part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors of one part of a module, by their names in it."""
+    """Return the tensors of one part of a module, by their names in it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
