@@ -1,14 +1,14 @@
-"""The maps inside a heatmap or SimCC network's ONNX file that trust heads read, found and given as further outputs.
+"""Find the maps inside a network's ONNX file that trust heads read, and expose them as further outputs.
 
-- "features" (B, C, h, w): what the last layer makes the heatmaps from, the convolution's input.
-- "backbone" (B, C, h, w): what the encoder gave, the last map at the lowest resolution.
+- "features" (B, C, h, w): the input of the last convolution, which computes the heatmaps.
+- "backbone" (B, C, h, w): the encoder's output, the last map at the lowest resolution.
 
-Of a SimCC network both are the map that its last convolution reads. Beside the maps heads read what the network
-estimates (`ESTIMATES`): heatmaps (B, K, h, w), or logits over columns (B, K, X) and rows (B, K, Y) and the keypoint
-tokens (B, K, D) that both are made from.
+For a SimCC network both are the input of its last convolution. Besides the maps heads read the network's estimates
+(`ESTIMATES`): heatmaps (B, K, h, w), or logits over columns (B, K, X) and rows (B, K, Y) and the keypoint tokens (B, K,
+D) from which they are computed.
 
-Maps are read channels first, (C, h, w); a graph that lays them out otherwise inside needs its tensors named.
-Needs the `train` extra; only making a network with trust does, running one does not.
+Maps must be channels first, (C, h, w); for a graph with another layout, name its tensors. Needs the `train` extra to
+build a network with trust, but not to run one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,20 +26,20 @@ from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 ESTIMATES = {"heatmaps": ("heatmaps",), "simcc": ("simcc_x", "simcc_y", "tokens")}  # by the output's kind
 TOKENS = "tokens"
 PREFIX = "network/"
-BATCH_TOLERANCE = 1e-4  # of the largest number: float32 sums in another order, not other sums
+BATCH_TOLERANCE = 1e-4  # relative to the largest number: float32 sums in another order
 
 _LAST_LAYERS, _LINEAR = ("Conv", "ConvTranspose"), ("MatMul", "Gemm")
 _ACTIVATIONS = tuple("Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid Tanh Elu Selu Softplus HardSwish Mish Gelu".split())
-# what may stand between the last layer and the heatmaps, or follow a convolution, without making other features
+# operators allowed between the last layer and the heatmaps, or after a convolution, that do not change features
 _SHAPING = "Identity Cast Transpose Reshape Squeeze Unsqueeze Dropout Resize Upsample".split()
 _PASSED = (*_ACTIVATIONS, "BatchNormalization", *_SHAPING)
-_SCALED = ("Add", "Sub", "Mul", "Div")  # passed where one side is a constant
-_SHOWN = 8  # candidates in an error
+_SCALED = ("Add", "Sub", "Mul", "Div")  # allowed if one side is a constant
+_SHOWN = 8  # candidates listed in an error
 
 
 @dataclass(frozen=True)
 class InnerTensor:
-    """A tensor inside an ONNX graph, by its name there, with its shape but for the batch."""
+    """A tensor inside an ONNX graph, by its name there, with its shape without the batch."""
 
     name: str
     shape: tuple[int, ...]
@@ -51,10 +51,10 @@ class InnerTensor:
 def find_maps(
     spec: ModelSpec, names: Sequence[str] = ("features", "backbone"), *, named: Mapping[str, str] | None = None
 ) -> dict[str, InnerTensor]:
-    """Where the maps called `names` lie in the spec's ONNX file: {"features": InnerTensor, …}.
+    """Find the maps `names` in the spec's ONNX file: {"features": InnerTensor, …}.
 
-    `named` says so for some of them, or for maps of other names, by the tensor's name in the file. Raises InputError
-    for a network without heatmaps, and, with candidates, where a map cannot be found or a named tensor is no (C, h, w).
+    `named` gives some of them, or maps of other names, by the tensor's name in the file. Raises InputError for a
+    network without heatmaps, and, with candidates, if a map cannot be found or a named tensor is not (C, h, w).
     """
     graph = _Graph.of(spec)
     finders = {"features": graph.features, "backbone": graph.backbone}
@@ -71,11 +71,12 @@ def find_maps(
 
 
 def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
-    """The spec's network with its `ESTIMATES` as outputs and one for each of `maps`: {"features": tensor, …}.
+    """Return the spec's network with its `ESTIMATES` as outputs and one for each of `maps`: {"features": tensor, …}.
 
-    Its input is as it was; names inside begin with "network/"; all outputs are float32. It takes any batch size where a
-    batch of three gives what three batches of one give; else the file's own. The opset is the file's. `maps` are names
-    of tensors as `find_maps` gives them, of any number of dimensions. Raises InputError for a tensor that is not there.
+    Its input is unchanged; names inside start with "network/"; all outputs are float32. It takes any batch size if a
+    batch of three gives the result of three batches of one, else the file's own. The opset is the file's. `maps` are
+    names of tensors as from `find_maps`, of any number of dimensions. Raises InputError for a tensor that does not
+    exist.
     """
     graph = _Graph.of(spec)
     known = {tensor.name for tensor in graph.tensors(*maps.values())}
@@ -94,20 +95,20 @@ def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
 
 
 def sample_crops(spec: ModelSpec, count: int, seed: int = 0) -> UInt8[np.ndarray, "B H W 3"]:
-    """Noise crops, 0–255, coarse enough to reach deep layers: to compare two graphs on, not to judge either."""
+    """Return noise crops, 0–255, coarse enough to reach deep layers, for comparing two graphs."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, spec.input.height, spec.input.width, 3))
     blocks = coarse[:, ::16, ::16].repeat(16, axis=1).repeat(16, axis=2)[:, : spec.input.height, : spec.input.width]
     return ((3 * blocks + coarse) // 4).astype(np.uint8)
 
 
 def _takes_any_batch(model: onnx.ModelProto, spec: ModelSpec, size: int) -> bool:
-    """Whether all outputs of a batch of 3 × size are those of three batches of the file's own size."""
+    """Return whether all outputs of a batch of 3 × size equal those of three batches of the file's own size."""
     outputs = [value.name for value in model.graph.output]
     blob = to_tensor(sample_crops(spec, 3 * size), spec.input)
     session = session_of(model.SerializeToString(), spec.onnx)
     try:
         together = run_tensors(session, spec.onnx, outputs, {spec.input.name: blob})
-    except InputError:  # a number of rows that is written into the graph somewhere
+    except InputError:  # the graph contains a fixed number of rows
         return False
     parts = [
         run_tensors(session, spec.onnx, outputs, {spec.input.name: blob[at : at + size]})
@@ -121,7 +122,7 @@ def _takes_any_batch(model: onnx.ModelProto, spec: ModelSpec, size: int) -> bool
 
 
 class _Graph:
-    """An ONNX graph with what made each tensor, and the tensors on the way to the heatmaps in order."""
+    """An ONNX graph with the producer of each tensor, and the tensors that lead to the heatmaps in order."""
 
     def __init__(self, spec: ModelSpec, model: onnx.ModelProto) -> None:
         self.spec = spec
@@ -148,7 +149,7 @@ class _Graph:
         return cls(spec, load_graph(spec.onnx))
 
     def _computed(self) -> set[str]:
-        """Tensors with numbers that come from pixels: not constants, and not what only depends on shapes."""
+        """Tensors that depend on pixel values: not constants, and not shapes."""
         computed = {value.name for value in self.model.graph.input}
         for node in self.model.graph.node:
             if node.op_type not in ("Shape", "Size", "ConstantOfShape") and computed.intersection(node.input):
@@ -156,7 +157,7 @@ class _Graph:
         return computed
 
     def tensors(self, *names: str) -> list[InnerTensor]:
-        """Those of that name that there are, with their shapes: from running the network once on one batch."""
+        """Return the existing tensors of these names, with shapes from running the network once on one batch."""
         asked = [name for name in dict.fromkeys(names) if name in self.maker and name not in self.shapes]
         if asked:
             model = onnx.ModelProto()
@@ -172,7 +173,7 @@ class _Graph:
         return [self.shapes[name] for name in names if name in self.shapes]
 
     def named(self, tensor: str) -> InnerTensor:
-        """The tensor of that name, which a head can read as a map."""
+        """Return the tensor of that name, for a head to read as a map."""
         found = self.tensors(tensor)
         if not found or len(found[0].shape) != 3:
             raise self.missing(tensor, self.order)
@@ -183,7 +184,7 @@ class _Graph:
         return InputError(f"{self.spec.onnx}: has no map {tensor!r} inside; the last ones are {shown}")
 
     def estimates(self) -> dict[str, str]:
-        """The tensors of `ESTIMATES` by their names there."""
+        """Return the tensors of `ESTIMATES` by their names there."""
         names = list(self.finals)
         if self.spec.crop_output.is_from_tokens:
             names.append(self._tokens())
@@ -191,7 +192,7 @@ class _Graph:
         return dict(zip(ESTIMATES[self.spec.output.kind], names, strict=True))
 
     def _tokens(self) -> str:
-        """What the two layers read that make the logits."""
+        """Return the input of the two layers that compute the logits."""
         found = set()
         for name in self.finals:
             node = self.maker.get(name)
@@ -204,7 +205,7 @@ class _Graph:
         return token
 
     def _last_map(self) -> InnerTensor:
-        """Of a SimCC network: what the last convolution reads."""
+        """Return the input of a SimCC network's last convolution."""
         before = {tensor.name for tensor in self.order}
         for node in reversed(self.model.graph.node):
             if node.op_type in _LAST_LAYERS and before.intersection(node.output):
@@ -212,7 +213,7 @@ class _Graph:
         raise InputError(f"{self.spec.onnx}: no convolution leads to its logits; name the tensor to read as 'features'")
 
     def features(self) -> InnerTensor:
-        """The input of the last layer, which makes the heatmaps."""
+        """Return the input of the last layer, which computes the heatmaps."""
         if self.spec.crop_output.is_from_tokens:
             return self._last_map()
         (name,) = self.finals
@@ -233,10 +234,11 @@ class _Graph:
         )
 
     def backbone(self) -> InnerTensor:
-        """The last map at the lowest resolution; a narrowing convolution with an activation there is the decoder's.
+        """Return the last map at the lowest resolution; a narrowing convolution with an activation there is the
+        decoder's.
 
-        SimplePose goes 160 → 128 channels in that way before its deconvolutions, and its encoder ends with the 160.
-        1 × 1 maps are weights for channels, not maps.
+        SimplePose reduces 160 to 128 channels in this way before its deconvolutions; its encoder ends with the 160. 1 ×
+        1 maps are channel weights, not maps.
         """
         if self.spec.crop_output.is_from_tokens:
             return self._last_map()

@@ -1,6 +1,6 @@
-"""Model folders: model.onnx (runs anywhere), model.json (its `ModelSpec`), model.safetensors (to train on).
+"""Write model folders: model.onnx (runs anywhere), model.json (its `ModelSpec`), model.safetensors (for training).
 
-Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX hold none.
+Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX contain none.
 """
 
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ _ASK_CHANNELS = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a model comes from, as its JSON says it."""
+    """The origin of a model, for its JSON."""
 
     name: str
     licence: str = "unknown"
@@ -48,13 +48,13 @@ def import_checkpoint(
     channels: str | None = None,
     provenance: Provenance,
 ) -> ModelSpec:
-    """Turn the tensors of a public checkpoint, `file`, into a model folder at `out`, which must not exist yet.
+    """Convert the tensors of a public checkpoint, `file`, to a model folder at `out`, which must not exist yet.
 
     `network` is a zoo name; the number of keypoints is the checkpoint's. `family` (default: recognised from the tensor
-    names) says whose names they are, and with them how pixels are fed and maps are read; `channels` overrides the
-    order of colours, and is needed where the family does not say it. `skeleton` (default: COCO's for 17 keypoints,
-    MPII's for 16) names the joints. Raises InputError naming a tensor that is missing or unexpected, the network that
-    the file is of, or the option that does not fit.
+    names) is the project, which determines preprocessing and decoding; `channels` overrides the channel order, and is
+    required if the family does not determine it. `skeleton` (default: COCO's for 17 keypoints, MPII's for 16) names the
+    joints. Raises InputError naming a missing or unexpected tensor, the file's actual network, or the option that does
+    not match.
     """
     if network not in NETWORKS:
         raise InputError(f"--network: expected one of {', '.join(NETWORKS)}, got {network!r}")
@@ -95,11 +95,11 @@ def save_model_folder(
     provenance: Provenance,
     free_size: int | None = None,
 ) -> ModelSpec:
-    """Write model.onnx, model.json and model.safetensors as the new folder `out`, all or nothing; gives its spec.
+    """Write model.onnx, model.json and model.safetensors atomically as the new folder `out`; return its spec.
 
-    free_size: a heatmap network that also takes any multiple of so many pixels, up to whole photos; height × width is
-    then the usual size, which top-down prediction keeps to. Raises InputError where `out` exists or cannot be written,
-    ValueError where a network is for one size alone.
+    free_size: for a heatmap network that also takes any multiple of this many pixels, up to whole photos; height ×
+    width is then the usual size, used by top-down prediction. Raises InputError if `out` exists or cannot be written,
+    ValueError if a network supports only one size.
     """
     if free_size is not None and (network in SIMCC or height % free_size or width % free_size):
         raise ValueError(f"free_size: expected None for SimCC, or a divisor of {height} and {width}, got {free_size}")
@@ -118,7 +118,7 @@ def save_model_folder(
 
 
 def write_tensors(path: Path, module: nn.Module) -> None:
-    """A module's tensors as a safetensors file. Raises InputError where it cannot be written."""
+    """Write a module's tensors as a safetensors file. Raises InputError if it cannot be written."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
     with atomic_write(path) as file:
         file.write(content)
@@ -153,7 +153,7 @@ def _json(
 
 
 def _heatmaps(keypoints: int, height: int, width: int, prepared: Preparation) -> dict[str, object]:
-    """The fields 'output' and 'codec' of a heatmap network."""
+    """Return the fields 'output' and 'codec' of a heatmap network."""
     reading = {name: getattr(prepared, name) for name in ("smoothing", "offset", "score_scale", "score_offset")}
     output = {
         "kind": "heatmaps",
@@ -169,14 +169,14 @@ def _heatmaps(keypoints: int, height: int, width: int, prepared: Preparation) ->
 
 
 def _simcc(keypoints: int, height: int, width: int, _: Preparation) -> dict[str, object]:
-    """The same of a SimCC network, read as mmpose's evaluation does."""
+    """Return these fields of a SimCC network, decoded as in mmpose's evaluation."""
     output = {
         "kind": "simcc",
         "x": SIMCC_TENSORS[0],
         "y": SIMCC_TENSORS[1],
         "keypoints": keypoints,
         "split": 2,
-        "sigma": [round((side / 8) ** 0.5, 2) for side in (width, height)],  # as RTMPose's recipes have it, any size
+        "sigma": [round((side / 8) ** 0.5, 2) for side in (width, height)],  # as in RTMPose's recipes, for any size
         "score": "lower",
         "flip_shift": 0,
     }
@@ -193,7 +193,7 @@ def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) 
 
 
 def _check_size(tensors: dict[str, torch.Tensor], height: int, width: int) -> None:
-    """A SimCC network classifies the columns and rows of crops of one size."""
+    """Check the size: a SimCC network classifies the columns and rows of crops of one size."""
     rows = {name.rpartition("cls_")[2]: len(one) for name, one in tensors.items() if ".cls_" in name and one.dim()}
     found = rows.get("y.weight", 2 * height), rows.get("x.weight", 2 * width)
     if found != (2 * height, 2 * width):
@@ -202,7 +202,7 @@ def _check_size(tensors: dict[str, torch.Tensor], height: int, width: int) -> No
 
 
 def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
-    """The skeleton whose size is that of the checkpoint's last heatmap layer."""
+    """Return the skeleton with the number of keypoints of the checkpoint's last heatmap layer."""
     if wanted is not None:
         return skeleton_of(wanted)
     count = count_keypoints(tensors, family)

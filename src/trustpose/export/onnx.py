@@ -1,4 +1,4 @@
-"""Networks as ONNX files, which run without torch."""
+"""Export networks as ONNX files, which run without torch."""
 
 import warnings
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ def export_onnx(
     """Write `network` for crops of height × width, any batch size, float32.
 
     Input "image" (B, 3, height, width); outputs "heatmaps" (B, K, h, w), the last stage's, and with `features`
-    "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is left as it was. `free_size`:
-    height and width may be any multiple of so many pixels, whole photos too. Raises InputError where `path` cannot be
-    written, ValueError where sizes are to be free and the network's graph holds some.
+    "features" (B, C, h, w). Batch norm is fixed as in evaluation; the network itself is unchanged. `free_size`: height
+    and width may be any multiple of this many pixels, whole photos too. Raises InputError if `path` cannot be written,
+    ValueError if sizes should be variable but the network's graph fixes them.
     """
     names = ["heatmaps", "features"][: 1 + features]
     write_onnx(_LastStage(network, features), names, path, height, width, free_size=free_size)
@@ -42,8 +42,8 @@ def export_onnx(
 def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) -> None:
     """Write a SimCC network for crops of height × width, any batch size, float32.
 
-    Input "image" (B, 3, height, width); outputs `SIMCC_TENSORS`: logits over columns and rows, and what trust heads
-    read, the feature map (B, C, h, w) and the keypoint tokens (B, K, D). Raises InputError as above.
+    Input "image" (B, 3, height, width); outputs `SIMCC_TENSORS`: logits over columns and rows, and the inputs of trust
+    heads, the feature map (B, C, h, w) and the keypoint tokens (B, K, D). Raises InputError as above.
     """
     write_onnx(_SimCC(network), list(SIMCC_TENSORS), path, height, width)
 
@@ -51,9 +51,9 @@ def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) 
 def write_onnx(
     network: nn.Module, names: list[str], path: str | Path, height: int, width: int, *, free_size: int | None = None
 ) -> None:
-    """Write a module that gives a tuple of tensors, called `names`, for crops "image" (B, 3, height, width), any B.
+    """Write a module that returns a tuple of tensors, `names`, for crops "image" (B, 3, height, width), any B.
 
-    It is traced in evaluation mode and left as it was. `free_size` and what is raised: see `export_onnx`.
+    It is traced in evaluation mode and restored. For `free_size` and errors see `export_onnx`.
     """
     image = torch.zeros(1, 3, height, width, device=next(network.parameters()).device)
     model = trace_onnx(network, {"image": image}, names, is_free=free_size is not None)
@@ -66,17 +66,18 @@ def write_onnx(
 def trace_onnx(
     network: nn.Module, inputs: dict[str, Tensor], names: list[str], *, is_free: bool = False
 ) -> onnx.ModelProto:
-    """The ONNX graph of a module that gives a tuple of tensors, called `names`, for `inputs` in their order, any batch.
+    """Return the ONNX graph of a module that returns a tuple of tensors, `names`, for `inputs` in this order, any
+    batch.
 
-    It is traced in evaluation mode, on these inputs, and left as it was. `is_free`: all are maps of any height and
-    width too.
+    It is traced in evaluation mode, on these inputs, and restored. `is_free`: all are maps of variable height and
+    width.
     """
     sizes = {2: "height", 3: "width"} if is_free else {}
     written = BytesIO()
     with evaluating(network), torch.no_grad(), warnings.catch_warnings():
         shapes = [tuple(output.shape) for output in network(*inputs.values())]
-        # The exporter that traces is the older one, and it says so. The newer one writes the same numbers but takes 6
-        # to 20 times as long (HRNet-W32: half a minute and more), which an import of a checkpoint would wait for.
+        # The exporter that traces is the older one, and prints so. The newer one writes the same numbers but takes 6
+        # to 20 times as long (HRNet-W32: half a minute and more), which is too slow for importing a checkpoint.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -90,7 +91,7 @@ def trace_onnx(
             dynamo=False,
         )
     model = onnx.load_from_string(written.getvalue())
-    for output, shape in zip(model.graph.output, shapes, strict=True):  # where padding depends on size, it knows none
+    for output, shape in zip(model.graph.output, shapes, strict=True):  # unknown if padding depends on the size
         for at, (dimension, length) in enumerate(zip(output.type.tensor_type.shape.dim, shape, strict=True)):
             if at and at not in sizes:
                 dimension.dim_value = length
@@ -98,7 +99,7 @@ def trace_onnx(
 
 
 def _check_free(network: nn.Module, model: onnx.ModelProto, image: Tensor) -> None:
-    """Raises ValueError where the graph does not give for an image of another size what the network gives."""
+    """Raise ValueError if the graph's result for an image of another size differs from the network's."""
     path, names = Path("network.onnx"), [output.name for output in model.graph.output]
     try:
         session = session_of(model.SerializeToString(), path)
@@ -113,10 +114,10 @@ def _check_free(network: nn.Module, model: onnx.ModelProto, image: Tensor) -> No
 
 
 def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProto:
-    """The same graph with its weights stored in half the bytes: float16, cast to float32 before they are used.
+    """Return the same graph with its weights stored in half the bytes: float16, cast to float32 before use.
 
-    Tensors of fewer than `least` numbers, or with larger ones than float16 has, stay as they are. What is computed is
-    computed in float32, from the nearest float16 of each weight; runtimes cast once, when they load the file.
+    Tensors with fewer than `least` numbers, or with larger ones than float16 supports, are unchanged. All computation
+    is in float32, from the nearest float16 of each weight; runtimes cast once, when they load the file.
     """
     half = onnx.ModelProto()
     half.CopyFrom(model)
@@ -136,7 +137,7 @@ def with_half_weights(model: onnx.ModelProto, least: int = 64) -> onnx.ModelProt
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """A module in evaluation mode; afterwards every part of it is in its own again."""
+    """Put a module into evaluation mode in the block, then restore the mode of each part."""
     was_training = {module: module.training for module in network.modules()}
     try:
         network.eval()
@@ -147,7 +148,7 @@ def evaluating(network: nn.Module) -> Iterator[None]:
 
 
 class _LastStage(nn.Module):
-    """Tensors instead of `Outputs`, and only those that are read; what made the others is left out of the file."""
+    """Returns tensors instead of `Outputs`, only those exported; layers for the others are left out of the file."""
 
     def __init__(self, network: nn.Module, features: bool):
         super().__init__()
@@ -160,7 +161,7 @@ class _LastStage(nn.Module):
 
 
 class _SimCC(nn.Module):
-    """Tensors instead of `Outputs`."""
+    """Returns tensors instead of `Outputs`."""
 
     def __init__(self, network: nn.Module):
         super().__init__()

@@ -1,6 +1,6 @@
-"""Surgery on ONNX graphs: names that cannot meet, newer opsets, any batch size, two graphs one after the other.
+"""Edit ONNX graphs: unique names, newer opsets, variable batch size, concatenation of two graphs.
 
-Needs the `train` extra, as everything that makes networks does; what it makes runs without.
+Needs the `train` extra, unlike running the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ from onnx import TensorProto, compose, helper, version_converter
 from trustpose.files import InputError, check_regular
 from trustpose.runtime.sessions import first_line
 
-Shapes = Mapping[str, Sequence[int]]  # of outputs, without the batch
-IR = 8  # what opset 18 came with; graphs older than 4 also list their weights as inputs
+Shapes = Mapping[str, Sequence[int]]  # shapes of outputs, without the batch
+IR = 8  # opset 18's version; graphs older than 4 also list their weights as inputs
 
 
 def load_graph(path: Path) -> onnx.ModelProto:
-    """The graph of an ONNX file, weights among its inputs only where they are no weights. Raises InputError."""
+    """Load the graph of an ONNX file, without weights among its inputs. Raises InputError."""
     check_regular(path)
     try:
         model = onnx.load(str(path))
         onnx.checker.check_model(model)
-    except Exception as error:  # protobuf's own, which has no public name, and the checker's
+    except Exception as error:  # errors of protobuf, which have no public name, and of the checker
         raise InputError(f"{path}: is no valid ONNX graph ({first_line(error)})") from None
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
@@ -34,14 +34,14 @@ def load_graph(path: Path) -> onnx.ModelProto:
 
 
 def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that a graph is written in."""
+    """Return the version of ONNX's own operators in a graph."""
     return max((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), default=1)
 
 
 def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
-    """The same graph in a newer opset, as it is where it has that or a newer one.
+    """Convert a graph to a newer opset; it is unchanged if it has that or a newer one.
 
-    Raises InputError naming `path` where an operator cannot be converted.
+    Raises InputError naming `path` if an operator cannot be converted.
     """
     if opset_of(model) >= opset:
         return model
@@ -53,10 +53,10 @@ def raised(model: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
 
 
 def _without_spatial(model: onnx.ModelProto) -> None:
-    """Batch norm's old attribute `spatial`: 0 asks for statistics of each place, which MXNet wrote and did not mean.
+    """Remove batch norm's old attribute `spatial`: 0 means statistics per location, which MXNet wrote by mistake.
 
-    Where they are of channels, (C,), both readings are the same and the newer opsets' only one; but onnxruntime runs 0
-    only where it can merge the layer into a convolution, so not where the map before it is read.
+    If they are per channel, (C,), both meanings are equal, and newer opsets support only this one; but onnxruntime runs
+    0 only if it can merge the layer into a convolution, so not if the map before it is an output.
     """
     is_flat = {tensor.name: len(tensor.dims) == 1 for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -67,8 +67,8 @@ def _without_spatial(model: onnx.ModelProto) -> None:
 
 
 def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
-    """A copy in which every name inside begins with `prefix`, so that it meets no other graph's; its inputs keep their
-    names, and it has no outputs: `add_outputs` makes those."""
+    """Return a copy with `prefix` before every inner name, so that it is unique; its inputs keep their names, and it
+    has no outputs: `add_outputs` adds them."""
     copy = compose.add_prefix(model, prefix)
     inputs = [helper.make_node("Identity", [value.name], [prefix + value.name]) for value in model.graph.input]
     nodes = list(copy.graph.node)
@@ -79,14 +79,14 @@ def prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:
 
 
 def add_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shapes) -> None:
-    """Further outputs, float32, in place: by name the tensor that each gives, and its shape but for the batch."""
+    """Add outputs, float32, in place: by name, their tensor and their shape without the batch."""
     for name, tensor in tensors.items():
         model.graph.node.append(helper.make_node("Cast", [tensor], [name], to=TensorProto.FLOAT))
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name]]))
 
 
 def rename_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: Shapes) -> None:
-    """The same for tensors that are float32 as they are: each gets its output's name, and no node is added."""
+    """Add outputs for tensors that are already float32: they are renamed, and no node is added."""
     names = {tensor: name for name, tensor in tensors.items()}
     for node in model.graph.node:
         for listed in (node.input, node.output):
@@ -96,23 +96,23 @@ def rename_outputs(model: onnx.ModelProto, tensors: Mapping[str, str], shapes: S
 
 
 def free_batch(model: onnx.ModelProto, batch: int | str = "batch") -> None:
-    """Declare any batch size, or one, in place; whether the nodes inside allow it is another question."""
+    """Declare any batch size, or a fixed one, in place; the nodes must support it."""
     for value in (*model.graph.input, *model.graph.output):
         first = value.type.tensor_type.shape.dim[0]
         if isinstance(batch, str):
             first.dim_param = batch
         else:
             first.dim_value = batch
-    del model.graph.value_info[:]  # shapes that were inferred for the batch it had
+    del model.graph.value_info[:]  # shapes that were inferred for the previous batch size
 
 
 def chained(
     first: onnx.ModelProto, second: onnx.ModelProto, outputs: Sequence[str], inputs: Sequence[str] = ()
 ) -> onnx.ModelProto:
-    """One graph: `second` reads outputs of `first` by its inputs' names; `outputs` are of either.
+    """Return one graph: `second` reads outputs of `first` by its inputs' names; `outputs` are from either.
 
-    `inputs` of `second` become inputs of the whole, after those of `first`. Both come from `prefixed`, with different
-    prefixes, and share one opset. Raises ValueError where an input of `second` or a name in `outputs` is no output, or
+    `inputs` of `second` become inputs of the result, after those of `first`. Both come from `prefixed`, with different
+    prefixes, and share one opset. Raises ValueError if an input of `second` or a name in `outputs` is not an output, or
     the opsets differ.
     """
     given = {value.name: value for value in (*first.graph.output, *second.graph.output)}
@@ -143,7 +143,7 @@ def chained(
 
 
 def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The nodes that outputs come from, and their weights; in place."""
+    """Remove nodes and weights that no output depends on, in place."""
     wanted = {value.name for value in model.graph.output}
     kept = []
     for node in reversed(model.graph.node):
@@ -159,7 +159,7 @@ def _without_dead_ends(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def read_by(node: onnx.NodeProto) -> list[str]:
-    """The tensors that a node reads, those from inside its branches and loops among them."""
+    """Return the tensors that a node reads, including those in its branches and loops."""
     inside = [
         name
         for attribute in node.attribute

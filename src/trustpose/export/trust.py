@@ -1,4 +1,4 @@
-"""A network and its head as one ONNX graph, which fills the trust fields without torch."""
+"""Export a network and its head as one ONNX graph, which fills the trust fields without torch."""
 
 from pathlib import Path
 
@@ -11,18 +11,18 @@ from trustpose.files import atomic_write
 from trustpose.trust.heads import Trust
 from trustpose.trust.network import TrustNetwork
 
-BOX = "box"  # the input for heads that read people's boxes
-XY = "xy"  # the input for heads that are told where to read
+BOX = "box"  # input of heads that read people's boxes
+XY = "xy"  # input of heads that accept positions to read at
 
 
 def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int, *, reads_xy: bool = False) -> None:
     """Write network and head for crops of height × width, any batch size, float32.
 
-    Input "image" (B, 3, height, width), and "box" (B, 2) where the head reads it; outputs "heatmaps" (B, K, h, w), the
+    Input "image" (B, 3, height, width), and "box" (B, 2) if the head reads it; outputs "heatmaps" (B, K, h, w), the
     last stage's, then each field of `Trust` that the head fills, by its name. `reads_xy`: a further input "xy" (B, K,
-    2) tells the head where to read, in pixels of the heatmaps, NaN for the network's own peaks. Batch norm is fixed as
-    in evaluation; the network itself is left as it was. Raises InputError where `path` cannot be written, ValueError
-    where a head is to be told that reads maps as a whole.
+    2) with positions to read at, in pixels of the heatmaps, NaN for the network's own peaks. Batch norm is fixed as in
+    evaluation; the network itself is unchanged. Raises InputError if `path` cannot be written, ValueError if the head
+    reads whole maps and cannot use positions.
     """
     check_told(network.head, reads_xy=reads_xy)
     device = next(network.parameters()).device
@@ -40,13 +40,13 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
 
 
 def check_told(head: nn.Module, *, reads_xy: bool) -> None:
-    """Raises ValueError where a head is to be told where to read that reads maps as a whole."""
+    """Raise ValueError if positions are requested for a head that reads whole maps."""
     if reads_xy and not getattr(head, "reads_places", False):
         raise ValueError(f"reads_xy: {type(head).__name__} reads maps as a whole, expected False")
 
 
 class _Tensors(nn.Module):
-    """Tensors instead of `Outputs` and `Trust`; `names` of the inputs in their order, the image first."""
+    """Returns tensors instead of `Outputs` and `Trust`; `names` of the inputs in order, the image first."""
 
     def __init__(self, network: TrustNetwork, names: tuple[str, ...]):
         super().__init__()

@@ -1,8 +1,8 @@
-"""Model folders that know how far to trust themselves: network and trust head in one model.onnx.
+"""Write model folders with trust: network and trust head in one model.onnx.
 
-Needs the `train` extra; the base install runs what is written here. Beside it lie model.json, the network's `ModelSpec`
-with the field "trust", and model.safetensors: the head alone on a network that is an ONNX file, network and head
-("network.…", "head.…") on one of the zoo.
+Needs the `train` extra, but the base install runs the result. The folder also has model.json, the network's `ModelSpec`
+with the field "trust", and model.safetensors: the head alone for a network given as ONNX file, network and head
+("network.…", "head.…") for one of the zoo.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,13 +36,16 @@ from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.trust.network import TrustNetwork
 
 HEAD_PREFIX = "head/"
-TOLERANCE, HALF_TOLERANCE = 1e-4, 2e-2  # of the largest number: float32 in another order; weights rounded to float16
+TOLERANCE, HALF_TOLERANCE = (
+    1e-4,
+    2e-2,
+)  # relative: float32 in another order; float16 weights
 _SAMPLES = 3
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A spec's field "trust" beyond the head's outputs, see `TrustOutput`, and its field "measured"."""
+    """The fields of a spec's "trust" besides the head's outputs, see `TrustOutput`, and its field "measured"."""
 
     head: str
     area: Area
@@ -61,18 +64,18 @@ def save_trust_folder(
     is_half: bool = False,
     reads_xy: bool = False,
 ) -> ModelSpec:
-    """Write an ONNX network with a head on it as the new model folder `out`, all or nothing; gives its spec.
+    """Write an ONNX network with a head atomically as the new model folder `out`; return its spec.
 
-    The folder holds the head's weights to train on, not the network's, so its spec names no zoo network.
+    The folder holds the head's weights for training, not the network's, so its spec names no zoo network.
 
-    head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`, of a SimCC network all three of its
-    `inner_tensors.ESTIMATES` in place of the heatmaps. `maps` are the tensors of the network's file that it reads
-    before those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps alone
-    (`inner_tensors.find_maps` finds them). Input and estimates stay the source's; the graph is compared with the
-    source's and with the head in torch before the folder appears. `is_half` stores the head's weights as float16, the
-    network's as they were. `reads_xy`: see `export.trust.export_onnx`. Raises InputError where `out` exists, a tensor
-    is not there, an operator cannot be converted to the head's opset, or the numbers differ, ValueError where a head is
-    to be told where to read that reads maps as a whole.
+    head(map (B, C, h, w), …, heatmaps (B, K, h, w)) -> `Trust`; for a SimCC network all three of its
+    `inner_tensors.ESTIMATES` instead of the heatmaps. `maps` are the tensors of the network's file that it reads before
+    those, in its order, {"features": tensor, …}; {} for a head that reads heatmaps only (`inner_tensors.find_maps`
+    finds them). Input and estimates stay the source's; the graph is compared with the source's and with the head in
+    torch before the folder is written. `is_half` stores the head's weights as float16, the network's unchanged.
+    `reads_xy`: see `export.trust.export_onnx`. Raises InputError if `out` exists, a tensor does not exist, an operator
+    cannot be converted to the head's opset, or the numbers differ; ValueError if positions are requested for a head
+    that reads whole maps.
     """
     check_told(head, reads_xy=reads_xy)
     out = Path(out)
@@ -99,11 +102,11 @@ def save_trust_folder(
 def save_trust_network(
     out: str | Path, spec: ModelSpec, network: TrustNetwork, fitted: Fitted, *, reads_xy: bool = False
 ) -> ModelSpec:
-    """Write a zoo network with its head as the new model folder `out`, all or nothing; gives its spec.
+    """Write a zoo network with its head atomically as the new model folder `out`; return its spec.
 
     `spec` is the network's: its input, skeleton, padding, licence and zoo name (`spec.network`). `reads_xy`: see
-    `export.trust.export_onnx`. Raises InputError where `out` exists or `spec` names no zoo network, ValueError where
-    the network gives heatmaps of another size, or a head is to be told where to read that reads maps as a whole.
+    `export.trust.export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
+    network's heatmaps have another size, or positions are requested for a head that reads whole maps.
     """
     check_told(network.head, reads_xy=reads_xy)
     out = Path(out)
@@ -128,7 +131,7 @@ def save_trust_network(
 
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
-    """The source's spec for the new folder's graph, for the usual size alone, which its head is built for."""
+    """Return the source's spec for the new folder's graph, with the usual size only, for which its head is built."""
     output, names = spec.expect(HeatmapOutput, SimCCOutput), _kept(ESTIMATES[spec.output.kind])
     renamed = dict(zip(output.tensors, names, strict=True))
     fixed = replace(spec.input, multiple=None, longest=0)
@@ -136,7 +139,7 @@ def _named(spec: ModelSpec, out: Path) -> ModelSpec:
 
 
 def _kept(estimates: tuple[str, ...]) -> list[str]:
-    """The estimates that the joined graph still gives: those that the codec reads."""
+    """Return the estimates that the joined graph still outputs: those that the codec reads."""
     return [name for name in estimates if name != TOKENS]
 
 
@@ -150,7 +153,7 @@ def _trust_output(
 
 
 def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:
-    """The graph's inputs beside the pixels, as a head reads them."""
+    """Return the graph's inputs besides the pixels, as a head reads them."""
     return [BOX] * bool(getattr(head, "reads_box", False)) + [XY] * reads_xy
 
 
@@ -160,12 +163,12 @@ def _write(out: Path, write_graph: Callable[[Path], Any], spec: ModelSpec, weigh
         onnx.checker.check_model(str(folder / MODEL_ONNX))
         write_tensors(folder / MODEL_WEIGHTS, weights)
         write_json(folder / MODEL_JSON, spec.to_json())
-        ModelSpec.read(folder)  # before anybody sees it
+        ModelSpec.read(folder)  # validate before publishing
     return ModelSpec.read(out)
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """The shapes of a graph's outputs but for the batch."""
+    """Return the shapes of a graph's outputs without the batch."""
     return {
         value.name: tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim[1:])
         for value in model.graph.output
@@ -175,7 +178,8 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
 def _head_graph(
     head: nn.Module, shapes: Mapping[str, tuple[int, ...]], estimates: tuple[str, ...], further: Sequence[str]
 ) -> tuple[onnx.ModelProto, list[str]]:
-    """The head's graph, its names inside begun with "head/", and the fields of `Trust` that it fills, its outputs."""
+    """Return the head's graph, with the prefix "head/" for inner names, and the fields of `Trust` it fills, its
+    outputs."""
     ordered = {name: shapes[name] for name in _in_order(shapes, estimates)}
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
@@ -190,12 +194,12 @@ def _head_graph(
 
 
 def _in_order(names: Iterable[str], estimates: tuple[str, ...]) -> list[str]:
-    """As a head reads them: maps, then estimates."""
+    """Sort names as a head reads them: maps, then estimates."""
     return [*(name for name in names if name not in estimates), *estimates]
 
 
 def _filled(module: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
-    """The fields of `Trust` that a head, or a network with a head, fills."""
+    """Return the fields of `Trust` that a head, or a network with a head, fills."""
     with evaluating(module), torch.no_grad():
         given = module(*inputs)
     return list((given[1] if isinstance(given, tuple) else given).filled())
@@ -210,7 +214,7 @@ def _compare(
     further: Sequence[str],
     tolerance: float,
 ) -> None:
-    """Raises InputError where the joined graph's estimates are not the network's, or its trust is not the head's."""
+    """Raise InputError if the joined graph's estimates differ from the network's, or its trust from the head's."""
     estimates = ESTIMATES[spec.output.kind]
     kept = _kept(estimates)
     blob = {spec.input.name: to_tensor(sample_crops(spec, _SAMPLES), spec.input)}
@@ -236,14 +240,14 @@ def _compare(
 
 
 def _samples(count: int, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Boxes' shares and places for `count` crops, some places NaN, to compare two graphs on."""
+    """Return boxes' fractions and positions for `count` crops, some positions NaN, for comparing two graphs."""
     places = np.linspace(-1.0, shape[-1], 2 * count * shape[0], dtype=np.float32).reshape(count, shape[0], 2)
     places[:, ::5] = np.nan
     return {BOX: np.linspace(0.3, 0.8, 2 * count, dtype=np.float32).reshape(-1, 2), XY: places}
 
 
 def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[np.ndarray]:
-    """What the head says in torch, each field that it fills."""
+    """Return the head's output in torch, each field that it fills."""
     device = next((parameter.device for parameter in head.parameters()), torch.device("cpu"))
     with evaluating(head), torch.no_grad():
         trust = head(*(torch.from_numpy(array).to(device) for array in maps))
@@ -251,7 +255,7 @@ def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[n
 
 
 class _Told(nn.Module):
-    """A head called by place alone: the last of its inputs says where to read, where `has_xy`."""
+    """A head with positional arguments only: with `has_xy`, the last of its inputs holds the positions to read at."""
 
     def __init__(self, head: nn.Module, *, has_xy: bool):
         super().__init__()
@@ -263,7 +267,7 @@ class _Told(nn.Module):
 
 
 class _HeadTensors(nn.Module):
-    """Tensors instead of `Trust`."""
+    """Returns tensors instead of `Trust`."""
 
     def __init__(self, head: nn.Module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every head answers, and what every head does first."""
+"""The base class of trust heads and their result."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
@@ -17,11 +17,11 @@ Tensors = tuple[Tensor, ...]
 
 @dataclass(frozen=True, eq=False)
 class Trust:
-    """What a head says about B poses. A field that it does not predict is None.
+    """A head's predictions for B poses. A field that it does not predict is None.
 
     quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(unlabelled), P(occluded), P(visible), COCO's v = 0, 1,
-    2; sums to 1. pose_quality (B,): expected OKS, 0–1. labelled (B, K): P(v > 0) from a head that has no more to say
-    about visibility.
+    2; sums to 1. pose_quality (B,): expected OKS, 0–1. labelled (B, K): P(v > 0) of a head that does not predict
+    visibility.
     """
 
     quality: Float[Tensor, "B K"] | None = None
@@ -30,19 +30,19 @@ class Trust:
     labelled: Float[Tensor, "B K"] | None = None
 
     def filled(self) -> dict[str, Tensor]:
-        """The fields that are not None, by name, in order."""
+        """Return the fields that are not None, by name, in order."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
 
 class TrustHead(nn.Module, ABC):
-    """Common to all heads: the maps they read, whether gradients reach the network, the shapes they are built for.
+    """The base class of heads: the maps they read, whether gradients reach the network, the shapes they are built for.
 
-    A head is called with the maps that `reads` names, in that order, then what the network estimates (`estimates_of`:
-    the heatmaps, or SimCC's logits and tokens), then, where it `reads_box`, the box (B, 2): the person's box's width
-    and height as shares of the crop's, before it was grown to the crop's shape. In three steps: `pool` reduces them
-    without parameters, `logits` makes of that what the losses read, `trust` the same as probabilities. A frozen
-    network's pooled maps are computed once and stored. Raises ValueError for a size below 1.
+    A head is called with the maps in `reads`, in that order, then the network's estimates (`estimates_of`: the
+    heatmaps, or SimCC's logits and tokens), then, if it `reads_box`, the box (B, 2): width and height of the person's
+    box as fractions of the crop's, before it was extended to the crop's shape. There are three steps: `pool` reduces
+    the inputs without parameters, `logits` computes the input of the losses, `trust` converts it to probabilities. A
+    frozen network's pooled maps are computed once and stored. Raises ValueError for a size below 1.
     """
 
     reads: tuple[Source, ...] = ("features",)
@@ -51,7 +51,7 @@ class TrustHead(nn.Module, ABC):
     """Whether it is built with `tokens`, their width, for a SimCC network."""
     needs_heatmaps: bool = False
     reads_places: bool = False
-    """Whether it reads at keypoints' places: its own peaks, or those it is told (`xy`)."""
+    """Whether it reads at keypoint positions: its own peaks, or given ones (`xy`)."""
 
     def __init__(self, channels: int, height: int, width: int, keypoints: int = 17, detach: bool = True):
         super().__init__()
@@ -63,18 +63,19 @@ class TrustHead(nn.Module, ABC):
         self.detach = detach
 
     def forward(self, *maps: Float[Tensor, "B ..."], xy: Float[Tensor, "B K 2"] | None = None) -> Trust:
-        """The maps (B, C, h, w) named by `reads`, what `estimates_of` gives, the box (B, 2) if read.
+        """Predict trust from the maps (B, C, h, w) in `reads`, the output of `estimates_of`, and the box (B, 2) if
+        read.
 
-        xy: where to read, in pixels of the heatmaps or bins of the logits, for somebody else's keypoints; NaN, and all
-        where it is None, for the network's own peaks.
+        xy: positions to read at, in pixels of the heatmaps or bins of the logits, for other estimators' keypoints; NaN,
+        or None for all, means the network's own peaks.
         """
         return self.trust(self.raw(*maps, xy=xy))
 
     def raw(self, *maps: Float[Tensor, "B ..."], xy: Float[Tensor, "B K 2"] | None = None) -> Any:
-        """What the losses read, from what `forward` reads; maps are cut off from the network's gradients by `detach`.
+        """Return the input of the losses from the input of `forward`; `detach` stops the gradients to the network.
 
-        Raises ValueError where a map has not the shape that the head was built for, and for `xy` where it reads maps
-        as a whole.
+        Raises ValueError if a map has another shape than the head was built for, and for `xy` if the head reads whole
+        maps.
         """
         if xy is not None and not self.reads_places:
             raise ValueError("xy: this head reads maps as a whole, expected None")
@@ -85,21 +86,21 @@ class TrustHead(nn.Module, ABC):
         return self.logits(self.pool(cut) if xy is None else self.pool(cut, xy))
 
     def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:  # noqa: ARG002
-        """What `logits` needs of what `forward` reads, by no parameters of the head: all of it, or less."""
+        """Reduce the input of `forward` to what `logits` needs, without parameters."""
         return maps
 
     @abstractmethod
     def logits(self, pooled: Tensors) -> Any:
-        """What the losses read."""
+        """Return the input of the losses."""
 
     @abstractmethod
     def trust(self, raw: Any) -> Trust:
-        """Probabilities and expectations of what `raw` gave."""
+        """Convert the output of `raw` to probabilities and expectations."""
 
 
 def estimates_of(outputs: Outputs) -> Tensors:
-    """What heads read beside maps: the last stage's heatmaps (B, K, h, w); of a SimCC network the logits over columns
-    (B, K, X) and rows (B, K, Y), and the tokens (B, K, D). Raises ValueError where there is neither."""
+    """Return the inputs of heads besides maps: the last stage's heatmaps (B, K, h, w); for a SimCC network the logits
+    over columns (B, K, X) and rows (B, K, Y), and the tokens (B, K, D). Raises ValueError if there is neither."""
     if outputs.heatmaps:
         return (outputs.heatmaps[-1],)
     if outputs.simcc is None or outputs.tokens is None:
@@ -108,7 +109,7 @@ def estimates_of(outputs: Outputs) -> Tensors:
 
 
 def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:
-    """Through a sigmoid into 0–1, or left as they are where `how` is "clip": then only the answer is cut, not the loss.
+    """Apply a sigmoid, or nothing if `how` is "clip": then the final result is clipped, but not the loss's input.
 
     Raises ValueError for another name.
     """
@@ -118,9 +119,9 @@ def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:
 
 
 def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"]) -> Trust:
-    """The flip test: means of what a head says about crops and about their mirror images.
+    """Flip test: average a head's predictions for crops and for their mirror images.
 
-    `flipped` is for the mirrored crops, its left and right not yet put back; `flip_index` (K,) is the skeleton's.
+    `flipped` is for the mirrored crops, with left and right not yet swapped back; `flip_index` (K,) is the skeleton's.
     Source: OKS-Net paper, section IV-A ("averaging the predicted OKS of original and flipped input").
     """
 
@@ -134,5 +135,5 @@ def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"])
 
 
 def mean_where(values: Float[Tensor, "*B"], where: Bool[Tensor, "*B"]) -> Float[Tensor, ""]:
-    """Mean of those values; 0, with zero gradients, where there are none."""
+    """Return the mean of the selected values; 0, with zero gradients, if there are none."""
     return torch.where(where, values, torch.zeros_like(values)).sum() / where.sum().clamp(min=1)

@@ -1,11 +1,11 @@
-"""HPCVNet: how close each keypoint is, and whether it is labelled at all.
+"""HPCVNet: predict each keypoint's OPKS, and whether it is labelled.
 
 Jiang et al., 2D Human Pose Estimation Calibration and Keypoint Visibility Classification (poster). Layer sizes and the
 points marked † are facts taken from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0).
 
-"The majority of the ground truth OPKS scores are around 0 or 1", so a second head says whether a keypoint is labelled,
-and the first learns OPKS on labelled keypoints only. Targets come from decoded, detached predictions (`targets.py`);
-the fork measures them with the box's area†, where COCO evaluation has the segment's.
+"The majority of the ground truth OPKS scores are around 0 or 1", so a second head predicts whether a keypoint is
+labelled, and the first learns OPKS on labelled keypoints only. Targets come from decoded, detached predictions
+(`targets.py`); the fork uses the box's area†, COCO evaluation the segment's.
 """
 
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ SHRINK = 8
 
 @dataclass(frozen=True, eq=False)
 class KeypointAnswers:
-    """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): of its being labelled."""
+    """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): logits of P(labelled)."""
 
     opks: Float[Tensor, "B K"]
     labelled_logits: Float[Tensor, "B K"]
 
 
 class HPCVNet(TrustHead):
-    """Features (B, C, h, w) beside heatmaps (B, K, h, w) to P(labelled) and OPKS of each keypoint.
+    """Maps features (B, C, h, w) and heatmaps (B, K, h, w) to P(labelled) and OPKS of each keypoint.
 
     Fills `quality`, P(labelled) × OPKS; `labelled`; and `pose_quality`, Σ P(labelled) × OPKS / Σ P(labelled), the mean
-    over the keypoints that take part in OKS. gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both
-    products. squash: "clip" leaves OPKS linear† and cuts only the answer. relu: between the fully connected layers,
-    which the fork chains without†. In the fork the score branch reads what `deepened` puts its convolutions after, not
-    what they give†; here it reads the network's `features`, which is that.
+    over the keypoints that count in OKS. gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both products.
+    squash: "clip" leaves OPKS linear† and clips only the result. relu: between the fully connected layers, which have
+    none in the fork†. In the fork the score branch reads the input of the convolutions that `deepened` adds, not their
+    output†; here it reads the network's `features`, which is the same.
     """
 
     needs_heatmaps = True
@@ -84,7 +84,7 @@ class HPCVNet(TrustHead):
         labelled = raw.labelled_logits.sigmoid()
         gate = (labelled > 0.5).to(labelled.dtype) if self.gate == "hard" else labelled
         quality = gate * raw.opks.clamp(0, 1)
-        # a pose without any labelled keypoint gets 0: the smallest normal number only keeps 0 / 0 away
+        # a pose without any labelled keypoint gets 0: the smallest normal number only avoids 0 / 0
         pose_quality = quality.sum(1) / gate.sum(1).clamp(min=torch.finfo(gate.dtype).tiny)
         return Trust(quality=quality, pose_quality=pose_quality, labelled=labelled)
 
@@ -98,10 +98,10 @@ class HeatmapLayers(nn.Sequential):
 
 
 def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
-    """The same network object with `layers` 1×1 conv-BN-ReLU before its (last) heatmap layer, which is kept.
+    """Add `layers` 1×1 conv-BN-ReLU before the (last) heatmap layer of a network, in place; that layer is kept.
 
     Its `features` stay those before the new layers. Raises ValueError for a network without a plain last heatmap layer
-    (MSPN's is a 3×3 convolution on every scale), or one deepened before.
+    (MSPN's is a 3×3 convolution on every scale), or one that is already deepened.
     """
     if isinstance(network, PoseNetwork):
         holder: nn.Module = network
@@ -117,10 +117,10 @@ def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
 
 
 def hpcvnet_loss(raw: KeypointAnswers, targets: TrustTargets) -> dict[str, Float[Tensor, ""]]:
-    """Mean |OPKS − target| over labelled keypoints, "opks", and binary cross-entropy over all, "labelled".
+    """Return mean |OPKS − target| over labelled keypoints, "opks", and binary cross-entropy over all, "labelled".
 
-    Their sum trains. In the fork a labelled keypoint outside the crop counts as unlabelled in both, and the first is
-    divided by all keypoints, labelled or not†: smaller by the labelled share.
+    Their sum is minimised. In the fork a labelled keypoint outside the crop counts as unlabelled in both, and the first
+    is divided by all keypoints, labelled or not†: smaller by the labelled share.
     """
     is_labelled = targets.visibility > 0
     return {

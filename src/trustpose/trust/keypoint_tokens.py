@@ -1,23 +1,23 @@
-"""Our own head: expected OPKS and visibility of each keypoint and expected OKS, from what is seen at the peaks.
+"""Our own head: expected OPKS and visibility of each keypoint and expected OKS, from features at the peaks.
 
-A keypoint is one token: the encoder's features at the heatmap's peak, the heatmap around it, and the shape of the
-person's box. One layer reads each token, the same for all; one reads all of them as one body, with the mean of the
-encoder's map. What is said of a keypoint is the sum of what its token says and what the body says. Expected OKS is a
-mean of expected OPKS, as OKS is of OPKS, weighed by what the head learns of who counts.
+Each keypoint has a token: the encoder's features at the heatmap's peak, the heatmap around it, and the shape of the
+person's box. One layer processes each token, shared by all; one processes all of them together, with the mean of the
+encoder's map. A keypoint's prediction is the sum of the outputs for its token and for the body. Expected OKS is a mean
+of expected OPKS, as OKS is of OPKS, weighted by learnt P(labelled).
 
-Everything is detached and read at K places only, so the head costs little beside any network; it is small because the
-labels are few. All but these layers see no label: `pool` has no parameters, and a frozen network's pooled maps, a few
-kilobytes a crop where its maps are a megabyte, are stored once. It is written for few operators and few weights: each
-operator costs a call, and each weight its way from memory, which in batches of 1 is more than the arithmetic. So in
-evaluation batch norm and calibration are parts of the layers beside them.
+Everything is detached and read at K positions only, so the head costs little on any network; it is small because labels
+are few. Only these layers see labels: `pool` has no parameters, and a frozen network's pooled maps, a few kilobytes a
+crop instead of a megabyte, are stored once. It uses few operators and few weights: each operator costs a call, and each
+weight a memory access, which in batches of 1 costs more than the arithmetic. So in evaluation batch norm and
+calibration are merged into the adjacent layers.
 
-What it learns are proper scores, whose minimum is the honest answer: cross-entropy of the three visibilities, and
-cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability that they are the mean of. `calibrate`
-then fits one slope and offset for each answer on people held out.
+The losses are proper scores, minimised by calibrated predictions: cross-entropy of the three visibilities, and
+cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability of which they are the mean. `calibrate`
+then fits one slope and offset for each prediction on held-out people.
 
-Where the parts come from. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
+Sources of the parts. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
 features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Keypoints as tokens: Li
-et al., TokenPose, ICCV 2021, here with one layer for attention, which was no better on people held out.
+et al., TokenPose, ICCV 2021, here with one layer instead of attention, which was no better on held-out people.
 """
 
 from collections.abc import Mapping
@@ -47,12 +47,12 @@ class TokenAnswers:
 
 
 class KeypointTokens(TrustHead):
-    """The encoder's map, heatmaps (or a SimCC network's logits and tokens) and the person's box to all three fields of
-    `Trust`.
+    """Maps the encoder's map, heatmaps (or a SimCC network's logits and tokens) and the person's box to all three
+    fields of `Trust`.
 
-    token: numbers kept of each keypoint. hidden: of the whole body. dropout: in training. box: whether the person's
-    box is read: its shape tells what of the body is in view, which the crop, always of one shape, does not. tokens: the
-    width of a SimCC network's tokens; None for a network with heatmaps.
+    token: size of each keypoint's representation. hidden: of the whole body's. dropout: in training. box: whether to
+    read the person's box: its shape shows how much of the body is in view, unlike the crop, whose shape is fixed.
+    tokens: the width of a SimCC network's tokens; None for a network with heatmaps.
     """
 
     reads: tuple[Source, ...] = ("backbone",)
@@ -93,7 +93,7 @@ class KeypointTokens(TrustHead):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
 
     def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:
-        """Tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
+        """Return tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
         encoded, *estimates = maps
         box = estimates.pop() if self.reads_box else None
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
@@ -118,7 +118,8 @@ class KeypointTokens(TrustHead):
         return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks)
 
     def components(self, pooled: Tensors) -> Tensors:
-        """Of visibility (B, K, 3) and OPKS (B, K, 1); of each keypoint's share of OKS, and of OPKS in it (B, K, 1)."""
+        """Return logits of visibility (B, K, 3) and OPKS (B, K, 1); each keypoint's weight in OKS, and its OPKS (B, K,
+        1)."""
         tokens, mean = pooled
         each = self.dropout(self.token(tokens).relu())  # (B, K, D)
         body = self.dropout(self._body(each.flatten(1), mean).relu())
@@ -127,15 +128,16 @@ class KeypointTokens(TrustHead):
         return found.split([CLASSES, 1, 1, 1], dim=2)
 
     def _body(self, each: Float[Tensor, "B D"], whole: Float[Tensor, "B C"]) -> Float[Tensor, "B H"]:
-        """One layer on all keypoints and the whole crop."""
+        """Apply one layer to all keypoints and the whole crop."""
         if self.training:
             return F.linear(each, self.body.weight) + self.whole(whole)
         weight, bias = self.whole.folded()
         return F.linear(torch.cat([each, whole], dim=1), torch.cat([self.body.weight, weight], dim=1), bias)
 
     def _last(self) -> tuple[Float[Tensor, "6 D"], Float[Tensor, "rows H"], Float[Tensor, " rows"]]:
-        """The last layer, calibrated: weights of each token for its own keypoint, of the body for all, and the bias."""
-        rows = [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as OKS reads it
+        """Return the last layer, calibrated: weights of each token for its own keypoint, of the body for all, and the
+        bias."""
+        rows = [*range(CLASSES + 2), CLASSES]  # OPKS twice, the second time as used in OKS
         visibility, opks, oks = self.calibration_visibility, self.calibration_opks, self.calibration_oks
         as_is = torch.ones_like(opks[:1]), torch.zeros_like(opks[:1])
         slope = torch.cat([visibility[:1].repeat(CLASSES), opks[:1], as_is[0], oks[:1]])[:, None]
@@ -146,7 +148,8 @@ class KeypointTokens(TrustHead):
 
 
 class NormalisedLinear(nn.Module):
-    """Batch norm of (B, …, read) and a linear layer, whose bias is of shape (…, D); in evaluation one product."""
+    """Batch norm of (B, …, inputs) and a linear layer with a bias of shape (…, D); merged into one product in
+    evaluation."""
 
     def __init__(self, read: int, bias: tuple[int, ...], dropout: float):
         super().__init__()
@@ -162,7 +165,7 @@ class NormalisedLinear(nn.Module):
         return x @ weight.t() + bias
 
     def folded(self) -> tuple[Float[Tensor, "D T"], Float[Tensor, "*K D"]]:
-        """Weight and bias of both together, as in evaluation."""
+        """Return weight and bias of both together, as in evaluation."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
@@ -175,10 +178,10 @@ def tokens_losses(
     is_known: Bool[Tensor, "B K"] | None = None,
     is_ternary: Bool[Tensor, "B K"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Cross-entropy of "visibility", of "opks" on labelled keypoints, and of "oks" on people who have one.
+    """Return cross-entropy of "visibility", of "opks" on labelled keypoints, and of "oks" on people who have one.
 
-    is_known: the data set labels this joint; is_ternary: and its v is COCO's. Where only "labelled" is known, v > 0
-    is P(1) + P(2). All if None.
+    is_known: the data set labels this joint; is_ternary: and its v is COCO's. If only "labelled" is known, P(v > 0) is
+    P(1) + P(2). All if None.
     """
     v, is_labelled = targets.visibility, targets.visibility > 0
     known = torch.ones_like(is_labelled) if is_known is None else is_known
@@ -196,11 +199,11 @@ def tokens_losses(
 
 
 def calibrate(head: KeypointTokens, pooled: Tensors, targets: TrustTargets) -> Mapping[str, float]:
-    """Fit the head's slopes and offsets on people that it was not trained on; gives the losses by then.
+    """Fit the head's slopes and offsets on held-out people; return the resulting losses.
 
     One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
     of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
-    loss. What the head was calibrated to before is forgotten.
+    loss. An earlier calibration is replaced.
     """
     buffers: list[Tensor] = [getattr(head, f"calibration_{name}") for name in ("visibility", "opks", "oks")]
     for buffer in buffers:

@@ -1,4 +1,4 @@
-"""A network and a head as one module, for any network of the zoo; and every head by its name."""
+"""Combine any network of the zoo and a head into one module; all heads by name."""
 
 from collections.abc import Sequence
 from threading import get_ident
@@ -29,7 +29,7 @@ HEADS: dict[str, type[TrustHead]] = {
 
 
 class TrustNetwork(nn.Module):
-    """Crops (B, 3, H, W), normalised, to the network's `Outputs`, untouched, and the head's `Trust` in them."""
+    """Maps crops (B, 3, H, W), normalised, to the network's unchanged `Outputs` and the head's `Trust`."""
 
     def __init__(self, network: nn.Module, head: TrustHead):
         super().__init__()
@@ -51,10 +51,10 @@ class TrustNetwork(nn.Module):
         box: Float[Tensor, "B 2"] | None = None,
         xy: Float[Tensor, "B K 2"] | None = None,
     ) -> tuple[Outputs, Any]:
-        """The network's outputs and what the head's losses read.
+        """Return the network's outputs and the input of the head's losses.
 
-        `box` is asked of heads that read it (`TrustHead.reads_box`) and of no others; `xy` tells the head where to read
-        (`TrustHead.forward`). ValueError says which is wrong.
+        `box` must be given for heads that read it (`TrustHead.reads_box`) and for no others; `xy` gives positions to
+        read at (`TrustHead.forward`). Raises ValueError otherwise.
         """
         if (box is not None) != self.head.reads_box:
             raise ValueError(f"box: this head {'reads it, got None' if box is None else 'does not read it'}")
@@ -86,9 +86,9 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
 def new_head(
     head: str, shapes: Sequence[tuple[int, ...]], keypoints: int, *, tokens: int | None = None, **options: Any
 ) -> TrustHead:
-    """The head of that name, new, for maps of `shapes` (C, h, w), those that it reads in its order: each reads one.
+    """Build the head of that name for maps of `shapes` (C, h, w), those that it reads in its order.
 
-    tokens: the width of the keypoint tokens of a SimCC network; None for one with heatmaps. Raises ValueError where the
+    tokens: the width of the keypoint tokens of a SimCC network; None for one with heatmaps. Raises ValueError if the
     head needs heatmaps and there are none.
     """
     ((channels, height, width),) = shapes
@@ -100,9 +100,10 @@ def new_head(
 
 
 def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source, ...]) -> tuple[Outputs, Tensors]:
-    """The network's outputs, and the maps (B, C, h, w) that a head reads: "features", or the encoder's, "backbone".
+    """Return the network's outputs, and the maps (B, C, h, w) that a head reads: "features", or the encoder's,
+    "backbone".
 
-    Raises ValueError where the network is not known to have an encoder.
+    Raises ValueError if the network has no known encoder.
     """
     if "backbone" not in reads:
         outputs = network(image)
@@ -111,7 +112,7 @@ def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source
     own = get_ident()
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if get_ident() == own:  # prediction runs two batches at a time, and each calls the other's hook
+        if get_ident() == own:  # prediction runs two batches in parallel, and each triggers the other's hook
             encoded.append(inputs[0])
 
     handle = _after_encoder(network).register_forward_pre_hook(keep)
@@ -123,9 +124,9 @@ def run(network: nn.Module, image: Float[Tensor, "B 3 H W"], reads: tuple[Source
 
 
 def _after_encoder(network: nn.Module) -> nn.Module:
-    """The module whose input is what the (last) encoder gave.
+    """Return the module whose input is the output of the (last) encoder.
 
-    Its input and not the encoder's output, because MSPN adds what the stage before hands over in between.
+    Its input is used instead of the encoder's output, because MSPN adds the previous stage's features in between.
     """
     if isinstance(network, PoseNetwork):
         return network.neck

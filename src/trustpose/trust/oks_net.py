@@ -1,7 +1,7 @@
-"""OKS-Net: the OKS of a pose, learnt beside its heatmaps.
+"""OKS-Net: learn the OKS of a pose together with its heatmaps.
 
-Zhao et al., Learning to Acquire the Quality of Human Pose Estimation: section III-C and figure 8, with the ablations
-of tables VII to XI as options. The text leaves open, and here is chosen:
+Zhao et al., Learning to Acquire the Quality of Human Pose Estimation: section III-C and figure 8, with the ablations of
+tables VII to XI as options. The text leaves open the following, chosen here:
 
 - the channel attention's max-pooling. "The 1 × 1 × C feature is obtained through a max-pooling layer and a fully
   connected layer": windows of 8 × 8, then one fully connected layer from all windows to C coefficients, give the
@@ -30,11 +30,11 @@ HARD_SHARE = 0.25
 
 
 class OKSNet(TrustHead):
-    """Features (B, C, h, w) to the pose's OKS (B,), which fills `Trust.pose_quality`.
+    """Maps features (B, C, h, w) to the pose's OKS (B,), which fills `Trust.pose_quality`.
 
     attention: table VII's "none" (pose feature only), "channel", "spatial". downsampling: table X's "max-pool",
     "convolutions", "residual". window: of the channel attention's max-pooling, map pixels; None for the whole map.
-    squash: "clip" leaves the last layer linear and cuts only the answer.
+    squash: "clip" leaves the last layer linear and clips only the result.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class OKSNet(TrustHead):
         self.squash: Squash = squash
 
     def pool(self, maps: Tensors, xy: Tensor | None = None) -> Tensors:  # noqa: ARG002
-        """The features; heatmaps are not read."""
+        """Return the features; heatmaps are not read."""
         return maps[:1]
 
     def logits(self, pooled: Tensors) -> Float[Tensor, " B"]:
-        """The OKS (B,) that the loss compares; beyond 0–1 only where `squash` is "clip"."""
+        """Return the OKS (B,) for the loss; outside 0–1 only if `squash` is "clip"."""
         (features,) = pooled
         return squashed(self.regress(self.down(self.attention(features)))[:, 0], self.squash)
 
@@ -77,7 +77,7 @@ class OKSNet(TrustHead):
 
 
 class ChannelAttention(nn.Module):
-    """Each channel times a coefficient, 0–1, read from the maxima of all channels in all windows."""
+    """Multiplies each channel by a coefficient, 0–1, computed from the maxima of all channels in all windows."""
 
     def __init__(self, channels: int, height: int, width: int, window: int | None):
         super().__init__()
@@ -96,7 +96,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Each place times a coefficient, 0–1, read from all channels there."""
+    """Multiplies each position by a coefficient, 0–1, computed from all channels there."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -107,9 +107,10 @@ class SpatialAttention(nn.Module):
 
 
 def oks_loss(errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], hard: Bool[Tensor, " B"]) -> Float[Tensor, ""]:
-    """Mean of the errors L = |predicted − true OKS|, e^{2L} − 1 in place of L for hard samples (equation 3).
+    """Return the mean of the errors L = |predicted − true OKS|, with e^{2L} − 1 instead of L for hard samples (equation
+    3).
 
-    A person who is not `known` has no OKS and counts nowhere.
+    A person who is not `known` has no OKS and is ignored.
     """
     return mean_where(torch.where(hard, torch.expm1(2 * errors), errors), known)
 
@@ -117,10 +118,11 @@ def oks_loss(errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], hard: Bool[
 def hard_samples(
     errors: Float[Tensor, " B"], known: Bool[Tensor, " B"], share: float = HARD_SHARE
 ) -> Bool[Tensor, " B"]:
-    """Which samples have the largest `share` of the known errors: exactly that many, rounded up; 0: none (table VIII).
+    """Return the samples with the largest `share` of the known errors: exactly that many, rounded up; 0: none (table
+    VIII).
 
-    "The largest 25 percent of the losses in each training batch": with several processes that is the batch of one.
-    Raises ValueError where share is not 0–1.
+    "The largest 25 percent of the losses in each training batch": with several processes over the whole batch. Raises
+    ValueError if share is not 0–1.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share: expected 0 to 1, got {share}")
@@ -131,7 +133,7 @@ def hard_samples(
 
 
 def windows(length: int, window: int) -> int:
-    """How many windows cover a side of that length, the last one maybe in part."""
+    """Return how many windows cover a side of that length, the last one possibly in part."""
     return -(-length // window)
 
 
@@ -146,7 +148,7 @@ def _attention(name: str, channels: int, height: int, width: int, window: int | 
 
 
 def _downsampling(name: str, channels: int) -> tuple[nn.Module, int]:
-    """Layers to an eighth of each side, and the channels that come out."""
+    """Return layers that reduce each side to an eighth, and their output channels."""
     if name == "max-pool":
         return nn.MaxPool2d(SHRINK, ceil_mode=True), channels
     inputs = (channels, CHANNELS, CHANNELS)

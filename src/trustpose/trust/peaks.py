@@ -1,8 +1,8 @@
-"""What is read of heatmaps, and of another map, at and around each keypoint's highest pixel. No parameters.
+"""Read heatmaps and another map at and around each keypoint's highest pixel, without parameters.
 
-Written for few operators, since each costs a runtime some microseconds however little it does, and a small network's
-few milliseconds leave room for few: a peak is one number, its pixel counted row by row, by which everything else is
-looked up in tables. Where ONNX has one operator and torch needs several, the graph gets the one.
+Written with few operators, since each costs a runtime some microseconds however little it does, which matters for a
+network of a few milliseconds: a peak is one number, its pixel index in row order, by which everything else is looked up
+in tables. Where ONNX has one operator and torch needs several, the graph gets the one.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-REACH = 3  # map pixels around a peak that are read, on each side
+REACH = 3  # map pixels read on each side of a peak
 
 
 def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
-    """Each map's highest pixel, counted row by row, the first of equals; and how high it is.
+    """Return each map's highest pixel as an index in row order, in ties the first, and its height.
 
-    First the row, then the column in it: quicker than all pixels at once.
+    Finding the row first, then the column in it, is faster than searching all pixels at once.
     """
     keypoints, _, columns = sizes(heatmaps)
     row = heatmaps.amax(dim=3).argmax(dim=2, keepdim=True)  # (B, K, 1)
@@ -33,9 +33,9 @@ def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float
 def told(
     heatmaps: Float[Tensor, "B K h w"], xy: Float[Tensor, "B K 2"]
 ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
-    """The pixel nearest to each place, map coordinates, counted as in `peaks`; and how high the map is there.
+    """Return the pixel nearest to each position, map coordinates, as an index like `peaks`; and the map's height there.
 
-    Places beyond the map are read on its rim, and where a place is NaN the map's own peak.
+    Positions beyond the map are clipped to it, and NaN means the map's own peak.
     """
     keypoints, rows, columns = sizes(heatmaps)
     own, _ = peaks(heatmaps)
@@ -45,14 +45,14 @@ def told(
 
 
 def nearest(place: Float[Tensor, "B K"], length: int) -> Int[Tensor, "B K"]:
-    """The whole number from 0 to length − 1 that is nearest to each place; 0 for NaN."""
+    """Return the integer from 0 to length − 1 nearest to each position; 0 for NaN."""
     return place.nan_to_num().clamp(0, length - 1).round().long()
 
 
 def at_peaks(
     features: Float[Tensor, "B r c C"], peak: Int[Tensor, "B K"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:
-    """The pixel of another map, channels last, where the peak is, counted in heatmaps of `size` (rows, columns)."""
+    """Return the pixel of another map, channels last, at the peak, an index in heatmaps of `size` (rows, columns)."""
     rows, columns, _ = sizes(features)
     down = ((np.arange(size[0]) * 2 + 1) * rows // (2 * size[0])).repeat(size[1])
     right = np.tile((np.arange(size[1]) * 2 + 1) * columns // (2 * size[1]), size[0])
@@ -63,7 +63,7 @@ def at_peaks(
 def at_cells(
     features: Float[Tensor, "B r c C"], row: Int[Tensor, "B K"], column: Int[Tensor, "B K"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:
-    """The pixel of a map, channels last, in which a place lies, by its row and column among `size` (rows, columns)."""
+    """Return the pixel of a map, channels last, that contains a position, by row and column among `size`."""
     rows, columns, _ = sizes(features)
     down, right = (
         table((np.arange(many) * 2 + 1) * few // (2 * many), place)[place]
@@ -74,9 +74,9 @@ def at_cells(
 
 
 def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Float[Tensor, "B K P"]:
-    """Each map's pixels around its own peak, row by row; at the rim the window stays within the map.
+    """Return each map's pixels around its own peak, in row order; at the border the window stays within the map.
 
-    Raises ValueError where the maps are smaller than the window.
+    Raises ValueError if the maps are smaller than the window.
     """
     keypoints, rows, columns = sizes(heatmaps)
     length = 2 * REACH + 1
@@ -90,27 +90,27 @@ def around(heatmaps: Float[Tensor, "B K h w"], peak: Int[Tensor, "B K"]) -> Floa
 
 
 def sizes(tensor: Tensor) -> tuple[int, ...]:
-    """All sizes but the batch's, as numbers in a graph that is traced too."""
+    """Return all sizes but the batch's, as numbers even in a traced graph."""
     return tuple(int(size) for size in tensor.shape[1:])
 
 
 def table(values: np.ndarray, like: Tensor) -> Tensor:
-    """A constant of the graph, where `like` is."""
+    """Return a constant of the graph, on the device of `like`."""
     return torch.from_numpy(values).to(like.device)
 
 
 def _row(heatmaps: Float[Tensor, "B K h w"], row: Int[Tensor, "B K 1"]) -> Float[Tensor, "B K w"]:
-    """One row of each map."""
+    """Return one row of each map."""
     return heatmaps.gather(2, row[..., None].expand(-1, -1, -1, heatmaps.shape[3]))[:, :, 0]
 
 
 def _pixels(maps: Float[Tensor, "B r c C"], at: Int[Tensor, "B K 2"]) -> Float[Tensor, "B K C"]:
-    """Pixels by row and column."""
+    """Return pixels by row and column."""
     return maps[torch.arange(len(maps), device=maps.device)[:, None], at[..., 0], at[..., 1]]
 
 
 class _Highest(torch.autograd.Function):
-    """The highest along the last dimension and which one it is, the first of equals, as one operator of ONNX."""
+    """The maximum along the last dimension and its index, in ties the first, as one operator of ONNX."""
 
     forward = staticmethod(lambda _, row: tuple(row.max(dim=2, keepdim=True)))
 

@@ -1,6 +1,6 @@
-"""What is read of a SimCC network at and around each keypoint's highest bins. No parameters.
+"""Read a SimCC network's outputs at and around each keypoint's highest bins, without parameters.
 
-Beside `peaks`, for networks that give logits over columns and rows, and a token for each keypoint, in place of maps.
+The counterpart of `peaks` for networks with logits over columns and rows, and a token per keypoint, instead of maps.
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from trustpose.trust.peaks import at_cells, nearest, sizes, table
 
-OFFSETS = (-12, -8, -4, 0, 4, 8, 12)  # bins from the highest one that are read: about two sigmas of the labels
+OFFSETS = (-12, -8, -4, 0, 4, 8, 12)  # bins read relative to the highest one: about two sigmas of the labels
 READ = 2 * (len(OFFSETS) + 1)
-"""Numbers read of each keypoint beside the tokens and the feature map's channels."""
+"""Numbers read per keypoint besides the tokens and the feature map's channels."""
 
 
 def read_simcc(
@@ -22,10 +22,11 @@ def read_simcc(
     tokens: Float[Tensor, "B K D"],
     xy: Float[Tensor, "B K 2"] | None = None,
 ) -> Float[Tensor, "B K T"]:
-    """For each keypoint: the feature map's cell, channels last, that it lies in; its token; logits around both peaks,
-    less the peaks; and the peaks. T = C + D + `READ`.
+    """Return for each keypoint: the feature map's cell, channels last, that contains it; its token; logits around both
+    peaks minus the peaks; and the peaks. T = C + D + `READ`.
 
-    A window that leaves the crop repeats its last bin. `xy`, bins: where to read in place of the peaks, but where NaN.
+    A window that leaves the crop repeats its last bin. `xy`, in bins: positions to use instead of the peaks, except for
+    NaN.
     """
     parts, places = [tokens], []
     for axis, logits in enumerate((columns, rows)):

@@ -8,10 +8,10 @@ MOST_EPOCHS = 1_000_000
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs under one loss, heatmap_weight × L_heatmap + trust_weight × L_trust.
+    """Several epochs with one loss, heatmap_weight × L_heatmap + trust_weight × L_trust.
 
-    trains: "all", or "head" where the network is frozen (its batch norm statistics too). detach: whether the head's
-    gradient stops before the network (`TrustHead.detach`) though both train; in the papers it never does.
+    trains: "all", or "head" if the network is frozen (with its batch norm statistics). detach: whether the head's
+    gradient stops before the network (`TrustHead.detach`) though both are trained; in the papers it never does.
     """
 
     epochs: int
@@ -32,7 +32,7 @@ class Stage:
 class Strategy:
     """Stages in order. The learning rate is divided by 10 after each epoch in `drops`, counted over all stages.
 
-    starts_from: "scratch", "imagenet" (the backbone only), or "trained", a network that already finds keypoints.
+    starts_from: "scratch", "imagenet" (the backbone only), or "trained", a trained pose network.
     """
 
     stages: tuple[Stage, ...]
@@ -50,11 +50,11 @@ class Strategy:
 
     @property
     def epochs(self) -> int:
-        """All stages' together."""
+        """The number of epochs of all stages."""
         return sum(stage.epochs for stage in self.stages)
 
     def stage_at(self, epoch: int) -> Stage:
-        """The stage that epoch `epoch`, counted from 0, belongs to. Raises ValueError where there is none."""
+        """Return the stage of epoch `epoch`, counted from 0. Raises ValueError if there is none."""
         last = 0
         for stage in self.stages:
             last += stage.epochs
@@ -80,12 +80,12 @@ HPCVNET: dict[str, Strategy] = {  # from the authors' public fork of mmpose (zhy
 
 
 def _alphas(trains_all: bool) -> tuple[Stage, ...]:
-    """80 more epochs, α = 0, 0.1, 0.2, 0.3 for 20 each."""
+    """Return 80 more epochs, α = 0, 0.1, 0.2, 0.3 for 20 each."""
     return tuple(Stage(20, 1 - alpha, alpha, "all" if trains_all else "head") for alpha in (0.0, 0.1, 0.2, 0.3))
 
 
-# The metamodel, section 4.3. S2 and S3 go on from the whole network as trained for 140 epochs on heatmaps alone. In S3
-# α only scales the head's gradient, and in its first 20 epochs nothing learns; that is what the text says.
+# The metamodel, section 4.3. S2 and S3 start from the whole network, trained for 140 epochs on heatmaps only. In S3
+# α only scales the head's gradient, and in its first 20 epochs nothing is learnt, as the text states.
 METAMODEL: dict[str, Strategy] = {
     "S1": Strategy((Stage(140, 1 - ALPHA, ALPHA),), 1e-3, (90, 120), "imagenet"),
     "S2": Strategy((Stage(140, 1.0, 0.0), *_alphas(trains_all=True)), 1e-3, (90, 120), "imagenet"),

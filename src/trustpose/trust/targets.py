@@ -1,8 +1,8 @@
-"""What heads learn: OKS, OPKS and visibility of what the network found just now.
+"""Targets of heads: OKS, OPKS and visibility of the network's current predictions.
 
-Distances are measured by geometry's OKS kernel between decoded places and the truth, both in one pixel frame (the
-crop's or the photo's), with an area in square pixels of that frame. The convention behind the area is the caller's to
-name (`Truth.area_by`): COCO evaluation measures "segment", HPCVNet was trained on "box".
+OKS is computed by geometry's kernel between decoded keypoints and the truth, both in one pixel frame (the crop's or the
+photo's), with an area in square pixels of that frame. The caller chooses the area convention (`Truth.area_by`): COCO
+evaluation uses "segment", HPCVNet was trained on "box".
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from trustpose.geometry.oks import oks, opks
 
 @dataclass(frozen=True, eq=False)
 class TrustTargets:
-    """Truth about B decoded poses, without gradients.
+    """Targets for B decoded poses, without gradients.
 
-    opks (B, K), 0–1, 0 where unlabelled; oks (B,), 0–1, NaN for a person without any labelled keypoint, who has none;
+    opks (B, K), 0–1, 0 where unlabelled; oks (B,), 0–1, NaN for a person without labelled keypoints;
     visibility (B, K), COCO's v = 0 unlabelled, 1 occluded, 2 visible.
     """
 
@@ -35,7 +35,8 @@ def trust_targets(
     area: Float[Tensor, " B"],
     sigmas: Float[Tensor, " K"],
 ) -> TrustTargets:
-    """Targets for decoded places xy, pixels, against labelled people; area in square pixels of the same frame."""
+    """Compute targets for decoded keypoints xy, in pixels, of labelled people; area in square pixels of the same
+    frame."""
     return TrustTargets(
         opks=opks(xy, truth_xy, v, area, sigmas), oks=oks(xy, truth_xy, v, area, sigmas), visibility=v.long()
     )

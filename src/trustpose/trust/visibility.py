@@ -1,4 +1,4 @@
-"""The ternary visibility metamodel: unlabelled, occluded or visible, for each keypoint.
+"""The ternary visibility metamodel: unlabelled, occluded or visible for each keypoint.
 
 Guesdon, Crispim-Junior and Tougne, Multitask Metamodel for Keypoint Visibility Prediction in Human Pose Estimation,
 VISAPP 2022, sections 3 and 4.3. The head reads what the coordinate module reads: the *encoder's* features (ResNet-50:
@@ -28,10 +28,9 @@ REDUCED = 147
 
 
 class VisibilityHead(TrustHead):
-    """Encoder features (B, C, h, w) to P(unlabelled), P(occluded), P(visible), which fill `Trust.visibility`.
+    """Maps encoder features (B, C, h, w) to P(unlabelled), P(occluded), P(visible), which fill `Trust.visibility`.
 
-    bottleneck: channels inside the residual block, C / 4 twice unless said. reduced: channels after the 1×1
-    convolution.
+    bottleneck: channels inside the residual block, default C / 4 twice. reduced: channels after the 1×1 convolution.
     """
 
     reads: tuple[Source, ...] = ("backbone",)
@@ -58,13 +57,13 @@ class VisibilityHead(TrustHead):
         self.classify = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(HIDDEN[-1], keypoints * CLASSES))
 
     def pool(self, maps: Tensors, xy: Tensor | None = None) -> Tensors:  # noqa: ARG002
-        """The encoder's features; heatmaps are not read."""
+        """Return the encoder's features; heatmaps are not read."""
         return maps[:1]
 
     def logits(self, pooled: Tensors) -> Float[Tensor, "B K 3"]:
-        """Logits of v = 0, 1, 2."""
+        """Return logits of v = 0, 1, 2."""
         (features,) = pooled
-        logits = self.classify(self.reduce(self.residual(features)))  # (B, 3K), three neighbours for each keypoint
+        logits = self.classify(self.reduce(self.residual(features)))  # (B, 3K), three adjacent values per keypoint
         return logits.unflatten(1, (self.keypoints, CLASSES))
 
     def trust(self, raw: Float[Tensor, "B K 3"]) -> Trust:
@@ -72,7 +71,7 @@ class VisibilityHead(TrustHead):
 
 
 class Residual(nn.Module):
-    """3×3, 1×1 and 3×3 convolutions, narrower inside, added to what came in."""
+    """3×3, 1×1 and 3×3 convolutions, narrower inside, added to the input."""
 
     def __init__(self, channels: int, inner: int, narrow: int):
         super().__init__()
@@ -87,9 +86,10 @@ class Residual(nn.Module):
 
 
 def class_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """Size of the biggest class divided by each class's (section 3.3); counts of v = 0, 1, 2 in the training data.
+    """Return the size of the biggest class divided by each class's (section 3.3); counts of v = 0, 1, 2 in the training
+    data.
 
-    Raises ValueError where a class is empty.
+    Raises ValueError if a class is empty.
     """
     if len(counts) != CLASSES or min(counts) < 1:
         raise ValueError(f"counts: expected {CLASSES} numbers of 1 or more, got {tuple(counts)}")
@@ -99,5 +99,5 @@ def class_weights(counts: Sequence[int]) -> tuple[float, ...]:
 def visibility_loss(
     logits: Float[Tensor, "B K 3"], v: Int[Tensor, "B K"], weights: Float[Tensor, " 3"]
 ) -> Float[Tensor, ""]:
-    """Class-weighted cross-entropy L_V over all keypoints: a mean weighted by each keypoint's class weight."""
+    """Return class-weighted cross-entropy L_V over all keypoints: a mean weighted by each keypoint's class weight."""
     return F.cross_entropy(logits.flatten(0, 1), v.flatten().long(), weight=weights.to(logits))
