@@ -1,4 +1,4 @@
-"""Where the people are: boxes from a COCO ground truth or from a COCO detections file."""
+"""People's boxes from a COCO ground truth or from a COCO detections file."""
 
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -20,26 +20,26 @@ TruthSelection = Literal["labelled", "boxed"]
 
 @runtime_checkable
 class Detector(Protocol):
-    """What finds people: the pixels of one photo in, RGB, the boxes of its people out. Called from many threads."""
+    """A person detector: takes a photo's pixels, RGB, returns the boxes of its people. Called from many threads."""
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes: ...
 
 
 def whole_photo(pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-    """One box around all of a photo: the detector for photos that show one person each."""
+    """Return one box around the whole photo: the detector for photos with one person each."""
     height, width = pixels.shape[:2]
     return Boxes(np.array([[0.0, 0.0, width, height]]), np.zeros(1, np.int64))
 
 
 def boxes_from_truth(truth: Truth, people: TruthSelection = "labelled") -> Boxes:
-    """The boxes of labelled people, crowd regions left out, with their annotation ids.
+    """Return the boxes of labelled people, without crowds, with their annotation ids.
 
     "labelled": people with at least one labelled keypoint, the usual protocol for ground-truth boxes (HRNet, mmpose):
-    COCO evaluation ignores the others. "boxed": everyone with a box. Raises InputError where there are no boxes.
+    COCO evaluation ignores the others. "boxed": everyone with a box. Raises InputError if there are no boxes.
     """
     if truth.box is None or truth.image_id is None:
         raise InputError("the ground truth has no boxes: field 'bbox' is missing in all annotations")
-    assert truth.iscrowd is not None and truth.num_keypoints is not None  # Truth counts them where a file does not
+    assert truth.iscrowd is not None and truth.num_keypoints is not None  # Truth computes them if a file lacks them
     keep = np.isfinite(truth.box).all(axis=1) & ~truth.iscrowd
     if people == "labelled":
         keep &= truth.num_keypoints > 0
@@ -49,9 +49,9 @@ def boxes_from_truth(truth: Truth, people: TruthSelection = "labelled") -> Boxes
 def boxes_from_detections(
     path: str | Path, category_id: int = 1, min_score: float | None = None, truth: TruthFile | None = None
 ) -> Boxes:
-    """The boxes of one category in a COCO detections file: a list of {image_id, category_id, bbox, score}.
+    """Return the boxes of one category in a COCO detections file: a list of {image_id, category_id, bbox, score}.
 
-    `min_score` leaves out boxes with a lower score. Image ids that are texts are those of `truth`, or numerals. Raises
+    Boxes with a score below `min_score` are dropped. Text image ids are those of `truth`, or numerals. Raises
     InputError naming the entry and the field.
     """
     rows = Rows.of(read_json(path), str(path), "detection")
@@ -87,7 +87,7 @@ def _image_ids(rows: Rows, truth: TruthFile | None) -> np.ndarray:
 
 
 def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
-    """Raises InputError where a box is none in its photo of that size, naming it and what is wrong."""
+    """Raise InputError, naming the box and the fault, if a box is invalid in its photo of that size."""
     size = np.tile(np.array([width, height], np.int64), (len(boxes), 1))
     if boxes.source is None:
         fault = box_fault(boxes.xyxy, size)

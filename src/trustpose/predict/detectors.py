@@ -1,6 +1,6 @@
-"""Detectors by name: what finds the people on photos that come without boxes.
+"""Detectors by name, for photos without boxes.
 
-torch is imported only once one of torchvision's detectors is asked for; these need the `train` extra.
+torch is imported only for one of torchvision's detectors; these need the `train` extra.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,18 +32,18 @@ TORCHVISION = (
 )
 PEOPLE_MIN_SCORE = 0.1
 """For people networks: of MoveNet MultiPose's people on 400 `train` photos, 87 % of those with at least this score
-overlap a labelled person's box by more than half (37 % of all that it prints); they are 51 % of the labelled people
-(with all that it prints, 62 %)."""
+overlap a labelled person's box by more than half (37 % of all); they are 51 % of the labelled people
+(62 % without a threshold)."""
 TORCHVISION_MIN_SCORE = 0.3
 
-_CLASSES, _PERSON = 91, 1  # COCO's, as torchvision counts them
+_CLASSES, _PERSON = 91, 1  # COCO's, in torchvision's numbering
 
 
 class BoxDetector:
-    """A detector with its spec; calls from many threads run beside each other, each on one CPU.
+    """A detector with its spec; calls from many threads run in parallel, each on one CPU.
 
-    min_score: of the boxes that are kept, None for the spec's. Raises InputError where the spec is another model's, and
-    where file and spec do not fit each other.
+    min_score: threshold for boxes, None for the spec's. Raises InputError for another kind of spec, and if file and
+    spec do not match.
     """
 
     def __init__(self, spec: ModelSpec, min_score: float | None = None) -> None:
@@ -55,7 +55,7 @@ class BoxDetector:
         self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """The boxes of the people in a photo, RGB, within it, image pixels, highest score first. Raises InputError."""
+        """Detect people in a photo, RGB: boxes within it, image pixels, highest score first. Raises InputError."""
         spec, (height, width) = self.spec, pixels.shape[:2]
         ready, affine = spec.input.fit(pixels)
         blob = to_tensor(ready[None], spec.input)
@@ -71,12 +71,12 @@ class BoxDetector:
 
 
 def load_detector(name: Detector | str | Path, weights: Path | None = None, min_score: float | None = None) -> Detector:
-    """The detector of that name; what is one already stays as it is.
+    """Return the detector of that name; a detector is returned unchanged.
 
-    "default" (it comes with the package), "whole" (each photo shows one person), a network that finds people by itself
-    or gives boxes (NETWORK.onnx with its JSON beside it, or a folder), or one of `TORCHVISION`, with weights from a
-    file. `min_score` leaves out boxes with a lower score; None means 0.1 for a people network, 0.3 for torchvision's,
-    and what its JSON says for one that gives boxes. Raises InputError.
+    "default" (bundled), "whole" (each photo shows one person), a single-stage network or a box network (NETWORK.onnx
+    with its JSON next to it, or a folder), or one of `TORCHVISION`, with weights from a file. Boxes with a score below
+    `min_score` are dropped; None means 0.1 for a people network, 0.3 for torchvision's, and the JSON's value for a box
+    network. Raises InputError.
     """
     if not isinstance(name, (str, Path)):
         return name
@@ -105,7 +105,7 @@ def _people_detector(spec: ModelSpec, min_score: float | None) -> PeopleDetector
     return PeopleDetector(PeopleNetwork(spec), PEOPLE_MIN_SCORE if min_score is None else min_score)
 
 
-_DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by the kind of the network's output
+_DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by output kind
     "boxes": BoxDetector,
     "box-list": BoxDetector,
     "people": _people_detector,
@@ -113,16 +113,15 @@ _DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by t
 
 
 def default_detector(min_score: float | None = None) -> BoxDetector:
-    """What finds people for it; `min_score` None leaves out boxes as its spec says. Raises InputError where
-    this installation lacks it."""
+    """Return the default detector; `min_score` None uses its spec's threshold. Raises InputError if this installation
+    lacks it."""
     return BoxDetector(ModelSpec.read(detector_folder()), min_score)
 
 
 class DefaultDetector:
-    """The detector that comes with the package, opened for the first photo that needs it.
+    """The bundled detector, opened for the first photo that needs it.
 
-    min_score: of the boxes that are kept, None for what its spec says. Raises InputError where this installation lacks
-    it.
+    min_score: threshold for boxes, None for its spec's. Raises InputError if this installation lacks it.
     """
 
     def __init__(self, min_score: float | None = None) -> None:
@@ -131,21 +130,21 @@ class DefaultDetector:
         self._lock = Lock()
 
     def open(self) -> BoxDetector:
-        """The detector itself. Raises InputError as above."""
+        """Open the detector. Raises InputError as above."""
         with self._lock:
             self._opened = self._opened or default_detector(self.min_score)
         return self._opened
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """The boxes of the people in a photo, RGB; see `BoxDetector`."""
+        """Return the boxes of the people in a photo, RGB; see `BoxDetector`."""
         return self.open()(pixels)
 
 
 class TorchvisionDetector:
     """One of torchvision's detection networks with the 91 classes of COCO, its weights (a state_dict) from a file.
 
-    `weights` None leaves them random. Raises InputError where torch or torchvision is missing or does not work, or
-    where the file does not fit the network.
+    `weights` None leaves them random. Raises InputError if torch or torchvision is missing or does not work, or if the
+    file does not match the network.
     """
 
     def __init__(self, name: str, weights: Path | None, min_score: float = TORCHVISION_MIN_SCORE) -> None:
@@ -158,7 +157,7 @@ class TorchvisionDetector:
             self.module.load_state_dict(read(weights, self.module, name))
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """The boxes of the people in a photo, RGB, image pixels, highest score first."""
+        """Detect people in a photo, RGB: boxes in image pixels, highest score first."""
         torch = self._torch
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1).float() / 255  # (3, H, W)
         with torchvision_of_this_torch(f"detector {self.name}"), torch.inference_mode():
@@ -171,7 +170,7 @@ class TorchvisionDetector:
 
 @contextmanager
 def torchvision_of_this_torch(name: str) -> Iterator[None]:
-    """Inside the block an operator that torchvision lacks for this torch is an InputError that begins with `name`."""
+    """Inside the block, operators that torchvision lacks for this torch raise an InputError that begins with `name`."""
     try:
         yield
     except (NotImplementedError, RuntimeError) as error:
@@ -182,9 +181,9 @@ def torchvision_of_this_torch(name: str) -> Iterator[None]:
 
 
 def _torchvision_detection() -> tuple[Any, Any]:
-    """torch and torchvision.models.detection, imported the way that `networks.backbones` knows to work.
+    """Import torch and torchvision.models.detection with `networks.backbones`' workaround.
 
-    Raises InputError with the install line where one is missing.
+    Raises InputError with the install line if one is missing.
     """
     try:
         import_module("trustpose.networks.backbones")

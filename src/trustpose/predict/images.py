@@ -1,4 +1,4 @@
-"""The photos that a user names, as files or as arrays."""
+"""Photos given by users, as files or as arrays."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ _GLOB = frozenset("*?[")
 
 
 def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
-    """An array as RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
+    """Convert an array to RGB uint8: (H, W) or (H, W, 1) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8 or uint16.
 
-    As in `read_image`, alpha is dropped; of 16 bits the high byte stays. Raises ValueError for anything else.
+    As in `read_image`, alpha is dropped; 16 bits are reduced to the high byte. Raises ValueError for anything else.
     """
     is_image = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
     if not is_image or image.dtype not in (np.uint8, np.uint16) or not image.size:
@@ -34,10 +34,11 @@ def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def find_photos(sources: Sequence[str | Path]) -> list[Path]:
-    """The photos that files, folders and globs name, each once, in the order given and by name within a folder or glob.
+    """Find the photos given as files, folders and globs, each once, in the given order and by name within a folder or
+    glob.
 
-    A folder gives the files in it that have an image's suffix, folders within it left aside. Raises InputError where a
-    file is missing, or where a folder or glob holds no photo.
+    A folder gives its files with an image suffix, without subfolders. Raises InputError if a file is missing, or if a
+    folder or glob contains no photo.
     """
     found: dict[Path, None] = {}
     for source in sources:

@@ -1,4 +1,4 @@
-"""What a run has done so far, line by line beside its results, so that a run that was killed can go on.
+"""The journal of a run: its results line by line, so that an interrupted run can be resumed.
 
 Each line is the CRC-32 of its JSON, eight hexadecimal digits, a space, and the JSON.
 """
@@ -15,18 +15,17 @@ from trustpose.files import InputError, cannot_write, json_bytes, parse_json, re
 from trustpose.poses import Poses
 
 _FORMAT = "trustpose journal 2"
-_EARLIER = b'{"format":"trustpose journal'  # how lines began before they had checksums
+_EARLIER = b'{"format":"trustpose journal'  # start of a journal before lines had checksums
 _DTYPES = {"track_id": np.int64, "image_id": np.int64, "annotation_id": np.int64, "missing": np.bool_}
 
 
 class Journal:
-    """An append-only file: first the settings of the run, then one line for each photo that is done.
+    """An append-only file: first the settings of the run, then one line for each finished photo.
 
-    A line that a killed run left unfinished is cut off; damage elsewhere is told by the lines' checksums. Numbers
-    survive exactly. `done` holds the poses of each photo
-    that an earlier run did. With `is_resumed` and no file there, the run begins at its start.
-    Raises InputError where the file is no journal, where the settings are not those of the run that wrote it, or where
-    it cannot be written.
+    An incomplete last line of a killed run is removed; damage elsewhere is detected by the lines' checksums. Numbers
+    are stored exactly. `done` holds the poses of each photo that an earlier run finished. If `is_resumed` and there is
+    no file, the run starts from the beginning. Raises InputError if the file is not a journal, if its settings differ,
+    or if it cannot be written.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], *, is_resumed: bool) -> None:
@@ -45,15 +44,15 @@ class Journal:
             self._write({"format": _FORMAT, "settings": settings})
 
     def add(self, image_id: int, poses: Poses) -> None:
-        """Note that a photo is done. Raises InputError where its poses do not fit those of an earlier run."""
+        """Record a finished photo. Raises InputError if its poses do not match those of an earlier run."""
         if not self._fits(poses):
             raise InputError(f"{self.path}: holds poses of another kind than this run's; start anew without --resume")
         filled = {name: column for name, column in poses.columns().items() if column is not None}
-        columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson takes no other
+        columns = {name: np.ascontiguousarray(column) for name, column in filled.items()}  # orjson requires it
         self._write({"image_id": image_id, "shape": poses.xy.shape[:2], "poses": columns})
 
     def remove(self) -> None:
-        """The run is finished and its results are written."""
+        """Remove the journal, after the run is finished and its results are written."""
         self._close()
         self.path.unlink(missing_ok=True)
 
@@ -66,7 +65,7 @@ class Journal:
         self._close()
 
     def _close(self) -> None:
-        with suppress(OSError):  # a line that could not be written, which was said then
+        with suppress(OSError):  # a failed write, which was already reported
             self._file.close()
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -78,7 +77,7 @@ class Journal:
             raise cannot_write(self.path, error) from None
 
     def _fits(self, poses: Poses) -> bool:
-        """Whether poses have as many keypoints and the same fields as those before; nobody's may lack some."""
+        """Return whether poses have as many keypoints and the same fields as those before; empty ones may lack some."""
         if not len(poses):
             return True
         form = poses.keypoint_count, frozenset(name for name, column in poses.columns().items() if column is not None)
@@ -86,7 +85,7 @@ class Journal:
         return form == self._form
 
     def _read(self, settings: dict[str, Any]) -> int:
-        """Fill `done`; the length of the whole lines in bytes."""
+        """Fill `done`; return the length of the complete lines in bytes."""
         content = read_bytes(self.path)
         whole = content[: content.rfind(b"\n") + 1]
         if not whole:
@@ -109,14 +108,14 @@ class Journal:
         return len(whole)
 
     def _entry(self, line: bytes, number: int) -> dict[str, Any]:
-        """The object of a line. Raises InputError where the checksum, or what it stands before, is not as written."""
+        """Parse a line. Raises InputError if its checksum or content is wrong."""
         entry = parse_json(line[9:], self.path) if line[:9] == b"%08x " % zlib.crc32(line[9:]) else None
         if not isinstance(entry, dict):
             raise self._damaged(number)
         return entry
 
     def _take(self, entry: dict[str, Any], number: int) -> None:
-        """Note the poses of a line. Raises InputError where they are none."""
+        """Store the poses of a line. Raises InputError if they are invalid."""
         try:
             image_id, poses = entry["image_id"], _poses(entry)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -131,7 +130,7 @@ class Journal:
 
 def _poses(entry: dict[str, Any]) -> Poses:
     count, keypoints = entry["shape"]
-    if min(count, keypoints) < 0:  # reshape would take it for "as many as there are"
+    if min(count, keypoints) < 0:  # reshape would infer the size
         raise ValueError("shape")
     tails = {name: (keypoints,) for name in ("score", "quality", "missing")}
     tails |= {"xy": (keypoints, 2), "visibility": (keypoints, 3)}

@@ -1,4 +1,4 @@
-"""`tp.load`: whatever estimates poses, by its name or file, as a predictor with all that a prediction takes."""
+"""`tp.load`: load any pose estimator, by name or file, as a complete predictor."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,13 +24,13 @@ _ONE_AT_A_TIME = ("flip", "decoding", "backend", "device", "precision")
 
 
 def load(model: str | Path, options: PredictOptions = PredictOptions(), **given: Any) -> AnyPredictor:  # noqa: B008
-    """The predictor of the model that comes with the package, "default", of a model folder, of network.onnx with its
-    JSON beside it, or of another package's estimator; `given` are `PredictOptions` by name.
+    """Load a predictor: the bundled model, "default", a model folder, network.onnx with its JSON next to it, or another
+    package's estimator; `given` are `PredictOptions` by name.
 
-    It is all that `trustpose predict` runs: photos that come without boxes get the default detector's, where the model
-    does not find people by itself. Estimators have a name of their own, with what they load after a colon: "mediapipe",
-    "vitpose:FOLDER", … (`trustpose.predict.adapters.ADAPTERS`); they take the options that their `load` has. A file of
-    such a name is ./mediapipe or ./default. Raises InputError.
+    It does everything that `trustpose predict` does: photos without boxes get the default detector's, unless the model
+    finds people by itself. Estimators have a name, with the file or model to load after a colon: "mediapipe",
+    "vitpose:FOLDER", … (`trustpose.predict.adapters.ADAPTERS`); they take the options of their `load`. Write
+    ./mediapipe or ./default for a file of such a name. Raises InputError.
     """
     of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
     options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
@@ -46,7 +46,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
 
 
 def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:
-    """One of our own networks."""
+    """Load one of our own networks."""
     if options.adapter:
         raise InputError(f"{model}: takes no {next(iter(options.adapter))}; its options are {', '.join(_NAMES)}")
     if options.skeleton is not None:
@@ -66,7 +66,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
 
 
 def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:
-    """Another package's estimator, with those options that were given."""
+    """Load another package's estimator, with the options given for it."""
     predictor = adapter.load(model, **_said(options, _OF_ADAPTERS), **options.adapter)
     if isinstance(predictor, EstimatorPredictor) and options.min_score is not None:
         predictor.min_score = options.min_score
@@ -74,13 +74,13 @@ def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predict
 
 
 def _said(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
-    """Those of these options that are not at their default."""
+    """Return those of these options that are not at their default."""
     usual = PredictOptions()
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
 
 
 def _find_people(predictor: BasePredictor) -> None:
-    """What finds the people of photos without boxes."""
+    """Set the detector for photos without boxes."""
     options = predictor.options
     if options.detector is None:
         if options.detector_weights is not None:

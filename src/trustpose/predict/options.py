@@ -1,4 +1,4 @@
-"""What can be asked of a model and of a run, in one record each; the command line fills them, and so can Python."""
+"""Options of a model and of a run, for the command line and Python."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,20 +13,18 @@ from trustpose.skeletons import Skeleton
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How a model predicts: what `tp.load` takes.
+    """The options of a model: the arguments of `tp.load`.
 
-    detector: what finds the people of photos that come without boxes, by name (`predict.detectors.load_detector`) or as
-    a function; None: the one that comes with the package, where the model does not find people by itself.
-    detector_weights: of torchvision's. min_score: people that are found with less are left out; None: 0.1 for networks
-    that find people by themselves, torchvision's detectors 0.3, others as their file or package says.
-    suppression: what happens to poses on top of each other (`grouping.suppression.METHODS`), with its threshold and the
-    area that their OKS with each other is measured with.
-    flip: average with the mirror image. decoding: how heatmaps are read, if not as the spec says
+    detector: for photos without boxes, by name (`predict.detectors.load_detector`) or as a function; None: the bundled
+    one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold for detected
+    people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their file or package.
+    suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold and the area for OKS
+    between poses. flip: flip test, average with the mirror image. decoding: of heatmaps, overriding the spec
     (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's
-    weights on `device` ("cpu", "cuda", "mps"; None: the best there is) in `precision` float32, bfloat16 or float16.
-    batch_size: people that go through the network together; threads: None for one a CPU.
-    skeleton: of another package's estimator, only this one's keypoints. max_pixels: larger photo files are refused.
-    adapter: options that only one package's estimator has, by name.
+    weights on `device` ("cpu", "cuda", "mps"; None: the best available) in `precision` float32, bfloat16 or float16.
+    batch_size: people per batch; threads: None for one per CPU. skeleton: for another package's estimator, keep this
+    one's keypoints. max_pixels: larger photo files are refused. adapter: options of a particular package's estimator,
+    by name.
     """
 
     detector: Detector | str | Path | None = None
@@ -49,13 +47,13 @@ class PredictOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run over photos or a video is on: what `predictor.run` takes.
+    """The options of a run over photos or a video: the arguments of `predictor.run`.
 
-    gt: COCO ground truth, whose boxes are taken and which gives the photos' ids; all_people: also those of its people
-    who have no labelled keypoint. boxes: COCO detections, those below `min_box_score` left out. frames: stop a video or
-    webcam after so many. resume: go on with a run into the same folder that was stopped; it must have had the same
-    settings, `also` included, which is for what a caller makes of the poses, such as drawings. format: of the results,
-    one of `formats.tables.FORMATS`; tidy: one row a keypoint instead of one a pose.
+    gt: COCO ground truth, for boxes and the photos' ids; all_people: including its people without labelled keypoints.
+    boxes: COCO detections, those below `min_box_score` dropped. frames: stop a video or webcam after this many. resume:
+    resume an interrupted run in the same folder; it must have had the same settings, including `also`, which is for the
+    caller's own settings, such as drawings. format: of the results, one of `formats.tables.FORMATS`; tidy: one row per
+    keypoint instead of one per pose.
     """
 
     gt: Path | None = None

@@ -1,5 +1,4 @@
-"""Photos on their way in and poses on their way out: the records that every predictor takes and gives, and what all
-predictors do."""
+"""The records that every predictor takes and returns, `Image` and `Prediction`, and the base class of predictors."""
 
 from abc import ABC, abstractmethod
 from collections import deque
@@ -37,10 +36,11 @@ ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One photo to predict on: a file or RGB pixels, its people's boxes (None: the whole photo is one), its id.
+    """One photo to predict: a file or RGB pixels, its people's boxes (None: the whole photo is one), its id.
 
-    `size` (width, height), where given, is what the boxes were made for; a photo of another size is an error. `places`
-    (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the network's own.
+    `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
+    `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
+    network's own.
     """
 
     source: ImageSource
@@ -52,7 +52,7 @@ class Image:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What became of one photo: its pixels and its people's poses, or the error that stopped it."""
+    """The result for one photo: its pixels and its people's poses, or the error that stopped it."""
 
     photo: Image
     poses: Poses
@@ -61,7 +61,7 @@ class Prediction:
 
 
 def no_poses(skeleton: Skeleton) -> Poses:
-    """Poses of nobody, (0, K)."""
+    """Return empty poses, (0, K)."""
     keypoints = len(skeleton)
     return Poses(
         xy=np.zeros((0, keypoints, 2)),
@@ -74,10 +74,10 @@ def no_poses(skeleton: Skeleton) -> Poses:
 
 
 def open_photo(photo: Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
-    """A photo's pixels, RGB.
+    """Return a photo's pixels, RGB.
 
-    Raises InputError where it cannot be read, is not of the size that it should be or is a file of more than
-    `max_pixels`, and where one of its boxes cannot be a person's.
+    Raises InputError if it cannot be read, has another size than expected or is a file with more than `max_pixels`, and
+    if one of its boxes is invalid.
     """
     pixels = as_rgb(photo.source) if isinstance(photo.source, np.ndarray) else read_image(photo.source, max_pixels)
     height, width = pixels.shape[:2]
@@ -91,7 +91,7 @@ def open_photo(photo: Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, 
 
 
 def boxes_of(boxes: object, count: int, is_one: bool) -> list[Boxes | None]:
-    """Each image's boxes, from any of the forms that `Predictor.__call__` takes."""
+    """Return each image's boxes, from any of the forms that `Predictor.__call__` takes."""
     if boxes is None:
         return [None] * count
     if isinstance(boxes, Boxes):
@@ -116,10 +116,10 @@ def boxes_of(boxes: object, count: int, is_one: bool) -> list[Boxes | None]:
 def prefetch(
     executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], window: int
 ) -> Iterator[Result]:
-    """work(item) for each item, in order; at most `window` of them are under way or waiting to be taken.
+    """Yield work(item) for each item, in order; at most `window` of them are in progress or waiting.
 
-    Items are drawn as they are needed, so an endless source works. What `work` raises is raised where its turn comes,
-    and what has not begun by then is cancelled.
+    Items are read on demand, so an endless source works. Errors of `work` are raised in order, and items that have not
+    started by then are cancelled.
     """
     running: deque[Future[Result]] = deque()
     try:
@@ -154,13 +154,13 @@ class BasePredictor(ABC):
     suppress: Suppress | None = None
 
     def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
-        """Poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+        """Return poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
 
         boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
-        counts the images from 0. Where there are none, the detector finds them, or the model itself. `image_id` of the
-        poses is the image's place in `images`; they come image by image, in the order of the boxes. Raises InputError
-        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes where the
-        model has no use for them.
+        counts the images from 0. Without boxes, the detector or the model itself finds the people. `image_id` of the
+        poses is the image's index in `images`; poses are sorted by image, in the order of the boxes. Raises InputError
+        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes that the model
+        cannot use.
         """
         is_one = isinstance(images, (str, Path, np.ndarray))
         sources = [images] if is_one else list(images)
@@ -172,17 +172,17 @@ class BasePredictor(ABC):
         for prediction in self.stream(photos):
             if prediction.error is not None:
                 raise prediction.error
-            if len(prediction.poses):  # empty ones may lack a column
+            if len(prediction.poses):  # empty ones may lack columns
                 parts.append(prediction.poses)
         return Poses.concatenate(parts) if parts else self._nobody()
 
     def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
-        """The same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises InputError
-        for a model without a trust head that can read at given keypoints."""
+        """Return the same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises
+        InputError for a model without a trust head that can read at given keypoints."""
         raise InputError(f"{self.model}: has no trust head that can read at given keypoints")
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """What became of each photo, in order, as soon as it is done; photos are drawn as they are needed."""
+        """Yield the prediction for each photo, in order, as soon as it is done; photos are read on demand."""
         for prediction in self._predictions(photos):
             if self.suppress is not None:
                 prediction = replace(prediction, poses=suppressed(prediction.poses, self.suppress))
@@ -198,19 +198,19 @@ class BasePredictor(ABC):
         tell: "Callable[[Step], None] | None" = None,
         **given: Any,
     ) -> "Done":
-        """Predict on photos, folders, globs, or one video or webcam, into the folder `out`: what `trustpose predict`
-        does, drawings aside; `given` are `RunOptions` by name.
+        """Predict photos, folders, globs, or one video or webcam, and write to the folder `out`, as `trustpose predict`
+        does without drawings; `given` are `RunOptions` by name.
 
-        results.json there are COCO results; images.json says which photo has which id where nothing else does. A run
-        that was stopped goes on with resume=True. drawings: what draws each prediction; tell: is told of each photo or
-        frame once it is done. Raises InputError; what cannot be read is skipped and counted.
+        results.json there has COCO results; images.json lists the photos' ids if they were counted. An interrupted run
+        continues with resume=True. drawings: an object that draws each prediction; tell: a callback for each finished
+        photo or frame. Raises InputError; photos that cannot be read are skipped and counted.
         """
         run = import_module("trustpose.predict.run").run
         return run(self, sources, Path(out), replace(options, **given), drawings, tell)
 
     @abstractmethod
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """Each photo's prediction, in order, before suppression."""
+        """Yield each photo's prediction, in order, before suppression."""
 
     def _describe(self, spec: ModelSpec) -> None:
         self.model = str(spec.onnx)

@@ -1,6 +1,6 @@
-"""A run over photos or a video into a folder: predictions noted as they come, so that it can go on; results at the end.
+"""Run a predictor over photos or a video: predictions are recorded in a journal, to resume; results come at the end.
 
-Nothing here prints or draws: a caller is told of each photo and hands in what draws.
+Nothing here prints or draws: callers pass a callback for each photo and an object that draws.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 
-RESULTS, IMAGES, JOURNAL = "results.json", "images.json", "results.json.journal"  # in the folder of a run
-_AHEAD = 6  # photos that are drawn while others are predicted
+RESULTS, IMAGES, JOURNAL = "results.json", "images.json", "results.json.journal"  # file names in the folder of a run
+_AHEAD = 6  # photos drawn while others are predicted
 
 
 @runtime_checkable
 class Drawings(Protocol):
-    """What draws a run: `draw` makes a picture, in threads; `add` takes them in order. Closed once all are drawn."""
+    """Draws a run: `draw` draws a prediction, in threads; `add` takes drawings in order. Closed after the last one."""
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *_: Any) -> Any: ...
@@ -49,8 +49,8 @@ class Drawings(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One photo or frame that is done: how many people it has, of how many photos or frames it is one (None: nobody
-    knows), and what went wrong with it."""
+    """One finished photo or frame: its number of people, the total number of photos or frames (None: unknown), and its
+    problem, if any."""
 
     people: int
     total: int | None
@@ -59,8 +59,8 @@ class Step:
 
 @dataclass(eq=False)
 class Done:
-    """What a run came to: poses by image id in the order of the photos; how many people it predicted in how many
-    seconds (those that the journal had take no part in this); and one line for each thing that went wrong."""
+    """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
+    seconds (without those from the journal); and one line per kind of problem."""
 
     poses: dict[int, Poses]
     predicted: int
@@ -84,7 +84,7 @@ def run(
     drawings: Drawings | None = None,
     tell: Tell | None = None,
 ) -> Done:
-    """What `BasePredictor.run` says."""
+    """See `BasePredictor.run`."""
     check_format(options.format)
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options)
     settings = _settings(predictor, options) | {"sources": work.fingerprint}
@@ -106,8 +106,8 @@ def run(
 
 
 def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path], options: RunOptions) -> Sources:
-    """The photos or the video that files, folders, globs or a webcam's index name, with their people's boxes where the
-    options say so. Raises InputError where something does not fit."""
+    """Return the photos or the video given as files, folders, globs or a webcam's index, with boxes according to the
+    options. Raises InputError for options that do not match."""
     detector = predictor.options.detector
     if options.boxes is not None and predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --boxes")
@@ -116,7 +116,7 @@ def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path
     is_detected = predictor.people == "photo" or detector is not None
     is_detected = is_detected or (options.gt is None and options.boxes is None)
     if is_detected and isinstance(predictor.detector, DefaultDetector):
-        predictor.detector.open()  # says at once where it is missing
+        predictor.detector.open()  # fails early if it is missing
     people = PeopleOptions(options.gt, options.boxes, options.min_box_score, options.all_people, is_detected)
     some = [names] if isinstance(names, (str, Path)) else names
     return find_sources([str(name) for name in some], people)
@@ -130,7 +130,7 @@ def _predict(
     drawings: Drawings | None,
     tell: Tell,
 ) -> Done:
-    """Predict on photos or frames. Those that the journal has come with no boxes and are only drawn."""
+    """Predict on photos or frames. Those in the journal have empty boxes and are only drawn."""
     started = time.perf_counter()
     found: dict[int, Poses] = dict(journal.done)
     skipped = undrawn = people = count = 0
@@ -164,9 +164,9 @@ def _video(
     drawings: Drawings | None,
     tell: Tell,
 ) -> Done:
-    """Predict on every frame; those that the journal has are drawn again and not predicted again.
+    """Predict on every frame; frames in the journal are drawn again but not predicted again.
 
-    A webcam runs until Ctrl-C ends it, or up to `limit` frames.
+    A webcam runs until Ctrl-C, or up to `limit` frames.
     """
     assert sources.video is not None
     with ExitStack() as stack:
@@ -178,7 +178,7 @@ def _video(
         if not done.poses:
             raise InputError(f"{video.source}: holds no frame that can be read")
     expected = min(video.count or 0, limit or video.count or 0)
-    if len(done.poses) < expected - max(2, expected // 50):  # some containers only estimate how many there are
+    if len(done.poses) < expected - max(2, expected // 50):  # some containers only estimate the number of frames
         done.complaints.append(f"{video.source}: ends after {len(done.poses)} of {expected} frames")
     return done
 
@@ -186,7 +186,7 @@ def _video(
 def _finished(
     predictor: BasePredictor, photos: Iterable[Image], journal: Journal, drawings: Drawings | None
 ) -> Iterator[tuple[Prediction, Any, InputError | None]]:
-    """Each prediction without its pixels, what was drawn of it, in threads, and why it could not be."""
+    """Yield each prediction without its pixels, its drawing, made in threads, and the error if drawing failed."""
 
     def finish(prediction: Prediction) -> tuple[Prediction, Any, InputError | None]:
         photo = prediction.photo
@@ -195,9 +195,9 @@ def _finished(
         try:
             if drawings is not None and prediction.error is None:
                 drawn = drawings.draw(prediction if known is None else replace(prediction, poses=known))
-        except DiskError:  # the next one would fail as well, and the journal
+        except DiskError:  # later drawings and the journal would fail too
             raise
-        except InputError as error:  # its poses stay, and so do the other photos
+        except InputError as error:  # keep its poses, and continue with the other photos
             problem = error
         light = replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
         return replace(prediction, photo=light, pixels=None), drawn, problem
@@ -207,19 +207,19 @@ def _finished(
 
 
 def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:
-    """The frames as photos; those that the journal has come with no boxes, so that nothing is predicted on them."""
+    """Yield the frames as photos; those in the journal have empty boxes, so that they are not predicted."""
     for number, pixels in video.frames(limit):
         known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
         yield Image(pixels, NO_BOXES if number in journal.done else known, number)
 
 
 def results_name(options: RunOptions) -> str:
-    """The file of a run's results in its folder."""
+    """Return the name of the results file of a run."""
     return str(Path(RESULTS).with_suffix(f".{options.format}"))
 
 
 def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> None:
-    """The results file of a run on `sources`, its rows in the order of the photos."""
+    """Write the results file of a run on `sources`, with rows in the order of the photos."""
     some = [part for part in done.poses.values() if len(part)]
     is_results = options.format == "json" and not options.tidy
     names = {
@@ -236,7 +236,7 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
 
 
 def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
-    """What the poses of a run depend on; one that goes on must have the same."""
+    """Return the settings that affect the poses; a resumed run must have the same."""
     options, model = predictor.options, predictor.model
     prefix, _, argument = model.partition(":")
     is_adapter = prefix in ADAPTERS
@@ -263,7 +263,8 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
 
 
 def _fingerprint(given: Path | str | None) -> str | None:
-    """What a file holds (of a network also its JSON, of a model folder its spec and network); a name as it is."""
+    """Fingerprint a file (with a network's JSON, or a model folder's spec and network); a name is returned
+    unchanged."""
     if given is None:
         return None
     path = Path(given)
@@ -279,7 +280,7 @@ def _fingerprint(given: Path | str | None) -> str | None:
 
 @contextmanager
 def _interruption() -> Iterator[Event]:
-    """An event that Ctrl-C sets; a second Ctrl-C interrupts as ever. Only the main thread is told of signals."""
+    """Yield an event that Ctrl-C sets; a second Ctrl-C interrupts as usual. Signals reach only the main thread."""
     event = Event()
     if threading.current_thread() is not threading.main_thread():
         yield event

@@ -1,4 +1,4 @@
-"""Networks that find the people of a whole photo by themselves: photo → letterbox → network → poses with boxes."""
+"""Single-stage networks, which find people by themselves: photo → letterbox → network → poses with boxes."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +18,10 @@ from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, outp
 
 
 class PeopleNetwork:
-    """One photo in, its people out; calls from many threads run beside each other, each on one CPU.
+    """Maps one photo to its people; calls from many threads run in parallel, each on one CPU.
 
-    Every person that the network prints is kept, however low its score; each photo gives the same number of them.
-    Raises InputError where the spec is another model's, and where file and spec do not fit each other.
+    Every person in the output is kept, however low its score; each photo has the same number of them. Raises InputError
+    for another kind of spec, and if file and spec do not match.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -32,7 +32,8 @@ class PeopleNetwork:
         self._tensors = output_names(self._session(), spec.onnx, spec.input, self.output.tensors)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
-        """The people of a photo, RGB: keypoints, `pose_score` and `box_score` (the person's score, both), boxes."""
+        """Return the people of a photo, RGB: keypoints, `pose_score` and `box_score` (both the person's score),
+        boxes."""
         spec, output = self.spec, self.output
         ready, affine = spec.input.fit(pixels)
         blob = to_tensor(ready[None], spec.input)
@@ -55,14 +56,14 @@ class PeopleNetwork:
 
 
 class PeopleDetector:
-    """The boxes that a people network finds: a detector for top-down networks. `min_score` leaves out lower ones."""
+    """A detector for top-down networks from a people network's boxes. Boxes below `min_score` are dropped."""
 
     def __init__(self, network: PeopleNetwork, min_score: float = 0.0) -> None:
         self.network = network
         self.min_score = min_score
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """The boxes, cut off at the photo's edges; those that lie outside it are left out."""
+        """Return the boxes, clipped to the photo; those outside it are dropped."""
         found = self.network(pixels)
         assert found.box is not None and found.box_score is not None
         height, width = pixels.shape[:2]
@@ -72,10 +73,10 @@ class PeopleDetector:
 
 
 class SingleStagePredictor(BasePredictor):
-    """Photos in, poses out, without any boxes given. `min_score` leaves out people with a lower score; photo files of
+    """Predicts poses from photos, without boxes. People with a score below `min_score` are dropped; photo files with
     more than `max_pixels` are refused.
 
-    `threads` photos are read and predicted at a time. Results do not depend on it.
+    `threads` photos are read and predicted in parallel. Results do not depend on it.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class SingleStagePredictor(BasePredictor):
             pixels = open_photo(photo, self.max_pixels)
         except InputError as error:
             return Prediction(photo, nobody, error=error)
-        if photo.boxes is not None:  # the photo is known to show nobody
+        if photo.boxes is not None:  # the photo is known to be empty
             return Prediction(photo, nobody, pixels)
         poses = self.network(pixels)
         assert poses.box_score is not None

@@ -1,4 +1,4 @@
-"""What a run is on: photos with their ids and people's boxes, or one video, out of what a user names."""
+"""Find the input of a run from the user's names: photos with their ids and people's boxes, or one video."""
 
 import hashlib
 import os
@@ -24,8 +24,8 @@ _MOST_FRAMES = 10_000_000
 
 @dataclass(frozen=True)
 class PeopleOptions:
-    """Where the people of a run come from: ground truth (`all_people`: also those with only a box), detections, each
-    with less than `min_box_score` left out, or, with `is_detected`, a network that finds them."""
+    """The source of people's boxes: ground truth (`all_people`: including people with only a box), detections with at
+    least `min_box_score`, or, with `is_detected`, a detector."""
 
     gt: Path | None = None
     boxes: Path | None = None
@@ -36,11 +36,11 @@ class PeopleOptions:
 
 @dataclass(frozen=True)
 class Sources:
-    """What a run is on: `photos` of `files`, or the `video`, a file or a webcam's index, with each frame's boxes
-    and its frames a second.
+    """The input of a run: `photos` of `files`, or the `video`, a file or a webcam's index, with each frame's boxes and
+    its frame rate.
 
-    `frame_boxes` None means that they are to be found; `is_numbered_here` that the photos' ids are no more than their
-    places among them, from 1; `image_texts` and `annotation_texts` the ids that a ground truth has as texts.
+    `frame_boxes` None means that boxes are detected; `is_numbered_here` that the photos' ids are their positions, from
+    1; `image_texts` and `annotation_texts` map a ground truth's text ids.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -55,13 +55,13 @@ class Sources:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same files under the same names, their order included."""
+        """Return a value that is equal for the same files with the same names in the same order."""
         names = [str(self.video)] if self.video is not None else [str(path.resolve()) for path in self.files]
         return hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
 
 
 def find_sources(names: Sequence[str], people: PeopleOptions) -> Sources:
-    """The photos, or the one video, that files, folders, globs or a webcam's index name. Raises InputError."""
+    """Find the photos, or the one video, given as files, folders, globs or a webcam's index. Raises InputError."""
     videos = [name for name in names if _is_video(name)]
     if not videos:
         return photos_with_people(find_photos(names), people)
@@ -71,7 +71,7 @@ def find_sources(names: Sequence[str], people: PeopleOptions) -> Sources:
         raise InputError(f"{people.gt}: --gt is for photos; the people of a video need --boxes or --detector")
     name = videos[0]
     video = int(name) if name.isdigit() and not Path(name).exists() else Path(name)
-    with Video(video) as opened:  # says at once, before anything is written, that it cannot be read
+    with Video(video) as opened:  # fails early if it cannot be read
         boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score)
     return Sources(
         files=[] if isinstance(video, int) else [video], video=video, frame_rate=opened.frame_rate, frame_boxes=boxes
@@ -79,11 +79,11 @@ def find_sources(names: Sequence[str], people: PeopleOptions) -> Sources:
 
 
 def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
-    """Each photo with its id and its people's boxes.
+    """Return each photo with its id and its people's boxes.
 
-    Ids come from the ground truth where one is given, else from the number at the end of each name. Boxes come from the
-    detections where given; where they are to be found there are none; else from the ground truth. Only photos whose
-    people are to be found may have names without numbers: they are counted from 1. Raises InputError.
+    Ids come from the ground truth if given, else from the number at the end of each name. Boxes come from the
+    detections if given, else from the ground truth; there are none if they are to be detected. Only then may photos
+    have names without numbers: they are counted from 1. Raises InputError.
     """
     truth = None if people.gt is None else read_truth(people.gt)
     category_id = 1 if truth is None else truth.category_id
@@ -137,8 +137,8 @@ def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], lis
 
 
 def _ids_from_names(files: list[Path], *, may_count: bool) -> tuple[list[int], bool]:
-    """Ids by the numbers in the names, and whether they are only counted, which they are where `may_count` and a name
-    has no number or two have the same."""
+    """Return ids from the numbers in the names, and whether they were counted instead: if `may_count`, and a name has
+    no number or two have the same."""
     found = [number_in_name(path) for path in files]
     ids = [number for number in found if number is not None]
     if may_count and len(set(ids)) < len(files):

@@ -1,4 +1,4 @@
-"""Several poses on one person: `grouping.suppression` with its options bound."""
+"""Suppression of duplicate poses: `grouping.suppression` with bound options."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,10 +19,10 @@ Suppress = Callable[[Poses, np.ndarray], Suppressed]
 def suppressor(
     method: str, threshold: float, area: str, skeleton: Skeleton, in_vis_threshold: float | None = None
 ) -> Suppress:
-    """The suppression of poses of one skeleton, as `grouping.suppression.suppress` with what is given bound.
+    """Return `grouping.suppression.suppress` for poses of one skeleton, with the given options bound.
 
-    Raises InputError where a name is unknown, the threshold outside its range or the skeleton without sigmas; what it
-    returns raises it where poses lack what is needed.
+    Raises InputError for an unknown name, a threshold out of range or a skeleton without sigmas; the returned function
+    raises it for poses that lack required fields.
     """
     try:
         check_threshold(method, threshold)
@@ -42,7 +42,7 @@ def suppressor(
 
 
 def suppressed(poses: Poses, suppress: Suppress) -> Poses:
-    """The poses that are left, with the score that they are ranked by from now on as `suppressed_score`."""
+    """Return the remaining poses, with their new ranking score as `suppressed_score`."""
     if not len(poses):
         return poses
     found = suppress(poses, poses.ranking_score)

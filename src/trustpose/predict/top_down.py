@@ -1,4 +1,4 @@
-"""`Predictor`: photos and boxes in, poses out. Photos are read and cropped in threads while the network runs."""
+"""`Predictor`: predict poses from photos and boxes. Threads read and crop photos while the network runs."""
 
 import warnings
 from collections import deque
@@ -34,13 +34,13 @@ from trustpose.predict.photos import BasePredictor, Image, ImageSource, Predicti
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count
 
-_PHOTOS_BETWEEN_BATCHES = 32  # a batch runs half-filled rather than hold more photos in memory
+_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
 
 @dataclass(eq=False)
 class _Job:
-    """A photo on its way: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
-    where the trust head reads (NaN: at the network's own peaks), and what came out so far."""
+    """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
+    at which the trust head reads (NaN: the network's own peaks), and the results so far."""
 
     photo: Image
     boxes: Boxes
@@ -63,15 +63,15 @@ _Batch = list[tuple[_Job, slice]]
 
 
 class Predictor(BasePredictor):
-    """A network with everything around it, top-down: box → crop → network → codec → image pixels.
+    """A top-down pipeline around a network: box → crop → network → codec → image pixels.
 
-    Results do not depend on `batch_size` beyond float rounding. `flip` averages each crop's output with its mirror
-    image's. `threads` read and crop photos, and run the network. `decoding` reads the heatmaps in another way than the
-    spec says (`codecs.heatmaps.DECODINGS`); crops and flips keep to the convention that the network was trained in.
-    `detector` finds the people of photos that come without boxes; without one each
-    whole photo is one person. A network with a trust head fills `quality`,
-    `visibility` and `pose_quality` as far as its head goes; with `flip` they too are means of both views. A head that
-    was fitted to another decoding is said in a warning. Photo files of more than `max_pixels` are refused.
+    Results do not depend on `batch_size` except for float rounding. `flip` averages each crop's output with its mirror
+    image's. `threads` read and crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps
+    (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `detector` finds the people of
+    photos without boxes; without a detector each whole photo is one person. A network with a trust head fills
+    `quality`, `visibility` and `pose_quality`, as far as its head predicts them; with `flip` they are means of both
+    views too. If the head was fitted with another decoding, a warning says so. Photo files with more than `max_pixels`
+    are refused.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Predictor(BasePredictor):
     def network(self) -> Any:
         """The network as an `nn.Module`, (B, 3, H, W) normalised crops → `Outputs`; needs torch and a model folder.
 
-        Raises InputError where torch is not installed or only an ONNX file is there.
+        Raises InputError if torch is not installed or there is only an ONNX file.
         """
         return module_of(self.runtime)
 
@@ -151,7 +151,9 @@ class Predictor(BasePredictor):
         waiting: deque[_Job] = deque()
         with (
             ThreadPoolExecutor(self.threads, "trustpose-read") as readers,
-            ThreadPoolExecutor(2, "trustpose-batch") as runners,  # two batches, so that the CPUs never wait for one
+            ThreadPoolExecutor(
+                2, "trustpose-batch"
+            ) as runners,  # two batches in parallel, so that the CPUs are never idle
         ):
             jobs = prefetch(readers, self._prepare, photos, 2 * self.threads + 2)
             for batch in prefetch(runners, self._run, self._batches(jobs, waiting), 3):
@@ -163,7 +165,7 @@ class Predictor(BasePredictor):
                 yield self._finish(waiting.popleft())
 
     def _prepare(self, photo: Image) -> _Job:
-        """Read one photo and cut its people out."""
+        """Read one photo and crop its people."""
         wanted, count = self.spec.input, len(self.spec.skeleton.keypoints)
         pixels, error, boxes = None, None, photo.boxes
         try:
@@ -192,11 +194,11 @@ class Predictor(BasePredictor):
         return replace(super()._nobody(), **self._empty_trust(0))
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
-        """Room for each field of trust that the network fills."""
+        """Allocate each field of trust that the network fills."""
         return {name: np.empty((people, *trust_shape(name, len(self.spec.skeleton.keypoints)))) for name in self._trust}
 
     def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
-        """Rows of `batch_size` crops across photos; each photo joins `waiting` on its way."""
+        """Yield rows of `batch_size` crops across photos; each photo is added to `waiting`."""
         batch: _Batch = []
         room, photos = self.batch_size, 0
         for job in jobs:
@@ -218,7 +220,7 @@ class Predictor(BasePredictor):
             yield batch
 
     def _run(self, batch: _Batch) -> _Batch:
-        """Network and codec on one batch, written into its jobs."""
+        """Run network and codec on one batch, and write the results into its jobs."""
         if not batch:
             return batch
         pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
@@ -242,9 +244,9 @@ class Predictor(BasePredictor):
         return batch
 
     def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
-        """Places (B, K, 2) in crop pixels as map coordinates for the trust head; `flip`: of the mirrored crops.
+        """Convert places (B, K, 2) in crop pixels to map coordinates for the trust head; `flip`: of the mirrored crops.
 
-        None where all are the network's own peaks and the head has no input for them.
+        None if all are the network's own peaks and the head has no input for them.
         """
         if not self._is_told and np.isnan(places).all():
             return None

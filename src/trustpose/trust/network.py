@@ -63,16 +63,16 @@ class TrustNetwork(nn.Module):
 
 
 def attach(head: str, network: nn.Module, height: int, width: int, **options: Any) -> TrustNetwork:
-    """The head of that name, new, on a network for crops of height × width pixels; `options` go to the head.
+    """Attach a new head of that name to a network for crops of height × width pixels; `options` go to the head.
 
-    Raises ValueError where there is no head of that name.
+    Raises ValueError for an unknown head.
     """
     if head not in HEADS:
         raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
     builder = HEADS[head]
     was_training = network.training
     device = next(network.parameters()).device
-    try:  # sizes depend on paddings and roundings that the network knows best
+    try:  # the sizes depend on padding and rounding, so run the network
         with torch.no_grad():
             outputs, maps = run(network.eval(), torch.zeros(1, 3, height, width, device=device), builder.reads)
     finally:
