@@ -151,9 +151,7 @@ class Predictor(BasePredictor):
         waiting: deque[_Job] = deque()
         with (
             ThreadPoolExecutor(self.threads, "trustpose-read") as readers,
-            ThreadPoolExecutor(
-                2, "trustpose-batch"
-            ) as runners,  # two batches in parallel, so that the CPUs are never idle
+            ThreadPoolExecutor(2, "trustpose-batch") as runners,  # two, so that CPUs are never idle
         ):
             jobs = prefetch(readers, self._prepare, photos, 2 * self.threads + 2)
             for batch in prefetch(runners, self._run, self._batches(jobs, waiting), 3):
