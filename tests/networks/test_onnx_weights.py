@@ -134,3 +134,33 @@ def test_files_that_are_not_whole(tmp_path):
     (tmp_path / "half.onnx").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"^\S+half\.onnx: is not a readable ONNX file"):
         read_onnx_weights(tmp_path / "half.onnx", network())
+
+
+def test_biases_that_the_graph_adds_and_weights_in_another_shape(tmp_path):
+    """As graphs from OpenVINO have them: groups as a dimension of their own, biases as an addition."""
+    random = np.random.default_rng(1)
+    tensors = {"w": random.normal(size=(3, 1, 1, 3, 3)), "b": random.normal(size=(1, 3, 1, 1))}
+    tensors |= {"v": random.normal(size=(2, 3, 1, 1)), "c": random.normal(size=(1, 1, 1, 1))}
+    nodes = [
+        helper.make_node("Reshape", ["w", "shape"], ["w4"]),
+        helper.make_node("Conv", ["data", "w4"], ["a"], group=3),
+        helper.make_node("Add", ["a", "b"], ["d"]),
+        helper.make_node("Conv", ["d", "v"], ["e"]),
+        helper.make_node("Add", ["c", "e"], ["maps"]),  # one number for all channels: no bias
+    ]
+    initializers = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in tensors.items()]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["B", 3, 8, 8])],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["B", 2, 6, 6])],
+        [*initializers, numpy_helper.from_array(np.array([3, 1, 3, 3]), "shape")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save_model(model, tmp_path / "added.onnx")
+    net = nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), nn.Conv2d(3, 2, 1, bias=False)).eval()
+    net.load_state_dict(read_onnx_weights(tmp_path / "added.onnx", net))
+    image = random.normal(size=(1, 3, 8, 8)).astype(np.float32)
+    with torch.inference_mode():
+        maps = net(torch.from_numpy(image)).numpy() + tensors["c"]
+    np.testing.assert_allclose(maps, run(tmp_path / "added.onnx", image), atol=1e-5)

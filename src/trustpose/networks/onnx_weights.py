@@ -1,6 +1,9 @@
 """Read weights from an ONNX file into a network with the same layers in the same order."""
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,12 +67,26 @@ def read_convolutions(path: Path) -> list[tuple[str, str, list[Tensor]]]:
         raise InputError(f"{path}: is not a readable ONNX file ({str(error).splitlines()[0][:120]})") from None
     if not is_whole:
         raise InputError(f"{path}: keeps weights in another file, expected one file with all of them")
-    for node in graph.node:  # weights stored in a smaller type than the one used
+    for node in graph.node:  # weights that are stored with fewer bits, or in another shape, than they are used in
         if node.op_type == "Cast" and node.input[0] in weights:
             weights[node.output[0]] = weights[node.input[0]]
-    kinds = set(_OURS.values())
-    return [
-        (node.op_type, node.name or node.output[0], [weights[name] for name in node.input[1:] if name in weights])
-        for node in graph.node
-        if node.op_type in kinds
-    ]
+        if node.op_type == "Reshape" and node.input[0] in weights and node.input[1] in weights:
+            stored, shape = weights[node.input[0]], weights[node.input[1]].flatten().tolist()
+            if min(shape, default=0) > 0 and math.prod(shape) == stored.numel():
+                weights[node.output[0]] = stored.reshape(shape)
+    layers = []
+    for node in graph.node:
+        if node.op_type in _OURS.values():
+            tensors = [weights[name] for name in node.input[1:] if name in weights]
+            layers.append((node.op_type, node.name or node.output[0], tensors + _added(graph, node, tensors, weights)))
+    return layers
+
+
+def _added(graph: Any, node: Any, tensors: list[Tensor], weights: Mapping[str, Tensor]) -> list[Tensor]:
+    """Return a convolution's bias if it has none of its own and the graph adds one (1, C, 1, 1) to its output."""
+    if node.op_type != "Conv" or len(tensors) != 1:
+        return []
+    readers = [reader for reader in graph.node if node.output[0] in reader.input]
+    added = [weights[name] for reader in readers for name in reader.input if name in weights]
+    is_bias = len(readers) == 1 and readers[0].op_type == "Add" and len(added) == 1
+    return [added[0].flatten()] if is_bias and added[0].shape == (1, len(tensors[0]), 1, 1) else []

@@ -13,6 +13,7 @@ from trustpose.networks.light_baseline import light_baseline
 from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
+from trustpose.networks.picodet import PicoDet
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
 
@@ -60,6 +61,7 @@ SIMCC: dict[str, Callable[..., nn.Module]] = {  # networks that classify columns
     "rtmpose-l": partial(rtmpose, "l"),
     "rtmpose-x": partial(rtmpose, "x"),
 }
+BOX_DETECTORS: dict[str, Callable[[], nn.Module]] = {"picodet-s": PicoDet}  # list the boxes of a whole photo
 NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
 
 

@@ -1,0 +1,65 @@
+"""PicoDet's published weights against its published graph; sizes, gradients, and what is refused."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from trustpose.files import InputError
+from trustpose.networks.picodet import STRIDES, PicoDet
+from trustpose.networks.zoo import BOX_DETECTORS
+
+OUTPUTS = ["transpose_8.tmp_0", "concat_8.tmp_0"]
+
+
+def test_it_is_the_published_network(data_dir):
+    path = data_dir / "small-networks" / "picodet-s.onnx"
+    network = PicoDet().eval()
+    network.read(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    coarse = np.random.default_rng(0).normal(size=(2, 3, 20, 20)).astype(np.float32)
+    image = coarse.repeat(16, axis=2).repeat(16, axis=3)
+    answers = [session.run(OUTPUTS, {"image": one[None]}) for one in image]
+    scores, boxes = (np.concatenate([answer[at] for answer in answers]) for at in (0, 1))
+    with torch.inference_mode():
+        found = network(torch.from_numpy(image))
+    assert scores.max() > 0.1 and scores.std() > 0.005  # else agreement would say little
+    np.testing.assert_allclose(found.scores.numpy(), scores[:, 0], atol=1e-4)
+    np.testing.assert_allclose(found.boxes.numpy() / 320, boxes / 320, atol=1e-4)
+
+
+def test_any_size_and_finite_gradients():
+    torch.manual_seed(0)
+    network = PicoDet()
+    found = network(torch.randn(2, 3, 96, 160))
+    cells = [-(-96 // stride) * -(-160 // stride) for stride in STRIDES]
+    assert found.scores.shape == (2, sum(cells)) and found.boxes.shape == (2, sum(cells), 4)
+    assert found.sides.shape == (2, sum(cells), 4, 8)
+    assert found.stride.tolist() == [float(s) for s, count in zip(STRIDES, cells, strict=True) for _ in range(count)]
+    assert found.middle[:2].tolist() == [[4.0, 4.0], [12.0, 4.0]] and found.middle[-1].tolist() == [160.0, 96.0]
+    assert (found.boxes[..., :2] <= found.middle).all() and (found.boxes[..., 2:] >= found.middle).all()
+    (found.scores.mean() + found.boxes.mean() / 100).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+
+
+def test_another_network_is_refused(data_dir, tmp_path):
+    with pytest.raises(InputError, match=r"tinypose\.onnx: expected the layers of PicoDet-S, as published"):
+        PicoDet().read(data_dir / "small-networks" / "tinypose.onnx")
+    model = onnx.load(data_dir / "small-networks" / "picodet-s.onnx")
+    weight = next(one for one in model.graph.initializer if one.name == "n1_0_h")
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.zeros((16, 3, 5, 5), np.float16), "n1_0_h"))
+    onnx.save_model(model, tmp_path / "other.onnx")
+    with pytest.raises(InputError, match=r"other\.onnx: expected the layers of PicoDet-S"):
+        PicoDet().read(tmp_path / "other.onnx")
+
+
+def test_by_name():
+    with torch.device("meta"):
+        network = BOX_DETECTORS["picodet-s"]()
+        assert network(torch.zeros(1, 3, 320, 320)).boxes.shape == (1, 2125, 4)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_146_056
+    assert len(network.first_layers()) == 4
