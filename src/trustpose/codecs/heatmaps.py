@@ -14,7 +14,7 @@ count pixels at their centres:
 Sources: Xiao et al., Simple Baselines for Human Pose Estimation, ECCV 2018; Sun et al., HRNet, CVPR 2019; Huang et al.,
 The Devil is in the Details: Delving into Unbiased Data Processing for Human Pose Estimation, CVPR 2020, section 3; Li
 et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, 2019.
-The decoders are in `peaks`, `dark` and `integral`.
+The decoders are in `peaks` and `integral`.
 """
 
 from dataclasses import dataclass, replace

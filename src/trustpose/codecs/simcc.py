@@ -3,7 +3,7 @@
 Each crop pixel is split into `split` bins along each side, so bins are finer than pixels without upsampling. Sources:
 Li et al., SimCC: a Simple Coordinate Classification Perspective for Human Pose Estimation, ECCV 2022 (bins, Gaussian
 label smoothing, section 3.2); Jiang et al., RTMPose, 2023 (σ = 4.9 and 5.66 bins for 192 × 256, the distributions'
-maxima as score). Between the bins: DARK's step (`codecs.dark`) in one dimension.
+maxima as score). Between the bins: DARK's step (`codecs.peaks`) in one dimension.
 """
 
 from dataclasses import dataclass, replace

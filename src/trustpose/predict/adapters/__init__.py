@@ -1,4 +1,4 @@
-"""Live estimators of other packages as predictors, one file each. `ADAPTERS` names them, `tp.load` opens one.
+"""Estimators of other packages as predictors, one file each. `ADAPTERS` lists them, `tp.load` opens one.
 
 Nothing of another package, torch included, is imported before an adapter that needs it is loaded.
 """
@@ -17,10 +17,10 @@ from trustpose.predict.top_down import Predictor
 
 @dataclass(frozen=True)
 class Adapter:
-    """One package's estimators: `usage` is what `tp.load` takes, `extra` what installs the package `package`.
+    """One package's estimators: `usage` is the argument of `tp.load`, `extra` installs the package `package`.
 
-    `module` is the file beside this one whose `load(argument, **options)` opens one, `argument` being what stands after
-    the colon. `licence` is the package's.
+    `module` is the file in this folder whose `load(argument, **options)` opens one, `argument` being the text after the
+    colon. `licence` is the package's.
     """
 
     module: str
@@ -32,11 +32,11 @@ class Adapter:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package is there; it is not imported."""
+        """Return whether the package is installed, without importing it."""
         return find_spec(self.package) is not None
 
     def load(self, name: str, **options: Any) -> Predictor | EstimatorPredictor:
-        """The predictor of "prefix" or "prefix:argument". Raises InputError, also for an option that it lacks."""
+        """Load the predictor of "prefix" or "prefix:argument". Raises InputError, also for an unknown option."""
         try:
             load = import_module(f"{__name__}.{self.module}").load
         except ModuleNotFoundError as missing:
@@ -92,4 +92,4 @@ ADAPTERS: dict[str, Adapter] = {
         "Apache-2.0",
     ),
 }
-"""By what stands before the colon in the name of a model; a name of no adapter is a network of our own, or a file."""
+"""By the prefix before the colon in a model's name; other names are our own networks, or files."""

@@ -1,4 +1,4 @@
-"""What estimators that print every candidate of a photo need before their people can be told apart."""
+"""Non-maximum suppression for estimators that output every candidate of a photo."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,9 +11,9 @@ MOST_PEOPLE = 300
 def separate(
     box: Float[np.ndarray, "N 4"], score: Float[np.ndarray, " N"], most_overlap: float
 ) -> Int[np.ndarray, " M"]:
-    """The candidates that are people of their own, best score first: greedy non-maximum suppression on xyxy boxes.
+    """Return the candidates kept by greedy non-maximum suppression on xyxy boxes, best score first.
 
-    A candidate goes whose IoU with a better one that stays is above `most_overlap`. At most `MOST_PEOPLE` stay.
+    A candidate is dropped if its IoU with a better kept one is above `most_overlap`. At most `MOST_PEOPLE` are kept.
     """
     order = np.argsort(-score, kind="stable")
     kept = []

@@ -1,4 +1,4 @@
-"""Another package's live estimator behind the call that all predictors have: `EstimatorPredictor`."""
+"""`EstimatorPredictor`: another package's estimator with the interface of all predictors."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +23,11 @@ from trustpose.skeletons import Skeleton, skeleton_of
 
 @runtime_checkable
 class Estimator(Protocol):
-    """One photo in, RGB, its people out; boxes None: they are to be found. Called from one thread at a time.
+    """Maps one photo, RGB, to its people; boxes None: it detects them. Called from one thread at a time.
 
-    Its numbers stay as they are: `score`, and where it has them `pose_score`, `box` and `box_score`, which equals
-    `pose_score` where the estimator has one score for a person. No keypoint is dropped, zeroed or NaN. With boxes,
-    `annotation_id` and `box_score` are taken along.
+    Its numbers are unchanged: `score`, and if available `pose_score`, `box` and `box_score`, which equals `pose_score`
+    if the estimator has one score per person. No keypoint is dropped, zeroed or NaN. With boxes, `annotation_id` and
+    `box_score` are copied.
 
     people: "photo" if it finds people in the photo, "boxes" if it needs their boxes, "either".
     """
@@ -41,13 +41,12 @@ class Estimator(Protocol):
 
 
 class EstimatorPredictor(BasePredictor):
-    """Photos in, poses out, by another package's estimator. `threads` photos are read at a time; it runs on one.
+    """Predicts poses with another package's estimator. `threads` photos are read in parallel; it runs on one thread.
 
-    `min_score` leaves out people that the estimator itself finds with a lower `pose_score` (None: nobody). `detector`
-    finds the people of photos that come without boxes, for estimators that need or take boxes; without one the
-    estimator does, or where it cannot, each whole photo is one person. `skeleton` picks the
-    keypoints of another one by name. Photo files of more than `max_pixels` are refused. Raises InputError where the
-    estimator lacks one of those.
+    `min_score` drops people that the estimator itself detects with a lower `pose_score` (None: keeps all). `detector`
+    finds the people of photos without boxes, for estimators that need or take boxes; without one the estimator does, or
+    if it cannot, each whole photo is one person. `skeleton` selects the keypoints of another one by name. Photo files
+    with more than `max_pixels` are refused. Raises InputError if the estimator does not support an option.
     """
 
     def __init__(
@@ -101,13 +100,13 @@ class EstimatorPredictor(BasePredictor):
 
 
 def check_no_boxes(name: str, boxes: Boxes | None) -> None:
-    """Raises ValueError where boxes are given to an estimator that has no use for them."""
+    """Raise ValueError if boxes are given to an estimator that cannot use them."""
     if boxes is not None:
         raise ValueError(f"boxes: expected None, {name} finds the people of whole photos by itself")
 
 
 def package(module: str, extra: str) -> Any:
-    """A module of another package. Raises InputError with the one-line install hint where it is missing."""
+    """Import a module of another package. Raises InputError with the install line if it is missing."""
     try:
         return import_module(module)
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""torchvision's Keypoint R-CNN (He et al., Mask R-CNN, ICCV 2017): finds the people of a photo by itself.
+"""torchvision's Keypoint R-CNN (He et al., Mask R-CNN, ICCV 2017), which detects people by itself.
 
 torchvision and its weights are under the BSD-3-Clause licence. Needs the `train` extra.
 """
@@ -23,12 +23,12 @@ _PERSON = 1
 
 
 class KeypointRcnn:
-    """`keypointrcnn_resnet50_fpn`: the people whose box scores at least torchvision's own 0.05, after its own NMS.
+    """`keypointrcnn_resnet50_fpn`: people with a box score of at least torchvision's own 0.05, after its own NMS.
 
-    `score` is torchvision's `keypoints_scores`, the height of a keypoint's logit map at its place, any real number;
-    `pose_score` and `box_score` are the box's score, 0–1. The third number that torchvision prints beside x and y is
-    always 1 and says nothing. `weights` is a file (.safetensors or a state dict); None takes torchvision's COCO
-    weights, which it fetches once; "random" leaves them random. Raises InputError.
+    `score` is torchvision's `keypoints_scores`, the value of a keypoint's logit map at its position, any real number;
+    `pose_score` and `box_score` are the box's score, 0–1. torchvision's third number besides x and y is always 1 and is
+    ignored. `weights` is a file (.safetensors or a state dict); None uses torchvision's COCO weights, which it
+    downloads once; "random" leaves them random. Raises InputError.
     """
 
     name = "keypointrcnn"
@@ -37,12 +37,12 @@ class KeypointRcnn:
     people: PeopleFrom = "photo"
 
     def __init__(self, weights: str | Path | None = None, *, device: str | None = None) -> None:
-        package("trustpose.networks.backbones", "train")  # knows how to import torchvision beside any torch
+        package("trustpose.networks.backbones", "train")  # imports torchvision with any torch
         detection = package("torchvision.models.detection", "train")
         given = "DEFAULT" if weights is None else None
         try:
             self.module = detection.keypointrcnn_resnet50_fpn(weights=given, weights_backbone=None)
-        except OSError as error:  # the download's
+        except OSError as error:  # of the download
             raise InputError(
                 f"keypointrcnn: torchvision could not fetch its weights ({error}); "
                 "name a file of them: keypointrcnn:WEIGHTS.pth"
@@ -55,7 +55,7 @@ class KeypointRcnn:
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
-        """The people of a photo, RGB; see `Estimator`."""
+        """Return the people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.name, boxes)
         device = next(self.module.parameters()).device
         image = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(2, 0, 1).float() / 255  # (3, H, W)
@@ -82,6 +82,6 @@ def load(
     threads: int = 2,
     skeleton: Skeleton | str | None = None,
 ) -> EstimatorPredictor:
-    """The predictor with weights from a file, or with torchvision's own where `argument` is empty."""
+    """Load the predictor with weights from a file, or with torchvision's own if `argument` is empty."""
     estimator = KeypointRcnn(argument or None, device=device)
     return EstimatorPredictor(estimator, threads=threads, min_score=min_score, skeleton=skeleton)

@@ -1,6 +1,6 @@
 """MediaPipe's pose landmarker (BlazePose, 33 landmarks; Bazarevsky et al., 2020), from the package `mediapipe`.
 
-The package and Google's models are under the Apache-2.0 licence. The package brings no model: `pose_landmarker_lite`,
+The package and Google's models are under the Apache-2.0 licence. The package includes no model: `pose_landmarker_lite`,
 `_full` or `_heavy.task` comes from Google's page (ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker).
 """
 
@@ -22,20 +22,20 @@ from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import BLAZEPOSE_33, Skeleton
 
 MODELS = ("pose_landmarker_full.task", "pose_landmarker_heavy.task", "pose_landmarker_lite.task")
-PADDING = 1.25  # how much larger than the person's box the part of the photo is that MediaPipe sees
-THRESHOLDS = (0.5, 0.5)  # MediaPipe's own, of a person's detection and presence
+PADDING = 1.25  # enlargement of the person's box for MediaPipe
+THRESHOLDS = (0.5, 0.5)  # MediaPipe's own, for a person's detection and presence
 BOXED_THRESHOLDS = (0.01, 0.0)
 """On the labelled boxes of COCO `dev` MediaPipe's own 0.5 leaves 345 of 990 people without a pose, these leave 6; AP is
-0.278 and 0.279, and 0.324 and 0.347 where poses are ranked by their true OKS."""
+0.278 and 0.279, and 0.324 and 0.347 with poses ranked by their true OKS."""
 
 
 @dataclass(frozen=True, eq=False)
 class Landmarks:
     """MediaPipe's output for N people, 33 landmarks each.
 
-    `xy` in image pixels, x and y times the image's width and height; `z` depth from the hips' middle, in the scale of
-    x, smaller is nearer; `visibility` "the likelihood of the landmark being visible within the image" and `presence`,
-    MediaPipe's own numbers, 0–1 and not calibrated; `world` metres from the hips' middle.
+    `xy` in image pixels, x and y times the image's width and height; `z` depth relative to the hips' middle, in the
+    scale of x, smaller is nearer; `visibility` "the likelihood of the landmark being visible within the image" and
+    `presence`, MediaPipe's own numbers, 0–1 and not calibrated; `world` in metres relative to the hips' middle.
     """
 
     xy: Float[np.ndarray, "N 33 2"]
@@ -46,14 +46,14 @@ class Landmarks:
 
 
 class MediaPipePose:
-    """The landmarker on photos or, with boxes, on each box enlarged by 1.25 and cut off at the photo's edges.
+    """The landmarker on photos or, with boxes, on each box enlarged by 1.25 and clipped to the photo.
 
-    Without boxes it finds up to `people` people; with boxes one person in each. Whom it does not find gets no pose:
-    with boxes there may be fewer poses than boxes, and `annotation_id` and `box` say whose they are. `min_detection`
-    and `min_presence` are MediaPipe's own thresholds for a whole person; None means its own default of 0.5, but with
-    boxes, where somebody is known to be there, `BOXED_THRESHOLDS`. `score` says which of its two numbers for a landmark
-    becomes `Poses.score`; `landmarks` gives both. `Poses.visibility`, which is for probabilities that are meant as
-    such, stays empty. It prints no score for a person: `pose_score` is the mean of `score`. Raises InputError.
+    Without boxes it detects up to `people` people; with boxes one person in each. Undetected people get no pose: with
+    boxes there may be fewer poses than boxes, and `annotation_id` and `box` identify them. `min_detection` and
+    `min_presence` are MediaPipe's own thresholds for a whole person; None means its own default of 0.5, but with boxes,
+    which are known to contain a person, `BOXED_THRESHOLDS`. `score` selects which of its two numbers for a landmark
+    becomes `Poses.score`; `landmarks` returns both. `Poses.visibility`, which is for calibrated probabilities, stays
+    empty. It has no score for a person: `pose_score` is the mean of `score`. Raises InputError.
     """
 
     name = "mediapipe"
@@ -80,7 +80,7 @@ class MediaPipePose:
         self._landmarkers: dict[bool, Any] = {False: self._open(is_crop=False)}
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
-        """The people of a photo, RGB; see `Estimator`."""
+        """Return the people of a photo, RGB; see `Estimator`."""
         if boxes is None:
             return self._poses(self.landmarks(pixels))
         found = []
@@ -106,7 +106,7 @@ class MediaPipePose:
         )
 
     def landmarks(self, pixels: UInt8[np.ndarray, "H W 3"], *, is_crop: bool = False) -> Landmarks:
-        """MediaPipe's output for the people of a photo, RGB; with `is_crop` of the one that it is known to show."""
+        """Return MediaPipe's output for the people of a photo, RGB; with `is_crop` for the one person it shows."""
         mediapipe = self._mediapipe
         image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(pixels))
         if is_crop not in self._landmarkers:
@@ -134,7 +134,7 @@ class MediaPipePose:
             landmarker = self._vision.PoseLandmarker.create_from_options(options)
         except (OSError, RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
-            if "shared object" in reason:  # libEGL, libGLESv2: it opens them even to compute without a GPU
+            if "shared object" in reason:  # libEGL, libGLESv2: opened even without a GPU
                 raise InputError(f"mediapipe: lacks a library ({reason}); on Debian: libegl1, libgles2") from None
             raise InputError(f"{self._path}: is no model for MediaPipe's pose landmarker ({reason})") from None
         _close_with(self, landmarker)
@@ -142,7 +142,7 @@ class MediaPipePose:
 
 
 def find_model() -> Path:
-    """One of `MODELS` in the folder that TRUSTPOSE_MODELS names, else in the current one. Raises InputError."""
+    """Find one of `MODELS` in the folder TRUSTPOSE_MODELS, else in the current one. Raises InputError."""
     folder = Path(os.environ.get("TRUSTPOSE_MODELS") or ".")
     found = next((folder / name for name in MODELS if (folder / name).is_file()), None)
     if found is None:
@@ -154,14 +154,14 @@ def find_model() -> Path:
 
 
 def _close_with(owner: object, landmarker: Any) -> None:
-    """Close a landmarker once its owner is gone, but not while Python itself ends: MediaPipe 1.2's then needs threads
-    that no longer start, and its destructor prints a traceback. One reference more keeps that from running."""
+    """Close a landmarker when its owner is deleted, but not at Python's exit: MediaPipe 1.2's then needs threads that
+    no longer start, and its destructor prints a traceback. An extra reference keeps that from running."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
     weakref.finalize(owner, landmarker.close).atexit = False
 
 
 def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
-    """The part of the photo around a box xyxy: whole pixels x0, y0, x1, y1, the last ones excluded."""
+    """Return the part of the photo around a box xyxy: whole pixels x0, y0, x1, y1, the last ones excluded."""
     centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * PADDING
     low = np.clip(np.floor(centre - half), 0, [width, height])
     high = np.clip(np.ceil(centre + half), 0, [width, height])
@@ -169,7 +169,7 @@ def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]
 
 
 def _landmarks(people: list[Any], world: list[Any], width: int, height: int) -> Landmarks:
-    """Arrays of what MediaPipe gives as objects."""
+    """Convert MediaPipe's objects to arrays."""
     names = ("x", "y", "z", "visibility", "presence")
     rows = [[[getattr(one, name) for name in names] for one in person] for person in people]
     table = np.array(rows, dtype=np.float64).reshape(-1, len(BLAZEPOSE_33), 5)
@@ -193,7 +193,7 @@ def load(
     min_detection: float | None = None,
     min_presence: float | None = None,
 ) -> EstimatorPredictor:
-    """The predictor of a .task file, or of the one that `find_model` finds where `argument` is empty."""
+    """Load the predictor of a .task file, or of `find_model`'s if `argument` is empty."""
     thresholds = {"min_detection": min_detection, "min_presence": min_presence}
     estimator = MediaPipePose(argument or find_model(), people=people, score=score, **thresholds)
     return EstimatorPredictor(estimator, threads=threads, skeleton=skeleton)

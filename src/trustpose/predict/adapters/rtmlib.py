@@ -1,6 +1,6 @@
-"""RTMPose and RTMO networks (Jiang et al., 2023; Lu et al., CVPR 2024) by the package `rtmlib`.
+"""RTMPose and RTMO networks (Jiang et al., 2023; Lu et al., CVPR 2024) with the package `rtmlib`.
 
-rtmlib is under the Apache-2.0 licence, as are the networks of mmpose that it is made for.
+rtmlib is under the Apache-2.0 licence, as are the mmpose networks for which it is made.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from trustpose.predict.boxes import Boxes, whole_photo
 from trustpose.skeletons import COCO_17, CROWDPOSE_14, HALPE_26, Skeleton
 
 SKELETONS_BY_COUNT = {len(skeleton): skeleton for skeleton in (COCO_17, CROWDPOSE_14, HALPE_26)}
-SPLIT = 2.0  # SimCC bins a crop pixel, as rtmlib has it
+SPLIT = 2.0  # SimCC bins per crop pixel, as in rtmlib
 MIN_SCORE = 0.7  # rtmlib's own, for RTMO
 MOST_OVERLAP = 0.45  # rtmlib's own, for RTMO
 
 
 class RtmPose:
-    """An RTMPose network: people's boxes in, one pose a box.
+    """An RTMPose network, with one pose per box.
 
-    Crops, normalisation and `score` are rtmlib's (`RTMPose.preprocess`, `.postprocess`). Its places are taken anew from
-    the network's output: rtmlib moves a keypoint whose score is not above 0 to the crop's corner, here it stays at its
-    maximum. It prints no score for a person: `pose_score` is the mean of `score`.
+    Crops, normalisation and `score` are rtmlib's (`RTMPose.preprocess`, `.postprocess`). Keypoints are decoded again
+    from the network's output: rtmlib moves a keypoint with a score of 0 or less to the crop's corner, here it stays at
+    its maximum. There is no score for a person: `pose_score` is the mean of `score`.
     """
 
     licence = "Apache-2.0"
@@ -41,9 +41,9 @@ class RtmPose:
         self.name, self.skeleton = name, _skeleton(name, keypoints)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
-        """A pose for each box, of a photo in RGB; see `Estimator`."""
+        """Return a pose for each box of a photo in RGB; see `Estimator`."""
         boxes = whole_photo(pixels) if boxes is None else boxes
-        image = np.ascontiguousarray(pixels[..., ::-1])  # rtmlib takes what cv2.imread gives
+        image = np.ascontiguousarray(pixels[..., ::-1])  # rtmlib takes BGR, like cv2.imread
         count = len(self.skeleton)
         xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
         for row, box in enumerate(boxes.xyxy):
@@ -63,10 +63,10 @@ class RtmPose:
 
 
 class Rtmo:
-    """An RTMO network: it finds the people of a photo by itself; all of them, however low their score, after NMS.
+    """An RTMO network, which detects people by itself; all of them after NMS, however low their score.
 
-    rtmlib makes one person of zeros up where it finds nobody, and says no person's score; here the network's own boxes
-    and scores are read. `score` is a keypoint's, `pose_score` and `box_score` the person's.
+    rtmlib returns one person of zeros if it detects none, and no scores of people; so the network's own boxes and
+    scores are read here. `score` is a keypoint's, `pose_score` and `box_score` the person's.
     """
 
     licence = "Apache-2.0"
@@ -77,7 +77,7 @@ class Rtmo:
         self.name, self.skeleton = name, _skeleton(name, keypoints)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
-        """The people of a photo, RGB; see `Estimator`."""
+        """Return the people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.name, boxes)
         image, ratio = self._model.preprocess(np.ascontiguousarray(pixels[..., ::-1]))
         people, keypoints = (one[0].astype(np.float64) for one in self._model.inference(image))  # (N, 5), (N, K, 3)
@@ -100,8 +100,8 @@ def load(
     skeleton: Skeleton | str | None = None,
     device: str | None = None,
 ) -> EstimatorPredictor:
-    """The predictor of an ONNX file of RTMPose (two outputs (B, K, bins)) or of RTMO (boxes (B, N, 5), keypoints
-    (B, N, K, 3)), its input's size as the file says. `min_score` is for RTMO, None means rtmlib's own 0.7."""
+    """Load the predictor of an ONNX file of RTMPose (two outputs (B, K, bins)) or of RTMO (boxes (B, N, 5), keypoints
+    (B, N, K, 3)), with the file's input size. `min_score` is for RTMO, None means rtmlib's own 0.7."""
     name = f"rtmlib:{argument}"
     if not Path(argument).is_file():
         raise InputError(f"{name}: no such file, expected rtmlib:NETWORK.onnx of RTMPose or RTMO")
@@ -122,13 +122,13 @@ def load(
 
 
 def _open(build: Any, path: str, size: tuple[int, int], device: str | None) -> Any:
-    """One of rtmlib's models, without the line that it prints."""
+    """Open one of rtmlib's models, without its printed line."""
     with contextlib.redirect_stdout(io.StringIO()):
         return build(path, model_input_size=size, backend="onnxruntime", device=device or "cpu")
 
 
 def _input_size(path: str) -> tuple[int, int]:
-    """Height and width of the network's input. Raises InputError where the file has none or is no network."""
+    """Return height and width of the network's input. Raises InputError if it has none or the file is not a network."""
     import onnxruntime
 
     try:

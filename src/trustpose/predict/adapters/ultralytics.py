@@ -1,12 +1,11 @@
 """YOLO-pose of the package `ultralytics`, read from the network's raw output.
 
-The package and its weights are under the AGPL-3.0 licence, or one bought from Ultralytics: whoever runs this adapter
-takes that on. trustpose holds none of its code; the package is an optional import through its documented interface.
+The package and its weights are under the AGPL-3.0 licence, or one bought from Ultralytics, which applies to users of
+this adapter. trustpose contains none of its code; the package is an optional import through its documented interface.
 
-Its own results put keypoints of a confidence below 0.5 at (0, 0) (versions 8.0.193 to 8.3) and cut coordinates off at
-the photo's edges. Here the network's documented output is decoded anew, (B, 4 + classes + 3K, anchors) with a box as
-centre, width and height, the classes' scores, and each keypoint's x, y and confidence, so that every keypoint keeps its
-place.
+Its own results put keypoints with a confidence below 0.5 at (0, 0) (versions 8.0.193 to 8.3) and clip coordinates to
+the photo. So the network's documented output is decoded here, (B, 4 + classes + 3K, anchors) with a box as centre,
+width and height, the classes' scores, and each keypoint's x, y and confidence, and every keypoint keeps its position.
 """
 
 from dataclasses import dataclass, replace
@@ -24,19 +23,19 @@ from trustpose.predict.adapters.estimator import EstimatorPredictor, check_no_bo
 from trustpose.predict.boxes import Boxes
 from trustpose.skeletons import COCO_17, Skeleton
 
-IMAGE_SIZE = 640  # the package's default: what a photo's longest side becomes
+IMAGE_SIZE = 640  # the package's default for a photo's longest side
 STRIDE = 32
-GREY = 114  # around the photo, as the networks were trained
-MIN_SCORE = 0.25  # the package's default for predicting
+GREY = 114  # padding around the photo, as in training
+MIN_SCORE = 0.25  # the package's default for prediction
 MOST_OVERLAP = 0.7  # the package's default IoU
 
 
 class UltralyticsPose:
     """A pose model of Ultralytics: its people after non-maximum suppression, however low their score.
 
-    `score` is a keypoint's confidence, `pose_score` and `box_score` the person's, all 0–1 and as the network printed
-    them. `model` is what `ultralytics.YOLO` takes: a .pt file, which is a pickle and may run code when it is opened, a
-    name that it fetches, or a .yaml that it builds with random weights. Raises InputError.
+    `score` is a keypoint's confidence, `pose_score` and `box_score` the person's, all 0–1 and unchanged. `model` is an
+    argument of `ultralytics.YOLO`: a .pt file, which is a pickle and may run code when opened, a name that it
+    downloads, or a .yaml that it builds with random weights. Raises InputError.
     """
 
     licence = "AGPL-3.0"
@@ -49,7 +48,7 @@ class UltralyticsPose:
         try:
             wrapped = yolo(str(model))
             self.module = wrapped.model.eval().to(device or "cpu")
-        except Exception as error:  # anything, as unpickling may raise it
+        except Exception as error:  # unpickling may raise anything
             reason = " ".join(str(error).split())[:160]
             raise InputError(f"ultralytics:{model}: cannot be loaded by ultralytics ({reason})") from None
         if wrapped.task != "pose":
@@ -60,7 +59,7 @@ class UltralyticsPose:
         self.name = f"ultralytics:{Path(model).name}"
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"], boxes: Boxes | None = None) -> Poses:
-        """The people of a photo, RGB; see `Estimator`."""
+        """Return the people of a photo, RGB; see `Estimator`."""
         check_no_boxes(self.name, boxes)
         found = self.candidates(pixels)
         rows = separate(found.box, found.score, 1.0 if found.is_separate else MOST_OVERLAP)
@@ -74,7 +73,7 @@ class UltralyticsPose:
         )
 
     def candidates(self, pixels: UInt8[np.ndarray, "H W 3"]) -> "YoloCandidates":
-        """All that the network prints of a photo, RGB, in image pixels."""
+        """Return all candidates of the network for a photo, RGB, in image pixels."""
         image, scale, corner = letterbox(pixels, self.image_size)
         blob = image.transpose(2, 0, 1)[None].astype(np.float32) / 255  # (1, 3, h, w)
         with self._torch.inference_mode():
@@ -88,7 +87,7 @@ class UltralyticsPose:
 
 @dataclass(frozen=True, eq=False)
 class YoloCandidates:
-    """Boxes xyxy, scores and keypoints (x, y, confidence); `is_separate`: each is a person of its own already."""
+    """Boxes xyxy, scores and keypoints (x, y, confidence); `is_separate`: NMS is already done."""
 
     box: Float[np.ndarray, "N 4"]
     score: Float[np.ndarray, " N"]
@@ -97,7 +96,7 @@ class YoloCandidates:
 
 
 def read_raw(raw: np.ndarray, classes: int, person: int, name: str) -> YoloCandidates:
-    """The candidates of class `person` in a network's output, in input pixels.
+    """Return the candidates of class `person` in a network's output, in input pixels.
 
     raw: (4 + classes + 3K, anchors), or of an end-to-end network (people, 6 + 3K): xyxy, score, class, keypoints.
     Raises InputError for another shape, K being COCO's 17.
@@ -118,7 +117,8 @@ def read_raw(raw: np.ndarray, classes: int, person: int, name: str) -> YoloCandi
 def letterbox(
     pixels: UInt8[np.ndarray, "H W 3"], longest: int
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float, Float[np.ndarray, " 2"]]:
-    """A photo scaled to a longest side, amid grey up to multiples of 32; its scale; its upper left corner."""
+    """Scale a photo to a longest side and pad it with grey to multiples of 32; also return scale and upper left
+    corner."""
     height, width = pixels.shape[:2]
     scale = longest / max(height, width)
     new = [max(1, round(side * scale)) for side in (width, height)]
@@ -140,7 +140,7 @@ def load(
     skeleton: Skeleton | str | None = None,
     image_size: int = IMAGE_SIZE,
 ) -> EstimatorPredictor:
-    """The predictor of a model that `ultralytics.YOLO` takes. `min_score` None means the package's own 0.25."""
+    """Load the predictor of a model that `ultralytics.YOLO` takes. `min_score` None means the package's own 0.25."""
     if not argument:
         raise InputError("ultralytics: expected ultralytics:MODEL, as in ultralytics:yolo11n-pose.pt")
     estimator = UltralyticsPose(argument, device=device, image_size=image_size)

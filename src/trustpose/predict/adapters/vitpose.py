@@ -1,6 +1,6 @@
 """ViTPose (Xu et al., NeurIPS 2022) from Hugging Face `transformers`: top-down, heatmaps, UDP.
 
-transformers and ViTPose are under the Apache-2.0 licence; a checkpoint's licence stands on its page.
+transformers and ViTPose are under the Apache-2.0 licence; a checkpoint's licence is on its page.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ from trustpose.predict.top_down import Predictor
 from trustpose.runtime.torch_network import TorchNetwork
 from trustpose.skeletons import COCO_17
 
-PADDING = 1.25  # as its own image processor has it
-SIGMA = 2.0  # map pixels, of the bumps that ViTPose's networks of 256 × 192 are trained with
-_COCO_EXPERT = 0  # of ViTPose++'s experts, one for each data set
+PADDING = 1.25  # as in its own image processor
+SIGMA = 2.0  # map pixels: standard deviation of the targets of ViTPose's 256 × 192 networks
+_COCO_EXPERT = 0  # index of ViTPose++'s expert, one per data set
 
 
 class VitPoseNetwork(nn.Module):
-    """(B, 3, H, W) normalised crops to `Outputs` with heatmaps (B, K, H/4, W/4)."""
+    """Maps (B, 3, H, W) normalised crops to `Outputs` with heatmaps (B, K, H/4, W/4)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -48,12 +48,12 @@ def load(
     threads: int | None = None,
     decoding: str | None = None,
 ) -> Predictor:
-    """The predictor of a checkpoint: a folder, or a name that transformers fetches from its hub, such as
+    """Load the predictor of a checkpoint: a folder, or a name that transformers downloads from its hub, such as
     usyd-community/vitpose-base-simple.
 
-    Weights are read from safetensors only, and no code of the checkpoint's is run. Maps are read with our UDP codec,
-    as its own image processor does, but for points whose peak is not above 0: that one puts them beside the map, ours
-    leaves them at the peak. `score` is the peak's height. For the options see `PredictOptions`. Raises InputError.
+    Weights are read from safetensors only, and no code of the checkpoint is run. Maps are decoded with our UDP codec,
+    as in its own image processor, except for peaks of 0 or less: it puts these keypoints outside the map, ours keeps
+    them at the peak. `score` is the peak's height. For the options see `PredictOptions`. Raises InputError.
     """
     if not argument:
         raise InputError(
@@ -72,7 +72,7 @@ def load(
 
 
 def _spec(name: str, network: VitPoseNetwork, processor: Any) -> ModelSpec:
-    """What the checkpoint's own files say of its input; the map's size as the network gives it."""
+    """Build the spec from the checkpoint's own files, with the map size from the network's output."""
     height, width = processor.size["height"], processor.size["width"]
     with torch.inference_mode():
         heatmaps = network(torch.zeros(1, 3, height, width)).heatmaps[-1]  # (1, K, h, w)
