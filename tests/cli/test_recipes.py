@@ -40,7 +40,7 @@ def test_the_list_has_every_recipe_with_its_numbers():
 def test_one_recipe_whole():
     shown = _run("metamodel/table-1/s3")
     assert from_json(json.loads(shown)) == RECIPES["metamodel/table-1/s3"]
-    with pytest.raises(InputError, match="no such recipe"):
+    with pytest.raises(InputError, match="unknown recipe"):
         _run("metamodel/table-1/s4")
 
 

@@ -254,7 +254,7 @@ def test_what_is_broken_is_one_line(model, whole, tmp_path):
 def test_people_without_a_segment_need_another_area(model, tmp_path):
     people = tiny_people(9)
     people.labels.area[8] = np.nan
-    with pytest.raises(InputError, match=r"annotation 9 of image 9 has no segment area; box\*0.53 does without"):
+    with pytest.raises(InputError, match=r"annotation 9 of image 9 has no segment area; use box\*0.53"):
         store_features(tmp_path, tiny_reading(model), tiny_crops(people))
     stored = store_features(tmp_path, tiny_reading(model, area="box", views=1), tiny_crops(people))
     assert np.isnan(stored.columns["segment"][8]) and np.isfinite(stored.columns["area"]).all()
