@@ -175,7 +175,7 @@ def test_what_was_assumed_is_said(layouts: Path, tmp_path: Path, capsys, name: s
     assert run("audit", "--gt", layouts / name, "--results", tmp_path / "results.json", "--draws", 0) == 0
     said = " ".join(capsys.readouterr().out.split())
     if "halpe" in name:
-        assert "annotations have 136 keypoints, the category names none: taken for halpe136" in said
+        assert "annotations have 136 keypoints, the category names none: treated as halpe136" in said
         assert "note: sigmas: Halpe evaluation (Fang-Haoshu/Halpe-FullBody" in said
     else:
-        assert "annotations have 17 keypoints, the category names 21: taken for coco17" in said
+        assert "annotations have 17 keypoints, the category names 21: treated as coco17" in said
