@@ -49,7 +49,7 @@ class Shift:
         found = []
         if self.score_distance > SCORE_DISTANCE + chance:
             found.append(
-                "the distribution of keypoint scores differs from the calibrator's training data (distance "
+                "keypoint scores are distributed differently from the calibrator's training data (distance "
                 f"{self.score_distance:.2f} of 1): another estimator, or other photos; it may not hold here"
             )
         if self.feature_distance > FEATURE_DISTANCE + chance:
