@@ -43,7 +43,7 @@ def test_other_people_and_other_scores_do() -> None:
     other = domain.compare(features, score**3)
     assert len(other.warnings()) == 1 and other.warnings()[0].startswith("keypoint scores")
     odd = domain.compare(*_people(500, 1, stretch=4))  # each feature alone is hardly unusual; together they are
-    assert odd.share_outside > 0.5 and any("further out" in warning for warning in odd.warnings())
+    assert odd.share_outside > 0.5 and any("more extreme" in warning for warning in odd.warnings())
 
 
 @given(st.integers(0, 10**6), st.floats(-1, 1), st.booleans())
