@@ -67,7 +67,7 @@ def test_what_a_video_does_not_take(tmp_path, video):
         find_sources([str(video)], PeopleOptions(gt=tmp_path / "gt.json"))
     with pytest.raises(InputError, match="no such file"):
         find_sources([str(tmp_path / "none.mp4")], FOUND)
-    with pytest.raises(InputError, match="webcam 93: there is none"):
+    with pytest.raises(InputError, match="webcam 93: not found"):
         find_sources(["93"], FOUND)
 
 
