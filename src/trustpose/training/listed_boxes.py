@@ -1,0 +1,98 @@
+"""The loss of a detector that lists boxes: which cells are to find which person, and what they are to say.
+
+Cells are assigned by how well they do already (Feng et al., TOOD: Task-aligned One-stage Object Detection, ICCV 2021,
+section 3.2, α = 1, β = 6, 13 cells a person); scores learn the assigned quality by the varifocal loss (Zhang et al.,
+VarifocalNet, CVPR 2021, equation 2), boxes GIoU (Rezatofighi et al., CVPR 2019), sides the distribution focal loss (Li
+et al., Generalized Focal Loss, NeurIPS 2020, equation 6). The weights 1, 2 and 0.5 are PicoDet's (Yu et al., 2021).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from trustpose.networks.picodet import BINS, ListedBoxes
+
+_CELLS = 13  # a person
+_SCORE_POWER, _OVERLAP_POWER = 1.0, 6.0
+_MISS, _FOCUS = 0.75, 2.0  # varifocal loss: the weight of cells without a person, and the power of their score
+_BOXES, _BINS = 2.0, 0.5  # weights of the losses beside the scores'
+_TINY = 1e-9
+
+
+class Assigned(NamedTuple):
+    """Each cell's person, a row of the photo's people, and what its score is to be, 0–1; 0 where it has none."""
+
+    person: Int[Tensor, "B N"]
+    quality: Float[Tensor, "B N"]
+    is_any: Bool[Tensor, "B N"]
+
+
+@torch.no_grad()
+def assign(found: ListedBoxes, people: Float[Tensor, "B M 4"], is_real: Bool[Tensor, "B M"]) -> Assigned:
+    """Assign cells to people, boxes xyxy in input pixels; rows that are not `is_real` fill up, M is 1 at least.
+
+    A person's 13 cells are those with the highest score × overlap⁶ whose middles lie in the box; a cell of several
+    people goes to the one that it overlaps most. The best cell's quality is the highest overlap (IoU) of that person's.
+    """
+    x, y = found.middle.unbind(dim=1)
+    x0, y0, x1, y1 = people[..., None].unbind(dim=2)  # (B, M, 1)
+    is_inside = (x > x0) & (x < x1) & (y > y0) & (y < y1) & is_real[..., None]  # (B, M, N)
+    overlap = _overlap(people[:, :, None], found.boxes[:, None].float())[0]  # (B, M, N)
+    aligned = found.scores[:, None].float() ** _SCORE_POWER * overlap**_OVERLAP_POWER * is_inside
+    highest = aligned.topk(min(_CELLS, aligned.shape[2]), dim=2).indices
+    is_chosen = torch.zeros_like(is_inside).scatter(2, highest, value=True) & is_inside
+    person = torch.where(is_chosen, overlap, -1.0).argmax(dim=1)  # (B, N)
+    is_chosen &= torch.arange(people.shape[1], device=person.device)[:, None] == person[:, None]
+    aligned, overlap = aligned * is_chosen, overlap * is_chosen
+    share = aligned / (aligned.amax(dim=2, keepdim=True) + _TINY)
+    quality = (share * overlap.amax(dim=2, keepdim=True)).amax(dim=1)
+    return Assigned(person, quality, is_chosen.any(dim=1))
+
+
+def listed_losses(
+    found: ListedBoxes,
+    people: Float[Tensor, "B M 4"],
+    is_real: Bool[Tensor, "B M"],
+    counted: Bool[Tensor, "B N"],
+) -> dict[str, Float[Tensor, ""]]:
+    """Compute the losses "scores", "boxes" and "bins", weighted, and divided by the sum of the assigned qualities.
+
+    people, is_real: see `assign`. counted: false for cells that are neither person nor background; assigned cells count
+    whatever it says.
+    """
+    found = found._replace(scores=found.scores.float(), boxes=found.boxes.float(), sides=found.sides.float())
+    person, quality, is_any = assign(found, people, is_real)
+    total = quality.sum().clamp(min=1.0)
+    score = found.scores.clamp(1e-7, 1 - 1e-7)
+    weight = torch.where(is_any, quality, _MISS * score**_FOCUS * counted)
+    scores = (F.binary_cross_entropy(score, quality, reduction="none") * weight).sum()
+    photo, cell = is_any.nonzero(as_tuple=True)
+    box, weight = people[photo, person[photo, cell]], quality[photo, cell]
+    overlap, hull = _overlap(found.boxes[photo, cell], box)
+    boxes = ((1 - overlap + hull) * weight).sum()
+    middle = found.middle[cell]
+    away = torch.cat([middle - box[:, :2], box[:, 2:] - middle], dim=1) / found.stride[cell, None]  # (P, 4)
+    bins = (_bin_loss(found.sides[photo, cell], away).mean(dim=1) * weight).sum()
+    return {"scores": scores / total, "boxes": _BOXES * boxes / total, "bins": _BINS * bins / total}
+
+
+def _bin_loss(logits: Float[Tensor, "P 4 8"], away: Float[Tensor, "P 4"]) -> Float[Tensor, "P 4"]:
+    """The distribution focal loss: cross entropy with the two bins beside a distance, the nearer one weighing more."""
+    away = away.clamp(0, BINS - 1 - 0.01)
+    below = away.floor()
+    logarithms = logits.log_softmax(dim=-1)
+    low, high = (logarithms.gather(2, (below.long() + step)[..., None])[..., 0] for step in (0, 1))
+    return -(low * (below + 1 - away) + high * (away - below))
+
+
+def _overlap(one: Float[Tensor, "*#N 4"], other: Float[Tensor, "*#N 4"]) -> tuple[Tensor, Tensor]:
+    """IoU of boxes xyxy, and the share of the hull of both that neither covers: GIoU is the first less the second."""
+    both = (torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])).clamp(min=0)
+    outer = torch.maximum(one[..., 2:], other[..., 2:]) - torch.minimum(one[..., :2], other[..., :2])
+    common, hull = both.prod(dim=-1), outer.prod(dim=-1).clamp(min=_TINY)
+    areas = [(box[..., 2:] - box[..., :2]).prod(dim=-1) for box in (one, other)]
+    union = areas[0] + areas[1] - common
+    return common / union.clamp(min=_TINY), (hull - union) / hull
