@@ -42,7 +42,7 @@ def test_from_a_recipe_to_a_detector(data, tmp_path, capsys):
         (("--width=128",), "height, width: expected the same multiple of 64, got 64, 128"),
         (
             ("--head=oks-net",),
-            "detectors have the backbone of light-mobilenetv2-050 or movenet-multipose and nothing else",
+            "detectors have the backbone of light-mobilenetv2-050 or movenet-multipose or picodet-s and nothing else",
         ),
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
     ],

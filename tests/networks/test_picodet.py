@@ -8,7 +8,6 @@ import torch
 
 from trustpose.files import InputError
 from trustpose.networks.picodet import STRIDES, PicoDet
-from trustpose.networks.zoo import BOX_DETECTORS
 
 OUTPUTS = ["transpose_8.tmp_0", "concat_8.tmp_0"]
 
@@ -46,6 +45,20 @@ def test_any_size_and_finite_gradients():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
 
 
+def test_places_are_exact_in_mixed_precision(data_dir):
+    network = PicoDet().eval()
+    network.read(data_dir / "small-networks" / "picodet-s.onnx")
+    image = torch.randn(1, 3, 64, 320, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = network(image)
+    assert {one.dtype for one in found} == {torch.float32}
+    torch.testing.assert_close(found.middle, expected.middle, atol=0, rtol=0)
+    middle = (found.boxes[..., :2] + found.boxes[..., 2:]).mean() / 2
+    assert abs(float(middle - (expected.boxes[..., :2] + expected.boxes[..., 2:]).mean() / 2)) < 1
+
+
 def test_another_network_is_refused(data_dir, tmp_path):
     with pytest.raises(InputError, match=r"tinypose\.onnx: expected the layers of PicoDet-S, as published"):
         PicoDet().read(data_dir / "small-networks" / "tinypose.onnx")
@@ -57,9 +70,9 @@ def test_another_network_is_refused(data_dir, tmp_path):
         PicoDet().read(tmp_path / "other.onnx")
 
 
-def test_by_name():
+def test_the_usual_size():
     with torch.device("meta"):
-        network = BOX_DETECTORS["picodet-s"]()
+        network = PicoDet()
         assert network(torch.zeros(1, 3, 320, 320)).boxes.shape == (1, 2125, 4)
     assert sum(parameter.numel() for parameter in network.parameters()) == 1_146_056
     assert len(network.first_layers()) == 4

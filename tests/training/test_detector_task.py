@@ -208,7 +208,9 @@ def test_where_it_starts_from(data, tmp_path):
     task = make_task(recipe, data, tmp_path / "network.safetensors", tmp_path)
     assert equal(weights(task, "backbone."), {f"backbone.{k}": v for k, v in network.backbone.state_dict().items()})
     for change in ({"network": "light-efficientnet-lite0"}, {"head": "oks-net"}, {"deepen": 4}):
-        with pytest.raises(InputError, match="have the backbone of light-mobilenetv2-050 or movenet-multipose"):
+        with pytest.raises(
+            InputError, match="have the backbone of light-mobilenetv2-050 or movenet-multipose or picodet-s"
+        ):
             detector_task(replace(recipe, **change), data, None)
     for height, width in ((100, 100), (128, 192)):
         with pytest.raises(InputError, match="expected the same multiple of 64"):

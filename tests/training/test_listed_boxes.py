@@ -1,10 +1,25 @@
 """The loss of detectors that list boxes: who is assigned to whom, and that boxes and scores are learnt."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
 import pytest
 import torch
 
+from tests.training.tiny import one_process, tiny_recipe
+from trustpose.files import InputError
+from trustpose.models.spec import ModelSpec
 from trustpose.networks.picodet import ListedBoxes
+from trustpose.predict.detectors import BoxDetector
+from trustpose.training.detector_task import detector_task
 from trustpose.training.listed_boxes import assign, listed_losses
+from trustpose.training.loop import fit
+from trustpose.training.photos import find_boxes, open_photos
+from trustpose.training.recipe import DataOptions, Recipe, check_network
+from trustpose.trust.stages import Stage
 
 
 def cells(side: int = 8, stride: int = 8, photos: int = 1, spread: float = 0.0) -> ListedBoxes:
@@ -60,17 +75,14 @@ def test_boxes_and_scores_are_learnt(people):
     sides = torch.zeros(1, 64, 4, 8, requires_grad=True)
     optimiser = torch.optim.Adam([logits, sides], lr=0.1)
     is_real, counted = torch.ones(wanted.shape[:2], dtype=torch.bool), torch.ones(1, 64, dtype=torch.bool)
-    totals = []
     for _ in range(120):
         away = sides.softmax(dim=-1) @ torch.arange(8.0) * 8
         boxes = torch.cat([found.middle - away[..., :2], found.middle + away[..., 2:]], dim=-1)
         listed = found._replace(scores=logits.sigmoid(), boxes=boxes, sides=sides)
         losses = listed_losses(listed, wanted, is_real, counted)
-        totals.append(float(losses["scores"] + losses["boxes"] + losses["bins"]))
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         optimiser.step()
-    assert totals[-1] < totals[0] / 2
     for who, box in enumerate(wanted[0]):
         person, _, is_any = assign(listed, wanted, is_real)
         own = (is_any & (person == who))[0].nonzero()[:, 0]
@@ -87,3 +99,82 @@ def test_nobody_and_what_is_ignored():
     counted[0] = False
     half = listed_losses(found, nobody, is_real, counted)["scores"]
     torch.testing.assert_close(half, losses["scores"] / 2)
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Six photos of 100 × 80 pixels with a bright rectangle each."""
+    (tmp_path / "train").mkdir()
+    images, annotations = [], []
+    for number in range(1, 7):
+        photo = np.full((80, 100, 3), 30, np.uint8)
+        photo[10:70, 8 * number : 8 * number + 30] = 220
+        images.append({"id": number, "file_name": f"{number}.png", "width": 100, "height": 80})
+        common = {"image_id": number, "category_id": 1, "iscrowd": 0, "area": 1800, "bbox": [8 * number, 10, 30, 60]}
+        annotations.append({"id": number, "num_keypoints": 0, "keypoints": [0] * 51, **common})
+        cv2.imwrite(str(tmp_path / "train" / f"{number}.png"), photo)
+    categories = [{"id": 1, "name": "person"}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (tmp_path / "train_gt.json").write_text(text)
+    return tmp_path
+
+
+def picodet_recipe(**train) -> Recipe:
+    recipe = tiny_recipe((Stage(1, 0.0, 0.0),), **({"lr": 1e-4, "batch_size": 4, "optimiser": "adamw"} | train))
+    return replace(recipe, system="detector", network="picodet-s", height=128, width=128, data=DataOptions(folds=3))
+
+
+def test_picodet_goes_on_learning_and_what_is_exported_finds_the_same(data, data_dir, tmp_path):
+    published = data_dir / "small-networks" / "picodet-s.onnx"
+    task = detector_task(picodet_recipe(), data, published)
+    still = {name: value.clone() for name, value in task.model.state_dict().items()}
+    fit(task, picodet_recipe(), tmp_path / "training", one_process())
+    after = task.model.state_dict()
+    changed = {name for name, value in still.items() if not torch.equal(after[name].cpu(), value)}
+    assert changed and not any(name.startswith(("backbone.stem", "backbone.blocks.0")) for name in changed)
+    task.export(tmp_path / "model")
+    detector = BoxDetector(ModelSpec.read(tmp_path / "model"), min_score=0.01)
+    assert detector.spec.output.kind == "box-list" and detector.spec.input.size == "128×128"
+    photos, _ = open_photos(data)
+    pixels, scale = photos.photo(0)
+    box, score = find_boxes(task.model, photos, 0, detector.spec, 0.01)
+    found = detector(pixels)
+    box = np.clip(box, 0, [100, 80, 100, 80])
+    some = (box[:, 2:] > box[:, :2]).all(axis=1)  # prediction leaves out what lies outside the photo
+    box, score = box[some], score[some]
+    assert scale == 1 and len(found) == len(box) >= 1 and found.score is not None
+    np.testing.assert_allclose(found.score, score, atol=1e-4)
+    np.testing.assert_allclose(found.xyxy, box, atol=0.01)
+    again = detector_task(picodet_recipe(), data, tmp_path / "model")
+    assert all(torch.equal(value.cpu(), after[name].cpu()) for name, value in again.model.state_dict().items())
+
+
+def test_parts_of_a_batch_add_up(data, data_dir):
+    task = detector_task(picodet_recipe(), data, data_dir / "small-networks" / "picodet-s.onnx")
+    samples = [task.samples(0)[index] for index in range(4)]
+    samples[0] = replace(samples[0], box=np.zeros((0, 4)), ignored=np.ones_like(samples[0].ignored))
+    whole, parts = task.collate(samples), [task.collate(samples[:1]), task.collate(samples[1:])]
+    totals = task.counts(whole)
+    assert totals["people"] == sum(len(view.box) for view in samples)
+    with torch.no_grad():
+        expected = task.losses(task.model, whole, totals)
+        found = [task.losses(task.model, part, totals) for part in parts]
+    assert all(float(value) == 0 for value in found[0].values())
+    for name, value in expected.items():
+        torch.testing.assert_close(found[0][name] + found[1][name], value)
+        assert float(value) > 0
+
+
+def test_where_picodet_starts_from(data, tmp_path):
+    recipe = picodet_recipe()
+    trained = replace(recipe, strategy=replace(recipe.strategy, starts_from="trained"))
+    with pytest.raises(InputError, match="starts from a trained picodet-s, give its folder or file"):
+        detector_task(trained, data, None)
+    with pytest.raises(InputError, match=r"none\.onnx: "):
+        detector_task(recipe, data, tmp_path / "none.onnx")
+
+
+def test_recipes_of_detectors_alone_may_name_it():
+    check_network(picodet_recipe())
+    with pytest.raises(InputError, match=r"network: expected one of .*, got 'picodet-s'"):
+        check_network(replace(picodet_recipe(), system="network"))

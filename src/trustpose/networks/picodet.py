@@ -62,9 +62,9 @@ class PicoDet(nn.Module):
         found = []
         for x, head, stride in zip(self.neck(self.backbone(image)), self.heads, STRIDES, strict=True):
             score, logits = head(x)  # (B, 1, h, w), (B, 32, h, w)
-            middle = _middles(x.shape[-2], x.shape[-1], stride, x)
-            sides = logits.flatten(2).transpose(1, 2).unflatten(2, (4, BINS))  # (B, h × w, 4, 8)
-            away = sides.softmax(dim=-1) @ torch.arange(BINS, dtype=x.dtype, device=x.device) * stride
+            middle = _middles(x, stride)
+            sides = logits.float().flatten(2).transpose(1, 2).unflatten(2, (4, BINS))  # (B, h × w, 4, 8)
+            away = (sides.softmax(dim=-1) * torch.arange(BINS, device=x.device)).sum(dim=-1) * stride
             boxes = torch.cat([middle - away[..., :2], middle + away[..., 2:]], dim=-1)
             found.append((score.flatten(1), boxes, sides, middle, torch.full_like(middle[:, 0], stride)))
         scores, boxes, sides, middles, strides = zip(*found, strict=True)
@@ -180,7 +180,7 @@ class _Head(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.features(x)
         weighed = self.weighed(x * self.gate(x.mean(dim=(2, 3), keepdim=True)).sigmoid())
-        score = self.score(weighed).sigmoid() * self.alignment(x).sigmoid()
+        score = self.score(weighed).float().sigmoid() * self.alignment(x).float().sigmoid()
         return (score + _LEAST).sqrt(), self.sides(weighed)
 
 
@@ -189,12 +189,12 @@ def _most(head: nn.Module) -> nn.Module:
     return nn.ModuleList(part for name, part in head.named_children() if name != "sides")
 
 
-def _middles(height: int, width: int, stride: int, like: Tensor) -> Float[Tensor, "N 2"]:
-    """The middles x, y of a map's cells in input pixels, row by row."""
-    down, across = (
-        (torch.arange(length, dtype=like.dtype, device=like.device) + 0.5) * stride for length in (height, width)
-    )
-    return torch.stack([across.repeat(height), down.repeat_interleave(width)], dim=1)
+def _middles(x: Float[Tensor, "B C h w"], stride: int) -> Float[Tensor, "N 2"]:
+    """Return the middles x, y of a map's cells in input pixels, row by row, float32 whatever the map is."""
+    height, width = x.shape[-2:]
+    rows, columns = (torch.arange(length, device=x.device) for length in (height, width))
+    down, across = torch.meshgrid(rows, columns, indexing="ij")
+    return (torch.stack([across, down], dim=-1).flatten(0, 1) + 0.5) * stride
 
 
 def _joined() -> nn.Sequential:

@@ -61,7 +61,7 @@ SIMCC: dict[str, Callable[..., nn.Module]] = {  # networks that classify columns
     "rtmpose-l": partial(rtmpose, "l"),
     "rtmpose-x": partial(rtmpose, "x"),
 }
-BOX_DETECTORS: dict[str, Callable[[], nn.Module]] = {"picodet-s": PicoDet}  # list the boxes of a whole photo
+BOX_DETECTORS = {"picodet-s": PicoDet}  # list the boxes of a whole photo
 NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
 
 

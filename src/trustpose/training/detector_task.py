@@ -1,10 +1,11 @@
 """The Task for system "detector": a person detector, trained on whole photos with the boxes of all people."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,23 +17,36 @@ from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import trace_onnx
 from trustpose.files import InputError, atomic_write, new_folder, write_json
 from trustpose.metrics.box_average_precision import box_average_precision
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, BoxOutput, InputSpec, ModelSpec, output_kind
+from trustpose.models.spec import (
+    MODEL_JSON,
+    MODEL_ONNX,
+    MODEL_WEIGHTS,
+    BoxListOutput,
+    BoxOutput,
+    InputSpec,
+    ModelSpec,
+    output_kind,
+)
 from trustpose.networks.centre_detector import DETECTOR_MULTIPLE, CentreDetector
 from trustpose.networks.checkpoint_files import read_own_tensors
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetDetector, MoveNetPose
+from trustpose.networks.picodet import PicoDet
+from trustpose.networks.zoo import BOX_DETECTORS
 from trustpose.training import distributed
 from trustpose.training.crops import MEAN, STD, normalised
 from trustpose.training.initialization import starting_network
+from trustpose.training.listed_boxes import LIST_MIN_SCORE, LISTS, ListTargets
 from trustpose.training.people import rows_by_fold
 from trustpose.training.photos import filled, find_boxes, open_photos
 from trustpose.training.recipe import Recipe
 from trustpose.trust.stages import Stage
 
-Detector = CentreDetector | MoveNetDetector
-DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with that backbone
+Detector = CentreDetector | MoveNetDetector | PicoDet
+DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with that backbone, if there is one
     "light-mobilenetv2-050": CentreDetector,
     "movenet-multipose": MoveNetDetector,
+    **BOX_DETECTORS,
 }
 _SIDES_WEIGHT = 5.0  # weight of the boxes' loss relative to the centres', as in TTFNet
 _MIN_SCORE = 0.02  # minimum score of boxes in validation
@@ -51,7 +65,7 @@ class DetectorTask:
         self.recipe = recipe
         self.model: nn.Module = detector
         self._first_layers = nn.ModuleList(detector.first_layers())
-        self.stride = detector.stride
+        self.targets = ListTargets() if isinstance(detector, PicoDet) else CentreTargets(detector.stride)
         self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed)
         self.held_out = held_out
 
@@ -67,31 +81,18 @@ class DetectorTask:
         return self.views.at_epoch(epoch)
 
     def collate(self, samples: list[View]) -> Batch:
-        """Return pixels (B, H, W, 3); bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where
-        ignored."""
-        cells = self.recipe.height // self.stride
-        targets = [encode_centres(view.box, cells, cells, self.stride) for view in samples]
-        bumps, sides, weight = (np.stack(arrays) for arrays in zip(*targets, strict=True))
-        middle = slice(self.stride // 2, None, self.stride)
-        ignored = np.stack([view.ignored[middle, middle] for view in samples])
-        arrays = {
+        """Return pixels (B, H, W, 3), image_id (B,), and what `targets.collate` returns."""
+        arrays = self.targets.collate(samples, self.recipe.height) | {
             "pixels": np.stack([view.pixels for view in samples]),
-            "bumps": bumps,
-            "sides": sides,
-            "weight": weight,
-            "counted": (~ignored | (bumps == 1)).astype(np.float32),
             "image_id": np.array([view.image_id for view in samples]),
         }
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        return {"people": (batch["bumps"] == 1).sum(), "weight": batch["weight"].sum()}
+        return self.targets.counts(batch)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        answer = model(normalised(batch["pixels"]))
-        centres = centre_loss(answer[:, 0].float(), batch["bumps"], batch["counted"]) / totals["people"].clamp(min=1)
-        sides = sides_loss(answer[:, 1:].float(), batch["sides"], batch["weight"], self.stride)
-        return {"centres": centres, "sides": _SIDES_WEIGHT * sides / totals["weight"].clamp(min=1)}
+        return self.targets.losses(model(normalised(batch["pixels"])), batch, totals)
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
         return {"image_id": batch["image_id"].tolist()}
@@ -117,16 +118,45 @@ class DetectorTask:
     def export(self, folder: Path) -> None:
         spec, detector = detector_spec(self.recipe, folder), self.model.cpu().eval()
         with new_folder(folder) as made:
-            size = self.recipe.height
-            graph = trace_onnx(_Probable(detector), {"image": torch.zeros(1, 3, size, size)}, ["boxes"])
-            for value in (*graph.graph.input, *graph.graph.output):  # fully convolutional: any size
-                for dimension, name in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
-                    dimension.dim_param = f"{value.name}_{name}"
+            graph = self.targets.graph(detector, self.recipe.height)
             with atomic_write(made / MODEL_ONNX) as file:
                 file.write(graph.SerializeToString())
             write_tensors(made / MODEL_WEIGHTS, detector)
             write_json(made / MODEL_JSON, spec.to_json())
             ModelSpec.read(made)  # validate before publishing
+
+
+class CentreTargets:
+    """What a detector of centres and sides learns: see `codecs.centres`."""
+
+    def __init__(self, stride: int):
+        self.stride = stride
+
+    def collate(self, samples: list[View], size: int) -> dict[str, np.ndarray]:
+        """Return bumps and weight (B, h, w); sides (B, 4, h, w); counted (B, h, w), 0 where ignored."""
+        cells = size // self.stride
+        targets = [encode_centres(view.box, cells, cells, self.stride) for view in samples]
+        bumps, sides, weight = (np.stack(arrays) for arrays in zip(*targets, strict=True))
+        middle = slice(self.stride // 2, None, self.stride)
+        ignored = np.stack([view.ignored[middle, middle] for view in samples])
+        counted = (~ignored | (bumps == 1)).astype(np.float32)
+        return {"bumps": bumps, "sides": sides, "weight": weight, "counted": counted}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        return {"people": (batch["bumps"] == 1).sum(), "weight": batch["weight"].sum()}
+
+    def losses(self, answer: Tensor, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        centres = centre_loss(answer[:, 0].float(), batch["bumps"], batch["counted"]) / totals["people"].clamp(min=1)
+        sides = sides_loss(answer[:, 1:].float(), batch["sides"], batch["weight"], self.stride)
+        return {"centres": centres, "sides": _SIDES_WEIGHT * sides / totals["weight"].clamp(min=1)}
+
+    def graph(self, detector: nn.Module, size: int) -> onnx.ModelProto:
+        """Return the ONNX graph for photos of any size."""
+        graph = trace_onnx(_Probable(detector), {"image": torch.zeros(1, 3, size, size)}, ["boxes"])
+        for value in (*graph.graph.input, *graph.graph.output):  # fully convolutional
+            for dimension, name in zip(value.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+                dimension.dim_param = f"{value.name}_{name}"
+        return graph
 
 
 class _Probable(nn.Module):
@@ -143,14 +173,20 @@ class _Probable(nn.Module):
 
 def detector_spec(recipe: Recipe, folder: Path) -> ModelSpec:
     """Return the spec of the trained detector, for prediction."""
-    size, free = (recipe.height, recipe.width), (DETECTOR_MULTIPLE, recipe.height)
+    kind, usual = DETECTORS[recipe.network], (recipe.height, recipe.width)
+    inputs = InputSpec("image", "NCHW", "float32", *usual, "RGB", 1 / 255, MEAN, STD)
+    if issubclass(kind, PicoDet):
+        output = BoxListOutput(*LISTS, LIST_MIN_SCORE)
+    else:
+        inputs = replace(inputs, multiple=DETECTOR_MULTIPLE, longest=recipe.height)
+        output = BoxOutput(kind.stride, MIN_SCORE, "boxes")
     return ModelSpec(
         onnx=folder / MODEL_ONNX,
         name=recipe.name,
         licence="unknown",
         source=f"trustpose train {recipe.name}",
-        input=InputSpec("image", "NCHW", "float32", *size, "RGB", 1 / 255, MEAN, STD, *free),
-        output=BoxOutput(DETECTORS[recipe.network].stride, MIN_SCORE, "boxes"),
+        input=inputs,
+        output=output,
     )
 
 
@@ -211,6 +247,8 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
 
 def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
     """Set the initial weights; return whether they already detect people."""
+    if isinstance(detector, PicoDet):
+        return _start_picodet(detector, recipe, model)
     if model is not None and output_kind(model) == BoxOutput.kind:
         weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
         detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
@@ -227,3 +265,19 @@ def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
             assert isinstance(network, PoseNetwork)
             detector.backbone.load_state_dict(network.backbone.state_dict())
     return False
+
+
+def _start_picodet(detector: PicoDet, recipe: Recipe, model: Path | None) -> bool:
+    """Set PicoDet's initial weights, from a trained detector's folder or the published ONNX file."""
+    if model is None:
+        if recipe.strategy.starts_from != "scratch":
+            raise InputError(
+                f"{recipe.name}: starts from a trained {recipe.network}, give its folder or file as --model"
+            )
+        return False
+    if model.is_dir():
+        weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+        detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
+    else:
+        detector.read(model)
+    return True

@@ -6,15 +6,22 @@ VarifocalNet, CVPR 2021, equation 2), boxes GIoU (Rezatofighi et al., CVPR 2019)
 et al., Generalized Focal Loss, NeurIPS 2020, equation 6). The weights 1, 2 and 0.5 are PicoDet's (Yu et al., 2021).
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
+import onnx
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from trustpose.networks.picodet import BINS, ListedBoxes
+from trustpose.datasets.photo_boxes import View
+from trustpose.export.onnx import trace_onnx
+from trustpose.networks.picodet import BINS, STRIDES, ListedBoxes
 
+LISTS = ("scores", "boxes")  # names of the exported graph's outputs
+LIST_MIN_SCORE = 0.15  # of boxes that prediction keeps, unless asked otherwise
 _CELLS = 13  # a person
 _SCORE_POWER, _OVERLAP_POWER = 1.0, 6.0
 _MISS, _FOCUS = 0.75, 2.0  # varifocal loss: the weight of cells without a person, and the power of their score
@@ -58,14 +65,13 @@ def listed_losses(
     is_real: Bool[Tensor, "B M"],
     counted: Bool[Tensor, "B N"],
 ) -> dict[str, Float[Tensor, ""]]:
-    """Compute the losses "scores", "boxes" and "bins", weighted, and divided by the sum of the assigned qualities.
+    """Compute the weighted sums of the losses "scores", "boxes" and "bins".
 
     people, is_real: see `assign`. counted: false for cells that are neither person nor background; assigned cells count
-    whatever it says.
+    in any case.
     """
     found = found._replace(scores=found.scores.float(), boxes=found.boxes.float(), sides=found.sides.float())
     person, quality, is_any = assign(found, people, is_real)
-    total = quality.sum().clamp(min=1.0)
     score = found.scores.clamp(1e-7, 1 - 1e-7)
     weight = torch.where(is_any, quality, _MISS * score**_FOCUS * counted)
     scores = (F.binary_cross_entropy(score, quality, reduction="none") * weight).sum()
@@ -76,7 +82,7 @@ def listed_losses(
     middle = found.middle[cell]
     away = torch.cat([middle - box[:, :2], box[:, 2:] - middle], dim=1) / found.stride[cell, None]  # (P, 4)
     bins = (_bin_loss(found.sides[photo, cell], away).mean(dim=1) * weight).sum()
-    return {"scores": scores / total, "boxes": _BOXES * boxes / total, "bins": _BINS * bins / total}
+    return {"scores": scores, "boxes": _BOXES * boxes, "bins": _BINS * bins}
 
 
 def _bin_loss(logits: Float[Tensor, "P 4 8"], away: Float[Tensor, "P 4"]) -> Float[Tensor, "P 4"]:
@@ -96,3 +102,45 @@ def _overlap(one: Float[Tensor, "*#N 4"], other: Float[Tensor, "*#N 4"]) -> tupl
     areas = [(box[..., 2:] - box[..., :2]).prod(dim=-1) for box in (one, other)]
     union = areas[0] + areas[1] - common
     return common / union.clamp(min=_TINY), (hull - union) / hull
+
+
+class ListTargets:
+    """What a detector that lists boxes learns, for `detector_task.DetectorTask`."""
+
+    def collate(self, samples: list[View], size: int) -> dict[str, np.ndarray]:
+        """Return people (B, M, 4), boxes xyxy padded with zeros; is_real (B, M); counted (B, N), false where
+        ignored."""
+        most = max(1, *(len(view.box) for view in samples))
+        people = np.stack([np.pad(view.box, ((0, most - len(view.box)), (0, 0))) for view in samples])
+        is_real = np.arange(most) < np.array([[len(view.box)] for view in samples])
+        middles = [slice(stride // 2, None, stride) for stride in STRIDES]  # of cells, row by row
+        ignored = [np.concatenate([view.ignored[at, at].ravel() for at in middles]) for view in samples]
+        assert ignored[0].size == sum((size // stride) ** 2 for stride in STRIDES)
+        return {"people": people.astype(np.float32), "is_real": is_real, "counted": ~np.stack(ignored)}
+
+    def counts(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {"people": batch["is_real"].sum()}
+
+    def losses(
+        self, answer: ListedBoxes, batch: Mapping[str, Tensor], totals: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the losses per person of the batch. Per sum of qualities, as in the papers, those of its parts would
+        not add up."""
+        found = listed_losses(answer, batch["people"], batch["is_real"], batch["counted"])
+        return {name: value / totals["people"].clamp(min=1) for name, value in found.items()}
+
+    def graph(self, detector: nn.Module, size: int) -> onnx.ModelProto:
+        """Return the ONNX graph for photos of size × size."""
+        return trace_onnx(_Lists(detector), {"image": torch.zeros(1, 3, size, size)}, list(LISTS))
+
+
+class _Lists(nn.Module):
+    """A detector with the outputs of the kind "box-list": scores (B, 1, N), boxes (B, N, 4)."""
+
+    def __init__(self, detector: nn.Module):
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        found = self.detector(image)
+        return found.scores[:, None], found.boxes

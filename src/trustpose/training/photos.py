@@ -13,8 +13,8 @@ from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.files import InputError, read_json
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
-from trustpose.geometry.crops import cut_out
-from trustpose.models.spec import BoxOutput, ModelSpec
+from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
+from trustpose.networks.picodet import ListedBoxes
 from trustpose.training.crops import normalised
 from trustpose.training.people import COCO_LAYOUTS
 
@@ -39,12 +39,17 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
 def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:
     """Detect boxes xyxy (N, 4) in a photo with a torch detector, in pixels of the photo, with their scores (N,)."""
     pixels, scale = photos.photo(index)
-    affine, wide, high = spec.input.letterbox(pixels.shape[1], pixels.shape[0])
-    blob = torch.from_numpy(cut_out(pixels, affine, wide, high)[None]).to(next(model.parameters()).device)
+    ready, affine = spec.input.fit(pixels)
+    blob = torch.from_numpy(ready[None]).to(next(model.parameters()).device)
     with torch.no_grad():
-        answer = model(normalised(blob))[0].float().cpu().numpy()
-    answer[0] = 1 / (1 + np.exp(-answer[0]))
-    box, score = replace(spec.expect(BoxOutput), min_score=least).codec(spec.input).decode(answer)
+        answer = model(normalised(blob))
+    if isinstance(answer, ListedBoxes):
+        arrays = [answer.scores.float().cpu().numpy(), answer.boxes[0].float().cpu().numpy()]
+    else:
+        arrays = [answer[0].float().cpu().numpy()]
+        arrays[0][0] = 1 / (1 + np.exp(-arrays[0][0]))
+    output = replace(spec.expect(BoxOutput, BoxListOutput), min_score=least)
+    box, score = output.codec(spec.input).decode(*arrays)
     return box / affine[0, 0] / scale, score
 
 

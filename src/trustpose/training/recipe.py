@@ -219,10 +219,11 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def check_network(recipe: Recipe) -> None:
     """Raise InputError if the zoo has no such network."""
-    from trustpose.networks.zoo import ZOO
+    from trustpose.networks.zoo import BOX_DETECTORS, ZOO
 
-    if recipe.network not in ZOO:
-        raise InputError(f"network: expected one of {', '.join(ZOO)}, got {recipe.network!r}")
+    known = [*ZOO, *(BOX_DETECTORS if recipe.system == "detector" else ())]
+    if recipe.network not in known:
+        raise InputError(f"network: expected one of {', '.join(known)}, got {recipe.network!r}")
 
 
 def check_head_options(recipe: Recipe) -> None:
