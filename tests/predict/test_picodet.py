@@ -9,6 +9,7 @@ import pytest
 
 from tests.predict.tiny_boxes import PICODET
 from tests.tiny_onnx import write_network
+from trustpose.cli.model_check import check_model
 from trustpose.files import InputError
 from trustpose.geometry.crops import stretch
 from trustpose.models.spec import ModelSpec
@@ -82,6 +83,14 @@ def test_as_a_networks_detector(picodet, tmp_path):
     assert isinstance(predictor.detector, BoxDetector) and predictor.detector.min_score == 0.15
     poses, detector = predictor(grey := np.full((90, 60, 3), 99, np.uint8)), BoxDetector(ModelSpec.read(picodet))
     np.testing.assert_array_equal(poses.box, detector(grey).xyxy)
+
+
+def test_it_is_described(picodet, capsys):
+    check_model(picodet, as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert said["kind"] == "box-list"
+    assert said["outputs"] == "transpose_8.tmp_0 1 × 1 × 2125; concat_8.tmp_0 1 × 2125 × 4"
+    assert said["input"] == "image: 320×320, photo stretched, NCHW, float32, RGB"
 
 
 @pytest.mark.parametrize(
