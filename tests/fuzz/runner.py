@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fuzz.worker import FILE, SAID
+from tests.fuzz.worker import FILE, ITSELF, SAID
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
@@ -75,5 +75,6 @@ class Runner:
         if self.keep is not None:
             self.keep.mkdir(parents=True, exist_ok=True)
             name = f"{answer['target']}-{answer.get('seed')}-{answer.get('number')}"
-            shutil.copy(self.work / FILE, self.keep / name)
+            if answer["target"] != ITSELF:
+                shutil.copy(self.work / FILE, self.keep / name)
             (self.keep / f"{name}.json").write_text(json.dumps(answer, indent=1))

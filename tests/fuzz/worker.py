@@ -34,6 +34,8 @@ def main(work: Path) -> None:
     with Path(os.devnull).open("w") as nowhere, (work / SAID).open("w+") as said:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(said.fileno(), 2)
+    for number in (signal.SIGPROF, signal.SIGALRM):  # ignored by what started this process, they would end nothing
+        signal.signal(number, signal.SIG_DFL)
     faulthandler.register(signal.SIGPROF, chain=True)
     faulthandler.enable()
     from tests.fuzz.seeds import write_seeds

@@ -31,7 +31,7 @@ def test_parts_of_all_processes_make_up_the_batches_of_one(accumulate, processes
 
 
 def test_too_few_samples_are_said():
-    with pytest.raises(InputError, match=r"^train.batch_size: 32 is more than the 31 samples"):
+    with pytest.raises(InputError, match=r"^train.batch_size: 32 is more than the 31 available samples"):
         steps_per_epoch(31, TrainOptions())
 
 
