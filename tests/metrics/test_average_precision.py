@@ -67,7 +67,7 @@ def test_equals_pycocotools_with_dropped_joints(data_dir: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(coco_cases())
 def test_equals_pycocotools_on_made_up_cases(tmp_path_factory: pytest.TempPathFactory, case) -> None:
     truth, results, sigmas = case

@@ -204,12 +204,13 @@ def test_mistakes_in_tables_are_found():
 
 
 def _systems() -> dict[str, Recipe]:
-    """One recipe, by its name, for each network with each head at each size."""
+    """One recipe, by its name, for each network with each head; at each size whose parameters are printed."""
     found: dict[str, Recipe] = {}
     for recipe in RECIPES.values():
         if recipe.network and recipe.system == "network":
             options = ", ".join(f"{key} {value}" for key, value in recipe.head_options.items())
-            key = f"{recipe.network} {recipe.deepen} {recipe.head} {options} {recipe.height}x{recipe.width}"
+            size = f"{recipe.height}x{recipe.width}" if recipe.name in PRINTED_SIZES else ""
+            key = f"{recipe.network} {recipe.deepen} {recipe.head} {options} {size}"
             found.setdefault(key, recipe)
     return {recipe.name: recipe for recipe in found.values()}
 
