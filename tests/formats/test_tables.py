@@ -25,6 +25,7 @@ POSES = Poses(
     pose_score=RANDOM.random(4),
     quality=RANDOM.random((4, 17)),
     visibility=VISIBILITY,
+    visibility_label=np.where(np.arange(4)[:, None] == 2, -1, VISIBILITY.argmax(axis=2)).astype(np.int8),
     pose_quality=RANDOM.random(4),
     box=np.array([[0.1, 0.2, 10.3, 20.4]] * 4),
     box_score=np.array([0.5, np.nan, 0.25, 1 / 3]),

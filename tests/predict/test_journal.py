@@ -25,6 +25,7 @@ def _poses(count, seed=0):
         image_id=np.full(count, 4),
         annotation_id=np.arange(count),
         missing=rng.random((count, 17)) < 0.2,
+        visibility_label=rng.integers(0, 3, (count, 17)).astype(np.int8),
     )
 
 

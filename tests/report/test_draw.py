@@ -65,6 +65,21 @@ def test_absent_is_not_drawn_and_occluded_is_hollow():
     assert (around == trust_colours(np.array([1.0]))[0]).all(axis=1).any()
 
 
+def test_a_decided_label_is_drawn_instead_of_the_likeliest_class():
+    label = np.full((1, 17), 2)
+    label[0, 9], label[0, 10] = 0, 1
+    visibility = np.array([[VISIBLE] * 17])
+    as_decided = visibility.copy()
+    as_decided[0, 9], as_decided[0, 10] = ABSENT, OCCLUDED
+    image, poses = _person(visibility=visibility, visibility_label=label)
+    drawn, undecided = (
+        draw_poses(image, replace(poses, visibility_label=one), COCO_17) for one in (label, np.full((1, 17), -1))
+    )
+    same = replace(poses, visibility=as_decided, visibility_label=None)
+    np.testing.assert_array_equal(drawn, draw_poses(image, same, COCO_17))
+    np.testing.assert_array_equal(undecided, draw_poses(image, replace(poses, visibility_label=None), COCO_17))
+
+
 def test_missing_joints_are_not_drawn_and_widen_no_line():
     image, poses = _person()
     poses = replace(poses, box=None)

@@ -24,8 +24,8 @@ from trustpose.audit.sections import (
     keypoint_types,
     pairing_notes,
     pose_trust,
-    visibility_trust,
 )
+from trustpose.audit.visibility import visibility_trust
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import common_photos, left_out_notes

@@ -69,11 +69,36 @@ class TernaryVisibility:
 
 
 @dataclass(frozen=True)
+class RankedClass:
+    """How well a score ranks a class above the others, over all thresholds."""
+
+    average_precision: Number
+    auroc: Number
+
+
+@dataclass(frozen=True)
+class OccludedKeypoints:
+    """P(occluded) at every threshold. `average_precision` and `auroc` are among the n labelled keypoints, of which
+    `share` is occluded, a random score's average precision; `given_labelled` ranks them by P(occluded) / (P(occluded) +
+    P(visible)) instead. `best_f1`, among all keypoints as the ternary F1, is of "occluded from a threshold on", the
+    threshold chosen on other photos than it is reported on; `threshold` is the best on all."""
+
+    average_precision: Number
+    auroc: Number
+    given_labelled: RankedClass
+    best_f1: Number
+    threshold: Number
+    share: Number
+    n: int
+
+
+@dataclass(frozen=True)
 class VisibilityTrust:
-    """How well visibility is predicted, as two classes and as three."""
+    """How well visibility is predicted, as two classes and as three, and the occluded class at every threshold."""
 
     labelled: LabelledVisibility
     ternary: TernaryVisibility
+    occluded: OccludedKeypoints
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,10 @@ from jaxtyping import Float
 
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import (
-    F1,
     KeypointTrust,
     KeypointType,
-    LabelledVisibility,
     Number,
     PoseTrust,
-    TernaryVisibility,
-    VisibilityTrust,
     known,
 )
 from trustpose.metrics import bootstrap, reliability
@@ -22,12 +18,6 @@ from trustpose.metrics.correlation import average_opks_pearson, pearson, spearma
 from trustpose.metrics.keypoint_average_precision import keypoint_average_precision
 from trustpose.metrics.pairing import unpaired_on_people
 from trustpose.metrics.reliability import scale_to_unit
-from trustpose.metrics.visibility import (
-    best_labelled_threshold,
-    confusion,
-    labelled_scores,
-    ternary_scores,
-)
 
 UNPAIRED_ON_PEOPLE = 0.05  # share of the results above which the file's boxes or joints are suspect
 
@@ -144,66 +134,6 @@ def keypoint_types(
             AR=None if table is None else known(table.AR[k]),
         )
     return types
-
-
-def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
-    """Evaluate the prediction of absent, occluded and visible, from `visibility` or, in part, from the third number."""
-    visibility = measured.poses.visibility
-    if visibility is not None:
-        visibility = visibility[measured.rows]
-        missing = int(np.isnan(visibility).any(axis=(1, 2)).sum())
-        if missing:
-            findings.notes.append(f"visibility.*: null, {missing} results have no visibility while others do")
-            return _no_visibility()
-    if not len(measured.rows):
-        findings.notes.append("visibility.*: null, no result is matched to a labelled person")
-        return _no_visibility()
-    if visibility is None:
-        return _visibility_of_raw_score(measured, findings)
-    is_labelled = (visibility[..., 0] < 0.5).astype(np.int64)  # (n, K)
-    labelled = _labelled(measured, is_labelled, None, findings)
-    said = np.argmax(visibility, axis=2)
-    image = np.broadcast_to(measured.image[:, None], said.shape)
-    scores = ternary_scores(confusion(measured.v, said))
-    draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, said, image))
-    classes = ("absent", "occluded", "visible")
-    for i, name in enumerate(classes):
-        findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, i])
-    findings.interval("visibility.ternary.total.f1", draws.total_f1)
-    f1 = [F1(known(value)) for value in scores.f1]
-    return VisibilityTrust(labelled, TernaryVisibility(*f1, total=F1(known(float(scores.total_f1)))))
-
-
-def _visibility_of_raw_score(measured: PairedResults, findings: Findings) -> VisibilityTrust:
-    third = measured.poses.score
-    assert third is not None
-    score = third[measured.rows]
-    best = best_labelled_threshold(score, measured.labelled)
-    findings.notes.append(
-        "visibility.labelled: the file has no visibility; a keypoint counts as labelled where its third number is at "
-        f"least {best.threshold:.4g}, the best single threshold, chosen on these very people"
-    )
-    findings.notes.append("visibility.ternary: null, the file has no visibility")
-    is_labelled = (score >= best.threshold).astype(np.int64)
-    return VisibilityTrust(_labelled(measured, is_labelled, known(best.threshold), findings), _no_visibility().ternary)
-
-
-def _labelled(
-    measured: PairedResults, is_labelled: np.ndarray, threshold: Number, findings: Findings
-) -> LabelledVisibility:
-    truly = measured.labelled.astype(np.int64)
-    image = np.broadcast_to(measured.image[:, None], truly.shape)
-    scores = labelled_scores(confusion(truly, is_labelled, classes=2))
-    draws = labelled_scores(bootstrap.confusion_replicates(measured.counts, truly, is_labelled, image, classes=2))
-    names = ("precision", "recall", "f1", "accuracy")
-    for name in names:
-        findings.interval(f"visibility.labelled.{name}", getattr(draws, name))
-    return LabelledVisibility(*(known(float(getattr(scores, name))) for name in names), threshold=threshold)
-
-
-def _no_visibility() -> VisibilityTrust:
-    none = F1(None)
-    return VisibilityTrust(LabelledVisibility(None, None, None, None, None), TernaryVisibility(none, none, none, none))
 
 
 def _scaled(score: np.ndarray, what: str, findings: Findings) -> np.ndarray | None:

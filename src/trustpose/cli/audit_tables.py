@@ -26,6 +26,12 @@ _ROWS = (
     ("keypoint ECE", "keypoint.ece", ""),
     ("labelled F1", "visibility.labelled.f1", "labelled against unlabelled"),
     ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
+    ("occluded F1", "visibility.ternary.occluded.f1", "likeliest class, or the file's label"),
+    ("occluded best F1", "visibility.occluded.best_f1", "threshold chosen on other photos"),
+    ("occluded AP", "visibility.occluded.average_precision", "P(occluded), labelled keypoints"),
+    ("occluded AUROC", "visibility.occluded.auroc", ""),
+    ("… AP if labelled", "visibility.occluded.given_labelled.average_precision", "P(occluded | labelled)"),
+    ("… AUROC if labelled", "visibility.occluded.given_labelled.auroc", ""),
 )
 
 
@@ -47,6 +53,8 @@ def print_numbers(audits: "Sequence[Audit]") -> None:
     for label, name, meaning in _ROWS:
         if name.startswith("crowd.") and not audits[0].crowd:
             continue
+        if "occluded" in name and all(audit.number(name) is None for audit in audits):
+            continue  # without visibility in any file; the notes say so
         cells = [_cell(audit, name) for audit in audits]
         table.add_row(label, *cells, *([meaning] if len(audits) == 1 else []))
     Console().print(table)

@@ -23,6 +23,7 @@ class Poses(PersonRows):
     Coordinates are image pixels, x to the right and y down, as given by the file or network. `score` and `pose_score`
     are the estimator's own numbers, unchanged, in any range. `quality` is the expected OPKS of each keypoint (0–1),
     `visibility` P(absent), P(occluded), P(visible) (each triple sums to 1) and `pose_quality` the expected OKS (0–1).
+    `visibility_label` is a decision per keypoint, 0, 1 or 2 as `Visibility`, where a rule made one (-1: a row without).
     `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
     marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
     holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
@@ -35,6 +36,7 @@ class Poses(PersonRows):
     pose_score: Float[np.ndarray, " N"] | None = None
     quality: Float[np.ndarray, "N K"] | None = None
     visibility: Float[np.ndarray, "N K 3"] | None = None
+    visibility_label: Int[np.ndarray, "N K"] | None = None
     pose_quality: Float[np.ndarray, " N"] | None = None
     box: Float[np.ndarray, "N 4"] | None = None
     box_score: Float[np.ndarray, " N"] | None = None
@@ -48,6 +50,7 @@ class Poses(PersonRows):
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
         others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
+        others |= {"visibility_label": ("int", ())}
         rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
         rows |= dict.fromkeys(("pose_score", "pose_quality", "box", "box_score", "suppressed_score"), "float")
         check_columns(self, number | others, rows)
@@ -78,6 +81,17 @@ class Poses(PersonRows):
         by_own = np.where(own == box_score, own, own * box_score)
         return np.where(np.isnan(quality), by_own, quality * box_score)
 
+    @property
+    def decided_visibility(self) -> Int[np.ndarray, "N K"] | None:
+        """`visibility_label`, or the likeliest of `visibility` where it has none; -1 where neither is known, None if no
+        row has either."""
+        label = self.visibility_label
+        if self.visibility is None:
+            return label
+        known = np.isfinite(self.visibility).all(axis=2)
+        likeliest = np.where(known, np.nan_to_num(self.visibility).argmax(axis=2), MISSING_ID)
+        return likeliest if label is None else np.where(label == MISSING_ID, likeliest, label)
+
     def keypoint_box(self) -> Float[np.ndarray, "N 4"]:
         """Return the tight xyxy box around the keypoints of each pose that are not missing, image pixels; NaN without
         any."""
@@ -102,10 +116,11 @@ class Poses(PersonRows):
     def take_keypoints(self, index: Int[np.ndarray, " L"], skeleton: Skeleton | None = None) -> "Poses":
         """Return the same people with keypoints selected by `index`, as from `Skeleton.index_in` for another skeleton.
 
-        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, and
-        it is missing. `skeleton` names the new joints; `to_skeleton` does all of it.
+        Where the index is -1 the source has no such joint: its coordinates, score, quality and visibility are NaN, its
+        label is -1, and it is missing. `skeleton` names the new joints; `to_skeleton` does all of it.
         """
         picked = {name: take(getattr(self, name), index) for name in ("xy", "score", "quality", "visibility")}
+        picked["visibility_label"] = take(self.visibility_label, index, fill=MISSING_ID)
         lacks = np.asarray(index) < 0
         missing = np.zeros(self.xy.shape[:2], np.bool_) if self.missing is None and lacks.any() else self.missing
         return replace(self, **picked, missing=take(missing, index, fill=True), skeleton=skeleton)
@@ -154,6 +169,7 @@ class Poses(PersonRows):
             "pose_quality": self.pose_quality,
             "keypoint_quality": self.quality,
             "visibility": self.visibility,
+            "visibility_label": self.visibility_label,
         }
         named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
         for name, text_of in (texts or {}).items():
@@ -242,10 +258,12 @@ def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
 def _cells(name: str, column: np.ndarray) -> list[Any]:
     """Return one JSON value per row; None if the row does not have this field."""
     if column.dtype.kind in "iu":
-        missing = column == MISSING_ID if name in ("annotation_id", "track_id") else np.zeros(len(column), dtype=bool)
+        has_rows_without = name in ("annotation_id", "track_id", "visibility_label")
+        missing = column == MISSING_ID if has_rows_without else np.zeros(len(column), dtype=bool)
     else:
         column = column.astype(np.float64)
-        missing = np.isnan(column).reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+        missing = np.isnan(column)
+    missing = missing.reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
     cells: list[Any] = column.tolist()
     for row in np.flatnonzero(missing):
         cells[row] = None

@@ -16,9 +16,9 @@ _IDS = ("image_id", "category_id", "annotation_id", "track_id")
 
 def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Convert rows of `Poses.to_coco` to one object per keypoint: the pose's index and fields, then the keypoint's
-    index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility and missing."""
+    index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility, its label and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
-    lists = ("keypoints", "keypoint_quality", "visibility", "keypoint_missing", "bbox")
+    lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox")
     tidy = []
     for pose, row in enumerate(rows):
         whole = {"pose": pose} | {name: cell for name, cell in row.items() if name not in lists}
@@ -30,6 +30,7 @@ def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]
             one |= {} if "keypoint_quality" not in row else {"quality": row["keypoint_quality"][k]}
             if "visibility" in row:
                 one |= dict(zip(("p_absent", "p_occluded", "p_visible"), row["visibility"][k], strict=True))
+            one |= {} if "visibility_label" not in row else {"visibility_label": row["visibility_label"][k]}
             one |= {} if missing is None else {"missing": bool(missing[k])}
             tidy.append(whole | {"keypoint": k} | ({} if names is None else {"name": names[k]}) | one)
     return tidy
@@ -73,6 +74,7 @@ def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
         "pose_score": _numbers(frame, "score") if own is None else own,
         "quality": _lists(frame, "keypoint_quality", (count,)),
         "visibility": _lists(frame, "visibility", (count, 3)),
+        "visibility_label": _labels(frame, count),
         "pose_quality": _numbers(frame, "pose_quality"),
         "box": None if box is None else np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1),
         "box_score": _numbers(frame, "bbox_score"),
@@ -95,6 +97,11 @@ def _numbers(frame: Any, name: str) -> np.ndarray | None:
 
 def _whole(frame: Any, name: str) -> np.ndarray | None:
     return frame[name].to_numpy(dtype=np.int64, na_value=MISSING_ID) if name in frame else None
+
+
+def _labels(frame: Any, count: int) -> np.ndarray | None:
+    label = _lists(frame, "visibility_label", (count,))
+    return None if label is None else np.nan_to_num(label, nan=MISSING_ID).astype(np.int8)
 
 
 def _lists(frame: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | None:

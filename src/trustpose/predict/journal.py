@@ -16,7 +16,8 @@ from trustpose.poses import Poses
 
 _FORMAT = "trustpose journal 2"
 _EARLIER = b'{"format":"trustpose journal'  # start of a journal before lines had checksums
-_DTYPES = {"track_id": np.int64, "image_id": np.int64, "annotation_id": np.int64, "missing": np.bool_}
+_DTYPES = dict.fromkeys(("track_id", "image_id", "annotation_id"), np.int64)
+_DTYPES |= {"missing": np.bool_, "visibility_label": np.int8}
 
 
 class Journal:
@@ -132,7 +133,7 @@ def _poses(entry: dict[str, Any]) -> Poses:
     count, keypoints = entry["shape"]
     if min(count, keypoints) < 0:  # reshape would infer the size
         raise ValueError("shape")
-    tails = {name: (keypoints,) for name in ("score", "quality", "missing")}
+    tails = {name: (keypoints,) for name in ("score", "quality", "missing", "visibility_label")}
     tails |= {"xy": (keypoints, 2), "visibility": (keypoints, 3)}
     columns = {
         name: np.array(column, dtype=_DTYPES.get(name, np.float64)).reshape(

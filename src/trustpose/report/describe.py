@@ -49,7 +49,9 @@ def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
     """Describe one person (1 pose)."""
     assert pose.quality is not None and pose.visibility is not None and pose.pose_quality is not None
     quality, visibility, overall = pose.quality[0], pose.visibility[0], float(pose.pose_quality[0])
-    likeliest = visibility.argmax(axis=1)
+    decided = pose.decided_visibility
+    assert decided is not None
+    likeliest = decided[0]
     is_missing = np.zeros(len(quality), dtype=bool) if pose.missing is None else pose.missing[0]
     is_there = (likeliest != Visibility.ABSENT) & ~is_missing
     parts = {

@@ -61,10 +61,11 @@ def draw_poses(
 
     With `poses.quality`, limbs and joints are coloured by trust, a limb by the lower trust of its two ends; without it,
     all have one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
-    with its limbs, and one that is most likely occluded is a hollow ring. A missing joint is left out with its limbs;
-    `min_score` leaves out joints with a lower raw score, in the drawing only. Line width scales with the person. Limbs
-    are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have different
-    joints, or if `min_score` is given and the poses have no scores.
+    with its limbs, and one that is most likely occluded is a hollow ring; `visibility_label` decides where it is given.
+    A missing joint is left out with its limbs; `min_score` leaves out joints with a lower raw score, in the drawing
+    only. Line width scales with the person. Limbs are those of `skeleton` (default: `poses.skeleton`). Raises
+    ValueError if neither is known or the two have different joints, or if `min_score` is given and the
+    poses have no scores.
     """
     skeleton = skeleton_to_show(poses, skeleton)
     if min_score is not None and poses.score is None:
@@ -75,7 +76,10 @@ def draw_poses(
         _draw_person(drawn, person)
     if legend and len(poses):
         _draw_legend(
-            drawn, has_trust=poses.quality is not None, has_rings=poses.visibility is not None, min_score=min_score
+            drawn,
+            has_trust=poses.quality is not None,
+            has_rings=poses.decided_visibility is not None,
+            min_score=min_score,
         )
     return drawn
 
@@ -86,11 +90,10 @@ def _ready(poses: Poses, row: int, skeleton: Skeleton, min_score: float | None, 
     if poses.missing is not None:
         shown &= ~poses.missing[row]
     hollow = np.zeros(len(xy), dtype=bool)
-    if poses.visibility is not None:
-        likeliest = np.nan_to_num(poses.visibility[row]).argmax(axis=1)
-        known = np.isfinite(poses.visibility[row]).all(axis=1)
-        shown &= ~known | (likeliest != Visibility.ABSENT)
-        hollow = known & (likeliest == Visibility.OCCLUDED)
+    decided = poses[row].decided_visibility
+    if decided is not None:
+        shown &= decided[0] != Visibility.ABSENT
+        hollow = decided[0] == Visibility.OCCLUDED
     if min_score is not None and poses.score is not None:
         shown &= poses.score[row] >= min_score
     trust = None if poses.quality is None else poses.quality[row]

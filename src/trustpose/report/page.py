@@ -65,6 +65,13 @@ HEADLINES: Headlines = {
         ("visibility.ternary.visible.f1", "F1, visible", True),
         ("visibility.ternary.total.f1", "F1, all three by their share", True),
     ),
+    "Telling occluded from visible and absent keypoints, at every threshold on P(occluded)": (
+        ("visibility.occluded.average_precision", "Average precision among labelled keypoints", True),
+        ("visibility.occluded.auroc", "AUROC among labelled keypoints", True),
+        ("visibility.occluded.given_labelled.average_precision", "Average precision, by P(occluded | labelled)", True),
+        ("visibility.occluded.given_labelled.auroc", "AUROC, by P(occluded | labelled)", True),
+        ("visibility.occluded.best_f1", "F1 at the best threshold, chosen on other photos", True),
+    ),
 }
 
 

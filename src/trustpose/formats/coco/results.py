@@ -23,7 +23,7 @@ from trustpose.formats.columns import (
 )
 from trustpose.formats.tables import read_rows
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
-from trustpose.poses import Poses, find_missing
+from trustpose.poses import MISSING_ID, Poses, find_missing
 from trustpose.skeletons import Skeleton
 
 
@@ -197,6 +197,7 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
         pose_score=rows.numbers("pose_score", optional=True),
         quality=quality,
         visibility=_read_visibility(rows, count),
+        visibility_label=_read_labels(rows, count),
         pose_quality=pose_quality,
         box=None if box is None else xywh_to_xyxy(box),
         box_score=rows.numbers("bbox_score", optional=True),
@@ -224,6 +225,19 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
         at = int(np.flatnonzero(is_said)[wrong.any(axis=1)][0])
         raise rows.fail(at, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(said[is_said][wrong][0]))
     return np.where(is_said[:, None], said == 1, False if by_rule is None else by_rule)
+
+
+def _read_labels(rows: Rows, count: int) -> np.ndarray | None:
+    """Return the decided visibility (N, K) int8 of rows that have it; -1 in others."""
+    label = rows.lists("visibility_label", count, optional=True, what=f" (0, 1 or 2 for each of {count} keypoints)")
+    if label is None:
+        return None
+    wrong = ~np.isin(label, (0, 1, 2)) & ~np.isnan(label)
+    if wrong.any():
+        at = int(np.argmax(wrong.any(axis=1)))
+        first = float(label[at][wrong[at]][0])
+        raise rows.fail(at, "visibility_label", f"0, 1 or 2 for each of {count} keypoints", first)
+    return np.nan_to_num(label, nan=MISSING_ID).astype(np.int8)
 
 
 def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:

@@ -1,0 +1,178 @@
+"""The section of an audit on visibility: labelled or not, absent, occluded or visible, and occluded keypoints ranked at
+every threshold."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.audit.paired_results import PairedResults
+from trustpose.audit.record import (
+    F1,
+    LabelledVisibility,
+    Number,
+    OccludedKeypoints,
+    RankedClass,
+    TernaryVisibility,
+    VisibilityTrust,
+    known,
+)
+from trustpose.audit.sections import Findings
+from trustpose.datasets.folds import fold_of
+from trustpose.metrics import bootstrap
+from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
+from trustpose.metrics.visibility import (
+    best_labelled_threshold,
+    confusion,
+    labelled_scores,
+    ternary_scores,
+)
+from trustpose.poses import MISSING_ID, Visibility
+
+CLASSES = ("absent", "occluded", "visible")
+FOLDS = 5  # a threshold is chosen on four fifths of the photos and reported on the fifth
+
+
+def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
+    """Evaluate the prediction of absent, occluded and visible: `visibility_label`, else the likeliest of `visibility`;
+    labelled or not also from the third number."""
+    if not len(measured.rows):
+        findings.notes.append("visibility.*: null, no result is matched to a labelled person")
+        return _nothing()
+    visibility = _probabilities(measured, findings)
+    label = _labels(measured, findings)
+    if visibility is None and label is None:
+        is_raw = measured.poses.visibility is None and measured.poses.visibility_label is None
+        return _visibility_of_raw_score(measured, findings) if is_raw else _nothing()
+    if label is None:
+        assert visibility is not None
+        label, is_labelled = np.argmax(visibility, axis=2), visibility[..., Visibility.ABSENT] < 0.5
+    else:
+        is_labelled = label != Visibility.ABSENT
+    return VisibilityTrust(
+        _labelled(measured, is_labelled.astype(np.int64), None, findings),
+        _ternary(measured, label, findings),
+        _no_occluded() if visibility is None else _occluded(measured, visibility, findings),
+    )
+
+
+def _probabilities(measured: PairedResults, findings: Findings) -> Float[np.ndarray, "n K 3"] | None:
+    """Return `visibility` of the measured rows; None, with a note, if some of them have none."""
+    if measured.poses.visibility is None:
+        return None
+    visibility = measured.poses.visibility[measured.rows]
+    missing = int(np.isnan(visibility).any(axis=(1, 2)).sum())
+    if missing:
+        has_labels = measured.poses.visibility_label is not None
+        what = "visibility.occluded" if has_labels else "visibility.*"
+        findings.notes.append(f"{what}: null, {missing} results have no visibility while others do")
+    return None if missing else visibility
+
+
+def _labels(measured: PairedResults, findings: Findings) -> Int[np.ndarray, "n K"] | None:
+    """Return `visibility_label` of the measured rows, with a note; None if some of them have none."""
+    if measured.poses.visibility_label is None:
+        return None
+    label = measured.poses.visibility_label[measured.rows].astype(np.int64)
+    missing = int((label == MISSING_ID).any(axis=1).sum())
+    used = "visibility.labelled and visibility.ternary: evaluate the file's visibility_label, chosen by a decision rule"
+    findings.notes.append(
+        f"visibility.*: visibility_label is not used, {missing} results have none while others do" if missing else used
+    )
+    return None if missing else label
+
+
+def _ternary(measured: PairedResults, said: Int[np.ndarray, "n K"], findings: Findings) -> TernaryVisibility:
+    image = np.broadcast_to(measured.image[:, None], said.shape)
+    scores = ternary_scores(confusion(measured.v, said))
+    draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, said, image))
+    for i, name in enumerate(CLASSES):
+        findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, i])
+    findings.interval("visibility.ternary.total.f1", draws.total_f1)
+    f1 = [F1(known(value)) for value in scores.f1]
+    return TernaryVisibility(*f1, total=F1(known(float(scores.total_f1))))
+
+
+def _occluded(measured: PairedResults, visibility: Float[np.ndarray, "n K 3"], findings: Findings) -> OccludedKeypoints:
+    """Evaluate P(occluded) at every threshold, among labelled keypoints, and at the best one, among all."""
+    image = np.broadcast_to(measured.image[:, None], measured.v.shape)
+    labelled, occluded = measured.labelled, measured.v == Visibility.OCCLUDED
+    chance = visibility[..., Visibility.OCCLUDED].astype(np.float64)
+    present = chance + visibility[..., Visibility.VISIBLE]
+    given_labelled = np.divide(chance, present, out=np.zeros_like(chance), where=present > 0)
+    ranked = []
+    for name, score in (("", chance), ("given_labelled.", given_labelled)):
+        some = (score[labelled], occluded[labelled])
+        found = binary_ranking(*some)
+        draws = binary_ranking_replicates(measured.counts, *some, image[labelled])
+        findings.interval(f"visibility.occluded.{name}average_precision", draws.average_precision)
+        findings.interval(f"visibility.occluded.{name}auroc", draws.auroc)
+        ranked.append(RankedClass(known(float(found.average_precision)), known(float(found.auroc))))
+    best_f1, threshold = _best(measured, chance, occluded, findings)
+    count = int(labelled.sum())
+    share = known(occluded.sum() / count) if count else None
+    own, conditional = ranked
+    return OccludedKeypoints(own.average_precision, own.auroc, conditional, best_f1, threshold, share, count)
+
+
+def _best(
+    measured: PairedResults, score: Float[np.ndarray, "n K"], occluded: Bool[np.ndarray, "n K"], findings: Findings
+) -> tuple[Number, Number]:
+    """Return the F1 of "occluded from a threshold on" among all keypoints, each fold of photos with the threshold that
+    is best on the others, and the threshold that is best on all; None if a threshold cannot be chosen."""
+    fold = fold_of(measured.image_ids[measured.image], FOLDS)
+    said = np.zeros(score.shape, dtype=np.int64)
+    for one in np.unique(fold):
+        inside = fold == one
+        threshold = best_labelled_threshold(score[~inside], occluded[~inside]).threshold
+        if np.isnan(threshold):
+            findings.notes.append(
+                "visibility.occluded.best_f1 and visibility.occluded.threshold: null, a threshold is chosen on other "
+                "photos than it is reported on, and these have no occluded keypoint"
+            )
+            return None, None
+        said[inside] = score[inside] >= threshold
+    truly, image = occluded.astype(np.int64), np.broadcast_to(measured.image[:, None], score.shape)
+    draws = bootstrap.confusion_replicates(measured.counts, truly, said, image, classes=2)
+    findings.interval("visibility.occluded.best_f1", labelled_scores(draws).f1)
+    f1 = labelled_scores(confusion(truly, said, classes=2)).f1
+    return known(float(f1)), known(best_labelled_threshold(score, occluded).threshold)
+
+
+def _visibility_of_raw_score(measured: PairedResults, findings: Findings) -> VisibilityTrust:
+    third = measured.poses.score
+    assert third is not None
+    score = third[measured.rows]
+    best = best_labelled_threshold(score, measured.labelled)
+    findings.notes.append(
+        "visibility.labelled: the file has no visibility; a keypoint counts as labelled where its third number is at "
+        f"least {best.threshold:.4g}, the best single threshold, chosen on these very people"
+    )
+    findings.notes.append("visibility.ternary and visibility.occluded: null, the file has no visibility")
+    is_labelled = (score >= best.threshold).astype(np.int64)
+    labelled = _labelled(measured, is_labelled, known(best.threshold), findings)
+    return VisibilityTrust(labelled, _no_ternary(), _no_occluded())
+
+
+def _labelled(
+    measured: PairedResults, is_labelled: np.ndarray, threshold: Number, findings: Findings
+) -> LabelledVisibility:
+    truly = measured.labelled.astype(np.int64)
+    image = np.broadcast_to(measured.image[:, None], truly.shape)
+    scores = labelled_scores(confusion(truly, is_labelled, classes=2))
+    draws = labelled_scores(bootstrap.confusion_replicates(measured.counts, truly, is_labelled, image, classes=2))
+    names = ("precision", "recall", "f1", "accuracy")
+    for name in names:
+        findings.interval(f"visibility.labelled.{name}", getattr(draws, name))
+    return LabelledVisibility(*(known(float(getattr(scores, name))) for name in names), threshold=threshold)
+
+
+def _no_ternary() -> TernaryVisibility:
+    none = F1(None)
+    return TernaryVisibility(none, none, none, none)
+
+
+def _no_occluded() -> OccludedKeypoints:
+    return OccludedKeypoints(None, None, RankedClass(None, None), None, None, None, 0)
+
+
+def _nothing() -> VisibilityTrust:
+    return VisibilityTrust(LabelledVisibility(None, None, None, None, None), _no_ternary(), _no_occluded())
