@@ -41,7 +41,8 @@ class Applied:
 class Calibrator(CalibratorParts):
     """Predict trust for the poses of one estimator, fitted on its results on labelled people.
 
-    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`; it never moves, drops or zeroes a keypoint and
+    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`, and, if it was fitted with a goal,
+    `visibility_label`; it never moves, drops or zeroes a keypoint and
     does not change `score` and `pose_score`. `card` describes the fit. The first call with people or scores unlike the
     fitted ones warns (`DistributionShiftWarning`), as does the command line.
     """
@@ -67,8 +68,10 @@ class Calibrator(CalibratorParts):
         category: str | int | None = None,
         skeleton: Skeleton | str | Path | None = None,
         sigmas: Float[np.ndarray, " L"] | None = None,
+        goal: str | None = None,
     ) -> "Calibrator":
-        """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`. Raises InputError."""
+        """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`; with a `goal`
+        (`calibration.decisions.GOALS`) the calibrator also decides visibility labels. Raises InputError."""
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
 
@@ -81,13 +84,15 @@ class Calibrator(CalibratorParts):
             category=category,
             skeleton=skeleton,
             sigmas=sigmas,
+            goal=goal,
         )
         return cls.of(fit(ground_truth, results, options).parts)
 
     def __call__(
         self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
     ) -> Poses:
-        """Return the N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled.
+        """Return the N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled, and with
+        `visibility_label` (N, K) by the rule of the card's `decision`, without any if there is none.
 
         Neighbours are searched within an `image_id`; without it all poses belong to one photo. `skeleton`, a Skeleton,
         name or file, and `poses.skeleton` must, if given, equal the fitted one; `tick` is called with the number of
@@ -123,7 +128,10 @@ class Calibrator(CalibratorParts):
             for done in pool.map(apply, range(0, n, PART)):
                 if tick is not None:
                     tick(done)
-        trusted = replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality)
+        label = None if self.card.decision is None else self.card.decision.rule(visibility)
+        trusted = replace(
+            poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label
+        )
         return Applied(trusted, tuple(self._compare(people, n).warnings()) if n >= _FEWEST else ())
 
     def shift(self, poses: Poses) -> Shift:

@@ -4,7 +4,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
+from trustpose.calibration.metrics import is_value
 from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -25,7 +27,8 @@ class FittedOn:
 class Card:
     """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval. `change` holds
     their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
-    method tried to the share of variance used to select `method`, `skipped` the others to the reason."""
+    method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
+    rule for visibility labels, if one was chosen."""
 
     method: str
     why: str
@@ -46,6 +49,7 @@ class Card:
     explained: dict[str, Number]
     skipped: dict[str, str] = field(default_factory=dict)
     change: dict[str, Number] = field(default_factory=dict)
+    decision: Decision | None = None
     version: str = ""
     format: str = FORMAT
 
@@ -67,7 +71,7 @@ class Card:
         if not isinstance(value, dict) or value.get("format") != FORMAT:
             value = value if isinstance(value, dict) else {}
             raise ValueError(f"format: expected {FORMAT!r}, got {str(value.get('format'))[:40]!r}")
-        low, high = value["score_range"]
+        (low, high), decision = value["score_range"], value.get("decision")
         edges = tuple((int(a), int(b)) for a, b in value["edges"])
         card = cls(
             **value
@@ -79,6 +83,7 @@ class Card:
                 "score_range": (float(low), float(high)),
                 "truth": FittedOn(**value["truth"]),
                 "results": FittedOn(**value["results"]),
+                "decision": None if decision is None else Decision.of_dict(decision),
             }
         )
         _ = card.skeleton  # raises if names, edges and sigmas do not match
@@ -101,16 +106,9 @@ class Card:
             if type(count) is not int or not -(2**63) <= count < 2**64:
                 raise ValueError(f"card: field '{name}': expected a whole number")
         for name in ("before", "after", "explained"):
-            if not all(map(_is_number, getattr(self, name).values())):
+            if not all(map(is_value, getattr(self, name).values())):
                 raise ValueError(f"card: field '{name}': expected a number and its interval for each name")
         if self.area not in AREAS:
             raise ValueError(f"card: field 'area': expected one of {', '.join(AREAS)}")
         if not all(map(math.isfinite, self.score_range)):
             raise ValueError("card: field 'score_range': expected two finite numbers")
-
-
-def _is_number(value: Any) -> bool:
-    """Return whether the value is None or a list of three numbers: the number and its interval's limits."""
-    return value is None or (
-        isinstance(value, list) and len(value) == 3 and all(isinstance(one, (int, float)) for one in value)
-    )

@@ -25,7 +25,8 @@ ProgressCallback = Callable[[str], None]
 @dataclass(frozen=True)
 class Options:
     """Options for fitting. `area` is as in an audit; `skeleton` overrides the ground truth's; `sigmas`, (K,) or one for
-    all, replace the skeleton's; `replicates` draws of photos give the intervals."""
+    all, replace the skeleton's; `replicates` draws of photos give the intervals; `goal` of `decisions.GOALS` chooses a
+    rule for visibility labels."""
 
     method: str = "auto"
     area: str = "auto"
@@ -36,6 +37,7 @@ class Options:
     skeleton: Skeleton | str | Path | None = None
     sigmas: Float[np.ndarray, " L"] | None = None
     replicates: int = REPLICATES
+    goal: str | None = None
 
     def steps(self) -> int:
         """Return how often `fit` calls `tick`."""

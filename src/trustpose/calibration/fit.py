@@ -18,9 +18,10 @@ from trustpose.calibration.crossfit import (
     recalibrated_across,
     recalibration,
 )
+from trustpose.calibration.decisions import GOALS, Decision, decide
 from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
-from trustpose.calibration.metrics import Sample, Value, differences, evaluate_scores, explained
+from trustpose.calibration.metrics import Sample, differences, evaluate_scores, explained, plain_values
 from trustpose.calibration.model_selection import Choice, choose
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
@@ -75,15 +76,21 @@ def fit(
         method: explained(task.scores_of(probabilities), task.sample) for method, probabilities in corrected.items()
     }
     choice = choose(worth, asked=options.method != "auto")
+    said = with_trust(task.results.poses, corrected[choice.method])
+    decision = None
+    if options.goal is not None:
+        assert said.visibility is not None
+        decision, label = decide(options.goal, said.visibility, task.fold, task.targets.rows, task.sample)
+        said = replace(said, visibility_label=label)
     tick(f"{choice.method}, all folds")
     parts = CalibratorParts(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
         recalibration=recalibration(choice.method, predictions[choice.method], task.targets),
         domain=_domain(task),
-        card=_card(task, choice, corrected[choice.method], skipped),
+        card=_card(task, choice, corrected[choice.method], skipped, decision),
         image_ids=_image_ids(task),
     )
-    return Fit(parts, with_trust(task.results.poses, corrected[choice.method]))
+    return Fit(parts, said)
 
 
 def _image_ids(task: Task) -> np.ndarray:
@@ -94,9 +101,10 @@ def _image_ids(task: Task) -> np.ndarray:
 
 
 def with_trust(poses: Poses, probabilities: Probabilities) -> Poses:
-    """Return the N poses with trust from N probabilities."""
+    """Return the N poses with trust from N probabilities, without labels."""
     quality, pose = probabilities.quality.astype(np.float64), probabilities.pose.astype(np.float64)
-    return replace(poses, quality=quality, visibility=probabilities.visibility, pose_quality=pose)
+    visibility = probabilities.visibility
+    return replace(poses, quality=quality, visibility=visibility, pose_quality=pose, visibility_label=None)
 
 
 def _read(
@@ -104,6 +112,8 @@ def _read(
 ) -> tuple[TruthFile, ResultsFile]:
     if options.method not in ("auto", *METHODS):
         raise InputError(f"method: expected auto or one of {', '.join(METHODS)}, got {options.method!r}")
+    if options.goal not in (None, *GOALS):
+        raise InputError(f"goal: expected one of {', '.join(GOALS)}, got {options.goal!r}")
     if options.folds < 2:
         raise InputError(f"folds: expected 2 or more, got {options.folds}")
     if options.replicates < 1:
@@ -153,7 +163,9 @@ def _domain(task: Task) -> Domain:
     return Domain.of(pose_features(people), people.score_of_found(), task.options.seed)
 
 
-def _card(task: Task, choice: Choice, probabilities: Probabilities, skipped: dict[str, str]) -> Card:
+def _card(
+    task: Task, choice: Choice, probabilities: Probabilities, skipped: dict[str, str], decision: Decision | None
+) -> Card:
     truth, results, options, targets = task.truth, task.results, task.options, task.targets
     printed = task.printed_scores()
     before, after = evaluate_scores(printed, task.sample), evaluate_scores(task.scores_of(probabilities), task.sample)
@@ -173,14 +185,11 @@ def _card(task: Task, choice: Choice, probabilities: Probabilities, skipped: dic
         truth=FittedOn(Path(truth.path).name, truth.sha256, int((~targets.unmatched).sum())),
         results=FittedOn(Path(results.path).name, results.sha256, len(targets.rows)),
         unmatched=int(targets.unmatched.sum()),
-        before=_plain(values[0]),
-        after=_plain(values[1]),
-        change=_plain(differences(before, after)),
-        explained=_plain(choice.shares),
+        before=plain_values(values[0]),
+        after=plain_values(values[1]),
+        change=plain_values(differences(before, after)),
+        explained=plain_values(choice.shares),
         skipped=skipped,
+        decision=decision,
         version=version("trustpose"),
     )
-
-
-def _plain(found: dict[str, Value]) -> dict[str, list[float] | None]:
-    return {name: None if value is None else [float(one) for one in value] for name, value in found.items()}

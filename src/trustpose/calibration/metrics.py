@@ -1,6 +1,7 @@
 """Evaluate trust on labelled people: the numbers printed at fitting, with intervals over photos."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -10,6 +11,18 @@ from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.correlation import average_opks_pearson, pearson
 
 Value = tuple[float, float, float] | None  # a number with its 95 % interval; None if undefined
+
+
+def plain_values(found: "dict[str, Value]") -> dict[str, list[float] | None]:
+    """Return numbers with their intervals as JSON values."""
+    return {name: None if value is None else [float(one) for one in value] for name, value in found.items()}
+
+
+def is_value(value: Any) -> bool:
+    """Return whether a JSON value is None or a list of three numbers: a number and its interval's limits."""
+    return value is None or (
+        isinstance(value, list) and len(value) == 3 and all(isinstance(one, (int, float)) for one in value)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,12 @@ from trustpose.files import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from rich.console import Console
 
     from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
     from trustpose.calibration.crossfit import Options
+    from trustpose.calibration.decisions import Decision
     from trustpose.calibration.fit import Fit
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.formats.coco.categories import Categories
@@ -56,6 +58,13 @@ def fit(
     sigmas: Annotated[
         str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
     ] = None,
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            help="Also decide absent, occluded or visible (visibility_label in results): occluded-f1 or total-f1, by "
+            "the thresholds with the best F1, or likelihood, the likeliest class."
+        ),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write the printed numbers to this file as JSON (-: stdout).")
     ] = None,
@@ -86,6 +95,7 @@ def fit(
         skeleton=named,
         sigmas=parse_sigmas(sigmas),
         replicates=draws,
+        goal=goal,
     )
     fitted, worth = _fit(truth, printed, options)
     Calibrator.of(fitted.parts).save(out)
@@ -111,7 +121,11 @@ def apply(
     ] = None,
     sigmas: Annotated[str | None, typer.Option(help="Sigmas for OKS; must match the calibrator's.")] = None,
 ) -> None:
-    """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged."""
+    """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged.
+
+    A calibrator fitted with --goal also adds visibility_label, the decision per keypoint: 0 absent, 1 occluded, 2
+    visible.
+    """
     check_outputs(
         {"--out": out}, {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
     )
@@ -227,11 +241,27 @@ def _print(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]
         if worth.closed is not None:
             table.add_row("headroom closed", "", "", _cell([worth.closed, *worth.intervals["closed"]]))
     console.print(table)
+    if card.decision is not None:
+        _print_decision(console, card.decision)
     notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
     if card.unmatched:
         notes.append(f"{card.unmatched} results match no person and count with OKS 0")
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_decision(console: "Console", decision: "Decision") -> None:
+    """Print the F1 of the likeliest class and of the rule, out of fold."""
+    from rich.table import Table
+
+    console.print(f"decision for {decision.goal}: {decision.rule}", markup=False, highlight=False, soft_wrap=True)
+    table = Table()
+    for column in ("", "likeliest class", "decision, cross-fitted", "difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, after in decision.after.items():
+        change = _cell(decision.change[name], sign="+")
+        table.add_row(f"F1, {name}", _cell(decision.before[name]), _cell(after), change)
+    console.print(table)
 
 
 def _cell(value: list[float] | None, sign: str = "") -> str:
