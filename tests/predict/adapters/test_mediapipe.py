@@ -2,6 +2,9 @@
 
 import os
 from pathlib import Path
+from queue import Queue
+from threading import Lock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from tests.predict.adapters.people import labelled_photo
 from tests.predict.adapters.tiny_task import SIDE, write_task
 from trustpose.files import InputError
 from trustpose.geometry.oks import oks
-from trustpose.predict.adapters.mediapipe import MODELS, PADDING, MediaPipePose, find_model
+from trustpose.predict.adapters.mediapipe import MODELS, PADDING, MediaPipePose, _close_with, find_model
 from trustpose.predict.load import load
 from trustpose.skeletons import BLAZEPOSE_33, COCO_17
 
@@ -106,6 +109,17 @@ def test_models_that_are_none(tmp_path, monkeypatch):
         load(f"mediapipe:{write_task(tmp_path / 'tiny.task', LANDMARKS)}", score="both")
     path = write_task(tmp_path / MODELS[2], LANDMARKS)
     assert find_model() == path and len(load("mediapipe")(PHOTO)) == 1
+
+
+def test_it_is_closed_where_the_thread_that_deletes_it_holds_the_pools_lock(tmp_path):
+    """As the garbage collector may, which runs anywhere: closing in that thread would wait for itself for ever."""
+    waited, lock = Queue(), Lock()
+    estimator = MediaPipePose(write_task(tmp_path / "tiny.task", LANDMARKS))
+    landmarker = SimpleNamespace(close=lambda: waited.put(lock.acquire(timeout=20)))
+    _close_with(estimator, landmarker)
+    with lock:
+        del estimator
+    assert waited.get(timeout=20)
 
 
 def test_real_people(data_dir):

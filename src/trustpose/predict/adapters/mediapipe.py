@@ -7,6 +7,7 @@ The package and Google's models are under the Apache-2.0 licence. The package in
 import ctypes
 import os
 import weakref
+from _thread import start_new_thread
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,9 +156,13 @@ def find_model() -> Path:
 
 def _close_with(owner: object, landmarker: Any) -> None:
     """Close a landmarker when its owner is deleted, but not at Python's exit: MediaPipe 1.2's then needs threads that
-    no longer start, and its destructor prints a traceback. An extra reference keeps that from running."""
+    no longer start, and its destructor prints a traceback. An extra reference keeps that from running.
+
+    It is closed in a thread of its own: closing takes locks of Python's thread pools, and the garbage collector may
+    delete the owner while this thread holds them, which would wait for itself for ever.
+    """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
-    weakref.finalize(owner, landmarker.close).atexit = False
+    weakref.finalize(owner, start_new_thread, landmarker.close, ()).atexit = False
 
 
 def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
