@@ -4,15 +4,21 @@ BASE := .venv
 DEV := .venv-dev
 WORKERS ?= 2
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test pytest lint benchmark clean
 
 # Base install only: no torch. make demo PHOTO=yours.jpg predicts on yours.
 demo: $(BASE)/.installed
 	$(BASE)/bin/python examples/demo.py $(if $(PHOTO),"$(PHOTO)")
 
-# One thread a worker: threads of several workers that wait for each other take three times as long, and more.
-test: $(DEV)/.installed lint
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Side by side: pyright runs for half a minute on one core, and some tests wait.
+test: $(DEV)/.installed
+	$(MAKE) --jobs 2 lint pytest
+
+# One thread a worker: threads of several workers that wait for each other take three times as long, and more. Tests
+# start many Pythons, which without stored bytecode would each compile the package again.
+pytest: $(DEV)/.installed
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
+	  $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .

@@ -1,25 +1,27 @@
 """What all tests share: where the real data is, and run-time checks of the shape annotations."""
 
+import gc
 import os
 import signal
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from jaxtyping import install_import_hook
+from jaxtyping import config
+
+from tests.shape_checks import check_shapes
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCE = REPOSITORY / "src"
 
-# Shapes and dtypes named in annotations are checked under pytest only; users pay nothing for them. Modules that name
-# none are left alone: checking their plain types too would take a tenth of the suite's time.
-_SHAPED = [
+# Shapes and dtypes named in annotations are checked under pytest only; users pay nothing for them.
+check_shapes(
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
     for path in sorted(SOURCE.rglob("*.py"))
     if "jaxtyping" in path.read_text()
-]
-install_import_hook(_SHAPED, "beartype.beartype")
+)
 
 settings.register_profile("default", deadline=None)
 settings.load_profile("default")
@@ -33,6 +35,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests first, so that none of them is left over for one worker at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Python's garbage collector waits until all is imported, and leaves that alone from then on: it would walk a
+    million objects that stay, again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """No checks of shapes in slow tests, nor in the fixtures that they are the first to use: they take a fifth of the
+    time there. Quick tests call the same functions."""
+    config.update("jaxtyping_disable", item.get_closest_marker("slow") is not None)
+    return (yield)
 
 
 def _data_dir() -> Path:
