@@ -79,6 +79,25 @@ def made_up(
     return truth_file, results
 
 
+def another(truth: TruthFile, seed: int = 1, error: float = 2.0) -> Poses:
+    """A second network's poses of the same people, in another order, with errors of its own."""
+    people, random = truth.truth, np.random.default_rng(seed)
+    assert people.box is not None and people.image_id is not None and people.annotation_id is not None
+    size = np.sqrt((people.box[:, 2:] - people.box[:, :2]).prod(axis=1)) / 100
+    order = random.permutation(len(people))
+    at = np.where(people.v[..., None] > 0, people.xy, people.box[:, None, :2].repeat(people.xy.shape[1], axis=1))
+    xy = at + random.normal(0, error, at.shape) * size[:, None, None]
+    score = random.uniform(0.3, 0.9, people.v.shape)
+    return Poses(
+        xy=xy[order],
+        score=score[order],
+        pose_score=score[order].mean(axis=1),
+        box=people.box[order],
+        image_id=people.image_id[order],
+        annotation_id=people.annotation_id[order],
+    )
+
+
 def as_json(truth: TruthFile) -> dict[str, Any]:
     """The ground truth as a COCO file holds it."""
     people = truth.truth

@@ -23,6 +23,8 @@ def card_with(calibrator: Calibrator, **changed) -> np.ndarray:
     return np.frombuffer(json.dumps(calibrator.card.as_dict() | changed).encode(), dtype=np.uint8)
 
 
+_OPINION = {"name": "n", "file": "f", "sha256": "", "model": None, "people": 1, "trust": False, "kept": False}
+_OPINION |= {"before": {}, "after": {}, "change": {}}
 WRONG_FIELDS = [
     *(("folds", value) for value in ("5", 2.5, 10**30)),
     *(("why", value) for value in (1, None)),
@@ -37,6 +39,8 @@ WRONG_FIELDS = [
     *(("skipped", value) for value in ({"isotonic": 1}, ["isotonic"])),
     *(("area", value) for value in ("moon", 1)),
     ("source", {}),
+    *(("opinions", value) for value in ([{}], [1], 5, [_OPINION | {"kept": 1}], [_OPINION | {"before": {"ap": None}}])),
+    ("opinions", [_OPINION | {"kept": True}]),  # its domain is missing
     ("estimator", 3),
 ]
 

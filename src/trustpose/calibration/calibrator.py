@@ -13,8 +13,11 @@ from jaxtyping import Float, Int
 
 from trustpose.calibration.distribution_shift import DistributionShiftWarning, Shift
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
+from trustpose.calibration.opinion_card import OpinionCard, matching
+from trustpose.calibration.opinions import read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of
@@ -52,7 +55,7 @@ class Calibrator(CalibratorParts):
     @classmethod
     def of(cls, parts: CalibratorParts) -> "Calibrator":
         """Return the calibrator with parts that were fitted or read."""
-        return cls(parts.model, parts.recalibration, parts.domain, parts.card, parts.image_ids)
+        return cls(parts.model, parts.recalibration, parts.domain, parts.card, parts.image_ids, parts.opinions)
 
     @classmethod
     def fit(
@@ -69,9 +72,15 @@ class Calibrator(CalibratorParts):
         skeleton: Skeleton | str | Path | None = None,
         sigmas: Float[np.ndarray, " L"] | None = None,
         goal: str | None = None,
+        second: Seconds = None,
     ) -> "Calibrator":
         """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`; with a `goal`
-        (`calibration.decisions.GOALS`) the calibrator also decides visibility labels. Raises InputError."""
+        (`calibration.decisions.GOALS`) the calibrator also decides visibility labels.
+
+        `second`: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several by
+        the network's name in a dict. Those that bring something are read, and then needed by every call;
+        `card.opinions` says what each brought. Raises InputError.
+        """
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
 
@@ -86,20 +95,27 @@ class Calibrator(CalibratorParts):
             sigmas=sigmas,
             goal=goal,
         )
-        return cls.of(fit(ground_truth, results, options).parts)
+        return cls.of(fit(ground_truth, results, options, second=second).parts)
 
     def __call__(
-        self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
+        self,
+        poses: Poses,
+        *,
+        second: Seconds = None,
+        skeleton: Skeleton | str | Path | None = None,
+        tick: ProgressCallback | None = None,
     ) -> Poses:
         """Return the N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled, and with
         `visibility_label` (N, K) by the rule of the card's `decision`, without any if there is none.
 
-        Neighbours are searched within an `image_id`; without it all poses belong to one photo. `skeleton`, a Skeleton,
-        name or file, and `poses.skeleton` must, if given, equal the fitted one; `tick` is called with the number of
-        people done. Raises InputError if the poses have another skeleton, lack fields that the calibrator reads, or
-        have scores on another scale.
+        Neighbours are searched within an `image_id`; without it all poses belong to one photo. `second` are the second
+        opinions that it was fitted with, in any form of `fit`'s: other networks' poses in the same photos, paired by
+        `annotation_id`, else by their boxes (`second.same_people`). `skeleton`, a Skeleton, name or file, and
+        `poses.skeleton` must, if given, equal the fitted one; `tick` is called with the number of people done. Raises
+        InputError if the poses have another skeleton, lack fields that the calibrator reads, or have scores on another
+        scale, and if a second opinion is lacking, unknown or another network's.
         """
-        applied = self.apply(poses, skeleton=skeleton, tick=tick)
+        applied = self.apply(poses, second=second, skeleton=skeleton, tick=tick)
         if not self._warned:
             self._warned.extend(applied.warnings)
             for sentence in applied.warnings:
@@ -107,10 +123,15 @@ class Calibrator(CalibratorParts):
         return applied.poses
 
     def apply(
-        self, poses: Poses, *, skeleton: Skeleton | str | Path | None = None, tick: ProgressCallback | None = None
+        self,
+        poses: Poses,
+        *,
+        second: Seconds = None,
+        skeleton: Skeleton | str | Path | None = None,
+        tick: ProgressCallback | None = None,
     ) -> "Applied":
         """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
-        people = self._people(poses, skeleton)
+        people = self._with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
         n, k = len(poses), poses.keypoint_count
         quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
 
@@ -132,7 +153,12 @@ class Calibrator(CalibratorParts):
         trusted = replace(
             poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label
         )
-        return Applied(trusted, tuple(self._compare(people, n).warnings()) if n >= _FEWEST else ())
+        return Applied(trusted, self._warnings(people, n) if n >= _FEWEST else ())
+
+    def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
+        """Return the sentences on distribution shift of `apply`, however few people there are; none for nobody."""
+        people = self._with_opinions(self._people(poses, None), poses, seconds_of(second))
+        return self._warnings(people, len(poses)) if len(poses) else ()
 
     def shift(self, poses: Poses) -> Shift:
         """Compare these poses with those that the calibrator was fitted on, using at most 4,000 of them.
@@ -147,6 +173,24 @@ class Calibrator(CalibratorParts):
         if count > _SAMPLE:
             people = people.rows(np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False)))
         return self.domain.compare(pose_features(people), people.score_of_found())
+
+    def _warnings(self, people: NormalisedPoses, count: int) -> tuple[str, ...]:
+        read = zip(self.opinions, people.opinions, self._read, strict=True)
+        about = [sentence for domain, opinion, card in read for sentence in domain.warnings(opinion, card.label)]
+        return (*self._compare(people, count).warnings(), *about)
+
+    @property
+    def _read(self) -> list[OpinionCard]:
+        return [card for card in self.card.opinions if card.kept]
+
+    def _with_opinions(self, people: NormalisedPoses, poses: Poses, given: tuple[Second, ...]) -> NormalisedPoses:
+        """Return the people with the second opinions that the model reads. Raises InputError."""
+        read = []
+        for card, domain, one in zip(self._read, self.opinions, matching(self.card.opinions, given), strict=True):
+            opinion = read_opinion(poses, people.size, one, self.card.skeleton, trust=card.trust)
+            domain.check(opinion, card.label)
+            read.append(opinion)
+        return replace(people, opinions=tuple(read))
 
     def fitted_images(self, image_ids: Int[np.ndarray, " I"]) -> int:
         """Return how many of these photos, by id, were used for fitting."""

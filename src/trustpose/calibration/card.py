@@ -7,6 +7,7 @@ from typing import Any
 from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
 from trustpose.calibration.metrics import is_value
+from trustpose.calibration.opinion_card import OpinionCard
 from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -28,7 +29,7 @@ class Card:
     """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval. `change` holds
     their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
     method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
-    rule for visibility labels, if one was chosen."""
+    rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not."""
 
     method: str
     why: str
@@ -50,6 +51,7 @@ class Card:
     skipped: dict[str, str] = field(default_factory=dict)
     change: dict[str, Number] = field(default_factory=dict)
     decision: Decision | None = None
+    opinions: tuple[OpinionCard, ...] = ()
     version: str = ""
     format: str = FORMAT
 
@@ -83,6 +85,7 @@ class Card:
                 "score_range": (float(low), float(high)),
                 "truth": FittedOn(**value["truth"]),
                 "results": FittedOn(**value["results"]),
+                "opinions": tuple(OpinionCard.of_dict(one) for one in value.get("opinions", ())),
                 "decision": None if decision is None else Decision.of_dict(decision),
             }
         )

@@ -1,7 +1,7 @@
 """Cross-fitting: predict each fold with models that were fitted on the other folds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from trustpose.calibration.features import PART, FeatureInputs, NormalisedPoses
 from trustpose.calibration.metrics import Sample, Scores
+from trustpose.calibration.opinions import Opinion
 from trustpose.calibration.probabilities import Probabilities, Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets
@@ -39,15 +40,16 @@ class Options:
     replicates: int = REPLICATES
     goal: str | None = None
 
-    def steps(self) -> int:
-        """Return how often `fit` calls `tick`."""
-        return (len(METHODS) if self.method == "auto" else 1) * self.folds + 1
+    def steps(self, opinions: int = 0) -> int:
+        """Return how often `fit` calls `tick` at most, with second opinions to choose from."""
+        tried = opinions * (opinions + 1) // 2
+        return ((len(METHODS) if self.method == "auto" else 1) + tried) * self.folds + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """The common input of all methods: the files, the people of all N results, targets of those that have any, the fold
-    of each result (N,), and the sample for the numbers."""
+    of each result (N,), the sample for the numbers, and the second opinions to choose from."""
 
     truth: TruthFile
     results: ResultsFile
@@ -58,11 +60,16 @@ class Task:
     targets: Targets
     fold: Int[np.ndarray, " N"]
     sample: Sample
+    opinions: tuple[Opinion, ...] = ()
 
     def scores_of(self, probabilities: Probabilities) -> Scores:
         """Return the scores from N probabilities for the people of the targets."""
         measured = probabilities.of(self.targets.rows)
         return Scores(measured.quality.astype(np.float64), measured.pose.astype(np.float64))
+
+    def with_opinions(self, numbers: tuple[int, ...]) -> "Task":
+        """Return the task whose people have these of the second opinions, by number."""
+        return replace(self, people=replace(self.people, opinions=tuple(self.opinions[at] for at in numbers)))
 
     def printed_scores(self) -> Scores:
         """Return the estimator's own scores for these people."""
@@ -80,12 +87,12 @@ def fit_model(method: str, people: NormalisedPoses, targets: Targets, seed: int)
     return LogisticMaps.fit("platt" if method == "platt" else "temperature", people, targets)
 
 
-def out_of_fold(method: str, task: Task, tick: ProgressCallback) -> Probabilities:
-    """Predict all N results with models that were fitted without their photo's fold."""
+def out_of_fold(method: str, task: Task, tick: ProgressCallback, label: str | None = None) -> Probabilities:
+    """Predict all N results with models that were fitted without their photo's fold. `label`: what `tick` is told."""
     found = Probabilities.empty(*task.people.score.shape)
     target_fold = task.fold[task.targets.rows]
     for fold in range(task.options.folds):
-        tick(f"{method}, fold {fold + 1} of {task.options.folds}")
+        tick(f"{label or method}, fold {fold + 1} of {task.options.folds}")
         model = fit_model(method, task.people, task.targets.of(target_fold != fold), task.options.seed)
         rows = np.flatnonzero(task.fold == fold)
         for start in range(0, len(rows), PART):

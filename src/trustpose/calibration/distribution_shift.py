@@ -20,11 +20,11 @@ from trustpose.files import InputError
 SHARE = 0.05  # warning threshold: share of people beyond the fitted 99th percentile
 SCORE_DISTANCE = 0.15  # warning threshold, in addition to the allowance for small samples
 FEATURE_DISTANCE = 0.1  # the same, for the mean over features
-_CHANCE = 1.4  # / √people: allowance for chance (the 95th percentile of Kolmogorov's distribution is 1.36)
+CHANCE = 1.4  # / √people: allowance for chance (the 95th percentile of Kolmogorov's distribution is 1.36)
 _RIDGE = 0.05  # added to the correlations, so that directions without variance do not dominate
 _MOST = 20_000  # people used to compute the domain
 _CUT = 6.0  # standard deviations at which features are clipped, so that no single one dominates
-_LEVELS = np.linspace(0, 1, 101)
+LEVELS = np.linspace(0, 1, 101)
 _ARRAYS = ("middle", "spread", "quantiles", "whitening", "scores")
 
 
@@ -45,7 +45,7 @@ class Shift:
 
     def warnings(self) -> list[str]:
         """Return a sentence for each test that detects a shift."""
-        chance = _CHANCE / np.sqrt(self.people)
+        chance = CHANCE / np.sqrt(self.people)
         found = []
         if self.score_distance > SCORE_DISTANCE + chance:
             found.append(
@@ -81,7 +81,7 @@ class Domain:
     scores: Float[np.ndarray, "101"]
 
     def __post_init__(self) -> None:
-        count, levels = len(self.names), len(_LEVELS)
+        count, levels = len(self.names), len(LEVELS)
         shapes = ((count,), (count,), (count, levels), (count, count), (levels,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
             expect_numbers(getattr(self, name), f"domain/{name}", shape, least=1e-9 if name == "spread" else None)
@@ -108,10 +108,10 @@ class Domain:
             names=tuple(features),
             middle=middle,
             spread=spread,
-            quantiles=np.quantile(table, _LEVELS, axis=1).T,
+            quantiles=np.quantile(table, LEVELS, axis=1).T,
             whitening=_whitening(standard),
             far=float(np.quantile(np.concatenate(held_out), 0.99)),  # distances of held-out people
-            scores=np.quantile(_known(score), _LEVELS).astype(np.float64),
+            scores=np.quantile(_known(score), LEVELS).astype(np.float64),
         )
 
     def compare(self, features: Mapping[str, Float[np.ndarray, " N"]], score: Float[np.ndarray, "K N"]) -> Shift:
@@ -126,15 +126,15 @@ class Domain:
         return Shift(
             people=table.shape[1],
             share_outside=float((_far_out(standard, self.whitening) > self.far).mean()),
-            score_distance=_Steps.of(self.scores).distance(np.sort(_known(score))),
+            score_distance=Steps.of(self.scores).distance(np.sort(_known(score))),
             feature_distance=float(distance.mean()),
             features=tuple((self.names[at], float(distance[at])) for at in most),
         )
 
     @cached_property
-    def _steps(self) -> "tuple[_Steps, ...]":
+    def _steps(self) -> "tuple[Steps, ...]":
         """The distribution function of each feature."""
-        return tuple(map(_Steps.of, self.quantiles))
+        return tuple(map(Steps.of, self.quantiles))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save, by name."""
@@ -171,7 +171,7 @@ def _far_out(standard: np.ndarray, whitening: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
+class Steps:
     """A distribution function of the fitted people at its distinct quantiles, `level` (L,), and just below them."""
 
     level: np.ndarray
@@ -179,10 +179,10 @@ class _Steps:
     upto: np.ndarray
 
     @classmethod
-    def of(cls, quantiles: np.ndarray) -> "_Steps":
+    def of(cls, quantiles: np.ndarray) -> "Steps":
         level = np.unique(quantiles)
-        below = _LEVELS[np.searchsorted(quantiles, level, side="left")]
-        return cls(level, below, _LEVELS[np.searchsorted(quantiles, level, side="right") - 1])
+        below = LEVELS[np.searchsorted(quantiles, level, side="left")]
+        return cls(level, below, LEVELS[np.searchsorted(quantiles, level, side="right") - 1])
 
     def distance(self, ordered: np.ndarray) -> float:
         """Return the largest difference from the distribution function of `ordered` values (N,).

@@ -20,6 +20,7 @@ from trustpose.calibration.missing import (
     unless_missing,
 )
 from trustpose.calibration.neighbours import Neighbours, find_neighbours
+from trustpose.calibration.opinions import Opinion
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
@@ -68,7 +69,8 @@ class FeatureInputs:
 @dataclass(frozen=True, eq=False)
 class NormalisedPoses:
     """N people in normalised units, columns last, float32: x, y (K, N) in units of √(box area) from the box's corner,
-    the box's width and height in the same unit (N,) and √area (N,) in pixels, scores (K, N) and (N,)."""
+    the box's width and height in the same unit (N,) and √area (N,) in pixels, scores (K, N) and (N,), and what other
+    networks say of the same people."""
 
     skeleton: Skeleton
     x: Float[np.ndarray, "K N"]
@@ -81,6 +83,7 @@ class NormalisedPoses:
     box_score: Float[np.ndarray, " N"] | None
     near: Neighbours
     missing: Missing = None
+    opinions: tuple[Opinion, ...] = ()
 
     def __len__(self) -> int:
         return len(self.size)
@@ -99,6 +102,7 @@ class NormalisedPoses:
             box_score=None if self.box_score is None else self.box_score[index],
             near=self.near.rows(index),
             missing=None if self.missing is None else self.missing[:, index],
+            opinions=tuple(opinion.rows(index) for opinion in self.opinions),
         )
 
     def score_of_found(self) -> Float[np.ndarray, "K N"]:

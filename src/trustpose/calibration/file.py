@@ -8,6 +8,7 @@ import orjson
 from trustpose.calibration.arrays import expect_names, expect_numbers
 from trustpose.calibration.card import Card
 from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Recalibration
 from trustpose.calibration.score_maps import maps_of_arrays
@@ -27,6 +28,8 @@ def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
     arrays |= {f"domain/{name}": column for name, column in calibrator.domain.arrays().items()}
     if calibrator.recalibration is not None:
         arrays |= {f"recalibration/{name}": getattr(calibrator.recalibration, name) for name in _RECALIBRATION}
+    for number, opinion in enumerate(calibrator.opinions):
+        arrays |= {f"opinion{number}/{name}": column for name, column in opinion.arrays().items()}
     with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)
 
@@ -50,6 +53,8 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
         raise ValueError("image_ids: expected whole numbers")
     domain, correction = (_taken(folder, arrays) for folder in ("domain/", "recalibration/"))
     model = _taken("model/", arrays)
+    kept = sum(opinion.kept for opinion in card.opinions)
+    opinions = tuple(OpinionDomain.of_arrays(_taken(f"opinion{number}/", arrays)) for number in range(kept))
     if arrays:
         raise ValueError(f"array {next(iter(arrays))[:40]!r} is unknown")
     parts = CalibratorParts(
@@ -58,6 +63,7 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
         domain=Domain.of_arrays(domain),
         card=card,
         image_ids=image_ids.astype(np.int64),
+        opinions=opinions,
     )
     count = len(card.keypoints)
     if not isinstance(parts.model, Trees) and parts.model.keypoint_count != count:

@@ -23,8 +23,13 @@ from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
 from trustpose.calibration.metrics import Sample, differences, evaluate_scores, explained, plain_values
 from trustpose.calibration.model_selection import Choice, choose
+from trustpose.calibration.opinion_card import OpinionCard
+from trustpose.calibration.opinion_choice import Trial, choose_opinions
+from trustpose.calibration.opinion_shift import OpinionDomain
+from trustpose.calibration.opinions import has_trust, read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
@@ -50,32 +55,37 @@ def fit(
     results: str | Path | ResultsFile,
     options: Options = DEFAULT,
     tick: ProgressCallback = lambda _: None,
+    second: Seconds = None,
 ) -> Fit:
     """Fit a calibrator to COCO results and ground truth. Raises InputError for invalid files or options.
+
+    `second` are other networks' poses of the same people (`second.Seconds`); those that bring nothing are left out
+    (`opinion_choice`).
 
     Photos are divided into folds by the SHA-256 of their id, so people of one photo are always in the same fold. Each
     method is fitted on all folds but one and predicts the held-out fold. These predictions select the method, fit the
     `Recalibration`, and, corrected in the same way across folds, give the card's numbers. Finally the method is fitted
     on everybody. `tick` is called with the name of each step before it.
     """
-    task = prepare(*_read(ground_truth, results, options), options)
-    wanted = METHODS if options.method == "auto" else (options.method,)
-    predictions: dict[str, Probabilities] = {}
-    skipped: dict[str, str] = {}
-    for method in wanted:
-        try:
-            predictions[method] = out_of_fold(method, task, tick)
-        except InputError as error:
-            if options.method != "auto" or method == "trees":
-                raise
-            skipped[method] = str(error)
+    truth, results = _read(ground_truth, results, options)
+    seconds = seconds_of(second, truth)
+    task = prepare(truth, results, options, seconds)
+    predictions, skipped = _cross_fit(task, tick)
     corrected = {
         method: recalibrated_across(method, probabilities, task) for method, probabilities in predictions.items()
     }
     worth = {
         method: explained(task.scores_of(probabilities), task.sample) for method, probabilities in corrected.items()
     }
+    cards: tuple[OpinionCard, ...] = ()
+    if seconds:
+        without = Trial((), predictions["trees"], corrected["trees"], worth["trees"])
+        best, cards = choose_opinions(task, seconds, without, tick)
+        predictions["trees"], corrected["trees"], worth["trees"] = best.plain, best.corrected, best.worth
+        task = task.with_opinions(best.opinions)
     choice = choose(worth, asked=options.method != "auto")
+    if choice.method != "trees":  # curves read a keypoint's own score alone
+        task, cards = task.with_opinions(()), tuple(replace(card, kept=False) for card in cards)
     said = with_trust(task.results.poses, corrected[choice.method])
     decision = None
     if options.goal is not None:
@@ -87,10 +97,24 @@ def fit(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
         recalibration=recalibration(choice.method, predictions[choice.method], task.targets),
         domain=_domain(task),
-        card=_card(task, choice, corrected[choice.method], skipped, decision),
+        card=replace(_card(task, choice, corrected[choice.method], skipped, decision), opinions=cards),
         image_ids=_image_ids(task),
+        opinions=tuple(OpinionDomain.of(opinion.rows(task.targets.rows)) for opinion in task.people.opinions),
     )
     return Fit(parts, said)
+
+
+def _cross_fit(task: Task, tick: ProgressCallback) -> tuple[dict[str, Probabilities], dict[str, str]]:
+    """Return the out-of-fold predictions of each method, and the reasons of those that cannot be fitted."""
+    method, predictions, skipped = task.options.method, dict[str, Probabilities](), dict[str, str]()
+    for name in METHODS if method == "auto" else (method,):
+        try:
+            predictions[name] = out_of_fold(name, task, tick)
+        except InputError as error:
+            if method != "auto" or name == "trees":
+                raise
+            skipped[name] = str(error)
+    return predictions, skipped
 
 
 def _image_ids(task: Task) -> np.ndarray:
@@ -138,8 +162,11 @@ def _skeleton(truth: TruthFile, options: Options) -> Skeleton:
     return Skeleton(name, names, edges, "given at fitting", tuple(map(float, sigmas)))
 
 
-def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
-    """Prepare normalised poses, targets and folds of results. Raises InputError if there is too little data."""
+def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: tuple[Second, ...] = ()) -> Task:
+    """Prepare normalised poses, targets, folds and second opinions of results. Raises InputError if there is too little
+    data."""
+    if seconds and options.method not in ("auto", "trees"):
+        raise InputError(f"method: {options.method} reads no second opinion, expected auto or trees")
     options = replace(options, area=truth.area_convention(options.area))
     skeleton, poses = _skeleton(truth, options), results.poses
     source = FeatureInputs.of(poses)
@@ -155,7 +182,11 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options) -> Task:
         raise InputError(f"{results.path}: {photos} photos with labelled people are too few for {options.folds} folds")
     people = read_people(poses, skeleton, source)
     sample = Sample.of(targets, poses.image_id[targets.rows], options.replicates, options.seed)
-    return Task(truth, results, skeleton, source, options, people, targets, fold, sample)
+    opinions = tuple(read_opinion(poses, people.size, second, skeleton, trust=has_trust(second)) for second in seconds)
+    for second, opinion in zip(seconds, opinions, strict=True):
+        if not opinion.there[targets.rows].any():
+            raise InputError(f"{second.label}: has none of the people of {results.path}")
+    return Task(truth, results, skeleton, source, options, people, targets, fold, sample, opinions)
 
 
 def _domain(task: Task) -> Domain:

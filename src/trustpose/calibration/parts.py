@@ -7,6 +7,7 @@ from jaxtyping import Int
 
 from trustpose.calibration.card import Card
 from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.probabilities import Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.trees import Trees
@@ -14,10 +15,12 @@ from trustpose.calibration.trees import Trees
 
 @dataclass(frozen=True, eq=False)
 class CalibratorParts:
-    """The model, its correction (None: none), the fitted people's domain, the card, and the ids of their photos."""
+    """The model, its correction (None: none), the fitted people's domain, the card, the ids of their photos, and the
+    domain of each second opinion that it reads."""
 
     model: Trees | LogisticMaps | IsotonicMaps
     recalibration: Recalibration | None
     domain: Domain
     card: Card
     image_ids: Int[np.ndarray, " I"]
+    opinions: tuple[OpinionDomain, ...] = ()

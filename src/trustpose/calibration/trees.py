@@ -16,6 +16,7 @@ from jaxtyping import Float
 from trustpose.calibration.arrays import expect_names
 from trustpose.calibration.features import NormalisedPoses, keypoint_features, pose_features, whole_features
 from trustpose.calibration.logistic import sigmoid
+from trustpose.calibration.opinions import keypoint_opinions, pose_opinions
 from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.tables import QUESTIONS, TreeTables
 from trustpose.calibration.targets import Targets
@@ -46,7 +47,7 @@ class Trees:
         """Fit to the people of `targets` (rows of `people`). Raises InputError if LightGBM cannot be loaded."""
         random = np.random.default_rng(seed)
         chosen = _some(targets, POSE_ROWS, random)
-        features = pose_features(people.rows(chosen.rows))
+        features = _pose_columns(people.rows(chosen.rows))
         pose = (np.stack(list(features.values()), axis=1), chosen.oks, POSE_TREES)
         chosen = _some(targets, KEYPOINT_ROWS // people.score.shape[0], random)
         columns = _keypoint_columns(people.rows(chosen.rows))
@@ -65,7 +66,7 @@ class Trees:
 
     def __call__(self, people: NormalisedPoses) -> Probabilities:
         """Predict for a few thousand people; the caller splits more into parts that fit into the processor's cache."""
-        features = pose_features(people)
+        features = _pose_columns(people)
         columns = _keypoint_columns(people)
         if tuple(features) != self.pose_names or tuple(columns) != self.keypoint_names:
             raise InputError("the calibrator has other features than this version of trustpose computes; fit it again")
@@ -96,11 +97,16 @@ class Trees:
         return cls(names[0], names[1], tables)
 
 
+def _pose_columns(people: NormalisedPoses) -> dict[str, Float[np.ndarray, " N"]]:
+    """Return the inputs of the pose's model (N,): its own features, and those of second opinions."""
+    return pose_features(people) | pose_opinions(people.opinions, people.skeleton)
+
+
 def _keypoint_columns(people: NormalisedPoses) -> dict[str, Float[np.ndarray, "*S"]]:
     """Return the inputs of the keypoints' models: (K, N) per keypoint, (1, N) for the whole pose and its scores."""
     scores = {f"score {name}": row for name, row in zip(people.skeleton.keypoints, people.score, strict=True)}
     whole = {f"pose: {name}": row[None] for name, row in (whole_features(people) | scores).items()}
-    return keypoint_features(people) | whole
+    return keypoint_features(people) | whole | keypoint_opinions(people.opinions, people.skeleton)
 
 
 def _some(targets: Targets, most: int, random: np.random.Generator) -> Targets:

@@ -7,19 +7,18 @@ import typer
 
 from trustpose.cli.audit import parse_sigmas, parse_skeleton
 from trustpose.cli.outputs import check_outputs, skeleton_file
+from trustpose.cli.second import second_files
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
     import numpy as np
-    from rich.console import Console
 
     from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
     from trustpose.calibration.crossfit import Options
-    from trustpose.calibration.decisions import Decision
     from trustpose.calibration.fit import Fit
+    from trustpose.calibration.second import Second
     from trustpose.formats.coco import ResultsFile, TruthFile
-    from trustpose.formats.coco.categories import Categories
     from trustpose.poses import Area
 
 calibrate = typer.Typer(
@@ -65,6 +64,14 @@ def fit(
             "the thresholds with the best F1, or likelihood, the likeliest class."
         ),
     ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]RESULTS",
+            help="Second opinion: another network's results on the same people, JSON, with its name, checked by apply. "
+            "May be repeated; those that bring nothing are left out.",
+        ),
+    ] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write the printed numbers to this file as JSON (-: stdout).")
     ] = None,
@@ -73,10 +80,13 @@ def fit(
 ) -> None:
     """Fit a calibrator and print its out-of-fold numbers."""
     check_outputs(
-        {"--out": out, "--json": json}, {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)}
+        {"--out": out, "--json": json},
+        {"--gt": gt, "--results": results, "--second": second_files(second), "--skeleton": skeleton_file(skeleton)},
     )
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import Options
+    from trustpose.cli.calibrate_tables import means, print_fit
+    from trustpose.cli.second import opinions_at_fitting
     from trustpose.formats.coco import read_results, read_truth
     from trustpose.formats.coco.together import common_photos, left_out_notes
 
@@ -97,10 +107,10 @@ def fit(
         replicates=draws,
         goal=goal,
     )
-    fitted, worth = _fit(truth, printed, options)
+    fitted, worth = _fit(truth, printed, options, opinions_at_fitting(second, truth))
     Calibrator.of(fitted.parts).save(out)
-    means = [] if worth is None or truth.categories is None else [_means(truth.categories)]
-    _print(fitted.parts.card, worth, (*truth.notes, *left_out_notes(truth, printed), *means))
+    pooled = [] if worth is None or truth.categories is None else [means(truth.categories)]
+    print_fit(fitted.parts.card, worth, (*truth.notes, *left_out_notes(truth, printed), *pooled))
     if json is not None:
         from dataclasses import asdict
 
@@ -120,6 +130,14 @@ def apply(
         str | None, typer.Option(help="Skeleton of the results (NAME or FILE.json); must match the calibrator's.")
     ] = None,
     sigmas: Annotated[str | None, typer.Option(help="Sigmas for OKS; must match the calibrator's.")] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]RESULTS",
+            help="Second opinion that the calibrator was fitted with: that network's results on these people, JSON. "
+            "Repeated as at fitting.",
+        ),
+    ] = None,
 ) -> None:
     """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged.
 
@@ -127,12 +145,20 @@ def apply(
     visible.
     """
     check_outputs(
-        {"--out": out}, {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
+        {"--out": out},
+        {
+            "--calibrator": calibrator,
+            "--results": results,
+            "--second": second_files(second),
+            "--skeleton": skeleton_file(skeleton),
+        },
     )
     from rich.console import Console
     from rich.progress import Progress
 
     from trustpose.calibration.calibrator import Calibrator
+    from trustpose.calibration.opinion_card import matching
+    from trustpose.cli.second import opinions_beside
     from trustpose.formats.coco import read_results, write_results
 
     chosen = Calibrator.load(calibrator)
@@ -144,9 +170,16 @@ def apply(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
         read = read_results(results)
+        others = opinions_beside(second, read)
+        try:
+            matching(chosen.card.opinions, others)
+        except InputError as error:
+            raise InputError(f"{calibrator}: {error}") from None
         progress.update(bar, description="calibrating", total=len(read.poses))
         try:
-            applied = chosen.apply(read.poses, skeleton=named, tick=lambda done: progress.update(bar, advance=done))
+            applied = chosen.apply(
+                read.poses, second=others, skeleton=named, tick=lambda done: progress.update(bar, advance=done)
+            )
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
         progress.update(bar, description=f"writing {out.name}")
@@ -170,7 +203,9 @@ def _check_sigmas(path: Path, card: "Card", wanted: "np.ndarray | None") -> None
         raise InputError(f"{path}: was fitted with other sigmas than --sigmas: {fitted.tolist()}")
 
 
-def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tuple[Fit, Rescoring | None]":
+def _fit(
+    truth: "TruthFile", printed: "ResultsFile", options: "Options", second: "tuple[Second, ...]"
+) -> "tuple[Fit, Rescoring | None]":
     """Fit with a progress bar, then compute the gain from ranking by the out-of-fold trust."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -179,8 +214,8 @@ def _fit(truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "tup
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("reading people", total=options.steps() + 1)
-        fitted = run(truth, printed, options, lambda step: progress.update(bar, advance=1, description=step))
+        bar = progress.add_task("reading people", total=options.steps(len(second)) + 1)
+        fitted = run(truth, printed, options, lambda step: progress.update(bar, advance=1, description=step), second)
         progress.update(bar, advance=1, description="average precision")
         return fitted, _worth(fitted, truth, printed, options)
 
@@ -201,71 +236,3 @@ def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "
         )
     except InputError:  # the fit is still valid
         return None
-
-
-def _means(categories: "Categories") -> str:
-    import numpy as np
-
-    count = len(np.unique(categories.of_row))
-    return f"AP, headroom closed: means over {count} categories; all other numbers pool them"
-
-
-_ROWS = {
-    "pose.pearson": "pose r, score with OKS",
-    "keypoint.pearson": "keypoint r, with OPKS",
-    "keypoint.pearson_pose_mean": "average r",
-    "pose.ece": "pose ECE",
-    "keypoint.ece": "keypoint ECE",
-    "pose.brier": "pose Brier score",
-    "keypoint.brier": "keypoint Brier score",
-}
-
-
-def _print(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    table = Table(
-        title=f"out of fold, {card.folds} folds of photos; area: {card.area}; differences: paired draws of photos",
-        title_justify="left",
-    )
-    for column in ("", "printed scores", card.method, "difference"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, label in _ROWS.items():
-        cells = (_cell(numbers[name]) for numbers in (card.before, card.after))
-        table.add_row(label, *cells, _cell(card.change[name], sign="+"))
-    if worth is not None:
-        gain = _cell([worth.gain, *worth.intervals["gain"]], sign="+")
-        table.add_row("AP", f"{worth.own:.3f}", f"{worth.better:.3f}", gain)
-        if worth.closed is not None:
-            table.add_row("headroom closed", "", "", _cell([worth.closed, *worth.intervals["closed"]]))
-    console.print(table)
-    if card.decision is not None:
-        _print_decision(console, card.decision)
-    notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
-    if card.unmatched:
-        notes.append(f"{card.unmatched} results match no person and count with OKS 0")
-    for note in notes:
-        console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_decision(console: "Console", decision: "Decision") -> None:
-    """Print the F1 of the likeliest class and of the rule, out of fold."""
-    from rich.table import Table
-
-    console.print(f"decision for {decision.goal}: {decision.rule}", markup=False, highlight=False, soft_wrap=True)
-    table = Table()
-    for column in ("", "likeliest class", "decision, cross-fitted", "difference"):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, after in decision.after.items():
-        change = _cell(decision.change[name], sign="+")
-        table.add_row(f"F1, {name}", _cell(decision.before[name]), _cell(after), change)
-    console.print(table)
-
-
-def _cell(value: list[float] | None, sign: str = "") -> str:
-    if value is None:
-        return "–"
-    number, low, high = (f"{one:{sign}.3f}" for one in value)
-    return f"{number}  [{low}, {high}]"

@@ -41,7 +41,7 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
     iou = paired_iou(box[pose], truth.box[people])
     near = np.flatnonzero(iou >= minimum_iou)
     first = near[np.lexsort((people[near], pose[near], -iou[near]))]
-    _take_best_first(pose[first], people[first], person)
+    take_best_first(pose[first], people[first], person)
     if poses.missing is not None:
         pose, people = _left_over(poses, truth, person)
         has_box = np.zeros(len(poses), dtype=bool) if poses.box is None else ~np.isnan(poses.box).any(axis=1)
@@ -50,7 +50,7 @@ def pair_with_people(poses: Poses, truth: Truth, minimum_iou: float = MINIMUM_IO
         share, iou = _share_inside(poses, pose, truth.box[people]), paired_iou(box[pose], truth.box[people])
         near = np.flatnonzero(share > _MOST)
         first = near[np.lexsort((people[near], pose[near], -iou[near], -share[near]))]
-        _take_best_first(pose[first], people[first], person)
+        take_best_first(pose[first], people[first], person)
     return person
 
 
@@ -92,7 +92,7 @@ def _share_inside(poses: Poses, pose: np.ndarray, box: np.ndarray) -> np.ndarray
     return inside / np.maximum(found.sum(axis=1), 1)[pose]
 
 
-def _take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) -> None:
+def take_best_first(pose: np.ndarray, people: np.ndarray, person: np.ndarray) -> None:
     """Assign pairs, sorted best first, greedily and one-to-one, into `person`.
 
     A pair that comes first for both its pose and its person is one that sequential greedy matching would take, so all

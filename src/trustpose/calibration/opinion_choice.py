@@ -1,0 +1,106 @@
+"""Decide which second opinions a calibrator reads: those that explain more, out of fold.
+
+A second opinion costs the run of another network, so it must bring something. They are added one by one to the trees:
+in each round the one that helps most, if the share of variance of OKS and OPKS that it explains in addition is at least
+`LEAST_GAIN`, and if 0 is below the 95 % interval of the gain over the same draws of photos. The folds are those that
+select the method; what is left out has its numbers in the card all the same.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trustpose.calibration.crossfit import ProgressCallback, Task, out_of_fold, recalibrated_across
+from trustpose.calibration.metrics import (
+    Drawn,
+    Explained,
+    Scores,
+    differences,
+    evaluate_scores,
+    explained,
+    plain_values,
+)
+from trustpose.calibration.opinion_card import BROUGHT, OpinionCard
+from trustpose.calibration.opinions import Opinion, has_trust
+from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.second import Second
+from trustpose.metrics.bootstrap import interval
+
+LEAST_GAIN = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """Trees with some of the opinions, by number: their predictions, as they are and corrected across folds, and what
+    these explain."""
+
+    opinions: tuple[int, ...]
+    plain: Probabilities
+    corrected: Probabilities
+    worth: Explained
+
+
+def try_trees(task: Task, opinions: tuple[int, ...], tick: ProgressCallback, label: str = "trees") -> Trial:
+    """Cross-fit trees that read these of the task's opinions."""
+    task = task.with_opinions(opinions)
+    plain = out_of_fold("trees", task, tick, label)
+    corrected = recalibrated_across("trees", plain, task)
+    return Trial(opinions, plain, corrected, explained(task.scores_of(corrected), task.sample))
+
+
+def choose_opinions(
+    task: Task, seconds: tuple[Second, ...], without: Trial, tick: ProgressCallback
+) -> tuple[Trial, tuple[OpinionCard, ...]]:
+    """Return the trees with the opinions that bring something, and a card for each opinion, kept or not."""
+    best, cards = without, dict[int, OpinionCard]()
+    measured = _Measured(task)
+    left = list(range(len(seconds)))
+    while left:
+        tried = {at: try_trees(task, (*best.opinions, at), tick, f"trees, {seconds[at].label}") for at in left}
+        first = max(left, key=lambda at: tried[at].worth.mean)
+        for at in left:
+            cards[at] = measured.card(seconds[at], task.opinions[at], best, tried[at], kept=False)
+        if not _is_worth(best, tried[first]):
+            break
+        cards[first] = replace(cards[first], kept=True)
+        best = tried[first]
+        left.remove(first)
+    return best, tuple(cards[at] for at in range(len(seconds)))
+
+
+def _is_worth(before: Trial, after: Trial) -> bool:
+    gain = after.worth.mean - before.worth.mean
+    return gain >= LEAST_GAIN and interval(after.worth.draws - before.worth.draws)[0] > 0
+
+
+class _Measured:
+    """The card's numbers of each trial, computed once."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._known: dict[tuple[int, ...], dict[str, Drawn | None]] = {}
+
+    def card(self, second: Second, opinion: Opinion, before: Trial, after: Trial, *, kept: bool) -> OpinionCard:
+        """Describe what an opinion brings to trees that have those of `before`."""
+        old, new = self._numbers(before), self._numbers(after)
+        values = [{name: one and one.with_interval() for name, one in both.items()} for both in (old, new)]
+        return OpinionCard(
+            name=second.name,
+            file=second.file,
+            sha256=second.sha256,
+            model=second.model,
+            people=int(np.count_nonzero(opinion.there)),
+            trust=has_trust(second),
+            kept=kept,
+            before=plain_values(values[0]),
+            after=plain_values(values[1]),
+            change=plain_values(differences(old, new)),
+        )
+
+    def _numbers(self, trial: Trial) -> dict[str, Drawn | None]:
+        if trial.opinions not in self._known:
+            scores: Scores = self._task.scores_of(trial.corrected)
+            numbers = evaluate_scores(scores, self._task.sample)
+            share = Drawn(trial.worth.mean, trial.worth.draws)
+            self._known[trial.opinions] = {name: share if name == "explained" else numbers[name] for name in BROUGHT}
+        return self._known[trial.opinions]

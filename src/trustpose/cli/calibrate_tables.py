@@ -1,0 +1,100 @@
+"""The tables and notes that `trustpose calibrate fit` prints."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from trustpose.audit.rescoring import Rescoring
+    from trustpose.calibration.card import Card
+    from trustpose.calibration.decisions import Decision
+    from trustpose.calibration.opinion_card import OpinionCard
+    from trustpose.formats.coco.categories import Categories
+
+
+def means(categories: "Categories") -> str:
+    """Say which numbers are means over categories."""
+    import numpy as np
+
+    count = len(np.unique(categories.of_row))
+    return f"AP, headroom closed: means over {count} categories; all other numbers pool them"
+
+
+_ROWS = {
+    "pose.pearson": "pose r, score with OKS",
+    "keypoint.pearson": "keypoint r, with OPKS",
+    "keypoint.pearson_pose_mean": "average r",
+    "pose.ece": "pose ECE",
+    "keypoint.ece": "keypoint ECE",
+    "pose.brier": "pose Brier score",
+    "keypoint.brier": "keypoint Brier score",
+}
+
+
+def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
+    """Print a calibrator's numbers, what its second opinions brought, its decision, and notes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(
+        title=f"out of fold, {card.folds} folds of photos; area: {card.area}; differences: paired draws of photos",
+        title_justify="left",
+    )
+    for column in ("", "printed scores", card.method, "difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, label in _ROWS.items():
+        cells = (_cell(numbers[name]) for numbers in (card.before, card.after))
+        table.add_row(label, *cells, _cell(card.change[name], sign="+"))
+    if worth is not None:
+        gain = _cell([worth.gain, *worth.intervals["gain"]], sign="+")
+        table.add_row("AP", f"{worth.own:.3f}", f"{worth.better:.3f}", gain)
+        if worth.closed is not None:
+            table.add_row("headroom closed", "", "", _cell([worth.closed, *worth.intervals["closed"]]))
+    console.print(table)
+    for opinion in card.opinions:
+        _print_opinion(console, opinion)
+    if card.decision is not None:
+        _print_decision(console, card.decision)
+    notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
+    notes += [opinion.sentence() for opinion in card.opinions]
+    if card.unmatched:
+        notes.append(f"{card.unmatched} results match no person and count with OKS 0")
+    for note in notes:
+        console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_opinion(console: "Console", opinion: "OpinionCard") -> None:
+    """Print the numbers without and with a second opinion, out of fold."""
+    from rich.table import Table
+
+    console.print(f"{opinion.label}, {opinion.people} people", markup=False, highlight=False, soft_wrap=True)
+    table = Table()
+    for column in ("", "without it", "with it", "difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, label in ({"explained": "explained variance"} | _ROWS).items():
+        if name in opinion.after:
+            change = _cell(opinion.change[name], sign="+")
+            table.add_row(label, _cell(opinion.before[name]), _cell(opinion.after[name]), change)
+    console.print(table)
+
+
+def _print_decision(console: "Console", decision: "Decision") -> None:
+    """Print the F1 of the likeliest class and of the rule, out of fold."""
+    from rich.table import Table
+
+    console.print(f"decision for {decision.goal}: {decision.rule}", markup=False, highlight=False, soft_wrap=True)
+    table = Table()
+    for column in ("", "likeliest class", "decision, cross-fitted", "difference"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, after in decision.after.items():
+        change = _cell(decision.change[name], sign="+")
+        table.add_row(f"F1, {name}", _cell(decision.before[name]), _cell(after), change)
+    console.print(table)
+
+
+def _cell(value: list[float] | None, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    number, low, high = (f"{one:{sign}.3f}" for one in value)
+    return f"{number}  [{low}, {high}]"
