@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
 from trustpose.files import InputError, atomic_write
+from trustpose.networks.inference import for_inference
 from trustpose.runtime.sessions import run_tensors, session_of
 
 OPSET = 18
@@ -69,8 +70,8 @@ def trace_onnx(
     """Return the ONNX graph of a module that returns a tuple of tensors, `names`, for `inputs` in this order, any
     batch.
 
-    It is traced in evaluation mode, on these inputs, and restored. `is_free`: all are maps of variable height and
-    width.
+    It is traced in evaluation mode, on these inputs, and restored; what is traced is `networks.inference`'s faster
+    arrangement of it, with the same outputs up to float rounding. `is_free`: all are maps of variable height and width.
     """
     sizes = {2: "height", 3: "width"} if is_free else {}
     written = BytesIO()
@@ -80,7 +81,7 @@ def trace_onnx(
         # to 20 times as long (HRNet-W32: half a minute and more), which is too slow for importing a checkpoint.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            for_inference(network),
             tuple(inputs.values()),
             written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
             input_names=list(inputs),

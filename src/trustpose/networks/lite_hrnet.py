@@ -50,12 +50,12 @@ class LiteHRNetBackbone(nn.Module):
 
     def __init__(self, units: tuple[int, ...], width: int, block: Block, norm: bool):
         super().__init__()
-        self.stem = _Stem(norm)
+        self.stem = Stem(norm)
         stages: list[nn.Module] = []
         before = [STEM]
         for branches, count in enumerate(units, start=2):
             widths = [width * 2**at for at in range(branches)]
-            stages.append(_Stage(before, widths, count, block, norm))
+            stages.append(Stage(before, widths, count, block, norm))
             before = widths
         self.stages = nn.ModuleList(stages)
         outputs = [before[0], *before[:-1]]  # each branch is brought to the width of the next higher resolution
@@ -74,7 +74,7 @@ class LiteHRNetBackbone(nn.Module):
         return x
 
 
-class _Stem(nn.Module):
+class Stem(nn.Module):
     """Images to (B, 32, H/4, W/4): a convolution of stride 2, then a shuffle block of stride 2."""
 
     def __init__(self, norm: bool):
@@ -89,7 +89,7 @@ class _Stem(nn.Module):
         return _shuffle(self.one(one), self.other(other))
 
 
-class _Stage(nn.Module):
+class Stage(nn.Module):
     """Opens one more branch, at half the lowest resolution, then runs its exchange units."""
 
     def __init__(self, before: list[int], widths: list[int], units: int, block: Block, norm: bool):
@@ -99,13 +99,13 @@ class _Stage(nn.Module):
             for old, new in zip(before, widths, strict=False)
         ]
         self.transition = nn.ModuleList([*changes, _separable(before[-1], widths[-1], stride=2, norm=norm)])
-        self.units = nn.Sequential(*(_ExchangeUnit(widths, block, norm) for _ in range(units)))
+        self.units = nn.Sequential(*(ExchangeUnit(widths, block, norm) for _ in range(units)))
 
     def forward(self, maps: Maps) -> Maps:
         return self.units([change(x) for change, x in zip(self.transition, [*maps, maps[-1]], strict=True)])
 
 
-class _ExchangeUnit(nn.Module):
+class ExchangeUnit(nn.Module):
     """Two blocks on every branch, then every output is the sum of all branches brought to its resolution.
 
     As the authors' code adds in place, the highest resolution counts twice in every sum, and what goes from it to the
@@ -116,7 +116,7 @@ class _ExchangeUnit(nn.Module):
         super().__init__()
         self.blocks: nn.Module
         if block == "naive":
-            self.blocks = _Branches(widths, norm)
+            self.blocks = Branches(widths, norm)
         else:
             self.blocks = nn.Sequential(*(_Weighting(widths, norm) for _ in range(_BLOCKS)))
         self.paths = nn.ModuleList(
@@ -150,7 +150,7 @@ def _path(widths: list[int], source: int, target: int, norm: bool) -> nn.Module:
     return nn.Sequential(*steps, _separable(widths[source], widths[target], stride=2, relu=False, norm=norm))
 
 
-class _Branches(nn.Module):
+class Branches(nn.Module):
     """Shuffle blocks on each branch by itself."""
 
     def __init__(self, widths: list[int], norm: bool):
