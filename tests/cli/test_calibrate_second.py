@@ -89,7 +89,7 @@ def test_texts_as_ids_are_the_same_in_both_files(folder, tmp_path) -> None:
         (["--second", "tiny={}/others2.json"], "second opinion 'tiny': the calibrator was fitted with the second opin"),
         (["--second", "{}/others2.json", "--second", "{}/others2.json"], "expected 1 second opinion, as the calib"),
         (["--second", "{}/none.json"], "none.json: no such file"),
-        (["--second", "=x.json"], "--second: expected RESULTS.json or NAME=RESULTS.json, got '=x.json'"),
+        (["--second", "=x.json"], "--second: expected a model or results, or NAME= before them, got '=x.json'"),
     ],
 )
 def test_refused_in_a_line(folder, tmp_path, capsys, more, said) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _THREADS = min(4, os.cpu_count() or 1)
 _OFF_SCALE = 0.25  # share of keypoint scores outside the fitted range that means another estimator or scale
 _SAMPLE = 4_000  # people to compare with the fitted ones: distances to 0.02, a fiftieth of a call's time
-_FEWEST = 10  # fewest people that a call compares: fewer need a distance above 0.6 for a warning
+FEWEST = 10  # fewest people that a call compares: fewer need a distance above 0.6 for a warning
 ProgressCallback = Callable[[int], None]
 
 
@@ -132,6 +132,14 @@ class Calibrator(CalibratorParts):
     ) -> "Applied":
         """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
         people = self._with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
+        is_compared = len(poses) >= FEWEST
+        return Applied(self._trusted(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
+
+    def trusted(self, poses: Poses, *, second: Seconds = None) -> Poses:
+        """Like a call, without a comparison with the fitted people: for the few of one photo."""
+        return self._trusted(poses, self._with_opinions(self._people(poses, None), poses, seconds_of(second)), None)
+
+    def _trusted(self, poses: Poses, people: NormalisedPoses, tick: ProgressCallback | None) -> Poses:
         n, k = len(poses), poses.keypoint_count
         quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
 
@@ -150,10 +158,7 @@ class Calibrator(CalibratorParts):
                 if tick is not None:
                     tick(done)
         label = None if self.card.decision is None else self.card.decision.rule(visibility)
-        trusted = replace(
-            poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label
-        )
-        return Applied(trusted, self._warnings(people, n) if n >= _FEWEST else ())
+        return replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label)
 
     def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
         """Return the sentences on distribution shift of `apply`, however few people there are; none for nobody."""

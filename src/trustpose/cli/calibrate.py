@@ -7,7 +7,7 @@ import typer
 
 from trustpose.cli.audit import parse_sigmas, parse_skeleton
 from trustpose.cli.outputs import check_outputs, skeleton_file
-from trustpose.cli.second import second_files
+from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -67,11 +67,13 @@ def fit(
     second: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]RESULTS",
-            help="Second opinion: another network's results on the same people, JSON, with its name, checked by apply. "
-            "May be repeated; those that bring nothing are left out.",
+            metavar="[NAME=]RESULTS|MODEL",
+            help="Second opinion: another network's results on the same people, JSON, or a network to run on them, "
+            "'default' for the bundled one; with its name, checked by apply. Repeatable; those that bring nothing are "
+            "left out.",
         ),
     ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, for a network as --second.")] = None,
     json: Annotated[
         Path | None, typer.Option(help="Write the printed numbers to this file as JSON (-: stdout).")
     ] = None,
@@ -79,14 +81,14 @@ def fit(
     seed: Annotated[int, typer.Option(help="Seed of the trees and of the resampling.", min=0)] = 0,
 ) -> None:
     """Fit a calibrator and print its out-of-fold numbers."""
+    seconds = parse_second(second, images)
     check_outputs(
         {"--out": out, "--json": json},
-        {"--gt": gt, "--results": results, "--second": second_files(second), "--skeleton": skeleton_file(skeleton)},
+        {"--gt": gt, "--results": results, "--skeleton": skeleton_file(skeleton)} | inputs_of(seconds, images),
     )
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import Options
     from trustpose.cli.calibrate_tables import means, print_fit
-    from trustpose.cli.second import opinions_at_fitting
     from trustpose.formats.coco import read_results, read_truth
     from trustpose.formats.coco.together import common_photos, left_out_notes
 
@@ -107,7 +109,7 @@ def fit(
         replicates=draws,
         goal=goal,
     )
-    fitted, worth = _fit(truth, printed, options, opinions_at_fitting(second, truth))
+    fitted, worth = _fit(truth, printed, options, opinions_at_fitting(seconds, images, truth, printed))
     Calibrator.of(fitted.parts).save(out)
     pooled = [] if worth is None or truth.categories is None else [means(truth.categories)]
     print_fit(fitted.parts.card, worth, (*truth.notes, *left_out_notes(truth, printed), *pooled))
@@ -133,32 +135,28 @@ def apply(
     second: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]RESULTS",
-            help="Second opinion that the calibrator was fitted with: that network's results on these people, JSON. "
-            "Repeated as at fitting.",
+            metavar="[NAME=]RESULTS|MODEL",
+            help="Second opinion that the calibrator was fitted with: that network's results on these people, JSON, or "
+            "the network, 'default' for the bundled one. Repeated as at fitting.",
         ),
     ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the photos, for a network as --second.")] = None,
 ) -> None:
     """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged.
 
     A calibrator fitted with --goal also adds visibility_label, the decision per keypoint: 0 absent, 1 occluded, 2
     visible.
     """
+    seconds = parse_second(second, images)
     check_outputs(
         {"--out": out},
-        {
-            "--calibrator": calibrator,
-            "--results": results,
-            "--second": second_files(second),
-            "--skeleton": skeleton_file(skeleton),
-        },
+        {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
+        | inputs_of(seconds, images),
     )
     from rich.console import Console
     from rich.progress import Progress
 
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.calibration.opinion_card import matching
-    from trustpose.cli.second import opinions_beside
     from trustpose.formats.coco import read_results, write_results
 
     chosen = Calibrator.load(calibrator)
@@ -170,9 +168,9 @@ def apply(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
         read = read_results(results)
-        others = opinions_beside(second, read)
+        progress.update(bar, description="second opinion")
         try:
-            matching(chosen.card.opinions, others)
+            others = opinions_beside(seconds, images, read, chosen.card)
         except InputError as error:
             raise InputError(f"{calibrator}: {error}") from None
         progress.update(bar, description="calibrating", total=len(read.poses))

@@ -80,6 +80,17 @@ def predict(
         str | None, typer.Option(help="For --backend torch or another package's estimator: cpu, cuda or mps.")
     ] = None,
     precision: Annotated[str, typer.Option(help="For --backend torch: float32, bfloat16, float16.")] = "float32",
+    calibrator: Annotated[
+        Path | None, typer.Option(help="Add trust by this calibrator, fitted on the model's results (calibrate fit).")
+    ] = None,
+    second: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]MODEL",
+            help="Second opinion that the calibrator was fitted with: a network that is run on the same boxes, such as "
+            "'default'. Repeatable.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="People per batch.")] = 16,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip photos with more pixels, checked in their headers.")
@@ -101,16 +112,18 @@ def predict(
     drawn frames, without sound, whose frames are numbered from 0. A model with trust adds keypoint_quality, visibility
     and pose_quality, and a pose's score is then pose_quality times its box's score. Without trust, it is the mean of
     its keypoints' scores times its box's score; single-stage networks give their own score. --suppression removes or
-    lowers overlapping poses, as detected boxes cause them (docs/suppression.md). With --gt, crowd regions and people
-    without any labelled keypoint are left out, the usual protocol for ground-truth boxes. If people are detected and
-    the photos' names have no numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read
-    are reported and skipped, and the exit code is then 1.
+    lowers overlapping poses, as detected boxes cause them (docs/suppression.md). --calibrator adds the trust of a
+    calibrator, with --second also from another network that looks at the same people. With --gt, crowd regions and
+    people without any labelled keypoint are left out, the usual protocol for ground-truth boxes. If people are detected
+    and the photos' names have no numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be
+    read are reported and skipped, and the exit code is then 1.
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
     import cv2
     import onnxruntime
 
+    from trustpose.calibration.distribution_shift import DistributionShiftWarning
     from trustpose.predict.options import PredictOptions, RunOptions
     from trustpose.predict.run import results_name, sources_of
     from trustpose.report.predictions import PoseDrawings
@@ -133,6 +146,8 @@ def predict(
         batch_size=batch_size,
         skeleton=skeleton,
         max_pixels=max_pixels,
+        calibrator=calibrator,
+        second=second or (),
     )
     also = {"draw": draw, "draw_min_score": draw_min_score}
     run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy)
@@ -142,8 +157,14 @@ def predict(
     photos = {"a photo" if work.video is None else "the video": work.files}
     _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
     what = "photos" if work.video is None else "frames"
-    with resumable("the same command with --resume continues"), _progress(what) as tell:
+    with (
+        resumable("the same command with --resume continues"),
+        warnings.catch_warnings(record=True) as caught,
+        _progress(what) as tell,
+    ):
+        warnings.simplefilter("always", category=DistributionShiftWarning)
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
+    _say(caught)
     _report(done, out / results_name(run), what, is_drawn=draw)
 
 
@@ -154,9 +175,13 @@ def _load(model: str, options: "PredictOptions") -> "BasePredictor":
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=UserWarning)
         predictor = load(model, options)
+    _say(caught)
+    return predictor
+
+
+def _say(caught: "list[warnings.WarningMessage]") -> None:
     for warning in caught:
         typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
-    return predictor
 
 
 def _check_files(
@@ -171,6 +196,7 @@ def _check_files(
     from trustpose.models.spec import DEFAULT, shipped_folder
     from trustpose.predict.adapters import ADAPTERS
     from trustpose.predict.run import IMAGES, JOURNAL, results_name
+    from trustpose.predict.second_opinion import named
 
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
@@ -181,6 +207,8 @@ def _check_files(
         "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
         "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
         "--detector-weights": options.detector_weights,
+        "--calibrator": options.calibrator,
+        "--second": [file for one in options.second for file in model_files(Path(named(one)[1]))],
     }
     check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)
 

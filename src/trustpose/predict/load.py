@@ -8,9 +8,11 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
+from trustpose.predict.calibrated import Calibrated, calibrated
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, DefaultDetector, load_detector
 from trustpose.predict.options import PredictOptions
 from trustpose.predict.photos import BasePredictor
+from trustpose.predict.second_opinion import named
 from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
 from trustpose.predict.suppression import suppressor
 from trustpose.predict.top_down import Predictor
@@ -42,7 +44,22 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     if options.suppression != "none":
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton)
+    predictor.calibrate = _calibrated(predictor)
     return predictor
+
+
+def _calibrated(predictor: BasePredictor) -> Calibrated | None:
+    """Return the calibrator, with the models of its second opinions; None without one."""
+    options = predictor.options
+    given = [options.second] if isinstance(options.second, str) else list(options.second)
+    if options.calibrator is None:
+        if given:
+            raise InputError(f"--second {given[0]}: is read by a calibrator that was fitted with it; give --calibrator")
+        return None
+    seconds = [
+        (name, load(model, threads=options.threads, max_pixels=options.max_pixels)) for name, model in map(named, given)
+    ]
+    return calibrated(predictor, options.calibrator, seconds)
 
 
 def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:

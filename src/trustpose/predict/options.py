@@ -1,14 +1,17 @@
 """Options of a model and of a run, for the command line and Python."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.grouping.suppression import THRESHOLD
 from trustpose.predict.boxes import Detector
 from trustpose.skeletons import Skeleton
+
+if TYPE_CHECKING:
+    from trustpose.calibration.calibrator import Calibrator
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,9 @@ class PredictOptions:
     (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's
     weights on `device` ("cpu", "cuda", "mps"; None: the best available) in `precision` float32, bfloat16 or float16.
     batch_size: people per batch; threads: None for one per CPU. skeleton: for another package's estimator, keep this
-    one's keypoints. max_pixels: larger photo files are refused. adapter: options of a particular package's estimator,
-    by name.
+    one's keypoints. max_pixels: larger photo files are refused. calibrator: one, or its file, whose trust replaces the
+    model's; second: the models of the second opinions that it was fitted with, as `tp.load` takes them, each after
+    NAME= if it had a name at fitting. adapter: options of a particular package's estimator, by name.
     """
 
     detector: Detector | str | Path | None = None
@@ -42,6 +46,8 @@ class PredictOptions:
     threads: int | None = None
     skeleton: Skeleton | str | None = None
     max_pixels: int = MAX_PIXELS
+    calibrator: "Calibrator | str | Path | None" = None
+    second: Sequence[str] | str = ()
     adapter: Mapping[str, Any] = field(default_factory=dict)
 
 

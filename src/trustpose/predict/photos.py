@@ -24,6 +24,7 @@ from trustpose.predict.suppression import Suppress, suppressed
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
+    from trustpose.predict.calibrated import Calibrated
     from trustpose.predict.run import Done, Drawings, Step
     from trustpose.predict.sources import Sources
 
@@ -138,7 +139,8 @@ class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
     people: "photo" if the model finds people itself, "boxes" if it needs their boxes, "either". detector: finds the
-    people of photos that come without boxes. suppress: removes duplicates. model, options: what `tp.load` was given.
+    people of photos that come without boxes. suppress: removes duplicates. calibrate: gives the poses a calibrator's
+    trust. model, options: what `tp.load` was given.
     Subclasses implement `_predictions`.
     """
 
@@ -152,6 +154,7 @@ class BasePredictor(ABC):
     options: PredictOptions = PredictOptions()
     detector: Detector | None = None
     suppress: Suppress | None = None
+    calibrate: "Calibrated | None" = None
 
     def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
         """Return poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
@@ -174,6 +177,8 @@ class BasePredictor(ABC):
                 raise prediction.error
             if len(prediction.poses):  # empty ones may lack columns
                 parts.append(prediction.poses)
+        if not parts and self.calibrate is not None:
+            return self.calibrate.of_nobody(self._nobody())
         return Poses.concatenate(parts) if parts else self._nobody()
 
     def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
@@ -183,7 +188,8 @@ class BasePredictor(ABC):
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """Yield the prediction for each photo, in order, as soon as it is done; photos are read on demand."""
-        for prediction in self._predictions(photos):
+        predictions = self._predictions(photos)
+        for prediction in predictions if self.calibrate is None else self.calibrate(predictions):
             if self.suppress is not None:
                 prediction = replace(prediction, poses=suppressed(prediction.poses, self.suppress))
             yield prediction
@@ -210,7 +216,7 @@ class BasePredictor(ABC):
 
     @abstractmethod
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """Yield each photo's prediction, in order, before suppression."""
+        """Yield each photo's prediction, in order, before calibration and suppression."""
 
     def _describe(self, spec: ModelSpec) -> None:
         self.model = str(spec.onnx)

@@ -3,7 +3,6 @@
 Nothing here prints or draws: callers pass a callback for each photo and an object that draws.
 """
 
-import hashlib
 import signal
 import threading
 import time
@@ -24,10 +23,11 @@ from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
 from trustpose.images import Images
-from trustpose.models.spec import DEFAULT, default_folder, detector_folder
+from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
+from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
@@ -238,44 +238,29 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
 def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
     """Return the settings that affect the poses; a resumed run must have the same."""
     options, model = predictor.options, predictor.model
-    prefix, _, argument = model.partition(":")
-    is_adapter = prefix in ADAPTERS
+    prefix = model.partition(":")[0]
     detector = options.detector
     if detector is None and predictor.people == "boxes" and run_options.gt is None and run_options.boxes is None:
         detector = DEFAULT
     named = detector_folder() if detector == DEFAULT else detector
     files: dict[str, Any] = {
-        "model": default_folder() if model == DEFAULT else argument if is_adapter else model,
         "gt": run_options.gt,
         "boxes": run_options.boxes,
         "detector": getattr(named, "__qualname__", type(named).__name__) if callable(named) else named,
         "detector_weights": options.detector_weights,
     }
-    settings: dict[str, Any] = {name: _fingerprint(file) for name, file in files.items()}
-    if is_adapter:
+    settings: dict[str, Any] = {"model": model_fingerprint(model)}
+    settings |= {name: fingerprint(file) for name, file in files.items()}
+    if prefix in ADAPTERS:
         skeleton = getattr(options.skeleton, "name", options.skeleton)
         settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
+    if predictor.calibrate is not None:
+        settings["calibrator"] = predictor.calibrate.fingerprint
     overlap = [options.suppression, options.suppression_threshold, options.suppression_area]
     return settings | dict(run_options.also) | {"suppression": None if overlap[0] == "none" else overlap}
-
-
-def _fingerprint(given: Path | str | None) -> str | None:
-    """Fingerprint a file (with a network's JSON, or a model folder's spec and network); a name is returned
-    unchanged."""
-    if given is None:
-        return None
-    path = Path(given)
-    parts = [path / "model.json", path / "model.onnx"] if path.is_dir() else [path, path.with_suffix(".json")]
-    parts = [part for part in dict.fromkeys(parts) if part.is_file()]
-    if not parts:
-        return str(given)
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part.read_bytes())
-    return digest.hexdigest()
 
 
 @contextmanager

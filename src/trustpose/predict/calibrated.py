@@ -1,0 +1,123 @@
+"""A calibrator in a predictor: its trust for every pose, with second opinions of other models on the same boxes."""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import tee
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.calibration.calibrator import FEWEST, Calibrator
+from trustpose.calibration.distribution_shift import DistributionShiftWarning
+from trustpose.calibration.opinion_card import matching
+from trustpose.calibration.second import Second
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.predict.photos import BasePredictor, Prediction, no_poses
+from trustpose.predict.second_opinion import Photo, as_second, look_again, together
+from trustpose.skeletons import difference
+
+_MOST = 4_000  # people compared with the fitted ones, as in a call of the calibrator
+
+
+@dataclass(eq=False)
+class Calibrated:
+    """Fills `quality`, `visibility` and `pose_quality` of a stream of predictions, photo by photo, with a calibrator.
+
+    `seconds` are the models of the second opinions that it reads, with their names. Each sees the photo and the boxes
+    of its poses. At the end of a stream of at least ten people it warns, once, if people or scores are unlike those
+    at fitting (`DistributionShiftWarning`).
+    """
+
+    calibrator: Calibrator
+    seconds: tuple[tuple[str | None, BasePredictor], ...]
+    fingerprint: str
+    _is_warned: bool = field(default=False, init=False)
+
+    def __call__(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
+        """Yield the same predictions with trust. Raises InputError for poses that the calibrator cannot read."""
+        first, *others = tee(predictions, len(self.seconds) + 1)
+        opinions = [
+            look_again(model, _photos(some), name) for (name, model), some in zip(self.seconds, others, strict=True)
+        ]
+        seen = _Seen([], [])
+        for prediction in first:
+            poses = prediction.poses
+            if prediction.error is not None or not len(poses):
+                yield replace(prediction, poses=self.of_nobody(poses))
+                continue
+            second = [next(opinion) for opinion in opinions]
+            seen.add(poses, second)
+            yield replace(prediction, poses=self.calibrator.trusted(poses, second=second))
+        if not self._is_warned and seen.people >= FEWEST:
+            self._is_warned = True
+            for sentence in self.calibrator.warnings(*seen.together()):
+                warnings.warn(sentence, DistributionShiftWarning, stacklevel=2)
+
+    def of_nobody(self, poses: Poses) -> Poses:
+        """Return poses of nobody with the empty fields of trust."""
+        keypoints = poses.keypoint_count
+        label = None if self.calibrator.card.decision is None else np.zeros((0, keypoints), np.int8)
+        empty = np.zeros((0, keypoints))
+        visibility = np.zeros((0, keypoints, 3))
+        return replace(
+            poses, quality=empty, visibility=visibility, visibility_label=label, pose_quality=np.zeros(len(poses))
+        )
+
+
+@dataclass
+class _Seen:
+    """The first people of a stream, with the second opinions on them."""
+
+    poses: list[Poses]
+    opinions: list[list[Second]]
+
+    @property
+    def people(self) -> int:
+        return sum(map(len, self.poses))
+
+    def add(self, poses: Poses, opinions: list[Second]) -> None:
+        if self.people < _MOST:
+            self.poses.append(poses)
+            self.opinions.append(opinions)
+
+    def together(self) -> tuple[Poses, list[Second]]:
+        people = [len(poses) for poses in self.poses]
+        return Poses.concatenate(self.poses), [
+            together(list(parts), people) for parts in zip(*self.opinions, strict=True)
+        ]
+
+
+def _photos(predictions: Iterator[Prediction]) -> Iterator[Photo]:
+    """Yield the photos with people."""
+    for prediction in predictions:
+        if prediction.error is None and len(prediction.poses):
+            source = prediction.photo.source if prediction.pixels is None else prediction.pixels
+            yield source, prediction.photo.image_id, prediction.poses
+
+
+def calibrated(
+    predictor: BasePredictor, given: Calibrator | str | Path, seconds: Sequence[tuple[str | None, BasePredictor]]
+) -> Calibrated:
+    """Return a calibrator for a predictor's poses, with the models of its second opinions, by name.
+
+    Raises InputError if it was fitted with another skeleton, or with other second opinions.
+    """
+    is_file = not isinstance(given, Calibrator)
+    calibrator = Calibrator.load(given) if is_file else given
+    where = str(given) if is_file else "calibrator"
+    if differ := difference(predictor.skeleton, calibrator.card.skeleton):
+        raise InputError(f"{where}: {predictor.model} and the calibrator have different skeletons, {differ}")
+    nobody = [as_second(model, no_poses(model.skeleton), name) for name, model in seconds]
+    try:
+        read = {id(one) for one in matching(calibrator.card.opinions, nobody)}
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    kept = tuple(pair for pair, one in zip(seconds, nobody, strict=True) if id(one) in read)
+    content = Path(given).read_bytes() if is_file else repr(calibrator.card).encode()
+    digest = hashlib.sha256(content)
+    for one in nobody:
+        digest.update(str(one.model).encode())
+    return Calibrated(calibrator, kept, digest.hexdigest())

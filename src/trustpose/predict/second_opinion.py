@@ -1,0 +1,136 @@
+"""A second opinion: another model looks at the same people in the same photos."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.calibration.second import Second
+from trustpose.files import InputError
+from trustpose.formats.coco import TruthFile
+from trustpose.formats.coco.ids import IdTexts
+from trustpose.formats.coco.names import number_in_name, rows_by_name
+from trustpose.formats.photos import read_image
+from trustpose.geometry.box_checks import box_fault
+from trustpose.geometry.crops import Boxes
+from trustpose.images import Images
+from trustpose.poses import Poses
+from trustpose.predict.fingerprints import model_fingerprint
+from trustpose.predict.images import find_photos
+from trustpose.predict.photos import BasePredictor, Image, ImageSource
+
+Photo = tuple[ImageSource, int, Poses]
+"""A photo, its id, and the first model's poses in it."""
+
+
+def named(given: str) -> tuple[str | None, str]:
+    """Split NAME=MODEL into the name of a second opinion and its model; None without a name, "default" for that model.
+
+    A name ends at the first "=" and holds no "/", so paths with a "=" in a folder's name are left whole.
+    """
+    name, equals, model = given.partition("=")
+    if not equals or "/" in name or Path(given).exists():
+        return ("default" if given == "default" else None), given
+    if not name or not model:
+        raise InputError(f"--second: expected a model or results, or NAME= before them, got {given!r}")
+    return name, model
+
+
+def as_second(predictor: BasePredictor, poses: Poses, name: str | None, row: np.ndarray | None = None) -> Second:
+    """Return a predictor's poses as a second opinion, with its name and fingerprint."""
+    return Second(poses, name, predictor.model, "", model_fingerprint(predictor.model), row)
+
+
+def look_again(predictor: BasePredictor, photos: Iterable[Photo], name: str | None = None) -> Iterator[Second]:
+    """Yield a second opinion for each photo: the predictor's poses in the boxes of the first model's poses, or around
+    their keypoints if they have none; a model that finds people by itself does.
+
+    A box that is outside the photo, or not finite, has no second pose. Raises InputError for a photo that cannot be
+    read.
+    """
+    people: list[int] = []
+
+    def again() -> Iterator[Image]:
+        for source, image_id, poses in photos:
+            people.append(len(poses))
+            pixels = source if isinstance(source, np.ndarray) else read_image(source, predictor.max_pixels)
+            boxes = None if predictor.people == "photo" else _boxes(poses, image_id, pixels.shape[1], pixels.shape[0])
+            yield Image(pixels, boxes, image_id)
+
+    for at, prediction in enumerate(predictor.stream(again())):
+        if prediction.error is not None:
+            raise prediction.error
+        poses, row = prediction.poses, None
+        if predictor.people != "photo":
+            row = np.full(people[at], -1)
+            if poses.annotation_id is not None:
+                row[poses.annotation_id] = np.arange(len(poses))
+        yield as_second(predictor, replace(poses, annotation_id=None), name, row)
+
+
+def _boxes(poses: Poses, image_id: int, width: int, height: int) -> Boxes:
+    """Return the usable boxes, with the rows of their people as annotation ids."""
+    box, size = poses.person_box().astype(np.float64), np.array([[width, height]])
+    usable = [at for at in range(len(box)) if box_fault(box[at : at + 1], size) is None]
+    rows = np.array(usable, dtype=np.int64)
+    return Boxes(box[rows], np.full(len(rows), image_id), annotation_id=rows)
+
+
+def together(parts: list[Second], people: list[int]) -> Second:
+    """Concatenate the second opinions on consecutive people, `people` of them for each part."""
+    count = np.cumsum([0, *(len(part.poses) for part in parts)])
+    rows = [np.full(number, -1) if part.row is None else part.row for part, number in zip(parts, people, strict=True)]
+    row = np.concatenate([np.where(one < 0, -1, one + first) for one, first in zip(rows, count[:-1], strict=True)])
+    some = [part.poses for part in parts if len(part.poses)] or [parts[0].poses]
+    poses = Poses.concatenate(some)
+    return replace(parts[0], poses=poses, row=None if any(part.row is None for part in parts) else row)
+
+
+def opinion_on(
+    predictor: BasePredictor,
+    poses: Poses,
+    folder: Path,
+    *,
+    name: str | None,
+    truth: TruthFile | None = None,
+    texts: IdTexts | None = None,
+) -> Second:
+    """Return a second opinion on the poses of a results file; their photos are in `folder`.
+
+    Photos are found by the ground truth's file names; without it by the number in their name, or by their name where
+    ids are `texts`. Raises InputError if there is none for an image id.
+    """
+    files = photos_by_id(folder, truth, texts)
+    assert poses.image_id is not None
+    ids = np.unique(poses.image_id)
+    lacking = [one for one in ids.tolist() if one not in files]
+    if lacking:
+        shown = (texts.text_of if texts is not None else {}).get(lacking[0], lacking[0])
+        raise InputError(f"{folder}: has no photo of image {shown}, nor of {len(lacking) - 1} others of {len(ids)}")
+    rows = [np.flatnonzero(poses.image_id == one) for one in ids]
+    photos = ((files[one], one, poses[some]) for one, some in zip(ids.tolist(), rows, strict=True))
+    parts = list(look_again(predictor, photos, name))
+    found = together(parts, [len(some) for some in rows])
+    if found.row is None:
+        return found
+    row = np.empty(len(poses), dtype=np.int64)
+    row[np.concatenate(rows)] = found.row
+    return replace(found, row=row)
+
+
+def photos_by_id(folder: Path, truth: TruthFile | None, texts: IdTexts | None) -> dict[int, Path]:
+    """Return the photos of a folder by image id."""
+    files = find_photos([folder])
+    if truth is not None and truth.images.file_name is not None:
+        images: Images = truth.images
+        known = rows_by_name(images)
+        return {int(images.id[known[file.name]]): file for file in files if file.name in known}
+    found = {}
+    for file in files:
+        number = number_in_name(file)
+        if texts is not None and not texts.are_numbers:
+            number = next((texts.number_of[name] for name in (file.name, file.stem) if name in texts.number_of), None)
+        if number is not None:
+            found.setdefault(number, file)
+    return found
