@@ -1,6 +1,7 @@
 """Whole photos with boxes, and random views of them: what is drawn is where the boxes say."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -147,12 +148,30 @@ def test_views_repeat_themselves(tmp_path):
     assert len(views) == 3
 
 
+@pytest.mark.usefixtures("plain_light")
+@pytest.mark.parametrize("size", [(160, 120), (1280, 640)])
+def test_stretched_photos_are_square_and_boxes_follow(tmp_path, size):
+    """A rectangle's colour fills its box in both directions, as in a photo that a detector stretches to its input."""
+    box = np.array([[0.25, 0.3, 0.5, 0.8]]) * np.tile(size, 2)
+    photos = replace(painted(tmp_path, [box], size=size), stretched=True)
+    pixels, scale = photos.photo(0)
+    assert pixels.shape[0] == pixels.shape[1] == min(max(size), 640)
+    x0, y0, x1, y1 = (box[0] * np.tile(scale, 2)).astype(int)
+    assert pixels[y0 + 1 : y1 - 1, x0 + 1 : x1 - 1, 0].min() > 200 and pixels[..., 0].sum() / 255 == pytest.approx(
+        (x1 - x0) * (y1 - y0), rel=0.05
+    )
+    view = TrainingViews(photos, SIZE, mosaic=0.0, epoch=1)[0]
+    (x0, y0, x1, y1) = view.box[0]
+    share = (view.box[0, 2:] - view.box[0, :2]) / SIZE
+    assert share[0] / share[1] == pytest.approx(0.25 / 0.5, rel=1e-6)  # of a square photo
+
+
 def test_large_photos_are_shrunk_and_kept(tmp_path):
     """Boxes stay in the photo's own pixels; `room` says how much is kept."""
     box = np.array([[300.0, 200, 900, 800]])
     photos = painted(tmp_path, [box, box], size=(1280, 960))
     pixels, scale = photos.photo(0)
-    assert pixels.shape == (480, 640, 3) and scale == 0.5
+    assert pixels.shape == (480, 640, 3) and (scale == 0.5).all()
     assert pixels[100:400, 150:450, 0].min() > 250 and pixels[:99].max() < 5
     assert photos.photo(0)[0] is pixels
     photos.room = 1000

@@ -35,7 +35,8 @@ class BoxedPhotos:
     """Photos with the boxes of all their people, in the order of the file: image_id (I,), boxes xyxy of each, with
     crowds.
 
-    Decoded photos, shrunk to 640 pixels, are cached in `room` bytes.
+    Decoded photos, shrunk to 640 pixels, are cached in `room` bytes. `stretched`: they are made square, as a detector
+    sees them that stretches photos to its input.
     """
 
     folder: Path
@@ -43,8 +44,9 @@ class BoxedPhotos:
     file_name: list[str]
     box: list[Float[np.ndarray, "_ 4"]]
     crowd: list[Float[np.ndarray, "_ 4"]]
+    stretched: bool = False
     room: int = 2_000_000_000
-    _decoded: dict[int, tuple[np.ndarray, float]] = field(default_factory=dict, repr=False)
+    _decoded: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.image_id)
@@ -56,22 +58,28 @@ class BoxedPhotos:
         room = self.room + _bytes(self._decoded) - _bytes(decoded)
         return replace(self, image_id=self.image_id[rows], room=room, _decoded=decoded, **lists)
 
-    def photo(self, index: int) -> tuple[UInt8[np.ndarray, "H W 3"], float]:
-        """Return the pixels, RGB, possibly shrunk, and the scale factor. Raises InputError if the file is broken."""
+    def photo(self, index: int) -> tuple[UInt8[np.ndarray, "H W 3"], Float[np.ndarray, " 2"]]:
+        """Return the pixels, RGB, possibly shrunk, and the scale factors of x and y. Raises InputError if the file is
+        broken."""
         if index in self._decoded:
             return self._decoded[index]
         path = find_shown(self.folder, self.file_name[index])
         pixels = read_image(path)
-        scale = min(1.0, _LARGEST_DECODED / max(pixels.shape[:2]))
-        if scale < 1:
-            pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        width_height = np.array(pixels.shape[1::-1])
+        shrunk = width_height.max() if self.stretched else width_height
+        size = np.maximum(np.rint(shrunk * min(1.0, _LARGEST_DECODED / width_height.max())), 1).astype(int)
+        if (size != width_height).any():
+            is_smaller = (size <= width_height).all()
+            how = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+            pixels = cv2.resize(pixels, np.broadcast_to(size, 2).tolist(), interpolation=how)
+        scale = size / width_height
         if self.room >= pixels.nbytes:
             self.room -= pixels.nbytes
             self._decoded[index] = pixels, scale
         return pixels, scale
 
 
-def _bytes(decoded: dict[int, tuple[np.ndarray, float]]) -> int:
+def _bytes(decoded: dict[int, tuple[np.ndarray, np.ndarray]]) -> int:
     return sum(pixels.nbytes for pixels, _ in decoded.values())
 
 

@@ -176,6 +176,7 @@ def detector_spec(recipe: Recipe, folder: Path) -> ModelSpec:
     kind, usual = DETECTORS[recipe.network], (recipe.height, recipe.width)
     inputs = InputSpec("image", "NCHW", "float32", *usual, "RGB", 1 / 255, MEAN, STD)
     if issubclass(kind, PicoDet):
+        inputs = replace(inputs, resize="stretched")
         output = BoxListOutput(*LISTS, LIST_MIN_SCORE)
     else:
         inputs = replace(inputs, multiple=DETECTOR_MULTIPLE, longest=recipe.height)
@@ -233,11 +234,12 @@ def detector_task(recipe: Recipe, data: Path, model: Path | None) -> DetectorTas
         names = " or ".join(DETECTORS)
         raise InputError(f"network, head, deepen: detectors have the backbone of {names} and nothing else, see those")
     photos, is_complete = open_photos(data)
+    spec = detector_spec(recipe, Path())
+    photos = replace(photos, stretched=spec.input.resize == "stretched")
     training, held_out = rows_by_fold(photos.image_id, recipe.data)
     torch.manual_seed(recipe.train.seed)
     detector = DETECTORS[recipe.network]()
     if _start(detector, recipe, model):
-        spec = detector_spec(recipe, Path())
         photos = filled(photos, training[~is_complete[training]], detector.eval(), spec)
     else:
         training = training[is_complete[training]]

@@ -50,7 +50,7 @@ def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpe
         arrays[0][0] = 1 / (1 + np.exp(-arrays[0][0]))
     output = replace(spec.expect(BoxOutput, BoxListOutput), min_score=least)
     box, score = output.codec(spec.input).decode(*arrays)
-    return box / affine[0, 0] / scale, score
+    return box / np.tile(np.diagonal(affine) * scale, 2), score
 
 
 def filled(photos: BoxedPhotos, rows: np.ndarray, model: nn.Module, spec: ModelSpec) -> BoxedPhotos:
