@@ -19,11 +19,12 @@ from trustpose.cli import main
 from trustpose.datasets.folds import fold_of
 from trustpose.files import write_json
 from trustpose.formats.coco import read_truth
+from trustpose.geometry.crops import Boxes
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.predict.load import load
 from trustpose.training.frozen_task import frozen_task
-from trustpose.training.recipe import FrozenOptions, to_json
+from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 
 FILLED = {
@@ -112,6 +113,67 @@ def test_people_held_out_are_in_no_batch(data, model, tmp_path):
     assert seen == set(images.tolist()) - held_out
     columns = task.columns_of(task.held_out)
     assert set(columns["image_id"].tolist()) == held_out
+
+
+@pytest.fixture(scope="module")
+def detections(data, tmp_path_factory):
+    """Detections in each photo: its people's boxes, and as many where nobody is."""
+    truth, found = json.loads((data / "train_gt.json").read_text()), []
+    for one in truth["annotations"]:
+        x, y, width, height = one["bbox"]
+        for bbox in ([x, y, width, height * 0.9], [x + 0.8 * width, y, width, height]):
+            found.append({"image_id": one["image_id"], "category_id": 1, "bbox": bbox, "score": 0.5})
+    path = tmp_path_factory.mktemp("detections") / "boxes.json"
+    path.write_text(json.dumps(found))
+    return path
+
+
+def test_a_detectors_boxes_teach_presence_and_nothing_else(data, model, tmp_path, detections):
+    """Boxes of nobody are in presence's loss and calibration only; validation is of people in labelled boxes."""
+    changes = {"data.detections": str(detections), "head_options.presence": "true"}
+    task = frozen_task(with_overrides(SMALL, changes), data, model, tmp_path)
+    alone = frozen_task(SMALL, data, model, tmp_path / "alone")
+    assert np.array_equal(task.held_out, alone.held_out) and len(task.features.columns["overlap"]) == 3 * (24 + 72)
+    overlap, known = (np.asarray(task.features.columns[name]) for name in ("overlap", "is_known"))
+    boxes = task.held_out_boxes
+    assert (overlap[boxes] < 1).all() and 0 < (overlap[boxes] >= 0.5).mean() < 1
+    nobody = np.flatnonzero(overlap < 0.5)
+    assert not known[nobody].any() and np.isin(nobody[: len(nobody) // 3], task.training).any()
+    batch = task.collate(nobody[:8].tolist())
+    totals = task.counts(batch)
+    assert {name: int(value) for name, value in totals.items()} == {
+        "visibility": 0, "opks": 0, "oks": 0, "presence": 8,
+    }  # fmt: skip
+    losses = task.losses(task.model, batch, totals)
+    assert {name for name in totals if losses[name].item() > 0} == {"presence"}
+
+
+def test_presence_lowers_trust_in_a_detectors_boxes_only(data, model, tmp_path, capsys, detections):
+    out, photo = tmp_path / "out", sorted((data / "train").iterdir())[0]
+    options = ("--data.detections", detections, "--head_options.presence=true")
+    assert run(capsys, data, model, out, *options)[0] == 0
+    trust = ModelSpec.read(out).trust
+    assert trust is not None and "presence" in trust.outputs and "presence_calibrated_on" in trust.fitted_on
+    predictor, box = load(out), np.array([[30.0, 40, 200, 300], [200, 90, 300, 330]])
+    given = predictor(photo, boxes=Boxes(box, np.zeros(2, np.int64)))
+    detected = predictor(photo, boxes=Boxes(box, np.zeros(2, np.int64), np.array([0.9, 0.3])))
+    np.testing.assert_array_equal(given.xy, detected.xy)
+    presence = detected.pose_quality / given.pose_quality
+    assert ((presence > 0) & (presence < 1)).all()
+    np.testing.assert_allclose(detected.quality, given.quality * presence[:, None])
+    np.testing.assert_allclose(detected.visibility[..., 1:], given.visibility[..., 1:] * presence[:, None, None])
+    np.testing.assert_allclose(detected.visibility.sum(axis=2), 1, atol=1e-6)
+
+
+def test_people_of_photos_that_the_network_has_not_seen(data, model, tmp_path):
+    content = json.loads((data / "train_gt.json").read_text())
+    some = tmp_path / "some.json"
+    some.write_text(json.dumps(content | {"images": content["images"][:7]}))
+    wanted = {one["id"] for one in content["images"][:7]}
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in wanted]
+    some.write_text(json.dumps(content | {"images": content["images"][:7]}))
+    task = frozen_task(with_overrides(SMALL, {"data.photos": str(some)}), data, model, tmp_path / "features")
+    assert set(np.unique(task.features.columns["image_id"]).tolist()) == wanted
 
 
 def test_labels_come_back_to_photo_pixels(data, model, tmp_path):

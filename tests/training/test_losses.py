@@ -27,7 +27,7 @@ def case(head: str, seed: int = 0):
     sigmas = torch.full((K,), 0.08)
     targets = trust_targets(truth + near, truth, v, area, sigmas)
     known = torch.ones(PEOPLE, K, dtype=torch.bool)
-    labels = CropLabels(truth, v, area, known, known)
+    labels = CropLabels(truth, v, area, known, known, torch.ones(PEOPLE))
     shapes = {"oks-net": (PEOPLE,), "metamodel": (PEOPLE, K, 3)}
     if head == "hpcvnet":
         raw = {name: torch.randn(PEOPLE, K, generator=random) for name in ("opks", "labelled_logits")}
@@ -108,7 +108,7 @@ def test_joints_that_the_data_does_not_speak_of_count_nowhere(head):
     raw, targets, labels = case(head)
     known = torch.rand(PEOPLE, K, generator=torch.Generator().manual_seed(1)) < 0.6
     v = torch.where(known, labels.v, 0)
-    some = CropLabels(labels.xy, v, labels.area, known, known)
+    some = CropLabels(labels.xy, v, labels.area, known, known, labels.overlap)
     seen = TrustTargets(torch.where(known, targets.opks, 0), targets.oks, v)
     loss = HEAD_LOSSES[head]
     terms = loss.terms(raw, seen, some, loss.counts(some, OPTIONS), OPTIONS)
@@ -119,7 +119,7 @@ def test_joints_that_the_data_does_not_speak_of_count_nowhere(head):
     )
     again = loss.terms(changed, seen, some, loss.counts(some, OPTIONS), OPTIONS)
     assert {name: float(value) for name, value in terms.items()} == {n: float(value) for n, value in again.items()}
-    nothing = CropLabels(labels.xy, torch.zeros_like(v), labels.area, known & False, known & False)
+    nothing = CropLabels(labels.xy, torch.zeros_like(v), labels.area, known & False, known & False, labels.overlap)
     none = TrustTargets(seen.opks * 0, seen.oks, torch.zeros_like(v))
     empty = loss.terms(raw, none, nothing, loss.counts(nothing, OPTIONS), OPTIONS)
     assert all(float(value) == 0 for value in empty.values())

@@ -24,6 +24,7 @@ FIELDS = {
 }
 OPTIONS = [
     ("keypoint-tokens", {}),
+    ("keypoint-tokens", {"presence": True}),
     ("oks-net", {}),
     ("oks-net", {"attention": "none"}),
     ("oks-net", {"attention": "spatial"}),
@@ -45,9 +46,10 @@ def _check(trust: Trust, head: str, batch: int) -> None:
         "visibility": (batch, KEYPOINTS, 3),
         "pose_quality": (batch,),
         "labelled": (batch, KEYPOINTS),
+        "presence": (batch,),
     }
     filled = trust.filled()
-    assert set(filled) == FIELDS[head]
+    assert set(filled) - {"presence"} == FIELDS[head]
     for name, value in filled.items():
         assert value.shape == shapes[name]
         assert ((value >= 0) & (value <= 1)).all()
@@ -81,7 +83,7 @@ def test_every_option_trains_every_parameter_of_its_head(head, options):
     both = with_head(head, **options)
     both.head.train()
     _, raw = both.raw(crops(4), *boxes(both.head, 4))
-    parts = vars(raw).values() if is_dataclass(raw) else (raw,)
+    parts = [part for part in vars(raw).values() if part is not None] if is_dataclass(raw) else [raw]
     torch.stack([part.sin().sum() for part in parts]).sum().backward()
     for name, parameter in both.head.named_parameters():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

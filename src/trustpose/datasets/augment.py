@@ -90,7 +90,8 @@ class TrainingCrop:
 
     affine (2, 3) maps the photo to the crop. xy (K, 2) and v (K,) follow `occlusion`'s rule; xy is 0 where v = 0.
     has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint hidden by the augmentation is known. area: NaN
-    if unknown; area_source: its source; box_size (2,): the labelled box's width and height, before any rotation.
+    if unknown; area_source: its source; box_size (2,): the box's width and height, before any rotation; overlap: as in
+    `PersonLabels`.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -104,6 +105,7 @@ class TrainingCrop:
     image_id: int
     annotation_id: int
     area_source: str = SEGMENT
+    overlap: float = 1.0
 
     @property
     def box_share(self) -> Float[np.ndarray, " 2"]:
@@ -281,6 +283,7 @@ def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int
         image_id=sample.image_id,
         annotation_id=sample.annotation_id,
         area_source=sample.area_source,
+        overlap=sample.overlap,
     )
 
 

@@ -24,7 +24,7 @@ class PersonSample:
 
     xy (K, 2), box xyxy (4,) and area (square pixels, NaN if unknown) are in the photo's pixels; v (K,) is COCO's.
     `affine` (2, 3), axis-aligned, maps the photo to `pixels`; it is the identity if those are the whole photo.
-    area_source, has_joint, has_visibility (K,): as in `PersonLabels`.
+    area_source, has_joint, has_visibility (K,), overlap: as in `PersonLabels`.
     """
 
     pixels: UInt8[np.ndarray, "H W 3"]
@@ -38,6 +38,7 @@ class PersonSample:
     has_joint: Bool[np.ndarray, " K"]
     has_visibility: Bool[np.ndarray, " K"]
     area_source: str = SEGMENT
+    overlap: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,8 @@ class PersonLabels:
     xy is 0 where v = 0. area: NaN if unknown; area_source: the source of each, as in `Truth`. has_joint (N, K): whether
     the data set labels this joint; if not, v = 0 means unknown, and v > 0 means that the position is a pseudo-label
     (`datasets.pseudo_labels`), which is a target for heatmaps but not for P(labelled). has_visibility (N, K): whether v
-    is COCO's; if not, v > 0 means "labelled" only, and is 2.
+    is COCO's; if not, v > 0 means "labelled" only, and is 2. overlap: IoU of the box with the labelled box of the
+    person, below 1 for a detector's box (`datasets.detected_boxes`); 1 if not given.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -59,10 +61,13 @@ class PersonLabels:
     has_joint: Bool[np.ndarray, "N K"]
     has_visibility: Bool[np.ndarray, "N K"]
     area_source: Shaped[np.ndarray, " N"] | None = None
+    overlap: Float[np.ndarray, " N"] | None = None
 
     def __post_init__(self) -> None:
         sources = np.full(len(self.v), SEGMENT) if self.area_source is None else self.area_source
         object.__setattr__(self, "area_source", np.asarray(sources, dtype=np.str_))
+        if self.overlap is None:
+            object.__setattr__(self, "overlap", np.ones(len(self.v)))
 
     @property
     def is_ternary(self) -> Bool[np.ndarray, "N K"]:
@@ -90,6 +95,7 @@ class PersonLabels:
             has_joint=self.has_joint[index],
             has_visibility=self.has_visibility[index],
             area_source=str(self.area_source[index]),  # type: ignore[index]
+            overlap=float(self.overlap[index]),  # type: ignore[index]
         )
 
     @classmethod

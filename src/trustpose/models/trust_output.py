@@ -12,7 +12,8 @@ from trustpose.formats.json_reader import Fields
 from trustpose.poses import AREAS, Area
 
 POSE_FIELDS = ("quality", "visibility", "pose_quality")
-TRUST_FIELDS = (*POSE_FIELDS, "labelled")
+READ_FIELDS = (*POSE_FIELDS, "presence")  # that prediction reads for each crop
+TRUST_FIELDS = (*READ_FIELDS, "labelled")
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
 
@@ -21,13 +22,13 @@ class TrustOutput:
     """Which outputs of the network hold trust, and on what it was fitted.
 
     outputs: the output's name for each field of the head, among "quality" (B, K), "visibility" (B, K, 3),
-    "pose_quality" (B,) and "labelled" (B, K), P(v > 0), which a graph may have but which fills no field of `Poses`, as
-    it does not separate occluded from visible. head: its name, options: its builder's arguments, maps: the tensors of
-    the network that it reads (of an ONNX file). area: the convention of its OKS. fitted_on: its training and
-    calibration data, texts and numbers by name. parameters: the head's. box: the graph's input (B, 2) for widths and
-    heights of people's boxes as fractions of the crops'; None if it has none. xy: its input (B, K, 2) for the positions
-    to read at, in pixels of the heatmaps or bins, NaN for the network's own peaks; None if the graph always finds them
-    itself.
+    "pose_quality" (B,), "presence" (B,), see `TrustArrays`, and "labelled" (B, K), P(v > 0), which a graph may have but
+    which fills no field of `Poses`, as it does not separate occluded from visible. head: its name, options: its
+    builder's arguments, maps: the tensors of the network that it reads (of an ONNX file). area: the convention of its
+    OKS. fitted_on: its training and calibration data, texts and numbers by name. parameters: the head's. box: the
+    graph's input (B, 2) for widths and heights of people's boxes as fractions of the crops'; None if it has none. xy:
+    its input (B, K, 2) for the positions to read at, in pixels of the heatmaps or bins, NaN for the network's own
+    peaks; None if the graph always finds them itself.
     """
 
     outputs: Mapping[str, str]
@@ -81,19 +82,21 @@ class TrustArrays:
     """A head's predictions for B crops; absent fields are None.
 
     quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(absent), P(occluded), P(visible), summing to 1.
-    pose_quality (B,): expected OKS, 0–1.
+    pose_quality (B,): expected OKS, 0–1. presence (B,): P(the box holds a person), 0–1; the others are given that it
+    does.
     """
 
     quality: Float[np.ndarray, "B K"] | None = None
     visibility: Float[np.ndarray, "B K 3"] | None = None
     pose_quality: Float[np.ndarray, " B"] | None = None
+    presence: Float[np.ndarray, " B"] | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, np.ndarray], count: int, keypoints: int, path: object) -> "TrustArrays":
         """Return the checked arrays by field, float32, without "labelled". Raises InputError naming `path` and the
         field if a shape is wrong, a number is not 0–1, or three probabilities do not sum to 1."""
         checked: dict[str, np.ndarray] = {}
-        for name in (name for name in POSE_FIELDS if name in given):
+        for name in (name for name in READ_FIELDS if name in given):
             shape = (count, *trust_shape(name, keypoints))
             array = given[name].astype(np.float32, copy=False)
             if array.shape != shape:
@@ -119,13 +122,28 @@ class TrustArrays:
         means = {}
         for name, value in self.filled().items():
             other = flipped.filled()[name]
-            means[name] = (value + (other if name == "pose_quality" else other[:, flip_index])) / 2
+            means[name] = (value + (other if value.ndim == 1 else other[:, flip_index])) / 2
         return replace(self, **means)
 
 
 def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
     """Return the shape of a trust field without the people: (K,), (K, 3) or ()."""
-    return {"visibility": (keypoints, 3), "pose_quality": ()}.get(name, (keypoints,))
+    return {"visibility": (keypoints, 3), "pose_quality": (), "presence": ()}.get(name, (keypoints,))
+
+
+def of_detected(trust: Mapping[str, np.ndarray], *, is_detected: bool) -> dict[str, np.ndarray]:
+    """Return the fields of `Poses` from a head's for N boxes: times `presence`, if a detector found them.
+
+    A box without a person has no keypoints, so its P(absent) is 1.
+    """
+    found = {name: value for name, value in trust.items() if name in POSE_FIELDS}
+    presence = trust.get("presence")
+    if presence is None or not is_detected:
+        return found
+    found = {name: value * presence.reshape(-1, *[1] * (value.ndim - 1)) for name, value in found.items()}
+    if "visibility" in found:
+        found["visibility"][..., 0] += 1 - presence[:, None]
+    return found
 
 
 def _texts(trust: Fields, name: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from trustpose.geometry.crops import (
     transform,
 )
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
-from trustpose.models.trust_output import POSE_FIELDS, trust_shape
+from trustpose.models.trust_output import READ_FIELDS, of_detected, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
@@ -70,8 +70,8 @@ class Predictor(BasePredictor):
     (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `detector` finds the people of
     photos without boxes; without a detector each whole photo is one person. A network with a trust head fills
     `quality`, `visibility` and `pose_quality`, as far as its head predicts them; with `flip` they are means of both
-    views too. If the head was fitted with another decoding, a warning says so. Photo files with more than `max_pixels`
-    are refused.
+    views too. In boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If
+    the head was fitted with another decoding, a warning says so. Photo files with more than `max_pixels` are refused.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Predictor(BasePredictor):
         self._describe(self.spec)
         trust = self.spec.trust
         self._is_told = trust is not None and trust.xy is not None
-        self._trust = () if trust is None else tuple(name for name in POSE_FIELDS if name in trust.outputs)
+        self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
             warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
         self.batch_size = batch_size
@@ -137,7 +137,7 @@ class Predictor(BasePredictor):
             Image(source, Boxes(box[some], np.full(len(some), at)), at, places=xy[some].astype(np.float64))
             for at, (source, some) in enumerate(zip(sources, rows, strict=True))
         ]
-        filled = self._empty_trust(len(poses))
+        filled = of_detected(self._empty_trust(len(poses)), is_detected=False)
         for some, prediction in zip(rows, self._predictions(photos), strict=True):
             if prediction.error is not None:
                 raise prediction.error
@@ -189,7 +189,7 @@ class Predictor(BasePredictor):
         return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
     def _nobody(self) -> Poses:
-        return replace(super()._nobody(), **self._empty_trust(0))
+        return replace(super()._nobody(), **of_detected(self._empty_trust(0), is_detected=False))
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Allocate each field of trust that the network fills."""
@@ -263,7 +263,7 @@ class Predictor(BasePredictor):
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
             skeleton=self.spec.skeleton,
-            **job.trust,
+            **of_detected(job.trust, is_detected=boxes.score is not None),
         )
         return Prediction(job.photo, poses, job.pixels, job.error)
 

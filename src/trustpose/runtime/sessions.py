@@ -17,7 +17,7 @@ from trustpose.geometry.crops import CropPixels
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import CropOutputs
 from trustpose.models.spec import ModelSpec
-from trustpose.models.trust_output import POSE_FIELDS, TrustOutput
+from trustpose.models.trust_output import READ_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
 _LARGEST = 1e12
@@ -168,9 +168,9 @@ def output_names(
 
 
 def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustOutput | None) -> dict[str, str]:
-    """Return the output for each trust field of poses. Raises InputError if the network lacks one."""
+    """Return the output for each trust field that prediction reads. Raises InputError if the network lacks one."""
     outputs = [node.name for node in session.get_outputs()]
-    names = {} if trust is None else {field: name for field, name in trust.outputs.items() if field in POSE_FIELDS}
+    names = {} if trust is None else {field: name for field, name in trust.outputs.items() if field in READ_FIELDS}
     for field, name in ({} if trust is None else trust.outputs).items():
         if name not in outputs:
             listed = ", ".join(outputs)

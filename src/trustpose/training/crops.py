@@ -1,7 +1,7 @@
 """Batches of crops with all inputs of the losses: pixels, target heatmaps, labels, areas."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ class CropLabels:
     """The labels of a batch of B people, on its device. Coordinates in crop pixels, area in square crop pixels.
 
     is_known (B, K): the data set labels this joint; is_ternary (B, K): and its v is COCO's, 0, 1 or 2. v is 0 for
-    unknown joints: a teacher's joints are in a batch's heatmaps only, and OKS uses annotated joints only.
+    unknown joints: a teacher's joints are in a batch's heatmaps only, and OKS uses annotated joints only. overlap: see
+    `datasets.people.PersonLabels`.
     """
 
     xy: Float[Tensor, "B K 2"]
@@ -44,10 +45,14 @@ class CropLabels:
     area: Float[Tensor, " B"]
     is_known: Bool[Tensor, "B K"]
     is_ternary: Bool[Tensor, "B K"]
+    overlap: Float[Tensor, " B"]
 
     @classmethod
     def of(cls, batch: Mapping[str, Any]) -> "CropLabels":
-        return cls(*(batch[name] for name in ("xy", "v", "area", "is_known", "is_ternary")))
+        return cls(*(batch[name] for name in LABELS))
+
+
+LABELS = tuple(field.name for field in fields(CropLabels))
 
 
 def codec_of(recipe: Recipe) -> HeatmapCodec:
@@ -115,6 +120,7 @@ def labels_of(crops: list[TrainingCrop], area: Area) -> dict[str, np.ndarray]:
         "area": areas.astype(np.float32),
         "is_known": known,
         "is_ternary": known & (np.stack([crop.has_visibility for crop in crops]) | (v == 0)),
+        "overlap": np.array([crop.overlap for crop in crops], dtype=np.float32),
         "box": np.stack([crop.box_share for crop in crops]).astype(np.float32),
         "image_id": np.array([crop.image_id for crop in crops]),
         "annotation_id": np.array([crop.annotation_id for crop in crops]),

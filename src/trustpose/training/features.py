@@ -31,7 +31,7 @@ from trustpose.training.crops import labels_of
 from trustpose.trust.heads import Tensors
 
 INDEX = "index.json"
-_FORMAT = "trustpose features, 3"
+_FORMAT = "trustpose features, 4"
 _CHUNK = 8  # crops in one run of the network
 _SAVED_EVERY = 64  # chunks
 

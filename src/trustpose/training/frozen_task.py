@@ -9,27 +9,28 @@ import torch
 from torch import Tensor, nn
 
 from trustpose.datasets.augment import TrainingCrops
+from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import describe_sources
 from trustpose.training import distributed
-from trustpose.training.crops import AUGMENTATIONS, CropLabels
+from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
 from trustpose.training.logs import progress
 from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
-from trustpose.training.people import area_of, need_sigmas, open_people, rows_by_fold
+from trustpose.training.people import area_of, detector_people, need_sigmas, open_people, rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.validation import numbers_of, poses_of, truth_of
 from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
-from trustpose.trust.keypoint_tokens import KeypointTokens, calibrate
+from trustpose.trust.keypoint_tokens import KeypointTokens, calibrate, calibrate_presence
 from trustpose.trust.network import HEADS, new_head
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
 
 FEATURES = "features"
-_LABELS = ("found_xy", "xy", "v", "area", "is_known", "is_ternary", "image_id", "annotation_id")
+_COLUMNS = ("found_xy", *LABELS, "image_id", "annotation_id")
 _AT_ONCE = 256  # people per run of the head in evaluation
 
 Batch = dict[str, Any]
@@ -65,10 +66,21 @@ class FrozenTask:
     """A `training.task.Task` for a head on stored features. `frozen_task` builds one from a recipe.
 
     Stages set only the duration and the weight of the head's loss. Validation and calibration use the held-out people,
-    who are not used in training, in the crops of prediction (and their mirror images).
+    who are not used in training, in the crops of prediction (and their mirror images). own: the number of people, from
+    the first, in labelled boxes; the others are a detector's boxes (`people.detector_people`), whose held-out part
+    calibrates `Trust.presence`.
     """
 
-    def __init__(self, recipe: Recipe, network: FrozenNetwork, head: TrustHead, crops: TrainingCrops, stored: Features):
+    def __init__(
+        self,
+        recipe: Recipe,
+        network: FrozenNetwork,
+        head: TrustHead,
+        crops: TrainingCrops,
+        stored: Features,
+        own: int | None = None,
+    ):
+        own = stored.people if own is None else own
         self.recipe = recipe
         self.network = network
         self.learner = Learner(head)
@@ -76,7 +88,8 @@ class FrozenTask:
         self.crops = crops
         self.features = stored
         self.sigmas = torch.from_numpy(crops.people.skeleton.sigmas).float()
-        self.training, self.held_out = rows_by_fold(stored.columns["image_id"][: stored.people], recipe.data)
+        self.training, held_out = rows_by_fold(stored.columns["image_id"][: stored.people], recipe.data)
+        self.held_out, self.held_out_boxes = held_out[held_out < own], held_out[held_out >= own]
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
         columns = [stored.columns[name] for name in ("v", "is_ternary")]
         self.loss_options = loss_options(recipe, columns[0][self.training], columns[1][self.training])
@@ -94,7 +107,7 @@ class FrozenTask:
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
         batch: Batch = {"pooled": [torch.from_numpy(column[rows]).float() for column in self.features.pooled]}
-        batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _LABELS}
+        batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _COLUMNS}
         return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -162,18 +175,23 @@ class FrozenTask:
             "areas": describe_sources(self.crops.people.labels.area_source),
         }
         if isinstance(head, KeypointTokens) and len(self.held_out):
-            calibrate(head, *self._held_out_pooled())
+            pooled, targets, labels = self._both_views(self.held_out)
+            calibrate(head, pooled, targets, (labels.is_known, labels.is_ternary))
             fitted_on["calibrated_on"] = f"the {len(self.held_out)} held-out people"
+            if head.presence is not None and len(self.held_out_boxes):
+                pooled, _, labels = self._both_views(self.held_out_boxes)
+                calibrate_presence(head, pooled, labels.overlap >= PRESENT)
+                fitted_on["presence_calibrated_on"] = f"the {len(self.held_out_boxes)} held-out boxes of a detector"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
         fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
-    def _held_out_pooled(self) -> tuple[Tensors, TrustTargets]:
-        """Return both views of the held-out people, and their targets."""
+    def _both_views(self, people: np.ndarray) -> tuple[Tensors, TrustTargets, CropLabels]:
+        """Return both views of some people, their targets and labels."""
         views = range(min(self.features.views, 2))
-        batch = self.collate([int(person) + view * self.features.people for view in views for person in self.held_out])
-        return tuple(batch["pooled"]), self._targets(batch)
+        batch = self.collate([int(person) + view * self.features.people for view in views for person in people])
+        return tuple(batch["pooled"]), self._targets(batch), CropLabels.of(batch)
 
     def _targets(self, batch: Batch) -> TrustTargets:
         labels = CropLabels.of(batch)
@@ -190,7 +208,8 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         raise InputError(f"{recipe.name}: trains a head on a frozen network, give the network's ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
-    people = open_people(data, recipe.data)
+    labelled = open_people(data, recipe.data)
+    people, own = detector_people(labelled, data, recipe.data)
     need_sigmas(recipe, people, f"head {recipe.head}")
     spec = ModelSpec.read(model)
     if spec.skeleton.keypoints != recipe.data.joints.keypoints:
@@ -225,7 +244,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         {"head": recipe.head, "skeleton": recipe.data.skeleton, "min_keypoints": recipe.data.min_keypoints},
     )
     stored = _stored(folder / FEATURES, reading, crops)
-    return FrozenTask(recipe, network, head, crops, stored)
+    return FrozenTask(recipe, network, head, crops, stored, own)
 
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from trustpose.datasets.detected_boxes import PRESENT
 from trustpose.files import InputError
 from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
@@ -64,9 +65,10 @@ def loss_options(recipe: Recipe, v: Int[np.ndarray, "N K"], is_ternary: Bool[np.
 
 
 def plain(raw: Any) -> Any:
-    """Return a dataclass as a dict of its fields: wrappings for processes and precision support dicts only."""
+    """Return a dataclass as a dict of its filled fields: wrappings for processes and precision support dicts only."""
     if is_dataclass(raw) and not isinstance(raw, type):
-        return {field.name: getattr(raw, field.name) for field in fields(raw)}
+        values = {field.name: getattr(raw, field.name) for field in fields(raw)}
+        return {name: value for name, value in values.items() if value is not None}
     return raw
 
 
@@ -112,15 +114,18 @@ def tokens_terms(
     raw: Mapping[str, Tensor], targets: TrustTargets, labels: CropLabels, totals: Totals, _: LossOptions
 ) -> dict[str, Tensor]:
     """`trust.keypoint_tokens.tokens_losses`."""
-    answers = TokenAnswers(raw["visibility"], raw["opks"], raw["oks"])
-    terms = tokens_losses(answers, targets, labels.is_known, labels.is_ternary)
+    answers = TokenAnswers(raw["visibility"], raw["opks"], raw["oks"], raw.get("presence"))
+    is_present = labels.overlap >= PRESENT
+    terms = tokens_losses(answers, targets, labels.is_known, labels.is_ternary, is_present)
     counted = {"visibility": labels.is_known, "opks": targets.visibility > 0, "oks": ~torch.isnan(targets.oks)}
+    counted["presence"] = torch.ones_like(is_present)
     return {name: _share(term, counted[name], totals[name]) for name, term in terms.items()}
 
 
 def _tokens_counts(labels: CropLabels, options: LossOptions) -> dict[str, Tensor]:
     labelled = (labels.v > 0).sum()
-    return {"visibility": labels.is_known.sum(), "opks": labelled, **_oks_counts(labels, options)}
+    presence = labels.overlap.new_tensor(len(labels.overlap))
+    return {"visibility": labels.is_known.sum(), "opks": labelled, "presence": presence, **_oks_counts(labels, options)}
 
 
 def _oks_counts(labels: CropLabels, _: LossOptions) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from trustpose.datasets.dataset_ops import join, map_joints, subset
+from trustpose.datasets.detected_boxes import detected_people
 from trustpose.datasets.folds import fold_of
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People
@@ -16,6 +17,7 @@ from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.poses import SEGMENT, Area
+from trustpose.predict.boxes import boxes_from_detections
 from trustpose.training.recipe import DataOptions, Recipe
 
 COCO_LAYOUTS = (  # labels, photos
@@ -55,6 +57,39 @@ class TrainingPeople:
     training: People
     held_out: People | None
     own: int
+
+
+def detector_people(people: People, folder: Path, options: DataOptions) -> tuple[People, int]:
+    """Return `people` of a data folder, then one person per box of `data.detections` (`detected_people`), and the
+    number of the former; on photos of `data.photos` only, if that is given. Raises InputError."""
+    photos = None
+    if options.photos is not None:
+        photos = read_truth(Path(options.photos)).images.id
+        rows = np.flatnonzero(np.isin(people.image_id, photos))
+        if not len(rows):
+            raise InputError(f"data.photos: {options.photos}: none of its photos has people in {folder}")
+        people = subset(people, rows)
+    if options.detections is None:
+        return people, len(people)
+    layout = coco_layout(folder)
+    if layout is None:
+        raise InputError(f"data.detections: expected a data set in one of COCO's layouts, {folder} is in none")
+    file = read_truth(layout[0])
+    boxes = boxes_from_detections(Path(options.detections), file.category_id, truth=file)
+    if photos is not None:
+        boxes = boxes[np.flatnonzero(np.isin(boxes.image_id, photos))]
+    detected = detected_people(file, layout[1], boxes)
+    if detected.skeleton.keypoints != people.skeleton.keypoints:
+        detected = map_joints(detected, people.skeleton)
+    return join([people, detected]), len(people)
+
+
+def coco_layout(folder: Path) -> tuple[Path, Path] | None:
+    """Return the labels and the photos of a folder in one of COCO's layouts; None if it is in none."""
+    for labels, photos in COCO_LAYOUTS:
+        if (folder / labels).is_file() and (folder / photos).is_dir():
+            return folder / labels, folder / photos
+    return None
 
 
 def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeople:
@@ -102,9 +137,9 @@ def _open(folder: Path, min_keypoints: int) -> People:
         raise InputError(f"{folder}: no such directory, expected the folder of a data set")
     if (folder / INDEX).is_file():
         return _enough(shard_people(folder), min_keypoints, folder)
-    for labels, photos in COCO_LAYOUTS:
-        if (folder / labels).is_file() and (folder / photos).is_dir():
-            return coco_people(read_truth(folder / labels), folder / photos, min_keypoints=min_keypoints)
+    layout = coco_layout(folder)
+    if layout is not None:
+        return coco_people(read_truth(layout[0]), layout[1], min_keypoints=min_keypoints)
     if (folder / _LSPET[0]).is_file():
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
     known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))

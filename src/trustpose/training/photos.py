@@ -16,7 +16,7 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
 from trustpose.networks.picodet import ListedBoxes
 from trustpose.training.crops import normalised
-from trustpose.training.people import COCO_LAYOUTS
+from trustpose.training.people import COCO_LAYOUTS, coco_layout
 
 _SAME = 0.4  # IoU of a detected and a labelled box above which they are one person
 _PERSON, _PERHAPS = 0.4, 0.1  # minimum score of a pseudo-label, and of a box to ignore
@@ -27,13 +27,14 @@ Found = tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]
 def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     """Return the training photos in one of COCO's layouts, and which have boxes of all people (I,). Raises
     InputError."""
-    for labels, images in COCO_LAYOUTS:
-        if (folder / labels).is_file() and (folder / images).is_dir():
-            file, content = read_truth(folder / labels), cast(Any, read_json(folder / labels))
-            complete = np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
-            photos = boxed_photos(file, folder / images)
-            return photos, ~np.isin(photos.image_id, file.images.id[~complete])
-    raise InputError(f"{folder}: holds no photos with boxes, expected {COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/")
+    layout = coco_layout(folder)
+    if layout is None:
+        known = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
+        raise InputError(f"{folder}: holds no photos with boxes, expected {known}")
+    file, content = read_truth(layout[0]), cast(Any, read_json(layout[0]))
+    complete = np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
+    photos = boxed_photos(file, layout[1])
+    return photos, ~np.isin(photos.image_id, file.images.id[~complete])
 
 
 def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:

@@ -41,6 +41,9 @@ class DataOptions:
     training and there is no validation. share: of the other images, the part for training, for learning curves over the
     data size. Of several data sets only the first is divided. extra_share: the part of the others in each epoch,
     redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
+
+    photos: a COCO ground truth; only people of its photos are used, for a network that has seen the others. detections:
+    a detector's boxes on these photos, COCO results; a trust head then also learns which boxes hold nobody.
     """
 
     dataset: str = "coco"
@@ -55,6 +58,8 @@ class DataOptions:
     share: float = 1.0
     extra_share: float = 1.0
     teacher_quality: float = 0.7
+    photos: str | None = None
+    detections: str | None = None
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:

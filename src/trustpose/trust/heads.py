@@ -21,13 +21,15 @@ class Trust:
 
     quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(unlabelled), P(occluded), P(visible), COCO's v = 0, 1,
     2; sums to 1. pose_quality (B,): expected OKS, 0–1. labelled (B, K): P(v > 0) of a head that does not predict
-    visibility.
+    visibility. presence (B,): P(the box holds a person), for a detector's boxes; the other fields are given that it
+    does.
     """
 
     quality: Float[Tensor, "B K"] | None = None
     visibility: Float[Tensor, "B K 3"] | None = None
     pose_quality: Float[Tensor, " B"] | None = None
     labelled: Float[Tensor, "B K"] | None = None
+    presence: Float[Tensor, " B"] | None = None
 
     def filled(self) -> dict[str, Tensor]:
         """Return the fields that are not None, by name, in order."""
@@ -129,7 +131,7 @@ def average_flipped(trust: Trust, flipped: Trust, flip_index: Int[Tensor, " K"])
         one, other = getattr(trust, name), getattr(flipped, name)
         if one is None or other is None:
             return None
-        return (one + (other if name == "pose_quality" else other[:, flip_index])) / 2
+        return (one + (other if one.ndim == 1 else other[:, flip_index])) / 2
 
     return Trust(**{field.name: mean(field.name) for field in fields(Trust)})
 

@@ -20,7 +20,7 @@ features: OKS-Net, section III-C. Three visibilities from the encoder: the metam
 et al., TokenPose, ICCV 2021, here with one layer instead of attention, which was no better on held-out people.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -39,11 +39,13 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class TokenAnswers:
-    """Logits: visibility (B, K, 3) of v = 0, 1, 2, opks (B, K) of OPKS of what is labelled. oks (B,): 0–1."""
+    """Logits: visibility (B, K, 3) of v = 0, 1, 2, opks (B, K) of OPKS of what is labelled, presence (B,) of a person
+    in the box. oks (B,): 0–1."""
 
     visibility: Float[Tensor, "B K 3"]
     opks: Float[Tensor, "B K"]
     oks: Float[Tensor, " B"]
+    presence: Float[Tensor, " B"] | None = None
 
 
 class KeypointTokens(TrustHead):
@@ -52,7 +54,8 @@ class KeypointTokens(TrustHead):
 
     token: size of each keypoint's representation. hidden: of the whole body's. dropout: in training. box: whether to
     read the person's box: its shape shows how much of the body is in view, unlike the crop, whose shape is fixed.
-    tokens: the width of a SimCC network's tokens; None for a network with heatmaps.
+    presence: whether to predict `Trust.presence`, by layers of its own. tokens: the width of a SimCC network's tokens;
+    None for a network with heatmaps.
     """
 
     reads: tuple[Source, ...] = ("backbone",)
@@ -73,6 +76,7 @@ class KeypointTokens(TrustHead):
         hidden: int = 128,
         dropout: float = 0.1,
         box: bool = True,
+        presence: bool = False,
         tokens: int | None = None,
         detach: bool = True,
     ):
@@ -91,6 +95,8 @@ class KeypointTokens(TrustHead):
         self.dropout = nn.Dropout(dropout)
         for name, value in (("visibility", [1.0, 0, 0, 0]), ("opks", [1.0, 0]), ("oks", [1.0, 0])):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
+        sizes = (channels + read + 2 * box, channels, keypoints, token // 2, hidden // 2, dropout)
+        self.presence = Presence(*sizes) if presence else None
 
     def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:
         """Return tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
@@ -110,12 +116,14 @@ class KeypointTokens(TrustHead):
 
     def logits(self, pooled: Tensors) -> TokenAnswers:
         visibility, opks, share, in_pose = self.components(pooled)
-        return TokenAnswers(visibility, opks.flatten(1), (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=(1, 2)))
+        oks = (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=(1, 2))
+        return TokenAnswers(visibility, opks.flatten(1), oks, None if self.presence is None else self.presence(*pooled))
 
     def trust(self, raw: TokenAnswers) -> Trust:
         visibility = raw.visibility.softmax(dim=-1)
         quality = (1 - visibility[..., 0]) * raw.opks.sigmoid()
-        return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks)
+        presence = None if raw.presence is None else raw.presence.sigmoid()
+        return Trust(quality=quality, visibility=visibility, pose_quality=raw.oks, presence=presence)
 
     def components(self, pooled: Tensors) -> Tensors:
         """Return logits of visibility (B, K, 3) and OPKS (B, K, 1); each keypoint's weight in OKS, and its OPKS (B, K,
@@ -145,6 +153,30 @@ class KeypointTokens(TrustHead):
         body = self.from_body.weight.view(self.keypoints, CLASSES + 2, -1)[:, rows] * slope
         bias = self.from_body.bias.view(self.keypoints, -1)[:, rows] * slope[:, 0] + offset
         return self.from_token.weight[rows] * slope, body.flatten(0, 1), bias.flatten()
+
+
+class Presence(nn.Module):
+    """Maps tokens (B, K, T) and the mean of the encoder's map (B, C) to the logit (B,) of a person in the box.
+
+    It shares no layer with the rest: learnt together, boxes without a person cost expected OKS much of its accuracy on
+    people (docs/trust.md).
+    """
+
+    calibration: Tensor  # slope, offset
+
+    def __init__(self, read: int, channels: int, keypoints: int, token: int, hidden: int, dropout: float):
+        super().__init__()
+        self.token = NormalisedLinear(read, (keypoints, max(token, 1)), dropout)
+        self.whole = NormalisedLinear(channels, (max(hidden, 1),), dropout)
+        self.body = nn.Linear(keypoints * max(token, 1), max(hidden, 1), bias=False)
+        self.last = nn.Linear(max(hidden, 1), 1)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]))
+
+    def forward(self, tokens: Float[Tensor, "B K T"], mean: Float[Tensor, "B C"]) -> Float[Tensor, " B"]:
+        each = self.dropout(self.token(tokens).relu()).flatten(1)  # (B, K · D)
+        body = self.dropout((self.body(each) + self.whole(mean)).relu())
+        return self.last(body)[:, 0] * self.calibration[0] + self.calibration[1]
 
 
 class NormalisedLinear(nn.Module):
@@ -177,11 +209,13 @@ def tokens_losses(
     targets: TrustTargets,
     is_known: Bool[Tensor, "B K"] | None = None,
     is_ternary: Bool[Tensor, "B K"] | None = None,
+    is_present: Bool[Tensor, " B"] | None = None,
 ) -> dict[str, Float[Tensor, ""]]:
-    """Return cross-entropy of "visibility", of "opks" on labelled keypoints, and of "oks" on people who have one.
+    """Return cross-entropy of "visibility", of "opks" on labelled keypoints, of "oks" on people who have one, and of
+    "presence" if the head predicts it.
 
     is_known: the data set labels this joint; is_ternary: and its v is COCO's. If only "labelled" is known, P(v > 0) is
-    P(1) + P(2). All if None.
+    P(1) + P(2). is_present: the box holds a person. All if None.
     """
     v, is_labelled = targets.visibility, targets.visibility > 0
     known = torch.ones_like(is_labelled) if is_known is None else is_known
@@ -191,15 +225,22 @@ def tokens_losses(
     said = torch.where(ternary, logs.gather(2, v[..., None])[..., 0], labelled)
     has_oks = ~torch.isnan(targets.oks)
     oks, found = torch.where(has_oks, targets.oks, 0.5), raw.oks.float().clamp(_EPSILON, 1 - _EPSILON)
-    return {
+    losses = {
         "visibility": mean_where(-said, known),
         "opks": mean_where(F.binary_cross_entropy_with_logits(raw.opks, targets.opks, reduction="none"), is_labelled),
         "oks": mean_where(-(oks * found.log() + (1 - oks) * (1 - found).log()), has_oks),
     }
+    if raw.presence is not None:
+        present = torch.ones_like(raw.presence) if is_present is None else is_present.to(raw.presence)
+        losses["presence"] = F.binary_cross_entropy_with_logits(raw.presence, present)
+    return losses
 
 
-def calibrate(head: KeypointTokens, pooled: Tensors, targets: TrustTargets) -> Mapping[str, float]:
-    """Fit the head's slopes and offsets on held-out people; return the resulting losses.
+def calibrate(
+    head: KeypointTokens, pooled: Tensors, targets: TrustTargets, labels: tuple[Tensor, Tensor] | None = None
+) -> Mapping[str, float]:
+    """Fit the head's slopes and offsets on held-out people; return the resulting losses. labels: `is_known` and
+    `is_ternary` of `tokens_losses`.
 
     One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
     of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
@@ -219,9 +260,35 @@ def calibrate(head: KeypointTokens, pooled: Tensors, targets: TrustTargets) -> M
         of_visibility, of_opks, of_oks = fitted
         oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
         calibrated = visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks
-        return tokens_losses(TokenAnswers(*calibrated), targets)
+        return tokens_losses(TokenAnswers(*calibrated), targets, *(labels or ()))
 
-    optimiser = torch.optim.LBFGS(fitted, max_iter=100, line_search_fn="strong_wolfe")
+    _minimise(fitted, losses)
+    for buffer, value in zip(buffers, fitted, strict=True):
+        buffer.copy_(value.detach())
+    head.train(was_training)
+    with torch.no_grad():
+        return {name: float(loss) for name, loss in losses().items()}
+
+
+def calibrate_presence(head: KeypointTokens, pooled: Tensors, is_present: Bool[Tensor, " B"]) -> None:
+    """Fit slope and offset of `Presence` on held-out boxes of a detector. An earlier calibration is replaced."""
+    assert head.presence is not None
+    fitted = head.presence.calibration
+    fitted.copy_(torch.tensor([1.0, 0.0]))
+    was_training = head.training
+    head.eval()
+    with torch.no_grad():
+        logit = head.presence(*pooled)
+    line = torch.tensor([1.0, 0.0], requires_grad=True)
+    target = is_present.to(logit)
+    _minimise([line], lambda: {"presence": F.binary_cross_entropy_with_logits(logit * line[0] + line[1], target)})
+    fitted.copy_(line.detach())
+    head.train(was_training)
+
+
+def _minimise(values: list[Tensor], losses: Callable[[], Mapping[str, Tensor]]) -> None:
+    """Minimise the sum of the losses over `values`, in place."""
+    optimiser = torch.optim.LBFGS(values, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimiser.zero_grad()
@@ -230,8 +297,3 @@ def calibrate(head: KeypointTokens, pooled: Tensors, targets: TrustTargets) -> M
         return float(loss.detach())
 
     optimiser.step(closure)
-    for buffer, value in zip(buffers, fitted, strict=True):
-        buffer.copy_(value.detach())
-    head.train(was_training)
-    with torch.no_grad():
-        return {name: float(loss) for name, loss in losses().items()}
