@@ -138,7 +138,7 @@ def test_views_repeat_themselves(tmp_path):
         for epoch in (1, 0):
             one, other = (
                 views.at_epoch(epoch)[index],
-                TrainingViews(painted(tmp_path, BOXES), SIZE, 0.5, 3, epoch)[index],
+                TrainingViews(painted(tmp_path, BOXES), SIZE, seed=3, epoch=epoch)[index],
             )
             for name in ("pixels", "box", "ignored", "image_id"):
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name))

@@ -192,3 +192,27 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json"]
     with pytest.raises(tp.InputError, match="takes no colour; its options are detector"):
         load.load(tmp_path / "people" / "people.onnx", colour="red")
+
+
+def test_a_models_own_suppression_is_for_a_detectors_boxes(tmp_path):
+    """Two boxes of one person: lowered if a detector found them, unless the user says otherwise; never if given."""
+    model = write_network(tmp_path)
+    json_file = model.with_suffix(".json")
+    own = {"method": "soft-oks-nms", "threshold": 0.5, "area": "crop"}
+    json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": own}))
+    photo, _, boxes = photo_of_people(1)
+    twice = np.concatenate([boxes, boxes + 2])
+    scored = Boxes(twice, np.zeros(2, np.int64), np.array([0.9, 0.8]))
+    lowered, plain = tp.load(model)(photo, boxes=scored), tp.load(model, suppression="none")(photo, boxes=scored)
+    assert plain.suppressed_score is None and lowered.suppressed_score is not None
+    assert lowered.suppressed_score[0] == plain.ranking_score[0]
+    assert lowered.suppressed_score[1] < 0.9 * plain.ranking_score[1]
+    asked = {"suppression": own["method"], "suppression_threshold": own["threshold"]}
+    np.testing.assert_array_equal(
+        tp.load(model, **asked)(photo, boxes=scored).suppressed_score, lowered.suppressed_score
+    )
+    assert tp.load(model)(photo, boxes=twice).suppressed_score is None
+    for field, value in (("method", "nms"), ("threshold", -1), ("area", "foot"), ("sigma", 1)):
+        json_file.write_text(json.dumps(json.loads(json_file.read_text()) | {"suppression": own | {field: value}}))
+        with pytest.raises(tp.InputError, match=f"suppression.{field}"):
+            tp.load(model)

@@ -64,7 +64,10 @@ def predict(
     all_people: Annotated[
         bool, typer.Option("--all-people", help="With --gt: also people with a box but no labelled keypoint.")
     ] = False,
-    suppression: Annotated[str, typer.Option(help=f"Suppression of overlapping poses: {WAYS}.")] = "none",
+    suppression: Annotated[
+        str | None,
+        typer.Option(help=f"Suppression of overlapping poses: {WAYS}. Default: the model's, in detected boxes only."),
+    ] = None,
     suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,

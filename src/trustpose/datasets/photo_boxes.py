@@ -14,7 +14,6 @@ from trustpose.formats.coco import TruthFile
 from trustpose.formats.photos import read_image
 
 _LIGHT = Photometric(brightness=0.3, contrast=0.3, saturation=0.4, hue=10.0, grey=0.05, blur=0.05, jpeg=0.05)
-_SCALES = (0.5, 1.9)  # range of the photo's longest side relative to the view's
 _SEEN = 0.3  # share of a box that a view must show; boxes with less are ignored
 _SMALLEST = 8.0  # pixels of a box's longer side in a view; smaller boxes are ignored
 _LARGEST_DECODED = 640  # longest side of the decoded photos in the cache
@@ -113,12 +112,14 @@ def boxed_photos(file: TruthFile, folder: str | Path, complete: set[int] | None 
 class TrainingViews:
     """One random square of `size` pixels per photo: scaled, shifted, mirrored, relit; sometimes of four photos.
 
-    View i of epoch e is always the same. `mosaic`: the probability of four photos in one.
+    View i of epoch e is always the same. `mosaic`: the probability of four photos in one; `scales`: the range of the
+    photo's longest side relative to the view's.
     """
 
     photos: BoxedPhotos
     size: int = 384
     mosaic: float = 0.5
+    scales: tuple[float, float] = (0.5, 1.9)
     seed: int = 0
     epoch: int = 0
 
@@ -134,13 +135,13 @@ class TrainingViews:
         if random.random() < self.mosaic:
             view = self._four(index, random)
         else:
-            view = _placed(self.photos, index, self.size, random)
+            view = _placed(self.photos, index, self.size, self.scales, random)
         return replace(view, pixels=change_light(view.pixels, _LIGHT, random))
 
     def _four(self, index: int, random: np.random.Generator) -> View:
         half = self.size // 2
         photos = [index, *random.integers(len(self.photos), size=3).tolist()]
-        parts = [_placed(self.photos, photo, half, random) for photo in photos]
+        parts = [_placed(self.photos, photo, half, self.scales, random) for photo in photos]
         corners = np.array([[0, 0], [half, 0], [0, half], [half, half]])
         pixels, ignored = (
             np.concatenate([np.concatenate(rows[:2], axis=1), np.concatenate(rows[2:], axis=1)])
@@ -150,12 +151,14 @@ class TrainingViews:
         return View(pixels, box, ignored, parts[0].image_id)
 
 
-def _placed(photos: BoxedPhotos, index: int, size: int, random: np.random.Generator) -> View:
+def _placed(
+    photos: BoxedPhotos, index: int, size: int, scales: tuple[float, float], random: np.random.Generator
+) -> View:
     """Place a photo at random scale and position in a square, mirrored half the time; black outside the photo."""
     pixels, shrunk = photos.photo(index)
     u = random.random(4)
     longest = max(pixels.shape[:2])
-    scale = size / longest * _SCALES[0] * (_SCALES[1] / _SCALES[0]) ** u[0]
+    scale = size / longest * scales[0] * (scales[1] / scales[0]) ** u[0]
     free = size - scale * np.array(pixels.shape[1::-1])  # negative if the photo is larger than the square
     shift = free * u[1:3]
     is_mirrored = u[3] < 0.5

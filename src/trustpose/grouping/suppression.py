@@ -14,7 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.grouping.overlap import PoseArea, oks_between, pose_area
+from trustpose.grouping.overlap import PoseArea, check_area, oks_between, pose_area
 from trustpose.poses import Poses
 
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
@@ -23,6 +23,19 @@ THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 
 Overlap = Float[np.ndarray, "*I n n"]
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """A method with its threshold and the area for OKS, as in `suppress`. Raises ValueError as it does."""
+
+    method: Method
+    threshold: float = THRESHOLD
+    area: PoseArea = "crop"
+
+    def __post_init__(self) -> None:
+        check_threshold(self.method, self.threshold)
+        check_area(self.area)
 
 
 @dataclass(frozen=True, eq=False)

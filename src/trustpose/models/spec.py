@@ -4,13 +4,15 @@ A pose network with its trust head and a person detector are bundled with the pa
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
+from trustpose.grouping.overlap import POSE_AREAS
+from trustpose.grouping.suppression import METHODS, Suppression
 from trustpose.models.box_outputs import BoxListOutput
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
 from trustpose.models.inputs import InputSpec
@@ -49,7 +51,8 @@ class ModelSpec:
     `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
     for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
     `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
-    the zoo's (HPCVNet's 4). `measured` holds its author's measurements, numbers and texts by name.
+    the zoo's (HPCVNet's 4). `suppression`: for poses in a detector's boxes, unless the user asks for another.
+    `measured` holds its author's measurements, numbers and texts by name.
     """
 
     onnx: Path
@@ -64,6 +67,7 @@ class ModelSpec:
     network: str | None = None
     deepen: int = 0
     trust: TrustOutput | None = None
+    suppression: Suppression | None = None
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
@@ -138,6 +142,7 @@ class ModelSpec:
         value |= {"network": self.network} if self.network is not None else {}
         value |= {"deepen": self.deepen} if self.deepen else {}
         value |= {"trust": self.trust.to_json()} if self.trust is not None else {}
+        value |= {"suppression": asdict(self.suppression)} if self.suppression is not None else {}
         return value | ({"measured": dict(self.measured)} if self.measured else {})
 
 
@@ -159,7 +164,18 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
+        suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
     )
+
+
+def _read_suppression(wanted: Fields) -> Suppression:
+    method = wanted.choice("method", METHODS)
+    try:
+        found = Suppression(method, wanted.number("threshold"), wanted.choice("area", POSE_AREAS, default="crop"))
+    except ValueError as error:
+        raise wanted.fail("threshold", str(error).removeprefix("threshold: "), wanted.value["threshold"]) from None
+    wanted.close()
+    return found
 
 
 def output_kind(path: str | Path) -> str | None:

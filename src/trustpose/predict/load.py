@@ -41,7 +41,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     predictor = _network(model, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(model), options, options.max_pixels
     _find_people(predictor)
-    if options.suppression != "none":
+    if options.suppression not in (None, "none"):
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton)
     predictor.calibrate = _calibrated(predictor)
@@ -79,7 +79,10 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
     runtime = open_runtime(spec, **how)
     of_people = {name: getattr(options, name) for name in ("batch_size", "flip", "threads", "decoding")}
-    return Predictor(runtime, **of_people)
+    predictor, own = Predictor(runtime, **of_people), spec.suppression
+    if own is not None and options.suppression is None:
+        predictor.suppress_detected = suppressor(own.method, own.threshold, own.area, spec.skeleton)
+    return predictor
 
 
 def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:

@@ -22,19 +22,20 @@ class PredictOptions:
     one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold for detected
     people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their file or package.
     suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold and the area for OKS
-    between poses. flip: flip test, average with the mirror image. decoding: of heatmaps, overriding the spec
-    (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's
-    weights on `device` ("cpu", "cuda", "mps"; None: the best available) in `precision` float32, bfloat16 or float16.
-    batch_size: people per batch; threads: None for one per CPU. skeleton: for another package's estimator, keep this
-    one's keypoints. max_pixels: larger photo files are refused. calibrator: one, or its file, whose trust replaces the
-    model's; second: the models of the second opinions that it was fitted with, as `tp.load` takes them, each after
-    NAME= if it had a name at fitting. adapter: options of a particular package's estimator, by name.
+    between poses; None: the model's own, for a detector's boxes only, or none. flip: flip test, average with the mirror
+    image. decoding: of heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere;
+    "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu", "cuda", "mps"; None: the best
+    available) in `precision` float32, bfloat16 or float16. batch_size: people per batch; threads: None for one per CPU.
+    skeleton: for another package's estimator, keep this one's keypoints. max_pixels: larger photo files are refused.
+    calibrator: one, or its file, whose trust replaces the model's; second: the models of the second opinions that it
+    was fitted with, as `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a
+    particular package's estimator, by name.
     """
 
     detector: Detector | str | Path | None = None
     detector_weights: Path | None = None
     min_score: float | None = None
-    suppression: str = "none"
+    suppression: str | None = None
     suppression_threshold: float = THRESHOLD
     suppression_area: str = "crop"
     flip: bool = False

@@ -139,9 +139,9 @@ class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
     people: "photo" if the model finds people itself, "boxes" if it needs their boxes, "either". detector: finds the
-    people of photos that come without boxes. suppress: removes duplicates. calibrate: gives the poses a calibrator's
-    trust. model, options: what `tp.load` was given.
-    Subclasses implement `_predictions`.
+    people of photos that come without boxes. calibrate: gives the poses a calibrator's trust. suppress: removes
+    duplicates; suppress_detected: those in a detector's boxes, if there is no `suppress`. model, options: what
+    `tp.load` was given. Subclasses implement `_predictions`.
     """
 
     name: str
@@ -155,6 +155,7 @@ class BasePredictor(ABC):
     detector: Detector | None = None
     suppress: Suppress | None = None
     calibrate: "Calibrated | None" = None
+    suppress_detected: Suppress | None = None
 
     def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
         """Return poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
@@ -190,8 +191,10 @@ class BasePredictor(ABC):
         """Yield the prediction for each photo, in order, as soon as it is done; photos are read on demand."""
         predictions = self._predictions(photos)
         for prediction in predictions if self.calibrate is None else self.calibrate(predictions):
-            if self.suppress is not None:
-                prediction = replace(prediction, poses=suppressed(prediction.poses, self.suppress))
+            is_detected = prediction.poses.box_score is not None
+            suppress = self.suppress or (self.suppress_detected if is_detected else None)
+            if suppress is not None:
+                prediction = replace(prediction, poses=suppressed(prediction.poses, suppress))
             yield prediction
 
     def run(

@@ -260,7 +260,9 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     overlap = [options.suppression, options.suppression_threshold, options.suppression_area]
-    return settings | dict(run_options.also) | {"suppression": None if overlap[0] == "none" else overlap}
+    return (
+        settings | dict(run_options.also) | {"suppression": overlap if overlap[0] not in (None, "none") else overlap[0]}
+    )
 
 
 @contextmanager

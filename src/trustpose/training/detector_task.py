@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -49,6 +50,9 @@ DETECTORS: dict[str, type[Detector]] = {  # by the zoo's network with that backb
     **BOX_DETECTORS,
 }
 _SIDES_WEIGHT = 5.0  # weight of the boxes' loss relative to the centres', as in TTFNet
+_FILLING: dict[str, Any] = {"mosaic": 0.25, "scales": (0.8, 1.6)}
+"""Views for a detector that stretches photos, to which a photo fills its input: after one epoch of PicoDet box AP on a
+fold is .475, and .456 with the usual views."""
 _MIN_SCORE = 0.02  # minimum score of boxes in validation
 MIN_SCORE = 0.3  # default minimum score of boxes in prediction
 
@@ -66,7 +70,8 @@ class DetectorTask:
         self.model: nn.Module = detector
         self._first_layers = nn.ModuleList(detector.first_layers())
         self.targets = ListTargets() if isinstance(detector, PicoDet) else CentreTargets(detector.stride)
-        self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed)
+        how = _FILLING if training.stretched else {}
+        self.views = TrainingViews(training, recipe.height, seed=recipe.train.seed, **how)
         self.held_out = held_out
 
     def stage(self, stage: Stage) -> None:  # noqa: ARG002  # there is only one kind
