@@ -16,6 +16,7 @@ from trustpose.networks.lite_hrnet import tinypose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.zoo import build
+from trustpose.trust.network import run
 
 RANDOM = torch.Generator().manual_seed(0)
 
@@ -34,7 +35,10 @@ def test_naive_lite_hrnet(name):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     with torch.inference_mode():
         expected, found = network(image), for_inference(network)(image)
-    for one, other in ((expected.heatmaps[-1], found.heatmaps[-1]), (expected.features, found.features)):
+        (_, (encoded,)), (_, (other,)) = (run(one, image, ("backbone",)) for one in (network, for_inference(network)))
+    assert encoded.shape[2:] == (2, 3)
+    pairs = ((expected.heatmaps[-1], found.heatmaps[-1]), (expected.features, found.features), (encoded, other))
+    for one, other in pairs:
         assert one.std() > 0.01
         torch.testing.assert_close(other, one, atol=1e-4 * float(one.abs().max()), rtol=0)
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())

@@ -39,6 +39,7 @@ __all__ = [
 MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS = "model.json", "model.onnx", "model.safetensors"
 DEFAULT = "default"
 _SHIPPED = Path(__file__).parent
+_CHECKOUT = _SHIPPED.parents[2]
 NO_KEYPOINTS = Skeleton("none", (), ())
 """The skeleton of a model that only detects boxes."""
 K = TypeVar("K", bound=Output)
@@ -69,6 +70,14 @@ class ModelSpec:
     trust: TrustOutput | None = None
     suppression: Suppression | None = None
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @property
+    def training_weights(self) -> Path:
+        """The file with the weights for training, which may not exist: beside the network; those of the bundled models
+        are only in a checkout, in weights/."""
+        beside = self.onnx.with_name(MODEL_WEIGHTS)
+        is_bundled = self.onnx.parent.parent == _SHIPPED and not beside.is_file()
+        return _CHECKOUT / "weights" / self.onnx.parent.name / MODEL_WEIGHTS if is_bundled else beside
 
     @property
     def people(self) -> PeopleFrom:

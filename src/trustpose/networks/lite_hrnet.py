@@ -61,12 +61,15 @@ class LiteHRNetBackbone(nn.Module):
         outputs = [before[0], *before[:-1]]  # each branch is brought to the width of the next higher resolution
         pairs = zip(reversed(before), reversed(outputs), strict=True)
         self.gather = nn.ModuleList(_separable(inputs, outputs, norm=norm) for inputs, outputs in pairs)
+        self.encoded = nn.Identity()
+        """Called with the last stage's map (B, 8 · width, H/32, W/32), for trust heads that read the encoder's."""
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
         maps = [self.stem(image)]  # (B, 32, H/4, W/4)
         for stage in self.stages:
             maps = stage(maps)
         *higher, x = maps
+        self.encoded(x)
         for at, layer in enumerate(self.gather):  # from H/32 to H/4
             if at:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-at]

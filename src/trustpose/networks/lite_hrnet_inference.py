@@ -12,6 +12,7 @@ In layers as small as these, moving data takes as long as computing. So
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,9 +50,12 @@ class _Backbone(nn.Module):
             rearranged(layer, before, after)
             for layer, before, after in zip(backbone.gather, lower, [*lower[1:], None], strict=True)
         )
+        self.encoded = nn.Identity()
+        self.register_buffer("original", torch.tensor(np.argsort(lower[0])))
 
     def forward(self, image: Tensor) -> Tensor:
         *higher, x = self.stages([self.stem(image)])
+        self.encoded(x.index_select(1, self.get_buffer("original")))  # left out of graphs that nobody reads it in
         for at, layer in enumerate(self.gather):  # from H/32 to H/4
             if at:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-at]

@@ -20,9 +20,10 @@ def load_module(spec: ModelSpec) -> nn.Module:
 
     Raises InputError if the folder holds only an ONNX file, or weights that do not match.
     """
-    weights = spec.onnx.with_name(MODEL_WEIGHTS)
+    weights = spec.training_weights
     if spec.network is None or not weights.is_file():
-        raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run")
+        where = "" if weights.parent == spec.onnx.parent else f" ({weights}: no such file, it is in a checkout only)"
+        raise InputError(f"{spec.onnx}: has no {MODEL_WEIGHTS} of a zoo network beside it, only ONNX to run{where}")
     if spec.network not in NETWORKS:
         raise InputError(
             f"{spec.onnx.with_name(MODEL_JSON)}: field 'network': expected a zoo name, got {spec.network!r}"
@@ -57,7 +58,7 @@ def load_trust_network(spec: ModelSpec) -> TrustNetwork:
         module = attach(trust.head, network, spec.input.height, spec.input.width, **trust.options)
     except (TypeError, ValueError) as error:
         raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'trust': {error}") from None
-    weights = spec.onnx.with_name(MODEL_WEIGHTS)
+    weights = spec.training_weights
     try:
         module.head.load_state_dict(_part_of(read_tensors(weights), "head."))
     except RuntimeError as error:  # torch's list of missing, unexpected and misshapen tensors

@@ -257,7 +257,7 @@ def _start(detector: Detector, recipe: Recipe, model: Path | None) -> bool:
     if isinstance(detector, PicoDet):
         return _start_picodet(detector, recipe, model)
     if model is not None and output_kind(model) == BoxOutput.kind:
-        weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+        weights = ModelSpec.read(model).training_weights
         detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
         return True
     if isinstance(detector, MoveNetDetector) and model is not None and model.suffix == ".onnx":
@@ -283,7 +283,7 @@ def _start_picodet(detector: PicoDet, recipe: Recipe, model: Path | None) -> boo
             )
         return False
     if model.is_dir():
-        weights = ModelSpec.read(model).onnx.with_name(MODEL_WEIGHTS)
+        weights = ModelSpec.read(model).training_weights
         detector.load_state_dict(read_own_tensors(weights, detector, "the detector"))
     else:
         detector.read(model)

@@ -129,7 +129,7 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     Its input is used instead of the encoder's output, because MSPN adds the previous stage's features in between.
     """
     if isinstance(network, PoseNetwork):
-        return network.neck
+        return getattr(network.backbone, "encoded", network.neck)
     if isinstance(network, MoveNetPose):
         return network.encoder.context
     if isinstance(network, RTMPose):
