@@ -5,8 +5,8 @@
 
 Four tables, then one line of JSON with all of it:
 
-  poses       from ground-truth boxes: COCO AP and AR, AP if the true OKS ranked, mean OKS. Ours and SimplePose with
-              flip test and DARK, MoveNet thunder as it is
+  poses       from ground-truth boxes: COCO AP and AR, AP if the true OKS ranked, mean OKS. Ours, its fast setting and
+              SimplePose with flip test and DARK, MoveNet thunder as it is
   people      from whole photos: AP of boxes, recall at IoU 0.5, and COCO AP of the keypoints of the people found: our
               detector with our network, MoveNet multipose
   trust       what ours says of its poses from ground-truth boxes, with 95 % intervals from drawing photos
@@ -156,26 +156,29 @@ def run(given: argparse.Namespace) -> None:
     whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
-    ours, multipose = tp.load("default", flip=True), tp.load(given.networks / "movenet-multipose.onnx", min_score=0.0)
+    ours, fast = tp.load("default", flip=True), tp.load("default", fast=True, flip=True)
+    multipose = tp.load(given.networks / "movenet-multipose.onnx", min_score=0.0)
     result: Row = {"poses": {}, "people": {}, "trust": {}, "speed": {}}
     for name, predictor in {
         "ours": ours,
+        "ours, fast": fast,
         "SimplePose": tp.load(given.networks / "simplepose.onnx", flip=True, decoding="dark"),
         "MoveNet thunder": tp.load(given.networks / "movenet-thunder.onnx"),
     }.items():
         poses = poses_of(predictor, boxed)
         assert poses.pose_score is not None
         result["poses"][name] = precision(truth, poses, poses.pose_score)
-        if name == "ours":
-            result["poses"]["ours, by its expected OKS"] = precision(truth, poses, poses.ranking_score)
-            result["trust"] = trust_row(truth, poses, given.draws)
-    for name, predictor in {"ours": ours, "MoveNet multipose": multipose}.items():
+        if name.startswith("ours"):
+            result["poses"][f"{name}, by its expected OKS"] = precision(truth, poses, poses.ranking_score)
+            result["trust" + name.removeprefix("ours")] = trust_row(truth, poses, given.draws)
+    for name, predictor in {"ours": ours, "ours, fast": fast, "MoveNet multipose": multipose}.items():
         found = poses_of(predictor, whole)
         result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
     if given.rounds:
-        plain = tp.load("default")
+        plain, quick = tp.load("default"), tp.load("default", fast=True)
         runs: dict[str, Callable[[], Any]] = {
             "ours": lambda: poses_of(plain, whole),
+            "ours, fast": lambda: poses_of(quick, whole),
             "ours, flip": lambda: poses_of(ours, whole),
             "MoveNet multipose": lambda: poses_of(multipose, whole),
         }
@@ -185,10 +188,11 @@ def run(given: argparse.Namespace) -> None:
         result["speed"] = speeds(runs, len(whole), given.rounds)
     show("Poses from ground-truth boxes", result["poses"])
     show("People found in whole photos", result["people"])
-    print("\nTrust, from ground-truth boxes")
-    for label, value in result["trust"].items():
-        interval = "" if value is None or len(value) < 3 else f" ({value[1]:.3f}–{value[2]:.3f})"
-        print(f"{label:<22}" + ("–" if value is None else f"{value[0]:.3f}{interval}"))
+    for title in ("trust", "trust, fast"):
+        print(f"\n{title.capitalize()}, from ground-truth boxes")
+        for label, value in result[title].items():
+            interval = "" if value is None or len(value) < 3 else f" ({value[1]:.3f}–{value[2]:.3f})"
+            print(f"{label:<22}" + ("–" if value is None else f"{value[0]:.3f}{interval}"))
     if result["speed"]:
         show("Speed, files to poses", result["speed"])
     print(json.dumps(result))

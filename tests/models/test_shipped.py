@@ -21,25 +21,31 @@ from trustpose.skeletons import COCO_17
 def test_their_specs_and_size():
     """At most 25 MB together, COCO's joints, trust in all its fields, and where they come from."""
     folders = shipped_folders()
-    assert [folder.name for folder in folders] == ["default", "default-detector"]
+    assert [folder.name for folder in folders] == [
+        "default",
+        "default-detector",
+        "default-fast",
+        "default-fast-detector",
+    ]
     assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 25e6
-    spec, boxes = ModelSpec.read(folders[0]), ModelSpec.read(folders[1])
+    spec, boxes, *faster = map(ModelSpec.read, folders)
+    assert spec.fast is not None and spec.fast.costs and spec.fast_folders() == tuple(folders[2:])
     assert spec.onnx == default_folder() / "model.onnx" and spec.skeleton.name == "coco17"
     assert spec.trust is not None and {"quality", "visibility", "pose_quality"} <= set(spec.trust.outputs)
-    for one in (spec, boxes):
+    for one in (spec, boxes, *faster):
         assert one.licence == "Apache-2.0" and one.source != "unknown"
         card = one.onnx.with_name("README.md").read_text()
         assert all(f"**{part}" in card for part in ("What it is", "Data", "Numbers", "Limits", "Licence"))
 
 
 def test_weights_are_in_half_the_bytes():
-    """Large tensors are float16."""
+    """Large tensors are float16, or 8-bit."""
     onnx = pytest.importorskip("onnx", reason="the train extra is not installed")
     for folder in shipped_folders():
         model = onnx.load(folder / "model.onnx")
         onnx.checker.check_model(model)
         large = [tensor for tensor in model.graph.initializer if np.prod(tensor.dims) >= 1000]
-        assert large and {tensor.data_type for tensor in large} == {onnx.TensorProto.FLOAT16}
+        assert large and {tensor.data_type for tensor in large} <= {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT8}
 
 
 def test_nobody_in_the_picture():

@@ -44,11 +44,23 @@ def test_naive_lite_hrnet(name):
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
+def test_mobile_net_with_padded_channels():
+    network = build_random(lambda: build("light-mobilenetv2-050", keypoints=5)).eval()
+    image = torch.randn(2, 3, 64, 96, generator=RANDOM)
+    with torch.inference_mode():
+        expected, arranged = network(image), for_inference(network)
+        found = arranged(image)
+    torch.testing.assert_close(found.features, expected.features, atol=1e-4, rtol=1e-4)
+    before, after = (
+        [one.in_channels for one in some.modules() if isinstance(one, nn.Conv2d)] for some in (network, arranged)
+    )
+    assert {8, 12} <= set(before) and {8, 12}.isdisjoint(after)
+
+
 def test_others_are_left_alone():
     with torch.device("meta"):
-        for name in ("lite-hrnet-18", "light-mobilenetv2-050"):
-            network = build(name)
-            assert for_inference(network) is network
+        network = build("lite-hrnet-18")
+        assert for_inference(network) is network
 
 
 def test_tinypose_is_the_published_network_without_shuffles(data_dir, tmp_path):

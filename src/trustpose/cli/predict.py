@@ -71,6 +71,9 @@ def predict(
     suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="The model's smaller stand-ins: faster, less accurate; says by how much.")
+    ] = False,
     skeleton: Annotated[
         str | None, typer.Option(help="For another package's estimator: keep the keypoints of coco17, … or FILE.json.")
     ] = None,
@@ -142,6 +145,7 @@ def predict(
         suppression_threshold=suppression_threshold,
         suppression_area=suppression_area,
         flip=flip,
+        fast=fast,
         decoding=codec,
         backend=backend,
         device=device,
@@ -172,13 +176,17 @@ def predict(
 
 
 def _load(model: str, options: "PredictOptions") -> "BasePredictor":
-    """Load the predictor; print its warnings as lines."""
+    """Load the predictor; print its warnings as lines, and what a fast setting costs."""
+    from trustpose.models.spec import ModelSpec
     from trustpose.predict.load import load
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", category=UserWarning)
         predictor = load(model, options)
     _say(caught)
+    setting = ModelSpec.read(model).fast if options.fast else None
+    if setting is not None:
+        typer.echo(f"trustpose: --fast: {setting.describe()}", err=True)
     return predictor
 
 

@@ -15,6 +15,7 @@ from trustpose.grouping.overlap import POSE_AREAS
 from trustpose.grouping.suppression import METHODS, Suppression
 from trustpose.models.box_outputs import BoxListOutput
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
+from trustpose.models.fast import FastSetting
 from trustpose.models.inputs import InputSpec
 from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
@@ -52,8 +53,13 @@ class ModelSpec:
     `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
     for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
     `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
+<<<<<<< HEAD
     the zoo's (HPCVNet's 4). `suppression`: for poses in a detector's boxes, unless the user asks for another.
     `measured` holds its author's measurements, numbers and texts by name.
+=======
+    the zoo's (HPCVNet's 4). `fast` names smaller models that stand in for it where speed counts. `measured` holds its
+    author's measurements, numbers and texts by name.
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     """
 
     onnx: Path
@@ -68,7 +74,11 @@ class ModelSpec:
     network: str | None = None
     deepen: int = 0
     trust: TrustOutput | None = None
+<<<<<<< HEAD
     suppression: Suppression | None = None
+=======
+    fast: FastSetting | None = None
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
@@ -107,6 +117,14 @@ class ModelSpec:
         Raises InputError for an unknown decoding, and for a network without heatmaps.
         """
         return replace(self, output=self.crop_output.with_decoding(decoding))
+
+    def fast_folders(self) -> tuple[Path, Path | None]:
+        """Return the folders of the faster network and its detector, None for the usual one. Raises InputError if there
+        is no such setting."""
+        if self.fast is None:
+            raise InputError(f"{self.onnx.parent}: has no fast setting; its JSON would name one in the field 'fast'")
+        beside = self.onnx.parent.parent
+        return beside / self.fast.network, None if self.fast.detector is None else beside / self.fast.detector
 
     @classmethod
     def read(cls, path: str | Path) -> "ModelSpec":
@@ -151,7 +169,11 @@ class ModelSpec:
         value |= {"network": self.network} if self.network is not None else {}
         value |= {"deepen": self.deepen} if self.deepen else {}
         value |= {"trust": self.trust.to_json()} if self.trust is not None else {}
+<<<<<<< HEAD
         value |= {"suppression": asdict(self.suppression)} if self.suppression is not None else {}
+=======
+        value |= {"fast": self.fast.to_json()} if self.fast is not None else {}
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
         return value | ({"measured": dict(self.measured)} if self.measured else {})
 
 
@@ -173,7 +195,11 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
+<<<<<<< HEAD
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
+=======
+        fast=FastSetting.read(top.object("fast")) if "fast" in top.value else None,
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     )
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
+from trustpose.networks.light_baseline import HalfMobileNet
 from trustpose.networks.lite_hrnet import LiteHRNetBackbone
 from trustpose.networks.lite_hrnet_inference import rearranged_backbone
 
@@ -68,7 +71,31 @@ def split_convolution(convolution: nn.Conv2d) -> nn.Module:
     return nn.Sequential(spread, shifted, summed)
 
 
+def padded_mobile_net(network: HalfMobileNet) -> nn.Module:
+    """Return the backbone with 16 channels where a block gives fewer, the others zero: runtimes that compute 16 at once
+    are several times as fast from 16 as from 8 or 12."""
+    copied = deepcopy(network)
+    blocks = list(copied.features)
+    for block, following in pairwise(blocks):
+        last = [part for part in block.modules() if isinstance(part, (nn.Conv2d, nn.BatchNorm2d))][-2:]
+        readers = [part for part in following.modules() if isinstance(part, nn.Conv2d)]
+        project, norm = last
+        assert isinstance(project, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        missing = _BLOCK - project.out_channels
+        if missing > 0 and readers[0].groups == 1:
+            project.weight = nn.Parameter(F.pad(project.weight, (0, 0, 0, 0, 0, 0, 0, missing)).detach())
+            for name in ("weight", "bias", "running_mean"):
+                getattr(norm, name).data = F.pad(getattr(norm, name).data, (0, missing))
+            norm.running_var = (
+                F.pad(norm.running_var, (0, missing), value=1.0) if norm.running_var is not None else None
+            )
+            readers[0].weight = nn.Parameter(F.pad(readers[0].weight, (0, 0, 0, 0, 0, missing)).detach())
+            project.out_channels = norm.num_features = readers[0].in_channels = _BLOCK
+    return copied
+
+
 _REARRANGED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     LiteHRNetBackbone: rearranged_backbone,
+    HalfMobileNet: padded_mobile_net,
     nn.Conv2d: split_convolution,
 }

@@ -121,18 +121,20 @@ def default_detector(min_score: float | None = None) -> BoxDetector:
 class DefaultDetector:
     """The bundled detector, opened for the first photo that needs it.
 
-    min_score: threshold for boxes, None for its spec's. Raises InputError if this installation lacks it.
+    min_score: threshold for boxes, None for its spec's. folder: another detector's instead, as a model's fast setting
+    names one. Raises InputError if this installation lacks it.
     """
 
-    def __init__(self, min_score: float | None = None) -> None:
-        self.min_score = min_score
+    def __init__(self, min_score: float | None = None, folder: Path | None = None) -> None:
+        self.min_score, self.folder = min_score, folder
         self._opened: BoxDetector | None = None
         self._lock = Lock()
 
     def open(self) -> BoxDetector:
         """Open the detector. Raises InputError as above."""
         with self._lock:
-            self._opened = self._opened or default_detector(self.min_score)
+            if self._opened is None:
+                self._opened = BoxDetector(ModelSpec.read(self.folder or detector_folder()), self.min_score)
         return self._opened
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:

@@ -38,10 +38,18 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
     options = replace(options, adapter={**options.adapter, **of_adapter})
     adapter = ADAPTERS.get(str(model).partition(":")[0])
-    predictor = _network(model, options) if adapter is None else _estimator(adapter, str(model), options)
+    if adapter is not None and options.fast:
+        raise InputError(f"{model}: has no fast setting, another package's estimator")
+    network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
+    predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(model), options, options.max_pixels
+<<<<<<< HEAD
     _find_people(predictor)
     if options.suppression not in (None, "none"):
+=======
+    _find_people(predictor, detector)
+    if options.suppression != "none":
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton)
     predictor.calibrate = _calibrated(predictor)
@@ -99,14 +107,14 @@ def _said(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
 
 
-def _find_people(predictor: BasePredictor) -> None:
-    """Set the detector for photos without boxes."""
+def _find_people(predictor: BasePredictor, folder: Path | None) -> None:
+    """Set the detector for photos without boxes: the given one, or the bundled one, or that of a fast setting."""
     options = predictor.options
     if options.detector is None:
         if options.detector_weights is not None:
             raise InputError("--detector-weights: are for a --detector of torchvision's")
         if predictor.people == "boxes":
-            predictor.detector = DefaultDetector(options.min_score)
+            predictor.detector = DefaultDetector(options.min_score, folder)
     elif predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --detector")
     else:

@@ -23,7 +23,11 @@ from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
 from trustpose.images import Images
+<<<<<<< HEAD
 from trustpose.models.spec import DEFAULT, detector_folder
+=======
+from trustpose.models.spec import DEFAULT, ModelSpec, default_folder, detector_folder
+>>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
@@ -254,6 +258,8 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     if prefix in ADAPTERS:
         skeleton = getattr(options.skeleton, "name", options.skeleton)
         settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
+    if options.fast:
+        settings["fast"] = [_fingerprint(folder) for folder in ModelSpec.read(model).fast_folders()]
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
