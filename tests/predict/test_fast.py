@@ -18,6 +18,8 @@ from trustpose.models import spec
 from trustpose.models.fast import FastSetting
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.load import load
+from trustpose.predict.options import RunOptions
+from trustpose.predict.run import _settings
 
 COSTS = {"AP": ".50 instead of .55", "photos a second": 80}
 app = typer.Typer()
@@ -49,6 +51,7 @@ def test_other_networks_are_loaded(folder):
     assert usual.name != "the small one" and fast.name == "the small one"
     assert len(usual(photo)) == 2 and len(fast(photo)) == 1
     assert len(load(folder / "default", fast=True)(photo)) == 1
+    assert (usual.model, fast.model) == ("default", str(folder / "small"))  # calibrators know it by its files
     assert len(load("default", fast=True, min_score=0.1)(photo)) == 2
     np.testing.assert_array_equal(load("default", fast=True, detector="whole")(photo).box, [[0, 0, 640, 400]])
     assert len(load("default", fast=True, detector="default")(photo)) == 2  # that was asked for
@@ -69,6 +72,12 @@ def test_its_costs_are_said(tmp_path):
     assert "trustpose: --fast: AP .50 instead of .55, photos a second 80" in fast.output and "1 person" in fast.output
     usual = CliRunner().invoke(app, given)
     assert "--fast" not in usual.output and "2 people" in usual.output
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_resumed_run_has_the_same_setting():
+    usual, fast = (_settings(load("default", fast=is_fast), RunOptions()) for is_fast in (False, True))
+    assert {name for name in usual if usual[name] != fast[name]} == {"model", "detector"}
 
 
 def test_specs(folder):

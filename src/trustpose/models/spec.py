@@ -53,13 +53,9 @@ class ModelSpec:
     `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
     for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
     `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
-<<<<<<< HEAD
-    the zoo's (HPCVNet's 4). `suppression`: for poses in a detector's boxes, unless the user asks for another.
-    `measured` holds its author's measurements, numbers and texts by name.
-=======
-    the zoo's (HPCVNet's 4). `fast` names smaller models that stand in for it where speed counts. `measured` holds its
-    author's measurements, numbers and texts by name.
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
+    the zoo's (HPCVNet's 4). `suppression`: for poses in a detector's boxes, unless the user asks for another. `fast`
+    names smaller models that stand in for it where speed counts. `measured` holds its author's measurements, numbers
+    and texts by name.
     """
 
     onnx: Path
@@ -74,11 +70,8 @@ class ModelSpec:
     network: str | None = None
     deepen: int = 0
     trust: TrustOutput | None = None
-<<<<<<< HEAD
     suppression: Suppression | None = None
-=======
     fast: FastSetting | None = None
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
 
     @property
@@ -169,11 +162,8 @@ class ModelSpec:
         value |= {"network": self.network} if self.network is not None else {}
         value |= {"deepen": self.deepen} if self.deepen else {}
         value |= {"trust": self.trust.to_json()} if self.trust is not None else {}
-<<<<<<< HEAD
         value |= {"suppression": asdict(self.suppression)} if self.suppression is not None else {}
-=======
         value |= {"fast": self.fast.to_json()} if self.fast is not None else {}
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
         return value | ({"measured": dict(self.measured)} if self.measured else {})
 
 
@@ -195,11 +185,8 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
-<<<<<<< HEAD
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
-=======
         fast=FastSetting.read(top.object("fast")) if "fast" in top.value else None,
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     )
 
 

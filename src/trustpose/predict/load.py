@@ -42,14 +42,9 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
     predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
-    predictor.model, predictor.options, predictor.max_pixels = str(model), options, options.max_pixels
-<<<<<<< HEAD
-    _find_people(predictor)
-    if options.suppression not in (None, "none"):
-=======
+    predictor.model, predictor.options, predictor.max_pixels = str(network), options, options.max_pixels
     _find_people(predictor, detector)
-    if options.suppression != "none":
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
+    if options.suppression not in (None, "none"):
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton)
     predictor.calibrate = _calibrated(predictor)

@@ -22,24 +22,16 @@ class PredictOptions:
     one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold for detected
     people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their file or package.
     suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold and the area for OKS
-<<<<<<< HEAD
     between poses; None: the model's own, for a detector's boxes only, or none. flip: flip test, average with the mirror
     image. decoding: of heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere;
     "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu", "cuda", "mps"; None: the best
     available) in `precision` float32, bfloat16 or float16. batch_size: people per batch; threads: None for one per CPU.
-    skeleton: for another package's estimator, keep this one's keypoints. max_pixels: larger photo files are refused.
+    skeleton: for another package's estimator, keep this one's keypoints. fast: the smaller network and detector that
+    the model's spec names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files
+    are refused.
     calibrator: one, or its file, whose trust replaces the model's; second: the models of the second opinions that it
     was fitted with, as `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a
     particular package's estimator, by name.
-=======
-    between poses. flip: flip test, average with the mirror image. decoding: of heatmaps, overriding the spec
-    (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's
-    weights on `device` ("cpu", "cuda", "mps"; None: the best available) in `precision` float32, bfloat16 or float16.
-    batch_size: people per batch; threads: None for one per CPU. skeleton: for another package's estimator, keep this
-    one's keypoints. fast: the smaller network and detector that the model's spec names for speed, with what they cost
-    (`models.fast.FastSetting`). max_pixels: larger photo files are refused. adapter: options of a particular package's
-    estimator, by name.
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
     """
 
     detector: Detector | str | Path | None = None

@@ -23,11 +23,7 @@ from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
 from trustpose.images import Images
-<<<<<<< HEAD
 from trustpose.models.spec import DEFAULT, detector_folder
-=======
-from trustpose.models.spec import DEFAULT, ModelSpec, default_folder, detector_folder
->>>>>>> cc85538 (A fast setting: specs name a smaller network and detector; predict --fast says what it costs; 8-bit convolutions)
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
@@ -246,7 +242,8 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     detector = options.detector
     if detector is None and predictor.people == "boxes" and run_options.gt is None and run_options.boxes is None:
         detector = DEFAULT
-    named = detector_folder() if detector == DEFAULT else detector
+    faster = predictor.detector.folder if isinstance(predictor.detector, DefaultDetector) else None
+    named = (faster or detector_folder()) if detector == DEFAULT else detector
     files: dict[str, Any] = {
         "gt": run_options.gt,
         "boxes": run_options.boxes,
@@ -258,8 +255,6 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     if prefix in ADAPTERS:
         skeleton = getattr(options.skeleton, "name", options.skeleton)
         settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
-    if options.fast:
-        settings["fast"] = [_fingerprint(folder) for folder in ModelSpec.read(model).fast_folders()]
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
