@@ -95,7 +95,8 @@ def test_an_installation_without_them(photos, tmp_path):
 
 def test_models_that_come_with_the_package(photos):  # noqa: ARG001  # it puts them there
     code, output = _run("models", "--shipped", "--json")
-    network, detector = json.loads(output)
+    network, detector, *calibrators = json.loads(output)
+    assert len(calibrators) == 5 and all(row["model"].startswith("shipped:") for row in calibrators)
     assert code == 0 and (network["model"], detector["model"]) == ("default", "default-detector")
     assert network["gives"].startswith("heatmaps 48×64 of one person") and network["skeleton"] == "coco17 (17)"
     assert detector["gives"] == "boxes of the people of a photo" and detector["skeleton"] == ""

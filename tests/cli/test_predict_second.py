@@ -171,3 +171,32 @@ def test_resume_needs_the_same_calibrator(folder, data_dir, capsys) -> None:
         pass
     assert predict(folder, data_dir, "stopped", "--calibrator", folder / "one.cal", "--resume") == 2
     assert "calibrator" in capsys.readouterr().err
+
+
+def test_a_bundled_calibrator_is_for_its_own_network(folder, data_dir, capsys) -> None:
+    assert predict(folder, data_dir, "shipped", "--calibrator", "shipped:simplepose") == 0
+    expected = tp.Calibrator.load("shipped:simplepose")(read_results(folder / "out" / "results.json").poses)
+    np.testing.assert_allclose([row["pose_quality"] for row in rows_of(folder / "shipped")], expected.pose_quality)
+    other = ("--calibrator", "shipped:pp-tinypose")
+    assert predict(folder, data_dir, "refused", *other) == 2
+    assert "shipped:pp-tinypose: is for pp-tinypose, but " in capsys.readouterr().err
+    assert predict(folder, data_dir, "refused", "--calibrator", "shipped:mediapipe") == 2
+    assert predict(folder, data_dir, "refused", *other, "--estimator", "simplepose") == 2
+    assert "was fitted on the estimator 'pp-tinypose', not on 'simplepose'" in capsys.readouterr().err
+    assert predict(folder, data_dir, "refused", "--calibrator", "shipped:none") == 2
+    assert not (folder / "refused").exists()
+    assert predict(folder, data_dir, "said", *other, "--estimator", "pp-tinypose") == 0
+
+
+def test_apply_takes_a_bundled_calibrator(folder, tmp_path) -> None:
+    common = ("calibrate", "apply", "--results", folder / "out" / "results.json", "--out", tmp_path / "out.json")
+    assert run(*common, "--calibrator", "shipped:simplepose") == 0
+    assert "keypoint_quality" in json.loads((tmp_path / "out.json").read_text())[0]
+    assert run(*common, "--calibrator", "shipped:movenet-thunder", "--estimator", "simplepose") == 2
+
+
+def test_they_are_listed(capsys) -> None:
+    assert run("models", "--shipped", "--json") == 0
+    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["shipped:movenet-thunder"]["measured"]["r(pose, OKS)"] > 0.85
+    assert rows["default"]["gives"]

@@ -18,6 +18,7 @@ from trustpose.calibration.opinions import read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.second import Second, Seconds, seconds_of
+from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of
@@ -209,10 +210,13 @@ class Calibrator(CalibratorParts):
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibrator":
-        """Read a file written by `save`; runs no code. Raises InputError if it is another kind of file or damaged."""
+        """Read a file written by `save`, or "shipped:NAME", a bundled one (`trustpose models --shipped`); runs no code.
+
+        Raises InputError if it is another kind of file or damaged.
+        """
         from trustpose.calibration.file import read_calibrator
 
-        return cls.of(read_calibrator(path))
+        return cls.of(read_calibrator(calibrator_file(path)))
 
     def _probabilities(self, people: NormalisedPoses) -> Probabilities:
         probabilities = self.model(people)

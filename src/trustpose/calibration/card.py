@@ -29,7 +29,8 @@ class Card:
     """`before` and `after` are out-of-fold numbers by the audit's names, each with its 95 % interval. `change` holds
     their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
     method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
-    rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not."""
+    rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not;
+    `networks` the SHA-256 of the network files whose results it is for, if known."""
 
     method: str
     why: str
@@ -52,6 +53,7 @@ class Card:
     change: dict[str, Number] = field(default_factory=dict)
     decision: Decision | None = None
     opinions: tuple[OpinionCard, ...] = ()
+    networks: tuple[str, ...] = ()
     version: str = ""
     format: str = FORMAT
 
@@ -85,6 +87,7 @@ class Card:
                 "score_range": (float(low), float(high)),
                 "truth": FittedOn(**value["truth"]),
                 "results": FittedOn(**value["results"]),
+                "networks": tuple(value.get("networks", ())),
                 "opinions": tuple(OpinionCard.of_dict(one) for one in value.get("opinions", ())),
                 "decision": None if decision is None else Decision.of_dict(decision),
             }
@@ -98,6 +101,7 @@ class Card:
         texts = {"why": self.why, "version": self.version, "method": self.method}
         texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
         texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
+        texts |= {f"networks.{at}": network for at, network in enumerate(self.networks)}
         texts |= {} if self.estimator is None else {"estimator": self.estimator}
         texts |= {f"skipped.{name}": reason for name, reason in self.skipped.items()}
         counts = {"folds": self.folds, "seed": self.seed, "unmatched": self.unmatched}

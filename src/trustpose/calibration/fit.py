@@ -35,7 +35,7 @@ from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import apart_by_category
-from trustpose.poses import Area, Poses
+from trustpose.poses import MISSING_ID, Area, Poses
 from trustpose.skeletons import Skeleton, difference
 
 DEFAULT = Options()
@@ -186,7 +186,19 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: t
     for second, opinion in zip(seconds, opinions, strict=True):
         if not opinion.there[targets.rows].any():
             raise InputError(f"{second.label}: has none of the people of {results.path}")
+        if targets.unmatched.any() and _is_of_labelled(second):
+            count = int(targets.unmatched.sum())
+            raise InputError(
+                f"{second.label}: was made in labelled boxes (annotation_id), but {count} results of {results.path}"
+                " match no person, and having an opinion would tell which; make it in their boxes"
+            )
     return Task(truth, results, skeleton, source, options, people, targets, fold, sample, opinions)
+
+
+def _is_of_labelled(second: Second) -> bool:
+    """Return whether all its poses are of labelled people, as from ground-truth boxes."""
+    ids = second.poses.annotation_id
+    return ids is not None and second.row is None and bool((ids != MISSING_ID).all())
 
 
 def _domain(task: Task) -> Domain:

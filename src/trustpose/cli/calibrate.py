@@ -124,7 +124,9 @@ def fit(
 
 @calibrate.command()
 def apply(
-    calibrator: Annotated[Path, typer.Option(help="A file written by `trustpose calibrate fit`.")],
+    calibrator: Annotated[
+        Path, typer.Option(help="A file written by `trustpose calibrate fit`, or shipped:NAME (models --shipped).")
+    ],
     results: Annotated[Path, typer.Option(help="COCO keypoint results of the same estimator, JSON.")],
     out: Annotated[Path, typer.Option(help="Write the results with trust to this file (-: standard output).")],
     estimator: Annotated[str | None, typer.Option(help="The estimator's name; must match the calibrator's.")] = None,

@@ -26,7 +26,9 @@ def models(
     zoo: Annotated[
         bool, typer.Option("--zoo", help="List the networks for training and for imported checkpoints instead.")
     ] = False,
-    shipped: Annotated[bool, typer.Option("--shipped", help="List the bundled models instead.")] = False,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="List the bundled models and calibrators instead.")
+    ] = False,
     adapters: Annotated[
         bool, typer.Option("--adapters", help="List the supported estimators of other packages instead.")
     ] = False,
@@ -57,7 +59,7 @@ def models(
     if shipped:
         from trustpose.models.spec import shipped_folders
 
-        rows = [_row(path, path.parent) for path in shipped_folders()]
+        rows = [_row(path, path.parent) for path in shipped_folders()] + _calibrators()
         _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
         return
     folder = directory or Path(os.environ.get(FOLDER) or ".")
@@ -107,6 +109,33 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
         "measured": dict(spec.measured),
         "trust": None if spec.trust is None else spec.trust.to_json(),
     }
+
+
+def _calibrators() -> list[dict[str, Any]]:
+    """Return a row for each bundled calibrator; `measured` has its out-of-fold numbers."""
+    from trustpose.calibration.calibrator import Calibrator
+    from trustpose.calibration.shipped import PREFIX, shipped_calibrators
+
+    labels = {"pose.pearson": "r(pose, OKS)", "keypoint.pearson": "r(keypoint)", "pose.ece": "pose ECE"}
+    rows = []
+    for name, file in shipped_calibrators().items():
+        card = Calibrator.load(file).card
+        numbers = {label: round(value[0], 3) for key, label in labels.items() if (value := card.after[key]) is not None}
+        rows.append(
+            {
+                "model": PREFIX + name,
+                "name": f"calibrator for {card.estimator}, {card.results.used} people",
+                "gives": f"trust ({card.method}): quality, visibility, pose_quality",
+                "input": "COCO results",
+                "skeleton": f"{card.skeleton.name} ({len(card.keypoints)})",
+                "MB": round(file.stat().st_size / 1e6, 1),
+                "licence": "Apache-2.0",
+                "source": f"{card.truth.file}",
+                "measured": numbers,
+                "trust": None,
+            }
+        )
+    return rows
 
 
 def _gives(spec: "ModelSpec") -> str:

@@ -87,8 +87,13 @@ def predict(
     ] = None,
     precision: Annotated[str, typer.Option(help="For --backend torch: float32, bfloat16, float16.")] = "float32",
     calibrator: Annotated[
-        Path | None, typer.Option(help="Add trust by this calibrator, fitted on the model's results (calibrate fit).")
+        str | None,
+        typer.Option(
+            help="Add trust by this calibrator, fitted on the model's results (calibrate fit), or by a bundled one, "
+            "shipped:NAME (trustpose models --shipped)."
+        ),
     ] = None,
+    estimator: Annotated[str | None, typer.Option(help="The model's name; must match the calibrator's.")] = None,
     second: Annotated[
         list[str] | None,
         typer.Option(
@@ -153,6 +158,7 @@ def predict(
         batch_size=batch_size,
         skeleton=skeleton,
         max_pixels=max_pixels,
+        estimator=estimator,
         calibrator=calibrator,
         second=second or (),
     )
@@ -218,7 +224,7 @@ def _check_files(
         "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
         "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
         "--detector-weights": options.detector_weights,
-        "--calibrator": options.calibrator,
+        "--calibrator": None if options.calibrator is None else Path(str(options.calibrator)),
         "--second": [file for one in options.second for file in model_files(Path(named(one)[1]))],
     }
     check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)

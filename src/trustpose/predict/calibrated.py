@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.calibration.calibrator import FEWEST, Calibrator
+from trustpose.calibration.card import Card
 from trustpose.calibration.distribution_shift import DistributionShiftWarning
 from trustpose.calibration.opinion_card import matching
 from trustpose.calibration.second import Second
+from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError
 from trustpose.poses import Poses
+from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.fingerprints import fingerprint_of, network_file
 from trustpose.predict.photos import BasePredictor, Prediction, no_poses
 from trustpose.predict.second_opinion import Photo, as_second, look_again, together
 from trustpose.skeletons import difference
@@ -99,25 +103,46 @@ def _photos(predictions: Iterator[Prediction]) -> Iterator[Photo]:
 
 
 def calibrated(
-    predictor: BasePredictor, given: Calibrator | str | Path, seconds: Sequence[tuple[str | None, BasePredictor]]
+    predictor: BasePredictor,
+    given: Calibrator | str | Path,
+    seconds: Sequence[tuple[str | None, BasePredictor]],
+    estimator: str | None,
 ) -> Calibrated:
-    """Return a calibrator for a predictor's poses, with the models of its second opinions, by name.
+    """Return a calibrator for a predictor's poses, with the models of its second opinions, by name. `estimator`: the
+    predictor's name as at fitting, if the user gave it.
 
-    Raises InputError if it was fitted with another skeleton, or with other second opinions.
+    Raises InputError if it was fitted on another estimator or skeleton, or with other second opinions.
     """
     is_file = not isinstance(given, Calibrator)
     calibrator = Calibrator.load(given) if is_file else given
     where = str(given) if is_file else "calibrator"
     if differ := difference(predictor.skeleton, calibrator.card.skeleton):
         raise InputError(f"{where}: {predictor.model} and the calibrator have different skeletons, {differ}")
+    _check_estimator(predictor, calibrator.card, estimator, where)
     nobody = [as_second(model, no_poses(model.skeleton), name) for name, model in seconds]
     try:
         read = {id(one) for one in matching(calibrator.card.opinions, nobody)}
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
     kept = tuple(pair for pair, one in zip(seconds, nobody, strict=True) if id(one) in read)
-    content = Path(given).read_bytes() if is_file else repr(calibrator.card).encode()
+    content = calibrator_file(given).read_bytes() if is_file else repr(calibrator.card).encode()
     digest = hashlib.sha256(content)
     for one in nobody:
         digest.update(str(one.model).encode())
     return Calibrated(calibrator, kept, digest.hexdigest())
+
+
+def _check_estimator(predictor: BasePredictor, card: Card, name: str | None, where: str) -> None:
+    """Raise InputError if the calibrator knows its estimator, and this is another."""
+    known = card.estimator
+    if name is not None and known is not None and name != known:
+        raise InputError(f"{where}: was fitted on the estimator {known!r}, not on {name!r}")
+    prefix = predictor.model.partition(":")[0]
+    if name is not None or prefix == known or not (card.networks or known in ADAPTERS):
+        return
+    file = network_file(predictor)
+    if file is None or fingerprint_of(file) not in card.networks:
+        raise InputError(
+            f"{where}: is for {known}, but {predictor.model} is not the network that it was fitted on, by its file's "
+            f"fingerprint; if it is the same network in another file, say so with --estimator {known}"
+        )

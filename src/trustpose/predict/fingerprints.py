@@ -3,8 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from trustpose.models.spec import DEFAULT, default_folder
+from trustpose.files import read_bytes
+from trustpose.models.spec import DEFAULT, ModelSpec, default_folder
 from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.photos import BasePredictor
 
 
 def fingerprint(given: Path | str | None) -> str | None:
@@ -27,3 +29,14 @@ def model_fingerprint(model: str) -> str | None:
     """Fingerprint a model by what `tp.load` takes; of another package's estimator, the file that it is given."""
     prefix, _, argument = model.partition(":")
     return fingerprint(default_folder() if model == DEFAULT else argument if prefix in ADAPTERS else model)
+
+
+def network_file(predictor: BasePredictor) -> Path | None:
+    """Return the ONNX file of one of our own networks, None for another package's estimator."""
+    prefix = predictor.model.partition(":")[0]
+    return None if prefix in ADAPTERS else ModelSpec.read(predictor.model).onnx
+
+
+def fingerprint_of(file: Path) -> str:
+    """Return the SHA-256 of one file's content."""
+    return hashlib.sha256(read_bytes(file)).hexdigest()

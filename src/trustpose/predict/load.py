@@ -62,7 +62,7 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
     seconds = [
         (name, load(model, threads=options.threads, max_pixels=options.max_pixels)) for name, model in map(named, given)
     ]
-    return calibrated(predictor, options.calibrator, seconds)
+    return calibrated(predictor, options.calibrator, seconds, options.estimator)
 
 
 def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:

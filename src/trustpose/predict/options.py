@@ -28,10 +28,10 @@ class PredictOptions:
     available) in `precision` float32, bfloat16 or float16. batch_size: people per batch; threads: None for one per CPU.
     skeleton: for another package's estimator, keep this one's keypoints. fast: the smaller network and detector that
     the model's spec names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files
-    are refused.
-    calibrator: one, or its file, whose trust replaces the model's; second: the models of the second opinions that it
-    was fitted with, as `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a
-    particular package's estimator, by name.
+    are refused. calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's
+    name, checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
+    `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a particular package's
+    estimator, by name.
     """
 
     detector: Detector | str | Path | None = None
@@ -50,6 +50,7 @@ class PredictOptions:
     threads: int | None = None
     skeleton: Skeleton | str | None = None
     max_pixels: int = MAX_PIXELS
+    estimator: str | None = None
     calibrator: "Calibrator | str | Path | None" = None
     second: Sequence[str] | str = ()
     adapter: Mapping[str, Any] = field(default_factory=dict)

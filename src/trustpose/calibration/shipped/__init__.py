@@ -1,0 +1,30 @@
+"""Ready-made calibrators, bundled with the package: "shipped:NAME" wherever a calibrator's file is expected.
+
+Each NAME.cal has a card for people beside it, NAME.md: what it was fitted on, what its network had seen, its numbers
+and its limits. `tools/ship_calibrators.py` makes them.
+"""
+
+from pathlib import Path
+
+from trustpose.files import InputError
+
+PREFIX = "shipped:"
+_FOLDER = Path(__file__).parent
+
+
+def calibrator_file(given: str | Path) -> Path:
+    """Return the file that a user names: a path, or "shipped:NAME". Raises InputError for an unknown name."""
+    prefix, colon, name = str(given).partition(":")
+    if prefix + colon != PREFIX:
+        return Path(given)
+    known = shipped_calibrators()
+    if name not in known:
+        raise InputError(
+            f"{given}: no such bundled calibrator, expected one of {', '.join(map(PREFIX.__add__, known))}"
+        )
+    return known[name]
+
+
+def shipped_calibrators() -> dict[str, Path]:
+    """Return the files of the bundled calibrators, by name."""
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.cal"))}
