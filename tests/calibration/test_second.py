@@ -8,6 +8,7 @@ import pytest
 import trustpose as tp
 from tests.calibration.cases import FEW, another, fit, made_up
 from trustpose.calibration import trees
+from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.opinions import FARTHEST, read_opinion
 from trustpose.calibration.second import Second, same_people
 from trustpose.files import InputError
@@ -200,6 +201,13 @@ def test_an_unlike_opinion_is_warned_of(fitted) -> None:
     assert any("second opinion 'exact': keypoint scores are distributed differently" in one for one in said)
     assert any("second opinion 'exact': its agreement" in one for one in said)
     assert fitted[2].calibrator.apply(results.poses, second=another(truth, 9)).warnings == ()
+
+
+def test_an_audit_says_what_it_brought(fitted) -> None:
+    truth, results, _ = fitted
+    kept, left = audit_notes(fitted[2].calibrator, truth, results, "segment")[1:3]
+    assert kept.startswith("calibrator: second opinion 'exact': is read (out of fold explained variance 0.")
+    assert left.startswith("calibrator: second opinion 'noise': brings too little and is left out (out of fold")
 
 
 def test_refused_at_fitting() -> None:

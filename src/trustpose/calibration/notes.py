@@ -27,4 +27,5 @@ def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, 
         notes.append(f"the calibrator was fitted on {known} of these {len(truth.images)} photos, by their ids")
     if area != card.area:
         notes.append(f"the calibrator was fitted with area {card.area!r}, this audit uses {area!r}")
+    notes += [f"calibrator: {opinion.sentence()}" for opinion in card.opinions]
     return (*notes, *calibrator.shift(results.poses).warnings())
