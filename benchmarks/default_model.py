@@ -1,17 +1,22 @@
 """The model that comes with the package, beside the networks that it can be compared with, on the same photos.
 
-    python benchmarks/default_model.py [--gt FILE --photos FOLDER] [--networks FOLDER] [--mediapipe FILE.task]
-                                       [--draws N] [--rounds N]
+    python benchmarks/default_model.py [--gt FILE --photos FOLDER] [--networks FOLDER] [--previous FOLDER]
+                                       [--mediapipe FILE.task] [--head NAME=FOLDER …] [--draws N] [--rounds N]
 
-Four tables, then one line of JSON with all of it:
+Tables, then one line of JSON with all of them:
 
-  poses       from ground-truth boxes: COCO AP and AR, AP if the true OKS ranked, mean OKS. Ours, its fast setting and
-              SimplePose with flip test and DARK, MoveNet thunder as it is
-  people      from whole photos: AP of boxes, recall at IoU 0.5, and COCO AP of the keypoints of the people found: our
-              detector with our network, MoveNet multipose
-  trust       what ours says of its poses from ground-truth boxes, with 95 % intervals from drawing photos
-  speed       photos a second from file to poses on all CPUs, in turn over several rounds, medians: ours, MoveNet
-              multipose, and MediaPipe's pose landmarker (one person a photo) where its file is given
+  poses       from ground-truth boxes: COCO AP and AR, AP if the true OKS ranked, mean OKS. Ours, its fast setting, the
+              previous default and SimplePose with flip test, MoveNet thunder as it is
+  people      from whole photos: AP of boxes, recall at IoU 0.5, of close-ups too (people higher than 70 % of their
+              photo), and COCO AP of the keypoints: ours, the previous default, MoveNet multipose, and MediaPipe's pose
+              landmarker (one person a photo) where its file is given
+  boxes       how well our scores tell boxes that hold somebody (IoU of 0.5 or more with a labelled box) from those that
+              hold nobody (below 0.1), as AUROC, and keypoint AP ranked by each, without suppression
+  trust       what ours says of its poses from ground-truth boxes, with 95 % intervals from drawing photos, and what
+              other heads on the same network say (--head)
+  speed       photos a second from file to poses on all CPUs, in turn over several rounds, medians (four_people.py has
+              photos of four people)
+  memory      of a process that predicts 40 photos: the most that it held, in MB
 
 Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
 """
@@ -20,10 +25,12 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +41,18 @@ from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
+from trustpose.geometry.boxes import paired_iou
+from trustpose.metrics.binary_ranking import binary_ranking
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
-from trustpose.predict.boxes import boxes_from_truth
+from trustpose.predict.boxes import Boxes, boxes_from_truth
 from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+WEIGHTS = Path(__file__).parents[1] / "weights"
+PRESENT, NOBODY = 0.5, 0.1  # IoU with a labelled box: from there on it holds that person, below there nobody
+CLOSE_UP = 0.7  # of the photo's height
 TRUST = {
     "pose.pearson": "r(pose, OKS)",
     "keypoint.pearson_pose_mean": "r(averages)",
@@ -52,6 +64,10 @@ TRUST = {
     "visibility.ternary.occluded.f1": "ternary F1, occluded",
     "visibility.ternary.visible.f1": "ternary F1, visible",
     "visibility.ternary.total.f1": "ternary F1, total",
+    "visibility.occluded.average_precision": "occluded, AP",
+    "visibility.occluded.auroc": "occluded, AUROC",
+    "visibility.occluded.best_f1": "occluded, best F1",
+    "visibility.occluded.given_labelled.average_precision": "occluded given labelled, AP",
 }
 Row = dict[str, Any]
 
@@ -87,12 +103,54 @@ def precision(truth: TruthFile, poses: Poses, score: np.ndarray) -> Row:
 def boxes_row(truth: TruthFile, poses: Poses) -> Row:
     """Box AP and recall of the people found."""
     people = truth.truth
-    assert poses.box is not None and poses.box_score is not None and poses.image_id is not None
-    assert people.box is not None and people.image_id is not None
-    found = box_average_precision(
-        poses.box, poses.box_score, poses.image_id, people.box, people.image_id, people.iscrowd
+    assert poses.image_id is not None and people.box is not None and people.image_id is not None
+    box = poses.person_box()
+    score = poses.ranking_score if poses.box_score is None else poses.box_score
+    found = box_average_precision(box, score, poses.image_id, people.box, people.image_id, people.iscrowd)
+    row = {f"box {name}": value for name, value in asdict(found).items()}
+    height = truth.images.sizes(people.image_id)[:, 1]
+    close = np.flatnonzero(((people.box[:, 3] - people.box[:, 1]) > CLOSE_UP * height) & ~people.iscrowd)
+    overlaps = [paired_iou(people.box[[at]], box[poses.image_id == people.image_id[at]]).max(initial=0) for at in close]
+    return row | {"close-ups": len(close), "close-up recall": float(np.mean(np.array(overlaps) >= PRESENT))}
+
+
+def ranking_rows(truth: TruthFile, detected: Poses, given: Poses) -> dict[str, Row]:
+    """AUROC and keypoint AP by each score: poses in a detector's boxes, and in the same boxes given without scores."""
+    people = truth.truth
+    assert detected.box is not None and detected.box_score is not None and detected.pose_quality is not None
+    assert people.box is not None and detected.pose_score is not None and given.pose_quality is not None
+    overlap = np.array(
+        [
+            paired_iou(people.box[people.image_id == image], box[None]).max(initial=0)
+            for image, box in zip(detected.image_id, detected.box, strict=True)  # type: ignore[arg-type]
+        ]
     )
-    return {f"box {name}": value for name, value in asdict(found).items()}
+    is_clear = (overlap >= PRESENT) | (overlap < NOBODY)
+    scores = {
+        "box score": detected.box_score,
+        "mean peak × box score": detected.pose_score * detected.box_score,
+        "expected OKS of a person": given.pose_quality,
+        "expected OKS of a person × box score": given.pose_quality * detected.box_score,
+        "expected OKS": detected.pose_quality,
+        "expected OKS × box score": detected.pose_quality * detected.box_score,
+    }
+    rows = {}
+    for name, score in scores.items():
+        area = float(binary_ranking(score[is_clear], overlap[is_clear] >= PRESENT).auroc)
+        rows[name] = {"AUROC": area, "AP": audited(truth, detected, score, 0).number("ap.AP")}
+    rows[name] |= {"somebody": int((overlap >= PRESENT).sum()), "nobody": int((overlap < NOBODY).sum())}
+    return rows
+
+
+def memory(model: str, photos: list[Path]) -> float:
+    """The most memory, MB, of a process that predicts photos."""
+    # not ru_maxrss: a child inherits its parent's on Linux
+    script = (
+        "import sys, trustpose; trustpose.load(sys.argv[1])(sys.argv[2:]); "
+        "print(*(line for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, model, *map(str, photos)], capture_output=True, check=True)
+    return float(done.stdout.split()[-2]) / 1000
 
 
 def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
@@ -142,6 +200,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gt", type=Path, default=DATA / "coco" / "dev_gt.json")
     parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
     parser.add_argument("--networks", type=Path, default=DATA / "networks")
+    parser.add_argument("--previous", type=Path, default=WEIGHTS / "previous-default")
+    parser.add_argument("--head", action="append", default=[], help="NAME=FOLDER: another head on the same network")
     parser.add_argument("--mediapipe", type=Path, help="MediaPipe's pose landmarker bundle")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5, help="of the speed test; 0 leaves it out")
@@ -156,45 +216,76 @@ def run(given: argparse.Namespace) -> None:
     whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
-    ours, fast = tp.load("default", flip=True), tp.load("default", fast=True, flip=True)
-    multipose = tp.load(given.networks / "movenet-multipose.onnx", min_score=0.0)
-    result: Row = {"poses": {}, "people": {}, "trust": {}, "speed": {}}
+    old = {"detector": f"{given.previous}-detector"}
+    simplepose, thunder, multipose_file = (
+        given.networks / f"{name}.onnx" for name in ("simplepose", "movenet-thunder", "movenet-multipose")
+    )
+    ours, previous = tp.load("default", flip=True), tp.load(given.previous, flip=True, **old)
+    multipose = tp.load(multipose_file, min_score=0.0)
+    peers = {"MoveNet multipose": multipose}
+    if given.mediapipe is not None:
+        peers["MediaPipe"] = tp.load(f"mediapipe:{given.mediapipe}", skeleton="coco17")
+    result: Row = {"poses": {}, "people": {}, "boxes": {}, "trust": {}, "heads": {}, "speed": {}, "memory": {}}
+    fast = tp.load("default", fast=True, flip=True)
     for name, predictor in {
         "ours": ours,
         "ours, fast": fast,
-        "SimplePose": tp.load(given.networks / "simplepose.onnx", flip=True, decoding="dark"),
-        "MoveNet thunder": tp.load(given.networks / "movenet-thunder.onnx"),
+        "previous default": previous,
+        "SimplePose": tp.load(simplepose, flip=True, decoding="dark"),
+        "MoveNet thunder": tp.load(thunder),
     }.items():
         poses = poses_of(predictor, boxed)
         assert poses.pose_score is not None
         result["poses"][name] = precision(truth, poses, poses.pose_score)
-        if name.startswith("ours"):
+        if poses.pose_quality is not None:
             result["poses"][f"{name}, by its expected OKS"] = precision(truth, poses, poses.ranking_score)
-            result["trust" + name.removeprefix("ours")] = trust_row(truth, poses, given.draws)
-    for name, predictor in {"ours": ours, "ours, fast": fast, "MoveNet multipose": multipose}.items():
+        if name == "ours":
+            result["trust"] = trust_row(truth, poses, given.draws)
+        if name == "ours, fast":
+            result["heads"][name] = trust_row(truth, poses, given.draws)
+    for name, folder in (one.split("=", 1) for one in given.head):
+        result["heads"][name] = trust_row(truth, poses_of(tp.load(folder, flip=True), boxed), given.draws)
+    for name, predictor in {"ours": ours, "ours, fast": fast, "previous default": previous, **peers}.items():
         found = poses_of(predictor, whole)
         result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
+    result["boxes"] = ranked_boxes(truth, whole)
     if given.rounds:
-        plain, quick = tp.load("default"), tp.load("default", fast=True)
-        runs: dict[str, Callable[[], Any]] = {
-            "ours": lambda: poses_of(plain, whole),
-            "ours, fast": lambda: poses_of(quick, whole),
-            "ours, flip": lambda: poses_of(ours, whole),
-            "MoveNet multipose": lambda: poses_of(multipose, whole),
+        runs: dict[str, Any] = {
+            "ours": tp.load("default"),
+            "ours, fast": tp.load("default", fast=True),
+            "ours, flip": ours,
+            "previous default": tp.load(given.previous, **old),
+            **peers,
         }
-        if given.mediapipe is not None:
-            mediapipe = tp.load(f"mediapipe:{given.mediapipe}")
-            runs["MediaPipe"] = lambda: poses_of(mediapipe, whole)
-        result["speed"] = speeds(runs, len(whole), given.rounds)
+        timed = {name: partial(poses_of, predictor, whole) for name, predictor in runs.items()}
+        result["speed"] = speeds(timed, len(whole), given.rounds)
+        for name, model in {"ours": "default", "MoveNet multipose": str(multipose_file)}.items():
+            result["memory"][name] = {"MB": memory(model, paths[:40])}
+    print_tables(result)
+
+
+def ranked_boxes(truth: TruthFile, whole: list[Image]) -> dict[str, Row]:
+    """See `ranking_rows`: our boxes, as a detector's, and the same boxes given."""
+    detected = poses_of(tp.load("default", flip=True, suppression="none"), whole)
+    assert detected.box is not None and detected.image_id is not None
+    boxes = Boxes(detected.box, detected.image_id).of_images(np.array([photo.image_id for photo in whole]))
+    given = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
+    return ranking_rows(truth, detected, poses_of(tp.load("default", flip=True), given))
+
+
+def print_tables(result: Row) -> None:
     show("Poses from ground-truth boxes", result["poses"])
     show("People found in whole photos", result["people"])
-    for title in ("trust", "trust, fast"):
-        print(f"\n{title.capitalize()}, from ground-truth boxes")
-        for label, value in result[title].items():
+    show("Boxes that hold somebody, and nobody", result["boxes"])
+    for title, trust in {"ours": result["trust"], **result["heads"]}.items():
+        print(f"\nTrust, from ground-truth boxes: {title}")
+        for label, value in trust.items():
             interval = "" if value is None or len(value) < 3 else f" ({value[1]:.3f}–{value[2]:.3f})"
-            print(f"{label:<22}" + ("–" if value is None else f"{value[0]:.3f}{interval}"))
+            print(f"{label:<28}" + ("–" if value is None else f"{value[0]:.3f}{interval}"))
     if result["speed"]:
         show("Speed, files to poses", result["speed"])
+    if result["memory"]:
+        show("Memory", result["memory"])
     print(json.dumps(result))
 
 

@@ -26,8 +26,7 @@ from trustpose.export.quantised import quantised
 from trustpose.export.trust import export_onnx
 from trustpose.files import InputError, write_json
 from trustpose.formats.coco import read_truth
-from trustpose.models.fast import FastSetting
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, BoxListOutput, InputSpec, ModelSpec
+from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, BoxListOutput, FastSetting, InputSpec, ModelSpec
 from trustpose.networks.picodet import PicoDet
 from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image

@@ -37,7 +37,7 @@ def test_the_default_model(capsys):
     code, text, _ = _run(capsys, "default", "--json")
     said = json.loads(text)
     assert code == 0 and said["kind"] == "heatmaps" and said["people"] == "need boxes"
-    assert said["trust"] == "quality, visibility, pose_quality by keypoint-tokens, fitted to OKS on segment area"
+    assert said["trust"] == "quality, visibility, pose_quality, presence by keypoint-tokens, fitted to OKS on file area"
 
 
 @pytest.mark.parametrize(

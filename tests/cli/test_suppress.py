@@ -17,7 +17,7 @@ from trustpose.cli.suppress import suppress
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results
 from trustpose.grouping.suppression import suppress as run
-from trustpose.predict.suppression import suppressor
+from trustpose.grouping.suppression import suppressor
 from trustpose.skeletons import COCO_17
 
 SOFT = ("soft-oks-nms", "soft-oks-nms-linear")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trustpose.codecs.box_lists import MOST, BoxListCodec
+from trustpose.codecs.boxes import MOST, BoxListCodec
 
 BOX = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 40], [0, 0, 10, 5], [50, 50, 60, 60]], np.float32)
 SCORE = np.array([[0.1, 0.1, 0.1, 0.1, 0.9], [0.5, 0.7, 0.2, 0.4, 0.04]], np.float32)

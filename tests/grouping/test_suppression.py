@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trustpose.geometry.crops import grow_box
-from trustpose.grouping.overlap import oks_between
+from trustpose.geometry.oks import oks_between
 from trustpose.grouping.suppression import METHODS, greedy_nms, suppress
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17

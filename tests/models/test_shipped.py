@@ -19,7 +19,7 @@ from trustpose.skeletons import COCO_17
 
 
 def test_their_specs_and_size():
-    """At most 26 MB together, COCO's joints, trust in all its fields, and where they come from."""
+    """At most 12 MB together, COCO's joints, trust in all its fields, and where they come from."""
     folders = shipped_folders()
     assert [folder.name for folder in folders] == [
         "default",
@@ -27,7 +27,7 @@ def test_their_specs_and_size():
         "default-fast",
         "default-fast-detector",
     ]
-    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 26e6
+    assert sum(path.stat().st_size for folder in folders for path in folder.iterdir()) <= 12e6
     spec, boxes, *faster = map(ModelSpec.read, folders)
     assert spec.fast is not None and spec.fast.costs and spec.fast_folders() == tuple(folders[2:])
     assert spec.onnx == default_folder() / "model.onnx" and spec.skeleton.name == "coco17"
@@ -115,7 +115,7 @@ def test_a_crowd_of_thirty_is_found(data_dir):
     assert poses.box is not None and poses.quality is not None
     middle = (poses.box[:, :2] + poses.box[:, 2:]) / 2 // [200, 260]
     found = np.unique(middle, axis=0)
-    assert len(found) >= 20 and len(poses) <= 45
+    assert len(found) >= 25 and (poses.ranking_score > 0.05).sum() <= 45
 
 
 def test_poses_with_trust(labelled):
@@ -162,15 +162,17 @@ def test_from_the_command_line(data_dir, tmp_path, capsys):
         main(["predict", str(photo), "--out", str(tmp_path / "out")])
     assert ended.value.code == 0 and "on 1 photo" in capsys.readouterr().out
     for row in json.loads((tmp_path / "out" / "results.json").read_text()):
-        assert row["score"] == pytest.approx(row["pose_quality"] * row["bbox_score"], abs=1e-6)
+        assert row["score"] <= row["pose_quality"] * row["bbox_score"] + 1e-6  # less beside a better pose
         assert len(row["keypoint_quality"]) == len(row["visibility"]) == 17
 
 
 def test_the_same_in_torch(labelled):
     """Up to rounding: in ONNX batch norm is part of the convolutions before they become float16, in torch it is not."""
     pytest.importorskip("torch", reason="the train extra is not installed")
-    pixels = [photo for photo, _ in labelled]  # more than a batch
-    onnx, torch = (trustpose.load("default", backend=backend)(pixels) for backend in ("onnx", "torch"))
+    pixels, boxes = zip(*labelled, strict=True)  # more than a batch
+    onnx, torch = (
+        trustpose.load("default", backend=backend)(list(pixels), boxes=list(boxes)) for backend in ("onnx", "torch")
+    )
     assert len(onnx) == len(torch) >= 17
     assert np.median(np.abs(onnx.xy - torch.xy)) < 0.1
     for name in ("score", "quality", "visibility", "pose_quality"):

@@ -38,7 +38,7 @@ def test_the_documented_detector_is_what_training_makes(tmp_path):
 
     block = BLOCKS[KIND.index("boxes")]
     (tmp_path / "mydetector.json").write_text(block)
-    shown, made = ModelSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["default-detector"], tmp_path)
+    shown, made = ModelSpec.read(tmp_path / "mydetector.json"), detector_spec(RECIPES["movenet-detector"], tmp_path)
     assert shown.input == made.input and isinstance(made.output, BoxOutput)
     assert shown.output == replace(made.output, name=None)
 

@@ -30,6 +30,8 @@ from trustpose.runtime.torch_network import TorchNetwork
 from trustpose.runtime.weights import load_module, load_trust_network
 from trustpose.skeletons import COCO_17
 
+PREVIOUS = Path(__file__).parents[2] / "weights" / "previous-default"  # its network takes any size
+
 
 def _rewritten(path: Path, name: str, value: object, part: str = "input") -> None:
     text = json.loads(path.with_suffix(".json").read_text())
@@ -120,7 +122,7 @@ def test_an_exported_network_of_the_zoo_in_both_backends(tmp_path: Path, name: s
 
 def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path) -> None:
     """A head is built for one size of feature map, joined to the zoo's network or to its ONNX file."""
-    name, default = "light-mobilenetv2-050", ModelSpec.read("default")
+    name, default = "light-mobilenetv2-050", ModelSpec.read(PREVIOUS)
     network, fitted = load_trust_network(default), Fitted("keypoint-tokens", "segment")
     free = _saved(tmp_path / "free", network.network, name)
     maps = {"backbone": find_maps(free, ["backbone"])["backbone"].name}
@@ -185,11 +187,11 @@ def test_a_network_for_one_size_is_not_exported_for_any(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("photo", "both"), [("000000567740.jpg", 8), ("000000548246.jpg", 8)])
 def test_everybody_in_a_whole_photo(tmp_path: Path, data_dir: Path, photo: str, both: int) -> None:
-    """The default's network, which learnt on crops of one person, on a photo of two or three large ones.
+    """The previous default's network, which learnt on crops of one person, on a photo of two or three large ones.
 
     Of `both` joints or more, two people's are found, each by a candidate of its own within 10 input pixels.
     """
-    default = ModelSpec.read("default")
+    default = ModelSpec.read(PREVIOUS)
     spec = _saved(tmp_path / "model", load_module(default), "light-mobilenetv2-050")
     spec = replace(spec, input=replace(spec.input, longest=512))
     labelled = read_truth(data_dir / "coco" / "dev_gt.json")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.training.tiny import equal, one_process, rows, tiny_recipe, weights
-from trustpose.codecs.centres import decode_centres
+from trustpose.codecs.boxes import decode_centres
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector

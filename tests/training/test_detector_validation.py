@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.training.test_detector_task import SIDE, small_recipe
-from trustpose.codecs.centres import encode_centres
+from trustpose.codecs.boxes import encode_centres
 from trustpose.datasets.photo_boxes import BoxedPhotos
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.training.detector_task import DetectorTask

@@ -140,7 +140,7 @@ def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):
     parts = listed_people([cut_sample(one, Cut(size=300, margin=2.0)) for one in large], COCO_17)
     assert all(one.affine[0, 0] < 1 for one in parts)
     whole, part = (predict(some, teacher, np.arange(4)) for some in (listed_people(large, COCO_17), parts))
-    assert np.median(np.linalg.norm(whole.xy - part.xy, axis=2)) < 10  # of 640 pixels
+    assert np.median(np.linalg.norm(whole.xy - part.xy, axis=2)) < 12  # of 640 pixels
     assert part.area.tolist() == pytest.approx([0.53 * 52 * 8 * 72 * 8] * 4)
 
 

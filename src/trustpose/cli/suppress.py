@@ -43,7 +43,7 @@ def suppress(
     the estimator's own score moves to `pose_score`, unless the file has one. --method none only changes the ranking.
     """
     from trustpose.files import write_json
-    from trustpose.predict.suppression import suppressor
+    from trustpose.grouping.suppression import suppressor
     from trustpose.skeletons import skeleton_of
 
     check_outputs({"--out": out}, {"--results": results, "--skeleton": skeleton_file(skeleton)})

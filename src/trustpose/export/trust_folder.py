@@ -148,8 +148,8 @@ def _trust_output(
 ) -> TrustOutput:
     count = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
-    told = {name: name for name in further}
-    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, **told)
+    box, xy = (name if name in further else None for name in (BOX, XY))
+    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
 
 
 def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:

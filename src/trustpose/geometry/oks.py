@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
 
 Array = Any  # a numpy array or a torch tensor, the same kind within a call
 
+_TERMS = 2**18  # keypoints of pairs at a time: bounds intermediate arrays to some megabytes for any crowd
 _EPSILON = float(np.spacing(1))  # pycocotools adds it to every area
 
 
@@ -66,3 +68,32 @@ def _oks_to_doubled_box(xy: Array, box: Array, area: Array, sigmas: Array) -> Ar
     outside = xp.maximum(zero, low - xy) + xp.maximum(zero, xy - high)  # (…, K, 2)
     similarity = _similarity(xp, outside[..., 0], outside[..., 1], area, sigmas)
     return xp.sum(similarity, axis=-1) / xy.shape[-2]
+
+
+def oks_between(
+    xy: Float[np.ndarray, "*I n K 2"],
+    area: Float[np.ndarray, "*I n"],
+    sigmas: Float[np.ndarray, " K"],
+    counted: Bool[np.ndarray, "*I n K"] | None = None,
+) -> Float[np.ndarray, "*I n n"]:
+    """Compute OKS of every pose of a photo with every other, 0–1, symmetric; leading axes are photos of n poses each.
+
+    xy: image pixels; area: (…, n) square pixels, averaged for each pair. Only keypoints that are `counted` (…, n, K) in
+    both poses are used, by default all, but never NaN. A pair without any has an OKS of 0.
+
+    Neither pose is the truth, so OKS uses the mean of both areas, as in the code of SimpleBaseline and HRNet
+    (leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`, MIT).
+    """
+    xy = xy.astype(np.float64, copy=False)
+    takes_part = np.asarray(np.isfinite(xy).all(axis=-1))  # (…, n, K)
+    if counted is not None:
+        takes_part &= counted
+    n, count = xy.shape[-3:-1]
+    overlap = np.empty((*xy.shape[:-2], n))
+    step = max(1, _TERMS // max(1, count * n * int(np.prod(xy.shape[:-3]))))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        both = takes_part[..., rows, None, :] & takes_part[..., None, :, :]  # (…, r, n, K)
+        mean = (area[..., rows, None] + area[..., None, :]) / 2  # (…, r, n)
+        overlap[..., rows, :] = oks(xy[..., rows, None, :, :], xy[..., None, :, :, :], both, mean, sigmas)
+    return np.nan_to_num(overlap, copy=False, nan=0.0)

@@ -8,20 +8,27 @@ to keep and the scores to rank by.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.grouping.overlap import PoseArea, check_area, oks_between, pose_area
-from trustpose.poses import Poses
+from trustpose.files import InputError
+from trustpose.geometry.crops import grow_box
+from trustpose.geometry.oks import oks_between
+from trustpose.poses import Poses, box_size
+from trustpose.skeletons import Skeleton
 
+PoseArea = Literal["crop", "box", "keypoints"]
+POSE_AREAS: tuple[PoseArea, ...] = get_args(PoseArea)
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
 METHODS: tuple[Method, ...] = get_args(Method)
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
+_PADDING, _ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 
+Suppress = Callable[[Poses, Float[np.ndarray, " N"]], "Suppressed"]
 Overlap = Float[np.ndarray, "*I n n"]
 
 
@@ -93,6 +100,39 @@ def suppress(
     return Suppressed(kept, ranked)
 
 
+def suppressor(
+    method: str, threshold: float, area: str, skeleton: Skeleton, in_vis_threshold: float | None = None
+) -> Suppress:
+    """Return `suppress` for poses of one skeleton, with the given options bound.
+
+    Raises InputError for an unknown name, a threshold out of range or a skeleton without sigmas; the returned function
+    raises it for poses that lack required fields.
+    """
+    try:
+        check_threshold(method, threshold)
+        check_area(area)
+        sigmas = skeleton.sigmas
+    except ValueError as error:
+        raise InputError(f"suppression: {error}") from None
+    named: dict[str, Any] = {"method": method, "threshold": threshold, "area": area}
+
+    def how(poses: Poses, score: Float[np.ndarray, " N"]) -> Suppressed:
+        try:
+            return suppress(poses, score, sigmas=sigmas, in_vis_threshold=in_vis_threshold, **named)
+        except ValueError as error:
+            raise InputError(f"suppression: {error}") from None
+
+    return how
+
+
+def suppressed(poses: Poses, how: Suppress) -> Poses:
+    """Return the remaining poses, with their new ranking score as `suppressed_score`."""
+    if not len(poses):
+        return replace(poses, suppressed_score=np.zeros(0))  # so that it can be joined to others
+    found = how(poses, poses.ranking_score)
+    return replace(poses, suppressed_score=found.score)[found.kept]
+
+
 def check_threshold(method: str, threshold: float) -> None:
     """Raise ValueError for an unknown method, or a threshold outside its range."""
     if method not in METHODS:
@@ -101,6 +141,37 @@ def check_threshold(method: str, threshold: float) -> None:
         raise ValueError(f"threshold: {method} expects a number above 0, got {threshold:g}")
     if method in ("oks-nms", "soft-oks-nms-linear") and not 0 <= threshold <= 1:
         raise ValueError(f"threshold: {method} expects an OKS from 0 to 1, got {threshold:g}")
+
+
+def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
+    """Return the area (N,) of each pose in square pixels, by a named convention.
+
+    "crop" is the box extended to 3:4 and then enlarged by 1.25, as in HRNet and SimpleBaseline, whose threshold of 0.9
+    refers to it; "box" is the box itself; "keypoints" the box around all keypoints, for poses without another (without
+    missing and NaN ones; 0 if none remains). Raises ValueError for another name, or if a pose has no box.
+    """
+    check_area(convention)
+    if convention == "keypoints":
+        xy = poses.xy.astype(np.float64)
+        known = np.isfinite(xy) & (True if poses.missing is None else ~poses.missing[..., None])
+        extent = np.max(xy, axis=1, where=known, initial=-np.inf) - np.min(xy, axis=1, where=known, initial=np.inf)
+        return np.where(known.any(axis=(1, 2)), np.prod(np.maximum(extent, 0), axis=1), 0.0)
+    if poses.box is None:
+        raise ValueError(f"area {convention!r} needs the poses' boxes; use area 'keypoints' without boxes")
+    missing = ~np.isfinite(poses.box).all(axis=1)
+    if missing.any():
+        raise ValueError(
+            f"area {convention!r} needs the poses' boxes, {missing.sum()} of {len(poses)} poses have none; "
+            "use area 'keypoints'"
+        )
+    box = grow_box(poses.box, _PADDING, _ASPECT) if convention == "crop" else poses.box.astype(np.float64)
+    return np.maximum(box_size(box), 0).prod(axis=1)
+
+
+def check_area(convention: str) -> None:
+    """Raise ValueError for an unknown area."""
+    if convention not in POSE_AREAS:
+        raise ValueError(f"area: expected one of {', '.join(POSE_AREAS)}, got {convention!r}")
 
 
 def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:

@@ -1,4 +1,4 @@
-"""Outputs that are maps over the input: the kinds "heatmaps", of one person's crop, and "boxes", of a whole photo."""
+"""The kind "heatmaps": maps over one person's crop."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
@@ -6,11 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trustpose.codecs import Outputs
-from trustpose.codecs.centres import CentreCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, short
-from trustpose.models.crop_outputs import CropOutput, PeopleFrom
+from trustpose.models.crop_outputs import CropOutput
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
@@ -128,58 +127,6 @@ class HeatmapOutput(CropOutput):
 
     def describe(self) -> str:
         return f"heatmaps {self.width}×{self.height} of one person, {self.decoding}"
-
-
-@dataclass(frozen=True)
-class BoxOutput:
-    """Boxes of the people of a whole photo as maps of centres and sides (1, 5, h, w): see `codecs.centres`.
-
-    `stride`: input pixels per map pixel; boxes below `min_score` are dropped. `name` None: the first output.
-    """
-
-    kind: ClassVar[str] = "boxes"
-    people_from: ClassVar[PeopleFrom] = "photo"
-    sizes: ClassVar[Sizes] = "free"
-
-    stride: int
-    min_score: float
-    name: str | None = None
-
-    @classmethod
-    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "BoxOutput":  # noqa: ARG003
-        """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        stride = wanted.count("stride")
-        if (inputs.multiple or 0) % stride:
-            raise wanted.fail("stride", f"a number that divides the input's multiple, {inputs.multiple}", stride)
-        name = wanted.text("name") if "name" in wanted.value else None
-        output = cls(stride, wanted.number("min_score", least=1e-6, most=1.0), name)
-        wanted.close()
-        return output
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the field 'output' of a spec."""
-        return {"output": {"kind": self.kind} | {name: one for name, one in asdict(self).items() if one is not None}}
-
-    def codec(self, inputs: InputSpec) -> CentreCodec:  # noqa: ARG002  # the same for any size
-        """Return the codec for a photo's maps."""
-        return CentreCodec(self.stride, self.min_score)
-
-    @property
-    def tensors(self) -> dict[str, str | None]:
-        """The tensor's name in the network's file; None: the first output."""
-        return {"name": self.name}
-
-    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
-        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
-        valid."""
-        expected = (1, 5, height // self.stride, width // self.stride)
-        return None if arrays[0].shape == expected else f"gave an output {arrays[0].shape}, expected {expected}"
-
-    def describe(self) -> str:
-        """Describe the output for `trustpose models`."""
-        return "boxes of the people of a photo"
 
 
 def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tuple[int, int, float]:

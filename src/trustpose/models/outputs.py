@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
-from trustpose.models.box_outputs import BoxListOutput
+from trustpose.models.box_outputs import BoxListOutput, BoxOutput
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.inputs import InputSpec, Sizes
-from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
+from trustpose.models.map_outputs import HeatmapOutput
 from trustpose.skeletons import Skeleton
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")

@@ -11,13 +11,11 @@ from typing import Any, TypeVar, get_args
 from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
-from trustpose.grouping.overlap import POSE_AREAS
-from trustpose.grouping.suppression import METHODS, Suppression
-from trustpose.models.box_outputs import BoxListOutput
+from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
+from trustpose.models.box_outputs import BoxListOutput, BoxOutput
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
-from trustpose.models.fast import FastSetting
 from trustpose.models.inputs import InputSpec
-from trustpose.models.map_outputs import BoxOutput, HeatmapOutput
+from trustpose.models.map_outputs import HeatmapOutput
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object
@@ -44,6 +42,38 @@ _CHECKOUT = _SHIPPED.parents[2]
 NO_KEYPOINTS = Skeleton("none", (), ())
 """The skeleton of a model that only detects boxes."""
 K = TypeVar("K", bound=Output)
+
+
+@dataclass(frozen=True)
+class FastSetting:
+    """The field 'fast' of a spec.
+
+    network, detector: names of model folders beside the model's own; detector None: the usual one. costs: what it
+    measured, with the model's own number beside each, numbers and texts by name.
+    """
+
+    network: str
+    detector: str | None = None
+    costs: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, wanted: Fields) -> "FastSetting":
+        """Read the field. Raises InputError naming what is wrong."""
+        network = wanted.file_name("network")
+        detector = wanted.file_name("detector") if "detector" in wanted.value else None
+        costs = wanted.values("costs")
+        wanted.close()
+        return cls(network, detector, costs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON that `read` reads."""
+        value: dict[str, Any] = {"network": self.network}
+        value |= {"detector": self.detector} if self.detector is not None else {}
+        return value | ({"costs": dict(self.costs)} if self.costs else {})
+
+    def describe(self) -> str:
+        """Describe the costs in one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.costs.items()) or "costs not measured"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class TrustOutput:
     OKS. fitted_on: its training and calibration data, texts and numbers by name. parameters: the head's. box: the
     graph's input (B, 2) for widths and heights of people's boxes as fractions of the crops'; None if it has none. xy:
     its input (B, K, 2) for the positions to read at, in pixels of the heatmaps or bins, NaN for the network's own
-    peaks; None if the graph always finds them itself.
+    peaks; None if the graph always finds them itself. min_presence: boxes that the model's own detector finds are left
+    out of the poses if their "presence" is lower.
     """
 
     outputs: Mapping[str, str]
@@ -40,6 +41,7 @@ class TrustOutput:
     maps: Mapping[str, str] = field(default_factory=dict)
     box: str | None = None
     xy: str | None = None
+    min_presence: float = 0.0
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -60,6 +62,7 @@ class TrustOutput:
             maps=_texts(trust, "maps"),
             box=trust.text("box") if "box" in trust.value else None,
             xy=trust.text("xy") if "xy" in trust.value else None,
+            min_presence=trust.number("min_presence", least=0.0, most=1.0, default=0.0),
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -74,6 +77,7 @@ class TrustOutput:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads."""
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
+        found["min_presence"] = self.min_presence or None
         return {name: value for name, value in found.items() if value is not None}
 
 

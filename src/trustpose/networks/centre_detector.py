@@ -2,7 +2,7 @@
 
 The backbone is `light_baseline`'s, so a detector can be initialised from a pose network. Strides 32, 16 and 8 are
 merged from the top (Lin et al., Feature Pyramid Networks, CVPR 2017) by depthwise and 1×1 convolutions; the map of
-stride 8 predicts centres and sides (`codecs.centres`).
+stride 8 predicts centres and sides (`codecs.boxes`).
 """
 
 import math

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError
+from trustpose.grouping.suppression import suppressor
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
@@ -14,7 +15,6 @@ from trustpose.predict.options import PredictOptions
 from trustpose.predict.photos import BasePredictor
 from trustpose.predict.second_opinion import named
 from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
-from trustpose.predict.suppression import suppressor
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import open_runtime
 

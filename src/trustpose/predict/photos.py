@@ -14,13 +14,13 @@ from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS, read_image
+from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, check_boxes
 from trustpose.predict.images import as_rgb
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.suppression import Suppress, suppressed
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:

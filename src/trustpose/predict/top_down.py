@@ -265,6 +265,8 @@ class Predictor(BasePredictor):
             skeleton=self.spec.skeleton,
             **of_detected(job.trust, is_detected=boxes.score is not None),
         )
+        if job.photo.boxes is None and self.spec.trust is not None and "presence" in job.trust:
+            poses = poses[np.flatnonzero(job.trust["presence"] >= self.spec.trust.min_presence)]
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.codecs.centres import encode_centres
+from trustpose.codecs.boxes import encode_centres
 from trustpose.datasets.photo_boxes import BoxedPhotos, TrainingViews, View
 from trustpose.export.model_folder import write_tensors
 from trustpose.export.onnx import trace_onnx
@@ -132,7 +132,7 @@ class DetectorTask:
 
 
 class CentreTargets:
-    """What a detector of centres and sides learns: see `codecs.centres`."""
+    """What a detector of centres and sides learns: see `codecs.boxes`."""
 
     def __init__(self, stride: int):
         self.stride = stride

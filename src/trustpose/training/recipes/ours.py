@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from trustpose.training.recipe import DataOptions, Recipe, TrainOptions
+from trustpose.training.recipe import DataOptions, FrozenOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
 from trustpose.trust.stages import Stage, Strategy
 
@@ -29,7 +29,7 @@ _ANY = Recipe(
 
 _DEFAULT = Recipe(
     name="default-network",
-    title="The network of the default model: from SimplePose's weights, trained on heatmaps and visibility",
+    title="The network of the previous default model: from SimplePose's weights, trained on heatmaps and visibility",
     strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
     head="keypoint-tokens",
@@ -68,8 +68,26 @@ _DETECTOR = Recipe(
     ),
 )
 
+_PICODET = replace(
+    _DETECTOR,
+    name="default-detector",
+    title="The person detector of the default model, from PicoDet-S's weights, for photos of 448 × 448",
+    strategy=Strategy((Stage(2, 0.0, 0.0),), 2e-5, (), "trained"),
+    network="picodet-s",
+    height=448,
+    width=448,
+    train=replace(_DETECTOR.train, warmup=40, ema=0.99, validate_every=1),
+)
+
 OUR_RECIPES: dict[str, Recipe] = by_name(
     _ANY,
+    replace(
+        _ANY,
+        name="default-trust",
+        title="The trust head of the default model, on tinypose.onnx and a detector's boxes",
+        head_options={"presence": True},
+        frozen=FrozenOptions(maps={"backbone": "relu_139.tmp_0"}),
+    ),
     replace(
         _ANY,
         name="simplepose-trust",
@@ -77,10 +95,11 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
     ),
     _DEFAULT,
     _DETECTOR,
+    _PICODET,
     replace(
         _DETECTOR,
-        name="default-detector",
-        title="The person detector of the default model, from MoveNet MultiPose's weights",
+        name="movenet-detector",
+        title="The person detector of the previous default model, from MoveNet MultiPose's weights",
         strategy=Strategy((Stage(16, 0.0, 0.0),), 2e-5, (), "trained"),
         network="movenet-multipose",
         height=384,

@@ -1,6 +1,6 @@
 """Our trainings for one data-centre GPU, each within 25 minutes, in several runs if necessary (`--minutes`).
 
-`docs/default-model.md`, "On one GPU", has the estimates behind batch, workers and epochs.
+`docs/benchmarks/previous-default.md`, "On one GPU", has the estimates behind batch, workers and epochs.
 """
 
 from trustpose.training.recipe import DataOptions, Recipe, TrainOptions

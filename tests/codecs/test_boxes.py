@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trustpose.codecs.centres import SIGMAS_A_BOX, decode_centres, encode_centres, suppress
+from trustpose.codecs.boxes import SIGMAS_A_BOX, decode_centres, encode_centres, suppress
 
 STRIDE, WIDTH, HEIGHT = 8, 24, 18  # a map of 192 × 144 pixels
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import trustpose.grouping.overlap as module
-from trustpose.grouping.overlap import oks_between, pose_area
+import trustpose.geometry.oks as module
+from trustpose.geometry.oks import oks_between
+from trustpose.grouping.suppression import pose_area
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 

@@ -1,9 +1,13 @@
-"""Boxes of people as maps of centres and sides: targets of a detector, and decoding of its output.
+"""Boxes of people: decoding of a detector's maps of centres and sides, with their targets, or of its lists of boxes.
 
-Each cell of a map with `stride` image pixels a side holds the probability that a person's centre is in it, and the
-distances from the cell's middle to the four sides of that person's box. Sources: Zhou et al., Objects as Points, 2019
-(centres, decoded by a 3 × 3 maximum), Liu et al., Training-Time-Friendly Network, AAAI 2020 (Gaussians in proportion to
-boxes, sides learnt in all their cells, small boxes on top), Tian et al., FCOS, ICCV 2019 (distances to the four sides).
+Maps: each cell of a map with `stride` image pixels a side holds the probability that a person's centre is in it, and
+the distances from the cell's middle to the four sides of that person's box. Sources: Zhou et al., Objects as Points,
+2019 (centres, decoded by a 3 × 3 maximum), Liu et al., Training-Time-Friendly Network, AAAI 2020 (Gaussians in
+proportion to boxes, sides learnt in all their cells, small boxes on top), Tian et al., FCOS, ICCV 2019 (distances to
+the four sides).
+
+Lists: one score per class and the corners for each location, as PicoDet (Yu et al., PP-PicoDet, 2021) gives them if
+exported by PaddleDetection without post-processing; other single-stage detectors have the same format.
 """
 
 from dataclasses import dataclass
@@ -13,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a Gaussian's standard deviation as a fraction of the box's side
+MOST_BEFORE, MOST = 1000, 100  # boxes before and after NMS: PaddleDetection's nms_top_k and keep_top_k
 _FLOOR = 0.05  # minimum value of a Gaussian for a cell to learn sides
 
 
@@ -90,3 +95,27 @@ class CentreCodec:
     def decode(self, maps: Float[np.ndarray, "5 h w"]) -> tuple[Float[np.ndarray, "N 4"], Float[np.ndarray, " N"]]:
         """Return boxes xyxy (N, 4), input pixels, and their scores (N,), highest first."""
         return decode_centres(maps[0].astype(np.float32), maps[1:], self.stride, min_score=self.min_score)
+
+
+@dataclass(frozen=True)
+class BoxListCodec:
+    """Lists before NMS: scores (classes, N) and corners (N, 4), x0 y0 x1 y1 in input pixels.
+
+    `person` is the row of people's scores. Boxes below `min_score` are dropped, and NMS keeps the highest of boxes
+    that overlap by more than `overlap` (IoU).
+    """
+
+    min_score: float
+    overlap: float
+    person: int = 0
+
+    def decode(
+        self, scores: Float[np.ndarray, "C N"], corners: Float[np.ndarray, "N 4"]
+    ) -> tuple[Float[np.ndarray, "M 4"], Float[np.ndarray, " M"]]:
+        """Return boxes xyxy (M, 4), input pixels, and their scores (M,), highest first."""
+        score = scores[self.person].astype(np.float64)
+        rows = np.flatnonzero(score >= self.min_score)
+        rows = rows[np.argsort(-score[rows], kind="stable")][:MOST_BEFORE]
+        box = corners[rows].astype(np.float64)
+        kept = suppress(box, self.overlap)[:MOST]
+        return box[kept], score[rows][kept]
