@@ -75,8 +75,8 @@ def joined(network: Path, trust: Path, out: Path) -> None:
     both.head.load_state_dict(
         {name.removeprefix("head."): value for name, value in read_tensors(trust / MODEL_WEIGHTS).items()}
     )
-    said = Fitted(fitted.trust.head, fitted.trust.area, fitted.trust.fitted_on, dict(fitted.trust.options))
-    save_trust_network(out, replace(spec, suppression=SUPPRESSION), both.eval(), said)
+    description = Fitted(fitted.trust.head, fitted.trust.area, fitted.trust.fitted_on, dict(fitted.trust.options))
+    save_trust_network(out, replace(spec, suppression=SUPPRESSION), both.eval(), description)
     crops = np.random.default_rng(0).integers(0, 256, (4, spec.input.height, spec.input.width, 3), dtype=np.uint8)
     box = np.full((4, 2), 0.7)
     one, other = (open_runtime(ModelSpec.read(folder)).with_trust(crops, box)[1].filled() for folder in (trust, out))

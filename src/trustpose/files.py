@@ -124,8 +124,8 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO[Any]]:
 def cannot_write(path: str | Path, error: OSError | ValueError) -> InputError:
     """Return the error that a file cannot be written, with the reason."""
     kind = DiskError if isinstance(error, OSError) and error.errno in _DISK else InputError
-    said = "standard output" if Path(path) == STDOUT else path
-    return kind(f"{said}: cannot be written ({_reason(error)})")
+    name = "standard output" if Path(path) == STDOUT else path
+    return kind(f"{name}: cannot be written ({_reason(error)})")
 
 
 def is_stdout(path: Path) -> bool:

@@ -80,10 +80,10 @@ def _labels(measured: PairedResults, findings: Findings) -> Int[np.ndarray, "n K
     return None if missing else label
 
 
-def _ternary(measured: PairedResults, said: Int[np.ndarray, "n K"], findings: Findings) -> TernaryVisibility:
-    image = np.broadcast_to(measured.image[:, None], said.shape)
-    scores = ternary_scores(confusion(measured.v, said))
-    draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, said, image))
+def _ternary(measured: PairedResults, predicted: Int[np.ndarray, "n K"], findings: Findings) -> TernaryVisibility:
+    image = np.broadcast_to(measured.image[:, None], predicted.shape)
+    scores = ternary_scores(confusion(measured.v, predicted))
+    draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, predicted, image))
     for i, name in enumerate(CLASSES):
         findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, i])
     findings.interval("visibility.ternary.total.f1", draws.total_f1)
@@ -119,7 +119,7 @@ def _best(
     """Return the F1 of "occluded from a threshold on" among all keypoints, each fold of photos with the threshold that
     is best on the others, and the threshold that is best on all; None if a threshold cannot be chosen."""
     fold = fold_of(measured.image_ids[measured.image], FOLDS)
-    said = np.zeros(score.shape, dtype=np.int64)
+    predicted = np.zeros(score.shape, dtype=np.int64)
     for one in np.unique(fold):
         inside = fold == one
         threshold = best_labelled_threshold(score[~inside], occluded[~inside]).threshold
@@ -129,11 +129,11 @@ def _best(
                 "photos than it is reported on, and these have no occluded keypoint"
             )
             return None, None
-        said[inside] = score[inside] >= threshold
+        predicted[inside] = score[inside] >= threshold
     truly, image = occluded.astype(np.int64), np.broadcast_to(measured.image[:, None], score.shape)
-    draws = bootstrap.confusion_replicates(measured.counts, truly, said, image, classes=2)
+    draws = bootstrap.confusion_replicates(measured.counts, truly, predicted, image, classes=2)
     findings.interval("visibility.occluded.best_f1", labelled_scores(draws).f1)
-    f1 = labelled_scores(confusion(truly, said, classes=2)).f1
+    f1 = labelled_scores(confusion(truly, predicted, classes=2)).f1
     return known(float(f1)), known(best_labelled_threshold(score, occluded).threshold)
 
 

@@ -107,10 +107,10 @@ def _confusions(visibility: Float[np.ndarray, "N 3"], v: Int[np.ndarray, " N"]) 
     counts = np.bincount(np.ravel_multi_index((v, *passed), shape), minlength=math.prod(shape)).reshape(shape)
     upto = counts.cumsum(axis=1)[:, :-1]  # (3, T, A + 1): below the threshold on P(occluded)
     below = upto.sum(axis=2)[..., None]
-    said_occluded = counts.sum(axis=(1, 2))[:, None, None] - below
-    said_absent = below - upto.cumsum(axis=2)[..., :-1]  # (3, T, A)
-    said = np.broadcast_arrays(said_absent, said_occluded, below - said_absent)
-    return np.moveaxis(np.stack(said), (0, 1), (3, 2))
+    chosen_occluded = counts.sum(axis=(1, 2))[:, None, None] - below
+    chosen_absent = below - upto.cumsum(axis=2)[..., :-1]  # (3, T, A)
+    chosen = np.broadcast_arrays(chosen_absent, chosen_occluded, below - chosen_absent)
+    return np.moveaxis(np.stack(chosen), (0, 1), (3, 2))
 
 
 def decide(
@@ -133,14 +133,14 @@ def decide(
         label[fold == one] = choose_rule(visibility[people[others]], v[others], goal)(visibility[fold == one])
     image = np.broadcast_to(sample.image[matched][:, None], v.shape)
     likeliest = DecisionRule(None)(visibility[people])
-    before, after = (_evaluate(v, said, image, sample.counts) for said in (likeliest, label[people]))
+    before, after = (_evaluate(v, chosen, image, sample.counts) for chosen in (likeliest, label[people]))
     rule, change = choose_rule(visibility[people], v, goal), differences(before, after)
     own, new = ({name: one and one.with_interval() for name, one in both.items()} for both in (before, after))
     return Decision(goal, rule, plain_values(own), plain_values(new), plain_values(change)), label
 
 
-def _evaluate(v: np.ndarray, said: np.ndarray, image: np.ndarray, counts: np.ndarray) -> dict[str, Drawn | None]:
-    scores, draws = ternary_scores(confusion(v, said)), ternary_scores(confusion_replicates(counts, v, said, image))
+def _evaluate(v: np.ndarray, chosen: np.ndarray, image: np.ndarray, counts: np.ndarray) -> dict[str, Drawn | None]:
+    scores, draws = ternary_scores(confusion(v, chosen)), ternary_scores(confusion_replicates(counts, v, chosen, image))
     values = [*scores.f1.tolist(), float(scores.total_f1)]
     return {
         name: Drawn(value, drawn)

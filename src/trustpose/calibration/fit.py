@@ -86,12 +86,12 @@ def fit(
     choice = choose(worth, asked=options.method != "auto")
     if choice.method != "trees":  # curves read a keypoint's own score alone
         task, cards = task.with_opinions(()), tuple(replace(card, kept=False) for card in cards)
-    said = with_trust(task.results.poses, corrected[choice.method])
+    corrected_poses = with_trust(task.results.poses, corrected[choice.method])
     decision = None
     if options.goal is not None:
-        assert said.visibility is not None
-        decision, label = decide(options.goal, said.visibility, task.fold, task.targets.rows, task.sample)
-        said = replace(said, visibility_label=label)
+        assert corrected_poses.visibility is not None
+        decision, label = decide(options.goal, corrected_poses.visibility, task.fold, task.targets.rows, task.sample)
+        corrected_poses = replace(corrected_poses, visibility_label=label)
     tick(f"{choice.method}, all folds")
     parts = CalibratorParts(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
@@ -101,7 +101,7 @@ def fit(
         image_ids=_image_ids(task),
         opinions=tuple(OpinionDomain.of(opinion.rows(task.targets.rows)) for opinion in task.people.opinions),
     )
-    return Fit(parts, said)
+    return Fit(parts, corrected_poses)
 
 
 def _cross_fit(task: Task, tick: ProgressCallback) -> tuple[dict[str, Probabilities], dict[str, str]]:

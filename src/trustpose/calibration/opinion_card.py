@@ -41,10 +41,10 @@ class OpinionCard:
         numbers = {name: (self.before.get(name), self.after.get(name)) for name in BROUGHT}
         shown = {name: (old[0], new[0]) for name, (old, new) in numbers.items() if old is not None and new is not None}
         labels = {"explained": "explained variance", "pose.pearson": "r(pose, OKS)"}
-        told = ", ".join(
+        gains = ", ".join(
             f"{label} {shown[name][0]:.3f} → {shown[name][1]:.3f}" for name, label in labels.items() if name in shown
         )
-        return f"{self.label}: {'is read' if self.kept else 'brings too little and is left out'} (out of fold {told})"
+        return f"{self.label}: {'is read' if self.kept else 'brings too little and is left out'} (out of fold {gains})"
 
     @classmethod
     def of_dict(cls, value: dict[str, Any]) -> "OpinionCard":

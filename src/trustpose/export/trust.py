@@ -24,7 +24,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
     evaluation; the network itself is unchanged. Raises InputError if `path` cannot be written, ValueError if the head
     reads whole maps and cannot use positions.
     """
-    check_told(network.head, reads_xy=reads_xy)
+    check_reads_xy(network.head, reads_xy=reads_xy)
     device = next(network.parameters()).device
     inputs = {"image": torch.zeros(1, 3, height, width, device=device)}
     if network.head.reads_box:
@@ -39,7 +39,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
         file.write(model.SerializeToString())
 
 
-def check_told(head: nn.Module, *, reads_xy: bool) -> None:
+def check_reads_xy(head: nn.Module, *, reads_xy: bool) -> None:
     """Raise ValueError if positions are requested for a head that reads whole maps."""
     if reads_xy and not getattr(head, "reads_places", False):
         raise ValueError(f"reads_xy: {type(head).__name__} reads maps as a whole, expected False")

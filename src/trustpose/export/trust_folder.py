@@ -27,7 +27,7 @@ from trustpose.export.onnx_graphs import (
     raised,
     rename_outputs,
 )
-from trustpose.export.trust import BOX, XY, check_told, export_onnx
+from trustpose.export.trust import BOX, XY, check_reads_xy, export_onnx
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import TrustOutput
@@ -77,7 +77,7 @@ def save_trust_folder(
     cannot be converted to the head's opset, or the numbers differ; ValueError if positions are requested for a head
     that reads whole maps.
     """
-    check_told(head, reads_xy=reads_xy)
+    check_reads_xy(head, reads_xy=reads_xy)
     out = Path(out)
     network, estimates = expose(spec, maps), ESTIMATES[spec.output.kind]
     further = _further(head, reads_xy=reads_xy)
@@ -108,7 +108,7 @@ def save_trust_network(
     `export.trust.export_onnx`. Raises InputError if `out` exists or `spec` names no zoo network; ValueError if the
     network's heatmaps have another size, or positions are requested for a head that reads whole maps.
     """
-    check_told(network.head, reads_xy=reads_xy)
+    check_reads_xy(network.head, reads_xy=reads_xy)
     out = Path(out)
     output = spec.expect(HeatmapOutput)
     if spec.network is None:
@@ -185,9 +185,9 @@ def _head_graph(
     inputs = {name: torch.zeros(1, *shape, device=device) for name, shape in ordered.items()}
     keypoints = shapes[estimates[0]][0]
     inputs |= {name: torch.ones(1, *{BOX: (2,), XY: (keypoints, 2)}[name], device=device) for name in further}
-    told = _Told(head, has_xy=XY in further)
-    names = _filled(told, tuple(inputs.values()))
-    traced = trace_onnx(_HeadTensors(told), inputs, names)
+    alone = _HeadAlone(head, has_xy=XY in further)
+    names = _filled(alone, tuple(inputs.values()))
+    traced = trace_onnx(_HeadTensors(alone), inputs, names)
     graph = prefixed(traced, HEAD_PREFIX)
     rename_outputs(graph, {name: HEAD_PREFIX + name for name in names}, _shapes(traced))
     return graph, names
@@ -224,12 +224,12 @@ def _compare(
     alone = session_of(network.SerializeToString(), spec.onnx)
     maps = dict(zip(_shapes(network), run_tensors(alone, spec.onnx, list(_shapes(network)), blob), strict=True))
     count = len(blob[spec.input.name])
-    told = _samples(count, _shapes(network)[estimates[0]])
-    blob |= {name: told[name] for name in further}
+    samples = _samples(count, _shapes(network)[estimates[0]])
+    blob |= {name: samples[name] for name in further}
     given = run_tensors(session_of(model.SerializeToString(), spec.onnx), spec.onnx, [*kept, *names], blob)
     ordered = [maps[name] for name in _in_order(maps, estimates)]
-    ordered += [told[name] for name in further]
-    expected = [*(maps[name] for name in kept), *_in_torch(_Told(head, has_xy=XY in further), ordered)]
+    ordered += [samples[name] for name in further]
+    expected = [*(maps[name] for name in kept), *_in_torch(_HeadAlone(head, has_xy=XY in further), ordered)]
     for name, one, other in zip([*kept, *names], given, expected, strict=True):
         most = max(float(np.abs(other).max()), 1e-6) * (TOLERANCE if name in kept else tolerance)
         difference = float(np.abs(one - other).max())
@@ -254,7 +254,7 @@ def _in_torch(head: nn.Module, maps: list[Float[np.ndarray, "B ..."]]) -> list[n
     return [value.cpu().numpy() for value in trust.filled().values()]
 
 
-class _Told(nn.Module):
+class _HeadAlone(nn.Module):
     """A head with positional arguments only: with `has_xy`, the last of its inputs holds the positions to read at."""
 
     def __init__(self, head: nn.Module, *, has_xy: bool):

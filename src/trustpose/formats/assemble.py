@@ -148,12 +148,12 @@ def _of_missing(poses: Poses, tool: str) -> list[str]:
         "ultralytics": "; some releases move those with a confidence below 0.5 there",
         "openpose": "; OpenPose writes this for keypoints that it did not find",
     }
-    said = {
+    conditions = {
         f"are at 0, 0: they count as missing{meaning.get(tool, '')}": zero & missing,
         "are at 0, 0 with a score: they count as found": zero & ~missing,
         "are blank in the files: they count as missing and become 0, 0 with score 0": blank,
     }
-    return [f"{where.sum()} of {total} keypoints {what}" for what, where in said.items() if where.any()]
+    return [f"{where.sum()} of {total} keypoints {what}" for what, where in conditions.items() if where.any()]
 
 
 def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth: TruthFile | None) -> Skeleton:

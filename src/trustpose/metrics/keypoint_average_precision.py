@@ -64,11 +64,11 @@ def keypoint_average_precision(
     level = _hit_levels(opks, labelled, thresholds)
     predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
     hits = (level * predicted).sum(axis=0) / len(thresholds)  # (K,) means over thresholds
-    told, there = predicted.sum(axis=0), labelled.sum(axis=0)
+    predictions, labels = predicted.sum(axis=0), labelled.sum(axis=0)
     precision, recall = (
-        np.divide(hits, count, out=np.full(hits.shape, np.nan), where=count > 0) for count in (told, there)
+        np.divide(hits, count, out=np.full(hits.shape, np.nan), where=count > 0) for count in (predictions, labels)
     )
-    return KeypointAveragePrecision(precision, recall, there, told)
+    return KeypointAveragePrecision(precision, recall, labels, predictions)
 
 
 def _hit_levels(opks: np.ndarray, labelled: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:

@@ -195,8 +195,8 @@ class SimCCOutput(CropOutput):
         value = asdict(self) | {"sigma": list(self.sigma)}
         codec = _SIMCC[self.subbin]
         del value["subbin"]
-        said = {name: one for name, one in value.items() if one is not None}
-        return {"output": {"kind": self.kind} | said, "codec": codec}
+        fields = {name: one for name, one in value.items() if one is not None}
+        return {"output": {"kind": self.kind} | fields, "codec": codec}
 
     def codec(self, inputs: InputSpec) -> SimCCCodec:
         how = {"normalised": self.normalised, "subbin": self.subbin, "score": self.score, "flip_shift": self.flip_shift}

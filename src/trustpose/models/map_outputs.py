@@ -74,8 +74,8 @@ class HeatmapOutput(CropOutput):
         names = [name for name, pair in CODECS.items() if pair == how]
         if not names:
             raise ValueError(f"output: decoding {how[0]} in the {how[1]} convention has no name as a codec")
-        said = {name: one for name, one in value.items() if one is not None and one != _PLAIN.get(name)}
-        return {"output": {"kind": self.kind} | said, "codec": names[0]}
+        fields = {name: one for name, one in value.items() if one is not None and one != _PLAIN.get(name)}
+        return {"output": {"kind": self.kind} | fields, "codec": names[0]}
 
     def codec(self, inputs: InputSpec) -> HeatmapCodec:  # noqa: ARG002  # the map's size is sufficient
         """Return the codec for decoding the maps and for their training targets."""

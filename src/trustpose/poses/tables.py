@@ -64,10 +64,10 @@ def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
     box = _lists(frame, "bbox", (4,))
     count = keypoints.shape[1]
     own = _numbers(frame, "pose_score")
-    missing, said = find_missing(xy, score), _lists(frame, "keypoint_missing", (count,))
-    if said is not None:
+    missing, given = find_missing(xy, score), _lists(frame, "keypoint_missing", (count,))
+    if given is not None:
         by_rule = np.zeros(score.shape, dtype=np.bool_) if missing is None else missing
-        missing = np.where(np.isnan(said[:, :1]), by_rule, said == 1)
+        missing = np.where(np.isnan(given[:, :1]), by_rule, given == 1)
     return {
         "xy": xy,
         "score": score,

@@ -73,7 +73,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
         raise InputError("skeleton: is for another package's estimator (trustpose models --adapters)")
     spec = ModelSpec.read(model)
     if spec.people == "photo":
-        wrong = next(iter(_said(options, _ONE_AT_A_TIME)), None)
+        wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None)
         if wrong is not None:
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
@@ -90,13 +90,13 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
 
 def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:
     """Load another package's estimator, with the options given for it."""
-    predictor = adapter.load(model, **_said(options, _OF_ADAPTERS), **options.adapter)
+    predictor = adapter.load(model, **_given(options, _OF_ADAPTERS), **options.adapter)
     if isinstance(predictor, EstimatorPredictor) and options.min_score is not None:
         predictor.min_score = options.min_score
     return predictor
 
 
-def _said(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
+def _given(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
     """Return those of these options that are not at their default."""
     usual = PredictOptions()
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}

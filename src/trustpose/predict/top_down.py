@@ -230,14 +230,14 @@ class Predictor(BasePredictor):
             mirrored, other = self.runtime.with_trust(flipped, box, self._on_map(places, flip=True))
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
-        found, said = self.codec.decode(outputs).dense(), trust.filled()
+        found, predicted = self.codec.decode(outputs).dense(), trust.filled()
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
             job.xy[rows] = transform(job.to_image[rows], found.xy[start:stop])
             job.score[rows] = found.score[start:stop]
             for name, room in job.trust.items():
-                room[rows] = said[name][start:stop]
+                room[rows] = predicted[name][start:stop]
             start = stop
         return batch
 

@@ -23,13 +23,13 @@ from trustpose.runtime.sessions import (
     PerProcess,
     check_shapes,
     cpu_count,
+    head_inputs,
     open_session,
     output_names,
     run_session,
     to_tensor,
-    told,
     trust_names,
-    unread,
+    unused_head_inputs,
 )
 
 _PART = 4  # crops per run of one CPU: enough to reuse cached weights, few enough to divide
@@ -66,7 +66,7 @@ class OnnxNetwork:
 
     def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the network on crops of a size that its spec allows. Raises InputError if it cannot be run."""
-        return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
+        return self.with_trust(pixels, *unused_head_inputs(self.spec, len(pixels)))[0]
 
     def with_trust(
         self,
@@ -77,7 +77,7 @@ class OnnxNetwork:
         """Like a call, with the trust head's output for each crop (see `Runtime`). Raises InputError as above."""
         self.spec.input.check(pixels.shape)
         count = len(pixels)
-        further = told(dict.fromkeys(self._further, True), count, self._crop_output.keypoints, box, xy)
+        further = head_inputs(dict.fromkeys(self._further, True), count, self._crop_output.keypoints, box, xy)
         size = self.fixed_batch or (min(_PART, -(-count // self.threads)) if self._is_on_cpu else count) or 1
         parts = [slice(start, start + size) for start in range(0, max(count, 1), size)]
         is_shared = self._is_on_cpu and len(parts) < self.threads / 2

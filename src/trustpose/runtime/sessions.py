@@ -180,7 +180,7 @@ def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustO
     return names
 
 
-def told(
+def head_inputs(
     reads: Mapping[str, bool], count: int, keypoints: int, box: np.ndarray | None, xy: np.ndarray | None
 ) -> dict[str, Float32[np.ndarray, "B ..."]]:
     """Return the trust head's additional inputs for `count` crops, "box" (B, 2) and "xy" (B, K, 2).
@@ -204,10 +204,12 @@ def told(
     return found
 
 
-def unread(spec: ModelSpec, count: int) -> tuple[Float[np.ndarray, "B 2"], Float[np.ndarray, "B K 2"] | None]:
+def unused_head_inputs(
+    spec: ModelSpec, count: int
+) -> tuple[Float[np.ndarray, "B 2"], Float[np.ndarray, "B K 2"] | None]:
     """Return default values of boxes' fractions and positions for `count` crops, for callers that ignore trust."""
-    is_told = spec.trust is not None and spec.trust.xy is not None
-    return np.ones((count, 2)), np.full((count, spec.crop_output.keypoints, 2), np.nan) if is_told else None
+    reads_xy = spec.trust is not None and spec.trust.xy is not None
+    return np.ones((count, 2)), np.full((count, spec.crop_output.keypoints, 2), np.nan) if reads_xy else None
 
 
 def to_tensor(pixels: CropPixels, wanted: InputSpec) -> np.ndarray:

@@ -17,7 +17,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
-from trustpose.runtime.sessions import check_shapes, told, unread
+from trustpose.runtime.sessions import check_shapes, head_inputs, unused_head_inputs
 from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -65,7 +65,7 @@ class TorchNetwork:
 
         Raises InputError if its output does not match the spec.
         """
-        return self.with_trust(pixels, *unread(self.spec, len(pixels)))[0]
+        return self.with_trust(pixels, *unused_head_inputs(self.spec, len(pixels)))[0]
 
     def with_trust(
         self,
@@ -79,7 +79,7 @@ class TorchNetwork:
         wanted = self.spec.input
         wanted.check(pixels.shape)
         dtype = _DTYPES[self.precision]
-        arrays = told(self._reads, len(pixels), self._crop_output.keypoints, box, xy)
+        arrays = head_inputs(self._reads, len(pixels), self._crop_output.keypoints, box, xy)
         further = {name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()}
         with torch.inference_mode(), torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
             given = self._module(self._prepare(pixels), **further)
@@ -98,7 +98,7 @@ class TorchNetwork:
         return replace(found, **rest, others=others, grids=grids), checked
 
     def _further(self) -> dict[str, bool]:
-        """The head's additional inputs, and whether they are required: see `sessions.told`."""
+        """The head's additional inputs, and whether they are required: see `sessions.head_inputs`."""
         if not isinstance(self._module, TrustNetwork):
             return {}
         head, trust = self._module.head, self.spec.trust

@@ -216,11 +216,11 @@ def sides_loss(
     """
     rows, columns = (torch.arange(length, device=sides.device) for length in sides.shape[2:])
     y, x = ((at + 0.5) * stride for at in torch.meshgrid(rows, columns, indexing="ij"))
-    told = torch.stack([x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]], dim=1)
-    low, high = torch.maximum(told[:, :2], box[:, :2]), torch.minimum(told[:, 2:], box[:, 2:])
-    outer_low, outer_high = torch.minimum(told[:, :2], box[:, :2]), torch.maximum(told[:, 2:], box[:, 2:])
+    predicted = torch.stack([x - sides[:, 0], y - sides[:, 1], x + sides[:, 2], y + sides[:, 3]], dim=1)
+    low, high = torch.maximum(predicted[:, :2], box[:, :2]), torch.minimum(predicted[:, 2:], box[:, 2:])
+    outer_low, outer_high = torch.minimum(predicted[:, :2], box[:, :2]), torch.maximum(predicted[:, 2:], box[:, 2:])
     both = (high - low).clamp(min=0).prod(dim=1)
-    union = (told[:, 2:] - told[:, :2]).prod(dim=1) + (box[:, 2:] - box[:, :2]).prod(dim=1) - both
+    union = (predicted[:, 2:] - predicted[:, :2]).prod(dim=1) + (box[:, 2:] - box[:, :2]).prod(dim=1) - both
     hull = (outer_high - outer_low).prod(dim=1).clamp(min=1e-6)
     giou = both / union.clamp(min=1e-6) - (hull - union) / hull
     return ((1 - giou) * weight).sum()

@@ -28,8 +28,8 @@ def launched(accelerator: str = "auto", devices: int = 1, precision: Precision =
     try:
         fabric = Fabric(precision=precision, **counts)
     except (ValueError, RuntimeError, TypeError, ImportError) as error:
-        said = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"--accelerator {accelerator}, --devices {devices}: {said}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"--accelerator {accelerator}, --devices {devices}: {reason}") from None
     if "LT_CLI_USED" not in os.environ:  # otherwise the processes are connected already
         fabric.launch()
     return fabric

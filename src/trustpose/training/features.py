@@ -256,6 +256,6 @@ def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     maps = sorted((name, tensor.name) for name, tensor in reading.network.maps.items())
     shapes = [array.shape for array in _pooled_nothing(reading.network, reading.pool)]
     spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
-    said = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
-    known.update(repr(said).encode() + crops.people.identity.encode())
+    settings = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
+    known.update(repr(settings).encode() + crops.people.identity.encode())
     return known.hexdigest()

@@ -239,8 +239,8 @@ def _refuse(run: _Run, terms: Mapping[str, Tensor], batch: Any) -> None:
     path = run.folder / NON_FINITE
     if run.fabric.is_global_zero:
         write_json(path, where)
-    said = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in bad)
-    raise NonFiniteLossError(f"the loss is not finite in epoch {place.epoch}, step {place.step}: {said} (see {path})")
+    listed = "; ".join(f"{entry['terms']} of {_short(entry['samples'])}" for entry in bad)
+    raise NonFiniteLossError(f"the loss is not finite in epoch {place.epoch}, step {place.step}: {listed} (see {path})")
 
 
 def _short(samples: Mapping[str, Any]) -> str:

@@ -67,8 +67,8 @@ class DataOptions:
         try:
             _ = self.joints
         except InputError as error:
-            said = str(error).removeprefix("skeleton: ")
-            raise ValueError(f"skeleton: {said}") from None
+            reason = str(error).removeprefix("skeleton: ")
+            raise ValueError(f"skeleton: {reason}") from None
         expect_within(self, min_keypoints=(0, 1000), padding=(0.1, 10), sigma=(0.1, 1000), share=(1e-6, 1))
         expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1))
         if self.folds < 0 or self.folds == 1:

@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
-from trustpose.trust.peaks import REACH, around, at_peaks, peaks, sizes, told
+from trustpose.trust.peaks import REACH, around, at_peaks, given_places, peaks, sizes
 from trustpose.trust.simcc_peaks import READ, read_simcc
 from trustpose.trust.targets import TrustTargets
 
@@ -108,7 +108,7 @@ class KeypointTokens(TrustHead):
             tokens = [read_simcc(encoded, columns, rows, given, xy)]
         else:
             (heatmaps,) = estimates
-            peak, height = peaks(heatmaps) if xy is None else told(heatmaps, xy)
+            peak, height = peaks(heatmaps) if xy is None else given_places(heatmaps, xy)
             tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
         if box is not None:
             tokens.append(box[:, None] + torch.zeros(self.keypoints, 1, device=box.device))  # (B, K, 2)
@@ -222,11 +222,11 @@ def tokens_losses(
     ternary = known if is_ternary is None else is_ternary
     logs = raw.visibility.log_softmax(dim=-1)
     labelled = torch.where(is_labelled, logs[..., 1:].logsumexp(dim=-1), logs[..., 0])
-    said = torch.where(ternary, logs.gather(2, v[..., None])[..., 0], labelled)
+    likelihood = torch.where(ternary, logs.gather(2, v[..., None])[..., 0], labelled)
     has_oks = ~torch.isnan(targets.oks)
     oks, found = torch.where(has_oks, targets.oks, 0.5), raw.oks.float().clamp(_EPSILON, 1 - _EPSILON)
     losses = {
-        "visibility": mean_where(-said, known),
+        "visibility": mean_where(-likelihood, known),
         "opks": mean_where(F.binary_cross_entropy_with_logits(raw.opks, targets.opks, reduction="none"), is_labelled),
         "oks": mean_where(-(oks * found.log() + (1 - oks) * (1 - found).log()), has_oks),
     }

@@ -30,7 +30,7 @@ def peaks(heatmaps: Float[Tensor, "B K h w"]) -> tuple[Int[Tensor, "B K"], Float
     return (row * columns + column).reshape(-1, keypoints), height
 
 
-def told(
+def given_places(
     heatmaps: Float[Tensor, "B K h w"], xy: Float[Tensor, "B K 2"]
 ) -> tuple[Int[Tensor, "B K"], Float[Tensor, "B K 1"]]:
     """Return the pixel nearest to each position, map coordinates, as an index like `peaks`; and the map's height there.

@@ -33,8 +33,8 @@ def read_simcc(
         _, bins = sizes(logits)
         height, place = logits.max(dim=2, keepdim=True)  # (B, K, 1)
         if xy is not None:
-            said = nearest(xy[..., axis], bins)[..., None]
-            place = torch.where(xy.isnan().any(dim=2, keepdim=True), place, said)
+            given = nearest(xy[..., axis], bins)[..., None]
+            place = torch.where(xy.isnan().any(dim=2, keepdim=True), place, given)
             height = logits.gather(2, place)
         at = (place + table(np.array(OFFSETS), place)).clamp(0, bins - 1)  # (B, K, offsets)
         parts += [logits.gather(2, at) - height, height]

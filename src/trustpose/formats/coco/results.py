@@ -216,15 +216,17 @@ def _read_missing(rows: Rows, keypoints: np.ndarray) -> np.ndarray | None:
     """Return which keypoints (N, K) are missing: by `keypoint_missing`, or by their values."""
     count = keypoints.shape[1]
     by_rule = find_missing(keypoints[:, :, :2], keypoints[:, :, 2])
-    said = rows.lists("keypoint_missing", count, optional=True, what=f" (0 or 1 for each of {count} keypoints)")
-    if said is None:
+    given = rows.lists("keypoint_missing", count, optional=True, what=f" (0 or 1 for each of {count} keypoints)")
+    if given is None:
         return by_rule
-    is_said = ~np.isnan(said[:, 0])
-    wrong = ~np.isin(said[is_said], (0, 1))
+    is_given = ~np.isnan(given[:, 0])
+    wrong = ~np.isin(given[is_given], (0, 1))
     if wrong.any():
-        at = int(np.flatnonzero(is_said)[wrong.any(axis=1)][0])
-        raise rows.fail(at, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(said[is_said][wrong][0]))
-    return np.where(is_said[:, None], said == 1, False if by_rule is None else by_rule)
+        at = int(np.flatnonzero(is_given)[wrong.any(axis=1)][0])
+        raise rows.fail(
+            at, "keypoint_missing", f"0 or 1 for each of {count} keypoints", float(given[is_given][wrong][0])
+        )
+    return np.where(is_given[:, None], given == 1, False if by_rule is None else by_rule)
 
 
 def _read_labels(rows: Rows, count: int) -> np.ndarray | None:
