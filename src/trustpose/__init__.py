@@ -57,6 +57,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "audit":  # the module, which is callable
         return import_module("trustpose.audit")
+    if name == "poses_output":  # the upper rooms that methods of `Poses` need; only the package may name them all
+        return import_module("trustpose.report.poses_output")
     if name not in _HOMES:
         raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
     globals()[name] = getattr(import_module(_HOMES[name]), name)

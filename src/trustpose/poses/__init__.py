@@ -3,6 +3,8 @@
 They hold arrays with one row per person; a field that has not been computed is None and is never guessed.
 """
 
+from trustpose.poses.keypoint import Keypoint
+from trustpose.poses.photo import Photo
 from trustpose.poses.poses import Poses, write_results
 from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton, find_missing
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
@@ -12,6 +14,8 @@ __all__ = [
     "MISSING_ID",
     "SEGMENT",
     "Area",
+    "Keypoint",
+    "Photo",
     "Poses",
     "Truth",
     "Visibility",

@@ -1,23 +1,27 @@
 """`Poses`: an estimator's predictions, convertible to COCO keypoint results with our extended fields without loss."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.files import write_json
-from trustpose.poses.rows import MISSING_ID, PersonRows, box_size, check_columns, find_missing, take
+from trustpose.poses.display import PosesDisplay, file_names
+from trustpose.poses.keypoint import COLUMNS as KEYPOINT_COLUMNS
+from trustpose.poses.keypoint import Keypoint
+from trustpose.poses.photo import Photo, joined_photos
+from trustpose.poses.rows import MISSING_ID, PersonRows, check_columns, coco_rows, take
 from trustpose.skeletons.skeleton import Skeleton
 
 Texts = Mapping[str, Mapping[int, str]]  # by field: the text of each text id
 _BOXES_AT_A_TIME = 2**15  # rows at a time, to keep intermediate arrays small
 
 
-@dataclass(frozen=True, eq=False)
-class Poses(PersonRows):
+@dataclass(frozen=True, eq=False, repr=False)
+class Poses(PersonRows, PosesDisplay):
     """N poses of K keypoints, with trust if known.
 
     Coordinates are image pixels, x to the right and y down, as given by the file or network. `score` and `pose_score`
@@ -27,8 +31,9 @@ class Poses(PersonRows):
     `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
     marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
     holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
-    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. Raises ValueError
-    naming the field if a shape or dtype is wrong.
+    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. `photos` says by
+    image id where each photo can be read again (`image`). Raises ValueError naming the field if a shape or dtype is
+    wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -46,6 +51,7 @@ class Poses(PersonRows):
     annotation_id: Int[np.ndarray, " N"] | None = None
     missing: Bool[np.ndarray, "N K"] | None = None
     skeleton: Skeleton | None = None
+    photos: Mapping[int, Photo] | None = None
 
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
@@ -59,6 +65,31 @@ class Poses(PersonRows):
     def keypoint_count(self) -> int:
         """K."""
         return self.xy.shape[1]
+
+    @overload
+    def __getitem__(self, rows: str) -> Keypoint: ...
+    @overload
+    def __getitem__(self, rows: slice | np.ndarray | list[int] | list[bool] | int) -> "Poses": ...
+    def __getitem__(self, rows: Any) -> Any:
+        """Return some people: a slice, indices, or a mask such as `poses.pose_quality > 0.7`; a number gives one
+        person. A joint's name gives its column of everybody, a `Keypoint`: `poses["left_wrist"].xy` is (N, 2).
+
+        Raises KeyError for a name that the skeleton lacks, ValueError for a name if the poses have no skeleton.
+        """
+        if not isinstance(rows, str):
+            return super().__getitem__(rows)
+        if self.skeleton is None:
+            raise ValueError(f"Poses[{rows!r}]: Poses.skeleton is None, the joints' names are unknown")
+        at = self.skeleton.index(rows)
+        columns: dict[str, Any] = {name: getattr(self, name) for name in KEYPOINT_COLUMNS}
+        columns = {name: None if column is None else column[:, at] for name, column in columns.items()}
+        return Keypoint(rows, at, **columns)
+
+    @classmethod
+    def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:
+        """An image id that stands for different photos in two parts has none in their concatenation."""
+        photos = [part.photos for part in parts]
+        return {} if all(one is None for one in photos) else {"photos": joined_photos(photos)}
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:
@@ -149,47 +180,23 @@ class Poses(PersonRows):
         text ids. Raises ValueError if image_id, keypoint scores or all pose scores are missing, or if a number is not
         finite.
         """
-        if self.image_id is None or self.score is None:
-            raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
-        ranking = self.ranking_score if score is None else score
-        if not (np.isfinite(self.xy).all() and np.isfinite(self.score).all() and np.isfinite(ranking).all()):
-            raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
-        keypoints = np.concatenate([self.xy, self.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
-        box = None if self.box is None else self.box.astype(np.float64)
-        columns: dict[str, np.ndarray | None] = {
-            "image_id": self.image_id,
-            "category_id": np.broadcast_to(np.asarray(category_id), len(self)),
-            "keypoints": keypoints.reshape(len(self), -1),
-            "score": ranking,
-            "annotation_id": self.annotation_id,
-            "track_id": self.track_id,
-            "bbox": None if box is None else np.concatenate([box[:, :2], box_size(box)], axis=1),
-            "bbox_score": self.box_score,
-            "pose_score": _pose_score_to_write(self, ranking),
-            "pose_quality": self.pose_quality,
-            "keypoint_quality": self.quality,
-            "visibility": self.visibility,
-            "visibility_label": self.visibility_label,
-        }
-        named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
-        for name, text_of in (texts or {}).items():
-            if text_of and name in named:
-                named[name] = [text_of.get(number, number) for number in named[name]]
-        named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(self)) is not None else {}
-        rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
-        return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+        return coco_rows(self, score=score, category_id=category_id, texts=texts)
 
     def to_arrow(self, *, tidy: bool = False) -> Any:
-        """Return a `pyarrow.Table` of `to_coco`'s rows, or tidy, one row per keypoint (needs the extra `tables`)."""
+        """Return a `pyarrow.Table` of `to_coco`'s rows, with the photos' `file_name` if known; or tidy,
+        one row per keypoint with its name (needs the extra `tables`)."""
         from trustpose.poses.tables import arrow_table, tidy_rows
 
-        return arrow_table(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
+        rows = file_names(self, self.to_coco())
+        return arrow_table(tidy_rows(self, rows) if tidy else rows)
 
     def to_pandas(self, *, tidy: bool = False) -> Any:
-        """Return a `pandas.DataFrame` of `to_coco`'s rows, or tidy, one row per keypoint (needs the extra `tables`)."""
+        """Return a `pandas.DataFrame` of `to_coco`'s rows, with the photos' `file_name` if known; or tidy,
+        one row per keypoint with its name (needs the extra `tables`)."""
         from trustpose.poses.tables import data_frame, tidy_rows
 
-        return data_frame(tidy_rows(self, self.to_coco()) if tidy else self.to_coco())
+        rows = file_names(self, self.to_coco())
+        return data_frame(tidy_rows(self, rows) if tidy else rows)
 
     @classmethod
     def from_pandas(cls, frame: Any, skeleton: Skeleton | None = None) -> "Poses":
@@ -234,37 +241,3 @@ def write_results(
     finite.
     """
     write_json(path, poses.to_coco(score=score, category_id=category_id, texts=texts))
-
-
-def _pose_score_to_write(poses: Poses, ranking: np.ndarray) -> np.ndarray | None:
-    """Return the estimator's own score, unless it equals `score`."""
-    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
-        return None
-    return poses.pose_score
-
-
-def _unsaid_missing(poses: Poses) -> list[list[int] | None] | None:
-    """Return 0 or 1 for each keypoint of a row whose missing ones do not follow from the values; None for other rows,
-    and if there are no such rows."""
-    assert poses.score is not None
-    by_rule = find_missing(poses.xy, poses.score)
-    if poses.missing is None and by_rule is None:
-        return None
-    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
-    unsaid = (missing != follows).any(axis=1)
-    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
-
-
-def _cells(name: str, column: np.ndarray) -> list[Any]:
-    """Return one JSON value per row; None if the row does not have this field."""
-    if column.dtype.kind in "iu":
-        has_rows_without = name in ("annotation_id", "track_id", "visibility_label")
-        missing = column == MISSING_ID if has_rows_without else np.zeros(len(column), dtype=bool)
-    else:
-        column = column.astype(np.float64)
-        missing = np.isnan(column)
-    missing = missing.reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
-    cells: list[Any] = column.tolist()
-    for row in np.flatnonzero(missing):
-        cells[row] = None
-    return cells

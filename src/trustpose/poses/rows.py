@@ -1,16 +1,20 @@
 """The common base of `Poses` and `Truth`: checked columns, slicing, iteration by image, concatenation, skeleton; and
-the rules for missing values in files, box sizes and missing keypoints."""
+the rules for rows of results files, their missing values, box sizes and missing keypoints."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.skeletons.skeleton import Skeleton, difference
 
+if TYPE_CHECKING:
+    from trustpose.poses.poses import Poses
+
 MISSING_ID = -1  # marks a row without an id, in a column that other rows fill
+_NO_COLUMNS = ("skeleton", "photos")  # fields of the records that have no row per person
 
 
 def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:
@@ -76,10 +80,20 @@ class PersonRows:
 
     def columns(self) -> dict[str, np.ndarray | None]:
         """Return the arrays by field name, one row per person; None for fields that are not filled."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "skeleton"}  # type: ignore[arg-type]
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _NO_COLUMNS}  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.xy)  # type: ignore[attr-defined]
+
+    def __repr__(self) -> str:
+        """One line: people, keypoints, skeleton, photos, and which fields are filled."""
+        people, keypoints = self.xy.shape[:2]  # type: ignore[attr-defined]
+        skeleton, image_id = _skeleton(self), self.image_id  # type: ignore[attr-defined]
+        named = "no skeleton" if skeleton is None else skeleton.name
+        parts = [counted(people, "person", "people"), f"{counted(keypoints, 'keypoint')} ({named})"]
+        parts += [] if image_id is None or not people else [counted(len(np.unique(image_id)), "photo")]
+        filled = [name for name, column in self.columns().items() if column is not None]
+        return f"{type(self).__name__}({', '.join(parts)}; filled: {', '.join(filled)})"
 
     def __getitem__(self: _R, rows: slice | np.ndarray | list[int] | int) -> _R:
         if isinstance(rows, (int, np.integer)):
@@ -127,7 +141,17 @@ class PersonRows:
             if filled and len(filled) != len(values):
                 raise ValueError(f"{cls.__name__}.{name}: filled in {len(filled)} of {len(values)} parts")
             joined[name] = np.concatenate(filled) if filled else None
-        return cls(**joined, skeleton=skeleton)  # type: ignore[arg-type]
+        return cls(**joined, skeleton=skeleton, **cls._beside_rows(parts))  # type: ignore[arg-type]
+
+    @classmethod
+    def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:  # noqa: ARG003
+        """Return further fields of the concatenation, which have no row per person."""
+        return {}
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun, in the singular or plural."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def check_same_skeleton(one: PersonRows, other: PersonRows) -> None:
@@ -185,3 +209,76 @@ def find_missing(
     if anywhere and score is not None:
         missing |= score == 0
     return missing if missing.any() else None
+
+
+def coco_rows(
+    poses: "Poses",
+    *,
+    score: np.ndarray | None,
+    category_id: np.ndarray | int,
+    texts: Mapping[str, Mapping[int, str]] | None,
+) -> list[dict[str, Any]]:
+    """See `Poses.to_coco`."""
+    if poses.image_id is None or poses.score is None:
+        raise ValueError("write_results: COCO results need Poses.image_id and Poses.score, one of them is None")
+    ranking = poses.ranking_score if score is None else score
+    if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
+        raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
+    keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
+    box = None if poses.box is None else poses.box.astype(np.float64)
+    columns: dict[str, np.ndarray | None] = {
+        "image_id": poses.image_id,
+        "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
+        "keypoints": keypoints.reshape(len(poses), 3 * poses.keypoint_count),
+        "score": ranking,
+        "annotation_id": poses.annotation_id,
+        "track_id": poses.track_id,
+        "bbox": None if box is None else np.concatenate([box[:, :2], box_size(box)], axis=1),
+        "bbox_score": poses.box_score,
+        "pose_score": _pose_score_to_write(poses, ranking),
+        "pose_quality": poses.pose_quality,
+        "keypoint_quality": poses.quality,
+        "visibility": poses.visibility,
+        "visibility_label": poses.visibility_label,
+    }
+    named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
+    for name, text_of in (texts or {}).items():
+        if text_of and name in named:
+            named[name] = [text_of.get(number, number) for number in named[name]]
+    named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
+    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+    return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
+
+
+def _pose_score_to_write(poses: "Poses", ranking: np.ndarray) -> np.ndarray | None:
+    """Return the estimator's own score, unless it equals `score`."""
+    if poses.pose_score is None or (poses.pose_quality is None and np.array_equal(poses.pose_score, ranking)):
+        return None
+    return poses.pose_score
+
+
+def _unsaid_missing(poses: "Poses") -> list[list[int] | None] | None:
+    """Return 0 or 1 for each keypoint of a row whose missing ones do not follow from the values; None for other rows,
+    and if there are no such rows."""
+    assert poses.score is not None
+    by_rule = find_missing(poses.xy, poses.score)
+    if poses.missing is None and by_rule is None:
+        return None
+    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
+    unsaid = (missing != follows).any(axis=1)
+    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
+
+
+def _cells(name: str, column: np.ndarray) -> list[Any]:
+    """Return one JSON value per row; None if the row does not have this field."""
+    if column.dtype.kind in "iu":
+        has_rows_without = name in ("annotation_id", "track_id", "visibility_label")
+        missing = column == MISSING_ID if has_rows_without else np.zeros(len(column), dtype=bool)
+    else:
+        column = column.astype(np.float64)
+        missing = np.isnan(column)
+    missing = missing.reshape(len(column), -1).any(axis=1) if len(column) else np.zeros(0, dtype=bool)
+    cells: list[Any] = column.tolist()
+    for row in np.flatnonzero(missing):
+        cells[row] = None
+    return cells

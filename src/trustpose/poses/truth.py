@@ -23,7 +23,7 @@ class Visibility(IntEnum):
     VISIBLE = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Truth(PersonRows):
     """N labelled people: keypoints in image pixels, COCO's v in {0, 1, 2}, and the areas for OKS.
 

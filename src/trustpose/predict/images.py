@@ -7,11 +7,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
+from trustpose.formats.photos import MAX_PIXELS, read_image
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".hdr", ".ras"),
 )
+CHANNELS = ("RGB", "BGR")
+ImageSource = str | Path | np.ndarray
 _GLOB = frozenset("*?[")
 
 
@@ -31,6 +34,25 @@ def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
     if image.ndim == 2 or image.shape[2] == 1:
         image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     return np.ascontiguousarray(image[..., :3])
+
+
+def read_pixels(image: ImageSource, channels: str = "RGB", max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """Return the pixels, RGB, of one image: a file's path, or an array as in `as_rgb`.
+
+    channels: the order of an array's, "RGB" or "BGR" (OpenCV's); a file's is known. Raises InputError for a file that
+    cannot be read or has more than `max_pixels`, ValueError for anything else.
+    """
+    check_channels(channels)
+    if isinstance(image, (str, Path)):
+        return read_image(image, max_pixels)
+    pixels = as_rgb(image)
+    return pixels if channels == "RGB" else np.ascontiguousarray(pixels[..., ::-1])
+
+
+def check_channels(channels: str) -> None:
+    """Raise ValueError if the order of channels is not known."""
+    if channels not in CHANNELS:
+        raise ValueError(f"channels: expected 'RGB' or 'BGR', got {channels!r}")
 
 
 def find_photos(sources: Sequence[str | Path]) -> list[Path]:

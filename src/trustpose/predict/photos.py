@@ -17,10 +17,11 @@ from trustpose.formats.photos import MAX_PIXELS, read_image
 from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
-from trustpose.poses import Poses
+from trustpose.poses import Photo, Poses
 from trustpose.predict.boxes import Boxes, Detector, check_boxes
-from trustpose.predict.images import as_rgb
+from trustpose.predict.images import ImageSource, as_rgb
 from trustpose.predict.options import PredictOptions, RunOptions
+from trustpose.predict.origins import CallersImage, PhotoFile
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ImageSource = str | Path | np.ndarray
 ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"] | None] | None
 
 
@@ -41,7 +41,7 @@ class Image:
 
     `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
     `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
-    network's own.
+    network's own. `origin` is where the pixels can be read again, if not from the source.
     """
 
     source: ImageSource
@@ -49,6 +49,7 @@ class Image:
     image_id: int = 0
     size: tuple[int, int] | None = None
     places: Float[np.ndarray, "N K 2"] | None = None
+    origin: Photo | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,13 @@ def open_photo(photo: Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, 
         name = f"image {photo.image_id}" if isinstance(photo.source, np.ndarray) else str(photo.source)
         check_boxes(photo.boxes, width, height, name)
     return pixels
+
+
+def _origin(photo: Image) -> Photo:
+    """Return where the pixels of a photo can be read again."""
+    if photo.origin is not None:
+        return photo.origin
+    return CallersImage.of(photo.source) if isinstance(photo.source, np.ndarray) else PhotoFile(Path(photo.source))
 
 
 def boxes_of(boxes: object, count: int, is_one: bool) -> list[Boxes | None]:
@@ -162,9 +170,9 @@ class BasePredictor(ABC):
 
         boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
         counts the images from 0. Without boxes, the detector or the model itself finds the people. `image_id` of the
-        poses is the image's index in `images`; poses are sorted by image, in the order of the boxes. Raises InputError
-        for an image that cannot be read, ValueError for arrays and boxes of a wrong shape, and for boxes that the model
-        cannot use.
+        poses is the image's index in `images`; poses are sorted by image, in the order of the boxes, and `photos`
+        says where each image can be read again. Raises InputError for an image that cannot be read, ValueError for
+        arrays and boxes of a wrong shape, and for boxes that the model cannot use.
         """
         is_one = isinstance(images, (str, Path, np.ndarray))
         sources = [images] if is_one else list(images)
@@ -172,15 +180,17 @@ class BasePredictor(ABC):
             Image(source, some, at)
             for at, (source, some) in enumerate(zip(sources, boxes_of(boxes, len(sources), is_one), strict=True))
         ]
-        parts = []
+        parts, known = [], {}
         for prediction in self.stream(photos):
             if prediction.error is not None:
                 raise prediction.error
+            known |= prediction.poses.photos or {}
             if len(prediction.poses):  # empty ones may lack columns
-                parts.append(prediction.poses)
-        if not parts and self.calibrate is not None:
-            return self.calibrate.of_nobody(self._nobody())
-        return Poses.concatenate(parts) if parts else self._nobody()
+                parts.append(replace(prediction.poses, photos=None))
+        if parts:
+            return replace(Poses.concatenate(parts), photos=known)
+        nobody = replace(self._nobody(), photos=known)
+        return nobody if self.calibrate is None else self.calibrate.of_nobody(nobody)
 
     def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
         """Return the same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises
@@ -195,7 +205,8 @@ class BasePredictor(ABC):
             suppress = self.suppress or (self.suppress_detected if is_detected else None)
             if suppress is not None:
                 prediction = replace(prediction, poses=suppressed(prediction.poses, suppress))
-            yield prediction
+            known = {prediction.photo.image_id: _origin(prediction.photo)}
+            yield replace(prediction, poses=replace(prediction.poses, photos=known))
 
     def run(
         self,

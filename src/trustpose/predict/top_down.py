@@ -254,6 +254,7 @@ class Predictor(BasePredictor):
 
     def _finish(self, job: _Job) -> Prediction:
         boxes = job.boxes
+        trust: dict[str, Any] = of_detected(job.trust, is_detected=boxes.score is not None)
         poses = Poses(
             xy=job.xy,
             score=job.score,
@@ -263,7 +264,7 @@ class Predictor(BasePredictor):
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
             skeleton=self.spec.skeleton,
-            **of_detected(job.trust, is_detected=boxes.score is not None),
+            **trust,
         )
         if job.photo.boxes is None and self.spec.trust is not None and "presence" in job.trust:
             poses = poses[np.flatnonzero(job.trust["presence"] >= self.spec.trust.min_presence)]

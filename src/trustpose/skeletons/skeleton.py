@@ -48,6 +48,17 @@ class Skeleton:
     def __len__(self) -> int:
         return len(self.keypoints)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the K joints, in order: `keypoints`."""
+        return self.keypoints
+
+    def index(self, name: str) -> int:
+        """Return the index of a joint. Raises KeyError, listing the joints, if there is none of this name."""
+        if name not in self.keypoints:
+            raise KeyError(f"{name!r} is no joint of {self.name}, which has {', '.join(self.keypoints)}")
+        return self.keypoints.index(name)
+
     @cached_property
     def sigmas(self) -> Float[np.ndarray, " K"]:
         """Labelling sigmas (K,). Raises ValueError if no published source gives them."""

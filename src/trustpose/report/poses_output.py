@@ -1,0 +1,163 @@
+"""What `Poses` shows and writes: `draw`, `save`, and the HTML of notebooks. See `poses.display`."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from trustpose.files import InputError
+from trustpose.formats.tables import FORMATS, write_table
+from trustpose.images import Images
+from trustpose.poses import Photo, Poses, Visibility
+from trustpose.predict.images import as_rgb, read_pixels
+from trustpose.report.draw import draw_poses
+from trustpose.report.pictures import write_picture
+
+PICTURES = (".jpg", ".jpeg")
+_LONGEST_SIDE = 480  # pixels of a drawing in a notebook
+_MOST_DRAWINGS = 3
+_MOST_ROWS = 10  # people listed in a notebook
+_STYLE = "text-align:right;padding:0 8px"
+
+
+def draw(poses: Poses, image: Any = None, *, channels: str = "RGB", **how: Any) -> UInt8[np.ndarray, "H W 3"]:
+    """See `Poses.draw`."""
+    pixels = poses.image() if image is None else read_pixels(image, channels)
+    return draw_poses(pixels, poses, **how)
+
+
+def save(poses: Poses, path: str | Path, image: Any = None, **how: Any) -> None:
+    """See `Poses.save`."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in PICTURES:
+        _refuse_own_photo(poses, path)
+        write_picture(path, draw(poses, image, **how))
+        return
+    if suffix[1:] not in FORMATS:
+        expected = ", ".join((*(f".{name}" for name in FORMATS), *PICTURES))
+        raise InputError(f"{path}: expected a name that ends in {expected}")
+    if image is not None:
+        raise ValueError(f"image: is for a drawing (.jpg), not for {path}")
+    known = {} if suffix == ".json" else {one: photo.name for one, photo in (poses.photos or {}).items()}
+    images = Images(np.array(list(known), dtype=np.int64), list(known.values()))
+    write_table(path, poses, format=suffix[1:], images=images, **how)
+
+
+def html(poses: Poses) -> str:
+    """Return the HTML of `Poses` in a notebook: its line, drawings of its first photos, and a table of its first
+    people. Texts from files are escaped; where a photo cannot be read, a line says so."""
+    parts = [f"<div><code>{escape(repr(poses))}</code></div>", *_drawings(poses)]
+    if len(poses):
+        parts.append(_table(*_people(poses)))
+    if len(poses) > _MOST_ROWS:
+        parts.append(f"<div>… and {len(poses) - _MOST_ROWS} more</div>")
+    if len(poses) == 1:
+        parts.append(_table(*_keypoints(poses)))
+    return "\n".join(parts)
+
+
+def _refuse_own_photo(poses: Poses, path: Path) -> None:
+    for photo in (poses.photos or {}).values():
+        own = getattr(photo, "path", None)
+        if own is not None and path.exists() and Path(own).exists() and path.samefile(own):
+            raise InputError(f"{path}: is the photo that the poses came from, expected another name for the drawing")
+
+
+def _drawings(poses: Poses) -> list[str]:
+    """Return an element for each of the first photos of the people: its drawing, or why there is none."""
+    if not poses.photos or poses.skeleton is None or poses.image_id is None:
+        return []
+    ids = np.unique(poses.image_id).tolist() if len(poses) else sorted(poses.photos)[:1]
+    known = [(poses.photos[one], one) for one in ids if one in poses.photos]
+    return [_drawing(photo, poses[poses.image_id == one]) for photo, one in known[:_MOST_DRAWINGS]]
+
+
+def _drawing(photo: Photo, poses: Poses) -> str:
+    try:
+        pixels = photo.read()
+    except InputError as error:
+        return f"<div>{escape(str(error))}</div>"
+    height, width = pixels.shape[:2]
+    scale = min(1.0, _LONGEST_SIDE / max(height, width))
+    if scale < 1:
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        poses = replace(poses, xy=poses.xy * scale, box=None if poses.box is None else poses.box * scale)
+    drawn = cv2.cvtColor(draw_poses(as_rgb(pixels), poses, legend=False), cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".jpg", drawn, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    data, name = base64.b64encode(content.tobytes()).decode(), escape(photo.name)
+    return f'<img src="data:image/jpeg;base64,{data}" alt="poses on {name}" title="{name}">'
+
+
+def _people(poses: Poses) -> tuple[list[str], list[list[str]]]:
+    """Return the names and cells of a table of the first people: what is known of each."""
+    photos, decided = poses.photos or {}, poses.decided_visibility
+    rows: list[dict[str, str]] = []
+    for at in range(min(len(poses), _MOST_ROWS)):
+        one = poses[at]
+        row = {"person": str(at)}
+        if one.image_id is not None:
+            image_id = int(one.image_id[0])
+            row["photo"] = photos[image_id].name if image_id in photos else f"id {image_id}"
+        for name, column in (
+            *(("expected OKS", one.pose_quality), ("own score", one.pose_score)),
+            *(("box score", one.box_score), ("track", one.track_id)),
+        ):
+            row |= {} if column is None else {name: _number(column[0])}
+        if decided is not None:
+            row |= {value.name.lower(): str(int((decided[at] == value).sum())) for value in reversed(Visibility)}
+        if (worst := _least_reliable(one)) is not None:
+            row["least reliable joint"] = worst
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return names, [[row.get(name, "") for name in names] for row in rows]
+
+
+def _keypoints(poses: Poses) -> tuple[list[str], list[list[str]]]:
+    """Return the names and cells of a table of one person's keypoints, by joint name."""
+    names = [str(k) for k in range(poses.keypoint_count)] if poses.skeleton is None else poses.skeleton.names
+    columns: dict[str, Sequence[str]] = {"joint": names}
+    columns |= {axis: [f"{value:.1f}" for value in poses.xy[0, :, at].tolist()] for at, axis in enumerate("xy")}
+    for title, some in (("own score", poses.score), ("expected OPKS", poses.quality)):
+        columns |= {} if some is None else {title: [_number(value) for value in some[0]]}
+    if poses.visibility is not None:
+        parts = ("P(absent)", "P(occluded)", "P(visible)")
+        columns |= {part: [_number(value) for value in poses.visibility[0, :, at]] for at, part in enumerate(parts)}
+    if poses.missing is not None:
+        columns["found"] = ["no" if is_missing else "yes" for is_missing in poses.missing[0].tolist()]
+    table = [list(cells) for cells in zip(*columns.values(), strict=True)]
+    return list(columns), table
+
+
+def _least_reliable(pose: Poses) -> str | None:
+    """Return the joint of a person with the lowest expected OPKS, or else the lowest score, and that number; joints
+    that are missing or most likely absent do not count."""
+    trust = pose.score if pose.quality is None else pose.quality
+    if trust is None:
+        return None
+    decided = pose.decided_visibility
+    left_out = np.zeros(pose.keypoint_count, bool) if pose.missing is None else pose.missing[0]
+    left_out = left_out if decided is None else left_out | (decided[0] == Visibility.ABSENT)
+    some = np.where(left_out, np.nan, trust[0])
+    if np.isnan(some).all():
+        return None
+    at = int(np.nanargmin(some))
+    return f"{at if pose.skeleton is None else pose.skeleton.names[at]} ({some[at]:.2f})"
+
+
+def _number(value: Any) -> str:
+    return "" if value != value else str(int(value)) if isinstance(value, np.integer) else f"{float(value):.2f}"
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(kind: str, cells: Sequence[str]) -> str:
+        return "<tr>" + "".join(f'<{kind} style="{_STYLE}">{escape(cell)}</{kind}>' for cell in cells) + "</tr>"
+
+    return "<table>" + line("th", names) + "".join(line("td", row) for row in rows) + "</table>"
