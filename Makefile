@@ -4,7 +4,7 @@ BASE := .venv
 DEV := .venv-dev
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test pytest lint benchmark clean
+.PHONY: demo test pytest lint docs benchmark clean
 
 # Base install only: no torch. make demo PHOTO=yours.jpg predicts on yours.
 demo: $(BASE)/.installed
@@ -26,6 +26,10 @@ lint: $(DEV)/.installed
 	$(DEV)/bin/pyright --pythonpath $(DEV)/bin/python
 	$(DEV)/bin/lint-imports
 
+# The site in site/: open site/index.html, no server needed.
+docs: $(DEV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(DEV)/bin/python -m mkdocs build --strict
+
 benchmark: $(DEV)/.installed
 	$(DEV)/bin/python benchmarks/evaluation.py
 	$(DEV)/bin/python benchmarks/evaluation_scale.py
@@ -43,4 +47,4 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(BASE) $(DEV) demo
+	rm -rf $(BASE) $(DEV) demo site
