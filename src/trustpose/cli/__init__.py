@@ -19,6 +19,7 @@ from trustpose.cli.library_lines import hidden_library_lines
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
 from trustpose.cli.recipes import recipes
+from trustpose.cli.serve import serve
 from trustpose.cli.shard import shard
 from trustpose.cli.suppress import suppress
 from trustpose.cli.train import CONTEXT, train
@@ -41,6 +42,7 @@ app.add_typer(calibrate, name="calibrate")
 app.command()(convert)
 app.command("import")(import_checkpoint)
 app.command()(suppress)
+app.command()(serve)
 app.command()(shard)
 app.command(context_settings=CONTEXT)(train)
 app.command()(models)

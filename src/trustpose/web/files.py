@@ -1,0 +1,174 @@
+"""Results files, ground truths and calibrators sent to the page: other estimators' poses, audits, calibration."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+
+from trustpose.audit.build import audit
+from trustpose.audit.comparison import with_comparisons
+from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.fit import fit
+from trustpose.files import InputError, parse_json
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth, write_results
+from trustpose.report.page import page
+from trustpose.web.limits import Limits
+from trustpose.web.people import people_json, skeleton_json
+from trustpose.web.uploads import Kept, Store, read_body, save_body
+
+_MOST_JSON = 10_000
+_MOST_COMPARED = 4  # results files in one audit
+_REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; base-uri 'none'; form-action 'none'"
+)
+_NAMES = {"calibrator": "calibrator.cal", "calibrated": "calibrated.json"}
+
+
+def router(store: Store, limits: Limits) -> APIRouter:
+    """Return the routes; heavy work takes turns."""
+    routes = APIRouter(prefix="/api")
+    turn = asyncio.Lock()
+
+    @routes.post("/upload/{kind}")
+    async def upload(kind: str, request: Request) -> JSONResponse:
+        if kind not in _READERS:
+            raise InputError(f"upload: expected one of {', '.join(_READERS)}, got another kind")
+        path = store.new_path(".json" if kind != "calibrator" else ".cal")
+        await save_body(request.stream(), path, limits.file_bytes)
+        try:
+            async with turn:
+                value, summary = await asyncio.to_thread(_READERS[kind], path)
+        except InputError as error:
+            path.unlink()
+            raise _without_path(error, path) from None
+        return JSONResponse({"key": store.add(kind, path, value), **summary})
+
+    @routes.get("/results/{key}/{image_id}")
+    async def results(key: str, image_id: int) -> JSONResponse:
+        poses = store.get(key, "results").value.poses
+        return JSONResponse({"people": people_json(poses[poses.image_id == image_id])})
+
+    @routes.post("/audit")
+    async def audited(request: Request) -> JSONResponse:
+        given = await _given(request)
+        truth = store.get(given.get("truth"), "truth")
+        keys = given.get("results")
+        if not isinstance(keys, list) or not 1 <= len(keys) <= _MOST_COMPARED:
+            raise InputError(f"results: expected one to {_MOST_COMPARED} uploads")
+        files = [store.get(key, "results") for key in keys]
+        async with turn:
+            html = await asyncio.to_thread(_audit, truth, files)
+        path = store.new_path(".html")
+        path.write_text(html, encoding="utf-8")
+        return JSONResponse({"report": store.add("report", path)})
+
+    @routes.get("/report/{key}")
+    async def report(key: str) -> HTMLResponse:
+        html = store.get(key, "report").path.read_text(encoding="utf-8")
+        return HTMLResponse(html, headers={"Content-Security-Policy": _REPORT_POLICY})
+
+    @routes.post("/calibrate")
+    async def calibrate(request: Request) -> JSONResponse:
+        given = await _given(request)
+        truth, results = store.get(given.get("truth"), "truth"), store.get(given.get("results"), "results")
+        path = store.new_path(".cal")
+        async with turn:
+            calibrator, summary = await asyncio.to_thread(_fit, truth, results, path)
+        return JSONResponse({"key": store.add("calibrator", path, calibrator), **summary})
+
+    @routes.post("/apply")
+    async def apply(request: Request) -> JSONResponse:
+        given = await _given(request)
+        calibrator, results = (
+            store.get(given.get("calibrator"), "calibrator"),
+            store.get(given.get("results"), "results"),
+        )
+        path = store.new_path(".json")
+        async with turn:
+            notes = await asyncio.to_thread(_apply, calibrator.value, results.value, path)
+        return JSONResponse({"key": store.add("calibrated", path), "notes": notes})
+
+    @routes.get("/download/{kind}/{key}")
+    async def download(kind: str, key: str) -> FileResponse:
+        if kind not in _NAMES:
+            raise InputError(f"download: expected one of {', '.join(_NAMES)}, got another kind")
+        return FileResponse(store.get(key, kind).path, filename=_NAMES[kind], media_type="application/octet-stream")
+
+    return routes
+
+
+async def _given(request: Request) -> dict[str, Any]:
+    """Return a request's JSON object. Raises InputError."""
+    given = parse_json(await read_body(request.stream(), _MOST_JSON), "the request")
+    if not isinstance(given, dict):
+        raise InputError("the request: expected a JSON object")
+    return given
+
+
+def _read_results(path: Path) -> tuple[ResultsFile, dict[str, Any]]:
+    read = read_results(path)
+    assert read.poses.image_id is not None
+    images, counts = np.unique(read.poses.image_id, return_counts=True)
+    skeleton = None if read.poses.skeleton is None else skeleton_json(read.poses.skeleton)
+    summary = {"poses": len(read.poses), "keypoints": read.poses.keypoint_count, "skeleton": skeleton}
+    return read, summary | {"images": dict(zip(map(str, images.tolist()), counts.tolist(), strict=True))}
+
+
+def _read_truth(path: Path) -> tuple[TruthFile, dict[str, Any]]:
+    read = read_truth(path)
+    return read, {"people": len(read.truth), "images": len(read.images)}
+
+
+def _read_calibrator(path: Path) -> tuple[Calibrator, dict[str, Any]]:
+    read = Calibrator.load(path)
+    return read, {"method": read.card.method, "estimator": read.card.estimator}
+
+
+_READERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
+    "results": _read_results,
+    "truth": _read_truth,
+    "calibrator": _read_calibrator,
+}
+
+
+def _audit(truth: Kept, files: list[Kept]) -> str:
+    """Return the report of `trustpose audit` on these results. Raises InputError without our files' names."""
+    try:
+        # read with the ground truth, which says how many keypoints they have and which photos
+        read = [read_results(file.path, truth=truth.value) for file in files]
+        named = [replace(one, path=f"results {place}.json") for place, one in enumerate(read, start=1)]
+        labels = replace(truth.value, path="ground truth.json")  # our files' names say nothing
+        return page(with_comparisons([audit(labels, one) for one in named]))
+    except InputError as error:
+        raise _without_path(error, truth.path, *(file.path for file in files)) from None
+
+
+def _fit(truth: Kept, results: Kept, out: Path) -> tuple[Calibrator, dict[str, Any]]:
+    try:
+        read = replace(read_results(results.path, truth=truth.value), path="results.json")
+        fitted = fit(replace(truth.value, path="ground truth.json"), read)
+    except InputError as error:
+        raise _without_path(error, truth.path, results.path) from None
+    calibrator = Calibrator.of(fitted.parts)
+    calibrator.save(out)
+    return calibrator, {"method": calibrator.card.method, "numbers": calibrator.card.as_dict()}
+
+
+def _apply(calibrator: Calibrator, read: ResultsFile, out: Path) -> list[str]:
+    applied = calibrator.apply(read.poses)
+    texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
+    write_results(out, applied.poses, category_id=read.category_id, texts=texts)
+    return list(applied.warnings)
+
+
+def _without_path(error: InputError, *paths: Path) -> InputError:
+    """Return the error with "the upload" in place of our files' names."""
+    text = str(error)
+    for path in paths:
+        text = text.replace(str(path), "the upload")
+    return InputError(text)

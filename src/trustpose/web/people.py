@@ -1,0 +1,58 @@
+"""Poses as the page draws them: plain JSON."""
+
+from typing import Any
+
+import numpy as np
+
+from trustpose.geometry.expected_error import expected_error
+from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton
+
+_PLACES = 3  # decimals
+
+
+def skeleton_json(skeleton: Skeleton) -> dict[str, Any]:
+    """Return the joints' names and the limbs, pairs of their indices."""
+    return {
+        "name": skeleton.name,
+        "keypoints": list(skeleton.keypoints),
+        "limbs": [list(edge) for edge in skeleton.edges],
+    }
+
+
+def people_json(poses: Poses) -> list[dict[str, Any]]:
+    """Return one object per pose, the best-ranked first: the numbers that the results file has for it.
+
+    A joint is {"xy", "score", "quality", "visibility", "error"}: image pixels, raw score, expected OPKS, P(absent),
+    P(occluded), P(visible), and the expected error, 1σ in pixels. What is unknown is null; `xy` is null for a missing
+    joint.
+    """
+    columns = {
+        "score": poses.score,
+        "quality": poses.quality,
+        "visibility": poses.visibility,
+        "error": expected_error(poses),
+    }
+    xy = poses.xy.astype(np.float64).copy()
+    if poses.missing is not None:
+        xy[poses.missing] = np.nan
+    whole = {"score": poses.ranking_score, "expected_oks": poses.pose_quality, "box_score": poses.box_score}
+    people = []
+    for row in np.argsort(-poses.ranking_score, kind="stable").tolist():
+        joints = [
+            {"xy": _plain(xy[row, joint])}
+            | {name: None if column is None else _plain(column[row, joint]) for name, column in columns.items()}
+            for joint in range(poses.keypoint_count)
+        ]
+        person = {name: None if column is None else _plain(column[row]) for name, column in whole.items()}
+        person["box"] = None if poses.box is None else _plain(poses.box[row])
+        people.append(person | {"joints": joints})
+    return people
+
+
+def _plain(value: Any) -> Any:
+    """Round a number or an array; None if it is not finite."""
+    array = np.asarray(value, dtype=np.float64)
+    if not np.isfinite(array).all():
+        return None
+    return np.round(array, _PLACES).tolist()

@@ -1,0 +1,83 @@
+// Requests to this server, and the forms for audits and calibration.
+
+export async function ask(path, options = {}) {
+  const response = await fetch(path, options);
+  const value = await response.json();
+  if (!response.ok) throw new Error(value.error || `the server answered ${response.status}`);
+  return value;
+}
+
+export const upload = (kind, file) => ask(`/api/upload/${kind}`, { method: "POST", body: file });
+const send = (path, value) => ask(path, { method: "POST", body: JSON.stringify(value) });
+
+export function failed(error) {
+  return error instanceof TypeError ? "the server does not answer; is trustpose serve still running?" : error.message;
+}
+
+let fitted = null;  // the key of the calibrator that was fitted last
+
+// Runs `work` when a form is sent, and says below the form how it went.
+function onSend(id, busy, work) {
+  const form = document.getElementById(id), status = form.nextElementSibling;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
+    status.className = "";
+    status.textContent = busy;
+    try {
+      status.replaceChildren(...[await work(new FormData(form))].flat());
+    } catch (error) {
+      status.className = "error";
+      status.textContent = failed(error);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+function link(text, href) {
+  const element = document.createElement("a");
+  element.textContent = text;
+  element.href = href;
+  element.target = "_blank";
+  element.rel = "noopener";
+  return element;
+}
+
+function table(numbers) {
+  const element = document.createElement("table");
+  const row = (tag, cells) => {
+    const line = element.insertRow();
+    for (const cell of cells) line.appendChild(document.createElement(tag)).textContent = cell;
+  };
+  row("th", ["", "as printed", "calibrated"]);
+  const text = (value) => (Array.isArray(value) ? value[0].toFixed(3) : "–");
+  for (const name of Object.keys(numbers.after)) {
+    if (numbers.before[name] || numbers.after[name]) row("td", [name, text(numbers.before[name]), text(numbers.after[name])]);
+  }
+  return element;
+}
+
+export function startForms() {
+  onSend("audit-form", "auditing; large files take a minute …", async (data) => {
+    const truth = await upload("truth", data.get("truth")), keys = [];
+    for (const file of data.getAll("results")) keys.push((await upload("results", file)).key);
+    const { report } = await send("/api/audit", { truth: truth.key, results: keys });
+    return link("open the report", `/api/report/${report}`);
+  });
+  onSend("fit-form", "fitting, with cross-validation; a minute or two …", async (data) => {
+    const truth = await upload("truth", data.get("truth")), results = await upload("results", data.get("results"));
+    const found = await send("/api/calibrate", { truth: truth.key, results: results.key });
+    fitted = found.key;
+    return [`Chosen: ${found.method}. Out-of-fold numbers:`, table(found.numbers), link("download the calibrator", `/api/download/calibrator/${found.key}`)];
+  });
+  onSend("apply-form", "applying …", async (data) => {
+    const file = data.get("calibrator");
+    const key = file && file.size ? (await upload("calibrator", file)).key : fitted;
+    if (key === null) throw new Error("fit a calibrator first, or choose one");
+    const results = await upload("results", data.get("results"));
+    const found = await send("/api/apply", { calibrator: key, results: results.key });
+    return [...found.notes.map((note) => `Warning: ${note} `), link("download the calibrated results", `/api/download/calibrated/${found.key}`)];
+  });
+}
