@@ -15,6 +15,7 @@ from trustpose.metrics.reliability import (
     brier_from_sums,
     brier_score,
     brier_sums,
+    calibration_error_by_chance,
     ece_from_sums,
     expected_calibration_error,
     reliability_curve,
@@ -129,3 +130,24 @@ def test_outside_0_to_1_is_refused(bad):
 def test_bad_bins():
     with pytest.raises(ValueError, match="bins: expected 1 or more, got 0"):
         expected_calibration_error(np.array([0.5]), np.array([0.5]), bins=0)
+
+
+@pytest.mark.parametrize("rows", [100, 300, 3000])
+def test_a_calibrated_score_rarely_exceeds_its_error_by_chance(rows: int) -> None:
+    above, excess = 0, []
+    for seed in range(400):
+        generator = np.random.default_rng(seed)
+        score = generator.beta(2, 1.2, size=rows)
+        target = generator.beta(6 * score, 6 * (1 - score))  # mean: the score
+        limit = calibration_error_by_chance(score, target)
+        error = expected_calibration_error(score, target)
+        above += error > limit
+        excess.append(error / limit)
+        assert expected_calibration_error(score, np.clip(target - 0.2, 0, 1)) > limit
+    assert 0.002 <= above / 400 <= 0.06, "about one in forty"
+    assert np.median(excess) > 0.5, "and is not far below it"
+
+
+def test_chance_needs_more_rows_than_bins() -> None:
+    assert np.isnan(calibration_error_by_chance(np.array([0.1, 0.9]), np.array([0.2, 0.8])))
+    assert calibration_error_by_chance(np.full(4, 0.5), np.full(4, 0.5)) == 0

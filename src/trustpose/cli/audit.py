@@ -77,7 +77,14 @@ def audit(
 
     from trustpose.audit.build import audit as run
     from trustpose.audit.comparison import with_comparisons
-    from trustpose.cli.audit_tables import print_categories, print_change, print_comparisons, print_notes, print_numbers
+    from trustpose.cli.audit_tables import (
+        print_categories,
+        print_change,
+        print_comparisons,
+        print_notes,
+        print_numbers,
+        print_verdicts,
+    )
     from trustpose.formats.coco import read_results, read_truth
     from trustpose.formats.coco.together import common_photos
 
@@ -104,6 +111,7 @@ def audit(
     print_comparisons(records)
     if change is not None:
         print_change(change)
+    print_verdicts(records)
     print_notes(records)
     if json is not None:
         _write(json, records, change, is_change=before is not None)

@@ -82,6 +82,15 @@ def print_categories(audits: "Sequence[Audit]") -> None:
     Console().print(table)
 
 
+def print_verdicts(audits: "Sequence[Audit]") -> None:
+    """Print one sentence on each file: what its scores are good for, and what to do about them."""
+    from trustpose.report.conclusions import conclusion
+    from trustpose.report.summary import file_labels
+
+    for label, audit in zip(file_labels(audits), audits, strict=True):
+        typer.echo(f"{label}: {conclusion(audit)}")
+
+
 def print_notes(audits: "Sequence[Audit]") -> None:
     """Print what could not be computed, with the reasons."""
     from rich.console import Console

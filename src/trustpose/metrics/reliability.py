@@ -54,6 +54,27 @@ def expected_calibration_error(
     return float(ece_from_sums(reliability_sums(score, target, group, 1, bins, binning))[0])
 
 
+def calibration_error_by_chance(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15) -> float:
+    """Return the ECE that a calibrated score with these scores and this spread of targets rarely exceeds (about one
+    sample in forty): a bin's mean target is off by chance alone, by a normal error of standard deviation s/√n.
+
+    s is the standard deviation of the targets in their bins, pooled; the error's absolute value then has mean √(2/π)
+    s/√n and variance (1 − 2/π) s²/n, and the limit is the mean of ECE plus two standard deviations. Rows count as
+    independent. NaN with no more rows than bins in use. Raises as `reliability_curve`.
+    """
+    score, target = _checked(score, target)
+    place = np.searchsorted(bin_edges(score, bins)[1:-1], score, side="left")
+    count = np.bincount(place, minlength=bins)
+    used = count > 0
+    freedom = len(score) - int(used.sum())
+    if freedom <= 0:
+        return float("nan")
+    mean = np.bincount(place, weights=target, minlength=bins) / np.maximum(count, 1)
+    spread = np.sqrt(np.sum((target - mean[place]) ** 2) / freedom)
+    error = spread * np.sqrt(count[used]) / len(score)  # n/N · s/√n of each bin
+    return float(np.sqrt(2 / np.pi) * error.sum() + 2 * np.sqrt((1 - 2 / np.pi) * np.sum(error**2)))
+
+
 def brier_score(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"]) -> float:
     """Compute the mean squared difference of scores (N,) and targets (N,), 0–1; NaN without rows. Raises as
     `reliability_curve`."""

@@ -22,7 +22,7 @@ def differences(audits: Sequence[Audit]) -> Differences:
 
 
 def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences) -> list[str]:
-    """Return paragraphs that compare several audits: their data, and the leader in accuracy, ranking and
+    """Return sentences that compare several audits: first their data, then the leader in accuracy, ranking and
     calibration."""
     truth = audits[0].inputs["ground_truth"]
     same = comparable(audits)
@@ -49,7 +49,7 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
         ("pose.ece", "The score of {} is best calibrated, with a calibration error of", False),
     )
     said = (_leader(audits, labels, found, *lead) for lead in leads)
-    return [start, " ".join(text for text in said if text)]
+    return [start, *(text for text in said if text)]
 
 
 def _leader(
@@ -91,15 +91,15 @@ def table(
     against: int,
     headlines: Headlines,
 ) -> dict[str, Any]:
-    """Return the differences from the audit at index `against`: its label, the others' in `files`, and a row for each
-    number with a cell for each of them, None if there is none."""
+    """Return the differences from the audit at index `against`: its label, the others' indices in `places`, and a
+    row for each number with a cell for each of them, None if there is none."""
     others = [i for i in range(len(audits)) if i != against]
     rows = []
     for name, title, higher in (row for group in headlines.values() for row in group):
         pairs = [found[i, against].get(name) for i in others]
         if any(pairs):
             rows.append({"name": name, "title": title, "higher": higher, "cells": [_cell(pair) for pair in pairs]})
-    return {"against": labels[against], "files": [labels[i] for i in others], "rows": rows}
+    return {"against": labels[against], "places": others, "rows": rows}
 
 
 def _cell(pair: Comparison | None) -> dict[str, Any] | None:

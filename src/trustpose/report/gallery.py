@@ -82,7 +82,7 @@ def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
     score_rank, oks_rank = trust_gap(details.score[details.measured], details.oks[details.measured])
     gap = score_rank - oks_rank
     best_first = np.argsort(-gap, kind="stable")
-    photos = _Photos(images, details.file_names)
+    photos = Photos(images, details.file_names)
     kinds = []
     for order in (best_first[gap[best_first] > 0], best_first[::-1][gap[best_first[::-1]] < 0]):
         shown = _pictures(audit, order, score_rank, oks_rank, photos)
@@ -90,8 +90,8 @@ def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
     return Gallery(*kinds, missing=tuple(photos.missing))
 
 
-class _Photos:
-    """Read photos of a folder by image id and record missing ones."""
+class Photos:
+    """Photos of a folder by image id; records missing ones."""
 
     def __init__(self, folder: Path, file_names: dict[int, str]) -> None:
         self.folder = folder.resolve()
@@ -99,6 +99,7 @@ class _Photos:
         self.missing: dict[str, None] = {}
 
     def read(self, image: int) -> UInt8[np.ndarray, "H W 3"] | None:
+        """Return the pixels of a photo, RGB; None, and its name in `missing`, if it cannot be read."""
         name = self.file_names.get(image)
         said = f"image {image}, which has no file name" if name is None else name
         if said in self.missing:
@@ -115,7 +116,7 @@ class _Photos:
 
 
 def _pictures(
-    audit: Audit, order: Int[np.ndarray, " P"], score_rank: np.ndarray, oks_rank: np.ndarray, photos: _Photos
+    audit: Audit, order: Int[np.ndarray, " P"], score_rank: np.ndarray, oks_rank: np.ndarray, photos: Photos
 ) -> Iterator[Picture]:
     """Yield pictures of the given rows in order, skipping those without a photo; created lazily."""
     details = audit.details
@@ -129,8 +130,8 @@ def _pictures(
         predicted, labelled = _drawn(audit, row, photo)
         height, width = predicted.shape[:2]
         yield Picture(
-            predicted=_data_uri(predicted),
-            labelled=_data_uri(labelled),
+            predicted=data_uri(predicted),
+            labelled=data_uri(labelled),
             width=width,
             height=height,
             file_name=details.file_names[image_id],
@@ -142,45 +143,78 @@ def _pictures(
         )
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A cut-out of a photo, RGB pixels (h, w, 3), with its corner in the photo and its scale: xy in the cut-out = (xy −
+    corner) · scale."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    corner: Float[np.ndarray, "2"]
+    scale: float
+
+    def place(self, xy: Float[np.ndarray, "K 2"]) -> Float[np.ndarray, "1 K 2"]:
+        """Return points of the photo (K, 2) as points of the cut-out, as one pose."""
+        return ((xy - self.corner) * self.scale)[None]
+
+    @property
+    def frame(self) -> Float[np.ndarray, "1 4"]:
+        """The whole cut-out as a person's box, so that line width follows the picture's size."""
+        return np.array([[0.0, 0.0, self.pixels.shape[1], self.pixels.shape[0]]])
+
+
+def predicted_xy(audit: Audit, row: int) -> Float[np.ndarray, "K 2"]:
+    """Return the keypoints of a matched pose, by its row in `details.measured`; missing ones are NaN: neither drawn nor
+    in the cut-out."""
+    pose = int(audit.details.measured[row])
+    xy = audit.details.poses.xy[pose].astype(np.float64)
+    if audit.details.poses.missing is not None:
+        xy[audit.details.poses.missing[pose]] = np.nan
+    return xy
+
+
 def _drawn(
     audit: Audit, row: int, photo: UInt8[np.ndarray, "H W 3"]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
     """Return the person's cut-out twice: with the prediction, coloured by each keypoint's OPKS, and with the label."""
-    details = audit.details
-    pose = int(details.measured[row])
-    person = int(details.person[pose])
-    labelled = details.labelled[row]
-    said, true = details.poses.xy[pose].astype(np.float64), details.truth.xy[person].astype(np.float64)
-    if details.poses.missing is not None:
-        said[details.poses.missing[pose]] = np.nan  # neither drawn nor in the cut-out
-    box = None if details.truth.box is None else details.truth.box[person]
-    cut, offset, scale = _crop(photo, said, true[labelled], box)
-    # Drawing does not use names; those of the file may repeat, which a Skeleton refuses.
-    skeleton = Skeleton("audited", tuple(str(k) for k in range(len(said))), details.edges)
-    frame = np.array([[0.0, 0.0, cut.shape[1], cut.shape[0]]])  # line width from the picture's size
-    whole = Poses(xy=((said - offset) * scale)[None], box=frame)
-    counted = replace(whole, xy=np.where(labelled[:, None], whole.xy, np.nan), quality=details.opks[row][None])
-    faint = draw_poses(cut, whole, skeleton, legend=False)
-    faint = cv2.addWeighted(faint, _FAINT, cut, 1 - _FAINT, 0)
-    visibility = np.eye(3)[details.truth.v[person]][None]
-    truth = Poses(xy=((true - offset) * scale)[None], box=frame, visibility=visibility)
-    return (
-        draw_poses(np.asarray(faint, dtype=np.uint8), counted, skeleton, legend=False),
-        draw_poses(cut, truth, skeleton, legend=False),
-    )
+    person = int(audit.details.person[audit.details.measured[row]])
+    said = predicted_xy(audit, row)
+    cut = crop(photo, said, audit, person)
+    return drawn_prediction(audit, row, said, cut), drawn_label(audit, person, cut)
 
 
-def _crop(
-    photo: UInt8[np.ndarray, "H W 3"],
-    said: Float[np.ndarray, "K 2"],
-    true: Float[np.ndarray, "L 2"],
-    box: Float[np.ndarray, "4"] | None,
-) -> tuple[UInt8[np.ndarray, "h w 3"], Float[np.ndarray, "2"], float]:
-    """Cut out prediction, labels and box in the aspect ratio of a panel, if the photo allows it, and scale to fit.
-    Returns the cut-out, its corner in the photo and its scale: xy in the cut-out = (xy − corner) · scale."""
+def drawn_prediction(audit: Audit, row: int, xy: Float[np.ndarray, "K 2"], cut: Cut) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the cut-out with a matched pose, each keypoint coloured by its OPKS, keypoints without label faint."""
+    details, skeleton = audit.details, _skeleton(audit)
+    whole = Poses(xy=cut.place(xy), box=cut.frame)
+    counted = np.where(details.labelled[row][:, None], whole.xy, np.nan)
+    faint = draw_poses(cut.pixels, whole, skeleton, legend=False)
+    faint = cv2.addWeighted(faint, _FAINT, cut.pixels, 1 - _FAINT, 0)
+    poses = replace(whole, xy=counted, quality=details.opks[row][None])
+    return draw_poses(np.asarray(faint, dtype=np.uint8), poses, skeleton, legend=False)
+
+
+def drawn_label(audit: Audit, person: int, cut: Cut) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the cut-out with the person as labelled, by row of the truth."""
+    truth = audit.details.truth
+    visibility = np.eye(3)[truth.v[person]][None]
+    poses = Poses(xy=cut.place(truth.xy[person].astype(np.float64)), box=cut.frame, visibility=visibility)
+    return draw_poses(cut.pixels, poses, _skeleton(audit), legend=False)
+
+
+def _skeleton(audit: Audit) -> Skeleton:
+    """The limbs to draw; names are numbers, as those of the file may repeat, which a Skeleton refuses."""
+    names = tuple(str(k) for k in range(len(audit.details.keypoint_names)))
+    return Skeleton("audited", names, audit.details.edges)
+
+
+def crop(photo: UInt8[np.ndarray, "H W 3"], said: Float[np.ndarray, "P 2"], audit: Audit, person: int) -> Cut:
+    """Cut out predicted points, labels and box of a person in the aspect ratio of a panel, if the photo allows it, and
+    scale to fit."""
+    truth = audit.details.truth
+    true = truth.xy[person][truth.v[person] > 0].astype(np.float64)
+    box = [] if truth.box is None else [truth.box[person].reshape(2, 2)]
     size = np.array([photo.shape[1], photo.shape[0]], dtype=np.float64)
-    points = [said[np.isfinite(said).all(axis=1)], true] + ([] if box is None else [box.reshape(2, 2)])
-    inside = np.clip(np.concatenate(points), 0, size)
+    inside = np.clip(np.concatenate([said[np.isfinite(said).all(axis=1)], true, *box]), 0, size)
     low, high = inside.min(axis=0), inside.max(axis=0)
     wanted = np.maximum((high - low) * 1.2, 24.0)
     shape = np.array(PANEL, dtype=np.float64)
@@ -193,10 +227,11 @@ def _crop(
     target = np.maximum(np.rint((end - corner) * scale), 1).astype(int)
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     resized = cv2.resize(cut, (int(target[0]), int(target[1])), interpolation=kind)
-    return np.asarray(resized, dtype=np.uint8), corner.astype(np.float64), scale
+    return Cut(np.asarray(resized, dtype=np.uint8), corner.astype(np.float64), scale)
 
 
-def _data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
+def data_uri(image: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Return an RGB picture as a JPEG data URI."""
     done, content = cv2.imencode(
         ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     )

@@ -13,17 +13,19 @@ from trustpose.files import atomic_write
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
 from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
+from trustpose.report.conclusions import conclusion
 from trustpose.report.gallery import EACH, Gallery, gallery
 from trustpose.report.summary import (
     bias,
     file_labels,
-    in_short,
     number,
     opening,
     verdict,
     why_none,
 )
 from trustpose.report.svg import SERIES
+from trustpose.report.terms import TERMS, anchor, breakable, linked
+from trustpose.report.versus import versus
 
 DASH_PAIR = "– / –"
 EACH_OF_SEVERAL = 3  # pictures of each kind if several files share the page
@@ -103,7 +105,7 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
     notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
     labels = file_labels(audits)
     found = differences(audits)
@@ -115,7 +117,9 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         labels=labels,
         colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
         paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found),
-        openings=[in_short(audit) for audit in audits],
+        letters=[_letter(place) for place in range(len(audits))],
+        conclusions=[conclusion(audit) for audit in audits],
+        terms=TERMS,
         key_numbers=_key_numbers(audits[0]),
         table=_headlines(audits, notes, found, headlines),
         categories=_categories(audits),
@@ -130,10 +134,16 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         gains=[plots.ap_gains(audit, place, *width) for place, audit in enumerate(audits)],
         gain_names=plots.GAINS,
         gain_starts=[plots.gain_start(audit) for audit in audits],
+        versus=None if images is None else versus(audits, images),
         galleries=_galleries(audits, images),
         cell=partial(_cell, audits, notes),
         notes=[note.texts for note in notes],  # the template shows them last, when all reasons are collected
     )
+
+
+def _letter(place: int) -> str:
+    """Return the letter that stands for a file in narrow columns: A, B, …; its number after Z."""
+    return chr(ord("A") + place) if place < 26 else str(place + 1)
 
 
 class _Notes:

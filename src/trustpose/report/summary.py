@@ -8,11 +8,12 @@ from pathlib import PurePath
 import numpy as np
 
 from trustpose.audit.record import Audit
+from trustpose.metrics.reliability import calibration_error_by_chance, scale_to_unit
 
 DASH = "–"
-HONEST_ECE = 0.02  # up to this, a score is called calibrated
+HONEST_ECE = 0.02  # up to this, a score is called calibrated; also up to what chance leaves in so few poses
 LOST_AP = 0.0005  # headroom visible in the third decimal
-_HOW_WELL = (
+HOW_WELL = (  # by Pearson correlation of score and OKS, below the number
     (-0.2, "ranks bad poses above good ones"),
     (0.2, "hardly separates good poses from bad"),
     (0.4, "separates good poses from bad poorly"),
@@ -82,12 +83,22 @@ def bias(audit: Audit) -> tuple[float, float] | None:
     return float(details.score[details.measured].mean()), float(np.mean(details.oks[details.measured]))
 
 
+def is_honest(audit: Audit) -> bool:
+    """Return whether the scores are calibrated: ECE of at most 0.02, or no more than chance leaves in so few poses."""
+    details, ece = audit.details, audit.pose.ece
+    scaled = None if ece is None else scale_to_unit(details.score[details.measured])
+    if ece is None or scaled is None:
+        return False
+    chance = calibration_error_by_chance(scaled, details.oks[details.measured])
+    return ece <= max(HONEST_ECE, 0.0 if np.isnan(chance) else chance)
+
+
 def verdict(audit: Audit) -> str:
     """Describe in a few words whether scores are too high or too low."""
     means = bias(audit)
     if means is None or audit.pose.ece is None:
         return "unknown"
-    if audit.pose.ece <= HONEST_ECE:
+    if is_honest(audit):
         return "honest"
     off = means[0] - means[1]
     if abs(off) < audit.pose.ece / 2:
@@ -124,7 +135,7 @@ def _ranking(audit: Audit) -> str:
     r, headroom = audit.pose.pearson, audit.headroom
     sentences = []
     if r is not None:
-        how = next(words for limit, words in _HOW_WELL if r < limit)
+        how = next(words for limit, words in HOW_WELL if r < limit)
         sentences.append(
             f"The score {how}: its correlation with true quality (OKS) is "
             f"{with_interval(audit, 'pose.pearson')}, where 1 is perfect and 0 is chance."
@@ -165,26 +176,6 @@ def _honesty(audit: Audit) -> str:
         f"Read as expected quality the scores are {direction}. The calibration error (ECE), the average "
         f"distance of score and truth, is {with_interval(audit, 'pose.ece')}."
     )
-
-
-def in_short(audit: Audit) -> str:
-    """Summarise one audit in a few short sentences, next to others on a page that explains the terms."""
-    lost = "" if audit.headroom is None else f", of which bad scores cost {with_interval(audit, 'headroom')}"
-    means, judged = bias(audit), verdict(audit)
-    texts = [
-        f"AP {with_interval(audit, 'ap.AP')}; ranked by true quality {number(audit.number('oracle_ap.AP'))}{lost}."
-        if audit.number("ap.AP") is not None
-        else "No AP: no labelled person counts.",
-    ]
-    if audit.pose.pearson is not None:
-        texts.append(f"Correlation of score with true quality {with_interval(audit, 'pose.pearson')}.")
-    if means is None:
-        texts.append("No pose is matched to a labelled person.")
-    elif audit.pose.ece is None:
-        texts.append("Scores are not on a scale from 0 to 1, so they are not expected quality.")
-    else:
-        texts.append(f"Scores are {judged}: mean score {means[0]:.2f}, mean true quality {means[1]:.2f}.")
-    return " ".join(texts)
 
 
 def count(number: int, thing: str = "") -> str:
