@@ -45,6 +45,18 @@ def test_results_and_pictures(case):
     assert photo.shape == drawn.shape and (np.abs(photo.astype(int) - drawn).max(axis=2) > 60).mean() > 0.02
 
 
+def test_styles_of_pictures(case):
+    path, _ = case
+    given = (path / "photos" / "two.jpg", "--gt", path / "gt.json", *common(path))
+    found = {}
+    for style in ("trust", "parts", "people"):
+        assert run(*given, "--style", style)[0] == 0
+        found[style] = (path / "out" / "two.jpg").read_bytes()
+    assert found["people"] != found["parts"] != found["trust"]
+    with pytest.raises(InputError, match="style: expected trust, parts or people, got 'rainbow'"):
+        run(*given, "--style", "rainbow")
+
+
 def test_people_with_only_a_box_on_request(case):
     path, _ = case
     run(path / "photos", "--gt", path / "gt.json", "--all-people", "--no-draw", "--flip", *common(path))

@@ -47,7 +47,7 @@ def test_each_reason_is_the_likeliest() -> None:
     absent = one(left_ankle=(0.1, (0.45, 0.05, 0.5)))
     assert "unreliable: left ankle" in read_out(absent, COCO)
     assert (
-        "The least reliable is the left ankle, with an expected OPKS of 0.10: it may not be in view at all (45%)"
+        "The least reliable is the left ankle, with an expected OPKS of 0.10: it may not be visible at all (45%)"
         in read_out(absent, COCO)
     )
     hidden = read_out(one(left_wrist=(0.6, (0.1, 0.6, 0.3)), right_wrist=(0.6, (0.1, 0.6, 0.3))), COCO)
@@ -62,7 +62,7 @@ def test_each_reason_is_the_likeliest() -> None:
 
 def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
     said = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
-    assert "not in the picture: left knee" in said
+    assert "not visible: left knee" in said
     assert "unreliable" not in said
     assert "least reliable" not in said
 
@@ -82,7 +82,8 @@ def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:
     said = read_out(
         poses(np.full((people, K), 0.9), np.tile([0.0, 0.0, 1.0], (people, K, 1)), [0.2, 0.9, 0.4, 0.3, 0.6]), COCO
     )
-    assert said.startswith("5 people were found. The person has an expected OKS of 0.90, good enough for measurements")
+    assert said.startswith("5 people were found. Person 1 has an expected OKS of 0.90, good enough for measurements")
+    assert said.index("Person 4 has") < said.index("Person 2 has") and "Person 0" not in said
     assert said.index("0.60, good enough for the posture") < said.index("0.40, unreliable as a whole")
     assert said.endswith("The other 2 have an expected OKS of 0.20 to 0.30.")
 
@@ -90,3 +91,13 @@ def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:
 def test_another_skeleton_is_refused() -> None:
     with pytest.raises(ValueError, match="skeleton: expected one of 17 keypoints, got 'mpii16'"):
         read_out(one(), SKELETONS["mpii16"])
+
+
+def test_people_of_tracks_have_their_numbers() -> None:
+    said = read_out(replace(one(), track_id=np.array([12])), COCO)
+    assert "Person 12 has an expected OKS of 0.80" in said
+
+
+def test_a_fourth_person_is_named() -> None:
+    said = read_out(poses(np.full((4, K), 0.9), np.tile([0.0, 0.0, 1.0], (4, K, 1)), [0.9, 0.8, 0.1, 0.7]), COCO)
+    assert said.endswith("Person 2 has an expected OKS of 0.10.")

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trustpose.files import InputError
 from trustpose.poses import Poses
-from trustpose.report.draw import RAW_COLOUR, draw_poses, trust_colours
-from trustpose.skeletons import COCO_17, LSP_14
+from trustpose.report.draw import draw_poses
+from trustpose.report.palettes import LEFT_EDGE, PARTS, PEOPLE, UNKNOWN, sides, trust_colours
+from trustpose.skeletons import AP10K_17, COCO_17, LSP_14
 
 ABSENT, OCCLUDED, VISIBLE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
 
@@ -25,12 +27,69 @@ def _at(image, xy):
     return image[round(xy[1]), round(xy[0])]
 
 
-def test_without_trust_all_joints_have_one_colour_and_the_photo_is_left_alone():
+def test_without_trust_parts_are_coloured_and_the_photo_is_left_alone():
     image, poses = _person(score=np.full((1, 17), 1e-6))
     drawn = draw_poses(image, poses, COCO_17, legend=False)
-    for xy in poses.xy[0]:
-        np.testing.assert_array_equal(_at(drawn, xy), RAW_COLOUR)
+    np.testing.assert_array_equal(drawn, draw_poses(image, poses, COCO_17, legend=False, style="parts"))
+    for xy, name in zip(poses.xy[0], COCO_17.keypoints, strict=True):
+        side = ("left", "right", "nose").index(name.split("_")[0])
+        is_low = any(part in name for part in ("hip", "knee", "ankle"))
+        np.testing.assert_array_equal(_at(drawn, xy), PARTS[side, int(is_low)])
     assert (image == 128).all() and drawn.shape == image.shape
+
+
+def test_unknown_trust_is_grey_not_low():
+    quality = np.ones((1, 17))
+    quality[0, 5] = np.nan
+    image, poses = _person(quality=quality)
+    drawn = draw_poses(image, poses, COCO_17, legend=False)
+    np.testing.assert_array_equal(_at(drawn, poses.xy[0, 5]), UNKNOWN)
+    x, y = poses.xy[0, 5].astype(int)
+    around = drawn[y - 40 : y + 40, x - 40 : x + 40].reshape(-1, 3)
+    assert (around == UNKNOWN).all(axis=1).sum() > 250, "its limbs too"
+    assert not (around == trust_colours(np.zeros(1))).all(axis=1).any()
+
+
+@pytest.mark.parametrize("skeleton", [COCO_17, AP10K_17])
+@pytest.mark.parametrize("style", ["trust", "parts", "people"])
+def test_left_and_right_are_told_apart(style, skeleton):
+    """A mirrored joint of equal trust looks different, and so does each limb; joints in the middle have no white."""
+    image, poses = _person(quality=np.ones((1, 17)))
+    drawn = draw_poses(image, poses, skeleton, legend=False, style=style)
+    for left, right in skeleton.flip_pairs:
+        around = [drawn[y - 12 : y + 13, x - 12 : x + 13] for x, y in poses.xy[0, [left, right]].astype(int)]
+        if style == "parts":
+            assert around[0][12, 12].tolist() in PARTS[0].tolist()
+            assert around[1][12, 12].tolist() in PARTS[1].tolist()
+        else:
+            np.testing.assert_array_equal(around[0][12, 12], around[1][12, 12])
+    if style != "parts":
+        only = {side: np.where((sides(skeleton) == side)[:, None], poses.xy, np.nan) for side in (0, 1, 2)}
+        has_white = {
+            side: (draw_poses(image, replace(poses, xy=xy), skeleton, legend=False, style=style) == LEFT_EDGE)
+            .all(axis=2).any()
+            for side, xy in only.items()
+        }  # fmt: skip
+        assert has_white == {0: True, 1: False, 2: False}
+
+
+def test_people_have_colours_and_neighbours_differ():
+    _, one = _person()
+    xy = np.concatenate([one.xy * 0.2 + (80 * (at % 5), 100 * (at // 5)) for at in range(20)])
+    image = np.full((480, 400, 3), 128, np.uint8)
+    drawn = draw_poses(image, Poses(xy=xy), COCO_17, style="people", legend=False)
+    colours = np.array([_at(drawn, person[0]) for person in xy])
+    palette = {tuple(colour) for colour in PEOPLE.tolist()}
+    assert {tuple(colour) for colour in colours.tolist()} == palette
+    for at in range(20):
+        beside = [other for other in (at + 1, at + 5) if other < 20 and (other != at + 1 or other % 5)]
+        assert all((colours[at] != colours[other]).any() for other in beside)
+    tracks = np.array([9, 2])
+    two = Poses(xy=xy[[0, 4]], track_id=tracks)
+    drawn = draw_poses(image, two, COCO_17, style="people", legend=False)
+    np.testing.assert_array_equal([_at(drawn, person[0]) for person in two.xy], PEOPLE[tracks % len(PEOPLE)])
+    with pytest.raises(InputError, match="style: expected trust, parts or people, got 'rainbow'"):
+        draw_poses(image, two, COCO_17, style="rainbow")
 
 
 def test_every_limb_of_the_skeleton_is_drawn():
@@ -97,7 +156,7 @@ def test_missing_joints_are_not_drawn_and_widen_no_line():
 def test_unknown_visibility_is_drawn():
     image, poses = _person(visibility=np.full((1, 17, 3), np.nan))
     drawn = draw_poses(image, poses, COCO_17, legend=False)
-    np.testing.assert_array_equal(_at(drawn, poses.xy[0, 0]), RAW_COLOUR)
+    np.testing.assert_array_equal(_at(drawn, poses.xy[0, 0]), PARTS[2, 0])
 
 
 def test_min_score_hides_in_the_drawing_only():
@@ -146,21 +205,6 @@ def test_a_skeleton_of_another_length_is_refused():
     image, poses = _person()
     with pytest.raises(ValueError, match="lsp14"):
         draw_poses(image, poses, LSP_14)
-
-
-def test_trust_colours_are_told_apart_with_colour_blindness():
-    """Low, middle and high trust differ clearly as seen with the three dichromacies, by matrices in linear RGB: Viénot,
-    Brettel & Mollon 1999 (protanopia, deuteranopia) and Machado, Oliveira & Fernandes 2009 (tritanopia)."""
-    linear = (trust_colours(np.array([0.0, 0.5, 1.0])) / 255.0) ** 2.2
-    matrices = {
-        "protanopia": [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
-        "deuteranopia": [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
-        "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-    }
-    for name, matrix in matrices.items():
-        seen = np.clip(linear @ np.array(matrix).T, 0, 1) ** (1 / 2.2) * 255
-        for a, b in ((0, 1), (1, 2), (0, 2)):
-            assert np.linalg.norm(seen[a] - seen[b]) > 60, (name, a, b)
 
 
 def test_poses_that_know_their_skeleton_are_drawn_by_it():

@@ -107,6 +107,9 @@ def predict(
         int, typer.Option(min=1, help="Skip photos with more pixels, checked in their headers.")
     ] = 250_000_000,
     draw: Annotated[bool, typer.Option("--draw/--no-draw", help="Draw the poses on the photos.")] = True,
+    style: Annotated[
+        str, typer.Option(help="Colours of drawings: trust, parts (left blue, right orange) or people (one each).")
+    ] = "trust",
     draw_min_score: Annotated[
         float | None, typer.Option(help="Do not draw keypoints with a lower score (drawings only).")
     ] = None,
@@ -162,11 +165,11 @@ def predict(
         calibrator=calibrator,
         second=second or (),
     )
-    also = {"draw": draw, "draw_min_score": draw_min_score}
+    also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
     run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy)
     predictor = _load(model, options)
     work = sources_of(predictor, sources, run)
-    drawings = PoseDrawings(work, out, predictor.skeleton, draw_min_score) if draw else None
+    drawings = PoseDrawings(work, out, predictor.skeleton, draw_min_score, style) if draw else None
     photos = {"a photo" if work.video is None else "the video": work.files}
     _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
     what = "photos" if work.video is None else "frames"

@@ -45,5 +45,6 @@ def expected_error(poses: Poses, skeleton: Skeleton | None = None) -> Float[np.n
         labelled = 1 - np.nan_to_num(poses.visibility[..., 0])
         quality = quality / np.maximum(labelled, np.finfo(np.float64).tiny)
     box = poses.person_box().astype(np.float64)
-    area = AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        area = AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
     return deviation_of(quality, area, skeleton.sigmas)

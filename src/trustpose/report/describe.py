@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.poses import Poses, Visibility
+from trustpose.report.numbers import has_tracks, person_numbers
 from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
@@ -25,7 +26,7 @@ def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
 
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     """Return one paragraph on the poses of a photo, most trusted people first. It states missing keypoints and poses
-    without trust.
+    without trust. Of several people, each has the number that drawings show (`report.numbers.person_numbers`).
 
     Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints.
@@ -37,15 +38,19 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
         lost = 0 if poses.missing is None else int(poses.missing.sum())
         found = f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
         return f"{_people(len(poses))}{found}; this network predicts no trust."
-    order = np.argsort(-poses.pose_quality, kind="stable")
-    said = [_person(poses[int(row)], skeleton, place) for place, row in enumerate(order[:_MOST_PEOPLE])]
+    order, numbers = np.argsort(-poses.pose_quality, kind="stable"), person_numbers(poses)
+    is_one = len(poses) == 1 and not has_tracks(poses)
+    names = ["The person"] if is_one else [f"Person {number}" for number in numbers.tolist()]
+    said = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
     rest = poses.pose_quality[order[_MOST_PEOPLE:]]
-    if len(rest):
+    if len(rest) == 1:
+        said.append(f"{names[order[-1]]} has an expected OKS of {rest[0]:.2f}.")
+    elif len(rest):
         said.append(f"The other {len(rest)} have an expected OKS of {rest.min():.2f} to {rest.max():.2f}.")
     return f"{_people(len(poses))}. " + " ".join(said)
 
 
-def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
+def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:
     """Describe one person (1 pose)."""
     assert pose.quality is not None and pose.visibility is not None and pose.pose_quality is not None
     quality, visibility, overall = pose.quality[0], pose.visibility[0], float(pose.pose_quality[0])
@@ -59,12 +64,12 @@ def _person(pose: Poses, skeleton: Skeleton, place: int) -> str:
         "uncertain": is_there & (quality < TRUSTED) & (quality >= DOUBTED),
         "unreliable": is_there & (quality < DOUBTED),
         "occluded, position estimated": is_there & (likeliest == Visibility.OCCLUDED),
-        "not in the picture": ~is_there & ~is_missing,
+        "not visible": ~is_there & ~is_missing,
         "not found": is_missing,
     }
     listed = "; ".join(f"{what}: {_names(where, skeleton)}" for what, where in parts.items() if where.any())
-    who = ("The person" if place == 0 else "The next one") + f" has an expected OKS of {overall:.2f}"
-    return f"{who}, {_verdict(overall)} ({listed}).{_doubt(quality, visibility, is_there, skeleton)}"
+    doubt = _doubt(quality, visibility, is_there, skeleton)
+    return f"{name} has an expected OKS of {overall:.2f}, {_verdict(overall)} ({listed}).{doubt}"
 
 
 def _verdict(overall: float) -> str:
@@ -83,7 +88,7 @@ def _doubt(
     absent, occluded, _ = visibility[worst].tolist()
     name = _spoken(skeleton.keypoints[worst])
     reason = (
-        f"it may not be in view at all ({absent:.0%})"
+        f"it may not be visible at all ({absent:.0%})"
         if absent >= max(occluded, 0.25)
         else f"it is probably occluded ({occluded:.0%})"
         if occluded >= 0.25

@@ -1,52 +1,20 @@
-"""Draw poses on photos: limbs coloured by trust, a hollow ring for an occluded joint, nothing for an absent one."""
+"""Draw poses on photos: what is trusted, what is left and right, where the error lies, who is who."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
-from trustpose.poses import Poses, Visibility
+from trustpose.poses import Poses
 from trustpose.report.describe import skeleton_to_show
+from trustpose.report.legend import Entry, draw_legend
+from trustpose.report.numbers import Plates, has_tracks, person_numbers
+from trustpose.report.palettes import EDGE, LEFT_EDGE, as_tuples, check_style
+from trustpose.report.scene import Scene, prepare
+from trustpose.report.strokes import SHIFT, Colour, circle, line, tint
 from trustpose.skeletons import Skeleton
 
-RAW_LEGEND = "no trust: raw network"
-TRUST_LEGEND = "trust (expected OPKS)"
-RING_LEGEND = "ring: occluded"
-
-RAW_COLOUR = (86, 180, 233)  # sky blue of Okabe & Ito's colour-blind-safe palette
-# From low to high trust: vermilion, yellow, sky blue, blue of the same palette; orange and blue are distinguishable
-# with every common form of colour blindness.
-TRUST_SCALE = np.array([(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)], dtype=np.float64)
-
-_OUTLINE = (20, 20, 20)
-_SHIFT = 4  # cv2 draws at 1/16 pixel
-_FARTHEST = 1e6  # pixels; cv2's fixed-point coordinates overflow beyond about 1e8
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-Colour = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class _Person:
-    """A person prepared for drawing: points in 1/16 pixel, which joints and limbs are shown, their colours, line
-    width."""
-
-    points: Int[np.ndarray, "K 2"]
-    shown: Bool[np.ndarray, " K"]
-    hollow: Bool[np.ndarray, " K"]
-    colours: Sequence[Colour]
-    limbs: list[tuple[int, int, Colour]]
-    width: int
-
-
-def trust_colours(quality: Float[np.ndarray, "*N"]) -> UInt8[np.ndarray, "*N 3"]:
-    """Return RGB colours for trust from 0 to 1 on the colour-blind-safe scale; values outside are clipped."""
-    place = np.clip(np.nan_to_num(quality), 0, 1) * (len(TRUST_SCALE) - 1)
-    steps = np.arange(len(TRUST_SCALE))
-    channels = [np.interp(place, steps, TRUST_SCALE[:, channel]) for channel in range(3)]
-    return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+_OPACITY = 0.22  # of the discs of expected errors
 
 
 def draw_poses(
@@ -54,167 +22,123 @@ def draw_poses(
     poses: Poses,
     skeleton: Skeleton | None = None,
     *,
+    style: str = "trust",
     min_score: float | None = None,
     legend: bool = True,
+    is_frame: bool = False,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a copy of the photo, RGB, with the poses drawn on it.
 
-    With `poses.quality`, limbs and joints are coloured by trust, a limb by the lower trust of its two ends; without it,
-    all have one colour, and the legend says so. With `poses.visibility`, a joint that is most likely absent is left out
-    with its limbs, and one that is most likely occluded is a hollow ring; `visibility_label` decides where it is given.
-    A missing joint is left out with its limbs; `min_score` leaves out joints with a lower raw score, in the drawing
-    only. Line width scales with the person. Limbs are those of `skeleton` (default: `poses.skeleton`). Raises
-    ValueError if neither is known or the two have different joints, or if `min_score` is given and the
-    poses have no scores.
+    style: what colours mean. "trust": `poses.quality`, a limb's by the lower of its two ends, grey where unknown; for
+    poses without any, the legend says so and parts are coloured. "parts": left blue, right orange, the middle white,
+    darker below the waist. "people": a colour each, by track where there is one. All colours are told apart with the
+    common forms of colour blindness. Where colours do not show the side, the left one has white edges.
+
+    With `poses.visibility`, a joint that is most likely absent is left out with its limbs, and one that is most likely
+    occluded is a hollow ring; `visibility_label` decides where it is given. A missing joint is left out, and so is one
+    with a raw score below `min_score`. The legend counts them. A disc is the 1σ ellipse of the error that the joint's
+    quality stands for (`geometry.expected_error`), where it is larger than the joint. Two people or more have numbers,
+    those of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are as wide as suits the
+    person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: of a
+    video, where the legend stays in its corner and only tracks are numbered.
+
+    Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
+    different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.
     """
     skeleton = skeleton_to_show(poses, skeleton)
+    check_style(style)
     if min_score is not None and poses.score is None:
         raise ValueError("min_score: the poses have no scores")
     drawn = np.ascontiguousarray(image).copy()
-    people = [_ready(poses, row, skeleton, min_score, drawn.shape) for row in range(len(poses))]
-    for person in sorted(people, key=lambda one: -one.width):  # small people last, on top of large ones
-        _draw_person(drawn, person)
-    if legend and len(poses):
-        _draw_legend(
-            drawn,
-            has_trust=poses.quality is not None,
-            has_rings=poses.decided_visibility is not None,
-            min_score=min_score,
-        )
+    if not len(poses):
+        return drawn
+    scene = prepare(poses, skeleton, style, min_score, drawn.shape)
+    order = np.argsort(-scene.width, kind="stable").tolist()  # small people last, on top of large ones
+    for row in order:
+        _draw_errors(drawn, scene, row)
+    for row in order:
+        _draw_person(drawn, scene, row)
+    joints = scene.joints[scene.shown] / (1 << SHIFT)
+    if has_tracks(poses) or (len(poses) > 1 and not is_frame):
+        _draw_numbers(drawn, scene, poses, joints, has_colours=style == "people")
+    if legend:
+        draw_legend(drawn, _entries(poses, scene, skeleton, style, min_score, is_frame), joints, stays=is_frame)
     return drawn
 
 
-def _ready(poses: Poses, row: int, skeleton: Skeleton, min_score: float | None, shape: tuple[int, ...]) -> _Person:
-    xy = poses.xy[row]
-    shown = np.isfinite(xy).all(axis=1)
-    if poses.missing is not None:
-        shown &= ~poses.missing[row]
-    hollow = np.zeros(len(xy), dtype=bool)
-    decided = poses[row].decided_visibility
-    if decided is not None:
-        shown &= decided[0] != Visibility.ABSENT
-        hollow = decided[0] == Visibility.OCCLUDED
-    if min_score is not None and poses.score is not None:
-        shown &= poses.score[row] >= min_score
-    trust = None if poses.quality is None else poses.quality[row]
-    ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
-    if trust is None:
-        colours: list[Colour] = [RAW_COLOUR] * len(xy)
-        limb_colours: list[Colour] = [RAW_COLOUR] * len(ends)
-    else:
-        colours, limb_colours = _as_tuples(trust_colours(trust)), _as_tuples(trust_colours(trust[ends].min(axis=1)))
-    limbs = [
-        (int(a), int(b), colour) for (a, b), colour in zip(ends, limb_colours, strict=True) if shown[a] and shown[b]
-    ]
-    near = np.clip(np.where(shown[:, None], xy, 0), -_FARTHEST, _FARTHEST)
-    points = np.rint(near * (1 << _SHIFT)).astype(np.int64)
-    return _Person(points, shown, hollow, colours, limbs, _line_width(poses, row, shown, shape))
+def _entries(
+    poses: Poses, scene: Scene, skeleton: Skeleton, style: str, min_score: float | None, is_frame: bool
+) -> list[Entry]:
+    """Return what the legend says: only what can be seen, but in a video the same for every frame."""
+    entries: list[Entry] = []
+    if style == "trust":
+        entries.append(Entry("", "no trust") if poses.quality is None else Entry("scale", "trust"))
+        if poses.quality is not None and np.isnan(poses.quality[scene.shown]).any():
+            entries.append(Entry("grey", "unknown"))
+    if scene.joint_has_white_edge.any():
+        entries.append(Entry("left edge", "left"))
+    elif skeleton.flip_pairs:
+        entries += [Entry("left", "left"), Entry("right", "right")]
+    if scene.hollow.any() or (is_frame and poses.decided_visibility is not None):
+        entries.append(Entry("ring", "occluded"))
+    if scene.error.any() or (is_frame and poses.quality is not None and skeleton.has_sigmas):
+        entries.append(Entry("disc", "error"))
+    left_out = int((~scene.shown).sum())
+    below = "" if min_score is None else f" (score < {min_score:g})"
+    return [*entries, Entry("", f"{left_out:,} left out{below}")] if left_out or below else entries
 
 
-def _line_width(poses: Poses, row: int, shown: np.ndarray, shape: tuple[int, ...]) -> int:
-    """Return about a sixtieth of the person's size, within limits that depend on the photo's size."""
-    box = poses.box[row] if poses.box is not None and np.isfinite(poses.box[row]).all() else None
-    if box is None:
-        points = poses.xy[row][shown] if shown.any() else np.zeros((1, 2))
-        box = np.concatenate([points.min(axis=0), points.max(axis=0)])
-    box = np.clip(box, -_FARTHEST, _FARTHEST)
-    size = float(np.sqrt(np.prod(np.maximum(box[2:] - box[:2], 1))))
-    photo = max(shape[:2])
-    return int(np.clip(round(size / 60), max(1, round(photo / 700)), max(2, round(photo / 110))))
+def _draw_errors(drawn: np.ndarray, scene: Scene, row: int) -> None:
+    colours = as_tuples(scene.colours[row])
+    for joint in np.flatnonzero(scene.error[row]).tolist():
+        tint(drawn, scene.joints[row, joint], float(scene.error[row, joint]), colours[joint], _OPACITY)
 
 
-def _draw_person(drawn: np.ndarray, person: _Person) -> None:
-    width = person.width
-    outline = 0.5 + 0.3 * width
-    radius = 1.3 * width + 0.5
-    ring = max(1, round(0.6 * width))  # thickness of the ring
-    ends = [_limb_ends(person, a, b, radius + ring) for a, b, _ in person.limbs]
-    for start, stop in ends:
-        _line(drawn, start, stop, _OUTLINE, width + 2 * max(1, round(outline)))
-    for (start, stop), (_, _, colour) in zip(ends, person.limbs, strict=True):
-        _line(drawn, start, stop, colour, width)
-    for joint in np.flatnonzero(person.shown).tolist():
-        point, colour = person.points[joint], person.colours[joint]
-        if person.hollow[joint]:
-            _circle(drawn, point, radius + ring / 2, _OUTLINE, ring + 2 * max(1, round(outline)))
-            _circle(drawn, point, radius + ring / 2, colour, ring)
+def _draw_person(drawn: np.ndarray, scene: Scene, row: int) -> None:
+    """Draw a person's limbs, then joints, each on its edge; a white edge has a dark one around, if there is room."""
+    width, outline = int(scene.width[row]), int(scene.outline[row])
+    dark = [(EDGE, outline)]
+    white = [(EDGE, outline + max(1, outline // 2)), (LEFT_EDGE, outline)] if width > 1 else [(LEFT_EDGE, outline)]
+    ends, widths, colours = (
+        scene.limbs[row].tolist(),
+        scene.limb_width[row].tolist(),
+        as_tuples(scene.limb_colours[row]),
+    )
+    limbs = np.flatnonzero(scene.limb_shown[row]).tolist()
+    edges = {limb: white if scene.limb_has_white_edge[limb] else dark for limb in limbs}
+    for limb in limbs:
+        colour, wide = edges[limb][0]
+        line(drawn, ends[limb], colour, widths[limb] + 2 * wide)
+    for limb in limbs:
+        for colour, wide in (*edges[limb][1:], (colours[limb], 0)):
+            line(drawn, ends[limb], colour, widths[limb] + 2 * wide)
+    colours = as_tuples(scene.colours[row])
+    for joint in np.flatnonzero(scene.shown[row]).tolist():
+        around = white if scene.joint_has_white_edge[joint] else dark
+        _draw_joint(drawn, scene, row, joint, [*around, (colours[joint], 0)])
+
+
+def _draw_joint(drawn: np.ndarray, scene: Scene, row: int, joint: int, layers: Sequence[tuple[Colour, int]]) -> None:
+    """Draw a joint in layers of a colour, each wider than the joint by some pixels."""
+    point, radius = scene.joints[row, joint], float(scene.radius[row, joint])
+    for colour, wide in layers:
+        if scene.hollow[row, joint]:
+            circle(drawn, point, radius, colour, int(scene.ring[row]) + 2 * wide)
         else:
-            _circle(drawn, point, radius + outline, _OUTLINE)
-            _circle(drawn, point, radius, colour)
+            circle(drawn, point, radius + wide, colour)
 
 
-def _limb_ends(person: _Person, a: int, b: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return a limb's two ends in 1/16 pixel; at an occluded joint the limb stops at the ring, which stays hollow."""
-    start, stop = person.points[a], person.points[b]
-    length = float(np.hypot(*(stop - start)))
-    if not length:
-        return start, stop
-    step = (stop - start) * (min(radius * (1 << _SHIFT), length / 2) / length)
-    first = start + step if person.hollow[a] else start
-    last = stop - step if person.hollow[b] else stop
-    return np.rint(first).astype(np.int64), np.rint(last).astype(np.int64)
-
-
-def _draw_legend(drawn: np.ndarray, *, has_trust: bool, has_rings: bool, min_score: float | None) -> None:
-    """Draw a small box in the lower left corner, never wider than the photo."""
-    height, width = drawn.shape[:2]
-    texts = [TRUST_LEGEND if has_trust else RAW_LEGEND] + ([RING_LEGEND] if has_rings else [])
-    texts += [] if min_score is None else [f"hidden: score < {min_score:g}"]
-    scale = max(0.4, max(height, width) / 1500)
-    widest = max(_text_size(text, scale)[0] for text in texts) + 60 * scale
-    scale = min(scale, scale * width / widest)
-    line = round(30 * scale)
-    margin = max(1, round(10 * scale))
-    rows = len(texts) + (1 if has_trust else 0)
-    box_width = min(width, round(max(_text_size(text, scale)[0] for text in texts) + line + 3 * margin))
-    box_height = min(height, rows * line + 2 * margin)
-    top = height - box_height
-    drawn[top:, :box_width] = drawn[top:, :box_width] // 5  # dark enough for white text on any photo
-    weight = max(1, round(1.6 * scale))
-    for at, text in enumerate(texts):
-        middle = top + margin + round((at + 0.5) * line)
-        baseline = middle + _text_size(text, scale)[1] // 2
-        left = margin
-        if text in (RAW_LEGEND, RING_LEGEND):
-            point = np.array([margin + line // 2, middle]) << _SHIFT
-            if text == RAW_LEGEND:
-                _circle(drawn, point, line * 0.3, RAW_COLOUR)
-            else:
-                _circle(drawn, point, line * 0.25, (250, 250, 250), max(1, round(line * 0.12)))
-            left += line + margin
-        cv2.putText(drawn, text, (left, baseline), _FONT, scale, (255, 255, 255), weight, cv2.LINE_AA)
-    if has_trust:
-        _draw_scale(drawn, margin, top + margin + len(texts) * line, box_width - 2 * margin, line, scale)
-
-
-def _draw_scale(drawn: np.ndarray, left: int, top: int, width: int, line: int, scale: float) -> None:
-    """Draw the colours from 0 to 1 with the numbers at both ends."""
-    weight = max(1, round(1.6 * scale))
-    digit, tall = _text_size("0", scale)
-    baseline = top + line // 2 + tall // 2
-    cv2.putText(drawn, "0", (left, baseline), _FONT, scale, (255, 255, 255), weight, cv2.LINE_AA)
-    cv2.putText(drawn, "1", (left + width - digit, baseline), _FONT, scale, (255, 255, 255), weight, cv2.LINE_AA)
-    start, stop = left + round(1.6 * digit), left + width - round(1.6 * digit)
-    if stop > start:
-        bar = trust_colours(np.linspace(0, 1, stop - start))
-        part = drawn[top + line // 4 : top + max(line // 4 + 1, 3 * line // 4), start:stop]
-        part[:] = bar[: part.shape[1]]
-
-
-def _text_size(text: str, scale: float) -> tuple[int, int]:
-    (width, height), _ = cv2.getTextSize(text, _FONT, scale, max(1, round(1.6 * scale)))
-    return int(width), int(height)
-
-
-def _line(drawn: np.ndarray, a: np.ndarray, b: np.ndarray, colour: Colour, width: int) -> None:
-    start, stop = (int(a[0]), int(a[1])), (int(b[0]), int(b[1]))
-    cv2.line(drawn, start, stop, colour, width, cv2.LINE_AA, _SHIFT)
-
-
-def _circle(drawn: np.ndarray, point: np.ndarray, radius: float, colour: Colour, thickness: int = cv2.FILLED) -> None:
-    centre = (int(point[0]), int(point[1]))
-    cv2.circle(drawn, centre, round(radius * (1 << _SHIFT)), colour, thickness, cv2.LINE_AA, _SHIFT)
-
-
-def _as_tuples(colours: UInt8[np.ndarray, "N 3"]) -> list[Colour]:
-    return [(int(red), int(green), int(blue)) for red, green, blue in colours]
+def _draw_numbers(
+    drawn: np.ndarray, scene: Scene, poses: Poses, joints: Float[np.ndarray, "J 2"], *, has_colours: bool
+) -> None:
+    """Write the number of each person of whom anything is shown."""
+    plates, numbers = Plates(drawn, joints), person_numbers(poses)
+    photo = max(drawn.shape[:2])
+    for row in np.argsort(numbers, kind="stable").tolist():
+        own = scene.joints[row][scene.shown[row]] / (1 << SHIFT)
+        if not len(own):
+            continue
+        width = int(scene.width[row])
+        height = int(np.clip(5 * width, max(10, photo / 55), max(11, photo / 30)))
+        colour = as_tuples(scene.colours[row])[0] if has_colours else None
+        plates.put(int(numbers[row]), own, 2.5 * width + 2, height, colour)

@@ -9,20 +9,25 @@ import numpy as np
 from trustpose.predict.photos import Prediction
 from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
+from trustpose.report.palettes import check_style
 from trustpose.report.pictures import picture_names, write_picture
 from trustpose.report.video import VideoWriter
 from trustpose.skeletons import Skeleton
 
 
 class PoseDrawings:
-    """The `drawings` argument of `predictor.run`: draws into the folder `out`; joints below `min_score` are left out.
+    """The `drawings` argument of `predictor.run`: draws into the folder `out` in a style of `draw_poses`; joints below
+    `min_score` are left out.
 
     `paths` are the files written: pictures in threads, a video after its last frame. Raises InputError if one cannot be
     written.
     """
 
-    def __init__(self, sources: Sources, out: Path, skeleton: Skeleton, min_score: float | None = None) -> None:
-        self._skeleton, self._min_score, self._frame_rate = skeleton, min_score, sources.frame_rate
+    def __init__(
+        self, sources: Sources, out: Path, skeleton: Skeleton, min_score: float | None = None, style: str = "trust"
+    ) -> None:
+        self._skeleton, self._min_score, self._style = skeleton, min_score, check_style(style)
+        self._frame_rate = sources.frame_rate
         self._pictures = picture_names(sources.files, out) if sources.video is None else {}
         name = f"webcam-{sources.video}" if isinstance(sources.video, int) else getattr(sources.video, "stem", "")
         self._video = None if sources.video is None else out / f"{name}.mp4"
@@ -33,7 +38,14 @@ class PoseDrawings:
     def draw(self, prediction: Prediction) -> np.ndarray | None:
         """Return a drawn frame of a video; write the drawing of a photo at once."""
         assert prediction.pixels is not None
-        drawn = draw_poses(prediction.pixels, prediction.poses, self._skeleton, min_score=self._min_score)
+        drawn = draw_poses(
+            prediction.pixels,
+            prediction.poses,
+            self._skeleton,
+            style=self._style,
+            min_score=self._min_score,
+            is_frame=self._video is not None,
+        )
         if self._video is not None:
             return drawn
         assert isinstance(prediction.photo.source, Path)

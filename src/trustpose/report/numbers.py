@@ -1,0 +1,73 @@
+"""The numbers of people: in drawings, and in the text that refers to them."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.report.palettes import EDGE
+from trustpose.report.strokes import Colour, text_mask, write
+
+_PADDING = 0.25  # around a number, of its height
+
+
+def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
+    """Return each person's number: the track's, if every row has one, else the row's, from 0, as in `poses[number]`."""
+    if has_tracks(poses):
+        assert poses.track_id is not None
+        return poses.track_id
+    return np.arange(len(poses))
+
+
+def has_tracks(poses: Poses) -> bool:
+    """Whether every person belongs to a track."""
+    return poses.track_id is not None and bool((poses.track_id != MISSING_ID).all())
+
+
+class Plates:
+    """Put numbers on plates beside people, away from the joints (J, 2), image pixels, of all of them and from each
+    other."""
+
+    def __init__(self, drawn: np.ndarray, joints: Float[np.ndarray, "J 2"]) -> None:
+        self._drawn, self._joints = drawn, joints
+        self._taken = np.zeros((0, 4))
+
+    def put(self, number: int, own: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None) -> None:
+        """Write a number beside a person with these joints on a plate of a colour (None: dark)."""
+        mask = text_mask(str(number), height)
+        pad = round(_PADDING * height)
+        size = np.array([mask.shape[1] + 2 * pad, height + pad])
+        places = np.clip(_around(own, size, gap), 0, np.maximum(0, self._drawn.shape[1::-1] - size))
+        cost = self._cost(np.concatenate([places, places + size], axis=1))
+        left, top = np.rint(places[int(cost.argmin())]).astype(np.int64).tolist()
+        self._taken = np.concatenate([self._taken, [[left, top, left + size[0], top + size[1]]]])
+        rows, columns = slice(top, top + size[1]), slice(left, left + size[0])
+        self._drawn[rows, columns] = colour or EDGE
+        is_dark = colour is not None and sum(colour) > 330
+        write(self._drawn, str(number), left + pad, top + size[1] // 2, height, is_dark=is_dark)
+
+    def _cost(self, boxes: Float[np.ndarray, "p 4"]) -> Float[np.ndarray, " p"]:
+        """Return how bad each place is: joints covered, other numbers covered; the first are best."""
+        is_in = (self._joints >= boxes[:, None, :2]) & (self._joints <= boxes[:, None, 2:])
+        cost = is_in.all(axis=2).sum(axis=1) + 0.1 * np.arange(len(boxes))
+        overlap = np.minimum(boxes[:, None, 2:], self._taken[:, 2:]) - np.maximum(
+            boxes[:, None, :2], self._taken[:, :2]
+        )
+        return cost + 10 * (overlap > 0).all(axis=2).sum(axis=1)
+
+
+def _around(own: np.ndarray, size: np.ndarray, gap: float) -> Float[np.ndarray, "p 2"]:
+    """Return places for a plate around a person, upper left corners, the best first: above the topmost joint, then
+    beside and below."""
+    low, high = own.min(axis=0) - gap, own.max(axis=0) + gap
+    top = own[own[:, 1].argmin()]
+    above, below = low[1] - size[1], high[1]
+    left, right, centre = low[0] - size[0], high[0], top[0] - size[0] / 2
+    middle = (low[1] + high[1] - size[1]) / 2
+    beside = top[1] - size[1] / 2
+    return np.array(
+        [
+            *((centre, above), (top[0] + gap, beside), (top[0] - gap - size[0], beside)),
+            *((right, low[1]), (left, low[1]), (right, middle), (left, middle), (centre, below)),
+            *((top[0] + gap, above), (top[0] - gap - size[0], above)),
+        ]
+    )

@@ -1,0 +1,90 @@
+"""Colours of drawings, RGB, told apart with every common form of colour blindness: Okabe & Ito's palette."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from trustpose.files import InputError
+from trustpose.skeletons import Skeleton
+
+STYLES = ("trust", "parts", "people")
+
+# From low to high trust: vermilion, yellow, sky blue, blue; orange and blue are distinguishable with every common form
+# of colour blindness.
+TRUST_SCALE = np.array([(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)], dtype=np.float64)
+UNKNOWN = (190, 190, 190)  # trust that nobody computed
+
+LEFT, RIGHT, CENTRE = 0, 1, 2
+# by side, then upper and lower body: left blue, right orange, the middle white
+PARTS = np.array(
+    [[(86, 180, 233), (0, 114, 178)], [(240, 180, 40), (213, 94, 0)], [(235, 235, 235), (235, 235, 235)]],
+    dtype=np.uint8,
+)
+PEOPLE = np.array(
+    [(86, 180, 233), (213, 94, 0), (240, 228, 66), (0, 114, 178), (204, 121, 167), (0, 158, 115), (230, 159, 0)],
+    dtype=np.uint8,
+)
+LEFT_EDGE, EDGE = (255, 255, 255), (20, 20, 20)
+
+
+def check_style(style: str) -> str:
+    """Return the style. Raises InputError unless it is one of `STYLES`."""
+    if style not in STYLES:
+        raise InputError(f"style: expected {', '.join(STYLES[:-1])} or {STYLES[-1]}, got {style!r}")
+    return style
+
+
+def trust_colours(quality: Float[np.ndarray, "*N"]) -> UInt8[np.ndarray, "*N 3"]:
+    """Return RGB colours for trust from 0 to 1 on the colour-blind-safe scale; values outside are clipped, NaN is
+    grey."""
+    is_unknown = np.isnan(quality)
+    place = np.clip(np.where(is_unknown, 0, quality), 0, 1) * (len(TRUST_SCALE) - 1)
+    below = np.minimum(place.astype(np.int64), len(TRUST_SCALE) - 2)
+    colours = TRUST_SCALE[below] + (place - below)[..., None] * (TRUST_SCALE[below + 1] - TRUST_SCALE[below])
+    return np.where(is_unknown[..., None], UNKNOWN, np.rint(colours)).astype(np.uint8)
+
+
+def sides(skeleton: Skeleton) -> Int[np.ndarray, " K"]:
+    """Return the side of each joint, `LEFT`, `RIGHT` or `CENTRE`, by the skeleton's mirror pairs."""
+    side = np.full(len(skeleton), CENTRE)
+    for left, right in skeleton.flip_pairs:
+        side[left], side[right] = LEFT, RIGHT
+    return side
+
+
+def limb_sides(skeleton: Skeleton) -> Int[np.ndarray, " L"]:
+    """Return the side of each limb: of both ends, or of the end that has one; between left and right it is `CENTRE`."""
+    ends = sides(skeleton)[np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)]
+    one_sided = np.where(ends[:, 0] == CENTRE, ends[:, 1], ends[:, 0])
+    return np.where((ends[:, 0] == ends[:, 1]) | (ends == CENTRE).any(axis=1), one_sided, CENTRE)
+
+
+def part_colours(skeleton: Skeleton) -> tuple[UInt8[np.ndarray, "K 3"], UInt8[np.ndarray, "L 3"]]:
+    """Return the colours of joints and limbs by side and by upper or lower body."""
+    is_low = skeleton.is_lower | np.array(["back_paw" in name for name in skeleton.keypoints], dtype=np.bool_)
+    ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
+    lower = is_low.astype(np.int64)
+    return PARTS[sides(skeleton), lower], PARTS[limb_sides(skeleton), lower[ends].min(axis=1)]
+
+
+def people_colours(
+    centres: Float[np.ndarray, "N 2"], track_id: Int[np.ndarray, " N"] | None = None
+) -> UInt8[np.ndarray, "N 3"]:
+    """Return one colour per person: by track, else in order, each the one that is not used or used farthest away, so
+    that neighbours differ."""
+    if track_id is not None:
+        return PEOPLE[track_id % len(PEOPLE)]
+    chosen: list[int] = []
+    for place, centre in enumerate(np.nan_to_num(centres)):
+        distance = np.full(len(PEOPLE), np.inf)
+        if place:
+            away = np.hypot(*(np.nan_to_num(centres[:place]) - centre).T)
+            np.minimum.at(distance, chosen, away)
+        chosen.append(int(distance.argmax()))
+    return PEOPLE[np.array(chosen, dtype=np.int64)]
+
+
+def as_tuples(colours: UInt8[np.ndarray, "N 3"]) -> Sequence[tuple[int, int, int]]:
+    """Return colours as OpenCV takes them."""
+    return [(red, green, blue) for red, green, blue in colours.tolist()]
