@@ -119,7 +119,7 @@ def test_an_array_is_not_kept_alive(predictor) -> None:
         copied.image()
     del pixels
     gc.collect()
-    with pytest.raises(tp.InputError, match="the array that the poses came from no longer exists"):
+    with pytest.raises(tp.InputError, match="the ndarray that the poses came from no longer exists"):
         poses.image()
 
 

@@ -1,7 +1,9 @@
 """People's boxes from a COCO ground truth or from a COCO detections file."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,6 +17,8 @@ from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
 from trustpose.poses import Truth
 
+_LEAST_INSIDE = 0.5  # of a box's area; a warning says where less of it is in the photo
+BOX_FORMATS = ("xyxy", "xywh")  # of boxes that users give to a predictor
 TruthSelection = Literal["labelled", "boxed"]
 
 
@@ -96,3 +100,65 @@ def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
     if fault is not None:
         row, what = fault
         raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {what}")
+    beyond = _share_inside(boxes.xyxy, width, height) < _LEAST_INSIDE
+    if beyond.any():
+        corners = ", ".join(f"{value:g}" for value in boxes.xyxy[np.argmax(beyond)])
+        where = f"{photo}: boxes[{np.argmax(beyond)}]: ({corners}) lies mostly outside the {width} x {height} photo"
+        warnings.warn(f"{where}; is it another format than xyxy, or another photo's?", stacklevel=2)
+
+
+def _share_inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return the share (N,) of each box's area that is inside the photo; 1 for an empty box."""
+    inside = np.clip(box, 0, [width, height, width, height])
+    area, part = (np.prod(one[:, 2:] - one[:, :2], axis=1) for one in (box, inside))
+    return np.divide(part, area, out=np.ones(len(box)), where=area > 0)
+
+
+def check_box_format(box_format: str) -> None:
+    """Raise ValueError if it is not one of `BOX_FORMATS`."""
+    if box_format not in BOX_FORMATS:
+        raise ValueError(f"box_format: expected 'xyxy' or 'xywh', got {box_format!r}")
+
+
+def boxes_of(boxes: Any, count: int, is_one: bool, box_format: str = "xyxy") -> list[Boxes | None]:
+    """Return each image's boxes, from any of the forms that `Predictor.__call__` takes."""
+    check_box_format(box_format)
+    if boxes is None:
+        return [None] * count
+    if isinstance(boxes, Boxes):
+        if box_format != "xyxy":
+            raise ValueError(f"box_format: `Boxes` are xyxy, got box_format={box_format!r} with them")
+        if len(boxes) and (boxes.image_id.min() < 0 or boxes.image_id.max() >= count):
+            raise ValueError(f"boxes: expected image_id from 0 to {count - 1}, the images' places")
+        return list(boxes.of_images(np.arange(count)))
+    if not isinstance(boxes, (Sequence, np.ndarray)):
+        raise ValueError(f"boxes: expected an array or list (N, 4) for each image, got {type(boxes).__name__}")
+    arrays = [boxes] if is_one and not any(_is_table(one) for one in boxes) else boxes
+    if len(arrays) != count:
+        raise ValueError(f"boxes: expected one array (N, 4) for each of the {count} images, got {len(arrays)}")
+    return [None if some is None else _boxes(some, at, box_format) for at, some in enumerate(arrays)]
+
+
+def _is_table(one: Any) -> bool:
+    """Return whether this is an image's boxes, or that it has none given, and not one box."""
+    if isinstance(one, np.ndarray):
+        return one.ndim > 1
+    return one is None or (isinstance(one, Sequence) and len(one) > 0 and not np.isscalar(one[0]))
+
+
+def _boxes(some: Any, at: int, box_format: str) -> Boxes:
+    """Return the boxes of image number `at`. Raises ValueError for a wrong shape, InputError for empty boxes."""
+    try:
+        array = np.asarray(some, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"boxes of image {at}: expected numbers (N, 4), got {some!r:.60}") from None
+    array = array if array.size else array.reshape(0, 4)
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise ValueError(f"boxes of image {at}: expected finite {box_format} of shape (N, 4), got {array.shape}")
+    size = array[:, 2:] if box_format == "xywh" else array[:, 2:] - array[:, :2]
+    if (size == 0).any():  # a negative one is reported with the photo's size
+        row = int(np.argmax((size == 0).any(axis=1)))
+        expected = "x1 > x0 and y1 > y0" if box_format == "xyxy" else "a width and height above 0"
+        raise InputError(f"boxes of image {at}: boxes[{row}]: is empty, {array[row].tolist()}, expected {expected}")
+    numbers = np.full(len(array), at)
+    return Boxes(xywh_to_xyxy(array), numbers, source="xywh") if box_format == "xywh" else Boxes(array, numbers)

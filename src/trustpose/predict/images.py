@@ -1,21 +1,26 @@
-"""Photos given by users, as files or as arrays."""
+"""Images given by users: files, addresses, bytes, arrays, Pillow images and tensors; and photos and videos by name."""
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.photos import MAX_PIXELS, read_image
+from trustpose.formats.download import download, is_address
+from trustpose.formats.photos import MAX_PIXELS, decode_photo, read_image
+from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".hdr", ".ras"),
 )
 CHANNELS = ("RGB", "BGR")
-ImageSource = str | Path | np.ndarray
-_GLOB = frozenset("*?[")
+GLOB = frozenset("*?[")
 
 
 def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
@@ -36,15 +41,29 @@ def as_rgb(image: np.ndarray) -> UInt8[np.ndarray, "H W 3"]:
     return np.ascontiguousarray(image[..., :3])
 
 
-def read_pixels(image: ImageSource, channels: str = "RGB", max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
-    """Return the pixels, RGB, of one image: a file's path, or an array as in `as_rgb`.
+def read_pixels(image: Any, channels: str = "RGB", max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
+    """Return the pixels, RGB, of one image in any of the forms that predictors take.
 
-    channels: the order of an array's, "RGB" or "BGR" (OpenCV's); a file's is known. Raises InputError for a file that
-    cannot be read or has more than `max_pixels`, ValueError for anything else.
+    A path (str or Path) or an address (http, https); `bytes` of an image file; a Pillow image, with its EXIF
+    orientation applied as for files; an array as in `as_rgb`; a torch tensor (C, H, W), uint8 or floating point from 0
+    to 1. channels: the order of an array's or tensor's, "RGB" or "BGR" (OpenCV's); others' is known. Raises InputError
+    for a file that cannot be read or decoded or has more than `max_pixels`, ValueError for anything else.
     """
     check_channels(channels)
+    if isinstance(image, str) and is_address(image):
+        return decode_photo(download(image), image, max_pixels)
     if isinstance(image, (str, Path)):
         return read_image(image, max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_photo(bytes(image), "bytes", max_pixels)
+    if is_pillow(image):
+        return _of_pillow(image)
+    if is_tensor(image):
+        image = _of_tensor(image)
+    if not isinstance(image, np.ndarray):
+        raise ValueError(
+            f"image: expected a path, an address, bytes, a Pillow image, an array or a tensor, got {_kind(image)}"
+        )
     pixels = as_rgb(image)
     return pixels if channels == "RGB" else np.ascontiguousarray(pixels[..., ::-1])
 
@@ -55,40 +74,110 @@ def check_channels(channels: str) -> None:
         raise ValueError(f"channels: expected 'RGB' or 'BGR', got {channels!r}")
 
 
-def find_photos(sources: Sequence[str | Path]) -> list[Path]:
-    """Find the photos given as files, folders and globs, each once, in the given order and by name within a folder or
-    glob.
+def is_pillow(image: object) -> bool:
+    """Return whether this is a Pillow image; Pillow is not imported for it."""
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(image, pillow.Image)
 
-    A folder gives its files with an image suffix, without subfolders. Raises InputError if a file is missing, or if a
-    folder or glob contains no photo.
+
+def is_tensor(image: object) -> bool:
+    """Return whether this is a torch tensor; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
+
+
+def is_webcam(name: str) -> bool:
+    """Return whether a name is a webcam's number: digits, and no file has this name."""
+    return name.isascii() and name.isdigit() and not Path(name).exists()
+
+
+def _of_pillow(image: Any) -> UInt8[np.ndarray, "H W 3"]:
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"image: expected a Pillow image of mode RGB, L, P, I;16, …; {image.mode!r} has no known range"
+        )
+    try:  # Pillow reads a file only now
+        turned = import_module("PIL.ImageOps").exif_transpose(image)
+        return as_rgb(np.asarray(turned if turned.mode.startswith("I;16") else turned.convert("RGB")))
+    except OSError as error:
+        raise InputError(f"a Pillow image cannot be decoded ({error})") from None
+
+
+def _of_tensor(image: Any) -> np.ndarray:
+    """Return a tensor (C, H, W) as an array (H, W, C) of uint8."""
+    values = image.detach().cpu()
+    if values.ndim != 3 or values.shape[0] not in (1, 3, 4):
+        raise ValueError(f"image: expected a tensor (C, H, W) of 1, 3 or 4 channels, got {tuple(values.shape)}")
+    if values.dtype.is_floating_point:
+        values = values.float()
+        low, high = (float(values.min()), float(values.max())) if values.numel() else (0.0, 0.0)
+        if not 0 <= low <= high <= 1:
+            raise ValueError(f"image: expected a floating point tensor from 0 to 1, got {low:g} to {high:g}")
+        values = (values * 255).round().byte()
+    return values.permute(1, 2, 0).numpy()
+
+
+def _kind(value: object) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+
+
+def find_files(
+    sources: Sequence[str | Path], *, recursive: bool = False, out: Path | None = None, videos: bool = True
+) -> list[Path]:
+    """Find the photos and, with `videos`, the videos given as files, folders and globs, each once, in the given order
+    and by name within a folder or glob.
+
+    A folder gives its files with a photo's or video's suffix; recursive: those of its subfolders too, without `out`.
+    Hidden files and folders are left out, and links to folders are not followed. Raises InputError if a file is
+    missing, or if a folder or glob contains none.
     """
+    suffixes, what = (SUFFIXES, "photos") if not videos else (SUFFIXES + VIDEO_SUFFIXES, "photos or videos")
     found: dict[Path, None] = {}
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            some = sorted(entry for entry in path.iterdir() if _is_photo(entry))
+            some = _in_folder(path, suffixes, out) if recursive else _some(path.iterdir(), suffixes)
             if not some:
-                raise InputError(f"{path}: the folder holds no photos ({', '.join(SUFFIXES[:5])}, …)")
+                raise InputError(f"{path}: the folder holds no {what} ({', '.join(SUFFIXES[:5])}, …)")
         elif path.exists():
             some = [path]
-        elif _GLOB & set(str(source)):
-            some = _expand(path)
+        elif GLOB & set(str(source)):
+            some = _expand(path, suffixes)
         else:
             raise InputError(f"{path}: no such file or folder")
         found.update(dict.fromkeys(some))
     return list(found)
 
 
-def _expand(pattern: Path) -> list[Path]:
+def find_photos(sources: Sequence[str | Path]) -> list[Path]:
+    """Find photos as `find_files`, without videos."""
+    return find_files(sources, videos=False)
+
+
+def _in_folder(folder: Path, suffixes: tuple[str, ...], out: Path | None) -> list[Path]:
+    left_out = None if out is None else out.resolve()
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        here = Path(root)
+        folders[:] = [name for name in folders if not name.startswith(".") and (here / name).resolve() != left_out]
+        found += _some((here / name for name in names), suffixes)
+    return sorted(found)
+
+
+def _some(entries: Iterable[Path], suffixes: tuple[str, ...]) -> list[Path]:
+    return sorted(
+        entry
+        for entry in entries
+        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
+    )
+
+
+def _expand(pattern: Path, suffixes: tuple[str, ...]) -> list[Path]:
     root = Path(pattern.anchor) if pattern.is_absolute() else Path()
     try:
-        some = sorted(entry for entry in root.glob(str(pattern.relative_to(root))) if _is_photo(entry))
+        some = _some(root.glob(str(pattern.relative_to(root))), suffixes)
     except ValueError as error:
         raise InputError(f"{pattern}: not a pattern for files ({error})") from None
     if not some:
         raise InputError(f"{pattern}: no photo fits this pattern")
     return some
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()

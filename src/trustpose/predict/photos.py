@@ -1,9 +1,11 @@
 """The records that every predictor takes and returns, `Image` and `Prediction`, and the base class of predictors."""
 
+import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,10 +20,10 @@ from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Photo, Poses
-from trustpose.predict.boxes import Boxes, Detector, check_boxes
-from trustpose.predict.images import ImageSource, as_rgb
+from trustpose.predict.boxes import Boxes, Detector, boxes_of, check_box_format, check_boxes
+from trustpose.predict.images import SUFFIXES, is_webcam, read_pixels
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.origins import CallersImage, PhotoFile
+from trustpose.predict.origins import PHOTOS, CallersImage, PhotoFile
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -32,16 +34,18 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ImageBoxes = Boxes | Float[np.ndarray, "N 4"] | Sequence[Float[np.ndarray, "_ 4"] | None] | None
+ImageSource = Any  # one photo: a path, pixels, or another form of `images.read_pixels`; or one of `origins.PHOTOS`
+ImageBoxes = Any  # `Boxes`, xyxy (N, 4) as an array or list, a list of these, or None: see `boxes_of`
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One photo to predict: a file or RGB pixels, its people's boxes (None: the whole photo is one), its id.
+    """One photo to predict: a file or pixels, its people's boxes (None: the whole photo is one), its id.
 
     `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
     `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
-    network's own. `origin` is where the pixels can be read again, if not from the source.
+    network's own. `origin` is where the pixels can be read again, if not from the source. `channels` is the
+    order of an array's: "RGB" or "BGR".
     """
 
     source: ImageSource
@@ -50,6 +54,7 @@ class Image:
     size: tuple[int, int] | None = None
     places: Float[np.ndarray, "N K 2"] | None = None
     origin: Photo | None = None
+    channels: str = "RGB"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,45 +86,38 @@ def open_photo(photo: Image, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, 
     Raises InputError if it cannot be read, has another size than expected or is a file with more than `max_pixels`, and
     if one of its boxes is invalid.
     """
-    pixels = as_rgb(photo.source) if isinstance(photo.source, np.ndarray) else read_image(photo.source, max_pixels)
+    source = photo.source
+    if isinstance(source, (str, Path)):
+        pixels = read_image(source, max_pixels)
+    else:
+        pixels = source.read() if isinstance(source, PHOTOS) else read_pixels(source, photo.channels)
     height, width = pixels.shape[:2]
     if photo.size is not None and photo.size != (width, height):
         expected = f"{photo.size[0]} × {photo.size[1]}"
-        raise InputError(f"{photo.source}: is {width} × {height} pixels, but its boxes are for one of {expected}")
+        raise InputError(f"{_name(photo)}: is {width} × {height} pixels, but its boxes are for one of {expected}")
     if photo.boxes is not None:
-        name = f"image {photo.image_id}" if isinstance(photo.source, np.ndarray) else str(photo.source)
-        check_boxes(photo.boxes, width, height, name)
+        check_boxes(photo.boxes, width, height, _name(photo))
     return pixels
+
+
+def _is_photo_file(given: Any) -> bool:
+    """Return whether this is the path of a photo file, by its suffix: the usual case, to be decided at once."""
+    return isinstance(given, (str, Path)) and str(given).lower().endswith(SUFFIXES) and os.path.isfile(given)  # noqa: PTH113 (raises nothing)
+
+
+def _name(photo: Image) -> str:
+    origin = _origin(photo)
+    return f"image {photo.image_id}" if isinstance(origin, CallersImage) else origin.name
 
 
 def _origin(photo: Image) -> Photo:
     """Return where the pixels of a photo can be read again."""
+    source = photo.source
     if photo.origin is not None:
         return photo.origin
-    return CallersImage.of(photo.source) if isinstance(photo.source, np.ndarray) else PhotoFile(Path(photo.source))
-
-
-def boxes_of(boxes: object, count: int, is_one: bool) -> list[Boxes | None]:
-    """Return each image's boxes, from any of the forms that `Predictor.__call__` takes."""
-    if boxes is None:
-        return [None] * count
-    if isinstance(boxes, Boxes):
-        if len(boxes) and (boxes.image_id.min() < 0 or boxes.image_id.max() >= count):
-            raise ValueError(f"boxes: expected image_id from 0 to {count - 1}, the images' places")
-        return list(boxes.of_images(np.arange(count)))
-    arrays = [boxes] if is_one and isinstance(boxes, np.ndarray) else boxes
-    if not isinstance(arrays, Sequence) or len(arrays) != count:
-        got = len(arrays) if isinstance(arrays, Sequence) else type(arrays).__name__
-        raise ValueError(f"boxes: expected one array (N, 4) for each of the {count} images, got {got}")
-    found: list[Boxes | None] = []
-    for at, some in enumerate(arrays):
-        array = None if some is None else np.asarray(some, dtype=np.float64)
-        if array is not None and not array.size:
-            array = array.reshape(0, 4)
-        if array is not None and (array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all()):
-            raise ValueError(f"boxes of image {at}: expected finite xyxy of shape (N, 4), got {array.shape}")
-        found.append(None if array is None else Boxes(array, np.full(len(array), at)))
-    return found
+    if isinstance(source, (str, Path)):
+        return PhotoFile(Path(source))
+    return source if isinstance(source, PHOTOS) else CallersImage.of(source, photo.channels)
 
 
 def prefetch(
@@ -165,40 +163,79 @@ class BasePredictor(ABC):
     calibrate: "Calibrated | None" = None
     suppress_detected: Suppress | None = None
 
-    def __call__(self, images: ImageSource | Sequence[ImageSource], boxes: ImageBoxes = None) -> Poses:
-        """Return poses of the people in one image or several: files, or arrays (H, W, 3) RGB.
+    def __call__(
+        self, images: Any, boxes: ImageBoxes = None, *, box_format: str = "xyxy", frames: int | None = None, **how: Any
+    ) -> Poses:
+        """Return poses of the people in one image or several, or in the frames of a video.
 
-        boxes: xyxy in image pixels, (N, 4) for one image, a list of those for several; or `Boxes`, whose image_id then
-        counts the images from 0. Without boxes, the detector or the model itself finds the people. `image_id` of the
-        poses is the image's index in `images`; poses are sorted by image, in the order of the boxes, and `photos`
-        says where each image can be read again. Raises InputError for an image that cannot be read, ValueError for
-        arrays and boxes of a wrong shape, and for boxes that the model cannot use.
+        images: a photo's or video's path, a folder, a pattern ("photos/*.jpg"), an address (http, https), a webcam's
+        number with `frames`; the bytes of a photo file; an array (H, W, 3), RGB; a Pillow image; a torch tensor
+        (3, H, W), uint8 or from 0 to 1; a list or iterator of these; or (B, …) of arrays or tensors. channels="BGR":
+        arrays and tensors are BGR. recursive=True: subfolders too. frames: at most so many of each video.
+
+        boxes: xyxy in image pixels, or with box_format="xywh" x, y, width and height; (N, 4) as an array or a list for
+        one image, a list of those for several; or `Boxes`, whose image_id then counts the images from 0. Without boxes,
+        the detector or the model itself finds the people.
+
+        `image_id` of the poses is the number of the image or frame, from 0; poses are sorted by image, in the order of
+        the boxes, and `photos` says where each image can be read again. Raises InputError for an image that cannot be
+        read and for boxes that are empty, outside their photo or fractions of it; ValueError for anything that is no
+        image, boxes of a wrong shape, and boxes that the model cannot use.
         """
-        is_one = isinstance(images, (str, Path, np.ndarray))
-        sources = [images] if is_one else list(images)
-        photos = [
-            Image(source, some, at)
-            for at, (source, some) in enumerate(zip(sources, boxes_of(boxes, len(sources), is_one), strict=True))
-        ]
+        if frames is None and (
+            type(images) is int or (isinstance(images, str) and images.isdigit() and is_webcam(images))
+        ):
+            raise ValueError(f"images: webcam {images} never ends; use frames=…, or stream({images!r})")
         parts, known = [], {}
-        for prediction in self.stream(photos):
-            if prediction.error is not None:
-                raise prediction.error
-            known |= prediction.poses.photos or {}
-            if len(prediction.poses):  # empty ones may lack columns
-                parts.append(replace(prediction.poses, photos=None))
+        with closing(self.stream(images, boxes, box_format=box_format, frames=frames, **how)) as predictions:
+            for prediction in predictions:
+                if prediction.error is not None:
+                    raise prediction.error
+                known |= prediction.poses.photos or {}
+                if len(prediction.poses):  # empty ones may lack columns
+                    parts.append(replace(prediction.poses, photos=None))
         if parts:
             return replace(Poses.concatenate(parts), photos=known)
         nobody = replace(self._nobody(), photos=known)
         return nobody if self.calibrate is None else self.calibrate.of_nobody(nobody)
 
-    def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:  # noqa: ARG002
+    def judge(self, images: Any, poses: Poses) -> Poses:  # noqa: ARG002
         """Return the same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises
         InputError for a model without a trust head that can read at given keypoints."""
         raise InputError(f"{self.model}: has no trust head that can read at given keypoints")
 
-    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        """Yield the prediction for each photo, in order, as soon as it is done; photos are read on demand."""
+    def stream(
+        self,
+        photos: Any,
+        boxes: ImageBoxes = None,
+        *,
+        channels: str = "RGB",
+        box_format: str = "xyxy",
+        recursive: bool = False,
+        frames: int | None = None,
+    ) -> Generator[Prediction, None, None]:
+        """Yield the prediction for each photo or frame, in order, as soon as it is done: its `poses`, its `pixels`, or
+        the `error` that stopped it.
+
+        Takes what a call takes, and `Image`s. Photos and frames are read on demand and not kept, so that a video of any
+        length, an endless iterator or a webcam needs little memory. Raises as a call does, but for photos that cannot
+        be read.
+        """
+        if boxes is None and (channels, box_format) == ("RGB", "xyxy") and _is_photo_file(photos):
+            return self._finished([Image(photos)])
+        from trustpose.predict import inputs  # which needs `Image`
+
+        check_box_format(box_format)
+        given = inputs.images_of(photos, inputs.How(channels, recursive, frames, self.max_pixels))
+        if boxes is None:
+            return self._finished(given)
+        images = list(inputs.without_videos(given))
+        is_one = len(images) == 1 and not inputs.is_many(photos)
+        some = boxes_of(boxes, len(images), is_one, box_format)
+        return self._finished([replace(image, boxes=one) for image, one in zip(images, some, strict=True)])
+
+    def _finished(self, photos: Iterable[Image]) -> Generator[Prediction, None, None]:
+        """Yield each photo's prediction, calibrated and without duplicates."""
         predictions = self._predictions(photos)
         for prediction in predictions if self.calibrate is None else self.calibrate(predictions):
             is_detected = prediction.poses.box_score is not None

@@ -30,7 +30,7 @@ from trustpose.predict.detectors import DefaultDetector
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
-from trustpose.predict.origins import VideoFrame
+from trustpose.predict.origins import VideoFrame, WebcamFrame
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 
@@ -211,7 +211,8 @@ def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal:
     """Yield the frames as photos; those in the journal have empty boxes, so that they are not predicted."""
     for number, pixels in video.frames(limit):
         known = None if boxes is None else boxes[number] if number < len(boxes) else NO_BOXES
-        origin = None if isinstance(video.source, int) else VideoFrame(Path(video.source), number)
+        source = video.source
+        origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(Path(source), number)
         yield Image(pixels, NO_BOXES if number in journal.done else known, number, origin=origin)
 
 

@@ -2,11 +2,10 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -30,7 +29,8 @@ from trustpose.models.trust_output import READ_FIELDS, of_detected, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
-from trustpose.predict.photos import BasePredictor, Image, ImageSource, Prediction, open_photo, prefetch
+from trustpose.predict.inputs import How, images_of
+from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count
 
@@ -110,14 +110,15 @@ class Predictor(BasePredictor):
         """
         return module_of(self.runtime)
 
-    def judge(self, images: ImageSource | Sequence[ImageSource], poses: Poses) -> Poses:
+    def judge(self, images: Any, poses: Poses) -> Poses:
         """The same poses, from any source, with this model's trust for them: its head reads at the poses' keypoints.
 
-        poses: image pixels, this model's skeleton. Crops are made from their boxes, or from the tight boxes of their
-        keypoints where they have none. With several images `image_id` is the index into `images`. Fills `quality`,
-        `visibility` and `pose_quality` as far as the head predicts them; a missing keypoint's quality is 0. The head
-        is calibrated on poses of its own network (docs/trust.md). Raises InputError where the head cannot read at given
-        keypoints, and for an image that cannot be read; ValueError for poses of another skeleton.
+        images: what a call takes. poses: image pixels, this model's skeleton. Crops are made from their boxes, or from
+        the tight boxes of their keypoints where they have none. With several images `image_id` is the index into
+        `images`. Fills `quality`, `visibility` and `pose_quality` as far as the head predicts them; a missing
+        keypoint's quality is 0. The head is calibrated on poses of its own network (docs/trust.md). Raises InputError
+        where the head cannot read at given keypoints, and for an image that cannot be read; ValueError for poses of
+        another skeleton.
         """
         if not self.runtime.reads_places:
             how = "load it with backend='torch', or save it with reads_xy=True"
@@ -126,7 +127,7 @@ class Predictor(BasePredictor):
         if poses.keypoint_count != len(skeleton) or (poses.skeleton or skeleton).keypoints != skeleton.keypoints:
             got = "" if poses.skeleton is None else f" ({poses.skeleton.name})"
             raise ValueError(f"poses: expected those of {skeleton.name}, got {poses.keypoint_count} keypoints{got}")
-        sources = [images] if isinstance(images, (str, Path, np.ndarray)) else list(images)
+        sources = list(images_of(images, How(max_pixels=self.max_pixels)))
         known = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
         if known is None or (len(poses) and not 0 <= known.min() <= known.max() < len(sources)):
             raise ValueError(f"poses.image_id: expected numbers from 0 to {len(sources) - 1}, the images' places")
@@ -134,7 +135,7 @@ class Predictor(BasePredictor):
         xy = poses.xy if poses.missing is None else np.where(poses.missing[..., None], np.nan, poses.xy)
         rows = [np.flatnonzero(known == at) for at in range(len(sources))]
         photos = [
-            Image(source, Boxes(box[some], np.full(len(some), at)), at, places=xy[some].astype(np.float64))
+            replace(source, boxes=Boxes(box[some], np.full(len(some), at)), places=xy[some].astype(np.float64))
             for at, (source, some) in enumerate(zip(sources, rows, strict=True))
         ]
         filled = of_detected(self._empty_trust(len(poses)), is_detected=False)

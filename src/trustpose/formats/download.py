@@ -1,0 +1,115 @@
+"""Read a file from an address, http or https: with a limit on its size and on the time it takes."""
+
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from trustpose.files import InputError
+
+MAX_BYTES = 100_000_000  # of a photo
+SILENCE = 15.0  # seconds without an answer
+LONGEST = 300.0  # seconds for the whole file
+_CHUNK = 1 << 16
+_SCHEMES = ("http", "https")
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is an address ("scheme://…") and no file's name."""
+    head, mark, _ = text.partition("://")
+    return bool(mark) and head.isascii() and head.replace("+", "").replace("-", "").isalnum()
+
+
+def name_in(url: str) -> str:
+    """Return the last part of an address' path, which may be empty; never trust it as a file's name."""
+    return unquote(urlsplit(url).path).rpartition("/")[2]
+
+
+def download(url: str, limit: int = MAX_BYTES) -> bytes:
+    """Return the content at an address. Raises InputError as `chunks`."""
+    return b"".join(chunks(url, limit))
+
+
+def chunks(url: str, limit: int = MAX_BYTES) -> Iterator[bytes]:
+    """Yield the content at an address, http or https, a part at a time; redirections are followed to these only.
+
+    Raises InputError, in one line, for another scheme, an address with a password, an answer other than success, one of
+    more than `limit` bytes, one that ends early, and if nothing comes for 15 s or not all in 300 s.
+    """
+    _check(url)
+    try:
+        with _opener().open(
+            urllib.request.Request(url, headers={"User-Agent": "trustpose"}), timeout=SILENCE
+        ) as answer:
+            yield from _content(answer, url, limit)
+    except InputError:
+        raise
+    except urllib.error.HTTPError as error:
+        raise InputError(f"{url}: the server answers {error.code} {_one_line(error.reason)}") from None
+    except urllib.error.URLError as error:
+        raise InputError(f"{url}: cannot be reached ({_one_line(error.reason)})") from None
+    except TimeoutError:
+        raise InputError(f"{url}: nothing came for {SILENCE:g} s") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
+        raise InputError(f"{url}: cannot be read ({_one_line(error) or type(error).__name__})") from None
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        _check(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener for http and https: the usual one also reads local files and ftp."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        *(urllib.request.ProxyHandler(), urllib.request.HTTPHandler(), urllib.request.HTTPSHandler()),
+        *(urllib.request.HTTPDefaultErrorHandler(), _Redirections(), urllib.request.HTTPErrorProcessor()),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _check(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        raise InputError(f"{url}: is no address ({error})") from None
+    if parts.scheme not in _SCHEMES:
+        raise InputError(f"{url}: expected an address with http or https, not {parts.scheme}")
+    if "@" in parts.netloc:
+        raise InputError(f"{parts.scheme}://…@{host}: expected an address without a user's name and password")
+    if not host:
+        raise InputError(f"{url}: is no address, it names no host")
+
+
+def _content(answer: Any, url: str, limit: int) -> Iterator[bytes]:
+    said = answer.headers.get("Content-Length")
+    expected = int(said) if said is not None and said.isdigit() else None
+    if expected is not None and expected > limit:
+        raise _too_large(url, limit)
+    started, count = time.monotonic(), 0
+    while part := answer.read1(_CHUNK):  # `read` would wait for a full chunk, however slowly it comes
+        count += len(part)
+        if count > limit:
+            raise _too_large(url, limit)
+        if time.monotonic() - started > LONGEST:
+            raise InputError(f"{url}: not all of it came in {LONGEST:g} s")
+        yield part
+    if expected is not None and count < expected:
+        raise InputError(f"{url}: ends after {count} of {expected} bytes")
+    if not count:
+        raise InputError(f"{url}: the answer is empty")
+
+
+def _too_large(url: str, limit: int) -> InputError:
+    return InputError(f"{url}: has more than {limit} bytes, the limit")
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,128 @@
+"""Everything that a predictor takes, as a stream of `Image`, read on demand: see `BasePredictor.__call__`."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.download import is_address, name_in
+from trustpose.formats.photos import MAX_PIXELS
+from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
+from trustpose.formats.video import Video
+from trustpose.predict.images import GLOB, check_channels, find_files, is_pillow, is_tensor, is_webcam
+from trustpose.predict.origins import CallersImage, EncodedPhoto, VideoFrame, WebcamFrame, WebPhoto
+from trustpose.predict.photos import Image
+
+
+@dataclass(frozen=True)
+class How:
+    """How to read what was given: the order of arrays' channels; subfolders too; at most `frames` of each video or
+    webcam; photo files with more than `max_pixels` are refused."""
+
+    channels: str = "RGB"
+    recursive: bool = False
+    frames: int | None = None
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        check_channels(self.channels)
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"frames: expected at least 1, got {self.frames}")
+
+
+def images_of(given: Any, how: How) -> Iterator[Image]:
+    """Yield each photo or frame, numbered from 0 in `image_id`; an `Image` is left as it is.
+
+    Raises InputError for a folder or pattern without photos or videos, and a video or webcam that cannot be read;
+    ValueError for anything that is no image. A photo file that cannot be read is yielded: the predictor reports it.
+    """
+    numbers = count()
+    if is_many(given):
+        for one in given:
+            if is_many(one) or isinstance(one, (int, np.integer)):
+                raise ValueError(f"images: expected images, got a list that holds {type(one).__name__}: {one!r:.60}")
+            yield from _each(one, how, numbers)
+    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        yield from _frames(int(given), how, numbers)
+    else:
+        yield from _each(given, how, numbers)
+
+
+def is_many(given: object) -> bool:
+    """Return whether this is a list or an iterator of images, not one thing by itself."""
+    return isinstance(given, Iterable) and not (
+        isinstance(given, (str, bytes, bytearray, memoryview, np.ndarray)) or is_tensor(given) or is_pillow(given)
+    )
+
+
+def without_videos(images: Iterable[Image]) -> Iterator[Image]:
+    """Yield the images, to be given boxes. Raises ValueError for a frame of a video or webcam."""
+    for image in images:
+        if isinstance(image.origin, (VideoFrame, WebcamFrame)):
+            raise ValueError(
+                f"boxes: are for photos, not for {image.origin.name}; `run` takes a file of boxes by frame"
+            )
+        yield image
+
+
+def is_video(name: str | Path) -> bool:
+    """Return whether a file's name has a video's suffix."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _each(one: Any, how: How, numbers: Iterator[int]) -> Iterator[Image]:
+    if isinstance(one, Image):
+        yield one
+    elif isinstance(one, (str, Path)):
+        yield from _named(one, how, numbers)
+    elif isinstance(one, (bytes, bytearray, memoryview)):
+        yield Image(EncodedPhoto("bytes", bytes(one), how.max_pixels), image_id=next(numbers))
+    elif isinstance(one, np.ndarray) or is_tensor(one) or is_pillow(one):
+        if getattr(one, "ndim", 3) != 4:
+            origin = CallersImage.of(one, how.channels)
+            yield Image(one, image_id=next(numbers), origin=origin, channels=how.channels)
+            return
+        for row, image in enumerate(one):
+            origin = CallersImage.of(one, how.channels, row)
+            yield Image(image, image_id=next(numbers), origin=origin, channels=how.channels)
+    else:
+        expected = "a path, folder, pattern, address, webcam's number, bytes, array, tensor or Pillow image"
+        raise ValueError(f"images: expected {expected}, or several of them, got {type(one).__qualname__}")
+
+
+def _named(name: str | Path, how: How, numbers: Iterator[int]) -> Iterator[Image]:
+    """Yield what a path, a pattern, an address or the text of a webcam's number stands for."""
+    if isinstance(name, str) and is_address(name):
+        if is_video(name_in(name)):
+            raise InputError(f"{name}: is a video's address; download it, or give it to `run` or the command line")
+        yield Image(WebPhoto(name, how.max_pixels), image_id=next(numbers))
+        return
+    if isinstance(name, str) and is_webcam(name):
+        yield from _frames(int(name), how, numbers)
+        return
+    for path in find_files([name], recursive=how.recursive) if _stands_for_many(name) else [Path(name)]:
+        if is_video(path):
+            yield from _frames(path, how, numbers)
+        else:
+            yield Image(path, image_id=next(numbers))
+
+
+def _stands_for_many(name: str | Path) -> bool:
+    try:
+        return Path(name).is_dir() or (not Path(name).exists() and bool(GLOB & set(str(name))))
+    except OSError:  # a name that is too long: reading it says so
+        return False
+
+
+def _frames(source: Path | int, how: How, numbers: Iterator[int]) -> Iterator[Image]:
+    with Video(source) as video:
+        number = -1
+        for number, pixels in video.frames(how.frames):
+            origin = WebcamFrame(source, number) if isinstance(source, int) else VideoFrame(source, number)
+            yield Image(pixels, image_id=next(numbers), origin=origin)
+        if number < 0:
+            raise InputError(f"{source}: holds no frame that can be read")
