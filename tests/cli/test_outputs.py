@@ -172,3 +172,24 @@ def test_standard_output_twice(given, capsys, monkeypatch):
     monkeypatch.chdir(given)
     assert run(*AUDIT, "--results", "results.json", "--json", "-", "--report", "-") == 2
     assert "-: would be written by both --report and --json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ([*AUDIT, "--results", "results.json"], ("--json", "--report")),
+        (FIT, ("--out", "--json")),
+        (APPLY, ("--out",)),
+        (CONVERT, ("--out",)),
+        (["suppress", "--results", "results.json"], ("--out",)),
+    ],
+    ids=lambda one: one[0] if len(one) > 2 else "",
+)
+def test_what_was_written_is_said_on_one_line(given, tmp_path, capsys, monkeypatch, words, written):
+    monkeypatch.chdir(given)
+    files = [tmp_path / f"{option[2:]}.out" for option in written]
+    assert run(*words, *(word for pair in zip(written, files, strict=True) for word in pair)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for file in files:
+        assert sum(str(file) in line for line in lines) == 1
+        assert file.exists()

@@ -18,17 +18,17 @@ def test_results_as_a_table(case, format_):
     path, _ = case
     given = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
     assert run(*given)[0] == 0
-    code, output = run(*given, "--format", format_)
+    code, output = run(*given, "--format", format_, "--overwrite")
     table = path / "out" / f"results.{format_}"
     assert code == 0 and str(table) in output
     expected, found = read_results(path / "out" / "results.json"), read_results(table)
     np.testing.assert_array_equal(found.poses.xy, expected.poses.xy)
     np.testing.assert_array_equal(found.score, expected.score)
-    assert run(*given, "--tidy")[0] == 0
+    assert run(*given, "--tidy", "--overwrite")[0] == 0
     rows = json.loads((path / "out" / "results.json").read_text())
     assert len(rows) == 3 * 17 and rows[0]["name"] == "nose" and rows[0]["file_name"] in IDS
     with pytest.raises(InputError, match="--format: expected one of json, csv, parquet"):
-        run(*given, "--format", "xlsx")
+        run(*given, "--format", "xlsx", "--overwrite")
 
 
 def test_results_and_pictures(case):
@@ -50,11 +50,11 @@ def test_styles_of_pictures(case):
     given = (path / "photos" / "two.jpg", "--gt", path / "gt.json", *common(path))
     found = {}
     for style in ("trust", "parts", "people"):
-        assert run(*given, "--style", style)[0] == 0
+        assert run(*given, "--style", style, "--overwrite")[0] == 0
         found[style] = (path / "out" / "two.jpg").read_bytes()
     assert found["people"] != found["parts"] != found["trust"]
     with pytest.raises(InputError, match="style: expected trust, parts or people, got 'rainbow'"):
-        run(*given, "--style", "rainbow")
+        run(*given, "--style", "rainbow", "--overwrite")
 
 
 def test_people_with_only_a_box_on_request(case):
@@ -75,11 +75,11 @@ def test_detections_with_ids_from_the_ground_truth_or_the_names(case):
     rows = json.loads((path / "out" / "results.json").read_text())
     np.testing.assert_allclose([row["score"] for row in rows], poses.pose_score * poses.box_score)
     with pytest.raises(InputError, match=r"its name ends in no number"):
-        run(path / "photos", *options)
+        run(path / "photos", *options, "--overwrite")
     for name, image_id in IDS.items():
         entry = path / "photos" / name
         entry.rename(entry.with_name(f"COCO_x_{image_id:012d}{entry.suffix}"))
-    run(path / "photos", *options)
+    run(path / "photos", *options, "--overwrite")
     np.testing.assert_array_equal(read_results(path / "out" / "results.json").poses.xy, poses.xy)
 
 
@@ -145,16 +145,32 @@ def test_people_that_are_found(case):
     assert run(*sources, "--model", finder, "--gt", path / "gt.json", "--out", path / "ids")[0] == 0
     assert read_results(path / "ids" / "results.json").poses.image_id.tolist() == [11, 11, 12, 12]
     assert not (path / "ids" / "images.json").exists()
-    run(*sources, "--detector", "whole", "--gt", path / "gt.json", *common(path))
+    run(*sources, "--detector", "whole", "--gt", path / "gt.json", "--overwrite", *common(path))
     boxes = read_results(path / "out" / "results.json").poses.box
     assert (boxes[:, :2] == 0).all() and boxes[0, 2:].tolist() == list(cv2.imread(str(sources[0])).shape[1::-1])
+
+
+def test_an_earlier_run_is_not_overwritten_in_silence(case):
+    path, _ = case
+    given = (path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
+    assert run(*given)[0] == 0
+    before = {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()}
+    assert "results.json" in before
+    said = r"out: holds results.json of an earlier run; --resume continues it, --overwrite replaces it, or choose"
+    with pytest.raises(InputError, match=said):
+        run(*given, "--codec", "dark")
+    assert {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()} == before
+    assert run(*given, "--resume")[0] == 0
+    assert (path / "out" / "results.json").read_bytes() == before["results.json"]
+    assert run(*given, "--codec", "dark", "--overwrite")[0] == 0
+    assert (path / "out" / "results.json").read_bytes() != before["results.json"]
 
 
 def test_another_codec(case):
     path, xy = case
     run(path / "photos", "--gt", path / "gt.json", "--codec", "dark", "--no-draw", *common(path))
     dark = read_results(path / "out" / "results.json").poses
-    run(path / "photos", "--gt", path / "gt.json", "--no-draw", *common(path))
+    run(path / "photos", "--gt", path / "gt.json", "--no-draw", "--overwrite", *common(path))
     plain = read_results(path / "out" / "results.json").poses
     assert np.abs(dark.xy - plain.xy).max() > 1e-3
     for number, places in zip(dark.annotation_id.tolist(), dark.xy, strict=True):

@@ -111,7 +111,7 @@ def _convert_alone(folder: Path, file: Path) -> bool:
 
 def _predict(folder: Path, model: Path, *more: object) -> bool:
     photo = folder / f"{IMAGE_ID}.png"
-    return _command("predict", photo, "--model", model, "--out", folder / "out", "--no-draw", *more)
+    return _command("predict", photo, "--model", model, "--out", folder / "out", "--no-draw", "--overwrite", *more)
 
 
 def _of_network(folder: Path, file: Path) -> bool:
@@ -130,7 +130,7 @@ def _of_truth(folder: Path, _: Path) -> bool:
 
 def _of_photo(folder: Path, file: Path) -> bool:
     network = folder.parent / "seeds" / "network" / "colours.onnx"
-    return _command("predict", file, "--model", network, "--out", folder / "out", "--detector", "whole")
+    return _command("predict", file, "--model", network, "--out", folder / "out", "--detector", "whole", "--overwrite")
 
 
 def _detector(folder: Path, _: Path) -> bool:

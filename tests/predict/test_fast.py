@@ -69,7 +69,7 @@ def test_its_costs_are_said(tmp_path):
     fast = CliRunner().invoke(app, [*given, "--fast"])
     assert fast.exit_code == 0, fast.output
     assert "trustpose: --fast: AP .50 instead of .55, photos a second 80" in fast.output and "1 person" in fast.output
-    usual = CliRunner().invoke(app, given)
+    usual = CliRunner().invoke(app, [*given, "--overwrite"])
     assert "--fast" not in usual.output and "2 people" in usual.output
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.outputs import check_outputs, skeleton_file
+from trustpose.cli.choices import AREAS, completed, skeletons
+from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def audit(
     area: Annotated[
         str,
         typer.Option(
+            **completed(lambda: AREAS),
             help="Area for OKS: segment (COCO evaluation), box, box*0.53, file (the annotations' own area), "
-            "or auto: segment; file if some areas have another source; box*0.53 if there are none."
+            "or auto: segment; file if some areas have another source; box*0.53 if there are none.",
         ),
     ] = "auto",
     category: Annotated[
@@ -44,7 +46,11 @@ def audit(
         typer.Option(help="Category to audit, by name or id, if there are several; all: each of them, and their mean."),
     ] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.")
+        str | None,
+        typer.Option(
+            **completed(skeletons),
+            help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.",
+        ),
     ] = None,
     sigmas: Annotated[
         str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
@@ -115,11 +121,13 @@ def audit(
     print_notes(records)
     if json is not None:
         _write(json, records, change, is_change=before is not None)
+        say_written(json, "the numbers as JSON")
     if report is not None:
         from trustpose.report.page import write_page
 
         with progress.status("writing the report …"):
             write_page(report, records, images)
+        say_written(report, "the report, a page for any browser")
 
 
 def _write(path: Path, records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> None:

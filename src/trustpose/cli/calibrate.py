@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from trustpose.cli.audit import parse_sigmas, parse_skeleton
-from trustpose.cli.outputs import check_outputs, skeleton_file
+from trustpose.cli.choices import AREAS, calibrator_names, choices, completed, skeletons
+from trustpose.cli.examples import examples
+from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
 from trustpose.files import InputError
 
@@ -21,26 +23,41 @@ if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.poses import Area
 
+GOALS = ("occluded-f1", "total-f1", "likelihood")
+
 calibrate = typer.Typer(
     help="Calibrate any estimator from its results file: fit on labelled photos, apply to others.",
     no_args_is_help=True,
+    epilog=examples("calibrate"),
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@calibrate.command()
+@calibrate.command(epilog=examples("fit"))
 def fit(
     gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
     results: Annotated[Path, typer.Option(help="The estimator's COCO keypoint results on these photos, JSON.")],
     out: Annotated[Path, typer.Option(help="Write the calibrator to this file (-: standard output).")],
     method: Annotated[
-        str, typer.Option(help="auto (by cross-validation), isotonic, platt, temperature or trees.")
+        str,
+        typer.Option(
+            **choices(
+                "auto",
+                "isotonic",
+                "platt",
+                "temperature",
+                "trees",
+                about="How scores are mapped; auto: the best in cross-validation.",
+            ),
+        ),
     ] = "auto",
     area: Annotated[
         str,
         typer.Option(
+            **completed(lambda: AREAS),
             help="Area for OKS: segment (COCO evaluation), box, box*0.53, file (the annotations' own area), "
-            "or auto: segment; file if some areas have another source; box*0.53 if there are none."
+            "or auto: segment; file if some areas have another source; box*0.53 if there are none.",
         ),
     ] = "auto",
     folds: Annotated[int, typer.Option(help="Number of folds for cross-validation, by photo.", min=2)] = 5,
@@ -52,7 +69,11 @@ def fit(
         bool, typer.Option("--common", help="Fit only on the photos that both files have in common.")
     ] = False,
     skeleton: Annotated[
-        str | None, typer.Option(help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.")
+        str | None,
+        typer.Option(
+            **completed(skeletons),
+            help="Skeleton of the annotations, overriding their own names: NAME or FILE.json.",
+        ),
     ] = None,
     sigmas: Annotated[
         str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
@@ -60,8 +81,9 @@ def fit(
     goal: Annotated[
         str | None,
         typer.Option(
+            **completed(lambda: GOALS),
             help="Also decide absent, occluded or visible (visibility_label in results): occluded-f1 or total-f1, by "
-            "the thresholds with the best F1, or likelihood, the likeliest class."
+            "the thresholds with the best F1, or likelihood, the likeliest class.",
         ),
     ] = None,
     second: Annotated[
@@ -113,6 +135,8 @@ def fit(
     Calibrator.of(fitted.parts).save(out)
     pooled = [] if worth is None or truth.categories is None else [means(truth.categories)]
     print_fit(fitted.parts.card, worth, (*truth.notes, *left_out_notes(truth, printed), *pooled))
+
+    say_written(out, f"calibrator ({fitted.parts.card.method}), for `trustpose calibrate apply`")
     if json is not None:
         from dataclasses import asdict
 
@@ -120,18 +144,26 @@ def fit(
 
         rescored = None if worth is None else asdict(worth)
         write_json(json, {"card": fitted.parts.card.as_dict(), "rescoring": rescored})
+        say_written(json, "the printed numbers as JSON")
 
 
-@calibrate.command()
+@calibrate.command(epilog=examples("apply"))
 def apply(
     calibrator: Annotated[
-        Path, typer.Option(help="A file written by `trustpose calibrate fit`, or shipped:NAME (models --shipped).")
+        Path,
+        typer.Option(
+            **completed(calibrator_names),
+            help="A file written by `trustpose calibrate fit`, or shipped:NAME (models --shipped).",
+        ),
     ],
     results: Annotated[Path, typer.Option(help="COCO keypoint results of the same estimator, JSON.")],
     out: Annotated[Path, typer.Option(help="Write the results with trust to this file (-: standard output).")],
     estimator: Annotated[str | None, typer.Option(help="The estimator's name; must match the calibrator's.")] = None,
     skeleton: Annotated[
-        str | None, typer.Option(help="Skeleton of the results (NAME or FILE.json); must match the calibrator's.")
+        str | None,
+        typer.Option(
+            **completed(skeletons), help="Skeleton of the results (NAME or FILE.json); must match the calibrator's."
+        ),
     ] = None,
     sigmas: Annotated[str | None, typer.Option(help="Sigmas for OKS; must match the calibrator's.")] = None,
     second: Annotated[
@@ -188,6 +220,7 @@ def apply(
             category_id=read.category_id,
             texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
         )
+    say_written(out, f"{len(applied.poses):,} poses with expected OKS, expected OPKS and visibility")
     for warning in applied.warnings:
         typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
 

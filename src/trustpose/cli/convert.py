@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from trustpose.cli.audit import parse_sigmas
+from trustpose.cli.choices import completed, formats, skeletons
 from trustpose.cli.outputs import check_outputs, skeleton_file
 
 
@@ -21,6 +22,7 @@ def convert(
         typer.Option(
             "--format",
             help="Format of the files: auto, mmpose, ultralytics, openpose, alphapose, deeplabcut, detectron2 or coco.",
+            **completed(formats),
         ),
     ] = "auto",
     gt: Annotated[
@@ -34,7 +36,10 @@ def convert(
     ] = None,
     skeleton: Annotated[
         str | None,
-        typer.Option(help="Skeleton of the files, if neither they nor the tool name it: NAME or FILE.json."),
+        typer.Option(
+            **completed(skeletons),
+            help="Skeleton of the files, if neither they nor the tool name it: NAME or FILE.json.",
+        ),
     ] = None,
     sigmas: Annotated[
         str | None,

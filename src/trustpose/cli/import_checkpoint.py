@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from trustpose.cli.choices import choices, completed, skeletons
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 
@@ -27,11 +28,12 @@ def import_checkpoint(
     ] = None,
     size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
     skeleton: Annotated[
-        str | None, typer.Option(help="Skeleton, NAME or FILE.json. Default: by the number of keypoints.")
+        str | None,
+        typer.Option(**completed(skeletons), help="Skeleton, NAME or FILE.json. Default: by the number of keypoints."),
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="rgb or bgr. Default: the project's order; required for pose_resnet."),
+        typer.Option(**choices("rgb", "bgr", about="Default: the project's order; required for pose_resnet.")),
     ] = None,
     sha256: Annotated[
         str | None, typer.Option(help="The file's expected SHA-256; required with http and https.")

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import typer
+
 from trustpose.files import InputError, is_stdout
 
 MODEL_FILES = ("model.onnx", "model.json", "model.safetensors")  # of a model that is a folder
@@ -45,6 +47,12 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
             written[found] = option
             if is_stdout(path):
                 sys.stdout = sys.stderr
+
+
+def say_written(path: Path, what: str) -> None:
+    """Print in one line that a file was written; nothing for standard output, whose reader has it."""
+    if not is_stdout(path):
+        typer.echo(f"{path}: {what}")
 
 
 def model_files(model: Path | None) -> list[Path]:

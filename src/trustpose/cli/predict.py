@@ -6,17 +6,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trustpose.cli.choices import POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
-from trustpose.cli.outputs import check_outputs, model_files
-from trustpose.cli.suppress import AREA_MEANS, THRESHOLD, THRESHOLD_MEANS, WAYS
+from trustpose.cli.predict_checks import check_earlier_run, check_files
+from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.predict.options import PredictOptions, RunOptions
+    from trustpose.predict.options import PredictOptions
     from trustpose.predict.photos import BasePredictor
     from trustpose.predict.run import Done, Step
 
@@ -34,8 +35,9 @@ def predict(
     model: Annotated[
         str,
         typer.Option(
+            **completed(model_names),
             help="The bundled model, NETWORK.onnx with NETWORK.json next to it, a model folder, or "
-            "an estimator of another package: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters)."
+            "an estimator of another package: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters).",
         ),
     ] = "default",
     out: Annotated[Path, typer.Option(help=f"Output folder for {RESULTS} and drawings.")] = Path("predictions"),
@@ -66,31 +68,50 @@ def predict(
     ] = False,
     suppression: Annotated[
         str | None,
-        typer.Option(help=f"Suppression of overlapping poses: {WAYS}. Default: the model's, in detected boxes only."),
+        typer.Option(
+            **completed(lambda: METHODS),
+            help=f"Suppression of overlapping poses: {WAYS}. Default: the model's, in detected boxes only.",
+        ),
     ] = None,
     suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
-    suppression_area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
+    suppression_area: Annotated[
+        str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
+    ] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     fast: Annotated[
         bool, typer.Option("--fast", help="The model's smaller stand-ins: faster, less accurate; says by how much.")
     ] = False,
     skeleton: Annotated[
-        str | None, typer.Option(help="For another package's estimator: keep the keypoints of coco17, … or FILE.json.")
+        str | None,
+        typer.Option(
+            **completed(skeletons),
+            help="For another package's estimator: keep the keypoints of coco17, … or FILE.json.",
+        ),
     ] = None,
     codec: Annotated[
         str | None,
-        typer.Option(help="Decoder for heatmaps, overriding the JSON: argmax-quarter, dark, udp, integral."),
+        typer.Option(
+            **choices(
+                "argmax-quarter", "dark", "udp", "integral", about="Decoder for heatmaps, overriding the JSON's."
+            ),
+        ),
     ] = None,
-    backend: Annotated[str, typer.Option(help="onnx, or torch for a model folder (extra 'train').")] = "onnx",
+    backend: Annotated[
+        str, typer.Option(**choices("onnx", "torch", about="torch: for a model folder (extra 'train')."))
+    ] = "onnx",
     device: Annotated[
-        str | None, typer.Option(help="For --backend torch or another package's estimator: cpu, cuda or mps.")
+        str | None,
+        typer.Option(**choices("cpu", "cuda", "mps", about="For --backend torch or another package's estimator.")),
     ] = None,
-    precision: Annotated[str, typer.Option(help="For --backend torch: float32, bfloat16, float16.")] = "float32",
+    precision: Annotated[
+        str, typer.Option(**choices("float32", "bfloat16", "float16", about="For --backend torch."))
+    ] = "float32",
     calibrator: Annotated[
         str | None,
         typer.Option(
+            **completed(calibrator_names),
             help="Add trust by this calibrator, fitted on the model's results (calibrate fit), or by a bundled one, "
-            "shipped:NAME (trustpose models --shipped)."
+            "shipped:NAME (trustpose models --shipped).",
         ),
     ] = None,
     estimator: Annotated[str | None, typer.Option(help="The model's name; must match the calibrator's.")] = None,
@@ -115,8 +136,14 @@ def predict(
     ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Stop a video or webcam after this many frames.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume an interrupted run in DIR.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run's results in DIR; without it they are kept.")
+    ] = False,
     format_: Annotated[
-        str, typer.Option("--format", help="Format of the results: json, csv or parquet (extra 'tables').")
+        str,
+        typer.Option(
+            "--format", **choices("json", "csv", "parquet", about="Format of the results; parquet: extra 'tables'.")
+        ),
     ] = "json",
     tidy: Annotated[bool, typer.Option("--tidy", help="Write one row per keypoint instead of one per pose.")] = False,
 ) -> None:
@@ -171,7 +198,8 @@ def predict(
     work = sources_of(predictor, sources, run)
     drawings = PoseDrawings(work, out, predictor.skeleton, draw_min_score, style) if draw else None
     photos = {"a photo" if work.video is None else "the video": work.files}
-    _check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
+    check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
+    check_earlier_run(out, run, overwrite=overwrite)
     what = "photos" if work.video is None else "frames"
     with (
         resumable("the same command with --resume continues"),
@@ -202,35 +230,6 @@ def _load(model: str, options: "PredictOptions") -> "BasePredictor":
 def _say(caught: "list[warnings.WarningMessage]") -> None:
     for warning in caught:
         typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
-
-
-def _check_files(
-    out: Path,
-    drawn: list[Path],
-    model: str,
-    run: "RunOptions",
-    options: "PredictOptions",
-    photos: "dict[str, list[Path]]",
-) -> None:
-    """Check that no output overwrites an input."""
-    from trustpose.models.spec import DEFAULT, shipped_folder
-    from trustpose.predict.adapters import ADAPTERS
-    from trustpose.predict.run import IMAGES, JOURNAL, results_name
-    from trustpose.predict.second_opinion import named
-
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
-    prefix, _, argument = model.partition(":")
-    file = Path(argument if prefix in ADAPTERS else model)
-    given: dict[str, Any] = photos | {"--gt": run.gt, "--boxes": run.boxes}
-    given |= {
-        "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
-        "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
-        "--detector-weights": options.detector_weights,
-        "--calibrator": None if options.calibrator is None else Path(str(options.calibrator)),
-        "--second": [file for one in options.second for file in model_files(Path(named(one)[1]))],
-    }
-    check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)
 
 
 @contextmanager

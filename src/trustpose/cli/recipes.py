@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.choices import choices, completed, recipe_names
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -14,8 +15,13 @@ _SHOWN = 3  # at most this many numbers of a row
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this complete recipe as JSON.")] = None,
-    paper: Annotated[str | None, typer.Option(help="Only this paper: oks-net, metamodel or hpcvnet.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Print this complete recipe as JSON.", **completed(recipe_names)),
+    ] = None,
+    paper: Annotated[
+        str | None, typer.Option(**choices("oks-net", "metamodel", "hpcvnet", about="Only this paper's."))
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the recipes of `trustpose train`: all rows of the papers' tables, with the papers' numbers.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.choices import POSE_AREAS, completed, skeletons
 from trustpose.cli.outputs import check_outputs, skeleton_file
 from trustpose.files import InputError
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from trustpose.poses import Poses
 
 THRESHOLD = 0.9
-WAYS = "none, oks-nms, soft-oks-nms or soft-oks-nms-linear"
+METHODS = ("none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear")
+WAYS = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
 THRESHOLD_MEANS = "OKS above which a pose is dropped (oks-nms) or lowered (soft-oks-nms-linear); σ of soft-oks-nms."
 AREA_MEANS = "Area for OKS between poses: crop (the box extended to 3:4 and enlarged by 1.25), box, or"
 
@@ -25,16 +27,22 @@ def suppress(
     *,
     results: Annotated[Path, typer.Option(help="COCO keypoint results, JSON.")],
     out: Annotated[Path, typer.Option(help="Write the remaining results to this file (-: standard output).")],
-    method: Annotated[str, typer.Option(help=f"Suppression of overlapping poses: {WAYS}.")] = "oks-nms",
+    method: Annotated[
+        str, typer.Option(**completed(lambda: METHODS), help=f"Suppression of overlapping poses: {WAYS}.")
+    ] = "oks-nms",
     threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
     score: Annotated[
         str, typer.Option(help="Field of a result by which poses are ranked, or a product: pose_score*bbox_score.")
     ] = "score",
-    area: Annotated[str, typer.Option(help=f"{AREA_MEANS} keypoints (the box around them).")] = "crop",
+    area: Annotated[
+        str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
+    ] = "crop",
     in_vis_threshold: Annotated[
         float | None, typer.Option(help="Compare only keypoints with a score above this in both poses. Default: all.")
     ] = None,
-    skeleton: Annotated[str, typer.Option(help="Skeleton with the sigmas for OKS: NAME or FILE.json.")] = "coco17",
+    skeleton: Annotated[
+        str, typer.Option(**completed(skeletons), help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
+    ] = "coco17",
 ) -> None:
     """Suppress poses that overlap with a better one in the same photo, in the results of any estimator.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.choices import choices, completed, recipe_names
 from trustpose.cli.endings import resumable
 from trustpose.cli.outputs import MODEL_FILES, check_outputs, model_files
 from trustpose.extras import not_installed
@@ -31,6 +32,7 @@ def train(
         list[str],
         typer.Argument(
             metavar="RECIPE [--FIELD=VALUE]...",
+            **completed(recipe_names),
             help="A name (see `trustpose recipes`) or a recipe's JSON file, and fields to change.",
         ),
     ],
@@ -59,9 +61,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume/--no-resume", help="Resume from the checkpoint in --out, if there is one.")
     ] = True,
-    accelerator: Annotated[str, typer.Option(help="cpu, cuda, mps, or auto for the best available.")] = "auto",
+    accelerator: Annotated[
+        str, typer.Option(**choices("auto", "cpu", "cuda", "mps", about="auto: the best available."))
+    ] = "auto",
     devices: Annotated[int, typer.Option(help="Number of devices; torchrun and `fabric run` set it themselves.")] = 1,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(**choices("32-true", "bf16-mixed", "16-mixed", about="Default: the recipe's."))
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Stop after this many minutes with exit code 75; the same command resumes.")
     ] = None,

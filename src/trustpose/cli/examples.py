@@ -1,0 +1,72 @@
+"""The examples at the end of each command's --help."""
+
+EXAMPLES = {
+    "trustpose": (
+        "trustpose predict photos/",
+        "trustpose audit --gt gt.json --results results.json --report page.html",
+        "trustpose calibrate fit --gt gt.json --results mine.json --out cal.json",
+        "trustpose predict --help",
+    ),
+    "predict": (
+        "trustpose predict photo.jpg",
+        "trustpose predict photos/ 'more/*.jpg' --out poses --fast",
+        "trustpose predict clip.mp4 --out clip",
+        "trustpose predict photos/ --out poses --resume",
+        "trustpose predict photos/ --gt gt.json --model network.onnx --no-draw",
+    ),
+    "audit": (
+        "trustpose audit --gt gt.json --results results.json",
+        "trustpose audit --gt gt.json a.json b.json --report page.html --images img",
+        "trustpose audit --gt gt.json --before printed.json --after calibrated.json",
+        "trustpose audit --gt gt.json --results results.json --json - | jq .ap.AP",
+    ),
+    "calibrate": (
+        "trustpose calibrate fit --gt gt.json --results train.json --out cal.json",
+        "trustpose calibrate apply --calibrator c.json --results r.json --out t.json",
+    ),
+    "fit": (
+        "trustpose calibrate fit --gt gt.json --results train.json --out cal.json",
+        "trustpose calibrate fit --gt gt.json --results r.json --out c.json --common",
+    ),
+    "apply": (
+        "trustpose calibrate apply --calibrator c.json --results r.json --out t.json",
+        "trustpose audit --gt gt.json --before r.json --after t.json",
+    ),
+    "convert": (
+        "trustpose convert openpose/ --out results.json",
+        "trustpose convert labels/ --format ultralytics --gt gt.json --out r.json",
+        "trustpose convert tracks.h5 --skeleton mouse.json --sigmas 0.05 --out r.json",
+    ),
+    "import": (
+        "trustpose import checkpoint.pth --network hrnet-w32 --out hrnet",
+        "trustpose predict photos/ --model hrnet",
+    ),
+    "suppress": (
+        "trustpose suppress --results results.json --out kept.json",
+        "trustpose suppress --results r.json --method soft-oks-nms --out kept.json",
+    ),
+    "shard": ("trustpose shard --gt gt.json --images photos --out shards",),
+    "train": (
+        "trustpose recipes",
+        "trustpose train default-network --data coco --out model",
+        "trustpose train default-network --data coco --out model --train.lr=3e-4",
+        "trustpose predict photos/ --model model",
+    ),
+    "models": (
+        "trustpose models",
+        "trustpose models --adapters",
+        "trustpose models --dir networks --json",
+        "trustpose models --validate network.onnx",
+    ),
+    "recipes": (
+        "trustpose recipes",
+        "trustpose recipes --paper oks-net",
+        "trustpose recipes default-network > mine.json",
+    ),
+    "serve": ("trustpose serve --port 8080",),
+}
+
+
+def examples(command: str) -> str:
+    """Return a command's examples as the last paragraph of its --help, one a line."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in EXAMPLES[command])))  # \b: keep these line breaks

@@ -1,0 +1,52 @@
+"""What `trustpose predict` may write: never over an input, nor over an earlier run's results unless asked to."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trustpose.cli.outputs import check_outputs, model_files
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    from trustpose.predict.options import PredictOptions, RunOptions
+
+
+def check_files(
+    out: Path,
+    drawn: list[Path],
+    model: str,
+    run: "RunOptions",
+    options: "PredictOptions",
+    photos: "dict[str, list[Path]]",
+) -> None:
+    """Check that no output overwrites an input. Raises InputError."""
+    from trustpose.models.spec import DEFAULT, shipped_folder
+    from trustpose.predict.adapters import ADAPTERS
+    from trustpose.predict.run import IMAGES, JOURNAL, results_name
+    from trustpose.predict.second_opinion import named
+
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file, expected a folder for the results (--out)")
+    prefix, _, argument = model.partition(":")
+    file = Path(argument if prefix in ADAPTERS else model)
+    given: dict[str, Any] = photos | {"--gt": run.gt, "--boxes": run.boxes}
+    given |= {
+        "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
+        "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
+        "--detector-weights": options.detector_weights,
+        "--calibrator": None if options.calibrator is None else Path(str(options.calibrator)),
+        "--second": [file for one in options.second for file in model_files(Path(named(one)[1]))],
+    }
+    check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)
+
+
+def check_earlier_run(out: Path, run: "RunOptions", *, overwrite: bool) -> None:
+    """Refuse a folder with an earlier run's results, unless they are to be continued or replaced. Raises
+    InputError."""
+    from trustpose.predict.run import IMAGES, JOURNAL, results_name
+
+    earlier = next((name for name in (results_name(run), JOURNAL, IMAGES) if (out / name).exists()), None)
+    if earlier is not None and not (overwrite or run.resume):
+        raise InputError(
+            f"{out}: holds {earlier} of an earlier run; --resume continues it, --overwrite replaces it, or choose "
+            "another --out"
+        )
