@@ -13,6 +13,7 @@ from tests.tiny_onnx import photo_of_people
 from trustpose.cli.endings import Interrupted
 from trustpose.formats.coco import read_results
 from trustpose.formats.video import Video
+from trustpose.report import predictions
 from trustpose.report.video import VideoWriter
 
 
@@ -88,3 +89,16 @@ def test_a_webcam_ends_with_an_interruption(video, monkeypatch):
     code, _ = run("0", "--detector", "whole", *common(video))
     poses = read_results(video / "out" / "results.json").poses
     assert code == 0 and poses.image_id.tolist() == [0, 1, 2, 3] and (video / "out" / "webcam-0.mp4").exists()
+
+
+def test_a_video_that_browsers_do_not_play_is_announced(video, monkeypatch):
+    arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--frames", 2, *common(video))
+    code, output = run(*arguments)
+    assert code == 0 and "MPEG-4" not in output
+    monkeypatch.setattr(predictions, "has_h264", lambda: False)
+    code, output = run(*arguments)
+    said = (
+        "film.mp4: is written as MPEG-4 Part 2, which browsers do not play, and without sound; for H.264 with sound: "
+    )
+    assert code == 0 and said + "pip install '.[video]' in a checkout of trustpose\n" in output
+    assert "MPEG-4" not in run(*arguments, "--no-draw")[1]

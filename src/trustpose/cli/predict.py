@@ -149,15 +149,16 @@ def predict(
 ) -> None:
     """Predict the keypoints of the people in photos or a video.
 
-    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawing per photo, or one mp4 of
-    drawn frames, without sound, whose frames are numbered from 0. A model with trust adds keypoint_quality, visibility
-    and pose_quality, and a pose's score is then pose_quality times its box's score. Without trust, it is the mean of
-    its keypoints' scores times its box's score; single-stage networks give their own score. --suppression removes or
-    lowers overlapping poses, as detected boxes cause them (docs/suppression.md). --calibrator adds the trust of a
-    calibrator, with --second also from another network that looks at the same people. With --gt, crowd regions and
-    people without any labelled keypoint are left out, the usual protocol for ground-truth boxes. If people are detected
-    and the photos' names have no numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be
-    read are reported and skipped, and the exit code is then 1.
+    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawing per photo, or one mp4
+    of drawn frames, whose frames are numbered from 0: H.264 with the sound and times of the video (extra 'video').
+    A model with trust adds keypoint_quality, visibility and pose_quality, and a pose's score is then pose_quality
+    times its box's score. Without trust, it is the mean of its keypoints' scores times its box's score;
+    single-stage networks give their own score. --suppression removes or lowers overlapping poses, as detected boxes
+    cause them (docs/suppression.md). --calibrator adds the trust of a calibrator, with --second also from another
+    network that looks at the same people. With --gt, crowd regions and people without any labelled keypoint are
+    left out, the usual protocol for ground-truth boxes. If people are detected and the photos' names have no
+    numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read are reported and
+    skipped, and the exit code is then 1.
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -201,6 +202,8 @@ def predict(
     check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
     check_earlier_run(out, run, overwrite=overwrite)
     what = "photos" if work.video is None else "frames"
+    if drawings is not None and drawings.note is not None:
+        typer.echo(f"trustpose: {drawings.note}", err=True)
     with (
         resumable("the same command with --resume continues"),
         warnings.catch_warnings(record=True) as caught,

@@ -9,9 +9,10 @@ import numpy as np
 from trustpose.predict.photos import Prediction
 from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
+from trustpose.report.h264 import H264Writer, has_h264
 from trustpose.report.palettes import check_style
 from trustpose.report.pictures import picture_names, write_picture
-from trustpose.report.video import VideoWriter
+from trustpose.report.video import MPEG4_NOTE, VideoWriter
 from trustpose.skeletons import Skeleton
 
 
@@ -32,8 +33,14 @@ class PoseDrawings:
         name = f"webcam-{sources.video}" if isinstance(sources.video, int) else getattr(sources.video, "stem", "")
         self._video = None if sources.video is None else out / f"{name}.mp4"
         self.paths = [*self._pictures.values()] if self._video is None else [self._video]
+        self._source = sources.video if isinstance(sources.video, Path) else None
         self._open = ExitStack()
-        self._writer: VideoWriter | None = None
+        self._writer: VideoWriter | H264Writer | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What the user should know about the files beforehand, if anything."""
+        return None if self._video is None or has_h264() else f"{self._video}: {MPEG4_NOTE}"
 
     def draw(self, prediction: Prediction) -> np.ndarray | None:
         """Return a drawn frame of a video; write the drawing of a photo at once."""
@@ -56,9 +63,13 @@ class PoseDrawings:
         """Add the next frame of the video."""
         assert self._video is not None
         height, width = drawn.shape[:2]
-        self._writer = self._writer or self._open.enter_context(
-            VideoWriter(self._video, width, height, self._frame_rate)
-        )
+        if self._writer is None:
+            made = (
+                H264Writer(self._video, width, height, self._frame_rate, self._source)
+                if has_h264()
+                else VideoWriter(self._video, width, height, self._frame_rate)
+            )
+            self._writer = self._open.enter_context(made)
         self._writer.write(drawn)
 
     def __enter__(self) -> "PoseDrawings":

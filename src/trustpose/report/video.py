@@ -1,4 +1,4 @@
-"""Write drawn frames as an mp4 file."""
+"""Write drawn frames as an mp4 file with OpenCV alone; `report.h264` writes what browsers play."""
 
 from pathlib import Path
 from types import TracebackType
@@ -7,7 +7,13 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from trustpose.extras import install_line
 from trustpose.files import DiskError, InputError, cannot_write, utf8_name
+
+MPEG4_NOTE = (
+    "is written as MPEG-4 Part 2, which browsers do not play, and without sound; "
+    f"for H.264 with sound: {install_line('video')} in a checkout of trustpose"
+)
 
 
 class VideoWriter:
