@@ -65,7 +65,7 @@ def test_videos_that_cannot_be_predicted(video):
     people = ("--detector", "whole", *common(video))
     refused(r"none\.mp4: no such file", video / "none.mp4", *people)
     refused("webcam 93: not found", "93", *people)
-    refused("a run and a folder", video / "film.mp4", video / "photos", *people)
+    refused("a webcam takes a run and a folder", "0", video / "photos", *people)
     refused("--gt is for photos", video / "film.mp4", "--gt", video / "gt.json", *common(video))
     refused("film.mp4: would be overwritten", video / "film.mp4", *people[:-1], video)
     assert not (video / "out").exists()
@@ -92,7 +92,7 @@ def test_a_webcam_ends_with_an_interruption(video, monkeypatch):
 
 
 def test_a_video_that_browsers_do_not_play_is_announced(video, monkeypatch):
-    arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--frames", 2, *common(video))
+    arguments = (video / "film.mp4", "--boxes", video / "frames.json", "--frames", 2, "--overwrite", *common(video))
     code, output = run(*arguments)
     assert code == 0 and "MPEG-4" not in output
     monkeypatch.setattr(predictions, "has_h264", lambda: False)

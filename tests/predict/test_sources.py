@@ -60,9 +60,10 @@ def test_a_video(tmp_path, video):
 
 def test_what_a_video_does_not_take(tmp_path, video):
     photos = _photos(tmp_path, "1.jpg")
-    for names in ([str(video), *photos], [*photos, str(video)], [str(video), "0"]):
-        with pytest.raises(InputError, match="a run and a folder"):
-            find_sources(names, FOUND)
+    with pytest.raises(InputError, match="0: a webcam takes a run and a folder"):
+        find_sources([str(video), "0"], FOUND)
+    with pytest.raises(InputError, match="--boxes is for photos or for one video"):
+        find_sources([str(video), *photos], PeopleOptions(boxes=tmp_path / "boxes.json"))
     with pytest.raises(InputError, match="--gt is for photos"):
         find_sources([str(video)], PeopleOptions(gt=tmp_path / "gt.json"))
     with pytest.raises(InputError, match="no such file"):
@@ -83,3 +84,24 @@ def test_the_fingerprint(tmp_path):
     one = find_sources(names, FOUND).fingerprint
     assert one == find_sources([str(tmp_path)], FOUND).fingerprint
     assert one != find_sources(names[::-1], FOUND).fingerprint and one != find_sources(names[:1], FOUND).fingerprint
+
+
+def test_videos_beside_photos(tmp_path, video):
+    """Each has a folder of its own; a broken one is left out; hidden folders and the folder of the run are not read."""
+    photos = _photos(tmp_path, "7.jpg")
+    for name in ("deep/v.mp4", "deep/v.avi", "out/v.mp4", ".hidden/v.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(video.read_bytes())
+    (tmp_path / "broken.mp4").write_bytes(b"broken")
+    work = find_sources([str(tmp_path)], FOUND, recursive=True, out=tmp_path / "out")
+    assert work.files == [tmp_path / "7.jpg"] and work.photos[0].image_id == 7 and work.video is None
+    assert [(part.folder, part.video) for part in work.videos] == [
+        *(("v", tmp_path / "deep" / "v.avi"), ("v.mp4", tmp_path / "deep" / "v.mp4"), ("v.mp4-2", video))
+    ]
+    assert work.parts == [work, *work.videos] and "broken.mp4: cannot be read as a video" in work.unreadable[0]
+    flat = find_sources([str(tmp_path)], FOUND, out=tmp_path / "out")
+    assert [part.video for part in flat.parts] == [None, video]
+    assert [part.video for part in find_sources([str(video), str(tmp_path / "deep")], FOUND).parts] == [
+        *(video, tmp_path / "deep" / "v.avi", tmp_path / "deep" / "v.mp4")
+    ]
+    assert find_sources([*photos, str(tmp_path / "broken.mp4")], FOUND).parts[0].files == [tmp_path / "7.jpg"]

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def predict(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE]...", help="Photos, folders of photos, globs; or one video, or a webcam: 0, 1, …"
+            metavar="[SOURCE]...", help="Photos, videos, folders and globs of them, addresses; or a webcam: 0, 1, …"
         ),
     ] = None,
     *,
@@ -146,6 +146,10 @@ def predict(
         ),
     ] = "json",
     tidy: Annotated[bool, typer.Option("--tidy", help="Write one row per keypoint instead of one per pose.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Subfolders of folders too.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show each photo or frame in a window (an OpenCV with windows).")
+    ] = False,
 ) -> None:
     """Predict the keypoints of the people in photos or a video.
 
@@ -158,7 +162,8 @@ def predict(
     network that looks at the same people. With --gt, crowd regions and people without any labelled keypoint are
     left out, the usual protocol for ground-truth boxes. If people are detected and the photos' names have no
     numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read are reported and
-    skipped, and the exit code is then 1.
+    skipped, and the exit code is then 1. A video beside other files gets a folder of its own in DIR, with its name.
+    Files at addresses (http, https) are kept in DIR/downloads.
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -166,10 +171,14 @@ def predict(
     import onnxruntime
 
     from trustpose.calibration.distribution_shift import DistributionShiftWarning
+    from trustpose.formats.download import is_address
     from trustpose.predict.options import PredictOptions, RunOptions
     from trustpose.predict.run import results_name, sources_of
     from trustpose.report.predictions import PoseDrawings
+    from trustpose.report.window import check_windows, shown
 
+    if show:
+        check_windows()
     onnxruntime.set_default_logger_severity(4)  # its allocator ignores the level of a session
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # broken photos get our own message
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # the same for OpenCV's video library
@@ -194,25 +203,42 @@ def predict(
         second=second or (),
     )
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
-    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy)
+    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive)
     predictor = _load(model, options)
-    work = sources_of(predictor, sources, run)
-    drawings = PoseDrawings(work, out, predictor.skeleton, draw_min_score, style) if draw else None
-    photos = {"a photo" if work.video is None else "the video": work.files}
-    check_files(out, [] if drawings is None else drawings.paths, model, run, options, photos)
-    check_earlier_run(out, run, overwrite=overwrite)
-    what = "photos" if work.video is None else "frames"
-    if drawings is not None and drawings.note is not None:
-        typer.echo(f"trustpose: {drawings.note}", err=True)
+    if any(map(is_address, sources)):  # before their files are downloaded to it
+        check_earlier_run(out, run, overwrite=overwrite)
+    work = sources_of(predictor, sources, run, out)
+    drawings: dict[str, Any] = {}
+    for part in work.parts if draw else []:
+        made = PoseDrawings(part, out / part.folder, predictor.skeleton, draw_min_score, style)
+        if made.note is not None:
+            typer.echo(f"trustpose: {made.note}", err=True)
+        drawings[part.folder] = made
+    films = [file for part in work.parts if part.video is not None for file in part.files]
+    photos = {"a photo": work.files if work.video is None else [], "the video": films}
+    for part in work.parts:
+        drawn = drawings[part.folder].paths if draw else []
+        check_files(out / part.folder, drawn, model, run, options, photos)
+        check_earlier_run(out / part.folder, run, overwrite=overwrite)
+    if show:
+        drawings = shown(work, drawings, predictor.skeleton, draw_min_score, style)
+    what = "photos" if not films and work.video is None else "frames" if len(work.parts) == 1 else "photos and frames"
     with (
         resumable("the same command with --resume continues"),
         warnings.catch_warnings(record=True) as caught,
-        _progress(what) as tell,
+        _progress(what, is_one=len(work.parts) == 1) as tell,
     ):
         warnings.simplefilter("always", category=DistributionShiftWarning)
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
     _say(caught)
-    _report(done, out / results_name(run), what, is_drawn=draw)
+    for part in work.parts:
+        one = done.videos[part.folder] if part.folder else done
+        _report(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
+    complaints = [line for one in (done, *done.videos.values()) for line in one.complaints]
+    for complaint in complaints:
+        typer.echo(f"trustpose: {complaint}", err=True)
+    if complaints:
+        raise typer.Exit(1)
 
 
 def _load(model: str, options: "PredictOptions") -> "BasePredictor":
@@ -236,7 +262,7 @@ def _say(caught: "list[warnings.WarningMessage]") -> None:
 
 
 @contextmanager
-def _progress(what: str) -> "Iterator[Callable[[Step], None]]":
+def _progress(what: str, *, is_one: bool) -> "Iterator[Callable[[Step], None]]":
     """Yield a callback for each photo or frame: prints a line per problem, shows a bar with people/s on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -253,21 +279,18 @@ def _progress(what: str) -> "Iterator[Callable[[Step], None]]":
                 typer.echo(f"trustpose: {' '.join(step.problem.split())}", err=True)
             people += step.people
             rate = people / (time.perf_counter() - started)
-            progress.update(task, advance=1, total=step.total, speed=f"{rate:.0f} people/s")
+            progress.update(task, advance=1, total=step.total if is_one else None, speed=f"{rate:.0f} people/s")
 
         yield tell
 
 
-def _report(done: "Done", results: Path, what: str, *, is_drawn: bool) -> None:
-    count, rate = len(done.poses), done.predicted / done.seconds
-    pictures = f" and {_count(count, 'pictures')}" if is_drawn and what == "photos" else " and a video" * is_drawn
+def _report(done: "Done", results: Path, *, is_video: bool, is_drawn: bool) -> None:
+    count, rate = len(done.poses), done.predicted / max(done.seconds, 1e-9)
+    what = "frames" if is_video else "photos"
+    pictures = " and a video" if is_video else f" and {_count(count, 'pictures')}"
     people = "1 person" if done.people == 1 else f"{done.people} people"
     summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
-    typer.echo(f"{summary}: {results}{pictures}")
-    for complaint in done.complaints:
-        typer.echo(f"trustpose: {complaint}", err=True)
-    if done.complaints:
-        raise typer.Exit(1)
+    typer.echo(f"{summary}: {results}{pictures if is_drawn else ''}")
 
 
 def _count(number: int, what: str) -> str:

@@ -1,19 +1,23 @@
 """Read a file from an address, http or https: with a limit on its size and on the time it takes."""
 
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from trustpose.files import InputError
+from trustpose.files import InputError, atomic_write
+from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 
 MAX_BYTES = 100_000_000  # of a photo
 SILENCE = 15.0  # seconds without an answer
 LONGEST = 300.0  # seconds for the whole file
 _CHUNK = 1 << 16
+_LONGEST_NAME = 100
 _SCHEMES = ("http", "https")
 
 
@@ -55,6 +59,28 @@ def chunks(url: str, limit: int = MAX_BYTES) -> Iterator[bytes]:
         raise InputError(f"{url}: nothing came for {SILENCE:g} s") from None
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
         raise InputError(f"{url}: cannot be read ({_one_line(error) or type(error).__name__})") from None
+
+
+def download_files(names: Sequence[str], folder: Path, *, is_resumed: bool = False) -> list[str]:
+    """Return names with each address replaced by a file in `folder` to which its content is downloaded.
+
+    is_resumed: files that are there already are not downloaded again. Videos may have 20 times as many bytes as photos.
+    Raises InputError.
+    """
+    files: dict[str, Path] = {}
+    for name in filter(is_address, names):
+        if name in files:
+            continue
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", name_in(name))[-_LONGEST_NAME:].lstrip(".") or "photo"
+        path, number = folder / plain, 2
+        while path in files.values():
+            path, number = folder / f"{number}-{plain}", number + 1
+        files[name] = path
+        if not (is_resumed and path.exists()):
+            with atomic_write(path) as file:
+                for part in chunks(name, MAX_BYTES * (20 if path.suffix.lower() in VIDEO_SUFFIXES else 1)):
+                    file.write(part)
+    return [str(files.get(name, name)) for name in names]
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):

@@ -64,7 +64,7 @@ class RunOptions:
     boxes: COCO detections, those below `min_box_score` dropped. frames: stop a video or webcam after this many. resume:
     resume an interrupted run in the same folder; it must have had the same settings, including `also`, which is for the
     caller's own settings, such as drawings. format: of the results, one of `formats.tables.FORMATS`; tidy: one row per
-    keypoint instead of one per pose.
+    keypoint instead of one per pose. recursive: folders with their subfolders.
     """
 
     gt: Path | None = None
@@ -76,3 +76,4 @@ class RunOptions:
     also: Mapping[str, Any] = field(default_factory=dict)
     format: str = "json"
     tidy: bool = False
+    recursive: bool = False

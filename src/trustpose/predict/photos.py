@@ -3,7 +3,7 @@
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -251,15 +251,16 @@ class BasePredictor(ABC):
         out: str | Path = "predictions",
         options: RunOptions = RunOptions(),  # noqa: B008
         *,
-        drawings: "Drawings | None" = None,
+        drawings: "Drawings | Mapping[str, Drawings] | None" = None,
         tell: "Callable[[Step], None] | None" = None,
         **given: Any,
     ) -> "Done":
-        """Predict photos, folders, globs, or one video or webcam, and write to the folder `out`, as `trustpose predict`
-        does without drawings; `given` are `RunOptions` by name.
+        """Predict photos, videos, folders, globs, addresses, or a webcam, and write to the folder `out`, as `trustpose
+        predict` does without drawings; `given` are `RunOptions` by name.
 
-        results.json there has COCO results; images.json lists the photos' ids if they were counted. An interrupted run
-        continues with resume=True. drawings: an object that draws each prediction; tell: a callback for each finished
+        results.json there has COCO results; a video beside other files has its own, in a folder of its name.
+        images.json lists the photos' ids if they were counted. An interrupted run continues with resume=True. drawings:
+        an object that draws each prediction, or one for each folder of results; tell: a callback for each finished
         photo or frame. Raises InputError; photos that cannot be read are skipped and counted.
         """
         run = import_module("trustpose.predict.run").run

@@ -3,13 +3,11 @@
 Nothing here prints or draws: callers pass a callback for each photo and an object that draws.
 """
 
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -19,6 +17,7 @@ import numpy as np
 
 from trustpose.file_names import shown
 from trustpose.files import DiskError, InputError, write_json
+from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
@@ -28,6 +27,7 @@ from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
+from trustpose.predict.interruption import interruption
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
@@ -35,6 +35,7 @@ from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 
 RESULTS, IMAGES, JOURNAL = "results.json", "images.json", "results.json.journal"  # file names in the folder of a run
+DOWNLOADS = "downloads"  # its folder of files from addresses
 _AHEAD = 6  # photos drawn while others are predicted
 
 
@@ -61,12 +62,14 @@ class Step:
 @dataclass(eq=False)
 class Done:
     """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
-    seconds (without those from the journal); and one line per kind of problem."""
+    seconds (without those from the journal); one line per kind of problem; and the same for each video beside others,
+    by its folder."""
 
     poses: dict[int, Poses]
     predicted: int
     seconds: float
     complaints: list[str]
+    videos: "dict[str, Done]" = field(default_factory=dict)
 
     @property
     def people(self) -> int:
@@ -82,33 +85,60 @@ def run(
     sources: str | Path | Sequence[str | Path] | Sources,
     out: Path,
     options: RunOptions,
-    drawings: Drawings | None = None,
+    drawings: Drawings | Mapping[str, Drawings] | None = None,
     tell: Tell | None = None,
 ) -> Done:
-    """See `BasePredictor.run`."""
+    """See `BasePredictor.run`. `drawings`: one for each part, by its folder, where there are several."""
     check_format(options.format)
-    work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options)
-    settings = _settings(predictor, options) | {"sources": work.fingerprint}
-    tell = tell or (lambda _: None)
-    with Journal(out / JOURNAL, settings, is_resumed=options.resume) as journal:
-        if work.video is None:
-            todo = [photo for photo in work.photos if photo.image_id not in journal.done]
-            done = _predict(predictor, todo, len(todo), journal, drawings, tell)
-            ids = [photo.image_id for photo in work.photos]
-            done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
-        else:
-            done = _video(predictor, work, options.frames, journal, drawings, tell)
-        _write(out / results_name(options), done, work, options)
-        if work.is_numbered_here:
-            numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
-            write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
+    work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options, out)
+    settings, parts = _settings(predictor, options), work.parts
+    if len(parts) > 1 and isinstance(drawings, Drawings):
+        raise InputError("drawings: draw one part of a run, and this run has videos beside other files")
+    journals: list[Journal] = []
+    results: dict[str, Done] = {}
+    for part in parts:
+        drawn = drawings.get(part.folder) if isinstance(drawings, Mapping) else drawings
+        folder = out / part.folder
+        with Journal(folder / JOURNAL, settings | {"sources": part.fingerprint}, is_resumed=options.resume) as journal:
+            results[part.folder] = _part(predictor, part, folder, options, journal, drawn, tell or (lambda _: None))
+        journals.append(journal)
+    for journal in journals:  # until now the same run can be resumed, and skips the parts that are finished
         journal.remove()
+    done = results.pop("", None) or Done({}, 0, 0.0, [])
+    done.videos, done.complaints = results, [*work.unreadable, *done.complaints]
     return done
 
 
-def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path], options: RunOptions) -> Sources:
-    """Return the photos or the video given as files, folders, globs or a webcam's index, with boxes according to the
-    options. Raises InputError for options that do not match."""
+def _part(
+    predictor: BasePredictor,
+    work: Sources,
+    out: Path,
+    options: RunOptions,
+    journal: Journal,
+    drawings: Drawings | None,
+    tell: Tell,
+) -> Done:
+    """Predict the photos of a run, or one of its videos, and write the results."""
+    if work.video is None:
+        todo = [photo for photo in work.photos if photo.image_id not in journal.done]
+        done = _predict(predictor, todo, len(todo), journal, drawings, tell)
+        ids = [photo.image_id for photo in work.photos]
+        done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
+    else:
+        done = _video(predictor, work, options.frames, journal, drawings, tell)
+    _write(out / results_name(options), done, work, options)
+    if work.is_numbered_here:
+        numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
+        write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
+    return done
+
+
+def sources_of(
+    predictor: BasePredictor, names: str | Path | Sequence[str | Path], options: RunOptions, out: Path
+) -> Sources:
+    """Return the photos and videos given as files, folders, globs, addresses or a webcam's index, with boxes according
+    to the options. Files at addresses are downloaded to a folder in `out`. Raises InputError for options that do not
+    match."""
     detector = predictor.options.detector
     if options.boxes is not None and predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --boxes")
@@ -120,7 +150,8 @@ def sources_of(predictor: BasePredictor, names: str | Path | Sequence[str | Path
         predictor.detector.open()  # fails early if it is missing
     people = PeopleOptions(options.gt, options.boxes, options.min_box_score, options.all_people, is_detected)
     some = [names] if isinstance(names, (str, Path)) else names
-    return find_sources([str(name) for name in some], people)
+    files = download_files([str(name) for name in some], out / DOWNLOADS, is_resumed=options.resume)
+    return find_sources(files, people, recursive=options.recursive, out=out)
 
 
 def _predict(
@@ -173,7 +204,7 @@ def _video(
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
-        is_over = stack.enter_context(_interruption()) if video.is_webcam else Event()
+        is_over = stack.enter_context(interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
         done = _predict(predictor, frames, total, journal, drawings, tell)
         if not done.poses:
@@ -267,23 +298,3 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     return (
         settings | dict(run_options.also) | {"suppression": overlap if overlap[0] not in (None, "none") else overlap[0]}
     )
-
-
-@contextmanager
-def _interruption() -> Iterator[Event]:
-    """Yield an event that Ctrl-C sets; a second Ctrl-C interrupts as usual. Signals reach only the main thread."""
-    event = Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(*_: object) -> None:
-        event.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -3,7 +3,8 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts
 from trustpose.formats.coco.names import number_in_name, rows_by_name
-from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.formats.video import Video
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
-from trustpose.predict.images import find_photos
+from trustpose.predict.images import find_files, is_webcam
+from trustpose.predict.inputs import is_video
 from trustpose.predict.photos import Image
 
 _MOST_FRAMES = 10_000_000
@@ -52,6 +53,14 @@ class Sources:
     frame_boxes: list[Boxes] | None = None
     image_texts: IdTexts = NO_TEXTS
     annotation_texts: IdTexts = NO_TEXTS
+    folder: str = ""
+    videos: tuple["Sources", ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> list["Sources"]:
+        """The photos, or the one video; and each further video: what gets a results file of its own."""
+        return ([self] if self.files or self.video is not None else []) + list(self.videos)
 
     @property
     def fingerprint(self) -> str:
@@ -60,22 +69,51 @@ class Sources:
         return hashlib.sha256(os.fsencode("\n".join(names))).hexdigest()
 
 
-def find_sources(names: Sequence[str], people: PeopleOptions) -> Sources:
-    """Find the photos, or the one video, given as files, folders, globs or a webcam's index. Raises InputError."""
-    videos = [name for name in names if _is_video(name)]
+def find_sources(
+    names: Sequence[str], people: PeopleOptions, *, recursive: bool = False, out: Path | None = None
+) -> Sources:
+    """Find the photos and videos given as files, folders and globs, or a webcam by its number; recursive: in subfolders
+    too, without `out`. Raises InputError."""
+    cameras = [name for name in names if is_webcam(name)]
+    if cameras and len(names) > 1:
+        raise InputError(f"{cameras[0]}: a webcam takes a run and a folder (--out) of its own")
+    files = [] if cameras else find_files(names, recursive=recursive, out=out)
+    videos: list[Path | int] = [int(name) for name in cameras]
+    videos += [path for path in files if is_video(path)]
+    photos = [path for path in files if not is_video(path)]
     if not videos:
-        return photos_with_people(find_photos(names), people)
-    if len(names) > 1:
-        raise InputError(f"{videos[0]}: a video takes a run and a folder (--out) of its own")
+        return photos_with_people(photos, people)
     if people.gt is not None:
-        raise InputError(f"{people.gt}: --gt is for photos; the people of a video need --boxes or --detector")
-    name = videos[0]
-    video = int(name) if name.isdigit() and not Path(name).exists() else Path(name)
+        raise InputError(f"{people.gt}: --gt is for photos, not for {videos[0]}, which needs --boxes or --detector")
+    if len(videos) == 1 and not photos:
+        return _video(videos[0], people)
+    if people.boxes is not None:
+        raise InputError(f"{people.boxes}: --boxes is for photos or for one video, and {videos[0]} is beside others")
+    found, unreadable = [], []
+    for path, folder in zip(videos, _folders(videos), strict=True):
+        try:
+            found.append(replace(_video(path, people), folder=folder))
+        except InputError as error:
+            unreadable.append(str(error))
+    alone = photos_with_people(photos, people) if photos else Sources()
+    return replace(alone, videos=tuple(found), unreadable=tuple(unreadable))
+
+
+def _video(video: Path | int, people: PeopleOptions) -> Sources:
     with Video(video) as opened:  # fails early if it cannot be read
         boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score)
-    return Sources(
-        files=[] if isinstance(video, int) else [video], video=video, frame_rate=opened.frame_rate, frame_boxes=boxes
-    )
+    files = [] if isinstance(video, int) else [video]
+    return Sources(files=files, video=video, frame_rate=opened.frame_rate, frame_boxes=boxes)
+
+
+def _folders(videos: Sequence[Path | int]) -> list[str]:
+    """Return a folder's name for each video: its file's name without suffix; with it, or numbered, if that is taken."""
+    taken: dict[str, None] = {}
+    for video in videos:
+        path = Path(str(video))
+        numbered = (f"{path.name}-{number}" for number in count(2))
+        taken[next(name for name in chain((path.stem, path.name), numbered) if name not in taken)] = None
+    return list(taken)
 
 
 def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
@@ -110,11 +148,6 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
     texts = NO_TEXTS if truth is None else truth.image_texts
     people_texts = NO_TEXTS if truth is None else truth.annotation_texts
     return Sources(files, photos, category_id, is_numbered_here, image_texts=texts, annotation_texts=people_texts)
-
-
-def _is_video(name: str) -> bool:
-    path = Path(name)
-    return (name.isdigit() and not path.exists()) or (path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir())
 
 
 def _by_frame(path: Path, min_box_score: float | None) -> list[Boxes]:

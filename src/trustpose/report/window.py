@@ -1,0 +1,77 @@
+"""A window that shows each photo or frame with its poses while a run goes on, where OpenCV and the machine have one."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.predict.photos import Prediction
+from trustpose.predict.run import Drawings
+from trustpose.predict.sources import Sources
+from trustpose.report.draw import draw_poses
+from trustpose.skeletons import Skeleton
+
+TITLE = "trustpose (q closes)"
+_CLOSING = (ord("q"), 27)  # 27: Escape
+
+
+def check_windows() -> None:
+    """Raise InputError if this OpenCV or this machine shows no windows."""
+    found = re.search(r"^\s*GUI:\s*(\S+)", cv2.getBuildInformation(), re.MULTILINE)
+    if found is None or found[1] == "NONE":
+        raise InputError(
+            "--show: this OpenCV has no windows (opencv-python-headless); install opencv-python in its place, or leave "
+            "out --show and look at the drawings in --out"
+        )
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise InputError("--show: there is no display (DISPLAY and WAYLAND_DISPLAY are not set)")
+
+
+def shown(
+    work: Sources, files: Mapping[str, Drawings], skeleton: Skeleton, min_score: float | None, style: str
+) -> "dict[str, Drawings]":
+    """Return drawings for each part of a run, by its folder, that show each picture and then write as `files` do."""
+
+    def picture(prediction: Prediction) -> np.ndarray:
+        assert prediction.pixels is not None
+        how: dict[str, Any] = {"min_score": min_score, "style": style, "is_frame": True}
+        return draw_poses(prediction.pixels, prediction.poses, skeleton, **how)
+
+    return {part.folder: ShownDrawings(picture, files.get(part.folder)) for part in work.parts}
+
+
+class ShownDrawings:
+    """The `drawings` argument of `predictor.run`: shows what `picture` draws of each prediction, and passes predictions
+    on to `files`, which writes. Key q interrupts the run, as Ctrl-C does."""
+
+    def __init__(self, picture: Callable[[Prediction], np.ndarray], files: Drawings | None) -> None:
+        self._picture, self._files = picture, files
+
+    def draw(self, prediction: Prediction) -> tuple[np.ndarray, Any]:
+        """Return the picture to show, and what the files' drawing returns."""
+        return self._picture(prediction), None if self._files is None else self._files.draw(prediction)
+
+    def add(self, drawn: tuple[np.ndarray, Any]) -> None:
+        """Show the next picture, in the main thread, as windows need it."""
+        picture, kept = drawn
+        if self._files is not None and kept is not None:
+            self._files.add(kept)
+        cv2.imshow(TITLE, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        if cv2.waitKey(1) & 0xFF in _CLOSING:
+            signal.raise_signal(signal.SIGINT)
+
+    def __enter__(self) -> "ShownDrawings":
+        if self._files is not None:
+            self._files.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        cv2.destroyAllWindows()
+        if self._files is not None:
+            self._files.__exit__(*error)
