@@ -1,4 +1,4 @@
-"""MkDocs hooks: pages that live outside docs/, and links that leave it.
+"""MkDocs hooks: pages that live outside docs/, links that leave it, and notebooks, which run when the site is built.
 
 CONTRIBUTING.md, CHANGELOG.md and the model cards stay where GitHub and the packages expect them, and are pages of the
 site too. Links are written for the repository; on the site, one to such a file leads to its page, and one to any
@@ -7,10 +7,14 @@ other file outside docs/ becomes plain text.
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
+
+sys.path.insert(0, str(Path(__file__).parent))
+from notebook_page import page_of
 
 REPOSITORY = Path(__file__).parents[1]
 _CARDS = [
@@ -34,7 +38,11 @@ _LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s]+)\)")
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages from outside docs/."""
+    """Add the pages from outside docs/, and a page in the place of each notebook."""
+    for file in [one for one in files if one.src_uri.endswith(".ipynb")]:
+        files.remove(file)
+        page = file.src_uri.replace(".ipynb", ".md")
+        files.append(File.generated(config, page, content=page_of(REPOSITORY / "docs" / file.src_uri)))
     for page, path in PAGES.items():
         files.append(File.generated(config, page, content=(REPOSITORY / path).read_text(encoding="utf-8")))
     return files
@@ -57,6 +65,7 @@ def _on_site(link: re.Match[str], uri: str) -> str:
     page = _PAGE_OF.get(file) or (file.removeprefix("docs/") if file.startswith("docs/") else None)
     if page is None:
         return text
+    page = page.removesuffix(".ipynb") + ".md" if page.endswith(".ipynb") else page
     there = posixpath.relpath(page, posixpath.dirname(uri) or ".")
     if (REPOSITORY / file).is_dir() and file.startswith("docs/"):
         there += "/README.md"

@@ -93,7 +93,6 @@ def test_nothing_to_list(tmp_path, monkeypatch):
     assert code == 0 and "holds no networks; --zoo" in output
     monkeypatch.chdir(tmp_path)
     code, output = _run(env={FOLDER: ""})
-    assert all(name in output for name in ("default ", "default-fast", "shipped:movenet-thunder", "Apache-2.0"))
     assert code == 0 and f"{tmp_path}: holds no networks" in output and f"--dir FOLDER or {FOLDER}" in output
     with pytest.raises(InputError, match="no such folder"):
         _run("--dir", tmp_path / "none")

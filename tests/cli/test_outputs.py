@@ -14,7 +14,6 @@ from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.cli.outputs import check_outputs
-from trustpose.cli.quiet import ProblemLines, without_quiet
 from trustpose.files import InputError
 from trustpose.formats.coco import write_results
 
@@ -194,30 +193,3 @@ def test_what_was_written_is_said_on_one_line(given, tmp_path, capsys, monkeypat
     for file in files:
         assert sum(str(file) in line for line in lines) == 1
         assert file.exists()
-
-
-def test_quiet_prints_problems_only(given, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(given)
-    assert run(*AUDIT, "--results", "results.json", "--json", tmp_path / "a.json", "--quiet") == 0
-    assert capfd.readouterr() == ("", "") and (tmp_path / "a.json").exists()
-    assert run("--quiet", *AUDIT, "--results", "results.json", "--json", "-") == 0
-    out, err = capfd.readouterr()
-    assert json.loads(out)["pose"] and err == "", "only what was asked for"
-    assert run(*AUDIT, "--results", "missing.json", "--quiet") == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.startswith("trustpose: error: missing.json")
-    assert run("recipes", "--quiet") == 0 and "default-network" in capfd.readouterr().out, (
-        "a list is what was asked for"
-    )
-    assert run("audit", "--quiet", "--help") == 0 and "Examples:" in capfd.readouterr().out
-
-
-def test_quiet_keeps_warnings_and_drops_notes(capsys):
-    stream = ProblemLines(sys.stderr)
-    for piece in ("note: a\ntrust", "pose: a warning\n", "half a line"):
-        print(piece, end="", file=stream)
-    stream.flush()
-    assert capsys.readouterr().err == "trustpose: a warning\n"
-    assert not stream.isatty()
-    assert without_quiet(["train", "x", "--quiet"]) == (True, ["train", "x"])
-    assert without_quiet(["convert", "--", "--quiet"]) == (False, ["convert", "--", "--quiet"])

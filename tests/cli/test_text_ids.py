@@ -23,7 +23,7 @@ def test_they_stand_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> No
     (path / "boxes.json").write_text(json.dumps(boxes))
     common = ["--gt", path / "gt.json", "--no-draw", "--model", path / "colours.onnx", "--out", path / "out"]
     for options in ([], ["--boxes", path / "boxes.json"]):
-        assert run("predict", path / "photos", *common, *options, "--overwrite") == 0
+        assert run("predict", path / "photos", *common, *options) == 0
         rows = json.loads((path / "out" / "results.json").read_text())
         assert {row["image_id"] for row in rows} == {"photos/11", "photos/12"}
 

@@ -1,5 +1,7 @@
 """The site builds without a warning, and a reader needs no network: every page loads files of the site only."""
 
+import html
+import json
 import os
 import re
 import subprocess
@@ -67,3 +69,27 @@ def test_every_link_leads_to_a_file_of_the_site(site: Path) -> None:
         inside = {unquote(link.partition("#")[0]) for link in links if not re.match(r"[a-z]+:|#", link)}
         missing = [link for link in inside if page.name != "404.html" and not (page.parent / link).exists()]
         assert not missing, f"{page.relative_to(site)} links to {missing}"
+
+
+def test_notebooks_are_kept_without_outputs() -> None:
+    notebooks = list((REPOSITORY / "docs").rglob("*.ipynb"))
+    assert notebooks
+    for path in notebooks:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        assert notebook["nbformat"] == 4 and len(cells) > 4
+        assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells), path.name
+
+
+def test_the_notebook_ran_and_shows_what_it_says(site: Path) -> None:
+    page = (site / "notebooks" / "first-look.html").read_text(encoding="utf-8")
+    text = html.unescape(re.sub("<[^>]+>", "", page))
+    assert "Poses(1 person, 17 keypoints (coco17)" in text
+    rows = {words[0]: words[1:] for line in text.splitlines() if len(words := line.split()) == 6}
+    score, quality, absent = (float(one) for one in rows["left_elbow"][:3])
+    assert (
+        score > 0.3 and quality < 0.1 and absent > 0.9
+    )  # "a score that many would keep": the elbow is not in the photo
+    distances = re.findall(r"(?:printed|calibrated): mean distance of score and OKS ([\d.]+)", text)
+    assert float(distances[-2]) > 2 * float(distances[-1])
+    assert page.count('src="data:image/png;base64,') >= 2

@@ -61,7 +61,7 @@ def test_it_lies_where_nobody_is():
         where = np.argwhere(_difference(image, poses))[:, ::-1]
         assert ((where >= corner) & (where < np.add(corner, (200, 100)))).all(axis=1).mean() > 0.5, free
         stays = np.argwhere(_difference(image, poses, is_frame=True))
-        assert stays.min() == 0 and stays[:, 0].max() < 100, "in a video always upper left"
+        assert stays[:, 0].max() == 299 and stays[:, 1].min() == 0, "in a video always lower left"
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from trustpose.cli.import_checkpoint import import_checkpoint
 from trustpose.cli.library_lines import hidden_library_lines
 from trustpose.cli.models import models
 from trustpose.cli.predict import predict
-from trustpose.cli.quiet import quiet, without_quiet
 from trustpose.cli.recipes import recipes
 from trustpose.cli.serve import serve
 from trustpose.cli.shard import shard
@@ -72,9 +71,6 @@ def _options(
     version: Annotated[
         bool | None, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
     ] = None,
-    _: Annotated[
-        bool, typer.Option("--quiet", help="Print problems only. Also after the command: trustpose predict … --quiet.")
-    ] = False,
 ) -> None:
     pass
 
@@ -92,13 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # escape characters that the encoding lacks, and bytes of file names
             stream.reconfigure(errors=SHOWN)
-    interruption = Interruption()
-    is_quiet, words = without_quiet(sys.argv[1:] if arguments is None else arguments)
+    interruption, words = Interruption(), sys.argv[1:] if arguments is None else arguments
     hidden = nullcontext() if words[:1] == ["train"] else hidden_library_lines()  # training libraries may print
     try:
         # restore standard output afterwards, even if a command redirected it to standard error
-        with hidden, interruption, quiet() if is_quiet else redirect_stdout(sys.stdout):
-            code = _commands()(words, standalone_mode=False, prog_name="trustpose")
+        with hidden, interruption, redirect_stdout(sys.stdout):
+            code = _commands()(arguments, standalone_mode=False, prog_name="trustpose")
             if sys.stdout is not None:  # it may be closed
                 sys.stdout.flush()
         if code == INTERRUPTED:  # typer's code for a KeyboardInterrupt

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from trustpose.models.spec import ModelSpec
 
 FOLDER = "TRUSTPOSE_MODELS"
-_COLUMNS = ("model", "name", "gives", "input", "skeleton", "MB", "licence", "measured")
 
 
 def models(
@@ -40,7 +38,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the bundled models, and the networks of a folder with their outputs, input, size, licence, measurements.
+    """List the networks of a folder with their outputs, input, size, licence and measurements.
 
     A network is NETWORK.onnx with NETWORK.json next to it, or a folder with model.json. The list shows what the JSON
     gives. A network whose JSON cannot be read is reported, and the exit code is then 1. --validate opens the network
@@ -59,17 +57,16 @@ def models(
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
     if shipped:
-        _print(_bundled(), _COLUMNS, as_json=as_json)
+        from trustpose.models.spec import shipped_folders
+
+        rows = [_row(path, path.parent) for path in shipped_folders()] + _calibrators()
+        _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
         return
-    if directory is None and not as_json:
-        typer.echo("Bundled; use them by name:")
-        _print(_bundled(), ["model", "gives", "MB", "licence"], as_json=False)
-        typer.echo()
     folder = directory or Path(os.environ.get(FOLDER) or ".")
     if not folder.is_dir():
         raise InputError(f"{folder}: " + ("is a file, expected a folder" if folder.exists() else "no such folder"))
     rows, problems = _networks(folder)
-    _print(rows, _COLUMNS, as_json=as_json)
+    _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
     for problem in problems:
         typer.echo("trustpose: " + " ".join(str(problem).split()), err=True)
     if problems:
@@ -78,13 +75,6 @@ def models(
         where = f"; --dir FOLDER or {FOLDER} choose another folder" if directory is None else ""
         typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists the networks for training and import")
         typer.echo("--adapters lists supported estimators of other packages")
-
-
-def _bundled() -> list[dict[str, Any]]:
-    """Return a row for each bundled model and calibrator."""
-    from trustpose.models.spec import shipped_folders
-
-    return [_row(path, path.parent) for path in shipped_folders()] + _calibrators()
 
 
 def _networks(folder: Path) -> tuple[list[dict[str, Any]], list[InputError]]:
@@ -183,7 +173,7 @@ def _adapters() -> list[dict[str, Any]]:
     ]
 
 
-def _print(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+def _print(rows: list[dict[str, Any]], columns: list[str], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return

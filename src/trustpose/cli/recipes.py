@@ -22,10 +22,9 @@ def recipes(
     paper: Annotated[
         str | None, typer.Option(**choices("oks-net", "metamodel", "hpcvnet", about="Only this paper's."))
     ] = None,
-    all_rows: Annotated[bool, typer.Option("--all", help="List every row of every table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the recipes of `trustpose train`: an overview; with --all or --paper, rows with the papers' numbers.
+    """List the recipes of `trustpose train`: all rows of the papers' tables, with the papers' numbers.
 
     Numbers are as printed: AP and labelled F1 in percent, correlations and ternary F1 as fractions. Rows that share one
     training name the first of them. A row that cannot be run gives the reason.
@@ -36,39 +35,11 @@ def recipes(
     if name is not None:
         typer.echo(json.dumps(to_json(find_recipe(name)), ensure_ascii=False, indent=2))
         return
-    if paper is None and not (all_rows or as_json):
-        _print_overview()
-        return
     rows = [_row(recipe) for recipe in _of_paper(paper)]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
     else:
         _print(rows)
-
-
-def _print_overview() -> None:
-    """Print a line for each recipe of ours and for each table of the papers."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from trustpose.training.recipes import RECIPES
-
-    groups: dict[str, list[Recipe]] = {}
-    for name, recipe in RECIPES.items():
-        group = name.rpartition("/")[0]
-        groups.setdefault(f"{group}/…" if group else name, []).append(recipe)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("recipe", no_wrap=True)
-    table.add_column("rows", justify="right")
-    table.add_column("trains")
-    for name in sorted(groups, key=lambda name: ("/" in name, list(groups).index(name))):  # ours first
-        of_group = groups[name]
-        networks = dict.fromkeys(recipe.network or "the given model" for recipe in of_group)
-        heads = dict.fromkeys(recipe.head for recipe in of_group if recipe.head)
-        count = str(len(of_group)) if "/" in name else ""
-        table.add_row(name, count, ", ".join(networks) + (f" + {', '.join(heads)}" if heads else ""))
-    Console().print(table)
-    typer.echo("\n--paper oks-net: a paper's rows with its numbers; --all: every row; NAME: one recipe as JSON")
 
 
 def _of_paper(paper: str | None) -> "list[Recipe]":

@@ -35,17 +35,18 @@ class _Layout:
 def draw_legend(
     drawn: np.ndarray, entries: Sequence[Entry], joints: Float[np.ndarray, "J 2"], *, stays: bool = False
 ) -> None:
-    """Draw the entries in the corner that covers the fewest `joints` (J, 2), image pixels; if it `stays`, in the upper
-    left one, as players show their buttons below. A picture too small for legible words on a twentieth of it gets
-    none."""
+    """Draw the entries in the corner that covers the fewest `joints` (J, 2), image pixels; if it `stays`, in the lower
+    left one. A picture too small for legible words on a twentieth of it gets none."""
     height, width = drawn.shape[:2]
     layout = _layout(entries, width, height)
     if layout is None:
         return
     box_width, box_height = layout.size
     corners = [(0, height - box_height), (width - box_width, height - box_height), (0, 0), (width - box_width, 0)]
-    corners = [(0, 0)] if stays else corners
-    covered = [((joints >= corner) & (joints <= np.add(corner, layout.size))).all(axis=1).sum() for corner in corners]
+    covered = [
+        ((joints >= corner) & (joints <= np.add(corner, layout.size))).all(axis=1).sum()
+        for corner in corners[: 1 if stays else None]
+    ]
     left, top = corners[int(np.argmin(covered))]
     drawn[top : top + box_height, left : left + box_width] //= 5  # dark enough for white text on any photo
     for at, row in enumerate(layout.rows):

@@ -1,0 +1,79 @@
+"""Drawings for docs/architecture.md: the layers, and two paths through them."""
+
+from svg import GREY, INK, LIGHT, Drawing
+
+LAYERS = [
+    [("cli", "one file per command")],
+    [("web", "the page of trustpose serve")],
+    [("training", "losses, stages, the loop"), ("report", "drawing, plots, the HTML page")],
+    [("predict", "photos and videos to poses"), ("export", "one ONNX graph, a model folder")],
+    [("runtime", "ONNX Runtime and torch behind one call")],
+    [("trust", "trust heads, one file per paper"), ("models", "what a model is on disk")],
+    [
+        ("audit", "metrics in one record"),
+        ("networks", "one file per paper"),
+        ("calibration", "trust from results files"),
+    ],
+    [("datasets", "labels as arrays, pixels(i)")],
+    [
+        ("codecs", "outputs ↔ keypoints"),
+        ("grouping", "suppression"),
+        ("metrics", "functions on arrays"),
+        ("formats", "other packages' files"),
+    ],
+    [("geometry", "boxes, crops, the one OKS kernel")],
+    [("poses, images, skeletons, files", "the core records; safe file access")],
+]
+PHOTO = [
+    ("photo", "predict/photos"),
+    ("person boxes", "predict/detectors"),
+    ("crops", "predict/top_down"),
+    ("network", "runtime/backends"),
+    ("keypoints", "codecs/heatmaps"),
+    ("trust", "models/trust_output"),
+    ("Poses", "poses"),
+    ("suppression", "grouping/suppression"),
+    ("results.json", "poses/poses"),
+]
+SHARD = [
+    ("shard", "datasets/shards"),
+    ("person", "datasets/people"),
+    ("random crop", "datasets/augment"),
+    ("occlusion, light", "datasets/occlusion"),
+    ("batch", "training/crops"),
+    ("network, head", "training/network_task"),
+    ("losses", "training/losses"),
+]
+
+
+def layers() -> Drawing:
+    """The packages; each imports only from rows below its own."""
+    drawing = Drawing(880, 50 * len(LAYERS) + 20, "The packages of trustpose in layers")
+    for row, packages in enumerate(LAYERS):
+        y, width = 12 + 50 * row, 856 / len(packages)
+        for column, (name, what) in enumerate(packages):
+            x = 12 + width * column
+            drawing.rect(x + 2, y + 2, width - 4, 44, fill="#eceff1", stroke=LIGHT, radius=5)
+            drawing.text(x + width / 2, y + 20, name, 14, "middle", bold=True)
+            drawing.text(x + width / 2, y + 37, what, 12, "middle", GREY)
+    return drawing
+
+
+def path(title: str, steps: list[tuple[str, str]], in_a_row: int) -> Drawing:
+    """Steps from left to right, each with the module that does it."""
+    rows = -(-len(steps) // in_a_row)
+    drawing = Drawing(178 * in_a_row + 12, 78 * rows + 10, title)
+    for number, (name, module) in enumerate(steps):
+        row, column = divmod(number, in_a_row)
+        x, y = 12 + 178 * column, 12 + 78 * row
+        drawing.rect(x, y, 150, 52, fill="#eceff1", stroke=LIGHT, radius=5)
+        drawing.text(x + 75, y + 22, name, 14, "middle", bold=True)
+        drawing.text(x + 75, y + 40, module, 11, "middle", GREY)
+        if number + 1 == len(steps):
+            continue
+        if column + 1 < in_a_row:
+            drawing.arrow(x + 154, y + 26, x + 174, y + 26, stroke=INK)
+        else:
+            drawing.line((x + 75, y + 52), (x + 75, y + 65), (87, y + 65), stroke=INK)
+            drawing.arrow(87, y + 65, 87, y + 76, stroke=INK)
+    return drawing
