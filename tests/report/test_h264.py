@@ -3,6 +3,7 @@
 import os
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
@@ -175,6 +176,20 @@ def test_without_a_source_frames_follow_at_a_rate(tmp_path):
     np.testing.assert_allclose(_times(tmp_path / "out.mp4"), np.arange(8) / 12.5, atol=1e-4)
     with Video(tmp_path / "out.mp4") as video:
         assert (video.width, video.height, video.frame_rate) == (80, 60, 12.5)
+
+
+def test_the_same_frames_give_the_same_bytes(tmp_path):
+    """Whatever memory they lie in, and at a width that x264 pads."""
+    rng = np.random.default_rng(0)
+    base = cv2.resize(rng.integers(0, 255, (40, 60, 3), dtype=np.uint8), (600, 400))
+    made, kept = set(), []
+    for at in range(8):
+        kept.append(np.full(int(rng.integers(1e5, 3e6)), at, np.uint8))
+        with H264Writer(tmp_path / "out.mp4", 496, 330, 10.0) as writer:
+            for start in range(6):
+                writer.write(base[start : start + 330, start : start + 496])
+        made.add((tmp_path / "out.mp4").read_bytes())
+    assert len(made) == 1
 
 
 def test_names_that_are_not_utf8(tmp_path):
