@@ -99,6 +99,7 @@ def test_photos_and_videos_at_addresses(folder):
         other = (*WHOLE, "--model", folder / "colours.onnx", "--out", folder / "other")
         refused(r"none\.jpg: the server answers 404", f"{address}/none.jpg", *other)
         refused("expected an address with http or https, not ftp", "ftp://a/b.jpg", *other)
+        refused(r"http://127\.0\.0\.1:1/a\.jpg: cannot be reached \(", "http://127.0.0.1:1/a.jpg", *other)
         server.shutdown()
     kept = [name for name in files_in(folder / "out") if name.startswith("downloads/")]
     assert kept == ["downloads/14.png", "downloads/film.mp4", "downloads/one.png"]

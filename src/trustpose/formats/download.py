@@ -45,20 +45,21 @@ def chunks(url: str, limit: int = MAX_BYTES) -> Iterator[bytes]:
     """
     _check(url)
     try:
-        with _opener().open(
-            urllib.request.Request(url, headers={"User-Agent": "trustpose"}), timeout=SILENCE
-        ) as answer:
+        request = urllib.request.Request(url, headers={"User-Agent": "trustpose"})
+        with _opener().open(request, timeout=SILENCE) as answer:
             yield from _content(answer, url, limit)
+        return
     except InputError:
         raise
     except urllib.error.HTTPError as error:
-        raise InputError(f"{url}: the server answers {error.code} {_one_line(error.reason)}") from None
+        problem = f"the server answers {error.code} {_one_line(error.reason)}"
     except urllib.error.URLError as error:
-        raise InputError(f"{url}: cannot be reached ({_one_line(error.reason)})") from None
+        problem = f"cannot be reached ({_one_line(error.reason)})"
     except TimeoutError:
-        raise InputError(f"{url}: nothing came for {SILENCE:g} s") from None
+        problem = f"nothing came for {SILENCE:g} s"
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a host that is no name
-        raise InputError(f"{url}: cannot be read ({_one_line(error) or type(error).__name__})") from None
+        problem = f"cannot be read ({_one_line(error) or type(error).__name__})"
+    raise InputError(f"{url}: {problem}")  # here it has no OSError behind it, which would pass for one of writing
 
 
 def download_files(names: Sequence[str], folder: Path, *, is_resumed: bool = False) -> list[str]:
