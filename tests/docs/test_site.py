@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
+import trustpose as tp
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -93,3 +94,10 @@ def test_the_notebook_ran_and_shows_what_it_says(site: Path) -> None:
     distances = re.findall(r"(?:printed|calibrated): mean distance of score and OKS ([\d.]+)", text)
     assert float(distances[-2]) > 2 * float(distances[-1])
     assert page.count('src="data:image/png;base64,') >= 2
+
+
+def test_the_python_api_has_every_public_name(site: Path) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (site / "api").glob("*.html"))
+    documented = set(re.findall(r'<h\d[^>]* id="trustpose\.[\w.]*?(\w+)" class="doc doc-heading"', pages))
+    assert len(documented) > 60
+    assert set(tp.__all__) - {"SKELETONS"} <= documented and "<code>tp.SKELETONS</code>" in pages
