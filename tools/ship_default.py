@@ -41,8 +41,8 @@ ROOT = Path(__file__).parents[1]
 MODELS, WEIGHTS = ROOT / "src" / "trustpose" / "models", ROOT / "weights"
 NETWORK = "tinypose"  # the zoo's name of the published network
 SOURCES = {
-    "default": "PP-TinyPose 256x192 (PaddleDetection, Apache-2.0), with a trust head trained by trustpose "
-    "(docs/default-model.md) on people of COCO val2017",
+    "default": "PP-TinyPose 256x192 (PaddleDetection, Apache-2.0), trained on by trustpose (docs/default-model.md) on "
+    "people of COCO train2017, with a trust head trained on people of COCO val2017",
     "default-detector": "trained by trustpose (docs/default-model.md) from PicoDet-S pedestrian 320 (PaddleDetection, "
     "Apache-2.0) on COCO 2017 photos",
 }

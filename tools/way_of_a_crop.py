@@ -2,7 +2,7 @@
 
     python tools/way_of_a_crop.py SHARDS
 
-SHARDS is a folder that `trustpose shard` wrote. The training is the recipe default-network's, without its head and with
+SHARDS is a folder that `trustpose shard` wrote. The training is the recipe light-network's, without its head and with
 every kind of augmentation. It is put together before counting starts; then one batch of its first epoch is drawn and
 the loss computed. Prints a line a module, its functions in the order of their first call, and last a line of JSON:
 {"modules": …, "functions": …}.
@@ -24,7 +24,7 @@ MOST_PEOPLE = 16  # in the batch: enough for every kind of augmentation
 
 def prepare(shards: Path) -> NetworkTask:
     """The training, on everybody in the shards."""
-    recipe = find_recipe("default-network")
+    recipe = find_recipe("light-network")
     data = replace(recipe.data, augmentation="strong", folds=0)
     train = replace(recipe.train, weight_interpolation=0.0)
     heatmaps_alone = Strategy((Stage(1, 1.0, 0.0),), 1e-3, (), "scratch")

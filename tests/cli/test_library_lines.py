@@ -15,7 +15,7 @@ def test_broken_photos_are_spoken_of_in_our_words_only(tmp_path):
         content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
         (tmp_path / f"1{suffix}").write_bytes(content)
         command = [sys.executable, "-m", "trustpose", "predict", str(tmp_path / f"1{suffix}"), "--detector", "whole"]
-        command += ["--model", str(write_network(tmp_path)), "--out", str(tmp_path / "out"), "--no-draw"]
+        command += ["--model", str(write_network(tmp_path)), "--out", str(tmp_path / "out"), "--overwrite", "--no-draw"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == (1 if suffix == ".png" else 0)
         assert all(line.startswith("trustpose: ") for line in done.stderr.splitlines()), done.stderr

@@ -37,8 +37,8 @@ def test_a_folder_with_a_video(folder):
     code, output = run(folder / "photos", *WHOLE, *common(folder))
     assert code == 0, output
     lines = output.splitlines()
-    assert lines[0].startswith("3 people on 3 photos in ") and lines[0].endswith("results.json and 3 pictures")
-    assert lines[1].startswith("3 people on 3 frames in ") and lines[1].endswith("film/results.json and a video")
+    assert lines[1].startswith("3 people on 3 photos in ") and lines[1].endswith("results.json and 3 pictures")
+    assert lines[2].startswith("3 people on 3 frames in ") and lines[2].endswith("film/results.json and a video")
     expected = ["film/film.mp4", "film/results.json", "images.json", "none.jpg", "one.jpg", "results.json", "two.jpg"]
     assert files_in(folder / "out") == expected
     code, _ = run(

@@ -21,7 +21,16 @@ def test_they_stand_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> No
         row["image_id"] = f"photos/{row['image_id']}"
     (path / "gt.json").write_text(json.dumps(truth))
     (path / "boxes.json").write_text(json.dumps(boxes))
-    common = ["--gt", path / "gt.json", "--no-draw", "--model", path / "colours.onnx", "--out", path / "out"]
+    common = [
+        "--gt",
+        path / "gt.json",
+        "--no-draw",
+        "--model",
+        path / "colours.onnx",
+        "--out",
+        path / "out",
+        "--overwrite",
+    ]
     for options in ([], ["--boxes", path / "boxes.json"]):
         assert run("predict", path / "photos", *common, *options) == 0
         rows = json.loads((path / "out" / "results.json").read_text())

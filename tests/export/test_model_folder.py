@@ -98,7 +98,7 @@ def test_a_lone_onnx_file_has_no_module(folder: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"backend": "tensorflow"}, "backend: expected onnx or torch, got 'tensorflow'"),
-        ({"precision": "bfloat16"}, "options of the torch backend"),
+        ({"precision": "bfloat16"}, "option of the torch backend"),
         ({"backend": "torch", "precision": "int4"}, "precision: expected one of float32, bfloat16, float16"),
         ({"backend": "torch", "device": "cuda:99"}, "device: 'cuda:99' cannot be used"),
     ],

@@ -135,7 +135,7 @@ def test_a_file_that_is_no_network(tmp_path, content):
 
 def test_unknown_provider_and_wrong_crops(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path))
-    with pytest.raises(InputError, match="provider 'TPU'"):
-        OnnxNetwork(spec, providers=["TPU"])
+    with pytest.raises(InputError, match=r"device: .* got 'tpu'"):
+        OnnxNetwork(spec, device="tpu")
     with pytest.raises(ValueError, match=r"pixels: expected \(B, 256, 192, 3\)"):
         OnnxNetwork(spec)(np.zeros((1, 192, 256, 3), np.uint8))

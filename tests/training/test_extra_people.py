@@ -1,5 +1,6 @@
 """Trainings on several data sets: only the first is divided, and each epoch shows a share of the others."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_equal_ids_elsewhere_move_nobody_into_or_out_of_the_fold(folders):
     assert set(found.held_out.image_id) & set(found.training.image_id[found.own :])
     held_out = {sample.pixels.tobytes() for sample in found.held_out}
     assert not held_out & {sample.pixels.tobytes() for sample in list(found.training)[: found.own]}
+
+
+def test_photos_of_another_ground_truth_only(folders, tmp_path):
+    """Of the first folder; the others are taken whole."""
+    labels = next(folders[0].glob("*.json"))
+    content = json.loads(labels.read_text())
+    wanted = {image["id"] for image in content["images"][:4]}
+    content["images"] = content["images"][:4]
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in wanted]
+    (tmp_path / "some.json").write_text(json.dumps(content))
+    options = replace(OPTIONS, folds=0, photos=str(tmp_path / "some.json"))
+    found = open_training(folders[:2], options)
+    assert set(found.training.image_id[: found.own].tolist()) == wanted
+    assert len(found.training) - found.own == len(open_people(folders[1], OPTIONS))
 
 
 def test_one_folder_is_as_it_was(folders):

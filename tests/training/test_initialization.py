@@ -64,10 +64,10 @@ def test_an_onnx_file_of_another_network(written, tmp_path):
         assert "\n" not in str(error.value) and str(error.value).count(name) == 1
 
 
-def test_the_default_network_starts_from_simplepose(data_dir):
+def test_the_light_network_starts_from_simplepose(data_dir):
     """One of the real heatmaps again, so that the recipe and the file agree."""
     path = data_dir / "networks" / "simplepose.onnx"
-    network = starting_network(RECIPES["default-network"], path).eval()
+    network = starting_network(RECIPES["light-network"], path).eval()
     image = np.random.default_rng(1).normal(size=(1, 3, 256, 192)).astype(np.float32)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_the_default_network_starts_from_simplepose(data_dir):
     np.testing.assert_allclose(found, session.run(None, {"data": image})[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["default-network", "light-detector", "default-detector"])
+@pytest.mark.parametrize("name", ["default-network", "light-network", "light-detector", "default-detector"])
 def test_our_recipes_ask_for_a_trained_network(name):
     network = RECIPES[name].network
     with pytest.raises(InputError, match=f"{name}: starts from a trained {network}, give its folder or file"):

@@ -148,6 +148,7 @@ def test_an_audit_is_the_reports_page(client, files) -> None:
 
 def test_calibrators_are_fitted_downloaded_and_applied(client, files) -> None:
     found = client.post("/api/calibrate", json={"truth": files["truth"], "results": files["results"]}).json()
+    assert found["rows"][0][0] == "pose r, score with OKS" and found["rows"][0][2] > found["rows"][0][1]
     content = client.get(f"/api/download/calibrator/{found['key']}").content
     again = client.post("/api/upload/calibrator", content=content).json()
     assert again["method"] == found["method"]

@@ -3,17 +3,17 @@
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
-from trustpose.report.palettes import trust_colours
-
 INK, GREY, LIGHT, PAPER = "#263238", "#78909c", "#cfd8dc", "#ffffff"
 RED, YELLOW, SKY, BLUE = "#d55e00", "#f0e442", "#56b4e9", "#0072b2"  # of Okabe & Ito's colour-blind-safe palette
+SCALE = [(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)]  # as photos are drawn on
 
 
 def trust_colour(trust: float) -> str:
-    """Return the colour that photos are drawn with for a trust from 0 to 1."""
-    return "#" + "".join(f"{one:02x}" for one in trust_colours(np.array([trust]))[0])
+    """Return the colour of a trust from 0 to 1."""
+    place = min(max(trust, 0.0), 1.0) * (len(SCALE) - 1)
+    low = min(int(place), len(SCALE) - 2)
+    mixed = (a + (b - a) * (place - low) for a, b in zip(SCALE[low], SCALE[low + 1], strict=True))
+    return "#" + "".join(f"{round(one):02x}" for one in mixed)
 
 
 def _number(value: float) -> str:

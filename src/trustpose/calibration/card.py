@@ -13,6 +13,15 @@ from trustpose.skeletons import Skeleton, find_skeleton
 
 FORMAT = "trustpose calibrator 1"
 Number = list[float] | None
+LABELS = {  # of a card's numbers, for people
+    "pose.pearson": "pose r, score with OKS",
+    "keypoint.pearson": "keypoint r, with OPKS",
+    "keypoint.pearson_pose_mean": "average r",
+    "pose.ece": "pose ECE",
+    "keypoint.ece": "keypoint ECE",
+    "pose.brier": "pose Brier score",
+    "keypoint.brier": "keypoint Brier score",
+}
 
 
 @dataclass(frozen=True)

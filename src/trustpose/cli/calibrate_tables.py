@@ -20,21 +20,12 @@ def means(categories: "Categories") -> str:
     return f"AP, headroom closed: means over {count} categories; all other numbers pool them"
 
 
-_ROWS = {
-    "pose.pearson": "pose r, score with OKS",
-    "keypoint.pearson": "keypoint r, with OPKS",
-    "keypoint.pearson_pose_mean": "average r",
-    "pose.ece": "pose ECE",
-    "keypoint.ece": "keypoint ECE",
-    "pose.brier": "pose Brier score",
-    "keypoint.brier": "keypoint Brier score",
-}
-
-
 def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
     """Print a calibrator's numbers, what its second opinions brought, its decision, and notes."""
     from rich.console import Console
     from rich.table import Table
+
+    from trustpose.calibration.card import LABELS
 
     console = Console()
     table = Table(
@@ -43,7 +34,7 @@ def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, .
     )
     for column in ("", "printed scores", card.method, "difference"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, label in _ROWS.items():
+    for name, label in LABELS.items():
         cells = (_cell(numbers[name]) for numbers in (card.before, card.after))
         table.add_row(label, *cells, _cell(card.change[name], sign="+"))
     if worth is not None:
@@ -68,11 +59,13 @@ def _print_opinion(console: "Console", opinion: "OpinionCard") -> None:
     """Print the numbers without and with a second opinion, out of fold."""
     from rich.table import Table
 
+    from trustpose.calibration.card import LABELS
+
     console.print(f"{opinion.label}, {opinion.people} people", markup=False, highlight=False, soft_wrap=True)
     table = Table()
     for column in ("", "without it", "with it", "difference"):
         table.add_column(column, justify="left" if not column else "right")
-    for name, label in ({"explained": "explained variance"} | _ROWS).items():
+    for name, label in ({"explained": "explained variance"} | LABELS).items():
         if name in opinion.after:
             change = _cell(opinion.change[name], sign="+")
             table.add_row(label, _cell(opinion.before[name]), _cell(opinion.after[name]), change)

@@ -100,9 +100,14 @@ def predict(
         str, typer.Option(**choices("onnx", "torch", about="torch: for a model folder (extra 'train')."))
     ] = "onnx",
     device: Annotated[
-        str | None,
-        typer.Option(**choices("cpu", "cuda", "mps", about="For --backend torch or another package's estimator.")),
-    ] = None,
+        str,
+        typer.Option(
+            **choices(
+                *("auto", "cpu", "cuda", "coreml", "directml", "openvino", "mps"),
+                about="auto: a GPU if there is one. mps: for --backend torch or another package's estimator.",
+            )
+        ),
+    ] = "auto",
     precision: Annotated[
         str, typer.Option(**choices("float32", "bfloat16", "float16", about="For --backend torch."))
     ] = "float32",
@@ -123,7 +128,9 @@ def predict(
             "'default'. Repeatable.",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="People per batch.")] = 16,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="People per batch. Default: 16 on a CPU, 64 elsewhere.")
+    ] = None,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Skip photos with more pixels, checked in their headers.")
     ] = 250_000_000,
@@ -193,7 +200,7 @@ def predict(
         fast=fast,
         decoding=codec,
         backend=backend,
-        device=device,
+        device=None if device == "auto" else device,
         precision=precision,
         batch_size=batch_size,
         skeleton=skeleton,
@@ -205,6 +212,7 @@ def predict(
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
     run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive)
     predictor = _load(model, options)
+    typer.echo(f"{predictor.name} on {predictor.device}")
     if any(map(is_address, sources)):  # before their files are downloaded to it
         check_earlier_run(out, run, overwrite=overwrite)
     work = sources_of(predictor, sources, run, out)

@@ -46,12 +46,12 @@ class BoxDetector:
     spec do not match.
     """
 
-    def __init__(self, spec: ModelSpec, min_score: float | None = None) -> None:
+    def __init__(self, spec: ModelSpec, min_score: float | None = None, device: str = "cpu") -> None:
         self.spec = spec
         output = self.output = spec.expect(BoxOutput, BoxListOutput)
         self.min_score = output.min_score if min_score is None else min_score
         self.codec = replace(output, min_score=self.min_score).codec(spec.input)
-        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
         self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
@@ -70,7 +70,9 @@ class BoxDetector:
         return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
 
 
-def load_detector(name: Detector | str | Path, weights: Path | None = None, min_score: float | None = None) -> Detector:
+def load_detector(
+    name: Detector | str | Path, weights: Path | None = None, min_score: float | None = None, device: str = "cpu"
+) -> Detector:
     """Return the detector of that name; a detector is returned unchanged.
 
     "default" (bundled), "whole" (each photo shows one person), a single-stage network or a box network (NETWORK.onnx
@@ -90,7 +92,7 @@ def load_detector(name: Detector | str | Path, weights: Path | None = None, min_
             raise InputError(f"detector {name}: needs a file with its weights (--detector-weights FILE)")
         return TorchvisionDetector(name, weights, TORCHVISION_MIN_SCORE if min_score is None else min_score)
     if name == DEFAULT:
-        return default_detector(min_score)
+        return default_detector(min_score, device)
     kind = output_kind(name)
     if kind is None and Path(name).suffix not in (".onnx", ".json") and not Path(name).is_dir():
         names = ", ".join((DEFAULT, WHOLE, "NETWORK.onnx", *TORCHVISION))
@@ -98,24 +100,24 @@ def load_detector(name: Detector | str | Path, weights: Path | None = None, min_
     spec = ModelSpec.read(name)
     if spec.output.kind not in _DETECTORS:
         raise InputError(f"{name}: is no detector: its JSON says that it gives {kind}, expected people or boxes")
-    return _DETECTORS[spec.output.kind](spec, min_score)
+    return _DETECTORS[spec.output.kind](spec, min_score, device)
 
 
-def _people_detector(spec: ModelSpec, min_score: float | None) -> PeopleDetector:
-    return PeopleDetector(PeopleNetwork(spec), PEOPLE_MIN_SCORE if min_score is None else min_score)
+def _people_detector(spec: ModelSpec, min_score: float | None, device: str) -> PeopleDetector:
+    return PeopleDetector(PeopleNetwork(spec, device), PEOPLE_MIN_SCORE if min_score is None else min_score)
 
 
-_DETECTORS: dict[str, Callable[[ModelSpec, float | None], Detector]] = {  # by output kind
+_DETECTORS: dict[str, Callable[[ModelSpec, float | None, str], Detector]] = {  # by output kind
     "boxes": BoxDetector,
     "box-list": BoxDetector,
     "people": _people_detector,
 }
 
 
-def default_detector(min_score: float | None = None) -> BoxDetector:
+def default_detector(min_score: float | None = None, device: str = "cpu") -> BoxDetector:
     """Return the default detector; `min_score` None uses its spec's threshold. Raises InputError if this installation
     lacks it."""
-    return BoxDetector(ModelSpec.read(detector_folder()), min_score)
+    return BoxDetector(ModelSpec.read(detector_folder()), min_score, device)
 
 
 class DefaultDetector:
@@ -125,8 +127,8 @@ class DefaultDetector:
     names one. Raises InputError if this installation lacks it.
     """
 
-    def __init__(self, min_score: float | None = None, folder: Path | None = None) -> None:
-        self.min_score, self.folder = min_score, folder
+    def __init__(self, min_score: float | None = None, folder: Path | None = None, device: str = "cpu") -> None:
+        self.min_score, self.folder, self.device = min_score, folder, device
         self._opened: BoxDetector | None = None
         self._lock = Lock()
 
@@ -134,7 +136,9 @@ class DefaultDetector:
         """Open the detector. Raises InputError as above."""
         with self._lock:
             if self._opened is None:
-                self._opened = BoxDetector(ModelSpec.read(self.folder or detector_folder()), self.min_score)
+                self._opened = BoxDetector(
+                    ModelSpec.read(self.folder or detector_folder()), self.min_score, self.device
+                )
         return self._opened
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:

@@ -17,12 +17,14 @@ from trustpose.predict.second_opinion import named
 from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import open_runtime
+from trustpose.runtime.sessions import AUTO, onnx_device
 
 AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
 
 _NAMES = tuple(field.name for field in fields(PredictOptions) if field.name != "adapter")
 _OF_ADAPTERS = ("skeleton", "flip", "decoding", "backend", "device", "precision", "batch_size", "threads")
-_ONE_AT_A_TIME = ("flip", "decoding", "backend", "device", "precision")
+_ONE_AT_A_TIME = ("flip", "decoding", "backend", "precision")
+BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
 
 def load(model: str | Path, options: PredictOptions = PredictOptions(), **given: Any) -> AnyPredictor:  # noqa: B008
@@ -43,7 +45,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
     predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(network), options, options.max_pixels
-    _find_people(predictor, detector)
+    predictor.device = _device(options, adapter)
+    _find_people(predictor, detector, predictor.device if options.backend == "onnx" and adapter is None else "cpu")
     if options.suppression not in (None, "none"):
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton)
@@ -78,11 +81,13 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
         min_score = PEOPLE_MIN_SCORE if options.min_score is None else options.min_score
-        return SingleStagePredictor(PeopleNetwork(spec), threads=options.threads, min_score=min_score)
+        network = PeopleNetwork(spec, onnx_device(options.device))
+        return SingleStagePredictor(network, threads=options.threads, min_score=min_score)
     how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
     runtime = open_runtime(spec, **how)
-    of_people = {name: getattr(options, name) for name in ("batch_size", "flip", "threads", "decoding")}
-    predictor, own = Predictor(runtime, **of_people), spec.suppression
+    of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding")}
+    batch_size = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
+    predictor, own = Predictor(runtime, batch_size=batch_size, **of_people), spec.suppression
     if own is not None and options.suppression is None:
         predictor.suppress_detected = suppressor(own.method, own.threshold, own.area, spec.skeleton)
     return predictor
@@ -102,15 +107,21 @@ def _given(options: PredictOptions, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name) != getattr(usual, name)}
 
 
-def _find_people(predictor: BasePredictor, folder: Path | None) -> None:
+def _device(options: PredictOptions, adapter: Adapter | None = None) -> str:
+    """Return the device of our ONNX files; the torch backend's and another package's as it was named."""
+    is_onnx = options.backend == "onnx" and adapter is None
+    return onnx_device(options.device) if is_onnx else options.device or AUTO
+
+
+def _find_people(predictor: BasePredictor, folder: Path | None, device: str) -> None:
     """Set the detector for photos without boxes: the given one, or the bundled one, or that of a fast setting."""
     options = predictor.options
     if options.detector is None:
         if options.detector_weights is not None:
             raise InputError("--detector-weights: are for a --detector of torchvision's")
         if predictor.people == "boxes":
-            predictor.detector = DefaultDetector(options.min_score, folder)
+            predictor.detector = DefaultDetector(options.min_score, folder, device)
     elif predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --detector")
     else:
-        predictor.detector = load_detector(options.detector, options.detector_weights, options.min_score)
+        predictor.detector = load_detector(options.detector, options.detector_weights, options.min_score, device)

@@ -18,18 +18,20 @@ if TYPE_CHECKING:
 class PredictOptions:
     """The options of a model: the arguments of `tp.load`.
 
-    detector: for photos without boxes, by name (`predict.detectors.load_detector`) or as a function; None: the bundled
-    one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold for detected
-    people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their file or package.
-    suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold and the area for OKS
-    between poses; None: the model's own, for a detector's boxes only, or none. flip: flip test, average with the mirror
-    image. decoding: of heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere;
-    "torch" (the `train` extra) runs a model folder's weights on `device` ("cpu", "cuda", "mps"; None: the best
-    available) in `precision` float32, bfloat16 or float16. batch_size: people per batch; threads: None for one per CPU.
-    skeleton: for another package's estimator, keep this one's keypoints. fast: the smaller network and detector that
-    the model's spec names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files
-    are refused. calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's
-    name, checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
+    detector: for photos without boxes, by name (`predict.detectors.load_detector`) or as a function; None: the
+    bundled one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold
+    for detected people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their
+    file or package. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold
+    and the area for OKS between poses; None: the model's own, for a detector's boxes only, or none. flip: flip
+    test, average with the mirror image. decoding: of heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`).
+    backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
+    bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
+    "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:
+    people per batch; None: 16 on a CPU, 64 elsewhere. threads: None for one per CPU. skeleton: for another
+    package's estimator, keep this one's keypoints. fast: the smaller network and detector that the model's spec
+    names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files are refused.
+    calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's name,
+    checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
     `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a particular package's
     estimator, by name.
     """
@@ -46,7 +48,7 @@ class PredictOptions:
     backend: str = "onnx"
     device: str | None = None
     precision: str = "float32"
-    batch_size: int = 16
+    batch_size: int | None = None
     threads: int | None = None
     skeleton: Skeleton | str | None = None
     max_pixels: int = MAX_PIXELS

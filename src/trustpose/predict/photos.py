@@ -155,6 +155,7 @@ class BasePredictor(ABC):
     skeleton: Skeleton
     people: PeopleFrom
     threads: int
+    device: str = "cpu"
     max_pixels: int = MAX_PIXELS
     model: str = ""
     options: PredictOptions = PredictOptions()

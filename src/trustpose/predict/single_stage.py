@@ -24,9 +24,9 @@ class PeopleNetwork:
     for another kind of spec, and if file and spec do not match.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
         self.spec = spec
-        self._session = PerProcess(lambda: open_session(spec.onnx, 1))
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
         self.output = spec.expect(PeopleOutput)
         self.codec = self.output.codec(spec.input)
         self._tensors = output_names(self._session(), spec.onnx, spec.input, self.output.tensors)

@@ -19,11 +19,12 @@ from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays
 from trustpose.runtime.sessions import (
-    CPU,
+    AUTO,
     PerProcess,
     check_shapes,
     cpu_count,
     head_inputs,
+    onnx_device,
     open_session,
     output_names,
     run_session,
@@ -42,15 +43,15 @@ class OnnxNetwork:
 
     On CPUs a batch is divided into parts, which run in parallel, each on one CPU. This has 1.05 (ResNet-50) to 1.5
     times (HRNet, with its many small layers) the throughput of all CPUs sharing one run. Only a batch too small for
-    half of them is shared. A file with a fixed batch size gets parts of that size; other providers get whole batches. A
+    half of them is shared. A file with a fixed batch size gets parts of that size; other devices get whole batches. A
     forked process opens the file again. Raises InputError if file and spec do not match.
     """
 
-    def __init__(self, spec: ModelSpec, threads: int | None = None, providers: list[str] | None = None) -> None:
+    def __init__(self, spec: ModelSpec, threads: int | None = None, device: str = "cpu") -> None:
         self.spec = spec
         self._crop_output = spec.crop_output
         self.threads = count = threads or cpu_count()
-        self._session = PerProcess(lambda: open_session(spec.onnx, 1, providers))
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
         self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs shared by all CPUs
         self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
         session = self._session()
@@ -62,7 +63,7 @@ class OnnxNetwork:
         self.fixed_batch: int | None = batch if isinstance(batch, int) and batch > 0 else None
         if self.fixed_batch is not None and self.fixed_batch > _MOST_AT_ONCE:
             raise InputError(f"{spec.onnx}: takes {self.fixed_batch} crops at once, expected at most {_MOST_AT_ONCE}")
-        self._is_on_cpu = session.get_providers() == [CPU]
+        self._is_on_cpu = device == "cpu"
 
     def __call__(self, pixels: CropPixels) -> Outputs:
         """Run the network on crops of a size that its spec allows. Raises InputError if it cannot be run."""
@@ -151,10 +152,11 @@ def open_runtime(
     """Open the runtime for a spec; see `predict.options.PredictOptions` for the arguments. Raises InputError."""
     if backend not in ("onnx", "torch"):
         raise InputError(f"backend: expected onnx or torch, got {backend!r}")
-    if backend == "onnx" and (device is not None or precision != "float32"):
-        raise InputError("device, precision: are options of the torch backend, got them with backend onnx")
+    if backend == "onnx" and precision != "float32":
+        raise InputError("precision: is an option of the torch backend, got it with backend onnx")
     if backend == "onnx":
-        return OnnxNetwork(spec, threads)
+        return OnnxNetwork(spec, threads, onnx_device(device))
+    device = None if device == AUTO else device
     torch_network, weights = _torch_modules("torch_network", "weights")
     module = weights.load_module(spec) if spec.trust is None else weights.load_trust_network(spec)
     return torch_network.TorchNetwork(spec, module, device=device, precision=precision)

@@ -12,6 +12,7 @@ import onnxruntime
 from jaxtyping import Float, Float32
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
+from trustpose.extras import install_line
 from trustpose.files import InputError, check_regular, utf8_name
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.inputs import InputSpec
@@ -20,6 +21,16 @@ from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import READ_FIELDS, TrustOutput
 
 CPU = "CPUExecutionProvider"
+PROVIDERS = {
+    "cpu": CPU,
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+AUTO = "auto"
+_BY_ITSELF = ("cuda", "directml")
+"""Devices that "auto" chooses: GPUs. CoreML and OpenVINO are faster for some networks and slower for others."""
 _LARGEST = 1e12
 
 # onnxruntime's errors have no common base class
@@ -61,23 +72,37 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def open_session(path: Path, threads: int, providers: list[str] | None = None) -> onnxruntime.InferenceSession:
-    """Open a session with `threads` CPU threads; providers None means the CPU. Raises InputError on failure."""
-    options = _options(threads)
+def onnx_device(name: str | None) -> str:
+    """Return the device to run ONNX files on: the named one, or for "auto" and None a GPU if this onnxruntime has one,
+    else the CPU. Raises InputError for an unknown name, and for a device that this onnxruntime was not built for."""
     known = onnxruntime.get_available_providers()
-    chosen = [CPU] if providers is None else providers
-    unknown = [name for name in chosen if name not in known]
-    if unknown:
-        raise InputError(f"provider {unknown[0]!r}: this onnxruntime has {', '.join(known)}")
+    if name is None or name == AUTO:
+        return next((device for device in _BY_ITSELF if PROVIDERS[device] in known), "cpu")
+    if name not in PROVIDERS:
+        raise InputError(f"device: expected {AUTO}, {', '.join(PROVIDERS)} for the onnx backend, got {name!r}")
+    if PROVIDERS[name] not in known:
+        has = ", ".join(device for device, provider in PROVIDERS.items() if provider in known)
+        how = f"; {install_line('gpu')} brings CUDA" if name == "cuda" else ""
+        raise InputError(f"device: this onnxruntime has {has}, not {name}{how}")
+    return name
+
+
+def open_session(path: Path, threads: int, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """Open a session with `threads` CPU threads on a device of `PROVIDERS`; operators that another device
+    lacks run on the CPU. Raises InputError on failure, also if the device cannot be used at all."""
+    options = _options(threads)
+    chosen = list(dict.fromkeys((PROVIDERS[onnx_device(device)], CPU)))
     check_regular(path)
     try:
         with utf8_name(path) as name:
             session = onnxruntime.InferenceSession(name, options, providers=chosen, enable_fallback=0)
         for node in (*session.get_inputs(), *session.get_outputs()):
             _ = node.name, node.shape  # decodes the names, which may fail
-        return session
     except _ERRORS as error:
         raise InputError(f"{path}: onnxruntime cannot load it ({first_line(error)})") from None
+    if chosen[0] not in session.get_providers():  # onnxruntime goes on without it
+        raise InputError(f"device: {device} cannot be used by this onnxruntime (its driver or libraries are missing)")
+    return session
 
 
 def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntime.InferenceSession:

@@ -62,13 +62,7 @@ class TrainingPeople:
 def detector_people(people: People, folder: Path, options: DataOptions) -> tuple[People, int]:
     """Return `people` of a data folder, then one person per box of `data.detections` (`detected_people`), and the
     number of the former; on photos of `data.photos` only, if that is given. Raises InputError."""
-    photos = None
-    if options.photos is not None:
-        photos = read_truth(Path(options.photos)).images.id
-        rows = np.flatnonzero(np.isin(people.image_id, photos))
-        if not len(rows):
-            raise InputError(f"data.photos: {options.photos}: none of its photos has people in {folder}")
-        people = subset(people, rows)
+    people, photos = _on_photos(people, folder, options)
     if options.detections is None:
         return people, len(people)
     layout = coco_layout(folder)
@@ -84,6 +78,17 @@ def detector_people(people: People, folder: Path, options: DataOptions) -> tuple
     return join([people, detected]), len(people)
 
 
+def _on_photos(people: People, folder: Path, options: DataOptions) -> tuple[People, Int[np.ndarray, " I"] | None]:
+    """Return the people on photos of `data.photos`, and these photos' ids; everybody and None if it is not given."""
+    if options.photos is None:
+        return people, None
+    photos = read_truth(Path(options.photos)).images.id
+    rows = np.flatnonzero(np.isin(people.image_id, photos))
+    if not len(rows):
+        raise InputError(f"data.photos: {options.photos}: none of its photos has people in {folder}")
+    return subset(people, rows), photos
+
+
 def coco_layout(folder: Path) -> tuple[Path, Path] | None:
     """Return the labels and the photos of a folder in one of COCO's layouts; None if it is in none."""
     for labels, photos in COCO_LAYOUTS:
@@ -93,7 +98,8 @@ def coco_layout(folder: Path) -> tuple[Path, Path] | None:
 
 
 def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeople:
-    """Divide the people of the first folder into folds; add everybody of the other folders to training.
+    """Divide the people of the first folder, on photos of `data.photos`, into folds; add everybody of the other folders
+    to training.
 
     Ids are compared within the first folder only, so equal ids elsewhere have no effect. Raises InputError.
     """
@@ -101,7 +107,8 @@ def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeop
     for folder, place in zip(folders, places, strict=True):
         if places.count(place) > 1:  # held-out people of the first would be trained on in the second
             raise InputError(f"{folder}: was given twice as --data")
-    training, held_out = divide(open_people(folders[0], options), options)
+    first, _ = _on_photos(open_people(folders[0], options), folders[0], options)
+    training, held_out = divide(first, options)
     extra = [open_people(folder, options) for folder in folders[1:]]
     return TrainingPeople(join([training, *extra]) if extra else training, held_out, len(training))
 

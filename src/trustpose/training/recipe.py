@@ -42,8 +42,9 @@ class DataOptions:
     data size. Of several data sets only the first is divided. extra_share: the part of the others in each epoch,
     redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
 
-    photos: a COCO ground truth; only people of its photos are used, for a network that has seen the others. detections:
-    a detector's boxes on these photos, COCO results; a trust head then also learns which boxes hold nobody.
+    photos: a COCO ground truth; only people of its photos are used, as for a trust head on a network that has seen the
+    others. detections: a detector's boxes on these photos, COCO results; a trust head then also learns which boxes hold
+    nobody.
     """
 
     dataset: str = "coco"

@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from trustpose.audit.build import audit
 from trustpose.audit.comparison import with_comparisons
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.card import LABELS, Number
 from trustpose.calibration.fit import fit
 from trustpose.files import InputError, parse_json
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth, write_results
@@ -156,7 +157,13 @@ def _fit(truth: Kept, results: Kept, out: Path) -> tuple[Calibrator, dict[str, A
         raise _without_path(error, truth.path, results.path) from None
     calibrator = Calibrator.of(fitted.parts)
     calibrator.save(out)
-    return calibrator, {"method": calibrator.card.method, "numbers": calibrator.card.as_dict()}
+    card = calibrator.card
+    rows = [[label, _value(card.before[name]), _value(card.after[name])] for name, label in LABELS.items()]
+    return calibrator, {"method": card.method, "rows": rows}
+
+
+def _value(number: Number) -> float | None:
+    return None if number is None else round(number[0], 3)
 
 
 def _apply(calibrator: Calibrator, read: ResultsFile, out: Path) -> list[str]:

@@ -27,8 +27,8 @@ _ANY = Recipe(
     ),
 )
 
-_DEFAULT = Recipe(
-    name="default-network",
+_LIGHT = Recipe(
+    name="light-network",
     title="The network of the previous default model: from SimplePose's weights, trained on heatmaps and visibility",
     strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
@@ -93,7 +93,15 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
         name="simplepose-trust",
         title="Our trust head on simplepose.onnx; --head for the papers' heads",
     ),
-    _DEFAULT,
+    replace(
+        _LIGHT,
+        name="default-network",
+        title="The network of the default model: PP-TinyPose's published weights, trained on for this project's crops",
+        strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 3e-5, (), "trained"),
+        network="tinypose",
+        train=replace(_LIGHT.train, ema=0.995, weight_interpolation=0.0, precision="32-true"),
+    ),
+    _LIGHT,
     _DETECTOR,
     _PICODET,
     replace(

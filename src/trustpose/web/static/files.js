@@ -45,17 +45,14 @@ function link(text, href) {
   return element;
 }
 
-function table(numbers) {
+function table(rows) {
   const element = document.createElement("table");
-  const row = (tag, cells) => {
+  const add = (tag, cells) => {
     const line = element.insertRow();
     for (const cell of cells) line.appendChild(document.createElement(tag)).textContent = cell;
   };
-  row("th", ["", "as printed", "calibrated"]);
-  const text = (value) => (Array.isArray(value) ? value[0].toFixed(3) : "–");
-  for (const name of Object.keys(numbers.after)) {
-    if (numbers.before[name] || numbers.after[name]) row("td", [name, text(numbers.before[name]), text(numbers.after[name])]);
-  }
+  add("th", ["", "printed scores", "calibrated"]);
+  for (const [label, ...values] of rows) add("td", [label, ...values.map((value) => (value === null ? "–" : value.toFixed(3)))]);
   return element;
 }
 
@@ -70,7 +67,7 @@ export function startForms() {
     const truth = await upload("truth", data.get("truth")), results = await upload("results", data.get("results"));
     const found = await send("/api/calibrate", { truth: truth.key, results: results.key });
     fitted = found.key;
-    return [`Chosen: ${found.method}. Out-of-fold numbers:`, table(found.numbers), link("download the calibrator", `/api/download/calibrator/${found.key}`)];
+    return [`Chosen: ${found.method}. Out-of-fold numbers:`, table(found.rows), link("download the calibrator", `/api/download/calibrator/${found.key}`)];
   });
   onSend("apply-form", "applying …", async (data) => {
     const file = data.get("calibrator");
