@@ -20,32 +20,30 @@ class TooLarge(Exception):
     """A request's body is larger than its limit."""
 
 
-async def read_body(chunks: AsyncIterator[bytes], most: int) -> bytes:
-    """Return a request's body. Raises TooLarge as soon as it has more than `most` bytes, and InputError if it has
+async def _limited(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """Yield a request's body. Raises TooLarge as soon as it has more than `most` bytes, and InputError if it has
     none."""
-    parts, size = [], 0
+    size = 0
     async for chunk in chunks:
         size += len(chunk)
         if size > most:
             raise TooLarge
-        parts.append(chunk)
+        yield chunk
     if not size:
         raise InputError("the upload is empty")
-    return b"".join(parts)
+
+
+async def read_body(chunks: AsyncIterator[bytes], most: int) -> bytes:
+    """Return a request's body. Raises TooLarge and InputError as above."""
+    return b"".join([chunk async for chunk in _limited(chunks, most)])
 
 
 async def save_body(chunks: AsyncIterator[bytes], path: Path, most: int) -> None:
     """Write a request's body to a new file; nothing is left of one that is refused, as in `read_body`."""
-    size = 0
     try:
         with path.open("xb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > most:
-                    raise TooLarge
+            async for chunk in _limited(chunks, most):
                 file.write(chunk)
-        if not size:
-            raise InputError("the upload is empty")
     except BaseException:
         path.unlink(missing_ok=True)
         raise
