@@ -36,8 +36,9 @@ def predict(
         str,
         typer.Option(
             **completed(model_names),
-            help="The bundled model, NETWORK.onnx with NETWORK.json next to it, a model folder, or "
-            "an estimator of another package: mediapipe, ultralytics:MODEL.pt, … (trustpose models --adapters).",
+            help="The bundled model, NETWORK.onnx with NETWORK.json next to it, a model folder, one on the "
+            "Hugging Face hub (hf:USER/NAME), or an estimator of another package: mediapipe, ultralytics:MODEL.pt, … "
+            "(trustpose models --adapters).",
         ),
     ] = "default",
     out: Annotated[Path, typer.Option(help=f"Output folder for {RESULTS} and drawings.")] = Path("predictions"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import suppressor
+from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.spec import ModelSpec
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
@@ -23,22 +24,25 @@ AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
 
 _NAMES = tuple(field.name for field in fields(PredictOptions) if field.name != "adapter")
 _OF_ADAPTERS = ("skeleton", "flip", "decoding", "backend", "device", "precision", "batch_size", "threads")
+_OF_HUB = ("local_files_only", "cache_dir", "token")
 _ONE_AT_A_TIME = ("flip", "decoding", "backend", "precision")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
 
 def load(model: str | Path, options: PredictOptions = PredictOptions(), **given: Any) -> AnyPredictor:  # noqa: B008
-    """Load a predictor: the bundled model, "default", a model folder, network.onnx with its JSON next to it, or another
-    package's estimator; `given` are `PredictOptions` by name.
+    """Load a predictor: the bundled model, "default", a model folder, network.onnx with its JSON next to it, a model
+    folder on the Hugging Face hub, or another package's estimator; `given` are `PredictOptions` by name.
 
     It does everything that `trustpose predict` does: photos without boxes get the default detector's, unless the model
     finds people by itself. Estimators have a name, with the file or model to load after a colon: "mediapipe",
     "vitpose:FOLDER", … (`trustpose.predict.adapters.ADAPTERS`); they take the options of their `load`. Write
-    ./mediapipe or ./default for a file of such a name. Raises InputError.
+    ./mediapipe or ./default for a file of such a name. "hf:USER/NAME" and "hf:USER/NAME@REVISION" are on the hub, also
+    as detector (extra `hub`); they take the options of `models.hub.download_model`. Raises InputError.
     """
     of_adapter = {name: value for name, value in given.items() if name not in _NAMES}
     options = replace(options, **{name: value for name, value in given.items() if name in _NAMES})
     options = replace(options, adapter={**options.adapter, **of_adapter})
+    model, options = _downloaded(model, options)
     adapter = ADAPTERS.get(str(model).partition(":")[0])
     if adapter is not None and options.fast:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
@@ -52,6 +56,20 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
         predictor.suppress = suppressor(*how, predictor.skeleton)
     predictor.calibrate = _calibrated(predictor)
     return predictor
+
+
+def _downloaded(model: str | Path, options: PredictOptions) -> tuple[str | Path, PredictOptions]:
+    """Replace names of models on the hub by their local folders."""
+    is_hub_name, has_hub_detector = (str(one).startswith(PREFIX) for one in (model, options.detector))
+    if not (is_hub_name or has_hub_detector):
+        return model, options
+    if is_hub_name and options.fast:
+        raise InputError(f"{model}: has no fast setting on the hub; load the faster model by its own name")
+    how = {name: value for name, value in options.adapter.items() if name in _OF_HUB}
+    options = replace(options, adapter={name: one for name, one in options.adapter.items() if name not in how})
+    if has_hub_detector:
+        options = replace(options, detector=download_model(str(options.detector), **how))
+    return (download_model(str(model), **how) if is_hub_name else model), options
 
 
 def _calibrated(predictor: BasePredictor) -> Calibrated | None:
