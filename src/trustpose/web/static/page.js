@@ -61,6 +61,7 @@ async function showVideo(file) {
   video.controls = true;
   setBase(ours, byId("ours"), video);
   byId("reading").textContent = "";
+  video.onerror = () => { if (turn === running) byId("reading").textContent = "This browser cannot play that video; the joints are drawn alone."; };
   say("sending the video …");
   const response = await fetch("/api/video", { method: "POST", body: file });
   if (!response.ok) throw new Error((await response.json()).error);
