@@ -1,9 +1,12 @@
 """Devices by name: what "auto" takes, and one clear line for what this onnxruntime lacks or cannot use."""
 
+import re
+
 import onnxruntime
 import pytest
 
 import trustpose as tp
+from trustpose.extras import install_line
 from trustpose.runtime import sessions
 from trustpose.runtime.sessions import CPU, PROVIDERS, onnx_device
 
@@ -33,7 +36,9 @@ def test_auto_takes_a_gpu_and_nothing_that_may_be_slower(available) -> None:
 
 def test_what_is_not_there_is_one_line(available) -> None:
     available("cpu", "openvino")
-    with pytest.raises(tp.InputError, match=r"this onnxruntime has cpu, openvino, not cuda; pip install '\.\[gpu\]'"):
+    with pytest.raises(
+        tp.InputError, match="this onnxruntime has cpu, openvino, not cuda; " + re.escape(install_line("gpu"))
+    ):
         tp.load("default", device="cuda")
     with pytest.raises(tp.InputError, match=r"expected auto, cpu, cuda, coreml, directml, openvino .* got 'gpu'"):
         tp.load("default", device="gpu")
