@@ -1,6 +1,7 @@
 """Models pushed to and loaded from a hub: the hub's own client, against a hub on this computer."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import trustpose as tp
 from tests.integrations.hub_server import Hub, running_hub
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
 from tests.tiny_onnx import write_network
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.integrations.hub import model_card, push_model
 from trustpose.models.hub import HubName, download_model
@@ -209,7 +211,7 @@ def test_an_unlisted_licence_is_named(folder):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"^huggingface_hub is not installed: pip install '\.\[hub\]' in a checkout"):
+    with pytest.raises(InputError, match=f"^{re.escape(not_installed('huggingface_hub', 'hub'))}"):
         tp.load("hf:ada/colours")
 
 
