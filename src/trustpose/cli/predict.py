@@ -1,10 +1,7 @@
 """`trustpose predict`: predict poses in photos or a video, write COCO results and drawings."""
 
 import os
-import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,13 +10,13 @@ import typer
 from trustpose.cli.choices import POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import check_earlier_run, check_files
+from trustpose.cli.predict_progress import print_summary, progress_bar
 from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
     from trustpose.predict.options import PredictOptions
     from trustpose.predict.photos import BasePredictor
-    from trustpose.predict.run import Done, Step
 
 RESULTS = "results.json"
 
@@ -235,14 +232,14 @@ def predict(
     with (
         resumable("the same command with --resume continues"),
         warnings.catch_warnings(record=True) as caught,
-        _progress(what, is_one=len(work.parts) == 1) as tell,
+        progress_bar(what, is_one=len(work.parts) == 1) as tell,
     ):
         warnings.simplefilter("always", category=DistributionShiftWarning)
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
     _say(caught)
     for part in work.parts:
         one = done.videos[part.folder] if part.folder else done
-        _report(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
+        print_summary(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
     complaints = [line for one in (done, *done.videos.values()) for line in one.complaints]
     for complaint in complaints:
         typer.echo(f"trustpose: {complaint}", err=True)
@@ -268,39 +265,3 @@ def _load(model: str, options: "PredictOptions") -> "BasePredictor":
 def _say(caught: "list[warnings.WarningMessage]") -> None:
     for warning in caught:
         typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)
-
-
-@contextmanager
-def _progress(what: str, *, is_one: bool) -> "Iterator[Callable[[Step], None]]":
-    """Yield a callback for each photo or frame: prints a line per problem, shows a bar with people/s on a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn(what + ", {task.fields[speed]}"), TimeRemainingColumn())
-    started, people = time.perf_counter(), 0
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=None, speed="")
-
-        def tell(step: "Step") -> None:
-            nonlocal people
-            if step.problem is not None:
-                typer.echo(f"trustpose: {' '.join(step.problem.split())}", err=True)
-            people += step.people
-            rate = people / (time.perf_counter() - started)
-            progress.update(task, advance=1, total=step.total if is_one else None, speed=f"{rate:.0f} people/s")
-
-        yield tell
-
-
-def _report(done: "Done", results: Path, *, is_video: bool, is_drawn: bool) -> None:
-    count, rate = len(done.poses), done.predicted / max(done.seconds, 1e-9)
-    what = "frames" if is_video else "photos"
-    pictures = " and a video" if is_video else f" and {_count(count, 'pictures')}"
-    people = "1 person" if done.people == 1 else f"{done.people} people"
-    summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
-    typer.echo(f"{summary}: {results}{pictures if is_drawn else ''}")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what.removesuffix('s') if number == 1 else what}"
