@@ -9,7 +9,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+import pytest
+
+from tests.tiny_onnx import write_network
 
 REPOSITORY = re.compile(
     r"(?:/api/models)?/([\w.-]+/[\w.-]+)/(revision|tree|preupload|commit|resolve)/([\w.-]+)/?([^?]*)"
@@ -50,6 +56,25 @@ def running_hub() -> Iterator[Hub]:
         finally:
             hub.shutdown()
             thread.join()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """Make the client ask this hub, as HF_ENDPOINT does before it is imported."""
+    constants = import_module("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    files = address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
+
+
+def write_model(folder: Path) -> Path:
+    """A model folder that finds seventeen colours, and a file that is none of its own."""
+    path = write_network(folder, name="seventeen colours", licence="MIT", measured={"AP, dev": 0.5})
+    path.rename(folder / "model.onnx")
+    spec = path.with_suffix(".json")
+    (folder / "model.json").write_text(spec.read_text().replace("colours.onnx", "model.onnx"))
+    spec.unlink()
+    (folder / "notes.txt").write_text("not for others")
+    return folder
 
 
 class _Answers(BaseHTTPRequestHandler):

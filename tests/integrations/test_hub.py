@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 import trustpose as tp
-from tests.integrations.hub_server import Hub, running_hub
+from tests.integrations.hub_server import Hub, running_hub, use, write_model
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
-from tests.tiny_onnx import write_network
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.integrations.hub import model_card, push_model
@@ -23,30 +22,17 @@ constants = pytest.importorskip("huggingface_hub.constants")
 BOXES = [[0.0, 0, 50, 50], [20, 20, 300, 280]]
 
 
-def _use(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Make the client ask this hub, as HF_ENDPOINT does before it is imported."""
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    files = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", files)
-
-
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     with running_hub() as hub:
-        _use(monkeypatch, hub.address)
+        use(monkeypatch, hub.address)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         yield hub
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    path = write_network(tmp_path / "model", name="seventeen colours", licence="MIT", measured={"AP, dev": 0.5})
-    path.rename(path.with_name("model.onnx"))
-    text = path.with_suffix(".json").read_text().replace("colours.onnx", "model.onnx")
-    path.with_name("model.json").write_text(text)
-    path.with_suffix(".json").unlink()
-    (path.parent / "notes.txt").write_text("not for others")
-    return path.parent
+    return write_model(tmp_path / "model")
 
 
 def test_a_pushed_model_is_loaded_and_gives_the_same_poses(hub: Hub, folder, tmp_path):
@@ -83,7 +69,7 @@ def test_without_a_network(hub: Hub, folder, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"^hf:ada/colours: is not in the local cache, and the hub is not reachable"):
         tp.load("hf:ada/colours", local_files_only=True, cache_dir=tmp_path / "empty")
     assert not hub.requests
-    _use(monkeypatch, "http://127.0.0.1:9")  # nobody listens
+    use(monkeypatch, "http://127.0.0.1:9")  # nobody listens
     assert download_model("hf:ada/colours") == here
     with pytest.raises(InputError, match=r"^hf:ada/other: is not in the local cache, and the hub is not reachable"):
         tp.load("hf:ada/other")

@@ -1,0 +1,260 @@
+"""Results as keypoints of a FiftyOne data set, and back without loss (the extra `fiftyone`).
+
+What a person has there is listed in docs/integrations.md. Photos and poses find each other by file name, or by the
+number at the end of it where image ids have no names.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.extras import not_installed
+from trustpose.files import InputError
+from trustpose.formats.coco import read_results
+from trustpose.formats.coco.names import number_in_name
+from trustpose.images import Images
+from trustpose.integrations.fiftyone_labels import id_column, keypoints_of, number_column, poses_of
+from trustpose.integrations.fiftyone_photos import files_of, match, names_in, photo_size
+from trustpose.poses import Poses, write_results
+from trustpose.predict.origins import PhotoFile
+from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, skeleton_of, skeleton_of_object
+
+FIELD = "poses"
+_SKELETONS = "trustpose_skeletons"  # in a data set's `info`: by field, the name of a known skeleton, or all of it
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """Poses to convert, with what a results file has beside them, and the file names of images by id."""
+
+    poses: Poses
+    ranking: Float[np.ndarray, " N"] | None
+    category_id: Int[np.ndarray, " N"]
+    names: Mapping[int, str]
+
+
+def to_fiftyone(
+    results: Poses | str | Path,
+    dataset: Any,
+    *,
+    field: str = FIELD,
+    images: Images | str | Path | None = None,
+    skeleton: Skeleton | str | None = None,
+    label: str = "person",
+    common: bool = False,
+) -> int:
+    """Set `field` of a data set's samples to the poses on their photos, as `fiftyone.Keypoints`; return how many
+    samples were set.
+
+    results: poses, or a COCO results file (JSON, CSV or Parquet). dataset: a `fiftyone.Dataset` or view, saved, or a
+    list of `fiftyone.Sample`. images: file names of image ids: `Images`, a COCO ground truth or an images.json;
+    without it the photos that poses know, the images.json beside a results file, or the numbers in the samples' file
+    names. skeleton: of a results file, which does not name its joints. A photo that is known by name and has nobody
+    gets empty `Keypoints`; other samples are left as they are. A sample without `metadata` gets it, for its size.
+    Raises InputError if fiftyone is missing, a photo cannot be read, or poses are on photos that the data set lacks;
+    with `common` only if it has none of them.
+    """
+    package, given = _fiftyone(), _given(results, images, skeleton)
+    rows = _rows_by_image(given.poses)
+    ids = {one: None for one in (*rows, *given.names)}
+    image_of = match([sample.filepath for sample in _samples(dataset)], ids, given.names)
+    lacking = [one for one in rows if one not in set(image_of.values())]
+    if lacking and (len(lacking) == len(rows) or not common):
+        name = given.names.get(lacking[0], f"with id {lacking[0]}")
+        which = f"photo {name}" + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else "")
+        raise InputError(f"{which}: no sample of the data set (common=True leaves such photos out)")
+    for sample in _samples(dataset, save=True):
+        image_id = image_of.get(sample.filepath)
+        if image_id is not None:
+            sample[field] = _label(package, sample, given, rows, image_id, label)
+    _set_skeleton(package, dataset, field, given.poses.skeleton)
+    return len(image_of)
+
+
+def fiftyone_samples(
+    results: Poses | str | Path,
+    photos: str | Path | None = None,
+    *,
+    field: str = FIELD,
+    images: Images | str | Path | None = None,
+    skeleton: Skeleton | str | None = None,
+    label: str = "person",
+) -> list[Any]:
+    """Return a new `fiftyone.Sample` for each photo, with its poses in `field`: `dataset.add_samples` takes them, and
+    nothing here needs FiftyOne's database.
+
+    photos: the folder with the photos; None: where poses know them to be. Other arguments are as for `to_fiftyone`; as
+    samples have no skeleton, `to_fiftyone` on the data set would set it. Raises InputError as `to_fiftyone`, and if a
+    photo is not there.
+    """
+    package, given = _fiftyone(), _given(results, images, skeleton)
+    rows = _rows_by_image(given.poses)
+    files = files_of(list({one: None for one in (*rows, *given.names)}), given.names, photos)
+    samples = [package.Sample(filepath=str(path)) for path in files.values()]
+    for sample, image_id in zip(samples, files, strict=True):
+        sample[field] = _label(package, sample, given, rows, image_id, label)
+    return samples
+
+
+def from_fiftyone(dataset: Any, field: str = FIELD, *, skeleton: Skeleton | str | None = None) -> Poses:
+    """Return the poses in `field` of a data set, view or list of samples, in their order.
+
+    Poses that `to_fiftyone` wrote come back with every number as it was; what was changed in FiftyOne counts: people
+    that were deleted, points that were moved, or made NaN, which are then missing. Keypoints of another source give
+    coordinates and, from `confidence`, scores; their image ids are the numbers in the file names if all have one, else
+    they count the samples from 0. skeleton: instead of that stored with the data set. Raises InputError if there is no
+    such field, or it holds no `Keypoints`.
+    """
+    return _read(dataset, field, skeleton)[0]
+
+
+def write_fiftyone_results(
+    path: str | Path, dataset: Any, field: str = FIELD, *, skeleton: Skeleton | str | None = None
+) -> None:
+    """Write the poses of `from_fiftyone` as a COCO results file, ranked by the scores that the poses, or the results
+    file, had when they came to the data set. Raises InputError, and ValueError as `write_results`."""
+    poses, people = _read(dataset, field, skeleton)
+    ranking, category = number_column(people, [field] * len(people), "ranking_score"), None
+    if people:
+        category = id_column(people, [field] * len(people), "category_id")
+    if ranking is not None and np.isnan(ranking).any():  # people who were added in FiftyOne
+        ranking = np.where(np.isnan(ranking), poses.ranking_score, ranking)
+    ids = 1 if category is None else np.where(category < 0, 1, category)
+    write_results(path, poses, score=ranking, category_id=ids)
+
+
+def _fiftyone() -> Any:
+    try:
+        return import_module("fiftyone")
+    except ModuleNotFoundError:
+        raise InputError(not_installed("fiftyone", "fiftyone")) from None
+
+
+def _given(results: Poses | str | Path, images: Images | str | Path | None, skeleton: Skeleton | str | None) -> _Given:
+    joints = None if skeleton is None else skeleton_of(skeleton)
+    names = {} if images is None else images.names() if isinstance(images, Images) else names_in(Path(images))
+    if isinstance(results, Poses):
+        if results.image_id is None:
+            raise InputError("Poses.image_id is None: it is not known which photos the poses are on")
+        known = {one: photo.name for one, photo in (results.photos or {}).items()}
+        poses = results if joints is None else replace(results, skeleton=joints)
+        can_rank = poses.pose_score is not None or poses.pose_quality is not None or poses.suppressed_score is not None
+        return _Given(
+            poses, poses.ranking_score if can_rank else None, np.ones(len(poses), dtype=np.int64), names or known
+        )
+    read, beside = read_results(results, skeleton=joints), Path(results).with_name("images.json")
+    if not read.image_texts.are_numbers:
+        raise InputError(f"{results}: its image ids are texts, expected numbers")
+    if not names and beside.is_file():
+        names = names_in(beside)
+    return _Given(read.poses, read.score, read.category_id, names)
+
+
+def _rows_by_image(poses: Poses) -> dict[int, np.ndarray]:
+    assert poses.image_id is not None
+    if not len(poses):
+        return {}
+    order = np.argsort(poses.image_id, kind="stable")
+    ids, starts = np.unique(poses.image_id[order], return_index=True)
+    return dict(zip(ids.tolist(), np.split(order, starts[1:]), strict=True))
+
+
+def _label(package: Any, sample: Any, given: _Given, rows: Mapping[int, np.ndarray], image_id: int, label: str) -> Any:
+    """Return the `fiftyone.Keypoints` of one photo."""
+    here = rows.get(image_id, np.zeros(0, dtype=np.int64))
+    ranking = None if given.ranking is None else given.ranking[here]
+    people = keypoints_of(package, given.poses[here], photo_size(package, sample), label, ranking)
+    for person, category in zip(people.keypoints, given.category_id[here].tolist(), strict=True):
+        if category != 1:
+            person["category_id"] = category
+    people["image_id"] = image_id
+    return people
+
+
+def _samples(dataset: Any, *, save: bool = False) -> Iterable[Any]:
+    """Return the samples of a data set, view or list, saved as they are changed if asked to."""
+    if hasattr(dataset, "iter_samples"):
+        return dataset.iter_samples(autosave=save)
+    return dataset
+
+
+def _stored(dataset: Any) -> Any:
+    """Return the data set of a view, or itself; None for a list of samples."""
+    if not hasattr(dataset, "iter_samples"):
+        return None
+    return _fiftyone().load_dataset(dataset.dataset_name) if hasattr(dataset, "dataset_name") else dataset
+
+
+def _set_skeleton(package: Any, dataset: Any, field: str, skeleton: Skeleton | None) -> None:
+    """Store the joints of a field: names and limbs for FiftyOne's drawings, and all that a `Skeleton` has."""
+    stored = _stored(dataset)
+    if stored is None:
+        return
+    if skeleton is not None:
+        edges = [list(edge) for edge in skeleton.edges]
+        stored.skeletons[field] = package.KeypointSkeleton(labels=list(skeleton.keypoints), edges=edges)
+        stored.info[_SKELETONS] = {**stored.info.get(_SKELETONS, {}), field: name_or_object(skeleton)}
+        stored.save()
+    stored.add_dynamic_sample_fields(fields=field)  # the numbers of people, for FiftyOne's filters
+
+
+def _skeleton_of(dataset: Any, field: str) -> Skeleton | None:
+    stored = _stored(dataset)
+    if stored is None:
+        return None
+    value = stored.info.get(_SKELETONS, {}).get(field)
+    if isinstance(value, str):
+        return SKELETONS.get(value)
+    if value is not None:
+        return skeleton_of_object(value, f"info[{_SKELETONS!r}]")
+    known = stored.skeletons.get(field) or stored.default_skeleton
+    if known is None or not known.labels:
+        return None
+    edges = tuple((one, other) for chain in known.edges for one, other in pairwise(chain))
+    return Skeleton(field, tuple(known.labels), edges)
+
+
+def _read(dataset: Any, field: str, skeleton: Skeleton | str | None) -> tuple[Poses, list[Any]]:
+    """Return the poses in a field, and each one's `fiftyone.Keypoint`."""
+    package, found = _fiftyone(), []
+    for at, sample in enumerate(_samples(dataset)):
+        label = sample[field] if sample.has_field(field) else None
+        if label is not None and not isinstance(label, package.Keypoints):
+            kind = type(label).__name__
+            raise InputError(f"{sample.filepath}: field {field!r} is a {kind}, expected fiftyone.Keypoints")
+        if label is not None:
+            found.append((at, sample.filepath, photo_size(package, sample), label))
+    if not found:
+        raise InputError(f"field {field!r}: no sample has it, expected a field with fiftyone.Keypoints")
+    ids = _image_ids([(at, path, label) for at, path, _, label in found])
+    people, owner = [], []
+    for row, (_, _, _, label) in enumerate(found):
+        people += label.keypoints
+        owner += [row] * len(label.keypoints)
+    joints = _skeleton_of(dataset, field) if skeleton is None else skeleton_of(skeleton)
+    photos = {one: PhotoFile(Path(path)) for one, (_, path, _, _) in zip(ids, found, strict=True)}
+    if not people:
+        count = 0 if joints is None else len(joints)
+        nobody = Poses(xy=np.zeros((0, count, 2)), image_id=np.zeros(0, dtype=np.int64), skeleton=joints, photos=photos)
+        return nobody, []
+    size = np.array([found[row][2] for row in owner], dtype=np.float64)
+    columns = poses_of(people, size, [found[row][1] for row in owner])
+    image_id = np.array([ids[row] for row in owner], dtype=np.int64)
+    if joints is not None and len(joints) != columns["xy"].shape[1]:  # type: ignore[union-attr]
+        points = len(people[0].points)
+        raise InputError(f"field {field!r}: people have {points} points, but {joints.name} has {len(joints)}")
+    return Poses(**columns, image_id=image_id, skeleton=joints, photos=photos), people  # type: ignore[arg-type]
+
+
+def _image_ids(found: list[tuple[int, str, Any]]) -> list[int]:
+    """Return the image id of each photo: as stored, else the number in its name, else its place."""
+    stored = [label["image_id"] if label.has_field("image_id") else None for _, _, label in found]
+    numbers = [number_in_name(path) for _, path, _ in found]
+    ids = next((some for some in (stored, numbers) if None not in some and len(set(some)) == len(some)), None)
+    return [at for at, _, _ in found] if ids is None else [int(one) for one in ids if one is not None]

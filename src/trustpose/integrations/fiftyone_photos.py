@@ -1,0 +1,83 @@
+"""Which sample of a FiftyOne data set is which photo, and how large it is."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from trustpose.files import InputError, check_regular, read_json
+from trustpose.formats.coco.names import number_in_name
+from trustpose.predict.images import find_photos
+
+
+def names_in(path: Path) -> dict[int, str]:
+    """Return the file names by image id of a COCO ground truth, or of an images.json. Raises InputError."""
+    value = read_json(path)
+    rows = value.get("images") if isinstance(value, dict) else value
+    wrong = f"{path}: expected images with a number 'id' and a text 'file_name'"
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError(wrong)
+    if any(type(row.get("id")) is not int or not isinstance(row.get("file_name"), str) for row in rows):
+        raise InputError(wrong)
+    return {row["id"]: row["file_name"] for row in rows}
+
+
+def match(paths: Iterable[str], ids: Iterable[int], names: Mapping[int, str]) -> dict[str, int]:
+    """Return the image id of each sample, by its file's path; of those that belong to one of `ids`.
+
+    With `names` a sample is the photo of the same path, else of the same name without folders; otherwise the one whose
+    id is the number at the end of its name. Raises InputError if two samples are the same photo.
+    """
+    known = {one: one for one in ids}
+    by_path = {str(Path(name).absolute()): one for one, name in names.items()}
+    count = Counter(Path(name).name for name in names.values())
+    by_name = {Path(name).name: one for one, name in names.items() if count[Path(name).name] == 1}
+    found: dict[str, int] = {}
+    taken: dict[int, str] = {}
+    for path in paths:
+        number = by_path.get(path, by_name.get(Path(path).name)) if names else number_in_name(path)
+        if number is None or number not in known:
+            continue
+        if taken.setdefault(number, path) != path:
+            raise InputError(
+                f"{path}: is photo {number}, and so is {taken[number]}; give a view that holds one of them"
+            )
+        found[path] = number
+    return found
+
+
+def files_of(ids: Iterable[int], names: Mapping[int, str], folder: str | Path | None) -> dict[int, Path]:
+    """Return the photo file of each image id: in a folder, by name or by the number at its end; without a folder by
+    the path that its name is. Raises InputError for one that is not there."""
+    if folder is None:
+        unnamed = next((one for one in ids if one not in names), None)
+        if unnamed is not None:
+            raise InputError(f"photos: where photo {unnamed} is is not known, expected the folder with the photos")
+        files = {one: Path(names[one]).absolute() for one in ids}
+    else:
+        found = match([str(path.absolute()) for path in find_photos([Path(folder)])], ids, names)
+        files = {one: Path(path) for path, one in found.items()}
+        lacking = next((one for one in ids if one not in files), None)
+        if lacking is not None:
+            raise InputError(f"{folder}: has no photo {names.get(lacking, f'whose name ends in {lacking}')}")
+    for path in files.values():
+        check_regular(path)
+    return {one: files[one] for one in sorted(files)}
+
+
+def photo_size(package: Any, sample: Any) -> tuple[int, int]:
+    """Return width and height of a sample's photo in pixels, EXIF orientation applied; a sample without `metadata` gets
+    it. Raises InputError if it is no photo, or cannot be read."""
+    if sample.media_type != "image":
+        raise InputError(f"{sample.filepath}: is a {sample.media_type}, expected a photo")
+    if sample.metadata is None or not (sample.metadata.width and sample.metadata.height):
+        check_regular(sample.filepath)
+        try:
+            sample.metadata = package.ImageMetadata.build_for(sample.filepath)
+        except Exception as error:  # of whichever library reads its format
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(f"{sample.filepath}: its size cannot be read ({reason})") from None
+    width, height = sample.metadata.width, sample.metadata.height
+    if not width or not height:
+        raise InputError(f"{sample.filepath}: its size cannot be read")
+    return width, height
