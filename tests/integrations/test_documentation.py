@@ -114,13 +114,14 @@ def test_the_workflow(repository: Path) -> None:
 def test_an_audit_that_lacks_a_number(repository: Path) -> None:
     audit = json.loads((repository / "audit.json").read_text())
     audit["pose"]["ece"], audit["inputs"]["ground_truth"]["sha256"] = None, "another"
-    (repository / "new.json").write_text(json.dumps(audit))
-    done = shell("python check_audit.py audit.json new.json")
+    (repository / "new_audit.json").write_text(json.dumps(audit))
+    done = shell("python check_audit.py audit.json new_audit.json")
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == "another ground truth: commit a new audit.json"
     assert done.stdout.splitlines()[1].startswith("pose.ece: None, was 0.")
     assert (
-        shell("python check_audit.py new.json audit.json").stdout == "another ground truth: commit a new audit.json\n"
+        shell("python check_audit.py new_audit.json audit.json").stdout
+        == "another ground truth: commit a new audit.json\n"
     )
 
 
@@ -130,6 +131,7 @@ def test_the_hook(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRE_COMMIT_HOME", str(repository / "cache"))
     _, hook = snippets("Continuous integration", "yaml")
     (repository / ".pre-commit-config.yaml").write_text(hook)
+    (repository / ".gitignore").write_text("new_audit.json\n")
     assert shell("git init --quiet . && git add *.json check_audit.py .pre-commit-config.yaml").returncode == 0
     done = shell("pre-commit run --all-files")
     assert done.returncode == 0 and "Passed" in done.stdout, done.stdout + done.stderr
