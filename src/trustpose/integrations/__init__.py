@@ -1,4 +1,4 @@
-"""Poses and models in other packages' forms: FiftyOne data sets, the Hugging Face hub, `supervision.KeyPoints`.
+"""Poses and models in other packages' forms: FiftyOne's data sets, the Hugging Face hub.
 
-One file per package; none of them is imported before a function that needs it is called.
+One file per package, imported when one of its functions is called. `supervision.KeyPoints` are methods of `Poses`.
 """
