@@ -189,11 +189,11 @@ def test_a_video_frame_by_frame(client, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_memory_stays_flat(client) -> None:
     photo = encoded(np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8), ".jpg")
-    for _ in range(40):
+    for _ in range(20):
         client.post("/api/photo", content=photo)
     gc.collect()
     before = _resident()
-    for _ in range(120):
+    for _ in range(60):
         client.post("/api/photo", content=photo)
     gc.collect()
     assert _resident() - before < 15e6
