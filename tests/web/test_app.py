@@ -1,9 +1,11 @@
 """The web page's server: the same poses as Python, hostile uploads, other sites' requests, what is kept and removed."""
 
+import asyncio
 import gc
 import json
 import os
 from pathlib import Path
+from threading import Event
 
 import cv2
 import numpy as np
@@ -14,6 +16,7 @@ from tests.calibration.cases import as_json, made_up
 from trustpose.formats.coco import write_results
 from trustpose.web.app import create_app
 from trustpose.web.limits import Limits
+from trustpose.web.photos import _lines
 from trustpose.web.uploads import MOST_KEPT, Store
 
 fastapi = pytest.importorskip("fastapi.testclient")
@@ -184,6 +187,36 @@ def test_a_video_frame_by_frame(client, tmp_path: Path) -> None:
     ]
     assert (first["width"], first["height"], first["frames"]) == (64, 48, LIMITS.frames)
     assert [frame["frame"] for frame in frames] == list(range(LIMITS.frames))
+
+
+def test_a_browser_that_leaves_in_the_middle_of_a_frame(tmp_path: Path) -> None:
+    """The frame in progress ends, then the video is closed and removed."""
+    path, started, go_on, closed = tmp_path / "clip", Event(), Event(), Event()
+    path.write_bytes(b"video")
+
+    def frames():
+        try:
+            yield {"frame": 0}
+            started.set()
+            go_on.wait(10)
+            yield {"frame": 1}
+        finally:
+            closed.set()
+
+    async def leave() -> None:
+        lines = _lines(frames(), asyncio.Lock(), path)
+        assert json.loads(await anext(lines)) == {"frame": 0}
+        waiting = asyncio.ensure_future(anext(lines))
+        await asyncio.to_thread(started.wait, 10)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not closed.is_set()
+        go_on.set()
+        assert await asyncio.to_thread(closed.wait, 10)
+
+    asyncio.run(leave())
+    assert not path.exists()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -90,20 +91,40 @@ def _of_frames(predictor: BasePredictor, opened: Video, most: int) -> Iterator[d
                 yield {"frame": prediction.photo.image_id, "people": people_json(prediction.poses)}
 
 
+class _Steps:
+    """A generator that one thread may close while another still waits for its next value."""
+
+    def __init__(self, found: Iterator[dict[str, Any]], path: Path) -> None:
+        self._found, self._path, self._lock = found, path, Lock()
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the next value, None at the end."""
+        with self._lock:
+            return next(self._found, None)
+
+    def close(self) -> None:
+        """Wait for the value in progress, then close the generator and remove its file."""
+        with self._lock:
+            self._found.close()  # type: ignore[attr-defined]
+            self._path.unlink(missing_ok=True)
+
+
 async def _lines(found: Iterator[dict[str, Any]], turn: asyncio.Lock, path: Path) -> AsyncIterator[str]:
     """Write each object as a line, one frame at a time, so that photos in between need not wait for the whole video; an
     error becomes the last line. Stops if the browser leaves."""
+    steps = _Steps(found, path)
     try:
         while True:
+            error = None
             async with turn:
                 try:
-                    value = await asyncio.to_thread(next, found, None)
-                except InputError as error:
-                    value = None
-                    yield json.dumps({"error": " ".join(str(error).split())}) + "\n"
+                    value = await asyncio.to_thread(steps.next)
+                except InputError as problem:
+                    value, error = None, " ".join(str(problem).split())
+            if error is not None:
+                yield json.dumps({"error": error}) + "\n"
             if value is None:
                 return
             yield json.dumps(value) + "\n"
-    finally:
-        found.close()  # type: ignore[attr-defined]
-        path.unlink(missing_ok=True)
+    finally:  # not awaited: the browser may have left while a frame is in progress
+        asyncio.get_running_loop().run_in_executor(None, steps.close)
