@@ -1,4 +1,4 @@
-"""The core records: `Poses` (an estimator's predictions) and `Truth` (annotations).
+"""The core records: `Poses` (an estimator's predictions), `Truth` (annotations) and `Poses3D` (people in the world).
 
 They hold arrays with one row per person; a field that has not been computed is None and is never guessed.
 """
@@ -6,6 +6,7 @@ They hold arrays with one row per person; a field that has not been computed is 
 from trustpose.poses.keypoint import Keypoint
 from trustpose.poses.photo import Photo
 from trustpose.poses.poses import Poses, write_results
+from trustpose.poses.poses3d import Poses3D
 from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton, find_missing
 from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
 
@@ -17,6 +18,7 @@ __all__ = [
     "Keypoint",
     "Photo",
     "Poses",
+    "Poses3D",
     "Truth",
     "Visibility",
     "box_size",
