@@ -23,7 +23,7 @@ def camera_of(kind: str, turn=(0.2, -0.4, 0.1), at=(0.3, -0.2, 4.0), name: str =
     lens, distortion = DISTORTIONS[kind]
     matrix = MATRIX if lens == "pinhole" else np.array([[1680.0, 0, 530], [0, 1690, 950], [0, 0, 1]])
     rotation = cv2.Rodrigues(np.array(turn, dtype=np.float64))[0]
-    return Camera(name, matrix, np.array(distortion), rotation, np.array(at), (1088, 1920), lens)  # type: ignore[arg-type]
+    return Camera(name, matrix, np.array(distortion), rotation, np.array(at, dtype=np.float64), (1088, 1920), lens)  # type: ignore[arg-type]
 
 
 def world(seed: int, count: int = 40) -> np.ndarray:
