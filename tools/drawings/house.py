@@ -13,6 +13,7 @@ LAYERS = [
         ("audit", "metrics in one record"),
         ("networks", "one file per paper"),
         ("calibration", "trust from results files"),
+        ("multiview", "several cameras"),
     ],
     [("datasets", "labels as arrays, pixels(i)")],
     [
