@@ -61,6 +61,23 @@ def test_a_video(video, monkeypatch):
     assert "4 people on 2 frames" in output and [entry.name for entry in (video / "some").iterdir()] == ["results.json"]
 
 
+def test_people_keep_their_colours_in_a_video(video, monkeypatch):
+    """Boxes in another order in every second frame, and a run that is resumed in the middle, change no colour."""
+    rows = json.loads((video / "frames.json").read_text())
+    turned = [row for at in range(0, len(rows), 2) for row in (rows[at : at + 2])[:: -1 if at % 4 else 1]]
+    (video / "turned.json").write_text(json.dumps(turned))
+    arguments = (video / "film.mp4", "--model", video / "colours.onnx", "--style", "people", "--boxes")
+    run(*arguments, video / "frames.json", "--out", video / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Interrupted):
+            run(*arguments, video / "turned.json", "--out", video / "out")
+    run(*arguments, video / "turned.json", "--out", video / "out", "--resume")
+    with Video(video / "whole" / "film.mp4") as one, Video(video / "out" / "film.mp4") as other:
+        differ = [np.abs(a.astype(int) - b).max() for (_, a), (_, b) in zip(one.frames(), other.frames(), strict=True)]
+    assert max(differ) < 40, "of the order in which two people that touch are drawn, not of colours"
+
+
 def test_videos_that_cannot_be_predicted(video):
     people = ("--detector", "whole", *common(video))
     refused(r"none\.mp4: no such file", video / "none.mp4", *people)

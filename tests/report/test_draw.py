@@ -216,3 +216,24 @@ def test_poses_that_know_their_skeleton_are_drawn_by_it():
     mine = replace(COCO_17, name="mine", keypoints=("tip", *COCO_17.keypoints[1:]))
     with pytest.raises(ValueError, match=r"different ones, 'coco17' .* and 'mine'"):
         draw_poses(image, known, mine)
+
+
+def test_the_number_and_colour_of_each_track_and_none_without():
+    """Of three people of a frame, the first and the last have a track."""
+    _, one = _person()
+    xy = np.concatenate([one.xy * 0.4 + (140 * at + 10, 60) for at in range(3)])
+    image = np.full((300, 420, 3), 128, np.uint8)
+    plain, tracked = Poses(xy=xy), Poses(xy=xy, track_id=np.array([12, -1, 3]))
+    is_new = draw_poses(image, tracked, COCO_17, legend=False, is_frame=True) != draw_poses(
+        image, plain, COCO_17, legend=False, is_frame=True
+    )
+    assert [is_new[:, 140 * at : 140 * at + 140].any() for at in range(3)] == [True, False, True]
+    coloured = draw_poses(image, tracked, COCO_17, legend=False, style="people")
+    first, middle, last = (_at(coloured, person[1]).tolist() for person in xy)
+    assert first == PEOPLE[12 % len(PEOPLE)].tolist() and last == PEOPLE[3].tolist() and middle not in (first, last)
+
+
+def test_places_of_colours_can_be_given():
+    _, one = _person()
+    drawn = draw_poses(_person()[0], one, COCO_17, style="people", legend=False, places=np.array([4]))
+    np.testing.assert_array_equal(_at(drawn, one.xy[0, 0]), PEOPLE[4])

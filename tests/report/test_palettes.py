@@ -15,7 +15,7 @@ from trustpose.report.palettes import (
     RIGHT,
     limb_sides,
     part_colours,
-    people_colours,
+    people_places,
     sides,
     trust_colours,
 )
@@ -89,5 +89,5 @@ def test_trust_colours_of_anything():
 
 
 def test_the_first_people_all_differ():
-    colours = people_colours(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
-    assert len(np.unique(colours, axis=0)) == len(PEOPLE)
+    places = people_places(np.random.default_rng(0).uniform(0, 99, (len(PEOPLE), 2)))
+    assert len(np.unique(places)) == len(PEOPLE)

@@ -41,10 +41,12 @@ _AHEAD = 6  # photos drawn while others are predicted
 
 @runtime_checkable
 class Drawings(Protocol):
-    """Draws a run: `draw` draws a prediction, in threads; `add` takes drawings in order. Closed after the last one."""
+    """Draws a run: `follow` is shown each prediction in order, `draw` then draws it, in threads, and `add` takes the
+    drawings in order. Closed after the last one."""
 
     def __enter__(self) -> Any: ...
     def __exit__(self, *_: Any) -> Any: ...
+    def follow(self, prediction: Prediction) -> None: ...
     def draw(self, prediction: Prediction) -> Any: ...
     def add(self, drawn: Any) -> None: ...
 
@@ -222,11 +224,10 @@ def _finished(
 
     def finish(prediction: Prediction) -> tuple[Prediction, Any, InputError | None]:
         photo = prediction.photo
-        known = journal.done.get(photo.image_id)
         drawn = problem = None
         try:
             if drawings is not None and prediction.error is None:
-                drawn = drawings.draw(prediction if known is None else replace(prediction, poses=known))
+                drawn = drawings.draw(prediction)
         except DiskError:  # later drawings and the journal would fail too
             raise
         except InputError as error:  # keep its poses, and continue with the other photos
@@ -234,8 +235,16 @@ def _finished(
         light = replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
         return replace(prediction, photo=light, pixels=None), drawn, problem
 
+    def followed() -> Iterator[Prediction]:
+        for prediction in predictor.stream(photos):
+            known = journal.done.get(prediction.photo.image_id)
+            one = prediction if known is None else replace(prediction, poses=known)
+            if drawings is not None and one.error is None:
+                drawings.follow(one)
+            yield one
+
     with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
-        yield from prefetch(drawers, finish, predictor.stream(photos), _AHEAD)
+        yield from prefetch(drawers, finish, followed(), _AHEAD)
 
 
 def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from trustpose.poses import Poses, Visibility
+from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.numbers import has_tracks, person_numbers
 from trustpose.skeletons import Skeleton, difference
 
@@ -40,7 +40,7 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
         return f"{_people(len(poses))}{found}; this network predicts no trust."
     order, numbers = np.argsort(-poses.pose_quality, kind="stable"), person_numbers(poses)
     is_one = len(poses) == 1 and not has_tracks(poses)
-    names = ["The person"] if is_one else [f"Person {number}" for number in numbers.tolist()]
+    names = ["The person"] if is_one else [_name(number) for number in numbers.tolist()]
     said = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
     rest = poses.pose_quality[order[_MOST_PEOPLE:]]
     if len(rest) == 1:
@@ -48,6 +48,10 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     elif len(rest):
         said.append(f"The other {len(rest)} have an expected OKS of {rest.min():.2f} to {rest.max():.2f}.")
     return f"{_people(len(poses))}. " + " ".join(said)
+
+
+def _name(number: int) -> str:
+    return "A person without a track" if number == MISSING_ID else f"Person {number}"
 
 
 def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
-from trustpose.poses import Poses
+from trustpose.poses import MISSING_ID, Poses
 from trustpose.report.describe import skeleton_to_show
 from trustpose.report.legend import Entry, draw_legend
 from trustpose.report.numbers import Plates, has_tracks, person_numbers
@@ -26,6 +26,7 @@ def draw_poses(
     min_score: float | None = None,
     legend: bool = True,
     is_frame: bool = False,
+    places: Int[np.ndarray, " N"] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a copy of the photo, RGB, with the poses drawn on it.
 
@@ -40,7 +41,8 @@ def draw_poses(
     quality stands for (`geometry.expected_error`), where it is larger than the joint. Two people or more have numbers,
     those of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are as wide as suits the
     person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: of a
-    video, where the legend stays in its corner and only tracks are numbered.
+    video, where the legend stays in its corner and only tracks are numbered. places: of the colours of "people" in
+    `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
 
     Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.
@@ -52,7 +54,7 @@ def draw_poses(
     drawn = np.ascontiguousarray(image).copy()
     if not len(poses):
         return drawn
-    scene = prepare(poses, skeleton, style, min_score, drawn.shape)
+    scene = prepare(poses, skeleton, style, min_score, drawn.shape, places)
     order = np.argsort(-scene.width, kind="stable").tolist()  # small people last, on top of large ones
     for row in order:
         _draw_errors(drawn, scene, row)
@@ -136,7 +138,7 @@ def _draw_numbers(
     photo = max(drawn.shape[:2])
     for row in np.argsort(numbers, kind="stable").tolist():
         own = scene.joints[row][scene.shown[row]] / (1 << SHIFT)
-        if not len(own):
+        if not len(own) or numbers[row] == MISSING_ID:
             continue
         width = int(scene.width[row])
         height = int(np.clip(5 * width, max(10, photo / 55), max(11, photo / 30)))

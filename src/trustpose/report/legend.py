@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from trustpose.report.palettes import EDGE, LEFT_EDGE, PARTS, TRUST_SCALE, UNKNOWN, as_tuples, trust_colours
 from trustpose.report.strokes import SHIFT, circle, text_mask, tint, write
@@ -127,4 +128,9 @@ def _scale(drawn: np.ndarray, left: int, middle: int, line: int) -> None:
     write(drawn, "0", left, middle, high)
     write(drawn, "1", left + round(_BAR * line) - digits[1], middle, high)
     if stop > start:
-        drawn[middle - line // 4 : middle + line // 4, start:stop] = trust_colours(np.linspace(0, 1, stop - start))
+        drawn[middle - line // 4 : middle + line // 4, start:stop] = _scale_colours(stop - start)
+
+
+@lru_cache(maxsize=16)
+def _scale_colours(width: int) -> UInt8[np.ndarray, "w 3"]:
+    return trust_colours(np.linspace(0, 1, width))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from trustpose.files import InputError
+from trustpose.poses import MISSING_ID
 from trustpose.skeletons import Skeleton
 
 STYLES = ("trust", "parts", "people")
@@ -68,21 +69,26 @@ def part_colours(skeleton: Skeleton) -> tuple[UInt8[np.ndarray, "K 3"], UInt8[np
     return PARTS[sides(skeleton), lower], PARTS[limb_sides(skeleton), lower[ends].min(axis=1)]
 
 
-def people_colours(
-    centres: Float[np.ndarray, "N 2"], track_id: Int[np.ndarray, " N"] | None = None
-) -> UInt8[np.ndarray, "N 3"]:
-    """Return one colour per person: by track, else in order, each the one that is not used or used farthest away, so
-    that neighbours differ."""
-    if track_id is not None:
-        return PEOPLE[track_id % len(PEOPLE)]
-    chosen: list[int] = []
-    for place, centre in enumerate(np.nan_to_num(centres)):
-        distance = np.full(len(PEOPLE), np.inf)
-        if place:
-            away = np.hypot(*(np.nan_to_num(centres[:place]) - centre).T)
-            np.minimum.at(distance, chosen, away)
-        chosen.append(int(distance.argmax()))
-    return PEOPLE[np.array(chosen, dtype=np.int64)]
+def people_places(
+    centres: Float[np.ndarray, "N 2"], kept: Int[np.ndarray, " N"] | None = None
+) -> Int[np.ndarray, " N"]:
+    """Return each person's place in `PEOPLE`: the one `kept`, if not negative; else, in order, that which is not used
+    or used farthest away, so that neighbours differ."""
+    centres = np.nan_to_num(centres)
+    places = np.full(len(centres), -1) if kept is None else kept.copy()
+    for person in np.flatnonzero(places < 0).tolist():
+        distance, known = np.full(len(PEOPLE), np.inf), places >= 0
+        if known.any():
+            np.minimum.at(distance, places[known], np.hypot(*(centres[known] - centres[person]).T))
+        places[person] = int(distance.argmax())
+    return places
+
+
+def track_places(track_id: Int[np.ndarray, " N"] | None, count: int) -> Int[np.ndarray, " N"]:
+    """Return the place in `PEOPLE` of each of `count` people by track, -1 for those without one."""
+    if track_id is None:
+        return np.full(count, -1)
+    return np.where(track_id == MISSING_ID, -1, track_id % len(PEOPLE))
 
 
 def as_tuples(colours: UInt8[np.ndarray, "N 3"]) -> Sequence[tuple[int, int, int]]:

@@ -9,6 +9,7 @@ import numpy as np
 from trustpose.predict.photos import Prediction
 from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
+from trustpose.report.frame_colours import FrameColours
 from trustpose.report.h264 import H264Writer, has_h264
 from trustpose.report.palettes import check_style
 from trustpose.report.pictures import picture_names, write_picture
@@ -34,6 +35,7 @@ class PoseDrawings:
         self._video = None if sources.video is None else out / f"{name}.mp4"
         self.paths = [*self._pictures.values()] if self._video is None else [self._video]
         self._source = sources.video if isinstance(sources.video, Path) else None
+        self._frame_colours, self._places = FrameColours(), dict[int, np.ndarray]()
         self._open = ExitStack()
         self._writer: VideoWriter | H264Writer | None = None
 
@@ -41,6 +43,11 @@ class PoseDrawings:
     def note(self) -> str | None:
         """What the user should know about the files beforehand, if anything."""
         return None if self._video is None or has_h264() else f"{self._video}: {MPEG4_NOTE}"
+
+    def follow(self, prediction: Prediction) -> None:
+        """Keep the colours of a video's people, if there is one each; to be called with every frame before `draw`."""
+        if self._video is not None and self._style == "people":
+            self._places[prediction.photo.image_id] = self._frame_colours.next(prediction.poses)
 
     def draw(self, prediction: Prediction) -> np.ndarray | None:
         """Return a drawn frame of a video; write the drawing of a photo at once."""
@@ -52,6 +59,7 @@ class PoseDrawings:
             style=self._style,
             min_score=self._min_score,
             is_frame=self._video is not None,
+            places=self._places.pop(prediction.photo.image_id, None),
         )
         if self._video is not None:
             return drawn

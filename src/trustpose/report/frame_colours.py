@@ -1,0 +1,45 @@
+"""Colours of people that stay from frame to frame of a video, without tracking."""
+
+import numpy as np
+from jaxtyping import Int
+
+from trustpose.geometry.boxes import paired_iou
+from trustpose.poses import Poses
+from trustpose.report.palettes import people_places, track_places
+from trustpose.report.scene import person_boxes
+
+_LEAST = 0.2  # overlap (IoU) with somebody before
+_REMEMBERED = 15  # frames in which somebody may not be found, about half a second
+
+
+class FrameColours:
+    """The places in `palettes.PEOPLE` of the people of each frame.
+
+    By track, where there is one. Others keep the colour of whomever of the frames before they overlap most, pairs of
+    the largest overlap first; newcomers get a colour that nobody near them has. This is no tracking: people who cross
+    may swap colours, and whoever was away for longer may get another one.
+    """
+
+    def __init__(self) -> None:
+        self._boxes = np.zeros((0, 4))
+        self._places = np.zeros(0, np.int64)
+        self._away = np.zeros(0, np.int64)  # frames since each was found
+
+    def next(self, poses: Poses) -> Int[np.ndarray, " N"]:
+        """Return those of the next frame, of its people in order."""
+        boxes = person_boxes(poses)
+        kept, is_back = track_places(poses.track_id, len(poses)), np.zeros(len(self._places), bool)
+        overlap = paired_iou(boxes[:, None], self._boxes[None])  # (N, people before)
+        overlap[kept >= 0] = 0
+        order = np.argsort(-overlap, axis=None, kind="stable")
+        for person, before in np.stack(np.unravel_index(order, overlap.shape), axis=1).tolist():
+            if overlap[person, before] < _LEAST:
+                break
+            if kept[person] < 0 and not is_back[before]:
+                kept[person], is_back[before] = self._places[before], True
+        places = people_places((boxes[:, :2] + boxes[:, 2:]) / 2, kept)
+        stays = ~is_back & (self._away < _REMEMBERED)
+        self._boxes = np.concatenate([boxes, self._boxes[stays]])
+        self._places = np.concatenate([places, self._places[stays]])
+        self._away = np.concatenate([np.zeros(len(poses), np.int64), self._away[stays] + 1])
+        return places
