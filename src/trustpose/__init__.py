@@ -38,6 +38,12 @@ _HOMES = {
     "load": "trustpose.predict.load",
 }
 
+# the upper rooms that methods of `Poses` need; only the package may name them all
+_ABOVE_POSES = {
+    "poses_output": "trustpose.report.poses_output",
+    "pixel_error": "trustpose.geometry.expected_error",
+}
+
 __all__ = [
     "SKELETONS",
     "Audit",
@@ -57,8 +63,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "audit":  # the module, which is callable
         return import_module("trustpose.audit")
-    if name == "poses_output":  # the upper rooms that methods of `Poses` need; only the package may name them all
-        return import_module("trustpose.report.poses_output")
+    if name in _ABOVE_POSES:
+        return import_module(_ABOVE_POSES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
     globals()[name] = getattr(import_module(_HOMES[name]), name)

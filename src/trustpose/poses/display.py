@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
+from trustpose.poses.expected_error import ExpectedError
 from trustpose.poses.photo import Photo
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ class PosesDisplay:
         """
         return _above().draw(self, image, **how)
 
+    def expected_error(self) -> ExpectedError | None:
+        """Return how far the keypoints are expected to be from the truth, image pixels (N, K): the standard deviation
+        of a good keypoint, the probability of a gross error and its standard deviation, and the radius of discs that
+        hold the joint (`geometry.expected_error`). None without `quality`, or without a skeleton with sigmas."""
+        return _above("pixel_error").expected_error(self)
+
+    def keypoint_std(self) -> Float[np.ndarray, "N K"] | None:
+        """Return `expected_error().std`: 1σ along each axis of a keypoint without gross error, image pixels (N, K)."""
+        error = self.expected_error()
+        return None if error is None else error.std
+
     def save(self, path: str | Path, image: Any = None, **how: Any) -> None:
         """Write the poses to a file, in the format of its suffix, atomically.
 
@@ -81,6 +93,7 @@ def file_names(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any
     return [row if name is None else row | {"file_name": name} for row, name in zip(rows, names, strict=True)]
 
 
-def _above() -> Any:
-    """Return the module that draws and writes poses. It is in a room above this one, which only the package names."""
-    return import_module("trustpose").poses_output
+def _above(room: str = "poses_output") -> Any:
+    """Return the module that draws and writes poses, or another one in a room above this one, which only the package
+    names."""
+    return getattr(import_module("trustpose"), room)

@@ -37,12 +37,12 @@ def draw_poses(
 
     With `poses.visibility`, a joint that is most likely absent is left out with its limbs, and one that is most likely
     occluded is a hollow ring; `visibility_label` decides where it is given. A missing joint is left out, and so is one
-    with a raw score below `min_score`. The legend counts them. A disc is the 1σ ellipse of the error that the joint's
-    quality stands for (`geometry.expected_error`), where it is larger than the joint. Two people or more have numbers,
-    those of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are as wide as suits the
-    person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: of a
-    video, where the legend stays in its corner and only tracks are numbered. places: of the colours of "people" in
-    `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
+    with a raw score below `min_score`. The legend counts them. A disc holds the joint half of the time, by the error
+    that its quality stands for (`geometry.expected_error`), and is shown where it is larger than the joint. Two people
+    or more have numbers, those of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are
+    as wide as suits the person's size. The legend takes at most 5 % of the picture, in the corner with the fewest
+    joints. is_frame: of a video, where the legend stays in its corner and only tracks are numbered. places: of the
+    colours of "people" in `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
 
     Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.

@@ -29,8 +29,8 @@ class Scene:
     """N people of K joints and L limbs in a picture.
 
     joints (N, K, 2) and limbs (N, L, 2, 2), their ends, are in 1/16 pixel; all sizes in pixels. A limb ends at the ring
-    of an occluded joint. radius is of a joint, or of the middle of its ring; error the radius of its 1σ disc, 0 where
-    none is drawn. has_white_edge is of joints (K,) and limbs (L,).
+    of an occluded joint. radius is of a joint, or of the middle of its ring; error the radius of the disc that holds
+    it half of the time, 0 where none is drawn. has_white_edge is of joints (K,) and limbs (L,).
     """
 
     joints: Int[np.ndarray, "N K 2"]
@@ -72,7 +72,8 @@ def prepare(
     error = expected_error(poses, skeleton)
     seen = np.zeros(shown.shape)
     if error is not None:
-        seen = np.where(shown & (error > _SEEN * radius) & (error < _LARGEST * photo), error, 0.0)
+        median = error.median
+        seen = np.where(shown & (median > _SEEN * radius) & (median < _LARGEST * photo), median, 0.0)
     ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
     around = np.where(hollow, radius + (ring / 2 + outline)[:, None], radius)
     reach = np.where(hollow, around + ring[:, None] / 2, 0.0)

@@ -24,14 +24,15 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
     """Return one object per pose, the best-ranked first: the numbers that the results file has for it.
 
     A joint is {"xy", "score", "quality", "visibility", "error"}: image pixels, raw score, expected OPKS, P(absent),
-    P(occluded), P(visible), and the expected error, 1σ in pixels. What is unknown is null; `xy` is null for a missing
-    joint.
+    P(occluded), P(visible), and the expected error, its median in pixels. What is unknown is null; `xy` is null for a
+    missing joint.
     """
+    error = expected_error(poses)
     columns = {
         "score": poses.score,
         "quality": poses.quality,
         "visibility": poses.visibility,
-        "error": expected_error(poses),
+        "error": None if error is None else error.median,
     }
     xy = poses.xy.astype(np.float64).copy()
     if poses.missing is not None:
