@@ -23,6 +23,7 @@ from trustpose.cli.recipes import recipes
 from trustpose.cli.serve import serve
 from trustpose.cli.shard import shard
 from trustpose.cli.suppress import suppress
+from trustpose.cli.track import track
 from trustpose.cli.train import CONTEXT, train
 from trustpose.file_names import SHOWN
 from trustpose.files import STDOUT, DiskError, InputError, cannot_write
@@ -43,6 +44,7 @@ _ABOUT = {
     audit: "How good are poses, and how reliable their scores?",
     convert: "Convert another tool's files to COCO results.",
     suppress: "Suppress duplicate poses in a results file.",
+    track: "Give the poses of a results file track ids.",
     serve: "A web page to try it all on, on this computer.",
     models: "List the available models.",
     recipes: "List the recipes of `train`.",

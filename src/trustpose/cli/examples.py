@@ -45,6 +45,11 @@ EXAMPLES = {
         "trustpose suppress --results results.json --out kept.json",
         "trustpose suppress --results r.json --method soft-oks-nms --out kept.json",
     ),
+    "track": (
+        "trustpose track results.json --out tracked.json",
+        "trustpose track results.json --images gt.json --out tracked.json",
+        "trustpose track r.json --distance box --memory 10 --out tracked.json",
+    ),
     "shard": ("trustpose shard --gt gt.json --images photos --out shards",),
     "train": (
         "trustpose recipes",

@@ -25,7 +25,7 @@ POSE_AREAS: tuple[PoseArea, ...] = get_args(PoseArea)
 Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
 METHODS: tuple[Method, ...] = get_args(Method)
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
-_PADDING, _ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
+PADDING, ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 
 Suppress = Callable[[Poses, Float[np.ndarray, " N"]], "Suppressed"]
@@ -164,7 +164,7 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
             f"area {convention!r} needs the poses' boxes, {missing.sum()} of {len(poses)} poses have none; "
             "use area 'keypoints'"
         )
-    box = grow_box(poses.box, _PADDING, _ASPECT) if convention == "crop" else poses.box.astype(np.float64)
+    box = grow_box(poses.box, PADDING, ASPECT) if convention == "crop" else poses.box.astype(np.float64)
     return np.maximum(box_size(box), 0).prod(axis=1)
 
 

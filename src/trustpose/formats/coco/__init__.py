@@ -4,8 +4,8 @@ The content of a file is checked here once; an `InputError` names the file, the 
 """
 
 from trustpose.formats.coco.results import ResultsFile, read_results
-from trustpose.formats.coco.truth import TruthFile, read_truth
+from trustpose.formats.coco.truth import TruthFile, read_images, read_truth
 from trustpose.images import Images
 from trustpose.poses import write_results
 
-__all__ = ["Images", "ResultsFile", "TruthFile", "read_results", "read_truth", "write_results"]
+__all__ = ["Images", "ResultsFile", "TruthFile", "read_images", "read_results", "read_truth", "write_results"]

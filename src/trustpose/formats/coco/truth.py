@@ -125,6 +125,17 @@ def read_truth(
     )
 
 
+def read_images(path: str | Path) -> tuple[Images, IdTexts]:
+    """Read the photos or frames that a file lists, and the texts of their ids: a COCO ground truth's `images`, or that
+    list alone, as in `images.json`. Raises InputError."""
+    value = parse_finite_json(read_bytes(path), path)
+    if isinstance(value, dict):
+        if "images" not in value:
+            raise InputError(f"{path}: field 'images' is missing, expected a list of images, or a COCO ground truth")
+        value = value["images"]
+    return _read_images(Rows.of(value, str(path), "image"))
+
+
 def _check_layout(value: Any, path: str | Path) -> None:
     """Raise InputError if a JSON value is not a COCO ground truth, naming its layout if known."""
     expected = ("images", "annotations", "categories")

@@ -1,0 +1,164 @@
+"""`trustpose track`: give the poses of a results file, of any estimator, the ids of the people they belong to."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trustpose.cli.choices import POSE_AREAS, choices, completed, skeletons
+from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.suppress import AREA_MEANS
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from trustpose.formats.coco import ResultsFile
+    from trustpose.images import Images
+
+DISTANCES = ("oks", "trust", "box")
+MATCHINGS = ("hungarian", "greedy")
+EARLIER = ("nearest", "decayed")
+DISTANCE_MEANS = "1 - OKS; 1 - OKS, keypoints weighted by expected OPKS; 1 - IoU."
+MATCHING_MEANS = "Best sum of distances, or nearest pair first."
+MAX_DISTANCE_MEANS = "Link no poses that are farther apart, 0 to 1."
+MEMORY_MEANS = "End a track that was not seen for so many frames."
+START_SCORE_MEANS = "Begin tracks only at poses with this score. Default: at all."
+
+
+def track(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO keypoint results with frames as images.")],
+    *,
+    out: Annotated[Path, typer.Option(help="Write the results with track_id to this file (-: standard output).")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is "
+            "the number of the frame, in one clip."
+        ),
+    ] = None,
+    distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "oks",
+    matching: Annotated[str, typer.Option(**choices(*MATCHINGS, about=MATCHING_MEANS))] = "hungarian",
+    max_distance: Annotated[float, typer.Option(help=MAX_DISTANCE_MEANS)] = 0.8,
+    memory: Annotated[int, typer.Option(min=1, help=MEMORY_MEANS)] = 30,
+    history: Annotated[int, typer.Option(min=1, help="Compare with the last so many poses of each track.")] = 1,
+    earlier: Annotated[
+        str, typer.Option(**choices(*EARLIER, about="Which of these counts: the nearest, or their weighted mean."))
+    ] = "nearest",
+    start_score: Annotated[float | None, typer.Option(help=START_SCORE_MEANS)] = None,
+    area: Annotated[
+        str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
+    ] = "crop",
+    skeleton: Annotated[
+        str, typer.Option(**completed(skeletons), help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
+    ] = "coco17",
+) -> None:
+    """Link the poses of successive frames to tracks, in the results of any estimator.
+
+    A row gets the track_id of the person it continues, counted from 1 over all clips; a row without one belongs to no
+    track. Rows are otherwise unchanged. Frames are ordered by time, else by the number in their file names, else by
+    image_id; --images tells which frames belong to one clip, by clip and camera, or by the folders of the file names.
+    Categories are tracked separately. A pose without a bbox has the box around its keypoints.
+    """
+    from trustpose.files import write_json
+
+    given = {"RESULTS": results, "--images": images, "--skeleton": skeleton_file(skeleton)}
+    check_outputs({"--out": out}, given)
+    options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
+    options |= {"max_distance": max_distance, "memory": memory, "history": history, "start_score": start_score}
+    file, frames, rows = _read(results, images, skeleton)
+    started = time.perf_counter()
+    ids = _tracked(file, frames, images, options)
+    seconds = time.perf_counter() - started
+    named = [
+        {name: value for name, value in row.items() if name != "track_id"} | ({} if one < 0 else {"track_id": one})
+        for row, one in zip(rows, ids.tolist(), strict=True)
+    ]
+    write_json(out, named)
+    replaced = ", in the place of the file's own" if file.poses.track_id is not None else ""
+    count, poses = len(set(ids.tolist()) - {-1}), int((ids >= 0).sum())
+    typer.echo(
+        f"{count} tracks of {poses} poses{replaced}, {len(rows) - poses} without a track, in {seconds:.2f} s "
+        f"({len(rows) / max(seconds, 1e-9):.0f} poses/s)"
+    )
+    say_written(out, "results with track_id")
+
+
+def distance_of(name: str, area: str) -> Any:
+    """Return the distance of that name, OKS by that area. Raises InputError for an unknown name."""
+    from functools import partial
+    from typing import cast
+
+    from trustpose.grouping.suppression import PoseArea, check_area
+    from trustpose.tracking import box_distance, oks_distance, trust_distance
+
+    try:
+        check_area(area)
+    except ValueError as error:
+        raise InputError(f"--{error}") from None
+    by = {"area": cast(PoseArea, area)}
+    known = {"oks": partial(oks_distance, **by), "trust": partial(trust_distance, **by), "box": box_distance}
+    if name not in known:
+        raise InputError(f"--distance: expected one of {', '.join(DISTANCES)}, got {name!r}")
+    return known[name]
+
+
+def _read(results: Path, images: Path | None, skeleton: str) -> "tuple[ResultsFile, Images | None, list[Any]]":
+    """Return the results with the frames' ids, the frames if listed, and the rows unchanged."""
+    from dataclasses import replace
+
+    from trustpose.files import read_bytes, read_json
+    from trustpose.formats.coco import read_images, read_results
+    from trustpose.formats.tables import read_rows
+    from trustpose.skeletons import skeleton_of
+
+    file = read_results(results, skeleton=skeleton_of(skeleton))
+    rows = read_rows(read_bytes(results), results)
+    rows = read_json(results) if rows is None else rows
+    if images is None:
+        if not file.image_texts.are_numbers:
+            text = next(iter(file.image_texts.number_of))
+            raise InputError(
+                f"{results}: field 'image_id': {text[:40]!r} is no frame number, so the frames have no order; "
+                "--images lists them"
+            )
+        return file, None, rows
+    frames, texts = read_images(images)
+    if file.image_texts or len(texts):
+        ids = _by_text(file, texts, images)
+        file = replace(file, poses=replace(file.poses, image_id=ids))
+    return file, frames, rows
+
+
+def _by_text(file: "ResultsFile", texts: Any, images: Path) -> "np.ndarray":
+    """Return the ids that the listed frames have, of results whose ids are texts, or stand for texts there."""
+    import numpy as np
+
+    assert file.poses.image_id is not None
+    own, found = file.image_texts.text_of, []
+    for number in np.unique(file.poses.image_id).tolist():
+        text = own.get(number, str(number))
+        known = texts.find(text)
+        if known is None:
+            raise InputError(f"{file.path}: field 'image_id': {text[:40]!r} is not among the images of {images}")
+        found.append(known)
+    return np.array(found, dtype=np.int64)[np.unique(file.poses.image_id, return_inverse=True)[1]]
+
+
+def _tracked(file: "ResultsFile", frames: "Images | None", images: Path | None, options: dict[str, Any]) -> Any:
+    """Return the track id (N,) of each row; -1 for none. Raises InputError naming the file at fault."""
+    import numpy as np
+
+    from trustpose.tracking import order_frames, track
+
+    poses = file.poses
+    assert poses.image_id is not None
+    try:
+        order_frames(np.zeros(0, np.int64), frames)
+    except ValueError as error:
+        raise InputError(f"{images}: {error}") from None
+    try:
+        return track(poses, frames, apart=file.category_id, **options).track_id
+    except ValueError as error:
+        raise InputError(f"{file.path}: {error}") from None

@@ -1,0 +1,25 @@
+"""People over time: poses of successive frames are linked to tracks.
+
+`track` goes over the poses of whole clips, `Tracker` frame by frame as they come. What links two poses is a distance, a
+function of two records, and any function of that form takes its place.
+"""
+
+from trustpose.tracking.distances import Distance, box_distance, oks_distance, trust_distance
+from trustpose.tracking.frames import Frames, order_frames
+from trustpose.tracking.matching import MATCHINGS, match
+from trustpose.tracking.track import track
+from trustpose.tracking.tracker import EARLIER, Tracker
+
+__all__ = [
+    "EARLIER",
+    "MATCHINGS",
+    "Distance",
+    "Frames",
+    "Tracker",
+    "box_distance",
+    "match",
+    "oks_distance",
+    "order_frames",
+    "track",
+    "trust_distance",
+]

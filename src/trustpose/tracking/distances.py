@@ -1,0 +1,81 @@
+"""Distances between earlier poses and those of a frame, 0 (the same place) to 1: what links people over time.
+
+A distance is a function of two `Poses`, so that another one is one line:
+`track(poses, distance=lambda past, now: 1 - my_similarity(past.xy, now.xy))`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.crops import grow_box
+from trustpose.geometry.oks import opks
+from trustpose.grouping.suppression import ASPECT, PADDING, PoseArea, check_area, pose_area
+from trustpose.poses import Poses
+
+Distance = Callable[[Poses, Poses], Float[np.ndarray, "P n"]]
+"""(P earlier poses, n poses of a frame) -> (P, n), 0 to 1; a pair that must not be linked may be infinite."""
+
+
+def oks_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+    """Return 1 − OKS of every pair (P, n), over the keypoints that neither pose lacks; 1 without any.
+
+    Sigmas are those of the poses' skeleton. Neither pose is the truth, so that OKS uses the mean of both areas
+    (`pose_area`, by the convention `area`, of each pose's box or, without one, of the box around its keypoints). Xiao
+    et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking", section 3.2. Raises ValueError if the
+    skeleton is unknown or has no sigmas.
+    """
+    return _distance(past, now, area, None)
+
+
+def trust_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+    """Return 1 − OKS as `oks_distance` does, each keypoint weighted by the product of its expected OPKS in both poses.
+
+    A joint that the estimator is likely to have misplaced in either frame says little about who it is. Raises
+    ValueError if `quality` is None, also.
+    """
+    for name, poses in (("past", past), ("now", now)):
+        if poses.quality is None:
+            raise ValueError(f"trust_distance needs the keypoints' expected OPKS, Poses.quality of {name} is None")
+    assert past.quality is not None and now.quality is not None
+    weight = np.nan_to_num(past.quality)[:, None] * np.nan_to_num(now.quality)  # (P, n, K)
+    return _distance(past, now, area, weight)
+
+
+def box_distance(past: Poses, now: Poses) -> Float[np.ndarray, "P n"]:
+    """Return 1 − IoU of the boxes of every pair (P, n): `box`, or the box around the keypoints of a pose without."""
+    return 1.0 - np.nan_to_num(paired_iou(past.person_box()[:, None], now.person_box()))
+
+
+def _distance(past: Poses, now: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:
+    if past.skeleton is None:
+        raise ValueError("OKS needs the skeleton's sigmas, Poses.skeleton is None")
+    both = _placed(past)[:, None] & _placed(now)  # (P, n, K)
+    mean = (area_of(past, area)[:, None] + area_of(now, area)) / 2  # (P, n)
+    terms = opks(past.xy[:, None], now.xy, both, mean, past.skeleton.sigmas)  # (P, n, K)
+    share = both.astype(np.float64) if weight is None else both * weight
+    total = share.sum(axis=2)
+    return 1.0 - np.divide((terms * share).sum(axis=2), total, out=np.zeros_like(total), where=total > 0)
+
+
+def area_of(poses: Poses, area: PoseArea) -> Float[np.ndarray, " N"]:
+    """Return the area (N,) in square pixels of each pose for OKS, as `pose_area` does with `Poses.person_box` as the
+    box; 0 without any."""
+    check_area(area)
+    if area == "keypoints":
+        return pose_area(poses, area)
+    box = poses.person_box()
+    known = np.asarray(np.isfinite(box).all(axis=1))
+    if not known.all():
+        box = np.where(known[:, None], box, 0.0)
+    box = grow_box(box, PADDING, ASPECT) if area == "crop" else box.astype(np.float64)
+    size = np.maximum(box[:, 2:] - box[:, :2], 0).prod(axis=1)  # `box_size` finds a file's decimals, and takes long
+    return size if known.all() else np.where(known, size, 0.0)
+
+
+def _placed(poses: Poses) -> np.ndarray:
+    """Return which keypoints (N, K) have a place."""
+    known = np.asarray(np.isfinite(poses.xy).all(axis=2))
+    return known if poses.missing is None else known & ~poses.missing

@@ -1,0 +1,136 @@
+"""`Tracker`: give the poses of one frame after another the ids of the people they continue."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.tracking.distances import Distance, oks_distance
+from trustpose.tracking.matching import MATCHINGS, match
+
+Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
+"""Where points (N, 2) of the last frame, image pixels, are in this one: `flow.Flow.move`."""
+EARLIER = ("nearest", "decayed")
+MAX_DISTANCE, MEMORY = 0.8, 30
+_DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
+_NEEDED = ("score", "quality", "box", "missing")  # what distances read beside xy
+
+
+@dataclass(eq=False)
+class Tracker:
+    """Links the poses of successive frames of one clip; call it with each frame's poses, in order.
+
+    distance: any function of (earlier poses, the frame's poses), see `distances`. matching, max_distance: as in
+    `match`. A track that was not seen in the last `memory` frames has ended. Each track's last `history` poses are
+    compared, and by `earlier` the nearest of them counts ("nearest"), or their mean, older ones weighing less
+    ("decayed", × 0.7 for each frame of age). Only a pose whose `ranking_score` is at least `start_score` begins a track
+    (None: any); others may continue one. Ids are counted from `next_id`. Raises ValueError for a number out of its
+    range.
+    """
+
+    distance: Distance = oks_distance
+    matching: str = "hungarian"
+    max_distance: float = MAX_DISTANCE
+    memory: int = MEMORY
+    history: int = 1
+    earlier: str = "nearest"
+    start_score: float | None = None
+    next_id: int = 1
+    past: Poses | None = field(default=None, init=False)
+    _track: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+    _age: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
+
+    def __post_init__(self) -> None:
+        if self.matching not in MATCHINGS:
+            raise ValueError(f"matching: expected one of {', '.join(MATCHINGS)}, got {self.matching!r}")
+        if not 0 <= self.max_distance <= 1:
+            raise ValueError(f"max_distance: expected a distance from 0 to 1, got {self.max_distance:g}")
+        for name in ("memory", "history"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.earlier not in EARLIER:
+            raise ValueError(f"earlier: expected nearest or decayed, got {self.earlier!r}")
+
+    def __call__(self, poses: Poses, motion: Motion | None = None, *, gap: int = 1) -> Poses:
+        """Return the frame's poses (n) with their `track_id`; -1 for a pose that neither continues nor begins a track.
+
+        motion: moves points of the last frame to this one, before poses are compared. gap: frames since the last call,
+        more than 1 after frames without poses.
+        """
+        self._age = self._age + gap
+        self._keep(self._age <= self.memory)
+        if motion is not None:
+            self._move(motion)
+        ids = self._ids(poses)
+        self._remember(poses, ids)
+        return replace(poses, track_id=ids)
+
+    def _ids(self, poses: Poses) -> Int[np.ndarray, " n"]:
+        ids = np.full(len(poses), MISSING_ID)
+        if self.past is not None and len(self.past) and len(poses):
+            tracks, distance = self._distances(poses)
+            row = match(distance, self.max_distance, self.matching)
+            ids[row >= 0] = tracks[row[row >= 0]]
+        begins = ids == MISSING_ID
+        if self.start_score is not None and begins.any():
+            begins &= poses.ranking_score >= self.start_score
+        count = int(begins.sum())
+        ids[begins] = np.arange(self.next_id, self.next_id + count)
+        self.next_id += count
+        return ids
+
+    def _distances(self, poses: Poses) -> tuple[Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:
+        """Return the ids of the living tracks and the distance of each from every pose of the frame."""
+        assert self.past is not None
+        single = np.asarray(self.distance(self.past, poses))
+        if single.shape != (len(self.past), len(poses)):
+            expected = (len(self.past), len(poses))
+            raise ValueError(f"distance: expected an array {expected}, a row for each earlier pose, got {single.shape}")
+        if self.history == 1:
+            return self._track, single
+        tracks, place = np.unique(self._track, return_inverse=True)
+        if self.earlier == "nearest":
+            nearest = np.full((len(tracks), len(poses)), np.inf)
+            np.fmin.at(nearest, place, single)
+            return tracks, nearest
+        weight = _DECAY ** self._age.astype(np.float64)
+        total = np.zeros((len(tracks), len(poses)))
+        np.add.at(total, place, single * weight[:, None])
+        return tracks, total / np.bincount(place, weight)[:, None]
+
+    def _move(self, motion: Motion) -> None:
+        """Move the earlier poses, and their boxes as a whole, to where the frame's motion takes them."""
+        past = self.past
+        if past is None or not len(past):
+            return
+        moved = motion(past.xy.reshape(-1, 2)).reshape(past.xy.shape)
+        box = past.box
+        if box is not None:
+            centre = (box[:, :2] + box[:, 2:]) / 2
+            box = box + np.tile(motion(centre) - centre, 2)
+        self.past = replace(past, xy=moved, box=box)
+
+    def _remember(self, poses: Poses, ids: np.ndarray) -> None:
+        """Add the poses with an id, and forget what is more than `history` poses back in its track."""
+        if self.history == 1:
+            self._keep(~np.isin(self._track, ids))
+        seen = ids != MISSING_ID
+        if not seen.any():
+            return
+        new = Poses(poses.xy, skeleton=poses.skeleton, **{name: getattr(poses, name) for name in _NEEDED})
+        new = new if seen.all() else new[seen]
+        self.past = new if self.past is None or not len(self.past) else Poses.concatenate([self.past, new])
+        self._track = np.concatenate([self._track, ids[seen]])
+        self._age = np.concatenate([self._age, np.zeros(len(new), np.int64)])
+        if self.history > 1:
+            order = np.lexsort((self._age, self._track))  # within a track, the latest first
+            _, first, count = np.unique(self._track[order], return_index=True, return_counts=True)
+            rank = np.empty(len(order), np.int64)
+            rank[order] = np.arange(len(order)) - np.repeat(first, count)
+            self._keep(rank < self.history)
+
+    def _keep(self, rows: np.ndarray) -> None:
+        if self.past is not None and not rows.all():
+            self.past, self._track, self._age = self.past[rows], self._track[rows], self._age[rows]

@@ -1,0 +1,104 @@
+"""`trustpose track`: what is written, what is left alone, what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.cases import run
+from tests.tracking.cases import same_partition, walking
+from trustpose.formats.coco import read_results
+
+PEOPLE = walking([0, 300], [5, 5], 12)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    rows = PEOPLE.to_coco()
+    for at, row in enumerate(rows):
+        row |= {"note": at, "track_id": 77}
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def _images(path: Path, **columns: Any) -> Path:
+    rows = [{"id": at, **{name: column[at] for name, column in columns.items()}} for at in range(12)]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_rows_get_a_track_id_and_stay_as_they_were(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = results.with_name("out.json")
+    assert run("track", results, "--out", out) == 0
+    said = capsys.readouterr().out
+    assert "2 tracks of 24 poses, in the place of the file's own, 0 without a track" in said
+    before, after = json.loads(results.read_text()), json.loads(out.read_text())
+    assert [{**row, "track_id": 77} for row in after] == before
+    tracked = read_results(out).poses
+    assert tracked.track_id is not None and same_partition(tracked.track_id, PEOPLE.annotation_id)
+
+
+def test_clips_of_a_list_of_images(results: Path) -> None:
+    out = results.with_name("out.json")
+    images = _images(results.with_name("images.json"), clip=["a"] * 6 + ["b"] * 6, time=[*range(6)] * 2)
+    assert run("track", results, "--images", images, "--out", out) == 0
+    assert len({row["track_id"] for row in json.loads(out.read_text())}) == 4
+    truth = results.with_name("gt.json")
+    truth.write_text(json.dumps({"images": json.loads(images.read_text()), "annotations": [], "categories": []}))
+    assert run("track", results, "--images", truth, "--out", "-") == 0
+
+
+def test_text_ids_need_a_list_that_orders_them(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(results.read_text())
+    for row in rows:
+        row["image_id"] = f"cam/{row['image_id']}"
+    results.write_text(json.dumps(rows))
+    out = results.with_name("out.json")
+    assert run("track", results, "--out", out) == 2
+    assert "'cam/0' is no frame number, so the frames have no order; --images lists them" in capsys.readouterr().err
+    listed = [{"id": f"cam/{at}", "file_name": f"cam/{at}.jpg"} for at in range(11, -1, -1)]
+    images = results.with_name("images.json")
+    images.write_text(json.dumps(listed))
+    assert run("track", results, "--images", images, "--out", out) == 0
+    after = json.loads(out.read_text())
+    assert {row["track_id"] for row in after} == {1, 2} and after[0]["image_id"] == "cam/0"
+    images.write_text(json.dumps(listed[:5]))
+    assert run("track", results, "--images", images, "--out", out) == 2
+    assert "'cam/0' is not among the images of" in capsys.readouterr().err
+
+
+def test_a_pose_of_no_track_has_no_id(results: Path) -> None:
+    out = results.with_name("out.csv.json")
+    assert run("track", results, "--start-score", "0.9", "--out", out) == 0
+    assert not any("track_id" in row for row in json.loads(out.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--distance", "l2"], "--distance: expected one of oks, trust, box, got 'l2'"),
+        (["--area", "segment"], "--area: expected one of crop, box, keypoints, got 'segment'"),
+        (["--distance", "trust"], "results.json: trust_distance needs the keypoints' expected OPKS"),
+        (["--max-distance", "2"], "max_distance: expected a distance from 0 to 1, got 2"),
+        (["--skeleton", "flic11"], "field 'keypoints'"),
+        (["--images", "missing.json"], "missing.json: no such file"),
+    ],
+)
+def test_what_is_wrong_is_named_in_one_line(
+    results: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = results.with_name("out.json")
+    assert run("track", results, *options, "--out", out) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_two_clips_of_the_same_name(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = _images(results.with_name("images.json"), clip=["a"] * 12, time=[*range(6)] * 2)
+    assert run("track", results, "--images", images, "--out", results.with_name("out.json")) == 2
+    assert "images.json: images 0 and 6 are both time 0 of clip 'a'; are these two clips?" in capsys.readouterr().err
+    assert run("track", results, "--images", results, "--out", results.with_name("out.json")) == 2
+    assert "image 0: field 'id'" in capsys.readouterr().err

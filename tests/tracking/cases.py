@@ -1,0 +1,34 @@
+"""People who walk through made-up clips."""
+
+import numpy as np
+
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17
+
+_X = (50, 55, 45, 60, 40, 70, 30, 80, 20, 85, 15, 62, 38, 62, 38, 62, 38)
+_Y = (8, 5, 5, 7, 7, 20, 20, 38, 38, 54, 54, 54, 54, 76, 76, 96, 96)
+STANDING = np.c_[_X, _Y] * [1.0, 2.0]  # COCO's joints of a person 200 pixels tall
+
+
+def walking(start: list[float], speed: list[float], frames: int, seed: int = 0, first_frame: int = 0) -> Poses:
+    """People who start at x = `start` and move by `speed` pixels a frame; `annotation_id` holds who it is, from 0."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(frames)[:, None]
+    x = np.array(start) + np.array(speed) * time  # (F, P)
+    xy = STANDING + np.stack([x, np.zeros_like(x)], axis=-1)[:, :, None] + rng.normal(0, 1, (*x.shape, 17, 2))
+    xy = xy.reshape(-1, 17, 2)
+    people = len(start)
+    return Poses(
+        xy,
+        score=np.full(xy.shape[:2], 0.8),
+        pose_score=np.full(len(xy), 0.8),
+        image_id=np.repeat(np.arange(frames) + first_frame, people),
+        annotation_id=np.tile(np.arange(people), frames),
+        skeleton=COCO_17,
+    )
+
+
+def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two numberings put the same rows together."""
+    pairs = {*zip(one.tolist(), other.tolist(), strict=True)}
+    return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))

@@ -1,0 +1,63 @@
+"""Matching: by hand, against every possible assignment, and what must hold for any distances."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from trustpose.tracking.matching import MATCHINGS, match
+
+sizes = st.tuples(st.integers(0, 5), st.integers(0, 5))
+distances = sizes.flatmap(lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1), unique=True))
+
+
+def test_greedy_takes_the_nearest_pair_and_hungarian_the_best_sum() -> None:
+    distance = np.array([[0.1, 0.2], [0.2, 0.7]])
+    assert match(distance, 0.5, "greedy").tolist() == [0, -1]  # the rest of 0.7 is too far
+    assert match(distance, 0.5, "hungarian").tolist() == [1, 0]
+
+
+def test_what_is_not_finite_or_too_far_is_not_matched() -> None:
+    for how in MATCHINGS:
+        assert match(np.array([[np.nan, np.inf, 0.51, 0.5]]), 0.5, how).tolist() == [-1, -1, -1, 0]
+        assert match(np.zeros((0, 3)), 0.5, how).tolist() == [-1, -1, -1]
+    with pytest.raises(ValueError, match="matching: expected one of hungarian, greedy, got 'nearest'"):
+        match(np.zeros((1, 1)), 0.5, "nearest")
+
+
+@settings(max_examples=60, deadline=None)
+@given(distances, st.floats(0, 1), st.sampled_from(MATCHINGS), st.randoms(use_true_random=False))
+def test_order_does_not_matter_and_each_is_matched_at_most_once(distance, most, how, random) -> None:
+    found = match(distance, most, how)
+    taken = found[found >= 0]
+    assert len(set(taken.tolist())) == len(taken)
+    assert (distance[found[found >= 0], np.flatnonzero(found >= 0)] <= most).all()
+    rows, columns = ([*range(size)] for size in distance.shape)
+    random.shuffle(rows)
+    random.shuffle(columns)
+    turned = match(distance[np.ix_(rows, columns)], most, how)
+    same = np.array([rows[row] if row >= 0 else -1 for row in turned.tolist()], dtype=int)
+    if how == "greedy":
+        np.testing.assert_array_equal(same, found[columns])
+    else:  # two assignments may be equally good
+        gained = [_gained(distance, most, found), _gained(distance[:, columns], most, same)]
+        np.testing.assert_allclose(*gained, atol=1e-8)
+
+
+def _gained(distance: np.ndarray, most: float, found: np.ndarray) -> float:
+    kept = np.flatnonzero(found >= 0)
+    return float((most - distance[found[kept], kept]).sum())
+
+
+@settings(max_examples=40, deadline=None)
+@given(distances, st.floats(0, 1))
+def test_hungarian_is_the_best_of_all_assignments(distance, most) -> None:
+    gain = np.maximum(most - distance, 0)
+    gain = gain if gain.shape[0] >= gain.shape[1] else gain.T
+    tall, wide = gain.shape
+    best = max(sum(gain[row, column] for column, row in enumerate(rows)) for rows in permutations(range(tall), wide))
+    found = match(distance, most, "hungarian")
+    np.testing.assert_allclose(_gained(distance, most, found), best, atol=1e-8)

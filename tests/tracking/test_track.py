@@ -1,0 +1,165 @@
+"""Tracks over made-up clips: who is who, gaps, clips, orders of frames, what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.tracking.cases import same_partition, walking
+from trustpose.images import Images
+from trustpose.poses import Poses
+from trustpose.tracking import Tracker, box_distance, oks_distance, order_frames, track
+
+PASSING = walking([0, 600, 300], [8, -8, 0], 60)  # the first two pass each other, and the one who stands
+
+
+@pytest.mark.parametrize("matching", ["greedy", "hungarian"])
+def test_three_people_are_three_tracks_whatever_the_order_of_rows(matching) -> None:
+    apart = walking([0, 300, 600], [4, 4, 4], 30)
+    found = track(apart, matching=matching)
+    assert sorted(set(found.track_id.tolist())) == [1, 2, 3]
+    assert same_partition(found.track_id, apart.annotation_id)
+    order = np.random.default_rng(1).permutation(len(apart))
+    shuffled = track(apart[order], matching=matching)
+    assert same_partition(shuffled.track_id, apart.annotation_id[order])
+    np.testing.assert_array_equal(found.xy, apart.xy)
+
+
+def test_the_distance_is_one_argument() -> None:
+    def by_who_it_is(past: Poses, now: Poses) -> np.ndarray:
+        return np.abs(np.rint(past.xy[:, None, 0, 0] - now.xy[:, 0, 0]) % 1)  # 0: all are the same
+
+    assert same_partition(track(PASSING[:3], distance=by_who_it_is).track_id, PASSING.annotation_id[:3])
+    with pytest.raises(ValueError, match=r"distance: expected an array \(3, 3\)"):
+        track(PASSING[:6], distance=lambda _, now: np.zeros((1, len(now))))
+
+
+def test_a_gap_ends_a_track_after_memory_frames() -> None:
+    still = walking([0], [0], 30)
+    for gap, tracks in ((5, 1), (6, 1), (7, 2)):
+        rows = (still.image_id < 10) | (still.image_id >= 10 + gap - 1)
+        assert len(np.unique(track(still[rows], memory=6).track_id)) == tracks, gap
+
+
+def test_every_fifth_frame_is_the_next_one() -> None:
+    still = walking([0], [0], 30)
+    sparse = replace(still, image_id=still.image_id * 5 + 2)
+    assert len(np.unique(track(sparse, memory=1).track_id)) == 1
+
+
+def test_history_bridges_one_bad_frame_where_the_last_pose_alone_does_not() -> None:
+    still = walking([0], [0], 12)
+    still.xy[5] += 200
+    assert track(still).track_id.tolist() == [1] * 5 + [2] + [1] * 6
+    mean = track(still, history=3, earlier="decayed", max_distance=0.9)
+    assert mean.track_id[6] == mean.track_id[4] == 1
+    moved = replace(still, xy=still.xy + np.linspace(0, 60, 12)[:, None, None])
+    assert track(moved, history=4).track_id[6] == 1
+
+
+def test_weak_poses_continue_tracks_but_begin_none() -> None:
+    scores = np.array([0.2, 0.9, 0.2, 0.2])
+    poses = replace(walking([0], [0], 4), pose_score=scores)
+    assert track(poses, start_score=0.5).track_id.tolist() == [-1, 1, 1, 1]
+
+
+def _two_clips() -> tuple[Poses, Images]:
+    """Two clips of the same person at the same place, their frames mixed."""
+    one, other = walking([0], [3], 8), walking([0], [3], 8, first_frame=8)
+    clip = ["a"] * 8 + ["b"] * 8
+    images = Images(np.arange(16), clip=clip, time=np.r_[np.arange(8), np.arange(8)] / 25)
+    return Poses.concatenate([other, one]), images
+
+
+def test_clips_never_mix() -> None:
+    poses, images = _two_clips()
+    found = track(poses, images)
+    assert same_partition(found.track_id, (poses.image_id >= 8).astype(int))
+    folders = [f"{'a' if i < 8 else 'b'}/{i % 8:03d}.jpg" for i in range(16)]
+    np.testing.assert_array_equal(track(poses, Images(np.arange(16), folders)).track_id, found.track_id)
+    cameras = Images(np.arange(16), camera=["left"] * 8 + ["right"] * 8)
+    np.testing.assert_array_equal(track(poses, cameras).track_id, found.track_id)
+    assert len(np.unique(track(poses).track_id)) == 1  # without them it is one clip
+
+
+def test_categories_are_apart() -> None:
+    poses = walking([0], [0], 8)
+    found = track(poses, apart=np.arange(8) % 2 + 1)
+    assert same_partition(found.track_id, np.arange(8) % 2)
+
+
+def test_frames_go_by_time_then_by_number_in_the_name_then_by_id() -> None:
+    ids = np.array([30, 10, 20])
+    assert order_frames(ids).image_id.tolist() == [10, 20, 30]
+    names = ["f12.jpg", "f13.jpg", "f15.jpg"]
+    by_name = order_frames(ids, Images(ids, names))
+    assert (by_name.image_id.tolist(), by_name.step.tolist()) == ([30, 10, 20], [0, 1, 3])
+    by_time = order_frames(ids, Images(ids, names, time=np.array([0.2, 0.3, 0.1])))
+    assert (by_time.image_id.tolist(), by_time.step.tolist()) == ([20, 30, 10], [0, 1, 2])
+    assert order_frames(ids, Images(ids, ["x.jpg", "y.jpg", "z.jpg"])).image_id.tolist() == [10, 20, 30]
+
+
+def test_frame_by_frame_is_as_all_at_once() -> None:
+    tracker = Tracker()
+    ids = [tracker(PASSING[PASSING.image_id == frame]).track_id for frame in range(60)]
+    np.testing.assert_array_equal(np.concatenate(ids), track(PASSING).track_id)
+
+
+def _turn(xy: np.ndarray) -> np.ndarray:
+    return xy + np.array([120.0, 0.0])
+
+
+def test_motion_moves_what_is_remembered() -> None:
+    """The camera turns by more than a person's width a frame: only moved poses are near."""
+    turning = walking([0, 300], [120, 120], 10)
+    tracker = Tracker(distance=oks_distance)
+    frames = [turning[turning.image_id == frame] for frame in range(10)]
+    ids = np.concatenate([tracker(one, _turn).track_id for one in frames])
+    assert same_partition(ids, turning.annotation_id)
+    assert not same_partition(track(turning).track_id, turning.annotation_id)
+    tracker = Tracker(distance=box_distance)
+    boxed = [replace(one, box=one.keypoint_box()) for one in frames]
+    ids = np.concatenate([tracker(one, _turn).track_id for one in boxed])
+    assert same_partition(ids, turning.annotation_id)
+
+
+def test_frames_without_poses_and_no_poses_at_all() -> None:
+    assert len(track(PASSING[:0]).track_id) == 0
+    tracker = Tracker()
+    tracker(PASSING[:3])
+    assert len(tracker(PASSING[:0]).track_id) == 0
+    assert tracker(PASSING[3:6]).track_id.tolist() == [1, 2, 3]
+
+
+def test_what_is_wrong_is_named() -> None:
+    twice = Images(np.array([1, 2]), ["f7.jpg", "g7.jpg"], clip=["a", "a"])
+    with pytest.raises(ValueError, match="images 1 and 2 are both frame 7 of clip 'a'; are these"):
+        track(replace(PASSING[:2], image_id=np.array([1, 2])), twice)
+    with pytest.raises(ValueError, match="image_id: 0 is not among the 2 images"):
+        track(PASSING[:3], twice)
+    with pytest.raises(ValueError, match=r"Poses\.image_id is None"):
+        track(replace(PASSING, image_id=None))
+    for options, message in (
+        ({"memory": 0}, "memory: expected at least 1, got 0"),
+        ({"max_distance": 1.5}, "max_distance: expected a distance from 0 to 1, got 1.5"),
+        ({"earlier": "last"}, "earlier: expected nearest or decayed"),
+        ({"matching": "best"}, "matching: expected one of"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            track(PASSING, **options)
+
+
+def test_time_grows_with_the_rows_and_not_faster() -> None:
+    from time import process_time
+
+    seconds = []
+    for frames in (60, 480):
+        poses = walking([0, 300], [0, 0], frames)
+        seconds.append(min(_seconds(poses, process_time) for _ in range(2)))
+    assert seconds[1] < 16 * seconds[0]  # eight times the rows
+
+
+def _seconds(poses: Poses, clock) -> float:
+    started = clock()
+    track(poses)
+    return clock() - started
