@@ -1,0 +1,215 @@
+"""Triangulation: where in the world a keypoint is that several calibrated cameras see.
+
+    poses = triangulate(xy, cameras, weight=quality, deviation=sigma)      # xy (V, N, K, 2) -> Poses3D
+
+| method | what it minimises |
+|---|---|
+| linear | the algebraic error of all views alike (DLT) |
+| weighted | the same, each view times its weight |
+| ransac | the same, of the views that agree with the best pair of views: all pairs are tried, none at random |
+| robust | the reprojection error under Student's t, each view with its own σ, from the best of those starts |
+
+Sources: Hartley and Zisserman, chapter 12; Fischler and Bolles 1981, with the truncated cost of Torr and Zisserman 2000
+(MSAC); `refinement` for robust.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.linear import full_matrix, solve_linear, to_plane
+from trustpose.multiview.refinement import Loss, cost, covariance_of, errors, refine
+from trustpose.poses import Poses3D
+
+Method = Literal["linear", "weighted", "ransac", "robust"]
+METHODS: tuple[Method, ...] = ("linear", "weighted", "ransac", "robust")
+INLIER = 3.0  # σ; a view further from the point than this does not agree (1.1 % of a Gaussian's errors)
+_CHUNK = 2**14  # points at a time: their intermediate arrays stay in a processor's cache
+_MOST_VIEWS_IN_PAIRS = 8  # pairs are made of a point's most trusted views, so that 31 cameras do not take 465 of them
+_RAYLEIGH_MEDIAN = 1.1774  # median of the length of a two-dimensional Gaussian with σ = 1
+
+
+@dataclass(frozen=True, eq=False)
+class _Views:
+    """M points as the V cameras see them: places in each camera's plane, weights (0: not seen), 1/σ² in pixels."""
+
+    cameras: Cameras
+    plane: Float[np.ndarray, "V M 2"]
+    weight: Float[np.ndarray, "V M"]
+    precision: Float[np.ndarray, "V M"]
+
+    def chunks(self) -> Iterator[tuple[slice, "_Views"]]:
+        for start in range(0, self.weight.shape[1], _CHUNK):
+            at = slice(start, start + _CHUNK)
+            yield at, _Views(self.cameras, self.plane[:, at], self.weight[:, at], self.precision[:, at])
+
+
+def triangulate(
+    xy: Float[np.ndarray, "V N K 2"],
+    cameras: Cameras,
+    *,
+    weight: Float[np.ndarray, "V N K"] | None = None,
+    deviation: Float[np.ndarray, "V N K"] | None = None,
+    quality: Float[np.ndarray, "V N K"] | None = None,
+    method: Method = "robust",
+    loss: Loss = "student-t",
+    least: int = 2,
+    **columns: Any,
+) -> Poses3D:
+    """Return the N poses of K keypoints in the world, metres.
+
+    xy: (V, N, K, 2) image pixels, distortion included, in the order of `cameras`; NaN where a view has no keypoint.
+    weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores; 0
+    or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels. Where only one of both is
+    given the other follows: weight = 1/σ², or σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K),
+    expected OPKS, 0–1, of which the result has the mean over the views used. `linear` leaves out no view and weighs all
+    alike. least: the number of views without which there is no point. columns: `frame`, `time`, `track_id`, `skeleton`
+    of the result.
+
+    The result's `camera_count` and `error` are of the views within 3σ of the point, or of all that see it where fewer
+    than two are; `covariance` is there if `deviation` is given. A point behind a camera that sees it is NaN. Raises
+    ValueError naming the argument if a shape is wrong.
+    """
+    _check(xy, cameras, {"weight": weight, "deviation": deviation, "quality": quality}, method, least)
+    views, n, k = xy.shape[:3]
+    seen = _views(xy, cameras, weight, deviation, method)
+    m, has_noise = n * k, deviation is not None
+    xyz, error = np.full((m, 3), np.nan), np.full(m, np.nan)
+    used = np.zeros((views, m), np.bool_)
+    covariance = np.full((m, 6), np.nan) if has_noise else None
+    for at, some in seen.chunks():
+        found = _solve(some, method, loss)
+        found[(some.weight > 0).sum(axis=0) < least] = np.nan
+        distance = errors(cameras, found, some.plane)
+        behind = (np.isnan(distance) & (some.weight > 0)).any(axis=0)
+        found[behind] = np.nan
+        agreeing = _used(distance, some, method)
+        agreeing[:, np.isnan(found[:, 0])] = False
+        xyz[at], used[:, at] = found, agreeing
+        error[at] = _root_mean_square(distance, agreeing)
+        if covariance is not None:
+            precision = np.where(agreeing, some.precision, 0.0)
+            covariance[at] = covariance_of(found, precision, cameras)
+    return Poses3D(
+        xyz.reshape(n, k, 3),
+        quality=None if quality is None else _mean_where(quality.reshape(views, m), used).reshape(n, k),
+        covariance=None if covariance is None else full_matrix(covariance).reshape(n, k, 3, 3),
+        error=error.reshape(n, k),
+        camera_count=used.sum(axis=0).reshape(n, k),
+        **columns,
+    )
+
+
+def _check(xy: np.ndarray, cameras: Cameras, others: dict[str, np.ndarray | None], method: str, least: int) -> None:
+    if xy.ndim != 4 or xy.shape[3] != 2 or len(xy) != len(cameras):
+        raise ValueError(f"triangulate: xy: expected ({len(cameras)} cameras, N, K, 2), got {xy.shape}")
+    for name, array in others.items():
+        if array is not None and array.shape != xy.shape[:3]:
+            raise ValueError(f"triangulate: {name}: expected {xy.shape[:3]}, got {array.shape}")
+    if method not in METHODS:
+        raise ValueError(f"triangulate: method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if len(cameras) < 2 or not 2 <= least <= len(cameras):
+        raise ValueError(f"triangulate: least: expected 2 to {len(cameras)} cameras, got {least}")
+
+
+def _views(
+    xy: np.ndarray, cameras: Cameras, weight: np.ndarray | None, deviation: np.ndarray | None, method: Method
+) -> _Views:
+    """Return the points in the cameras' planes, with weights and precisions that are 0 where a view is left out."""
+    count = xy.shape[1] * xy.shape[2]
+    flat = cameras.undistort(xy.reshape(len(cameras), count, 2).astype(np.float64))
+    plane = np.stack([to_plane(camera, one) for camera, one in zip(cameras, flat, strict=True)])
+    there = np.isfinite(plane).all(axis=2)
+    if weight is not None and method != "linear":
+        weight = weight.reshape(there.shape).astype(np.float64)
+        there &= weight > 0
+    precision: np.ndarray = np.zeros(there.shape)
+    if deviation is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = 1 / np.square(deviation.reshape(there.shape).astype(np.float64))
+        if method != "linear":
+            there &= (precision > 0) & np.isfinite(precision)
+        precision = np.asarray(np.where(there & np.isfinite(precision), precision, 0.0))
+    plane[~there] = 0.0
+    relative: np.ndarray = there.astype(np.float64)
+    if method != "linear" and (weight is not None or deviation is not None):
+        relative = np.where(there, precision if weight is None else weight, 0.0).astype(np.float64)
+    if deviation is None:
+        precision = np.asarray(relative * _noise(cameras, plane, relative))
+    return _Views(cameras, plane, relative, precision)
+
+
+def _noise(cameras: Cameras, plane: np.ndarray, weight: np.ndarray) -> float:
+    """Return the factor from weights to 1/σ², from the reprojection errors of some points by `weighted`: half of the
+    scaled errors of points that three or more views see are below a Gaussian's median. 1 without such points."""
+    some = np.flatnonzero((weight > 0).sum(axis=0) >= 3)
+    some = some[:: max(1, len(some) // _CHUNK)]
+    if not len(some):
+        return 1.0
+    plane, weight = plane[:, some], weight[:, some]
+    scaled = errors(cameras, solve_linear(plane, weight, cameras), plane) * np.sqrt(weight)
+    scaled = scaled[(weight > 0) & np.isfinite(scaled)]
+    middle = float(np.median(scaled)) if len(scaled) else 0.0
+    return (_RAYLEIGH_MEDIAN / max(middle, 1e-6)) ** 2
+
+
+def _solve(views: _Views, method: Method, loss: Loss) -> Float[np.ndarray, "M 3"]:
+    if method in ("linear", "weighted"):
+        return solve_linear(views.plane, views.weight, views.cameras)
+    if method == "ransac":
+        start = _best_start(views, lambda error, precision: np.minimum(error**2 * precision, INLIER**2).sum(axis=0))
+        agreeing = _used(errors(views.cameras, start, views.plane), views, method)
+        again = solve_linear(views.plane, np.where(agreeing, views.weight, 0.0), views.cameras)
+        return np.where(np.isfinite(again), again, start)
+    start = _best_start(views, lambda error, precision: cost(error, precision, loss))
+    return refine(start, views.plane, views.precision, views.cameras, loss)
+
+
+def _best_start(views: _Views, loss: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Float[np.ndarray, "M 3"]:
+    """Return for each point the candidate with the smallest loss (M,) of distances and precisions (V, M): the weighted
+    solution of all views, or of one pair of its most trusted views."""
+    best = solve_linear(views.plane, views.weight, views.cameras)
+    least = _loss_of(best, views, loss)
+    count = len(views.weight)
+    if count < 3:
+        return best
+    rank = np.argsort(np.argsort(-views.weight, axis=0, kind="stable"), axis=0)
+    for pair in combinations(range(min(count, _MOST_VIEWS_IN_PAIRS)), 2):
+        only = np.where((rank == pair[0]) | (rank == pair[1]), views.weight, 0.0)
+        candidate = solve_linear(views.plane, only, views.cameras)
+        its = _loss_of(candidate, views, loss)
+        better = its < least
+        best[better], least[better] = candidate[better], its[better]
+    return best
+
+
+def _loss_of(xyz: np.ndarray, views: _Views, loss: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    distance = errors(views.cameras, xyz, views.plane)
+    lost = loss(np.where(views.weight > 0, distance, 0.0), views.precision)
+    return np.where(np.isnan(lost), np.inf, lost)
+
+
+def _used(distance: Float[np.ndarray, "V M"], views: _Views, method: Method) -> Bool[np.ndarray, "V M"]:
+    """Return the views that a point is said to come from: within 3σ, or all that see it where fewer than two are."""
+    there = views.weight > 0
+    if method in ("linear", "weighted"):
+        return there
+    with np.errstate(invalid="ignore"):
+        agreeing = there & (distance**2 * views.precision <= INLIER**2)
+    return np.where(agreeing.sum(axis=0) >= 2, agreeing, there)
+
+
+def _root_mean_square(distance: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " M"]:
+    return np.sqrt(_mean_where(distance**2, used))
+
+
+def _mean_where(values: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " M"]:
+    """Return the mean over the first axis of the values that are `used`; NaN without any."""
+    count: Int[np.ndarray, " M"] = used.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return np.where(used, values, 0.0).sum(axis=0) / np.where(count > 0, count, np.nan)
