@@ -138,7 +138,8 @@ def _views(
     plane[~there] = 0.0
     relative: np.ndarray = there.astype(np.float64)
     if method != "linear" and (weight is not None or deviation is not None):
-        relative = np.where(there, precision if weight is None else weight, 0.0).astype(np.float64)
+        given: np.ndarray = precision if weight is None else weight
+        relative = np.where(there, given, 0.0)
     if deviation is None:
         precision = np.asarray(relative * _noise(cameras, plane, relative))
     return _Views(cameras, plane, relative, precision)
