@@ -72,9 +72,10 @@ def test_the_best_is_what_decode_gives(seed: int, name: str, smoothing: int | No
     codec = _codec(name, score_scale=2.0, score_offset=-0.1, **options)
     decoded = codec.decode(Outputs([maps]))
     candidates = codec.candidates(Outputs([maps]))
-    best = candidates.best().dense()
-    np.testing.assert_array_equal(best.xy, decoded.dense().xy)
-    np.testing.assert_array_equal(best.score, decoded.dense().score)
+    best = candidates.best()
+    assert best.input.tolist() == [0, 0, 0, 1, 1, 1] and best.joint.tolist() == [0, 1, 2] * 2
+    np.testing.assert_array_equal(best.xy, decoded.xy.reshape(-1, 2))
+    np.testing.assert_array_equal(best.score, decoded.score.reshape(-1))
     assert candidates.shape == (2, 3) and len(candidates) > 6
     rows = np.lexsort((np.arange(len(candidates)), candidates.joint, candidates.input))
     np.testing.assert_array_equal(rows, np.arange(len(rows)))

@@ -13,11 +13,11 @@ from trustpose.skeletons import COCO_17
 
 def test_order_and_unit():
     raw = np.array([[[0.5, 0.25, 0.9]]], np.float32)  # y, x, score
-    decoded = CoordinateCodec(192, 256, ("y", "x", "score")).decode(Outputs([], coordinates=raw)).dense()
+    decoded = CoordinateCodec(192, 256, ("y", "x", "score")).decode(Outputs([], coordinates=raw))
     np.testing.assert_allclose(decoded.xy, [[[48, 128]]])
     np.testing.assert_allclose(decoded.score, [[0.9]], rtol=1e-6)
     pixels = CoordinateCodec(192, 256, ("score", "x", "y"), normalised=False)
-    decoded = pixels.decode(Outputs([], coordinates=np.array([[[0.9, 3.0, 4.0]]]))).dense()
+    decoded = pixels.decode(Outputs([], coordinates=np.array([[[0.9, 3.0, 4.0]]])))
     np.testing.assert_array_equal(decoded.xy, [[[3, 4]]])
 
 
@@ -30,7 +30,7 @@ def test_encode_then_decode_is_the_identity(xy, order, normalised):
     codec = CoordinateCodec(192, 256, (order[0], order[1], order[2]), normalised)
     target = codec.encode(xy)
     assert target.dtype == np.float32
-    decoded = codec.decode(Outputs([], coordinates=target)).dense()
+    decoded = codec.decode(Outputs([], coordinates=target))
     np.testing.assert_allclose(decoded.xy, xy, atol=1e-4)
     assert (decoded.score == 1).all()
     np.testing.assert_allclose(
@@ -60,11 +60,11 @@ def test_flipped_average_of_a_mirror_image_is_the_pose_itself(normalised):
     unit = np.array([192, 256]) if normalised else 1
     outputs = Outputs([], coordinates=np.concatenate([xy / unit, score], axis=2))
     other = Outputs([], coordinates=np.concatenate([mirrored / unit, score[:, COCO_17.flip_index]], axis=2))
-    decoded = codec.decode(codec.average_flipped(outputs, other, COCO_17.flip_index)).dense()
+    decoded = codec.decode(codec.average_flipped(outputs, other, COCO_17.flip_index))
     np.testing.assert_allclose(decoded.xy, xy, atol=1e-9)
     np.testing.assert_allclose(decoded.score, score[..., 0])
 
 
 def test_heatmaps_are_refused():
     with pytest.raises(ValueError, match="coordinates"):
-        CoordinateCodec(1, 1).decode(Outputs([np.zeros((1, 1, 2, 2))])).dense()
+        CoordinateCodec(1, 1).decode(Outputs([np.zeros((1, 1, 2, 2))]))

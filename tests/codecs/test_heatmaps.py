@@ -31,14 +31,14 @@ def _places(low, high):
 @given(_places(0.51, -0.51), st.sampled_from([1.0, 2.0, 3.0]))
 def test_quarter_offset_is_within_a_quarter_map_pixel(xy_map, sigma):
     codec = _codec("argmax-quarter", sigma)
-    decoded = codec.decode(Outputs([codec.encode(xy_map * codec.stride)])).dense()
+    decoded = codec.decode(Outputs([codec.encode(xy_map * codec.stride)]))
     assert np.abs(decoded.xy - xy_map * codec.stride).max() <= 0.25 * codec.stride + 1e-4
     assert (decoded.score > 0.5).all()
 
 
 @given(_places(0, 0))
 def test_quarter_offset_at_the_edge_is_within_half_a_map_pixel(xy_map):
-    decoded = CODEC.decode(Outputs([CODEC.encode(xy_map * 4)])).dense()
+    decoded = CODEC.decode(Outputs([CODEC.encode(xy_map * 4)]))
     assert np.abs(decoded.xy - xy_map * 4).max() <= 0.5 * 4 + 1e-4
 
 
@@ -47,14 +47,14 @@ def test_dark_and_udp_find_sub_pixel_places_anywhere_on_the_map(xy_map, name, si
     """Within 0.05 pixels of the crop, which is 0.012 of the map."""
     codec = _codec(name, sigma)
     xy = xy_map * codec.strides
-    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).dense().xy - xy).max() < 0.05
+    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).xy - xy).max() < 0.05
 
 
 @given(_places(3, -3), st.sampled_from([1.0, 2.0, 3.0]))
 def test_integral_finds_sub_pixel_places_inside_the_map(xy_map, sigma):
     codec = _codec("integral", sigma)
     xy = xy_map * codec.stride
-    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).dense().xy - xy).max() < 0.05
+    assert np.abs(codec.decode(Outputs([codec.encode(xy)])).xy - xy).max() < 0.05
 
 
 @given(
@@ -70,7 +70,7 @@ def test_image_to_maps_and_back(box, name, seed):
     xy_img = np.random.default_rng(seed).uniform(
         grown[:2] * 0.97 + grown[2:] * 0.03, grown[2:] * 0.97 + grown[:2] * 0.03, (17, 2)
     )
-    decoded = codec.decode(Outputs([codec.encode(transform(affine, xy_img)[None])])).dense()
+    decoded = codec.decode(Outputs([codec.encode(transform(affine, xy_img)[None])]))
     back = transform(invert_affine(affine), decoded.xy[0])
     assert np.abs(back - xy_img).max() < 0.05 * (grown[2] - grown[0]) / 191
 
@@ -117,10 +117,10 @@ def test_mspns_maps_are_read_as_its_own_code_reads_them():
     """Exactly: it is the same arithmetic. Pure targets are symmetric: the last bit says which way the quarter goes."""
     y, x = np.mgrid[:64, :48]
     ripple = (30 * np.sin(0.9 * x + 1.7 * y)).astype(np.float32)
-    decoded = MSPN.decode(Outputs([_mspn_targets() + ripple])).dense()
+    decoded = MSPN.decode(Outputs([_mspn_targets() + ripple]))
     np.testing.assert_allclose(decoded.xy[0], BY_MSPN, atol=1e-9)
     np.testing.assert_allclose(decoded.score[0], SCORES_BY_MSPN, atol=1e-6)
-    pure = MSPN.decode(Outputs([_mspn_targets()])).dense().xy[0] - (4 * np.floor(np.array(PLACES) / 4) + 2)
+    pure = MSPN.decode(Outputs([_mspn_targets()])).xy[0] - (4 * np.floor(np.array(PLACES) / 4) + 2)
     inside = [1, 2, 3]
     np.testing.assert_allclose(np.sort(np.abs(pure[inside])), [[0, 1]] * 3, atol=1e-9)
 
@@ -129,10 +129,10 @@ def test_mspns_maps_are_read_as_mmpose_reads_them():
     y, x = np.mgrid[:64, :48]
     ripple = (30 * np.sin(0.9 * x + 1.7 * y)).astype(np.float32)
     codec = replace(MSPN, decoding="argmax-quarter")
-    decoded = codec.decode(Outputs([_mspn_targets() + ripple])).dense()
+    decoded = codec.decode(Outputs([_mspn_targets() + ripple]))
     np.testing.assert_allclose(decoded.xy[0, list(BY_MMPOSE)], list(BY_MMPOSE.values()), atol=1e-9)
     np.testing.assert_allclose(decoded.score[0], SCORES_BY_MMPOSE, atol=1e-6)
-    pure = codec.decode(Outputs([_mspn_targets()])).dense().xy[0, 1:5]
+    pure = codec.decode(Outputs([_mspn_targets()])).xy[0, 1:5]
     assert np.abs(pure - (4 * np.floor(np.array(PLACES[1:5]) / 4) + 2)).max() <= 1
 
 
@@ -141,7 +141,7 @@ def test_an_offset_moves_targets_and_places_alike(xy_map, name, offset):
     codec = replace(_codec(name), offset=offset)
     xy = xy_map * 4 + offset
     bound = {"argmax-quarter": 1.0, "second-highest": 2.0}.get(name, 0.05)
-    decoded = codec.decode(Outputs([codec.encode(xy)])).dense()
+    decoded = codec.decode(Outputs([codec.encode(xy)]))
     assert np.abs(decoded.xy - xy).max() <= bound + 1e-4
     assert codec.weights(xy).all()
 
@@ -180,7 +180,7 @@ def test_the_average_with_the_mirror_image_stays_where_it_is(share, name, offset
     mirrored = xy.copy()
     mirrored[..., 0] = 191 - mirrored[..., 0]
     own, other = (Outputs([codec.encode(places)]) for places in (xy, mirrored[:, COCO_17.flip_index]))
-    decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index)).dense()
+    decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index))
     assert np.abs(decoded.xy - xy).max() < 0.05
 
 
@@ -202,7 +202,7 @@ def test_no_point_is_dropped_or_nan_and_scores_are_the_peaks(decoding, value):
     heatmaps = np.random.default_rng(0).normal(size=(3, 4, 64, 48)).astype(np.float32)
     heatmaps[1] = value
     heatmaps[0, 0] *= 1e-9
-    decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros_like(heatmaps), heatmaps])).dense()
+    decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros_like(heatmaps), heatmaps]))
     assert decoded.xy.shape == (3, 4, 2) and np.isfinite(decoded.xy).all()
     np.testing.assert_array_equal(decoded.score, heatmaps.max(axis=(2, 3)))
     assert ((decoded.xy > -40) & (decoded.xy < np.array([192, 256]) + 40)).all()
@@ -210,13 +210,11 @@ def test_no_point_is_dropped_or_nan_and_scores_are_the_peaks(decoding, value):
 
 def test_temperature_1_is_the_papers_softmax():
     logits = np.log(CODEC.encode(np.array([[[80.0, 100.0]]])) + 1e-12)
-    decoded = HeatmapCodec(48, 64, 4.0, decoding="integral", temperature=1.0).decode(Outputs([logits])).dense()
+    decoded = HeatmapCodec(48, 64, 4.0, decoding="integral", temperature=1.0).decode(Outputs([logits]))
     np.testing.assert_allclose(decoded.xy, [[[80, 100]]], atol=1e-3)
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)
 def test_nobody(decoding):
-    decoded = (
-        HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros((0, 17, 64, 48), np.float32)])).dense()
-    )
+    decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros((0, 17, 64, 48), np.float32)]))
     assert decoded.xy.shape == (0, 17, 2)

@@ -1,4 +1,4 @@
-"""`Outputs` and `Candidates`: names, grids, and one place for each joint as the special case of any number."""
+"""`Outputs` and `Candidates`: outputs by name, grids, and the best candidate of each joint."""
 
 from typing import Any
 
@@ -24,38 +24,16 @@ def _ragged() -> Candidates:
     )
 
 
-def test_dense_arrays_go_in_and_out_without_a_copy() -> None:
-    xy, score = np.random.default_rng(0).random((4, 3, 2)), np.random.default_rng(1).random((4, 3))
-    candidates = Candidates.one_per_joint(xy, score)
-    assert len(candidates) == 12 and candidates.shape == (4, 3) and candidates.is_dense
-    assert candidates.input.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert candidates.joint.tolist() == [0, 1, 2] * 4
-    places = candidates.dense()
-    assert np.shares_memory(places.xy, xy) and np.shares_memory(places.score, score)
-    np.testing.assert_array_equal(places.xy, xy)
-    np.testing.assert_array_equal(candidates.score[candidates.input == 2], score[2])
-
-
 def test_nobody() -> None:
-    nobody = Candidates.one_per_joint(np.zeros((0, 3, 2)), np.zeros((0, 3)))
-    assert len(nobody) == 0 and nobody.dense().xy.shape == (0, 3, 2) and len(nobody.best()) == 0
-
-
-@pytest.mark.parametrize("joint", [[0, 0, 2, 0, 1, 2], [0, 1, 2, 0, 1, 1], [0, 2, 1, 0, 1, 2]])
-def test_what_is_not_one_for_each_joint_is_not_dense(joint: list[int]) -> None:
-    ragged = _ragged()
-    candidates = Candidates(ragged.xy, ragged.score, ragged.input, np.array(joint), (2, 3))
-    with pytest.raises(ValueError, match=r"candidates: expected one for each of 2 × 3 joints, got 6"):
-        candidates.dense()
-    with pytest.raises(ValueError, match=r"of 3 × 2 joints, got 1"):
-        Candidates(np.zeros((1, 2)), np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64), (3, 2)).dense()
+    nobody = Candidates(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), (0, 3))
+    assert len(nobody) == 0 and len(nobody.best()) == 0
 
 
 def test_the_best_of_each_joint() -> None:
     best = _ragged().best()
     assert best.score.tolist() == [0.9, 0.7, 0.2, 0.8, 0.4] and best.joint.tolist() == [0, 2, 0, 1, 2]
     assert best.tags is not None and best.tags[:, 0].tolist() == [0, 2, 3, 4, 5]
-    assert best.links is None and best.link_score is None and not best.is_dense
+    assert best.links is None and best.link_score is None
 
 
 def test_outputs_by_name() -> None:

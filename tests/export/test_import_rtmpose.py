@@ -128,7 +128,7 @@ def test_a_flip_moves_what_its_spec_says(folder: Path) -> None:
 def test_scores_as_the_spec_says() -> None:
     simcc = np.array([[[0.1, 0.9, 0.3]]], np.float32), np.array([[[0.5, 0.2]]], np.float32)
     for codec, expected in ((SimCCCodec(3, 2, 1.0), 0.5), (SimCCCodec(3, 2, 1.0, score="mean"), 0.7)):
-        found = codec.decode(Outputs([], simcc=simcc)).dense()
+        found = codec.decode(Outputs([], simcc=simcc))
         np.testing.assert_allclose(found.score, [[expected]])
         np.testing.assert_array_equal(found.xy, [[[1, 0]]])
 

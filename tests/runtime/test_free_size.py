@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny_onnx import photo_of_people, write_network
-from trustpose.codecs import Grid, Outputs
+from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.export.inner_tensors import find_maps
 from trustpose.export.model_folder import Provenance, save_model_folder
@@ -20,7 +20,7 @@ from trustpose.export.trust_folder import Fitted, save_trust_folder, save_trust_
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import read_image
-from trustpose.geometry.crops import cut_out, transform
+from trustpose.geometry.crops import Grid, cut_out, transform
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.networks.preparation import Preparation
 from trustpose.networks.zoo import build

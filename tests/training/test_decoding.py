@@ -16,7 +16,7 @@ CODEC = HeatmapCodec(width=12, height=16, stride=4.0)
 
 
 def both(codec: HeatmapCodec, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return decode_places(codec, torch.from_numpy(maps)).numpy(), codec.decode(Outputs([maps])).dense().xy
+    return decode_places(codec, torch.from_numpy(maps)).numpy(), codec.decode(Outputs([maps])).xy
 
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.sampled_from([0.0, 2.0]))

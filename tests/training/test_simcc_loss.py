@@ -44,5 +44,5 @@ def test_a_network_learns_places_from_it():
         optimiser.step()
     with torch.no_grad():
         outputs = network(image)
-    found = codec.decode(Outputs([], simcc=tuple(one.numpy() for one in outputs.simcc))).dense()
+    found = codec.decode(Outputs([], simcc=tuple(one.numpy() for one in outputs.simcc)))
     np.testing.assert_allclose(found.xy, xy, atol=1.0)

@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Candidates, Grid, Outputs
+from trustpose.codecs import Candidates, Outputs, Places
 from trustpose.codecs.integral import LOWEST, gaussian_mean, soft_argmax
 from trustpose.codecs.peaks import (
     argmax_quarter,
@@ -35,6 +35,7 @@ from trustpose.codecs.peaks import (
     smoothed,
     towards_second_highest,
 )
+from trustpose.geometry.crops import Grid
 
 Convention = Literal["ordinary", "unbiased"]
 Decoding = Literal["argmax-quarter", "second-highest", "dark", "udp", "integral"]
@@ -134,7 +135,7 @@ class HeatmapCodec:
         seen = ((nearest >= -reach) & (nearest <= np.array([self.width, self.height]) - 1 + reach)).all(axis=-1)
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
-    def decode(self, outputs: Outputs) -> Candidates:
+    def decode(self, outputs: Outputs) -> Places:
         """Return the keypoints of the last stage's heatmaps, one per map; `score` is the peak's height, scaled.
 
         Maps may have any size; positions are in pixels of the input, which is `stride` times as large.
@@ -150,7 +151,7 @@ class HeatmapCodec:
             xy_map, score = dark(heatmaps, self.sigma, compact=self.decoding == "udp")
         if (self.score_scale, self.score_offset) != (1.0, 0.0):
             score = score * self.score_scale + self.score_offset
-        return Candidates.one_per_joint(self.grid_of(*heatmaps.shape[:1:-1]).places(xy_map), score)
+        return Places(self.grid_of(*heatmaps.shape[:1:-1]).places(xy_map), score)
 
     def candidates(self, outputs: Outputs, *, min_score: float = -np.inf, most: int = 30) -> Candidates:
         """Return the keypoints of all people in the last stage's heatmaps: local maxima with at least `min_score`.

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.codecs import Candidates, Grid, Outputs
+from trustpose.codecs import Outputs, Places
+from trustpose.geometry.crops import Grid
 
 _FLOOR, _CEILING = 1e-3, 50.0  # bounds for logarithms (mmpose's)
 _REACH = 3  # sigmas beyond the crop at which a keypoint's weight becomes 0
@@ -82,7 +83,7 @@ class SimCCCodec:
         seen = ((bin_ - reach < np.array(self.bins)) & (bin_ + reach + 1 >= 0)).all(axis=-1)  # False for NaN
         return np.asarray(seen if labelled is None else seen & labelled, dtype=np.float32)
 
-    def decode(self, outputs: Outputs) -> Candidates:
+    def decode(self, outputs: Outputs) -> Places:
         """Return the keypoints in crop pixels; `score` is the lower of the two maxima, or their mean, unchanged.
 
         Every keypoint has a position, however low its score. Raises ValueError if the outputs have no `simcc`.
@@ -94,7 +95,7 @@ class SimCCCodec:
             scores.append(np.take_along_axis(logits, place[..., None], axis=-1)[..., 0])
             places.append(refine_peaks(logits, place, sigma) if self.subbin else place.astype(np.float64))
         score = np.minimum(*scores) if self.score == "lower" else (scores[0] + scores[1]) / 2
-        return Candidates.one_per_joint(np.stack(places, axis=-1) / self.split, score)
+        return Places(np.stack(places, axis=-1) / self.split, score)
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
         """Average a crop's logits with those of its mirror image, flipped back (`flip_back`)."""

@@ -1,14 +1,14 @@
-"""Boxes of people, and affine crops: from a box to a network's input pixels, and back.
+"""Boxes of people, and affine crops: from a box to a network's input pixels and its maps, and back.
 
 Pixel convention in this file: coordinate (0, 0) is the centre of the first pixel, x to the right, y down, both in the
 image (`_img`) and in the crop (`_crop`). The padded box's low corner maps to crop (0, 0), its high corner to crop (W,
 H), which is one pixel beyond the last centre. This is the convention of HRNet's and SimpleBaseline's
-`get_affine_transform`; codecs extend it to the heatmap, where map pixel m is at crop pixel m × stride.
+`get_affine_transform`; `Grid` extends it to maps, where map pixel m is at crop pixel m × stride.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 
 Cutting = Literal["affine", "whole-pixels"]  # how a box becomes a crop: `warp`, or `cut_whole_pixels`
 CropPixels = UInt8[np.ndarray, "B H W 3"] | Float32[np.ndarray, "B H W 3"]  # RGB, 0–255, for a network
+Frame = Literal["input", "image"]
 Padding = float | tuple[float, float]  # factor that enlarges a box; two numbers: for width and height
 
 _SMALLEST_SIDE = 1.0  # image pixels; so that an empty box gives an invertible crop
@@ -51,6 +52,27 @@ class Boxes:
 
 
 NO_BOXES = Boxes(np.zeros((0, 4)), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Positions of a map's cells: cell m, counted from 0, is at m × stride + offset in pixels of `frame`.
+
+    stride: along x and along y. frame: "input", the network's input pixels, a person's crop or a whole photo; "image",
+    those of the photo itself.
+    """
+
+    stride: tuple[float, float]
+    offset: float = 0.0
+    frame: Frame = "input"
+
+    def places(self, cells: Float[Any, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
+        """Convert positions in cells to x, y in the frame's pixels."""
+        return cells * self.stride + self.offset
+
+    def cells(self, places: Float[np.ndarray, "*N 2"]) -> Float[np.ndarray, "*N 2"]:
+        """Convert positions in the frame's pixels to cells."""
+        return (places - self.offset) / self.stride
 
 
 def grow_box(box: Float[np.ndarray, "*N 4"], padding: Padding, aspect: float) -> Float[np.ndarray, "*N 4"]:

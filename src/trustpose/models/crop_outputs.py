@@ -1,6 +1,6 @@
 """Outputs of networks for one person's crop: their base class, and the kinds "coordinates" and "simcc".
 
-The kind "heatmaps" is in `map_outputs`.
+The kind "heatmaps" is in `dense_outputs`.
 """
 
 from abc import ABC, abstractmethod
@@ -10,11 +10,12 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from trustpose.codecs import Candidates, Grid, Outputs
+from trustpose.codecs import Outputs, Places
 from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.simcc import Score, SimCCCodec
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields
+from trustpose.geometry.crops import Grid
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
@@ -28,7 +29,7 @@ class CropCodec(Protocol):
 
     def crop_extent(self, width: int, height: int) -> tuple[int, int]: ...
 
-    def decode(self, outputs: Outputs) -> Candidates: ...
+    def decode(self, outputs: Outputs) -> Places: ...
 
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs: ...
 

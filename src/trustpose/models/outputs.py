@@ -1,7 +1,7 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crop_outputs`, `map_outputs` and `box_outputs`. A new kind needs a new record in one of these files,
-or in a file of its own, and an entry in `KINDS`.
+Other kinds are in `crop_outputs` and `dense_outputs`. A new kind needs a new record in one of these files, or in a file
+of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -10,10 +10,9 @@ from typing import Any, ClassVar
 
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
-from trustpose.models.box_outputs import BoxListOutput, BoxOutput
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
+from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.inputs import InputSpec, Sizes
-from trustpose.models.map_outputs import HeatmapOutput
 from trustpose.skeletons import Skeleton
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")

@@ -12,10 +12,9 @@ from trustpose.files import InputError, read_json
 from trustpose.formats.json_reader import Fields
 from trustpose.geometry.crops import Cutting, Padding
 from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
-from trustpose.models.box_outputs import BoxListOutput, BoxOutput
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
+from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.inputs import InputSpec
-from trustpose.models.map_outputs import HeatmapOutput
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object

@@ -3,7 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.codecs import Grid, Outputs
+from trustpose.codecs import Outputs
+from trustpose.geometry.crops import Grid
 
 STRIDE = 4  # crop pixels per map pixel, in every network here
 GRIDS: dict[str, Grid] = dict.fromkeys(("heatmaps", "features"), Grid((float(STRIDE), float(STRIDE))))

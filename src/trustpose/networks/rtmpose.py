@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trustpose.codecs import Grid, Outputs
+from trustpose.codecs import Outputs
+from trustpose.geometry.crops import Grid
 from trustpose.networks.layers import check_keypoints
 
 WIDTHS: dict[str, tuple[float, float]] = {  # depth and width relative to CSPNeXt-L

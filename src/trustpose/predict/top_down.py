@@ -231,7 +231,7 @@ class Predictor(BasePredictor):
             mirrored, other = self.runtime.with_trust(flipped, box, self._on_map(places, flip=True))
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
-        found, predicted = self.codec.decode(outputs).dense(), trust.filled()
+        found, predicted = self.codec.decode(outputs), trust.filled()
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start

@@ -16,7 +16,7 @@ def decode_places(codec: HeatmapCodec, heatmaps: Float[Tensor, "B K h w"]) -> Fl
     """
     heatmaps = heatmaps.detach().float()
     if codec.decoding != "argmax-quarter" or codec.smoothing is not None:
-        return torch.from_numpy(codec.decode(Outputs([heatmaps.cpu().numpy()])).dense().xy).to(heatmaps)
+        return torch.from_numpy(codec.decode(Outputs([heatmaps.cpu().numpy()])).xy).to(heatmaps)
     height, width = heatmaps.shape[2:]
     flat = heatmaps.flatten(2)  # (B, K, h × w)
     peak = flat.argmax(dim=2, keepdim=True)  # the first in ties

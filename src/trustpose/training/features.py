@@ -74,7 +74,7 @@ class FrozenNetwork:
     def decode(self, given: list[np.ndarray]) -> Places:
         """Return the keypoints from a call's result, in crop pixels."""
         arrays = given[len(self.maps) :]
-        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)])).dense()
+        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ class Validation:
             share = box_share(box_size(columns["box"]), columns["affine"], self.crops.width, self.crops.height)
             box = torch.from_numpy(share).float().to(device)
             outputs, trust = self._both(predict, normalised(pixels.to(device)), box)
-            places = self.codec.decode(outputs).dense()
+            places = self.codec.decode(outputs)
             columns["xy"] = transform(invert_affine(columns.pop("affine")), places.xy)
             columns["score"] = places.score.astype(np.float64)
             filled = {} if trust is None else trust.filled()

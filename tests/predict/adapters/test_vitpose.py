@@ -76,7 +76,7 @@ def test_the_same_places_where_maps_are_bumps(checkpoint):
     far = (x - centre[..., 0, None, None]) ** 2 + (y - centre[..., 1, None, None]) ** 2
     heatmaps = np.exp(-far / 8).astype(np.float32)  # (4, 17, 64, 48), sigma 2
     predictor = load(f"vitpose:{checkpoint}", device="cpu")
-    mine = predictor.codec.decode(Outputs(heatmaps=[heatmaps])).dense()
+    mine = predictor.codec.decode(Outputs(heatmaps=[heatmaps]))
 
     class Given:
         def __init__(self, maps):
@@ -94,7 +94,7 @@ def test_the_same_places_where_maps_are_bumps(checkpoint):
 def test_a_point_without_a_positive_peak_stays_at_its_peak(checkpoint):
     heatmaps = np.full((1, 17, 64, 48), -5.0, np.float32)
     heatmaps[:, :, 30, 20] = -1.0
-    xy = load(f"vitpose:{checkpoint}", device="cpu").codec.decode(Outputs(heatmaps=[heatmaps])).dense().xy
+    xy = load(f"vitpose:{checkpoint}", device="cpu").codec.decode(Outputs(heatmaps=[heatmaps])).xy
     np.testing.assert_allclose(xy * [47 / 191, 63 / 255], np.broadcast_to([20, 30], (1, 17, 2)), atol=1.0)
 
 
