@@ -166,6 +166,34 @@ def test_an_earlier_run_is_not_overwritten_in_silence(case):
     assert (path / "out" / "results.json").read_bytes() != before["results.json"]
 
 
+def test_what_an_overwriting_run_leaves_is_named(case):
+    """Files of others stay, and so do drawings of photos that are no longer there; stale ids do not."""
+    path, _ = case
+    out = path / "out"
+    run(path / "photos", "--detector", "whole", *common(path))
+    (out / "film").mkdir()
+    (out / "film" / "results.json").write_text("[]")
+    (out / "notes.txt").write_text("mine")
+    one = (path / "photos" / "one.png", "--gt", path / "gt.json", *common(path))
+    code, output = run(*one, "--overwrite")
+    said = f"trustpose: 3 files not of this run left as before: {out / 'film'}, {out / 'none.jpg'}, {out / 'two.jpg'}"
+    assert code == 0 and said in output.splitlines()
+    left = {entry.name for entry in out.iterdir()}
+    assert left == {"film", "none.jpg", "notes.txt", "one.jpg", "results.json", "two.jpg"}
+    assert "images.json" not in left, "its ids would be wrong for these results"
+    for name in ("none.jpg", "two.jpg"):
+        (out / name).unlink()
+    (out / "film" / "results.json").unlink()
+    assert "left as before" not in run(*one, "--overwrite")[1]
+    for number in range(5):
+        (out / f"{number}.jpg").write_bytes(b"")
+    output = run(*one, "--overwrite", "--no-draw")[1]
+    assert f"6 files not of this run left as before: {out / '0.jpg'}, {out / '1.jpg'}, {out / '2.jpg'}, …" in output
+    beside = run(path / "photos", "--detector", "whole", "--model", path / "colours.onnx", "--out", path / "photos",
+                 "--no-draw", "--overwrite")[1]  # fmt: skip
+    assert "left as before" not in beside, "photos that it reads"
+
+
 def test_another_codec(case):
     path, xy = case
     run(path / "photos", "--gt", path / "gt.json", "--codec", "dark", "--no-draw", *common(path))

@@ -190,6 +190,15 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
     done = predictor.run(photos, tmp_path / "out", resume=True, tell=told.append)
     assert len(told) == 1 and (done.people, done.predicted) == (4, 2)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json"]
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    said = r"out: holds results.json of an earlier run; resume=True continues it, overwrite=True replaces it, or choose"
+    with pytest.raises(tp.InputError, match=said):
+        predictor.run(photos[:1], tmp_path / "out")
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+    (tmp_path / "out" / "4.jpg").write_bytes(b"")
+    done = predictor.run(photos[:1], tmp_path / "out", overwrite=True)
+    assert (done.people, done.left) == (2, [tmp_path / "out" / "4.jpg"])
+    assert (tmp_path / "out" / "results.json").read_bytes() != before
     with pytest.raises(tp.InputError, match="takes no colour; its options are detector"):
         load.load(tmp_path / "people" / "people.onnx", colour="red")
 

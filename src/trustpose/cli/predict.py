@@ -10,7 +10,7 @@ import typer
 from trustpose.cli.choices import POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import check_earlier_run, check_files
-from trustpose.cli.predict_progress import print_summary, progress_bar
+from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
 from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
@@ -208,11 +208,11 @@ def predict(
         second=second or (),
     )
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
-    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive)
+    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
     predictor = _load(model, options)
     typer.echo(f"{predictor.name} on {predictor.device}")
     if any(map(is_address, sources)):  # before their files are downloaded to it
-        check_earlier_run(out, run, overwrite=overwrite)
+        check_earlier_run(out, run)
     work = sources_of(predictor, sources, run, out)
     drawings: dict[str, Any] = {}
     for part in work.parts if draw else []:
@@ -225,7 +225,7 @@ def predict(
     for part in work.parts:
         drawn = drawings[part.folder].paths if draw else []
         check_files(out / part.folder, drawn, model, run, options, photos)
-        check_earlier_run(out / part.folder, run, overwrite=overwrite)
+        check_earlier_run(out / part.folder, run)
     if show:
         drawings = shown(work, drawings, predictor.skeleton, draw_min_score, style)
     what = "photos" if not films and work.video is None else "frames" if len(work.parts) == 1 else "photos and frames"
@@ -240,6 +240,7 @@ def predict(
     for part in work.parts:
         one = done.videos[part.folder] if part.folder else done
         print_summary(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
+    say_left(done.left)
     complaints = [line for one in (done, *done.videos.values()) for line in one.complaints]
     for complaint in complaints:
         typer.echo(f"trustpose: {complaint}", err=True)

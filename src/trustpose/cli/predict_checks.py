@@ -21,7 +21,8 @@ def check_files(
     """Check that no output overwrites an input. Raises InputError."""
     from trustpose.models.spec import DEFAULT, shipped_folder
     from trustpose.predict.adapters import ADAPTERS
-    from trustpose.predict.run import IMAGES, JOURNAL, results_name
+    from trustpose.predict.earlier_run import IMAGES, JOURNAL
+    from trustpose.predict.run import results_name
     from trustpose.predict.second_opinion import named
 
     if out.exists() and not out.is_dir():
@@ -39,13 +40,14 @@ def check_files(
     check_outputs({"--out": [out / results_name(run), out / IMAGES, out / JOURNAL, *drawn]}, given)
 
 
-def check_earlier_run(out: Path, run: "RunOptions", *, overwrite: bool) -> None:
+def check_earlier_run(out: Path, run: "RunOptions") -> None:
     """Refuse a folder with an earlier run's results, unless they are to be continued or replaced. Raises
     InputError."""
-    from trustpose.predict.run import IMAGES, JOURNAL, results_name
+    from trustpose.predict.earlier_run import earlier_result
+    from trustpose.predict.run import results_name
 
-    earlier = next((name for name in (results_name(run), JOURNAL, IMAGES) if (out / name).exists()), None)
-    if earlier is not None and not (overwrite or run.resume):
+    earlier = None if run.resume or run.overwrite else earlier_result(out, results_name(run))
+    if earlier is not None:
         raise InputError(
             f"{out}: holds {earlier} of an earlier run; --resume continues it, --overwrite replaces it, or choose "
             "another --out"

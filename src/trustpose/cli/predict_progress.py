@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from trustpose.predict.run import Done, Step
 
+_MOST_NAMED = 3  # files
+
 
 @contextmanager
 def progress_bar(what: str, *, is_one: bool) -> "Iterator[Callable[[Step], None]]":
@@ -43,6 +45,13 @@ def print_summary(done: "Done", results: Path, *, is_video: bool, is_drawn: bool
     people = "1 person" if done.people == 1 else f"{done.people} people"
     summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
     typer.echo(f"{summary}: {results}{pictures if is_drawn else ''}")
+
+
+def say_left(files: list[Path]) -> None:
+    """Print in one line which files of the folder are not of this run, which replaced an earlier one."""
+    if files:
+        named = ", ".join(map(str, files[:_MOST_NAMED])) + ("" if len(files) <= _MOST_NAMED else ", …")
+        typer.echo(f"trustpose: {_count(len(files), 'files')} not of this run left as before: {named}", err=True)
 
 
 def _count(number: int, what: str) -> str:

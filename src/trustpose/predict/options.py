@@ -65,8 +65,10 @@ class RunOptions:
     gt: COCO ground truth, for boxes and the photos' ids; all_people: including its people without labelled keypoints.
     boxes: COCO detections, those below `min_box_score` dropped. frames: stop a video or webcam after this many. resume:
     resume an interrupted run in the same folder; it must have had the same settings, including `also`, which is for the
-    caller's own settings, such as drawings. format: of the results, one of `formats.tables.FORMATS`; tidy: one row per
-    keypoint instead of one per pose. recursive: folders with their subfolders.
+    caller's own settings, such as drawings. overwrite: replace the results of an earlier run in the folder; without
+    this or `resume` they are an error. With both, an interrupted run is resumed, if there is one. format: of the
+    results, one of `formats.tables.FORMATS`; tidy: one row per keypoint instead of one per pose. recursive: folders
+    with their subfolders.
     """
 
     gt: Path | None = None
@@ -79,3 +81,4 @@ class RunOptions:
     format: str = "json"
     tidy: bool = False
     recursive: bool = False
+    overwrite: bool = False

@@ -260,9 +260,10 @@ class BasePredictor(ABC):
         predict` does without drawings; `given` are `RunOptions` by name.
 
         results.json there has COCO results; a video beside other files has its own, in a folder of its name.
-        images.json lists the photos' ids if they were counted. An interrupted run continues with resume=True. drawings:
-        an object that draws each prediction, or one for each folder of results; tell: a callback for each finished
-        photo or frame. Raises InputError; photos that cannot be read are skipped and counted.
+        images.json lists the photos' ids if they were counted. An interrupted run continues with resume=True, and
+        overwrite=True replaces an earlier one's results. drawings: an object that draws each prediction, or one for
+        each folder of results; tell: a callback for each finished photo or frame. Raises InputError; photos that cannot
+        be read are skipped and counted.
         """
         run = import_module("trustpose.predict.run").run
         return run(self, sources, Path(out), replace(options, **given), drawings, tell)

@@ -4,14 +4,14 @@ Nothing here prints or draws: callers pass a callback for each photo and an obje
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -26,60 +26,19 @@ from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
+from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.interruption import interruption
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.run_records import Done, Drawings, Step, Tell
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 
-RESULTS, IMAGES, JOURNAL = "results.json", "images.json", "results.json.journal"  # file names in the folder of a run
+RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses
 _AHEAD = 6  # photos drawn while others are predicted
-
-
-@runtime_checkable
-class Drawings(Protocol):
-    """Draws a run: `follow` is shown each prediction in order, `draw` then draws it, in threads, and `add` takes the
-    drawings in order. Closed after the last one."""
-
-    def __enter__(self) -> Any: ...
-    def __exit__(self, *_: Any) -> Any: ...
-    def follow(self, prediction: Prediction) -> None: ...
-    def draw(self, prediction: Prediction) -> Any: ...
-    def add(self, drawn: Any) -> None: ...
-
-
-@dataclass(frozen=True)
-class Step:
-    """One finished photo or frame: its number of people, the total number of photos or frames (None: unknown), and its
-    problem, if any."""
-
-    people: int
-    total: int | None
-    problem: str | None = None
-
-
-@dataclass(eq=False)
-class Done:
-    """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
-    seconds (without those from the journal); one line per kind of problem; and the same for each video beside others,
-    by its folder."""
-
-    poses: dict[int, Poses]
-    predicted: int
-    seconds: float
-    complaints: list[str]
-    videos: "dict[str, Done]" = field(default_factory=dict)
-
-    @property
-    def people(self) -> int:
-        """How many."""
-        return sum(map(len, self.poses.values()))
-
-
-Tell = Callable[[Step], None]
 
 
 def run(
@@ -96,6 +55,8 @@ def run(
     settings, parts = _settings(predictor, options), work.parts
     if len(parts) > 1 and isinstance(drawings, Drawings):
         raise InputError("drawings: draw one part of a run, and this run has videos beside other files")
+    for part in parts:
+        check_earlier(out / part.folder, options, results_name(options))
     journals: list[Journal] = []
     results: dict[str, Done] = {}
     for part in parts:
@@ -108,6 +69,12 @@ def run(
         journal.remove()
     done = results.pop("", None) or Done({}, 0, 0.0, [])
     done.videos, done.complaints = results, [*work.unreadable, *done.complaints]
+    if options.overwrite:
+        drawn = drawings.values() if isinstance(drawings, Mapping) else [] if drawings is None else [drawings]
+        written = [out / part.folder / results_name(options) for part in parts]
+        written += [out / part.folder for part in parts] + [path for one in drawn for path in one.paths]
+        for folder in dict.fromkeys([out, *(out / part.folder for part in parts)]):
+            done.left += left_files(folder, [*written, *(file for part in parts for file in part.files)])
     return done
 
 
@@ -132,6 +99,8 @@ def _part(
     if work.is_numbered_here:
         numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
         write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
+    elif options.overwrite:
+        (out / IMAGES).unlink(missing_ok=True)  # of the run that was replaced: its ids are not those of these results
     return done
 
 

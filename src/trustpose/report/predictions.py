@@ -1,5 +1,6 @@
 """Write the drawn poses of a run: a picture for each photo, or one video."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class PoseDrawings:
         self._pictures = picture_names(sources.files, out) if sources.video is None else {}
         name = f"webcam-{sources.video}" if isinstance(sources.video, int) else getattr(sources.video, "stem", "")
         self._video = None if sources.video is None else out / f"{name}.mp4"
-        self.paths = [*self._pictures.values()] if self._video is None else [self._video]
+        self.paths: Sequence[Path] = [*self._pictures.values()] if self._video is None else [self._video]
         self._source = sources.video if isinstance(sources.video, Path) else None
         self._frame_colours, self._places = FrameColours(), dict[int, np.ndarray]()
         self._open = ExitStack()

@@ -4,7 +4,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -53,6 +54,7 @@ class ShownDrawings:
 
     def __init__(self, picture: Callable[[Prediction, np.ndarray], np.ndarray], files: Drawings | None) -> None:
         self._picture, self._files = picture, files
+        self.paths: Sequence[Path] = () if files is None else files.paths
         self._frame_colours, self._places = FrameColours(), dict[int, np.ndarray]()
 
     def follow(self, prediction: Prediction) -> None:

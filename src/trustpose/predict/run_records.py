@@ -1,0 +1,55 @@
+"""The records of a run: what draws it, what it tells after each photo, and its result."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from trustpose.poses import Poses
+from trustpose.predict.photos import Prediction
+
+
+@runtime_checkable
+class Drawings(Protocol):
+    """Draws a run: `follow` is shown each prediction in order, `draw` then draws it, in threads, and `add` takes the
+    drawings in order. Closed after the last one. `paths` are the files that it writes."""
+
+    paths: Sequence[Path]
+
+    def __enter__(self) -> Any: ...
+    def __exit__(self, *_: Any) -> Any: ...
+    def follow(self, prediction: Prediction) -> None: ...
+    def draw(self, prediction: Prediction) -> Any: ...
+    def add(self, drawn: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished photo or frame: its number of people, the total number of photos or frames (None: unknown), and its
+    problem, if any."""
+
+    people: int
+    total: int | None
+    problem: str | None = None
+
+
+@dataclass(eq=False)
+class Done:
+    """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
+    seconds (without those from the journal); one line per kind of problem; the same for each video beside others, by
+    its folder; and what a run that replaced an earlier one did not write and left in the folder."""
+
+    poses: dict[int, Poses]
+    predicted: int
+    seconds: float
+    complaints: list[str]
+    videos: "dict[str, Done]" = field(default_factory=dict)
+    left: list[Path] = field(default_factory=list)
+
+    @property
+    def people(self) -> int:
+        """How many."""
+        return sum(map(len, self.poses.values()))
+
+
+Tell = Callable[[Step], None]
