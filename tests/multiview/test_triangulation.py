@@ -8,8 +8,9 @@ from scipy.stats import chi2
 
 from tests.multiview.rings import ring
 from trustpose.multiview.linear import inverse_symmetric
-from trustpose.multiview.refinement import FREEDOM, LOSSES
+from trustpose.multiview.noise import FREEDOM, LOSSES
 from trustpose.multiview.triangulation import METHODS, triangulate
+from trustpose.poses import ExpectedError
 
 
 def scene(count: int, people: int = 40, joints: int = 5, noise: float = 0.0, seed: int = 0):
@@ -61,19 +62,27 @@ def test_refinement_finds_scipys_minimum(loss):
     """scipy minimises the same loss of reprojection errors in ideal pixels from the true points."""
     cameras, xyz, xy = scene(4, 4, 2, noise=4, seed=2)
     deviation = np.random.default_rng(3).uniform(2, 8, xy.shape[:3])
-    found, ideal = triangulate(xy, cameras, deviation=deviation, loss=loss), cameras.undistort(xy)
+    gross, wide = 0.1, 60.0
+    error = ExpectedError(deviation, np.full(deviation.shape, gross), np.full(deviation.shape, wide))
+    known = error if loss == "mixture" else deviation
+    found, ideal = triangulate(xy, cameras, deviation=known, loss=loss), cameras.undistort(xy)
     rho = {
         "student-t": lambda z: (FREEDOM + 2) / 2 * np.log1p(z / FREEDOM),
         "cauchy": lambda z: np.log1p(z / 2),
         "geman-mcclure": lambda z: 9 * z / (2 * (9 + z)),
         "gaussian": lambda z: z / 2,
-    }[loss]
+    }.get(loss)
 
     for person, joint in np.ndindex(4, 2):
 
         def residual(point, person=person, joint=joint):
             seen = np.stack([camera.project_ideal(point) for camera in cameras])
-            z = (((seen - ideal[:, person, joint]) / deviation[:, person, joint, None]) ** 2).sum(axis=1)
+            sigma = deviation[:, person, joint]
+            z = (((seen - ideal[:, person, joint]) / sigma[:, None]) ** 2).sum(axis=1)
+            if loss == "mixture":
+                p = (1 - gross) * np.exp(-z / 2) / sigma**2 + gross * np.exp(-z * sigma**2 / wide**2 / 2) / wide**2
+                return np.sqrt(2 * np.log(((1 - gross) / sigma**2 + gross / wide**2) / p))
+            assert rho is not None
             return np.sqrt(2 * rho(z))
 
         best = least_squares(residual, xyz[person, joint], xtol=1e-12, ftol=1e-12, gtol=1e-12)

@@ -7,7 +7,7 @@
 | linear | the algebraic error of all views alike (DLT) |
 | weighted | the same, each view times its weight |
 | ransac | the same, of the views that agree with the best pair of views: all pairs are tried, none at random |
-| robust | the reprojection error under Student's t, each view with its own σ, from the best of those starts |
+| robust | −log p of the reprojection errors, each view with its own σ (`noise`), from the best of those starts |
 
 Sources: Hartley and Zisserman, chapter 12; Fischler and Bolles 1981, with the truncated cost of Torr and Zisserman 2000
 (MSAC); `refinement` for robust.
@@ -23,12 +23,12 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.linear import full_matrix, solve_linear, to_plane
-from trustpose.multiview.refinement import Loss, cost, covariance_of, errors, refine
-from trustpose.poses import Poses3D
+from trustpose.multiview.noise import INLIER, Loss, Noise
+from trustpose.multiview.refinement import covariance_of, errors, refine
+from trustpose.poses import ExpectedError, Poses3D
 
 Method = Literal["linear", "weighted", "ransac", "robust"]
 METHODS: tuple[Method, ...] = ("linear", "weighted", "ransac", "robust")
-INLIER = 3.0  # σ; a view further from the point than this does not agree (1.1 % of a Gaussian's errors)
 _CHUNK = 2**14  # points at a time: their intermediate arrays stay in a processor's cache
 _MOST_VIEWS_IN_PAIRS = 8  # pairs are made of a point's most trusted views, so that 31 cameras do not take 465 of them
 _RAYLEIGH_MEDIAN = 1.1774  # median of the length of a two-dimensional Gaussian with σ = 1
@@ -36,17 +36,17 @@ _RAYLEIGH_MEDIAN = 1.1774  # median of the length of a two-dimensional Gaussian 
 
 @dataclass(frozen=True, eq=False)
 class _Views:
-    """M points as the V cameras see them: places in each camera's plane, weights (0: not seen), 1/σ² in pixels."""
+    """M points as the V cameras see them: places in each camera's plane, weights (0: not seen) and their errors."""
 
     cameras: Cameras
     plane: Float[np.ndarray, "V M 2"]
     weight: Float[np.ndarray, "V M"]
-    precision: Float[np.ndarray, "V M"]
+    noise: Noise
 
     def chunks(self) -> Iterator[tuple[slice, "_Views"]]:
         for start in range(0, self.weight.shape[1], _CHUNK):
             at = slice(start, start + _CHUNK)
-            yield at, _Views(self.cameras, self.plane[:, at], self.weight[:, at], self.precision[:, at])
+            yield at, _Views(self.cameras, self.plane[:, at], self.weight[:, at], self.noise[at])
 
 
 def triangulate(
@@ -54,10 +54,10 @@ def triangulate(
     cameras: Cameras,
     *,
     weight: Float[np.ndarray, "V N K"] | None = None,
-    deviation: Float[np.ndarray, "V N K"] | None = None,
+    deviation: ExpectedError | Float[np.ndarray, "V N K"] | None = None,
     quality: Float[np.ndarray, "V N K"] | None = None,
     method: Method = "robust",
-    loss: Loss = "student-t",
+    loss: Loss | None = None,
     least: int = 2,
     **columns: Any,
 ) -> Poses3D:
@@ -65,41 +65,45 @@ def triangulate(
 
     xy: (V, N, K, 2) image pixels, distortion included, in the order of `cameras`; NaN where a view has no keypoint.
     weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores; 0
-    or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels. Where only one of both is
-    given the other follows: weight = 1/σ², or σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K),
-    expected OPKS, 0–1, of which the result has the mean over the views used. `linear` leaves out no view and weighs all
-    alike. least: the number of views without which there is no point. columns: `frame`, `time`, `track_id`, `skeleton`
-    of the result.
+    or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
+    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ², or σ² ∝ 1/weight; with
+    neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1, of which the result has the mean over the
+    views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; by default that of the mixture
+    where one is given, else Student's t. least: the number of views without which there is no point. columns: `frame`,
+    `time`, `track_id`, `skeleton` of the result.
 
-    The result's `camera_count` and `error` are of the views within 3σ of the point, or of all that see it where fewer
-    than two are; `covariance` is there if `deviation` is given. A point behind a camera that sees it is NaN. Raises
-    ValueError naming the argument if a shape is wrong.
+    The result's `camera_count` and `error` are of the views that agree: within 3σ of the point, or likelier good than
+    gross errors; of all that see it where fewer than two agree. `covariance` is there if `deviation` is given. A point
+    behind a camera that sees it is NaN. Raises ValueError naming the argument if a shape is wrong.
     """
-    _check(xy, cameras, {"weight": weight, "deviation": deviation, "quality": quality}, method, least)
+    error = deviation if isinstance(deviation, ExpectedError) else None
+    sigma = error.std if error is not None else deviation
+    assert not isinstance(sigma, ExpectedError)
+    _check(xy, cameras, {"weight": weight, "deviation": sigma, "quality": quality}, method, least)
+    loss = loss or ("student-t" if error is None else "mixture")
+    if loss == "mixture" and error is None:
+        raise ValueError("triangulate: loss: 'mixture' needs the ExpectedError of the views as deviation")
     views, n, k = xy.shape[:3]
-    seen = _views(xy, cameras, weight, deviation, method)
-    m, has_noise = n * k, deviation is not None
-    xyz, error = np.full((m, 3), np.nan), np.full(m, np.nan)
+    m = n * k
+    xyz, distances = np.full((m, 3), np.nan), np.full(m, np.nan)
     used = np.zeros((views, m), np.bool_)
-    covariance = np.full((m, 6), np.nan) if has_noise else None
-    for at, some in seen.chunks():
-        found = _solve(some, method, loss)
+    covariance = None if deviation is None else np.full((m, 6), np.nan)
+    for at, some in _views(xy, cameras, weight, sigma, error, method, loss).chunks():
+        found = _solve(some, method)
         found[(some.weight > 0).sum(axis=0) < least] = np.nan
         distance = errors(cameras, found, some.plane)
-        behind = (np.isnan(distance) & (some.weight > 0)).any(axis=0)
-        found[behind] = np.nan
+        found[(np.isnan(distance) & (some.weight > 0)).any(axis=0)] = np.nan  # behind a camera
         agreeing = _used(distance, some, method)
         agreeing[:, np.isnan(found[:, 0])] = False
         xyz[at], used[:, at] = found, agreeing
-        error[at] = _root_mean_square(distance, agreeing)
+        distances[at] = np.sqrt(_mean_where(distance**2, agreeing))
         if covariance is not None:
-            precision = np.where(agreeing, some.precision, 0.0)
-            covariance[at] = covariance_of(found, precision, cameras)
+            covariance[at] = covariance_of(found, np.where(agreeing, some.noise.precision, 0.0), cameras)
     return Poses3D(
         xyz.reshape(n, k, 3),
         quality=None if quality is None else _mean_where(quality.reshape(views, m), used).reshape(n, k),
         covariance=None if covariance is None else full_matrix(covariance).reshape(n, k, 3, 3),
-        error=error.reshape(n, k),
+        error=distances.reshape(n, k),
         camera_count=used.sum(axis=0).reshape(n, k),
         **columns,
     )
@@ -118,31 +122,46 @@ def _check(xy: np.ndarray, cameras: Cameras, others: dict[str, np.ndarray | None
 
 
 def _views(
-    xy: np.ndarray, cameras: Cameras, weight: np.ndarray | None, deviation: np.ndarray | None, method: Method
+    xy: np.ndarray,
+    cameras: Cameras,
+    weight: np.ndarray | None,
+    sigma: np.ndarray | None,
+    error: ExpectedError | None,
+    method: Method,
+    loss: Loss,
 ) -> _Views:
     """Return the points in the cameras' planes, with weights and precisions that are 0 where a view is left out."""
-    count = xy.shape[1] * xy.shape[2]
-    flat = cameras.undistort(xy.reshape(len(cameras), count, 2).astype(np.float64))
+    shape = (len(cameras), xy.shape[1] * xy.shape[2])
+    flat = cameras.undistort(xy.reshape(*shape, 2).astype(np.float64))
     plane = np.stack([to_plane(camera, one) for camera, one in zip(cameras, flat, strict=True)])
-    there = np.isfinite(plane).all(axis=2)
+    there = np.asarray(np.isfinite(plane).all(axis=2))
     if weight is not None and method != "linear":
-        weight = weight.reshape(there.shape).astype(np.float64)
+        weight = weight.reshape(shape).astype(np.float64)
         there &= weight > 0
-    precision: np.ndarray = np.zeros(there.shape)
-    if deviation is not None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = 1 / np.square(deviation.reshape(there.shape).astype(np.float64))
-        if method != "linear":
-            there &= (precision > 0) & np.isfinite(precision)
-        precision = np.asarray(np.where(there & np.isfinite(precision), precision, 0.0))
+    precision = None if sigma is None else _precision(sigma, shape)
+    if precision is not None and method != "linear":
+        there &= precision > 0
     plane[~there] = 0.0
-    relative: np.ndarray = there.astype(np.float64)
-    if method != "linear" and (weight is not None or deviation is not None):
-        given: np.ndarray = precision if weight is None else weight
+    relative = np.asarray(there, dtype=np.float64)
+    if method != "linear" and (weight is not None or precision is not None):
+        given = weight if weight is not None else precision
+        assert given is not None
         relative = np.where(there, given, 0.0)
-    if deviation is None:
+    if precision is None:
         precision = np.asarray(relative * _noise(cameras, plane, relative))
-    return _Views(cameras, plane, relative, precision)
+    precision = np.where(there, precision, 0.0)
+    if error is None:
+        return _Views(cameras, plane, relative, Noise(precision, loss))
+    wide = np.where(there, _precision(error.gross_std, shape), 0.0)
+    gross = np.nan_to_num(error.gross.reshape(shape).astype(np.float64))
+    return _Views(cameras, plane, relative, Noise(precision, loss, gross, wide))
+
+
+def _precision(sigma: np.ndarray, shape: tuple[int, int]) -> Float[np.ndarray, "V M"]:
+    """Return 1/σ²; 0 where σ is unknown, infinite or 0, which no error is."""
+    sigma = sigma.reshape(shape).astype(np.float64)
+    known = (sigma > 0) & np.isfinite(sigma)
+    return np.where(known, 1 / np.square(np.where(known, sigma, 1.0)), 0.0)
 
 
 def _noise(cameras: Cameras, plane: np.ndarray, weight: np.ndarray) -> float:
@@ -159,23 +178,23 @@ def _noise(cameras: Cameras, plane: np.ndarray, weight: np.ndarray) -> float:
     return (_RAYLEIGH_MEDIAN / max(middle, 1e-6)) ** 2
 
 
-def _solve(views: _Views, method: Method, loss: Loss) -> Float[np.ndarray, "M 3"]:
+def _solve(views: _Views, method: Method) -> Float[np.ndarray, "M 3"]:
     if method in ("linear", "weighted"):
         return solve_linear(views.plane, views.weight, views.cameras)
     if method == "ransac":
-        start = _best_start(views, lambda error, precision: np.minimum(error**2 * precision, INLIER**2).sum(axis=0))
+        precision = views.noise.precision
+        start = _best_start(views, lambda error: np.minimum(error**2 * precision, INLIER**2).sum(axis=0))
         agreeing = _used(errors(views.cameras, start, views.plane), views, method)
         again = solve_linear(views.plane, np.where(agreeing, views.weight, 0.0), views.cameras)
         return np.where(np.isfinite(again), again, start)
-    start = _best_start(views, lambda error, precision: cost(error, precision, loss))
-    return refine(start, views.plane, views.precision, views.cameras, loss)
+    return refine(_best_start(views, views.noise.cost), views.plane, views.noise, views.cameras)
 
 
-def _best_start(views: _Views, loss: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Float[np.ndarray, "M 3"]:
-    """Return for each point the candidate with the smallest loss (M,) of distances and precisions (V, M): the weighted
+def _best_start(views: _Views, loss: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, "M 3"]:
+    """Return for each point the candidate with the smallest loss (M,) of distances (V, M), pixels: the weighted
     solution of all views, or of one pair of its most trusted views."""
     best = solve_linear(views.plane, views.weight, views.cameras)
-    least = _loss_of(best, views, loss)
+    lowest = _loss_of(best, views, loss)
     count = len(views.weight)
     if count < 3:
         return best
@@ -184,29 +203,25 @@ def _best_start(views: _Views, loss: Callable[[np.ndarray, np.ndarray], np.ndarr
         only = np.where((rank == pair[0]) | (rank == pair[1]), views.weight, 0.0)
         candidate = solve_linear(views.plane, only, views.cameras)
         its = _loss_of(candidate, views, loss)
-        better = its < least
-        best[better], least[better] = candidate[better], its[better]
+        better = its < lowest
+        best[better], lowest[better] = candidate[better], its[better]
     return best
 
 
-def _loss_of(xyz: np.ndarray, views: _Views, loss: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+def _loss_of(xyz: np.ndarray, views: _Views, loss: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     distance = errors(views.cameras, xyz, views.plane)
-    lost = loss(np.where(views.weight > 0, distance, 0.0), views.precision)
+    lost = loss(np.where(views.weight > 0, distance, 0.0))
     return np.where(np.isnan(lost), np.inf, lost)
 
 
 def _used(distance: Float[np.ndarray, "V M"], views: _Views, method: Method) -> Bool[np.ndarray, "V M"]:
-    """Return the views that a point is said to come from: within 3σ, or all that see it where fewer than two are."""
+    """Return the views that a point is said to come from: those that agree, or all that see it where fewer than two
+    do."""
     there = views.weight > 0
     if method in ("linear", "weighted"):
         return there
-    with np.errstate(invalid="ignore"):
-        agreeing = there & (distance**2 * views.precision <= INLIER**2)
+    agreeing = there & (views.noise.goodness(distance**2) > 0.5)
     return np.where(agreeing.sum(axis=0) >= 2, agreeing, there)
-
-
-def _root_mean_square(distance: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " M"]:
-    return np.sqrt(_mean_where(distance**2, used))
 
 
 def _mean_where(values: np.ndarray, used: np.ndarray) -> Float[np.ndarray, " M"]:
