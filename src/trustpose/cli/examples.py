@@ -10,7 +10,7 @@ EXAMPLES = {
     "predict": (
         "trustpose predict photo.jpg",
         "trustpose predict photos/ 'more/*.jpg' --out poses --fast",
-        "trustpose predict clip.mp4 --out clip",
+        "trustpose predict clip.mp4 --out clip --track",
         "trustpose predict photos/ --out poses --resume",
         "trustpose predict photos/ --gt gt.json --model network.onnx --no-draw",
     ),

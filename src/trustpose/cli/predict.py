@@ -152,6 +152,12 @@ def predict(
     ] = "json",
     tidy: Annotated[bool, typer.Option("--tidy", help="Write one row per keypoint instead of one per pose.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", help="Subfolders of folders too.")] = False,
+    track: Annotated[
+        bool, typer.Option("--track", help="Link the people of a video's frames: track_id, numbers in the drawing.")
+    ] = False,
+    flow: Annotated[
+        bool, typer.Option("--flow", help="With --track: follow people by optical flow, too, where boxes are missed.")
+    ] = False,
     show: Annotated[
         bool, typer.Option("--show", help="Show each photo or frame in a window (an OpenCV with windows).")
     ] = False,
@@ -208,7 +214,8 @@ def predict(
         second=second or (),
     )
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
-    run = RunOptions(gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
+    kept = (gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
+    run = RunOptions(*kept, track=track, flow=flow)
     predictor = _load(model, options)
     typer.echo(f"{predictor.name} on {predictor.device}")
     if any(map(is_address, sources)):  # before their files are downloaded to it

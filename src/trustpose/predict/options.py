@@ -68,7 +68,8 @@ class RunOptions:
     caller's own settings, such as drawings. overwrite: replace the results of an earlier run in the folder; without
     this or `resume` they are an error. With both, an interrupted run is resumed, if there is one. format: of the
     results, one of `formats.tables.FORMATS`; tidy: one row per keypoint instead of one per pose. recursive: folders
-    with their subfolders.
+    with their subfolders. track: link the people of a video's frames (`track_id`); flow: also follow them by optical
+    flow, into frames in which the detector misses them.
     """
 
     gt: Path | None = None
@@ -82,3 +83,5 @@ class RunOptions:
     tidy: bool = False
     recursive: bool = False
     overwrite: bool = False
+    track: bool = False
+    flow: bool = False

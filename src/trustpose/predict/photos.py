@@ -44,8 +44,8 @@ class Image:
 
     `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
     `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
-    network's own. `origin` is where the pixels can be read again, if not from the source. `channels` is the
-    order of an array's: "RGB" or "BGR".
+    network's own. `is_detected`: the boxes are a detector's, and a trust head may leave some of them out. `origin` is
+    where the pixels can be read again, if not from the source. `channels` is the order of an array's: "RGB" or "BGR".
     """
 
     source: ImageSource
@@ -55,6 +55,7 @@ class Image:
     places: Float[np.ndarray, "N K 2"] | None = None
     origin: Photo | None = None
     channels: str = "RGB"
+    is_detected: bool = False
 
 
 @dataclass(frozen=True, eq=False)

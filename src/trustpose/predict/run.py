@@ -5,9 +5,7 @@ Nothing here prints or draws: callers pass a callback for each photo and an obje
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trustpose.file_names import shown
-from trustpose.files import DiskError, InputError, write_json
+from trustpose.files import InputError, write_json
 from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
@@ -26,19 +24,20 @@ from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.detectors import DefaultDetector
+from trustpose.predict.drawn import Stream, finished
 from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.interruption import interruption
 from trustpose.predict.journal import Journal
 from trustpose.predict.options import RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
-from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.photos import BasePredictor, Image
 from trustpose.predict.run_records import Done, Drawings, Step, Tell
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
+from trustpose.predict.tracked import FrameTracker, check_tracked
 
 RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses
-_AHEAD = 6  # photos drawn while others are predicted
 
 
 def run(
@@ -51,8 +50,12 @@ def run(
 ) -> Done:
     """See `BasePredictor.run`. `drawings`: one for each part, by its folder, where there are several."""
     check_format(options.format)
+    if options.flow and not options.track:
+        raise InputError("--flow: follows people from frame to frame, and so expects --track")
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options, out)
     settings, parts = _settings(predictor, options), work.parts
+    if options.track:
+        check_tracked(work)
     if len(parts) > 1 and isinstance(drawings, Drawings):
         raise InputError("drawings: draw one part of a run, and this run has videos beside other files")
     for part in parts:
@@ -94,7 +97,7 @@ def _part(
         ids = [photo.image_id for photo in work.photos]
         done.poses = {image_id: done.poses[image_id] for image_id in ids if image_id in done.poses}
     else:
-        done = _video(predictor, work, options.frames, journal, drawings, tell)
+        done = _video(predictor, work, options, journal, drawings, tell)
     _write(out / results_name(options), done, work, options)
     if work.is_numbered_here:
         numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
@@ -132,13 +135,15 @@ def _predict(
     journal: Journal,
     drawings: Drawings | None,
     tell: Tell,
+    stream: Stream | None = None,
 ) -> Done:
-    """Predict on photos or frames. Those in the journal have empty boxes and are only drawn."""
+    """Predict on photos or frames, by `predictor.stream` or another. Those in the journal have empty boxes and are only
+    drawn."""
     started = time.perf_counter()
     found: dict[int, Poses] = dict(journal.done)
     skipped = undrawn = people = count = 0
     with drawings or nullcontext():
-        for prediction, drawn, undrawable in _finished(predictor, photos, journal, drawings):
+        for prediction, drawn, undrawable in finished(predictor, photos, journal, drawings, stream):
             image_id, problem = prediction.photo.image_id, None
             count += 1
             if drawings is not None and drawn is not None:
@@ -162,58 +167,30 @@ def _predict(
 def _video(
     predictor: BasePredictor,
     sources: Sources,
-    limit: int | None,
+    options: RunOptions,
     journal: Journal,
     drawings: Drawings | None,
     tell: Tell,
 ) -> Done:
     """Predict on every frame; frames in the journal are drawn again but not predicted again.
 
-    A webcam runs until Ctrl-C, or up to `limit` frames.
+    A webcam runs until Ctrl-C, or up to `options.frames` frames.
     """
     assert sources.video is not None
+    limit = options.frames
+    linked = FrameTracker(predictor, flow=options.flow, known=journal.done) if options.track else None
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
         is_over = stack.enter_context(interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
-        done = _predict(predictor, frames, total, journal, drawings, tell)
+        done = _predict(predictor, frames, total, journal, drawings, tell, None if linked is None else linked.stream)
         if not done.poses:
             raise InputError(f"{video.source}: holds no frame that can be read")
     expected = min(video.count or 0, limit or video.count or 0)
     if len(done.poses) < expected - max(2, expected // 50):  # some containers only estimate the number of frames
         done.complaints.append(f"{video.source}: ends after {len(done.poses)} of {expected} frames")
     return done
-
-
-def _finished(
-    predictor: BasePredictor, photos: Iterable[Image], journal: Journal, drawings: Drawings | None
-) -> Iterator[tuple[Prediction, Any, InputError | None]]:
-    """Yield each prediction without its pixels, its drawing, made in threads, and the error if drawing failed."""
-
-    def finish(prediction: Prediction) -> tuple[Prediction, Any, InputError | None]:
-        photo = prediction.photo
-        drawn = problem = None
-        try:
-            if drawings is not None and prediction.error is None:
-                drawn = drawings.draw(prediction)
-        except DiskError:  # later drawings and the journal would fail too
-            raise
-        except InputError as error:  # keep its poses, and continue with the other photos
-            problem = error
-        light = replace(photo, source="") if isinstance(photo.source, np.ndarray) else photo
-        return replace(prediction, photo=light, pixels=None), drawn, problem
-
-    def followed() -> Iterator[Prediction]:
-        for prediction in predictor.stream(photos):
-            known = journal.done.get(prediction.photo.image_id)
-            one = prediction if known is None else replace(prediction, poses=known)
-            if drawings is not None and one.error is None:
-                drawings.follow(one)
-            yield one
-
-    with ThreadPoolExecutor(predictor.threads, "trustpose-draw") as drawers:
-        yield from prefetch(drawers, finish, followed(), _AHEAD)
 
 
 def _frames(video: Video, limit: int | None, boxes: list[Boxes] | None, journal: Journal) -> Iterator[Image]:
@@ -270,6 +247,7 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
+    settings |= {name: True for name in ("track", "flow") if getattr(run_options, name)}
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     overlap = [options.suppression, options.suppression_threshold, options.suppression_area]

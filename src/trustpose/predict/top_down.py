@@ -267,7 +267,8 @@ class Predictor(BasePredictor):
             skeleton=self.spec.skeleton,
             **trust,
         )
-        if job.photo.boxes is None and self.spec.trust is not None and "presence" in job.trust:
+        is_detected = job.photo.boxes is None or job.photo.is_detected
+        if is_detected and self.spec.trust is not None and "presence" in job.trust:
             poses = poses[np.flatnonzero(job.trust["presence"] >= self.spec.trust.min_presence)]
         return Prediction(job.photo, poses, job.pixels, job.error)
 

@@ -5,6 +5,7 @@ function of two records, and any function of that form takes its place.
 """
 
 from trustpose.tracking.distances import Distance, box_distance, oks_distance, trust_distance
+from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.matching import MATCHINGS, match
 from trustpose.tracking.track import track
@@ -14,6 +15,8 @@ __all__ = [
     "EARLIER",
     "MATCHINGS",
     "Distance",
+    "Flow",
+    "FlowOfFrames",
     "Frames",
     "Tracker",
     "box_distance",

@@ -15,7 +15,7 @@ Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
 EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY = 0.8, 30
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
-_NEEDED = ("score", "quality", "box", "missing")  # what distances read beside xy
+_NEEDED = ("score", "quality", "box", "box_score", "missing")  # what distances read beside xy
 
 
 @dataclass(eq=False)
@@ -61,11 +61,18 @@ class Tracker:
         """
         self._age = self._age + gap
         self._keep(self._age <= self.memory)
-        if motion is not None:
-            self._move(motion)
+        if motion is not None and self.past is not None:
+            self.past = _moved(self.past, motion)
         ids = self._ids(poses)
         self._remember(poses, ids)
         return replace(poses, track_id=ids)
+
+    def last(self, motion: Motion | None = None) -> Poses | None:
+        """Return the poses that the last call gave an id, moved by `motion`; None before the first call."""
+        if self.past is None:
+            return None
+        seen = self.past[self._age == 0]
+        return seen if motion is None else _moved(seen, motion)
 
     def _ids(self, poses: Poses) -> Int[np.ndarray, " n"]:
         ids = np.full(len(poses), MISSING_ID)
@@ -100,18 +107,6 @@ class Tracker:
         np.add.at(total, place, single * weight[:, None])
         return tracks, total / np.bincount(place, weight)[:, None]
 
-    def _move(self, motion: Motion) -> None:
-        """Move the earlier poses, and their boxes as a whole, to where the frame's motion takes them."""
-        past = self.past
-        if past is None or not len(past):
-            return
-        moved = motion(past.xy.reshape(-1, 2)).reshape(past.xy.shape)
-        box = past.box
-        if box is not None:
-            centre = (box[:, :2] + box[:, 2:]) / 2
-            box = box + np.tile(motion(centre) - centre, 2)
-        self.past = replace(past, xy=moved, box=box)
-
     def _remember(self, poses: Poses, ids: np.ndarray) -> None:
         """Add the poses with an id, and forget what is more than `history` poses back in its track."""
         if self.history == 1:
@@ -134,3 +129,13 @@ class Tracker:
     def _keep(self, rows: np.ndarray) -> None:
         if self.past is not None and not rows.all():
             self.past, self._track, self._age = self.past[rows], self._track[rows], self._age[rows]
+
+
+def _moved(poses: Poses, motion: Motion) -> Poses:
+    """Return poses whose joints, and boxes as a whole, are where the frame's motion takes them."""
+    xy = motion(poses.xy.reshape(-1, 2)).reshape(poses.xy.shape)
+    box = poses.box
+    if box is not None:
+        centre = (box[:, :2] + box[:, 2:]) / 2
+        box = box + np.tile(motion(centre) - centre, 2)
+    return replace(poses, xy=xy, box=box)

@@ -1,0 +1,117 @@
+"""Link the people of a clip's frames while they are predicted, and follow them where the detector misses them.
+
+With optical flow this is the pipeline of Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking",
+section 3: boxes around the last frame's joints, moved by the flow, join the detector's; box NMS; poses; OKS between the
+poses and the last ones, moved by the flow.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.crops import Boxes
+from trustpose.grouping.suppression import greedy_nms
+from trustpose.poses import Poses
+from trustpose.predict.boxes import whole_photo
+from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.sources import Sources
+from trustpose.tracking import FlowOfFrames, Tracker
+from trustpose.tracking.tracker import Motion
+
+_AROUND = 1.15  # of the box around the joints, as in the paper
+_NMS = 0.5  # IoU above which two boxes are one person's
+_FADE, _LEAST = (
+    0.9,
+    0.1,
+)  # a carried box's score falls by this factor with each frame, and below the other it is dropped
+
+
+@dataclass(eq=False)
+class FrameTracker:
+    """Predicts the frames of one clip and links their people; `stream` takes the frames in order.
+
+    flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add boxes
+    around those. known: the poses of frames that are not predicted again, by image id. `seconds` is the time spent on
+    linking and flow.
+    """
+
+    predictor: BasePredictor
+    tracker: Tracker = field(default_factory=Tracker)
+    flow: bool = False
+    known: Mapping[int, Poses] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
+        """Yield each frame's prediction, with `track_id`."""
+        if not self.flow:
+            with closing(self.predictor.stream(photos)) as predictions:
+                for prediction in predictions:
+                    yield self._linked(prediction, None)
+            return
+        motions = FlowOfFrames()
+        for photo, detected in self._detected(photos):
+            started = time.perf_counter()
+            motion = motions(photo.source)
+            if detected is not None:
+                boxes = joined(detected, self.tracker.last(motion), photo.image_id)
+                photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]), is_detected=True)
+            self.seconds += time.perf_counter() - started
+            prediction = next(iter(self.predictor.stream([photo])))
+            yield self._linked(prediction, motion)
+
+    def _detected(self, photos: Iterable[Image]) -> Iterator[tuple[Image, Boxes | None]]:
+        """Yield each frame with its people's boxes, detected ahead in threads; None if they were given or the predictor
+        finds people by itself."""
+        needs_boxes = self.predictor.people != "photo"
+        find: Callable[[np.ndarray], Boxes] = self.predictor.detector or whole_photo
+
+        def look(photo: Image) -> tuple[Image, Boxes | None]:
+            return photo, find(photo.source) if needs_boxes and photo.boxes is None else None
+
+        with ThreadPoolExecutor(2, "trustpose-detect") as workers:
+            yield from prefetch(workers, look, photos, 3)
+
+    def _linked(self, prediction: Prediction, motion: Motion | None) -> Prediction:
+        known = self.known.get(prediction.photo.image_id)
+        poses = prediction.poses if known is None else replace(known, skeleton=self.predictor.skeleton)
+        started = time.perf_counter()
+        linked = self.tracker(poses, motion)
+        self.seconds += time.perf_counter() - started
+        return replace(prediction, poses=linked)
+
+
+def check_tracked(work: Sources) -> None:
+    """Refuse photos, whose order nobody knows yet. Raises InputError."""
+    if work.photos or all(part.video is None for part in work.parts):
+        first = f"{work.files[0]}: " if work.files else ""
+        raise InputError(f"{first}--track is for videos; for frames as photos use trustpose track on their results")
+
+
+def joined(detected: Boxes, last: Poses | None, image_id: int) -> Boxes:
+    """Return the detected boxes, and boxes around the last frame's poses, moved to this one, where no better one is.
+
+    A carried box's score is that of the pose's box, times 0.9; of boxes that overlap with an IoU above 0.5 the one with
+    the best score stays, a detected one in ties. Boxes without scores are returned unchanged.
+    """
+    if last is None or not len(last) or last.box_score is None or detected.score is None:
+        return detected
+    box, score = last.keypoint_box(), last.box_score * _FADE
+    good = np.isfinite(box).all(axis=1) & (score >= _LEAST)
+    centre, half = (box[good, :2] + box[good, 2:]) / 2, (box[good, 2:] - box[good, :2]) / 2 * _AROUND
+    carried = np.concatenate([centre - half, centre + half], axis=1)
+    every = np.concatenate([detected.xyxy, carried]).astype(np.float64)
+    scores = np.concatenate([detected.score, score[good]])
+    kept = greedy_nms(paired_iou(every[:, None], every), scores, _NMS)
+    return Boxes(every[kept], np.full(int(kept.sum()), image_id), scores[kept])
+
+
+def inside(boxes: Boxes, width: int, height: int) -> Boxes:
+    """Return the boxes cut off at the frame's edges, without those of which less than two pixels remain."""
+    cut = np.clip(boxes.xyxy, 0, [width, height, width, height])
+    return replace(boxes, xyxy=cut)[np.flatnonzero((cut[:, 2:] - cut[:, :2] >= 2).all(axis=1))]

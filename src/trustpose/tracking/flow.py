@@ -1,0 +1,57 @@
+"""Optical flow between the frames of a clip: where the points of the last frame are in this one.
+
+OpenCV's DIS flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), on frames made small.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Float32, UInt8
+
+_SIDE = 320  # longest side in pixels at which flow is computed: milliseconds, and joints move by whole limbs
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A field (h, w, 2) of displacements in its own pixels, and the size of one of them in image pixels."""
+
+    field: Float32[np.ndarray, "h w 2"]
+    scale: float
+
+    def __call__(self, xy: Float[np.ndarray, "N 2"]) -> Float[np.ndarray, "N 2"]:
+        """Return where points (N, 2), image pixels, have moved to; outside the frame they move as at its edge.
+
+        NaN stays NaN.
+        """
+        if not len(xy):
+            return xy
+        known = np.isfinite(xy)
+        at = (np.where(known, xy, 0.0) + 0.5) / self.scale - 0.5
+        height, width = self.field.shape[:2]
+        at = np.clip(at, 0, [width - 1, height - 1])
+        low = np.minimum(at.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
+        high = np.minimum(low + 1, [width - 1, height - 1])
+        part_x, part_y = (at - low).T[..., None]  # (N, 1) each
+        upper = self.field[low[:, 1], low[:, 0]] * (1 - part_x) + self.field[low[:, 1], high[:, 0]] * part_x
+        lower = self.field[high[:, 1], low[:, 0]] * (1 - part_x) + self.field[high[:, 1], high[:, 0]] * part_x
+        return xy + (upper * (1 - part_y) + lower * part_y) * self.scale
+
+
+class FlowOfFrames:
+    """The flow from each frame to the next; call it with each frame of a clip, in order."""
+
+    def __init__(self) -> None:
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._last: UInt8[np.ndarray, "h w"] | None = None
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Flow | None:
+        """Return the flow from the last frame to this one, RGB; None for the first, or one of another size."""
+        scale = max(1.0, max(pixels.shape[:2]) / _SIDE)
+        height, width = (max(1, round(side / scale)) for side in pixels.shape[:2])
+        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+        last, self._last = self._last, grey
+        if last is None or last.shape != grey.shape or min(grey.shape) < 16:  # smaller than DIS's patches
+            return None
+        return Flow(self._flow.calc(last, grey, None), pixels.shape[1] / width)  # type: ignore[call-overload]

@@ -1,0 +1,48 @@
+"""`trustpose predict --track`: ids in the results, resumed or not; what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.cli.predict_cases import case as case  # a fixture
+from tests.cli.predict_cases import common, refused, run, stop_after
+from tests.cli.test_predict_video import video as video  # a fixture
+from trustpose.cli.endings import Interrupted
+from trustpose.formats.coco import read_results
+
+
+@pytest.mark.parametrize("flow", [(), ("--flow",)], ids=["", "flow"])
+def test_people_have_the_same_id_in_every_frame_also_when_resumed(video, monkeypatch, flow):
+    rows = json.loads((video / "frames.json").read_text())
+    turned = [row for at in range(0, len(rows), 2) for row in (rows[at : at + 2])[:: -1 if at % 4 else 1]]
+    (video / "turned.json").write_text(json.dumps(turned))
+    arguments = (video / "film.mp4", "--boxes", video / "turned.json", "--model", video / "colours.onnx", "--track")
+    run(*arguments, *flow, "--out", video / "whole", "--no-draw")
+    poses = read_results(video / "whole" / "results.json").poses
+    assert poses.image_id.tolist() == [0, 0, 1, 1, 2, 2, 4, 4] and set(poses.track_id.tolist()) == {1, 2}
+    left = poses.xy[..., 0].mean(axis=1) < poses.xy[..., 0].mean()
+    assert len(np.unique(poses.track_id[left])) == 1
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        with pytest.raises(Interrupted, match="same command with --resume continues"):
+            run(*arguments, *flow, "--out", video / "out", "--no-draw")
+    refused(
+        "other settings: track was True, now none", *(arguments[:-1]), "--out", video / "out", "--no-draw", "--resume"
+    )
+    run(*arguments, *flow, "--out", video / "out", "--no-draw", "--resume")
+    assert (video / "whole" / "results.json").read_bytes() == (video / "out" / "results.json").read_bytes()
+
+
+def test_photos_have_no_order_and_flow_needs_tracks(video):
+    refused("--track is for videos", video / "photos", "--gt", video / "gt.json", "--track", *common(video))
+    refused(
+        "--track is for videos", video / "film.mp4", video / "photos", "--detector", "whole", "--track", *common(video)
+    )
+    refused(
+        "--flow: follows people from frame to frame, and so expects --track",
+        video / "film.mp4",
+        "--flow",
+        *common(video),
+    )
+    assert not (video / "out" / "results.json").exists()
