@@ -15,7 +15,8 @@ from tests.report.cases import make_audit
 from trustpose.audit.build import audit
 from trustpose.audit.record import Audit
 from trustpose.files import InputError
-from trustpose.report.gallery import PANEL, gallery, trust_gap
+from trustpose.report.examples import KINDS, LEAST_LABELS, examples, trust_gap
+from trustpose.report.gallery import PANEL, gallery
 
 
 @pytest.fixture(scope="module")
@@ -49,20 +50,20 @@ def test_ranks_are_scipys(rows: list[tuple[int, int]]) -> None:
 
 def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) -> None:
     shown = gallery(record, photos, each=4)
-    gaps = [one.score_rank - one.oks_rank for one in shown.overtrusted]
+    gaps = [one.score_rank - one.oks_rank for one in shown.pictures[0]]
     assert len(gaps) == 4
     assert gaps == sorted(gaps, reverse=True)
     assert gaps[0] > 0
-    under = [one.score_rank - one.oks_rank for one in shown.undertrusted]
+    under = [one.score_rank - one.oks_rank for one in shown.pictures[-1]]
     assert under == sorted(under)
     assert under[0] < 0
     stretched = replace(record, details=replace(record.details, score=np.exp(5 * record.details.score)))
     again = gallery(stretched, photos, each=4)
-    assert [one.oks for one in again.overtrusted] == [one.oks for one in shown.overtrusted]
+    assert [one.oks for one in again.pictures[0]] == [one.oks for one in shown.pictures[0]]
 
 
 def test_pictures_fit_their_panel_and_differ(record: Audit, photos: Path) -> None:
-    for one in gallery(record, photos).overtrusted:
+    for one in gallery(record, photos).pictures[0]:
         predicted, labelled = decode(one.predicted), decode(one.labelled)
         assert predicted.shape == labelled.shape == (one.height, one.width, 3)
         assert one.width <= PANEL[0]
@@ -83,7 +84,7 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
         score[pose] = 1.0
         oks = np.ones(len(details.oks))
         oks[pose] = 0.0
-        one = gallery(replace(record, details=replace(other, score=score, oks=oks)), photos, each=1).overtrusted[0]
+        one = gallery(replace(record, details=replace(other, score=score, oks=oks)), photos, each=1).pictures[0][0]
         image = decode(one.predicted).astype(int)
         strong = image[np.abs(image - 120).max(axis=2) > 80]
         coloured = strong[np.ptp(strong, axis=1) > 80]
@@ -116,14 +117,12 @@ def test_missing_broken_and_outside_photos_are_said(record: Audit, photos: Path,
     shown = gallery(replace(record, details=replace(record.details, file_names=names)), tmp_path, each=24)
     expected = {"0.png", "1.png", "2.png", f"../{photos.name}/3.png", "a\0b.png", "image 5, which has no file name"}
     assert set(shown.missing) == expected
-    left = len(everything.overtrusted) + len(everything.undertrusted)
-    assert 0 < len(shown.overtrusted) + len(shown.undertrusted) < left
+    assert 0 < sum(map(len, shown.pictures)) < sum(map(len, everything.pictures))
 
 
 def test_no_photo_at_all_is_an_empty_gallery_and_no_folder_an_error(record: Audit, tmp_path: Path) -> None:
     shown = gallery(record, tmp_path)
-    assert not shown.overtrusted
-    assert not shown.undertrusted
+    assert not any(shown.pictures)
     assert len(shown.missing) == 12
     with pytest.raises(InputError, match="no such folder"):
         gallery(record, tmp_path / "nowhere")
@@ -132,13 +131,66 @@ def test_no_photo_at_all_is_an_empty_gallery_and_no_folder_an_error(record: Audi
 def test_poses_far_outside_their_photo_are_drawn_without_harm(record: Audit, photos: Path) -> None:
     far = replace(record.details.poses, xy=record.details.poses.xy + 1e7)
     shown = gallery(replace(record, details=replace(record.details, poses=far)), photos)
-    assert shown.overtrusted
+    assert shown.pictures[0]
 
 
 def test_real_photos(data_dir: Path) -> None:
     real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / "simplepose.dev.json", replicates=0)
     shown = gallery(real, data_dir / "coco" / "dev")
     assert not shown.missing
-    assert len(shown.overtrusted) == len(shown.undertrusted) == 6
-    assert max(one.oks for one in shown.overtrusted) < min(one.oks for one in shown.undertrusted)
-    assert min(one.score for one in shown.overtrusted) > max(one.score for one in shown.undertrusted)
+    assert [len(some) for some in shown.pictures] == [6, 3, 3, 3, 3]
+    over, under = shown.pictures[0], shown.pictures[-1]
+    assert max(one.oks for one in over) < min(one.oks for one in under)
+    assert min(one.score for one in over) > max(one.score for one in under)
+    every = [one for some in shown.pictures for one in some]
+    assert min(one.keypoints for one in every) >= LEAST_LABELS
+    assert len({one.predicted for one in every}) == len(every), "each pose once"
+    for some in shown.pictures[1:-1]:
+        assert all(one.wrong for one in some) and max(one.oks for one in some) < 0.7
+
+
+def _with_errors(record: Audit) -> Audit:
+    """The same poses on the spot, but 0 has left and right confused, 1 lies on 0's person, beside it, and 2 nowhere."""
+    details = record.details
+    xy = details.truth.xy[details.person].astype(float)
+    flip = np.arange(17)
+    for left, right in details.flip_pairs:
+        flip[left], flip[right] = right, left
+    xy[0], xy[1], xy[2] = xy[0][flip], details.truth.xy[details.person[0]], xy[2] + 500
+    opks = np.where(details.labelled, 1.0, 0.0)
+    opks[:3] = 0
+    poses = replace(details.poses, xy=xy)
+    return replace(record, details=replace(details, poses=poses, opks=opks, oks=np.where(np.arange(24) < 3, 0.0, 1.0)))
+
+
+def test_each_kind_of_error_has_its_examples(tmp_path: Path, photos: Path) -> None:
+    wrong = _with_errors(make_audit(tmp_path, 24, v=(1, 2)))
+    assert (wrong.details.measured == np.arange(24)).all() and (wrong.details.person == np.arange(24)).all()
+    found = examples(wrong)
+    assert [order[0] for order in found.orders[1:-1]] == [0, 1, 2]
+    low = np.full(24, 0.5)
+    low[:3] = 0.1  # so that the gallery has not shown them before
+    shown = gallery(replace(wrong, details=replace(wrong.details, score=low)), photos)
+    inverted, swapped, missed = (some[0].wrong for some in shown.pictures[1:-1])
+    assert "both hips" in inverted and "nose" not in inverted
+    assert swapped == missed == "all keypoints"
+    names = ("Left and right confused (inversion)", "On somebody else (swap)", "Nowhere near (miss)")
+    assert tuple(kind.title for kind in KINDS[1:-1]) == names
+
+
+def test_people_with_few_labels_only_where_there_are_no_others(record: Audit) -> None:
+    details = _with_errors(record).details
+    few = details.labelled.copy()
+    few[[0, 5], 2:] = False  # two labels at most
+    orders = examples(replace(record, details=replace(details, labelled=few))).orders
+    every = examples(replace(record, details=details)).orders
+    assert [5 in order for order in (orders[0], orders[-1], every[0], every[-1])].count(True) == 1
+    few[:, 2:] = False
+    none = examples(replace(record, details=replace(details, labelled=few))).orders
+    assert [order.tolist() for order in none] == [order.tolist() for order in every]
+
+
+def test_left_can_be_told_from_right_in_both_pictures(record: Audit, photos: Path) -> None:
+    mirrored = replace(record, details=replace(record.details, flip_pairs=()))
+    for one, other in zip(gallery(record, photos).pictures[0], gallery(mirrored, photos).pictures[0], strict=True):
+        assert one.predicted != other.predicted and one.labelled != other.labelled

@@ -207,6 +207,7 @@ def _details(
         sigmas=measured.sigmas,
         keypoint_names=truth.keypoint_names,
         edges=() if truth.skeleton is None else truth.skeleton.edges,
+        flip_pairs=() if truth.skeleton is None else truth.skeleton.flip_pairs,
         file_names=truth.images.names(),
         precision_75=precision_75,
         draws=Draws(findings.draws, measured.image_ids, measured.seed),

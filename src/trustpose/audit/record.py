@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.metrics.average_precision import AveragePrecision
-from trustpose.poses import Poses, Truth
+from trustpose.poses import Area, Poses, Truth
 
 Number = float | None
 
@@ -209,6 +209,7 @@ class Details:
     sigmas: Float[np.ndarray, " K"]
     keypoint_names: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...]
     file_names: dict[int, str]
     precision_75: dict[str, tuple[Float[np.ndarray, " R"], Float[np.ndarray, " R"]]]
     draws: Draws
@@ -236,7 +237,7 @@ class Audit:
     categories: dict[str, CategoryPrecision]
     keypoint_types: dict[str, KeypointType]
     intervals: dict[str, tuple[float, float]]
-    area: str
+    area: Area
     score_field: str
     inputs: dict[str, Any]
     notes: tuple[str, ...]

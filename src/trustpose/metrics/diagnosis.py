@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from trustpose.geometry.oks import opks
 from trustpose.metrics.average_precision import MAX_DETECTIONS, evaluate
-from trustpose.metrics.matching import Pairs, pair_oks
+from trustpose.metrics.matching import Pairs, pair_oks, same_image_pairs
 from trustpose.poses import Area, Poses, Truth
 
 GOOD_OPKS = 0.85  # at or above: within the spread of human labels
@@ -117,6 +117,26 @@ def diagnose(
     xy = poses.xy.astype(np.float64, copy=False)
     corrected_xy = corrected_positions(xy, truth.xy, kind, similarity, match, scale, sigmas, correction)
     return Diagnosis(match, kind, similarity, xy, corrected_xy, area_range, max_detections)
+
+
+def keypoint_errors(
+    poses: Poses,
+    truth: Truth,
+    match: Int[np.ndarray, " N"],
+    *,
+    sigmas: Float[np.ndarray, " K"],
+    flip_index: Int[np.ndarray, " K"],
+    area: Area,
+) -> Int[np.ndarray, "N K"]:
+    """Return the `KeypointError` (N, K) of every pose with respect to the truth row `match` (N,) given for it, -1 for
+    none, instead of COCO's match: also of a pose that is all on somebody else. Keypoints are near a joint as in
+    `diagnose`. A person of another image counts as none. Raises ValueError if image_id or the area is None."""
+    if poses.image_id is None or truth.image_id is None:
+        raise ValueError("keypoint_errors: image_id is needed in both poses and truth, one of them is None")
+    here = np.where((match >= 0) & (truth.image_id[match] == poses.image_id), match, -1)
+    pose, person = same_image_pairs(poses.image_id, truth.image_id)
+    pairs = Pairs(pose, person, np.zeros(len(pose)))
+    return _classify(poses, truth, here, pairs, truth.area_of_all(area), sigmas, flip_index)[0]
 
 
 def _classify(

@@ -1,7 +1,9 @@
 """Describe poses with trust in a paragraph: which keypoints are reliable, which are not, and why."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.numbers import has_tracks, person_numbers
@@ -71,7 +73,9 @@ def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:
         "not visible": ~is_there & ~is_missing,
         "not found": is_missing,
     }
-    listed = "; ".join(f"{what}: {_names(where, skeleton)}" for what, where in parts.items() if where.any())
+    listed = "; ".join(
+        f"{what}: {spoken_names(where, skeleton.keypoints)}" for what, where in parts.items() if where.any()
+    )
     doubt = _doubt(quality, visibility, is_there, skeleton)
     return f"{name} has an expected OKS of {overall:.2f}, {_verdict(overall)} ({listed}).{doubt}"
 
@@ -101,16 +105,16 @@ def _doubt(
     return f" The least reliable is the {name}, with an expected OPKS of {quality[worst]:.2f}: {reason}."
 
 
-def _names(where: np.ndarray, skeleton: Skeleton) -> str:
-    """Join names of keypoints; "both wrists" for left and right."""
-    names = [name for name, is_named in zip(skeleton.keypoints, where, strict=True) if is_named]
-    if len(names) == len(skeleton):
+def spoken_names(where: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
+    """Join the names of some of K keypoints as in a sentence: "left elbow, both wrists"."""
+    some = [name for name, is_named in zip(names, where, strict=True) if is_named]
+    if len(some) == len(names):
         return "all keypoints"
     spoken: list[str] = []
-    for name in names:
+    for name in some:
         side, _, part = name.partition("_")
         other = {"left": f"right_{part}", "right": f"left_{part}"}.get(side)
-        if other not in names:
+        if other not in some:
             spoken.append(_spoken(name))
         elif side == "left":
             spoken.append(f"both {part.replace('_', ' ')}s")

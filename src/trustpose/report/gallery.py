@@ -1,38 +1,36 @@
-"""Show the poses with the most wrong scores, cut out of their photos: prediction next to label.
-
-All matched poses are ranked twice, by score and by true OKS, best first. The trust gap of a pose is its score rank
-minus its OKS rank, as a share of all poses: the largest are the most overtrusted, the smallest the most undertrusted.
-Ranks do not depend on the score's scale, so files of any estimator are comparable.
-"""
+"""Show poses that teach something (`report.examples`), cut out of their photos: prediction next to label."""
 
 import base64
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from trustpose.audit.record import Audit
 from trustpose.file_names import find_shown
 from trustpose.files import InputError
 from trustpose.formats.photos import read_image
 from trustpose.poses import Poses
+from trustpose.report.describe import spoken_names
 from trustpose.report.draw import draw_poses
+from trustpose.report.examples import KINDS, Examples, Kind, examples
 from trustpose.skeletons import Skeleton
 
-EACH = 6  # pictures of either kind
+EACH = 6  # pictures of overtrusted poses
 PANEL = (270, 360)  # maximum width and height of a picture in pixels, twice those on the page
 JPEG_QUALITY = 82
 _FAINT = 0.4  # opacity of unlabelled keypoints
+_LABEL = np.array([5])  # the colour of labels in `palettes.PEOPLE`, green, which means no OPKS
 
 
 @dataclass(frozen=True)
 class Picture:
     """One pose: JPEG data URIs of the prediction and of the label, with score and OKS.
 
-    `score_rank` and `oks_rank` are the share of the other poses ranked below this one, 0–1.
+    `score_rank` and `oks_rank` are the share of the other poses ranked below this one, 0–1. `wrong` names the keypoints
+    with the error that the pose is an example of; it is empty for a wrong score.
     """
 
     predicted: str
@@ -45,49 +43,42 @@ class Picture:
     score_rank: float
     oks_rank: float
     keypoints: int
+    wrong: str
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The most overtrusted and undertrusted poses of one audit, worst first, and the photos that could not be shown."""
+    """Pictures of an audit for each of `examples.KINDS`, the most instructive first, and the photos that could not be
+    shown."""
 
-    overtrusted: tuple[Picture, ...]
-    undertrusted: tuple[Picture, ...]
+    pictures: tuple[tuple[Picture, ...], ...]
     missing: tuple[str, ...]
 
 
-def trust_gap(
-    score: Float[np.ndarray, " n"], oks: Float[np.ndarray, " n"]
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Compute the rank of each pose by score and by OKS (n,), as the share of the others ranked below it, 0–1; ties get
-    their middle rank. The trust gap is the first minus the second."""
-    return _share_below(score), _share_below(oks)
-
-
-def _share_below(values: np.ndarray) -> np.ndarray:
-    _, level, count = np.unique(values, return_inverse=True, return_counts=True)
-    middle = np.cumsum(count) - (count + 1) / 2
-    return middle[level] / max(len(values) - 1, 1)
-
-
 def gallery(audit: Audit, images: Path, each: int = EACH) -> Gallery:
-    """Return pictures of the `each` most overtrusted and undertrusted poses whose photos are in the folder `images`.
+    """Return pictures of the `each` most overtrusted poses whose photos are in the folder `images`, and of half as many
+    of the other kinds; each pose once.
 
     A photo that is missing, unreadable or outside the folder is skipped and listed in `missing`. Raises InputError if
     the folder itself is missing.
     """
     if not images.is_dir():
         raise InputError(f"{images}: no such folder, expected the folder with the photos")
-    details = audit.details
-    score_rank, oks_rank = trust_gap(details.score[details.measured], details.oks[details.measured])
-    gap = score_rank - oks_rank
-    best_first = np.argsort(-gap, kind="stable")
-    photos = Photos(images, details.file_names)
-    kinds = []
-    for order in (best_first[gap[best_first] > 0], best_first[::-1][gap[best_first[::-1]] < 0]):
-        shown = _pictures(audit, order, score_rank, oks_rank, photos)
-        kinds.append(tuple(picture for _, picture in zip(range(each), shown, strict=False)))
-    return Gallery(*kinds, missing=tuple(photos.missing))
+    found, photos = examples(audit), Photos(images, audit.details.file_names)
+    shown: set[int] = set()
+    pictures = []
+    for kind, order in zip(KINDS, found.orders, strict=True):
+        wanted = each if kind is KINDS[0] else max(1, each // 2)
+        some: list[Picture] = []
+        for row in order.tolist():
+            if len(some) == wanted:
+                break
+            picture = None if row in shown else _picture(audit, row, kind, found, photos)
+            if picture is not None:
+                some.append(picture)
+                shown.add(row)
+        pictures.append(tuple(some))
+    return Gallery(tuple(pictures), tuple(photos.missing))
 
 
 class Photos:
@@ -115,32 +106,30 @@ class Photos:
         return None
 
 
-def _pictures(
-    audit: Audit, order: Int[np.ndarray, " P"], score_rank: np.ndarray, oks_rank: np.ndarray, photos: Photos
-) -> Iterator[Picture]:
-    """Yield pictures of the given rows in order, skipping those without a photo; created lazily."""
+def _picture(audit: Audit, row: int, kind: Kind, found: Examples, photos: Photos) -> Picture | None:
+    """Return the picture of a row of `details.measured`; None without its photo."""
     details = audit.details
     assert details.poses.image_id is not None
-    for row in order.tolist():
-        pose = int(details.measured[row])
-        image_id = int(details.poses.image_id[pose])
-        photo = photos.read(image_id)
-        if photo is None:
-            continue
-        predicted, labelled = _drawn(audit, row, photo)
-        height, width = predicted.shape[:2]
-        yield Picture(
-            predicted=data_uri(predicted),
-            labelled=data_uri(labelled),
-            width=width,
-            height=height,
-            file_name=details.file_names[image_id],
-            score=float(details.score[pose]),
-            oks=float(details.oks[pose]),
-            score_rank=float(score_rank[row]),
-            oks_rank=float(oks_rank[row]),
-            keypoints=int(details.labelled[row].sum()),
-        )
+    pose = int(details.measured[row])
+    image_id = int(details.poses.image_id[pose])
+    photo = photos.read(image_id)
+    if photo is None:
+        return None
+    predicted, labelled = _drawn(audit, row, photo)
+    height, width = predicted.shape[:2]
+    return Picture(
+        predicted=data_uri(predicted),
+        labelled=data_uri(labelled),
+        width=width,
+        height=height,
+        file_name=details.file_names[image_id],
+        score=float(details.score[pose]),
+        oks=float(details.oks[pose]),
+        score_rank=float(found.score_rank[row]),
+        oks_rank=float(found.oks_rank[row]),
+        keypoints=int(details.labelled[row].sum()),
+        wrong="" if kind.error is None else spoken_names(found.errors[row] == kind.error, details.keypoint_names),
+    )
 
 
 @dataclass(frozen=True)
@@ -198,13 +187,13 @@ def drawn_label(audit: Audit, person: int, cut: Cut) -> UInt8[np.ndarray, "h w 3
     truth = audit.details.truth
     visibility = np.eye(3)[truth.v[person]][None]
     poses = Poses(xy=cut.place(truth.xy[person].astype(np.float64)), box=cut.frame, visibility=visibility)
-    return draw_poses(cut.pixels, poses, _skeleton(audit), legend=False)
+    return draw_poses(cut.pixels, poses, _skeleton(audit), style="people", places=_LABEL, legend=False)
 
 
 def _skeleton(audit: Audit) -> Skeleton:
     """The limbs to draw; names are numbers, as those of the file may repeat, which a Skeleton refuses."""
     names = tuple(str(k) for k in range(len(audit.details.keypoint_names)))
-    return Skeleton("audited", names, audit.details.edges)
+    return Skeleton("audited", names, audit.details.edges, mirror_pairs=audit.details.flip_pairs)
 
 
 def crop(photo: UInt8[np.ndarray, "H W 3"], said: Float[np.ndarray, "P 2"], audit: Audit, person: int) -> Cut:

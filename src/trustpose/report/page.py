@@ -14,6 +14,7 @@ from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
 from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
 from trustpose.report.conclusions import conclusion
+from trustpose.report.examples import KINDS
 from trustpose.report.gallery import EACH, Gallery, gallery
 from trustpose.report.summary import (
     bias,
@@ -136,6 +137,7 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         gain_starts=[plots.gain_start(audit) for audit in audits],
         versus=None if images is None else versus(audits, images),
         galleries=_galleries(audits, images),
+        kinds=KINDS,
         cell=partial(_cell, audits, notes),
         notes=[note.texts for note in notes],  # the template shows them last, when all reasons are collected
     )
