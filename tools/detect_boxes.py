@@ -18,7 +18,7 @@ from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import read_image
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.detectors import BoxDetector
+from trustpose.runtime.backends import BoxDetector
 
 FOLDS = 5
 

@@ -14,7 +14,8 @@ from trustpose.formats.coco import read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, opks
 from trustpose.models.spec import ModelSpec, default_folder, shipped_folders
-from trustpose.predict.detectors import BoxDetector, default_detector
+from trustpose.predict.detectors import default_detector
+from trustpose.runtime.backends import BoxDetector
 from trustpose.skeletons import COCO_17
 
 

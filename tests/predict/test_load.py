@@ -14,10 +14,11 @@ from trustpose.files import InputError
 from trustpose.models import spec
 from trustpose.models.spec import default_folder, shipped_folders
 from trustpose.predict.boxes import whole_photo
-from trustpose.predict.detectors import BoxDetector, default_detector, load_detector
+from trustpose.predict.detectors import default_detector, load_detector
 from trustpose.predict.load import load
 from trustpose.predict.single_stage import SingleStagePredictor
 from trustpose.predict.top_down import Predictor
+from trustpose.runtime.backends import BoxDetector
 
 
 @pytest.fixture

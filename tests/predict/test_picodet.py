@@ -13,8 +13,9 @@ from trustpose.cli.model_check import check_model
 from trustpose.files import InputError
 from trustpose.geometry.crops import stretch
 from trustpose.models.spec import ModelSpec
-from trustpose.predict.detectors import BoxDetector, load_detector
+from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
+from trustpose.runtime.backends import BoxDetector
 from trustpose.runtime.sessions import open_session
 
 

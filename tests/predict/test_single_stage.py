@@ -16,7 +16,8 @@ from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
-from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork, SingleStagePredictor
+from trustpose.predict.single_stage import PeopleDetector, SingleStagePredictor
+from trustpose.runtime.backends import PeopleNetwork
 
 
 @pytest.fixture(scope="module")

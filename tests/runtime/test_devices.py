@@ -68,7 +68,6 @@ def test_the_device_reaches_network_and_detector(monkeypatch, available) -> None
 
     available("cuda", "cpu")
     monkeypatch.setattr("trustpose.runtime.backends.open_session", opened)
-    monkeypatch.setattr("trustpose.predict.detectors.open_session", opened)
     predictor = tp.load("default", device="cuda")
     assert (
         predictor.device == "cuda" and predictor.batch_size == 64 and tp.load("default", device="cpu").batch_size == 16

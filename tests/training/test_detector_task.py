@@ -18,7 +18,7 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
-from trustpose.predict.detectors import BoxDetector
+from trustpose.runtime.backends import BoxDetector
 from trustpose.training.crops import normalised
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit

@@ -13,7 +13,7 @@ from tests.training.tiny import one_process, tiny_recipe
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.picodet import ListedBoxes
-from trustpose.predict.detectors import BoxDetector
+from trustpose.runtime.backends import BoxDetector
 from trustpose.training.detector_task import detector_task
 from trustpose.training.listed_boxes import assign, listed_losses
 from trustpose.training.loop import fit

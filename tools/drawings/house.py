@@ -14,6 +14,7 @@ LAYERS = [
         ("networks", "one file per paper"),
         ("calibration", "trust from results files"),
         ("multiview", "several cameras"),
+        ("tracking", "people over time"),
     ],
     [("datasets", "labels as arrays, pixels(i)")],
     [
@@ -27,7 +28,7 @@ LAYERS = [
 ]
 PHOTO = [
     ("photo", "predict/photos"),
-    ("person boxes", "predict/detectors"),
+    ("person boxes", "runtime/backends"),
     ("crops", "predict/top_down"),
     ("network", "runtime/backends"),
     ("keypoints", "codecs/heatmaps"),

@@ -5,10 +5,8 @@ torch is imported only for one of torchvision's detectors; these need the `train
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,11 +14,10 @@ from jaxtyping import UInt8
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.geometry.crops import invert_affine, transform
-from trustpose.models.spec import DEFAULT, BoxListOutput, BoxOutput, ModelSpec, detector_folder, output_kind
+from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder, output_kind
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
-from trustpose.predict.single_stage import PeopleDetector, PeopleNetwork
-from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_session, to_tensor
+from trustpose.predict.single_stage import PeopleDetector
+from trustpose.runtime.backends import BoxDetector, PeopleNetwork
 
 WHOLE = "whole"
 TORCHVISION = (
@@ -37,37 +34,6 @@ overlap a labelled person's box by more than half (37 % of all); they are 51 % o
 TORCHVISION_MIN_SCORE = 0.3
 
 _CLASSES, _PERSON = 91, 1  # COCO's, in torchvision's numbering
-
-
-class BoxDetector:
-    """A detector with its spec; calls from many threads run in parallel, each on one CPU.
-
-    min_score: threshold for boxes, None for the spec's. Raises InputError for another kind of spec, and if file and
-    spec do not match.
-    """
-
-    def __init__(self, spec: ModelSpec, min_score: float | None = None, device: str = "cpu") -> None:
-        self.spec = spec
-        output = self.output = spec.expect(BoxOutput, BoxListOutput)
-        self.min_score = output.min_score if min_score is None else min_score
-        self.codec = replace(output, min_score=self.min_score).codec(spec.input)
-        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
-        self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
-
-    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """Detect people in a photo, RGB: boxes within it, image pixels, highest score first. Raises InputError."""
-        spec, (height, width) = self.spec, pixels.shape[:2]
-        ready, affine = spec.input.fit(pixels)
-        blob = to_tensor(ready[None], spec.input)
-        arrays = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
-        misfit = self.output.misfit(arrays, ready.shape[1], ready.shape[0])
-        if misfit is not None:
-            raise InputError(f"{spec.onnx}: {misfit}")
-        box, score = self.codec.decode(*(array[0] for array in arrays))
-        box = transform(invert_affine(affine), box.reshape(-1, 2)).reshape(-1, 4)
-        box = np.clip(box, 0, [width, height, width, height])
-        some = (box[:, 2:] > box[:, :2]).all(axis=1)
-        return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
 
 
 def load_detector(
@@ -118,32 +84,6 @@ def default_detector(min_score: float | None = None, device: str = "cpu") -> Box
     """Return the default detector; `min_score` None uses its spec's threshold. Raises InputError if this installation
     lacks it."""
     return BoxDetector(ModelSpec.read(detector_folder()), min_score, device)
-
-
-class DefaultDetector:
-    """The bundled detector, opened for the first photo that needs it.
-
-    min_score: threshold for boxes, None for its spec's. folder: another detector's instead, as a model's fast setting
-    names one. Raises InputError if this installation lacks it.
-    """
-
-    def __init__(self, min_score: float | None = None, folder: Path | None = None, device: str = "cpu") -> None:
-        self.min_score, self.folder, self.device = min_score, folder, device
-        self._opened: BoxDetector | None = None
-        self._lock = Lock()
-
-    def open(self) -> BoxDetector:
-        """Open the detector. Raises InputError as above."""
-        with self._lock:
-            if self._opened is None:
-                self._opened = BoxDetector(
-                    ModelSpec.read(self.folder or detector_folder()), self.min_score, self.device
-                )
-        return self._opened
-
-    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
-        """Return the boxes of the people in a photo, RGB; see `BoxDetector`."""
-        return self.open()(pixels)
 
 
 class TorchvisionDetector:

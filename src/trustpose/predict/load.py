@@ -2,22 +2,27 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from trustpose.files import InputError
+from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import suppressor
 from trustpose.models.hub import PREFIX, download_model
-from trustpose.models.spec import ModelSpec
+from trustpose.models.spec import ModelSpec, detector_folder
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.calibrated import Calibrated, calibrated
-from trustpose.predict.detectors import PEOPLE_MIN_SCORE, DefaultDetector, load_detector
+from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.predict.options import PredictOptions
 from trustpose.predict.photos import BasePredictor
 from trustpose.predict.second_opinion import named
-from trustpose.predict.single_stage import PeopleNetwork, SingleStagePredictor
+from trustpose.predict.single_stage import SingleStagePredictor
 from trustpose.predict.top_down import Predictor
-from trustpose.runtime.backends import open_runtime
+from trustpose.runtime.backends import BoxDetector, PeopleNetwork, open_runtime
 from trustpose.runtime.sessions import AUTO, onnx_device
 
 AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
@@ -56,6 +61,32 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
         predictor.suppress = suppressor(*how, predictor.skeleton)
     predictor.calibrate = _calibrated(predictor)
     return predictor
+
+
+class DefaultDetector:
+    """The bundled detector, opened for the first photo that needs it.
+
+    min_score: threshold for boxes, None for its spec's. folder: another detector's instead, as a model's fast setting
+    names one. Raises InputError if this installation lacks it.
+    """
+
+    def __init__(self, min_score: float | None = None, folder: Path | None = None, device: str = "cpu") -> None:
+        self.min_score, self.folder, self.device = min_score, folder, device
+        self._opened: BoxDetector | None = None
+        self._lock = Lock()
+
+    def open(self) -> BoxDetector:
+        """Open the detector. Raises InputError as above."""
+        with self._lock:
+            if self._opened is None:
+                self._opened = BoxDetector(
+                    ModelSpec.read(self.folder or detector_folder()), self.min_score, self.device
+                )
+        return self._opened
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Boxes:
+        """Return the boxes of the people in a photo, RGB; see `BoxDetector`."""
+        return self.open()(pixels)
 
 
 def _downloaded(model: str | Path, options: PredictOptions) -> tuple[str | Path, PredictOptions]:

@@ -23,12 +23,12 @@ from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.detectors import DefaultDetector
 from trustpose.predict.drawn import Stream, finished
 from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
 from trustpose.predict.interruption import interruption
 from trustpose.predict.journal import Journal
+from trustpose.predict.load import DefaultDetector
 from trustpose.predict.options import RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
 from trustpose.predict.photos import BasePredictor, Image

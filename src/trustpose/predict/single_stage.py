@@ -9,50 +9,10 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.geometry.crops import invert_affine, transform
-from trustpose.models.spec import ModelSpec, PeopleOutput
-from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
-from trustpose.runtime.sessions import PerProcess, cpu_count, open_session, output_names, run_session, to_tensor
-
-
-class PeopleNetwork:
-    """Maps one photo to its people; calls from many threads run in parallel, each on one CPU.
-
-    Every person in the output is kept, however low its score; each photo has the same number of them. Raises InputError
-    for another kind of spec, and if file and spec do not match.
-    """
-
-    def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
-        self.spec = spec
-        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
-        self.output = spec.expect(PeopleOutput)
-        self.codec = self.output.codec(spec.input)
-        self._tensors = output_names(self._session(), spec.onnx, spec.input, self.output.tensors)
-
-    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
-        """Return the people of a photo, RGB: keypoints, `pose_score` and `box_score` (both the person's score),
-        boxes."""
-        spec, output = self.spec, self.output
-        ready, affine = spec.input.fit(pixels)
-        blob = to_tensor(ready[None], spec.input)
-        (raw,) = run_session(self._session(), spec.onnx, self._tensors, {spec.input.name: blob})
-        expected = (1, output.people, 3 * output.keypoints + 5)
-        if raw.shape != expected:
-            raise InputError(f"{spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
-        people = self.codec.decode(raw[0], ready.shape[1], ready.shape[0])
-        places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
-        places = transform(np.broadcast_to(invert_affine(affine), (len(places), 2, 3)), places)
-        return Poses(
-            xy=places[:, :-2],
-            score=people.score,
-            pose_score=people.person_score,
-            box=places[:, -2:].reshape(-1, 4),
-            box_score=people.person_score,
-            image_id=np.zeros(len(places), np.int64),
-            skeleton=spec.skeleton,
-        )
+from trustpose.runtime.backends import PeopleNetwork
+from trustpose.runtime.sessions import cpu_count
 
 
 class PeopleDetector:

@@ -1,23 +1,23 @@
-"""Run networks: ONNX Runtime in the base install, torch with the `train` extra, with a common interface.
-
-Takes uint8 crops in any batch size and returns `Outputs`.
-"""
+"""Run networks: on crops, with ONNX Runtime or, with the `train` extra, torch, behind one interface; on whole photos,
+with ONNX Runtime."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnxruntime
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from trustpose.codecs import Outputs
 from trustpose.extras import not_installed
 from trustpose.files import InputError
-from trustpose.geometry.crops import CropPixels
-from trustpose.models.spec import ModelSpec
+from trustpose.geometry.crops import Boxes, CropPixels, invert_affine, transform
+from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec, PeopleOutput
 from trustpose.models.trust_output import TrustArrays
+from trustpose.poses import Poses
 from trustpose.runtime.sessions import (
     AUTO,
     PerProcess,
@@ -33,6 +33,7 @@ from trustpose.runtime.sessions import (
     unused_head_inputs,
 )
 
+Pixels = UInt8[np.ndarray, "H W 3"]  # a photo
 _PART = 4  # crops per run of one CPU: enough to reuse cached weights, few enough to divide
 
 _MOST_AT_ONCE = 4096  # in a fixed-size batch, which is padded with copies
@@ -115,6 +116,82 @@ class OnnxNetwork:
         blob |= {self._further[name]: array for name, array in further.items()}
         arrays = run_session(session, self.spec.onnx, [*self._tensors, *self._trust.values()], blob)
         return [array[:count] for array in arrays]
+
+
+class _PhotoNetwork:
+    """A network on whole photos; calls from many threads run in parallel, each on one CPU.
+
+    Raises InputError for another kind of spec, and if file and spec do not match.
+    """
+
+    def __init__(self, spec: ModelSpec, output: BoxOutput | BoxListOutput | PeopleOutput, device: str) -> None:
+        self.spec = spec
+        self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
+        self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
+
+    def _run(self, pixels: Pixels) -> tuple[list[np.ndarray], tuple[int, int], Float[np.ndarray, "2 3"]]:
+        """Return the raw outputs for a photo, RGB, the input's width and height, and the affine from its pixels to
+        those of the photo."""
+        ready, affine = self.spec.input.fit(pixels)
+        blob = {self.spec.input.name: to_tensor(ready[None], self.spec.input)}
+        arrays = run_session(self._session(), self.spec.onnx, self._tensors, blob)
+        return arrays, (ready.shape[1], ready.shape[0]), invert_affine(affine)
+
+
+class BoxDetector(_PhotoNetwork):
+    """A person detector with its spec; min_score: threshold for boxes, None for the spec's."""
+
+    def __init__(self, spec: ModelSpec, min_score: float | None = None, device: str = "cpu") -> None:
+        output = self.output = spec.expect(BoxOutput, BoxListOutput)
+        super().__init__(spec, output, device)
+        self.min_score = output.min_score if min_score is None else min_score
+        self.codec = replace(output, min_score=self.min_score).codec(spec.input)
+
+    def __call__(self, pixels: Pixels) -> Boxes:
+        """Detect people in a photo, RGB: boxes within it, image pixels, highest score first. Raises InputError."""
+        height, width = pixels.shape[:2]
+        arrays, size, to_image = self._run(pixels)
+        misfit = self.output.misfit(arrays, *size)
+        if misfit is not None:
+            raise InputError(f"{self.spec.onnx}: {misfit}")
+        box, score = self.codec.decode(*(array[0] for array in arrays))
+        box = transform(to_image, box.reshape(-1, 2)).reshape(-1, 4)
+        box = np.clip(box, 0, [width, height, width, height])
+        some = (box[:, 2:] > box[:, :2]).all(axis=1)
+        return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
+
+
+class PeopleNetwork(_PhotoNetwork):
+    """A single-stage network with its spec: maps one photo to its people.
+
+    Every person in the output is kept, however low its score; each photo has the same number of them.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str = "cpu") -> None:
+        self.output = spec.expect(PeopleOutput)
+        super().__init__(spec, self.output, device)
+        self.codec = self.output.codec(spec.input)
+
+    def __call__(self, pixels: Pixels) -> Poses:
+        """Return the people of a photo, RGB: keypoints, `pose_score` and `box_score` (both the person's score),
+        boxes. Raises InputError."""
+        output = self.output
+        (raw,), size, to_image = self._run(pixels)
+        expected = (1, output.people, 3 * output.keypoints + 5)
+        if raw.shape != expected:
+            raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
+        people = self.codec.decode(raw[0], *size)
+        places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
+        places = transform(np.broadcast_to(to_image, (len(places), 2, 3)), places)
+        return Poses(
+            xy=places[:, :-2],
+            score=people.score,
+            pose_score=people.person_score,
+            box=places[:, -2:].reshape(-1, 4),
+            box_score=people.person_score,
+            image_id=np.zeros(len(places), np.int64),
+            skeleton=self.spec.skeleton,
+        )
 
 
 @runtime_checkable
