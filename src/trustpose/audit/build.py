@@ -16,6 +16,7 @@ from trustpose.audit.categories import (
     measure_by_category,
 )
 from trustpose.audit.paired_results import PairedResults
+from trustpose.audit.pixels import pixels
 from trustpose.audit.record import Audit, CategoryPrecision, Details, Draws, Errors, known
 from trustpose.audit.sections import (
     Findings,
@@ -112,6 +113,7 @@ def _assemble(
         pose=pose_trust(measured, score, findings),
         keypoint=keypoint_trust(measured, keypoint, source, findings),
         visibility=visibility_trust(measured, findings),
+        pixels=pixels(measured, findings),
         errors=errors,
         occlusion=benchmarks,
         crowd=crowd,

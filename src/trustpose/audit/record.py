@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.metrics.average_precision import AveragePrecision
+from trustpose.metrics.pixel_error import PixelTrust
 from trustpose.poses import Area, Poses, Truth
 
 Number = float | None
@@ -231,6 +232,7 @@ class Audit:
     pose: PoseTrust
     keypoint: KeypointTrust
     visibility: VisibilityTrust
+    pixels: PixelTrust
     errors: Errors
     occlusion: dict[str, OcclusionBenchmark]
     crowd: dict[str, CrowdLevel]
@@ -245,7 +247,7 @@ class Audit:
     compare: tuple[Comparison, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the audit JSON: DESIGN.md's keys plus crowd, keypoint_types, intervals; None for NaN or -1."""
+        """Return the audit JSON: DESIGN.md's keys plus crowd, keypoint_types, pixels, intervals; None for NaN or -1."""
         plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
         plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
         return plain

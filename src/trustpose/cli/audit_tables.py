@@ -24,6 +24,10 @@ _ROWS = (
     ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
     ("average r", "keypoint.pearson_pose_mean", "the same, averaged over each pose"),
     ("keypoint ECE", "keypoint.ece", ""),
+    ("in 50 % disc", "pixels.coverage.50", "errors within the expected median"),
+    ("in 80 % disc", "pixels.coverage.80", ""),
+    ("in 95 % disc", "pixels.coverage.95", ""),
+    ("error ratio", "pixels.median_ratio", "median of error / expected median"),
     ("labelled F1", "visibility.labelled.f1", "labelled against unlabelled"),
     ("ternary F1", "visibility.ternary.total.f1", "absent, occluded, visible"),
     ("occluded F1", "visibility.ternary.occluded.f1", "likeliest class, or the file's label"),
@@ -53,8 +57,8 @@ def print_numbers(audits: "Sequence[Audit]") -> None:
     for label, name, meaning in _ROWS:
         if name.startswith("crowd.") and not audits[0].crowd:
             continue
-        if "occluded" in name and all(audit.number(name) is None for audit in audits):
-            continue  # without visibility in any file; the notes say so
+        if ("occluded" in name or name.startswith("pixels.")) and all(audit.number(name) is None for audit in audits):
+            continue  # without visibility or quality in any file; the notes say so
         cells = [_cell(audit, name) for audit in audits]
         table.add_row(label, *cells, *([meaning] if len(audits) == 1 else []))
     Console().print(table)

@@ -20,6 +20,8 @@ gives e, so that the mixture has exactly this expected OPKS. What is left, ρ an
 network.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
@@ -28,10 +30,19 @@ from trustpose.skeletons import Skeleton
 
 AREA_OF_BOX = 0.53  # segment area / box area in COCO, the median; `Truth.area_by("box*0.53")`
 TYPICAL_K = 0.14  # of COCO's keypoints: 0.05 of the eyes to 0.214 of the hips
-SHARE = (0.448, -0.670, 1.346)  # a₀, a₁, a₂
-GROSS = (-1.049, -0.205, 0.182)  # b₀, b₁, b₂
 # Outside this range of q nothing was fitted; a keypoint is never surer than the annotators, who do not agree better.
 LOWEST, HIGHEST = 0.01, 0.99
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """a₀, a₁, a₂ of the share of the loss that gross errors cause, and b₀, b₁, b₂ of their size."""
+
+    share: tuple[float, float, float]
+    size: tuple[float, float, float]
+
+
+FITTED = Coefficients(share=(0.450, -0.660, 1.386), size=(-1.034, -0.211, 0.117))
 
 
 def gaussian_error(
@@ -55,17 +66,21 @@ def error_std(
 
 
 def error_of(
-    quality: Float[np.ndarray, "*N K"], sigmas: Float[np.ndarray, " K"], area: Float[np.ndarray, "*N"]
+    quality: Float[np.ndarray, "*N K"],
+    sigmas: Float[np.ndarray, " K"],
+    area: Float[np.ndarray, "*N"],
+    coefficients: Coefficients = FITTED,
 ) -> ExpectedError:
     """Return the error of keypoints with this expected OPKS, (…, K) in pixels.
 
     quality: expected OPKS of a keypoint that is there (…, K), 0–1, used from 0.01 to 0.99; sigmas: (K,), as in OKS;
     area: of the person (…), square pixels. Source: equation (2) at the top of this module.
     """
+    a, b = coefficients.share, coefficients.size
     q, k = np.clip(quality.astype(np.float64), LOWEST, HIGHEST), 2 * np.asarray(sigmas, np.float64)
     odds, relative = np.log(q / (1 - q)), np.log(k / TYPICAL_K)
-    share = 1 / (1 + np.exp(-(SHARE[0] + SHARE[1] * odds + SHARE[2] * relative)))
-    gross_std = np.exp(GROSS[0] + GROSS[1] * odds + GROSS[2] * relative)
+    share = 1 / (1 + np.exp(-(a[0] + a[1] * odds + a[2] * relative)))
+    gross_std = np.exp(b[0] + b[1] * odds + b[2] * relative)
     gross_std = np.maximum(gross_std, k * np.sqrt(1 / q - 1))  # gross errors are never better than the average
     opks_of_gross = 1 / (1 + (gross_std / k) ** 2)
     gross = share * (1 - q) / (1 - opks_of_gross)
@@ -75,16 +90,20 @@ def error_of(
     return ExpectedError(size * std, gross, size * gross_std)
 
 
-def expected_error(poses: Poses, skeleton: Skeleton | None = None) -> ExpectedError | None:
+def expected_error(
+    poses: Poses, skeleton: Skeleton | None = None, sigmas: Float[np.ndarray, " K"] | None = None
+) -> ExpectedError | None:
     """Return the expected error of the keypoints, image pixels (N, K); None without `quality`, or for a skeleton
-    without sigmas.
+    without sigmas. `sigmas` (K,) replace the skeleton's.
 
     `quality` is P(labelled) × E[OPKS if labelled], and an error exists only for a keypoint that is there, so it is
     first divided by P(labelled) = 1 − P(absent), where `visibility` gives that. The area is 0.53 of the person's box.
     NaN where a number is unknown, as for missing keypoints.
     """
     skeleton = poses.skeleton if skeleton is None else skeleton
-    if poses.quality is None or skeleton is None or not skeleton.has_sigmas:
+    if sigmas is None and skeleton is not None and skeleton.has_sigmas:
+        sigmas = skeleton.sigmas
+    if poses.quality is None or sigmas is None:
         return None
     quality = poses.quality.astype(np.float64)
     if poses.visibility is not None:
@@ -95,4 +114,4 @@ def expected_error(poses: Poses, skeleton: Skeleton | None = None) -> ExpectedEr
     box = poses.person_box().astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         area = AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
-    return error_of(quality, skeleton.sigmas, area)
+    return error_of(quality, sigmas, area)
