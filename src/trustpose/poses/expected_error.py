@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-_HALVINGS = 24  # of the interval from good to gross: to less than a millionth of the radius
+_HALVINGS = 24  # of the interval from good to gross: to a millionth of it
 
 
 @dataclass(frozen=True, eq=False)
