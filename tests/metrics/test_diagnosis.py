@@ -7,7 +7,7 @@ import pytest
 
 from tests.metrics.diagnosis_cases import AREA, FLIP, NEIGHBOUR, PERSON, SIGMAS, at_opks, moved, people, poses_of
 from trustpose.geometry.oks import opks
-from trustpose.metrics.diagnosis import KeypointError, diagnose
+from trustpose.metrics.diagnosis import KeypointError, diagnose, keypoint_errors
 from trustpose.metrics.diagnosis_impact import STAGES, error_impact
 from trustpose.metrics.diagnosis_scores import diagnose_scores
 from trustpose.metrics.matching import best_in_image
@@ -22,6 +22,19 @@ def kinds(pose, truth, **options):
 
 def test_swapped_left_and_right_are_inversions():
     assert kinds(PERSON[FLIP], people(PERSON))[0] == ["GOOD", "INVERSION", "INVERSION", "GOOD"]
+
+
+def test_errors_with_respect_to_given_people():
+    """COCO's own match gives the same; another person given, the pose is all a swap; a person elsewhere is none."""
+    truth, pose = people(PERSON, NEIGHBOUR), poses_of(PERSON[FLIP])
+    how = {"sigmas": SIGMAS, "flip_index": FLIP, "area": "file"}
+    found = diagnose(pose, truth, np.ones(1), **how)
+    np.testing.assert_array_equal(keypoint_errors(pose, truth, found.match, **how), found.kind)
+    swapped = keypoint_errors(poses_of(PERSON), truth, np.array([1]), **how)
+    assert (swapped == KeypointError.SWAP).all()
+    for match in (np.array([-1]), np.array([0])):
+        elsewhere = truth if match[0] < 0 else replace(truth, image_id=truth.image_id + 7)
+        assert (keypoint_errors(pose, elsewhere, match, **how) == KeypointError.UNMATCHED).all()
 
 
 @pytest.mark.parametrize("joint", [1, 2])

@@ -86,7 +86,7 @@ def test_it_says_what_is_in_the_picture(said):
     draw_poses(image, replace(poses, visibility=None), style="parts", min_score=2.0)
     draw_poses(image, replace(poses, visibility=None, quality=np.ones((3, 17))), style="people", is_frame=True)
     assert said == [
-        ["trust", "unknown", "left", "occluded", "error", "9 left out"],
+        ["trust", "unknown", "left", "occluded", "error", "9 not visible"],
         ["trust", "left"],
         ["no trust", "left", "right", "occluded", "9 left out (score < 0.5)"],
         ["left", "right", "51 left out (score < 2)"],
@@ -102,6 +102,20 @@ def test_joints_left_out_are_counted_however_they_are_left_out(said):
     xy[1, 2] = np.nan
     draw_poses(image, replace(poses, xy=xy, missing=missing))
     assert said == [["no trust", "left", "right", "5 left out"]]
+
+
+def test_joints_left_out_as_not_visible_are_called_so(said):
+    image, poses = _people(2, 640, 480)
+    visibility = np.tile([0.0, 0, 1], (2, 17, 1))
+    visibility[0, :3] = (1, 0, 0)
+    draw_poses(image, replace(poses, visibility=visibility))
+    missing = np.zeros((2, 17), bool)
+    missing[0, :3] = True
+    draw_poses(image, replace(poses, visibility=visibility, missing=missing))
+    missing[1, 5] = True
+    draw_poses(image, replace(poses, visibility=visibility, missing=missing))
+    draw_poses(image, replace(poses, visibility=visibility, score=np.ones((2, 17))), min_score=0.5)
+    assert [words[-1] for words in said] == ["3 not visible", "3 not visible", "4 left out", "3 left out (score < 0.5)"]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from trustpose.poses import MISSING_ID, Poses
+from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.describe import skeleton_to_show
 from trustpose.report.legend import Entry, draw_legend
 from trustpose.report.numbers import Plates, has_tracks, person_numbers
@@ -35,14 +35,15 @@ def draw_poses(
     darker below the waist. "people": a colour each, by track where there is one. All colours are told apart with the
     common forms of colour blindness. Where colours do not show the side, the left one has white edges.
 
-    With `poses.visibility`, a joint that is most likely absent is left out with its limbs, and one that is most likely
-    occluded is a hollow ring; `visibility_label` decides where it is given. A missing joint is left out, and so is one
-    with a raw score below `min_score`. The legend counts them. A disc holds the joint half of the time, by the error
-    that its quality stands for (`geometry.expected_error`), and is shown where it is larger than the joint. Two people
-    or more have numbers, those of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are
-    as wide as suits the person's size. The legend takes at most 5 % of the picture, in the corner with the fewest
-    joints. is_frame: of a video, where the legend stays in its corner and only tracks are numbered. places: of the
-    colours of "people" in `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
+    With `poses.visibility`, a joint that is most likely not visible (absent) is left out with its limbs, and one that
+    is most likely occluded is a hollow ring; `visibility_label` decides where it is given. A missing joint is left out,
+    and so is one with a raw score below `min_score`. The legend counts them: as "not visible" if all are. A disc holds
+    the joint half of the time, by the error that its quality stands for (`geometry.expected_error`), and is shown where
+    it is larger than the joint. Two people or more have numbers, those of `report.numbers.person_numbers`, which
+    `report.describe.read_out` uses too. Lines are as wide as suits the person's size. The legend takes at most 5 % of
+    the picture, in the corner with the fewest joints. is_frame: of a video, where the legend stays in its corner and
+    only tracks are numbered. places: of the colours of "people" in `palettes.PEOPLE`, such as
+    `report.frame_colours.FrameColours` keeps from frame to frame.
 
     Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.
@@ -85,9 +86,18 @@ def _entries(
         entries.append(Entry("ring", "occluded"))
     if scene.error.any() or (is_frame and poses.quality is not None and skeleton.has_sigmas):
         entries.append(Entry("disc", "error"))
-    left_out = int((~scene.shown).sum())
-    below = "" if min_score is None else f" (score < {min_score:g})"
-    return [*entries, Entry("", f"{left_out:,} left out{below}")] if left_out or below else entries
+    return entries + _left_out(poses, scene, min_score)
+
+
+def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry]:
+    """Return how many joints are left out, and why, if it is for one reason."""
+    count = int((~scene.shown).sum())
+    if min_score is not None:
+        return [Entry("", f"{count:,} left out (score < {min_score:g})")]
+    decided = poses.decided_visibility
+    absent = np.zeros_like(scene.shown) if decided is None else decided == Visibility.ABSENT
+    words = "not visible" if absent[~scene.shown].all() else "left out"
+    return [Entry("", f"{count:,} {words}")] if count else []
 
 
 def _draw_errors(drawn: np.ndarray, scene: Scene, row: int) -> None:

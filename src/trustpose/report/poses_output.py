@@ -23,6 +23,7 @@ PICTURES = (".jpg", ".jpeg")
 _LONGEST_SIDE = 480  # pixels of a drawing in a notebook
 _MOST_DRAWINGS = 3
 _MOST_ROWS = 10  # people listed in a notebook
+_SPOKEN = {Visibility.ABSENT: "not visible", Visibility.OCCLUDED: "occluded", Visibility.VISIBLE: "visible"}
 _STYLE = "text-align:right;padding:0 8px"
 
 
@@ -112,7 +113,7 @@ def _people(poses: Poses) -> tuple[list[str], list[list[str]]]:
         ):
             row |= {} if column is None else {name: _number(column[0])}
         if decided is not None:
-            row |= {value.name.lower(): str(int((decided[at] == value).sum())) for value in reversed(Visibility)}
+            row |= {_SPOKEN[value]: str(int((decided[at] == value).sum())) for value in reversed(Visibility)}
         if (worst := _least_reliable(one)) is not None:
             row["least reliable joint"] = worst
         rows.append(row)
@@ -128,8 +129,8 @@ def _keypoints(poses: Poses) -> tuple[list[str], list[list[str]]]:
     for title, some in (("own score", poses.score), ("expected OPKS", poses.quality)):
         columns |= {} if some is None else {title: [_number(value) for value in some[0]]}
     if poses.visibility is not None:
-        parts = ("P(absent)", "P(occluded)", "P(visible)")
-        columns |= {part: [_number(value) for value in poses.visibility[0, :, at]] for at, part in enumerate(parts)}
+        shares = {f"P({_SPOKEN[value]})": poses.visibility[0, :, value] for value in Visibility}
+        columns |= {title: [_number(value) for value in share] for title, share in shares.items()}
     if poses.missing is not None:
         columns["found"] = ["no" if is_missing else "yes" for is_missing in poses.missing[0].tolist()]
     table = [list(cells) for cells in zip(*columns.values(), strict=True)]

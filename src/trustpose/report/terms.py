@@ -31,7 +31,8 @@ TERMS = {
     "F1": "The harmonic mean of precision and recall.",
     "AUROC": "The probability that a keypoint of the class scores higher than one of the others; 0.5 is chance.",
     "Visible, occluded, absent": "COCO’s three states of a keypoint: labelled and visible; labelled but hidden; not "
-    "labelled, mostly because it is outside the photo or cannot be located.",
+    "labelled, mostly because it is outside the photo or cannot be located; drawings and texts on a photo say “not "
+    "visible”.",
 }
 _SPELT = {
     "Calibration error": "ECE",

@@ -187,7 +187,7 @@ function hover(stage, event) {
   const name = (stage.skeleton.keypoints[index] || `joint ${index}`).replaceAll("_", " ");
   const rows = [`${name}, person ${place}` + (person.expected_oks === null ? "" : ` (expected OKS ${number(person.expected_oks)})`)];
   if (joint.quality !== null) rows.push(`expected OPKS ${number(joint.quality)}` + (joint.error === null ? "" : `, expected error ${number(joint.error, 1)} px`));
-  if (joint.visibility !== null) rows.push(`P(visible) ${number(joint.visibility[2])}, P(occluded) ${number(joint.visibility[1])}, P(not visible, not labelled) ${number(joint.visibility[0])}`);
+  if (joint.visibility !== null) rows.push(`P(visible) ${number(joint.visibility[2])}, P(occluded) ${number(joint.visibility[1])}, P(not visible) ${number(joint.visibility[0])}`);
   rows.push(`raw score ${number(joint.score)}`);
   tip.textContent = rows.join("\n");
   tip.style.left = `${Math.min(event.clientX + 14, window.innerWidth - 330)}px`;
