@@ -77,10 +77,10 @@ class Noise:
     def _mixed(self, squared: np.ndarray) -> np.ndarray:
         assert self.gross is not None and self.gross_precision is not None
         tiny = np.finfo(np.float64).tiny
-        with np.errstate(divide="ignore"):
+        with np.errstate(invalid="ignore"):  # a point behind a camera
             good = np.log((1 - self.gross) * self.precision + tiny) - squared * self.precision / 2
             wide = np.log(self.gross * self.gross_precision + tiny) - squared * self.gross_precision / 2
-        return -np.logaddexp(good, wide)
+            return -np.logaddexp(good, wide)
 
 
 def _rho(scaled: np.ndarray, loss: Loss) -> np.ndarray:

@@ -1,0 +1,190 @@
+"""Which people that several cameras see at one moment are the same person.
+
+A person of the group is a skeleton in the world, and its members are one detection a view at most, all of which agree
+with its reprojection: so the groups are consistent around every cycle of views by construction. New people come from
+pairs of detections: each pair is triangulated, the pair that most views agree with wins, and its members are taken.
+Known people, from the moment before, are matched first. In each view the people and the detections that they explain
+are one optimal assignment (Hungarian).
+
+*Agreement* of a detection with a skeleton in the world is the trust-weighted mean over joints of exp(−r² / 2t²), r the
+reprojection error in ideal pixels and t a tenth of the person's size there (√ of the area of the keypoints' box): OKS
+between reprojection and detection with one constant for all joints. For two detections it falls with the distance of
+each joint from the other's epipolar line.
+
+Ideas from: Dong et al. 2019 (cycle consistency), Zhang et al. 2020 (time and views in one association), Chen et al.
+2020 (matching to the skeletons before). None of their code was used.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.linear import solve_linear, to_plane
+
+AGREEMENT = 0.3  # below it a detection does not show the person: on average, joints 1.5 tolerances off
+TOLERANCE = 0.1  # of the person's size in the image
+NEW = 0.5  # of a pair of views that begins a person, where nothing but the distance of epipolar lines speaks for it
+_ROUNDS = 3
+_NEAREST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """D people that the cameras see at one moment: `view` (D,), `row` (D,) of that view's poses, `ideal` (D, K, 2)
+    ideal pixels, `weight` (D, K), 0 for a joint that is not seen, and `tolerance` (D,) in pixels."""
+
+    view: Int[np.ndarray, " D"]
+    row: Int[np.ndarray, " D"]
+    ideal: Float[np.ndarray, "D K 2"]
+    weight: Float[np.ndarray, "D K"]
+    tolerance: Float[np.ndarray, " D"]
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+
+class Rig:
+    """The cameras, as arrays for the few points of one moment."""
+
+    def __init__(self, cameras: Cameras) -> None:
+        self.cameras = cameras
+        self.projection = cameras.projections()  # (V, 3, 4)
+
+    def reproject(self, xyz: Float[np.ndarray, "P K 3"]) -> Float[np.ndarray, "V P K 2"]:
+        """Return ideal pixels in all views; NaN behind a camera."""
+        rotated = np.einsum("vij,pkj->vpki", self.projection[:, :, :3], xyz) + self.projection[:, None, None, :, 3]
+        depth = rotated[..., 2:]
+        with np.errstate(invalid="ignore"):
+            return rotated[..., :2] / np.where(depth > _NEAREST, depth, np.nan)
+
+    def triangulate(self, found: Detections, members: Int[np.ndarray, "P V"]) -> Float[np.ndarray, "P K 3"]:
+        """Return the skeletons of groups, `members` being detections or -1, by weighted linear triangulation."""
+        people, views = members.shape
+        k = found.ideal.shape[1]
+        there = members >= 0
+        ideal, weight = found.ideal[members], np.where(there[..., None], found.weight[members], 0.0)  # (P, V, K, …)
+        seen = weight.transpose(1, 0, 2).reshape(views, -1)
+        places = np.nan_to_num(ideal).transpose(1, 0, 2, 3).reshape(views, -1, 2)
+        plane = np.stack([to_plane(camera, one) for camera, one in zip(self.cameras, places, strict=True)])
+        xyz = solve_linear(plane, seen, self.cameras)
+        xyz[(seen > 0).sum(axis=0) < 2] = np.nan
+        return xyz.reshape(people, k, 3)
+
+
+def agreements(rig: Rig, found: Detections, xyz: Float[np.ndarray, "P K 3"]) -> Float[np.ndarray, "P D"]:
+    """Return the agreement (P, D), 0–1, of every detection with every skeleton; joints that one of both lacks do not
+    count, and 0 without a common joint."""
+    seen = rig.reproject(xyz)[found.view]  # (D, P, K, 2)
+    squared = ((seen - found.ideal[:, None]) ** 2).sum(axis=3) / found.tolerance[:, None, None] ** 2
+    weight = np.where(np.isfinite(squared), found.weight[:, None], 0.0)
+    close = np.where(weight > 0, np.exp(-np.nan_to_num(squared) / 2), 0.0)
+    total = weight.sum(axis=2)
+    common = (weight > 0).sum(axis=2) >= min(3, found.ideal.shape[1])
+    mean = (close * weight).sum(axis=2) / np.where(total > 0, total, 1.0)
+    return np.where(common, mean, 0.0).T
+
+
+def associate(
+    rig: Rig, found: Detections, known: Float[np.ndarray, "P K 3"], least: float = AGREEMENT
+) -> Int[np.ndarray, "Q V"]:
+    """Return the detections of each person in each view (Q, V), -1 for none: first the P `known` people in their
+    order, some of whom nobody sees, then the new ones.
+
+    known: their skeletons, metres, NaN for joints without a place. A new person is seen by two views or more.
+    """
+    views = len(rig.cameras)
+    members = _assign(rig, found, known, least)
+    for _ in range(_ROUNDS):
+        members = _without_strangers(rig, found, members, known, least)
+        taken = set(members[members >= 0].tolist())
+        free = np.array([one for one in range(len(found)) if one not in taken], dtype=np.int64)
+        new = _new_people(rig, found, free, least)
+        if not len(new):
+            break
+        together = np.concatenate([members, new]) if len(members) else new
+        known = _skeletons(rig, found, together, known)
+        again = _assign(rig, found, known, least)
+        kept = (again >= 0).sum(axis=1) >= 2
+        kept[: len(members)] = True
+        if (again == together).all():
+            members = together
+            break
+        members, known = again[kept], known[kept]
+    return members.reshape(-1, views)
+
+
+def _assign(rig: Rig, found: Detections, xyz: np.ndarray, least: float) -> Int[np.ndarray, "P V"]:
+    """Return in every view the optimal assignment of detections to skeletons."""
+    members = np.full((len(xyz), len(rig.cameras)), -1)
+    if not len(xyz) or not len(found):
+        return members
+    agreement = agreements(rig, found, xyz)
+    for view in range(len(rig.cameras)):
+        here = np.flatnonzero(found.view == view)
+        gain = np.where(agreement[:, here] >= least, agreement[:, here], 0.0)
+        for person, at in zip(*linear_sum_assignment(-gain), strict=True):
+            if gain[person, at] > 0:
+                members[person, view] = here[at]
+    return members
+
+
+def _skeletons(rig: Rig, found: Detections, members: np.ndarray, known: np.ndarray) -> Float[np.ndarray, "P K 3"]:
+    """Return the groups' skeletons; the known one's joints where the group gives none."""
+    xyz = rig.triangulate(found, members)
+    before = known[: len(xyz)]
+    xyz[: len(before)] = np.where(np.isfinite(xyz[: len(before)]), xyz[: len(before)], before)
+    return xyz
+
+
+def _without_strangers(
+    rig: Rig, found: Detections, members: np.ndarray, known: np.ndarray, least: float
+) -> Int[np.ndarray, "P V"]:
+    """Return the groups less the members that do not agree with the skeleton of the others."""
+    members = members.copy()
+    if not len(found) or not len(members):
+        return members
+    for _ in range(members.shape[1] - 2):
+        there = members >= 0
+        agreement = agreements(rig, found, _skeletons(rig, found, members, known))
+        its = np.where(there, np.take_along_axis(agreement, np.maximum(members, 0), axis=1), np.inf)
+        worst = its.argmin(axis=1)
+        out = (its.min(axis=1) < least) & (there.sum(axis=1) > 2)
+        if not out.any():
+            break
+        members[out, worst[out]] = -1
+    return members
+
+
+def _new_people(rig: Rig, found: Detections, free: np.ndarray, least: float) -> Int[np.ndarray, "Q V"]:
+    """Return groups of detections that nobody has taken, the best supported pair of views first."""
+    views, groups = len(rig.cameras), []
+    pairs = [(a, b) for a, b in combinations(free.tolist(), 2) if found.view[a] != found.view[b]]
+    if not pairs:
+        return np.zeros((0, views), dtype=np.int64)
+    members = np.full((len(pairs), views), -1)
+    first, second = np.array(pairs).T
+    members[np.arange(len(pairs)), found.view[first]] = first
+    members[np.arange(len(pairs)), found.view[second]] = second
+    agreement = agreements(rig, found, rig.triangulate(found, members))  # (pairs, D)
+    both = np.minimum(agreement[np.arange(len(pairs)), first], agreement[np.arange(len(pairs)), second])
+    possible, taken = both >= NEW, np.zeros(len(found), np.bool_)
+    taken[np.setdiff1d(np.arange(len(found)), free)] = True
+    while possible.any():
+        best = np.full((len(pairs), views), 0.0)
+        which = np.full((len(pairs), views), -1)
+        for view in range(views):
+            here = np.flatnonzero((found.view == view) & ~taken)
+            if len(here):
+                which[:, view] = here[agreement[:, here].argmax(axis=1)]
+                best[:, view] = agreement[:, here].max(axis=1)
+        which, best = np.where(best >= least, which, -1), np.where(best >= least, best, 0.0)
+        winner = int(np.where(possible, best.sum(axis=1), -1).argmax())
+        group = np.where(members[winner] >= 0, members[winner], which[winner])
+        groups.append(group)
+        taken[group[group >= 0]] = True
+        possible &= ~(taken[first] | taken[second])
+    return np.array(groups, dtype=np.int64).reshape(-1, views)

@@ -1,0 +1,226 @@
+"""People in the world over time: poses of several cameras joined, tracked and triangulated.
+
+people = triangulate_people([cam1, cam2, cam3, cam4], cameras)         # Poses of each camera -> Poses3D
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.geometry.expected_error import expected_error
+from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
+from trustpose.multiview.frames import Moments, match_frames
+from trustpose.multiview.triangulation import Method, triangulate
+from trustpose.poses import ExpectedError, Poses, Poses3D
+
+PATIENCE = 15  # frames that a person may be unseen and keep the number
+SHORTEST = 5  # moments; who is seen in fewer, of a longer clip, is a chance agreement of false detections
+_NEAR = 0.5  # metres of a joint, on average, between a lost person and one who turns up
+_FASTEST = 1.0  # metres a frame; nobody is that fast at 25 frames a second
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """N people at moments: `moment` (N,) into `Moments.frame`, `rows` (N, V) of each camera's poses, -1 for none, and
+    `track_id` (N,), which begins with 1."""
+
+    moment: Int[np.ndarray, " N"]
+    rows: Int[np.ndarray, "N V"]
+    track_id: Int[np.ndarray, " N"]
+
+
+@dataclass
+class _Person:
+    number: int
+    xyz: np.ndarray  # (K, 3), where each joint was last
+    velocity: np.ndarray  # (3,), metres a frame
+    frame: int  # in which the person was last seen
+
+    def predicted(self, frame: int) -> np.ndarray:
+        return self.xyz + self.velocity * (frame - self.frame)
+
+
+def triangulate_people(
+    views: Sequence[Poses],
+    cameras: Cameras,
+    *,
+    method: Method = "robust",
+    weight: str = "trust",
+    fps: Sequence[float] | None = None,
+    offset: Sequence[float] | None = None,
+    people: int | None = None,
+    shortest: int = SHORTEST,
+    least: int = 2,
+    watch: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Poses3D:
+    """Return everybody whom two or more cameras see, in the world, with the same `track_id` from moment to moment.
+
+    views: the poses of each camera, in the order of `cameras`, `image_id` being the frame's number; fps, offset: as in
+    `match_frames`. weight: "trust" uses `quality` and, with a skeleton that has sigmas, the expected errors in pixels;
+    "scores" the estimator's own, "none" neither. people: keep the so many who are seen in the most moments; shortest:
+    leave out who is seen in fewer, of a clip that has so many. least: of cameras for a joint. watch: iterates over
+    moments, for a progress bar. Raises ValueError naming the view that lacks a field.
+    """
+    moments = match_frames(views, fps, offset)
+    weights = [_weights(view, weight, at) for at, view in enumerate(views)]
+    group = group_people(views, cameras, moments, weights, watch)
+    group = _most_seen(group, people, min(shortest, len(moments)))
+    xy, chosen, quality = (_gathered(parts, group) for parts in (_places(views), weights, _qualities(views)))
+    assert xy is not None
+    frame = moments.frame[group.moment]
+    return triangulate(
+        xy,
+        cameras,
+        weight=None if weight == "none" else chosen,
+        deviation=_errors(views, group) if weight == "trust" else None,
+        quality=quality,
+        method=method,
+        least=least,
+        frame=frame,
+        time=None if fps is None else frame / fps[0],
+        track_id=group.track_id,
+        skeleton=views[0].skeleton,
+    )
+
+
+def group_people(
+    views: Sequence[Poses],
+    cameras: Cameras,
+    moments: Moments,
+    weights: Sequence[Float[np.ndarray, "N K"]],
+    watch: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Group:
+    """Return who is who in all views and from moment to moment; `weights` are 0 for joints that are not there."""
+    rig = Rig(cameras)
+    ideal = [camera.undistort(one) for camera, one in zip(cameras, _places(views), strict=True)]
+    sizes = [np.sqrt(_area(view)) for view in views]
+    found, known, count = [], [], 0
+    for moment in watch(range(len(moments))):
+        frame = int(moments.frame[moment])
+        known = [one for one in known if frame - one.frame <= PATIENCE]
+        here = _detections(moments, moment, ideal, weights, sizes)
+        predicted = np.array([one.predicted(frame) for one in known]).reshape(-1, *ideal[0].shape[1:2], 3)
+        members = associate(rig, here, predicted, AGREEMENT)
+        xyz = rig.triangulate(here, members) if len(members) else np.zeros((0, ideal[0].shape[1], 3))
+        members, xyz = _found_again(predicted, members, xyz)
+        for at in np.flatnonzero((members >= 0).sum(axis=1) >= 2):
+            if at >= len(predicted):
+                count += 1
+                known.append(_Person(count, xyz[at], np.zeros(3), frame))
+            owner = known[at] if at < len(predicted) else known[-1]
+            _move(owner, xyz[at], frame)
+            found.append((moment, owner.number, np.where(members[at] >= 0, here.row[members[at]], -1)))
+    rows = np.array([row for *_, row in found], dtype=np.int64).reshape(-1, len(views))
+    numbers = np.array([number for _, number, _ in found], dtype=np.int64)
+    return Group(np.array([moment for moment, *_ in found], dtype=np.int64), rows, numbers)
+
+
+def _found_again(predicted: np.ndarray, members: np.ndarray, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return people and their places, where a new person near one who was lost is that one."""
+    lost = [at for at in range(len(predicted)) if (members[at] >= 0).sum() < 2]
+    new = list(range(len(predicted), len(members)))
+    if lost and new:
+        gap = np.array([[_distance(predicted[a], xyz[b]) for b in new] for a in lost])
+        for a, b in zip(*linear_sum_assignment(np.minimum(gap, 1e3)), strict=True):
+            if gap[a, b] < _NEAR:
+                members[lost[a]], xyz[lost[a]] = members[new[b]], xyz[new[b]]
+                members[new[b]] = -1
+    return members, xyz
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    apart = np.linalg.norm(one - other, axis=1)
+    apart = apart[np.isfinite(apart)]
+    return float(np.median(apart)) if len(apart) else np.inf
+
+
+def _move(person: _Person, xyz: np.ndarray, frame: int) -> None:
+    """Put a person where the frame's joints are; those without a place move along."""
+    there = np.isfinite(xyz[:, 0])
+    both, passed = there & np.isfinite(person.xyz[:, 0]), max(frame - person.frame, 1)
+    step = np.median((xyz - person.xyz)[both], axis=0) / passed if both.any() else np.zeros(3)
+    step = step if np.linalg.norm(step) < _FASTEST else np.zeros(3)
+    person.xyz = np.where(there[:, None], xyz, person.xyz + step * passed)
+    person.velocity, person.frame = 0.5 * person.velocity + 0.5 * step, frame
+
+
+def _detections(
+    moments: Moments, moment: int, ideal: list[np.ndarray], weights: Sequence[np.ndarray], sizes: list[np.ndarray]
+) -> Detections:
+    rows = [moments.rows[view][moment] for view in range(len(ideal))]
+    view = np.repeat(np.arange(len(rows)), [len(one) for one in rows])
+    return Detections(
+        view,
+        np.concatenate(rows),
+        np.concatenate([one[row] for one, row in zip(ideal, rows, strict=True)]),
+        np.concatenate([one[row] for one, row in zip(weights, rows, strict=True)]),
+        TOLERANCE * np.concatenate([one[row] for one, row in zip(sizes, rows, strict=True)]),
+    )
+
+
+def _most_seen(group: Group, people: int | None, shortest: int) -> Group:
+    """Return the people seen in `shortest` moments or more, the `people` most seen of them, numbered from 1 again."""
+    numbers, counts = np.unique(group.track_id, return_counts=True)
+    numbers, counts = numbers[counts >= shortest], counts[counts >= shortest]
+    chosen = np.sort(numbers[np.argsort(-counts, kind="stable")[:people]])
+    kept = np.isin(group.track_id, chosen)
+    renumbered = np.searchsorted(chosen, group.track_id[kept]) + 1
+    return Group(group.moment[kept], group.rows[kept], renumbered.astype(np.int64))
+
+
+def _area(view: Poses) -> Float[np.ndarray, " N"]:
+    box = replace(view, missing=_missing(view)).keypoint_box()
+    return np.maximum(np.nan_to_num(np.prod(box[:, 2:] - box[:, :2], axis=1)), 1.0)
+
+
+def _missing(view: Poses) -> np.ndarray:
+    blank = ~np.isfinite(view.xy).all(axis=2)
+    return np.asarray(blank if view.missing is None else blank | view.missing)
+
+
+def _places(views: Sequence[Poses]) -> list[np.ndarray]:
+    return [np.where(_missing(view)[..., None], np.nan, view.xy).astype(np.float64) for view in views]
+
+
+def _weights(view: Poses, weight: str, at: int) -> Float[np.ndarray, "N K"]:
+    """Return the weights of a view's joints, 0 for one without a place."""
+    columns = {"trust": view.quality, "scores": view.score, "none": np.ones(view.xy.shape[:2])}
+    if weight not in columns:
+        raise ValueError(f"weight: expected {', '.join(columns)}, got {weight!r}")
+    column = columns[weight]
+    if column is None:
+        lacks = "expected OPKS (quality)" if weight == "trust" else "scores"
+        raise ValueError(f"view {at}: the poses have no {lacks}; weight by {'scores' if weight == 'trust' else 'none'}")
+    return np.where(_missing(view), 0.0, np.maximum(np.nan_to_num(column.astype(np.float64)), 0.0))
+
+
+def _qualities(views: Sequence[Poses]) -> list[np.ndarray] | None:
+    found = [view.quality for view in views]
+    return None if any(one is None for one in found) else [one.astype(np.float64) for one in found if one is not None]
+
+
+def _errors(views: Sequence[Poses], group: Group) -> ExpectedError | None:
+    """Return the expected errors (V, N, K) in pixels, None if a view's are unknown."""
+    parts = [expected_error(view) for view in views]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(views):
+        return None
+    fields = [_gathered([getattr(part, name) for part in known], group) for name in ("std", "gross", "gross_std")]
+    return ExpectedError(*[field for field in fields if field is not None])
+
+
+def _gathered(columns: Sequence[np.ndarray] | None, group: Group) -> Any:
+    """Return columns of the views' rows for every person of the group (V, N, …); NaN where a view has none."""
+    if columns is None:
+        return None
+    tail = columns[0].shape[1:]
+    found = np.full((len(columns), len(group.moment), *tail), np.nan)
+    for view, column in enumerate(columns):
+        there = group.rows[:, view] >= 0
+        found[view, there] = column[group.rows[there, view]]
+    return found
