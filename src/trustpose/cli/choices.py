@@ -39,6 +39,13 @@ def formats() -> Iterable[str]:
     return ("auto", *FORMATS)
 
 
+def camera_formats() -> Iterable[str]:
+    """Return the formats of camera files."""
+    from trustpose.formats.cameras import FORMATS
+
+    return FORMATS
+
+
 def recipe_names() -> Iterable[str]:
     """Return the names of the recipes."""
     from trustpose.training.recipes import RECIPES

@@ -32,6 +32,20 @@ EXAMPLES = {
         "trustpose calibrate apply --calibrator c.json --results r.json --out t.json",
         "trustpose audit --gt gt.json --before r.json --after t.json",
     ),
+    "cameras": (
+        "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
+        "trustpose cameras convert Calib.qca.txt --out cameras.toml",
+    ),
+    "cameras calibrate": (
+        "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
+        "trustpose cameras calibrate b.mp4 --board 9x6 --square 25mm --out b.yml",
+    ),
+    "cameras convert": (
+        "trustpose cameras convert Calib.qca.txt --out cameras.toml",
+        "trustpose cameras convert a.json b.json --out both.json",
+        "trustpose cameras convert calibration.toml --unit mm --out cameras.xml",
+        "trustpose cameras convert panoptic.json --only '00_*' --out hd.json",
+    ),
     "convert": (
         "trustpose convert openpose/ --out results.json",
         "trustpose convert labels/ --format ultralytics --gt gt.json --out r.json",
