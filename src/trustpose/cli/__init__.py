@@ -26,6 +26,7 @@ from trustpose.cli.shard import shard
 from trustpose.cli.suppress import suppress
 from trustpose.cli.track import track
 from trustpose.cli.train import CONTEXT, train
+from trustpose.cli.triangulate import triangulate
 from trustpose.file_names import SHOWN
 from trustpose.files import STDOUT, DiskError, InputError, cannot_write
 
@@ -46,6 +47,7 @@ _ABOUT = {
     convert: "Convert another tool's files to COCO results.",
     suppress: "Suppress duplicate poses in a results file.",
     track: "Give the poses of a results file track ids.",
+    triangulate: "Put people that several cameras see into the world.",
     serve: "A web page to try it all on, on this computer.",
     models: "List the available models.",
     recipes: "List the recipes of `train`.",

@@ -64,6 +64,11 @@ EXAMPLES = {
         "trustpose track results.json --images gt.json --out tracked.json",
         "trustpose track r.json --distance box --memory 10 --out tracked.json",
     ),
+    "triangulate": (
+        "trustpose triangulate --cameras c.toml cam1.json cam2.json --out people.csv",
+        "trustpose triangulate --cameras c.toml cam1/ cam2/ --fps 60 --out p.trc",
+        "trustpose triangulate --cameras c.toml a.json b.json --people 1 --out p.json",
+    ),
     "shard": ("trustpose shard --gt gt.json --images photos --out shards",),
     "train": (
         "trustpose recipes",

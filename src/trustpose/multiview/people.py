@@ -4,7 +4,7 @@ people = triangulate_people([cam1, cam2, cam3, cam4], cameras)         # Poses o
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
 from trustpose.multiview.frames import Moments, match_frames
 from trustpose.multiview.triangulation import Method, triangulate
+from trustpose.multiview.views import places_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
 PATIENCE = 15  # frames that a person may be unseen and keep the number
@@ -67,10 +68,11 @@ def triangulate_people(
     moments, for a progress bar. Raises ValueError naming the view that lacks a field.
     """
     moments = match_frames(views, fps, offset)
-    weights = [_weights(view, weight, at) for at, view in enumerate(views)]
+    places = [places_of(view) for view in views]
+    weights = [weights_of(view, weight, at) for at, view in enumerate(views)]
     group = group_people(views, cameras, moments, weights, watch)
     group = _most_seen(group, people, min(shortest, len(moments)))
-    xy, chosen, quality = (_gathered(parts, group) for parts in (_places(views), weights, _qualities(views)))
+    xy, chosen, quality = (_gathered(parts, group) for parts in (places, weights, _qualities(views)))
     assert xy is not None
     frame = moments.frame[group.moment]
     return triangulate(
@@ -97,8 +99,8 @@ def group_people(
 ) -> Group:
     """Return who is who in all views and from moment to moment; `weights` are 0 for joints that are not there."""
     rig = Rig(cameras)
-    ideal = [camera.undistort(one) for camera, one in zip(cameras, _places(views), strict=True)]
-    sizes = [np.sqrt(_area(view)) for view in views]
+    ideal = [camera.undistort(one) for camera, one in zip(cameras, map(places_of, views), strict=True)]
+    sizes = [sizes_of(view) for view in views]
     found, known, count = [], [], 0
     for moment in watch(range(len(moments))):
         frame = int(moments.frame[moment])
@@ -171,32 +173,6 @@ def _most_seen(group: Group, people: int | None, shortest: int) -> Group:
     kept = np.isin(group.track_id, chosen)
     renumbered = np.searchsorted(chosen, group.track_id[kept]) + 1
     return Group(group.moment[kept], group.rows[kept], renumbered.astype(np.int64))
-
-
-def _area(view: Poses) -> Float[np.ndarray, " N"]:
-    box = replace(view, missing=_missing(view)).keypoint_box()
-    return np.maximum(np.nan_to_num(np.prod(box[:, 2:] - box[:, :2], axis=1)), 1.0)
-
-
-def _missing(view: Poses) -> np.ndarray:
-    blank = ~np.isfinite(view.xy).all(axis=2)
-    return np.asarray(blank if view.missing is None else blank | view.missing)
-
-
-def _places(views: Sequence[Poses]) -> list[np.ndarray]:
-    return [np.where(_missing(view)[..., None], np.nan, view.xy).astype(np.float64) for view in views]
-
-
-def _weights(view: Poses, weight: str, at: int) -> Float[np.ndarray, "N K"]:
-    """Return the weights of a view's joints, 0 for one without a place."""
-    columns = {"trust": view.quality, "scores": view.score, "none": np.ones(view.xy.shape[:2])}
-    if weight not in columns:
-        raise ValueError(f"weight: expected {', '.join(columns)}, got {weight!r}")
-    column = columns[weight]
-    if column is None:
-        lacks = "expected OPKS (quality)" if weight == "trust" else "scores"
-        raise ValueError(f"view {at}: the poses have no {lacks}; weight by {'scores' if weight == 'trust' else 'none'}")
-    return np.where(_missing(view), 0.0, np.maximum(np.nan_to_num(column.astype(np.float64)), 0.0))
 
 
 def _qualities(views: Sequence[Poses]) -> list[np.ndarray] | None:

@@ -1,0 +1,139 @@
+"""Do the poses belong to these cameras, in this order? Answered by the epipolar geometry of the people themselves.
+
+Two detections of one person, triangulated by the right two cameras, agree with the reprojection (`association`): each
+joint lies on the other's epipolar line. With the wrong cameras they do not. Of a few moments the best agreement of any
+two people of two views is taken, for every pair of views and every pair of cameras that may have made them; an order's
+fit is its mean over the pairs of views.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.association import TOLERANCE, Detections, Rig, agreements
+from trustpose.multiview.frames import Moments
+from trustpose.multiview.views import places_of, sizes_of, weights_of
+from trustpose.poses import Poses
+
+_MOMENTS = 12  # looked at, spread over the clip
+_FINE, _POOR, _BETTER = 0.9, 0.5, 0.1  # real trials have 0.98, and 0.5 to 0.8 in another order
+_MOST_ORDERS = 5  # cameras of which all orders are tried; of more, every swap of two
+
+
+@dataclass(frozen=True, eq=False)
+class OrderFit:
+    """How well poses fit their cameras: `given` (0–1) as they stand, `best` in the order that fits best, and that
+    `order`: view v was made by camera order[v]. `by_camera` (V,) is each camera's mean with the others as given; NaN
+    without a common moment."""
+
+    given: float
+    best: float
+    order: tuple[int, ...]
+    by_camera: Float[np.ndarray, " V"]
+
+
+def fit_order(views: Sequence[Poses], moments: Moments, cameras: Cameras, *, others: bool = True) -> OrderFit:
+    """Return how well each view's poses fit the camera of the same number, and with `others` the order that fits best.
+
+    All joints that have a place count alike, so that it does not depend on scores.
+    """
+    xy = [places_of(view) for view in views]
+    weights = [weights_of(view, "none", at) for at, view in enumerate(views)]
+    sizes = [TOLERANCE * sizes_of(view) for view in views]
+    count = len(cameras)
+    chosen = _chosen(moments)
+    ideal = [[camera.undistort(one) for camera in cameras] for one in xy]
+    fit = np.full((count, count, count, count), np.nan)  # view a, view b, camera of a, camera of b
+    for a, b in combinations(range(count), 2):
+        pairs = list(permutations(range(count), 2)) if others else [(a, b)]
+        for i, j in pairs:
+            rig = Rig(cameras[[i, j]])
+            each = [_best(rig, ideal, weights, sizes, moments, moment, (a, b), (i, j)) for moment in chosen]
+            each = [one for one in each if one is not None]
+            if each:
+                fit[a, b, i, j] = fit[b, a, j, i] = np.median(each)
+    orders = _orders(count) if others else [tuple(range(count))]
+    fits = [_fit_of(fit, order) for order in orders]
+    best = int(np.nanargmax(fits)) if np.isfinite(fits).any() else 0
+    given = np.array([[fit[a, b, a, b] for b in range(count)] for a in range(count)])
+    known = np.isfinite(given)
+    by_camera = np.where(known, given, 0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+    return OrderFit(fits[0], fits[best], orders[best], by_camera)
+
+
+def misfit(views: Sequence[Poses], moments: Moments, cameras: Cameras) -> str | None:
+    """Return one clause that says why the poses cannot belong to these cameras, naming them; None if they may."""
+    fit = fit_order(views, moments, cameras, others=False)
+    if np.isnan(fit.given) or fit.given >= _FINE:
+        return None
+    fit = fit_order(views, moments, cameras)
+    names = cameras.names
+    if fit.best >= _POOR and fit.best > fit.given + _BETTER:
+        wrong = [at for at, one in enumerate(fit.order) if at != one]
+        moved = ", ".join(f"those given for {names[at]!r} fit {names[fit.order[at]]!r}" for at in wrong)
+        worth = f"agreement with epipolar lines {fit.best:.2f}, not {fit.given:.2f}"
+        return f"the poses stand in another order than the cameras: {moved} ({worth})"
+    least = int(np.nanargmin(fit.by_camera))
+    if fit.by_camera[least] < _POOR:
+        return (
+            f"the poses do not fit the cameras, least those of {names[least]!r}: their agreement with the others' "
+            f"epipolar lines is {fit.by_camera[least]:.2f}, expected above {_POOR}; is the calibration that of these "
+            "images, in this size, and are the frames of the same moments?"
+        )
+    return None
+
+
+def _orders(count: int) -> list[tuple[int, ...]]:
+    """Return the orders to try, the given one first."""
+    straight = tuple(range(count))
+    if count <= _MOST_ORDERS:
+        return list(permutations(straight))
+    orders = [straight]
+    for a, b in combinations(straight, 2):
+        swapped = list(straight)
+        swapped[a], swapped[b] = b, a
+        orders.append(tuple(swapped))
+    return orders
+
+
+def _fit_of(fit: np.ndarray, order: tuple[int, ...]) -> float:
+    each = np.array([fit[a, b, order[a], order[b]] for a, b in combinations(range(len(order)), 2)])
+    each = each[np.isfinite(each)]
+    return float(each.mean()) if len(each) else float("nan")
+
+
+def _chosen(moments: Moments) -> list[int]:
+    several = [at for at in range(len(moments)) if sum(len(rows[at]) > 0 for rows in moments.rows) >= 2]
+    return several[:: max(1, len(several) // _MOMENTS)][:_MOMENTS]
+
+
+def _best(
+    rig: Rig,
+    ideal: list[list[np.ndarray]],
+    weights: Sequence[np.ndarray],
+    sizes: Sequence[np.ndarray],
+    moments: Moments,
+    moment: int,
+    views: tuple[int, int],
+    cameras: tuple[int, int],
+) -> float | None:
+    """Return the best agreement of a person of one view with one of the other; None if one has nobody."""
+    rows = [moments.rows[view][moment] for view in views]
+    if not len(rows[0]) or not len(rows[1]):
+        return None
+    found = Detections(
+        np.repeat([0, 1], [len(rows[0]), len(rows[1])]),
+        np.concatenate(rows),
+        np.concatenate([ideal[view][camera][row] for view, camera, row in zip(views, cameras, rows, strict=True)]),
+        np.concatenate([weights[view][row] for view, row in zip(views, rows, strict=True)]),
+        np.concatenate([sizes[view][row] for view, row in zip(views, rows, strict=True)]),
+    )
+    first, second = np.meshgrid(np.arange(len(rows[0])), len(rows[0]) + np.arange(len(rows[1])), indexing="ij")
+    members = np.stack([first.ravel(), second.ravel()], axis=1)
+    agreement = agreements(rig, found, rig.triangulate(found, members))
+    both = np.take_along_axis(agreement, members, axis=1).min(axis=1)
+    return float(both.max())

@@ -1,0 +1,89 @@
+"""`trustpose triangulate`: files in and out, what is said, what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.cli.cases import run
+from tests.multiview.rings import ring
+from tests.multiview.test_people import FRAMES, seen_by, walkers
+from trustpose.formats.cameras import write_cameras
+from trustpose.formats.coco import write_results
+from trustpose.formats.poses3d import read_poses3d
+from trustpose.geometry.cameras import Cameras
+from trustpose.skeletons import COCO_17
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Cameras and four results files of three people."""
+    folder = tmp_path_factory.mktemp("rig")
+    write_cameras(ring(4), folder / "cameras.json")
+    for at, view in enumerate(seen_by(ring(4), walkers())[0]):
+        score = view.score.mean(axis=1)
+        write_results(folder / f"{at}.json", replace(view, pose_score=score, skeleton=None))
+    return folder
+
+
+def command(files, *more, out="people.json", results=("0", "1", "2", "3")):
+    named = [files / f"{one}.json" for one in results]
+    return run("triangulate", "--cameras", files / "cameras.json", *named, "--out", files / out, *more)
+
+
+def test_people_in_every_format(files, capsys):
+    assert command(files) == 0
+    said = capsys.readouterr()
+    assert "3 people in 30 frames" in said.err and "people.json: people in the world" in said.out
+    found = read_poses3d(files / "people.json")
+    assert len(found) == 3 * FRAMES and found.skeleton == COCO_17 and found.covariance is not None
+    truth = walkers()[:, found.frame].swapaxes(0, 1)
+    apart = np.linalg.norm(found.xyz[:, None] - truth, axis=-1).mean(axis=2).min(axis=1)
+    assert np.median(apart) < 0.02
+    assert command(files, "--people", "1", "--fps", "50", "--y-up", out="one.trc") == 0
+    one = read_poses3d(files / "one.trc")
+    assert len(one) == FRAMES and one.time[1] == pytest.approx(0.02)
+    assert command(files, "--weight", "none", "--method", "linear", out="people.csv") == 0
+    assert read_poses3d(files / "people.csv").covariance is None
+
+
+def test_frames_missing_in_one_view(files):
+    rows = json.loads((files / "2.json").read_text())
+    (files / "short.json").write_text(json.dumps([row for row in rows if row["image_id"] < 10]))
+    assert command(files, results=("0", "1", "short", "3")) == 0
+    found = read_poses3d(files / "people.json")
+    assert len(found) == 3 * FRAMES
+    assert (found.camera_count[found.frame >= 10] <= 3).all() and (found.camera_count[found.frame < 10] == 4).any()
+
+
+@pytest.mark.parametrize(
+    ("more", "results", "message"),
+    [
+        ([], "012", "holds 4 cameras (cam0, cam1, cam2, cam3), but poses of 3 are given"),
+        ([], "1023", "those given for 'cam0' fit 'cam1', those given for 'cam1' fit 'cam0'"),
+        (["--method", "best"], "0123", "--method: expected one of linear"),
+        (["--weight", "luck"], "0123", "--weight: expected one of auto"),
+        (["--fps", "25,50"], "0123", "--fps: expected 4 numbers, one for each camera, got 2"),
+        (["--offset", "0,0,0,1"], "0123", "offset: needs fps too"),
+        (["--out", "people.xls"], "0123", "people.xls: expected a file ending in .json"),
+        (["--out", "people.trc"], "0123", "needs the frames' rate: --fps"),
+        (["--y-up"], "0123", "y_up is for .trc and .c3d"),
+    ],
+)
+def test_wrong_input_is_one_line(files, capsys, more, results, message):
+    assert command(files, *more, results=results) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_calibration_for_another_size(files, capsys):
+    write_cameras(Cameras(tuple(camera.resized(320, 240) for camera in ring(4))), files / "small.json")
+    named = [files / f"{at}.json" for at in range(4)]
+    assert run("triangulate", "--cameras", files / "small.json", *named, "--out", files / "no.json") == 2
+    assert "lie outside the 320 × 240 image that camera 'cam0' was calibrated for" in capsys.readouterr().err
+    assert not (files / "no.json").exists()
+
+
+def test_unchecked_goes_on(files):
+    assert command(files, "--unchecked", results="1023") == 0

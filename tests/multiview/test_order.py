@@ -1,0 +1,42 @@
+"""Poses in another order than their cameras, or of other cameras, are recognised by their epipolar geometry."""
+
+import numpy as np
+import pytest
+
+from tests.multiview.rings import ring
+from tests.multiview.test_people import seen_by, walkers
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.frames import match_frames
+from trustpose.multiview.order import fit_order, misfit
+
+
+@pytest.fixture(scope="module")
+def views():
+    return seen_by(ring(4), walkers(), missed=0.1)[0]
+
+
+def test_the_right_order_fits(views):
+    assert misfit(views, match_frames(views), ring(4)) is None
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 3, 2), (2, 1, 0, 3)])
+def test_another_order_is_named(views, order):
+    mixed = [views[at] for at in order]
+    fit = fit_order(mixed, match_frames(mixed), ring(4))
+    assert fit.order == order and fit.best > fit.given + 0.1
+    said = misfit(mixed, match_frames(mixed), ring(4))
+    assert said is not None and "another order" in said
+    for at, one in enumerate(order):
+        assert (f"those given for 'cam{at}' fit 'cam{one}'" in said) == (at != one)
+
+
+def test_a_calibration_of_another_size_does_not_fit(views):
+    larger = Cameras(tuple(camera.resized(2560, 1920) for camera in ring(4)))
+    said = misfit(views, match_frames(views), larger)
+    assert said is not None and "do not fit the cameras" in said
+
+
+def test_without_common_moments_nothing_is_said(views):
+    apart = [view[view.image_id % 4 == at] for at, view in enumerate(views)]
+    assert misfit(apart, match_frames(apart), ring(4)) is None
+    assert np.isnan(fit_order(apart, match_frames(apart), ring(4)).given)
