@@ -47,6 +47,14 @@ def test_a_photo_has_the_poses_of_python(client, data_dir: Path) -> None:
     from trustpose.report.describe import read_out
 
     assert found["reading"] == read_out(poses)
+    numbers = [person["number"] for person in found["people"]]
+    assert sorted(numbers) == list(range(len(poses))) and numbers[0] == row, "those of the reading and of poses[number]"
+    decided = [[joint["decided"] for joint in person["joints"]] for person in found["people"]]
+    np.testing.assert_array_equal(decided, poses.decided_visibility[numbers])
+    skeleton = client.get("/api/model").json()["skeleton"]
+    assert [name.startswith("left_") for name in skeleton["keypoints"]] == skeleton["left"]
+    for (a, b), is_left in zip(skeleton["limbs"], skeleton["left_limbs"], strict=True):
+        assert is_left == ("left_" in skeleton["keypoints"][a] and "right_" not in skeleton["keypoints"][b])
 
 
 def test_the_page_and_its_policy(client) -> None:

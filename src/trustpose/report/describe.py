@@ -98,7 +98,7 @@ def _doubt(
     reason = (
         f"it may not be visible at all ({absent:.0%})"
         if absent >= max(occluded, 0.25)
-        else f"it is probably occluded ({occluded:.0%})"
+        else f"it {'is probably' if occluded > 0.5 else 'may be'} occluded ({occluded:.0%})"
         if occluded >= 0.25
         else "it is visible, but its position is uncertain"
     )

@@ -5,27 +5,32 @@ from typing import Any
 import numpy as np
 
 from trustpose.geometry.expected_error import expected_error
-from trustpose.poses import Poses
+from trustpose.poses import MISSING_ID, Poses
+from trustpose.report.numbers import person_numbers
+from trustpose.report.palettes import LEFT, limb_sides, sides
 from trustpose.skeletons import Skeleton
 
 _PLACES = 3  # decimals
 
 
 def skeleton_json(skeleton: Skeleton) -> dict[str, Any]:
-    """Return the joints' names and the limbs, pairs of their indices."""
+    """Return the joints' names and the limbs, pairs of their indices, and which of either are on the left."""
     return {
         "name": skeleton.name,
         "keypoints": list(skeleton.keypoints),
         "limbs": [list(edge) for edge in skeleton.edges],
+        "left": (sides(skeleton) == LEFT).tolist(),
+        "left_limbs": (limb_sides(skeleton) == LEFT).tolist(),
     }
 
 
 def people_json(poses: Poses) -> list[dict[str, Any]]:
-    """Return one object per pose, the best-ranked first: the numbers that the results file has for it.
+    """Return one object per pose, the best-ranked first: the numbers that the results file has for it, and the `number`
+    of the person in drawings and texts.
 
-    A joint is {"xy", "score", "quality", "visibility", "error"}: image pixels, raw score, expected OPKS, P(absent),
-    P(occluded), P(visible), and the expected error, its median in pixels. What is unknown is null; `xy` is null for a
-    missing joint.
+    A joint is {"xy", "score", "quality", "visibility", "error", "decided"}: image pixels, raw score, expected OPKS,
+    P(absent), P(occluded), P(visible), the expected error, its median in pixels, and absent, occluded or visible as 0,
+    1, 2, as drawings show it. What is unknown is null; `xy` is null for a missing joint.
     """
     error = expected_error(poses)
     columns = {
@@ -33,7 +38,9 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
         "quality": poses.quality,
         "visibility": poses.visibility,
         "error": None if error is None else error.median,
+        "decided": poses.decided_visibility,
     }
+    numbers = person_numbers(poses)
     xy = poses.xy.astype(np.float64).copy()
     if poses.missing is not None:
         xy[poses.missing] = np.nan
@@ -47,7 +54,8 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
         ]
         person = {name: None if column is None else _plain(column[row]) for name, column in whole.items()}
         person["box"] = None if poses.box is None else _plain(poses.box[row])
-        people.append(person | {"joints": joints})
+        number = int(numbers[row])
+        people.append(person | {"number": None if number == MISSING_ID else number, "joints": joints})
     return people
 
 

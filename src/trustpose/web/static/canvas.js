@@ -1,7 +1,10 @@
 // Draws people on a canvas over a photo or video, and finds the joint under the pointer.
 
-const RAMP = [[0, [213, 94, 0]], [0.5, [240, 228, 66]], [1, [0, 114, 178]]];
-const UNKNOWN = "rgb(150, 150, 150)";
+// The colours of trustpose's drawings: report/palettes.py.
+const RAMP = [[0, [213, 94, 0]], [0.25, [240, 180, 40]], [0.5, [240, 228, 66]], [0.75, [86, 180, 233]], [1, [0, 114, 178]]];
+const UNKNOWN = "rgb(190, 190, 190)";
+const DARK = "rgb(20, 20, 20)", LIGHT = "#fff";  // edges: light on the person's left
+const ABSENT = 0, OCCLUDED = 1;
 const REACH = 14;  // CSS pixels around a joint
 
 export function trustColour(value) {
@@ -16,7 +19,14 @@ export function trustColour(value) {
 export function shownJoint(joint, options) {
   if (joint.xy === null) return false;
   if (joint.quality !== null && joint.quality < options.least) return false;
-  return options.absent || joint.visibility === null || joint.visibility[0] < 0.5;
+  return options.absent || joint.decided !== ABSENT;
+}
+
+// The radius of a joint: a little more than the line, less where its neighbour is close, as in a face.
+function radius(joints, shown, index, width) {
+  const [x, y] = joints[index].xy, usual = 1.4 * width;
+  const away = joints.map(({ xy }, other) => (other === index || !shown[other] ? Infinity : Math.hypot(xy[0] - x, xy[1] - y)));
+  return Math.min(Math.max(0.45 * Math.min(...away), 0.55 * usual), usual);
 }
 
 export class Stage {
@@ -50,7 +60,7 @@ export class Stage {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, box.width, box.height);
     [...this.people].reverse().forEach((person) => this.#person(context, person, scale));
-    this.people.forEach((person, place) => this.#number(context, person, place + 1, scale));
+    this.people.forEach((person) => this.#number(context, person, scale));
   }
 
   #person(context, person, scale) {
@@ -58,12 +68,14 @@ export class Stage {
     const at = (index) => person.joints[index].xy.map((one) => one * scale);
     const extent = person.box === null ? 200 : (person.box[3] - person.box[1]) * scale;
     const width = Math.min(Math.max(extent / 60, 1.5), 6);
+    const radii = person.joints.map((_, index) => (shown[index] ? radius(person.joints, shown, index, width / scale) * scale : 0));
     context.lineCap = "round";
-    for (const [a, b] of this.skeleton.limbs) {
-      if (!shown[a] || !shown[b]) continue;
+    this.skeleton.limbs.forEach(([a, b], limb) => {
+      if (!shown[a] || !shown[b]) return;
       const both = [person.joints[a].quality, person.joints[b].quality];
-      this.#stroke(context, [at(a), at(b)], trustColour(both.includes(null) ? null : Math.min(...both)), width);
-    }
+      const colour = trustColour(both.includes(null) ? null : Math.min(...both));
+      this.#stroke(context, [at(a), at(b)], this.#layers(colour, width, (this.skeleton.left_limbs || [])[limb]));
+    });
     person.joints.forEach((joint, index) => {
       if (!shown[index]) return;
       const [x, y] = at(index), colour = trustColour(joint.quality);
@@ -75,19 +87,25 @@ export class Stage {
         context.fill();
         context.globalAlpha = 1;
       }
-      const isOccluded = joint.visibility !== null && joint.visibility[1] > joint.visibility[2] && joint.visibility[1] > joint.visibility[0];
-      context.beginPath();
-      context.arc(x, y, width * 1.4, 0, 2 * Math.PI);
-      context.lineWidth = isOccluded ? width * 0.9 : 1;
-      context.strokeStyle = isOccluded ? colour : "#fff";
-      context.fillStyle = colour;
-      if (!isOccluded) context.fill();
-      context.stroke();
+      const isRing = joint.decided === OCCLUDED;
+      for (const [style, wide] of this.#layers(colour, 0, (this.skeleton.left || [])[index])) {
+        context.beginPath();
+        context.arc(x, y, isRing ? radii[index] : radii[index] + wide / 2, 0, 2 * Math.PI);
+        context.lineWidth = radii[index] * 0.65 + wide;
+        context.strokeStyle = context.fillStyle = style;
+        if (isRing) context.stroke();
+        else context.fill();
+      }
     });
   }
 
-  #stroke(context, [from, to], colour, width) {
-    for (const [style, wide] of [["rgba(0, 0, 0, 0.55)", width + 1.5], [colour, width]]) {
+  // What is drawn over each other: [colour, width], the edge first.
+  #layers(colour, width, isLeft) {
+    return isLeft ? [[DARK, width + 4.5], [LIGHT, width + 3], [colour, width]] : [[DARK, width + 2], [colour, width]];
+  }
+
+  #stroke(context, [from, to], layers) {
+    for (const [style, wide] of layers) {
       context.beginPath();
       context.moveTo(...from);
       context.lineTo(...to);
@@ -97,9 +115,10 @@ export class Stage {
     }
   }
 
-  #number(context, person, number, scale) {
+  #number(context, person, scale) {
     const shown = person.joints.filter((joint) => shownJoint(joint, this.options));
-    if (this.people.length < 2 || shown.length === 0) return;
+    const number = person.number;
+    if (this.people.length < 2 || shown.length === 0 || number === null) return;
     const [x, y] = shown.map((joint) => joint.xy).reduce((one, other) => (one[1] < other[1] ? one : other)).map((one) => one * scale);
     context.font = "600 13px system-ui, sans-serif";
     context.lineWidth = 3;
@@ -114,10 +133,10 @@ export class Stage {
     if (this.base === null) return null;
     const box = this.base.getBoundingClientRect(), scale = this.scale;
     let nearest = null, least = REACH;
-    this.people.forEach((person, place) => person.joints.forEach((joint, index) => {
+    this.people.forEach((person) => person.joints.forEach((joint, index) => {
       if (!shownJoint(joint, this.options)) return;
       const distance = Math.hypot(joint.xy[0] * scale + box.left - clientX, joint.xy[1] * scale + box.top - clientY);
-      if (distance < least) [nearest, least] = [{ person, place: place + 1, joint, index }, distance];
+      if (distance < least) [nearest, least] = [{ person, joint, index }, distance];
     }));
     return nearest;
   }

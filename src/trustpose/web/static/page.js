@@ -26,6 +26,7 @@ async function start() {
 function setBase(stage, figure, element) {
   for (const one of figure.querySelectorAll("img, video")) one.classList.toggle("hidden", one !== element);
   stage.base = element;
+  tip.classList.add("hidden");  // it was about the picture before
 }
 
 async function showPhoto(file) {
@@ -42,7 +43,7 @@ async function showPhoto(file) {
   say(`${found.people.length === 1 ? "1 person" : `${found.people.length} people`} in ${found.seconds.toFixed(2)} s`);
   byId("reading").textContent = found.reading;
   byId("save").classList.remove("hidden");
-  if (other !== null) await showOther(imageOf(file.name));
+  if (other !== null) await showOther(imageOf(file.name));  // which may add to what was said
 }
 
 function setImage(image, file) {
@@ -60,6 +61,7 @@ async function showVideo(file) {
   video.src = URL.createObjectURL(file);
   video.controls = true;
   setBase(ours, byId("ours"), video);
+  for (const id of ["theirs", "unknown"]) byId(id).classList.add("hidden");  // they are about another photo
   byId("reading").textContent = "";
   video.onerror = () => { if (turn === running) byId("reading").textContent = "This browser cannot play that video; the joints are drawn alone."; };
   say("sending the video …");
@@ -82,6 +84,7 @@ async function showVideo(file) {
     else frames.push(value.people);
     say(`${frames.length}${info.frames === null ? "" : ` of ${info.frames}`} frames`);
   }
+  say(`${frames.length} frames; play the video to see them`);
   current = { name: file.name, ...info, frames };
   byId("save").classList.remove("hidden");
 }
@@ -138,44 +141,47 @@ async function openResults(file) {
   say("reading the results file …");
   other = await upload("results", file);
   if (other.skeleton === null && other.keypoints === skeleton.keypoints.length) other.skeleton = skeleton;
-  const select = byId("image");
-  select.replaceChildren(...Object.entries(other.images).map(([id, count]) => new Option(`${id} (${count})`, id)));
-  byId("theirs").classList.remove("hidden");
-  say(`${other.poses} poses on ${Object.keys(other.images).length} photos; drop one of these photos to see both`);
-  if (current !== null && !current.frames) await showOther(imageOf(current.name));
+  const options = Object.entries(other.images).map(([id, count]) => new Option(`${id} (${count})`, id));
+  byId("image").replaceChildren(new Option("choose", ""), ...options);
+  const isPhoto = current !== null && current.people !== undefined;
+  say(`${other.poses} poses on ${options.length} photos${isPhoto ? "" : "; drop one of these photos to see both"}`);
+  if (isPhoto) await showOther(imageOf(current.name));
 }
 
-// The id in a photo's name, as the command line reads it, if the file has it; else the first of the file.
+// The id in a photo's name, as the command line reads it, if the file has it; else "".
 function imageOf(name) {
   const digits = (name || "").replace(/\.[^.]*$/, "").match(/\d+$/);
   const id = digits === null ? null : String(BigInt(digits[0]));
-  return id !== null && id in other.images ? id : Object.keys(other.images)[0];
+  return id !== null && id in other.images ? id : "";
 }
 
 async function showOther(id) {
-  if (id === undefined || current === null) return;
+  if (current === null || current.people === undefined) return;
   byId("image").value = id;
-  const { people } = await ask(`/api/results/${other.key}/${encodeURIComponent(id)}`);
+  byId("theirs").classList.remove("hidden");
+  if (id === "") say(`${status.textContent}; the results file has no photo with the number of ${current.name}: choose one below it`);
+  const { people } = id === "" ? { people: [] } : await ask(`/api/results/${other.key}/${encodeURIComponent(id)}`);
   const image = byId("theirs").querySelector("img"), photo = byId("ours").querySelector("img");
   image.src = photo.src;
   await image.decode();
   setBase(theirs, byId("theirs"), image);
   theirs.show(image, current.width, current.height, people, other.skeleton || { keypoints: [], limbs: [] });
+  byId("unknown").classList.toggle("hidden", !people.some((person) => person.joints.some((joint) => joint.quality === null)));
 }
 
 function open(file) {
   if (!file) return;
   const isVideo = file.type.startsWith("video/") || /\.(mp4|m4v|mov|avi|mkv|webm)$/i.test(file.name);
   const isResults = /\.(json|parquet|csv)$/i.test(file.name);
-  attempt(() => (isResults ? openResults(file) : isVideo ? showVideo(file) : showPhoto(file)));
+  attempt(() => (isResults ? openResults(file) : isVideo ? showVideo(file) : showPhoto(file)), file.name);
 }
 
-async function attempt(work) {
+async function attempt(work, name = "the upload") {
   try {
     await work();
   } catch (error) {
     stopWebcam();
-    say(failed(error), true);
+    say(failed(error).replace("the upload", () => name), true);
   }
 }
 
@@ -183,20 +189,28 @@ function hover(stage, event) {
   const found = stage.jointAt(event.clientX, event.clientY);
   tip.classList.toggle("hidden", found === null);
   if (found === null) return;
-  const { joint, place, index, person } = found;
+  const { joint, index, person } = found;
   const name = (stage.skeleton.keypoints[index] || `joint ${index}`).replaceAll("_", " ");
-  const rows = [`${name}, person ${place}` + (person.expected_oks === null ? "" : ` (expected OKS ${number(person.expected_oks)})`)];
-  if (joint.quality !== null) rows.push(`expected OPKS ${number(joint.quality)}` + (joint.error === null ? "" : `, expected error ${number(joint.error, 1)} px`));
-  if (joint.visibility !== null) rows.push(`P(visible) ${number(joint.visibility[2])}, P(occluded) ${number(joint.visibility[1])}, P(not visible) ${number(joint.visibility[0])}`);
+  const rows = [person.number === null || stage.people.length < 2 ? name : `${name} of person ${person.number}`];
+  if (joint.quality !== null) rows.push(`expected OPKS ${number(joint.quality)}` + (joint.error === null ? "" : `, error ${number(joint.error, 1)} px`));
+  if (joint.visibility !== null) {
+    const [absent, occluded, visible] = joint.visibility.map((one) => `${Math.round(100 * one)} %`);
+    rows.push(`visible ${visible}, occluded ${occluded}`, `not visible ${absent}`);
+  }
   rows.push(`raw score ${number(joint.score)}`);
+  if (person.expected_oks !== null) rows.push(`the pose: expected OKS ${number(person.expected_oks)}`);
   tip.textContent = rows.join("\n");
-  tip.style.left = `${Math.min(event.clientX + 14, window.innerWidth - 330)}px`;
-  tip.style.top = `${event.clientY + 14}px`;
+  const { width, height } = tip.getBoundingClientRect();
+  const isLow = event.clientY + 14 + height > window.innerHeight;
+  tip.style.left = `${Math.max(4, Math.min(event.clientX + 14, window.innerWidth - width - 4))}px`;
+  tip.style.top = `${isLow ? event.clientY - 14 - height : event.clientY + 14}px`;
 }
 
 for (const [id, stage] of [["ours", ours], ["theirs", theirs]]) {
-  byId(id).addEventListener("pointermove", (event) => hover(stage, event));
-  byId(id).addEventListener("pointerleave", () => tip.classList.add("hidden"));
+  for (const type of ["pointermove", "pointerdown"]) byId(id).addEventListener(type, (event) => hover(stage, event));
+  byId(id).addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "touch") tip.classList.add("hidden");  // a finger leaves as soon as it has tapped
+  });
 }
 const redrawBoth = () => {
   byId("least-value").textContent = Number(byId("least").value).toFixed(2);
