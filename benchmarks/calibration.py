@@ -153,8 +153,8 @@ def transferred(calibrator: Calibrator, network: Path, count: int, draws: int) -
     trusted = calibrator(printed).take_keypoints(joints)
     before, after = compared(printed.take_keypoints(joints), printed.pose_score, trusted, people)
     shift = calibrator.shift(printed)
-    said = [f"{shift.share_outside:.1%} of the people further out than 99 % of the fitted", *shift.warnings()]
-    return {"LSPET, printed": before, "LSPET, by COCO's calibrator": after}, said
+    lines = [f"{shift.share_outside:.1%} of the people further out than 99 % of the fitted", *shift.warnings()]
+    return {"LSPET, printed": before, "LSPET, by COCO's calibrator": after}, lines
 
 
 def shifts(calibrator: Calibrator, others: dict[str, Poses]) -> dict[str, dict[str, float]]:
@@ -205,7 +205,7 @@ def main() -> int:
     chosen = options.results or [
         (name, folder / f"{file}.train.json", folder / f"{file}.dev.json") for name, file in DEFAULT
     ]
-    said: dict[str, object] = {}
+    result: dict[str, object] = {}
     try:
         train, dev = (
             People(read_truth(DATA / "coco" / f"{part}_gt.json"), "file", options.draws) for part in ("train", "dev")
@@ -220,21 +220,21 @@ def main() -> int:
                 options.without_boxes,
             )
             show(f"{name}: {calibrator.card.why}", columns)
-            said[name] = {"method": calibrator.card.method} | columns
+            result[name] = {"method": calibrator.card.method} | columns
             calibrators.append(calibrator)
         first = chosen[0][0]
         print(f"\ndev people, beside those that {first}'s calibrator was fitted on:")
         held_out = {name: of_boxes(read_results(file), options.without_boxes).poses for name, _, file in chosen}
-        said["shifts"] = shifts(calibrators[0], held_out)
+        result["shifts"] = shifts(calibrators[0], held_out)
         if options.lspet:
             columns, notes = transferred(calibrators[0], options.network, options.lspet, options.draws)
             show(f"{first}, fitted on COCO, on {options.lspet} people of LSPET", columns)
             print("\n".join(f"  {note}" for note in notes))
-            said["LSPET"] = {"notes": notes} | columns
+            result["LSPET"] = {"notes": notes} | columns
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps(said))
+    print(json.dumps(result))
     return 0
 
 

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     train, dev = read_truth(DATA / "coco" / "train_gt.json"), read_truth(DATA / "coco" / "dev_gt.json")
-    said: dict[str, dict[str, dict[str, float | None]]] = {}
+    result: dict[str, dict[str, dict[str, float | None]]] = {}
     for name, train_results, dev_results in options.results or DEFAULT:
         on_dev = read_results(dev_results, truth=dev)
         rows: dict[str, dict[str, float | None]] = {"printed": numbers_of(audit(dev, on_dev, replicates=0))}
@@ -76,8 +76,8 @@ def main() -> None:
         print(f"\n{name}\n| fitted on | {' | '.join(NUMBERS)} |\n|---|{'---|' * len(NUMBERS)}")
         for row, values in rows.items():
             print(f"| {row} | {' | '.join(f'{values[number]:.3f}' for number in NUMBERS)} |", flush=True)
-        said[name] = rows
-    print(json.dumps(said))
+        result[name] = rows
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

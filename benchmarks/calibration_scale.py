@@ -26,7 +26,7 @@ import numpy as np
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
-from trustpose.calibration.tables import QUESTIONS, TreeTables
+from trustpose.calibration.tables import MAX_SPLITS, TreeTables
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.images import Images
 from trustpose.poses import Poses, Truth
@@ -90,7 +90,7 @@ def against_lightgbm(rounds: int) -> dict[str, float]:
     random = np.random.default_rng(0)
     table = random.random((50_000, 60), dtype=np.float32)
     target = table[:, :6].mean(axis=1) + 0.1 * table[:, 6] * table[:, 7]
-    options = {"num_leaves": QUESTIONS + 1, "max_bin": 63, "verbose": -1, "num_threads": 1}
+    options = {"num_leaves": MAX_SPLITS + 1, "max_bin": 63, "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(options, lightgbm.Dataset(table, target), 200)
     tables = TreeTables.of(booster.dump_model())
     parts = [list(np.ascontiguousarray(part.T)) for part in np.array_split(table, 2)]
@@ -128,7 +128,7 @@ def main() -> int:
     )
     trees = against_lightgbm(options.rounds)
     print(f"a tree and row: {trees['ours']:.1f} ns as tables, {trees['lightgbm']:.1f} ns by LightGBM's predict")
-    said = {
+    result = {
         "people": count,
         "cores": cores,
         "method": card.method,
@@ -136,7 +136,7 @@ def main() -> int:
         "apply": {"people_per_s": count / apply_wall, "processor_us_per_person": apply_processor / count * 1e6},
         "ns_per_tree_and_row": trees,
     }
-    print(json.dumps(said))
+    print(json.dumps(result))
     return 0
 
 

@@ -10,7 +10,7 @@ those of train2017 and look too good there. A network that finds people by itsel
 results in its own boxes (`trustpose predict --boxes`): results in labelled boxes would tell who is labelled. --first
 limits the first networks, --all-beside also gives one network all the others at once.
 
-  kept              whether the fit reads the second, or leaves it out as it brings too little; dev is then "without"
+  kept              whether the fit reads the second, or leaves it out as it improves too little; dev is then "without"
   r(pose, OKS)      Pearson of expected OKS with OKS
   r(averages)       Pearson of average expected OPKS with average OPKS, over all keypoints, unlabelled ones counting 0
   r(keypoint)       Pearson of expected OPKS with OPKS, each keypoint
@@ -113,7 +113,7 @@ def main() -> int:
     chosen = options.results or [
         (name, *(DATA / "results" / f"{file}.{part}.json" for part in ("train", "dev"))) for name, file in DEFAULT
     ]
-    said: dict[str, dict] = {}
+    result: dict[str, dict] = {}
     try:
         truths = {part: read_truth(DATA / "coco" / f"{part}_gt.json") for part in ("train", "dev")}
         images = read_truth(DATA / "coco" / "val2017_gt.json").images.id
@@ -125,16 +125,16 @@ def main() -> int:
         print(f"{'':54}{'out of fold':48}dev\n{'first':17}{'second':17}{'kept':20}{label}{label}gain, out of fold")
         for first in [one for one in networks if options.first is None or one.name in options.first]:
             others = [one for one in networks if one is not first]
-            alone = said[first.name] = measured(first, [], truths, options.draws)
+            alone = result[first.name] = measured(first, [], truths, options.draws)
             groups = [[one] for one in others] + ([others] if first.name in options.all_beside else [])
             for group in groups:
                 names = " + ".join(one.name for one in group)
-                said[f"{first.name}, {names}"] = found = measured(first, group, truths, options.draws)
+                result[f"{first.name}, {names}"] = found = measured(first, group, truths, options.draws)
                 show(first.name, names if len(group) == 1 else "all others", found, alone)
     except InputError as error:
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps(said))
+    print(json.dumps(result))
     return 0
 
 

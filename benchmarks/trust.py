@@ -188,8 +188,10 @@ def measure(spec: ModelSpec, people: People) -> Column:
         return column | numbers(record, (*LABELLED, *TERNARY))
     chance = labelled(spec, people)
     if chance is not None:
-        said = np.stack([1 - chance, np.zeros_like(chance), chance], axis=2)  # (N, K, 3): only the first is looked at
-        column |= numbers(audited(replace(poses, visibility=said), people), LABELLED)
+        visibility = np.stack(
+            [1 - chance, np.zeros_like(chance), chance], axis=2
+        )  # (N, K, 3): only the first is looked at
+        column |= numbers(audited(replace(poses, visibility=visibility), people), LABELLED)
     return column
 
 
@@ -198,8 +200,8 @@ def measure_weighted(spec: ModelSpec, people: People, weight: float) -> Column |
     poses = predict(spec, people)
     if poses.visibility is None:
         return None
-    said = poses.visibility * [1, weight, 1]
-    record = audited(replace(poses, visibility=said / said.sum(axis=2, keepdims=True)), people)
+    weighted = poses.visibility * [1, weight, 1]
+    record = audited(replace(poses, visibility=weighted / weighted.sum(axis=2, keepdims=True)), people)
     return dict.fromkeys(ROWS) | numbers(record, TERNARY)
 
 

@@ -40,9 +40,9 @@ def run() -> None:
     drawn = draw_poses(cv2.imread(photo, cv2.IMREAD_COLOR_RGB), poses, skeleton)
     cv2.imwrite(str(picture), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
     write_results(results, poses)
-    said = read_out(poses, skeleton)
-    paragraph.write_text(said + "\n", encoding="utf-8")
-    print(said)
+    text = read_out(poses, skeleton)
+    paragraph.write_text(text + "\n", encoding="utf-8")
+    print(text)
     print(f"\n{seconds:.1f} s. The picture: {picture}; every number: {results}; these words: {paragraph}")
     print("Other photos, videos, networks: trustpose predict --help. How honest scores are: trustpose audit --help.")
 

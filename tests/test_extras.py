@@ -25,5 +25,5 @@ def test_every_install_line_is_one_that_works():
 
 
 def test_a_message():
-    said = "torch is not installed: pip install '.[train]' in a checkout of trustpose"
-    assert not_installed("torch", "train") == said
+    message = "torch is not installed: pip install '.[train]' in a checkout of trustpose"
+    assert not_installed("torch", "train") == message

@@ -60,7 +60,7 @@ def test_a_symbolic_link_stays_and_leads_to_the_new_content(tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["dangling", "far", "link", "twice"]
 
 
-def test_a_link_to_itself_is_said(tmp_path):
+def test_a_link_to_itself_is_reported(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(InputError, match=r"loop: cannot be written .*symbolic links"):
         write(tmp_path / "loop")

@@ -53,9 +53,9 @@ def predictor(tmp_path: Path) -> tp.Predictor:
 
 
 def test_the_repr_is_one_line() -> None:
-    said = repr(filled())
-    assert said.startswith("Poses(3 people, 17 keypoints (coco17), 2 photos; filled: xy, score, ")
-    assert len(repr(filled(2000))) < 200 and "track_id" not in said and "\n" not in said
+    line = repr(filled())
+    assert line.startswith("Poses(3 people, 17 keypoints (coco17), 2 photos; filled: xy, score, ")
+    assert len(repr(filled(2000))) < 200 and "track_id" not in line and "\n" not in line
     assert repr(Poses(xy=np.zeros((1, 1, 2)))) == "Poses(1 person, 1 keypoint (no skeleton); filled: xy)"
     truth = Truth(xy=np.zeros((2, 17, 2)), v=np.full((2, 17), 2), skeleton=COCO_17)
     assert repr(truth) == "Truth(2 people, 17 keypoints (coco17); filled: xy, v, iscrowd, num_keypoints)"

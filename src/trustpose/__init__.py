@@ -38,7 +38,7 @@ _HOMES = {
     "load": "trustpose.predict.load",
 }
 
-# the upper rooms that methods of `Poses` need; only the package may name them all
+# modules of higher layers that methods of `Poses` need; only this package may import all of them
 _ABOVE_POSES = {
     "poses_output": "trustpose.report.poses_output",
     "pixel_error": "trustpose.geometry.expected_error",

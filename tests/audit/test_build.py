@@ -98,23 +98,23 @@ def test_visibility_and_quality_are_read_where_the_file_has_them(data_dir: Path,
     rows = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
     truth = {a["id"]: a for a in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
     random = np.random.default_rng(0)
-    said, true, quality = [], [], []
+    predicted, true, quality = [], [], []
     for row in rows:
         v = np.array(truth[row["annotation_id"]]["keypoints"][2::3])
         guess = np.where(random.random(17) < 0.7, v, random.integers(0, 3, 17))
         row["visibility"] = (np.eye(3)[guess] * 0.8 + 0.2 / 3).tolist()
         row["keypoint_quality"] = random.random(17).tolist()
-        said.append(guess)
+        predicted.append(guess)
         true.append(v)
         quality.append(row["keypoint_quality"])
     (tmp_path / "results.json").write_bytes(orjson.dumps(rows))
     record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
-    said, true = np.ravel(said), np.ravel(true)
-    per_class = sklearn.metrics.f1_score(true, said, average=None)
+    predicted, true = np.ravel(predicted), np.ravel(true)
+    per_class = sklearn.metrics.f1_score(true, predicted, average=None)
     ternary = record.visibility.ternary
     np.testing.assert_allclose([ternary.absent.f1, ternary.occluded.f1, ternary.visible.f1], per_class)
-    assert ternary.total.f1 == pytest.approx(sklearn.metrics.f1_score(true, said, average="weighted"))
-    assert record.visibility.labelled.f1 == pytest.approx(sklearn.metrics.f1_score(true > 0, said > 0))
+    assert ternary.total.f1 == pytest.approx(sklearn.metrics.f1_score(true, predicted, average="weighted"))
+    assert record.visibility.labelled.f1 == pytest.approx(sklearn.metrics.f1_score(true > 0, predicted > 0))
     assert record.keypoint.source == "keypoint_quality"
     np.testing.assert_array_equal(record.details.keypoint_score, quality)
 
@@ -197,7 +197,7 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
         audit(*files, area="box", score="pose_quality")
 
 
-def test_annotation_id_0_is_counted_as_cocos_tools_do_and_said(tmp_path: Path) -> None:
+def test_annotation_id_0_is_counted_as_cocos_tools_do_and_noted(tmp_path: Path) -> None:
     record = audit(*tiny([person(2, id=0)], [result()], tmp_path), replicates=0)
     assert record.ap.AP == 0.0
     assert any("id 0" in note for note in record.notes)
@@ -223,11 +223,11 @@ def test_levels_of_crowding_are_cut_where_crowdposes_own_code_cuts(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("fault", "is_said"),
+    ("fault", "is_noted"),
     [("none", False), ("dropped", False), ("moved to -1, -1", True), ("box elsewhere", True)],
 )
-def test_results_that_lie_on_people_and_belong_to_nobody_are_said(
-    data_dir: Path, tmp_path: Path, fault: str, is_said: bool
+def test_results_that_lie_on_people_and_match_no_person_are_noted(
+    data_dir: Path, tmp_path: Path, fault: str, is_noted: bool
 ) -> None:
     rows = json.loads((data_dir / "results/movenet-thunder.dev.json").read_text())
     for row in rows:
@@ -243,8 +243,8 @@ def test_results_that_lie_on_people_and_belong_to_nobody_are_said(
         row["keypoints"] = keypoints.ravel().tolist()
     (tmp_path / "results.json").write_text(json.dumps(rows))
     record = audit(data_dir / "coco/dev_gt.json", tmp_path / "results.json", replicates=0)
-    said = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
-    assert len(said) == is_said, record.notes
+    found = [note for note in record.notes if "are unmatched although most of their keypoints" in note]
+    assert len(found) == is_noted, record.notes
     assert any("keypoints are missing" in note for note in record.notes) == (fault == "dropped")
     if fault == "dropped":
         assert record.inputs["results"]["paired"] > 0.89 * len(rows)

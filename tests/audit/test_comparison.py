@@ -59,8 +59,8 @@ def drawn(small: dict[str, Any], name: str, counts: np.ndarray, score: dict[int,
                 annotations.append(row | {"image_id": new, "id": len(annotations) + 1})
         for row in small[name]:
             if row["image_id"] == image:
-                said = row["score"] if score is None else score[row["annotation_id"]]
-                results.append(row | {"image_id": new, "score": said})
+                new_score = row["score"] if score is None else score[row["annotation_id"]]
+                results.append(row | {"image_id": new, "score": new_score})
     truth = {**small["truth"], "images": [{"id": i + 1} for i in range(len(images))], "annotations": annotations}
     return pycocotools_numbers(truth, results)[[0, 5]]
 
@@ -87,7 +87,7 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
             ap, ar = drawn(small, name, counts)
             oracle, _ = drawn(small, name, counts, truly)
             times = [int(counts[ids.index(row["image_id"])]) for row in small[name]]
-            said = np.repeat([row["score"] for row in small[name]], times)
+            scores = np.repeat([row["score"] for row in small[name]], times)
             oks = np.repeat(details.oks, times)
             third = np.repeat(np.clip([row["keypoints"][2::3] for row in small[name]], 0, 1), times, axis=0)
             raw = np.repeat([row["keypoints"][2::3] for row in small[name]], times, axis=0)
@@ -99,9 +99,9 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
                 "ap.AP": ap,
                 "ap.AR": ar,
                 "headroom": oracle - ap,
-                "pose.pearson": scipy.stats.pearsonr(said, oks).statistic,
-                "pose.spearman": scipy.stats.spearmanr(said, oks).statistic,
-                "pose.ece": ece(said, oks),
+                "pose.pearson": scipy.stats.pearsonr(scores, oks).statistic,
+                "pose.spearman": scipy.stats.spearmanr(scores, oks).statistic,
+                "pose.ece": ece(scores, oks),
                 "keypoint.pearson": scipy.stats.pearsonr(raw.ravel(), opks.ravel()).statistic,
                 "keypoint.ece": ece(third.ravel(), opks.ravel()),
                 "keypoint.brier": np.mean((third - opks) ** 2),

@@ -58,7 +58,7 @@ def test_errors_twice_as_large_are_found_out(data_dir: Path, tmp_path: Path) -> 
     assert record.pixels.coverage["50"] < 0.3 and record.pixels.coverage["95"] < 0.9
 
 
-def test_without_quality_it_is_null_and_said(data_dir: Path) -> None:
+def test_without_quality_it_is_null_and_reported(data_dir: Path) -> None:
     record = audit(data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json", replicates=2)
     assert record.as_dict()["pixels"] == {
         "coverage": {"50": None, "80": None, "95": None},

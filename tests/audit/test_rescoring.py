@@ -60,19 +60,19 @@ def test_scores_are_drawn_in_pairs(truth: TruthFile, results: ResultsFile) -> No
     for counts in resample_counts(len(few), 12, 3):
         ids = np.repeat(few, counts)
         labelled = [np.flatnonzero(people.image_id == one) for one in ids]
-        said = [np.flatnonzero(poses.image_id == one) for one in ids]
+        rows = [np.flatnonzero(poses.image_id == one) for one in ids]
         drawn = replace(
             people[np.concatenate(labelled)],
             image_id=np.repeat(np.arange(len(ids)), [len(some) for some in labelled]),
             annotation_id=np.arange(1, sum(map(len, labelled)) + 1),
         )
         again = replace(
-            poses[np.concatenate(said)],
-            image_id=np.repeat(np.arange(len(ids)), [len(some) for some in said]),
+            poses[np.concatenate(rows)],
+            image_id=np.repeat(np.arange(len(ids)), [len(some) for some in rows]),
             annotation_id=None,
         )
         whole = replace(part, truth=drawn, images=numbered(np.arange(len(ids))))
-        at = np.concatenate(said)
+        at = np.concatenate(rows)
         gains.append(rescoring(whole, again, own[at], better[at], replicates=0).gain)
     np.testing.assert_allclose(found.intervals["gain"], np.quantile(gains, [0.025, 0.975]), atol=1e-12)
 

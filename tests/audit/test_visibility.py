@@ -53,11 +53,11 @@ def test_every_number_is_scikit_learns(data_dir: Path, tmp_path: Path, rows) -> 
         assert one.auroc == pytest.approx(roc_auc_score(occluded[labelled], score[labelled]))
     assert (found.n, found.share) == (labelled.sum(), pytest.approx(occluded.sum() / labelled.sum()))
     fold = fold_of(np.array([row["image_id"] for row in results]), 5)
-    said = np.zeros(v.shape, bool)
+    predicted = np.zeros(v.shape, bool)
     for one in range(5):
         threshold = best_threshold(chance[fold != one].ravel(), occluded[fold != one].ravel())
-        said[fold == one] = chance[fold == one] >= threshold
-    assert found.best_f1 == pytest.approx(f1_score(occluded.ravel(), said.ravel()))
+        predicted[fold == one] = chance[fold == one] >= threshold
+    assert found.best_f1 == pytest.approx(f1_score(occluded.ravel(), predicted.ravel()))
     assert found.threshold == pytest.approx(best_threshold(chance.ravel(), occluded.ravel()))
     assert found.best_f1 > record.visibility.ternary.occluded.f1
     for name in ("average_precision", "auroc", "given_labelled.average_precision", "best_f1"):
@@ -104,7 +104,7 @@ def test_labels_of_the_file_are_evaluated(data_dir: Path, tmp_path: Path, rows) 
     assert any("visibility_label is not used, 1 results have none" in note for note in some.notes)
 
 
-def test_too_few_photos_to_choose_a_threshold_elsewhere_is_said(data_dir: Path, tmp_path: Path, rows) -> None:
+def test_too_few_photos_to_choose_a_threshold_elsewhere_is_reported(data_dir: Path, tmp_path: Path, rows) -> None:
     one_photo = [row for row in rows[0] if row["image_id"] == rows[0][0]["image_id"]]
     record = audited(data_dir, tmp_path, one_photo)
     assert record.visibility.occluded.best_f1 is None

@@ -41,11 +41,13 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     truth, results = made_up(300, spurious=20)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     assert targets.unmatched.sum() == 20 == fitted.calibrator.card.unmatched
-    said = fitted.out_of_fold
+    predicted = fitted.out_of_fold
     card = fitted.calibrator.card
-    expected = np.corrcoef(said.pose_quality, targets.oks)[0, 1]
+    expected = np.corrcoef(predicted.pose_quality, targets.oks)[0, 1]
     assert card.after["pose.pearson"][0] == pytest.approx(expected, abs=1e-9)
-    assert card.after["keypoint.brier"][0] == pytest.approx(((said.quality - targets.opks.T) ** 2).mean(), abs=1e-9)
+    assert card.after["keypoint.brier"][0] == pytest.approx(
+        ((predicted.quality - targets.opks.T) ** 2).mean(), abs=1e-9
+    )
     assert card.after["pose.ece"][0] < card.before["pose.ece"][0] / 3
     assert card.after["pose.pearson"][0] > card.before["pose.pearson"][0]
     before, after, change = (numbers["keypoint.brier"] for numbers in (card.before, card.after, card.change))
@@ -53,21 +55,21 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     assert change[1] < change[0] < change[2] < 0
     apart = (after[2] - before[1]) - (after[1] - before[2])
     assert change[2] - change[1] < apart  # both rise and fall with the photos drawn
-    shares = r2_score(targets.oks, said.pose_quality), r2_score(targets.opks.T.ravel(), said.quality.ravel())
+    shares = r2_score(targets.oks, predicted.pose_quality), r2_score(targets.opks.T.ravel(), predicted.quality.ravel())
     assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
 
 
 def test_a_result_about_nobody_is_told_from_people(fitted) -> None:
-    said = fitted.out_of_fold.pose_quality
-    assert said[300:].mean() < said[:300].mean() / 2
-    assert np.median(said[300:]) < np.quantile(said[:300], 0.05)
+    predicted = fitted.out_of_fold.pose_quality
+    assert predicted[300:].mean() < predicted[:300].mean() / 2
+    assert np.median(predicted[300:]) < np.quantile(predicted[:300], 0.05)
 
 
 def test_nothing_else_changes(fitted) -> None:
     poses = made_up(30, 3)[1].poses
-    said = fitted.calibrator(poses)
+    predicted = fitted.calibrator(poses)
     for name in ("xy", "score", "pose_score", "box", "image_id", "annotation_id"):
-        np.testing.assert_array_equal(getattr(said, name), getattr(poses, name))
+        np.testing.assert_array_equal(getattr(predicted, name), getattr(poses, name))
     assert poses.quality is None
 
 
@@ -75,11 +77,11 @@ def test_many_people_are_done_in_parts_and_told(fitted) -> None:
     parts = [made_up(500, seed)[1].poses for seed in range(5)]
     parts = [replace(part, image_id=part.image_id + 10_000 * at) for at, part in enumerate(parts)]
     heard: list[int] = []
-    said = fitted.calibrator(Poses.concatenate(parts), tick=heard.append)
+    predicted = fitted.calibrator(Poses.concatenate(parts), tick=heard.append)
     assert sum(heard) == 2500 and len(heard) == -(-2500 // PART)
     for at, part in enumerate(parts):
         np.testing.assert_array_equal(
-            said.pose_quality[500 * at : 500 * (at + 1)], fitted.calibrator(part).pose_quality
+            predicted.pose_quality[500 * at : 500 * (at + 1)], fitted.calibrator(part).pose_quality
         )
     assert len(fitted.calibrator(parts[0][:0]).quality) == 0
 
@@ -138,7 +140,7 @@ def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
     (tmp_path / "empty.cal").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "other.cal", "w") as archive:
         archive.writestr("readme.txt", "no arrays here")
-    for name, said in (
+    for name, message in (
         ("cut.cal", "is not a calibrator"),
         ("flipped.cal", "is n"),
         ("text.cal", "is not a calibrator"),
@@ -146,7 +148,7 @@ def test_damaged_and_foreign_files_are_refused(fitted, tmp_path) -> None:
         ("other.cal", "is not a calibrator"),
         ("missing.cal", "no such file"),
     ):
-        with pytest.raises(InputError, match=f"{name}: .*{said}|{name}: {said}"):
+        with pytest.raises(InputError, match=f"{name}: .*{message}|{name}: {message}"):
             Calibrator.load(tmp_path / name)
     wrong: list[dict] = [
         {"card": None},
@@ -238,7 +240,7 @@ def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
         audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")
 
 
-def test_another_estimators_scores_are_said_once_in_the_words_of_the_command_line(fitted, tmp_path: Path) -> None:
+def test_another_estimators_scores_are_reported_once_in_the_words_of_the_command_line(fitted, tmp_path: Path) -> None:
     fitted.calibrator.save(tmp_path / "one.cal")
     calibrator = Calibrator.load(tmp_path / "one.cal")
     _, own = made_up(200, seed=5)

@@ -30,8 +30,8 @@ def chances(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return visibility, v
 
 
-def f1(v: np.ndarray, said: np.ndarray, average: str) -> float:
-    per_class = f1_score(v.ravel(), said.ravel(), average=None if average == "occluded" else "weighted")
+def f1(v: np.ndarray, predicted: np.ndarray, average: str) -> float:
+    per_class = f1_score(v.ravel(), predicted.ravel(), average=None if average == "occluded" else "weighted")
     return float(per_class[1] if average == "occluded" else per_class)
 
 
@@ -55,8 +55,8 @@ def test_likelihood_is_the_likeliest_class() -> None:
 
 def test_a_rule_reads_as_it_decides() -> None:
     rule = DecisionRule(0.2)
-    said = rule(np.array([[0.5, 0.2, 0.3], [0.3, 0.19, 0.51], [0.41, 0.18, 0.41]]))
-    assert said.tolist() == [1, 2, 0] and said.dtype == np.int8
+    predicted = rule(np.array([[0.5, 0.2, 0.3], [0.3, 0.19, 0.51], [0.41, 0.18, 0.41]]))
+    assert predicted.tolist() == [1, 2, 0] and predicted.dtype == np.int8
     assert str(rule) == "occluded where P(occluded) ≥ 0.2, else absent if likelier than visible"
     assert str(DecisionRule(0.26, 0.45)).endswith("else absent where P(absent) ≥ 0.45 (P(absent) + P(visible))")
 
@@ -80,13 +80,13 @@ def test_numbers_are_cross_fitted_and_labels_stored_and_applied(tmp_path: Path) 
     fitted.calibrator.save(tmp_path / "one.cal")
     loaded = tp.Calibrator.load(tmp_path / "one.cal")
     assert loaded.card == fitted.calibrator.card
-    said = loaded(results.poses)
-    assert said.visibility is not None
-    np.testing.assert_array_equal(said.visibility_label, decision.rule(said.visibility))
+    predicted = loaded(results.poses)
+    assert predicted.visibility is not None
+    np.testing.assert_array_equal(predicted.visibility_label, decision.rule(predicted.visibility))
     plain = fit(truth, results, ISOTONIC).calibrator
     assert plain.card.decision is None
-    without = plain(said)
-    np.testing.assert_array_equal(without.visibility, said.visibility)  # probabilities stay as they are
+    without = plain(predicted)
+    np.testing.assert_array_equal(without.visibility, predicted.visibility)  # probabilities stay as they are
     assert without.visibility_label is None  # nor is another calibrator's decision kept
 
 

@@ -46,16 +46,16 @@ def test_out_of_fold_trust_knows_nothing_of_its_own_fold() -> None:
 @settings(max_examples=8)
 def test_ranges_sums_and_order(calibrator, seed: int, people: int) -> None:
     poses = made_up(people, seed)[1].poses
-    said = calibrator(poses)
-    assert ((said.quality >= 0) & (said.quality <= 1)).all()
-    assert ((said.pose_quality >= 0) & (said.pose_quality <= 1)).all()
-    assert ((said.visibility >= 0) & (said.visibility <= 1)).all()
-    np.testing.assert_allclose(said.visibility.sum(axis=2), 1, atol=1e-12)
-    assert (said.quality <= 1 - said.visibility[..., 0] + 1e-6).all()  # at most P(labelled)
+    predicted = calibrator(poses)
+    assert ((predicted.quality >= 0) & (predicted.quality <= 1)).all()
+    assert ((predicted.pose_quality >= 0) & (predicted.pose_quality <= 1)).all()
+    assert ((predicted.visibility >= 0) & (predicted.visibility <= 1)).all()
+    np.testing.assert_allclose(predicted.visibility.sum(axis=2), 1, atol=1e-12)
+    assert (predicted.quality <= 1 - predicted.visibility[..., 0] + 1e-6).all()  # at most P(labelled)
     order = np.random.default_rng(seed).permutation(people)
     again = calibrator(poses[order])
     for name in TRUST:
-        np.testing.assert_array_equal(getattr(again, name), getattr(said, name)[order])
+        np.testing.assert_array_equal(getattr(again, name), getattr(predicted, name)[order])
 
 
 def test_saved_and_loaded_it_says_the_same(calibrator, tmp_path) -> None:
@@ -101,7 +101,7 @@ def test_any_skeleton_with_sigmas_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"method": "magic"}, "method: expected auto or one of temperature"),
         ({"area": "mask"}, "area: expected auto or one of segment"),
@@ -110,8 +110,8 @@ def test_any_skeleton_with_sigmas_of_its_own() -> None:
         ({"sigmas": np.zeros(17)}, "sigmas: expected 17 numbers above 0"),
     ],
 )
-def test_wrong_options_are_refused(options, said) -> None:
-    with pytest.raises(InputError, match=said):
+def test_wrong_options_are_refused(options, message) -> None:
+    with pytest.raises(InputError, match=message):
         fit(*made_up(20), replace(FEW, **options))
 
 

@@ -116,9 +116,9 @@ def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fitted) -> None:
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     assert fitted.calibrator.card.unmatched < 8
     assert targets.opks[targets.missing].max() < 1e-6  # that of (0, 0)
-    said, true = fitted.out_of_fold, targets.v.T > 0
-    assert said.visibility is not None
-    labelled = 1 - said.visibility[..., 0][targets.rows]
+    predicted, true = fitted.out_of_fold, targets.v.T > 0
+    assert predicted.visibility is not None
+    labelled = 1 - predicted.visibility[..., 0][targets.rows]
     missing = targets.missing.T
     assert labelled[missing].mean() == pytest.approx(true[missing].mean(), abs=0.05)
 

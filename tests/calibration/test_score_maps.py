@@ -86,29 +86,29 @@ def test_temperature_is_the_best_single_number() -> None:
 
 def test_isotonic_is_scikit_learns() -> None:
     people, targets = _case()
-    said = IsotonicMaps.fit(people, targets)(people)
+    predicted = IsotonicMaps.fit(people, targets)(people)
     fresh = read_people(made_up(50, 9)[1].poses, COCO_17, FeatureInputs(True, False))
     again = IsotonicMaps.fit(people, targets)(fresh)
     for k in (0, 5, 16):
         labelled = targets.v[k] > 0
         curve = IsotonicRegression(out_of_bounds="clip").fit(people.score[k], labelled)
-        np.testing.assert_allclose(said.labelled[k], curve.predict(people.score[k]), atol=1e-6)
+        np.testing.assert_allclose(predicted.labelled[k], curve.predict(people.score[k]), atol=1e-6)
         np.testing.assert_allclose(again.labelled[k], curve.predict(fresh.score[k]), atol=1e-6)
         curve = IsotonicRegression(out_of_bounds="clip").fit(people.score[k][labelled], targets.opks[k][labelled])
-        np.testing.assert_allclose(said.similarity[k], curve.predict(people.score[k]), atol=1e-6)
+        np.testing.assert_allclose(predicted.similarity[k], curve.predict(people.score[k]), atol=1e-6)
     curve = IsotonicRegression(out_of_bounds="clip").fit(people.pose_score, targets.oks)
-    np.testing.assert_allclose(said.pose, curve.predict(people.pose_score), atol=1e-6)
+    np.testing.assert_allclose(predicted.pose, curve.predict(people.pose_score), atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["isotonic", "platt", "temperature"])
 def test_curves_rise_with_the_score(method) -> None:
     people, targets = _case()
     maps = IsotonicMaps.fit(people, targets) if method == "isotonic" else LogisticMaps.fit(method, people, targets)
-    said = maps(people)
+    predicted = maps(people)
     order = np.argsort(people.score[3])
     for name in ("labelled", "similarity"):
-        assert (np.diff(getattr(said, name)[3][order]) >= -1e-7).all()
-    assert (np.diff(said.pose[np.argsort(people.pose_score)]) >= -1e-7).all()
+        assert (np.diff(getattr(predicted, name)[3][order]) >= -1e-7).all()
+    assert (np.diff(predicted.pose[np.argsort(people.pose_score)]) >= -1e-7).all()
 
 
 def test_temperature_refuses_scores_off_the_scale() -> None:

@@ -132,11 +132,11 @@ def test_what_helps_is_kept_and_noise_is_left_out(fitted) -> None:
 
 def test_it_holds_on_other_people(fitted) -> None:
     truth, results = made_up(200, 3)
-    said = fitted[2].calibrator(results.poses, second=another(truth))
+    predicted = fitted[2].calibrator(results.poses, second=another(truth))
     plain = fit(fitted[0], fitted[1], ONLY_TREES).calibrator(results.poses)
     area = 0.53 * size_of(results.poses) ** 2
     target = opks(results.poses.xy, truth.truth.xy, truth.truth.v, area, COCO_17.sigmas)
-    error = [((one.quality - target) ** 2).mean() for one in (plain, said)]
+    error = [((one.quality - target) ** 2).mean() for one in (plain, predicted)]
     assert error[1] < 0.8 * error[0]
 
 
@@ -163,7 +163,7 @@ def test_the_file_keeps_it(fitted, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "message"),
     [
         (lambda _: None, "was fitted with the second opinion 'exact': expected it beside the poses"),
         (lambda other: {"tiny": other}, "second opinion 'tiny': the calibrator was fitted with the second .* 'exact'"),
@@ -172,9 +172,9 @@ def test_the_file_keeps_it(fitted, tmp_path) -> None:
         (lambda other: replace(other, score=other.score * 100), "keypoint scores range from .* another network"),
     ],
 )
-def test_it_is_needed_and_no_other(fitted, second, said) -> None:
+def test_it_is_needed_and_no_other(fitted, second, message) -> None:
     truth, results = made_up(60, 4)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         fitted[2].calibrator(results.poses, second=second(another(truth)))
 
 
@@ -197,9 +197,9 @@ def test_all_of_the_fitted_ones_may_be_given(fitted) -> None:
 def test_an_unlike_opinion_is_warned_of(fitted) -> None:
     truth, results = made_up(100, 4)
     other = another(truth, error=20.0)
-    said = fitted[2].calibrator.apply(results.poses, second=replace(other, score=other.score**3)).warnings
-    assert any("second opinion 'exact': keypoint scores are distributed differently" in one for one in said)
-    assert any("second opinion 'exact': its agreement" in one for one in said)
+    sentences = fitted[2].calibrator.apply(results.poses, second=replace(other, score=other.score**3)).warnings
+    assert any("second opinion 'exact': keypoint scores are distributed differently" in one for one in sentences)
+    assert any("second opinion 'exact': its agreement" in one for one in sentences)
     assert fitted[2].calibrator.apply(results.poses, second=another(truth, 9)).warnings == ()
 
 
@@ -207,7 +207,7 @@ def test_an_audit_says_what_it_brought(fitted) -> None:
     truth, results, _ = fitted
     kept, left = audit_notes(fitted[2].calibrator, truth, results, "segment")[1:3]
     assert kept.startswith("calibrator: second opinion 'exact': is read (out of fold explained variance 0.")
-    assert left.startswith("calibrator: second opinion 'noise': brings too little and is left out (out of fold")
+    assert left.startswith("calibrator: second opinion 'noise': improves too little and is left out (out of fold")
 
 
 def test_refused_at_fitting() -> None:

@@ -4,10 +4,10 @@ import lightgbm
 import numpy as np
 import pytest
 
-from trustpose.calibration.tables import QUESTIONS, TreeTables
+from trustpose.calibration.tables import MAX_SPLITS, TreeTables
 
 
-def _booster(seed: int, leaves: int = QUESTIONS + 1, trees: int = 25) -> tuple[lightgbm.Booster, np.ndarray]:
+def _booster(seed: int, leaves: int = MAX_SPLITS + 1, trees: int = 25) -> tuple[lightgbm.Booster, np.ndarray]:
     random = np.random.default_rng(seed)
     table = random.normal(size=(600, 6)).astype(np.float32).round(1)  # rounded: rows lie on thresholds
     target = 1 / (1 + np.exp(-(table[:, 0] * table[:, 1] + np.sin(2 * table[:, 2]))))
@@ -49,6 +49,6 @@ def test_features_of_a_person_count_for_all_its_keypoints() -> None:
 
 
 def test_a_tree_with_more_questions_is_refused() -> None:
-    booster, _ = _booster(0, leaves=QUESTIONS + 3, trees=1)
+    booster, _ = _booster(0, leaves=MAX_SPLITS + 3, trees=1)
     with pytest.raises(ValueError, match="expected at most 8"):
         TreeTables.of(booster.dump_model())

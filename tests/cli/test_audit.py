@@ -55,16 +55,16 @@ def test_several_results_are_compared(data_dir: Path, tmp_path: Path, capsys) ->
     assert json.loads((tmp_path / "audits.json").read_text()) == records
 
 
-def test_differences_are_drawn_in_pairs_and_said(data_dir: Path, tmp_path: Path, capsys) -> None:
+def test_differences_are_drawn_in_pairs_and_reported(data_dir: Path, tmp_path: Path, capsys) -> None:
     plain, flipped = (data_dir / f"results/{name}.dev.json" for name in ("simplepose", "simplepose_flip"))
     common = ["audit", "--gt", data_dir / "coco/dev_gt.json", "--draws", 60, "--json", tmp_path / "audits.json"]
     assert run(*common, plain, flipped) == 0
     shown = capsys.readouterr().out
     assert "difference from simplepose.dev.json, paired draws of photos" in " ".join(shown.split())
     lines = shown[shown.index("difference from") :].splitlines()
-    said = {words[1]: line for line in lines if len(words := line.split()) > 2}
-    assert "+0.019 [0.01" in said["AP"] and said["AP"].split()[-2] == "better"
-    assert said["headroom"].split()[-2] == "≈"
+    rows = {words[1]: line for line in lines if len(words := line.split()) > 2}
+    assert "+0.019 [0.01" in rows["AP"] and rows["AP"].split()[-2] == "better"
+    assert rows["headroom"].split()[-2] == "≈"
     one, other = json.loads((tmp_path / "audits.json").read_text())
     ap = next(entry for entry in other["compare"] if entry["metric"] == "ap.AP")
     assert (ap["file"], ap["against"]) == (str(flipped), str(plain))

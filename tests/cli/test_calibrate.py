@@ -127,8 +127,8 @@ def test_other_poses_have_no_gain(folder, tmp_path, capsys) -> None:
         "audit", "--gt", folder / "gt.json", "--before", folder / "results.json", "--after", tmp_path / "less.json",
         "--draws", "0",
     )  # fmt: skip
-    said = capsys.readouterr()
-    assert code == 0 and "have different poses" in said.err and "AP gain" not in said.out
+    message = capsys.readouterr()
+    assert code == 0 and "have different poses" in message.err and "AP gain" not in message.out
 
 
 def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -> None:
@@ -139,11 +139,11 @@ def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -
     code = run("calibrate", "apply", "--calibrator", folder / "one.cal", "--results", tmp_path / "strange.json",
                "--out", tmp_path / "out.json")  # fmt: skip
     assert code == 0 and (tmp_path / "out.json").is_file()
-    assert "trustpose: warning:" in (said := capsys.readouterr().err) and "another estimator" in said
+    assert "trustpose: warning:" in (message := capsys.readouterr().err) and "another estimator" in message
 
 
 @pytest.mark.parametrize(
-    ("results", "more", "said"),
+    ("results", "more", "message"),
     [
         ("others.json", ["--estimator", "other"], "was fitted on the estimator 'made up', not on 'other'"),
         ("missing.json", [], "missing.json: no such file"),
@@ -152,7 +152,7 @@ def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -
         ("short.json", [], "short.json: poses have 14 keypoints, but the calibrator was fitted on 17"),
     ],
 )
-def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, capsys, results, more, said) -> None:
+def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, capsys, results, more, message) -> None:
     rows = json.loads((folder / "others.json").read_text())
     for name, change in (
         ("boxless.json", lambda row: row.pop("bbox")),
@@ -165,12 +165,12 @@ def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, caps
         (folder / name).write_text(json.dumps(changed))
     assert apply(folder, results, tmp_path / "out.json", *more) == 2
     error = capsys.readouterr().err.strip().splitlines()
-    assert len(error) == 1 and error[0].startswith("trustpose: error: ") and said in error[0]
+    assert len(error) == 1 and error[0].startswith("trustpose: error: ") and message in error[0]
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--before", "results.json"], "--before and --after go together"),
         (["--before", "results.json", "--after", "others.json", "--results", "results.json"], "without --results"),
@@ -178,11 +178,11 @@ def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, caps
         (["--results", "results.json", "--calibrator", "gt.json"], "gt.json: is not a calibrator of trustpose"),
     ],
 )
-def test_an_audit_that_cannot_be_is_one_line(folder, capsys, monkeypatch, arguments, said) -> None:
+def test_an_audit_that_cannot_be_is_one_line(folder, capsys, monkeypatch, arguments, message) -> None:
     monkeypatch.chdir(folder)
     assert run("audit", "--gt", "gt.json", "--draws", "0", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()
-    assert said in error[-1] and error[-1].startswith("trustpose: error: ")
+    assert message in error[-1] and error[-1].startswith("trustpose: error: ")
 
 
 def test_skeleton_and_sigmas_say_what_the_ground_truth_does_not(folder, tmp_path, capsys) -> None:

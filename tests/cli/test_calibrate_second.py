@@ -83,7 +83,7 @@ def test_texts_as_ids_are_the_same_in_both_files(folder, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ([], "two.cal: the calibrator was fitted with the second opinion 'exact': expected it beside the poses"),
         (["--second", "tiny={}/others2.json"], "second opinion 'tiny': the calibrator was fitted with the second opin"),
@@ -92,10 +92,10 @@ def test_texts_as_ids_are_the_same_in_both_files(folder, tmp_path) -> None:
         (["--second", "=x.json"], "--second: expected a model or results, or NAME= before them, got '=x.json'"),
     ],
 )
-def test_refused_in_a_line(folder, tmp_path, capsys, more, said) -> None:
+def test_refused_in_a_line(folder, tmp_path, capsys, more, message) -> None:
     assert apply(folder, tmp_path / "out.json", *(one.format(folder) for one in more)) == 2
     error = capsys.readouterr().err
-    assert said in error and "\n" not in error.strip()
+    assert message in error and "\n" not in error.strip()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -55,8 +55,8 @@ def test_right_poses_of_any_tool_get_an_ap_of_one(tmp_path: Path, capsys, tool: 
     truth, source, out = labelled(tmp_path), tool_files(tmp_path)[tool], tmp_path / "new" / "results.json"
     told = ["--format", tool] if is_told else []
     assert run("convert", source, "--gt", truth, "--out", out, *told) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 2 poses in 1 photo, 17 keypoints (coco17), from ")
+    message = capsys.readouterr().out
+    assert message.startswith(f"{out}: 2 poses in 1 photo, 17 keypoints (coco17), from ")
     assert run("audit", "--gt", truth, "--results", out, "--draws", 0, "--json", tmp_path / "audit.json") == 0
     assert json.loads((tmp_path / "audit.json").read_text())["ap"]["AP"] == pytest.approx(1)
 
@@ -112,9 +112,9 @@ def test_photos_without_numbers_are_counted_and_listed(tmp_path: Path, capsys) -
     out, images = tmp_path / "out" / "results.json", tmp_path / "out" / "images.json"
     for _ in range(2):  # the same list again is no obstacle
         assert run("convert", tmp_path / "in", "--out", out) == 0
-        said = capsys.readouterr().out.splitlines()
-        assert said[0].startswith(f"{out}: 4 poses in 2 photos, ")
-        assert said[1:] == [f"{images}: 2 photos, counted from 1 in the order of their names"]
+        message = capsys.readouterr().out.splitlines()
+        assert message[0].startswith(f"{out}: 4 poses in 2 photos, ")
+        assert message[1:] == [f"{images}: 2 photos, counted from 1 in the order of their names"]
         assert json.loads(images.read_text()) == [
             {"id": 1, "file_name": "demo"},
             {"id": 2, "file_name": "samsung-neon"},

@@ -40,8 +40,8 @@ def test_audit(tmp_path, capsys, option):
         given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
         assert run("audit", *given, option, disk / "out") == 2
         assert [entry.name for entry in disk.iterdir()] == ["other"]
-    said = capsys.readouterr().err
-    assert said == f"trustpose: error: {tmp_path / 'disk' / 'out'}: cannot be written ({FULL})\n"
+    message = capsys.readouterr().err
+    assert message == f"trustpose: error: {tmp_path / 'disk' / 'out'}: cannot be written ({FULL})\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
@@ -76,11 +76,11 @@ def test_predict_goes_on_when_there_is_room(case, capsys):
             fill(disk, leaving=room)
             capsys.readouterr()
             code = run(*given, "--out", disk / "out")
-            said = capsys.readouterr().err
+            message = capsys.readouterr().err
             if code:
-                assert code == 2 and said.count("\n") == 1 and FULL in said
-                assert said.endswith("; with room made, the same command with --resume continues\n")
-                full_at.add(said.split(":")[2].rpartition("/")[2].partition(".")[2])
+                assert code == 2 and message.count("\n") == 1 and FULL in message
+                assert message.endswith("; with room made, the same command with --resume continues\n")
+                full_at.add(message.split(":")[2].rpartition("/")[2].partition(".")[2])
                 assert not list((disk / "out").glob(".*.part"))
                 make_room(disk, "1m")
                 assert run(*given, "--out", disk / "out", "--resume") == 0
@@ -94,8 +94,8 @@ def test_the_journal_says_it(tmp_path, monkeypatch):
     """Without a disk that is full: what a run noted before stays, the line that was cut short goes."""
     poses = Poses(xy=np.zeros((1, 17, 2)), score=np.zeros((1, 17)))
     path = tmp_path / "journal"
-    said = rf"^{path}: cannot be written \({os.strerror(errno.EDQUOT)}\)$"
-    with pytest.raises(DiskError, match=said), Journal(path, {}, is_resumed=False) as journal:
+    message = rf"^{path}: cannot be written \({os.strerror(errno.EDQUOT)}\)$"
+    with pytest.raises(DiskError, match=message), Journal(path, {}, is_resumed=False) as journal:
         journal.add(1, poses)
         monkeypatch.setattr(journal, "_file", _Full(journal._file))
         journal.add(2, poses)
@@ -124,9 +124,9 @@ class _Full:
 def test_a_video_that_is_not_whole_is_none(tmp_path):
     """OpenCV does not say it."""
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    said = r"film\.mp4: cannot be written \(0 of 60 frames written, disk full\?\)"
+    message = r"film\.mp4: cannot be written \(0 of 60 frames written, disk full\?\)"
     with small_disk(tmp_path / "disk", "256k") as disk:
-        with pytest.raises(DiskError, match=said), VideoWriter(disk / "film.mp4", 320, 240, 10.0) as video:
+        with pytest.raises(DiskError, match=message), VideoWriter(disk / "film.mp4", 320, 240, 10.0) as video:
             for _ in range(60):
                 video.write(noise)
         assert not list(disk.iterdir())

@@ -65,8 +65,8 @@ def test_in_an_import(tmp_path, module):
     small_files(tmp_path)
     given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
     running = started(AT_IMPORT, module, *given)
-    _, said = running.communicate(timeout=120)
-    assert (running.returncode, said) == (130, "trustpose: interrupted\n")
+    _, message = running.communicate(timeout=120)
+    assert (running.returncode, message) == (130, "trustpose: interrupted\n")
     assert not (tmp_path / "out").exists()
 
 
@@ -81,8 +81,8 @@ def test_at_any_time_of_an_audit(tmp_path):
         time.sleep(delay)
         running.send_signal(signal.SIGINT)
     for running in many:
-        output, said = running.communicate(timeout=120)
-        assert (running.returncode, output, said) == (130, "", "trustpose: interrupted\n")
+        output, message = running.communicate(timeout=120)
+        assert (running.returncode, output, message) == (130, "", "trustpose: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gt.json", "results.json"]
 
 
@@ -90,9 +90,9 @@ def test_predict_says_how_to_go_on(case):
     path, _ = case
     given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
     running = started(IN_A_PHOTO, *given, "--out", path / "out")
-    _, said = running.communicate(timeout=120)
+    _, message = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert said == "trustpose: interrupted; the same command with --resume continues\n"
+    assert message == "trustpose: interrupted; the same command with --resume continues\n"
     assert len((path / "out" / "results.json.journal").read_text().splitlines()) == 2
     for out, more in (("out", ["--resume"]), ("whole", [])):
         with pytest.raises(SystemExit) as ended:

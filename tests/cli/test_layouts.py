@@ -99,7 +99,7 @@ def test_it_audits(layouts: Path, tmp_path: Path, name: str, options: list[str],
 
 
 @pytest.mark.parametrize(("name", "message"), REFUSED, ids=[name for name, _ in REFUSED])
-def test_what_it_is_is_said_in_one_line(layouts: Path, tmp_path: Path, capsys, name: str, message: str) -> None:
+def test_what_it_is_is_reported_in_one_line(layouts: Path, tmp_path: Path, capsys, name: str, message: str) -> None:
     (tmp_path / "results.json").write_text(
         json.dumps([{"image_id": 1, "category_id": 1, "score": 1, "keypoints": [1] * 51}])
     )
@@ -170,12 +170,12 @@ def test_a_skeleton_file_serves_where_a_name_does(layouts: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["halpe/test_halpe.json", "humanart/test_humanart.json"])
-def test_what_was_assumed_is_said(layouts: Path, tmp_path: Path, capsys, name: str) -> None:
+def test_what_was_assumed_is_reported(layouts: Path, tmp_path: Path, capsys, name: str) -> None:
     results_for(tmp_path / "results.json", read(layouts / name), [])
     assert run("audit", "--gt", layouts / name, "--results", tmp_path / "results.json", "--draws", 0) == 0
-    said = " ".join(capsys.readouterr().out.split())
+    message = " ".join(capsys.readouterr().out.split())
     if "halpe" in name:
-        assert "annotations have 136 keypoints, the category names none: treated as halpe136" in said
-        assert "note: sigmas: Halpe evaluation (Fang-Haoshu/Halpe-FullBody" in said
+        assert "annotations have 136 keypoints, the category names none: treated as halpe136" in message
+        assert "note: sigmas: Halpe evaluation (Fang-Haoshu/Halpe-FullBody" in message
     else:
-        assert "annotations have 17 keypoints, the category names 21: treated as coco17" in said
+        assert "annotations have 17 keypoints, the category names 21: treated as coco17" in message

@@ -36,8 +36,8 @@ except RuntimeError as error:
 os.write(2, b"libpng error: afterwards all is as before\\n")
 """.replace("\\\\", "\\")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said = ["ours", "terminate called", "another", "and this", "libpng error: afterwards all is as before"]
-    assert done.stderr.splitlines() == said
+    expected = ["ours", "terminate called", "another", "and this", "libpng error: afterwards all is as before"]
+    assert done.stderr.splitlines() == expected
 
 
 def test_a_stream_that_is_not_the_processs_own_is_left_alone(capsys):

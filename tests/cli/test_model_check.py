@@ -13,31 +13,34 @@ from trustpose.cli import main
 def _run(capsys, *arguments: object) -> tuple[object, str, str]:
     with pytest.raises(SystemExit) as ended:
         main(["models", "--validate", *map(str, arguments)])
-    said = capsys.readouterr()
-    return ended.value.code, said.out, said.err
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
 
 
 @pytest.mark.parametrize(
-    ("write", "kind", "said"),
+    ("write", "kind", "message"),
     [
         (write_network, "heatmaps", ["data: 192×256", "maps batch × 17 × 64 × 48", "coco17, 17 keypoints", "× 1.0"]),
         (write_people, "people", ["any multiple of 32", "up to 3 people", "detected by the network"]),
         (write_boxes, "boxes", ["longest side 320", "boxes of the people", "detected by the network"]),
     ],
 )
-def test_each_kind(tmp_path, capsys, write, kind, said):
+def test_each_kind(tmp_path, capsys, write, kind, message):
     code, table, _ = _run(capsys, write(tmp_path))
     assert code == 0 and len(table.splitlines()) <= 11
     lines = {line.split()[0]: line for line in table.splitlines()}
     assert lines["kind"].split()[1] == kind and lines["trust"].split()[1] == "none"
-    assert all(one in table for one in said), table
+    assert all(one in table for one in message), table
 
 
 def test_the_default_model(capsys):
     code, text, _ = _run(capsys, "default", "--json")
-    said = json.loads(text)
-    assert code == 0 and said["kind"] == "heatmaps" and said["people"] == "need boxes"
-    assert said["trust"] == "quality, visibility, pose_quality, presence by keypoint-tokens, fitted to OKS on file area"
+    described = json.loads(text)
+    assert code == 0 and described["kind"] == "heatmaps" and described["people"] == "need boxes"
+    assert (
+        described["trust"]
+        == "quality, visibility, pose_quality, presence by keypoint-tokens, fitted to OKS on file area"
+    )
 
 
 @pytest.mark.parametrize(

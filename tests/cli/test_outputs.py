@@ -76,9 +76,9 @@ def test_what_was_given_is_never_written_over(given, capsys, monkeypatch, case):
     monkeypatch.chdir(given)
     before = contents(given)
     assert run(*words) == 2
-    output, said = capsys.readouterr()
-    assert said.startswith(f"trustpose: error: {words[-1]}: would be overwritten by {words[-2]}, ")
-    assert f"given as {option};" in said and said.count("\n") == 1 and not output
+    output, message = capsys.readouterr()
+    assert message.startswith(f"trustpose: error: {words[-1]}: would be overwritten by {words[-2]}, ")
+    assert f"given as {option};" in message and message.count("\n") == 1 and not output
     assert contents(given) == before
 
 
@@ -141,9 +141,9 @@ def test_numbers_to_standard_output_and_the_table_to_standard_error(given, capfd
     before = sys.stdout
     assert run(*AUDIT, "--results", "results.json", "--json", "-") == 0
     assert sys.stdout is before
-    output, said = capfd.readouterr()
+    output, message = capfd.readouterr()
     assert json.loads(output)["inputs"]["ground_truth"]["file"] == "gt.json"
-    assert "oracle AP" in said
+    assert "oracle AP" in message
     assert run(*AUDIT, "--results", "results.json") == 0
     assert "oracle AP" in capfd.readouterr().out
     assert not (given / "-").exists()
@@ -185,7 +185,7 @@ def test_standard_output_twice(given, capsys, monkeypatch):
     ],
     ids=lambda one: one[0] if len(one) > 2 else "",
 )
-def test_what_was_written_is_said_on_one_line(given, tmp_path, capsys, monkeypatch, words, written):
+def test_what_was_written_is_reported_on_one_line(given, tmp_path, capsys, monkeypatch, words, written):
     monkeypatch.chdir(given)
     files = [tmp_path / f"{option[2:]}.out" for option in written]
     assert run(*words, *(word for pair in zip(written, files, strict=True) for word in pair)) == 0

@@ -156,8 +156,8 @@ def test_an_earlier_run_is_not_overwritten_in_silence(case):
     assert run(*given)[0] == 0
     before = {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()}
     assert "results.json" in before
-    said = r"out: holds results.json of an earlier run; --resume continues it, --overwrite replaces it, or choose"
-    with pytest.raises(InputError, match=said):
+    message = r"out: holds results.json of an earlier run; --resume continues it, --overwrite replaces it, or choose"
+    with pytest.raises(InputError, match=message):
         run(*given, "--codec", "dark")
     assert {entry.name: entry.read_bytes() for entry in (path / "out").iterdir()} == before
     assert run(*given, "--resume")[0] == 0
@@ -176,8 +176,10 @@ def test_what_an_overwriting_run_leaves_is_named(case):
     (out / "notes.txt").write_text("mine")
     one = (path / "photos" / "one.png", "--gt", path / "gt.json", *common(path))
     code, output = run(*one, "--overwrite")
-    said = f"trustpose: 3 files not of this run left as before: {out / 'film'}, {out / 'none.jpg'}, {out / 'two.jpg'}"
-    assert code == 0 and said in output.splitlines()
+    message = (
+        f"trustpose: 3 files not of this run left as before: {out / 'film'}, {out / 'none.jpg'}, {out / 'two.jpg'}"
+    )
+    assert code == 0 and message in output.splitlines()
     left = {entry.name for entry in out.iterdir()}
     assert left == {"film", "none.jpg", "notes.txt", "one.jpg", "results.json", "two.jpg"}
     assert "images.json" not in left, "its ids would be wrong for these results"

@@ -78,7 +78,7 @@ def test_options_that_it_lacks(files, tmp_path):
         (("--codec", "dark"), "takes no decoding; its options are"),
         (("--backend", "torch"), "takes no backend; its options are"),
         (("--skeleton", "lsp14"), "its skeleton blazepose33 lacks neck, head_top of lsp14"),
-        (("--boxes", gt, "--detector", "whole"), "both say where the people are"),
+        (("--boxes", gt, "--detector", "whole"), "both give the people's boxes"),
     ):
         with pytest.raises(InputError, match=message):
             _run(photo, "--model", f"mediapipe:{model}", *options, *where)

@@ -87,7 +87,7 @@ def test_people_are_looked_for_in_one_way(case):
     for option in (("--boxes", path / "boxes.json"), ("--detector", "whole")):
         refused(f"by itself; leave out {option[0]}", photos, "--model", finder, *option, *out)
     both = ("--boxes", path / "boxes.json", "--detector", "whole")
-    refused("both say where the people are", photos, *both, *common(path))
+    refused("both give the people's boxes", photos, *both, *common(path))
     refused(
         "--detector-weights: are for", photos, "--gt", path / "gt.json", "--detector-weights", finder, *common(path)
     )

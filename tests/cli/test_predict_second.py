@@ -113,7 +113,7 @@ def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> Non
         assert code == 0
     (opinion,) = tp.Calibrator.load(tmp_path / "left.cal").card.opinions
     assert opinion.name == "default" and not opinion.kept and opinion.trust
-    monkeypatch.setattr(second_opinion, "look_again", None)  # would fail if called
+    monkeypatch.setattr(second_opinion, "second_opinions", None)  # would fail if called
     common = ("calibrate", "apply", "--calibrator", tmp_path / "left.cal", "--results", folder / "out" / "results.json")
     assert run(*common, "--out", tmp_path / "plain.json") == 0
     assert run(*common, "--second", "default", "--images", folder / "photos", "--out", tmp_path / "given.json") == 0
@@ -121,7 +121,7 @@ def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> Non
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--calibrator", "two.cal"], "two.cal: the calibrator was fitted with the second opinion of tinypose.onnx"),
         (["--second", "default"], "--second default: is read by a calibrator that was fitted with it; give --calibrat"),
@@ -133,22 +133,22 @@ def test_left_out_at_fitting_it_is_not_run(folder, tmp_path, monkeypatch) -> Non
         (["--calibrator", "none.cal"], "none.cal: no such file"),
     ],
 )
-def test_predict_refuses(folder, data_dir, capsys, more, said) -> None:
+def test_predict_refuses(folder, data_dir, capsys, more, message) -> None:
     simple = data_dir / "networks" / "simplepose.onnx"
     more = [folder / one if one.endswith(".cal") else simple if one == "SIMPLE" else one for one in more]
     assert predict(folder, data_dir, "refused", *more) == 2
-    assert said in capsys.readouterr().err and not (folder / "refused").exists()
+    assert message in capsys.readouterr().err and not (folder / "refused").exists()
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (["--second", "default"], "--second default: is a network, which looks at the photos: expected --images DIR"),
         (["--images", "photos"], "--images: is for a network as --second, such as --second default"),
         (["--second", "TINY", "--images", "one.cal"], "the folder holds no photos|no photo of image"),
     ],
 )
-def test_calibrate_refuses(folder, data_dir, tmp_path, capsys, more, said) -> None:
+def test_calibrate_refuses(folder, data_dir, tmp_path, capsys, more, message) -> None:
     tiny = data_dir / "small-networks" / "tinypose.onnx"
     (tmp_path / "one.cal").mkdir()
     (tmp_path / "one.cal" / "7.jpg").write_bytes(b"")
@@ -156,7 +156,7 @@ def test_calibrate_refuses(folder, data_dir, tmp_path, capsys, more, said) -> No
     code = run("calibrate", "apply", "--calibrator", folder / "two.cal", "--results", folder / "out" / "results.json",
                "--out", tmp_path / "x.json", *more)  # fmt: skip
     error = capsys.readouterr().err
-    assert code == 2 and any(one in error for one in said.split("|"))
+    assert code == 2 and any(one in error for one in message.split("|"))
 
 
 def test_resume_needs_the_same_calibrator(folder, data_dir, capsys) -> None:

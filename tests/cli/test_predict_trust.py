@@ -86,7 +86,7 @@ def test_without_detections_the_score_is_the_expected_oks(case):
     assert record.visibility.labelled.threshold is None and record.visibility.ternary.visible.f1 == pytest.approx(1.0)
 
 
-def test_another_codec_is_said_in_one_line(case):
+def test_another_codec_is_reported_in_one_line(case):
     path, _, _ = case
     output = _run(*_common(path), "--no-draw", "--codec", "dark")
     (line,) = [line for line in output.splitlines() if "warning" in line]

@@ -113,13 +113,13 @@ def test_wrong_input_is_one_line(results, capsys):
         ("--out", str(path)): "would be overwritten",
     }
     for arguments, expected in mistakes.items():
-        code, said = _exit(capsys, *given, *arguments)
-        assert code == 2 and expected in said and said.count("\n") == 1, arguments
+        code, message = _exit(capsys, *given, *arguments)
+        assert code == 2 and expected in message and message.count("\n") == 1, arguments
     for row in rows:
         del row["bbox"]
     path.write_text(json.dumps(rows))
-    code, said = _exit(capsys, *given)
-    assert code == 2 and "results.json: suppression: area 'crop' needs the poses' boxes" in said
+    code, message = _exit(capsys, *given)
+    assert code == 2 and "results.json: suppression: area 'crop' needs the poses' boxes" in message
     assert not out.exists()
 
 

@@ -32,8 +32,8 @@ def _images(path: Path, **columns: Any) -> Path:
 def test_rows_get_a_track_id_and_stay_as_they_were(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = results.with_name("out.json")
     assert run("track", results, "--out", out) == 0
-    said = capsys.readouterr().out
-    assert "2 tracks of 24 poses, in the place of the file's own, 0 without a track" in said
+    message = capsys.readouterr().out
+    assert "2 tracks of 24 poses, in the place of the file's own, 0 without a track" in message
     before, after = json.loads(results.read_text()), json.loads(out.read_text())
     assert [{**row, "track_id": 77} for row in after] == before
     tracked = read_results(out).poses

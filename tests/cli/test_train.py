@@ -52,9 +52,9 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
 
 def test_from_a_recipe_to_a_model(data, recipe, tmp_path, capsys):
     out = tmp_path / "out"
-    code, said, errors = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=3e-3", "--train.clip", "1")
+    code, message, errors = run(capsys, recipe, "--data", data, "--out", out, "--train.lr=3e-3", "--train.clip", "1")
     assert (code, errors) == (0, "")
-    assert said.startswith(f"{out}: tiny, ap.AP ") and said.count("\n") == 1
+    assert message.startswith(f"{out}: tiny, ap.AP ") and message.count("\n") == 1
     assert {path.name for path in out.iterdir()} == {"model.json", "model.onnx", "model.safetensors", "training"}
     saved = from_json(json.loads((out / "training" / "recipe.json").read_text()))
     assert (saved.train.lr, saved.train.clip) == (3e-3, 1.0)
@@ -156,8 +156,8 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         return network
 
     monkeypatch.setitem(ZOO, "broken", broken)
-    code, said, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", "--network=broken")
-    assert (code, said, errors.count("\n")) == (1, "", 1)
+    code, message, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", "--network=broken")
+    assert (code, message, errors.count("\n")) == (1, "", 1)
     assert "the loss is not finite in epoch 0, step 0: {'heatmap': 'nan'} of image_id" in errors
 
 
@@ -184,8 +184,8 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
     ],
 )
 def test_what_does_not_fit_is_one_line(data, recipe, tmp_path, capsys, arguments, message):
-    code, said, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", *arguments)
-    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    code, output, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", *arguments)
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
     assert message in errors
     assert not (tmp_path / "out").exists()
 
@@ -206,8 +206,8 @@ def test_recipes_data_and_places_that_are_not_there(data, recipe, tmp_path, caps
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text("{}")
     write_json(recipe, to_json(tiny_recipe()))
-    said = run(capsys, recipe, "--data", data, "--out", tmp_path / "model")[2]
-    assert "holds a model of another origin" in said
+    output = run(capsys, recipe, "--data", data, "--out", tmp_path / "model")[2]
+    assert "holds a model of another origin" in output
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -21,9 +21,9 @@ def data(tmp_path_factory):
 def test_from_a_recipe_to_a_detector(data, tmp_path, capsys):
     write_json(tmp_path / "small.json", to_json(small_recipe()))
     out = tmp_path / "out"
-    code, said, errors = run(capsys, tmp_path / "small.json", "--data", data, "--out", out)
+    code, message, errors = run(capsys, tmp_path / "small.json", "--data", data, "--out", out)
     assert (code, errors) == (0, "")
-    assert said.startswith(f"{out}: tiny, box.AP ") and said.count("\n") == 1
+    assert message.startswith(f"{out}: tiny, box.AP ") and message.count("\n") == 1
     assert {path.name for path in out.iterdir()} == {"model.json", "model.onnx", "model.safetensors", "training"}
     detector = load_detector(str(out))
     assert isinstance(detector, BoxDetector) and detector.spec.source == "trustpose train tiny"
@@ -50,6 +50,6 @@ def test_from_a_recipe_to_a_detector(data, tmp_path, capsys):
 )
 def test_what_does_not_fit_is_one_line(data, tmp_path, capsys, arguments, message):
     write_json(tmp_path / "small.json", to_json(small_recipe()))
-    code, said, errors = run(capsys, tmp_path / "small.json", "--data", data, "--out", tmp_path / "out", *arguments)
-    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    code, output, errors = run(capsys, tmp_path / "small.json", "--data", data, "--out", tmp_path / "out", *arguments)
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
     assert message in errors

@@ -41,13 +41,13 @@ def test_pieces_are_the_run(words, tmp_path, capsys, options):
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run(capsys, words, whole, *options)[0] == 0
     steps = torch.load(whole / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
-    said = []
-    while (ended := run(capsys, words, out, *options, AT_ONCE))[0] and len(said) < 2 * steps:
+    outputs = []
+    while (ended := run(capsys, words, out, *options, AT_ONCE))[0] and len(outputs) < 2 * steps:
         assert not (out / "model.json").exists()
         assert ended[0] == 75
-        said.append(ended[1])
+        outputs.append(ended[1])
     expected = [(2 * (step - 1) // steps + 1, step) for step in range(1, steps + 1)]
-    assert said == [
+    assert outputs == [
         f"trustpose: time is up: epoch {epoch} of 2, step {step} of {steps}; the same command continues from "
         f"{out / 'training'}\n"
         for epoch, step in expected
@@ -76,8 +76,8 @@ def test_features_are_stored_in_pieces(tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(features, "_columns_of", slow)
         patch.setattr(features, "_SAVED_EVERY", 1)
-        code, said = run(capsys, words, out, "--minutes=0.005")
-    assert (code, said) == (
+        code, message = run(capsys, words, out, "--minutes=0.005")
+    assert (code, message) == (
         75,
         f"trustpose: time is up: storing features; the same command continues from {out / 'training'}\n",
     )
@@ -88,6 +88,6 @@ def test_features_are_stored_in_pieces(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "inf"])
 def test_minutes_are_more_than_none(words, tmp_path, capsys, minutes):
-    code, said = run(capsys, words, tmp_path / "out", f"--minutes={minutes}")
-    assert (code, said) == (2, f"trustpose: error: --minutes: expected a number above 0, got {minutes}\n")
+    code, message = run(capsys, words, tmp_path / "out", f"--minutes={minutes}")
+    assert (code, message) == (2, f"trustpose: error: --minutes: expected a number above 0, got {minutes}\n")
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,7 @@ from trustpose.datasets.shards import INDEX, shard_people
 from trustpose.files import InputError
 
 
-def test_a_shard_cut_short_is_said(case):
+def test_a_shard_cut_short_is_reported(case):
     _, folder, index = case
     entry = index["shards"][1]
     path = folder / entry["file"]
@@ -59,7 +59,7 @@ def test_spoilt_bytes_are_input_errors(case):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda index: index.update(format="2"), "field 'format'"),
         (lambda index: index.pop("shards"), "field 'shards'"),
@@ -81,11 +81,11 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
     ],
 )
-def test_an_index_that_is_none(case, change, said):
+def test_an_index_that_is_none(case, change, message):
     _, folder, index = case
     change(index)
     (folder / INDEX).write_text(json.dumps(index))
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         shard_people(folder)
 
 

@@ -136,7 +136,7 @@ def test_good_labels_are_left_alone(data_dir):
     assert np.count_nonzero(module._twisted_trunk(truth.xy, has)) < 0.003 * len(truth)
 
 
-def test_what_is_wrong_is_said(tmp_path):
+def test_what_is_wrong_is_reported(tmp_path):
     path = tmp_path / "joints.mat"
     with pytest.raises(InputError, match="no such file"):
         read_lspet(path)

@@ -76,16 +76,16 @@ def test_plain_tarfile_reads_webdatasets_layout(case):
                 f"{n:06d}.{suffix}" for n in range(at, at + len(members) // 2) for suffix in ("jpg", "json")
             ]
             for jpeg, labels in zip(members[::2], members[1::2], strict=True):
-                said = json.load(tar.extractfile(labels))
+                label = json.load(tar.extractfile(labels))
                 with Image.open(io.BytesIO(tar.extractfile(jpeg).read())) as image:
                     width, height = image.size
-                keypoints = np.reshape(said["keypoints"], (17, 3))
+                keypoints = np.reshape(label["keypoints"], (17, 3))
                 assert np.array_equal(keypoints[:, 2], people[at].v)
                 labelled = keypoints[keypoints[:, 2] > 0, :2]
                 assert (labelled > -1).all() and (labelled < (width, height)).all()
-                _, y, _, h = said["bbox"]
+                _, y, _, h = label["bbox"]
                 assert labelled.min(axis=0)[1] >= y - 1e-6 and labelled.max(axis=0)[1] <= y + h + 1e-6
-                assert said["annotation_id"] == people.annotation_id[at]
+                assert label["annotation_id"] == people.annotation_id[at]
                 at += 1
     assert at == len(people)
 

@@ -194,7 +194,7 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
         assert read.expect(SimCCOutput).subbin == (codec == "simcc-dark")
 
 
-def test_what_does_not_fit_is_said(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_does_not_fit_is_reported(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for network, size, message in (
         ("rtmpose-m", f"{HEIGHT}x{WIDTH}", "this is an mmpose-1.x (rtmpose-t), you asked for rtmpose-m"),
         ("rtmpose-t", "256x192", "--size: expected 128x96, the crops that its classifiers are for, got 256x192"),

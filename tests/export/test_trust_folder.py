@@ -183,7 +183,7 @@ def test_fields_that_a_head_does_not_fill_stay_none(tmp_path):
     assert poses.quality.shape == (1, 17) and poses.pose_quality.shape == (1,)
 
 
-def test_another_decoding_than_the_fitted_one_is_said(tmp_path, recwarn):
+def test_another_decoding_than_the_fitted_one_is_reported(tmp_path, recwarn):
     spec, _ = _saved(tmp_path, "peaks")
     tp.load(spec.onnx.parent)
     tp.load(spec.onnx.parent, decoding="argmax-quarter")

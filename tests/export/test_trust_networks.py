@@ -54,11 +54,11 @@ def test_a_zoo_network_with_its_head_in_both_backends(zoo):
     with torch.no_grad():
         outputs, trust = network.eval()(image)
     for predictor in (onnx, in_torch):
-        given, said = predictor.runtime.with_trust(pixels)
+        given, predicted = predictor.runtime.with_trust(pixels)
         np.testing.assert_allclose(given.heatmaps[0], outputs.heatmaps[-1].numpy(), atol=1e-4)
-        assert set(said.filled()) == {"quality", "pose_quality"}
-        np.testing.assert_allclose(said.quality, trust.quality.numpy(), atol=1e-4)
-        np.testing.assert_allclose(said.pose_quality, trust.pose_quality.numpy(), atol=1e-4)
+        assert set(predicted.filled()) == {"quality", "pose_quality"}
+        np.testing.assert_allclose(predicted.quality, trust.quality.numpy(), atol=1e-4)
+        np.testing.assert_allclose(predicted.pose_quality, trust.pose_quality.numpy(), atol=1e-4)
         with torch.no_grad():  # the network alone, as everywhere
             assert torch.allclose(predictor.network.cpu()(image).heatmaps[-1], outputs.heatmaps[-1], atol=1e-5)
     rough = tp.load(spec.onnx.parent, backend="torch", precision="bfloat16").runtime.with_trust(pixels)[1]

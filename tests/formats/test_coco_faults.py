@@ -129,7 +129,7 @@ def test_faults_of_results_are_named(tmp_path: Path, path, new, message: str) ->
         (b"[" * 100_000, "is not valid JSON"),
     ],
 )  # fmt: skip
-def test_what_is_no_results_file_is_said(tmp_path: Path, content: bytes, message: str) -> None:
+def test_what_is_no_results_file_is_reported(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
     file = tmp_path / "results.json"
     file.write_bytes(content)
@@ -138,7 +138,7 @@ def test_what_is_no_results_file_is_said(tmp_path: Path, content: bytes, message
     assert message in str(caught.value)
 
 
-def test_missing_files_and_folders_are_said(tmp_path: Path) -> None:
+def test_missing_files_and_folders_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_truth(tmp_path / "none.json")
     with pytest.raises(InputError, match="is a directory"):

@@ -128,7 +128,7 @@ def test_broken_tables_are_named(tmp_path: Path) -> None:
         check_format("xlsx")
 
 
-def test_what_is_missing_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 

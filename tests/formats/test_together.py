@@ -69,7 +69,7 @@ def test_several_files_are_compared_on_the_photos_of_all(folder: Path) -> None:
     assert json.loads((folder / "audit.json").read_text())[0]["compare"]
 
 
-def test_nothing_in_common_is_said(folder: Path) -> None:
+def test_nothing_in_common_is_reported(folder: Path) -> None:
     rows = json.loads((folder / "results.json").read_text())
     (folder / "none.json").write_text(json.dumps([row | {"image_id": 99} for row in rows]))
     truth = read_truth(folder / "gt.json")

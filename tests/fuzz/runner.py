@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.fuzz.worker import FILE, ITSELF, SAID
+from tests.fuzz.worker import FILE, ITSELF, STDERR
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
@@ -46,7 +46,7 @@ class Runner:
         self._process = subprocess.Popen(command, cwd=ROOT, **pipes)
         first = self._read()
         if first is None:
-            raise RuntimeError((self.work / SAID).read_text()[-3000:])
+            raise RuntimeError((self.work / STDERR).read_text()[-3000:])
         self.targets: list[str] = first["targets"]
 
     def _read(self) -> dict[str, Any] | None:
@@ -63,7 +63,7 @@ class Runner:
             code = self._process.wait()
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             why = {"SIGPROF": "took over 10 s", "SIGALRM": "waited for ever"}.get(name, f"ended by {name}")
-            trace = (self.work / SAID).read_text(errors="replace")[-3000:]
+            trace = (self.work / STDERR).read_text(errors="replace")[-3000:]
             answer = request | {"outcome": "failed", "why": why, "trace": trace, "file": "?"}
             self._keep(answer)
             self._start()

@@ -19,7 +19,7 @@ def runner(tmp_path_factory):
         yield runner
 
 
-def _said(answer):
+def _report(answer):
     return (
         f"{answer['target']} {answer.get('number', answer.get('corpus'))}: {answer.get('why')}\n{answer.get('trace')}"
     )
@@ -28,14 +28,14 @@ def _said(answer):
 @pytest.mark.parametrize("target", [target.name for target in TARGETS])
 def test_the_files_that_mutations_start_from_are_read(runner, target):
     answer = runner.mutate(target, 0, -1)
-    assert answer["outcome"] == "read", _said(answer)
+    assert answer["outcome"] == "read", _report(answer)
 
 
 @pytest.mark.parametrize("target", [target.name for target in TARGETS])
 def test_mutations_are_read_or_refused(runner, target):
     for number in range(MUTATIONS):
         answer = runner.mutate(target, 0, number)
-        assert answer["outcome"] in ("read", "refused"), _said(answer)
+        assert answer["outcome"] in ("read", "refused"), _report(answer)
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -43,7 +43,7 @@ def test_what_was_found_before(runner, path):
     if path.parent.name not in runner.targets:
         pytest.skip("needs the train extra")
     answer = runner.replay(path)
-    assert answer["outcome"] in ("read", "refused"), _said(answer)
+    assert answer["outcome"] in ("read", "refused"), _report(answer)
 
 
 @pytest.mark.parametrize("mutate", [mutations.mutate_bytes, mutations.mutate_json, mutations.mutate_lines])
@@ -55,8 +55,8 @@ def test_mutations_repeat_themselves_and_change_something(mutate):
 
 def test_a_failure_is_seen(runner):
     """The worker's own checks: an exception, another's words, a hang and too much memory are failures."""
-    for number, said in enumerate(
+    for number, message in enumerate(
         ("RuntimeError: on purpose", "said: another's words", "took over 10 s", "MemoryError")
     ):
         answer = runner.mutate("itself", 0, number)
-        assert answer["outcome"] == "failed" and said in answer["why"], _said(answer)
+        assert answer["outcome"] == "failed" and message in answer["why"], _report(answer)

@@ -25,15 +25,15 @@ from tests.fuzz.mutations import mutate_bytes
 SECONDS, WAITING = 10, 60  # of processor time for one file, and of waiting on a busy machine
 MOST_BYTES = 2_000_000_000  # beyond what the process has when it begins
 ITSELF = "itself"  # a target that fails on purpose
-SEEDS, SCRATCH, FILE, SAID = "seeds", "scratch", "file", "said.txt"
+SEEDS, SCRATCH, FILE, STDERR = "seeds", "scratch", "file", "stderr.txt"
 
 
 def main(work: Path) -> None:
     """Answer requests from standard input until it ends. `work` is a folder of this process's own."""
     answers = os.fdopen(os.dup(1), "w")
-    with Path(os.devnull).open("w") as nowhere, (work / SAID).open("w+") as said:
+    with Path(os.devnull).open("w") as nowhere, (work / STDERR).open("w+") as errors:
         os.dup2(nowhere.fileno(), 1)
-        os.dup2(said.fileno(), 2)
+        os.dup2(errors.fileno(), 2)
     for number in (signal.SIGPROF, signal.SIGALRM):  # ignored by what started this process, they would end nothing
         signal.signal(number, signal.SIG_DFL)
     faulthandler.register(signal.SIGPROF, chain=True)
@@ -95,7 +95,7 @@ def _misbehave(number: int) -> bool:
 
 def _watched(read: Callable[[], bool], work: Path, seconds: float = SECONDS) -> dict[str, Any]:
     """What became of one file."""
-    os.truncate(work / SAID, 0)
+    os.truncate(work / STDERR, 0)
     os.lseek(2, 0, os.SEEK_SET)
     before = _memory("VmHWM")
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -108,7 +108,7 @@ def _watched(read: Callable[[], bool], work: Path, seconds: float = SECONDS) -> 
     signal.setitimer(signal.ITIMER_PROF, 0)
     signal.alarm(0)
     sys.stderr.flush()
-    noise = [line for line in (work / SAID).read_text(errors="replace").splitlines() if not _is_ours(line)]
+    noise = [line for line in (work / STDERR).read_text(errors="replace").splitlines() if not _is_ours(line)]
     if noise and answer["outcome"] != "failed":
         answer = {"outcome": "failed", "why": f"said: {noise[0][:300]}"}
     if _memory("VmHWM") - before > MOST_BYTES:

@@ -23,7 +23,7 @@ VGA = np.array([[640, 480]])
         ([[10, 10, 50, np.nan]], 0, "expected finite numbers"),
     ],
 )
-def test_what_is_wrong_is_said(boxes: list[list[float]], row: int, what: str) -> None:
+def test_what_is_wrong_is_reported(boxes: list[list[float]], row: int, what: str) -> None:
     found = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
     assert found is not None
     assert found[0] == row

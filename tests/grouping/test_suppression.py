@@ -205,7 +205,7 @@ def test_nobody():
         assert len(found.kept) == len(found.score) == 0
 
 
-def test_what_is_wrong_is_said():
+def test_what_is_wrong_is_reported():
     poses, score = _crowd(0)
 
     def refused(match, poses=poses, score=score, **changes):

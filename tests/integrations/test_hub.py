@@ -93,8 +93,8 @@ def test_the_command_line_offline(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "results.json").is_file()
     done = predict("hf:ada/none")
-    said = "is not in the local cache, and the hub is not reachable, or offline is set"
-    assert done.returncode == 2 and done.stderr == f"trustpose: error: hf:ada/none: {said}\n"
+    message = "is not in the local cache, and the hub is not reachable, or offline is set"
+    assert done.returncode == 2 and done.stderr == f"trustpose: error: hf:ada/none: {message}\n"
 
 
 def test_a_detector_from_the_hub(hub: Hub, folder, tmp_path):
@@ -110,7 +110,7 @@ def test_a_detector_from_the_hub(hub: Hub, folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("hf:colours", "hf:colours: expected hf:USER/NAME or hf:USER/NAME@REVISION"),
         ("hf:../../x", "hf:../../x: expected hf:USER/NAME or hf:USER/NAME@REVISION"),
@@ -119,12 +119,12 @@ def test_a_detector_from_the_hub(hub: Hub, folder, tmp_path):
         ("hf:ada/empty", "hf:ada/empty: holds no model.json, expected a model folder of trustpose"),
     ],
 )
-def test_names_that_lead_nowhere(hub: Hub, name, said):
+def test_names_that_lead_nowhere(hub: Hub, name, message):
     hub.commit("ada/colours", {"model.json": b"{}"})
     hub.commit("ada/empty", {"weights.bin": b"1"})
     with pytest.raises(InputError) as error:
         tp.load(name)
-    assert str(error.value).startswith(said) and "\n" not in str(error.value)
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
     assert not any("weights.bin" in one for one in hub.requests)
 
 

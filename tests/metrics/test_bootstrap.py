@@ -42,14 +42,14 @@ def drawn_rows(counts, image):
 @pytest.mark.parametrize("seed", range(4))
 def test_every_metric_against_rows_drawn_one_by_one(seed):
     score, target, image = people(seed)
-    v, said = np.random.default_rng(seed + 100).integers(0, 3, size=(2, len(score)))
+    v, predicted = np.random.default_rng(seed + 100).integers(0, 3, size=(2, len(score)))
     counts = resample_counts(12, 40, seed)
     got = {
         "pearson": pearson_replicates(counts, score, target, image),
         "spearman": spearman_replicates(counts, score, target, image),
         "ece": ece_replicates(counts, score, target, image, bins=5),
         "brier": brier_replicates(counts, score, target, image),
-        "confusion": confusion_replicates(counts, v, said, image),
+        "confusion": confusion_replicates(counts, v, predicted, image),
     }
     for b, count in enumerate(counts):
         rows = drawn_rows(count, image)
@@ -58,7 +58,7 @@ def test_every_metric_against_rows_drawn_one_by_one(seed):
         assert got["spearman"][b] == pytest.approx(scipy.stats.spearmanr(x, y).statistic, abs=1e-12)
         assert got["ece"][b] == pytest.approx(expected_calibration_error(x, y, bins=5), abs=1e-12)
         assert got["brier"][b] == pytest.approx(brier_score(x, y), abs=1e-12)
-        np.testing.assert_array_equal(got["confusion"][b], confusion(v[rows], said[rows]))
+        np.testing.assert_array_equal(got["confusion"][b], confusion(v[rows], predicted[rows]))
 
 
 @given(st.integers(1, 40), st.integers(1, 30), st.integers(0, 1000))

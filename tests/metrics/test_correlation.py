@@ -120,11 +120,11 @@ def test_the_numbers_known_of_a_real_network(data_dir):
     people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
     truth = np.array([people[one["annotation_id"]]["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    said = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
+    predicted = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
     area = np.array([people[one["annotation_id"]]["area"] for one in results], dtype=float)
-    arguments = (said[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
+    arguments = (predicted[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
     similarity = opks(*arguments)
     assert len(results) == 990
     assert pearson(np.array([one["score"] for one in results]), oks(*arguments)) == pytest.approx(0.6902, abs=5e-5)
-    assert average_opks_pearson(said[..., 2], similarity) == pytest.approx(0.8792, abs=5e-5)
-    assert pearson(said[..., 2].ravel(), similarity.ravel()) == pytest.approx(0.6313, abs=5e-5)
+    assert average_opks_pearson(predicted[..., 2], similarity) == pytest.approx(0.8792, abs=5e-5)
+    assert pearson(predicted[..., 2].ravel(), similarity.ravel()) == pytest.approx(0.6313, abs=5e-5)

@@ -64,8 +64,8 @@ def test_an_unlabelled_joint_and_an_unmatched_pose_have_no_kind():
     names, found = kinds(PERSON, people(PERSON, v=[[2, 0, 1, 2]]))
     assert names == ["GOOD", "UNLABELLED", "GOOD", "GOOD"]
     assert sum(found.counts().values()) == 3
-    said_to_have_none = replace(people(PERSON), num_keypoints=np.array([0]))
-    assert kinds(PERSON, said_to_have_none)[0] == ["UNLABELLED"] * 4
+    declared_without = replace(people(PERSON), num_keypoints=np.array([0]))
+    assert kinds(PERSON, declared_without)[0] == ["UNLABELLED"] * 4
     names, found = kinds(PERSON + 1000.0, people(PERSON))
     assert names == ["UNMATCHED"] * 4
     assert found.match[0] == -1

@@ -74,10 +74,10 @@ def test_non_0_on_a_real_network_does_what_tables_3_and_4_show(data_dir):
     people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
     truth = np.array([people[one["annotation_id"]]["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
-    said = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
+    predicted = np.array([one["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)
     area = np.array([people[one["annotation_id"]]["area"] for one in results], dtype=float)
-    opks = opks_kernel(said[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
-    labelled, score = truth[..., 2] > 0, said[..., 2]
+    opks = opks_kernel(predicted[..., :2], truth[..., :2], truth[..., 2], area, COCO_17.sigmas)
+    labelled, score = truth[..., 2] > 0, predicted[..., 2]
     groups = [list(range(5)), *([left, left + 1] for left in range(5, 17, 2))]
     plain = keypoint_average_precision(opks, labelled, score, score_threshold=0.2)
     non_0 = keypoint_average_precision(opks, labelled, score, score < 0.4, score_threshold=0.2)

@@ -58,10 +58,10 @@ def test_the_curve_against_scikit_learn(binning, strategy, sample, bins):
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        true_share, said = calibration_curve(hit, score, n_bins=bins, strategy=strategy)
+        true_share, predicted = calibration_curve(hit, score, n_bins=bins, strategy=strategy)
     curve = reliability_curve(score, hit, bins, binning)
     filled = curve.count > 0
-    np.testing.assert_allclose(curve.mean_score[filled], said, atol=1e-12)
+    np.testing.assert_allclose(curve.mean_score[filled], predicted, atol=1e-12)
     np.testing.assert_allclose(curve.mean_target[filled], true_share, atol=1e-12)
     assert np.isnan(curve.mean_score[~filled]).all() and np.isnan(curve.mean_target[~filled]).all()
     assert brier_score(score, hit) == pytest.approx(brier_score_loss(hit, score), abs=1e-12)

@@ -45,28 +45,30 @@ def true_and_predicted(draw):
 
 @given(true_and_predicted())
 def test_ternary_against_scikit_learn(pair):
-    v, said = pair
-    counts = confusion(v, said)
-    np.testing.assert_array_equal(counts, confusion_matrix(v, said, labels=[0, 1, 2]))
+    v, predicted = pair
+    counts = confusion(v, predicted)
+    np.testing.assert_array_equal(counts, confusion_matrix(v, predicted, labels=[0, 1, 2]))
     scores = ternary_scores(counts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        precision, recall, _, support = precision_recall_fscore_support(v, said, labels=[0, 1, 2], zero_division=np.nan)
-        f1 = f1_score(v, said, labels=[0, 1, 2], average=None, zero_division=np.nan)
-        total = f1_score(v, said, average="weighted", labels=np.unique(v), zero_division=np.nan)
+        precision, recall, _, support = precision_recall_fscore_support(
+            v, predicted, labels=[0, 1, 2], zero_division=np.nan
+        )
+        f1 = f1_score(v, predicted, labels=[0, 1, 2], average=None, zero_division=np.nan)
+        total = f1_score(v, predicted, average="weighted", labels=np.unique(v), zero_division=np.nan)
     np.testing.assert_allclose(scores.precision, precision, atol=1e-12)
     np.testing.assert_allclose(scores.recall, recall, atol=1e-12)
     np.testing.assert_allclose(scores.f1, f1, atol=1e-12)
     np.testing.assert_array_equal(scores.support, support)
     assert float(scores.total_f1) == pytest.approx(total, abs=1e-12)
-    assert float(scores.accuracy) == pytest.approx(accuracy_score(v, said), abs=1e-12)
+    assert float(scores.accuracy) == pytest.approx(accuracy_score(v, predicted), abs=1e-12)
 
 
 @given(true_and_predicted())
 def test_labelled_against_scikit_learn(pair):
-    v, said = pair
-    scores = labelled_scores(confusion(v, said))
-    truth, guess = v > 0, said > 0
+    v, predicted = pair
+    scores = labelled_scores(confusion(v, predicted))
+    truth, guess = v > 0, predicted > 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         precision, recall, _, _ = precision_recall_fscore_support(truth, guess, average="binary", zero_division=np.nan)
@@ -79,9 +81,9 @@ def test_labelled_against_scikit_learn(pair):
 
 
 def test_two_classes_and_three_agree():
-    v, said = np.random.default_rng(0).integers(0, 3, size=(2, 20, 17))
-    three = labelled_scores(confusion(v, said))
-    two = labelled_scores(confusion((v > 0).astype(int), (said > 0).astype(int), classes=2))
+    v, predicted = np.random.default_rng(0).integers(0, 3, size=(2, 20, 17))
+    three = labelled_scores(confusion(v, predicted))
+    two = labelled_scores(confusion((v > 0).astype(int), (predicted > 0).astype(int), classes=2))
     assert three.f1 == two.f1 and three.accuracy == two.accuracy
 
 
@@ -117,12 +119,12 @@ def test_nothing_is_nan_and_not_0():
 
 def test_groups_add_up_and_keep_apart():
     generator = np.random.default_rng(1)
-    v, said = generator.integers(0, 3, size=(2, 30, 17))
+    v, predicted = generator.integers(0, 3, size=(2, 30, 17))
     group = np.repeat(generator.integers(0, 5, size=30), 17).reshape(30, 17)
-    counts = confusion_by_group(v, said, group, 6)
-    np.testing.assert_array_equal(counts.sum(axis=0), confusion(v, said))
+    counts = confusion_by_group(v, predicted, group, 6)
+    np.testing.assert_array_equal(counts.sum(axis=0), confusion(v, predicted))
     for g in range(6):
-        np.testing.assert_array_equal(counts[g], confusion(v[group == g], said[group == g]))
+        np.testing.assert_array_equal(counts[g], confusion(v[group == g], predicted[group == g]))
     assert ternary_scores(counts).f1.shape == (6, 3) and labelled_scores(counts).f1.shape == (6,)
 
 

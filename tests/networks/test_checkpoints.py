@@ -164,7 +164,7 @@ def test_timms_classifiers_give_the_features_that_timm_cuts_out(name):
         torch.testing.assert_close(network.backbone(images), features)
 
 
-def test_unknown_names_and_families_are_said(networks):
+def test_unknown_names_and_families_are_reported(networks):
     with pytest.raises(InputError, match=r"tensor names: expected those of mmpose-0\.x.*, got blob\.weight"):
         recognise({"blob.weight": torch.zeros(1)})
     with pytest.raises(InputError, match=r"family: expected one of mmpose-0\.x"):

@@ -101,6 +101,6 @@ def test_any_timm_backbone(backbone, options, channels):
         (lambda: build("hourglass-1", keypoints=0), "keypoints: expected 1 or more, got 0"),
     ],
 )
-def test_what_cannot_be_built_is_said(make, message):
+def test_what_cannot_be_built_is_reported(make, message):
     with pytest.raises(ValueError, match=message), torch.device("meta"):
         make()

@@ -86,7 +86,7 @@ def test_as_a_predictors_detector(tmp_path):
     assert len(predictor(np.zeros_like(photo))) == 0
 
 
-def test_what_does_not_fit_is_said(tmp_path):
+def test_what_does_not_fit_is_reported(tmp_path):
     photo = photo_of_dots(200, 100, (50, 50, 255))
     spec = ModelSpec.read(write_boxes(tmp_path / "stride", stride=16))
     with pytest.raises(InputError, match=r"boxes\.onnx: gave an output \(1, 5, 10, 20\), expected \(1, 5, 20, 40\)"):

@@ -63,7 +63,7 @@ def test_the_usual_detector_where_none_is_named(folder):
 
 
 @pytest.mark.usefixtures("folder")
-def test_its_costs_are_said(tmp_path):
+def test_its_costs_are_reported(tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), photo_of_dots(640, 400, (150, 200, 250), (480, 200, 120))[..., ::-1])
     given = ["predict", str(tmp_path / "1.png"), "--out", str(tmp_path / "out"), "--no-draw"]
     fast = CliRunner().invoke(app, [*given, "--fast"])

@@ -85,8 +85,10 @@ def test_a_line_that_was_not_finished_is_forgotten(tmp_path, cut):
 def test_other_settings_are_refused(tmp_path):
     path = tmp_path / "journal"
     _write(path, {4: _poses(2)})
-    for name, value, said in (("flip", True, "flip was False, now True"), ("new", 3, "new was none, now 3")):
-        with pytest.raises(InputError, match=f"cannot go on with other settings: {said}; start anew without --resume"):
+    for name, value, message in (("flip", True, "flip was False, now True"), ("new", 3, "new was none, now 3")):
+        with pytest.raises(
+            InputError, match=f"cannot go on with other settings: {message}; start anew without --resume"
+        ):
             Journal(path, SETTINGS | {name: value}, is_resumed=True)
     with Journal(path, SETTINGS | {"flip": True}, is_resumed=False) as journal:  # starting anew is always possible
         assert journal.done == {}
@@ -158,8 +160,8 @@ def test_poses_of_another_kind_are_not_joined(tmp_path):
 def test_other_files_are_no_journals(tmp_path, line):
     path = tmp_path / "journal"
     path.write_text(line + "\n")
-    said = "is no journal of this version of trustpose" if "journal 1" in line else "line 1 is damaged"
-    with pytest.raises(InputError, match=f"journal: {said}; start anew without --resume"):
+    message = "is no journal of this version of trustpose" if "journal 1" in line else "line 1 is damaged"
+    with pytest.raises(InputError, match=f"journal: {message}; start anew without --resume"):
         Journal(path, SETTINGS, is_resumed=True)
     with pytest.raises(InputError, match="cannot be written"):
         Journal(path / "below", SETTINGS, is_resumed=False)

@@ -104,12 +104,13 @@ def test_who_is_told_wrongly_says_so(
     specs: dict[str, ModelSpec], crops: np.ndarray, backend: str, device: str | None
 ) -> None:
     told = open_runtime(specs["told"], backend=backend, device=device)
-    with pytest.raises(ValueError, match=r"xy: this network's trust reads where it is told, .*\(B, K, 2\).*, got None"):
+    message = r"xy: this network's trust reads at given positions, .*\(B, K, 2\).*, got None"
+    with pytest.raises(ValueError, match=message):
         told.with_trust(crops, BOX)
     with pytest.raises(ValueError, match=r"xy: expected \(6, 17, 2\), got \(6, 3, 2\)"):
         told.with_trust(crops, BOX, np.zeros((6, 3, 2)))
     alone = OnnxNetwork(specs["alone"])
-    with pytest.raises(ValueError, match="xy: this network's trust finds the places to read at by itself"):
+    with pytest.raises(ValueError, match="xy: this network's trust head reads at its own peaks only"):
         alone.with_trust(crops, BOX, np.zeros((6, 17, 2)))
 
 

@@ -191,8 +191,10 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
     assert len(told) == 1 and (done.people, done.predicted) == (4, 2)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["results.json"]
     before = (tmp_path / "out" / "results.json").read_bytes()
-    said = r"out: holds results.json of an earlier run; resume=True continues it, overwrite=True replaces it, or choose"
-    with pytest.raises(tp.InputError, match=said):
+    message = (
+        r"out: holds results.json of an earlier run; resume=True continues it, overwrite=True replaces it, or choose"
+    )
+    with pytest.raises(tp.InputError, match=message):
         predictor.run(photos[:1], tmp_path / "out")
     assert (tmp_path / "out" / "results.json").read_bytes() == before
     (tmp_path / "out" / "4.jpg").write_bytes(b"")

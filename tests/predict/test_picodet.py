@@ -88,10 +88,10 @@ def test_as_a_networks_detector(picodet, tmp_path):
 
 def test_it_is_described(picodet, capsys):
     check_model(picodet, as_json=True)
-    said = json.loads(capsys.readouterr().out)
-    assert said["kind"] == "box-list"
-    assert said["outputs"] == "transpose_8.tmp_0 1 × 1 × 2125; concat_8.tmp_0 1 × 2125 × 4"
-    assert said["input"] == "image: 320×320, photo stretched, NCHW, float32, RGB"
+    described = json.loads(capsys.readouterr().out)
+    assert described["kind"] == "box-list"
+    assert described["outputs"] == "transpose_8.tmp_0 1 × 1 × 2125; concat_8.tmp_0 1 × 2125 × 4"
+    assert described["input"] == "image: 320×320, photo stretched, NCHW, float32, RGB"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_it_is_described(picodet, capsys):
         ({"boxes": "boxes"}, r"field 'output\.boxes' says 'boxes'"),
     ],
 )
-def test_what_does_not_fit_is_said(picodet, output, message):
+def test_what_does_not_fit_is_reported(picodet, output, message):
     picodet.write_text(json.dumps(PICODET | {"output": PICODET["output"] | output}))
     with pytest.raises(InputError, match=message):
         BoxDetector(ModelSpec.read(picodet))(np.zeros((90, 60, 3), np.uint8))

@@ -71,8 +71,8 @@ def test_every_rule(record: Audit) -> None:
         "Hardly any pose is near its label (AP 0.03): check image ids, the order of the keypoints and their "
         "coordinates before reading scores.": (good, {"ap": 0.03}),
     }
-    for said, (score, numbers) in verdicts.items():
-        assert conclusion(with_scores(record, score, **numbers)) == said
+    for text, (score, numbers) in verdicts.items():
+        assert conclusion(with_scores(record, score, **numbers)) == text
     assert conclusion(with_scores(record, 1 - good)).startswith("The score ranks bad poses above good ones and is ")
     assert "but is calibrated" in conclusion(with_scores(record, poor))
     squeezed = np.clip((good - oks.mean()) * 0.3 + oks.mean(), 0, 1)
@@ -105,5 +105,5 @@ def test_too_little_to_judge(tmp_path: Path) -> None:
 def test_real_results(data_dir: Path) -> None:
     for name, off in (("simplepose.dev.json", "0.20"), ("movenet-thunder.dev.json", "0.28")):
         real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / name, replicates=0)
-        said = f"The score separates good poses from bad fairly well but is too low by {off}: calibrate it."
-        assert conclusion(real) == said
+        text = f"The score separates good poses from bad fairly well but is too low by {off}: calibrate it."
+        assert conclusion(real) == text

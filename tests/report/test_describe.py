@@ -22,25 +22,25 @@ def poses(quality: np.ndarray, visibility: np.ndarray, pose_quality: list[float]
     )
 
 
-def one(**said: tuple[float, tuple[float, float, float]]) -> Poses:
+def one(**trust: tuple[float, tuple[float, float, float]]) -> Poses:
     """A person who is all there and trusted, but for the keypoints that are named: quality and visibility."""
     quality, visibility = np.full((1, K), 0.9), np.tile([0.02, 0.03, 0.95], (1, K, 1))
-    for name, (value, chances) in said.items():
+    for name, (value, chances) in trust.items():
         quality[0, COCO.keypoints.index(name)] = value
         visibility[0, COCO.keypoints.index(name)] = chances
     return poses(quality, visibility, [0.8])
 
 
-def test_nobody_and_no_trust_are_said() -> None:
+def test_nobody_and_no_trust_are_reported() -> None:
     assert read_out(poses(np.zeros((0, K)), np.zeros((0, K, 3)), []), COCO) == "Nobody was found."
     raw = Poses(xy=np.zeros((2, K, 2)), score=np.ones((2, K)))
     assert read_out(raw, COCO) == "2 people were found; this network predicts no trust."
 
 
 def test_all_trusted() -> None:
-    said = read_out(one(), COCO)
-    assert "expected OKS of 0.80, good enough for measurements (reliable: all keypoints)." in said
-    assert "least reliable" not in said
+    text = read_out(one(), COCO)
+    assert "expected OKS of 0.80, good enough for measurements (reliable: all keypoints)." in text
+    assert "least reliable" not in text
 
 
 def test_each_reason_is_the_likeliest() -> None:
@@ -61,17 +61,17 @@ def test_each_reason_is_the_likeliest() -> None:
 
 
 def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
-    said = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
-    assert "not visible: left knee" in said
-    assert "unreliable" not in said
-    assert "least reliable" not in said
+    text = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
+    assert "not visible: left knee" in text
+    assert "unreliable" not in text
+    assert "least reliable" not in text
 
 
-def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> None:
+def test_missing_keypoints_were_not_found_and_nothing_else_is_reported_of_them() -> None:
     person = one(left_wrist=(0.0, (0.1, 0.1, 0.8)), right_wrist=(0.0, (0.1, 0.8, 0.1)))
     missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])
-    said = read_out(replace(person, missing=missing), COCO)
-    assert "not found: both wrists" in said and said.count("wrist") == 1
+    text = read_out(replace(person, missing=missing), COCO)
+    assert "not found: both wrists" in text and text.count("wrist") == 1
     assert "unreliable: both wrists" in read_out(person, COCO)
     raw = Poses(xy=np.zeros((1, K, 2)), missing=missing)
     assert read_out(raw, COCO).startswith("One person was found, 2 of 17 keypoints were not; this network")
@@ -79,13 +79,13 @@ def test_missing_keypoints_were_not_found_and_nothing_else_is_said_of_them() -> 
 
 def test_most_trusted_people_first_and_the_rest_in_one_sentence() -> None:
     people = 5
-    said = read_out(
+    text = read_out(
         poses(np.full((people, K), 0.9), np.tile([0.0, 0.0, 1.0], (people, K, 1)), [0.2, 0.9, 0.4, 0.3, 0.6]), COCO
     )
-    assert said.startswith("5 people were found. Person 1 has an expected OKS of 0.90, good enough for measurements")
-    assert said.index("Person 4 has") < said.index("Person 2 has") and "Person 0" not in said
-    assert said.index("0.60, good enough for the posture") < said.index("0.40, unreliable as a whole")
-    assert said.endswith("The other 2 have an expected OKS of 0.20 to 0.30.")
+    assert text.startswith("5 people were found. Person 1 has an expected OKS of 0.90, good enough for measurements")
+    assert text.index("Person 4 has") < text.index("Person 2 has") and "Person 0" not in text
+    assert text.index("0.60, good enough for the posture") < text.index("0.40, unreliable as a whole")
+    assert text.endswith("The other 2 have an expected OKS of 0.20 to 0.30.")
 
 
 def test_another_skeleton_is_refused() -> None:
@@ -94,10 +94,10 @@ def test_another_skeleton_is_refused() -> None:
 
 
 def test_people_of_tracks_have_their_numbers() -> None:
-    said = read_out(replace(one(), track_id=np.array([12])), COCO)
-    assert "Person 12 has an expected OKS of 0.80" in said
+    text = read_out(replace(one(), track_id=np.array([12])), COCO)
+    assert "Person 12 has an expected OKS of 0.80" in text
 
 
 def test_a_fourth_person_is_named() -> None:
-    said = read_out(poses(np.full((4, K), 0.9), np.tile([0.0, 0.0, 1.0], (4, K, 1)), [0.9, 0.8, 0.1, 0.7]), COCO)
-    assert said.endswith("Person 2 has an expected OKS of 0.10.")
+    text = read_out(poses(np.full((4, K), 0.9), np.tile([0.0, 0.0, 1.0], (4, K, 1)), [0.9, 0.8, 0.1, 0.7]), COCO)
+    assert text.endswith("Person 2 has an expected OKS of 0.10.")

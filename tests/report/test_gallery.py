@@ -104,7 +104,7 @@ def test_missing_keypoints_are_neither_drawn_nor_in_the_cut_out(record: Audit, p
     assert gallery(replace(record, details=replace(record.details, poses=whole)), photos) != shown[0]
 
 
-def test_missing_broken_and_outside_photos_are_said(record: Audit, photos: Path, tmp_path: Path) -> None:
+def test_missing_broken_and_outside_photos_are_reported(record: Audit, photos: Path, tmp_path: Path) -> None:
     for i in range(12):
         (tmp_path / f"{i}.png").write_bytes((photos / f"{i}.png").read_bytes())
     everything = gallery(record, tmp_path, each=24)

@@ -221,14 +221,14 @@ def test_what_fails_leaves_nothing(tmp_path):
 def test_a_full_disk(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (30, 240, 320, 3), dtype=np.uint8)
     with small_disk(tmp_path / "disk", "256k") as disk:
-        said = r"film\.mp4: cannot be written \((No space left on device|\d+ of 30 frames written, disk full\?)\)"
-        with pytest.raises(DiskError, match=said), H264Writer(disk / "film.mp4", 320, 240, 10.0) as video:
+        text = r"film\.mp4: cannot be written \((No space left on device|\d+ of 30 frames written, disk full\?)\)"
+        with pytest.raises(DiskError, match=text), H264Writer(disk / "film.mp4", 320, 240, 10.0) as video:
             for pixels in noise:
                 video.write(pixels)
         assert not list(disk.iterdir())
 
 
-def test_which_is_used_is_said(tmp_path, monkeypatch):
+def test_which_is_used_is_reported(tmp_path, monkeypatch):
     """With PyAV nothing; without it one line that says what the file is and how to get H.264."""
     assert has_h264()
     work = predictions.Sources(files=[tmp_path / "in.mp4"], video=_source(tmp_path / "in.mp4"), frame_rate=20.0)

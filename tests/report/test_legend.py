@@ -65,7 +65,7 @@ def test_it_lies_where_nobody_is():
 
 
 @pytest.fixture
-def said(monkeypatch):
+def legends(monkeypatch):
     """The words of the legends that are drawn."""
     words = []
     real = draw.draw_legend
@@ -78,14 +78,14 @@ def said(monkeypatch):
     return words
 
 
-def test_it_says_what_is_in_the_picture(said):
+def test_it_says_what_is_in_the_picture(legends):
     image, poses = _people(3, 640, 480, **_everything(3))
     draw_poses(image, poses)
     draw_poses(image, replace(poses, visibility=None, quality=np.ones((3, 17))))
     draw_poses(image, replace(poses, quality=None), min_score=0.5)
     draw_poses(image, replace(poses, visibility=None), style="parts", min_score=2.0)
     draw_poses(image, replace(poses, visibility=None, quality=np.ones((3, 17))), style="people", is_frame=True)
-    assert said == [
+    assert legends == [
         ["trust", "unknown", "left", "occluded", "error", "9 not visible"],
         ["trust", "left"],
         ["no trust", "left", "right", "occluded", "9 left out (score < 0.5)"],
@@ -94,17 +94,17 @@ def test_it_says_what_is_in_the_picture(said):
     ]
 
 
-def test_joints_left_out_are_counted_however_they_are_left_out(said):
+def test_joints_left_out_are_counted_however_they_are_left_out(legends):
     image, poses = _people(2, 640, 480)
     missing = np.zeros((2, 17), bool)
     missing[0, :4] = True
     xy = poses.xy.copy()
     xy[1, 2] = np.nan
     draw_poses(image, replace(poses, xy=xy, missing=missing))
-    assert said == [["no trust", "left", "right", "5 left out"]]
+    assert legends == [["no trust", "left", "right", "5 left out"]]
 
 
-def test_joints_left_out_as_not_visible_are_called_so(said):
+def test_joints_left_out_as_not_visible_are_called_so(legends):
     image, poses = _people(2, 640, 480)
     visibility = np.tile([0.0, 0, 1], (2, 17, 1))
     visibility[0, :3] = (1, 0, 0)
@@ -115,7 +115,7 @@ def test_joints_left_out_as_not_visible_are_called_so(said):
     missing[1, 5] = True
     draw_poses(image, replace(poses, visibility=visibility, missing=missing))
     draw_poses(image, replace(poses, visibility=visibility, score=np.ones((2, 17))), min_score=0.5)
-    assert [words[-1] for words in said] == ["3 not visible", "3 not visible", "4 left out", "3 left out (score < 0.5)"]
+    assert [words[-1] for words in legends] == ["3 not visible", "3 not visible", "4 left out", "3 left out (score < 0.5)"]
 
 
 @pytest.fixture

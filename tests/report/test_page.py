@@ -158,15 +158,15 @@ def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:
     means = bias(record)
     assert means is not None
     details = record.details
-    for shift, said in ((0.5, "overconfident"), (-0.5, "underconfident")):
+    for shift, message in ((0.5, "overconfident"), (-0.5, "underconfident")):
         moved = np.clip(details.oks + shift, 0, 1)
         shifted = replace(
             record,
             details=replace(details, score=moved),
             pose=replace(record.pose, ece=float(np.abs(moved - details.oks).mean())),
         )
-        assert verdict(shifted) == said
-        assert said in " ".join(opening(shifted))
+        assert verdict(shifted) == message
+        assert message in " ".join(opening(shifted))
     assert verdict(replace(record, pose=replace(record.pose, ece=0.01))) == "honest"
     assert verdict(replace(record, pose=replace(record.pose, ece=None))) == "unknown"
 
@@ -218,16 +218,16 @@ def test_a_difference_is_called_better_only_where_paired_draws_say_so(
     first_table = page_of_three[page_of_three.index('id="compare"') :].partition("</table>")[0]
     rows = re.findall(r"<code>([\w.]+)</code></th><td[^>]*>([^<]*)<span class=\"interval\">([^<]*)</span>"
                       r'<span class="interval( clear)?">([^<]*)</span>', first_table)  # fmt: skip
-    said = {name: (text, ends, bool(clear), what) for name, text, ends, clear, what in rows}
+    shown = {name: (text, ends, bool(clear), what) for name, text, ends, clear, what in rows}
     for one in compare(three[1], three[0]):
-        if one.metric in said:
-            text, ends, is_clear, what = said[one.metric]
+        if one.metric in shown:
+            text, ends, is_clear, what = shown[one.metric]
             assert text == number(one.difference, True)
             assert ends == f"{number(one.low, True)} to {number(one.high, True)}"
             assert is_clear == (one.low > 0 or one.high < 0)
             assert what == {"undecided": "not distinguishable"}.get(outcome(one), outcome(one))
-    assert said["ap.AP"][3] == "better" and said["pose.ece"][3] == "worse"
-    assert said["keypoint.pearson_pose_mean"][3] == "not distinguishable"
+    assert shown["ap.AP"][3] == "better" and shown["pose.ece"][3] == "worse"
+    assert shown["keypoint.pearson_pose_mean"][3] == "not distinguishable"
     without = page([without_draws(record)] * 2).partition('id="words"')[0]
     assert "How do they differ?" in without and "aired draws" not in without and "distinguish" not in without
 

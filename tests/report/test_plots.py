@@ -94,9 +94,9 @@ def test_reliability_points_are_scikit_learns(record: Audit) -> None:
     one = replace(record, details=replace(details, opks=hits))
     plot = plots.keypoint_reliability([one], [list(range(17))], "all")
     assert plot is not None
-    true, said = calibration_curve(hits.ravel(), details.keypoint_score.ravel(), n_bins=plots.BINS)
+    true, predicted = calibration_curve(hits.ravel(), details.keypoint_score.ravel(), n_bins=plots.BINS)
     # The plot's square: 226 × 210 pixels less the margins left 38, right 10, top 8, bottom 38.
-    x, y = 38 + said * (226 - 48), 8 + (1 - true) * (210 - 46)
+    x, y = 38 + predicted * (226 - 48), 8 + (1 - true) * (210 - 46)
     path = next(p for p in re.findall(r'<path d="([^"]+)"[^>]*stroke-width: 1.8', plot))
     points = np.array([float(number) for number in re.findall(r"[-\d.]+", path)]).reshape(-1, 2)
     np.testing.assert_allclose(points, np.column_stack([x, y]), atol=2e-4)

@@ -80,7 +80,7 @@ def test_only_people_that_all_files_have_and_files_that_can_be_compared(record: 
     assert whole.people - left.people == int((record.details.truth.v[3] > 0).sum() >= FEWEST_KEYPOINTS)
 
 
-def test_missing_photos_are_said(record: Audit, tmp_path: Path) -> None:
+def test_missing_photos_are_reported(record: Audit, tmp_path: Path) -> None:
     person = int(record.details.person[np.argmax(record.details.oks)])
     found = versus([record, spoilt(record, [person])], tmp_path)
     assert found is not None

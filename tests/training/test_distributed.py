@@ -69,12 +69,12 @@ def test_two_processes_give_the_weights_of_one(tmp_path):
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_in_one_process_stops_both(tmp_path):
     two_processes().launch(_fail, tmp_path)
-    said = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
-    assert said[0] == said[1]
-    assert said[0].count("image_id") == 1  # only the second process's samples
+    output = [(tmp_path / f"{rank}.txt").read_text() for rank in (0, 1)]
+    assert output[0] == output[1]
+    assert output[0].count("image_id") == 1  # only the second process's samples
 
 
-def test_batches_that_cannot_be_divided_are_said(tmp_path):
+def test_batches_that_cannot_be_divided_are_reported(tmp_path):
     made = recipe(batch_size=8)
     task = tiny_task(made)
     with pytest.MonkeyPatch.context() as patch:

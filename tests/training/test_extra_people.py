@@ -138,8 +138,8 @@ def test_from_two_folders_to_a_model(folders, tmp_path, capsys):
     recipe = tiny_recipe()
     write_json(tmp_path / "small.json", to_json(replace(recipe, data=replace(recipe.data, folds=3))))
     arguments = (tmp_path / "small.json", "--data", folders[0], "--data", folders[1], "--data.extra_share=0.5")
-    code, said, errors = run(capsys, *arguments, "--out", tmp_path / "out", "--head=oks-net")
-    assert (code, errors) == (0, "") and "ap.AP" in said
+    code, output, errors = run(capsys, *arguments, "--out", tmp_path / "out", "--head=oks-net")
+    assert (code, errors) == (0, "") and "ap.AP" in output
     found = open_training(folders[:2], replace(recipe.data, folds=3))
     trust = ModelSpec.read(tmp_path / "out").trust
     assert trust is not None and trust.fitted_on["people"] == len(found.training)
@@ -148,8 +148,8 @@ def test_from_two_folders_to_a_model(folders, tmp_path, capsys):
 def test_systems_that_train_on_one_data_set_say_so(folders, tmp_path, capsys):
     twice = ("--data", folders[0], "--data", folders[1], "--out", tmp_path / "out")
     for name, system in (("frozen-trust", "frozen"), ("light-detector", "detector")):
-        code, said, errors = run(capsys, name, *twice)
-        assert (code, said) == (2, "")
+        code, output, errors = run(capsys, name, *twice)
+        assert (code, output) == (2, "")
         assert errors == (f"trustpose: error: --data: was given 2 times, but system {system} trains on one data set\n")
     assert not (tmp_path / "out").exists()
     code, _, errors = run(capsys, "light-detector", "--data", folders[0], "--data", tmp_path / "no", "--out", "o")

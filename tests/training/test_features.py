@@ -71,16 +71,16 @@ def test_view_0_is_what_network_and_head_say_of_the_crops(model, tmp_path, head)
     reading, crops = tiny_reading(model, head, views=1), tiny_crops()
     stored = store_features(tmp_path, reading, crops)
     drawn = [crops[row] for row in range(PEOPLE)]
-    said = in_torch(normalised(np.stack([crop.pixels for crop in drawn])))  # the network, written in torch
+    output = in_torch(normalised(np.stack([crop.pixels for crop in drawn])))  # the network, written in torch
     made = tiny_head(reading.network, head)
     box = torch.from_numpy(np.stack([crop.box_size / [48, 64] for crop in drawn])).float()
-    maps = [*(said[name] for name in made.reads), said["heatmaps"], *([box] if made.reads_box else [])]
+    maps = [*(output[name] for name in made.reads), output["heatmaps"], *([box] if made.reads_box else [])]
     expected = made.pool(tuple(maps))
     assert len(stored.pooled) == len(expected) == sum(name.startswith("pooled-") for name in stored.columns)
     for found, wanted in zip(stored.pooled, expected, strict=True):
         assert found.dtype == np.float16 and isinstance(found, np.memmap)
         np.testing.assert_allclose(found, wanted.numpy(), rtol=2e-3, atol=2e-3)
-    heatmaps = said["heatmaps"].numpy()
+    heatmaps = output["heatmaps"].numpy()
     np.testing.assert_allclose(stored.columns["score"], heatmaps.max(axis=(2, 3)), atol=1e-4)
     near = np.abs(stored.columns["found_xy"] - argmax_quarter(heatmaps) * 4).max(axis=2) < 1e-3
     assert near.mean() > 0.99  # float32 in another order moves a few by half a map pixel
@@ -116,8 +116,8 @@ def test_view_1_is_the_mirror_image_and_twice_is_the_first(whole):
         np.testing.assert_allclose(getattr(back, name), getattr(one, name), atol=1e-9)
     first, second = slice(0, PEOPLE), slice(PEOPLE, 2 * PEOPLE)
     assert np.array_equal(columns["v"][second], columns["v"][first][:, index])
-    said = in_torch(normalised(np.stack([crop.pixels[:, ::-1] for crop in crops])))["heatmaps"].numpy()
-    np.testing.assert_allclose(columns["score"][second], said.max(axis=(2, 3)), atol=1e-4)
+    output = in_torch(normalised(np.stack([crop.pixels[:, ::-1] for crop in crops])))["heatmaps"].numpy()
+    np.testing.assert_allclose(columns["score"][second], output.max(axis=(2, 3)), atol=1e-4)
 
 
 def test_augmented_views_differ_and_every_writing_gives_the_same(model, whole, tmp_path):
@@ -229,7 +229,7 @@ def test_identity_reads_no_photo(tmp_path):
 def test_what_is_broken_is_one_line(model, whole, tmp_path):
     good = contents(whole)
 
-    def said(name: str, content: bytes | None) -> str:
+    def message_for(name: str, content: bytes | None) -> str:
         folder = tmp_path / name.replace(".", "-")
         folder.mkdir(exist_ok=True)
         for other, right in good.items():
@@ -241,14 +241,16 @@ def test_what_is_broken_is_one_line(model, whole, tmp_path):
         return str(caught.value)
 
     for wrong in (None, b"", b"no array", good["xy.npy"][:-100], good["score.npy"][:40]):
-        assert "holds features that cannot be read" in said("xy.npy", wrong)
+        assert "holds features that cannot be read" in message_for("xy.npy", wrong)
     short = good["v.npy"].replace(b"(84, 17)", b"(83, 17)")
-    assert "v.npy has 83 rows, expected 84" in said("v.npy", short)
-    assert "is not valid JSON" in said("index.json", b"{")
+    assert "v.npy has 83 rows, expected 84" in message_for("v.npy", short)
+    assert "is not valid JSON" in message_for("index.json", b"{")
     index = json.loads(good["index.json"])
-    assert "field 'done': expected 0 to 84, got 85" in said("index.json", json.dumps({**index, "done": 85}).encode())
+    assert "field 'done': expected 0 to 84, got 85" in message_for(
+        "index.json", json.dumps({**index, "done": 85}).encode()
+    )
     del index["columns"]
-    assert "cannot be read" in said("index.json", json.dumps(index).encode())
+    assert "cannot be read" in message_for("index.json", json.dumps(index).encode())
 
 
 def test_people_without_a_segment_need_another_area(model, tmp_path):

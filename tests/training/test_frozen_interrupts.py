@@ -136,8 +136,8 @@ def test_ctrl_c_while_features_are_stored(words, whole, tmp_path, capsys, monkey
         patch.setattr(features, "_columns_of", columns_of)
         patch.setattr(features, "_SAVED_EVERY", 1)
         assert run(words, out) == 130
-    said = capsys.readouterr().err
-    assert said == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
+    output = capsys.readouterr().err
+    assert output == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     assert run(words, out) == 0
     assert same(out, whole)
 
@@ -196,9 +196,9 @@ def test_a_full_disk_is_one_line_and_gone_on_from(words, whole, tmp_path, capsys
     with small_disk(tmp_path / "disk", room) as disk:
         out = disk / "out"
         assert run(words, out) == 2
-        said = capsys.readouterr().err
-        assert said.startswith(f"trustpose: error: {out / 'training' / what}") and said.count("\n") == 1
-        assert said.endswith(
+        output = capsys.readouterr().err
+        assert output.startswith(f"trustpose: error: {out / 'training' / what}") and output.count("\n") == 1
+        assert output.endswith(
             f": cannot be written (No space left on device); with room made, the same command continues from "
             f"{out / 'training'}\n"
         )

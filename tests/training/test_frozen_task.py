@@ -66,9 +66,9 @@ def run(capsys, data, model, out, *more, recipe=SMALL) -> tuple[int, str, str]:
 @pytest.mark.parametrize("head", FILLED)
 def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head):
     out = tmp_path / "out"
-    code, said, errors = run(capsys, data, model, out, "--head", head)
+    code, output, errors = run(capsys, data, model, out, "--head", head)
     assert (code, errors) == (0, "")
-    assert said.startswith(f"{out}: simplepose-trust, ap.AP ")
+    assert output.startswith(f"{out}: simplepose-trust, ap.AP ")
     assert {path.name for path in out.iterdir()} == {"model.json", "model.onnx", "model.safetensors", "training"}
     log = rows(out / "training" / "train.csv")
     assert all(np.isfinite(float(row["loss"])) for row in log) and len({row["loss"] for row in log}) == len(log)
@@ -231,8 +231,8 @@ def test_class_weights_are_of_people_in_training(data, model, tmp_path):
     ],
 )
 def test_what_does_not_fit_is_one_line(data, model, tmp_path, capsys, more, message):
-    code, said, errors = run(capsys, data, model, tmp_path / "out", *more)
-    assert (code, said, errors.count("\n")) == (2, "", 1), errors
+    code, output, errors = run(capsys, data, model, tmp_path / "out", *more)
+    assert (code, output, errors.count("\n")) == (2, "", 1), errors
     assert message in errors
 
 
@@ -248,8 +248,8 @@ def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
         ),
         (write_network(tmp_path / "lsp", skeleton="lsp14"), "17"),
     ):
-        code, said, errors = run(capsys, data, given, tmp_path / "out")
-        assert (code, said, errors.count("\n")) == (2, "", 1), errors
+        code, output, errors = run(capsys, data, given, tmp_path / "out")
+        assert (code, output, errors.count("\n")) == (2, "", 1), errors
         assert message in errors
 
 

@@ -28,7 +28,7 @@ def test_going_on_cuts_what_came_after_the_checkpoint(tmp_path):
     assert path.read_text() == ""
 
 
-def test_another_table_is_said(tmp_path):
+def test_another_table_is_reported(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"t.csv: expected a table with a column of whole numbers 'step'"):

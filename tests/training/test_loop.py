@@ -130,7 +130,7 @@ def test_tensorboard_has_what_the_tables_have(tmp_path):
     assert np.allclose(shown, log, rtol=1e-5)
 
 
-def test_too_few_people_are_said(tmp_path):
+def test_too_few_people_are_reported(tmp_path):
     recipe = tiny_recipe(batch_size=25)
     with pytest.raises(InputError, match="25 is more than the 24 available samples"):
         trained(tmp_path, recipe)

@@ -8,7 +8,7 @@ from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.losses import HEAD_LOSSES, LossOptions
 from trustpose.training.network_task import heatmap_loss
-from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
+from trustpose.trust.hpcvnet import KeypointOutputs, hpcvnet_loss
 from trustpose.trust.oks_net import hard_samples, oks_loss
 from trustpose.trust.targets import TrustTargets, trust_targets
 from trustpose.trust.visibility import visibility_loss
@@ -51,7 +51,7 @@ def paper(head: str, raw, targets) -> dict[str, torch.Tensor]:
         errors = (raw - targets.oks.nan_to_num(0.5)).abs()
         return {"oks": oks_loss(errors, known, hard_samples(errors, known))}
     if head == "hpcvnet":
-        return hpcvnet_loss(KeypointAnswers(**raw), targets)
+        return hpcvnet_loss(KeypointOutputs(**raw), targets)
     return {"visibility": visibility_loss(raw, targets.visibility, torch.tensor(OPTIONS.class_weights))}
 
 

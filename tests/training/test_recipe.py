@@ -92,12 +92,12 @@ def test_overrides_are_parsed_as_their_fields_want():
         ({"data.fold": "5"}, "^data.fold: expected 0 to 4, got 5"),
     ],
 )
-def test_what_does_not_fit_is_said(changes, message):
+def test_what_does_not_fit_is_reported(changes, message):
     with pytest.raises(InputError, match=message):
         with_overrides(RECIPE, changes)
 
 
-def test_json_that_is_no_recipe_is_said():
+def test_json_that_is_no_recipe_is_reported():
     good = to_json(RECIPE)
     for bad, message in (
         ([], "^Recipe: expected an object"),

@@ -30,7 +30,7 @@ def test_parts_of_all_processes_make_up_the_batches_of_one(accumulate, processes
     assert {len(part) for own in parts for part in own} == {12 // accumulate // processes}
 
 
-def test_too_few_samples_are_said():
+def test_too_few_samples_are_reported():
     with pytest.raises(InputError, match=r"^train.batch_size: 32 is more than the 31 available samples"):
         steps_per_epoch(31, TrainOptions())
 

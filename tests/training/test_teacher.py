@@ -160,10 +160,10 @@ def test_predicted_once_and_anew_where_anything_is_another(teacher, tmp_path, mo
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(0) or predict(*a))
     people = faceless(3)
     first = with_teacher(people, teacher, 0.0, path)
-    said = "trustpose: the teacher fills 15 of 15 missing joints and removes 0 labels\n"
-    assert (len(asked), capsys.readouterr().err) == (1, said)
+    output = "trustpose: the teacher fills 15 of 15 missing joints and removes 0 labels\n"
+    assert (len(asked), capsys.readouterr().err) == (1, output)
     again = with_teacher(people, teacher, 0.0, path)
-    assert (len(asked), capsys.readouterr().err) == (1, said)
+    assert (len(asked), capsys.readouterr().err) == (1, output)
     assert np.array_equal(first.labels.xy, again.labels.xy) and np.array_equal(is_filled(first), is_filled(again))
     assert is_filled(with_teacher(people, teacher, 1.0, path)).sum() == 0  # another threshold
     with_teacher(subset(people, np.array([0, 2])), teacher, 1.0, path)  # other people
@@ -227,8 +227,8 @@ def test_no_teacher_where_none_fits_is_one_line(folders, tmp_path, capsys):
         ),
         ((recipe, "--teacher=default", "--data.teacher_quality=2"), "teacher_quality: expected 0 to 1, got 2"),
     ):
-        code, said, errors = run(capsys, *arguments, "--data", folders[0], "--out", tmp_path / "other")
-        assert (code, said, errors.count("\n")) == (2, "", 1), errors
+        code, output, errors = run(capsys, *arguments, "--data", folders[0], "--out", tmp_path / "other")
+        assert (code, output, errors.count("\n")) == (2, "", 1), errors
         assert message in errors
     assert not (tmp_path / "other").exists()
 

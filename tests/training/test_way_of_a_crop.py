@@ -25,7 +25,7 @@ def test_a_crop_passes_few_modules(
     task = tool.prepare(tmp_path / "shards")
     modules = tool.functions_of(lambda: tool.walk(task))
     tool.show(modules)
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for seldom in ("half_body_box", "body_mask", "heatmap_loss"):
-        assert seldom in said, "the way ends early, or not every kind of augmentation was drawn"
-    assert len(modules) <= MOST_MODULES, said
+        assert seldom in output, "the way ends early, or not every kind of augmentation was drawn"
+    assert len(modules) <= MOST_MODULES, output

@@ -155,11 +155,11 @@ def by_hand(head: KeypointTokens, pooled: tuple[torch.Tensor, ...], person: int)
     whole = weights["whole.weight"] @ normal("whole", mean) + weights["whole.bias"]
     body = (weights["body.weight"] @ torch.cat(each) + whole).clamp(min=0)
     rest = (weights["from_body.weight"] @ body + weights["from_body.bias"]).view(len(each), 5)
-    said = torch.stack([weights["from_token.weight"] @ one for one in each]) + rest  # (K, 5)
+    predicted = torch.stack([weights["from_token.weight"] @ one for one in each]) + rest  # (K, 5)
     visibility, opks, oks = (weights[f"calibration_{name}"] for name in ("visibility", "opks", "oks"))
-    share = said[:, 4].exp() / said[:, 4].exp().sum()
-    expected = (share / (1 + (-(said[:, 3] * oks[0] + oks[1])).exp())).sum()
-    return [said[:, :3] * visibility[0] + visibility[1:], said[:, 3] * opks[0] + opks[1], expected]
+    share = predicted[:, 4].exp() / predicted[:, 4].exp().sum()
+    expected = (share / (1 + (-(predicted[:, 3] * oks[0] + oks[1])).exp())).sum()
+    return [predicted[:, :3] * visibility[0] + visibility[1:], predicted[:, 3] * opks[0] + opks[1], expected]
 
 
 def test_its_layers_are_those_of_a_head_that_folds_nothing():

@@ -122,7 +122,7 @@ def test_hpcvnets_losses_against_scikit_learn():
     torch.manual_seed(0)
     found, truth, v, area = (torch.tensor(array) for array in _people())
     targets = trust_targets(found, truth, v, area, torch.tensor(COCO_17.sigmas))
-    raw = hpcvnet.KeypointAnswers(torch.rand(4, 17, dtype=torch.float64), torch.randn(4, 17, dtype=torch.float64))
+    raw = hpcvnet.KeypointOutputs(torch.rand(4, 17, dtype=torch.float64), torch.randn(4, 17, dtype=torch.float64))
     losses = hpcvnet.hpcvnet_loss(raw, targets)
     labelled = (v > 0).numpy()
     exact = kernel.opks(found.numpy(), truth.numpy(), v.numpy(), area.numpy(), COCO_17.sigmas)
@@ -132,7 +132,7 @@ def test_hpcvnets_losses_against_scikit_learn():
 
 
 def test_nobody_labelled_gives_no_opks_loss():
-    raw = hpcvnet.KeypointAnswers(torch.rand(2, 17, requires_grad=True), torch.randn(2, 17))
+    raw = hpcvnet.KeypointOutputs(torch.rand(2, 17, requires_grad=True), torch.randn(2, 17))
     found, truth, v, area = (torch.tensor(array)[:2] for array in _people())
     loss = hpcvnet.hpcvnet_loss(raw, trust_targets(found, truth, v * 0, area, torch.tensor(COCO_17.sigmas)))["opks"]
     loss.backward()

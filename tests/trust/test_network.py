@@ -12,7 +12,7 @@ from tests.networks.random_weights import randomise
 from tests.trust.small import KEYPOINTS, NETWORKS, boxes, crops, network, shared_network, with_head
 from trustpose.export.trust import export_onnx
 from trustpose.trust.heads import Trust, average_flipped
-from trustpose.trust.hpcvnet import HPCVNet, KeypointAnswers, deepened
+from trustpose.trust.hpcvnet import HPCVNet, KeypointOutputs, deepened
 from trustpose.trust.network import HEADS, attach, new_head, run
 from trustpose.trust.oks_net import OKSNet
 
@@ -174,7 +174,7 @@ def test_deepened_networks_keep_their_features_and_their_heatmap_layer():
 
 
 def test_hpcvnet_multiplies_and_gates():
-    raw = KeypointAnswers(
+    raw = KeypointOutputs(
         opks=torch.tensor([[0.9, 1.2, 0.5], [0.4, 0.4, 0.4]]),
         labelled_logits=torch.tensor([[0.8, 0.6, 0.3], [0.1, 0.2, 0.4]]).logit(),
     )
@@ -198,7 +198,7 @@ def test_the_flip_test_averages_with_left_and_right_put_back():
 def test_float16_and_bfloat16_stay_finite():
     head = HPCVNet(8, 8, 8, 3).eval()
     for dtype in (torch.bfloat16, torch.float16):
-        trust = head.trust(KeypointAnswers(torch.zeros(2, 3, dtype=dtype), torch.full((2, 3), -40.0, dtype=dtype)))
+        trust = head.trust(KeypointOutputs(torch.zeros(2, 3, dtype=dtype), torch.full((2, 3), -40.0, dtype=dtype)))
         assert all(torch.isfinite(value).all() for value in trust.filled().values())
 
 
@@ -215,7 +215,7 @@ def test_float16_and_bfloat16_stay_finite():
         (lambda: run(torch.nn.Flatten(), crops(), ("backbone",)), "network: expected a PoseNetwork.*got Flatten"),
     ],
 )
-def test_what_cannot_be_built_or_read_is_said(make, message):
+def test_what_cannot_be_built_or_read_is_reported(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -30,7 +30,7 @@ def own_places(module: TrustNetwork) -> torch.Tensor:
     return torch.stack([peak % columns, peak // columns], dim=2).float()
 
 
-def said(module: TrustNetwork, xy: torch.Tensor | None) -> Trust:
+def trust_at(module: TrustNetwork, xy: torch.Tensor | None) -> Trust:
     with torch.no_grad():
         return module(crops(), BOX, xy)[1]
 
@@ -39,9 +39,9 @@ def said(module: TrustNetwork, xy: torch.Tensor | None) -> Trust:
 def test_its_own_peaks_are_the_default(kind: str) -> None:
     module = made(kind)
     xy = own_places(module)
-    alone = said(module, None).filled()
+    alone = trust_at(module, None).filled()
     for places in (xy, xy + 0.4, torch.full_like(xy, float("nan"))):  # the nearest pixel counts
-        for name, value in said(module, places).filled().items():
+        for name, value in trust_at(module, places).filled().items():
             torch.testing.assert_close(value, alone[name])
 
 
@@ -53,7 +53,7 @@ def test_elsewhere_it_reads_elsewhere(kind: str) -> None:
     moved, beyond, rim = xy.clone(), xy.clone(), xy.clone()
     moved[0, 2] = torch.where(xy[0, 2] > 3, xy[0, 2] - 3, xy[0, 2] + 3)
     beyond[0, 2], rim[0, 2] = -50.0, 0.0
-    alone, other, one, two = (said(module, places).quality for places in (None, moved, beyond, rim))
+    alone, other, one, two = (trust_at(module, places).quality for places in (None, moved, beyond, rim))
     assert alone is not None and other is not None and one is not None and two is not None
     assert (alone[0] != other[0]).any()
     torch.testing.assert_close(alone[1], other[1])

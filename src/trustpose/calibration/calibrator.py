@@ -79,8 +79,8 @@ class Calibrator(CalibratorParts):
         (`calibration.decisions.GOALS`) the calibrator also decides visibility labels.
 
         `second`: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several by
-        the network's name in a dict. Those that bring something are read, and then needed by every call;
-        `card.opinions` says what each brought. Raises InputError.
+        the network's name in a dict. Those that help are kept, and every call then needs them; `card.opinions` has the
+        effect of each. Raises InputError.
         """
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
@@ -137,7 +137,7 @@ class Calibrator(CalibratorParts):
         return Applied(self._trusted(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
 
     def trusted(self, poses: Poses, *, second: Seconds = None) -> Poses:
-        """Like a call, without a comparison with the fitted people: for the few of one photo."""
+        """Like a call, without a comparison with the fitted people: for the few people of one photo."""
         return self._trusted(poses, self._with_opinions(self._people(poses, None), poses, seconds_of(second)), None)
 
     def _trusted(self, poses: Poses, people: NormalisedPoses, tick: ProgressCallback | None) -> Poses:

@@ -59,13 +59,13 @@ def fit(
 ) -> Fit:
     """Fit a calibrator to COCO results and ground truth. Raises InputError for invalid files or options.
 
-    `second` are other networks' poses of the same people (`second.Seconds`); those that bring nothing are left out
+    `second` are other networks' poses of the same people (`second.Seconds`); those that do not help are left out
     (`opinion_choice`).
 
     Photos are divided into folds by the SHA-256 of their id, so people of one photo are always in the same fold. Each
     method is fitted on all folds but one and predicts the held-out fold. These predictions select the method, fit the
     `Recalibration`, and, corrected in the same way across folds, give the card's numbers. Finally the method is fitted
-    on everybody. `tick` is called with the name of each step before it.
+    on all people. `tick` is called with the name of each step before it.
     """
     truth, results = _read(ground_truth, results, options)
     seconds = seconds_of(second, truth)

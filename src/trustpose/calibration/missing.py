@@ -43,5 +43,5 @@ def extent_of_found(
         return axis.min(axis=0), axis.max(axis=0)
     low = axis.min(axis=0, where=~missing, initial=np.float32(np.inf))
     high = axis.max(axis=0, where=~missing, initial=np.float32(-np.inf))
-    nobody = missing.all(axis=0)
-    return np.where(nobody, NOWHERE, low), np.where(nobody, NOWHERE, high)
+    none_found = missing.all(axis=0)
+    return np.where(none_found, NOWHERE, low), np.where(none_found, NOWHERE, high)

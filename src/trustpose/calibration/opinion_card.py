@@ -1,4 +1,4 @@
-"""What a calibrator records of a second opinion: where it came from, whether it is read, and what it brought."""
+"""A calibrator's record of a second opinion: its source, whether it is used, and its effect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,18 +33,20 @@ class OpinionCard:
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """Its name in messages."""
         return label_of(self.name, self.file)
 
     def sentence(self) -> str:
-        """Say what it brought, and whether it is read."""
+        """Describe its effect, and whether it is used."""
         numbers = {name: (self.before.get(name), self.after.get(name)) for name in BROUGHT}
         shown = {name: (old[0], new[0]) for name, (old, new) in numbers.items() if old is not None and new is not None}
         labels = {"explained": "explained variance", "pose.pearson": "r(pose, OKS)"}
         gains = ", ".join(
             f"{label} {shown[name][0]:.3f} → {shown[name][1]:.3f}" for name, label in labels.items() if name in shown
         )
-        return f"{self.label}: {'is read' if self.kept else 'brings too little and is left out'} (out of fold {gains})"
+        return (
+            f"{self.label}: {'is read' if self.kept else 'improves too little and is left out'} (out of fold {gains})"
+        )
 
     @classmethod
     def of_dict(cls, value: dict[str, Any]) -> "OpinionCard":

@@ -1,9 +1,9 @@
 """Decide which second opinions a calibrator reads: those that explain more, out of fold.
 
-A second opinion costs the run of another network, so it must bring something. They are added one by one to the trees:
-in each round the one that helps most, if the share of variance of OKS and OPKS that it explains in addition is at least
-`LEAST_GAIN`, and if 0 is below the 95 % interval of the gain over the same draws of photos. The folds are those that
-select the method; what is left out has its numbers in the card all the same.
+A second opinion costs the run of another network, so it must improve the result. They are added one by one to the
+trees: in each round the one that helps most, if the share of variance of OKS and OPKS that it explains in addition is
+at least `LEAST_GAIN`, and if 0 is below the 95 % interval of the gain over the same draws of photos. The folds are
+those that select the method; what is left out has its numbers in the card all the same.
 """
 
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ def try_trees(task: Task, opinions: tuple[int, ...], tick: ProgressCallback, lab
 def choose_opinions(
     task: Task, seconds: tuple[Second, ...], without: Trial, tick: ProgressCallback
 ) -> tuple[Trial, tuple[OpinionCard, ...]]:
-    """Return the trees with the opinions that bring something, and a card for each opinion, kept or not."""
+    """Return the trees with the opinions that help, and a card for each opinion, kept or not."""
     best, cards = without, dict[int, OpinionCard]()
     measured = _Measured(task)
     left = list(range(len(seconds)))
@@ -81,7 +81,7 @@ class _Measured:
         self._known: dict[tuple[int, ...], dict[str, Drawn | None]] = {}
 
     def card(self, second: Second, opinion: Opinion, before: Trial, after: Trial, *, kept: bool) -> OpinionCard:
-        """Describe what an opinion brings to trees that have those of `before`."""
+        """Describe the effect of an opinion on trees that have those of `before`."""
         old, new = self._numbers(before), self._numbers(after)
         values = [{name: one and one.with_interval() for name, one in both.items()} for both in (old, new)]
         return OpinionCard(

@@ -49,7 +49,7 @@ class OpinionDomain:
         """Return a sentence for each difference from the fitted opinion that chance does not explain."""
         count = int(np.count_nonzero(opinion.there))
         if not count:
-            return [f"{label}: has none of these people, so nothing is gained by it"]
+            return [f"{label}: has none of these people, so it has no effect"]
         scores, agreement = (
             Steps.of(levels).distance(np.sort(column))
             for levels, column in zip((self.scores, self.agreement), _columns(opinion), strict=True)

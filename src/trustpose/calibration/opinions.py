@@ -1,4 +1,4 @@
-"""Features of a second opinion: where another network sees the same person's joints, and how sure it says it is.
+"""Features of a second opinion: another network's keypoints and scores for the same people.
 
 Two networks that disagree are wrong more often than their own scores say. The distance of a joint between them is in
 the units of OPKS: d / (2σ√area) is what its exponential squares, so 1 is an OPKS of .61 and 2 of .14. The area is
@@ -23,12 +23,12 @@ FARTHEST = np.float32(30)  # larger distances count as this: an OPKS of 0 in any
 
 @dataclass(frozen=True, eq=False)
 class Opinion:
-    """What another network says of N people, columns last, float32; `NOWHERE` where it lacks them.
+    """Another network's predictions for N people, columns last, float32; `NOWHERE` where it lacks them.
 
     distance (K, N): from its joint to the first network's; mirrored (K, N): to the first network's joint of the other
     side; both in the units of OPKS. agreement, mirrored_agreement (N,): OKS of one pose with the other, as they are and
     with left and right exchanged. score (K, N) and pose_score (N,) are its own; quality (K, N) and pose_quality (N,)
-    its calibrated trust, None if it has none. there (N,) tells which people it has.
+    its calibrated trust, None if it has none. there (N,): whether it has that person.
     """
 
     there: Bool[np.ndarray, " N"]
@@ -67,7 +67,7 @@ def read_opinion(
     row = same_people(poses, other, size, sigmas) if second.row is None else second.row
     there = row >= 0
     if not len(other):
-        return _nobody(len(poses), len(skeleton), trust=trust)
+        return _no_opinion(len(poses), len(skeleton), trust=trust)
     at = np.where(there, row, 0)
     theirs, placed = other.xy[at].astype(np.float64), found_in(other)[at] & there[:, None]
     area = AREA_SHARE * size.astype(np.float64) ** 2
@@ -102,7 +102,7 @@ def _taken(column: np.ndarray, at: np.ndarray, there: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.where(there, taken, NOWHERE), dtype=np.float32)
 
 
-def _nobody(people: int, keypoints: int, *, trust: bool) -> Opinion:
+def _no_opinion(people: int, keypoints: int, *, trust: bool) -> Opinion:
     of_joints, of_people = np.full((keypoints, people), NOWHERE), np.full(people, NOWHERE)
     return Opinion(
         *(np.zeros(people, dtype=bool), of_joints, of_joints, of_people, of_people, of_joints, of_people),

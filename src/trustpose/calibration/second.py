@@ -47,11 +47,11 @@ class Second:
 
 SecondLike = Second | Poses | ResultsFile | str | Path
 Seconds = SecondLike | Sequence[SecondLike] | Mapping[str, SecondLike] | None
-"""What `second=` takes: another network's poses or results file, several of them, or several by the network's name."""
+"""Values of `second=`: another network's poses or results file, several of them, or several by the network's name."""
 
 
 def label_of(name: str | None, file: str) -> str:
-    """Return how messages call a second opinion."""
+    """Return the name of a second opinion in messages."""
     return f"second opinion {name!r}" if name is not None else f"second opinion of {file}"
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from trustpose.calibration.arrays import expect_numbers
 
-QUESTIONS = 8
+MAX_SPLITS = 8
 _MOST_TREES = 10_000  # per model; ours have at most 200
 
 
@@ -35,9 +35,9 @@ class TreeTables:
         trees = len(self.feature)
         if trees > _MOST_TREES:
             raise ValueError(f"TreeTables: expected at most {_MOST_TREES} trees, got {trees}")
-        expect_numbers(self.feature, "feature", (trees, QUESTIONS), kinds="iu", least=-1.0, most=32767.0)
-        expect_numbers(self.threshold, "threshold", (trees, QUESTIONS), most=float(np.finfo(np.float32).max))
-        expect_numbers(self.answer, "answer", (trees, 2**QUESTIONS), most=1e6)
+        expect_numbers(self.feature, "feature", (trees, MAX_SPLITS), kinds="iu", least=-1.0, most=32767.0)
+        expect_numbers(self.threshold, "threshold", (trees, MAX_SPLITS), most=float(np.finfo(np.float32).max))
+        expect_numbers(self.answer, "answer", (trees, 2**MAX_SPLITS), most=1e6)
 
     @classmethod
     def of(cls, dump: dict[str, Any]) -> "TreeTables":
@@ -74,23 +74,23 @@ def _tree_table(tree: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Return splits, thresholds and values of one tree as LightGBM dumps it."""
     nodes: list[dict[str, Any]] = []
     _collect(tree, nodes)
-    if len(nodes) > QUESTIONS:
-        raise ValueError(f"a tree has {len(nodes)} questions, expected at most {QUESTIONS}")
-    feature, threshold = np.full(QUESTIONS, -1, dtype=np.int16), np.zeros(QUESTIONS, dtype=np.float32)
-    answer = np.zeros(2**QUESTIONS, dtype=np.float32)
+    if len(nodes) > MAX_SPLITS:
+        raise ValueError(f"a tree has {len(nodes)} splits, expected at most {MAX_SPLITS}")
+    feature, threshold = np.full(MAX_SPLITS, -1, dtype=np.int16), np.zeros(MAX_SPLITS, dtype=np.float32)
+    answer = np.zeros(2**MAX_SPLITS, dtype=np.float32)
     for at, node in enumerate(nodes):
         feature[at], threshold[at] = node["split_feature"], _round_down(node["threshold"])
     number = {id(node): at for at, node in enumerate(nodes)}
 
-    def answer_below(node: dict[str, Any], places: np.ndarray) -> None:
+    def fill_below(node: dict[str, Any], places: np.ndarray) -> None:
         if "leaf_value" in node:
             answer[places] = node["leaf_value"]
             return
         is_yes = (places >> (len(nodes) - 1 - number[id(node)])) & 1 > 0
-        answer_below(node["left_child"], places[~is_yes])
-        answer_below(node["right_child"], places[is_yes])
+        fill_below(node["left_child"], places[~is_yes])
+        fill_below(node["right_child"], places[is_yes])
 
-    answer_below(tree, np.arange(2 ** len(nodes)))
+    fill_below(tree, np.arange(2 ** len(nodes)))
     return feature, threshold, answer
 
 
@@ -98,7 +98,7 @@ def _collect(node: dict[str, Any], nodes: list[dict[str, Any]]) -> None:
     if "leaf_value" in node:
         return
     if node["decision_type"] != "<=":
-        raise ValueError(f"a tree asks {node['decision_type']!r}, expected '<='")
+        raise ValueError(f"a tree has the decision type {node['decision_type']!r}, expected '<='")
     nodes.append(node)
     _collect(node["left_child"], nodes)
     _collect(node["right_child"], nodes)

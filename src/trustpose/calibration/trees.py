@@ -18,14 +18,14 @@ from trustpose.calibration.features import NormalisedPoses, keypoint_features, p
 from trustpose.calibration.logistic import sigmoid
 from trustpose.calibration.opinions import keypoint_opinions, pose_opinions
 from trustpose.calibration.probabilities import Probabilities
-from trustpose.calibration.tables import QUESTIONS, TreeTables
+from trustpose.calibration.tables import MAX_SPLITS, TreeTables
 from trustpose.calibration.targets import Targets
 from trustpose.files import InputError
 
 KEYPOINT_ROWS = 300_000  # training keypoints of a keypoint model; four times as many changed r by less than .001
 POSE_ROWS = 100_000
 THREADS = min(4, os.cpu_count() or 1)
-_SHARED = {"learning_rate": 0.1, "num_leaves": QUESTIONS + 1, "max_bin": 63, "lambda_l2": 5.0, "verbose": -1}
+_SHARED = {"learning_rate": 0.1, "num_leaves": MAX_SPLITS + 1, "max_bin": 63, "lambda_l2": 5.0, "verbose": -1}
 _SAMPLING = {"feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "min_data_in_leaf": 40}
 # One thread per model, models in parallel: LightGBM's own threads wait in busy loops, which takes five times as long
 # on a machine with other load.
@@ -129,6 +129,6 @@ def _grow(table: Float[np.ndarray, "N F"], target: Float[np.ndarray, " N"], tree
 
 
 def _constant(chance: float) -> TreeTables:
-    answer = np.full((1, 2**QUESTIONS), np.clip(chance, 1e-6, 1 - 1e-6))
+    answer = np.full((1, 2**MAX_SPLITS), np.clip(chance, 1e-6, 1 - 1e-6))
     answer = np.log(answer / (1 - answer)).astype(np.float32)
-    return TreeTables(np.full((1, QUESTIONS), -1, np.int16), np.zeros((1, QUESTIONS), np.float32), answer)
+    return TreeTables(np.full((1, MAX_SPLITS), -1, np.int16), np.zeros((1, MAX_SPLITS), np.float32), answer)

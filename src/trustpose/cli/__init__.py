@@ -48,7 +48,7 @@ _ABOUT = {
     suppress: "Suppress duplicate poses in a results file.",
     track: "Give the poses of a results file track ids.",
     triangulate: "Put people that several cameras see into the world.",
-    serve: "A web page to try it all on, on this computer.",
+    serve: "Serve a local web page: poses, audits, calibration.",
     models: "List the available models.",
     recipes: "List the recipes of `train`.",
     train: "Train a recipe.",

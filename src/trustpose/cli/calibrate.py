@@ -91,7 +91,7 @@ def fit(
         typer.Option(
             metavar="[NAME=]RESULTS|MODEL",
             help="Second opinion: another network's results on the same people, JSON, or a network to run on them, "
-            "'default' for the bundled one; with its name, checked by apply. Repeatable; those that bring nothing are "
+            "'default' for the bundled one; with its name, checked by apply. Repeatable; those that do not help are "
             "left out.",
         ),
     ] = None,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def means(categories: "Categories") -> str:
-    """Say which numbers are means over categories."""
+    """Print which numbers are means over categories."""
     import numpy as np
 
     count = len(np.unique(categories.of_row))
@@ -21,7 +21,7 @@ def means(categories: "Categories") -> str:
 
 
 def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, ...]) -> None:
-    """Print a calibrator's numbers, what its second opinions brought, its decision, and notes."""
+    """Print a calibrator's numbers, the effect of its second opinions, its decision, and notes."""
     from rich.console import Console
     from rich.table import Table
 

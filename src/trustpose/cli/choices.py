@@ -11,13 +11,14 @@ POSE_AREAS = ("crop", "box", "keypoints")
 
 def choices(*names: str, about: str = "") -> dict[str, Any]:
     """Return the arguments of a `typer.Option` with these values: listed first in its help, completed by the shell. The
-    command itself checks what is given, as its message says more."""
+    command itself checks what is given, as its error message is more informative."""
     listed = f"{', '.join(names[:-1])} or {names[-1]}."
     return {"help": f"{listed} {about}".strip(), **completed(lambda: names)}
 
 
 def completed(names: Names) -> dict[str, Any]:
-    """Return the arguments of a `typer.Option` whose values the shell completes from `names`, called when it asks."""
+    """Return the arguments of a `typer.Option` whose values the shell completes from `names`, called on each
+    completion."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""How a command ends after Ctrl-C or on a full disk: with one line that tells how to resume."""
+"""How a command ends after Ctrl-C or on a full disk: with one line that states how to resume."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ from trustpose.files import DiskError
 
 
 class Interrupted(Exception):
-    """Ctrl-C; the message tells how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
+    """Ctrl-C; the message states how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
 
 
 @contextmanager
@@ -37,14 +37,14 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         is_main = threading.current_thread() is threading.main_thread()
-        self._is_told = is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        if self._is_told:
+        self._is_handled = is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        if self._is_handled:
             self._before = signal.signal(signal.SIGINT, self._note)
             self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_told:
+        if self._is_handled:
             sys.unraisablehook = self._hook
             signal.signal(signal.SIGINT, self._before)
 

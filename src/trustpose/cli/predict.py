@@ -77,7 +77,7 @@ def predict(
     ] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     fast: Annotated[
-        bool, typer.Option("--fast", help="The model's smaller stand-ins: faster, less accurate; says by how much.")
+        bool, typer.Option("--fast", help="Use the model's smaller networks: faster, less accurate; prints the cost.")
     ] = False,
     skeleton: Annotated[
         str | None,

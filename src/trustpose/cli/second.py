@@ -63,7 +63,7 @@ def opinions_at_fitting(
     found = []
     for one in given:
         if one.is_model:
-            found.append(_look(one, images, results, truth))
+            found.append(_predicted(one, images, results, truth))
             continue
         read = read_results(one.target, truth=truth, common=True)
         found.append(Second(read.poses, one.name, Path(read.path).name, read.sha256))
@@ -86,7 +86,9 @@ def opinions_beside(given: list[Given], images: Path | None, results: "ResultsFi
         if id(early) not in read:
             continue
         is_file = not one.is_model
-        found.append(beside(results, read_results(one.target), one.name) if is_file else _look(one, images, results))
+        found.append(
+            beside(results, read_results(one.target), one.name) if is_file else _predicted(one, images, results)
+        )
     return found
 
 
@@ -98,12 +100,12 @@ def _announced(given: Given) -> "Second":
     from trustpose.poses import Poses
     from trustpose.predict.fingerprints import model_fingerprint
 
-    nobody = Poses(xy=np.zeros((0, 1, 2)))
+    empty = Poses(xy=np.zeros((0, 1, 2)))
     model = model_fingerprint(given.target) if given.is_model else None
-    return Second(nobody, given.name, Path(given.target).name, model=model)
+    return Second(empty, given.name, Path(given.target).name, model=model)
 
 
-def _look(given: Given, images: Path | None, results: "ResultsFile", truth: "TruthFile | None" = None) -> "Second":
+def _predicted(given: Given, images: Path | None, results: "ResultsFile", truth: "TruthFile | None" = None) -> "Second":
     """Run a network on the people of results."""
     from trustpose.predict.load import load
     from trustpose.predict.second_opinion import opinion_on

@@ -1,4 +1,4 @@
-"""`trustpose serve`: the web page to try poses, audits and calibration on, on this computer."""
+"""`trustpose serve`: a local web page for poses, audits and calibration."""
 
 from typing import Annotated
 
@@ -15,11 +15,11 @@ def serve(
         str, typer.Option(help="The bundled model, NETWORK.onnx with NETWORK.json next to it, or a model folder.")
     ] = "default",
     *,
-    fast: Annotated[bool, typer.Option("--fast", help="The model's smaller stand-ins.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Use the model's smaller, faster networks.")] = False,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
-    host: Annotated[str, typer.Option(help="Address to listen on. Others than localhost let other computers in.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Any other than localhost lets other computers connect.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse photos and videos with more pixels.")] = 50_000_000,
 ) -> None:

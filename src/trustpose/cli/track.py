@@ -58,7 +58,7 @@ def track(
 
     A row gets the track_id of the person it continues, counted from 1 over all clips; a row without one belongs to no
     track. Rows are otherwise unchanged. Frames are ordered by time, else by the number in their file names, else by
-    image_id; --images tells which frames belong to one clip, by clip and camera, or by the folders of the file names.
+    image_id; --images gives the frames of each clip, by clip and camera, or by the folders of the file names.
     Categories are tracked separately. A pose without a bbox has the box around its keypoints.
     """
     from trustpose.files import write_json

@@ -1,4 +1,5 @@
-"""A detector's boxes as training data: some hold a labelled person, some somebody without keypoints, some nobody."""
+"""A detector's boxes as training data: some contain a labelled person, some a person without labelled keypoints, some
+no person."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from trustpose.skeletons import Skeleton
 
 PRESENT = 0.5
 """IoU with a labelled person's box from which on a box holds that person, as in COCO's box AP50."""
-_IN_CROWD = 0.5  # share of a box inside a crowd's above which it is left out: who is in there is not labelled
+_IN_CROWD = 0.5  # share of a box inside a crowd's above which it is left out: its people are not labelled one by one
 _AREA_SHARE = 0.53  # of the box: an area for boxes without labels, which have no OKS
 
 
@@ -26,8 +27,8 @@ def detected_people(file: TruthFile, folder: Path, boxes: Boxes) -> People:
     """Return one person per box of a detector: with the labels of the person that it overlaps most (`PRESENT`), in the
     detector's box.
 
-    A box that overlaps nobody by that much has no labels and unknown visibility (`has_joint` false), and so has one
-    around a person without labelled keypoints; `PersonLabels.overlap` tells them apart. Boxes inside crowds are left
+    A box that overlaps no person by that much has no labels and unknown visibility (`has_joint` false), and so has one
+    around a person without labelled keypoints; `PersonLabels.overlap` distinguishes them. Boxes inside crowds are left
     out. Raises InputError if the ground truth lacks people's boxes, or a box is in a photo that it does not list.
     """
     truth, names = file.truth, file.images.names()

@@ -91,7 +91,7 @@ class ShardPixels:
         return decode_photo(jpeg, f"{self.shards[number].path}: {row:06d}.jpg"), self.affine[row]
 
     def read_labels(self) -> tuple[list[Any], list[str]]:
-        """Return everybody's JSON, and names for error messages. Raises InputError."""
+        """Return the JSON of all people, and names for error messages. Raises InputError."""
         records, names = [], []
         for row in range(int(self._starts[-1])):
             number, place = self._place(row)

@@ -249,7 +249,7 @@ class _Graph:
         if len(output) != 3 or not low or lowest >= output[1] * output[2]:
             shown = ", ".join(map(str, maps[-_SHOWN:])) or "none"
             raise InputError(
-                f"{self.spec.onnx}: no map is smaller than the heatmaps, so nothing tells where its encoder ends; "
+                f"{self.spec.onnx}: no map is smaller than the heatmaps, so the end of its encoder is unknown; "
                 f"name the tensor to read as 'backbone'; candidates: {shown}"
             )
         end, name, is_active = low[-1], low[-1].name, False

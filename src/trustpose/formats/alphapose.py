@@ -18,7 +18,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.coco_variants import keypoint_count, name_photos
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, join, nobody
+from trustpose.formats.found_poses import FoundPoses, join, no_people
 from trustpose.formats.openpose import people, poses_of
 from trustpose.skeletons import COCO_17, HALPE_26, MPII_16, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
@@ -44,7 +44,7 @@ def read(value: Any, path: str) -> FoundPoses:
         return _of_photos(photos, path)
     rows = Rows.of(value, path, "result")
     if not len(rows):
-        return nobody(path)
+        return no_people(path)
     rows, photo, is_numbered = name_photos(rows)
     merged = sum(isinstance(row.get("idx"), list) and len(row["idx"]) > 1 for row in rows.rows)
     rows = Rows(path, "result", [_as_coco(rows, at) for at in range(len(rows))])
@@ -72,7 +72,7 @@ def _of_photos(photos: dict[str, Any], path: str) -> FoundPoses:
     parts = [part for part in all_parts if len(part)]
     empty = tuple(name for part in all_parts for name in part.empty)
     if not parts:
-        return replace(nobody(path, without_body=without_body), empty=empty)
+        return replace(no_people(path, without_body=without_body), empty=empty)
     names = tuple(name for part in parts for name in part.photo or ())
     poses = join([part.poses for part in parts], [path] * len(parts))
     return replace(parts[0], poses=poses, photo=names, empty=empty, without_body=without_body)
@@ -85,7 +85,7 @@ def _of_photo(value: Any, path: str, photo: str) -> FoundPoses:
         return people(value, path, photo)
     rows = Rows.of(value["bodies"], path, f"image {photo!r}, body")
     if not len(rows):
-        return nobody(path, photo)
+        return no_people(path, photo)
     found = poses_of(rows, "joints")
     return FoundPoses(path, found, photo=(photo,) * len(found), skeleton=SKELETONS.get(found.keypoint_count))
 

@@ -16,7 +16,7 @@ from typing import Any
 from trustpose.files import InputError
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import find_missing
 
 
@@ -34,7 +34,7 @@ def read(value: Any, path: str) -> FoundPoses:
     """Return the poses of a file, including our extended fields. Raises InputError."""
     rows = Rows.of(value, path, "result")
     if not len(rows):
-        return nobody(path)
+        return no_people(path)
     if "keypoints" not in rows.fields:
         raise InputError(f"{path}: field 'keypoints' is in no result: boxes or masks only, expected a keypoint model's")
     is_openpifpaf = "image_id" not in rows.fields

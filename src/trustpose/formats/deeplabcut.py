@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -44,7 +44,7 @@ def poses_of_table(table: Table, path: str) -> FoundPoses:
     _check(values, layout, path)
     frame, individual = np.nonzero(~np.isnan(values).all(axis=(2, 3)))
     if not len(frame):
-        return nobody(path)
+        return no_people(path)
     keypoints = values[frame, individual]  # (N, K, 3)
     is_tracked = len(layout.individuals) > 1
     photo, image_id = _photos(table.frames, frame, path)

@@ -116,8 +116,8 @@ def _check(url: str) -> None:
 
 
 def _content(answer: Any, url: str, limit: int) -> Iterator[bytes]:
-    said = answer.headers.get("Content-Length")
-    expected = int(said) if said is not None and said.isdigit() else None
+    length = answer.headers.get("Content-Length")
+    expected = int(length) if length is not None and length.isdigit() else None
     if expected is not None and expected > limit:
         raise _too_large(url, limit)
     started, count = time.monotonic(), 0

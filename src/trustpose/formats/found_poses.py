@@ -70,7 +70,7 @@ class FoundPoses:
         )
 
 
-def nobody(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
+def no_people(path: str, photo: str | None = None, *, without_body: int = 0) -> FoundPoses:
     """Return a file without detected people; `photo` is its name if the file holds one photo."""
     empty = () if photo is None else (photo,)
     return FoundPoses(path, Poses(xy=np.zeros((0, 0, 2))), photo=(), empty=empty, without_body=without_body)

@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -34,7 +34,7 @@ def read(value: Any, path: str) -> FoundPoses:
         value = value.get("instance_info")
     rows = Rows.of(value, path, "instance")
     if not len(rows):
-        return nobody(path, Path(path).stem)
+        return no_people(path, Path(path).stem)
     if "instances" not in rows.fields:
         return FoundPoses(path, _poses(rows), photo=(Path(path).stem,) * len(rows), skeleton=skeleton)
     frames = Rows(path, "frame", rows.rows)
@@ -50,7 +50,7 @@ def read(value: Any, path: str) -> FoundPoses:
         people += inside
         frame_of += [number] * len(inside)
     if not people:
-        return nobody(path)
+        return no_people(path)
     found = _poses(Rows(path, "instance", people), np.array(frame_of, dtype=np.int64))
     return FoundPoses(path, found, skeleton=skeleton)
 

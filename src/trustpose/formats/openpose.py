@@ -13,7 +13,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import OPENPOSE_BODY_25, OPENPOSE_COCO_18, OPENPOSE_MPI_15, Skeleton
 
@@ -40,7 +40,7 @@ def people(value: Any, path: str, photo: str) -> FoundPoses:
     with_body = [row for row in rows.rows if row.get(field) != []]  # a person may have hands or a face only
     without_body = len(rows) - len(with_body)
     if not with_body:
-        return nobody(path, photo, without_body=without_body)
+        return no_people(path, photo, without_body=without_body)
     found = poses_of(Rows(path, "person", with_body), field)
     if 0 < np.abs(found.xy).max() <= 1:
         raise InputError(

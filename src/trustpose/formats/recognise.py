@@ -7,7 +7,7 @@ from typing import Any
 from trustpose.files import InputError, read_bytes
 from trustpose.formats import alphapose, coco_variants, deeplabcut_csv, deeplabcut_hdf5, mmpose, openpose, ultralytics
 from trustpose.formats.columns import parse_finite_json
-from trustpose.formats.found_poses import FoundPoses, files_in, nobody
+from trustpose.formats.found_poses import FoundPoses, files_in, no_people
 
 FORMATS = ("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "detectron2", "coco")
 _SUFFIXES = (".json", ".txt", ".csv", ".h5", ".hdf5")
@@ -98,7 +98,7 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         return "deeplabcut", deeplabcut_csv.read(content, str(path))
     value = parse_finite_json(content, path)
     if value == [] and set(allowed) & {kind for kind, *_ in _JSON}:
-        return None, nobody(str(path), path.stem)
+        return None, no_people(str(path), path.stem)
     for kind, fits, reader in _JSON:
         if fits(value):
             _check(path, kind, allowed)

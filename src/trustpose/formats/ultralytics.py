@@ -17,7 +17,7 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.formats.found_poses import FoundPoses, nobody
+from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import MISSING_ID, Poses
 
 _BOX = ("x1", "y1", "x2", "y2")
@@ -34,7 +34,7 @@ def read(value: Any, path: str) -> FoundPoses:
     """Return the people of one photo, which has the file's name. Raises InputError."""
     rows = Rows.of(value, path, "detection")
     if not len(rows):
-        return nobody(path, Path(path).stem)
+        return no_people(path, Path(path).stem)
     flat = [_flat(rows, at) for at in range(len(rows))]
     count = len(flat[0]["keypoints.x"])
     table = Rows(path, "detection", flat)
@@ -89,7 +89,7 @@ def read_labels(content: bytes, path: str, counts: tuple[int, ...]) -> FoundPose
         raise InputError(f"{path}: is not a text file") from None
     numbered = [(at, line) for at, line in enumerate(lines, 1) if line]
     if not numbered:
-        return nobody(path, Path(path).stem)
+        return no_people(path, Path(path).stem)
     width = len(numbered[0][1])
     count = next((count for count in counts if 0 <= width - 5 - 3 * count <= 2), None)
     if count is None:

@@ -79,7 +79,7 @@ def suppress(
     if method == "none":
         return Suppressed(kept, ranked)
     if poses.image_id is None:
-        raise ValueError("suppress: Poses.image_id is None, nothing says which poses are of one photo")
+        raise ValueError("suppress: Poses.image_id is None, it is unknown which poses are of one photo")
     if len(sigmas) != poses.keypoint_count:
         raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one per keypoint, got {len(sigmas)}")
     counted = None

@@ -1,6 +1,6 @@
 """Results as keypoints of a FiftyOne data set, and back without loss (the extra `fiftyone`).
 
-What a person has there is listed in docs/integrations.md. Photos and poses find each other by file name, or by the
+What a person has there is listed in docs/integrations.md. Photos and poses are matched by file name, or by the
 number at the end of it where image ids have no names.
 """
 
@@ -53,12 +53,12 @@ def to_fiftyone(
     samples were set.
 
     results: poses, or a COCO results file (JSON, CSV or Parquet). dataset: a `fiftyone.Dataset` or view, saved, or a
-    list of `fiftyone.Sample`. images: file names of image ids: `Images`, a COCO ground truth or an images.json;
-    without it the photos that poses know, the images.json beside a results file, or the numbers in the samples' file
-    names. skeleton: of a results file, which does not name its joints. A photo that is known by name and has nobody
-    gets empty `Keypoints`; other samples are left as they are. A sample without `metadata` gets it, for its size.
-    Raises InputError if fiftyone is missing, a photo cannot be read, or poses are on photos that the data set lacks;
-    with `common` only if it has none of them.
+    list of `fiftyone.Sample`. images: file names of image ids: `Images`, a COCO ground truth or an images.json; without
+    it the photos that poses know, the images.json beside a results file, or the numbers in the samples' file names.
+    skeleton: of a results file, which does not name its joints. A photo that is known by name and has no people gets
+    empty `Keypoints`; other samples are left as they are. A sample without `metadata` gets it, for its size. Raises
+    InputError if fiftyone is missing, a photo cannot be read, or poses are on photos that the data set lacks; with
+    `common` only if it has none of them.
     """
     package, given = _fiftyone(), _given(results, images, skeleton)
     rows = _rows_by_image(given.poses)
@@ -241,8 +241,8 @@ def _read(dataset: Any, field: str, skeleton: Skeleton | str | None) -> tuple[Po
     photos = {one: PhotoFile(Path(path)) for one, (_, path, _, _) in zip(ids, found, strict=True)}
     if not people:
         count = 0 if joints is None else len(joints)
-        nobody = Poses(xy=np.zeros((0, count, 2)), image_id=np.zeros(0, dtype=np.int64), skeleton=joints, photos=photos)
-        return nobody, []
+        empty = Poses(xy=np.zeros((0, count, 2)), image_id=np.zeros(0, dtype=np.int64), skeleton=joints, photos=photos)
+        return empty, []
     size = np.array([found[row][2] for row in owner], dtype=np.float64)
     columns = poses_of(people, size, [found[row][1] for row in owner])
     image_id = np.array([ids[row] for row in owner], dtype=np.int64)

@@ -62,8 +62,8 @@ def model_card(folder: str | Path, repository: str, tags: Sequence[str] = ()) ->
     """Return the README.md of a model folder as the hub expects it: a metadata header, then the text.
 
     The header has licence, library, pipeline (keypoint-detection, or object-detection for boxes), skeleton and other
-    tags, from model.json; what a header in the folder's own README.md says is kept. Without a README.md the text says
-    what model.json says, and how to load it. Raises InputError as `push_model`.
+    tags, from model.json; entries in the header of the folder's own README.md are kept. Without a README.md the text is
+    made from model.json, and shows how to load it. Raises InputError as `push_model`.
     """
     spec = _spec(Path(folder))
     own = Path(folder) / README

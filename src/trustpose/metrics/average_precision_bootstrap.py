@@ -49,7 +49,7 @@ def average_precision_replicates(
 ) -> dict[str, Float[np.ndarray, " B"]]:
     """Compute the COCO numbers of the named area ranges in every draw, each (B,), NaN where no person counts.
 
-    `counts` says how often each of I images is drawn (`bootstrap.resample_counts`). `pose_image` (N,) and
+    `counts`: how often each of I images is drawn (`bootstrap.resample_counts`). `pose_image` (N,) and
     `person_image` (M,) give the image, 0..I−1, of every pose and person of the evaluation. An image drawn twice counts
     its poses and people twice, at the same score. Matching happens within an image, so it does not change. Raises
     ValueError for an evaluation with other ranges or thresholds than COCO's.

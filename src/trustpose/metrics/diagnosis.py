@@ -129,7 +129,7 @@ def keypoint_errors(
     area: Area,
 ) -> Int[np.ndarray, "N K"]:
     """Return the `KeypointError` (N, K) of every pose with respect to the truth row `match` (N,) given for it, -1 for
-    none, instead of COCO's match: also of a pose that is all on somebody else. Keypoints are near a joint as in
+    none, instead of COCO's match: also of a pose that lies entirely on another person. Keypoints are near a joint as in
     `diagnose`. A person of another image counts as none. Raises ValueError if image_id or the area is None."""
     if poses.image_id is None or truth.image_id is None:
         raise ValueError("keypoint_errors: image_id is needed in both poses and truth, one of them is None")
@@ -176,7 +176,8 @@ def _classify_pairs(
     sigmas: Float[np.ndarray, " K"],
     flip_index: Int[np.ndarray, " K"],
 ) -> tuple[Int[np.ndarray, "S K"], Float[np.ndarray, "S K"]]:
-    """Return kind and highest similarity (S, K) for the S poses of the pairs; each pose with everybody in its image."""
+    """Return kind and highest similarity (S, K) for the S poses of the pairs; each pose with all people in its
+    image."""
     first = np.flatnonzero(np.r_[True, pose[1:] != pose[:-1]])
     here, there = poses.xy[pose].astype(np.float64, copy=False), truth.xy[person]
     v, size = truth.v[person], scale[person]

@@ -105,7 +105,7 @@ def hub_error(hub: Any, name: str, error: Exception) -> InputError:
     """Return what the package raised as one line about `name`."""
     kinds = hub.errors
     if isinstance(error, kinds.GatedRepoError):
-        return InputError(f"{name}: is only for users whom its owner lets in; ask on its page, then run hf auth login")
+        return InputError(f"{name}: access is restricted; request it on the model's page, then run hf auth login")
     if isinstance(error, kinds.RepositoryNotFoundError):
         where = hub.constants.ENDPOINT
         return InputError(f"{name}: no such repository on {where}, or a private one that needs hf auth login")

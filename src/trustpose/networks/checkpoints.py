@@ -29,7 +29,7 @@ def recognise(state_dict: Mapping[str, Tensor]) -> str:
     Raises InputError for unknown names.
     """
     for family in FAMILIES.values():
-        if family.tells(state_dict):
+        if family.matches(state_dict):
             return family.name
     some = ", ".join(list(state_dict)[:3])
     raise InputError(f"tensor names: expected those of {', '.join(FAMILIES)}, got {some}, …")

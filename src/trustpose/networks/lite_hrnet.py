@@ -111,8 +111,8 @@ class Stage(nn.Module):
 class ExchangeUnit(nn.Module):
     """Two blocks on every branch, then every output is the sum of all branches brought to its resolution.
 
-    As the authors' code adds in place, the highest resolution counts twice in every sum, and what goes from it to the
-    others is its own sum. The published weights are of that network.
+    As the authors' code adds in place, the highest resolution counts twice in every sum, and the others receive its own
+    sum. The published weights are of that network.
     """
 
     def __init__(self, widths: list[int], block: Block, norm: bool):
@@ -154,7 +154,7 @@ def _path(widths: list[int], source: int, target: int, norm: bool) -> nn.Module:
 
 
 class Branches(nn.Module):
-    """Shuffle blocks on each branch by itself."""
+    """Shuffle blocks on each branch separately."""
 
     def __init__(self, widths: list[int], norm: bool):
         super().__init__()
@@ -182,8 +182,8 @@ class _Shuffle(nn.Module):
 class _Weighting(nn.Module):
     """The paper's conditional channel weighting, on all branches at once.
 
-    Half of the channels are weighed by what all branches see together, convolved channel by channel, and weighed again
-    by what their own branch sees on the average.
+    Half of the channels are multiplied by weights computed from all branches, convolved channel by channel, and
+    multiplied by weights computed from their own branch's means.
     """
 
     def __init__(self, widths: list[int], norm: bool):

@@ -55,7 +55,7 @@ class _Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         *higher, x = self.stages([self.stem(image)])
-        self.encoded(x.index_select(1, self.get_buffer("original")))  # left out of graphs that nobody reads it in
+        self.encoded(x.index_select(1, self.get_buffer("original")))  # left out of graphs that do not output it
         for at, layer in enumerate(self.gather):  # from H/32 to H/4
             if at:
                 x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True) + higher[-at]
@@ -138,7 +138,7 @@ class _ExchangeUnit(nn.Module):
             added += [] if lower is None else [lower]
             total = own + sum(added[1:], start=added[0])
             if not target:
-                maps[0] = total  # what goes from it to the others is its own sum
+                maps[0] = total  # the others receive its own sum
             fused.append(F.relu(total))
         return fused
 

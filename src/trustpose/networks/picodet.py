@@ -5,7 +5,7 @@ reads: as backbone Cui et al., PP-LCNet: A Lightweight CPU Convolutional Neural 
 wide; as neck and head Yu et al., PP-PicoDet: A Better Real-Time Object Detector on Mobile Devices, 2021, section 3 (a
 path aggregation network of stride 8 to 64), with sides as distributions (Li et al., Generalized Focal Loss, NeurIPS
 2020) and scores as products of two maps (Feng et al., TOOD, ICCV 2021). Batch norm is part of the convolutions in the
-file, and stays so: training moves what it made of them.
+file, and stays so in training.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from trustpose.networks.onnx_weights import read_convolutions
 CHANNELS = 96  # of neck and heads
 BINS = 8  # a side is 0 to 7 strides long, read as the mean over its distribution
 STRIDES = (8, 16, 32, 64)
-PICODET_MULTIPLE = 32  # what a photo's sides have to be multiples of
+PICODET_MULTIPLE = 32  # a photo's sides must be multiples of this
 _STEM = 16
 _BLOCKS = (  # of the backbone: kernel, stride, channels, whether channels are weighed
     *((3, 1, 24, False), (3, 2, 48, False), (3, 1, 48, False), (3, 2, 96, False), (3, 1, 96, False)),
@@ -72,11 +72,11 @@ class PicoDet(nn.Module):
         return ListedBoxes(*of_photos, torch.cat(middles), torch.cat(strides))
 
     def first_layers(self) -> list[nn.Module]:
-        """Those to stride 4: edges and colours are any photo's, and half of the work."""
+        """Return the layers up to stride 4, whose edges and colours are generic and take half of the computation."""
         return [self.backbone.stem, *self.backbone.blocks[:3]]
 
     def read(self, path: str | Path) -> None:
-        """Start from the published file. Raises InputError where it is no such PicoDet."""
+        """Load the published file. Raises InputError if it is not such a PicoDet."""
         modules = [one for part in self._as_run() for one in part.modules() if isinstance(one, nn.Conv2d)]
         found = read_convolutions(Path(path))
         refusal = InputError(f"{path}: expected the layers of PicoDet-S, as published")
@@ -129,7 +129,7 @@ class LCNet(nn.Module):
 
 
 class _Weighed(nn.Module):
-    """Channels times what their means say of them: squeeze and excitation, with a hard sigmoid."""
+    """Squeeze and excitation with a hard sigmoid: channels times weights computed from their means."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ class Family:
     """
 
     name: str
-    tells: Callable[[Mapping[str, object]], bool]
+    matches: Callable[[Mapping[str, object]], bool]
     tables: tuple[Table, ...]
     prefixes: tuple[str, ...] = ()
     imagenet: bool = False

@@ -1,4 +1,4 @@
-"""What a user does with `Poses` in the hand: look at them, draw and save them, read the photo that they came from."""
+"""Methods of `Poses` for users: show, draw and save them, read the photo that they came from."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 
 class PosesDisplay:
-    """Methods of `Poses` that need rooms above this one: reading photos, drawing, files.
-
-    They are imported by the package's own `__init__`, which knows all rooms, when a method is called.
+    """Methods of `Poses` that need packages of higher layers: reading photos, drawing, files. The top-level `__init__`,
+    which may import all of them, imports them when a method is called.
     """
 
     image_id: Int[np.ndarray, " N"] | None
     photos: Mapping[int, Photo] | None
 
     def image(self, image_id: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-        """Read the photo or video frame that the poses came from again, RGB; `image_id` says which, if there are
+        """Read the photo or video frame that the poses came from again, RGB; `image_id` selects one, if there are
         several.
 
         Files and frames are read from disk, so nothing is kept in memory; an array given to the predictor is only there
@@ -55,7 +54,7 @@ class PosesDisplay:
         """Return the photo with the poses drawn on it, RGB.
 
         image: anything that a predictor takes as one image; without one, the photo that the poses came from. `how` goes
-        to `report.draw.draw_poses` (`min_score`, `legend`, …), and `channels="BGR"` says the order of an array's.
+        to `report.draw.draw_poses` (`min_score`, `legend`, …), and `channels="BGR"` is the channel order of an array.
         Raises ValueError if it is not known which photo or skeleton, InputError if the photo cannot be read.
         """
         return _above().draw(self, image, **how)
@@ -94,6 +93,6 @@ def file_names(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _above(room: str = "poses_output") -> Any:
-    """Return the module that draws and writes poses, or another one in a room above this one, which only the package
-    names."""
+    """Return the module that draws and writes poses, or another one of a higher layer, which only the top-level package
+    imports."""
     return getattr(import_module("trustpose"), room)

@@ -1,4 +1,4 @@
-"""`Photo`: where the pixels of an image are read from, when somebody asks for them."""
+"""`Photo`: a photo or video frame whose pixels are read on demand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable

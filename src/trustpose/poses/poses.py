@@ -31,8 +31,8 @@ class Poses(PersonRows, PosesDisplay):
     `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
     marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
     holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
-    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. `photos` says by
-    image id where each photo can be read again (`image`). Raises ValueError naming the field if a shape or dtype is
+    uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. `photos` has, by
+    image id, where each photo can be read again (`image`). Raises ValueError naming the field if a shape or dtype is
     wrong.
     """
 
@@ -72,7 +72,7 @@ class Poses(PersonRows, PosesDisplay):
     def __getitem__(self, rows: slice | np.ndarray | list[int] | list[bool] | int) -> "Poses": ...
     def __getitem__(self, rows: Any) -> Any:
         """Return some people: a slice, indices, or a mask such as `poses.pose_quality > 0.7`; a number gives one
-        person. A joint's name gives its column of everybody, a `Keypoint`: `poses["left_wrist"].xy` is (N, 2).
+        person. A joint's name gives its column for all people, a `Keypoint`: `poses["left_wrist"].xy` is (N, 2).
 
         Raises KeyError for a name that the skeleton lacks, ValueError for a name if the poses have no skeleton.
         """

@@ -245,7 +245,7 @@ def coco_rows(
     for name, text_of in (texts or {}).items():
         if text_of and name in named:
             named[name] = [text_of.get(number, number) for number in named[name]]
-    named |= {"keypoint_missing": unsaid} if (unsaid := _unsaid_missing(poses)) is not None else {}
+    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses)) is not None else {}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
@@ -257,7 +257,7 @@ def _pose_score_to_write(poses: "Poses", ranking: np.ndarray) -> np.ndarray | No
     return poses.pose_score
 
 
-def _unsaid_missing(poses: "Poses") -> list[list[int] | None] | None:
+def _stated_missing(poses: "Poses") -> list[list[int] | None] | None:
     """Return 0 or 1 for each keypoint of a row whose missing ones do not follow from the values; None for other rows,
     and if there are no such rows."""
     assert poses.score is not None
@@ -265,8 +265,8 @@ def _unsaid_missing(poses: "Poses") -> list[list[int] | None] | None:
     if poses.missing is None and by_rule is None:
         return None
     missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
-    unsaid = (missing != follows).any(axis=1)
-    return [row if is_unsaid else None for row, is_unsaid in zip(missing.astype(int).tolist(), unsaid, strict=True)]
+    stated = (missing != follows).any(axis=1)
+    return [row if is_stated else None for row, is_stated in zip(missing.astype(int).tolist(), stated, strict=True)]
 
 
 def _cells(name: str, column: np.ndarray) -> list[Any]:

@@ -17,7 +17,7 @@ from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
 from trustpose.poses import Truth
 
-_LEAST_INSIDE = 0.5  # of a box's area; a warning says where less of it is in the photo
+_LEAST_INSIDE = 0.5  # of a box's area; a warning names boxes with less of it in the photo
 BOX_FORMATS = ("xyxy", "xywh")  # of boxes that users give to a predictor
 TruthSelection = Literal["labelled", "boxed"]
 

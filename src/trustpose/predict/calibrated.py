@@ -20,7 +20,7 @@ from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.fingerprints import fingerprint_of, network_file
 from trustpose.predict.photos import BasePredictor, Prediction, no_poses
-from trustpose.predict.second_opinion import Photo, as_second, look_again, together
+from trustpose.predict.second_opinion import Photo, as_second, second_opinions, together
 from trustpose.skeletons import difference
 
 _MOST = 4_000  # people compared with the fitted ones, as in a call of the calibrator
@@ -30,9 +30,9 @@ _MOST = 4_000  # people compared with the fitted ones, as in a call of the calib
 class Calibrated:
     """Fills `quality`, `visibility` and `pose_quality` of a stream of predictions, photo by photo, with a calibrator.
 
-    `seconds` are the models of the second opinions that it reads, with their names. Each sees the photo and the boxes
-    of its poses. At the end of a stream of at least ten people it warns, once, if people or scores are unlike those
-    at fitting (`DistributionShiftWarning`).
+    `seconds` are the models of the second opinions that it reads, with their names. Each runs on the photo and the
+    boxes of its poses. At the end of a stream of at least ten people it warns, once, if people or scores are unlike
+    those at fitting (`DistributionShiftWarning`).
     """
 
     calibrator: Calibrator
@@ -44,13 +44,14 @@ class Calibrated:
         """Yield the same predictions with trust. Raises InputError for poses that the calibrator cannot read."""
         first, *others = tee(predictions, len(self.seconds) + 1)
         opinions = [
-            look_again(model, _photos(some), name) for (name, model), some in zip(self.seconds, others, strict=True)
+            second_opinions(model, _photos(some), name)
+            for (name, model), some in zip(self.seconds, others, strict=True)
         ]
         seen = _Seen([], [])
         for prediction in first:
             poses = prediction.poses
             if prediction.error is not None or not len(poses):
-                yield replace(prediction, poses=self.of_nobody(poses))
+                yield replace(prediction, poses=self.with_empty_fields(poses))
                 continue
             second = [next(opinion) for opinion in opinions]
             seen.add(poses, second)
@@ -60,8 +61,8 @@ class Calibrated:
             for sentence in self.calibrator.warnings(*seen.together()):
                 warnings.warn(sentence, DistributionShiftWarning, stacklevel=2)
 
-    def of_nobody(self, poses: Poses) -> Poses:
-        """Return poses of nobody with the empty fields of trust."""
+    def with_empty_fields(self, poses: Poses) -> Poses:
+        """Return empty poses with the empty fields of trust."""
         keypoints = poses.keypoint_count
         label = None if self.calibrator.card.decision is None else np.zeros((0, keypoints), np.int8)
         empty = np.zeros((0, keypoints))
@@ -119,21 +120,21 @@ def calibrated(
     if differ := difference(predictor.skeleton, calibrator.card.skeleton):
         raise InputError(f"{where}: {predictor.model} and the calibrator have different skeletons, {differ}")
     _check_estimator(predictor, calibrator.card, estimator, where)
-    nobody = [as_second(model, no_poses(model.skeleton), name) for name, model in seconds]
+    empty = [as_second(model, no_poses(model.skeleton), name) for name, model in seconds]
     try:
-        read = {id(one) for one in matching(calibrator.card.opinions, nobody)}
+        read = {id(one) for one in matching(calibrator.card.opinions, empty)}
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
-    kept = tuple(pair for pair, one in zip(seconds, nobody, strict=True) if id(one) in read)
+    kept = tuple(pair for pair, one in zip(seconds, empty, strict=True) if id(one) in read)
     content = calibrator_file(given).read_bytes() if is_file else repr(calibrator.card).encode()
     digest = hashlib.sha256(content)
-    for one in nobody:
+    for one in empty:
         digest.update(str(one.model).encode())
     return Calibrated(calibrator, kept, digest.hexdigest())
 
 
 def _check_estimator(predictor: BasePredictor, card: Card, name: str | None, where: str) -> None:
-    """Raise InputError if the calibrator knows its estimator, and this is another."""
+    """Raise InputError if the calibrator names its estimator, and this is another."""
     known = card.estimator
     if name is not None and known is not None and name != known:
         raise InputError(f"{where}: was fitted on the estimator {known!r}, not on {name!r}")

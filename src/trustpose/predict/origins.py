@@ -56,7 +56,7 @@ class VideoFrame:
 
 @dataclass(frozen=True)
 class WebcamFrame:
-    """A frame of a webcam, by the camera's number and its own from 0: it cannot be seen again."""
+    """A frame of a webcam, by the camera's number and its own from 0: it cannot be read again."""
 
     camera: int
     number: int
@@ -137,4 +137,4 @@ def _gone(name: str, channels: str, row: int | None) -> CallersImage:
 
 
 class _Nothing:
-    """Something that can be referred to, and does not exist for long."""
+    """An object to create a weak reference to, which is deleted at once."""

@@ -180,7 +180,7 @@ class BasePredictor(ABC):
         the detector or the model itself finds the people.
 
         `image_id` of the poses is the number of the image or frame, from 0; poses are sorted by image, in the order of
-        the boxes, and `photos` says where each image can be read again. Raises InputError for an image that cannot be
+        the boxes, and `photos` has where each image can be read again. Raises InputError for an image that cannot be
         read and for boxes that are empty, outside their photo or fractions of it; ValueError for anything that is no
         image, boxes of a wrong shape, and boxes that the model cannot use.
         """
@@ -198,8 +198,8 @@ class BasePredictor(ABC):
                     parts.append(replace(prediction.poses, photos=None))
         if parts:
             return replace(Poses.concatenate(parts), photos=known)
-        nobody = replace(self._nobody(), photos=known)
-        return nobody if self.calibrate is None else self.calibrate.of_nobody(nobody)
+        empty = replace(self._no_poses(), photos=known)
+        return empty if self.calibrate is None else self.calibrate.with_empty_fields(empty)
 
     def judge(self, images: Any, poses: Poses) -> Poses:  # noqa: ARG002
         """Return the same poses, from any source, with this model's trust for them: see `Predictor.judge`. Raises
@@ -277,5 +277,5 @@ class BasePredictor(ABC):
         self.model = str(spec.onnx)
         self.name, self.licence, self.skeleton, self.people = spec.name, spec.licence, spec.skeleton, spec.people
 
-    def _nobody(self) -> Poses:
+    def _no_poses(self) -> Poses:
         return no_poses(self.skeleton)

@@ -117,7 +117,7 @@ def sources_of(
     if options.boxes is not None and predictor.people == "photo":
         raise InputError(f"{predictor.model}: finds the people of whole photos by itself; leave out --boxes")
     if options.boxes is not None and detector is not None:
-        raise InputError("--boxes and --detector: both say where the people are, give one of them")
+        raise InputError("--boxes and --detector: both give the people's boxes, use one of them")
     is_detected = predictor.people == "photo" or detector is not None
     is_detected = is_detected or (options.gt is None and options.boxes is None)
     if is_detected and isinstance(predictor.detector, DefaultDetector):

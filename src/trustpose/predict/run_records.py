@@ -1,4 +1,4 @@
-"""The records of a run: what draws it, what it tells after each photo, and its result."""
+"""The records of a run: the interface of its drawings, its steps and its result."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A second opinion: another model looks at the same people in the same photos."""
+"""A second opinion: another model's poses of the same people in the same photos."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -42,7 +42,7 @@ def as_second(predictor: BasePredictor, poses: Poses, name: str | None, row: np.
     return Second(poses, name, predictor.model, "", model_fingerprint(predictor.model), row)
 
 
-def look_again(predictor: BasePredictor, photos: Iterable[Photo], name: str | None = None) -> Iterator[Second]:
+def second_opinions(predictor: BasePredictor, photos: Iterable[Photo], name: str | None = None) -> Iterator[Second]:
     """Yield a second opinion for each photo: the predictor's poses in the boxes of the first model's poses, or around
     their keypoints if they have none; a model that finds people by itself does.
 
@@ -51,14 +51,14 @@ def look_again(predictor: BasePredictor, photos: Iterable[Photo], name: str | No
     """
     people: list[int] = []
 
-    def again() -> Iterator[Image]:
+    def images() -> Iterator[Image]:
         for source, image_id, poses in photos:
             people.append(len(poses))
             pixels = source if isinstance(source, np.ndarray) else read_image(source, predictor.max_pixels)
             boxes = None if predictor.people == "photo" else _boxes(poses, image_id, pixels.shape[1], pixels.shape[0])
             yield Image(pixels, boxes, image_id)
 
-    for at, prediction in enumerate(predictor.stream(again())):
+    for at, prediction in enumerate(predictor.stream(images())):
         if prediction.error is not None:
             raise prediction.error
         poses, row = prediction.poses, None
@@ -110,7 +110,7 @@ def opinion_on(
         raise InputError(f"{folder}: has no photo of image {shown}, nor of {len(lacking) - 1} others of {len(ids)}")
     rows = [np.flatnonzero(poses.image_id == one) for one in ids]
     photos = ((files[one], one, poses[some]) for one, some in zip(ids.tolist(), rows, strict=True))
-    parts = list(look_again(predictor, photos, name))
+    parts = list(second_opinions(predictor, photos, name))
     found = together(parts, [len(some) for some in rows])
     if found.row is None:
         return found

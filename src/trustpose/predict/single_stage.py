@@ -61,13 +61,13 @@ class SingleStagePredictor(BasePredictor):
     def _predict(self, photo: Image) -> Prediction:
         if photo.boxes is not None and len(photo.boxes):
             raise ValueError("boxes: expected None, this network finds the people of whole photos by itself")
-        nobody = self._nobody()
+        empty = self._no_poses()
         try:
             pixels = open_photo(photo, self.max_pixels)
         except InputError as error:
-            return Prediction(photo, nobody, error=error)
+            return Prediction(photo, empty, error=error)
         if photo.boxes is not None:  # the photo is known to be empty
-            return Prediction(photo, nobody, pixels)
+            return Prediction(photo, empty, pixels)
         poses = self.network(pixels)
         assert poses.box_score is not None
         poses = poses[np.flatnonzero(poses.box_score >= self.min_score)]

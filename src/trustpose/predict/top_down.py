@@ -71,7 +71,7 @@ class Predictor(BasePredictor):
     photos without boxes; without a detector each whole photo is one person. A network with a trust head fills
     `quality`, `visibility` and `pose_quality`, as far as its head predicts them; with `flip` they are means of both
     views too. In boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If
-    the head was fitted with another decoding, a warning says so. Photo files with more than `max_pixels` are refused.
+    the head was fitted with another decoding, it warns. Photo files with more than `max_pixels` are refused.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Predictor(BasePredictor):
         self.codec = self.spec.codec
         self._describe(self.spec)
         trust = self.spec.trust
-        self._is_told = trust is not None and trust.xy is not None
+        self._reads_places = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
             warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
@@ -189,8 +189,8 @@ class Predictor(BasePredictor):
         places = np.full_like(xy, np.nan) if photo.places is None else transform(affine, photo.places[: len(boxes)])
         return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
-    def _nobody(self) -> Poses:
-        return replace(super()._nobody(), **of_detected(self._empty_trust(0), is_detected=False))
+    def _no_poses(self) -> Poses:
+        return replace(super()._no_poses(), **of_detected(self._empty_trust(0), is_detected=False))
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Allocate each field of trust that the network fills."""
@@ -247,7 +247,7 @@ class Predictor(BasePredictor):
 
         None if all are the network's own peaks and the head has no input for them.
         """
-        if not self._is_told and np.isnan(places).all():
+        if not self._reads_places and np.isnan(places).all():
             return None
         if flip:
             places = (np.array([self.spec.input.width - 1, 0]) - places * (1, -1))[:, self.spec.skeleton.flip_index]
@@ -275,4 +275,4 @@ class Predictor(BasePredictor):
 
 def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
     fitted = spec.expect(HeatmapOutput).decoding
-    return f"{spec.onnx}: its trust was fitted to places decoded by {fitted}, with {decoding} it says something else"
+    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, with {decoding} it is not calibrated"

@@ -48,8 +48,8 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
         ("pose.pearson", "The score of {} separates good poses from bad best, with a correlation of", True),
         ("pose.ece", "The score of {} is best calibrated, with a calibration error of", False),
     )
-    said = (_leader(audits, labels, found, *lead) for lead in leads)
-    return [start, *(text for text in said if text)]
+    sentences = (_leader(audits, labels, found, *lead) for lead in leads)
+    return [start, *(text for text in sentences if text)]
 
 
 def _leader(
@@ -106,9 +106,9 @@ def _cell(pair: Comparison | None) -> dict[str, Any] | None:
     if pair is None:
         return None
     ends = None if pair.low is None or pair.high is None else [number(pair.low, True), number(pair.high, True)]
-    said = outcome(pair)
+    result = outcome(pair)
     text = number(pair.difference, sign=True)
-    return {"text": text, "interval": ends, "outcome": OUTCOMES[said], "is_clear": said != "undecided"}
+    return {"text": text, "interval": ends, "outcome": OUTCOMES[result], "is_clear": result != "undecided"}
 
 
 def _is_undecided(pair: Comparison) -> bool:

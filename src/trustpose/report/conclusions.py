@@ -1,11 +1,11 @@
-"""Conclude an audit in one sentence of plain English: what its scores are good for, and what to do about them.
+"""Summarise an audit in one sentence: what its scores are good for, and what to do about them.
 
 The rules, in this order, are those of docs/evaluation.md, "The verdict":
 
 1. fewer than `FEW_POSES` poses matched to a labelled person: too few to judge;
 2. an AP below `LITTLE_AP`: the poses, not the scores, need attention first;
 3. how well the score separates good poses from bad, by Pearson correlation with OKS (`summary.HOW_WELL`);
-4. whether it is on a scale from 0 to 1 and calibrated (`summary.is_honest`), and in which direction it is off;
+4. whether it is on a scale from 0 to 1 and calibrated (`summary.is_calibrated`), and in which direction it is off;
 5. for a calibrated score, whether bad ranking costs more than `MUCH_AP` (headroom).
 """
 
@@ -53,5 +53,5 @@ def _fault(audit: Audit) -> str:
     if ece is None or means is None:
         return "not on a scale from 0 to 1"
     off = f"{abs(means[0] - means[1]):.2f}"
-    said = {"overconfident": f"too high by {off}", "underconfident": f"too low by {off}"}
-    return said.get(verdict(audit), f"too high in places and too low in others, by {ece:.2f} on average")
+    phrases = {"overconfident": f"too high by {off}", "underconfident": f"too low by {off}"}
+    return phrases.get(verdict(audit), f"too high in places and too low in others, by {ece:.2f} on average")

@@ -11,7 +11,7 @@ from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
 DOUBTED = 0.5  # a keypoint below is called unreliable
-_MOST_PEOPLE = 3  # with a sentence each
+_MOST_PEOPLE = 3  # described by a sentence each
 
 
 def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
@@ -27,8 +27,8 @@ def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
 
 
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
-    """Return one paragraph on the poses of a photo, most trusted people first. It states missing keypoints and poses
-    without trust. Of several people, each has the number that drawings show (`report.numbers.person_numbers`).
+    """Return one paragraph on the poses of a photo, most trusted people first. Missing keypoints and poses without
+    trust are mentioned. Of several people, each has the number that drawings show (`report.numbers.person_numbers`).
 
     Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints.
@@ -43,13 +43,13 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     order, numbers = np.argsort(-poses.pose_quality, kind="stable"), person_numbers(poses)
     is_one = len(poses) == 1 and not has_tracks(poses)
     names = ["The person"] if is_one else [_name(number) for number in numbers.tolist()]
-    said = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
+    sentences = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
     rest = poses.pose_quality[order[_MOST_PEOPLE:]]
     if len(rest) == 1:
-        said.append(f"{names[order[-1]]} has an expected OKS of {rest[0]:.2f}.")
+        sentences.append(f"{names[order[-1]]} has an expected OKS of {rest[0]:.2f}.")
     elif len(rest):
-        said.append(f"The other {len(rest)} have an expected OKS of {rest.min():.2f} to {rest.max():.2f}.")
-    return f"{_people(len(poses))}. " + " ".join(said)
+        sentences.append(f"The other {len(rest)} have an expected OKS of {rest.min():.2f} to {rest.max():.2f}.")
+    return f"{_people(len(poses))}. " + " ".join(sentences)
 
 
 def _name(number: int) -> str:
@@ -74,7 +74,7 @@ def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:
         "not found": is_missing,
     }
     listed = "; ".join(
-        f"{what}: {spoken_names(where, skeleton.keypoints)}" for what, where in parts.items() if where.any()
+        f"{what}: {join_names(where, skeleton.keypoints)}" for what, where in parts.items() if where.any()
     )
     doubt = _doubt(quality, visibility, is_there, skeleton)
     return f"{name} has an expected OKS of {overall:.2f}, {_verdict(overall)} ({listed}).{doubt}"
@@ -94,7 +94,7 @@ def _doubt(
         return ""
     worst = int(np.where(is_there, quality, np.inf).argmin())
     absent, occluded, _ = visibility[worst].tolist()
-    name = _spoken(skeleton.keypoints[worst])
+    name = _plain_name(skeleton.keypoints[worst])
     reason = (
         f"it may not be visible at all ({absent:.0%})"
         if absent >= max(occluded, 0.25)
@@ -105,23 +105,23 @@ def _doubt(
     return f" The least reliable is the {name}, with an expected OPKS of {quality[worst]:.2f}: {reason}."
 
 
-def spoken_names(where: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
+def join_names(where: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
     """Join the names of some of K keypoints as in a sentence: "left elbow, both wrists"."""
     some = [name for name, is_named in zip(names, where, strict=True) if is_named]
     if len(some) == len(names):
         return "all keypoints"
-    spoken: list[str] = []
+    words: list[str] = []
     for name in some:
         side, _, part = name.partition("_")
         other = {"left": f"right_{part}", "right": f"left_{part}"}.get(side)
         if other not in some:
-            spoken.append(_spoken(name))
+            words.append(_plain_name(name))
         elif side == "left":
-            spoken.append(f"both {part.replace('_', ' ')}s")
-    return ", ".join(spoken)
+            words.append(f"both {part.replace('_', ' ')}s")
+    return ", ".join(words)
 
 
-def _spoken(name: str) -> str:
+def _plain_name(name: str) -> str:
     return name.replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""Draw poses on photos: what is trusted, what is left and right, where the error lies, who is who."""
+"""Draw poses on photos: trust, left and right, expected errors, people's numbers."""
 
 from collections.abc import Sequence
 
@@ -30,13 +30,13 @@ def draw_poses(
 ) -> UInt8[np.ndarray, "H W 3"]:
     """Return a copy of the photo, RGB, with the poses drawn on it.
 
-    style: what colours mean. "trust": `poses.quality`, a limb's by the lower of its two ends, grey where unknown; for
-    poses without any, the legend says so and parts are coloured. "parts": left blue, right orange, the middle white,
-    darker below the waist. "people": a colour each, by track where there is one. All colours are told apart with the
-    common forms of colour blindness. Where colours do not show the side, the left one has white edges.
+    style: the meaning of colours. "trust": `poses.quality`, a limb's by the lower of its two ends, grey where unknown;
+    for poses without any, parts are coloured, and the legend states it. "parts": left blue, right orange, the middle
+    white, darker below the waist. "people": one colour per person, by track where there is one. All colours are told
+    apart with the common forms of colour blindness. Where colours do not show the side, the left one has white edges.
 
     With `poses.visibility`, a joint that is most likely not visible (absent) is left out with its limbs, and one that
-    is most likely occluded is a hollow ring; `visibility_label` decides where it is given. A missing joint is left out,
+    is most likely occluded is a hollow ring; `visibility_label`, where given, has precedence. A missing joint is left out,
     and so is one with a raw score below `min_score`. The legend counts them: as "not visible" if all are. A disc holds
     the joint half of the time, by the error that its quality stands for (`geometry.expected_error`), and is shown where
     it is larger than the joint. Two people or more have numbers, those of `report.numbers.person_numbers`, which
@@ -72,7 +72,7 @@ def draw_poses(
 def _entries(
     poses: Poses, scene: Scene, skeleton: Skeleton, style: str, min_score: float | None, is_frame: bool
 ) -> list[Entry]:
-    """Return what the legend says: only what can be seen, but in a video the same for every frame."""
+    """Return the legend's entries: only what is in the picture, but in a video the same for every frame."""
     entries: list[Entry] = []
     if style == "trust":
         entries.append(Entry("", "no trust") if poses.quality is None else Entry("scale", "trust"))
@@ -143,7 +143,7 @@ def _draw_joint(drawn: np.ndarray, scene: Scene, row: int, joint: int, layers: S
 def _draw_numbers(
     drawn: np.ndarray, scene: Scene, poses: Poses, joints: Float[np.ndarray, "J 2"], *, has_colours: bool
 ) -> None:
-    """Write the number of each person of whom anything is shown."""
+    """Write the number of each person with a visible part."""
     plates, numbers = Plates(drawn, joints), person_numbers(poses)
     photo = max(drawn.shape[:2])
     for row in np.argsort(numbers, kind="stable").tolist():

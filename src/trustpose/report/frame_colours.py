@@ -8,16 +8,16 @@ from trustpose.poses import Poses
 from trustpose.report.palettes import people_places, track_places
 from trustpose.report.scene import person_boxes
 
-_LEAST = 0.2  # overlap (IoU) with somebody before
-_REMEMBERED = 15  # frames in which somebody may not be found, about half a second
+_LEAST = 0.2  # overlap (IoU) with a person of earlier frames
+_REMEMBERED = 15  # frames in which a person may be missed, about half a second
 
 
 class FrameColours:
     """The places in `palettes.PEOPLE` of the people of each frame.
 
-    By track, where there is one. Others keep the colour of whomever of the frames before they overlap most, pairs of
-    the largest overlap first; newcomers get a colour that nobody near them has. This is no tracking: people who cross
-    may swap colours, and whoever was away for longer may get another one.
+    By track, where there is one. Others keep the colour of the person of earlier frames whom they overlap most, pairs
+    of the largest overlap first; new people get a colour that no neighbour has. This is no tracking: people who cross
+    may swap colours, and a person who was missing for longer may get another one.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class FrameColours:
         self._away = np.zeros(0, np.int64)  # frames since each was found
 
     def next(self, poses: Poses) -> Int[np.ndarray, " N"]:
-        """Return those of the next frame, of its people in order."""
+        """Return the places for the people of the next frame, in their order."""
         boxes = person_boxes(poses)
         kept, is_back = track_places(poses.track_id, len(poses)), np.zeros(len(self._places), bool)
         overlap = paired_iou(boxes[:, None], self._boxes[None])  # (N, people before)

@@ -1,4 +1,4 @@
-"""Show poses that teach something (`report.examples`), cut out of their photos: prediction next to label."""
+"""Show instructive poses (`report.examples`), cut out of their photos: prediction next to label."""
 
 import base64
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from trustpose.file_names import find_shown
 from trustpose.files import InputError
 from trustpose.formats.photos import read_image
 from trustpose.poses import Poses
-from trustpose.report.describe import spoken_names
+from trustpose.report.describe import join_names
 from trustpose.report.draw import draw_poses
 from trustpose.report.examples import KINDS, Examples, Kind, examples
 from trustpose.skeletons import Skeleton
@@ -92,8 +92,8 @@ class Photos:
     def read(self, image: int) -> UInt8[np.ndarray, "H W 3"] | None:
         """Return the pixels of a photo, RGB; None, and its name in `missing`, if it cannot be read."""
         name = self.file_names.get(image)
-        said = f"image {image}, which has no file name" if name is None else name
-        if said in self.missing:
+        label = f"image {image}, which has no file name" if name is None else name
+        if label in self.missing:
             return None
         try:
             if name is not None:
@@ -102,7 +102,7 @@ class Photos:
                     return read_image(path)
         except (InputError, ValueError):  # ValueError: a null byte in the name
             pass
-        self.missing[said] = None
+        self.missing[label] = None
         return None
 
 
@@ -128,7 +128,7 @@ def _picture(audit: Audit, row: int, kind: Kind, found: Examples, photos: Photos
         score_rank=float(found.score_rank[row]),
         oks_rank=float(found.oks_rank[row]),
         keypoints=int(details.labelled[row].sum()),
-        wrong="" if kind.error is None else spoken_names(found.errors[row] == kind.error, details.keypoint_names),
+        wrong="" if kind.error is None else join_names(found.errors[row] == kind.error, details.keypoint_names),
     )
 
 
@@ -166,9 +166,9 @@ def _drawn(
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
     """Return the person's cut-out twice: with the prediction, coloured by each keypoint's OPKS, and with the label."""
     person = int(audit.details.person[audit.details.measured[row]])
-    said = predicted_xy(audit, row)
-    cut = crop(photo, said, audit, person)
-    return drawn_prediction(audit, row, said, cut), drawn_label(audit, person, cut)
+    predicted = predicted_xy(audit, row)
+    cut = crop(photo, predicted, audit, person)
+    return drawn_prediction(audit, row, predicted, cut), drawn_label(audit, person, cut)
 
 
 def drawn_prediction(audit: Audit, row: int, xy: Float[np.ndarray, "K 2"], cut: Cut) -> UInt8[np.ndarray, "h w 3"]:
@@ -196,14 +196,14 @@ def _skeleton(audit: Audit) -> Skeleton:
     return Skeleton("audited", names, audit.details.edges, mirror_pairs=audit.details.flip_pairs)
 
 
-def crop(photo: UInt8[np.ndarray, "H W 3"], said: Float[np.ndarray, "P 2"], audit: Audit, person: int) -> Cut:
+def crop(photo: UInt8[np.ndarray, "H W 3"], predicted: Float[np.ndarray, "P 2"], audit: Audit, person: int) -> Cut:
     """Cut out predicted points, labels and box of a person in the aspect ratio of a panel, if the photo allows it, and
     scale to fit."""
     truth = audit.details.truth
     true = truth.xy[person][truth.v[person] > 0].astype(np.float64)
     box = [] if truth.box is None else [truth.box[person].reshape(2, 2)]
     size = np.array([photo.shape[1], photo.shape[0]], dtype=np.float64)
-    inside = np.clip(np.concatenate([said[np.isfinite(said).all(axis=1)], true, *box]), 0, size)
+    inside = np.clip(np.concatenate([predicted[np.isfinite(predicted).all(axis=1)], true, *box]), 0, size)
     low, high = inside.min(axis=0), inside.max(axis=0)
     wanted = np.maximum((high - low) * 1.2, 24.0)
     shape = np.array(PANEL, dtype=np.float64)

@@ -11,8 +11,8 @@ _PADDING = 0.25  # around a number, of its height
 
 
 def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
-    """Return each person's number: the track's, if anybody has one, and `MISSING_ID` for those without; else the row's,
-    from 0, as in `poses[number]`."""
+    """Return each person's number: the track's, if any person has one, and `MISSING_ID` for those without; else the
+    row's, from 0, as in `poses[number]`."""
     if has_tracks(poses):
         assert poses.track_id is not None
         return poses.track_id
@@ -20,7 +20,7 @@ def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
 
 
 def has_tracks(poses: Poses) -> bool:
-    """Whether anybody belongs to a track."""
+    """Whether any person belongs to a track."""
     return poses.track_id is not None and bool((poses.track_id != MISSING_ID).any())
 
 

@@ -207,12 +207,12 @@ def _categories(audits: Sequence[Audit]) -> list[dict[str, Any]]:
 def _key_numbers(audit: Audit) -> list[tuple[str, str]]:
     """Return four key numbers with their descriptions."""
     means = bias(audit)
-    said = DASH_PAIR if means is None else f"{means[0]:.2f} / {means[1]:.2f}"
+    means_text = DASH_PAIR if means is None else f"{means[0]:.2f} / {means[1]:.2f}"
     return [
         (number(audit.number("ap.AP")), "average precision (AP), 1 is perfect"),
         (number(audit.pose.pearson), "correlation of score with true quality, 1 is perfect"),
         (number(audit.headroom), "AP lost to bad scores (headroom), 0 is perfect"),
-        (said, f"mean score / mean true quality: {verdict(audit)}"),
+        (means_text, f"mean score / mean true quality: {verdict(audit)}"),
     ]
 
 

@@ -14,7 +14,7 @@ STYLES = ("trust", "parts", "people")
 # From low to high trust: vermilion, yellow, sky blue, blue; orange and blue are distinguishable with every common form
 # of colour blindness.
 TRUST_SCALE = np.array([(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)], dtype=np.float64)
-UNKNOWN = (190, 190, 190)  # trust that nobody computed
+UNKNOWN = (190, 190, 190)  # trust that was not computed
 
 LEFT, RIGHT, CENTRE = 0, 1, 2
 # by side, then upper and lower body: left blue, right orange, the middle white

@@ -1,4 +1,4 @@
-"""What `Poses` shows and writes: `draw`, `save`, and the HTML of notebooks. See `poses.display`."""
+"""The output of `Poses`: `draw`, `save`, and the HTML of notebooks. See `poses.display`."""
 
 import base64
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def save(poses: Poses, path: str | Path, image: Any = None, **how: Any) -> None:
 
 def html(poses: Poses) -> str:
     """Return the HTML of `Poses` in a notebook: its line, drawings of its first photos, and a table of its first
-    people. Texts from files are escaped; where a photo cannot be read, a line says so."""
+    people. Texts from files are escaped; where a photo cannot be read, a line states it."""
     parts = [f"<div><code>{escape(repr(poses))}</code></div>", *_drawings(poses)]
     if len(poses):
         parts.append(_table(*_people(poses)))
@@ -72,7 +72,7 @@ def _refuse_own_photo(poses: Poses, path: Path) -> None:
 
 
 def _drawings(poses: Poses) -> list[str]:
-    """Return an element for each of the first photos of the people: its drawing, or why there is none."""
+    """Return an element for each of the first photos of the people: its drawing, or the reason why there is none."""
     if not poses.photos or poses.skeleton is None or poses.image_id is None:
         return []
     ids = np.unique(poses.image_id).tolist() if len(poses) else sorted(poses.photos)[:1]

@@ -42,7 +42,7 @@ class PoseDrawings:
 
     @property
     def note(self) -> str | None:
-        """What the user should know about the files beforehand, if anything."""
+        """A note for the user about the files, before the run; None if there is none."""
         return None if self._video is None or has_h264() else f"{self._video}: {MPEG4_NOTE}"
 
     def follow(self, prediction: Prediction) -> None:

@@ -83,7 +83,7 @@ def bias(audit: Audit) -> tuple[float, float] | None:
     return float(details.score[details.measured].mean()), float(np.mean(details.oks[details.measured]))
 
 
-def is_honest(audit: Audit) -> bool:
+def is_calibrated(audit: Audit) -> bool:
     """Return whether the scores are calibrated: ECE of at most 0.02, or no more than chance leaves in so few poses."""
     details, ece = audit.details, audit.pose.ece
     scaled = None if ece is None else scale_to_unit(details.score[details.measured])
@@ -98,7 +98,7 @@ def verdict(audit: Audit) -> str:
     means = bias(audit)
     if means is None or audit.pose.ece is None:
         return "unknown"
-    if is_honest(audit):
+    if is_calibrated(audit):
         return "honest"
     off = means[0] - means[1]
     if abs(off) < audit.pose.ece / 2:
@@ -108,7 +108,7 @@ def verdict(audit: Audit) -> str:
 
 def opening(audit: Audit) -> list[str]:
     """Return paragraphs on one audit for readers who do not know OKS: accuracy, ranking, calibration."""
-    return [part for part in (_poses(audit), _ranking(audit), _honesty(audit)) if part]
+    return [part for part in (_poses(audit), _ranking(audit), _calibration(audit)) if part]
 
 
 def _poses(audit: Audit) -> str:
@@ -155,7 +155,7 @@ def _ranking(audit: Audit) -> str:
     return " ".join(sentences)
 
 
-def _honesty(audit: Audit) -> str:
+def _calibration(audit: Audit) -> str:
     means, ece = bias(audit), audit.pose.ece
     if means is None:
         return ""

@@ -12,7 +12,7 @@ from trustpose.audit.record import Audit
 from trustpose.report.gallery import Photos, crop, data_uri, drawn_label, drawn_prediction, predicted_xy
 
 PEOPLE = 6  # in all, at least one for each file
-FEWEST_KEYPOINTS = 5  # one or two labelled keypoints make OKS swing without a lesson
+FEWEST_KEYPOINTS = 5  # with one or two labelled keypoints OKS is too noisy
 MUCH = 0.1  # of OKS
 
 
@@ -100,11 +100,11 @@ def _person(audits: Sequence[Audit], rows: np.ndarray, person: int, photos: Phot
     photo = photos.read(image_id)
     if photo is None:
         return None
-    said = [predicted_xy(audit, int(row)) for audit, row in zip(audits, rows, strict=True)]
+    predicted = [predicted_xy(audit, int(row)) for audit, row in zip(audits, rows, strict=True)]
     labelled = truth.v[person] > 0
-    cut = crop(photo, np.concatenate(said), audits[0], person)
+    cut = crop(photo, np.concatenate(predicted), audits[0], person)
     poses = []
-    for audit, row, xy in zip(audits, rows.tolist(), said, strict=True):
+    for audit, row, xy in zip(audits, rows.tolist(), predicted, strict=True):
         pose = int(audit.details.measured[row])
         picture = data_uri(drawn_prediction(audit, row, xy, cut))
         poses.append(Pose(picture, float(audit.details.oks[pose]), float(audit.details.score[pose])))

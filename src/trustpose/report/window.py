@@ -38,7 +38,7 @@ def check_windows() -> None:
 def shown(
     work: Sources, files: Mapping[str, Drawings], skeleton: Skeleton, min_score: float | None, style: str
 ) -> "dict[str, Drawings]":
-    """Return drawings for each part of a run, by its folder, that show each picture and then write as `files` do."""
+    """Return drawings for each part of a run, by its folder, that show each picture and write it as `files` do."""
 
     def picture(prediction: Prediction, places: np.ndarray) -> np.ndarray:
         assert prediction.pixels is not None

@@ -117,7 +117,7 @@ def session_of(model: bytes, path: Path, *, optimise: bool = True) -> onnxruntim
     try:
         return onnxruntime.InferenceSession(model, options, providers=[CPU], enable_fallback=0)
     except _ERRORS as error:
-        raise InputError(f"{path}: onnxruntime cannot load what is made of it ({first_line(error)})") from None
+        raise InputError(f"{path}: onnxruntime cannot load the graph made from it ({first_line(error)})") from None
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -214,12 +214,12 @@ def head_inputs(
     an `xy` that it does not accept, and for a wrong shape.
     """
     if xy is not None and "xy" not in reads:
-        raise ValueError("xy: this network's trust finds the places to read at by itself, expected None")
+        raise ValueError("xy: this network's trust head reads at its own peaks only, expected None")
     found: dict[str, np.ndarray] = {}
     for name, is_needed in reads.items():
         value, shape, what = (box, (2,), "people's boxes, expected their shares (B, 2)")
         if name == "xy":
-            value, shape, what = (xy, (keypoints, 2), "where it is told, expected places (B, K, 2) on the map")
+            value, shape, what = (xy, (keypoints, 2), "at given positions, expected (B, K, 2) in pixels of the map")
         if value is None and is_needed:
             raise ValueError(f"{name}: this network's trust reads {what}, got None")
         if value is not None and value.shape != (count, *shape):

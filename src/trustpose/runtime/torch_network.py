@@ -92,7 +92,7 @@ class TorchNetwork:
         rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
         others = {name: _arrays(value) for name, value in outputs.others.items()}
-        grids = {**outputs.grids, **found.grids}  # the spec's grids take precedence: it knows how the maps were trained
+        grids = {**outputs.grids, **found.grids}  # the spec's grids take precedence: they are those of training
         arrays = {} if trust is None else {name: _numpy(tensor) for name, tensor in trust.filled().items()}
         checked = TrustArrays.of(arrays, len(pixels), output.keypoints, onnx)
         return replace(found, **rest, others=others, grids=grids), checked

@@ -132,7 +132,7 @@ class DetectorTask:
 
 
 class CentreTargets:
-    """What a detector of centres and sides learns: see `codecs.boxes`."""
+    """Targets and losses of a detector of centres and sides: see `codecs.boxes`."""
 
     def __init__(self, stride: int):
         self.stride = stride

@@ -111,7 +111,7 @@ class Reading:
 def store_features(
     folder: Path, reading: Reading, crops: TrainingCrops, advance: Callable[[int], None] = lambda _: None
 ) -> Features:
-    """Return the features of everybody in `crops`, read from `folder`, or computed into it.
+    """Return the features of all people in `crops`, read from `folder`, or computed into it.
 
     View 0 is the crop as in prediction, view 1 its mirror image, the others are augmented, each with its own draws.
     `advance` is called with the number of rows done. Raises InputError.

@@ -1,4 +1,4 @@
-"""The loss of a detector that lists boxes: which cells are to find which person, and what they are to say.
+"""The loss of a detector that lists boxes: the assignment of cells to people, and their targets.
 
 Cells are assigned by how well they do already (Feng et al., TOOD: Task-aligned One-stage Object Detection, ICCV 2021,
 section 3.2, α = 1, β = 6, 13 cells a person); scores learn the assigned quality by the varifocal loss (Zhang et al.,
@@ -30,7 +30,7 @@ _TINY = 1e-9
 
 
 class Assigned(NamedTuple):
-    """Each cell's person, a row of the photo's people, and what its score is to be, 0–1; 0 where it has none."""
+    """Each cell's person, a row of the photo's people, and the target of its score, 0–1; 0 where it has none."""
 
     person: Int[Tensor, "B N"]
     quality: Float[Tensor, "B N"]
@@ -105,7 +105,7 @@ def _overlap(one: Float[Tensor, "*#N 4"], other: Float[Tensor, "*#N 4"]) -> tupl
 
 
 class ListTargets:
-    """What a detector that lists boxes learns, for `detector_task.DetectorTask`."""
+    """Targets and losses of a detector that lists boxes, for `detector_task.DetectorTask`."""
 
     def collate(self, samples: list[View], size: int) -> dict[str, np.ndarray]:
         """Return people (B, M, 4), boxes xyxy padded with zeros; is_real (B, M); counted (B, N), false where

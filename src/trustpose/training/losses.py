@@ -18,7 +18,7 @@ from trustpose.files import InputError
 from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
 from trustpose.training.recipe import Recipe
-from trustpose.trust.hpcvnet import KeypointAnswers, hpcvnet_loss
+from trustpose.trust.hpcvnet import KeypointOutputs, hpcvnet_loss
 from trustpose.trust.keypoint_tokens import TokenAnswers, tokens_losses
 from trustpose.trust.oks_net import hard_samples, oks_loss
 from trustpose.trust.targets import TrustTargets
@@ -90,7 +90,7 @@ def hpcvnet_terms(
     known = labels.is_known
     if not known.any():  # the mean over an empty set is NaN
         return {name: raw["opks"].sum() * 0 + raw["labelled_logits"].sum() * 0 for name in ("opks", "labelled")}
-    answers = KeypointAnswers(raw["opks"][known][None], raw["labelled_logits"][known][None])
+    answers = KeypointOutputs(raw["opks"][known][None], raw["labelled_logits"][known][None])
     chosen = TrustTargets(targets.opks[known][None], targets.oks[:1], targets.visibility[known][None])
     terms = hpcvnet_loss(answers, chosen)
     return {

@@ -79,7 +79,7 @@ def detector_people(people: People, folder: Path, options: DataOptions) -> tuple
 
 
 def _on_photos(people: People, folder: Path, options: DataOptions) -> tuple[People, Int[np.ndarray, " I"] | None]:
-    """Return the people on photos of `data.photos`, and these photos' ids; everybody and None if it is not given."""
+    """Return the people on photos of `data.photos`, and these photos' ids; all people and None if it is not given."""
     if options.photos is None:
         return people, None
     photos = read_truth(Path(options.photos)).images.id
@@ -98,8 +98,8 @@ def coco_layout(folder: Path) -> tuple[Path, Path] | None:
 
 
 def open_training(folders: Sequence[Path], options: DataOptions) -> TrainingPeople:
-    """Divide the people of the first folder, on photos of `data.photos`, into folds; add everybody of the other folders
-    to training.
+    """Divide the people of the first folder, on photos of `data.photos`, into folds; add all people of the other
+    folders to training.
 
     Ids are compared within the first folder only, so equal ids elsewhere have no effect. Raises InputError.
     """

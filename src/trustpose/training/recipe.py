@@ -43,8 +43,8 @@ class DataOptions:
     redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
 
     photos: a COCO ground truth; only people of its photos are used, as for a trust head on a network that has seen the
-    others. detections: a detector's boxes on these photos, COCO results; a trust head then also learns which boxes hold
-    nobody.
+    others. detections: a detector's boxes on these photos, COCO results; a trust head then also learns which boxes
+    contain no person.
     """
 
     dataset: str = "coco"

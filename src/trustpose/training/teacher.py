@@ -2,8 +2,8 @@
 
 The teacher predicts all people with unknown joints, in the data's boxes, as they are and mirrored. If its expected OPKS
 is high, its keypoint becomes a target for the heatmaps only: it does not distinguish visible and occluded, and a head
-trained on it would learn the teacher's opinion of itself. Labels of a noisy set that are far from a very confident
-prediction are removed.
+trained on it would learn the teacher's estimate of its own quality. Labels of a noisy set that are far from a very
+confident prediction are removed.
 
 Source: Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, CVPR 2018, section 3 (combined
 predictions of transformed inputs as labels where their score is high), with our score instead of the network's own.

@@ -27,7 +27,7 @@ SHRINK = 8
 
 
 @dataclass(frozen=True, eq=False)
-class KeypointAnswers:
+class KeypointOutputs:
     """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): logits of P(labelled)."""
 
     opks: Float[Tensor, "B K"]
@@ -76,11 +76,11 @@ class HPCVNet(TrustHead):
         self.opks = nn.Linear(HIDDEN, keypoints)
         self.labelled = nn.Linear(HIDDEN, keypoints)
 
-    def logits(self, pooled: Tensors) -> KeypointAnswers:
+    def logits(self, pooled: Tensors) -> KeypointOutputs:
         x = self.shared(self.down(torch.cat(pooled, dim=1)))  # (B, 1024)
-        return KeypointAnswers(squashed(self.opks(x), self.squash), self.labelled(x))
+        return KeypointOutputs(squashed(self.opks(x), self.squash), self.labelled(x))
 
-    def trust(self, raw: KeypointAnswers) -> Trust:
+    def trust(self, raw: KeypointOutputs) -> Trust:
         labelled = raw.labelled_logits.sigmoid()
         gate = (labelled > 0.5).to(labelled.dtype) if self.gate == "hard" else labelled
         quality = gate * raw.opks.clamp(0, 1)
@@ -116,7 +116,7 @@ def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
     return network
 
 
-def hpcvnet_loss(raw: KeypointAnswers, targets: TrustTargets) -> dict[str, Float[Tensor, ""]]:
+def hpcvnet_loss(raw: KeypointOutputs, targets: TrustTargets) -> dict[str, Float[Tensor, ""]]:
     """Return mean |OPKS − target| over labelled keypoints, "opks", and binary cross-entropy over all, "labelled".
 
     Their sum is minimised. In the fork a labelled keypoint outside the crop counts as unlabelled in both, and the first

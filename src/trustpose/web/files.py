@@ -140,10 +140,10 @@ _READERS: dict[str, Callable[[Path], tuple[Any, dict[str, Any]]]] = {
 def _audit(truth: Kept, files: list[Kept]) -> str:
     """Return the report of `trustpose audit` on these results. Raises InputError without our files' names."""
     try:
-        # read with the ground truth, which says how many keypoints they have and which photos
+        # read with the ground truth, which has their photos and number of keypoints
         read = [read_results(file.path, truth=truth.value) for file in files]
         named = [replace(one, path=f"results {place}.json") for place, one in enumerate(read, start=1)]
-        labels = replace(truth.value, path="ground truth.json")  # our files' names say nothing
+        labels = replace(truth.value, path="ground truth.json")  # the names of our files mean nothing to the user
         return page(with_comparisons([audit(labels, one) for one in named]))
     except InputError as error:
         raise _without_path(error, truth.path, *(file.path for file in files)) from None

@@ -51,7 +51,7 @@ async def save_body(chunks: AsyncIterator[bytes], path: Path, most: int) -> None
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A file of ours, and what was read from it."""
+    """A stored file, and what was read from it."""
 
     kind: str
     path: Path

@@ -78,7 +78,7 @@ class EstimatorPredictor(BasePredictor):
 
     def _predict(self, photo: Image) -> Prediction:
         people, boxes = self.people, photo.boxes
-        nobody = self._nobody()
+        empty = self._no_poses()
         try:
             pixels = open_photo(photo, self.max_pixels)
             if boxes is None and self.detector is not None:
@@ -86,11 +86,11 @@ class EstimatorPredictor(BasePredictor):
             elif boxes is None and people == "boxes":
                 boxes = whole_photo(pixels)
             if boxes is not None and not len(boxes):
-                return Prediction(photo, nobody, pixels)
+                return Prediction(photo, empty, pixels)
             with self._lock:
                 poses = self.estimator(pixels, boxes)
         except InputError as error:
-            return Prediction(photo, nobody, error=error)
+            return Prediction(photo, empty, error=error)
         if boxes is None and self.min_score is not None and poses.pose_score is not None:
             poses = poses[np.flatnonzero(poses.pose_score >= self.min_score)]
         if self._index is not None:
