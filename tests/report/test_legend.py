@@ -115,7 +115,12 @@ def test_joints_left_out_as_not_visible_are_called_so(legends):
     missing[1, 5] = True
     draw_poses(image, replace(poses, visibility=visibility, missing=missing))
     draw_poses(image, replace(poses, visibility=visibility, score=np.ones((2, 17))), min_score=0.5)
-    assert [words[-1] for words in legends] == ["3 not visible", "3 not visible", "4 left out", "3 left out (score < 0.5)"]
+    assert [words[-1] for words in legends] == [
+        "3 not visible",
+        "3 not visible",
+        "4 left out",
+        "3 left out (score < 0.5)",
+    ]
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def draw_poses(
     apart with the common forms of colour blindness. Where colours do not show the side, the left one has white edges.
 
     With `poses.visibility`, a joint that is most likely not visible (absent) is left out with its limbs, and one that
-    is most likely occluded is a hollow ring; `visibility_label`, where given, has precedence. A missing joint is left out,
+    is most likely occluded is a hollow ring; `visibility_label` has precedence. A missing joint is left out,
     and so is one with a raw score below `min_score`. The legend counts them: as "not visible" if all are. A disc holds
     the joint half of the time, by the error that its quality stands for (`geometry.expected_error`), and is shown where
     it is larger than the joint. Two people or more have numbers, those of `report.numbers.person_numbers`, which
