@@ -1,0 +1,224 @@
+"""Smooth the poses of tracks over time, knowing how far to trust each keypoint, and fill gaps with stated uncertainty.
+
+Each keypoint of a track is a point that random forces move (`kalman`). How noisy its measurements are relative to each
+other follows from each keypoint's expected OPKS, as an error in pixels (`geometry.expected_error`), and so does the
+probability that it is a gross error; how noisy they are altogether, and how strong the forces, is what the clip itself
+says (`gross_errors`).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.geometry.expected_error import AREA_OF_BOX, expected_error
+from trustpose.images import Images
+from trustpose.poses import Poses
+from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
+from trustpose.tracking.kalman import Points
+from trustpose.tracking.paths import Paths, paths_of, with_rows
+
+Noise = Literal["auto", "trust", "constant"]
+Motion = Literal["velocity", "acceleration"]
+MOTIONS: dict[str, int] = {"velocity": 2, "acceleration": 3}  # the order of `kalman`
+NOISES: tuple[Noise, ...] = ("auto", "trust", "constant")
+FILL = 10
+_GROSS, _GROSS_SIZE = 0.05, 0.35  # of constant noise: P(gross error), and its standard deviation / √area
+_CONSTANT = 0.05  # standard deviation / √area, to begin with: the clip says by which factor it is wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """Smoothed poses: the N given ones, in their order, then a row for each frame in which a track was not found.
+
+    `std` (N', K) is the standard deviation of each keypoint along each axis in image pixels, NaN where it was not
+    smoothed: of a row of no track, and of a keypoint found in too few frames. `replaced` (N', K) are the keypoints
+    whose position follows from other frames alone, since it was not found or was taken for a gross error. `noise` is
+    what was used, "trust" or "constant".
+    """
+
+    poses: Poses
+    std: Float[np.ndarray, "N K"]
+    replaced: Bool[np.ndarray, "N K"]
+    noise: str
+
+
+def smooth(
+    poses: Poses,
+    images: Images | None = None,
+    *,
+    noise: Noise = "auto",
+    motion: Motion = "velocity",
+    gross_errors: bool = True,
+    fill: int = FILL,
+    apart: Int[np.ndarray, " N"] | None = None,
+) -> Smoothed:
+    """Smooth the keypoints of each track, in image pixels; what the estimator printed stays as it is.
+
+    images: the clips' frames, for their order and times (`frames.order_frames`); None: `image_id` is the frame's number
+    in one clip. Poses without `track_id` must be one person a frame. noise: "trust" takes the expected error of each
+    keypoint, from `quality`; "constant" the same for all frames; "auto" trust where there is quality. motion: constant
+    "velocity" or "acceleration", up to random forces. gross_errors: keypoints far from where the others expect them
+    count less. fill: frames without the track, between two with it, get a row if they are at most so many. apart (N,):
+    rows with different numbers, such as categories, are never of one track.
+
+    The quality of a replaced keypoint is that of the track's keypoints around it, times what the position's own
+    uncertainty leaves of it. `std` contains errors that stay over time, which no smoother sees, as far as `quality`
+    says that there are such: with constant noise it is that of jitter and motion alone. Raises ValueError as
+    `paths_of`, and for "trust" without quality in all rows.
+    """
+    if noise not in NOISES or motion not in MOTIONS:
+        name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
+        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+    if fill < 0:
+        raise ValueError(f"fill: expected 0 or more frames, got {fill}")
+    used = _noise_of(poses, noise)
+    paths = paths_of(poses, images, fill=fill, apart=apart)
+    filled, row = with_rows(poses, paths)
+    paths = replace(paths, row=row)
+    errors = _trusted(filled) if used == "trust" else _constant(filled, paths)
+    if not gross_errors:
+        errors = replace(errors, gross=np.zeros_like(errors.gross))
+    result = _Result.of(filled)
+    for block in paths.blocks(poses.keypoint_count):
+        _smooth_block(result, errors, paths, block, MOTIONS[motion])
+    return result.smoothed(used)
+
+
+def _noise_of(poses: Poses, noise: Noise) -> str:
+    """Return "trust" or "constant". Raises ValueError if trust is asked for and lacking."""
+    has = poses.skeleton is not None and poses.skeleton.has_sigmas and poses.quality is not None
+    if has:
+        assert poses.quality is not None
+        found = np.ones(poses.quality.shape, bool) if poses.missing is None else ~poses.missing
+        lacking = int((np.isnan(poses.quality) & found).any(axis=1).sum())
+        if lacking and noise == "trust":
+            raise ValueError(f"keypoint_quality: {lacking} of {len(poses)} poses have none, expected one in each")
+        has = not lacking
+    elif noise == "trust":
+        raise ValueError("keypoint_quality: expected in the poses, with a skeleton that has sigmas, got none")
+    return "trust" if has and noise != "constant" else "constant"
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """Of N × K keypoints, in pixels: standard deviation of good ones, P(gross error), its standard deviation; and
+    how much of the good one's variance stays over time at most (0 or 1)."""
+
+    std: np.ndarray
+    gross: np.ndarray
+    gross_std: np.ndarray
+    staying: float
+
+
+def _trusted(poses: Poses) -> _Errors:
+    error = expected_error(poses)
+    assert error is not None
+    gross = error.gross
+    if poses.visibility is not None:  # a keypoint that is not there is nowhere in particular
+        gross = 1 - (1 - gross) * (1 - np.nan_to_num(poses.visibility[..., 0].astype(np.float64)))
+    return _Errors(error.std, gross, error.gross_std, staying=1.0)
+
+
+def _constant(poses: Poses, paths: Paths) -> _Errors:
+    """The same for all frames of a track, in proportion to the person's usual size."""
+    size = _size(poses)
+    usual = np.ones(len(poses))
+    for track in np.split(paths.row, np.flatnonzero(np.diff(paths.track)) + 1):
+        if len(track):
+            usual[track] = np.nanmedian(size[track])
+    shape = poses.xy.shape[:2]
+    std = np.broadcast_to(usual[:, None], shape)
+    return _Errors(_CONSTANT * std, np.full(shape, _GROSS), _GROSS_SIZE * std, staying=0.0)
+
+
+def _size(poses: Poses) -> Float[np.ndarray, " N"]:
+    """Return √area of each person, at least 1 pixel."""
+    box = poses.person_box().astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return np.maximum(np.sqrt(AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)), 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Result:
+    """The poses, and what smoothing changes of them, to be filled in."""
+
+    poses: Poses
+    xy: np.ndarray
+    std: np.ndarray
+    replaced: np.ndarray
+    quality: np.ndarray | None
+    missing: np.ndarray
+
+    @classmethod
+    def of(cls, poses: Poses) -> "_Result":
+        shape = poses.xy.shape[:2]
+        quality = None if poses.quality is None else poses.quality.astype(np.float64)
+        missing = np.zeros(shape, bool) if poses.missing is None else poses.missing.copy()
+        return cls(poses, poses.xy.astype(np.float64), np.full(shape, np.nan), np.zeros(shape, bool), quality, missing)
+
+    def smoothed(self, noise: str) -> Smoothed:
+        missing = self.missing if self.missing.any() else None
+        poses = replace(self.poses, xy=self.xy, quality=self.quality, missing=missing)
+        return Smoothed(poses, self.std, self.replaced, noise)
+
+
+def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndarray, order: int) -> None:
+    """Smooth tracks, (T, S) indices of the paths' rows, -1 after the end of a track."""
+    is_row, index = block >= 0, np.maximum(block, 0)
+    row, time = paths.row[index], np.where(is_row, paths.time[index], np.nan)
+    step = np.nan_to_num(np.diff(time, axis=0, prepend=np.nan), nan=1.0)
+    count, keypoints = row.shape, result.xy.shape[1]
+
+    def columns(values: np.ndarray) -> np.ndarray:
+        """(N, K, …) of the poses as (T, S × K, …) of the block, joint by joint of each track."""
+        return values[row].reshape(count[0], count[1] * keypoints, *values.shape[2:])
+
+    found = columns(~result.missing & np.isfinite(result.poses.xy).all(axis=2) & np.isfinite(errors.std))
+    found &= np.repeat(is_row, keypoints, axis=1) & (columns(errors.std) > 0)
+    variance = np.where(found, columns(errors.std) ** 2, np.inf)
+    points = Points(
+        np.where(found[..., None], columns(result.poses.xy), 0.0), variance, np.repeat(step, keypoints, axis=1), order
+    )
+    gross_variance = np.where(found, np.maximum(columns(errors.gross_std) ** 2, variance), np.inf)
+    measured = Measured(points, np.where(found, columns(errors.gross), 0.0), gross_variance)
+    noise = estimate_noise(measured, np.tile(np.arange(keypoints), count[1]))
+    path = smooth_measured(measured, noise)
+    kept = path.good >= 0.5
+    enough = kept.sum(axis=0) > order
+    target = np.repeat(is_row, keypoints, axis=1) & enough  # (T, S × K)
+    times = np.repeat(np.where(is_row, time, np.inf), keypoints, axis=1)
+    staying = errors.staying * np.maximum(1 - noise.scale, 0) * _between(columns(errors.std) ** 2, kept, times, target)
+    _write(result, result.xy, path.path.position, target, row)
+    _write(result, result.std, np.sqrt(path.path.variance + staying), target, row)
+    _write(result, result.replaced, ~kept, target, row)
+    _write(result, result.missing, np.zeros_like(kept), target, row)
+    if result.quality is not None:
+        around = _between(columns(result.quality), kept, times, target)
+        left = _left_of_quality(result.poses, path.path.variance, row)
+        _write(result, result.quality, around * left, target & ~kept, row)
+
+
+def _write(result: _Result, into: np.ndarray, values: np.ndarray, target: np.ndarray, row: np.ndarray) -> None:
+    """Write values (T, S × K, …) to the poses' rows and keypoints where `target` says so."""
+    keypoints = result.xy.shape[1]
+    t, at = np.nonzero(target)
+    into[row[t, at // keypoints], at % keypoints] = values[t, at]
+
+
+def _between(values: np.ndarray, kept: np.ndarray, times: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return values (T, P) where `kept`, elsewhere those between the kept ones before and after; 0 outside `target`."""
+    found = np.where(kept, values, 0.0)
+    for at in np.flatnonzero((target & ~kept).any(axis=0)).tolist():
+        good, lacking = np.flatnonzero(kept[:, at]), np.flatnonzero(target[:, at] & ~kept[:, at])
+        found[lacking, at] = np.interp(times[lacking, at], times[good, at], values[good, at])
+    return found
+
+
+def _left_of_quality(poses: Poses, variance: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return E[OPKS] of a Gaussian error of this variance along each axis: 1 / (1 + variance / (s² k²)) (T, S × K)."""
+    skeleton = poses.skeleton
+    sigmas = np.full(poses.keypoint_count, np.inf) if skeleton is None or not skeleton.has_sigmas else skeleton.sigmas
+    scale = (_size(poses)[:, None] * 2 * sigmas)[row].reshape(variance.shape)
+    return 1 / (1 + variance / scale**2)
