@@ -23,6 +23,7 @@ from trustpose.cli.predict import predict
 from trustpose.cli.recipes import recipes
 from trustpose.cli.serve import serve
 from trustpose.cli.shard import shard
+from trustpose.cli.smooth import smooth
 from trustpose.cli.suppress import suppress
 from trustpose.cli.track import track
 from trustpose.cli.train import CONTEXT, train
@@ -49,6 +50,8 @@ _ABOUT = {
     track: "Give the poses of a results file track ids.",
     triangulate: "Put people that several cameras see into the world.",
     serve: "Serve a local web page: poses, audits, calibration.",
+    smooth: "Smooth the tracks of a results file, fill gaps.",
+    serve: "A web page to try it all on, on this computer.",
     models: "List the available models.",
     recipes: "List the recipes of `train`.",
     train: "Train a recipe.",

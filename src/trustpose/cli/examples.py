@@ -59,6 +59,10 @@ EXAMPLES = {
         "trustpose suppress --results results.json --out kept.json",
         "trustpose suppress --results r.json --method soft-oks-nms --out kept.json",
     ),
+    "smooth": (
+        "trustpose smooth tracked.json --out smooth.json",
+        "trustpose smooth tracked.json --images images.json --fill 25 --out s.json",
+    ),
     "track": (
         "trustpose track results.json --out tracked.json",
         "trustpose track results.json --images gt.json --out tracked.json",

@@ -67,7 +67,7 @@ def track(
     check_outputs({"--out": out}, given)
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
     options |= {"max_distance": max_distance, "memory": memory, "history": history, "start_score": start_score}
-    file, frames, rows = _read(results, images, skeleton)
+    file, frames, rows = read_clips(results, images, skeleton)
     started = time.perf_counter()
     ids = _tracked(file, frames, images, options)
     seconds = time.perf_counter() - started
@@ -104,7 +104,7 @@ def distance_of(name: str, area: str) -> Any:
     return known[name]
 
 
-def _read(results: Path, images: Path | None, skeleton: str) -> "tuple[ResultsFile, Images | None, list[Any]]":
+def read_clips(results: Path, images: Path | None, skeleton: str) -> "tuple[ResultsFile, Images | None, list[Any]]":
     """Return the results with the frames' ids, the frames if listed, and the rows unchanged."""
     from dataclasses import replace
 

@@ -1,13 +1,14 @@
 """People over time: poses of successive frames are linked to tracks.
 
 `track` goes over the poses of whole clips, `Tracker` frame by frame as they come. What links two poses is a distance, a
-function of two records, and any function of that form takes its place.
+function of two records, and any function of that form takes its place. `smooth` smooths the keypoints of tracks.
 """
 
 from trustpose.tracking.distances import Distance, box_distance, oks_distance, trust_distance
 from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.matching import MATCHINGS, match
+from trustpose.tracking.smoothing import Smoothed, smooth
 from trustpose.tracking.track import track
 from trustpose.tracking.tracker import EARLIER, Tracker
 
@@ -18,11 +19,13 @@ __all__ = [
     "Flow",
     "FlowOfFrames",
     "Frames",
+    "Smoothed",
     "Tracker",
     "box_distance",
     "match",
     "oks_distance",
     "order_frames",
+    "smooth",
     "track",
     "trust_distance",
 ]

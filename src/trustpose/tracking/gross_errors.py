@@ -61,10 +61,13 @@ class MotionNoise:
 
 @dataclass(frozen=True, eq=False)
 class RobustPath:
-    """The path of `kalman.smooth_points`, and the probability (T, S) that each measurement is good; 0 without one."""
+    """The path of `kalman.smooth_points`; the probability (T, S) that each measurement is good, 0 without one; and
+    `staying` (T, S), the variance of an error that stays over time, (1 − c) r of each measurement: as such errors add
+    up, the path has the same average of them as of the measurements."""
 
     path: Path
     good: Float[np.ndarray, "T S"]
+    staying: Float[np.ndarray, "T S"]
 
 
 def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
@@ -81,7 +84,10 @@ def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
         others = np.where(seen, path.left_out_variance, 0) - np.where(seen, variance, 0)
         good = _responsibility(square, np.maximum(others, 0), scaled)[0]
     variance = _precise(points.variance, scaled.gross_variance, good)
-    return RobustPath(smooth_points(replace(points, variance=variance), density), good)
+    std = np.sqrt(np.where(seen, measured.points.variance, 0) * np.maximum(1 - noise.scale, 0))
+    average = smooth_points(replace(points, position=np.stack([std, std], axis=-1), variance=variance), density)
+    path = smooth_points(replace(points, variance=variance), density)
+    return RobustPath(path, good, average.position[..., 0] ** 2)
 
 
 def estimate_noise(measured: Measured, group: Int[np.ndarray, " S"]) -> MotionNoise:

@@ -112,15 +112,16 @@ def _filled(found: Paths, frames: Frames, at: np.ndarray, times: np.ndarray, fil
     return Paths(*(getattr(joined, name)[order] for name in Paths.__annotations__))
 
 
-def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"]]:
-    """Return the poses with the filled rows behind them, and the row of each row of the paths in these. Boxes, their
+def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"], Int[np.ndarray, " N"]]:
+    """Return the poses with the filled rows behind them, the row of each row of the paths in these, and the given row
+    (N',) that each is or, if filled, comes after. Boxes, their
     scores, expected OPKS and OKS and visibility of a filled row lie between those of the track's rows before and after;
     its keypoints are missing, with score 0."""
     new = np.flatnonzero(paths.row < 0)
     row = paths.row.copy()
     row[new] = len(poses) + np.arange(len(new))
     if not len(new):
-        return poses, row
+        return poses, row, np.arange(len(poses))
     known = np.flatnonzero(paths.row >= 0)
     after = known[np.searchsorted(known, new)]
     before = known[np.searchsorted(known, new) - 1]
@@ -139,4 +140,4 @@ def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"]]
         columns[name] = None if columns[name] is None else np.full_like(columns[name], MISSING_ID)
     columns["suppressed_score"] = None if one.suppressed_score is None else np.zeros(len(new))
     filled = replace(one, **columns)
-    return Poses.concatenate([poses, filled]), row
+    return Poses.concatenate([poses, filled]), row, np.concatenate([np.arange(len(poses)), paths.row[before]])

@@ -7,7 +7,6 @@ says (`gross_errors`).
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,10 +18,8 @@ from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_mea
 from trustpose.tracking.kalman import Points
 from trustpose.tracking.paths import Paths, paths_of, with_rows
 
-Noise = Literal["auto", "trust", "constant"]
-Motion = Literal["velocity", "acceleration"]
-MOTIONS: dict[str, int] = {"velocity": 2, "acceleration": 3}  # the order of `kalman`
-NOISES: tuple[Noise, ...] = ("auto", "trust", "constant")
+MOTIONS = {"velocity": 2, "acceleration": 3}  # the order of `kalman`
+NOISES = ("auto", "trust", "constant")
 FILL = 10
 _GROSS, _GROSS_SIZE = 0.05, 0.35  # of constant noise: P(gross error), and its standard deviation / √area
 _CONSTANT = 0.05  # standard deviation / √area, to begin with: the clip says by which factor it is wrong
@@ -34,13 +31,15 @@ class Smoothed:
 
     `std` (N', K) is the standard deviation of each keypoint along each axis in image pixels, NaN where it was not
     smoothed: of a row of no track, and of a keypoint found in too few frames. `replaced` (N', K) are the keypoints
-    whose position follows from other frames alone, since it was not found or was taken for a gross error. `noise` is
-    what was used, "trust" or "constant".
+    whose position follows from other frames alone, since it was not found or was taken for a gross error. `source`
+    (N',) is the given row that each row is or, if it was filled, comes after. `noise` is what was used, "trust" or
+    "constant".
     """
 
     poses: Poses
     std: Float[np.ndarray, "N K"]
     replaced: Bool[np.ndarray, "N K"]
+    source: Int[np.ndarray, " N"]
     noise: str
 
 
@@ -48,8 +47,8 @@ def smooth(
     poses: Poses,
     images: Images | None = None,
     *,
-    noise: Noise = "auto",
-    motion: Motion = "velocity",
+    noise: str = "auto",
+    motion: str = "velocity",
     gross_errors: bool = True,
     fill: int = FILL,
     apart: Int[np.ndarray, " N"] | None = None,
@@ -64,9 +63,9 @@ def smooth(
     rows with different numbers, such as categories, are never of one track.
 
     The quality of a replaced keypoint is that of the track's keypoints around it, times what the position's own
-    uncertainty leaves of it. `std` contains errors that stay over time, which no smoother sees, as far as `quality`
-    says that there are such: with constant noise it is that of jitter and motion alone. Raises ValueError as
-    `paths_of`, and for "trust" without quality in all rows.
+    uncertainty leaves of it (nothing is taken off for a skeleton without sigmas). `std` contains errors that stay over
+    time, which no smoother sees, as far as `quality` says that there are such: with constant noise it is that of jitter
+    and motion alone. Raises ValueError as `paths_of`, and for "trust" without quality in all rows.
     """
     if noise not in NOISES or motion not in MOTIONS:
         name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
@@ -75,7 +74,7 @@ def smooth(
         raise ValueError(f"fill: expected 0 or more frames, got {fill}")
     used = _noise_of(poses, noise)
     paths = paths_of(poses, images, fill=fill, apart=apart)
-    filled, row = with_rows(poses, paths)
+    filled, row, source = with_rows(poses, paths)
     paths = replace(paths, row=row)
     errors = _trusted(filled) if used == "trust" else _constant(filled, paths)
     if not gross_errors:
@@ -83,10 +82,10 @@ def smooth(
     result = _Result.of(filled)
     for block in paths.blocks(poses.keypoint_count):
         _smooth_block(result, errors, paths, block, MOTIONS[motion])
-    return result.smoothed(used)
+    return result.smoothed(len(poses), source, used)
 
 
-def _noise_of(poses: Poses, noise: Noise) -> str:
+def _noise_of(poses: Poses, noise: str) -> str:
     """Return "trust" or "constant". Raises ValueError if trust is asked for and lacking."""
     has = poses.skeleton is not None and poses.skeleton.has_sigmas and poses.quality is not None
     if has:
@@ -158,10 +157,12 @@ class _Result:
         missing = np.zeros(shape, bool) if poses.missing is None else poses.missing.copy()
         return cls(poses, poses.xy.astype(np.float64), np.full(shape, np.nan), np.zeros(shape, bool), quality, missing)
 
-    def smoothed(self, noise: str) -> Smoothed:
+    def smoothed(self, given: int, source: np.ndarray, noise: str) -> Smoothed:
         missing = self.missing if self.missing.any() else None
         poses = replace(self.poses, xy=self.xy, quality=self.quality, missing=missing)
-        return Smoothed(poses, self.std, self.replaced, noise)
+        # a frame in which nothing of a track is known, since it was found too rarely, gets no row
+        kept = np.flatnonzero((np.arange(len(poses)) < given) | np.isfinite(self.std).any(axis=1))
+        return Smoothed(poses[kept], self.std[kept], self.replaced[kept], source[kept], noise)
 
 
 def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndarray, order: int) -> None:
@@ -189,9 +190,8 @@ def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndar
     enough = kept.sum(axis=0) > order
     target = np.repeat(is_row, keypoints, axis=1) & enough  # (T, S × K)
     times = np.repeat(np.where(is_row, time, np.inf), keypoints, axis=1)
-    staying = errors.staying * np.maximum(1 - noise.scale, 0) * _between(columns(errors.std) ** 2, kept, times, target)
     _write(result, result.xy, path.path.position, target, row)
-    _write(result, result.std, np.sqrt(path.path.variance + staying), target, row)
+    _write(result, result.std, np.sqrt(path.path.variance + errors.staying * path.staying), target, row)
     _write(result, result.replaced, ~kept, target, row)
     _write(result, result.missing, np.zeros_like(kept), target, row)
     if result.quality is not None:

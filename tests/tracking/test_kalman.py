@@ -1,0 +1,191 @@
+"""The Kalman smoother against the normal equations of the same Gaussian model, and what any smoother must do."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+
+from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
+from trustpose.tracking.kalman import Points, filter_points, motion, smooth_points
+
+
+def walks(seed: int, count: int, points: int, order: int) -> tuple[Points, np.ndarray]:
+    """Points that wander, measured with uneven noise at uneven times, some of them not; and λ."""
+    generator = np.random.default_rng(seed)
+    position = np.cumsum(np.cumsum(generator.normal(size=(count, points, 2)), axis=0), axis=0)
+    variance = generator.uniform(0.5, 4, (count, points))
+    variance[generator.uniform(size=variance.shape) < 0.2] = np.inf
+    variance[:2] = 1.0
+    step = generator.choice([1.0, 2.0, 0.5], (count, points))
+    return Points(position, variance, step, order), generator.choice([0.05, 1.0, 10.0], points)
+
+
+def normal_equations(points: Points, density: np.ndarray, at: int) -> tuple[np.ndarray, np.ndarray]:
+    """Least squares of all states of one point, weighted by the inverse covariances: positions (T, 2), variances (T,).
+
+    The precision of the joint Gaussian of all states, built from one row per measurement and one block per step.
+    """
+    m, count = points.order, len(points.variance)
+    precision, right = np.zeros((count * m, count * m)), np.zeros((count * m, 2))
+    for t in range(count):
+        if np.isfinite(points.variance[t, at]):
+            precision[t * m, t * m] += 1 / points.variance[t, at]
+            right[t * m] += points.position[t, at] / points.variance[t, at]
+        if t:
+            move, force = motion(points.step[t, at], m)
+            change = np.zeros((m, count * m))
+            change[:, t * m : t * m + m], change[:, t * m - m : t * m] = np.eye(m), -np.triu(np.array(move, float))
+            precision += change.T @ np.linalg.inv(density[at] * np.array(force, float)) @ change
+    return np.linalg.solve(precision, right)[::m], np.diag(np.linalg.inv(precision))[::m]
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_positions_and_variances_are_those_of_the_normal_equations(order: int) -> None:
+    points, density = walks(order, 40, 4, order)
+    path = smooth_points(points, density)
+    for at in range(4):
+        position, variance = normal_equations(points, density, at)
+        np.testing.assert_allclose(path.position[:, at], position, atol=1e-3)
+        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-3)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_a_measurement_left_out_is_predicted_as_without_it(order: int) -> None:
+    points, density = walks(order, 25, 3, order)
+    path = smooth_points(points, density)
+    for t, at in np.argwhere(np.isfinite(points.variance[5:]))[::7]:
+        without = points.variance.copy()
+        without[t + 5, at] = np.inf
+        other = smooth_points(Points(points.position, without, points.step, order), density)
+        left_out = points.position[t + 5, at] - other.position[t + 5, at]
+        np.testing.assert_allclose(path.left_out[t + 5, at], left_out, atol=1e-5)
+        variance = other.variance[t + 5, at] + points.variance[t + 5, at]
+        np.testing.assert_allclose(path.left_out_variance[t + 5, at], variance, rtol=1e-5)
+
+
+def test_innovations_have_the_density_of_all_measurements_together() -> None:
+    """The product of the innovations' densities is that of the measurements' joint Gaussian (scipy's): of those after
+    the first two, given these."""
+    points, density = walks(5, 12, 1, 2)
+    points = Points(points.position, np.where(np.isinf(points.variance), 2.0, points.variance), points.step)
+    rows = list(filter_points(points, density))
+    found = sum(float(multivariate_normal.logpdf(row.innovation[0], [0, 0], 1 / row.inverse[0])) for row in rows[2:])
+    covariance = joint_covariance(points, density)
+    whole, first = (sum(joint_density(points, covariance, n, axis) for axis in (0, 1)) for n in (12, 2))
+    np.testing.assert_allclose(found, whole - first, rtol=1e-3)
+
+
+def joint_covariance(points: Points, density: np.ndarray) -> np.ndarray:
+    """The covariance of all measurements of the only point, states multiplied out from a wide first one."""
+    count, states = len(points.variance), []
+    wide = np.eye(2) * 1e6
+    blocks = [[np.zeros((2, 2)) for _ in range(count)] for _ in range(count)]
+    for t in range(count):
+        move, force = (np.array(one, float) for one in motion(points.step[t, 0], 2))
+        move = np.triu(move)
+        states.append(wide if t == 0 else move @ states[-1] @ move.T + density[0] * force)
+        blocks[t][t] = states[-1]
+        for s in range(t):
+            blocks[t][s] = move @ blocks[t - 1][s]
+    position = np.array([[blocks[max(s, t)][min(s, t)][0, 0] for s in range(count)] for t in range(count)])
+    return position + np.diag(points.variance[:, 0])
+
+
+def joint_density(points: Points, covariance: np.ndarray, count: int, axis: int) -> float:
+    return float(
+        multivariate_normal.logpdf(points.position[:count, 0, axis], np.zeros(count), covariance[:count, :count])
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), order=st.sampled_from([2, 3]))
+def test_without_noise_the_path_is_the_measurements(seed: int, order: int) -> None:
+    points, density = walks(seed, 15, 2, order)
+    seen = np.isfinite(points.variance)
+    path = smooth_points(Points(points.position, np.where(seen, 1e-9, np.inf), points.step, order), density)
+    np.testing.assert_allclose(path.position[seen], points.position[seen], atol=1e-4)
+    assert (path.variance[seen] < 1e-8).all() and (path.variance[~seen] > 1e-8).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_noise_without_end_gives_a_straight_line(seed: int) -> None:
+    """Forces too weak to be seen: the regression line, weighted, of numpy."""
+    points, _ = walks(seed, 15, 1, 2)
+    path = smooth_points(points, np.full(1, 1e-9))
+    time = np.cumsum(points.step[:, 0])
+    seen = np.isfinite(points.variance[:, 0])
+    for axis in (0, 1):
+        weights = 1 / np.sqrt(points.variance[seen, 0])
+        line = np.polyfit(time[seen], points.position[seen, 0, axis], 1, w=weights)
+        np.testing.assert_allclose(path.position[:, 0, axis], np.polyval(line, time), atol=2e-2, rtol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), order=st.sampled_from([2, 3]))
+def test_time_may_run_backwards(seed: int, order: int) -> None:
+    points, density = walks(seed, 20, 2, order)
+    points = Points(points.position, points.variance, np.ones_like(points.step), order)
+    points.variance[-2:] = 1.0
+    back = Points(points.position[::-1], points.variance[::-1], points.step, order)
+    one, other = smooth_points(points, density), smooth_points(back, density)
+    np.testing.assert_allclose(other.position[::-1], one.position, atol=2e-2)
+    np.testing.assert_allclose(other.variance[::-1], one.variance, rtol=2e-2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), length=st.integers(2, 9), order=st.sampled_from([2, 3]))
+def test_in_a_gap_the_uncertainty_grows_and_then_shrinks(seed: int, length: int, order: int) -> None:
+    points, density = walks(seed, 30, 1, order)
+    variance = np.ones((30, 1))
+    variance[10 : 10 + length] = np.inf
+    path = smooth_points(Points(points.position, variance, np.ones((30, 1)), order), density)
+    std = path.variance[9 : 11 + length, 0]
+    top = int(np.argmax(std))
+    assert 0 < top < len(std) - 1
+    assert (np.diff(std[: top + 1]) > 0).all() and (np.diff(std[top:]) < 0).all()
+
+
+def simulated(gross: float) -> tuple[Measured, np.ndarray, np.ndarray]:
+    """Points with forces of λ = 0.02 and good errors of 0.25 of the stated variance, and a share of gross errors."""
+    generator = np.random.default_rng(3)
+    count, points = 400, 12
+    true, velocity = np.zeros((count, points, 2)), np.zeros((points, 2))
+    root = np.linalg.cholesky(0.02 * np.array(motion(1.0, 2)[1], float))
+    for t in range(1, count):
+        kick = generator.normal(size=(points, 2, 2)) @ root.T
+        true[t], velocity = true[t - 1] + velocity + kick[..., 0], velocity + kick[..., 1]
+    variance = generator.uniform(1, 9, (count, points))
+    is_gross = generator.uniform(size=variance.shape) < gross
+    std = np.where(is_gross, 40.0, np.sqrt(0.25 * variance))
+    measured = true + generator.normal(size=true.shape) * std[..., None]
+    points = Points(measured, variance, np.ones_like(variance))
+    return Measured(points, np.full_like(variance, max(gross, 1e-4)), np.full_like(variance, 1600.0)), true, is_gross
+
+
+@pytest.mark.parametrize("gross", [0.0, 0.2])
+def test_the_clip_says_its_noise_and_which_measurements_are_gross(gross: float) -> None:
+    measured, true, is_gross = simulated(gross)
+    noise = estimate_noise(measured, np.arange(12))
+    assert np.median(noise.scale) == pytest.approx(0.25, rel=0.15)
+    assert np.median(noise.scale * noise.force) == pytest.approx(0.02, rel=0.4)
+    found = smooth_measured(measured, noise)
+    square = ((found.path.position - true) ** 2).sum(axis=-1)
+    assert np.mean(square / (2 * found.path.variance)) == pytest.approx(1, abs=0.2), "its variance is that of its error"
+    far = is_gross & (np.linalg.norm(measured.points.position - true, axis=-1) > 10)
+    assert (found.good[far] < 0.5).mean() > 0.97 if gross else not far.any()
+    assert (found.good[~is_gross] < 0.5).mean() < 0.01
+
+
+def test_a_short_track_gets_what_is_usual() -> None:
+    """Four measurements say nothing of their own noise; those of the same joint of another track do."""
+    measured, _, _ = simulated(0.0)
+    short = np.isfinite(measured.points.variance)
+    short[4:, 0] = False
+    variance = np.where(short, measured.points.variance, np.inf)
+    points = Points(measured.points.position, variance, measured.points.step)
+    gross = Measured(points, measured.gross, np.where(short, measured.gross_variance, np.inf))
+    together, alone = estimate_noise(gross, np.zeros(12, int)), estimate_noise(gross, np.arange(12))
+    assert together.scale[0] == pytest.approx(0.25, rel=0.2)
+    assert abs(np.log(together.scale[0] / 0.25)) < abs(np.log(alone.scale[0] / 0.25))
