@@ -51,7 +51,6 @@ _ABOUT = {
     triangulate: "Put people that several cameras see into the world.",
     serve: "Serve a local web page: poses, audits, calibration.",
     smooth: "Smooth the tracks of a results file, fill gaps.",
-    serve: "A web page to try it all on, on this computer.",
     models: "List the available models.",
     recipes: "List the recipes of `train`.",
     train: "Train a recipe.",
