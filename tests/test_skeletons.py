@@ -47,8 +47,15 @@ def test_parts_fit(skeleton: Skeleton) -> None:
         "face68": 68,
         "face70": 70,
     }
-    size |= {"coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
-    size |= {"coco17": 17, "openpose_body25": 25, "openpose_coco18": 18, "openpose_mpi15": 15, "halpe26": 26}
+    size |= {"openpose_body25b": 25, "coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
+    size |= {
+        "coco17": 17,
+        "openpose_body25": 25,
+        "openpose_body25b": 25,
+        "openpose_coco18": 18,
+        "openpose_mpi15": 15,
+        "halpe26": 26,
+    }
     assert len(skeleton) == size[skeleton.name]
     np.testing.assert_array_equal(skeleton.flip_index[skeleton.flip_index], np.arange(len(skeleton)))
     paired = {end for pair in skeleton.flip_pairs for end in pair}

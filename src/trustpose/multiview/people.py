@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
+from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, match_frames
 from trustpose.multiview.triangulation import Method, triangulate
 from trustpose.multiview.views import places_of, sizes_of, weights_of
@@ -62,7 +63,8 @@ def triangulate_people(
     """Return everybody whom two or more cameras see, in the world, with the same `track_id` from moment to moment.
 
     views: the poses of each camera, in the order of `cameras`, `image_id` being the frame's number; fps, offset: as in
-    `match_frames`. weight: "trust" uses `quality` and, with a skeleton that has sigmas, the expected errors in pixels;
+    `match_frames`. weight: "trust" uses `quality` and, with a skeleton that has sigmas, the expected errors in pixels
+    and the cameras' own (`camera_error`);
     "scores" the estimator's own, "none" neither. people: keep the so many who are seen in the most moments; shortest:
     leave out who is seen in fewer, of a clip that has so many. least: of cameras for a joint. watch: iterates over
     moments, for a progress bar. Raises ValueError naming the view that lacks a field.
@@ -74,12 +76,15 @@ def triangulate_people(
     group = _most_seen(group, people, min(shortest, len(moments)))
     xy, chosen, quality = (_gathered(parts, group) for parts in (places, weights, _qualities(views)))
     assert xy is not None
+    error = _errors(views, group) if weight == "trust" else None
+    if error is not None:
+        error = with_camera_error(error, camera_error(xy, cameras, error))
     frame = moments.frame[group.moment]
     return triangulate(
         xy,
         cameras,
         weight=None if weight == "none" else chosen,
-        deviation=_errors(views, group) if weight == "trust" else None,
+        deviation=error,
         quality=quality,
         method=method,
         least=least,

@@ -57,7 +57,7 @@ def triangulate(
     deviation: ExpectedError | Float[np.ndarray, "V N K"] | None = None,
     quality: Float[np.ndarray, "V N K"] | None = None,
     method: Method = "robust",
-    loss: Loss | None = None,
+    loss: Loss = "student-t",
     least: int = 2,
     **columns: Any,
 ) -> Poses3D:
@@ -66,11 +66,11 @@ def triangulate(
     xy: (V, N, K, 2) image pixels, distortion included, in the order of `cameras`; NaN where a view has no keypoint.
     weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores; 0
     or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
-    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ², or σ² ∝ 1/weight; with
-    neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1, of which the result has the mean over the
-    views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; by default that of the mixture
-    where one is given, else Student's t. least: the number of views without which there is no point. columns: `frame`,
-    `time`, `track_id`, `skeleton` of the result.
+    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ² (of the whole mixture), or
+    σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1; the result has the mean
+    over the views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; "mixture" needs a
+    mixture as `deviation`. least: the number of views without which there is no point. columns: `frame`, `time`,
+    `track_id`, `skeleton` of the result.
 
     The result's `camera_count` and `error` are of the views that agree: within 3σ of the point, or likelier good than
     gross errors; of all that see it where fewer than two agree. `covariance` is there if `deviation` is given. A point
@@ -79,8 +79,9 @@ def triangulate(
     error = deviation if isinstance(deviation, ExpectedError) else None
     sigma = error.std if error is not None else deviation
     assert not isinstance(sigma, ExpectedError)
+    if error is not None and weight is None:
+        weight = 1 / np.maximum(error.total_std, np.finfo(np.float64).tiny) ** 2
     _check(xy, cameras, {"weight": weight, "deviation": sigma, "quality": quality}, method, least)
-    loss = loss or ("student-t" if error is None else "mixture")
     if loss == "mixture" and error is None:
         raise ValueError("triangulate: loss: 'mixture' needs the ExpectedError of the views as deviation")
     views, n, k = xy.shape[:3]

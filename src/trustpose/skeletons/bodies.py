@@ -86,6 +86,20 @@ OPENPOSE_BODY_25 = Skeleton(
     ),
 )  # fmt: skip
 
+_BODY_25B = (
+    *_COCO, "upper_neck", "head_top", "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe",
+    "right_heel",
+)  # fmt: skip
+OPENPOSE_BODY_25B = Skeleton(  # of OpenPose's training repository: COCO's joints first, and no mid hip
+    name="openpose_body25b",
+    keypoints=_BODY_25B,
+    edges=edges_along(
+        _BODY_25B, "left_ear left_eye nose right_eye right_ear", "head_top upper_neck",
+        "left_shoulder upper_neck right_shoulder", *_TRUNK, *_ARMS, *_LEGS,
+        "left_heel left_ankle left_big_toe left_small_toe", "right_heel right_ankle right_big_toe right_small_toe",
+    ),
+)  # fmt: skip
+
 _OPENPOSE_COCO = (
     "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye",

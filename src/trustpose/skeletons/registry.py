@@ -15,6 +15,7 @@ SKELETONS: dict[str, Skeleton] = {
     for skeleton in (
         *(bodies.COCO_17, bodies.LSP_14, bodies.MPII_16, bodies.FLIC_11, bodies.CROWDPOSE_14),
         *(bodies.OPENPOSE_BODY_25, bodies.OPENPOSE_COCO_18, bodies.OPENPOSE_MPI_15, bodies.HALPE_26),
+        bodies.OPENPOSE_BODY_25B,
         *(bodies.BLAZEPOSE_33, bodies.AIC_14, bodies.HUMANART_21, bodies.JHMDB_15, bodies.POSETRACK18_17),
         *(
             whole_body.HAND_21,

@@ -1,0 +1,68 @@
+"""How far the cameras themselves are off, in pixels, as the poses of a trial show it.
+
+An estimator's expected error does not know of a camera that was moved or calibrated imprecisely, of frames that are not
+quite of the same moment, or of a joint that looks elsewhere from behind. Such an error stays the same for whole seconds
+and all people, and adds to each view's variance. It is the s that makes the reprojection errors of all points, in units
+of √(σ² + s²), as large as a Gaussian's: their median is compared, which gross errors hardly move.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.triangulation import triangulate
+from trustpose.poses import ExpectedError
+
+_MOST = 20_000  # points that are looked at, spread over the trial
+_LARGEST = 500.0  # pixels
+_MEDIAN = 2 * np.log(2)  # of the squared length of a two-dimensional Gaussian with σ = 1
+_HALVINGS = 30
+_ROUNDS = 3
+
+
+def camera_error(
+    xy: Float[np.ndarray, "V N K 2"],
+    cameras: Cameras,
+    error: ExpectedError,
+) -> float:
+    """Return the cameras' own error, σ along each axis in image pixels; 0 if the expected errors explain all.
+
+    xy: as for `triangulate`; points that fewer than three views see say nothing, and without others it is 0.
+    Points are fitted to their views, so that with V of them only 2V − 3 of 2V numbers are free: their errors are
+    enlarged accordingly.
+    """
+    seen = np.isfinite(xy).all(axis=3) & np.isfinite(error.std)
+    several = np.flatnonzero((seen.sum(axis=0) >= 3).ravel())
+    several = several[:: max(1, len(several) // _MOST)]
+    if not len(several):
+        return 0.0
+
+    def some(column: np.ndarray) -> np.ndarray:
+        return column.reshape(len(cameras), -1, 1, *column.shape[3:])[:, several]
+
+    xy, seen, std = some(xy), some(seen), some(error.std)
+    views, own = seen.sum(axis=0), 0.0
+    for _ in range(_ROUNDS):  # the weights of the views depend on it
+        variance = std**2 + own**2
+        found = triangulate(xy, cameras, weight=1 / np.where(seen, variance, np.inf), method="weighted")
+        squared = ((cameras.project(found.xyz) - xy) ** 2).sum(axis=-1) * (2 * views / (2 * views - 3))
+        known = np.isfinite(squared) & seen
+        own = _added(squared[known], std[known] ** 2)
+    return own
+
+
+def _added(squared: np.ndarray, variance: np.ndarray) -> float:
+    """Return the s with which the median of squared / (variance + s²) is a Gaussian's; 0 if it is below without."""
+    if not len(squared) or np.median(squared / variance) <= _MEDIAN:
+        return 0.0
+    low, high = 0.0, _LARGEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        is_more = np.median(squared / (variance + middle**2)) > _MEDIAN
+        low, high = (middle, high) if is_more else (low, middle)
+    return (low + high) / 2
+
+
+def with_camera_error(error: ExpectedError, pixels: float) -> ExpectedError:
+    """Return expected errors with that of the cameras added to both of their parts."""
+    return ExpectedError(np.hypot(error.std, pixels), error.gross, np.hypot(error.gross_std, pixels))
