@@ -64,12 +64,12 @@ def triangulate(
     """Return the N poses of K keypoints in the world, metres.
 
     xy: (V, N, K, 2) image pixels, distortion included, in the order of `cameras`; NaN where a view has no keypoint.
-    weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores; 0
-    or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
-    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ² (of the whole mixture), or
-    σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1; the result has the mean
-    over the views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; "mixture" needs a
-    mixture as `deviation`. least: the number of views without which there is no point. columns: `frame`, `time`,
+    weight: (V, N, K), 0 or more, how far to trust each view's keypoint against the others': expected OPKS, or scores;
+    0 or NaN leaves it out. deviation: (V, N, K), σ of its error along each axis, image pixels, or the mixture of
+    `Poses.expected_error`. Where only one of both is given the other follows: weight = 1/σ² (of the whole mixture),
+    or σ² ∝ 1/weight; with neither all views weigh the same. quality: (V, N, K), expected OPKS, 0–1; the result has
+    the mean over the views used. `linear` leaves out no view and weighs all alike. loss: of `robust`; "mixture" needs
+    a mixture as `deviation`. least: the number of views without which there is no point. columns: `frame`, `time`,
     `track_id`, `skeleton` of the result.
 
     The result's `camera_count` and `error` are of the views that agree: within 3σ of the point, or likelier good than
