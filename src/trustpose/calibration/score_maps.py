@@ -12,7 +12,7 @@ P(occluded | labelled) are the shares at fitting; if none was missing then, the 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -113,7 +113,9 @@ class IsotonicMaps:
             if len(score) < 2:
                 knots.append((np.zeros(1), target[:1] if len(target) else np.zeros(1)))
                 continue
-            curve = IsotonicRegression(y_min=0, y_max=1, increasing=name != "occluded" or _rises(score, target))
+            # without types of its own: pyright takes five seconds to infer what `fit` returns
+            rises = name != "occluded" or _rises(score, target)
+            curve: Any = cast(Any, IsotonicRegression(y_min=0, y_max=1, increasing=rises))
             curve.fit(score.astype(np.float64), target)
             knots.append((curve.X_thresholds_, curve.y_thresholds_))
         x, y = (np.concatenate(columns).astype(np.float64) for columns in zip(*knots, strict=True))
