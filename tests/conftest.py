@@ -57,6 +57,24 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return (yield)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _shared_sessions() -> Generator[None, None, None]:
+    """onnxruntime makes each graph ready once."""
+    from tests.shared_sessions import shared_sessions
+
+    with shared_sessions():
+        yield
+
+
+@pytest.fixture(scope="module")
+def each_run_once() -> Generator[None, None, None]:
+    """For files that run large networks on the same photos again and again: on the same pixels they run once."""
+    from tests import shared_sessions
+
+    with shared_sessions.each_run_once():
+        yield
+
+
 def _data_dir() -> Path:
     return Path(os.environ.get("TRUSTPOSE_DATA", REPOSITORY.parent / "shared" / "data"))
 

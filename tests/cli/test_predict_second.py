@@ -13,6 +13,8 @@ from trustpose.calibration.opinion_choice import Trial
 from trustpose.formats.coco import read_results
 from trustpose.predict.journal import Journal
 
+pytestmark = pytest.mark.usefixtures("each_run_once")
+
 PHOTOS = 12
 
 

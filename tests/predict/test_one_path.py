@@ -23,6 +23,8 @@ from trustpose.predict.adapters.estimator import EstimatorPredictor, PeopleFrom
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.skeletons import COCO_17
 
+pytestmark = pytest.mark.usefixtures("each_run_once")  # the same pixels, from Python and from the command line
+
 app = typer.Typer()
 app.command()(predict)
 SUPPRESSIONS = (
