@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 MOST = 8  # sessions that are kept
-LARGEST = 30_000_000  # bytes of a graph whose session is kept
+WORTH_IT = 300_000, 30_000_000  # bytes of a graph whose session is kept: smaller ones are opened at once
 Session = onnxruntime.InferenceSession
 _kept: OrderedDict[tuple, Any] = OrderedDict()
 _answers: dict[tuple, list[Any]] | None = None
@@ -24,8 +24,10 @@ _answers: dict[tuple, list[Any]] | None = None
 class SharedSession(Session):
     """A session that is the one opened before, if there is such a one in this process."""
 
-    def __new__(cls, graph: Any, sess_options: Any = None, providers: Any = None, *more: Any, **named: Any) -> Any:
-        key = _key(graph, sess_options, providers, more, named)
+    def __new__(
+        cls, path_or_bytes: Any, sess_options: Any = None, providers: Any = None, *more: Any, **named: Any
+    ) -> Any:
+        key = _key(path_or_bytes, sess_options, providers, more, named)
         if key in _kept:
             _kept.move_to_end(key)
             return _kept[key]
@@ -74,12 +76,12 @@ def each_run_once() -> Iterator[None]:
 
 
 def _key(graph: Any, options: Any, *more: Any) -> tuple:
-    """All that a session depends on; empty for a graph that cannot be read whole, or is not worth keeping."""
+    """All that a session depends on; empty for a graph that cannot be read whole, or is not worth it."""
     try:
         content = graph if isinstance(graph, bytes) else Path(graph).read_bytes()
     except (OSError, TypeError, ValueError):
         return ()
-    if len(content) > LARGEST or b"location" in content:  # weights in another file
+    if not WORTH_IT[0] < len(content) < WORTH_IT[1] or b"location" in content:  # the latter: weights in another file
         return ()
     names = [name for name in dir(options) if not name.startswith("_") and not callable(getattr(options, name))]
     settings = tuple((name, repr(getattr(options, name))) for name in names)
