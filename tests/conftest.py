@@ -14,7 +14,8 @@ from jaxtyping import config
 from tests.shape_checks import check_shapes
 
 REPOSITORY = Path(__file__).parents[1]
-SOURCE = REPOSITORY / "src"
+SOURCE, TESTS = REPOSITORY / "src", REPOSITORY / "tests"
+RUN_NETWORKS = ("export", "models", "networks", "predict", "runtime", "training", "trust", "web")
 
 # Shapes and dtypes named in annotations are checked under pytest only; users pay nothing for them.
 check_shapes(
@@ -32,9 +33,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the most slow tests first, so that none of them is left over for one worker at the end."""
+    """Files with the most slow tests first, then those that run networks, so that none of them is left over for one
+    worker at the end."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (-slow[item.path], item.path.relative_to(TESTS).parts[0] not in RUN_NETWORKS))
 
 
 @pytest.hookimpl(wrapper=True)
