@@ -22,16 +22,14 @@ def for_inference(network: nn.Module) -> nn.Module:
     The given one is unchanged; it is returned itself if none of its parts has a faster arrangement. The result is not
     for training: its weights are others, in another order.
     """
-    found = [part for part in network.modules() if type(part) in _REARRANGED]
-    if all(_REARRANGED[type(part)](part) is part for part in found):
+    faster: dict[int, nn.Module] = {}
+    for part in network.modules():
+        if type(part) in _REARRANGED and (other := _REARRANGED[type(part)](part)) is not part:
+            faster[id(part)] = other
+    if not faster:
         return network
-    copied = deepcopy(network)
-    device = next(copied.parameters()).device
-    for parent in list(copied.modules()):
-        for name, part in parent.named_children():
-            if type(part) in _REARRANGED:
-                setattr(parent, name, _REARRANGED[type(part)](part))
-    return copied.to(device).eval()
+    device = next(network.parameters()).device
+    return deepcopy(network, dict(faster)).to(device).eval()  # a copy with the others in their places
 
 
 def split_convolution(convolution: nn.Conv2d) -> nn.Module:

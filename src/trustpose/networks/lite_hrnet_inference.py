@@ -245,6 +245,6 @@ def _convolution(like: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:
     groups = 1 if like.groups == 1 else len(weight)
     stride, padding = cast(tuple[int, int], like.stride), cast(tuple[int, int], like.padding)
     kernel = cast(tuple[int, int], like.kernel_size)
-    new = nn.Conv2d(weight.shape[1] * groups, len(weight), kernel, stride, padding, groups=groups)
+    new = nn.Conv2d(weight.shape[1] * groups, len(weight), kernel, stride, padding, groups=groups, device="meta")
     new.weight, new.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
     return new
