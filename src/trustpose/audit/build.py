@@ -17,7 +17,7 @@ from trustpose.audit.categories import (
 )
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
-from trustpose.audit.record import Audit, CategoryPrecision, Details, Draws, Errors, known
+from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Details, Draws, Errors, known
 from trustpose.audit.sections import (
     Findings,
     keypoint_score,
@@ -76,6 +76,31 @@ def audit(
         return _assemble(truth, results, measured, groups, score, findings)
 
 
+def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:
+    """Compute an audit's first numbers alone, without intervals and notes: those of `audit` for the same arguments, in
+    a fraction of the time. Raises InputError as it does."""
+    with np.errstate(over="ignore"):
+        measured, groups = measure_by_category(
+            ground_truth,
+            results,
+            sigmas=ground_truth.sigmas(None),
+            area=ground_truth.area_convention(area),
+            replicates=0,
+            seed=0,
+        )
+        unread = Findings()
+        keypoint, source = keypoint_score(measured, unread)
+        ap, oracle_ap, _ = _average_precision(measured, groups, measured.oracle_score(), unread)
+        return AuditNumbers(
+            ap=ap,
+            oracle_ap=oracle_ap,
+            headroom=_headroom(ap, oracle_ap),
+            pose=pose_trust(measured, "score", unread),
+            keypoint=keypoint_trust(measured, keypoint, source, unread),
+            visibility=visibility_trust(measured, unread),
+        )
+
+
 def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
     """Return notes on assumptions about the files, rows left out, and differences from COCO."""
     notes = [*truth.notes, *left_out_notes(truth, results)]
@@ -103,13 +128,12 @@ def _assemble(
     keypoint, source = keypoint_score(measured, findings)
     oracle = measured.oracle_score()
     ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
-    headroom = None if ap.AP == -1 else oracle_ap.AP - ap.AP
     benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
     crowd = crowd_levels(measured, truth.images, findings)
     return Audit(
         ap=ap,
         oracle_ap=oracle_ap,
-        headroom=headroom,
+        headroom=_headroom(ap, oracle_ap),
         pose=pose_trust(measured, score, findings),
         keypoint=keypoint_trust(measured, keypoint, source, findings),
         visibility=visibility_trust(measured, findings),
@@ -146,6 +170,10 @@ def _average_precision(
     findings.interval("headroom", draws[1]["AP"] - draws[0]["AP"])
     own, ideal = summaries
     return mean_summary(own), mean_summary(ideal), category_precisions(measured, groups, own, ideal)
+
+
+def _headroom(ap: AveragePrecision, oracle_ap: AveragePrecision) -> float | None:
+    return None if ap.AP == -1 else oracle_ap.AP - ap.AP
 
 
 def _errors(measured: PairedResults, truth: TruthFile) -> Errors:

@@ -217,7 +217,33 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Audit:
+class AuditNumbers:
+    """How good poses are, and how reliable their scores: the first part of an `Audit`."""
+
+    ap: AveragePrecision
+    oracle_ap: AveragePrecision
+    headroom: Number
+    pose: PoseTrust
+    keypoint: KeypointTrust
+    visibility: VisibilityTrust
+
+    def number(self, name: str) -> Number:
+        """Return a number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
+
+        Raises KeyError if there is no such number.
+        """
+        first, *parts = name.split(".")
+        if first not in self.__dataclass_fields__:
+            raise KeyError(first)
+        value: Any = getattr(self, first)
+        value = value.as_dict() if isinstance(value, AveragePrecision) else _plain(value)
+        for part in parts:
+            value = value[part]
+        return value
+
+
+@dataclass(frozen=True)
+class Audit(AuditNumbers):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
     `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
@@ -226,12 +252,6 @@ class Audit:
     audits, filled by `comparison.with_comparisons`.
     """
 
-    ap: AveragePrecision
-    oracle_ap: AveragePrecision
-    headroom: Number
-    pose: PoseTrust
-    keypoint: KeypointTrust
-    visibility: VisibilityTrust
     pixels: PixelTrust
     errors: Errors
     occlusion: dict[str, OcclusionBenchmark]
@@ -251,20 +271,6 @@ class Audit:
         plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
         plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
         return plain
-
-    def number(self, name: str) -> Number:
-        """Return a number by its dotted name, as in `intervals`: "ap.AP", "visibility.ternary.total.f1", "headroom".
-
-        Raises KeyError if there is no such number.
-        """
-        first, *parts = name.split(".")
-        if first not in self.__dataclass_fields__:
-            raise KeyError(first)
-        value: Any = getattr(self, first)
-        value = value.as_dict() if isinstance(value, AveragePrecision) else _plain(value)
-        for part in parts:
-            value = value[part]
-        return value
 
 
 def known(value: float) -> Number:

@@ -10,8 +10,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.audit.build import audit_numbers
+from trustpose.audit.record import AuditNumbers
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.augment import TrainingCrops
@@ -210,13 +210,13 @@ def _arrays(outputs: Outputs, trust: Trust | None) -> tuple[Outputs, Trust | Non
     return Outputs([maps.float().cpu().numpy() for maps in outputs.heatmaps[-1:]]), trust
 
 
-def _audit(truth: TruthFile, poses: Poses, score: np.ndarray | None, area: Area) -> Audit:
+def _audit(truth: TruthFile, poses: Poses, score: np.ndarray | None, area: Area) -> AuditNumbers:
     assert score is not None
     results = ResultsFile(poses, score, np.ones(len(poses), dtype=np.int64), "the validation poses", "")
-    return audit(truth, results, area=area, replicates=0)
+    return audit_numbers(truth, results, area=area)
 
 
-def _chosen(record: Audit) -> dict[str, float]:
+def _chosen(record: AuditNumbers) -> dict[str, float]:
     return {name: _number(record.number(name)) for name in NUMBERS}
 
 
