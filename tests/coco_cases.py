@@ -1,4 +1,4 @@
-"""COCO cases made by hypothesis, nasty on purpose, and what pycocotools says of them."""
+"""Difficult COCO cases made by hypothesis, and pycocotools' numbers for them."""
 
 import contextlib
 import io

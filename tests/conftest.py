@@ -1,4 +1,4 @@
-"""What all tests share: where the real data is, and run-time checks of the shape annotations."""
+"""Shared by all tests: the folder of the real data, and run-time checks of the shape annotations."""
 
 import gc
 import os

@@ -100,7 +100,7 @@ def write_coco(folder: Path, photos: int = 4, seed: int = 0) -> tuple[Path, Path
 
 
 def equal_labels(one: PersonSample, other: PersonSample, within: float = 1e-9) -> bool:
-    """Whether two samples say the same of the same person, lengths within so many photo pixels."""
+    """Whether two samples have equal labels, lengths within so many photo pixels."""
     columns = ("v", "image_id", "annotation_id", "has_joint", "has_visibility")
     same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in columns)
     near = np.abs(one.xy - other.xy).max() <= within and np.abs(one.box - other.box).max() <= within

@@ -1,4 +1,4 @@
-"""What installs trustpose or an extra of it is spelt in one way, which works: in messages, docs and skipped tests."""
+"""The install lines of trustpose and its extras are the same, and work, in messages, docs and skipped tests."""
 
 import re
 import tomllib

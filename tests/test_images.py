@@ -1,4 +1,4 @@
-"""`Images`: rows of what is known of photos, found by id, sliced, read from and written as a ground truth's images."""
+"""`Images`: rows found by id, sliced, read from and written as a ground truth's images."""
 
 import json
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_wrong_columns_are_named(monkeypatch: pytest.MonkeyPatch, columns: dict[
         Images(**columns)
 
 
-def test_a_ground_truth_says_camera_time_and_clip(tmp_path: Path) -> None:
+def test_a_ground_truth_has_camera_time_and_clip(tmp_path: Path) -> None:
     images = [
         {"id": 1, "file_name": "1.jpg", "camera": "left", "time": 0.5, "vid_id": "000342"},
         {"id": 2, "camera": 3, "time": "noon", "clip": "b"},  # of another meaning: left aside

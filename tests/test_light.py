@@ -1,4 +1,4 @@
-"""The base install is light: nothing in it imports torch, and what costs time is imported when it is needed."""
+"""The base install is light: it never imports torch, and slow imports happen on demand."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The records: shapes are checked, slices are views, walks and joins keep rows together."""
+"""The records: shapes are checked, slices are views, iteration and concatenation keep rows together."""
 
 from dataclasses import replace
 
@@ -75,7 +75,7 @@ def test_a_wrong_column_is_named(monkeypatch: pytest.MonkeyPatch, column: str, v
         Poses(xy=np.zeros((2, 3, 2)), **{column: value})  # type: ignore[arg-type]
 
 
-def test_truth_counts_labels_and_knows_areas_by_name() -> None:
+def test_truth_counts_labels_and_has_areas_by_name() -> None:
     truth = Truth(
         xy=np.zeros((2, 3, 2)),
         v=np.array([[0, 1, 2], [0, 0, 0]]),
@@ -94,7 +94,7 @@ def test_truth_counts_labels_and_knows_areas_by_name() -> None:
     assert [v.name for v in Visibility] == ["ABSENT", "OCCLUDED", "VISIBLE"]
 
 
-def test_an_area_says_what_it_is_of() -> None:
+def test_areas_have_a_source() -> None:
     truth = Truth(xy=np.zeros((3, 2, 2)), v=np.ones((3, 2), int), area=np.array([5.0, 6.0, 7.0]), box=np.ones((3, 4)))
     assert truth.area_by("segment").tolist() == truth.area_by("file").tolist() == [5.0, 6.0, 7.0]
     mixed = replace(truth, area_source=np.array(["segment", "box*0.53", "box*0.53"], dtype=object))
@@ -176,13 +176,13 @@ def test_conversion_by_joint_name() -> None:
     assert truth.v[0, LSP_14.keypoints.index("neck")] == 0
 
 
-def test_records_know_their_skeleton_and_do_not_mix() -> None:
+def test_records_have_a_skeleton_and_do_not_mix() -> None:
     coco = Poses(xy=np.arange(34.0).reshape(1, 17, 2), skeleton=COCO_17)
     lsp = coco.to_skeleton(LSP_14, missing="mark")
     assert coco[:0].skeleton is COCO_17 and lsp.skeleton is LSP_14
     assert Poses.concatenate([coco, coco]).skeleton is COCO_17
     unknown = Poses(xy=coco.xy)
-    assert Poses.concatenate([coco, unknown]).skeleton is None  # what one part does not know is not guessed
+    assert Poses.concatenate([coco, unknown]).skeleton is None  # unknown in one part: not guessed
     assert Poses.concatenate([coco, unknown[:0]]).skeleton is COCO_17
     with pytest.raises(ValueError, match=r"different skeletons, 'coco17' \(17 keypoints\) and 'lsp14' \(14\)"):
         Poses.concatenate([coco, lsp])
@@ -219,7 +219,7 @@ def test_supervision_there_and_back() -> None:
     assert back.quality is None and back.missing is None
 
 
-def test_supervision_is_told_of_missing_keypoints() -> None:
+def test_supervision_gets_missing_keypoints() -> None:
     pytest.importorskip("supervision", reason="the extra `supervision` is not installed")
     missing = np.array([[True, False, False]] * 2)
     key_points = Poses(xy=np.ones((2, 3, 2), dtype=np.float32), missing=missing).to_supervision()

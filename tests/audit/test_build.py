@@ -1,4 +1,4 @@
-"""The audit of real predictions against what their README measured, and of data sets with next to nothing in them."""
+"""The audit of real predictions against the numbers of their README, and of almost empty data sets."""
 
 import json
 from dataclasses import replace
@@ -171,7 +171,7 @@ def result(**fields: Any) -> dict[str, Any]:
     ],
     ids=["one", "no labels", "no people", "only a crowd", "another scale"],
 )
-def test_next_to_nothing_gives_null_and_says_why(tmp_path: Path, people, results) -> None:
+def test_almost_empty_files_give_null_with_a_reason(tmp_path: Path, people, results) -> None:
     record = audit(*tiny(people, results, tmp_path), replicates=20)
     plain = json.loads(orjson.dumps(record.as_dict()))
     assert plain["pose"]["pearson"] is None
@@ -258,7 +258,7 @@ def test_areas_change_the_numbers_and_are_named(data_dir: Path) -> None:
     assert all(record.area == area for area, record in by_name.items())
 
 
-def test_areas_that_are_no_segments_are_not_called_so(data_dir: Path) -> None:
+def test_areas_from_other_sources_are_not_called_segments(data_dir: Path) -> None:
     files = (data_dir / "coco/dev_gt.json", data_dir / "results/simplepose.dev.json")
     records = [audit(*files, area=area, replicates=0) for area in ("auto", "segment", "file")]
     for record in records:
@@ -271,7 +271,7 @@ def test_areas_that_are_no_segments_are_not_called_so(data_dir: Path) -> None:
         none.area_convention("segment")
 
 
-def test_the_package_answers_the_call_and_stays_a_package() -> None:
+def test_the_package_is_callable_and_stays_a_package() -> None:
     import trustpose.audit.paired_results
 
     assert callable(tp.audit)

@@ -65,7 +65,7 @@ def two_animals(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_all_is_the_mean_of_each_by_itself(two_animals: Path) -> None:
+def test_all_is_the_mean_over_separate_categories(two_animals: Path) -> None:
     files = two_animals / "gt.json", two_animals / "results.json"
     together = audit(*files, category="all", replicates=40)
     by_itself = {name: audit(*files, category=name, replicates=40) for name in ("cat", "dog")}
@@ -78,7 +78,7 @@ def test_all_is_the_mean_of_each_by_itself(two_animals: Path) -> None:
     assert together.ap.AP == pytest.approx(np.mean([one.ap.AP for one in by_itself.values()]))
     assert together.headroom == pytest.approx(np.mean([one.headroom or 0 for one in by_itself.values()]))
     assert together.pose.n == 4
-    assert together.errors.swap == 0  # nobody is taken for one of another category
+    assert together.errors.swap == 0  # no pose is matched to another category
     drawn = [one.details.draws.values["ap.AP"] for one in by_itself.values()]
     with np.errstate(invalid="ignore"):
         expected = np.nanmean(drawn, axis=0)
@@ -99,7 +99,7 @@ def test_the_command_line_prints_and_writes_each(two_animals: Path, capsys) -> N
     assert "several categories (cat, dog), expected one, chosen by its name or id, or all" in capsys.readouterr().err
 
 
-def test_of_nobody_every_category_is_unknown(two_animals: Path) -> None:
+def test_without_people_every_category_is_unknown(two_animals: Path) -> None:
     truth = json.loads((two_animals / "gt.json").read_text())
     (two_animals / "gt.json").write_text(json.dumps(truth | {"annotations": []}))
     record = audit(two_animals / "gt.json", two_animals / "results.json", category="all", area="box", replicates=5)

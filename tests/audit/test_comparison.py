@@ -74,7 +74,7 @@ def ece(score: np.ndarray, target: np.ndarray) -> float:
 
 @pytest.mark.slow
 def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], audits: list[Audit]) -> None:
-    """Every draw once more with pycocotools, scipy and scikit-learn on the photos that were drawn."""
+    """Every draw is measured again with pycocotools, scipy and scikit-learn on the drawn photos."""
     people = {row["id"]: row for row in small["truth"]["annotations"]}
     ids = sorted(image["id"] for image in small["truth"]["images"])
     expected: dict[str, list[float]] = {}
@@ -119,7 +119,7 @@ def test_differences_are_those_of_photos_drawn_by_hand(small: dict[str, Any], au
         assert found[metric].difference == value
 
 
-def test_the_same_photos_tell_apart_what_separate_intervals_do_not(data_dir: Path) -> None:
+def test_paired_draws_separate_files_that_separate_intervals_do_not(data_dir: Path) -> None:
     truth = read_truth(data_dir / "coco/dev_gt.json")
     flipped, plain = (
         audit(truth, data_dir / f"results/{name}.dev.json", replicates=200)
@@ -133,7 +133,7 @@ def test_the_same_photos_tell_apart_what_separate_intervals_do_not(data_dir: Pat
     assert outcome(ap) == "better"
 
 
-def test_a_file_differs_from_another_as_the_other_from_it_and_not_from_itself(audits: list[Audit]) -> None:
+def test_differences_are_antisymmetric_and_zero_for_the_same_file(audits: list[Audit]) -> None:
     there, back = compare(*audits), compare(*audits[::-1])
     assert [one.metric for one in there] == [one.metric for one in back]
     for one, other in zip(there, back, strict=True):
@@ -152,7 +152,7 @@ def test_every_record_holds_its_differences_from_the_others(audits: list[Audit])
     assert with_comparisons(audits[:1])[0].as_dict()["compare"] == []
 
 
-def test_what_was_measured_otherwise_is_not_compared(small: dict[str, Any], audits: list[Audit]) -> None:
+def test_audits_with_other_settings_are_not_compared(small: dict[str, Any], audits: list[Audit]) -> None:
     files = small["folder"] / "gt.json", small["folder"] / "simplepose.json"
     assert comparable(audits)
     wider = {**small["truth"], "images": [*small["truth"]["images"], {"id": 1}]}
@@ -180,11 +180,13 @@ def test_what_was_measured_otherwise_is_not_compared(small: dict[str, Any], audi
         ("headroom", -0.02, -0.01, "better"),
     ],
 )
-def test_better_is_where_all_of_the_interval_is(metric: str, low: float, high: float, expected: str) -> None:
+def test_better_needs_the_whole_interval_on_one_side_of_zero(
+    metric: str, low: float, high: float, expected: str
+) -> None:
     assert outcome(Comparison("a", "b", metric, (low + high) / 2, low, high)) == expected
 
 
-def test_what_other_scores_are_worth_is_the_same_from_two_audits(small: dict[str, Any], audits: list[Audit]) -> None:
+def test_rescoring_is_the_same_from_two_audits(small: dict[str, Any], audits: list[Audit]) -> None:
     before = audits[0]
     poses = before.details.poses
     rows = [row | {"score": float(np.median(row["keypoints"][2::3]))} for row in small["simplepose"]]

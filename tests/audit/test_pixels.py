@@ -14,7 +14,8 @@ from trustpose.poses import Poses
 
 
 def results(data_dir: Path, path: Path, factor: float) -> Path:
-    """Results on the people of `dev` with made-up quality and errors drawn from what it stands for, times `factor`."""
+    """Results on the people of `dev` with made-up quality and errors drawn from its error distribution, times
+    `factor`."""
     people = read_truth(data_dir / "coco/dev_gt.json").truth
     people = people[(people.v > 0).any(axis=1)]
     generator = np.random.default_rng(0)
@@ -52,7 +53,7 @@ def test_discs_of_the_right_size_hold_their_share(data_dir: Path, tmp_path: Path
     assert not any(name.startswith("pixels.") for name in record.details.draws.values)
 
 
-def test_errors_twice_as_large_are_found_out(data_dir: Path, tmp_path: Path) -> None:
+def test_errors_twice_as_large_are_detected(data_dir: Path, tmp_path: Path) -> None:
     record = audit(data_dir / "coco/dev_gt.json", results(data_dir, tmp_path / "r.json", 2.0), replicates=0)
     assert record.pixels.median_ratio == pytest.approx(2, abs=0.06)
     assert record.pixels.coverage["50"] < 0.3 and record.pixels.coverage["95"] < 0.9

@@ -20,7 +20,7 @@ ABSENT, OCCLUDED = 0, 1
 
 @pytest.fixture(scope="module")
 def rows(data_dir: Path) -> tuple[list[dict[str, Any]], np.ndarray, np.ndarray]:
-    """Results of dev with probabilities that know something, (n, 17, 3), and the true v (n, 17)."""
+    """Results of dev with informative probabilities, (n, 17, 3), and the true v (n, 17)."""
     rows = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
     truth = {a["id"]: a for a in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
     v = np.array([truth[row["annotation_id"]]["keypoints"][2::3] for row in rows]).astype(int)

@@ -1,4 +1,4 @@
-"""Made-up people and an estimator that is wrong in a known way: its scores say something, and not the truth."""
+"""Made-up people and an estimator with known errors, whose scores are informative but not calibrated."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,7 @@ def fit(*given: Any) -> Fitted:
 def made_up(
     people: int, seed: int = 0, *, skeleton: Skeleton = COCO_17, spurious: int = 0, ids: bool = True
 ) -> tuple[TruthFile, ResultsFile]:
-    """`people` people, two a photo, and a result for each; `spurious` further results stand where nobody is.
+    """`people` people, two a photo, and a result for each; `spurious` further results are on no person.
 
     Each result has its own amount of error; its scores fall with it, noisily, and are lower where nothing is labelled.
     """
@@ -99,7 +99,7 @@ def another(truth: TruthFile, seed: int = 1, error: float = 2.0) -> Poses:
 
 
 def as_json(truth: TruthFile) -> dict[str, Any]:
-    """The ground truth as a COCO file holds it."""
+    """The ground truth as in a COCO file."""
     people = truth.truth
     assert people.box is not None and people.area is not None and people.image_id is not None
     assert people.annotation_id is not None

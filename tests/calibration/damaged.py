@@ -1,4 +1,4 @@
-"""Calibrators' files with something else in them, and fields of the card that no fit writes."""
+"""Damaged calibrator files: other arrays, and fields of the card that no fit writes."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def saved_with(calibrator: Calibrator, folder: Path, **changed: np.ndarray | Non
 
 
 def card_with(calibrator: Calibrator, **changed) -> np.ndarray:
-    """The calibrator's card with other fields, as its file holds it."""
+    """The calibrator's card with other fields, as in its file."""
     return np.frombuffer(json.dumps(calibrator.card.as_dict() | changed).encode(), dtype=np.uint8)
 
 
@@ -46,6 +46,6 @@ WRONG_FIELDS = [
 
 
 def npy(descr: str, shape: str, body: bytes = b"") -> bytes:
-    """An NPY file whose header says that dtype and shape, whatever its body holds."""
+    """An NPY file with that dtype and shape in its header, whatever its body."""
     header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + body

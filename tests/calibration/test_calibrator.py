@@ -1,4 +1,5 @@
-"""A fitted calibrator: what it says and changes, of whom, and the files and poses that it refuses."""
+"""A fitted calibrator: its predictions and numbers, the fields that it changes, and the files and poses that it
+refuses."""
 
 import io
 import pickle
@@ -26,11 +27,11 @@ from trustpose.skeletons import BLAZEPOSE_33, COCO_17, LSP_14, Skeleton
 
 @pytest.fixture(scope="module")
 def fitted() -> Fitted:
-    """By `auto`, with results about nobody among them."""
+    """Fitted by `auto`, with some results on no person."""
     return fit(*made_up(300, spurious=20), FEW)
 
 
-def test_auto_takes_what_explains_most_and_says_why(fitted) -> None:
+def test_auto_selects_the_method_that_explains_most_with_a_reason(fitted) -> None:
     card = fitted.calibrator.card
     assert set(card.explained) == set(METHODS)
     assert max(card.explained, key=lambda name: card.explained[name][0]) == card.method == "trees"
@@ -59,7 +60,7 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
 
 
-def test_a_result_about_nobody_is_told_from_people(fitted) -> None:
+def test_a_result_on_no_person_gets_low_quality(fitted) -> None:
     predicted = fitted.out_of_fold.pose_quality
     assert predicted[300:].mean() < predicted[:300].mean() / 2
     assert np.median(predicted[300:]) < np.quantile(predicted[:300], 0.05)
@@ -73,7 +74,7 @@ def test_nothing_else_changes(fitted) -> None:
     assert poses.quality is None
 
 
-def test_many_people_are_done_in_parts_and_told(fitted) -> None:
+def test_many_people_are_processed_in_parts_with_progress(fitted) -> None:
     parts = [made_up(500, seed)[1].poses for seed in range(5)]
     parts = [replace(part, image_id=part.image_id + 10_000 * at) for at, part in enumerate(parts)]
     heard: list[int] = []
@@ -103,7 +104,7 @@ def test_many_people_are_done_in_parts_and_told(fitted) -> None:
     ],
     ids=range(11),
 )
-def test_headers_that_promise_what_is_not_there(fitted, tmp_path, content) -> None:
+def test_headers_that_claim_more_than_the_file_holds(fitted, tmp_path, content) -> None:
     path = tmp_path / "claims.cal"
     fitted.calibrator.save(path)
     with zipfile.ZipFile(path, "a") as archive:
@@ -228,7 +229,7 @@ def test_other_peoples_poses_are_refused(fitted) -> None:
     assert calibrator(poses, skeleton=COCO_17).quality is not None
 
 
-def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
+def test_an_audit_notes_photos_used_for_fitting(fitted) -> None:
     truth, results = made_up(300, spurious=20)
     notes = audit_notes(fitted.calibrator, truth, results, "segment")
     assert len(notes) == 1 and "fitted on this ground truth (made_up_gt.json)" in notes[0]
@@ -240,7 +241,7 @@ def test_an_audit_hears_whom_the_calibrator_knows(fitted) -> None:
         audit_notes(fitted.calibrator, made_up(20, skeleton=BLAZEPOSE_33)[0], other, "segment")
 
 
-def test_another_estimators_scores_are_reported_once_in_the_words_of_the_command_line(fitted, tmp_path: Path) -> None:
+def test_another_estimators_scores_are_reported_once_as_on_the_command_line(fitted, tmp_path: Path) -> None:
     fitted.calibrator.save(tmp_path / "one.cal")
     calibrator = Calibrator.load(tmp_path / "one.cal")
     _, own = made_up(200, seed=5)

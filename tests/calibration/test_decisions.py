@@ -22,7 +22,8 @@ ISOTONIC = replace(FEW, method="isotonic", folds=3)
 
 
 def chances(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Honest probabilities (count, 17, 3), in which occluded is seldom the likeliest, and classes drawn from them."""
+    """Calibrated probabilities (count, 17, 3), in which occluded is seldom the likeliest, and classes drawn from
+    them."""
     random = np.random.default_rng(seed)
     weight = random.gamma([0.6, 0.3, 0.8], 1.0, (count, len(STANDING), 3))
     visibility = weight / weight.sum(axis=2, keepdims=True)
@@ -53,7 +54,7 @@ def test_likelihood_is_the_likeliest_class() -> None:
     np.testing.assert_array_equal(rule(visibility), visibility.argmax(axis=2))
 
 
-def test_a_rule_reads_as_it_decides() -> None:
+def test_a_rules_text_matches_its_decisions() -> None:
     rule = DecisionRule(0.2)
     predicted = rule(np.array([[0.5, 0.2, 0.3], [0.3, 0.19, 0.51], [0.41, 0.18, 0.41]]))
     assert predicted.tolist() == [1, 2, 0] and predicted.dtype == np.int8

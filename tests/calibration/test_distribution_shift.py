@@ -1,4 +1,4 @@
-"""Who is like the fitted people, and who is not."""
+"""Distribution shift: no warning for people like the fitted ones, a warning for others."""
 
 import numpy as np
 import pytest
@@ -28,14 +28,14 @@ def test_people_like_the_fitted_ones_raise_no_warning() -> None:
     assert domain.compare(*_people(3000, 5)).share_outside == pytest.approx(0.01, abs=0.006)
 
 
-def test_few_fitted_people_do_not_make_all_others_strange() -> None:
+def test_few_fitted_people_give_no_false_warnings() -> None:
     random = np.random.default_rng(0)
     fitted, others = ({f"f{i}": row for i, row in enumerate(random.normal(size=(150, n)))} for n in (100, 1000))
     domain = Domain.of(fitted, random.random((4, 100)))
     assert domain.compare(others, random.random((4, 1000))).share_outside < 0.03
 
 
-def test_other_people_and_other_scores_do() -> None:
+def test_other_people_and_other_scores_raise_warnings() -> None:
     domain = Domain.of(*_people(3000, 0))
     moved = domain.compare(*_people(500, 1, shift=0.7))
     assert [warning[:12] for warning in moved.warnings()] == ["these people"]

@@ -1,4 +1,4 @@
-"""Features by hand, on any skeleton, and that nothing depends on who stands in which row."""
+"""Features computed by hand, on any skeleton, and independent of the order of rows."""
 
 from dataclasses import replace
 
@@ -88,7 +88,7 @@ def test_by_hand() -> None:
 
 
 def test_neighbours_by_hand() -> None:
-    """Three of one photo: the second overlaps the first by half, the third stands apart; a fourth of another photo."""
+    """Three people of one photo: the second overlaps the first by half, the third none; a fourth of another photo."""
     box = np.array([[0.0, 0, 10, 10], [5, 0, 15, 10], [100, 0, 110, 10], [0, 0, 10, 10]])
     xy = np.zeros((4, 3, 2)) + np.array([0.0, 3, 50, 0])[:, None, None]
     poses = Poses(xy=xy, image_id=np.array([7, 7, 7, 8]))
@@ -101,7 +101,7 @@ def test_neighbours_by_hand() -> None:
     assert (near.nearest_same[:, 2:] == FAR).all() and (near.nearest_mirror[:, 2:] == FAR).all()
 
 
-def test_crowds_are_looked_through_in_parts(monkeypatch) -> None:
+def test_crowds_are_processed_in_parts(monkeypatch) -> None:
     poses = _poses(200, 17)
     people = read_people(poses, COCO_17, FeatureInputs.of(poses)).near
     monkeypatch.setattr(neighbours, "_MOST_PAIRS", 40)
@@ -110,7 +110,7 @@ def test_crowds_are_looked_through_in_parts(monkeypatch) -> None:
         np.testing.assert_array_equal(column, getattr(again, name), err_msg=name)
 
 
-def test_a_box_score_that_never_changes_is_not_asked_for() -> None:
+def test_a_constant_box_score_is_not_required() -> None:
     poses = replace(_poses(5, 17), box_score=np.ones(5))
     assert FeatureInputs.of(poses) == FeatureInputs(box=True, box_score=False)
     assert FeatureInputs.of(replace(poses, box_score=np.arange(5.0))).box_score
@@ -118,7 +118,7 @@ def test_a_box_score_that_never_changes_is_not_asked_for() -> None:
     assert not FeatureInputs.of(gone).box
 
 
-def test_what_was_there_at_fitting_has_to_be_there() -> None:
+def test_fields_used_at_fitting_are_required() -> None:
     poses = _poses(5, 17)
     source = FeatureInputs.of(poses)
     source.check(poses)

@@ -1,4 +1,4 @@
-"""Each method fitted: what holds for all, what out of fold and the seed mean, and options that are refused."""
+"""Each method: common properties, out-of-fold predictions, seeds, and options that are refused."""
 
 from dataclasses import replace
 
@@ -25,8 +25,8 @@ def calibrator(request) -> Calibrator:
     return fit(*made_up(80), replace(FEW, method=request.param)).calibrator
 
 
-def test_out_of_fold_trust_knows_nothing_of_its_own_fold() -> None:
-    """Labels of one fold are made nonsense: what is said of its people stays as it was."""
+def test_out_of_fold_trust_does_not_depend_on_its_own_fold() -> None:
+    """Labels of one fold are replaced by noise: the predictions for its people do not change."""
     truth, results = made_up(80)
     image = results.poses.image_id
     assert image is not None
@@ -58,7 +58,7 @@ def test_ranges_sums_and_order(calibrator, seed: int, people: int) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(predicted, name)[order])
 
 
-def test_saved_and_loaded_it_says_the_same(calibrator, tmp_path) -> None:
+def test_a_saved_calibrator_predicts_the_same(calibrator, tmp_path) -> None:
     poses = made_up(50, 7)[1].poses
     calibrator.save(tmp_path / "one.cal")
     loaded = tp.Calibrator.load(tmp_path / "one.cal")

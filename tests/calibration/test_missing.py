@@ -1,4 +1,4 @@
-"""Missing keypoints: they take no part in features of others, nothing is expected of them, and nothing else changes."""
+"""Missing keypoints: no effect on features of other keypoints, an expected OPKS of 0, and no other change."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +51,7 @@ def tables(poses: Poses) -> dict[str, np.ndarray]:
 
 @given(st.integers(0, 10**6), st.floats(0.05, 1))
 @settings(max_examples=8)
-def test_where_a_missing_keypoint_stands_changes_no_feature(seed: int, share: float) -> None:
+def test_the_position_of_a_missing_keypoint_changes_no_feature(seed: int, share: float) -> None:
     poses = dropped(made_up(12, seed)[1].poses, share, seed)
     assert poses.missing is not None
     found = tables(poses)
@@ -63,7 +63,8 @@ def test_where_a_missing_keypoint_stands_changes_no_feature(seed: int, share: fl
 
 
 def test_people_without_missing_keypoints_are_as_before() -> None:
-    """Bit for bit, beside people of other photos who miss some: calibrators saved before there were masks hold."""
+    """Bit for bit, also if people of other photos have missing keypoints: calibrators saved before masks existed stay
+    valid."""
     poses = made_up(40)[1].poses
     poses = Poses(xy=poses.xy, score=poses.score, pose_score=poses.pose_score, image_id=poses.image_id)
     half = len(poses) // 2
@@ -77,7 +78,7 @@ def test_people_without_missing_keypoints_are_as_before() -> None:
 
 
 def test_features_by_hand() -> None:
-    """A box of 100 by 100 at (100, 100); the left wrist is missing, the others stand on a cross."""
+    """A box of 100 by 100 at (100, 100); the left wrist is missing, the others are on a cross."""
     xy = np.full((2, 17, 2), 150.0)
     wrist, elbow = COCO_17.keypoints.index("left_wrist"), COCO_17.keypoints.index("left_elbow")
     xy[:, 0], xy[:, 1], xy[:, 2], xy[:, 3] = (100, 150), (200, 150), (150, 100), (150, 200)
@@ -105,7 +106,7 @@ def fitted(request) -> Fitted:
     return fit(*openpose_like(120), replace(FEW, method=request.param))
 
 
-def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fitted) -> None:
+def test_a_missing_keypoint_has_expected_opks_0(fitted: Fitted) -> None:
     for poses in (fitted.out_of_fold, fitted.calibrator(openpose_like(40, seed=1)[1].poses)):
         assert poses.missing is not None and poses.quality is not None and poses.visibility is not None
         assert (poses.quality[poses.missing] == 0).all()
@@ -123,7 +124,7 @@ def test_nothing_is_expected_of_a_missing_keypoint(fitted: Fitted) -> None:
     assert labelled[missing].mean() == pytest.approx(true[missing].mean(), abs=0.05)
 
 
-def test_saved_with_what_it_knows_of_missing_keypoints(fitted: Fitted, tmp_path: Path) -> None:
+def test_shares_of_missing_keypoints_are_saved(fitted: Fitted, tmp_path: Path) -> None:
     calibrator, (_, results) = fitted.calibrator, openpose_like(30, seed=2)
     calibrator.save(tmp_path / "one.npz")
     again = Calibrator.load(tmp_path / "one.npz")
@@ -133,7 +134,7 @@ def test_saved_with_what_it_knows_of_missing_keypoints(fitted: Fitted, tmp_path:
 
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
-def test_one_that_has_seen_no_missing_keypoint_applies_to_poses_that_have_some(method: str) -> None:
+def test_fitted_without_missing_keypoints_it_applies_to_poses_that_have_some(method: str) -> None:
     truth, results = made_up(80)
     calibrator = fit(truth, results, replace(FEW, method=method)).calibrator
     poses = replace(dropped(results.poses), box=results.poses.box)
@@ -142,7 +143,7 @@ def test_one_that_has_seen_no_missing_keypoint_applies_to_poses_that_have_some(m
     assert (trusted.quality[poses.missing] == 0).all() and np.isfinite(trusted.visibility).all()
 
 
-def test_scores_of_missing_keypoints_are_off_no_scale() -> None:
+def test_scores_of_missing_keypoints_are_not_checked_for_their_scale() -> None:
     """Printed scores of 5 to 9, and a third of the joints 0, 0, 0."""
     truth, results = made_up(80)
     assert results.poses.score is not None
@@ -151,10 +152,10 @@ def test_scores_of_missing_keypoints_are_off_no_scale() -> None:
     poses = replace(dropped(large.poses, 0.35), box=large.poses.box)
     assert (calibrator(poses).pose_quality <= 1).all()
     shift = calibrator.shift(poses)
-    assert shift.score_distance < 0.5  # some are gone; those that are there are as they were
+    assert shift.score_distance < 0.5  # some are missing; the others are unchanged
 
 
-def test_a_person_without_any_keypoint_is_nowhere() -> None:
+def test_a_person_without_any_keypoint() -> None:
     poses = dropped(made_up(6)[1].poses)
     assert poses.missing is not None
     poses = replace(poses, missing=poses.missing | (np.arange(6) == 2)[:, None])

@@ -1,4 +1,4 @@
-"""Real estimators on real people: the calibrator does what it is for, out of fold."""
+"""Real estimators on real people: the calibrator improves scores out of fold."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def test_trust_out_of_fold(data_dir, name, raw_ece) -> None:
     assert np.isfinite(fitted.calibrator(others).quality).all()
 
 
-def test_dropped_joints_left_out_of_boxes_are_worth_it(data_dir) -> None:
+def test_leaving_dropped_joints_out_of_boxes_improves_trust(data_dir) -> None:
     """A fifth of MoveNet's joints 0, 0, 0, no boxes, as OpenPose writes it; `benchmarks/dropped_joints.py` has more."""
     truth = read_truth(data_dir / "coco" / "dev_gt.json")
     results = read_results(data_dir / "results" / "movenet-thunder.dev.json", truth=truth)

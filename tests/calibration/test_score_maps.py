@@ -1,4 +1,4 @@
-"""Curves of scores against scikit-learn's, and what holds for all of them."""
+"""Score curves against scikit-learn's, and their common properties."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def _case(people: int = 400, seed: int = 0) -> tuple[NormalisedPoses, Targets]:
 
 
 def _sklearn_logistic(score: np.ndarray, target: np.ndarray) -> LogisticRegression:
-    """Soft targets as rows that stand on both sides, weighted. Our ridge is on standardised inputs."""
+    """Soft targets as weighted rows of both classes. Our ridge is on standardised inputs."""
     weight = np.r_[target, 1 - target]
     both = np.r_[np.ones(len(score)), np.zeros(len(score))]
     model = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000)
@@ -55,7 +55,7 @@ def test_perfect_separation_stays_finite() -> None:
     assert np.isfinite(slopes).all() and slopes[0] > 0
 
 
-def test_no_witness_counts_against_the_truth() -> None:
+def test_correlated_inputs_get_no_negative_slope() -> None:
     """Two inputs of which one repeats the other, worse: plain regression would subtract it."""
     random = np.random.default_rng(0)
     truth = random.normal(0, 1, 3000)
@@ -123,7 +123,7 @@ def _scaled(people: NormalisedPoses, factor: float) -> NormalisedPoses:
     return replace(people, score=people.score * np.float32(factor))
 
 
-def test_a_keypoint_that_nobody_has_labelled() -> None:
+def test_a_keypoint_that_is_never_labelled() -> None:
     people, targets = _case(60)
     targets.v[4] = 0
     targets.opks[4] = 0

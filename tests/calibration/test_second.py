@@ -1,4 +1,4 @@
-"""A second opinion: whose it is of, what is computed from it, and that it is needed where it was fitted."""
+"""Second opinions: pairing of people, features, and that a calibrator fitted with one requires it."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def few_trees():
 
 @pytest.fixture(scope="module")
 def fitted():
-    """Fitted with an accurate second network and with one that says nothing."""
+    """Fitted with an accurate second network and with one of noise."""
     truth, results = made_up(300)
     noise = another(truth, seed=5, error=60.0)
     return truth, results, fit(truth, results, ONLY_TREES, lambda _: None, {"exact": another(truth), "noise": noise})
@@ -65,8 +65,8 @@ def test_without_ids_people_are_paired_by_box_and_pose(without) -> None:
     assert (same_people(poses, elsewhere, size_of(poses), COCO_17.sigmas) == -1).all()
 
 
-def test_the_same_box_twice_is_told_apart_by_the_pose() -> None:
-    """Two people in one box: only their poses say who is who."""
+def test_people_in_one_box_are_paired_by_their_poses() -> None:
+    """Two people in one box, paired by their poses."""
     box = np.tile([0.0, 0, 100, 200], (2, 1))
     xy = np.stack([np.full((17, 2), 20.0), np.full((17, 2), 80.0)])
     first = Poses(xy=xy, score=np.ones((2, 17)), pose_score=np.ones(2), box=box, image_id=np.zeros(2, int))
@@ -74,7 +74,7 @@ def test_the_same_box_twice_is_told_apart_by_the_pose() -> None:
     np.testing.assert_array_equal(row, [1, 0])
 
 
-def test_distance_is_what_the_kernel_squares() -> None:
+def test_the_distance_is_in_units_of_opks() -> None:
     truth, results = made_up(30)
     poses, other = results.poses, another(truth)
     size = size_of(poses)
@@ -140,7 +140,7 @@ def test_it_holds_on_other_people(fitted) -> None:
     assert error[1] < 0.8 * error[0]
 
 
-def test_people_that_it_lacks_are_still_judged(fitted) -> None:
+def test_people_without_a_second_opinion_still_get_trust(fitted) -> None:
     truth, results = made_up(60, 4)
     calibrator, other = fitted[2].calibrator, another(truth)
     whole = calibrator(results.poses, second={"exact": other})
@@ -152,7 +152,7 @@ def test_people_that_it_lacks_are_still_judged(fitted) -> None:
     assert any("has none of these people" in sentence for sentence in nobody.warnings)
 
 
-def test_the_file_keeps_it(fitted, tmp_path) -> None:
+def test_the_file_keeps_the_second_opinion(fitted, tmp_path) -> None:
     calibrator = fitted[2].calibrator
     truth, results = made_up(60, 4)
     calibrator.save(tmp_path / "two.cal")
@@ -172,7 +172,7 @@ def test_the_file_keeps_it(fitted, tmp_path) -> None:
         (lambda other: replace(other, score=other.score * 100), "keypoint scores range from .* another network"),
     ],
 )
-def test_it_is_needed_and_no_other(fitted, second, message) -> None:
+def test_the_second_opinion_of_fitting_is_required(fitted, second, message) -> None:
     truth, results = made_up(60, 4)
     with pytest.raises(InputError, match=message):
         fitted[2].calibrator(results.poses, second=second(another(truth)))
@@ -194,7 +194,7 @@ def test_all_of_the_fitted_ones_may_be_given(fitted) -> None:
     np.testing.assert_array_equal(one.quality, two.quality)
 
 
-def test_an_unlike_opinion_is_warned_of(fitted) -> None:
+def test_an_opinion_unlike_the_fitted_one_gives_a_warning(fitted) -> None:
     truth, results = made_up(100, 4)
     other = another(truth, error=20.0)
     sentences = fitted[2].calibrator.apply(results.poses, second=replace(other, score=other.score**3)).warnings
@@ -203,7 +203,7 @@ def test_an_unlike_opinion_is_warned_of(fitted) -> None:
     assert fitted[2].calibrator.apply(results.poses, second=another(truth, 9)).warnings == ()
 
 
-def test_an_audit_says_what_it_brought(fitted) -> None:
+def test_an_audit_notes_the_effect_of_an_opinion(fitted) -> None:
     truth, results, _ = fitted
     kept, left = audit_notes(fitted[2].calibrator, truth, results, "segment")[1:3]
     assert kept.startswith("calibrator: second opinion 'exact': is read (out of fold explained variance 0.")

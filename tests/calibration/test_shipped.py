@@ -1,4 +1,4 @@
-"""The bundled calibrators: what they say of themselves, and that they hold on people that they were not fitted on."""
+"""The bundled calibrators: their cards, and their numbers on people that they were not fitted on."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def test_all_are_there_small_and_with_a_card() -> None:
         assert len(card.networks) == (0 if name == "mediapipe" else 1)
 
 
-def test_a_name_that_is_none() -> None:
+def test_an_unknown_name() -> None:
     with pytest.raises(tp.InputError, match="shipped:movenet: no such bundled calibrator, expected one of shipped:med"):
         tp.Calibrator.load("shipped:movenet")
     assert str(calibrator_file("folder/some.cal")) == "folder/some.cal"

@@ -1,4 +1,4 @@
-"""Trees as tables say what LightGBM says."""
+"""Trees as tables give LightGBM's predictions."""
 
 import lightgbm
 import numpy as np
@@ -16,7 +16,7 @@ def _booster(seed: int, leaves: int = MAX_SPLITS + 1, trees: int = 25) -> tuple[
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_tables_say_what_lightgbm_says(seed: int) -> None:
+def test_tables_equal_lightgbm(seed: int) -> None:
     booster, table = _booster(seed)
     random = np.random.default_rng(seed)
     others = np.concatenate([table[:50], random.normal(0, 3, (50, 6)).astype(np.float32)])
@@ -48,7 +48,7 @@ def test_features_of_a_person_count_for_all_its_keypoints() -> None:
     np.testing.assert_array_equal(tables.raw_score([*own, *shared]), flat.reshape(4, 30))
 
 
-def test_a_tree_with_more_questions_is_refused() -> None:
+def test_a_tree_with_more_splits_is_refused() -> None:
     booster, _ = _booster(0, leaves=MAX_SPLITS + 3, trees=1)
     with pytest.raises(ValueError, match="expected at most 8"):
         TreeTables.of(booster.dump_model())

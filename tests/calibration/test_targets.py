@@ -1,4 +1,4 @@
-"""Who is learnt from, and as what."""
+"""Targets of calibrators: which people are used, and their OKS, OPKS and visibility."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def test_targets_are_the_audits_numbers() -> None:
     np.testing.assert_array_equal(targets.v.T, measured.v)
 
 
-def test_a_result_about_nobody_has_an_oks_of_0_and_nothing_labelled() -> None:
+def test_an_unmatched_result_has_an_oks_of_0_and_nothing_labelled() -> None:
     truth, results = made_up(20, spurious=3)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     assert targets.unmatched.tolist() == [False] * 20 + [True] * 3
@@ -32,14 +32,14 @@ def test_a_result_about_nobody_has_an_oks_of_0_and_nothing_labelled() -> None:
     assert (targets.oks[:20] > 0).all()
 
 
-def test_the_second_result_on_a_person_is_about_nobody() -> None:
+def test_the_second_result_on_a_person_is_unmatched() -> None:
     truth, results = made_up(10, ids=False)
     twice = Poses.concatenate([results.poses, results.poses[:1]])
     targets = find_targets(twice, truth.truth, COCO_17.sigmas, "segment")
     assert targets.unmatched.tolist() == [False] * 10 + [True]
 
 
-def test_people_whom_coco_ignores_are_left_out() -> None:
+def test_people_that_coco_ignores_are_left_out() -> None:
     truth, results = made_up(20, spurious=4, ids=False)
     poses = results.poses
     v = truth.truth.v.copy()

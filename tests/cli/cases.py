@@ -1,4 +1,4 @@
-"""A command run in this process, small files for it, and JSON values spoilt at random."""
+"""Run a command in this process; small files for it; JSON values with random faults."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ WRONG = [None, True, -1, 0, 1.5, 2**63, 2**70, "", "x", "1", [], [1], [[1]], {},
 
 
 def mutated(random: np.random.Generator, value: Any) -> Any:
-    """A copy of a JSON value with one place somewhere in it spoilt."""
+    """A copy of a JSON value with one random fault."""
     if isinstance(value, (list, dict)) and len(value) and random.random() < 0.85:
         keys = list(range(len(value))) if isinstance(value, list) else list(value)
         key = keys[random.integers(len(keys))]

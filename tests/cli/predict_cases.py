@@ -1,4 +1,4 @@
-"""`trustpose predict` run in this process, and what it is given: three photos, a network, labels and boxes."""
+"""Run `trustpose predict` in this process; its inputs: three photos, a network, labels and boxes."""
 
 import json
 

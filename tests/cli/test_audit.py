@@ -1,4 +1,4 @@
-"""`trustpose audit` from the outside: what it prints, writes and compares, and how long it takes."""
+"""`trustpose audit` as a command: printed tables, files, comparisons and duration."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""Spoilt files and certain faults: `trustpose audit` says one clear line, and leaves nothing behind."""
+"""Damaged files and known faults: `trustpose audit` prints one clear line and leaves no file."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def test_wrong_options_get_one_line_and_code_2(tmp_path: Path, monkeypatch, caps
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", range(5))
 def test_mutated_files_get_one_clear_line_or_whole_outputs(tmp_path: Path, capsys, batch: int) -> None:
-    """500 spoilt files: never a traceback, never half an output; what passes for valid gives whole outputs."""
+    """500 damaged files: no traceback, no incomplete output; accepted ones give complete outputs."""
     results, truth = small_files(tmp_path)
     random = np.random.default_rng(batch)
     outputs = [tmp_path / "audit.json", tmp_path / "report.html"]
@@ -113,7 +113,7 @@ def certain_faults() -> list[tuple[str, str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "file", "change"), certain_faults(), ids=[name for name, _, _ in certain_faults()])
-def test_what_must_be_refused_is_refused(tmp_path: Path, capsys, name: str, file: str, change) -> None:
+def test_invalid_values_are_refused(tmp_path: Path, capsys, name: str, file: str, change) -> None:
     results, truth = small_files(tmp_path)
     value = change(truth if file == "gt.json" else results)
     (tmp_path / file).write_text(json.dumps(value))

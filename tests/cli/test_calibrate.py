@@ -1,4 +1,4 @@
-"""`trustpose calibrate`, and `audit` of what it wrote, from the outside: printed, written, refused, left behind."""
+"""`trustpose calibrate` as a command, and `audit` of its output: printed numbers, files, refused input."""
 
 import json
 from pathlib import Path
@@ -131,7 +131,7 @@ def test_other_poses_have_no_gain(folder, tmp_path, capsys) -> None:
     assert code == 0 and "have different poses" in message.err and "AP gain" not in message.out
 
 
-def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -> None:
+def test_people_unlike_the_fitted_ones_give_a_warning(folder, tmp_path, capsys) -> None:
     rows = json.loads((folder / "others.json").read_text())
     for row in rows:
         row["keypoints"][2::3] = [score**3 for score in row["keypoints"][2::3]]
@@ -152,7 +152,7 @@ def test_people_unlike_the_fitted_ones_are_warned_of(folder, tmp_path, capsys) -
         ("short.json", [], "short.json: poses have 14 keypoints, but the calibrator was fitted on 17"),
     ],
 )
-def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, capsys, results, more, message) -> None:
+def test_invalid_input_gives_one_line_and_no_file(folder, tmp_path, capsys, results, more, message) -> None:
     rows = json.loads((folder / "others.json").read_text())
     for name, change in (
         ("boxless.json", lambda row: row.pop("bbox")),
@@ -178,14 +178,14 @@ def test_what_does_not_fit_is_one_line_and_leaves_nothing(folder, tmp_path, caps
         (["--results", "results.json", "--calibrator", "gt.json"], "gt.json: is not a calibrator of trustpose"),
     ],
 )
-def test_an_audit_that_cannot_be_is_one_line(folder, capsys, monkeypatch, arguments, message) -> None:
+def test_an_impossible_audit_gives_one_line(folder, capsys, monkeypatch, arguments, message) -> None:
     monkeypatch.chdir(folder)
     assert run("audit", "--gt", "gt.json", "--draws", "0", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()
     assert message in error[-1] and error[-1].startswith("trustpose: error: ")
 
 
-def test_skeleton_and_sigmas_say_what_the_ground_truth_does_not(folder, tmp_path, capsys) -> None:
+def test_skeleton_and_sigmas_complete_the_ground_truth(folder, tmp_path, capsys) -> None:
     """A ground truth whose category names no keypoints."""
     truth = json.loads((folder / "gt.json").read_text())
     truth["categories"][0]["keypoints"] = []

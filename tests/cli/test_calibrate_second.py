@@ -41,7 +41,7 @@ def apply(folder: Path, out: Path, *more: str | Path) -> int:
     )  # fmt: skip
 
 
-def test_fit_prints_what_it_brought(folder, tmp_path, capsys) -> None:
+def test_fit_prints_the_effect_of_a_second_opinion(folder, tmp_path, capsys) -> None:
     assert fit(folder, "three.cal", str(folder / "second.json"), "--json", tmp_path / "fit.json") == 0
     printed = capsys.readouterr().out
     for wanted in ("second opinion of second.json, 120 people", "without it", "explained variance", "is read (out of"):
@@ -61,7 +61,7 @@ def test_apply_reads_it(folder, tmp_path) -> None:
 
 
 def test_texts_as_ids_are_the_same_in_both_files(folder, tmp_path) -> None:
-    """Each file numbers its texts by itself: one of them starts with a photo that the other lacks."""
+    """Each file numbers its texts independently: one of them starts with a photo that the other lacks."""
     for name in ("others.json", "others2.json"):
         rows = json.loads((folder / name).read_text())
         for row in rows:

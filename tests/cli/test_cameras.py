@@ -1,4 +1,4 @@
-"""`trustpose cameras`: what it prints and writes, and one line for what is wrong."""
+"""`trustpose cameras`: output and files, and one line for wrong input."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`trustpose convert` from the outside: what it writes is what audit reads; wrong input is one line and no file."""
+"""`trustpose convert` as a command: audit reads its output; wrong input gives one line and no file."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ FIRST = next(iter(samples.PHOTOS))
 
 
 def labelled(folder: Path) -> Path:
-    """A ground truth in which the people of the first photo are who the samples say, all keypoints visible."""
+    """A ground truth with the samples' people in the first photo, all keypoints visible."""
     truth = samples.ground_truth()
     assert PEOPLE.box is not None
     for i, (xy, (x0, y0, x1, y1)) in enumerate(zip(PEOPLE.xy, PEOPLE.box, strict=True)):
@@ -81,7 +81,7 @@ def test_mmposes_real_results_keep_their_ap(data_dir: Path, tmp_path: Path) -> N
     assert record["ap"] == pytest.approx(reference, abs=1e-12)
 
 
-def test_results_of_the_house_come_back_as_they_were(data_dir: Path, tmp_path: Path) -> None:
+def test_our_own_results_come_back_as_they_were(data_dir: Path, tmp_path: Path) -> None:
     source = data_dir / "results" / "simplepose.dev.json"
     assert run("convert", source, "--out", tmp_path / "out.json") == 0
     assert json.loads((tmp_path / "out.json").read_text()) == json.loads(source.read_text())
@@ -189,7 +189,7 @@ def test_it_never_writes_over_its_input_or_a_folder(tmp_path: Path, capsys) -> N
 
 @pytest.mark.parametrize("tool", ["mmpose", "openpose", "alphapose", "detectron2"])
 def test_spoilt_files_get_one_clear_line_or_whole_results(tmp_path: Path, capsys, tool: str) -> None:
-    """Random damage: never a traceback, never half an output, and what is written can be read."""
+    """Random damage: no traceback, no incomplete output, and written files can be read."""
     source, out = tool_files(tmp_path)[tool], tmp_path / "out.json"
     value, random, refused = json.loads(source.read_text()), np.random.default_rng(7), 0
     for _ in range(80):

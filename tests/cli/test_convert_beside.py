@@ -1,4 +1,4 @@
-"""skeleton.json beside what `trustpose convert` writes: read everywhere by --skeleton, and never over anything."""
+"""skeleton.json next to the output of `trustpose convert`: read by every --skeleton, and never overwrites a file."""
 
 import json
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_nothing_is_written_over(tmp_path: Path, capsys) -> None:
         ("nan", "sigmas: expected 17 numbers above 0"),
     ],
 )
-def test_sigmas_that_do_not_do(tmp_path: Path, capsys, sigmas: str, message: str) -> None:
+def test_wrong_sigmas(tmp_path: Path, capsys, sigmas: str, message: str) -> None:
     out = tmp_path / "new" / "results.json"
     assert run("convert", tool_files(tmp_path)["mmpose"], f"--sigmas={sigmas}", "--out", out) == 2
     assert message in capsys.readouterr().err

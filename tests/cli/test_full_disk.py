@@ -1,4 +1,4 @@
-"""A full disk: one line, exit code 2, nothing half-written, and what can be gone on with is gone on with."""
+"""A full disk: one line, exit code 2, no incomplete file, and runs that can be resumed are resumed."""
 
 import errno
 import os
@@ -47,7 +47,7 @@ def test_audit(tmp_path, capsys, option):
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["recipes", "--json"], ["suppress"]])
 def test_standard_output_that_is_full(tmp_path, words):
-    """Of every way to print: typer's, rich's, the file that goes there."""
+    """For every way to print: typer's, rich's, and a file written to it."""
     small_files(tmp_path)
     given = words if words[0] != "suppress" else ["suppress", "--results", str(tmp_path / "results.json"), "--out", "-"]
     with Path("/dev/full").open("w") as full:
@@ -65,7 +65,7 @@ def test_standard_output_that_is_closed(tmp_path):
 
 @needs_root
 def test_predict_goes_on_when_there_is_room(case, capsys):
-    """Full at whatever is written: the journal, pictures, results. The end is that of a run that had room."""
+    """Full at any file: the journal, pictures, results. The final files equal those of a run with enough space."""
     path, _ = case
     given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
     assert run(*given, "--out", path / "whole") == 0
@@ -90,8 +90,8 @@ def test_predict_goes_on_when_there_is_room(case, capsys):
     assert {"json.journal", "jpg"} <= full_at
 
 
-def test_the_journal_says_it(tmp_path, monkeypatch):
-    """Without a disk that is full: what a run noted before stays, the line that was cut short goes."""
+def test_a_journal_on_a_full_disk(tmp_path, monkeypatch):
+    """Without a full disk: earlier lines stay, the incomplete line is removed."""
     poses = Poses(xy=np.zeros((1, 17, 2)), score=np.zeros((1, 17)))
     path = tmp_path / "journal"
     message = rf"^{path}: cannot be written \({os.strerror(errno.EDQUOT)}\)$"
@@ -121,8 +121,8 @@ class _Full:
 
 
 @needs_root
-def test_a_video_that_is_not_whole_is_none(tmp_path):
-    """OpenCV does not say it."""
+def test_an_incomplete_video_is_not_kept(tmp_path):
+    """OpenCV does not report it."""
     noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     message = r"film\.mp4: cannot be written \(0 of 60 frames written, disk full\?\)"
     with small_disk(tmp_path / "disk", "256k") as disk:

@@ -75,7 +75,7 @@ def options() -> dict[str, Any]:
 
 
 def offered(option: str, start: str = "") -> list[str]:
-    """What the shell offers for an option that begins so."""
+    """The shell's completions of a command line."""
     parameter = options()[f"trustpose {option}"]
     return [item.value for item in parameter.shell_complete(None, start)]
 
@@ -95,7 +95,7 @@ def test_the_shell_completes_what_the_command_accepts() -> None:
     assert "mediapipe" in offered("predict --model")
 
 
-def test_what_is_offered_is_in_the_help() -> None:
+def test_completions_are_listed_in_the_help() -> None:
     for name in ("predict --codec", "predict --device", "calibrate fit --method", "import --channels", "audit --area"):
         help_text = options()[f"trustpose {name}"].help
         assert all(value in help_text for value in offered(name)), name

@@ -1,4 +1,4 @@
-"""`trustpose import`: where checkpoints come from. What becomes of them is in tests/export/test_model_folder.py."""
+"""`trustpose import`: sources of checkpoints. Their conversion is tested in tests/export/test_model_folder.py."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 
 
 def _refused(place: str | Path, out: Path, capsys, *options: str) -> str:
-    """The one line that says why nothing was imported."""
+    """The one line with the reason why nothing was imported."""
     with pytest.raises(SystemExit) as done:
         main(["import", str(place), "--network", "hourglass-1", "--out", str(out / "out"), *options])
     complaint = capsys.readouterr().err
@@ -31,6 +31,6 @@ def test_a_file_by_path_and_by_url_with_its_sha256(tmp_path, capsys):
     assert "no such file" in _refused(file.with_name("none.pth").as_uri(), tmp_path, capsys, "--sha256", found)
 
 
-def test_the_network_is_not_asked_without_a_sha256(tmp_path, capsys):
+def test_no_download_without_a_sha256(tmp_path, capsys):
     assert "needs --sha256" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys)
     assert "cannot be downloaded" in _refused("http://localhost:1/hrnet.pth", tmp_path, capsys, "--sha256", "00")

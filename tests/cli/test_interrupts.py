@@ -1,4 +1,4 @@
-"""Ctrl-C, a real SIGINT in a process of its own: one line whenever it comes, and how to go on where it can be."""
+"""Ctrl-C, a real SIGINT in a process of its own: one line at any time, with how to resume if possible."""
 
 import json
 import signal
@@ -71,7 +71,7 @@ def test_in_an_import(tmp_path, module):
 
 
 def test_at_any_time_of_an_audit(tmp_path):
-    """Imports, reading, and the draws, of which there are too many to come to an end."""
+    """During imports, reading, and the draws, which are too many to finish."""
     small_files(tmp_path)
     given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
     many = [started(AFTER_THE_START, "audit", *given, "--draws", "100000000") for _ in range(5)]
@@ -86,7 +86,7 @@ def test_at_any_time_of_an_audit(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gt.json", "results.json"]
 
 
-def test_predict_says_how_to_go_on(case):
+def test_predict_states_how_to_resume(case):
     path, _ = case
     given = ["predict", path / "photos", "--gt", path / "gt.json", "--model", path / "colours.onnx"]
     running = started(IN_A_PHOTO, *given, "--out", path / "out")
@@ -104,7 +104,7 @@ def test_predict_says_how_to_go_on(case):
 
 
 def test_where_it_is_ignored_it_stays_so(tmp_path):
-    """As a shell script has it for its background jobs."""
+    """As for background jobs of a shell script."""
     small_files(tmp_path)
     given = ("audit", "--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
     running = started("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + AT_IMPORT, "jaxtyping", *given)
@@ -123,7 +123,7 @@ def test_what_an_import_makes_of_it_is_an_interruption_still():
 
 
 def test_where_the_interpreter_drops_it_it_comes_again():
-    """As in a callback of the import system's, which only prints what it raises."""
+    """As in a callback of the import system, which only prints exceptions."""
 
     class Dropping:
         def __del__(self):

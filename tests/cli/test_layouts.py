@@ -1,4 +1,4 @@
-"""Ground truths of other data sets, in the layouts that they come in: what audits, and what each other file is.
+"""Ground truths of other data sets in their own layouts: those that can be audited, and the messages for others.
 
 Files: layouts/ of the data, a few annotations of each data set.
 """
@@ -99,7 +99,7 @@ def test_it_audits(layouts: Path, tmp_path: Path, name: str, options: list[str],
 
 
 @pytest.mark.parametrize(("name", "message"), REFUSED, ids=[name for name, _ in REFUSED])
-def test_what_it_is_is_reported_in_one_line(layouts: Path, tmp_path: Path, capsys, name: str, message: str) -> None:
+def test_other_layouts_are_named_in_one_line(layouts: Path, tmp_path: Path, capsys, name: str, message: str) -> None:
     (tmp_path / "results.json").write_text(
         json.dumps([{"image_id": 1, "category_id": 1, "score": 1, "keypoints": [1] * 51}])
     )
@@ -170,7 +170,7 @@ def test_a_skeleton_file_serves_where_a_name_does(layouts: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["halpe/test_halpe.json", "humanart/test_humanart.json"])
-def test_what_was_assumed_is_reported(layouts: Path, tmp_path: Path, capsys, name: str) -> None:
+def test_assumptions_are_reported(layouts: Path, tmp_path: Path, capsys, name: str) -> None:
     results_for(tmp_path / "results.json", read(layouts / name), [])
     assert run("audit", "--gt", layouts / name, "--results", tmp_path / "results.json", "--draws", 0) == 0
     message = " ".join(capsys.readouterr().out.split())

@@ -1,4 +1,4 @@
-"""Standard error has our lines alone; what is not known to be noise is shown all the same."""
+"""Standard error has only our lines, and other output that is not known to be noise."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import cv2
 from tests.tiny_onnx import photo_of_people, write_network
 
 
-def test_broken_photos_are_spoken_of_in_our_words_only(tmp_path):
+def test_broken_photos_give_only_our_messages(tmp_path):
     photo = photo_of_people(1)[0]
     for suffix in (".jpg", ".png"):
         content = bytearray(cv2.imencode(suffix, photo)[1].tobytes())

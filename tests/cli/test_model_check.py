@@ -1,4 +1,4 @@
-"""`trustpose models --validate`: what a model is, or one line that says what is wrong."""
+"""`trustpose models --validate`: a model's description, or one line with the fault."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`trustpose models`: what a folder's specs say, nothing else."""
+"""`trustpose models` lists the specs of a folder."""
 
 import json
 
@@ -46,7 +46,7 @@ def test_estimators_of_other_packages():
     assert "pip install '.[mediapipe]'" in output and "mediapipe[:MODEL.task]" in output
 
 
-def test_what_the_specs_say(folder):
+def test_the_list_shows_the_specs(folder):
     code, output = _run("--dir", folder, "--json")
     colours, model, people = json.loads(output)
     assert code == 0 and colours["model"] == "colours.onnx" and colours["measured"] == {"AP": 0.5, "on": "dots"}
@@ -59,7 +59,7 @@ def test_what_the_specs_say(folder):
     assert json.loads(_run("--dir", folder / "model", "--json")[1])[0]["licence"] == "MIT"
 
 
-def test_what_no_network_says_gets_no_column(tmp_path):
+def test_empty_columns_are_left_out(tmp_path):
     write_network(tmp_path)
     assert "measured" not in _run("--dir", tmp_path)[1]
 

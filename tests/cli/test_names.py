@@ -16,7 +16,7 @@ LATIN = os.fsdecode(b"caf\xe9")
 
 
 def test_a_folder_run_with_such_a_photo(case, capsys):
-    """It is predicted on, drawn, noted, gone on with, found by its name in a ground truth, and audited."""
+    """It is predicted, drawn, recorded, resumed, found by its name in a ground truth, and audited."""
     path, _ = case
     truth = json.loads((path / "gt.json").read_text())
     next(image for image in truth["images"] if image["file_name"] == "two.jpg")["file_name"] = shown(LATIN) + ".jpg"

@@ -1,4 +1,4 @@
-"""No command writes over what it was given, or two things into one file; `-` is standard output and nothing else is."""
+"""No command overwrites its inputs, or writes two outputs to one file; only `-` is standard output."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("case", MISTAKES)
-def test_what_was_given_is_never_written_over(given, capsys, monkeypatch, case):
+def test_inputs_are_never_overwritten(given, capsys, monkeypatch, case):
     words, option = MISTAKES[case]
     monkeypatch.chdir(given)
     before = contents(given)
@@ -113,8 +113,8 @@ def test_two_outputs_in_one_file_that_is_not_there_yet(tmp_path, other):
     check_outputs({"--json": tmp_path / "new", "--report": tmp_path / "newer"}, {})
 
 
-def test_what_may_be_written(given):
-    """The null device twice, what an earlier run left, beside the photos."""
+def test_allowed_outputs(given):
+    """The null device twice, files of an earlier run, a file next to the photos."""
     null = Path(os.devnull)
     check_outputs({"--json": null, "--report": null}, {"--gt": given / "gt.json"})
     page = given / "photos" / "report.html"
@@ -185,7 +185,7 @@ def test_standard_output_twice(given, capsys, monkeypatch):
     ],
     ids=lambda one: one[0] if len(one) > 2 else "",
 )
-def test_what_was_written_is_reported_on_one_line(given, tmp_path, capsys, monkeypatch, words, written):
+def test_written_files_are_reported_on_one_line(given, tmp_path, capsys, monkeypatch, words, written):
     monkeypatch.chdir(given)
     files = [tmp_path / f"{option[2:]}.out" for option in written]
     assert run(*words, *(word for pair in zip(written, files, strict=True) for word in pair)) == 0

@@ -1,4 +1,4 @@
-"""`trustpose predict` from the command line: what it writes, and of whom."""
+"""`trustpose predict` from the command line: its files, and which people are in them."""
 
 import json
 
@@ -89,7 +89,7 @@ def test_some_photos_by_name_or_pattern(case):
     assert set(read_results(path / "out" / "results.json").poses.image_id) == {12}
 
 
-def test_nobody_on_the_photos(case):
+def test_photos_without_people(case):
     path, _ = case
     code, output = run(path / "photos" / "none.png", "--gt", path / "gt.json", *common(path))
     assert code == 0 and "0 people on 1 photo in" in output
@@ -121,7 +121,7 @@ def test_hidden_keypoints_stay_in_the_results(case):
 
 
 def test_people_that_are_found(case):
-    """By a detector, and by a network that finds people by itself; ids are counted where names have no numbers."""
+    """By a detector, and by a single-stage network; ids are counted if names have no numbers."""
     path, _ = case
     finder = write_people(path / "finder")
     photos = ("one.png", "two.jpg")

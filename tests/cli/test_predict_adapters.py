@@ -64,7 +64,7 @@ def test_with_the_boxes_of_ground_truth(files, tmp_path):
 
 
 def test_by_itself(files, tmp_path):
-    """Without boxes it finds people with its own thresholds, and nobody here is surer than 0.3."""
+    """Without boxes it finds people with its own thresholds; here all scores are below 0.3."""
     model, photo, _ = files
     code, output = _run(photo, "--model", f"mediapipe:{model}", "--out", tmp_path / "out", "--no-draw")
     assert code == 0 and "0 people on 1 photo" in output

@@ -1,4 +1,4 @@
-"""`trustpose predict` with what comes with the package, here tiny networks: nothing has to be said but the photos."""
+"""`trustpose predict` with the bundled models, here tiny networks: photos are the only argument needed."""
 
 import json
 
@@ -32,7 +32,7 @@ def _run(*arguments):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Two people on one photo, nobody on the other."""
+    """Two people on one photo, none on the other."""
     monkeypatch.setattr(spec, "_SHIPPED", write_shipped(tmp_path / "models"))
     (tmp_path / "photos").mkdir()
     photo = photo_of_dots(640, 400, (150, 200, 250), (480, 200, 150))

@@ -124,7 +124,7 @@ def test_a_window_needs_one(case, monkeypatch):
 
 
 def test_what_the_window_shows(folder, monkeypatch):
-    """The window is a list here: a drawing for each photo and frame, and the files as without it."""
+    """The window is replaced by a list: a drawing for each photo and frame; files as without a window."""
     pictures, keys = [], []
     monkeypatch.setattr(window, "check_windows", lambda: None)
     monkeypatch.setattr(cv2, "imshow", lambda _, picture: pictures.append(picture))

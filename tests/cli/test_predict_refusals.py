@@ -1,4 +1,4 @@
-"""Photos that `trustpose predict` skips and says, and input that it refuses in one line."""
+"""Photos that `trustpose predict` skips and reports, and input that it refuses in one line."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_wrong_input_is_one_line(case):
     assert not (path / "out").exists()
 
 
-def test_what_was_given_is_never_overwritten(case):
+def test_inputs_are_never_overwritten(case):
     path, _ = case
     before = (path / "photos" / "two.jpg").read_bytes()
     options = ("--gt", path / "gt.json", "--model", path / "colours.onnx")
@@ -80,7 +80,7 @@ def test_what_was_given_is_never_overwritten(case):
     assert (path / "photos" / "two.jpg").read_bytes() == before
 
 
-def test_people_are_looked_for_in_one_way(case):
+def test_only_one_source_of_boxes(case):
     path, _ = case
     finder, photos = write_people(path / "finder"), path / "photos"
     out = ("--out", path / "out")

@@ -60,7 +60,7 @@ def rows_of(path: Path) -> list[dict]:
 
 
 def test_predict_gives_what_apply_gives(folder, data_dir) -> None:
-    """With the network looking at the photos in both, with its results file, and from Python."""
+    """With the second network run on the photos by both commands, with its results file, and from Python."""
     tiny = data_dir / "small-networks" / "tinypose.onnx"
     assert predict(folder, data_dir, "trusted", "--calibrator", folder / "two.cal", "--second", tiny) == 0
     at_once = rows_of(folder / "trusted")
@@ -89,7 +89,7 @@ def test_predict_gives_what_apply_gives(folder, data_dir) -> None:
 
 
 def test_the_second_network_may_find_people_by_itself(folder, data_dir, capsys) -> None:
-    """Paired by box: some of the first's people are not found, and judged all the same."""
+    """Paired by box: people that the second network misses still get trust."""
     multipose = data_dir / "networks" / "movenet-multipose.onnx"
     poses = read_results(folder / "out" / "results.json").poses
     card = tp.Calibrator.load(folder / "two.cal").card

@@ -1,4 +1,4 @@
-"""`trustpose predict --resume`: a run that was stopped or killed goes on, and gives the same files."""
+"""`trustpose predict --resume`: a stopped or killed run is resumed, and gives the same files."""
 
 import signal
 import subprocess

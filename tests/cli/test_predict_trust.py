@@ -1,4 +1,4 @@
-"""`trustpose predict` with a model that has trust: the fields of its results, what audit reads, what it says."""
+"""`trustpose predict` with a model that has trust: the fields of its results, their audit, its messages."""
 
 import json
 

@@ -89,7 +89,7 @@ def test_videos_that_cannot_be_predicted(video):
 
 
 def test_a_webcam_ends_with_an_interruption(video, monkeypatch):
-    """The camera is a file here; what was predicted by then is written."""
+    """The camera is replaced by a file; the frames predicted so far are written."""
     frames = Video.frames
 
     def interrupted(self, limit=None):

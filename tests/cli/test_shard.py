@@ -76,7 +76,7 @@ def test_sizes_that_are_none(text):
         parse_size(text)
 
 
-def test_what_is_wrong_is_reported(tmp_path):
+def test_invalid_input_is_reported(tmp_path):
     gt, photos = write_coco(tmp_path)
     common = ("--gt", gt, "--images", photos, "--out", tmp_path / "out")
     (tmp_path / "there").mkdir()

@@ -1,4 +1,4 @@
-"""`trustpose suppress` and `trustpose predict --suppression`: what is written, what is left alone, what is refused."""
+"""`trustpose suppress` and `trustpose predict --suppression`: changed rows, unchanged rows, refused input."""
 
 import json
 from dataclasses import replace
@@ -172,7 +172,7 @@ def test_predicting_with_an_unknown_suppression(photo):
     assert not (photo / "out").exists()
 
 
-def test_an_estimator_without_boxes_is_told_in_one_line(photo):
+def test_an_estimator_without_boxes_gets_one_line(photo):
     predictor = tp.load(photo / "colours.onnx")
     how = suppressor("oks-nms", 0.5, "crop", predictor.spec.skeleton)
     pixels, _, boxes = photo_of_people(2)

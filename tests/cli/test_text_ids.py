@@ -12,7 +12,7 @@ from tests.cli.predict_cases import case
 __all__ = ["case"]
 
 
-def test_they_stand_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> None:
+def test_text_ids_are_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> None:
     path, _ = case
     truth, boxes = (json.loads((path / name).read_text()) for name in ("gt.json", "boxes.json"))
     for row in truth["images"]:
@@ -37,7 +37,7 @@ def test_they_stand_in_the_results_of_a_prediction(case: tuple[Path, Any]) -> No
         assert {row["image_id"] for row in rows} == {"photos/11", "photos/12"}
 
 
-def test_photos_that_lack_boxes_are_known_by_them(tmp_path: Path) -> None:
+def test_photos_without_boxes_are_named_by_their_text_ids(tmp_path: Path) -> None:
     pytest.importorskip("torch", reason="the train extra is not installed")
     from trustpose.training.photos import open_photos
 

@@ -1,4 +1,4 @@
-"""`trustpose track`: what is written, what is left alone, what is refused."""
+"""`trustpose track`: changed rows, unchanged rows, refused input."""
 
 import json
 from pathlib import Path

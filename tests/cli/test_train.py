@@ -1,4 +1,4 @@
-"""`trustpose train`: from a recipe and a folder to a model, and what it says when something is wrong."""
+"""`trustpose train`: from a recipe and a folder to a model, and its messages for wrong input."""
 
 import json
 import os
@@ -183,7 +183,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("--data.skeleton=lsp14", "--head=none"), "data.skeleton: lsp14 has no published sigmas, which validation"),
     ],
 )
-def test_what_does_not_fit_is_one_line(data, recipe, tmp_path, capsys, arguments, message):
+def test_invalid_options_give_one_line(data, recipe, tmp_path, capsys, arguments, message):
     code, output, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out", *arguments)
     assert (code, output, errors.count("\n")) == (2, "", 1), errors
     assert message in errors
@@ -225,7 +225,7 @@ def test_a_broken_photo_is_one_line(data, recipe, tmp_path, capsys, workers):
 
 @pytest.mark.slow
 def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
-    """The terminal sends SIGINT to all processes, those that make batches too."""
+    """The terminal sends SIGINT to all processes, including those that prepare batches."""
     out = tmp_path / "out"
     program = "import tests.training.tiny; from trustpose.cli import main; main()"
     command = [sys.executable, "-c", program, "train", str(recipe), "--data", str(data), "--out", str(out)]

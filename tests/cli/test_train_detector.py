@@ -1,4 +1,4 @@
-"""`trustpose train` with a recipe for a person detector: what comes out finds boxes."""
+"""`trustpose train` with a recipe for a person detector: the result detects boxes."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_from_a_recipe_to_a_detector(data, tmp_path, capsys):
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
     ],
 )
-def test_what_does_not_fit_is_one_line(data, tmp_path, capsys, arguments, message):
+def test_invalid_options_give_one_line(data, tmp_path, capsys, arguments, message):
     write_json(tmp_path / "small.json", to_json(small_recipe()))
     code, output, errors = run(capsys, tmp_path / "small.json", "--data", data, "--out", tmp_path / "out", *arguments)
     assert (code, output, errors.count("\n")) == (2, "", 1), errors

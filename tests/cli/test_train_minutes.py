@@ -1,4 +1,4 @@
-"""`trustpose train --minutes`: pieces of a run, by the same command again and again, are the run."""
+"""`trustpose train --minutes`: a run in pieces, by repeating the command, equals an uninterrupted run."""
 
 import time
 from pathlib import Path

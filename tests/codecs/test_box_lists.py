@@ -1,4 +1,4 @@
-"""Lists of boxes: what stays after the lowest score and non-maximum suppression."""
+"""Lists of boxes: the boxes left after the score threshold and non-maximum suppression."""
 
 import numpy as np
 

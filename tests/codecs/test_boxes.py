@@ -12,7 +12,7 @@ STRIDE, WIDTH, HEIGHT = 8, 24, 18  # a map of 192 × 144 pixels
 
 
 def told(sides: np.ndarray, stride: int = STRIDE) -> np.ndarray:
-    """What a network that learnt by heart says: distances (4, h, w) of the boxes' sides from each cell's middle."""
+    """The output of a perfect network: distances (4, h, w) of the boxes' sides from each cell's middle."""
     rows, columns = np.indices(sides.shape[1:])
     x, y = (columns + 0.5) * stride, (rows + 0.5) * stride
     return np.stack([x - sides[0], y - sides[1], sides[2] - x, sides[3] - y])
@@ -69,7 +69,7 @@ def test_a_small_box_lies_on_a_large_one(order):
     assert bumps[cell] == 1
     alone = encode_centres(box[:1], WIDTH, HEIGHT, STRIDE)
     learns = (weight > 0) & (np.abs(sides - box[0][:, None, None]).max(axis=0) == 0)
-    assert learns.any()  # around the small box the large one is still told
+    assert learns.any()  # around the small box the targets are those of the large one
     np.testing.assert_allclose(weight[learns], alone[2][learns])
     np.testing.assert_array_equal(bumps >= alone[0], True)
 
@@ -81,7 +81,7 @@ def test_centres_beyond_the_map_and_specks():
     assert np.isfinite(weight).all() and weight[9, 12] == pytest.approx(1)
 
 
-def test_nobody():
+def test_no_boxes():
     bumps, sides, weight = encode_centres(np.zeros((0, 4)), WIDTH, HEIGHT, STRIDE)
     assert not bumps.any() and not weight.any() and not sides.any()
     box, score = decode_centres(bumps, sides, STRIDE, min_score=0.1)

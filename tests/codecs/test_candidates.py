@@ -83,7 +83,7 @@ def test_the_best_is_what_decode_gives(seed: int, name: str, smoothing: int | No
 
 
 @pytest.mark.parametrize("name", PEAKED)
-def test_everybody_in_a_map_is_found(name: str) -> None:
+def test_all_people_in_a_map_are_found(name: str) -> None:
     """Three people on a map of another size than the codec's, off by no more than `decode` is."""
     people = [(10.3, 12.6, 1.0), (40.8, 20.2, 0.8), (70.4, 33.9, 0.6)]
     maps = np.stack([_bumps(people, 90, 50), _bumps(people[1:], 90, 50)])[None]
@@ -100,7 +100,7 @@ def test_everybody_in_a_map_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("has_grid", [False, True])
 def test_tags_are_read_at_the_peaks(has_grid: bool) -> None:
-    """Tag maps of half the size that say which person each half of the photo is of, two numbers each."""
+    """Tag maps of half the size, with two numbers for the person in each half of the photo."""
     maps = np.stack([_bumps([(8.0, 10.0, 1.0), (30.0, 20.0, 0.9)], 40, 30)] * 2)[None]
     tags = np.zeros((1, 2, 2, 15, 20), np.float32)
     tags[..., 10:] = 5.0

@@ -1,4 +1,4 @@
-"""Heatmap codecs: what encoding and decoding again may lose, by hypothesis; conventions, flips, target weights."""
+"""Heatmap codecs: errors of encoding and decoding, by hypothesis; conventions, flips, target weights."""
 
 from dataclasses import replace
 
@@ -114,7 +114,8 @@ def _mspn_targets():
 
 
 def test_mspns_maps_are_read_as_its_own_code_reads_them():
-    """Exactly: it is the same arithmetic. Pure targets are symmetric: the last bit says which way the quarter goes."""
+    """Exactly: it is the same arithmetic. Pure targets are symmetric: the last bit decides the direction of the quarter
+    step."""
     y, x = np.mgrid[:64, :48]
     ripple = (30 * np.sin(0.9 * x + 1.7 * y)).astype(np.float32)
     decoded = MSPN.decode(Outputs([_mspn_targets() + ripple]))
@@ -215,6 +216,6 @@ def test_temperature_1_is_the_papers_softmax():
 
 
 @pytest.mark.parametrize("decoding", DECODINGS)
-def test_nobody(decoding):
+def test_no_people(decoding):
     decoded = HeatmapCodec(48, 64, 4.0, decoding=decoding).decode(Outputs([np.zeros((0, 17, 64, 48), np.float32)]))
     assert decoded.xy.shape == (0, 17, 2)

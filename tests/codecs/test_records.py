@@ -24,7 +24,7 @@ def _ragged() -> Candidates:
     )
 
 
-def test_nobody() -> None:
+def test_no_candidates() -> None:
     nobody = Candidates(np.zeros((0, 2)), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, np.int64), (0, 3))
     assert len(nobody) == 0 and len(nobody.best()) == 0
 
@@ -57,7 +57,7 @@ def test_a_grid_leads_there_and_back() -> None:
 
 
 class _Tagging(nn.Module):
-    """A network that gives more than heatmaps."""
+    """A network with further outputs besides heatmaps."""
 
     def forward(self, image: Tensor) -> Outputs:
         return Outputs([image.mean(1, keepdim=True)], others={"tags": image[:, :2]}, grids={"tags": Grid((1.0, 1.0))})

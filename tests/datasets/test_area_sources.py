@@ -1,4 +1,4 @@
-"""What a person's area is of goes with it from the labels to the crop, through shards too."""
+"""The source of a person's area is kept from the labels to the crop, also through shards."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Random crops: pixels and labels go together, what is promised of flips, halves and chance."""
+"""Random crops: pixels and labels agree; flips, half bodies and random draws are as documented."""
 
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def test_pixels_and_labels_move_together(seed, is_unbiased):
 
 
 def test_most_dots_are_found():
-    """The test above would pass on crops that show nobody."""
+    """The test above would pass on crops without people."""
     crops = TrainingCrops(listed_people([dotted(seed) for seed in range(40)]), augmentation=EVERYTHING)
     assert sum(len(_labels_on_dots(crop, np.arange(6))) for crop in crops) > 140
 
@@ -158,7 +158,7 @@ def test_draws_have_the_papers_distribution():
 
 @given(st.integers(0, 2**31), st.integers(0, 500))
 @settings(max_examples=20)
-def test_a_crop_is_decided_by_seed_epoch_and_index(seed, epoch):
+def test_a_crop_depends_only_on_seed_epoch_and_index(seed, epoch):
     people = listed_people([dotted(at) for at in range(4)])
     crops = TrainingCrops(people, augmentation=STRONG, seed=seed).at_epoch(epoch)
     there = [crops[at] for at in range(4)]
@@ -170,7 +170,7 @@ def test_a_crop_is_decided_by_seed_epoch_and_index(seed, epoch):
         assert not np.array_equal(others[0].affine, there[0].affine)
 
 
-def test_switching_one_thing_off_moves_nothing_else():
+def test_disabling_one_option_does_not_change_the_others():
     people = listed_people([dotted(at) for at in range(6)])
     crops = TrainingCrops(people, augmentation=STRONG)
     plain = replace(crops, augmentation=replace(STRONG, photometric=NOTHING.photometric, occlusion=NOTHING.occlusion))

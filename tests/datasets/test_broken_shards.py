@@ -1,4 +1,4 @@
-"""Shards, indexes, labels and options that are none: each gives one line that says what is wrong."""
+"""Invalid shards, indexes, labels and options: each gives one line that names the fault."""
 
 import json
 
@@ -81,7 +81,7 @@ def test_spoilt_bytes_are_input_errors(case):
         (lambda index: index["skeleton"].update(keypoints=["a", "a"]), "field 'skeleton'"),
     ],
 )
-def test_an_index_that_is_none(case, change, message):
+def test_invalid_indexes(case, change, message):
     _, folder, index = case
     change(index)
     (folder / INDEX).write_text(json.dumps(index))
@@ -111,7 +111,7 @@ def test_labels_out_of_range(case, field, value):
         labels_from([labels | {field: value}], 17, ["x"])
 
 
-def test_folders_that_are_none(tmp_path, case):
+def test_invalid_folders(tmp_path, case):
     people, folder, _ = case
     with pytest.raises(InputError, match="no such directory"):
         shard_people(tmp_path / "none")
@@ -124,7 +124,7 @@ def test_folders_that_are_none(tmp_path, case):
         write_shards(people, tmp_path / "file" / "out", OPTIONS, {})
 
 
-def test_digests_tell_names_and_contents_apart(tmp_path):
+def test_digests_depend_on_names_and_contents(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_text("a")
     two.write_text("b")

@@ -18,7 +18,7 @@ PHOTOS = 4
 
 @pytest.fixture
 def case(tmp_path):
-    """(ground truth's path, photos, boxes): labelled boxes moved by a little or a lot, some of them about nobody."""
+    """(ground truth's path, photos, boxes): labelled boxes moved by a little or a lot, some of them on no person."""
     path, folder = write_coco(tmp_path, photos=PHOTOS)
     truth, random = read_truth(path).truth, np.random.default_rng(0)
     xyxy = np.concatenate([truth.box + random.normal(size=truth.box.shape) * spread for spread in (3, 15, 80)])

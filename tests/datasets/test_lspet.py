@@ -1,4 +1,4 @@
-"""Leeds Sports Pose Extended: what is read, and what the cleaning rule takes."""
+"""Leeds Sports Pose Extended: reading, and the labels that the cleaning rule removes."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.skeletons import COCO_17, LSP_14
 
-STANDING = {  # x, y of somebody seen from the front
+STANDING = {  # x, y of a person seen from the front
     "right_ankle": (40, 190), "right_knee": (40, 145), "right_hip": (42, 100), "left_hip": (62, 100),
     "left_knee": (64, 145), "left_ankle": (64, 190), "right_wrist": (25, 110), "right_elbow": (28, 80),
     "right_shoulder": (36, 48), "left_shoulder": (68, 48), "left_elbow": (76, 80), "left_wrist": (79, 110),
@@ -51,7 +51,7 @@ def test_what_is_read(tmp_path):
     assert len(read_lspet(tmp_path).truth) == 2
 
 
-def test_somebody_who_stands_keeps_every_label(tmp_path):
+def test_a_standing_person_keeps_every_label(tmp_path):
     turned = np.stack(
         [XY, XY[:, ::-1], 250 - XY, XY * [0.3, 1.0], XY * [1.0, 0.4]]
     )  # lying, upside down, from the side
@@ -94,7 +94,7 @@ def test_a_twisted_trunk_and_too_little(tmp_path):
     assert cleaned.dropped["people: twisted trunk"] == 1 and cleaned.dropped["people: too little"] == 1
 
 
-def test_an_unlabelled_joint_is_still_one_the_set_speaks_of(tmp_path):
+def test_an_unlabelled_joint_still_belongs_to_the_data_set(tmp_path):
     labelled = np.ones((1, 14))
     labelled[0, 0] = 0
     cleaned = clean(read_lspet(_write(tmp_path, XY[None], labelled)))
@@ -128,7 +128,7 @@ def test_proportions_are_the_sets_own(data_dir):
 
 
 def test_good_labels_are_left_alone(data_dir):
-    """COCO's labels, by trained annotators: the rule takes next to nothing of them."""
+    """COCO's labels, by trained annotators: the rule removes almost none."""
     truth = read_truth(data_dir / "coco" / "train_gt.json").truth
     truth = truth[truth.num_keypoints >= 8].take_keypoints(COCO_17.index_in(LSP_14, missing="mark"))
     has = truth.v > 0
@@ -136,7 +136,7 @@ def test_good_labels_are_left_alone(data_dir):
     assert np.count_nonzero(module._twisted_trunk(truth.xy, has)) < 0.003 * len(truth)
 
 
-def test_what_is_wrong_is_reported(tmp_path):
+def test_invalid_files_are_reported(tmp_path):
     path = tmp_path / "joints.mat"
     with pytest.raises(InputError, match="no such file"):
         read_lspet(path)

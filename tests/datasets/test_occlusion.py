@@ -1,4 +1,4 @@
-"""Things in front of people, and what becomes of the labels under them."""
+"""Occluders in front of people, and the labels of the covered keypoints."""
 
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def _target(seed):
-    """Somebody on plain green: whatever is not green was put in front."""
+    """A person on plain green: everything that is not green is an occluder."""
     random = np.random.default_rng(seed)
     xy = random.uniform(40, 260, (6, 2))
     return person(np.full((300, 300, 3), GREEN), xy, v=random.integers(0, 3, 6), box=[30, 30, 270, 270])
@@ -37,7 +37,7 @@ def _donor(seed):
 
 @dataclass(frozen=True, eq=False)
 class _TargetFirst(People):
-    """The target once, whatever the index; whoever is drawn later is the donor."""
+    """The target first, whatever the index; people drawn later are donors."""
 
     drawn: list[int] = field(default_factory=list)
 
@@ -77,8 +77,8 @@ def test_what_is_covered_becomes_occluded_and_nothing_else(kind, seed):
     assert np.array_equal(crop.xy, plain.xy)  # the place of what is hidden is still known
 
 
-def test_things_are_there():
-    """The test above would pass on crops with nothing in front."""
+def test_occluders_are_drawn():
+    """The test above would pass on crops without occluders."""
     for occlusion in KINDS.values():
         hidden, changed = 0, 0
         for seed in range(30):

@@ -51,7 +51,7 @@ def test_copies_for_other_processes_leave_photos_behind(people):
 
 
 @given(st.integers(0, 10**6), st.integers(60, 600), st.floats(1.0, 3.0))
-def test_a_cut_keeps_what_it_says(seed, size, margin):
+def test_a_cut_keeps_the_stated_part(seed, size, margin):
     whole = dotted(seed)
     part = cut_sample(whole, Cut(size, margin))
     assert equal_labels(part, whole, within=0)
@@ -89,7 +89,7 @@ def test_a_box_beyond_the_photo_still_gives_pixels():
         assert part.pixels.size and equal_labels(part, part)
 
 
-def test_what_is_wrong_is_named(tmp_path):
+def test_invalid_input_is_named(tmp_path):
     gt, photos = write_coco(tmp_path)
     with pytest.raises(InputError, match="nowhere: no such directory"):
         coco_people(read_truth(gt), tmp_path / "nowhere")

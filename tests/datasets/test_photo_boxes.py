@@ -1,4 +1,4 @@
-"""Whole photos with boxes, and random views of them: what is drawn is where the boxes say."""
+"""Whole photos with boxes, and random views of them: pixels and boxes agree."""
 
 import json
 from dataclasses import replace
@@ -98,7 +98,7 @@ def test_all_people_are_in_boxes_or_ignored_and_nothing_else_is(tmp_path, mosaic
 
 @pytest.mark.usefixtures("plain_light")
 def test_four_photos_in_one(tmp_path):
-    """The photo itself, at most half as large, in the first corner; nobody reaches into another's quarter."""
+    """The photo itself, at most half as large, in the first corner; no person extends into another quarter."""
     photos = painted(tmp_path, [np.array([[0.0, 0, 150, 120]])] * 4)
     half = SIZE // 2
     for epoch in range(6):
@@ -111,7 +111,7 @@ def test_four_photos_in_one(tmp_path):
 
 
 @pytest.mark.usefixtures("plain_light")
-def test_who_is_too_small_or_hardly_seen_is_ignored(tmp_path):
+def test_people_too_small_or_mostly_cut_off_are_ignored(tmp_path):
     """A speck of 4 pixels; and a person of whom less than 0.3 is left."""
     photos = painted(tmp_path, [np.array([[70.0, 60, 74, 64]])])
     speck = TrainingViews(photos, 150, mosaic=0.0)  # at most 1.9 times as large
@@ -167,7 +167,7 @@ def test_stretched_photos_are_square_and_boxes_follow(tmp_path, size):
 
 
 def test_large_photos_are_shrunk_and_kept(tmp_path):
-    """Boxes stay in the photo's own pixels; `room` says how much is kept."""
+    """Boxes stay in the photo's own pixels; `room` limits the cached bytes."""
     box = np.array([[300.0, 200, 900, 800]])
     photos = painted(tmp_path, [box, box], size=(1280, 960))
     pixels, scale = photos.photo(0)

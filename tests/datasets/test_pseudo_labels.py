@@ -16,7 +16,7 @@ KNOWN = np.array([False, True, True, True, False, True])
 
 
 def bare(seed: int = 0):
-    """Two of six joints unknown, and what is known of the others is only that they are labelled."""
+    """Two of six joints are unknown, the others labelled without visibility."""
     made = dotted(seed)
     xy, v = made.xy * KNOWN[:, None], made.v * KNOWN
     return replace(made, xy=xy, v=v, has_joint=KNOWN, has_visibility=np.zeros(6, np.bool_))
@@ -30,7 +30,7 @@ def filled(people) -> People:
     return with_pseudo_labels(people, truth, is_filled, is_removed)
 
 
-def test_only_what_was_said_changes():
+def test_only_the_given_labels_change():
     people = listed_people([bare(0), bare(1)])
     for before, after in zip(people, filled(people), strict=True):
         assert after.v.tolist() == [2, 0, 2, 2, 0, 2]
@@ -59,7 +59,7 @@ def test_they_are_mirrored_and_hidden_as_labels_are_but_stay_unknown():
     assert any(left) and not all(left)
 
 
-def test_labels_alone_know_it_too():
+def test_labels_without_pixels_have_the_same_flags():
     source = listed_people([bare(0), bare(1)])
     people = filled(source)
     for some in (people, subset(people, np.array([1])), join([people, listed_people([dotted(5)])])):

@@ -1,4 +1,4 @@
-"""Shards: what goes in comes out, by number, in a stream, in other processes, and after a stop."""
+"""Shards return the people written: by number, in a stream, in other processes, and after an interruption."""
 
 import hashlib
 import io
@@ -35,7 +35,7 @@ def test_there_and_back(case):
         assert np.abs(ours.pixels.astype(int) - cut.pixels).mean() < 4  # JPEG's loss
 
 
-def test_a_skeleton_of_ones_own_keeps_all_that_is_known_of_it(case, tmp_path):
+def test_a_custom_skeleton_keeps_all_its_fields(case, tmp_path):
     people = case[0]
     mine = replace(people.skeleton, name="mine", keypoints=("tip", *people.skeleton.keypoints[1:]))
     write_shards(replace(people, skeleton=mine), tmp_path / "own", OPTIONS, {})
@@ -90,7 +90,7 @@ def test_plain_tarfile_reads_webdatasets_layout(case):
     assert at == len(people)
 
 
-def test_what_the_index_says(case, tmp_path):
+def test_the_index(case, tmp_path):
     people, folder, index = case
     assert json.loads((folder / INDEX).read_text()) == index
     assert index["people"] == 8 and index["sources"] == {"labels": "gt.json"}
@@ -100,7 +100,7 @@ def test_what_the_index_says(case, tmp_path):
     assert {path.name for path in folder.iterdir()} == {INDEX, *(entry["file"] for entry in index["shards"])}
 
 
-def test_what_a_data_set_does_not_know_stays_unknown(tmp_path):
+def test_unknown_labels_stay_unknown(tmp_path):
     sample = dotted(2)
     known = np.array([True, False, True, True, True, False])
     sample = replace(sample, area=float("nan"), v=np.array([2, 0, 1, 2, 0, 2]), has_joint=known, has_visibility=~known)

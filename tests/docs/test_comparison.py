@@ -1,4 +1,4 @@
-"""What docs/comparison.md says of other packages is so in the versions that are installed here."""
+"""The statements of docs/comparison.md on other packages hold for the installed versions."""
 
 import importlib
 import importlib.metadata

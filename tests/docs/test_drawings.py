@@ -1,4 +1,4 @@
-"""The drawings of the README and the docs are what tools/drawings draws; that of the layers shows those of the code."""
+"""The drawings of the README and the docs are those of tools/drawings; the drawing of the layers matches the code."""
 
 import re
 import subprocess

@@ -1,6 +1,6 @@
 """The guides run as they are copied: every shell and Python snippet of a page in order, in a folder with made-up files.
 
-A snippet that needs another program, a GPU or a file that nobody can make up stands after `<!-- not run: REASON -->`.
+A snippet that needs another program, a GPU or a file that cannot be made up follows `<!-- not run: REASON -->`.
 Commands of trustpose run in this process, with fewer draws and trees, for time; `pip install` lines are checked
 against the extras of pyproject.toml.
 """

@@ -1,4 +1,4 @@
-"""pytorch-pose's hourglass, imported: fed as its project does, by both backends."""
+"""pytorch-pose's hourglass, imported: preprocessed as in its project, by both backends."""
 
 import json
 from pathlib import Path

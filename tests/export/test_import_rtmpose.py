@@ -61,7 +61,7 @@ def photos(count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", SIMCC)
-def test_which_network_a_file_is_of(name: str) -> None:
+def test_the_network_of_a_file_is_recognised(name: str) -> None:
     with torch.device("meta"):
         tensors = build(name, 21).state_dict()
     assert recognise(tensors) == "mmpose-1.x" and count_keypoints(tensors) == 21
@@ -70,7 +70,7 @@ def test_which_network_a_file_is_of(name: str) -> None:
         assert convert(tensors, build(name, 21)).keys() == tensors.keys()
 
 
-def test_what_the_folder_says(folder: Path) -> None:
+def test_the_folders_spec(folder: Path) -> None:
     spec = ModelSpec.read(folder)
     assert spec.network == "rtmpose-t" and spec.padding == 1.25 and spec.input.channels == "RGB"
     assert spec.output == SimCCOutput(17, "simcc_x", "simcc_y", 2.0, (3.46, 4.0), flip_shift=0)
@@ -113,7 +113,7 @@ def test_poses(folder: Path, flip: bool) -> None:
     np.testing.assert_allclose(alone.xy[0], poses[0].xy[3], atol=1e-9)
 
 
-def test_a_flip_moves_what_its_spec_says(folder: Path) -> None:
+def test_a_flip_shifts_by_the_specs_value(folder: Path) -> None:
     spec = ModelSpec.read(folder)
     output = spec.expect(SimCCOutput)
     random = np.random.default_rng(0)
@@ -125,7 +125,7 @@ def test_a_flip_moves_what_its_spec_says(folder: Path) -> None:
     np.testing.assert_allclose(plain[1], (logits[1] + logits[1][:, index]) / 2, rtol=1e-6)
 
 
-def test_scores_as_the_spec_says() -> None:
+def test_scores_follow_the_spec() -> None:
     simcc = np.array([[[0.1, 0.9, 0.3]]], np.float32), np.array([[[0.5, 0.2]]], np.float32)
     for codec, expected in ((SimCCCodec(3, 2, 1.0), 0.5), (SimCCCodec(3, 2, 1.0, score="mean"), 0.7)):
         found = codec.decode(Outputs([], simcc=simcc))
@@ -194,7 +194,7 @@ def test_there_and_back(folder: Path, tmp_path: Path) -> None:
         assert read.expect(SimCCOutput).subbin == (codec == "simcc-dark")
 
 
-def test_what_does_not_fit_is_reported(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mismatches_are_reported(checkpoint: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for network, size, message in (
         ("rtmpose-m", f"{HEIGHT}x{WIDTH}", "this is an mmpose-1.x (rtmpose-t), you asked for rtmpose-m"),
         ("rtmpose-t", "256x192", "--size: expected 128x96, the crops that its classifiers are for, got 256x192"),

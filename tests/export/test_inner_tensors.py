@@ -104,7 +104,7 @@ def test_a_linear_projection_is_the_encoders_own_end(tmp_path):
     assert find_maps(ModelSpec.read(path))["backbone"].name == "active2"
 
 
-def test_what_cannot_be_found_is_reported(tmp_path):
+def test_tensors_that_cannot_be_found_are_reported(tmp_path):
     flat = ModelSpec.read(tiny_onnx.write_network(tmp_path / "flat"))
     for name in ("features", "backbone"):
         with pytest.raises(InputError, match=f"colours.onnx: no .*name the tensor to read as '{name}'; candidates: "):

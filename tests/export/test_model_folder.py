@@ -122,7 +122,7 @@ def test_runtimes_that_are_not_there_are_refused(folder: Path, options, message:
         (["--sha256", "00"], "its SHA-256 is"),
     ],
 )
-def test_what_does_not_fit_is_named(checkpoint: Path, tmp_path: Path, capsys, extra: list[str], message: str) -> None:
+def test_mismatches_are_named(checkpoint: Path, tmp_path: Path, capsys, extra: list[str], message: str) -> None:
     common = [] if "--network" in extra else ["--network", "hourglass-1"]
     assert run("import", checkpoint, "--out", tmp_path / "out", *common, *extra) == 2
     complaint = capsys.readouterr().err

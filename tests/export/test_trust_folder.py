@@ -127,9 +127,9 @@ def test_half_weights_are_the_heads_only(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", ["nan", "other"])
-def test_what_does_not_say_the_same_is_not_written(tmp_path, wrong):
+def test_a_graph_that_differs_is_not_written(tmp_path, wrong):
     class Changing(PeaksHead):
-        """A head whose graph, traced in its first call, says something else than the head itself later."""
+        """A head whose graph, traced in its first call, differs from the head in later calls."""
 
         calls = 0
 

@@ -1,4 +1,4 @@
-"""Networks of the zoo and SimplePose, with their heads as folders: what torch says, in both backends."""
+"""Networks of the zoo and SimplePose, with their heads as folders: torch's numbers, in both backends."""
 
 import json
 

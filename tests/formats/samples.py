@@ -156,7 +156,7 @@ def write_levels(frame: h5py.Group, name: str, keys: Sequence[tuple[str, ...]]) 
 
 
 def ground_truth(keypoints: tuple[str, ...] = COCO_17.keypoints) -> dict[str, Any]:
-    """A ground truth of both photos with nobody labelled."""
+    """A ground truth of both photos without labelled people."""
     images = [{"id": i, "file_name": name, "width": w, "height": h} for name, (i, w, h) in PHOTOS.items()]
     return {
         "images": images,

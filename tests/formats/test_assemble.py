@@ -1,4 +1,4 @@
-"""Files become one record: keypoints in a ground truth's order, one class, and what is lost is said."""
+"""Files become one record: keypoints in a ground truth's order, one class, and lost keypoints are reported."""
 
 import csv
 import io
@@ -51,7 +51,7 @@ def test_keypoints_that_a_tool_lacks_are_an_error_or_zeros(tmp_path: Path) -> No
     np.testing.assert_array_equal(done.poses.missing, np.arange(17)[None].repeat(len(done.poses), 0) < 5)
 
 
-def test_what_neither_file_nor_tool_says_comes_from_the_truth_or_the_user(tmp_path: Path) -> None:
+def test_unnamed_keypoints_are_named_by_the_truth_or_the_user(tmp_path: Path) -> None:
     poses = samples.people(skeleton=LSP_14)
     path = samples.write(tmp_path / f"{Path(FIRST).stem}.json", samples.mmpose_instances(poses))
     assert gather(path, Photos()).skeleton.name == "unnamed14"
@@ -116,7 +116,7 @@ def test_people_of_hands_only_are_counted(tmp_path: Path) -> None:
     assert done.photo_count == 1
 
 
-def test_classes_are_told_apart(tmp_path: Path) -> None:
+def test_one_class_is_selected(tmp_path: Path) -> None:
     detections = samples.ultralytics_detections(PEOPLE)
     detections[1]["class"] = 16
     path = samples.write(tmp_path / "7.json", detections)

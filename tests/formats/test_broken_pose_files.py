@@ -1,4 +1,4 @@
-"""Broken pose files: each gives one line that says where; folders give their files, and pickles stay shut."""
+"""Broken pose files: each gives one line with the position; folders give their files, and pickles are not opened."""
 
 import json
 from pathlib import Path

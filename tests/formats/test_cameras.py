@@ -98,7 +98,8 @@ def test_what_we_write_projects_the_same_in_plain_opencv(tmp_path: Path) -> None
 
 
 def test_qualisys_reprojects_the_people_of_its_demonstration(data: Path) -> None:
-    """OpenPose's poses of the balancing trial meet in space only with the right sign, unit and place of the cameras."""
+    """OpenPose's poses of the balancing trial intersect in space only with the right sign, unit and place of the
+    cameras."""
     import orjson
 
     from trustpose.formats.columns import Rows
@@ -194,7 +195,7 @@ def test_a_unit_is_never_assumed(tmp_path: Path) -> None:
         ("name = ", "not valid TOML"),
     ],
 )
-def test_what_is_wrong_is_named(content: str, told: str, tmp_path: Path) -> None:
+def test_faults_are_named(content: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "cameras.txt"
     path.write_text(content)
     with pytest.raises(InputError, match=told) as caught:

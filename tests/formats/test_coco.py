@@ -103,7 +103,7 @@ def test_pycocotools_reads_what_is_written(tmp_path: Path, data_dir: Path) -> No
     assert json.loads((tmp_path / "out.json").read_text()) == json.loads(original.read_text())
 
 
-def test_writing_is_refused_where_coco_has_no_words_for_it(tmp_path: Path) -> None:
+def test_poses_that_coco_cannot_express_are_refused(tmp_path: Path) -> None:
     poses = Poses(xy=np.full((1, 1, 2), np.nan), score=np.ones((1, 1)), pose_score=np.ones(1), image_id=np.array([1]))
     with pytest.raises(ValueError, match="finite"):
         write_results(tmp_path / "x.json", poses)

@@ -129,7 +129,7 @@ def test_faults_of_results_are_named(tmp_path: Path, path, new, message: str) ->
         (b"[" * 100_000, "is not valid JSON"),
     ],
 )  # fmt: skip
-def test_what_is_no_results_file_is_reported(tmp_path: Path, content: bytes, message: str) -> None:
+def test_files_that_are_no_results_are_reported(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "gt.json").write_text(json.dumps(TRUTH))
     file = tmp_path / "results.json"
     file.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Files read block by block say what the whole file says, in numbers and in errors."""
+"""Files read block by block give the same numbers and errors as the whole file."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def _as_orjson(text: str) -> int | float:
     removed=st.integers(0, 2),
     block_bytes=st.integers(1, 40),
 )
-def test_what_is_no_json_is_none_in_blocks(rows, at: int, put: bytes, removed: int, block_bytes: int) -> None:
+def test_invalid_json_is_invalid_in_blocks(rows, at: int, put: bytes, removed: int, block_bytes: int) -> None:
     content = json.dumps(rows).encode()
     at %= len(content)
     content = content[:at] + put + content[at + removed :]

@@ -1,4 +1,4 @@
-"""DeepLabCut's HDF5 in both layouts of pandas says the same as its CSV; what is hostile is one line, and never runs."""
+"""DeepLabCut's HDF5 in both layouts of pandas equals its CSV; hostile files give one line and run no code."""
 
 import contextlib
 import pickle
@@ -28,7 +28,7 @@ def read(path: Path) -> FoundPoses:
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 @pytest.mark.parametrize("folder", ["", "labeled-formats/video/"])
 @pytest.mark.parametrize("text", [samples.DEEPLABCUT_MULTI, samples.DEEPLABCUT_SINGLE], ids=["multi", "single"])
-def test_both_layouts_say_what_the_csv_does(tmp_path: Path, layout: str, folder: str, text: str) -> None:
+def test_both_layouts_equal_the_csv(tmp_path: Path, layout: str, folder: str, text: str) -> None:
     if folder:
         head, body = text.split("coords,", 1)
         first, *rows = body.splitlines()
@@ -60,7 +60,7 @@ def test_of_a_csv_and_an_hdf5_of_one_name_one_is_taken(tmp_path: Path) -> None:
     assert find_files([both[1]]) == [both[1]]
 
 
-def test_without_h5py_one_line_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_h5py_one_line_names_the_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = samples.write_hdf5(tmp_path / "video.h5", samples.DEEPLABCUT_SINGLE, "table")
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(InputError, match=r"h5py is not installed: .*\[deeplabcut\].*; or .* as CSV \(save_as_csv=True"):

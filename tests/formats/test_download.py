@@ -1,4 +1,4 @@
-"""Reading from addresses, with a server of our own: what it answers well, and everything that it can do wrong."""
+"""Reading from addresses, with a server of our own: good answers and faulty ones."""
 
 import socket
 import threading
@@ -88,7 +88,7 @@ def test_a_good_answer(server: str) -> None:
         ("for-ever", "/for-ever: the server answers 302"),
     ],
 )
-def test_what_a_server_does_wrong(server: str, page: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faulty_answers_of_a_server(server: str, page: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "SILENCE", 0.5)
     monkeypatch.setattr(rooms, "LONGEST", 0.2)
     started = time.monotonic()
@@ -117,7 +117,7 @@ def test_addresses_that_are_not_read(tmp_path) -> None:
             download(f"http://127.0.0.1:{taken.getsockname()[1]}/a.jpg")
 
 
-def test_what_is_an_address() -> None:
+def test_addresses_are_recognised() -> None:
     assert all(is_address(text) for text in ("http://a", "https://a/b.jpg", "ftp://a", "x+y://a"))
     assert not any(is_address(text) for text in ("a.jpg", "/a//b.jpg", "photos/*.jpg", "0", "a b://c", "://a"))
     assert [name_in(url) for url in ("http://a/b/c%20d.jpg?x=/e.png#f", "http://a")] == ["c d.jpg", ""]

@@ -51,7 +51,7 @@ def with_texts(
 
 @pytest.mark.parametrize("image", [str, PADDED, NAMED])
 @pytest.mark.parametrize("person", [None, PADDED, lambda number: f"person {number}"])
-def test_an_audit_says_the_same_with_texts(tmp_path: Path, image, person) -> None:
+def test_an_audit_is_the_same_with_text_ids(tmp_path: Path, image, person) -> None:
     results, truth = small_files(tmp_path)
     expected = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=0).as_dict()
     files = written(tmp_path / "texts", *with_texts(truth, results, image, person))
@@ -137,7 +137,7 @@ def test_large_files_are_read_block_by_block_to_the_same_ids(tmp_path: Path, ima
         read_results(path)
 
 
-def test_what_does_not_fit_is_named_by_its_text(tmp_path: Path) -> None:
+def test_unknown_ids_are_named_by_their_text(tmp_path: Path) -> None:
     results, truth = small_files(tmp_path)
     named, rows = with_texts(truth, results, NAMED, NAMED)
 
@@ -166,7 +166,7 @@ def test_what_does_not_fit_is_named_by_its_text(tmp_path: Path) -> None:
 
 
 def test_tools_write_the_ground_truths_own_texts(tmp_path: Path) -> None:
-    """What pycocotools, or anybody, can hold against the very ground truth."""
+    """As pycocotools and others need to evaluate against this ground truth."""
     truth = samples.ground_truth()
     texts = {row["id"]: f"video/{row['file_name']}" for row in truth["images"]}
     for row in truth["images"]:
@@ -182,7 +182,7 @@ def test_tools_write_the_ground_truths_own_texts(tmp_path: Path) -> None:
     assert run("convert", numbers, "--gt", gt, "--out", tmp_path / "other.json") == 2
 
 
-def test_calibrate_keeps_texts_and_does_not_take_them_for_photos_it_knows(tmp_path: Path, capsys) -> None:
+def test_calibrate_keeps_text_ids_and_does_not_match_them_to_fitted_photos(tmp_path: Path, capsys) -> None:
     truth, results = made_up(60)
     others, other_results = made_up(60, 1)
     write_results(tmp_path / "results.json", results.poses)

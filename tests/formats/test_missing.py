@@ -1,4 +1,4 @@
-"""What a dropped joint is, decided where files are read, and kept on the way through our own files."""
+"""Missing keypoints: decided when files are read, and kept in our own files."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_any_mask_survives_the_way_there_and_back(tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("value", [[0, 1, 2], [0, 1], [0, 0.5, 1], "none", [True, False, False]])
-def test_a_field_that_says_something_else_is_refused(tmp_path: Path, value: object) -> None:
+def test_an_invalid_field_is_refused(tmp_path: Path, value: object) -> None:
     row = {"image_id": 1, "category_id": 1, "keypoints": [1.0] * 9, "score": 1.0}
     path = tmp_path / "results.json"
     path.write_text(json.dumps([row, row | {"keypoint_missing": value}]))

@@ -115,8 +115,8 @@ def test_ids_come_from_the_numbers_in_names_or_photos_are_counted(
     assert of_truth.counted == {}
 
 
-def test_photos_of_nobody_are_counted_too(tmp_path: Path) -> None:
-    """So that ids do not hang on who was found."""
+def test_photos_without_people_are_counted_too(tmp_path: Path) -> None:
+    """So that ids do not depend on the people found."""
     people = samples.mmpose_instances(PEOPLE)
     names = ("beach", "empty", "street")
     for name in names:

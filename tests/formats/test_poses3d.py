@@ -1,4 +1,4 @@
-"""People in the world, written and read again; TRC and C3D by what other readers make of them."""
+"""People in the world, written and read again; TRC and C3D also read by other readers."""
 
 import importlib.util
 

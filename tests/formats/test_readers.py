@@ -190,5 +190,5 @@ def test_openpifpafs_photo_is_called_as_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [[], {"people": []}, {"instance_info": []}, [{"frame_id": 0, "instances": []}]])
-def test_photos_of_nobody(tmp_path: Path, value: Any) -> None:
+def test_photos_without_people(tmp_path: Path, value: Any) -> None:
     assert len(read(samples.write(tmp_path / "a.json", value))) == 0

@@ -128,7 +128,7 @@ def test_broken_tables_are_named(tmp_path: Path) -> None:
         check_format("xlsx")
 
 
-def test_what_is_missing_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
 
@@ -139,7 +139,7 @@ def test_what_is_missing_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch
         check_format("parquet")
 
 
-def test_nobody_is_an_empty_table(tmp_path: Path) -> None:
+def test_no_poses_are_an_empty_table(tmp_path: Path) -> None:
     write_table(tmp_path / "none.csv", None, format="csv")
     write_table(tmp_path / "none.parquet", None, format="parquet")
     with pytest.raises(InputError, match="holds no results"):

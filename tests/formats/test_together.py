@@ -1,4 +1,4 @@
-"""The photos that ground truth and results have in common: what is left, what is left out, what is said of it."""
+"""The photos that ground truth and results have in common: kept and removed rows, and the notes on them."""
 
 import json
 from pathlib import Path

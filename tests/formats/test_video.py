@@ -59,7 +59,7 @@ def test_odd_sizes_lose_a_line(tmp_path, height, width):
         assert len(list(video.frames())) == 2
 
 
-def test_what_cannot_be_read(tmp_path):
+def test_unreadable_videos(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     (tmp_path / "empty.mp4").touch()
     whole = _write(tmp_path / "v.mp4").read_bytes()

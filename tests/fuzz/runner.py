@@ -1,4 +1,4 @@
-"""Starts the worker, hands it files, and starts it again where one ends it."""
+"""Starts the worker, passes it files, and restarts it if one ends it."""
 
 import json
 import shutil
@@ -33,11 +33,11 @@ class Runner:
         self._process.communicate()
 
     def mutate(self, target: str, seed: int, number: int) -> dict[str, Any]:
-        """What became of one mutation."""
+        """The outcome of one mutation."""
         return self._ask({"target": target, "seed": seed, "number": number})
 
     def replay(self, path: Path) -> dict[str, Any]:
-        """What becomes of a file of the corpus, corpus/TARGET/FILE--WHAT."""
+        """The outcome of a file of the corpus, corpus/TARGET/FILE--WHAT."""
         return self._ask({"target": path.parent.name, "corpus": str(path)})
 
     def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""The good files that mutations start from, one folder for each target: small, made up, the same every time."""
+"""The valid files that mutations start from, one folder for each target: small, made up, deterministic."""
 
 import json
 import shutil

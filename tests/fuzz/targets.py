@@ -1,4 +1,4 @@
-"""What is mutated, how, and which command or function then reads it."""
+"""Targets: the files to mutate, the kind of mutation, and the command or function that reads them."""
 
 import shutil
 from collections.abc import Callable
@@ -18,7 +18,7 @@ OUT = "written"  # the folder for outputs in a target's own: nothing may be in i
 class Target:
     """`files` (globs) of the seeds' `folder` are mutated, one at a time; `run` reads it, in a copy of the folder.
 
-    `run` gives whether it was read; InputError says the same as False.
+    `run` gives whether it was read; InputError means the same as False.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Target:
 
 
 def _command(*words: object) -> bool:
-    """Whether a command did what it was asked; False for wrong input, which it says in one line."""
+    """Whether a command succeeded; False for wrong input, reported in one line."""
     try:
         main([str(word) for word in words])
     except SystemExit as end:

@@ -1,6 +1,5 @@
-"""Files that were broken on purpose, read by every command: no traceback, no hang, no gigabytes, no other's words.
-
-Seeded, so that a failure here can be had again: `python -m tests.fuzz --target NAME --seed 0 --number N`.
+"""Mutated files, read by every command: no traceback, no hang, no gigabytes, no messages of other libraries. Seeded, so
+that a failure can be reproduced: `python -m tests.fuzz --target NAME --seed 0 --number N`.
 """
 
 import numpy as np
@@ -54,7 +53,7 @@ def test_mutations_repeat_themselves_and_change_something(mutate):
 
 
 def test_a_failure_is_seen(runner):
-    """The worker's own checks: an exception, another's words, a hang and too much memory are failures."""
+    """The worker's own checks: an exception, another library's output, a hang and too much memory are failures."""
     for number, message in enumerate(
         ("RuntimeError: on purpose", "said: another's words", "took over 10 s", "MemoryError")
     ):

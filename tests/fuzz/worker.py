@@ -1,8 +1,8 @@
-"""A process that reads mutated files, one after another and within limits, and says what became of each.
+"""A process that reads mutated files, one after another and within limits, and reports each outcome.
 
 One JSON line in: the target, and the number and seed of a mutation or a file of the corpus. One JSON line out:
 `outcome` "read", "refused" or "failed", with `why`. A file that takes more than ten seconds of processor time ends the
-process by SIGPROF, one that waits for ever by SIGALRM, and whoever started it knows which file that was.
+process by SIGPROF, one that waits for ever by SIGALRM; the parent process records the file.
 """
 
 import faulthandler
@@ -83,7 +83,7 @@ def _content(target: Any, request: dict[str, Any], seeds: Path) -> tuple[Path, b
 
 
 def _misbehave(number: int) -> bool:
-    """What a reader must not do, for the test that this is seen."""
+    """Forbidden behaviour of a reader, to test that it is detected."""
     if number == 0:
         raise RuntimeError("on purpose")
     if number == 1:
@@ -94,7 +94,7 @@ def _misbehave(number: int) -> bool:
 
 
 def _watched(read: Callable[[], bool], work: Path, seconds: float = SECONDS) -> dict[str, Any]:
-    """What became of one file."""
+    """The outcome of one file."""
     os.truncate(work / STDERR, 0)
     os.lseek(2, 0, os.SEEK_SET)
     before = _memory("VmHWM")

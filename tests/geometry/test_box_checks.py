@@ -1,4 +1,4 @@
-"""Boxes that cannot be people's are named; those that can are never refused."""
+"""Impossible boxes are named; possible ones are never refused."""
 
 import json
 
@@ -23,7 +23,7 @@ VGA = np.array([[640, 480]])
         ([[10, 10, 50, np.nan]], 0, "expected finite numbers"),
     ],
 )
-def test_what_is_wrong_is_reported(boxes: list[list[float]], row: int, what: str) -> None:
+def test_faults_are_reported(boxes: list[list[float]], row: int, what: str) -> None:
     found = box_fault(np.array(boxes, dtype=float), np.repeat(VGA, len(boxes), axis=0))
     assert found is not None
     assert found[0] == row
@@ -50,7 +50,7 @@ def test_boxes_that_stick_out_a_little_are_fine(case: tuple[np.ndarray, np.ndarr
 
 
 @given(boxes_in_photos())
-def test_shares_of_any_photo_are_told_from_pixels(case: tuple[np.ndarray, np.ndarray]) -> None:
+def test_fractions_are_distinguished_from_pixels(case: tuple[np.ndarray, np.ndarray]) -> None:
     box, size = case
     shares = np.abs(box) / np.tile(size, 2)
     for known in (size, np.zeros_like(size)):
@@ -75,5 +75,5 @@ def test_real_boxes_are_fine(data_dir) -> None:
         of_photo = np.array([size[one["image_id"]] for one in truth["annotations"]])
         assert xywh_fault(box, of_photo) is None
         xyxy = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
-        found = xywh_fault(xyxy, of_photo)  # as if somebody had written corners
+        found = xywh_fault(xyxy, of_photo)  # as if corners had been written
         assert found is not None

@@ -78,7 +78,7 @@ def test_the_ends():
 
 
 def test_only_the_error_of_a_keypoint_that_is_there():
-    """quality = P(labelled) × E[OPKS if labelled]: half of it lost to absence changes nothing."""
+    """quality = P(labelled) × E[OPKS if labelled]: halving P(labelled) does not change the error."""
     quality = np.full((1, 17), 0.6)
     box = np.array([[10.0, 20, 110, 220]])
     alone = Poses(xy=np.zeros((1, 17, 2)), quality=quality, box=box, skeleton=COCO_17)

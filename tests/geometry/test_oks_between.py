@@ -1,4 +1,4 @@
-"""OKS between poses: hand-computed values, which area is meant, keypoints that do not count."""
+"""OKS between poses: hand-computed values, area conventions, keypoints that do not count."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""OKS-NMS and soft-NMS against HRNet's own code, a plain loop, and what must hold whatever the poses."""
+"""OKS-NMS and soft-NMS against HRNet's own code, a plain loop, and properties that hold for any poses."""
 
 import json
 from dataclasses import replace
@@ -170,7 +170,7 @@ def test_whatever_the_poses(seed, threshold, method):
 
 
 def test_thresholds_at_their_ends():
-    """Three people far apart, each five times: one of each is left at 0; at 1 nobody goes, identical poses neither."""
+    """Three people far apart, each five times: one of each is left at 0; at 1 all are kept, even identical poses."""
     generator = np.random.default_rng(2)
     person = generator.normal(0, 40, (3, 17, 2)) + np.array([0, 1e5, 2e5])[:, None, None]
     xy = np.repeat(person, 5, axis=0) + generator.normal(0, 4, (15, 17, 2))
@@ -182,7 +182,7 @@ def test_thresholds_at_their_ends():
     assert np.flatnonzero(found.kept).tolist() == sorted(best)
     assert suppress(poses, score, method="oks-nms", threshold=1.0, **how).kept.all()
     linear = suppress(poses, score, method="soft-oks-nms-linear", threshold=1.0, **how)
-    assert ((linear.score == 0) | (linear.score == score)).all()  # an identical pose has nothing of its own
+    assert ((linear.score == 0) | (linear.score == score)).all()  # an identical pose is lowered fully
 
 
 def test_a_crowd_of_hundreds():
@@ -198,14 +198,14 @@ def test_a_crowd_of_hundreds():
     assert better.any(axis=1).all()
 
 
-def test_nobody():
+def test_no_poses():
     nobody = Poses(xy=np.zeros((0, 17, 2)), box=np.zeros((0, 4)), image_id=np.zeros(0, np.int64))
     for method in METHODS:
         found = suppress(nobody, np.zeros(0), method=method, threshold=0.5, **HOW)
         assert len(found.kept) == len(found.score) == 0
 
 
-def test_what_is_wrong_is_reported():
+def test_wrong_arguments_are_reported():
     poses, score = _crowd(0)
 
     def refused(match, poses=poses, score=score, **changes):
@@ -221,7 +221,7 @@ def test_what_is_wrong_is_reported():
     refused("Poses.score is None", poses=replace(poses, score=None), in_vis_threshold=0.2)
 
 
-def test_poses_are_not_alike_for_what_both_miss():
+def test_missing_keypoints_do_not_make_poses_similar():
     """Two people with most joints dropped to (0, 0): those agree perfectly, and blow the area up to the corner."""
     random = np.random.default_rng(0)
     xy, missing = np.zeros((2, 17, 2)), np.ones((2, 17), dtype=bool)

@@ -67,7 +67,7 @@ def use(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
 
 
 def write_model(folder: Path) -> Path:
-    """A model folder that finds seventeen colours, and a file that is none of its own."""
+    """A model folder that finds seventeen colours, and a file that does not belong to it."""
     path = write_network(folder, name="seventeen colours", licence="MIT", measured={"AP, dev": 0.5})
     path.rename(folder / "model.onnx")
     spec = path.with_suffix(".json")

@@ -154,7 +154,7 @@ def test_an_own_skeleton_comes_back(dataset):
 
 def test_a_results_file_there_and_back(photos, tmp_path):
     poses = replace(some_poses(), suppressed_score=None)
-    box = np.round(poses.box, 2)  # written exactly; of longer numbers only the far corner is
+    box = np.round(poses.box, 2)  # written exactly; of longer numbers only the far corner is exact
     poses = replace(poses, box=box, annotation_id=np.arange(5), quality=np.nan_to_num(poses.quality), visibility=None)
     score = np.linspace(0.1, 0.9, 5)  # another tool's: no product of what the file has
     write_results(tmp_path / "results.json", poses, score=score, category_id=np.array([1, 1, 2, 1, 1]))
@@ -163,7 +163,7 @@ def test_a_results_file_there_and_back(photos, tmp_path):
     there, back = (json.loads((tmp_path / name).read_text()) for name in ("results.json", "back.json"))
     for one, other in zip(there, back, strict=True):
         assert one == other
-    samples[0].poses.keypoints = samples[0].poses.keypoints[1:]  # somebody deletes a person
+    samples[0].poses.keypoints = samples[0].poses.keypoints[1:]  # a user deletes a person
     write_fiftyone_results(tmp_path / "back.json", samples)
     np.testing.assert_array_equal(read_results(tmp_path / "back.json").score, score[1:])
 

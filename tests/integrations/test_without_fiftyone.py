@@ -1,4 +1,4 @@
-"""Without FiftyOne its functions name what installs it."""
+"""Without FiftyOne its functions name the install line."""
 
 import sys
 

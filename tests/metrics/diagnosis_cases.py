@@ -1,4 +1,4 @@
-"""One person of four joints, her neighbour, and random scenes of such people, for the tests of the error diagnosis."""
+"""One person of four joints, a neighbour, and random scenes of such people, for the tests of the error diagnosis."""
 
 import numpy as np
 

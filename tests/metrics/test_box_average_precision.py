@@ -106,7 +106,7 @@ def test_a_small_case_in_full():
     assert (got.AR, got.recall50) == pytest.approx((0.7 + 0.3 / 2, 1))
 
 
-def test_nobody_labelled_and_nothing_found():
+def test_no_labels_and_no_detections():
     none, no_images = np.zeros((0, 4)), np.zeros(0, dtype=np.int64)
     one, image = np.array([[0.0, 0, 5, 5]]), np.array([1])
     assert np.isnan(astuple(box_average_precision(one, np.ones(1), image, none, no_images))).all()

@@ -1,4 +1,4 @@
-"""Correlations against scipy.stats, on rows repeated as the weights say, and on real predictions."""
+"""Correlations against scipy.stats, on rows repeated by their weights, and on real predictions."""
 
 import json
 import warnings

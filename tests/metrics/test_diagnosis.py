@@ -1,4 +1,4 @@
-"""Error diagnosis of cases whose answer is known."""
+"""Error diagnosis of cases with known results."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def test_swapped_left_and_right_are_inversions():
 
 
 def test_errors_with_respect_to_given_people():
-    """COCO's own match gives the same; another person given, the pose is all a swap; a person elsewhere is none."""
+    """COCO's own match gives the same; with another person, all keypoints are swaps; a person elsewhere is ignored."""
     truth, pose = people(PERSON, NEIGHBOUR), poses_of(PERSON[FLIP])
     how = {"sigmas": SIGMAS, "flip_index": FLIP, "area": "file"}
     found = diagnose(pose, truth, np.ones(1), **how)
@@ -85,7 +85,7 @@ def test_another_persons_joint_wins_a_tie_with_the_mirrored_one():
 
 
 @pytest.mark.parametrize(("rule", "power"), [("exact", 1.0), ("coco-analyze", 0.25)])
-def test_corrected_keypoints_get_the_similarity_they_deserve(rule, power):
+def test_corrected_keypoints_have_the_expected_similarity(rule, power):
     pose = PERSON.copy()
     pose[0, 1] += at_opks(0.6, 0)  # jitter
     pose[1] = PERSON[2] + [0, at_opks(0.7, 1)]  # inversion
@@ -130,7 +130,7 @@ def test_background_errors_are_counted_and_their_gain_is_what_is_left():
     assert [gain[stage] for stage in STAGES[:4]] == [0.0] * 4
 
 
-def test_nobody_counts_gives_nan():
+def test_without_counted_people_ap_is_nan():
     truth = people(PERSON, v=[[0, 0, 0, 0]])
     found = diagnose(poses_of(PERSON), truth, np.ones(1), sigmas=SIGMAS, flip_index=FLIP, area="file")
     assert sum(found.counts().values()) == 0

@@ -1,4 +1,4 @@
-"""What holds for the error diagnosis of any scene: random scenes, and a plain loop that decides the same."""
+"""Properties of the error diagnosis on random scenes, and a plain loop with the same results."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""mAPK against a plain loop and what the metamodel paper's tables show."""
+"""mAPK against a plain loop and the trends of the metamodel paper's tables."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_the_thresholds_are_those_of_coco():
 
 
 def test_non_0_on_a_real_network_does_what_tables_3_and_4_show(data_dir):
-    """Leaving out what is said to be unlabelled raises AP and lowers AR, for every group of keypoints."""
+    """Leaving out keypoints predicted unlabelled raises AP and lowers AR, for every group of keypoints."""
     people = {one["id"]: one for one in json.loads((data_dir / "coco/dev_gt.json").read_bytes())["annotations"]}
     results = json.loads((data_dir / "results/simplepose.dev.json").read_bytes())
     truth = np.array([people[one["annotation_id"]]["keypoints"] for one in results], dtype=float).reshape(-1, 17, 3)

@@ -42,7 +42,7 @@ def greedily_one_by_one(poses: Poses, truth: Truth, minimum: float) -> list[int]
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.05, 0.1, 0.5]))
-def test_by_box_it_is_one_by_one_greed(seed: int, minimum: float) -> None:
+def test_matching_by_box_is_greedy_and_one_to_one(seed: int, minimum: float) -> None:
     poses, truth = random_scene(seed)
     expected = greedily_one_by_one(poses, truth, minimum)
     assert pair_with_people(poses, truth, minimum).tolist() == expected

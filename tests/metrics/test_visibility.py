@@ -96,7 +96,7 @@ def test_the_posters_f1_follows_from_its_precision_and_recall():
 
 
 def test_the_papers_total_is_the_weighted_mean(data_dir):
-    """What the module's text claims of Tables 1 and 7: weighted fits, the plain mean does not."""
+    """The claim of the module's docstring on Tables 1 and 7: the weighted mean fits, the plain mean does not."""
     annotations = json.loads((data_dir / "coco/val2017_gt.json").read_bytes())["annotations"]
     v = np.array([one["keypoints"][2::3] for one in annotations if one["num_keypoints"]])
     share = np.bincount(v.ravel(), minlength=3) / v.size

@@ -85,7 +85,7 @@ def test_missing_fields_are_named(tmp_path, field):
         ModelSpec.read(path)
 
 
-def test_what_finds_boxes(tmp_path):
+def test_output_kinds_of_detectors(tmp_path):
     path = write_boxes(tmp_path)
     for name in (path, str(path), path.with_suffix(".json")):
         assert output_kind(name) == "boxes"

@@ -11,7 +11,7 @@ from trustpose.models.spec import ModelSpec
 WHOLE = {"padding": 1.25, "cutting": "whole-pixels"}
 
 
-def test_affine_where_nothing_is_reported(tmp_path):
+def test_affine_is_the_default(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path))
     assert spec.cutting == "affine" and "cutting" not in spec.to_json()["crop"]
 

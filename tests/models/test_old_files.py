@@ -1,4 +1,4 @@
-"""Files that were written before: every kind of model.json reads as it did, and what is written is read again."""
+"""Files of earlier versions: every kind of model.json is read as before, and written files are read again."""
 
 import json
 from pathlib import Path

@@ -66,7 +66,7 @@ def test_wrong_fields_are_named(tmp_path, field, value):
     assert f"'{named}'" in str(error.value) or field == "input.height"
 
 
-def test_what_finds_no_people(tmp_path):
+def test_other_kinds_find_no_people(tmp_path):
     spec = ModelSpec.read(write_network(tmp_path))
     with pytest.raises(InputError, match=r"colours\.onnx: gives heatmaps, expected a network that gives people"):
         spec.expect(PeopleOutput)

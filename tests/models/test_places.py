@@ -1,4 +1,4 @@
-"""Where a model lies: the same rule for every name that commands take."""
+"""Finding a model: the same rule for every name that commands accept."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_files_and_folders(tmp_path):
     assert find_model(tmp_path) == Place(tmp_path / "model.json")
 
 
-def test_what_comes_with_the_package(tmp_path, monkeypatch):
+def test_bundled_models(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert find_model("default") == Place(default_folder() / "model.json")
     assert find_model("default-detector") == Place(detector_folder() / "model.json")
@@ -30,7 +30,7 @@ def test_what_comes_with_the_package(tmp_path, monkeypatch):
     ("name", "message"),
     [("none.onnx", "none.onnx: no such file"), ("none", "none: no such file"), (".", "holds no model.json")],
 )
-def test_what_is_not_there(tmp_path, monkeypatch, name, message):
+def test_missing_models(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
         find_model(name)

@@ -1,4 +1,4 @@
-"""The model that comes with the package: small enough, and on real photos it finds people and knows what to trust."""
+"""The bundled model: its size, and on real photos its detections, poses and trust."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from trustpose.skeletons import COCO_17
 
 
 def test_their_specs_and_size():
-    """At most 12 MB together, COCO's joints, trust in all its fields, and where they come from."""
+    """At most 12 MB together, COCO's joints, all fields of trust, and their sources."""
     folders = shipped_folders()
     assert [folder.name for folder in folders] == [
         "default",
@@ -49,8 +49,8 @@ def test_weights_are_in_half_the_bytes():
         assert onnx.TensorProto.FLOAT not in {tensor.data_type for tensor in large} and large
 
 
-def test_nobody_in_the_picture():
-    """Noise, plain colours and slow waves show nobody."""
+def test_pictures_without_people():
+    """Noise, plain colours and slow waves: no person is found."""
     random = np.random.default_rng(0)
     wave = 127 + 100 * np.sin(np.arange(500) / 40)
     photos = [
@@ -103,7 +103,7 @@ def test_large_people_are_found(labelled):
 
 
 def test_a_crowd_of_thirty_is_found(data_dir):
-    """Thirty people in sport, each in a cell of 200 × 260 pixels: most cells have somebody, few have many."""
+    """Thirty people in sport, each in a cell of 200 × 260 pixels: most cells have a detection, few have many."""
     photos = sorted((data_dir / "lspet" / "images").iterdir())[100:130]
     crowd = np.full((5 * 260, 6 * 200, 3), 128, np.uint8)
     for place, path in enumerate(photos):

@@ -1,4 +1,4 @@
-"""Who is who in several views and over time: made-up people with known identities, and a real trial."""
+"""Identities of people over views and time: made-up people with known identities, and a real trial."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def walkers(seed: int = 0) -> np.ndarray:
 
 
 def seen_by(cameras, xyz: np.ndarray, seed: int = 1, missed: float = 0.0, strangers: int = 0) -> tuple[list, list]:
-    """Each camera's poses, people in another order in every frame, and who each row is (-1: nobody)."""
+    """Each camera's poses, people in another order in every frame, and the identity of each row (-1: none)."""
     rng, views, owners = np.random.default_rng(seed), [], []
     for camera in cameras:
         xy, score, frame, owner = [], [], [], []

@@ -1,4 +1,4 @@
-"""One batch learnt by heart: whether gradients reach where they must, through the codec and the OKS kernel."""
+"""Overfit one batch: gradients reach all parameters, through the codec and the OKS kernel."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Checkpoint files: what training loops write is found; whatever is no checkpoint is said in one line of ours."""
+"""Checkpoint files: the tensors of training loops' files are found; other files give one line of ours."""
 
 import pickle
 import zipfile
@@ -65,7 +65,7 @@ class _Runs:
 
 
 class _Own:
-    """An object that only its own code can open."""
+    """An object that only its own code can unpickle."""
 
 
 def _saved(content: object, as_zip: bool = True) -> bytes:
@@ -155,7 +155,7 @@ def test_a_broken_safetensors_file(tmp_path):
         _is_ours(str(error.value))
 
 
-def test_what_is_no_file(tmp_path):
+def test_inputs_that_are_no_files(tmp_path):
     with pytest.raises(InputError, match="is a directory, expected a checkpoint"):
         read_tensors(tmp_path)
     with pytest.raises(InputError, match=r"none\.pth: no such file"):

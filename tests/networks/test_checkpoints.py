@@ -1,4 +1,4 @@
-"""Public checkpoints: every tensor lands once, in its place, or is named."""
+"""Public checkpoints: every tensor is used once, in its place, or is named."""
 
 import json
 from functools import cache
@@ -85,7 +85,7 @@ def test_missing_unexpected_and_misshapen_tensors_are_named(family, network_name
 
 
 @each_family
-def test_the_network_is_told_from_names_and_shapes(family, network_name, shapes):
+def test_the_network_is_recognised_by_names_and_shapes(family, network_name, shapes):
     assert zoo_network(names.state_dict(shapes()), family) == network_name
 
 

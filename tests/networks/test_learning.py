@@ -1,4 +1,4 @@
-"""One batch learnt by heart: gradients reach where they must, in networks of every family."""
+"""Overfit one batch: gradients reach all parameters, in networks of every family."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The light networks: SimplePose's own weights give SimplePose's heatmaps; parameters; what cannot be had."""
+"""The light networks: SimplePose's own weights give SimplePose's heatmaps; parameters; invalid options."""
 
 import numpy as np
 import onnx
@@ -48,7 +48,7 @@ def test_its_last_layer_is_as_wide_as_there_are_keypoints():
     assert outputs.heatmaps[-1].shape == (1, 5, 16, 24) and outputs.features.shape == (1, 128, 16, 24)
 
 
-def test_what_cannot_be_built():
+def test_invalid_builds():
     with pytest.raises(ValueError, match="there are no public ImageNet weights of mobilenetv2-050"):
         light_baseline(pretrained=True)
     with pytest.raises(ValueError, match="keypoints: expected 1 or more, got 0"):

@@ -78,7 +78,7 @@ def test_the_detector_reads_boxes_as_movenet_does(data_dir):
         assert np.abs(boxes - one[51:55]).max(axis=1).min() < 2e-3
 
 
-def test_what_is_no_movenet_is_refused(data_dir):
+def test_other_files_are_refused(data_dir):
     with pytest.raises(InputError, match=r"simplepose\.onnx: expected the layers of MoveNet, thunder, as published"):
         MoveNetPose("thunder").read(data_dir / "networks" / "simplepose.onnx")
     with pytest.raises(InputError, match=r"thunder\.onnx: expected the layers of MoveNet, multipose, as published"):

@@ -1,4 +1,4 @@
-"""Weights out of ONNX files: the same numbers as the file's own, and what does not fit is said in one line."""
+"""Weights out of ONNX files: the same numbers as the file's own, and mismatches are reported in one line."""
 
 import numpy as np
 import onnx

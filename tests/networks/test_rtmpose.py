@@ -38,6 +38,6 @@ def test_shapes_and_gradients():
 
 
 @pytest.mark.parametrize(("size", "options"), [("xl", {}), ("s", {"height": 250}), ("s", {"keypoints": 0})])
-def test_what_cannot_be_built_is_refused(size, options):
+def test_invalid_builds_are_refused(size, options):
     with pytest.raises(ValueError, match="expected"):
         rtmpose(size, **options)

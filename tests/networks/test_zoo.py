@@ -1,4 +1,4 @@
-"""Networks of the zoo: shapes, parameters, gradients; what it is not built with."""
+"""Networks of the zoo: shapes, parameters, gradients; invalid options."""
 
 import pytest
 import torch
@@ -102,6 +102,6 @@ def test_any_timm_backbone(backbone, options, channels):
         (lambda: build("hourglass-1", keypoints=0), "keypoints: expected 1 or more, got 0"),
     ],
 )
-def test_what_cannot_be_built_is_reported(make, message):
+def test_invalid_builds_are_reported(make, message):
     with pytest.raises(ValueError, match=message), torch.device("meta"):
         make()

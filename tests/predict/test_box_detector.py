@@ -1,4 +1,4 @@
-"""Boxes of people in photos of any size and shape, in the photo's own pixels; what does not fit is one line."""
+"""Boxes of people in photos of any size and shape, in the photo's own pixels; mismatches give one line."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def test_cells_are_read_exactly(detector):
     np.testing.assert_allclose(found.xyxy[1], [244 - 20, 204 - 30, 244 + 24, 204 + 36], atol=1e-4)
 
 
-def test_nobody_and_the_lowest_score(detector, tmp_path):
+def test_no_people_and_the_score_threshold(detector, tmp_path):
     photo = photo_of_dots(400, 300, (100, 100, 250), (300, 200, 90))
     assert len(detector(np.full((200, 300, 3), (0, 120, 255), np.uint8))) == 0
     assert detector(np.zeros((1, 1, 3), np.uint8)).xyxy.shape == (0, 4)
@@ -76,7 +76,7 @@ def test_many_threads(detector):
 
 
 def test_as_a_predictors_detector(tmp_path):
-    """Poses in the boxes that it finds; nobody found is no poses."""
+    """Poses in its boxes; no poses without boxes."""
     predictor = load(write_network(tmp_path), detector=BoxDetector(ModelSpec.read(write_boxes(tmp_path)), 0.2))
     photo, _, _ = photo_of_people(1)
     dots = photo_of_dots(photo.shape[1], photo.shape[0], (120, 160, 250))
@@ -86,7 +86,7 @@ def test_as_a_predictors_detector(tmp_path):
     assert len(predictor(np.zeros_like(photo))) == 0
 
 
-def test_what_does_not_fit_is_reported(tmp_path):
+def test_mismatches_are_reported(tmp_path):
     photo = photo_of_dots(200, 100, (50, 50, 255))
     spec = ModelSpec.read(write_boxes(tmp_path / "stride", stride=16))
     with pytest.raises(InputError, match=r"boxes\.onnx: gave an output \(1, 5, 10, 20\), expected \(1, 5, 20, 40\)"):

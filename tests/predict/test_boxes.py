@@ -1,4 +1,4 @@
-"""Boxes from ground truth and from detections, which people they are of, and what is wrong with a file."""
+"""Boxes from ground truth and from detections, the selected people, and faults of files."""
 
 import json
 
@@ -26,7 +26,7 @@ def _truth(**columns):
     )
 
 
-def test_whose_boxes():
+def test_boxes_of_the_selected_people():
     assert boxes_from_truth(_truth()).annotation_id.tolist() == [1, 3]
     assert boxes_from_truth(_truth(), "boxed").annotation_id.tolist() == [1, 2, 3]
     crowd = _truth(iscrowd=np.array([True, False, False, False]))
@@ -115,7 +115,7 @@ def test_a_file_of_normalised_or_negative_boxes_is_refused(tmp_path):
         boxes_from_detections(path)
 
 
-def test_boxes_of_a_file_that_are_xyxy_are_told_from_a_photo(tmp_path):
+def test_xyxy_boxes_in_a_file_are_detected_by_the_photos_size(tmp_path):
     """A COCO file has xywh; [300, 100, 600, 400] in a photo of 640 x 480 is xyxy."""
     row = {"image_id": 1, "category_id": 1, "score": 0.5}
     xyxy = [row | {"bbox": [300, 100, 600, 400]}, row | {"bbox": [10, 20, 110, 220]}]

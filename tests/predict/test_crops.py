@@ -22,7 +22,7 @@ def test_as_published_where_published_results_go(shrink, x0, y0):
 
 @given(st.floats(4, 25), st.floats(-300, 500), st.floats(-300, 500))
 def test_a_slope_stays_where_it_is(shrink, x0, y0):
-    """Averaging and sampling leave a linear slope as it is, so every crop pixel says which photo pixel it shows."""
+    """Averaging and sampling leave a linear slope as it is, so the value of a crop pixel gives its photo pixel."""
     x, y = np.meshgrid(np.arange(900), np.arange(700))
     image = np.rint(np.stack([x * 0.25, y * 0.25, (x + y) * 0.125], axis=2)).astype(np.uint8)
     affine = _affine(x0, y0, 36 * shrink, shrink)

@@ -57,7 +57,7 @@ def torchvision():
     return importlib.import_module("torchvision")
 
 
-def test_what_is_kept_of_a_detection(torchvision, monkeypatch):
+def test_only_people_above_the_threshold_are_kept(torchvision, monkeypatch):
     """People only, at least the lowest score, in image pixels."""
     import torch
 

@@ -28,7 +28,7 @@ app.command("models")(models)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The usual detector finds all that is red, the fast one, whose numbers are half as large, only what is very."""
+    """The usual detector finds all red areas; the fast one, with scores half as large, only very red ones."""
     folder = write_shipped(tmp_path / "models")
     shutil.copytree(folder / "default", folder / "small")
     write_boxes(folder / "rough", "model", fill=0.5)

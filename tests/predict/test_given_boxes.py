@@ -1,4 +1,4 @@
-"""The boxes that users give: in which forms, and which are refused or remarked on."""
+"""Boxes given by users: their forms, and those that are refused or give a warning."""
 
 import warnings
 
@@ -81,7 +81,7 @@ def test_wrong_boxes(predictor, case, boxes, how, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_box_mostly_outside_is_remarked_on(predictor, case):
+def test_a_box_mostly_outside_gives_a_warning(predictor, case):
     photo, boxes = case
     with pytest.warns(UserWarning, match=r"image 0: boxes\[1\]: \(400, 10, 1000, 60\) lies mostly outside the 497"):
         predictor(photo, [[400, 10, 470, 60], [400, 10, 1000, 60]])

@@ -147,7 +147,7 @@ BROKEN = (b"", b"BM", b"\xff\xd8\xff", b"\xff\xd8\xff\xda", b"P6", b"II*\0" + b"
 
 
 @pytest.mark.parametrize("content", BROKEN)
-def test_no_size(content):
+def test_unknown_sizes(content):
     assert image_size(content) is None
 
 

@@ -1,4 +1,4 @@
-"""A photo gives the same poses in whatever form it comes; videos, folders and webcams go frame by frame."""
+"""A photo gives the same poses in every input form; videos, folders and webcams are read frame by frame."""
 
 import gc
 import threading
@@ -22,7 +22,7 @@ from trustpose.report.video import VideoWriter
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    """A network that looks at the pixels, in the whole photo."""
+    """A network whose output depends on the pixels of the whole photo."""
     return tp.load(write_network(tmp_path_factory.mktemp("network")), detector="whole")
 
 
@@ -137,7 +137,7 @@ def test_a_video_goes_frame_by_frame(predictor, tmp_path):
 
 
 def test_a_stream_keeps_few_frames(predictor):
-    """However long the source is: an endless iterator, of which only so many arrays are alive at a time."""
+    """For an endless iterator, only so many arrays are alive at a time."""
     alive, most, made = set(), 0, 0
 
     def endless():
@@ -198,7 +198,7 @@ def test_a_webcam(predictor, tmp_path, monkeypatch):
         (Pillow.new("F", (5, 5)), "mode RGB, L, P"),
     ],
 )
-def test_what_is_no_image(predictor, given, message):
+def test_inputs_that_are_no_images(predictor, given, message):
     with pytest.raises(ValueError, match=message) as error:
         predictor(given)
     assert "\n" not in str(error.value)
@@ -218,7 +218,7 @@ def test_tensors_that_are_no_images(predictor):
             predictor(tensor)
 
 
-def test_wrong_words(predictor, photo):
+def test_wrong_options(predictor, photo):
     for given, message in (
         ({"channels": "GBR"}, "channels: expected 'RGB' or 'BGR', got 'GBR'"),
         ({"box_format": "cxcywh"}, "box_format: expected 'xyxy' or 'xywh', got 'cxcywh'"),

@@ -1,4 +1,4 @@
-"""The journal: numbers survive exactly, an unfinished line is forgotten, other settings are refused."""
+"""The journal: numbers are stored exactly, an incomplete line is dropped, other settings are refused."""
 
 import json
 import zlib

@@ -1,4 +1,5 @@
-"""Trust told where to read: the graph with `xy` is the head in torch, and judges anybody's poses on real photos."""
+"""Trust at given positions: the graph with `xy` equals the head in torch, and `judge` fills trust for other estimators'
+poses on real photos."""
 
 import json
 from dataclasses import replace
@@ -33,7 +34,7 @@ LEFT_WRIST = COCO_17.keypoints.index("left_wrist")
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
-    """The default's network and head as two folders: the graph that is told where to read, and the one that is not."""
+    """The default's network and head as two folders: a graph with the input "xy", and one without."""
     folder, default = tmp_path_factory.mktemp("models"), ModelSpec.read("default")
     network = load_trust_network(default)
     return {
@@ -56,7 +57,7 @@ def _close(one: Any, other: Any, most: float = 1e-5) -> None:
         np.testing.assert_allclose(value, other.filled()[name], atol=most, rtol=0)
 
 
-def test_the_graph_says_what_the_head_says_in_torch(specs: dict[str, ModelSpec], crops: np.ndarray) -> None:
+def test_the_graph_equals_the_head_in_torch(specs: dict[str, ModelSpec], crops: np.ndarray) -> None:
     xy = np.random.default_rng(0).uniform(-5, 70, (6, 17, 2))
     xy[1, :5] = np.nan
     onnx, in_torch = (open_runtime(specs["told"], backend=backend, device=device) for backend, device in BACKENDS)
@@ -70,7 +71,7 @@ BACKENDS = (("onnx", None), ("torch", "cpu"))
 
 
 @pytest.mark.parametrize("own", ["peaks", "NaN"])
-def test_at_its_own_peaks_it_is_the_graph_that_is_not_told(
+def test_at_its_own_peaks_it_equals_the_graph_without_xy(
     specs: dict[str, ModelSpec], crops: np.ndarray, own: str
 ) -> None:
     alone = OnnxNetwork(specs["alone"])
@@ -84,7 +85,7 @@ def test_at_its_own_peaks_it_is_the_graph_that_is_not_told(
     assert not alone.reads_places
 
 
-def test_json_says_so(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
+def test_the_json_names_the_input_xy(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
     text = json.loads(specs["told"].onnx.with_name("model.json").read_text())
     assert text["trust"]["xy"] == "xy" and specs["told"].trust is not None
     assert "xy" not in json.loads(specs["alone"].onnx.with_name("model.json").read_text())["trust"]
@@ -100,7 +101,7 @@ def test_json_says_so(specs: dict[str, ModelSpec], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("backend", "device"), BACKENDS)
-def test_who_is_told_wrongly_says_so(
+def test_wrong_positions_are_refused(
     specs: dict[str, ModelSpec], crops: np.ndarray, backend: str, device: str | None
 ) -> None:
     told = open_runtime(specs["told"], backend=backend, device=device)
@@ -122,7 +123,7 @@ def test_heads_that_read_whole_maps_are_not_exported_so(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_simcc_networks_head_is_told_in_bins(tmp_path: Path) -> None:
+def test_a_simcc_networks_head_takes_positions_in_bins(tmp_path: Path) -> None:
     """An ONNX network and a head joined: `save_trust_folder` compares the graph with the head in torch at places."""
     prepared, made = Preparation(codec="simcc"), Provenance("rtmpose")
     module = build_random(lambda: rtmpose("tiny", 17, height=64, width=64)).eval()
@@ -150,7 +151,7 @@ def test_a_simcc_networks_head_is_told_in_bins(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def photo(data_dir: Path) -> tuple[Path, Poses]:
-    """A photo of two people, and their labels as somebody's poses."""
+    """A photo of two people, and their labels as poses."""
     name, labelled = "000000567740.jpg", read_truth(data_dir / "coco" / "dev_gt.json")
     assert labelled.images.file_name is not None
     image_id = labelled.images.id[list(labelled.images.file_name).index(name)]
@@ -201,7 +202,8 @@ def test_both_backends_judge_alike_and_several_photos_keep_their_order(
 def test_its_own_poses_are_judged_as_they_were_predicted(
     specs: dict[str, ModelSpec], photo: tuple[Path, Poses]
 ) -> None:
-    """But for peaks that are refined into the next pixel; and the told graph predicts what the other does."""
+    """Except for peaks that are refined into the next pixel; and the graph with "xy" predicts the same as the one
+    without."""
     file, poses = photo
     told, alone = (tp.load(specs[name].onnx.parent) for name in ("told", "alone"))
     found, plain = (predictor(file, boxes=poses.person_box()) for predictor in (told, alone))
@@ -212,7 +214,7 @@ def test_its_own_poses_are_judged_as_they_were_predicted(
     assert np.abs(judged.quality - plain.quality).max() < 0.05
 
 
-def test_what_cannot_be_judged(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], data_dir: Path) -> None:
+def test_refused_poses(specs: dict[str, ModelSpec], photo: tuple[Path, Poses], data_dir: Path) -> None:
     file, poses = photo
     with pytest.raises(InputError, match="its trust head cannot read at given keypoints; load it with backend='torch'"):
         tp.load(specs["alone"].onnx.parent).judge(file, poses)

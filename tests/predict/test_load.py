@@ -1,4 +1,4 @@
-"""`tp.load`: the model that comes with the package by its name, files by theirs; here with tiny networks."""
+"""`tp.load`: bundled models by name, files by path; here with tiny networks."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_files_and_folders(folder, tmp_path, monkeypatch):
         load("./default")
 
 
-def test_what_is_shipped(folder, tmp_path, monkeypatch):
+def test_bundled_models(folder, tmp_path, monkeypatch):
     assert shipped_folders() == [folder / "default", folder / "default-detector"]
     assert default_folder() == folder / "default"
     monkeypatch.setattr(spec, "_SHIPPED", tmp_path / "none")

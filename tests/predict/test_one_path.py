@@ -151,7 +151,7 @@ class MadeUp:
 
 
 class MadeUpAdapter(adapters.Adapter):
-    """What opens `MadeUp`."""
+    """The adapter of `MadeUp`."""
 
     def load(self, name: str, **options: Any) -> EstimatorPredictor:
         people: Any = name.partition(":")[2]
@@ -208,7 +208,8 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
 
 
 def test_a_models_own_suppression_is_for_a_detectors_boxes(tmp_path):
-    """Two boxes of one person: lowered if a detector found them, unless the user says otherwise; never if given."""
+    """Two boxes of one person: lowered if a detector found them, unless the user chooses otherwise; never for given
+    boxes."""
     model = write_network(tmp_path)
     json_file = model.with_suffix(".json")
     own = {"method": "soft-oks-nms", "threshold": 0.5, "area": "crop"}

@@ -86,7 +86,7 @@ def test_as_a_networks_detector(picodet, tmp_path):
     np.testing.assert_array_equal(poses.box, detector(grey).xyxy)
 
 
-def test_it_is_described(picodet, capsys):
+def test_validate_describes_it(picodet, capsys):
     check_model(picodet, as_json=True)
     described = json.loads(capsys.readouterr().out)
     assert described["kind"] == "box-list"
@@ -106,7 +106,7 @@ def test_it_is_described(picodet, capsys):
         ({"boxes": "boxes"}, r"field 'output\.boxes' says 'boxes'"),
     ],
 )
-def test_what_does_not_fit_is_reported(picodet, output, message):
+def test_mismatches_are_reported(picodet, output, message):
     picodet.write_text(json.dumps(PICODET | {"output": PICODET["output"] | output}))
     with pytest.raises(InputError, match=message):
         BoxDetector(ModelSpec.read(picodet))(np.zeros((90, 60, 3), np.uint8))

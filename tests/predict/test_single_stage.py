@@ -46,7 +46,7 @@ def test_the_letterbox_holds_the_photo_and_leads_back(specs, width, height, whic
 
 @pytest.mark.parametrize("side", ["side", 192])
 def test_places_in_the_photo(tmp_path, side):
-    """The network prints the same numbers for any input, so what they are in photo pixels can be said beforehand."""
+    """The network's output is constant, so the positions in photo pixels are known."""
     network = PeopleNetwork(ModelSpec.read(write_people(tmp_path, side=side)))
     table = people_table().astype(np.float64)
     poses = network(np.zeros((300, 700, 3), np.uint8))
@@ -156,7 +156,7 @@ def test_a_real_network_finds_real_people(data_dir):
 
 
 @pytest.mark.slow
-def test_a_real_network_does_not_mind_where_the_photo_lies(data_dir):
+def test_a_real_network_is_translation_invariant(data_dir):
     """A photo inside a larger black one: the same people, moved; the network sees them smaller, so not to the pixel."""
     photos, people, _ = _dev(data_dir, 1)
     network = PeopleNetwork(ModelSpec.read(data_dir / "networks" / "movenet-multipose.onnx"))

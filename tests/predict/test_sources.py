@@ -1,4 +1,4 @@
-"""What a run is on: ids and boxes of photos, videos and webcams by their names."""
+"""The input of a run: ids and boxes of photos, videos and webcams by their names."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_a_video(tmp_path, video):
         find_sources([str(video)], PeopleOptions(boxes=tmp_path / "boxes.json"))
 
 
-def test_what_a_video_does_not_take(tmp_path, video):
+def test_options_that_videos_refuse(tmp_path, video):
     photos = _photos(tmp_path, "1.jpg")
     with pytest.raises(InputError, match="0: a webcam takes a run and a folder"):
         find_sources([str(video), "0"], FOUND)

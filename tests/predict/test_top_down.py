@@ -62,7 +62,7 @@ def test_the_same_in_any_batch_size_and_from_arrays(tmp_path, flip):
 
 @pytest.mark.parametrize(("codec", "most"), [("argmax-quarter", 1.25 + 0.5), ("dark", 0.7), ("udp", 0.7)])
 def test_every_convention_and_decoding_to_the_pixel(tmp_path, codec, most):
-    """The network's map pixel m sees crop pixels 4 m to 4 m + 3; the rest is the convention's: where those are."""
+    """The network's map pixel m sees crop pixels 4 m to 4 m + 3; their positions follow from the convention."""
     photo, xy, boxes = photo_of_people(3)
     poses = load(write_network(tmp_path, codec=codec))(photo, boxes)
     extent, strides = ((191, 255), (191 / 47, 255 / 63)) if codec == "udp" else ((192, 256), (4, 4))
@@ -110,14 +110,14 @@ def test_poses_know_their_skeleton(predictor):
     assert predictor(photo).skeleton == predictor([]).skeleton == predictor.spec.skeleton
 
 
-def test_nobody_and_nothing(predictor):
+def test_no_people_and_no_photos(predictor):
     photo, _, _ = photo_of_people(1)
     for poses in (predictor(photo, np.zeros((0, 4))), predictor([photo, photo], [np.zeros((0, 4))] * 2), predictor([])):
         assert poses.xy.shape == (0, 17, 2) and poses.image_id.shape == (0,)
 
 
-def test_many_photos_without_people_keep_no_others_waiting(predictor):
-    """A stream of empty photos flows: each is handed on long before the stream's end."""
+def test_photos_without_people_do_not_delay_others(predictor):
+    """In a stream of empty photos each is returned long before the stream ends."""
     photo, _, boxes = photo_of_people(1)
     drawn = []
 
@@ -132,7 +132,7 @@ def test_many_photos_without_people_keep_no_others_waiting(predictor):
         assert len(drawn) < at + 200
 
 
-def test_a_broken_photo_stops_itself_only(tmp_path, predictor):
+def test_a_broken_photo_does_not_stop_the_others(tmp_path, predictor):
     paths, _, boxes = _photos(tmp_path, [1, 2, 1])
     paths[1].write_bytes(paths[1].read_bytes()[:100])
     photos = [Image(path, Boxes(box, np.zeros(len(box), np.int64))) for path, box in zip(paths, boxes, strict=True)]

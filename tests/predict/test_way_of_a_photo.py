@@ -1,4 +1,4 @@
-"""How many of our modules a photo passes on its way to a results file: a number that only goes down."""
+"""The number of our modules between a photo and its results file, which may only decrease."""
 
 import json
 import subprocess
@@ -13,5 +13,5 @@ def test_a_photo_passes_few_modules(data_dir: Path) -> None:
     photo = data_dir / "coco" / "dev" / "000000006894.jpg"
     done = subprocess.run([sys.executable, str(TOOL), str(photo)], capture_output=True, text=True, check=True)
     *lines, last = done.stdout.splitlines()
-    assert any(line.startswith("codecs.heatmaps ") for line in lines), "nobody was found: the way ends early"
+    assert any(line.startswith("codecs.heatmaps ") for line in lines), "no person was found, so the path is incomplete"
     assert json.loads(last)["modules"] == len(lines) <= MOST_MODULES, done.stdout

@@ -1,4 +1,4 @@
-"""A detector for tests: where a photo is red there is a person, and everybody is as large.
+"""A detector for tests: a person where a photo is red, with boxes of one size.
 
 One convolution over 8 × 8 pixels: the mean of red, 0–1, and four numbers that are always the same.
 """
@@ -16,7 +16,7 @@ SIDES = np.array([20.0, 30, 24, 36])  # left, top, right, bottom, input pixels
 
 
 def write_boxes(folder: Path, name: str = "boxes", stride: int = STRIDE, fill: float = 1.0, **spec: Any) -> Path:
-    """folder/NAME.onnx with its JSON; `fill` scales what it says; `spec` replaces top fields of the JSON."""
+    """folder/NAME.onnx with its JSON; `fill` scales its output; `spec` replaces top fields of the JSON."""
     weights = np.zeros((5, 3, stride, stride), "<f4")
     weights[0, 0] = fill / stride**2
     bias = np.concatenate([[0], SIDES]).astype("<f4")

@@ -1,4 +1,4 @@
-"""A people network for tests that always says the same: three people, at fixed places in whatever input it gets."""
+"""A single-stage network for tests with a constant output: three people at fixed places of any input."""
 
 import json
 from pathlib import Path

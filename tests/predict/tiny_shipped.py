@@ -1,4 +1,4 @@
-"""Folders as those that come with the package, with tiny networks in them."""
+"""Folders like those of the bundled models, with tiny networks."""
 
 from pathlib import Path
 

@@ -35,7 +35,7 @@ _LAST = (6, 17, 1, 1, None)
 
 
 def weights() -> dict[str, np.ndarray]:
-    """All that the network learnt, by name."""
+    """The network's weights, by name."""
     random = np.random.default_rng(0)
     made: dict[str, np.ndarray] = {}
     for at, (inputs, outputs, side, _, active) in enumerate([*_LAYERS, _LAST]):

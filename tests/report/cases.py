@@ -28,7 +28,7 @@ def make_audit(
 ) -> Audit:
     """An audit of noisy poses of made-up people, two to a photo, labels drawn from `v`, scores between two numbers.
 
-    `far` puts the results' boxes where nobody is; `extra` adds quality and visibility to the results.
+    `far` moves the results' boxes away from all people; `extra` adds quality and visibility to the results.
     """
     random = np.random.default_rng(seed)
     annotations, results = [], []
@@ -45,7 +45,7 @@ def make_audit(
         score = random.uniform(*scores, 17)
         moved = xy + random.normal(0, 12 * random.random(), (17, 2))
         if far:
-            moved, box = moved + 5000, [300.0, 222.0, 18.0, 16.0]  # in the photo, on nobody
+            moved, box = moved + 5000, [300.0, 222.0, 18.0, 16.0]  # in the photo, on no person
         row: dict[str, Any] = {**common, "bbox": box, "score": float(score.mean())}
         row["keypoints"] = np.column_stack([moved, score]).ravel().tolist()
         if extra:

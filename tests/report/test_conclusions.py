@@ -1,4 +1,4 @@
-"""The verdict on an audit: each rule of docs/evaluation.md, on scores made to trigger it, and on real results."""
+"""The verdict on an audit: each rule of docs/evaluation.md, on suitable scores, and on real results."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -23,7 +23,7 @@ def poses(quality: np.ndarray, visibility: np.ndarray, pose_quality: list[float]
 
 
 def one(**trust: tuple[float, tuple[float, float, float]]) -> Poses:
-    """A person who is all there and trusted, but for the keypoints that are named: quality and visibility."""
+    """A person with all keypoints visible and trusted, except for those given with quality and visibility."""
     quality, visibility = np.full((1, K), 0.9), np.tile([0.02, 0.03, 0.95], (1, K, 1))
     for name, (value, chances) in trust.items():
         quality[0, COCO.keypoints.index(name)] = value
@@ -31,7 +31,7 @@ def one(**trust: tuple[float, tuple[float, float, float]]) -> Poses:
     return poses(quality, visibility, [0.8])
 
 
-def test_nobody_and_no_trust_are_reported() -> None:
+def test_no_people_and_no_trust_are_mentioned() -> None:
     assert read_out(poses(np.zeros((0, K)), np.zeros((0, K, 3)), []), COCO) == "Nobody was found."
     raw = Poses(xy=np.zeros((2, K, 2)), score=np.ones((2, K)))
     assert read_out(raw, COCO) == "2 people were found; this network predicts no trust."
@@ -60,14 +60,14 @@ def test_each_reason_is_the_likeliest() -> None:
     )
 
 
-def test_absent_keypoints_are_neither_relied_on_nor_doubted() -> None:
+def test_absent_keypoints_are_neither_reliable_nor_unreliable() -> None:
     text = read_out(one(left_knee=(0.05, (0.9, 0.05, 0.05))), COCO)
     assert "not visible: left knee" in text
     assert "unreliable" not in text
     assert "least reliable" not in text
 
 
-def test_missing_keypoints_were_not_found_and_nothing_else_is_reported_of_them() -> None:
+def test_missing_keypoints_are_only_reported_as_not_found() -> None:
     person = one(left_wrist=(0.0, (0.1, 0.1, 0.8)), right_wrist=(0.0, (0.1, 0.8, 0.1)))
     missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])
     text = read_out(replace(person, missing=missing), COCO)

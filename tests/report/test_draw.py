@@ -1,4 +1,4 @@
-"""Drawing: what must be seen is there, what must not be is not; nothing falls over at the edges."""
+"""Drawing: expected parts are drawn, others are not; any position and photo works."""
 
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ def test_unknown_trust_is_grey_not_low():
 
 @pytest.mark.parametrize("skeleton", [COCO_17, AP10K_17])
 @pytest.mark.parametrize("style", ["trust", "parts", "people"])
-def test_left_and_right_are_told_apart(style, skeleton):
+def test_left_and_right_look_different(style, skeleton):
     """A mirrored joint of equal trust looks different, and so does each limb; joints in the middle have no white."""
     image, poses = _person(quality=np.ones((1, 17)))
     drawn = draw_poses(image, poses, skeleton, legend=False, style=style)

@@ -1,4 +1,4 @@
-"""Colours that stay from frame to frame: in whatever order people are found, where they go, when they are missed."""
+"""Colours that stay from frame to frame: for any order of people, moving people, and missed people."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_people_keep_their_colours_in_any_order():
         np.testing.assert_array_equal(now, first[order])
 
 
-def test_whoever_is_missed_for_a_moment_comes_back_in_the_same_colour():
+def test_a_person_missed_for_some_frames_keeps_the_colour():
     colours = FrameColours()
     first = colours.next(_frame([0, 200]))
     for _ in range(10):
@@ -48,7 +48,7 @@ def test_a_newcomer_has_a_colour_of_its_own():
     assert second[0] not in first
 
 
-def test_one_person_before_is_taken_once():
+def test_an_earlier_person_is_matched_once():
     """Two people that overlap one of the frame before: the closer one keeps the colour."""
     colours = FrameColours()
     first = colours.next(_frame([100]))
@@ -64,7 +64,7 @@ def test_tracks_decide_where_there_are_some():
     assert swapped[2] not in swapped[:2]
 
 
-def test_without_boxes_the_joints_tell():
+def test_without_boxes_joints_are_used():
     colours = FrameColours()
     xy = np.random.default_rng(0).uniform(0, 50, (2, 17, 2)) + np.array([[[0, 0]], [[300, 0]]])
     first = colours.next(Poses(xy=xy))

@@ -1,4 +1,4 @@
-"""The gallery: who is in it, which photos are missing, what the drawings show."""
+"""The gallery: the selected poses, missing photos, and the drawings."""
 
 import base64
 from dataclasses import replace
@@ -190,7 +190,7 @@ def test_people_with_few_labels_only_where_there_are_no_others(record: Audit) ->
     assert [order.tolist() for order in none] == [order.tolist() for order in every]
 
 
-def test_left_can_be_told_from_right_in_both_pictures(record: Audit, photos: Path) -> None:
+def test_left_and_right_look_different_in_both_pictures(record: Audit, photos: Path) -> None:
     mirrored = replace(record, details=replace(record.details, flip_pairs=()))
     for one, other in zip(gallery(record, photos).pictures[0], gallery(mirrored, photos).pictures[0], strict=True):
         assert one.predicted != other.predicted and one.labelled != other.labelled

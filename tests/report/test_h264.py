@@ -228,7 +228,7 @@ def test_a_full_disk(tmp_path):
         assert not list(disk.iterdir())
 
 
-def test_which_is_used_is_reported(tmp_path, monkeypatch):
+def test_the_codec_is_reported(tmp_path, monkeypatch):
     """With PyAV nothing; without it one line that says what the file is and how to get H.264."""
     assert has_h264()
     work = predictions.Sources(files=[tmp_path / "in.mp4"], video=_source(tmp_path / "in.mp4"), frame_rate=20.0)

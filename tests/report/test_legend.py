@@ -1,4 +1,4 @@
-"""The legend: never on more than a twentieth of the picture, out of the way, and true; numbers of people."""
+"""The legend: on at most a twentieth of the picture, away from people, with the right entries; numbers of people."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ def _people(count, width, height, **columns):
 
 
 def _everything(count):
-    """Whatever can be in a legend: trust, unknown trust, rings, joints left out."""
+    """Everything that a legend can list: trust, unknown trust, rings, joints left out."""
     quality = np.full((count, 17), 0.4)
     quality[:, 3] = np.nan
     visibility = np.tile([VISIBLE] * 10 + [OCCLUDED] * 4 + [ABSENT] * 3, (count, 1, 1)).astype(float)
@@ -50,7 +50,7 @@ def test_it_covers_at_most_a_twentieth(width, height, style):
     assert MOST == 0.05
 
 
-def test_it_lies_where_nobody_is():
+def test_it_covers_no_person():
     image = np.full((300, 400, 3), 90, np.uint8)
     corners = {"lower left": (0, 200), "lower right": (300, 200), "upper left": (0, 0), "upper right": (300, 0)}
     for free, corner in corners.items():
@@ -78,7 +78,7 @@ def legends(monkeypatch):
     return words
 
 
-def test_it_says_what_is_in_the_picture(legends):
+def test_the_legend_lists_what_is_drawn(legends):
     image, poses = _people(3, 640, 480, **_everything(3))
     draw_poses(image, poses)
     draw_poses(image, replace(poses, visibility=None, quality=np.ones((3, 17))))
@@ -94,7 +94,7 @@ def test_it_says_what_is_in_the_picture(legends):
     ]
 
 
-def test_joints_left_out_are_counted_however_they_are_left_out(legends):
+def test_all_joints_left_out_are_counted(legends):
     image, poses = _people(2, 640, 480)
     missing = np.zeros((2, 17), bool)
     missing[0, :4] = True
@@ -104,7 +104,7 @@ def test_joints_left_out_are_counted_however_they_are_left_out(legends):
     assert legends == [["no trust", "left", "right", "5 left out"]]
 
 
-def test_joints_left_out_as_not_visible_are_called_so(legends):
+def test_joints_left_out_as_not_visible_are_labelled_not_visible(legends):
     image, poses = _people(2, 640, 480)
     visibility = np.tile([0.0, 0, 1], (2, 17, 1))
     visibility[0, :3] = (1, 0, 0)

@@ -1,4 +1,4 @@
-"""The page: everything is on it, nothing from outside gets in or is asked for, and it opens in a browser."""
+"""The page: it is complete, loads nothing from elsewhere, and opens in a browser."""
 
 import html
 import re
@@ -129,10 +129,10 @@ def test_names_from_files_are_escaped(record: Audit, photos: Path) -> None:
         text = page(audits, photos)
         outline = check(text)
         assert "<script" not in text
-        assert NASTY in outline.text, "unescaped again it is what the file said"
+        assert NASTY in outline.text, "unescaped it equals the file's text"
 
 
-def test_where_nothing_can_be_computed_a_dash_says_why(tmp_path: Path, photos: Path) -> None:
+def test_undefined_numbers_are_a_dash_with_a_reason(tmp_path: Path, photos: Path) -> None:
     cases = empty_cases(tmp_path)
     for name, case in cases.items():
         text = page([case], photos)
@@ -151,7 +151,7 @@ def test_where_nothing_can_be_computed_a_dash_says_why(tmp_path: Path, photos: P
     assert "<strong>" not in several, "files on different people: none is best"
 
 
-def test_the_opening_says_what_the_numbers_say(record: Audit) -> None:
+def test_the_opening_matches_the_numbers(record: Audit) -> None:
     text = " ".join(opening(record))
     for value in (record.ap.AP, record.pose.pearson, record.headroom, record.oracle_ap.AP, record.pose.ece):
         assert number(value) in text
@@ -191,7 +191,7 @@ def test_several_files_stand_side_by_side_and_the_best_is_marked(three: list[Aud
     assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == [number(max(one.ap.AP for one in audits))]
     row = re.search(r"<code>ap\.AP75</code>.*?</tr>", text, re.DOTALL)
     assert row is not None
-    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == ["0.558", "0.534"], "which of these, nobody can tell"
+    assert re.findall(r"<strong>([\d.]+)</strong>", row[0]) == ["0.558", "0.534"], "not distinguishable"
     words = " ".join(outline.text.split())
     assert "simplepose_flip.dev.json has the highest AP" in words
     assert re.search(r"simplepose\.dev\.json follows with 0\.508 \([^)]*\)\. In paired draws of photos, the "
@@ -212,7 +212,7 @@ def without_draws(record: Audit) -> Audit:
     )
 
 
-def test_a_difference_is_called_better_only_where_paired_draws_say_so(
+def test_a_difference_is_better_only_if_paired_draws_confirm_it(
     three: list[Audit], page_of_three: str, record: Audit
 ) -> None:
     first_table = page_of_three[page_of_three.index('id="compare"') :].partition("</table>")[0]
@@ -239,7 +239,7 @@ def test_levels_of_crowding_have_rows_only_where_there_are_any(record: Audit) ->
     assert all(part in shown for part in ("crowd.easy.AP", "0.123", "0.247", "0.370"))
 
 
-def test_labels_tell_files_apart(record: Audit) -> None:
+def test_labels_are_unique(record: Audit) -> None:
     def at(*paths: str) -> list[str]:
         audits = [
             replace(record, inputs={**record.inputs, "results": {**record.inputs["results"], "file": path}})

@@ -33,14 +33,14 @@ XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1
 
 
 def _lab(colours, matrix):
-    """CIELAB of sRGB colours as somebody sees them."""
+    """CIELAB of sRGB colours as a person with this colour vision sees them."""
     xyz = np.clip((np.array(colours) / 255.0) ** 2.2 @ np.array(matrix).T, 0, 1) @ XYZ.T / (0.9505, 1, 1.089)
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
 @pytest.mark.parametrize("sight", SEEN_WITH)
-def test_colours_are_told_apart(sight):
+def test_colours_are_distinguishable(sight):
     """ΔE*ab (CIE 1976) of any two; 2.3 is just noticeable."""
     palettes = {
         "trust": (trust_colours(np.linspace(0, 1, 5)), 10),

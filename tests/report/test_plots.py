@@ -1,4 +1,4 @@
-"""Plots: they say what the arrays say, they live beside each other in one page, and they hold nothing from outside."""
+"""Plots: they show the arrays, do not interfere on one page, and contain no external content."""
 
 import re
 from dataclasses import replace
@@ -135,6 +135,6 @@ def test_text_and_description_are_escaped() -> None:
     assert 'aria-label="a &#34;&lt;b&gt;&#34;"' in text
 
 
-def test_colours_come_round() -> None:
+def test_colours_repeat() -> None:
     assert colour(0) == colour(6)
     assert len({colour(i) for i in range(6)}) == 6

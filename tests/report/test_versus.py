@@ -1,4 +1,4 @@
-"""People on whom several files differ: who is chosen, and what their pictures say."""
+"""People on whom several files differ: the selection, and their pictures."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_each_file_is_shown_where_it_is_furthest_behind(record: Audit, photos: P
     people = record.details.person[best].tolist()
     found = versus([spoilt(record, people[:2]), spoilt(record, people[2:])], photos)
     assert found is not None
-    assert [len(worst) for worst in found.worst] == [2, 2], "nobody else differs"
+    assert [len(worst) for worst in found.worst] == [2, 2], "no other person differs"
     for place, worst in enumerate(found.worst):
         expected = sorted(record.details.oks[best[2 * place : 2 * place + 2]].tolist(), reverse=True)
         assert [one.poses[1 - place].oks for one in worst] == pytest.approx(expected)

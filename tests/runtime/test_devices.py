@@ -1,4 +1,4 @@
-"""Devices by name: what "auto" takes, and one clear line for what this onnxruntime lacks or cannot use."""
+"""Devices by name: the choice of "auto", and one clear line for devices that this onnxruntime lacks or cannot use."""
 
 import re
 
@@ -34,7 +34,7 @@ def test_auto_takes_a_gpu_and_nothing_that_may_be_slower(available) -> None:
     assert onnx_device("auto") == "cuda" and onnx_device("cpu") == "cpu"
 
 
-def test_what_is_not_there_is_one_line(available) -> None:
+def test_missing_devices_give_one_line(available) -> None:
     available("cpu", "openvino")
     with pytest.raises(
         tp.InputError, match="this onnxruntime has cpu, openvino, not cuda; " + re.escape(install_line("gpu"))

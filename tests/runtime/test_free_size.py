@@ -1,4 +1,4 @@
-"""Heatmap networks that take any size: their specs, both backends, export, and everybody in a whole real photo."""
+"""Heatmap networks that take any size: their specs, both backends, export, and all people in a whole real photo."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ def _rewritten(path: Path, name: str, value: object, part: str = "input") -> Non
     path.with_suffix(".json").write_text(json.dumps(text))
 
 
-def test_a_spec_says_any_multiple_and_what_is_usual(tmp_path: Path) -> None:
+def test_a_spec_has_a_multiple_and_the_usual_size(tmp_path: Path) -> None:
     path = write_network(tmp_path, is_free=True)
     spec = ModelSpec.read(path)
     assert (spec.input.multiple, spec.input.height, spec.input.width) == (4, 256, 192)
@@ -186,7 +186,7 @@ def test_a_network_for_one_size_is_not_exported_for_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("photo", "both"), [("000000567740.jpg", 8), ("000000548246.jpg", 8)])
-def test_everybody_in_a_whole_photo(tmp_path: Path, data_dir: Path, photo: str, both: int) -> None:
+def test_all_people_in_a_whole_photo(tmp_path: Path, data_dir: Path, photo: str, both: int) -> None:
     """The previous default's network, which learnt on crops of one person, on a photo of two or three large ones.
 
     Of `both` joints or more, two people's are found, each by a candidate of its own within 10 input pixels.

@@ -11,7 +11,7 @@ STANDING = np.c_[_X, _Y] * [1.0, 2.0]  # COCO's joints of a person 200 pixels ta
 
 
 def walking(start: list[float], speed: list[float], frames: int, seed: int = 0, first_frame: int = 0) -> Poses:
-    """People who start at x = `start` and move by `speed` pixels a frame; `annotation_id` holds who it is, from 0."""
+    """People who start at x = `start` and move by `speed` pixels a frame; `annotation_id` is the identity, from 0."""
     rng = np.random.default_rng(seed)
     time = np.arange(frames)[:, None]
     x = np.array(start) + np.array(speed) * time  # (F, P)

@@ -1,4 +1,4 @@
-"""Tracks over made-up clips: who is who, gaps, clips, orders of frames, what is refused."""
+"""Tracks over made-up clips: identities, gaps, clips, orders of frames, refused input."""
 
 from dataclasses import replace
 
@@ -131,7 +131,7 @@ def test_frames_without_poses_and_no_poses_at_all() -> None:
     assert tracker(PASSING[3:6]).track_id.tolist() == [1, 2, 3]
 
 
-def test_what_is_wrong_is_named() -> None:
+def test_wrong_arguments_are_named() -> None:
     twice = Images(np.array([1, 2]), ["f7.jpg", "g7.jpg"], clip=["a", "a"])
     with pytest.raises(ValueError, match="images 1 and 2 are both frame 7 of clip 'a'; are these"):
         track(replace(PASSING[:2], image_id=np.array([1, 2])), twice)

@@ -32,7 +32,7 @@ SIDE, WIDE, HIGH = 64, 80, 60  # of views, and of photos
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """26 dark photos with one or two bright red rectangles; the last one's people are said not to be boxed, all."""
+    """26 dark photos with one or two bright red rectangles; the last one is marked as incompletely boxed."""
     folder = tmp_path_factory.mktemp("rectangles")
     (folder / "train").mkdir()
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Where trainings start: the ONNX file of a network with the same layers, and what is said where it does not fit."""
+"""Initial weights from the ONNX file of a network with the same layers, and the message for a mismatch."""
 
 import warnings
 from dataclasses import replace

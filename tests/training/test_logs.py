@@ -36,7 +36,7 @@ def test_another_table_is_reported(tmp_path):
 
 
 def test_events_of_a_folder_that_is_gone(tmp_path, capfd):
-    """Nothing is said, by no thread: TensorBoard's own writer has one, which ends in a traceback."""
+    """No thread prints anything: TensorBoard's own writer has a thread, which ends in a traceback."""
     pytest.importorskip("tensorboard", reason="the train extra is not installed")
     threads = set(threading.enumerate())
     events = Events(tmp_path / "events", 0)

@@ -85,7 +85,7 @@ def test_visibility_is_that_of_the_samples(folder):
         assert known.tolist() == [sample.has_joint.tolist() for sample in samples]
 
 
-def test_what_is_no_data_set_is_reported(folder, tmp_path):
+def test_folders_without_a_data_set_are_reported(folder, tmp_path):
     with pytest.raises(InputError, match="no such directory"):
         open_people(tmp_path / "none", DataOptions())
     with pytest.raises(InputError, match=r"holds no known data set, expected train_gt.json with train/"):
@@ -111,7 +111,7 @@ def test_a_batch_says_what_its_crops_say():
     assert not batch["weights"][batch["v"] == 0].any()
 
 
-def test_an_area_that_is_no_segments_is_reported():
+def test_an_area_from_another_source_is_reported():
     people, recipe = tiny_people(2), tiny_recipe()
     people.labels.area_source[:] = ["segment", "box"]
     codec = codec_of(recipe)

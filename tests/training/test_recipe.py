@@ -92,7 +92,7 @@ def test_overrides_are_parsed_as_their_fields_want():
         ({"data.fold": "5"}, "^data.fold: expected 0 to 4, got 5"),
     ],
 )
-def test_what_does_not_fit_is_reported(changes, message):
+def test_invalid_changes_are_reported(changes, message):
     with pytest.raises(InputError, match=message):
         with_overrides(RECIPE, changes)
 

@@ -1,4 +1,4 @@
-"""Runs that were stopped anywhere end as runs that were not."""
+"""Runs that were stopped anywhere give the same result as uninterrupted ones."""
 
 import os
 import random
@@ -245,7 +245,7 @@ ODD = [
 ]
 
 
-def test_odd_content_is_one_line_in_our_words(tmp_path):
+def test_unexpected_content_gives_one_line_of_ours(tmp_path):
     recipe, path = tiny_recipe(ema=0.9), tmp_path / "checkpoint.pt"
     fit(tiny_task(recipe), recipe, tmp_path, one_process())
     content = torch.load(path, weights_only=True)

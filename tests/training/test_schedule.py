@@ -35,7 +35,7 @@ def test_too_few_samples_are_reported():
         steps_per_epoch(31, TrainOptions())
 
 
-def test_the_rate_drops_after_the_epochs_that_the_paper_says():
+def test_the_rate_drops_after_the_papers_epochs():
     plan, options = OKS_NET[1], TrainOptions()
     rates = [learning_rate(plan, options, epoch, epoch * 10, 10) for epoch in (0, 169, 170, 219, 220, 249)]
     assert np.allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])

@@ -1,4 +1,4 @@
-"""What a stage trains and how much: freezing, detaching, λ and α."""
+"""The effect of a stage: freezing, detaching, λ and α."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Joints that a teacher labels: which, where, what they are learnt for, and that they are predicted once."""
+"""Joints labelled by a teacher: their selection, positions and losses; they are predicted once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +36,7 @@ def teacher():
 
 
 def faceless(count: int = 6) -> People:
-    """People whose data set does not speak of the face; every second one's other joints are only labelled or not."""
+    """People of a data set without face joints; every second one's other joints have no visibility."""
     known = ~np.isin(np.arange(17), FACE)
     samples = [
         replace(one, xy=one.xy * known[:, None], v=one.v * known, has_joint=known, has_visibility=known & (at % 2 == 0))
@@ -69,7 +69,7 @@ def batches(head: str | None = None):
 def test_filled_joints_reach_the_heatmaps_alone():
     task, batch, without = batches()
     changed = {name for name in batch if not torch.equal(batch[name], without[name])}
-    assert changed <= {"heatmaps", "weights", "xy"}  # xy where v is 0 is read by nobody
+    assert changed <= {"heatmaps", "weights", "xy"}  # xy is not read where v is 0
     assert batch["weights"][:, :5].sum() > 20 and not without["weights"][:, :5].any()
     assert torch.equal(batch["weights"][:, 5:], without["weights"][:, 5:])
     assert not batch["is_known"][:, :5].any() and not batch["v"][:, :5].any()
@@ -144,7 +144,7 @@ def test_places_are_the_predictors_for_whole_photos_and_for_parts(teacher):
     assert part.area.tolist() == pytest.approx([0.53 * 52 * 8 * 72 * 8] * 4)
 
 
-def test_only_those_are_predicted_of_whom_something_is_unknown(teacher, tmp_path, monkeypatch):
+def test_only_people_with_unknown_joints_are_predicted(teacher, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(a[2].tolist()) or predict(*a))
     full, bare = list(tiny_people(3)), list(faceless(5))[3:]
@@ -195,7 +195,7 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return ended.value.code, captured.out, captured.err
 
 
-def test_a_training_with_a_teacher_and_the_next_run_reads_what_it_said(folders, tmp_path, capsys, monkeypatch):
+def test_a_training_with_a_teacher_and_the_next_run_reads_its_predictions(folders, tmp_path, capsys, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "predict", lambda *a: asked.append(len(a[2])) or predict(*a))
     recipe = tiny_recipe()

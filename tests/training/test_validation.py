@@ -28,7 +28,7 @@ def data(tmp_path_factory):
 
 
 def task_on(data, head: str | None = None, **options) -> NetworkTask:
-    """A network whose heatmaps say something of where people are, validated on everybody."""
+    """A network with informative heatmaps, validated on all people."""
     recipe = tiny_recipe(head=head, **options)
     recipe = replace(recipe, data=replace(recipe.data, dataset="made up"))
     torch.manual_seed(3)
@@ -63,7 +63,7 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
 
 
 def test_heatmaps_that_are_right_have_an_ap_of_1(data):
-    """The network is replaced by one that knows the answer: AP, and r of a perfect OKS, are the highest there are."""
+    """The network is replaced by a perfect one: AP, and r of a perfect OKS, are the highest possible."""
     task = task_on(data)
     validation = task.validation
     assert validation is not None

@@ -1,4 +1,4 @@
-"""How many of our modules a crop passes from a shard to its loss: a number that only goes down."""
+"""The number of our modules between a shard and the loss, which may only decrease."""
 
 from importlib import import_module
 from pathlib import Path

@@ -53,7 +53,7 @@ def tiny_people(count: int = 24, seed: int = 0) -> People:
 
 
 def tiny_recipe(stages: tuple[Stage, ...] = (Stage(2, 1.0, 0.0),), head: str | None = None, **train) -> Recipe:
-    """Two epochs of four people a step on heatmaps alone, unless said."""
+    """Two epochs of four people a step on heatmaps alone, unless changed."""
     defaults = {"lr": 1e-2, "batch_size": 4, "area": "segment", "log_every": 2, "checkpoint_every": 3}
     return Recipe(
         name="tiny",

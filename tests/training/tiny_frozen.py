@@ -1,4 +1,4 @@
-"""Crops of tiny people read by a tiny ONNX network that stands still; also a writing that is killed on the way.
+"""Crops of tiny people read by a tiny frozen ONNX network; also a writing that is killed on the way.
 
 `python -m tests.training.tiny_frozen FOLDER MODEL ROWS` stores features until so many rows were begun.
 """

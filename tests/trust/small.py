@@ -42,7 +42,7 @@ shared_network = cache(network)  # for tests that leave it as it is
 
 
 def with_head(head: str, height: int = 64, width: int = 64, **options) -> TrustNetwork:
-    """A new head, seeded, on the shared small network, which stands still; both in evaluation."""
+    """A new head, seeded, on the shared small network, which is frozen; both in evaluation."""
     torch.manual_seed(0)
     shared_network().zero_grad(set_to_none=True)
     return attach(head, shared_network(), height, width, **options).eval()

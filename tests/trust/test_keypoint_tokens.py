@@ -1,4 +1,4 @@
-"""What `KeypointTokens` reads of maps, against numpy's ways to it, and what it makes of that."""
+"""The maps that `KeypointTokens` reads, against numpy, and its predictions."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def test_around_is_a_slice_that_stays_within_the_map(maps):
 
 
 @given(heatmaps())
-def test_at_peaks_of_the_heatmaps_is_what_all_maps_say_at_each_ones_peak(maps):
+def test_at_peaks_of_the_heatmaps_reads_all_maps_at_each_peak(maps):
     x, y, height = peaks_of(maps)
     found = at_peaks(maps.permute(0, 2, 3, 1), as_found(x, y, maps), maps.shape[2:]).numpy()
     for b, k, other in np.ndindex(*x.shape, maps.shape[1]):
@@ -109,14 +109,14 @@ def test_the_encoder_is_read_where_the_peak_lies_in_it(size):
 
 
 @pytest.mark.parametrize("options", [{}, {"box": False}, {"token": 8}, {"hidden": 1}])
-def test_what_a_head_says_of_one_person_is_its_own(options):
+def test_a_heads_output_depends_on_its_own_person_only(options):
     head, maps = tiny_head(**options)
     maps = maps if head.reads_box else maps[:-1]
     together = head(*maps).filled()
     others = head(*(torch.cat([one[2:3], one[2:3] * 3 - 1, one[:1] / 2]) for one in maps)).filled()
     for name, values in together.items():
         torch.testing.assert_close(others[name][0], values[2], atol=1e-6, rtol=0)
-        assert values.std(dim=0).mean() > 1e-3, "it says the same of everybody"
+        assert values.std(dim=0).mean() > 1e-3, "its output is the same for all people"
 
 
 def test_the_fields_agree_with_each_other():
@@ -194,7 +194,7 @@ def test_gradients_reach_a_network_that_is_not_cut_off():
     assert all(leaf.grad is not None and leaf.grad.abs().sum() > 0 for leaf in leaves)
 
 
-def test_pooled_maps_of_half_precision_says_nearly_the_same():
+def test_pooled_maps_of_half_precision_give_nearly_the_same():
     head, maps = tiny_head()
     pooled = head.pool(maps)
     whole, half = (
@@ -205,7 +205,7 @@ def test_pooled_maps_of_half_precision_says_nearly_the_same():
 
 
 @pytest.mark.parametrize("height", [64, 88])  # heatmaps of 16 and 22 rows: cells that are whole, and some that are not
-def test_onnxruntime_says_the_same(tmp_path, height):
+def test_onnxruntime_gives_the_same(tmp_path, height):
     made: TrustNetwork = attach("keypoint-tokens", network(), height, 64, token=16)
     randomise(made.head)
     image, box = torch.randn(2, 3, height, 64), torch.rand(2, 2)

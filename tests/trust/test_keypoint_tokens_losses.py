@@ -1,4 +1,4 @@
-"""What `KeypointTokens` learns and how it is calibrated: scikit-learn's losses, the honest answer as the minimum."""
+"""Losses and calibration of `KeypointTokens`: scikit-learn's losses, minimal at the true probabilities."""
 
 import copy
 from dataclasses import replace
@@ -18,7 +18,7 @@ NAN = float("nan")
 
 
 def random_people(seed: int, people: int = 40, keypoints: int = 5) -> tuple[TokenAnswers, TrustTargets]:
-    """Answers that require gradients, and targets of the kind that `trust_targets` gives; some people unlabelled."""
+    """Outputs that require gradients, and targets as from `trust_targets`; some people unlabelled."""
     random = np.random.default_rng(seed)
     v = random.choice([0, 1, 2], (people, keypoints), p=[0.3, 0.2, 0.5]) * (random.random((people, 1)) > 0.2)
     opks = random.beta(0.5, 0.5, v.shape) * (v > 0)
@@ -55,8 +55,8 @@ def test_losses_are_scikit_learns(seed):
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=20)
-def test_joints_that_the_data_does_not_speak_of_and_labels_without_visibility(seed):
-    """Leeds Sports people: some joints are missing, and a label says nothing about occlusion."""
+def test_unknown_joints_and_labels_without_visibility(seed):
+    """Leeds Sports people: some joints are missing, and labels have no visibility."""
     raw, targets = random_people(seed)
     random, v = np.random.default_rng(seed), targets.visibility.numpy()
     known = random.random(v.shape) < 0.7
@@ -80,7 +80,7 @@ def test_joints_that_the_data_does_not_speak_of_and_labels_without_visibility(se
     torch.testing.assert_close(pulled[:, 0] * share[:, 1], pulled[:, 1] * share[:, 0])
 
 
-def test_nobody_labelled_gives_zeros_and_finite_gradients():
+def test_without_labels_losses_are_zero_with_finite_gradients():
     raw, targets = random_people(0)
     none = TrustTargets(targets.opks * 0, torch.full_like(targets.oks, NAN), targets.visibility * 0)
     losses = tokens_losses(raw, none, torch.zeros_like(none.visibility, dtype=torch.bool))
@@ -90,7 +90,7 @@ def test_nobody_labelled_gives_zeros_and_finite_gradients():
         assert logits.grad is not None and (logits.grad == 0).all()
 
 
-def test_someone_without_oks_counts_nowhere():
+def test_a_person_without_oks_does_not_count():
     raw, targets = random_people(1)
     has_oks = ~targets.oks.isnan()
     assert 0 < int(has_oks.sum()) < len(has_oks)
@@ -103,8 +103,8 @@ def test_someone_without_oks_counts_nowhere():
     assert raw.oks.grad is not None and ((raw.oks.grad != 0) == has_oks).all()
 
 
-def test_the_honest_answer_is_the_best_one():
-    """One answer for everybody: at the minimum it is each class's share, mean OPKS of labelled ones, mean OKS."""
+def test_the_losses_are_minimal_at_the_true_probabilities():
+    """One prediction for all people: at the minimum it is each class's share, mean OPKS of labelled ones, mean OKS."""
     _, targets = random_people(2, people=200)
     free = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in ((5, 3), (5,), ())]
     optimiser = torch.optim.LBFGS(free, max_iter=200, tolerance_grad=1e-12, line_search_fn="strong_wolfe")
@@ -140,7 +140,7 @@ def new_head(seed: int = 0) -> KeypointTokens:
 
 
 def people_of(head: KeypointTokens, count: int, seed: int) -> tuple[tuple[torch.Tensor, ...], TrustTargets]:
-    """Digests, and truths drawn from what `head` would say of them if it were calibrated by `TRUE`."""
+    """Pooled inputs, and truths drawn from the predictions of `head` if calibrated by `TRUE`."""
     generator = torch.Generator().manual_seed(seed)
     pooled = head.pool(tuple(torch.randn(count, *shape, generator=generator) for shape in SHAPES))
     honest = copy.deepcopy(head)

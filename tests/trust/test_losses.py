@@ -1,4 +1,4 @@
-"""Losses, targets and schedules against hand computation, scikit-learn and the papers' sentences."""
+"""Losses, targets and schedules against hand computation, scikit-learn and the papers' text."""
 
 import math
 
@@ -20,7 +20,7 @@ UNIT = st.floats(0, 1, width=32)
 
 
 def oks_loss(predicted, target, share=0.25):
-    """Equation 3 of what is predicted; nobody's target is NaN."""
+    """Equation 3 of the predictions; no target is NaN."""
     known = ~target.isnan()
     errors = (predicted - target.nan_to_num(0.5)).abs()
     return oks_net.oks_loss(errors, known, oks_net.hard_samples(errors, known, share))
@@ -39,7 +39,7 @@ def test_equation_3_by_hand():
     st.lists(st.tuples(UNIT, st.one_of(UNIT, st.just(float("nan")))), min_size=1, max_size=40),
     st.sampled_from([0.25, 0.1, 0.5, 0.0, 1.0]),
 )
-def test_exactly_the_worst_share_is_enlarged_and_people_without_oks_count_nowhere(pairs, share):
+def test_exactly_the_worst_share_is_enlarged_and_people_without_oks_do_not_count(pairs, share):
     predicted, target = (torch.tensor(column, dtype=torch.float64) for column in zip(*pairs, strict=True))
     known = ~target.isnan()
     errors = (predicted - target)[known].abs()
@@ -90,7 +90,7 @@ def _people(seed: int = 0):
     random = np.random.default_rng(seed)
     truth = random.uniform(20, 180, (4, 17, 2))
     v = random.integers(0, 3, (4, 17))
-    v[3] = 0  # nobody said where this person is
+    v[3] = 0  # this person has no labels
     return truth + random.normal(size=truth.shape) * 6, truth, v, random.uniform(900, 9000, 4)
 
 
@@ -131,7 +131,7 @@ def test_hpcvnets_losses_against_scikit_learn():
     assert losses["labelled"].item() == pytest.approx(expected)
 
 
-def test_nobody_labelled_gives_no_opks_loss():
+def test_without_labels_there_is_no_opks_loss():
     raw = hpcvnet.KeypointOutputs(torch.rand(2, 17, requires_grad=True), torch.randn(2, 17))
     found, truth, v, area = (torch.tensor(array)[:2] for array in _people())
     loss = hpcvnet.hpcvnet_loss(raw, trust_targets(found, truth, v * 0, area, torch.tensor(COCO_17.sigmas)))["opks"]
@@ -140,7 +140,7 @@ def test_nobody_labelled_gives_no_opks_loss():
     assert (raw.opks.grad == 0).all()
 
 
-def test_strategies_say_what_the_papers_say():
+def test_strategies_match_the_papers():
     first, second, third = (OKS_NET[number] for number in (1, 2, 3))
     assert (first.epochs, second.epochs, third.epochs) == (250, 250, 50)
     assert [second.stage_at(epoch).trust_weight for epoch in (0, 199, 200, 249)] == [0, 0, 1, 1]

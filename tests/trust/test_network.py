@@ -215,13 +215,13 @@ def test_float16_and_bfloat16_stay_finite():
         (lambda: run(torch.nn.Flatten(), crops(), ("backbone",)), "network: expected a PoseNetwork.*got Flatten"),
     ],
 )
-def test_what_cannot_be_built_or_read_is_reported(make, message):
+def test_invalid_builds_and_inputs_are_reported(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_head_learns_what_its_network_knows():
-    """Gradients point the right way: the mean of the features is learnt by heart within a few steps."""
+def test_a_head_learns_from_its_networks_features():
+    """Gradients point the right way: the head fits the mean of the features within a few steps."""
     both = with_head("oks-net")
     both.head.train()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Heads that are told where to read: at their own peaks nothing changes, elsewhere they read there."""
+"""Heads at given positions: at their own peaks nothing changes, elsewhere they read there."""
 
 import pytest
 import torch
@@ -47,7 +47,8 @@ def test_its_own_peaks_are_the_default(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["heatmaps", "simcc"])
 def test_elsewhere_it_reads_elsewhere(kind: str) -> None:
-    """One keypoint of one person moved: that person's trust changes and nobody else's; beyond the rim is the rim."""
+    """One keypoint of one person is moved: only that person's trust changes; positions beyond the border are
+    clipped."""
     module = made(kind)
     xy = own_places(module)
     moved, beyond, rim = xy.clone(), xy.clone(), xy.clone()
@@ -67,7 +68,7 @@ def test_what_is_read_there() -> None:
 
 
 @pytest.mark.parametrize("head", ["oks-net", "hpcvnet", "metamodel"])
-def test_heads_that_read_whole_maps_are_not_told(head: str) -> None:
+def test_heads_that_read_whole_maps_take_no_positions(head: str) -> None:
     module = attach(head, network(), 64, 64).eval()
     with pytest.raises(ValueError, match="xy: this head reads maps as a whole"):
         module(crops(), None, torch.zeros(2, 5, 2))

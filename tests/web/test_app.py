@@ -1,4 +1,4 @@
-"""The web page's server: the same poses as Python, hostile uploads, other sites' requests, what is kept and removed."""
+"""The web page's server: the same poses as Python, hostile uploads, other sites' requests, stored and removed files."""
 
 import asyncio
 import gc

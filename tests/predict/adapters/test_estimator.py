@@ -54,7 +54,7 @@ def test_image_by_image_whatever_the_threads():
     assert len(nobody) == 0 and nobody.keypoint_count == 17
 
 
-def test_who_is_left_out_only_when_asked():
+def test_people_are_dropped_only_with_min_score():
     assert len(EstimatorPredictor(Colours())(photo(5))) == 5
     assert EstimatorPredictor(Colours(), min_score=0.5)(photo(5)).pose_score.tolist() == [0.5, 0.75, 1.0]
     boxes = np.array([[0.0, 0, 2, 2], [1, 1, 3, 3]])

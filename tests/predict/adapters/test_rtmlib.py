@@ -46,7 +46,7 @@ def write_simcc(path, keypoints=17, height=64, width=48):
     return _save(path, nodes, {"input": ["B", 3, height, width]}, outputs, weights)
 
 
-PEOPLE = np.array(  # xyxy and score, network pixels: two that overlap, one apart, one that is hardly anybody
+PEOPLE = np.array(  # xyxy and score, network pixels: two that overlap, one apart, one with a low score
     [[10, 10, 40, 50, 0.9], [12, 11, 41, 52, 0.8], [60, 20, 90, 80, 0.75], [5, 70, 25, 90, 0.05]], np.float32
 )
 PLACES = np.random.default_rng(1).uniform(0, 96, (4, 17, 3)).astype(np.float32)
@@ -79,12 +79,14 @@ def test_rtmpose_is_rtmlib_s_but_for_the_points_that_it_moves(tmp_path, data_dir
     assert 4 < positive.sum() < score.size - 4
     np.testing.assert_allclose(poses.xy[positive], xy[positive], atol=1e-3)
     size = (boxes[:, 2:] - boxes[:, :2]).max() * 1.25
-    corner = xy[~positive].min(axis=0)  # where rtmlib puts the others, whatever the network said
+    corner = xy[~positive].min(axis=0)  # where rtmlib puts the others, whatever the network's output
     assert (np.abs(xy[~positive] - corner).max(axis=0) < 25).all()
     assert np.abs(poses.xy[~positive] - corner).max() > size / 4
     np.testing.assert_allclose(poses.pose_score, score.mean(axis=1), rtol=1e-6)
     np.testing.assert_array_equal(poses.box, boxes)
-    for row in range(2):  # and those are at their maxima: the crop, and what the network says of it, once more by hand
+    for row in range(
+        2
+    ):  # the others are at their maxima, computed again by hand from the crop and the network's output
         crop, centre, scale = theirs.preprocess(image, boxes[row])
         bins = [one[0].argmax(axis=1) for one in theirs.inference(crop)]
         place = np.stack(bins, axis=1) / 2 / [48, 64] * scale + centre - scale / 2

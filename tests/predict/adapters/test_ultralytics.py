@@ -1,6 +1,6 @@
 """Ultralytics' raw output read anew; with the package itself, random weights and a real photo, where it is installed.
 
-The package is AGPL-3.0: no extra but its own asks for it, and nobody has to accept that licence to run the tests.
+The package is AGPL-3.0: only its own extra installs it, and the tests run without it.
 """
 
 import importlib.metadata

@@ -109,7 +109,7 @@ def test_options(checkpoint, data_dir):
     assert flipped.network(torch.zeros(1, 3, 256, 192)).heatmaps[-1].shape == (1, 17, 64, 48)
 
 
-def test_what_cannot_be_loaded(tmp_path, checkpoint):
+def test_checkpoints_that_cannot_be_loaded(tmp_path, checkpoint):
     with pytest.raises(InputError, match=r"vitpose: expected vitpose:FOLDER or vitpose:NAME"):
         load("vitpose")
     with pytest.raises(InputError, match=r"cannot be loaded by transformers"):

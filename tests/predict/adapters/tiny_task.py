@@ -1,7 +1,7 @@
 """A model for MediaPipe's pose landmarker that sees the same person in every photo, for tests.
 
 Two networks as TFLite files in a zip, like Google's, whose outputs are constants (plus 0 times the input): a detector
-that finds one person in the photo's middle, and landmarks that are where they are told to be. Everything around the
+that finds one person in the photo's middle, and landmarks at given positions. Everything around the
 networks is MediaPipe's own. Written with the schemas that the package brings.
 """
 
@@ -22,7 +22,7 @@ _LANDMARK_SIZE = 256
 def write_task(path: Path, landmarks: np.ndarray, *, presence: float = 0.9, detection: float = 0.9) -> Path:
     """A .task file. landmarks (33, 5): x, y in shares of the square around the person, z, visibility, presence.
 
-    `presence` is what the network says of the whole person, `detection` what the detector does.
+    `presence` is the network's score of the whole person, `detection` the detector's.
     """
     regressors = np.zeros((1, _ANCHORS, 12), np.float32)
     middle = 0.5 - 0.5 / _CELLS  # from the first anchor
@@ -107,7 +107,7 @@ def _network(size: int, outputs: list[np.ndarray], mean: float, std: float) -> b
 
 
 def _metadata(outputs: int, mean: float, std: float) -> bytes:
-    """What MediaPipe asks a network for: the normalisation of its input."""
+    """The metadata that MediaPipe requires of a network: the normalisation of its input."""
     from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
 
     normalisation, unit, image = schema.NormalizationOptionsT(), schema.ProcessUnitT(), schema.TensorMetadataT()

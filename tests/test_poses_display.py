@@ -1,4 +1,4 @@
-"""`Poses` in the hand: a short repr, joints by name, the photo they came from, tables, drawings, notebooks."""
+"""`Poses` for users: a short repr, joints by name, the photo they came from, tables, drawings, notebooks."""
 
 import base64
 import copy
@@ -24,7 +24,7 @@ from trustpose.skeletons import COCO_17
 
 
 def filled(people: int = 3) -> Poses:
-    """Poses of which much is known."""
+    """Poses with most fields filled."""
     random = np.random.default_rng(5)
     xy = random.uniform(5, 60, (people, 17, 2))
     return Poses(
@@ -89,7 +89,7 @@ def test_people_by_a_condition() -> None:
         poses[np.array([True, False])]
 
 
-def test_the_photo_is_read_when_it_is_asked_for(predictor, photo) -> None:
+def test_the_photo_is_read_on_demand(predictor, photo) -> None:
     poses = predictor(photo)
     assert len(poses) == 2 and poses.photo().name == str(photo)
     pixels = cv2.imread(str(photo))[..., ::-1]
@@ -123,7 +123,7 @@ def test_an_array_is_not_kept_alive(predictor) -> None:
         poses.image()
 
 
-def test_nobody_has_a_photo_too(predictor, tmp_path) -> None:
+def test_empty_poses_have_a_photo_too(predictor, tmp_path) -> None:
     path = tmp_path / "black.png"
     cv2.imwrite(str(path), np.zeros((64, 64, 3), np.uint8))
     nobody = predictor(path)[:0]
@@ -180,7 +180,7 @@ def test_tables_name_photos_and_joints(predictor, photo, tmp_path) -> None:
     np.testing.assert_array_equal(Poses.from_pandas(poses.to_pandas()).xy, poses.xy)
 
 
-def test_what_cannot_be_saved(predictor, photo, tmp_path) -> None:
+def test_saving_is_refused(predictor, photo, tmp_path) -> None:
     poses = predictor(photo)
     with pytest.raises(tp.InputError, match=r"out\.xlsx: expected a name that ends in \.json, \.csv, \.parquet, \.jpg"):
         poses.save(tmp_path / "out.xlsx")
