@@ -34,6 +34,9 @@ def triangulate(
     out: Annotated[
         Path, typer.Option(help=f"Write the people to this file: {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     ],
+    page: Annotated[
+        Path | None, typer.Option(help="Write a page with the people in 3D, to turn and play, to this HTML file.")
+    ] = None,
     method: Annotated[
         str, typer.Option(**choices(*METHODS, about="All views alike; by weight; those that agree; by likelihood."))
     ] = "robust",
@@ -78,7 +81,7 @@ def triangulate(
 
     named = [*(results or []), *(more_results or [])]
     given = {"--cameras": cameras, "--results": named, "--skeleton": skeleton_file(skeleton)}
-    check_outputs({"--out": out}, given)
+    check_outputs({"--out": out, "--page": page}, given)
     if format_of(out) == "c3d":
         package()
     rates = _numbers("--fps", fps, len(named))
@@ -109,6 +112,11 @@ def triangulate(
     Console(stderr=True).print(_said(found, seconds), markup=False, highlight=False, soft_wrap=True)
     for path in written:
         say_written(path, "people in the world")
+    if page is not None:
+        from trustpose.report.world import write_world_page
+
+        write_world_page(page, found, rig)
+        say_written(page, "a page with the people in 3D, for any browser")
 
 
 def read_views(sources: Sequence[Path], skeleton: str | None) -> "list[Poses]":
