@@ -154,7 +154,8 @@ def _frame_values(poses: Poses3D) -> list[dict[str, Any]]:
     for number in numbers.tolist():
         rows = np.flatnonzero(frame == number)
         time = None if poses.time is None else float(poses.time[rows[0]])
-        found.append({"frame": number, "time": time, "people": [_person(poses, row, person[row]) for row in rows.tolist()]})
+        people = [_person(poses, row, person[row]) for row in rows.tolist()]
+        found.append({"frame": number, "time": time, "people": people})
     return found
 
 
