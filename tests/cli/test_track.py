@@ -9,6 +9,7 @@ import pytest
 from tests.cli.cases import run
 from tests.tracking.cases import same_partition, walking
 from trustpose.formats.coco import read_results
+from trustpose.skeletons import COCO_17
 
 PEOPLE = walking([0, 300], [5, 5], 12)
 
@@ -102,3 +103,29 @@ def test_two_clips_of_the_same_name(results: Path, capsys: pytest.CaptureFixture
     assert "images.json: images 0 and 6 are both time 0 of clip 'a'; are these two clips?" in capsys.readouterr().err
     assert run("track", results, "--images", results, "--out", results.with_name("out.json")) == 2
     assert "image 0: field 'id'" in capsys.readouterr().err
+
+
+def test_numbers_with_a_ground_truth(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    annotations = [
+        {"id": at + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": at % 2,
+         "bbox": [0, 0, 400, 200], "keypoints": [number for x, y in xy.tolist() for number in (x, y, 2)]}
+        for at, (row, xy) in enumerate(zip(json.loads(results.read_text()), PEOPLE.xy, strict=True))
+    ]  # fmt: skip
+    category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
+    truth = {"images": [{"id": at} for at in range(12)], "annotations": annotations, "categories": [category]}
+    gt, out = results.with_name("gt.json"), results.with_name("out.json")
+    gt.write_text(json.dumps(truth))
+    rows = json.loads(results.read_text())
+    results.write_text(json.dumps([{name: row[name] for name in row if name != "annotation_id"} for row in rows]))
+    assert run("track", results, "--gt", gt, "--out", out) == 0
+    assert "HOTA 1.000  DetA 1.000  AssA 1.000  IDF1 1.000  MOTA 1.000  switches 0" in capsys.readouterr().out
+    assert run("audit", "--gt", gt, "--results", out, "--draws", "0", "--json", results.with_name("audit.json")) == 0
+    assert "HOTA" in capsys.readouterr().out
+    assert json.loads(results.with_name("audit.json").read_text())["tracking"]["IDF1"] == 1
+    assert run("track", results, "--gt", gt, "--out", "-") == 2
+    assert "--gt: measures the file that is written" in capsys.readouterr().err
+    for row in annotations:
+        del row["track_id"]
+    gt.write_text(json.dumps(truth))
+    assert run("track", results, "--gt", gt, "--out", results.with_name("new.json")) == 2
+    assert "gt.json: field 'track_id' is missing in every annotation, --gt expects it" in capsys.readouterr().err

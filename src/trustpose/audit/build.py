@@ -26,6 +26,7 @@ from trustpose.audit.sections import (
     pairing_notes,
     pose_trust,
 )
+from trustpose.audit.tracking import tracking
 from trustpose.audit.visibility import visibility_trust
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
@@ -149,6 +150,7 @@ def _assemble(
         inputs=_inputs(truth, results, measured),
         notes=tuple(findings.notes),
         details=_details(truth, results, measured, keypoint, precision_75, findings),
+        tracking=tracking(truth, results, measured.sigmas, measured.area),
     )
 
 

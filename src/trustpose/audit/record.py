@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.audit.tracking_record import Tracking
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.pixel_error import PixelTrust
 from trustpose.poses import Area, Poses, Truth
@@ -238,7 +239,7 @@ class AuditNumbers:
         value: Any = getattr(self, first)
         value = value.as_dict() if isinstance(value, AveragePrecision) else _plain(value)
         for part in parts:
-            value = value[part]
+            value = None if value is None else value[part]  # a section that this audit does not have
         return value
 
 
@@ -249,7 +250,7 @@ class Audit(AuditNumbers):
     `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
     CrowdPose's levels "easy", "medium" and "hard", empty if photos have no crowd index; `categories` has each category
     by name if all were read, and `ap` and `oracle_ap` are then their means. `compare` has the differences from other
-    audits, filled by `comparison.with_comparisons`.
+    audits, filled by `comparison.with_comparisons`. `tracking` is None unless both files have track ids.
     """
 
     pixels: PixelTrust
@@ -265,6 +266,7 @@ class Audit(AuditNumbers):
     notes: tuple[str, ...]
     details: Details = field(repr=False)
     compare: tuple[Comparison, ...] = ()
+    tracking: Tracking | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the audit JSON: DESIGN.md's keys plus crowd, keypoint_types, pixels, intervals; None for NaN or -1."""

@@ -36,7 +36,16 @@ _ROWS = (
     ("occluded AUROC", "visibility.occluded.auroc", ""),
     ("… AP if labelled", "visibility.occluded.given_labelled.average_precision", "P(occluded | labelled)"),
     ("… AUROC if labelled", "visibility.occluded.given_labelled.auroc", ""),
+    ("HOTA", "tracking.HOTA", "people followed, by OKS: √(DetA × AssA)"),
+    ("… DetA", "tracking.DetA", "people found"),
+    ("… AssA", "tracking.AssA", "ids kept"),
+    ("IDF1", "tracking.IDF1", "poses that have the right id"),
+    ("MOTA", "tracking.MOTA", "misses, false alarms and switches, OKS 0.5"),
+    ("switches", "tracking.switches", ""),
+    ("PoseTrack MOTA", "tracking.posetrack.MOTA", "mean over joints"),
+    ("PoseTrack AP", "tracking.posetrack.AP", "mean over joints"),
 )
+_WHERE_KNOWN = ("visibility.occluded.", "visibility.ternary.occluded.", "pixels.", "tracking.")
 
 
 def print_numbers(audits: "Sequence[Audit]") -> None:
@@ -57,8 +66,8 @@ def print_numbers(audits: "Sequence[Audit]") -> None:
     for label, name, meaning in _ROWS:
         if name.startswith("crowd.") and not audits[0].crowd:
             continue
-        if ("occluded" in name or name.startswith("pixels.")) and all(audit.number(name) is None for audit in audits):
-            continue  # without visibility or quality in any file; the notes say so
+        if name.startswith(_WHERE_KNOWN) and all(audit.number(name) is None for audit in audits):
+            continue  # without visibility, quality or tracks in any file; the notes say so
         cells = [_cell(audit, name) for audit in audits]
         table.add_row(label, *cells, *([meaning] if len(audits) == 1 else []))
     Console().print(table)
@@ -155,6 +164,8 @@ def _cell(audit: "Audit", name: str) -> str:
     value = audit.number(name)
     if value is None:
         return "–"
+    if isinstance(value, int):
+        return str(value)
     interval = audit.intervals.get(name)
     return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 

@@ -14,7 +14,7 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from trustpose.formats.coco import ResultsFile
+    from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.images import Images
 
 DISTANCES = ("oks", "trust", "box")
@@ -37,6 +37,10 @@ def track(
             help="The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is "
             "the number of the frame, in one clip."
         ),
+    ] = None,
+    gt: Annotated[
+        Path | None,
+        typer.Option(help="Ground truth with track_id: print HOTA, IDF1 and MOTA. It lists the frames, too."),
     ] = None,
     distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "oks",
     matching: Annotated[str, typer.Option(**choices(*MATCHINGS, about=MATCHING_MEANS))] = "hungarian",
@@ -63,8 +67,10 @@ def track(
     """
     from trustpose.files import write_json
 
-    given = {"RESULTS": results, "--images": images, "--skeleton": skeleton_file(skeleton)}
+    given = {"RESULTS": results, "--images": images, "--gt": gt, "--skeleton": skeleton_file(skeleton)}
     check_outputs({"--out": out}, given)
+    truth = None if gt is None else _truth(gt, out)
+    images = images or gt
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
     options |= {"max_distance": max_distance, "memory": memory, "history": history, "start_score": start_score}
     file, frames, rows = read_clips(results, images, skeleton)
@@ -83,6 +89,38 @@ def track(
         f"({len(rows) / max(seconds, 1e-9):.0f} poses/s)"
     )
     say_written(out, "results with track_id")
+    if truth is not None:
+        _print_tracking(truth, out)
+
+
+def _truth(gt: Path, out: Path) -> "TruthFile":
+    """Return a ground truth with track ids. Raises InputError."""
+    from trustpose.files import is_stdout
+    from trustpose.formats.coco import read_truth
+
+    if is_stdout(out):
+        raise InputError("--gt: measures the file that is written, and so expects a file as --out")
+    truth = read_truth(gt)
+    if truth.truth.track_id is None:
+        raise InputError(f"{gt}: field 'track_id' is missing in every annotation, --gt expects it")
+    return truth
+
+
+def _print_tracking(truth: "TruthFile", out: Path) -> None:
+    """Print the tracking numbers of an audit in two lines."""
+    from trustpose.audit.tracking import tracking
+    from trustpose.formats.coco import read_results
+
+    found = tracking(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))
+    assert found is not None
+    names = ("HOTA", "DetA", "AssA", "IDF1", "MOTA")
+    typer.echo("  ".join(f"{name} {_number(getattr(found, name))}" for name in names) + f"  switches {found.switches}")
+    if found.posetrack is not None:
+        typer.echo(f"PoseTrack: MOTA {_number(found.posetrack.MOTA)}  AP {_number(found.posetrack.AP)}")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def distance_of(name: str, area: str) -> Any:

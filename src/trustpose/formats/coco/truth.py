@@ -220,9 +220,19 @@ def _read_annotations(
         image_id=image_id,
         annotation_id=ids,
         num_keypoints=labels.num_keypoints,
+        track_id=_track_ids(rows),
         skeleton=labels.skeleton or (Skeleton("the ground truth", labels.names, ()) if chosen.keypoints else None),
     )
     return truth, labels, category_id
+
+
+def _track_ids(rows: Rows) -> np.ndarray | None:
+    """Return track ids (N,), -1 for rows without; None if no row has one, or one is no number, as other data sets
+    have them."""
+    given = [row.get("track_id") for row in rows.rows]
+    if any(type(one) is not int or not 0 <= one < 2**63 for one in given if one is not None):
+        return None
+    return rows.integers("track_id", optional=True)
 
 
 def _crowds(rows: Rows) -> np.ndarray | None:

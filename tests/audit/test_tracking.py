@@ -1,0 +1,99 @@
+"""The tracking section of an audit: when there is one, what counts, what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tracking.cases import walking
+from trustpose.audit.build import audit
+from trustpose.files import InputError
+from trustpose.skeletons import COCO_17
+
+PEOPLE = walking([0, 300], [4, 4], 10)
+
+
+def _files(**images: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Two people in ten frames, and results on them whose tracks are called 3 and 8, and are exchanged in frame 6."""
+    annotations, rows = [], PEOPLE.to_coco()
+    for at, row in enumerate(rows):
+        xy, who = PEOPLE.xy[at], at % 2
+        low, high = xy.min(axis=0), xy.max(axis=0)
+        annotations.append({
+            "id": at + 1, "image_id": row["image_id"], "category_id": 1, "iscrowd": 0, "area": 1e4, "track_id": who,
+            "bbox": [*low.tolist(), *(high - low).tolist()], "keypoints": np.c_[xy, np.full(17, 2)].ravel().tolist(),
+        })  # fmt: skip
+        row["track_id"] = (3, 8)[who ^ (row["image_id"] >= 6)]
+        del row["annotation_id"]
+    frames = [{"id": at, **{name: column[at] for name, column in images.items()}} for at in range(10)]
+    category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
+    return {"images": frames, "annotations": annotations, "categories": [category]}, rows
+
+
+def _audit(folder: Path, truth: dict[str, Any], results: list[dict[str, Any]]) -> Any:
+    (folder / "gt.json").write_text(json.dumps(truth))
+    (folder / "results.json").write_text(json.dumps(results))
+    return audit(folder / "gt.json", folder / "results.json", replicates=0)
+
+
+def test_an_exchange_is_two_switches(tmp_path: Path) -> None:
+    found = _audit(tmp_path, *_files()).tracking
+    assert (found.switches, found.misses, found.false_alarms, found.people, found.frames) == (2, 0, 0, 20, 10)
+    np.testing.assert_allclose([found.MOTA, found.MOTP, found.IDF1, found.DetA, found.LocA], [0.9, 1, 0.6, 1, 1])
+    assert found.posetrack is None
+
+
+def test_without_track_ids_there_is_none(tmp_path: Path) -> None:
+    truth, results = _files()
+    for row in results:
+        del row["track_id"]
+    assert _audit(tmp_path, truth, results).as_dict()["tracking"] is None
+    truth, results = _files()
+    for row in truth["annotations"]:
+        row["track_id"] = "a"  # as other data sets name them
+    assert _audit(tmp_path, truth, results).tracking is None
+
+
+def test_two_clips_share_no_track(tmp_path: Path) -> None:
+    truth, results = _files(clip=["a"] * 6 + ["b"] * 4)
+    found = _audit(tmp_path, truth, results).tracking
+    assert (found.clips, found.switches, found.IDF1, found.HOTA) == (2, 0, 1, 1)
+
+
+def test_poses_on_people_who_are_not_scored_do_not_count(tmp_path: Path) -> None:
+    truth, results = _files()
+    for row in truth["annotations"][1::2]:
+        row |= {"keypoints": [0] * 51, "num_keypoints": 0}
+        del row["track_id"]
+    found = _audit(tmp_path, truth, results).tracking
+    assert (found.people, found.poses, found.switches, found.false_alarms) == (10, 10, 1, 0)
+
+
+def test_regions_and_frames_without_labels_do_not_count(tmp_path: Path) -> None:
+    truth, results = _files()
+    truth["annotations"] = truth["annotations"][::2]
+    for image in truth["images"]:
+        image |= {"ignore_regions_x": [[250, 500, 500, 250]], "ignore_regions_y": [[-50, -50, 300, 300]]}
+    truth["images"][0]["is_labeled"] = False
+    found = _audit(tmp_path, truth, results).tracking
+    assert (found.people, found.poses, found.frames, found.false_alarms) == (9, 9, 9, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda truth, _: truth["annotations"][3].pop("track_id"), "annotation 4: field 'track_id' is missing"),
+        (lambda truth, _: truth["annotations"][3].update(track_id=0), "gt.json: image 1: track_id 0 occurs twice"),
+        (lambda _, results: results[3].update(track_id=3), "results.json: image 1: track_id 3 occurs twice"),
+        (lambda truth, _: [one.update(time=0.5) for one in truth["images"]], "images 0 and 1 are both time 0.5"),
+        (lambda truth, _: truth["images"][2].update(ignore_regions_x=[[1]]), "image 2: field 'ignore_regions_x'"),
+        (lambda truth, _: truth["annotations"][2].update(bbox_head=[1, 2, 0, 4]), "annotation 2: field 'bbox_head'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named(tmp_path: Path, change: Any, message: str) -> None:
+    truth, results = _files()
+    change(truth, results)
+    with pytest.raises(InputError, match=message):
+        _audit(tmp_path, truth, results)
