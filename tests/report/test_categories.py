@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.audit.test_categories import two_animals
-from tests.report.test_page import check
+from tests.report.outline import check
 from trustpose.audit.build import audit
 from trustpose.report.page import page
 from trustpose.report.summary import number

@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.report.cases import NASTY, empty_cases, make_audit, nasty
+from tests.report.outline import check
 from trustpose.audit.build import audit
 from trustpose.audit.comparison import compare, outcome
 from trustpose.audit.record import Audit, CrowdLevel
@@ -21,40 +21,7 @@ from trustpose.formats.coco import read_truth
 from trustpose.report.page import HEADLINES, page, write_page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
 
-VOID = {"meta", "link", "img", "br", "wbr", "path", "use", "image", "rect", "circle", "line"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Outline(HTMLParser):
-    """Tags, attributes and text of a page; raises where tags do not close as they opened."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {key: value or "" for key, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -68,33 +35,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(6):  # half of them: the others are missing
         cv2.imwrite(str(folder / f"{i}.png"), np.full((240, 320, 3), 120, np.uint8))
     return folder
-
-
-def check(text: str) -> Outline:
-    """What every page must be: well formed, semantic, complete in itself."""
-    outline = Outline(text)
-    assert text.startswith("<!DOCTYPE html>")
-    assert len(outline.all("h1")) == 1
-    assert not outline.all("script")
-    assert not re.search(r"https?:|//[a-z]", re.sub(r'="data:[^"]*"', "", text)), "an address outside the page"
-    assert not re.search(r"@import|@font-face", text)
-    for tag, attributes in outline.tags:
-        assert not any(name.startswith("on") for name in attributes), tag
-        for name in ("src", "href", "xlink:href", "srcset", "action", "data", "poster"):
-            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, name)
-    for content in re.findall(r"url\(([^)]*)\)", text):
-        assert content.startswith("#"), content
-    ids = [attributes["id"] for _, attributes in outline.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    for _, attributes in outline.tags:
-        if attributes.get("href", "").startswith("#"):
-            assert attributes["href"][1:] in ids
-    assert all(attributes.get("scope") for attributes in outline.all("th"))
-    assert all(attributes.get("alt") for attributes in outline.all("img"))
-    assert all(attributes.get("aria-label") for attributes in outline.all("svg"))
-    policy = next(one for one in outline.all("meta") if one.get("http-equiv") == "Content-Security-Policy")
-    assert policy["content"].startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
-    return outline
 
 
 @pytest.mark.parametrize("count", [1, 3])
