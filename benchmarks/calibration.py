@@ -1,11 +1,11 @@
-"""What calibration is worth for real estimators on real people, from their results files alone.
+"""The effect of calibration for real estimators on real people, from their results files alone.
 
     python benchmarks/calibration.py [--results NAME TRAIN DEV]... [--method M] [--draws N] [--lspet N]
                                      [--without-boxes]
 
 For each estimator a calibrator is fitted on its results on `train_gt.json`. Shown are the printed scores beside the
 calibrator's, first on those people out of fold (each photo by models that saw no photo of its fold), then on the people
-of `dev_gt.json`, whom nothing was fitted or chosen on; 95 % intervals from drawing photos, the same for both columns:
+of `dev_gt.json`, on which nothing was fitted or chosen; 95 % intervals from drawing photos, the same for both columns:
 
   r(pose, OKS)        Pearson of the pose's score with its OKS
   r(averages)         Pearson of average keypoint score with average OPKS over all keypoints, unlabelled ones counting 0
@@ -83,7 +83,7 @@ def audited(poses: Poses, score: np.ndarray, people: People) -> Audit:
 
 
 def compared(printed: Poses, score: np.ndarray, trusted: Poses, people: People) -> tuple[Column, Column]:
-    """The printed scores and the calibrator's, measured on the same people; gain and share stand with the latter."""
+    """The printed scores and the calibrator's, measured on the same people; gain and share are in the latter column."""
     columns = []
     for poses, ranking in ((printed, score), (trusted, trusted.ranking_score)):
         record = audited(poses, ranking, people)
@@ -141,7 +141,7 @@ def lspet(folder: Path, count: int, draws: int) -> tuple[People, list[Image], np
 
 
 def transferred(calibrator: Calibrator, network: Path, count: int, draws: int) -> tuple[dict[str, Column], list[str]]:
-    """The calibrator on LSPET's people, and what it says of them."""
+    """The calibrator's results on LSPET's people, and its warnings."""
     people, photos, joints = lspet(DATA / "lspet", count, draws)
     parts = []
     for prediction in load(network, flip=True).stream(photos):

@@ -2,12 +2,12 @@
 
     python benchmarks/calibration_scale.py [--people N] [--method M] [--rounds N]
 
-The people are those of `coco/labels_train2017.npz` (a photo of unknown size counts as 640 × 480); what an estimator
-might find is made up: each person has its own amount of error, scores fall with it, noisily. Only time and memory are
-of interest here, the numbers out of fold are printed so that it can be seen that something was learnt. Seconds are the
-wall's and the processor's: on a machine with other work the wall tells that work too, while processor seconds over the
-number of cores are what a quiet machine needs at least. Beside the trees as tables stands LightGBM's own `predict`, on
-one thread each, the same trees, the same rows. Last comes one line of JSON.
+The people are those of `coco/labels_train2017.npz` (a photo of unknown size counts as 640 × 480); the estimator's
+results are made up: each person has its own amount of error, scores fall with it, noisily. Only time and memory are of
+interest here, the out-of-fold numbers are printed as a check of the fit. Seconds are the wall's and the processor's: on
+a machine with other work the wall time includes that work, while processor seconds over the number of cores are what a
+quiet machine needs at least. Beside the trees as tables stands LightGBM's own `predict`, on one thread each, the same
+trees, the same rows. Last comes one line of JSON.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def labels(path: Path, count: int) -> TruthFile:
 
 
 def simulated(truth: Truth, seed: int = 0) -> ResultsFile:
-    """A result for everybody; unlabelled joints are found somewhere in the box, with a low score."""
+    """One result per person; unlabelled joints are somewhere in the box, with a low score."""
     random = np.random.default_rng(seed)
     assert truth.box is not None and truth.area is not None
     n, k = truth.v.shape
@@ -79,7 +79,7 @@ def simulated(truth: Truth, seed: int = 0) -> ResultsFile:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What it gives, wall seconds, processor seconds."""
+    """Return the result, wall seconds and processor seconds."""
     wall, processor = time.perf_counter(), time.process_time()
     given = work()
     return given, time.perf_counter() - wall, time.process_time() - processor

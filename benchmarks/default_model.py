@@ -1,4 +1,4 @@
-"""The model that comes with the package, beside the networks that it can be compared with, on the same photos.
+"""The bundled model compared with other networks on the same photos.
 
     python benchmarks/default_model.py [--gt FILE --photos FOLDER] [--networks FOLDER] [--previous FOLDER]
                                        [--mediapipe FILE.task] [--head NAME=FOLDER …] [--draws N] [--rounds N]
@@ -51,7 +51,10 @@ from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 WEIGHTS = Path(__file__).parents[1] / "weights"
-PRESENT, NOBODY = 0.5, 0.1  # IoU with a labelled box: from there on it holds that person, below there nobody
+PRESENT, NOBODY = (
+    0.5,
+    0.1,
+)  # IoU with a labelled box: at least, and below
 CLOSE_UP = 0.7  # of the photo's height
 TRUST = {
     "pose.pearson": "r(pose, OKS)",
@@ -73,7 +76,7 @@ Row = dict[str, Any]
 
 
 def poses_of(predictor: Any, photos: list[Image]) -> Poses:
-    """Everybody's poses. Raises InputError where a photo cannot be read."""
+    """The poses of all people. Raises InputError if a photo cannot be read."""
     parts = []
     for prediction in predictor.stream(photos):
         if prediction.error is not None:
@@ -276,7 +279,7 @@ def ranked_boxes(truth: TruthFile, whole: list[Image]) -> dict[str, Row]:
 def print_tables(result: Row) -> None:
     show("Poses from ground-truth boxes", result["poses"])
     show("People found in whole photos", result["people"])
-    show("Boxes that hold somebody, and nobody", result["boxes"])
+    show("Boxes with and without a person", result["boxes"])
     for title, trust in {"ours": result["trust"], **result["heads"]}.items():
         print(f"\nTrust, from ground-truth boxes: {title}")
         for label, value in trust.items():

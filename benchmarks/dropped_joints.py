@@ -1,13 +1,13 @@
-"""What a calibrator makes of results whose estimator writes joints that it did not find as 0, 0, 0, as OpenPose does.
+"""Calibration of results whose estimator writes missing joints as 0, 0, 0, as OpenPose does.
 
     python benchmarks/dropped_joints.py [--results FILE GROUND_TRUTH SHARE]... [--method M]
 
 Made of real results on real people: of each file the SHARE of joints with the lowest scores become 0, 0, 0; box and
 annotation_id are left out, as OpenPose has none, and the pose's score is the mean of its joints' scores. A calibrator
-is fitted on the people of one half of the photos and applied to those of the other half. "as found at 0, 0" takes the
-dropped joints as they stand, which is what trustpose did before it knew of them; "as missing" leaves them out of boxes,
-pairing and features. r, ECE and AP are an audit's, of the half that nothing was fitted on; r and ECE over the results
-that are paired with a person, whose share stands last. The last line is JSON.
+is fitted on the people of one half of the photos and applied to those of the other half. "as found at 0, 0" uses the
+dropped joints at the written position, as trustpose did before it handled missing keypoints; "as missing" leaves them
+out of boxes, pairing and features. r, ECE and AP are an audit's, of the half that nothing was fitted on; r and ECE over
+the results that are paired with a person, whose share stands last. The last line is JSON.
 """
 
 import argparse

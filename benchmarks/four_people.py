@@ -3,10 +3,10 @@
     taskset -c 0,1 python benchmarks/four_people.py [--rounds N] [--mediapipe FILE.task] [--model NAME=FOLDER ...]
 
 From file to poses on all CPUs that the process may use, in turn over several rounds. Detectors run, and the four boxes
-of the highest scores are kept, so that each photo is four people's work; models that find people by themselves give
-whom they find. "core ms" is CPU time per photo over all threads, the least of the rounds: unlike photos a second it
-hardly depends on what else runs, and CPUs / core ms is what an idle machine gives at best. Then one line of JSON.
-Photos are those of `train` in TRUSTPOSE_DATA on which four people, and nobody else, are labelled.
+of the highest scores are kept, so that each photo has four people; single-stage models give the people that they find.
+"core ms" is CPU time per photo over all threads, the least of the rounds: unlike photos a second it hardly depends on
+what else runs, and CPUs / core ms is what an idle machine gives at best. Then one line of JSON. Photos are those of
+`train` in TRUSTPOSE_DATA on which four people, and nobody else, are labelled.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds of every zoo network, beside what the papers print.
 
     python benchmarks/networks.py
-    python benchmarks/networks.py --overfit NAME…    learns one batch by heart instead, with mean OKS and steps
+    python benchmarks/networks.py --overfit NAME…    overfits one batch instead, with mean OKS and steps
     python benchmarks/networks.py --export [NAME…]   writes ONNX files instead, of all where none is named, and prints
                                                      the largest difference of their outputs (random weights)
 
@@ -45,7 +45,7 @@ SMALL, LARGE = (256, 192), (384, 288)
 
 @dataclass(frozen=True)
 class Printed:
-    """What a paper says of a network at one input size (M, G), which way it counts, and why ours may differ."""
+    """A paper's numbers for a network at one input size (M, G), its way of counting, and why ours may differ."""
 
     size: tuple[int, int]
     parameters: float | None

@@ -6,8 +6,8 @@
     python benchmarks/pixel_error.py --unseen default train/results.json dev/results.json
 
 --results NAME TRAIN DEV are a network's results on `train` and `dev` (default: those of TRUSTPOSE_DATA), --unseen those
-of one that is judged on the photos of val2017 only, since it has seen train2017. For each, a calibrator is fitted to
-`train`, and the errors of labelled keypoints are compared with the quality from models that did not see their photo.
+of one that is evaluated on the photos of val2017 only, as it was trained on train2017. For each, a calibrator is fitted
+to `train`, and the errors of labelled keypoints are compared with the quality from models that did not see their photo.
 
 Tables, then one line of JSON with all of them:
 

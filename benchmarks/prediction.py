@@ -45,7 +45,7 @@ from trustpose.runtime.sessions import cpu_count, open_session, to_tensor
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BATCH = 16
 ZOO = {"hrnet-w32": "hrnet-w32", "resnet-50": "simple-baseline-r50"}
-Run = Callable[[], int]  # does its work, says how many people that were
+Run = Callable[[], int]  # does its work, returns the number of people
 
 
 def bare(spec: ModelSpec) -> dict[str, Run]:

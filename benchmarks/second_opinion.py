@@ -1,14 +1,14 @@
-"""What a second opinion is worth: calibrators of one network's results that also read another's on the same people.
+"""The effect of a second opinion: calibrators of one network's results that also read another's on the same people.
 
     python benchmarks/second_opinion.py [--results NAME TRAIN DEV]... [--first NAME]... [--all-beside NAME]...
                                         [--draws N]
 
 For each ordered pair of networks a calibrator (trees) of the first is fitted on its results on the people of
-`train_gt.json`, without and with the second's results beside it, and applied to the people of `dev_gt.json`, whom
-nothing was fitted or chosen on. Only photos of val2017 are used for fitting, as most public networks were trained on
-those of train2017 and look too good there. A network that finds people by itself, as the first, needs the others'
-results in its own boxes (`trustpose predict --boxes`): results in labelled boxes would tell who is labelled. --first
-limits the first networks, --all-beside also gives one network all the others at once.
+`train_gt.json`, without and with the second's results beside it, and applied to the people of `dev_gt.json`, on which
+nothing was fitted or chosen. Only photos of val2017 are used for fitting, as most public networks were trained on those
+of train2017 and look too good there. A network that finds people by itself, as the first, needs the others' results in
+its own boxes (`trustpose predict --boxes`): results in labelled boxes would tell who is labelled. --first limits the
+first networks, --all-beside also gives one network all the others at once.
 
   kept              whether the fit reads the second, or leaves it out as it improves too little; dev is then "without"
   r(pose, OKS)      Pearson of expected OKS with OKS
@@ -68,7 +68,7 @@ def unseen(results: ResultsFile, images: np.ndarray) -> ResultsFile:
 
 
 def on_dev(calibrator: Calibrator, network: Network, seconds: list[Network], truth: TruthFile) -> dict[str, float]:
-    """The numbers of the calibrated results on dev, results on nobody included, as out of fold."""
+    """The numbers of the calibrated results on dev, including results on no person, as out of fold."""
     poses = calibrator(network.dev.poses, second=[one.second("dev") for one in seconds] or None)
     task = prepare(truth, network.dev, Options(folds=2, replicates=1))
     rows = task.targets.rows

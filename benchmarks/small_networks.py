@@ -1,4 +1,4 @@
-"""What exporting makes of small networks: PP-TinyPose and PicoDet-S as published, and as we export them, on one CPU.
+"""The speed of exported small networks: PP-TinyPose and PicoDet-S as published, and as we export them, on one CPU.
 
     python benchmarks/small_networks.py [--rounds N] [--batch N]
 

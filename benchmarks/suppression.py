@@ -2,10 +2,10 @@
 
     python benchmarks/suppression.py [--model NETWORK_OR_FOLDER] [--flip] [--data FOLDER] [--draws N]
 
-Every box of DATA/dev_detections.json is predicted once. Poses are the same everywhere; what differs is what they are
-ranked by (columns) and what happens to poses on top of each other (rows). AP and AR are COCO's, on the photos that have
-detections, with 95 % intervals from drawing photos; gains, over no suppression in the same column and over the two
-usual rankings in the same row, are drawn in pairs, on the same photos.
+Every box of DATA/dev_detections.json is predicted once. Poses are the same everywhere; columns differ in the ranking
+score, rows in the treatment of overlapping poses. AP and AR are COCO's, on the photos that have detections, with 95 %
+intervals from drawing photos; gains, over no suppression in the same column and over the two usual rankings in the same
+row, are drawn in pairs, on the same photos.
 
   network              the mean of the keypoints' scores, boxes left aside
   network × box        times the box's score: the usual top-down ranking
@@ -77,7 +77,7 @@ Value = tuple[float, float, float]  # a number and its interval
 
 @dataclass(frozen=True)
 class People:
-    """What was found on I photos, who is labelled there, and how to rank: each pose's score (N,) by name."""
+    """The poses on I photos, their labelled people, and the rankings: each pose's score (N,) by name."""
 
     poses: Poses
     truth: Truth
@@ -147,7 +147,7 @@ def left_over(people: People, ranking: str, way: str, threshold: float) -> tuple
 
 
 def evaluated(people: People, ranking: str, way: str, threshold: float) -> tuple[Evaluation, np.ndarray]:
-    """COCO evaluation of what is left, and the rows that are."""
+    """COCO evaluation of the remaining poses, and their rows."""
     rows, score = left_over(people, ranking, way, threshold)
     return evaluate(people.poses[rows], people.truth, score[rows], sigmas=COCO_17.sigmas, area="file"), rows
 

@@ -1,4 +1,4 @@
-"""What a training on one GPU needs: crops made in time, arithmetic, checkpoints. The GPU itself is not needed.
+"""The needs of a training on one GPU: crops per second, arithmetic, checkpoints. The GPU itself is not needed.
 
     python benchmarks/training_input.py [DATA_DIR] [--recipe NAME] [--crops N] [--workers N] [--minutes M]
 

@@ -1,4 +1,4 @@
-"""Triangulation on real cameras: what trust is worth where nobody knows the truth, who is who, and speed.
+"""Triangulation on real cameras: the effect of trust without ground truth, identities of people, and speed.
 
     for camera in cam01 cam02 cam03 cam04; do
       trustpose predict DATA/multiview/pose2sim/balancing/videos/$camera.mp4 --no-draw --out predictions/$camera
@@ -6,7 +6,7 @@
     python benchmarks/triangulation.py --predictions predictions [--frames N]
 
 Four calibrated cameras of a person who balances (Pose2Sim's demo, 100 frames), by OpenPose's files, of BODY_25B, and by
-the default model. Who is who in the views is found once, from the scores; every method then gets the same keypoints,
+the default model. People are matched between the views once, by the scores; every method then gets the same keypoints,
 COCO's 17. OpenPose's trust is that of the calibrator `shipped:simplepose`, fitted to another network's heatmap scores;
 the default model's is its own; "variance" weighs by 1/σ² of the expected error. Columns, all without markers:
 

@@ -1,4 +1,4 @@
-"""What honest trust is worth in millimetres: real 3D poses, real cameras, real errors of a real estimator.
+"""The effect of calibrated trust in millimetres: real 3D poses, real cameras, real errors of a real estimator.
 
     python benchmarks/triangulation_simulated.py [--network simplepose] [--draws 40]
 
@@ -106,7 +106,7 @@ def people() -> list[tuple[Cameras, np.ndarray]]:
 
 
 def seen(xyz: np.ndarray, cameras: Cameras, pool: list[Pool], rng: np.random.Generator) -> dict[str, Any]:
-    """What the cameras see, (V, N, K), and what the network and its calibrator say of it."""
+    """What the cameras see, (V, N, K), and the network's scores and its calibrator's trust."""
     true = cameras.project(xyz)
     size = np.array([camera.size for camera in cameras])[:, None, None]
     inside = ((true >= 0) & (true < size)).all(axis=-1)

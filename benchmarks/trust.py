@@ -1,4 +1,4 @@
-"""How far each trust head can be trusted, on real people: one table, the network's own scores beside every head's.
+"""How reliable each trust head is on real people: one table, the network's own scores beside every head's.
 
     python benchmarks/trust.py MODEL_DIR… [--flip] [--network FILE] [--gt FILE --photos FOLDER] [--draws N]
                                [--occluded-weight W]
@@ -136,7 +136,7 @@ class People:
 
 
 def predict(spec: ModelSpec, people: People) -> Poses:
-    """The poses of everybody, with the head's trust where the spec has a head. Raises InputError."""
+    """The poses of all people, with the head's trust if the spec has a head. Raises InputError."""
     predictor = Predictor(open_runtime(spec), flip=people.flip)
     parts = []
     for prediction in predictor.stream(people.photos):
@@ -172,7 +172,7 @@ def numbers(record: Audit, names: tuple[str, ...]) -> Column:
 
 
 def measure(spec: ModelSpec, people: People) -> Column:
-    """What a model folder's head says, audited; None for what it does not say."""
+    """The audit of a model folder's head; None for numbers that it does not predict."""
     poses = predict(spec, people)
     record = audited(poses, people)
     column: Column = dict.fromkeys(ROWS)
@@ -196,7 +196,7 @@ def measure(spec: ModelSpec, people: People) -> Column:
 
 
 def measure_weighted(spec: ModelSpec, people: People, weight: float) -> Column | None:
-    """Visibility alone, P(occluded) counting `weight` times; None where the head does not speak of it."""
+    """Visibility alone, P(occluded) counting `weight` times; None if the head does not predict it."""
     poses = predict(spec, people)
     if poses.visibility is None:
         return None

@@ -1,11 +1,11 @@
-"""What a trust head costs beside its network: parameters, latency and processor time, in one run.
+"""The cost of a trust head relative to its network: parameters, latency and processor time, in one run.
 
     python benchmarks/trust_latency.py [MODEL_DIR…] [--network FILE] [--rounds N] [--zoo-rounds N]
 
 MODEL_DIR are folders of `trustpose train simplepose-trust`, all on the network named by --network. That network alone,
 with its batch size freed as in those folders, is run beside each of them, network and head in one graph; both by
-onnxruntime with one thread, on the same random crops. So that what an ordinary network pays is seen too, our head
-stands, with random weights, on two networks of the zoo, 256 × 192 (--zoo-rounds 0 leaves them out).
+onnxruntime with one thread, on the same random crops. To show the cost for ordinary networks too, our head is put, with
+random weights, on two networks of the zoo, 256 × 192 (--zoo-rounds 0 leaves them out).
 
 A round runs every pair in turn, network first in even rounds and last in odd ones; each is run for about 50 ms at a
 time. A round's overhead is time with head / time without − 1, and the table has the median over rounds, in % of the
@@ -48,7 +48,7 @@ SECONDS = 0.05  # at least, of one measurement
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A network alone and with a head, both opened, and what their weights count."""
+    """A network alone and with a head, both opened, and the number of their weights."""
 
     name: str
     alone: onnxruntime.InferenceSession

@@ -1,9 +1,9 @@
-"""`make demo`: people, poses and how far to trust them, on a photo; with what comes with the package, offline.
+"""`make demo`: people, poses and how far to trust them, on a photo; with the bundled models, offline.
 
     make demo                     # a freely licensed photo that matplotlib ships
     make demo PHOTO=yours.jpg     # any photo of yours
 
-The drawn picture, the results as COCO JSON and a paragraph that says what can be relied on go to demo/.
+The drawn picture, the results as COCO JSON and a paragraph on which keypoints are reliable go to demo/.
 """
 
 import sys
@@ -43,8 +43,8 @@ def run() -> None:
     text = read_out(poses, skeleton)
     paragraph.write_text(text + "\n", encoding="utf-8")
     print(text)
-    print(f"\n{seconds:.1f} s. The picture: {picture}; every number: {results}; these words: {paragraph}")
-    print("Other photos, videos, networks: trustpose predict --help. How honest scores are: trustpose audit --help.")
+    print(f"\n{seconds:.1f} s. The picture: {picture}; every number: {results}; the paragraph: {paragraph}")
+    print("Other photos, videos, networks: trustpose predict --help. How reliable scores are: trustpose audit --help.")
 
 
 if __name__ == "__main__":

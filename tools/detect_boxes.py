@@ -4,7 +4,7 @@
                                  [--fold N --other DETECTOR]
 
 For `trustpose train default-trust`. --other finds the people of one of five folds of the photos instead: a detector
-that was trained on the other four finds people there as it will find them in new photos.
+that was trained on the other four performs there as on new photos.
 """
 
 import argparse

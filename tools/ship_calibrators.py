@@ -41,12 +41,12 @@ BOXES = "ground-truth boxes"
 LIMITS = {
     BOXES: (
         "Fitted on ground-truth boxes: every result was on a person, and the position of the pose in its box is "
-        "informative. On a detector's boxes the expected OKS does not include the risk that a box holds nobody, which "
-        "the box score has to tell."
+        "informative. On a detector's boxes the expected OKS does not include the risk that a box contains no person; "
+        "that is in the box score."
     ),
     "whole photos": (
-        "Fitted on the people that the network finds by itself with a score of 0.1 or more; results on nobody count "
-        "with OKS 0. COCO's crowd regions are missing in the labels, so a pose there counts as one on nobody."
+        "Fitted on the people that the network finds by itself with a score of 0.1 or more; results on no person count "
+        "with OKS 0. COCO's crowd regions are missing in the labels, so a pose there counts as one on no person."
     ),
 }
 
@@ -63,12 +63,12 @@ trustpose predict photos/ --model NETWORK --calibrator shipped:{name}
 
 **Fitted on** {used:,} results on {photos} (the project's `train`), {run}, no flip test,
 decoded as `trustpose predict` does by default; method {method}, area `{area}`. COCO's labels are CC-BY-4.0. The file
-holds no photo, only the photos' ids, so that an audit can say that it was fitted on them.
+holds no photo, only the photos' ids, so that an audit can note that it was fitted on them.
 
-**What the network had seen:** {seen}.
+**Training data of the network:** {seen}.
 
 **Numbers**, printed scores → calibrated: out of fold on these people, with the 95 % interval, and on {people:,}
-results on `dev`, which nothing was fitted or chosen on. Results on nobody count with OKS 0:
+results on `dev`, on which nothing was fitted or chosen. Results on no person count with OKS 0:
 
 | | out of fold | dev |
 |---|---|---|

@@ -6,8 +6,8 @@
 
 --network is the published network with its JSON, or a model folder of a zoo network; --trust is of `trustpose train
 default-trust` on that, --detector of `trustpose train default-detector`. Graphs and specs go into the package, weights
-to train on into weights/ of the checkout. What is there is replaced; cards (README.md) stay. --measured writes what the
-benchmark's last line says into the specs.
+to train on into weights/ of the checkout. What is there is replaced; cards (README.md) stay. --measured writes the
+numbers of the benchmark's last line into the specs.
 """
 
 import argparse
@@ -47,7 +47,8 @@ SOURCES = {
     "Apache-2.0) on COCO 2017 photos",
 }
 SUPPRESSION = Suppression("soft-oks-nms", 0.5)  # chosen on a fold, docs/default-model.md
-# on that fold .98 of labelled people's boxes have more and .61 of those of nobody less; AP is the same without it
+# on that fold .98 of labelled people's boxes have more and .61 of those without a person less; AP is the same without
+# it
 MIN_PRESENCE = 0.2
 FAST = {"network": "default-fast", "detector": "default-fast-detector"}  # of tools/ship_fast.py
 TOLERANCE = 1e-3  # of trust that two graphs of the same network and head may differ by
@@ -67,7 +68,7 @@ def network_of(path: Path) -> tuple[ModelSpec, nn.Module]:
 def joined(network: Path, trust: Path, out: Path) -> None:
     """The network and the head of the folder `trust` as the folder `out`, with weights to train on.
 
-    Raises InputError where the joined network does not say what `trust` says.
+    Raises InputError if the joined network differs from `trust`.
     """
     (spec, module), fitted = network_of(network), ModelSpec.read(trust)
     assert fitted.trust is not None
@@ -122,7 +123,7 @@ def write_measured(result: dict[str, Any]) -> None:
 
 
 def fast_costs(result: dict[str, Any]) -> dict[str, str]:
-    """What the fast setting has instead of the usual one's numbers, as `trustpose predict --fast` says it."""
+    """The numbers of the fast setting beside the usual ones, as `trustpose predict --fast` prints them."""
     by_quality = "{}, by its expected OKS"
     pairs = {
         "AP from given boxes": [result["poses"][by_quality.format(name)]["AP"] for name in ("ours, fast", "ours")],

@@ -40,11 +40,11 @@ from trustpose.training.listed_boxes import LIST_MIN_SCORE, LISTS, ListTargets
 MODELS = Path(__file__).parents[1] / "src" / "trustpose" / "models"
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
 NETWORK, DETECTOR = "default-fast", "default-fast-detector"
-SIZE = 224  # pixels: on 400 `train` photos docs/speed.md says what others give
-PEOPLE = 96  # on whom ranges are measured
+SIZE = 224  # pixels: docs/speed.md has the numbers of other sizes on 400 `train` photos
+PEOPLE = 96  # on which ranges are measured
 NETWORK_SOURCE = "trustpose's default network before PP-TinyPose (docs/default-model.md), with 8-bit convolutions"
 DETECTOR_SOURCE = "PaddleDetection, PicoDet-S pedestrian (Apache-2.0; COCO train2017, AI Challenger), at 224 pixels"
-COSTS = {  # what is told, where the benchmark has it
+COSTS = {  # the numbers to show, if the benchmark has them
     "AP from given boxes": ("poses", "by its expected OKS", "AP"),
     "r(pose, OKS)": ("trust", "", "r(pose, OKS)"),
     "AP from photos": ("people", "", "AP"),

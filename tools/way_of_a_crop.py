@@ -23,7 +23,7 @@ MOST_PEOPLE = 16  # in the batch: enough for every kind of augmentation
 
 
 def prepare(shards: Path) -> NetworkTask:
-    """The training, on everybody in the shards."""
+    """The training, on all people in the shards."""
     recipe = find_recipe("light-network")
     data = replace(recipe.data, augmentation="strong", folds=0)
     train = replace(recipe.train, weight_interpolation=0.0)
@@ -41,7 +41,7 @@ def walk(task: NetworkTask) -> None:
 
 
 def main() -> None:
-    """Print the way of a crop of the shards that are named."""
+    """Print the way of a crop of the given shards."""
     if len(sys.argv) != 2:
         sys.exit("usage: python tools/way_of_a_crop.py SHARDS")
     task = prepare(Path(sys.argv[1]))

@@ -58,7 +58,7 @@ def show(modules: dict[str, list[str]]) -> None:
 
 
 def main() -> None:
-    """Print the way of the photo that is named, which should show somebody."""
+    """Print the way of the given photo, which should show a person."""
     if len(sys.argv) != 2:
         sys.exit("usage: python tools/way_of_a_photo.py PHOTO.jpg")
     with tempfile.TemporaryDirectory() as folder:

@@ -23,7 +23,7 @@ def test_all_are_there_small_and_with_a_card() -> None:
         card = tp.Calibrator.load(PREFIX + name).card
         assert card.estimator == name and card.method == "trees" and not card.opinions
         assert f"{card.results.used:,} results" in text and f" → {card.after['pose.pearson'][0]:.3f} (" in text
-        for heading in ("**Fitted on**", "**What the network had seen:**", "**Numbers**", "**Limits.**", "Licence"):
+        for heading in ("**Fitted on**", "**Training data of the network:**", "**Numbers**", "**Limits.**", "Licence"):
             assert heading in text
         assert len(card.networks) == (0 if name == "mediapipe" else 1)
 

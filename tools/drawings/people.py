@@ -2,7 +2,7 @@
 
 from svg import BLUE, GREY, INK, LIGHT, PAPER, SKY, Drawing, trust_colour
 
-# where the joints are drawn, and for the estimator's guess of the legs, which nobody can see
+# where the joints are drawn, and for the estimator's guess of the legs, which are hidden
 JOINTS = {
     "nose": (150, 84),
     "left_eye": (158, 76),

@@ -5,7 +5,13 @@ from pathlib import Path
 
 INK, GREY, LIGHT, PAPER = "#263238", "#78909c", "#cfd8dc", "#ffffff"
 RED, YELLOW, SKY, BLUE = "#d55e00", "#f0e442", "#56b4e9", "#0072b2"  # of Okabe & Ito's colour-blind-safe palette
-SCALE = [(213, 94, 0), (240, 180, 40), (240, 228, 66), (86, 180, 233), (0, 114, 178)]  # as photos are drawn on
+SCALE = [
+    (213, 94, 0),
+    (240, 180, 40),
+    (240, 228, 66),
+    (86, 180, 233),
+    (0, 114, 178),
+]  # those of drawings on photos
 
 
 def trust_colour(trust: float) -> str:
