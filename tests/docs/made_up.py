@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from matplotlib import cbook
 
+from tests.multiview.rings import ring
+from trustpose.formats.cameras import write_cameras
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 PHOTOS, WIDTH, HEIGHT = 30, 640, 480
@@ -131,8 +133,29 @@ def _deeplabcut(folder: Path, seed: int) -> None:
             )
 
 
+def _several_cameras(folder: Path, seed: int) -> None:
+    """Four cameras around two people who walk, 30 frames, with scores and expected OPKS."""
+    rng, cameras = np.random.default_rng(seed), ring(4)
+    write_cameras(cameras, folder / "cameras.json")
+    body = np.c_[_STANDING[:, 0] - 0.5, np.zeros(17), 1.8 - 1.8 * _STANDING[:, 1]]
+    step = np.linspace(-0.5, 0.5, 30)
+    place = np.stack([np.c_[step, 0 * step - 0.6, 0 * step], np.c_[-step, 0 * step + 0.6, 0 * step]])
+    xyz = body + place[:, :, None]  # (2, 30, 17, 3)
+    for at, seen in enumerate(cameras.project(xyz)):
+        rows = []
+        for person, frame in np.ndindex(2, 30):
+            quality = rng.uniform(0.7, 0.98, 17)
+            joints = np.c_[seen[person, frame] + rng.normal(0, 3, (17, 2)), quality]
+            rows.append({
+                "image_id": frame, "category_id": 1, "keypoints": joints.round(2).ravel().tolist(),
+                "score": float(quality.mean()), "keypoint_quality": quality.round(3).tolist(),
+            })  # fmt: skip
+        _write(folder / f"cam{at + 1}.json", rows)
+
+
 def write_files(folder: Path) -> None:
     """Write every file that a guide names."""
+    _several_cameras(folder, 7)
     shutil.copy(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False), folder / "photo.jpg")
     (folder / "photos").mkdir()
     blank = np.full((HEIGHT, WIDTH, 3), 180, np.uint8)
