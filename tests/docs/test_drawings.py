@@ -33,6 +33,20 @@ def test_every_drawing_is_shown(drawn: Path) -> None:
         assert f"](assets/{path.name})" in pages, path.name
 
 
+def test_every_picture_is_shown_and_small() -> None:
+    """Pictures of the program depend on a machine's fonts, so only their size and place are checked."""
+    docs = REPOSITORY / "docs"
+    shown = {
+        (page.parent / path).resolve()
+        for page in docs.rglob("*.md")
+        for path in re.findall(r"!\[[^\]]+\]\(([^)]+\.(?:png|jpg))\)", page.read_text(encoding="utf-8"))
+    }
+    pictures = {path.resolve() for path in ASSETS.iterdir() if path.suffix in (".png", ".jpg")}
+    assert pictures == shown and len(pictures) >= 5
+    for path in pictures:
+        assert path.stat().st_size < 150_000, path.name
+
+
 def test_the_layers_are_those_that_the_imports_are_checked_against(drawn: Path) -> None:
     contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (house,) = [one["layers"] for one in contracts if one["type"] == "layers"]

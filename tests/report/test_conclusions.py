@@ -107,3 +107,10 @@ def test_real_results(data_dir: Path) -> None:
         real = audit(data_dir / "coco" / "dev_gt.json", data_dir / "results" / name, replicates=0)
         text = f"The score separates good poses from bad fairly well but is too low by {off}: calibrate it."
         assert conclusion(real) == text
+
+
+def test_an_audit_prints_as_one_line(tmp_path: Path) -> None:
+    record = make_audit(tmp_path)
+    assert "\n" not in repr(record) and len(repr(record)) < 300
+    assert repr(record).endswith(f"keypoint ECE {record.keypoint.ece:.3f})") and "12 poses; AP 0." in repr(record)
+    assert "pose r –" in repr(empty_cases(tmp_path)["no paired results"])

@@ -67,6 +67,18 @@ def test_absent_keypoints_are_neither_reliable_nor_unreliable() -> None:
     assert "least reliable" not in text
 
 
+def test_poses_without_a_visible_joint_are_counted_apart() -> None:
+    quality, visibility = np.full((3, K), 0.9), np.tile([0.02, 0.03, 0.95], (3, K, 1))
+    visibility[0] = (0.9, 0.05, 0.05)
+    text = read_out(poses(quality, visibility, [0.1, 0.8, 0.7]), COCO)
+    assert text.startswith("2 people were found. Person 1 has") and "Person 2 has" in text and "Person 0" not in text
+    assert text.endswith("One more pose has no visible joint: there may be nobody.")
+    visibility[:] = (0.9, 0.05, 0.05)
+    absent = poses(quality, visibility, [0.1, 0.8, 0.7])
+    assert read_out(absent, COCO) == "Nobody was found: 3 poses have no visible joint."
+    assert read_out(absent[:1], COCO) == "Nobody was found: one pose has no visible joint."
+
+
 def test_missing_keypoints_are_only_reported_as_not_found() -> None:
     person = one(left_wrist=(0.0, (0.1, 0.1, 0.8)), right_wrist=(0.0, (0.1, 0.8, 0.1)))
     missing = np.array([[name.endswith("wrist") for name in COCO.keypoints]])

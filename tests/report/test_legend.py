@@ -123,6 +123,16 @@ def test_joints_left_out_as_not_visible_are_labelled_not_visible(legends):
     ]
 
 
+def test_poses_without_a_visible_joint_are_counted_apart(legends):
+    image, poses = _people(2, 640, 480)
+    visibility = np.tile([0.0, 0, 1], (2, 17, 1))
+    visibility[0] = (1, 0, 0)
+    draw_poses(image, replace(poses, visibility=visibility))
+    visibility[1, 0] = (1, 0, 0)
+    draw_poses(image, replace(poses, visibility=visibility))
+    assert [words[-1] for words in legends] == ["1 pose not drawn"] * 2 and legends[1][-2] == "1 not visible"
+
+
 @pytest.fixture
 def numbered(monkeypatch):
     """The numbers that are drawn, with their person's joints."""

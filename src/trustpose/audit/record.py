@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.audit.tracking_record import Tracking
+from trustpose.file_names import shown
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.pixel_error import PixelTrust
 from trustpose.poses import Area, Poses, Truth
@@ -243,7 +244,7 @@ class AuditNumbers:
         return value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit(AuditNumbers):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
@@ -273,6 +274,14 @@ class Audit(AuditNumbers):
         plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
         plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
         return plain
+
+    def __repr__(self) -> str:
+        """Return one line: the file, how many poses, and the numbers that are read first; `as_dict()` has all."""
+        results, first = self.inputs["results"], {"AP": "ap.AP", "headroom": "headroom", "pose r": "pose.pearson"}
+        first |= {"pose ECE": "pose.ece", "keypoint r": "keypoint.pearson", "keypoint ECE": "keypoint.ece"}
+        values = {label: self.number(name) for label, name in first.items()}
+        numbers = ", ".join(f"{label} {'–' if one is None else f'{one:.3f}'}" for label, one in values.items())
+        return f"Audit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 
 
 def known(value: float) -> Number:

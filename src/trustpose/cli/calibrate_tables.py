@@ -89,5 +89,5 @@ def _print_decision(console: "Console", decision: "Decision") -> None:
 def _cell(value: list[float] | None, sign: str = "") -> str:
     if value is None:
         return "–"
-    number, low, high = (f"{one:{sign}.3f}" for one in value)
-    return f"{number}  [{low}, {high}]"
+    number, low, high = (f"{one:{sign}.3f}".replace("-", "−") for one in value)
+    return f"{number}\n[{low}, {high}]"  # on two lines, as three columns of both are wider than a terminal

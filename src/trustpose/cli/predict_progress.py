@@ -39,10 +39,14 @@ def progress_bar(what: str, *, is_one: bool) -> "Iterator[Callable[[Step], None]
 
 def print_summary(done: "Done", results: Path, *, is_video: bool, is_drawn: bool) -> None:
     """Print the line at the end: how many people, photos and seconds, and what was written."""
+    from trustpose.report.numbers import has_visible_joint
+
     count, rate = len(done.poses), done.predicted / max(done.seconds, 1e-9)
     what = "frames" if is_video else "photos"
     pictures = " and a video" if is_video else f" and {_count(count, 'pictures')}"
     people = "1 person" if done.people == 1 else f"{done.people} people"
+    unseen = sum(int((~has_visible_joint(poses)).sum()) for poses in done.poses.values())
+    people += f" ({unseen} with no visible joint)" if unseen else ""
     summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
     typer.echo(f"{summary}: {results}{pictures if is_drawn else ''}")
 

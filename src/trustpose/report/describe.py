@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.poses import MISSING_ID, Poses, Visibility
-from trustpose.report.numbers import has_tracks, person_numbers
+from trustpose.report.numbers import has_tracks, has_visible_joint, person_numbers
 from trustpose.skeletons import Skeleton, difference
 
 TRUSTED = 0.75  # minimum expected OPKS of a keypoint called reliable
@@ -27,8 +27,9 @@ def skeleton_to_show(poses: Poses, skeleton: Skeleton | None) -> Skeleton:
 
 
 def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
-    """Return one paragraph on the poses of a photo, most trusted people first. Missing keypoints and poses without
-    trust are mentioned. Of several people, each has the number that drawings show (`report.numbers.person_numbers`).
+    """Return one paragraph on the poses of a photo, most trusted people first. Missing keypoints, poses without a
+    visible joint and poses without trust are mentioned. Of several people, each has the number that drawings show
+    (`report.numbers.person_numbers`).
 
     Names are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints.
@@ -40,7 +41,11 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
         lost = 0 if poses.missing is None else int(poses.missing.sum())
         found = f", {lost} of {poses.missing.size} keypoints were not" if poses.missing is not None and lost else ""
         return f"{_people(len(poses))}{found}; this network predicts no trust."
-    order, numbers = np.argsort(-poses.pose_quality, kind="stable"), person_numbers(poses)
+    is_seen, numbers = has_visible_joint(poses), person_numbers(poses)
+    if not is_seen.any():
+        return f"Nobody was found: {_unseen(len(poses), '')}."
+    order = np.argsort(-poses.pose_quality, kind="stable")
+    order = order[is_seen[order]]
     is_one = len(poses) == 1 and not has_tracks(poses)
     names = ["The person"] if is_one else [_name(number) for number in numbers.tolist()]
     sentences = [_person(poses[int(row)], skeleton, names[row]) for row in order[:_MOST_PEOPLE]]
@@ -49,7 +54,13 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
         sentences.append(f"{names[order[-1]]} has an expected OKS of {rest[0]:.2f}.")
     elif len(rest):
         sentences.append(f"The other {len(rest)} have an expected OKS of {rest.min():.2f} to {rest.max():.2f}.")
-    return f"{_people(len(poses))}. " + " ".join(sentences)
+    if unseen := int((~is_seen).sum()):
+        sentences.append(f"{_unseen(unseen, ' more')}: there may be nobody.".capitalize())
+    return f"{_people(len(order))}. " + " ".join(sentences)
+
+
+def _unseen(count: int, more: str) -> str:
+    return f"one{more} pose has no visible joint" if count == 1 else f"{count}{more} poses have no visible joint"
 
 
 def _name(number: int) -> str:

@@ -36,14 +36,14 @@ def draw_poses(
     apart with the common forms of colour blindness. Where colours do not show the side, the left one has white edges.
 
     With `poses.visibility`, a joint that is most likely not visible (absent) is left out with its limbs, and one that
-    is most likely occluded is a hollow ring; `visibility_label` has precedence. A missing joint is left out,
-    and so is one with a raw score below `min_score`. The legend counts them: as "not visible" if all are. A disc holds
-    the joint half of the time, by the error that its quality stands for (`geometry.expected_error`), and is shown where
-    it is larger than the joint. Two people or more have numbers, those of `report.numbers.person_numbers`, which
-    `report.describe.read_out` uses too. Lines are as wide as suits the person's size. The legend takes at most 5 % of
-    the picture, in the corner with the fewest joints. is_frame: of a video, where the legend stays in its corner and
-    only tracks are numbered. places: of the colours of "people" in `palettes.PEOPLE`, such as
-    `report.frame_colours.FrameColours` keeps from frame to frame.
+    is most likely occluded is a hollow ring; `visibility_label` has precedence. A missing joint is left out, and so is
+    one with a raw score below `min_score`. The legend counts them, as "not visible" if all are, and poses without any
+    joint to draw. A disc holds the joint half of the time, by the error that its quality stands for
+    (`geometry.expected_error`), and is shown where it is larger than the joint. Two people or more have numbers, those
+    of `report.numbers.person_numbers`, which `report.describe.read_out` uses too. Lines are as wide as suits the
+    person's size. The legend takes at most 5 % of the picture, in the corner with the fewest joints. is_frame: of a
+    video, where the legend stays in its corner and only tracks are numbered. places: of the colours of "people" in
+    `palettes.PEOPLE`, such as `report.frame_colours.FrameColours` keeps from frame to frame.
 
     Limbs are those of `skeleton` (default: `poses.skeleton`). Raises ValueError if neither is known or the two have
     different joints, or if `min_score` is given and the poses have no scores; InputError for an unknown style.
@@ -90,14 +90,15 @@ def _entries(
 
 
 def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry]:
-    """Return how many joints are left out, and why, if it is for one reason."""
-    count = int((~scene.shown).sum())
+    """Return how many joints are left out, and why, if it is for one reason; people without any joint count apart."""
     if min_score is not None:
-        return [Entry("", f"{count:,} left out (score < {min_score:g})")]
-    decided = poses.decided_visibility
-    absent = np.zeros_like(scene.shown) if decided is None else decided == Visibility.ABSENT
-    words = "not visible" if absent[~scene.shown].all() else "left out"
-    return [Entry("", f"{count:,} {words}")] if count else []
+        return [Entry("", f"{int((~scene.shown).sum()):,} left out (score < {min_score:g})")]
+    is_drawn = scene.shown.any(axis=1)
+    left_out, decided = ~scene.shown & is_drawn[:, None], poses.decided_visibility
+    absent = np.zeros_like(left_out) if decided is None else decided == Visibility.ABSENT
+    count, unseen = int(left_out.sum()), int((~is_drawn).sum())
+    entries = [Entry("", f"{count:,} {'not visible' if absent[left_out].all() else 'left out'}")] if count else []
+    return [*entries, Entry("", f"{unseen:,} {'pose' if unseen == 1 else 'poses'} not drawn")] if unseen else entries
 
 
 def _draw_errors(drawn: np.ndarray, scene: Scene, row: int) -> None:

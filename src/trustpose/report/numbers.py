@@ -1,9 +1,9 @@
 """The numbers of people: in drawings, and in the text that refers to them."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from trustpose.poses import MISSING_ID, Poses
+from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.palettes import EDGE
 from trustpose.report.strokes import Colour, text_mask, write
 
@@ -22,6 +22,13 @@ def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
 def has_tracks(poses: Poses) -> bool:
     """Whether any person belongs to a track."""
     return poses.track_id is not None and bool((poses.track_id != MISSING_ID).any())
+
+
+def has_visible_joint(poses: Poses) -> Bool[np.ndarray, " N"]:
+    """Return who has a joint that is neither missing nor most likely absent. Of the others nothing is drawn."""
+    found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
+    decided = poses.decided_visibility
+    return (found if decided is None else found & (decided != Visibility.ABSENT)).any(axis=1)
 
 
 class Plates:

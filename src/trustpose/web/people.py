@@ -6,7 +6,7 @@ import numpy as np
 
 from trustpose.geometry.expected_error import expected_error
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.report.numbers import person_numbers
+from trustpose.report.numbers import has_visible_joint, person_numbers
 from trustpose.report.palettes import LEFT, limb_sides, sides
 from trustpose.skeletons import Skeleton
 
@@ -25,8 +25,8 @@ def skeleton_json(skeleton: Skeleton) -> dict[str, Any]:
 
 
 def people_json(poses: Poses) -> list[dict[str, Any]]:
-    """Return one object per pose, the best-ranked first: the numbers that the results file has for it, and the `number`
-    of the person in drawings and texts.
+    """Return one object per pose, the best-ranked first: the numbers that the results file has for it, the `number` of
+    the person in drawings and texts, and whether a joint of it `is_seen`.
 
     A joint is {"xy", "score", "quality", "visibility", "error", "decided"}: image pixels, raw score, expected OPKS,
     P(absent), P(occluded), P(visible), the expected error, its median in pixels, and absent, occluded or visible as 0,
@@ -40,7 +40,7 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
         "error": None if error is None else error.median,
         "decided": poses.decided_visibility,
     }
-    numbers = person_numbers(poses)
+    numbers, seen = person_numbers(poses), has_visible_joint(poses)
     xy = poses.xy.astype(np.float64).copy()
     if poses.missing is not None:
         xy[poses.missing] = np.nan
@@ -53,6 +53,7 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
             for joint in range(poses.keypoint_count)
         ]
         person = {name: None if column is None else _plain(column[row]) for name, column in whole.items()}
+        person["is_seen"] = bool(seen[row])
         person["box"] = None if poses.box is None else _plain(poses.box[row])
         number = int(numbers[row])
         people.append(person | {"number": None if number == MISSING_ID else number, "joints": joints})

@@ -17,6 +17,11 @@ const say = (text, isError = false) => {
 };
 const number = (value, digits = 2) => (value === null ? "–" : value.toFixed(digits));
 
+function counted(people) {
+  const seen = people.filter((person) => person.is_seen).length;
+  return seen === 1 ? "1 person" : `${seen} people`;
+}
+
 async function start() {
   const model = await ask("/api/model");
   skeleton = model.skeleton;
@@ -25,6 +30,7 @@ async function start() {
 
 function setBase(stage, figure, element) {
   for (const one of figure.querySelectorAll("img, video")) one.classList.toggle("hidden", one !== element);
+  figure.querySelector("figcaption").classList.remove("hidden");
   stage.base = element;
   tip.classList.add("hidden");  // it was about the picture before
 }
@@ -40,7 +46,7 @@ async function showPhoto(file) {
   setBase(ours, byId("ours"), image);
   current = { name: file.name || "photo", ...found };
   ours.show(image, found.width, found.height, found.people, skeleton);
-  say(`${found.people.length === 1 ? "1 person" : `${found.people.length} people`} in ${found.seconds.toFixed(2)} s`);
+  say(`${counted(found.people)} in ${found.seconds.toFixed(2)} s`);
   byId("reading").textContent = found.reading;
   byId("save").classList.remove("hidden");
   if (other !== null) await showOther(imageOf(file.name));  // which may add to what was said
@@ -133,7 +139,7 @@ async function toggleWebcam() {
     if (turn !== running) return;
     ours.show(video, found.width, found.height, found.people, skeleton);
     byId("reading").textContent = found.reading;
-    say(`${found.people.length} people, ${(1 / found.seconds).toFixed(0)} photos/s`);
+    say(`${counted(found.people)}, ${(1 / found.seconds).toFixed(0)} photos/s`);
   }
 }
 
