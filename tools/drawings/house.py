@@ -14,8 +14,8 @@ LAYERS = [
         ("networks", "one file per paper"),
         ("calibration", "trust from results files"),
         ("multiview", "several cameras"),
-        ("tracking", "people over time"),
     ],
+    [("tracking", "people over time")],
     [("datasets", "labels as arrays, pixels(i)")],
     [
         ("codecs", "outputs ↔ keypoints"),
