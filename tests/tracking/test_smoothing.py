@@ -169,3 +169,13 @@ def test_next_to_nothing() -> None:
     unknown[:, 0] = True
     done = smooth(replace(poses, missing=unknown))
     assert np.isnan(done.std[:, 0]).all() and done.poses.missing[:, 0].all() and not done.poses.missing[:, 1:].any()
+
+
+def test_a_position_that_cannot_be_counts_as_not_found() -> None:
+    poses, true = walk(0)
+    xy = poses.xy.copy()
+    xy[30, 4], xy[31, :] = 1e300, -1e18
+    done = smooth(replace(poses, xy=xy, box=None))
+    assert done.replaced[30, 4] and done.replaced[31].all() and np.isfinite(done.poses.xy).all()
+    assert np.linalg.norm(done.poses.xy[31] - true[31], axis=1).mean() < 40
+    assert ((done.poses.quality >= 0) & (done.poses.quality <= 1)).all()

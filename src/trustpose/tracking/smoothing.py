@@ -22,6 +22,7 @@ MOTIONS = {"velocity": 2, "acceleration": 3}  # the order of `kalman`
 NOISES = ("auto", "trust", "constant")
 FILL = 10
 _GROSS, _GROSS_SIZE = 0.05, 0.35  # of constant noise: P(gross error), and its standard deviation / √area
+_FARTHEST = 1e6  # pixels from the photo's corner, beyond which a keypoint counts as not found
 _CONSTANT = 0.05  # standard deviation / √area, to begin with: the clip says by which factor it is wrong
 
 
@@ -125,8 +126,9 @@ def _constant(poses: Poses, paths: Paths) -> _Errors:
     size = _size(poses)
     usual = np.ones(len(poses))
     for track in np.split(paths.row, np.flatnonzero(np.diff(paths.track)) + 1):
-        if len(track):
-            usual[track] = np.nanmedian(size[track])
+        known = size[track][np.isfinite(size[track])]
+        if len(known):
+            usual[track] = np.median(known)
     shape = poses.xy.shape[:2]
     std = np.broadcast_to(usual[:, None], shape)
     return _Errors(_CONSTANT * std, np.full(shape, _GROSS), _GROSS_SIZE * std, staying=0.0)
@@ -135,7 +137,7 @@ def _constant(poses: Poses, paths: Paths) -> _Errors:
 def _size(poses: Poses) -> Float[np.ndarray, " N"]:
     """Return √area of each person, at least 1 pixel."""
     box = poses.person_box().astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         return np.maximum(np.sqrt(AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)), 1.0)
 
 
@@ -176,7 +178,7 @@ def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndar
         """(N, K, …) of the poses as (T, S × K, …) of the block, joint by joint of each track."""
         return values[row].reshape(count[0], count[1] * keypoints, *values.shape[2:])
 
-    found = columns(~result.missing & np.isfinite(result.poses.xy).all(axis=2) & np.isfinite(errors.std))
+    found = columns(~result.missing & (np.abs(result.poses.xy) < _FARTHEST).all(axis=2) & np.isfinite(errors.std))
     found &= np.repeat(is_row, keypoints, axis=1) & (columns(errors.std) > 0)
     variance = np.where(found, columns(errors.std) ** 2, np.inf)
     points = Points(
@@ -196,8 +198,10 @@ def _smooth_block(result: _Result, errors: _Errors, paths: Paths, block: np.ndar
     _write(result, result.missing, np.zeros_like(kept), target, row)
     if result.quality is not None:
         around = _between(columns(result.quality), kept, times, target)
-        left = _left_of_quality(result.poses, path.path.variance, row)
-        _write(result, result.quality, around * left, target & ~kept, row)
+        size = np.broadcast_to(_size(result.poses)[:, None], result.xy.shape[:2])
+        size = _between(columns(size), kept & np.isfinite(columns(size)), times, target)
+        left = _left_of_quality(result.poses, path.path.variance, size)
+        _write(result, result.quality, np.clip(around * left, 0, 1), target & ~kept, row)
 
 
 def _write(result: _Result, into: np.ndarray, values: np.ndarray, target: np.ndarray, row: np.ndarray) -> None:
@@ -212,13 +216,15 @@ def _between(values: np.ndarray, kept: np.ndarray, times: np.ndarray, target: np
     found = np.where(kept, values, 0.0)
     for at in np.flatnonzero((target & ~kept).any(axis=0)).tolist():
         good, lacking = np.flatnonzero(kept[:, at]), np.flatnonzero(target[:, at] & ~kept[:, at])
-        found[lacking, at] = np.interp(times[lacking, at], times[good, at], values[good, at])
+        if len(good):
+            found[lacking, at] = np.interp(times[lacking, at], times[good, at], values[good, at])
     return found
 
 
-def _left_of_quality(poses: Poses, variance: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return E[OPKS] of a Gaussian error of this variance along each axis: 1 / (1 + variance / (s² k²)) (T, S × K)."""
+def _left_of_quality(poses: Poses, variance: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return E[OPKS] of a Gaussian error of this variance along each axis, 1 / (1 + variance / (s² k²)), with s = `size`;
+    all are (T, S × K)."""
     skeleton = poses.skeleton
     sigmas = np.full(poses.keypoint_count, np.inf) if skeleton is None or not skeleton.has_sigmas else skeleton.sigmas
-    scale = (_size(poses)[:, None] * 2 * sigmas)[row].reshape(variance.shape)
+    scale = np.maximum(size, 1.0) * 2 * np.tile(sigmas, variance.shape[1] // len(sigmas))
     return 1 / (1 + variance / scale**2)
