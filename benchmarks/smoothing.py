@@ -167,7 +167,7 @@ def balancing() -> tuple[list[Poses], object]:
     for number in range(1, 5):
         with tempfile.TemporaryDirectory() as out:
             done = predictor.run([folder / "balancing" / "videos" / f"cam{number:02}.mp4"], out, drawings=None)
-        poses = track(done.poses)
+        poses = track(Poses.concatenate([replace(one, photos=None) for one in done.poses.values()]))
         assert poses.track_id is not None and poses.box is not None
         area = np.prod(poses.box[:, 2:] - poses.box[:, :2], axis=1)
         best = max(np.unique(poses.track_id[poses.track_id > 0]), key=lambda one: area[poses.track_id == one].sum())
@@ -263,21 +263,19 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--frames", type=int, default=45)
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--models", nargs="+", default=["default", "simplepose"])
+    parser.add_argument("--models", nargs="*", default=["default", "simplepose"])
     parser.add_argument("--draws", type=int, default=1000)
-    parser.add_argument("--skip-cameras", action="store_true")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", RuntimeWarning)
     truth, printed = read_truth(DATA / "coco" / f"{arguments.split}_gt.json"), {}
     for model in arguments.models:
         clips = clips_of(model, truth, DATA / "coco" / arguments.split, arguments.photos, arguments.frames)
         printed[model] = on_clips(model, clips, arguments.draws)
-    if not arguments.skip_cameras:
-        views, cameras = balancing()
-        printed["left out frames"] = left_out_frames(views)
-        show("frames left out, pixels", printed["left out frames"])
-        printed["left out views"] = left_out_views(views, cameras)
-        show("views left out, pixels", printed["left out views"])
+    views, cameras = balancing()
+    printed["left out frames"] = left_out_frames(views)
+    show("frames left out, pixels", printed["left out frames"])
+    printed["left out views"] = left_out_views(views, cameras)
+    show("views left out, pixels", printed["left out views"])
     printed["speed"] = speed()
     show("speed", printed["speed"])
     print(json.dumps(printed))

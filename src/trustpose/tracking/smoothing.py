@@ -222,8 +222,8 @@ def _between(values: np.ndarray, kept: np.ndarray, times: np.ndarray, target: np
 
 
 def _left_of_quality(poses: Poses, variance: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return E[OPKS] of a Gaussian error of this variance along each axis, 1 / (1 + variance / (s² k²)), with s = `size`;
-    all are (T, S × K)."""
+    """Return E[OPKS] of a Gaussian error of this variance along each axis, 1 / (1 + variance / (s² k²)), where s is
+    `size`; all are (T, S × K)."""
     skeleton = poses.skeleton
     sigmas = np.full(poses.keypoint_count, np.inf) if skeleton is None or not skeleton.has_sigmas else skeleton.sigmas
     scale = np.maximum(size, 1.0) * 2 * np.tile(sigmas, variance.shape[1] // len(sigmas))
