@@ -12,7 +12,9 @@ from tests.multiview.test_people import FRAMES, seen_by, walkers
 from trustpose.formats.cameras import write_cameras
 from trustpose.formats.coco import write_results
 from trustpose.formats.poses3d import read_poses3d
+from trustpose.formats.video import Video
 from trustpose.geometry.cameras import Cameras
+from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 
 
@@ -87,3 +89,25 @@ def test_a_calibration_for_another_size(files, capsys):
 
 def test_unchecked_goes_on(files):
     assert command(files, "--unchecked", results="1023") == 0
+
+
+def test_a_page_and_a_video(files, capsys, monkeypatch):
+    """Each camera's frames, with people drawn in them, and the view in 3D beside them."""
+    monkeypatch.setattr("trustpose.report.world_video.HEIGHT", 120)  # for time
+    clips = []
+    for at in range(4):
+        with VideoWriter(files / f"{at}.mp4", 320, 240, 25.0) as writer:
+            for number in range(FRAMES):
+                writer.write(np.full((240, 320, 3), 40 + number, np.uint8))
+        clips += ["--clip", files / f"{at}.mp4"]
+    assert command(files, "--page", files / "p.html", "--video", files / "v.mp4", *clips) == 0
+    assert "a video of the people in each camera and in 3D" in capsys.readouterr().out
+    assert "3 people, 30 frames, 4 cameras" in (files / "p.html").read_text()
+    with Video(files / "v.mp4") as video:
+        frames = dict(video.frames())
+        assert len(frames) == FRAMES and (video.width, video.height) == (5 * 160, 120)
+    first = frames[0][:, :160].astype(int)
+    assert np.abs(np.median(first) - 40) < 6 and (np.abs(first - 40).max(axis=2) > 60).mean() > 0.005
+    assert np.abs(np.median(frames[FRAMES - 1][:, :160]) - 40 - FRAMES + 1) < 6
+    assert command(files, "--video", files / "v.mp4", *clips[:4]) == 2
+    assert "--clip: expected 4 videos with --video" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 
 from tests.multiview.rings import ring
 from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
-from trustpose.multiview.frames import match_frames
+from trustpose.multiview.frames import match_frames, own_frame
 from trustpose.multiview.people import SHORTEST, group_people, triangulate_people
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
@@ -101,6 +101,7 @@ def test_moments():
     fast = match_frames([view(0, 1, 2), view(10, 11, 12, 13, 14)], fps=[25.0, 50.0], offset=[0.0, -0.2])
     assert fast.frame.tolist() == [0, 1, 2]
     assert fast.frames_of[1].tolist() == [10, 12, 14]
+    assert [own_frame(1, frame, [25.0, 50.0], [0.0, -0.2]) for frame in range(3)] == [10, 12, 14]
     with pytest.raises(ValueError, match="offset: expected one number for each of 2 cameras, got 1"):
         match_frames([view(0), view(0)], fps=[25.0, 25.0], offset=[0.0])
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,6 +37,12 @@ def triangulate(
     ],
     page: Annotated[
         Path | None, typer.Option(help="Write a page with the people in 3D, to turn and play, to this HTML file.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Write a video with the people drawn in each camera's frames, and in 3D (mp4).")
+    ] = None,
+    clip: Annotated[
+        list[Path] | None, typer.Option(help="Video of one camera, for --video; one for each, in order.")
     ] = None,
     method: Annotated[
         str, typer.Option(**choices(*METHODS, about="All views alike; by weight; those that agree; by likelihood."))
@@ -80,8 +87,10 @@ def triangulate(
     from trustpose.formats.poses3d.c3d import package
 
     named = [*(results or []), *(more_results or [])]
-    given = {"--cameras": cameras, "--results": named, "--skeleton": skeleton_file(skeleton)}
-    check_outputs({"--out": out, "--page": page}, given)
+    given = {"--cameras": cameras, "--results": named, "--clip": clip, "--skeleton": skeleton_file(skeleton)}
+    check_outputs({"--out": out, "--page": page, "--video": video}, given)
+    if len(clip or []) != (0 if video is None else len(named)):
+        raise InputError(f"--clip: expected {len(named)} videos with --video and none without, got {len(clip or [])}")
     if format_of(out) == "c3d":
         package()
     rates = _numbers("--fps", fps, len(named))
@@ -112,6 +121,12 @@ def triangulate(
     Console(stderr=True).print(_said(found, seconds), markup=False, highlight=False, soft_wrap=True)
     for path in written:
         say_written(path, "people in the world")
+    if video is not None:
+        from trustpose.multiview.frames import own_frame
+        from trustpose.report.world_video import write_world_video
+
+        write_world_video(video, found, rig, clip or [], partial(own_frame, fps=rates, offset=offsets), _bar)
+        say_written(video, "a video of the people in each camera and in 3D")
     if page is not None:
         from trustpose.report.world import write_world_page
 
@@ -262,4 +277,4 @@ def _bar(moments: Iterable[int]) -> Iterable[int]:
     console = Console(stderr=True)
     if not console.is_terminal:
         return moments
-    return track(list(moments), description="matching people", console=console, transient=True)
+    return track(list(moments), description="frames", console=console, transient=True)

@@ -70,3 +70,12 @@ def _in_first(
         return number.astype(np.float64)
     seconds = number / fps[at] + (0.0 if offset is None else offset[at] - offset[0])
     return seconds * fps[0]
+
+
+def own_frame(view: int, frame: int, fps: Sequence[float] | None = None, offset: Sequence[float] | None = None) -> int:
+    """Return the number of the frame of camera `view` that is nearest to frame `frame` of the first camera; fps and
+    offset are as for `match_frames`."""
+    if fps is None:
+        return frame
+    seconds = frame / fps[0] - (0.0 if offset is None else offset[view] - offset[0])
+    return round(seconds * fps[view])

@@ -81,7 +81,7 @@ def _rows(poses: Poses3D) -> list[list[str]]:
 
 
 def _data(poses: Poses3D, cameras: Cameras) -> dict[str, Any]:
-    axes = _axes(cameras)
+    axes = up_axes(cameras)
     points = poses.xyz.reshape(-1, 3)
     points = points[np.isfinite(points).all(axis=1)]
     around = points if len(points) else np.array([camera.centre for camera in cameras]).reshape(-1, 3)
@@ -98,13 +98,13 @@ def _data(poses: Poses3D, cameras: Cameras) -> dict[str, Any]:
         "turn": 0.6,
         "rate": _rate(poses),
         "edges": edges,
-        "ground": _ground(axes, middle, low, radius),
+        "ground": ground_lines(axes, middle, low, radius),
         "cameras": [{"name": camera.name, "corners": _pyramid(camera, radius)} for camera in cameras],
         "frames": _frame_values(poses),
     }
 
 
-def _axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
+def up_axes(cameras: Cameras) -> Float[np.ndarray, "3 3"]:
     """Return two directions of the ground and up, in rows: up is the axis of the world nearest to the mean of the
     cameras' own, z without cameras."""
     up = np.array([0.0, 0.0, 1.0])
@@ -123,7 +123,7 @@ def _rate(poses: Poses3D) -> float:
     return float(np.clip(1 / np.median(np.diff(seconds)), 1, 60)) if len(seconds) > 1 else _USUAL_RATE
 
 
-def _ground(axes: np.ndarray, middle: np.ndarray, low: float, radius: float) -> list[Any]:
+def ground_lines(axes: np.ndarray, middle: np.ndarray, low: float, radius: float) -> list[Any]:
     """Return the lines of a grid at the height of the feet, a metre apart."""
     centre = middle + (low - middle @ axes[2]) * axes[2]
     reach = min(int(np.ceil(radius)), 20)
