@@ -15,9 +15,10 @@ from trustpose.audit.categories import (
     mean_summary,
     measure_by_category,
 )
+from trustpose.audit.details import Details, Draws
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
-from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Details, Draws, Errors, known
+from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
 from trustpose.audit.sections import (
     Findings,
     keypoint_score,
