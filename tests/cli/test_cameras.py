@@ -68,6 +68,56 @@ def test_convert_puts_files_together(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert read_cameras(tmp_path / "folder").names == ("right",)
 
 
+def test_place_by_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.multiview.rings import ring
+
+    cameras = ring(2)
+    corners = {name: np.random.default_rng(number).uniform(-1, 1, 3).tolist() for number, name in enumerate("abcdefgh")}
+    pixels = {c.name: {n: c.project(np.array(xyz)).tolist() for n, xyz in corners.items()} for c in cameras}
+    pixels["cam1"]["c"][0] += 40
+    (tmp_path / "scene.json").write_text(json.dumps({"unit": "m", "points": corners, "cameras": pixels}))
+    write_cameras(Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras)), tmp_path / "two.json")
+    assert run("place", tmp_path / "two.json", "--points", tmp_path / "scene.json", "--out", tmp_path / "out.json") == 0
+    printed = capsys.readouterr().out
+    assert "cam0: reprojection error 0.00 pixels of 8 points" in printed
+    assert "point 'c' is " in printed and "is it the right one?" in printed
+    assert np.abs(read_cameras(tmp_path / "out.json")["cam0"].centre - cameras["cam0"].centre).max() < 1e-3
+
+
+def test_place_by_a_board(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cameras(Cameras((camera().resized(640, 360),)), tmp_path / "one.json")
+    board = ("--photo", photos / "0.png", "--square", "30mm", "--out", tmp_path / "out.json")
+    assert run("place", tmp_path / "one.json", *board, "--board", "6x5") == 0
+    assert "a: reprojection error 0." in capsys.readouterr().out
+    placed = read_cameras(tmp_path / "out.json")["a"]
+    middle = placed.to_camera(np.array([0.075, 0.06, 0]))  # of the corners, which lie 0.35 m in front
+    assert np.abs(middle - [0, 0, 0.35]).max() < 0.06
+    assert run("place", tmp_path / "one.json", *board, "--board", "5x5") == 2
+    assert "looks the same upside down" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--out", "x.json"], "expected one of --results, --photo, --points, got none"),
+        (["--results", "a.json", "--out", "x.json"], "--results: images show no scale; expected one known length"),
+        (["--photo", "a.png", "--out", "x.json"], "--photo: needs --board and --square"),
+        (
+            ["--photo", "a.png", "--photo", "b.png", "--board", "4x7", "--square", "1m", "--out", "x.json"],
+            "--photo: expected",
+        ),
+        (["--points", "gone.json", "--out", "x.json"], "gone.json: no such file"),
+    ],
+)
+def test_place_says_what_is_missing(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_cameras(Cameras((camera(),)), "one.json")
+    assert run("place", "one.json", *words) == 2
+    assert capsys.readouterr().err.startswith(f"trustpose: error: {told}")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

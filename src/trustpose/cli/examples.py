@@ -34,7 +34,12 @@ EXAMPLES = {
     ),
     "cameras": (
         "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
+        "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
         "trustpose cameras convert Calib.qca.txt --out cameras.toml",
+    ),
+    "cameras place": (
+        "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
+        "trustpose cameras place a.yml --results a --results b --height 1.7m --out b.yml",
     ),
     "cameras calibrate": (
         "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",

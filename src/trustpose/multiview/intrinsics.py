@@ -121,7 +121,11 @@ def board_pose(
     Raises ValueError if OpenCV finds none.
     """
     ideal = camera.undistort(pixels)
-    is_flat = np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-6 * np.abs(points).max()) < 3
+    # IPPE wants the plane z = 0, so that other planes are left to SQPNP, which takes any points
+    is_flat = (
+        not points[:, 2].any()
+        and np.linalg.matrix_rank(points - points.mean(axis=0), tol=1e-6 * np.abs(points).max()) < 3
+    )
     method = cv2.SOLVEPNP_IPPE if is_flat else cv2.SOLVEPNP_SQPNP
     none = np.zeros(5)
     is_found, turn, shift = cv2.solvePnP(points[:, None], ideal[:, None], camera.matrix, none, flags=method)
@@ -129,6 +133,11 @@ def board_pose(
         raise ValueError("OpenCV finds no pose from which the points are seen so")
     turn, shift = cv2.solvePnPRefineLM(points[:, None], ideal[:, None], camera.matrix, none, turn, shift)
     return np.concatenate([turn.ravel(), shift.ravel()])
+
+
+def rotation_matrix(turn: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
+    """Return the rotation matrix of a rotation vector, radians."""
+    return cv2.Rodrigues(turn)[0]
 
 
 def coverage(corners: Sequence[Float[np.ndarray, "N 2"]], size: tuple[int, int], cells: int = 10) -> float:

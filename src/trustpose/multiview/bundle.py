@@ -1,0 +1,169 @@
+"""Bundle adjustment: where the cameras stand, so that what they see agrees with points in the world, found with them.
+
+For given cameras the best points are a triangulation, so only the cameras are parameters of SciPy's least squares; the
+points follow, and so do the derivatives (variable projection, Golub and Pereyra 1973, with Kaufman's approximation:
+the part of a residual that moving its point takes away is projected out). Robust by reweighting with Student's t.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import least_squares
+
+from trustpose.geometry.cameras import Cameras
+from trustpose.multiview.linear import full_matrix, inverse_symmetric, solve_linear, to_plane
+
+_ROUNDS = 15  # of reweighting
+_FREEDOM = 4.0  # of Student's t
+_DONE = 1e-3  # relative change of the errors' scale
+_NEAREST = 0.05  # metres in front of a camera
+_STEPS = 2  # of moving the points to the least squares, after the linear solution
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """Placed `cameras`, the points `xyz` (M, 3) that they see, NaN where fewer than two do, and the reprojection
+    errors (V, M), ideal pixels, NaN where a point was not seen."""
+
+    cameras: Cameras
+    xyz: Float[np.ndarray, "M 3"]
+    errors: Float[np.ndarray, "V M"]
+
+
+def adjust(
+    xy: Float[np.ndarray, "V M 2"], weight: Float[np.ndarray, "V M"], cameras: Cameras, rounds: int = _ROUNDS
+) -> Bundle:
+    """Return the cameras, moved and turned so that the points that they see agree; the first one stays.
+
+    xy: image pixels, NaN where not seen; weight: trust in each, 0 or more; `cameras` stand roughly right. The scale,
+    which no image shows, stays as it is. rounds: of reweighting, at most.
+    """
+    ideal = cameras.undistort(xy)
+    seen = np.isfinite(ideal).all(axis=2) & (weight > 0)
+    seen &= seen.sum(axis=0) >= 2
+    trust = np.where(seen, weight, 0.0)
+    ideal = np.where(seen[..., None], ideal, 0.0)
+    weights, scale = trust, np.inf
+    for _ in range(rounds):
+        cameras = _least_squares(ideal, weights, cameras)
+        _, off = _points(ideal, weights, cameras)
+        error = np.linalg.norm(off, axis=2)
+        now = 1.4826 / 1.1774 * float(np.median(error[seen])) if seen.any() else 0.0  # σ of each axis
+        weights = trust * (_FREEDOM + 2) / (_FREEDOM + (error / max(now, 1e-9)) ** 2)
+        if abs(now - scale) <= _DONE * now:
+            break
+        scale = now
+    xyz, off = _points(ideal, weights, cameras)
+    return Bundle(cameras, xyz, np.where(seen, np.linalg.norm(off, axis=2), np.nan))
+
+
+def _least_squares(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> Cameras:
+    """Return the cameras that fit best with fixed weights; the parameters are small turns and shifts of all but the
+    first."""
+    if len(cameras) < 2:
+        return cameras
+    root = np.sqrt(weight)[..., None]
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        return (_points(ideal, weight, _moved(cameras, x))[1] * root).ravel()
+
+    def jacobian(x: np.ndarray) -> np.ndarray:
+        return _jacobian(ideal, weight, _moved(cameras, x))
+
+    start = np.zeros(6 * (len(cameras) - 1))
+    found = least_squares(residuals, start, jac=jacobian, max_nfev=6, ftol=1e-5)  # type: ignore[arg-type]
+    return _as_large(_moved(cameras, found.x), cameras)
+
+
+def _as_large(cameras: Cameras, before: Cameras) -> Cameras:
+    """Return the cameras about the first as far from it as before: no image shows the scale, so it drifts."""
+    first = cameras[0]
+    spread, wanted = (np.linalg.norm([one.centre - some[0].centre for one in some]) for some in (cameras, before))
+    centres = [first.centre + (one.centre - first.centre) * wanted / max(spread, 1e-12) for one in cameras]
+    return Cameras(
+        tuple(one.placed(one.rotation, -one.rotation @ at) for one, at in zip(cameras, centres, strict=True))
+    )
+
+
+def _moved(cameras: Cameras, x: Float[np.ndarray, " X"]) -> Cameras:
+    """Return the cameras, each but the first turned by a rotation vector and shifted, in its own frame."""
+    moved = [cameras[0]]
+    for camera, step in zip(cameras[1:], x.reshape(-1, 6), strict=True):
+        turn = cv2.Rodrigues(step[:3])[0]
+        moved.append(camera.placed(turn @ camera.rotation, turn @ camera.translation + step[3:]))
+    return Cameras(tuple(moved))
+
+
+def _points(
+    ideal: Float[np.ndarray, "V M 2"], weight: Float[np.ndarray, "V M"], cameras: Cameras
+) -> tuple[Float[np.ndarray, "M 3"], Float[np.ndarray, "V M 2"]]:
+    """Return the points with the least weighted squares, and the residuals there, ideal pixels, 0 where not seen."""
+    plane = np.stack([to_plane(camera, one) for camera, one in zip(cameras, ideal, strict=True)])
+    xyz = solve_linear(plane, weight, cameras)
+    xyz = np.where(np.isfinite(xyz), xyz, 0.0)
+    for _ in range(_STEPS):
+        off, by_point, _ = _seen(ideal, xyz, weight, cameras)
+        rows = np.moveaxis(by_point, 1, 0).reshape(len(xyz), -1, 3)  # (M, 2 V, 3)
+        weighed = (rows * np.repeat(weight.T, 2, axis=1)[..., None]).transpose(0, 2, 1)
+        a = weighed @ rows
+        b = (weighed @ np.moveaxis(off, 1, 0).reshape(len(xyz), -1, 1))[..., 0]
+        inverse = full_matrix(inverse_symmetric(_upper(a)))
+        xyz = xyz - np.nan_to_num(inverse @ b[..., None])[..., 0]
+    return xyz, _seen(ideal, xyz, weight, cameras)[0]
+
+
+def _upper(a: Float[np.ndarray, "M 3 3"]) -> Float[np.ndarray, "M 6"]:
+    return a[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
+
+
+def _seen(
+    ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return residuals (V, M, 2), and their derivatives by the points (V, M, 2, 3) and by each camera's small turn and
+    shift (V, M, 2, 6). All are 0 for what is not seen."""
+    views, count = weight.shape
+    off, by_point = np.zeros((views, count, 2)), np.zeros((views, count, 2, 3))
+    by_camera = np.zeros((views, count, 2, 6))
+    for view, camera in enumerate(cameras):
+        own = camera.to_camera(xyz)
+        there = weight[view] > 0
+        x, y, z = own[there].T
+        z = np.maximum(z, _NEAREST)  # a point behind the camera is far off, not unseen
+        focal = camera.matrix[:2, :2]
+        pixels = np.stack([x / z, y / z], axis=1) @ focal.T + camera.matrix[:2, 2]
+        off[view, there] = pixels - ideal[view, there]
+        zero = np.zeros_like(z)
+        by_plane = np.stack([np.stack([1 / z, zero, -x / z**2], 1), np.stack([zero, 1 / z, -y / z**2], 1)], 1)
+        by_own = np.einsum("ij,mjk->mik", focal, by_plane)  # of points in the camera's frame
+        by_point[view, there] = by_own @ camera.rotation
+        turned = np.stack(  # a small turn w moves a point p by w × p, which is -[p]× w
+            [
+                np.stack([zero, z, -y], axis=1),
+                np.stack([-z, zero, x], axis=1),
+                np.stack([y, -x, zero], axis=1),
+            ],
+            axis=1,
+        )
+        by_camera[view, there] = np.concatenate([by_own @ turned, by_own], axis=2)
+    return off, by_point, by_camera
+
+
+def _jacobian(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> Float[np.ndarray, "R X"]:
+    """Return the derivatives of the weighted residuals by the cameras' parameters, the points following."""
+    xyz, _ = _points(ideal, weight, cameras)
+    _, by_point, by_camera = _seen(ideal, xyz, weight, cameras)
+    views, count = weight.shape
+    root = np.sqrt(weight)[..., None, None]
+    by_point, by_camera = by_point * root, by_camera * root
+    rows = np.moveaxis(by_point, 1, 0).reshape(count, -1, 3)
+    a = rows.transpose(0, 2, 1) @ rows
+    inverse = np.nan_to_num(full_matrix(inverse_symmetric(_upper(a))))
+    whole = np.zeros((views, count, 2, 6 * (views - 1)))
+    for view in range(1, views):
+        at = slice(6 * (view - 1), 6 * view)
+        pulled = inverse @ (by_point[view].transpose(0, 2, 1) @ by_camera[view])  # (M, 3, 6)
+        whole[:, :, :, at] -= by_point @ pulled
+        whole[view, :, :, at] += by_camera[view]
+    return whole.reshape(-1, 6 * (views - 1))

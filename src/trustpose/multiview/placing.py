@@ -1,0 +1,268 @@
+"""The first placing of cameras by people of whom it is not known who is who: essential matrices, then one camera after
+the other.
+
+Two cameras come first, by the essential matrix of their common keypoints (Nistér 2004, in RANSAC, OpenCV's), the pair
+with the most inliers seen under a good angle; the next is always the one that sees most of the points so far (RANSAC
+over `solvePnP`). Whose keypoints belong together is not known yet: every person of one view is tried with every person
+of the other at the same moment, and RANSAC drops the wrong ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.multiview.bundle import adjust
+from trustpose.multiview.frames import Moments
+from trustpose.multiview.linear import solve_linear
+
+_SURE_PERSON = 0.5  # of the usual best person's sum of weights; who has less may be none
+_MOST_PEOPLE = 3  # of a view and moment, for the first cameras
+FEWEST = 24  # keypoints that agree, for a camera to be placed
+_MOST_PAIRS = 4  # with which placing is begun
+_FOCAL = 1000.0  # of the plain cameras in which rays are pixels
+_DRAWS = 20_000
+_SURE = 0.9999
+_PERSON = 1.6  # metres from one end of a person's keypoints to the other: association needs about the scale
+_WIDEST = np.cos(np.radians(15.0))  # rays that meet under less fix the depth badly
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Two cameras by their essential matrix: how much speaks for it, the second's `pose` (3, 4) in the first's frame,
+    and `people`: of each camera, which row at which moment."""
+
+    worth: float
+    first: int
+    second: int
+    pose: Float[np.ndarray, "3 4"]
+    people: dict[int, dict[int, int]]
+
+
+class Start:
+    """The first placing, from people of whom it is not known who is who: every joint of every person of a moment is
+    an observation of its own."""
+
+    def __init__(
+        self,
+        cameras: Cameras,
+        moments: Moments,
+        plane: Sequence[np.ndarray],
+        weights: Sequence[np.ndarray],
+        tolerance: Sequence[np.ndarray],
+    ) -> None:
+        self.cameras, self.moments, self.plane = cameras, moments, plane
+        self.weights, self.tolerance = weights, tolerance
+        self.rows = [self._sure(view, rows) for view, rows in enumerate(moments.rows)]
+
+    def _sure(self, view: int, moments: Sequence[np.ndarray]) -> list[list[int]]:
+        """Return the rows of each moment that are trusted about as far as the view's best, the best first."""
+        worth = self.weights[view].sum(axis=1)
+        best = [worth[rows].max() for rows in moments if len(rows)]
+        least = _SURE_PERSON * float(np.median(best)) if best else 0.0
+        ordered = [sorted(rows.tolist(), key=lambda row: -float(worth[row])) for rows in moments]
+        return [[row for row in rows if worth[row] >= least][:_MOST_PEOPLE] for rows in ordered]
+
+    def _distinct(self, views: Sequence[int], rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Return which combinations of rows, one of each view, show what no earlier one did: who stands still would
+        otherwise be as many witnesses as there are moments."""
+        seen = np.concatenate(
+            [
+                np.where((self.weights[view][row] > 0)[..., None], self.plane[view][row], np.nan)
+                / self.tolerance[view][row][:, None, None]
+                for view, row in zip(views, rows, strict=True)
+            ],
+            axis=1,
+        )  # (combinations, joints of all views, 2), in tolerances
+        kept: list[int] = []
+        for at, one in enumerate(seen):
+            with np.errstate(invalid="ignore"):
+                moved = np.linalg.norm(seen[kept] - one, axis=2)
+            known = np.isfinite(moved)
+            mean = np.where(known, moved, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+            if not len(mean) or mean.min() > 1:
+                kept.append(at)
+        return np.array(kept, dtype=np.int64)
+
+    def run(self) -> Cameras:
+        """Return the cameras, placed from each of the best pairs in turn, as most keypoints agree with them."""
+        count = len(self.cameras)
+        if count < 2:
+            raise ValueError(f"expected two or more cameras, got {count}")
+        pairs = [found for a, b in combinations(range(count), 2) if (found := self._pair(a, b)) is not None]
+        if not pairs:
+            raise ValueError(
+                f"no two cameras show {FEWEST} keypoints that agree; are the frames of the same moments, "
+                "and the intrinsics of these cameras?"
+            )
+        pairs.sort(key=lambda pair: -pair.worth)
+        grown, failed = [], []
+        for pair in pairs[:_MOST_PAIRS]:
+            try:
+                grown.append(self._grow(pair))
+            except ValueError as error:
+                failed.append(error)
+        if not grown:
+            raise failed[0]
+        _, poses, people = max(grown, key=lambda one: one[0])
+        placed = Cameras(tuple(one.placed(poses[at][:, :3], poses[at][:, 3]) for at, one in enumerate(self.cameras)))
+        return _from_first(placed, _PERSON / self._size(poses, people))
+
+    def _grow(self, pair: "_Pair") -> tuple[int, dict[int, np.ndarray], dict[int, dict[int, int]]]:
+        """Return how many keypoints agree with all cameras, placed one after the other; their poses; whom they show."""
+        poses: dict[int, np.ndarray] = {pair.first: np.eye(3, 4), pair.second: pair.pose}
+        people = dict(pair.people)
+        while True:
+            agreeing = self._adjust(poses, people)
+            if len(poses) == len(self.cameras):
+                return agreeing, poses, people
+            xyz = self._points(poses, people)
+            offers = {view: self._by_points(view, xyz) for view in range(len(self.cameras)) if view not in poses}
+            view = max(offers, key=lambda one: offers[one][0])
+            agreeing, pose, chosen = offers[view]
+            if agreeing < FEWEST:
+                name = self.cameras.names[view]
+                raise ValueError(f"camera {name!r}: only {agreeing} keypoints agree with the other cameras'")
+            poses[view] = pose
+            people[view] = chosen
+
+    def _adjust(self, poses: dict[int, np.ndarray], people: dict[int, dict[int, int]]) -> int:
+        """Adjust the poses in place; return how many keypoints agree with them."""
+        views = sorted(poses)
+        plane, weight = self._observed(views, people)
+        limit = np.array([np.median(self.tolerance[view]) for view in views])
+        rig = Cameras(tuple(_plain(self.cameras[view].name, poses[view]) for view in views))
+        seen = np.where(weight[..., None] > 0, plane, np.nan)
+        bundle = adjust(seen * _FOCAL, weight, rig, rounds=4)
+        for view, camera in zip(views, bundle.cameras, strict=True):
+            poses[view] = np.concatenate([camera.rotation, camera.translation[:, None]], axis=1)
+        with np.errstate(invalid="ignore"):
+            return int((bundle.errors / _FOCAL < limit[:, None]).sum())
+
+    def _size(self, poses: dict[int, np.ndarray], people: dict[int, dict[int, int]]) -> float:
+        """Return the middle of the people's sizes, from one end of the keypoints to the other."""
+        xyz = self._points(poses, people)
+        known = np.asarray(np.isfinite(xyz).all(axis=2))
+        sizes = []
+        for person in range(len(xyz)):
+            seen = xyz[person, known[person]]
+            if len(seen) > 2:
+                sizes.append(np.linalg.norm(seen[:, None] - seen[None], axis=2).max())
+        return max(float(np.median(sizes)) if sizes else 1.0, 1e-6)
+
+    def _pair(self, a: int, b: int) -> "_Pair | None":
+        """Return the pair by its essential matrix; None if nothing speaks for one."""
+        combos = [
+            (moment, i, j)
+            for moment in range(len(self.moments))
+            for i in self.rows[a][moment]
+            for j in self.rows[b][moment]
+        ]
+        if not combos:
+            return None
+        _, left, right = (np.array(one) for one in zip(*combos, strict=True))
+        kept = self._distinct((a, b), (left, right))
+        combos, left, right = [combos[at] for at in kept], left[kept], right[kept]
+        both = (self.weights[a][left] > 0) & (self.weights[b][right] > 0)  # (combinations, K)
+        if both.sum() < FEWEST:
+            return None
+        one, two = self.plane[a][left][both], self.plane[b][right][both]
+        limit = float(np.median((self.tolerance[a][left] + self.tolerance[b][right]) / 2))
+        cv2.setRNGSeed(1)
+        matrix, mask = cv2.findEssentialMat(
+            one, two, np.eye(3), method=cv2.RANSAC, prob=_SURE, threshold=limit, maxIters=_DRAWS
+        )
+        if matrix is None or matrix.shape != (3, 3):
+            return None
+        _, rotation, shift, mask = cv2.recoverPose(matrix, one, two, np.eye(3), mask=mask)[:4]
+        agrees = np.zeros(both.shape, dtype=bool)
+        agrees[both] = mask.ravel() > 0
+        pose = np.concatenate([rotation, shift], axis=1)
+        people = {a: {}, b: {}}
+        share = agrees.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+        for at in np.argsort(-share, kind="stable"):
+            moment, i, j = combos[at]
+            if share[at] >= 0.5 and moment not in people[a]:
+                people[a][moment], people[b][moment] = i, j
+        good = [
+            at for at, (moment, i, j) in enumerate(combos) if people[a].get(moment) == i and people[b].get(moment) == j
+        ]
+        inside = agrees[good]
+        if inside.sum() < FEWEST:
+            return None
+        rays = [
+            np.concatenate([xy, np.ones((len(xy), 1))], axis=1)
+            for xy in (self.plane[a][left[good]][inside], self.plane[b][right[good]][inside])
+        ]
+        turned = [rays[0], rays[1] @ rotation]
+        turned = [ray / np.linalg.norm(ray, axis=1, keepdims=True) for ray in turned]
+        angle = float(np.median((turned[0] * turned[1]).sum(axis=1)))  # cosine
+        worth = float(inside.sum()) * (1.0 if abs(angle) < _WIDEST else 0.1)
+        return _Pair(worth * float(np.mean(share[good])), a, b, pose, people)
+
+    def _points(self, poses: dict[int, np.ndarray], people: dict[int, dict[int, int]]) -> np.ndarray:
+        """Return the joints (moments, K, 3) of the person at each moment, NaN where fewer than two cameras show it."""
+        views = sorted(poses)
+        plane, weight = self._observed(views, people)
+        rig = Cameras(tuple(_plain(self.cameras[view].name, poses[view]) for view in views))
+        return solve_linear(plane, weight, rig).reshape(len(self.moments), -1, 3)
+
+    def _observed(self, views: Sequence[int], people: dict[int, dict[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the views see the joints of the person at each moment (v, M, 2), and the weights (v, M)."""
+        keypoints = self.plane[0].shape[1]
+        plane = np.zeros((len(views), len(self.moments), keypoints, 2))
+        weight = np.zeros(plane.shape[:3])
+        for at, view in enumerate(views):
+            for moment, row in people[view].items():
+                plane[at, moment] = np.nan_to_num(self.plane[view][row])
+                weight[at, moment] = self.weights[view][row]
+        return plane.reshape(len(views), -1, 2), weight.reshape(len(views), -1)
+
+    def _by_points(self, view: int, xyz: np.ndarray) -> tuple[int, np.ndarray, dict[int, int]]:
+        """Return how many keypoints agree with a camera's best place, its pose (3, 4), and whom it shows."""
+        combos = [(moment, row) for moment, rows in enumerate(self.rows[view]) for row in rows]
+        nothing = (0, np.eye(3, 4), {})
+        if not combos:
+            return nothing
+        moment, row = (np.array(one) for one in zip(*combos, strict=True))
+        kept = self._distinct((view,), (row,))
+        moment, row = moment[kept], row[kept]
+        both = np.isfinite(xyz[moment]).all(axis=2) & (self.weights[view][row] > 0)
+        if both.sum() < FEWEST:
+            return nothing
+        limit = float(np.median(self.tolerance[view][row]))
+        points, seen = xyz[moment][both], self.plane[view][row][both]
+        cv2.setRNGSeed(1)
+        found, turn, shift, inside = cv2.solvePnPRansac(
+            points, seen, np.eye(3), np.zeros(4), iterationsCount=2000, reprojectionError=limit, confidence=_SURE
+        )
+        if not found or inside is None:
+            return nothing
+        agrees = np.zeros(both.shape, dtype=bool)
+        agrees.ravel()[np.flatnonzero(both)[np.asarray(inside, dtype=np.int64).ravel()]] = True
+        share = agrees.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+        chosen: dict[int, int] = {}
+        for at in np.argsort(-share, kind="stable"):
+            if share[at] >= 0.5:
+                chosen.setdefault(int(moment[at]), int(row[at]))
+        pose = np.concatenate([cv2.Rodrigues(turn)[0], shift], axis=1)
+        return int(agrees.sum()), pose, chosen
+
+
+def _from_first(cameras: Cameras, factor: float) -> Cameras:
+    """Return the cameras in the frame of the first, all lengths times `factor`."""
+    first: Camera = cameras[0]
+    placed = []
+    for one in cameras:
+        rotation = one.rotation @ first.rotation.T
+        placed.append(one.placed(rotation, (one.translation - rotation @ first.translation) * factor))
+    return Cameras(tuple(placed))
+
+
+def _plain(name: str, pose: Float[np.ndarray, "3 4"]) -> Camera:
+    """Return a camera whose pixels are places in the plane one metre in front of it, times `_FOCAL`."""
+    return Camera(name, np.diag([_FOCAL, _FOCAL, 1]), np.zeros(0), pose[:, :3], pose[:, 3])
