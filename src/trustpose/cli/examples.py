@@ -39,7 +39,7 @@ EXAMPLES = {
     ),
     "cameras place": (
         "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
-        "trustpose cameras place a.yml --results a --results b --height 1.7m --out b.yml",
+        "trustpose cameras place ab --results a --results b --height 2m --out c.yml",
     ),
     "cameras calibrate": (
         "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
