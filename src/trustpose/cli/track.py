@@ -44,7 +44,7 @@ def track(
     ] = None,
     distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "oks",
     matching: Annotated[str, typer.Option(**choices(*MATCHINGS, about=MATCHING_MEANS))] = "hungarian",
-    max_distance: Annotated[float, typer.Option(help=MAX_DISTANCE_MEANS)] = 0.8,
+    max_distance: Annotated[float, typer.Option(help=MAX_DISTANCE_MEANS)] = 0.95,
     memory: Annotated[int, typer.Option(min=1, help=MEMORY_MEANS)] = 30,
     history: Annotated[int, typer.Option(min=1, help="Compare with the last so many poses of each track.")] = 1,
     earlier: Annotated[

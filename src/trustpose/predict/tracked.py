@@ -26,10 +26,7 @@ from trustpose.tracking.tracker import Motion
 
 _AROUND = 1.15  # of the box around the joints, as in the paper
 _NMS = 0.5  # IoU above which two boxes are one person's
-_FADE, _LEAST = (
-    0.9,
-    0.1,
-)  # a carried box's score falls by this factor with each frame, and below the other it is dropped
+_FADE, _LEAST = 0.9, 0.7  # a carried box's score falls by this with each frame, and below the other it is dropped
 
 
 @dataclass(eq=False)
@@ -96,8 +93,9 @@ def check_tracked(work: Sources) -> None:
 def joined(detected: Boxes, last: Poses | None, image_id: int) -> Boxes:
     """Return the detected boxes, and boxes around the last frame's poses, moved to this one, where no better one is.
 
-    A carried box's score is that of the pose's box, times 0.9; of boxes that overlap with an IoU above 0.5 the one with
-    the best score stays, a detected one in ties. Boxes without scores are returned unchanged.
+    A carried box's score is that of the pose's box, times 0.9, and at least 0.7: a sure detection is followed for three
+    frames, and a doubtful one not at all, or a frame's false alarms would stay. Of boxes that overlap with an IoU above
+    0.5 the one with the best score stays, a detected one in ties. Boxes without scores are returned unchanged.
     """
     if last is None or not len(last) or last.box_score is None or detected.score is None:
         return detected

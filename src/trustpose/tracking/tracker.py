@@ -13,7 +13,7 @@ from trustpose.tracking.matching import MATCHINGS, match
 Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
 """Where points (N, 2) of the last frame, image pixels, are in this one: `flow.Flow.move`."""
 EARLIER = ("nearest", "decayed")
-MAX_DISTANCE, MEMORY = 0.8, 30
+MAX_DISTANCE, MEMORY = 0.95, 30
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
 _NEEDED = ("score", "quality", "box", "box_score", "missing")  # what distances read beside xy
 
