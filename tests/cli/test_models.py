@@ -90,10 +90,12 @@ def test_without_a_folder_it_is_the_one_you_are_in(folder, monkeypatch):
 
 def test_nothing_to_list(tmp_path, monkeypatch):
     code, output = _run("--dir", tmp_path)
-    assert code == 0 and "holds no networks; --zoo" in output
+    assert code == 0 and "holds no networks; --zoo" in output and "shipped:" not in output
     monkeypatch.chdir(tmp_path)
     code, output = _run(env={FOLDER: ""})
     assert code == 0 and f"{tmp_path}: holds no networks" in output and f"--dir FOLDER or {FOLDER}" in output
+    assert "trustpose default" in output and "shipped:mediapipe" in output
+    assert json.loads(_run("--json", env={FOLDER: ""})[1]) == []
     with pytest.raises(InputError, match="no such folder"):
         _run("--dir", tmp_path / "none")
     (tmp_path / "file").touch()

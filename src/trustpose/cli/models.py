@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trustpose.models.spec import ModelSpec
 
 FOLDER = "TRUSTPOSE_MODELS"
+_COLUMNS = ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"]
 
 
 def models(
@@ -40,9 +41,10 @@ def models(
 ) -> None:
     """List the networks of a folder with their outputs, input, size, licence and measurements.
 
-    A network is NETWORK.onnx with NETWORK.json next to it, or a folder with model.json. The list shows what the JSON
-    gives. A network whose JSON cannot be read is reported, and the exit code is then 1. --validate opens the network
-    too; if it does not match its JSON, prints the reason in one line, with exit code 2.
+    A network is NETWORK.onnx with NETWORK.json next to it, or a folder with model.json. Without --dir and networks in
+    the current folder, the bundled ones are listed. The list shows what the JSON gives. A network whose JSON cannot be
+    read is reported, and the exit code is then 1. --validate opens the network too; if it does not match its JSON,
+    prints the reason in one line, with exit code 2.
     """
     if validate is not None:
         from trustpose.cli.model_check import check_model
@@ -57,21 +59,20 @@ def models(
         _print(_zoo(), ["name", "parameters"], as_json=as_json)
         return
     if shipped:
-        from trustpose.models.spec import shipped_folders
-
-        rows = [_row(path, path.parent) for path in shipped_folders()] + _calibrators()
-        _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
+        _print(_shipped(), _COLUMNS, as_json=as_json)
         return
     folder = directory or Path(os.environ.get(FOLDER) or ".")
     if not folder.is_dir():
         raise InputError(f"{folder}: " + ("is a file, expected a folder" if folder.exists() else "no such folder"))
     rows, problems = _networks(folder)
-    _print(rows, ["model", "name", "gives", "input", "skeleton", "MB", "licence", "measured"], as_json=as_json)
+    _print(rows, _COLUMNS, as_json=as_json)
     for problem in problems:
         typer.echo("trustpose: " + " ".join(str(problem).split()), err=True)
     if problems:
         raise typer.Exit(1)
     if not rows and not as_json:
+        if directory is None:
+            _print(_shipped(), _COLUMNS, as_json=False)
         where = f"; --dir FOLDER or {FOLDER} choose another folder" if directory is None else ""
         typer.echo(f"{folder.resolve()}: holds no networks{where}; --zoo lists the networks for training and import")
         typer.echo("--adapters lists supported estimators of other packages")
@@ -109,6 +110,13 @@ def _row(path: Path, folder: Path) -> dict[str, Any]:
         "measured": dict(spec.measured),
         "trust": None if spec.trust is None else spec.trust.to_json(),
     }
+
+
+def _shipped() -> list[dict[str, Any]]:
+    """Return a row for each bundled model, then for each bundled calibrator."""
+    from trustpose.models.spec import shipped_folders
+
+    return [_row(path, path.parent) for path in shipped_folders()] + _calibrators()
 
 
 def _calibrators() -> list[dict[str, Any]]:
