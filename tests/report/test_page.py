@@ -18,7 +18,7 @@ from trustpose.audit.comparison import compare, outcome
 from trustpose.audit.record import Audit, CrowdLevel
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
-from trustpose.report.page import HEADLINES, page, write_page
+from trustpose.report.page import HEADLINES, IN_PIXELS, page, write_page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -42,7 +42,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_number_note_and_input_is_on_it(record: Audit, photos: Path, count: int, with_images: bool) -> None:
     outline = check(page([record] * count, photos if with_images else None))
     words = " ".join(outline.text.split())
-    for rows in HEADLINES.values():
+    for rows in (HEADLINES | IN_PIXELS).values():
         for name, title, _ in rows:
             assert name in words
             assert title in words
@@ -89,6 +89,15 @@ def test_undefined_numbers_are_a_dash_with_a_reason(tmp_path: Path, photos: Path
     check(several)
     assert "different ground truth" in several
     assert "<strong>" not in several, "files on different people: none is best"
+
+
+def test_errors_in_pixels_stand_where_there_is_quality_and_none_is_called_better(tmp_path: Path, record: Audit) -> None:
+    bare = make_audit(tmp_path, 24)
+    assert "Expected errors in pixels" not in page([bare])
+    both = page([record, bare])
+    row = next(line for line in both.splitlines() if "pixels.coverage.50" in line)
+    assert "is better" not in row and "<strong>" not in row and "–" in row
+    assert "pixels.*: null, the results have no keypoint_quality" in both
 
 
 def test_the_opening_matches_the_numbers(record: Audit) -> None:

@@ -7,7 +7,8 @@ from trustpose.audit.comparison import Outcome, comparable, compare, outcome
 from trustpose.audit.record import Audit, Comparison
 from trustpose.report.summary import count, number, with_interval
 
-Headlines = dict[str, tuple[tuple[str, str, bool], ...]]  # by group: dotted name, what it is, whether higher is better
+# by group: dotted name, what it is, whether higher is better; None: neither is
+Headlines = dict[str, tuple[tuple[str, str, bool | None], ...]]
 Differences = dict[tuple[int, int], dict[str, Comparison]]
 OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}
 
@@ -72,10 +73,11 @@ def _leader(
     return text + ("the two are not distinguishable." if outcome(pair) == "undecided" else "more than chance.")
 
 
-def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool) -> list[bool]:
-    """Return for each audit whether it has the best value of a number as shown, or is not distinguishable from it."""
+def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool | None) -> list[bool]:
+    """Return for each audit whether it has the best value of a number as shown, or is not distinguishable from it;
+    never where neither higher nor lower is better."""
     known = {i: value for i, audit in enumerate(audits) if (value := audit.number(name)) is not None}
-    if len(known) < 2 or not found:
+    if len(known) < 2 or not found or higher is None:
         return [False] * len(audits)
     best = (max if higher else min)(known, key=lambda i: known[i])
     return [

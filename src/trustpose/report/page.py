@@ -78,7 +78,15 @@ HEADLINES: Headlines = {
 }
 
 
-CROWDING = {
+IN_PIXELS: Headlines = {
+    "Expected errors in pixels": (
+        ("pixels.coverage.50", "Errors within the discs that should hold 50 %", None),
+        ("pixels.coverage.80", "Errors within the discs that should hold 80 %", None),
+        ("pixels.coverage.95", "Errors within the discs that should hold 95 %", None),
+        ("pixels.median_ratio", "Median of error / expected median: 1 is right", None),
+    )
+}
+CROWDING: Headlines = {
     "In photos from sparse to crowded (CrowdPose's levels)": (
         ("crowd.easy.AP", "AP, easy: crowd index below 0.2", True),
         ("crowd.medium.AP", "AP, medium: from 0.2 to below 0.8", True),
@@ -110,7 +118,8 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
     notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
     labels = file_labels(audits)
     found = differences(audits)
-    headlines = HEADLINES | CROWDING if all(audit.crowd for audit in audits) else HEADLINES
+    headlines = HEADLINES | (CROWDING if all(audit.crowd for audit in audits) else {})
+    headlines |= IN_PIXELS if any(audit.pixels.n for audit in audits) else {}
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
     return environment.get_template("page.html.jinja").render(
         version=__version__,
