@@ -181,7 +181,9 @@ def table(title: str, columns: dict[str, Any], cameras: Cameras) -> dict[str, An
 def identities(cameras: Cameras) -> dict[str, Any]:
     """In how many frames each person of the second trial has one identity in all views that show it."""
     both, alone = openpose("two_people"), openpose("balancing")
+    started = time.process_time()
     group = group_people(both, cameras, match_frames(both), [weights_of(view, "scores", 0) for view in both])
+    seconds = time.process_time() - started
     kinds: dict[int, list[bool]] = {}
     for moment, rows, person in zip(group.moment, group.rows, group.track_id, strict=True):
         for view, row in enumerate(rows):
@@ -192,10 +194,11 @@ def identities(cameras: Cameras) -> dict[str, Any]:
     frames = {int(one): int((group.track_id == one).sum()) for one in np.unique(group.track_id)}
     pure = {person: len(set(known)) == 1 for person, known in kinds.items()}
     views = {one: float((group.rows[group.track_id == one] >= 0).sum(axis=1).mean()) for one in frames}
-    print("\nTwo people and a bystander: frames, views, and whether all of a track's detections are of one person")
+    print("\nTwo people and a bystander: frames, views, and whether all of a track's detections are of one person;")
+    print(f"who is who in {seconds / FRAMES * 1000:.1f} ms a frame")
     for one in frames:
         print(f"  person {one}: {frames[one]} frames, {views[one]:.2f} views, {'one person' if pure[one] else 'MIXED'}")
-    return {"frames": frames, "views": views, "pure": pure}
+    return {"frames": frames, "views": views, "pure": pure, "seconds a frame": seconds / FRAMES}
 
 
 def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:

@@ -59,6 +59,18 @@ def test_frames_missing_in_one_view(files):
     assert (found.camera_count[found.frame >= 10] <= 3).all() and (found.camera_count[found.frame < 10] == 4).any()
 
 
+def test_no_common_moment(files, capsys):
+    for at in range(4):
+        rows = json.loads((files / f"{at}.json").read_text())
+        later = [row | {"image_id": row["image_id"] + 100 * at} for row in rows]
+        (files / f"late{at}.json").write_text(json.dumps(later))
+    assert command(files, results=("late0", "late1", "late2", "late3")) == 2
+    error = capsys.readouterr().err
+    assert "no moment is in the poses of two cameras: late0.json has frames 0 to 29, late1.json has frames 100" in error
+    offsets = ["--fps", "100", "--offset", "0,-1,-2,-3"]
+    assert command(files, *offsets, results=("late0", "late1", "late2", "late3")) == 0
+
+
 @pytest.mark.parametrize(
     ("more", "results", "message"),
     [

@@ -10,6 +10,7 @@ import typer
 
 from trustpose.cli.choices import choices, completed, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.triangulate_checks import check_counts, check_fit, check_sizes
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -95,14 +96,13 @@ def triangulate(
         package()
     rates = _numbers("--fps", fps, len(named))
     rig = read_cameras(cameras if len(cameras) > 1 else cameras[0], unit=unit)
-    _check_counts(rig, named, cameras)
+    check_counts(rig, named, cameras)
     if format_of(out) in ("trc", "c3d") and rates is None:
         raise InputError(f"{out}: this format needs the frames' rate: --fps")
     views = read_views(named, skeleton)
-    _check_sizes(rig, views, named)
+    check_sizes(rig, views, named)
     offsets = _numbers("--offset", offset, len(named))
-    if not unchecked:
-        _check_fit(rig, views, rates, offsets)
+    check_fit(rig, views, named, rates, offsets, unchecked=unchecked)
     started = time.perf_counter()
     try:
         found = _people(
@@ -174,51 +174,6 @@ def _people(views: "list[Poses]", rig: "Cameras", **options: object) -> "Poses3D
     from trustpose.multiview.people import triangulate_people
 
     return triangulate_people(views, rig, **options)  # type: ignore[arg-type]
-
-
-def _check_counts(rig: "Cameras", named: list[Path], cameras: list[Path]) -> None:
-    if len(named) < 2:
-        raise InputError(f"--results: expected the poses of two cameras or more, got {len(named)}")
-    if len(named) != len(rig):
-        names = ", ".join(rig.names)
-        raise InputError(
-            f"{cameras[0]}: holds {len(rig)} cameras ({names}), but poses of {len(named)} are given; expected one file "
-            "or folder for each, in this order"
-        )
-
-
-def _check_sizes(rig: "Cameras", views: "list[Poses]", named: list[Path]) -> None:
-    """Refuse poses that lie outside their camera's image: the calibration was made at another resolution."""
-    import numpy as np
-
-    for camera, view, source in zip(rig, views, named, strict=True):
-        if camera.size is None:
-            continue
-        there = np.isfinite(view.xy).all(axis=2)
-        there &= True if view.missing is None else ~view.missing
-        xy, size = view.xy[there], np.array(camera.size)
-        outside = ((xy < -0.1 * size) | (xy > 1.1 * size)).any(axis=1)
-        if len(xy) and outside.mean() > 0.05:
-            width, height = camera.size
-            raise InputError(
-                f"{source}: {outside.mean():.0%} of the keypoints lie outside the {width} × {height} image that camera "
-                f"{camera.name!r} was calibrated for (they reach {xy[:, 0].max():.0f}, {xy[:, 1].max():.0f}); expected "
-                "a calibration for the size of these images, in the order of the cameras"
-            )
-
-
-def _check_fit(rig: "Cameras", views: "list[Poses]", fps: list[float] | None, offset: list[float] | None) -> None:
-    """Refuse poses that do not fit the epipolar geometry of the cameras, or only in another order."""
-    from trustpose.multiview.frames import match_frames
-    from trustpose.multiview.order import misfit
-
-    try:
-        moments = match_frames(views, fps, offset)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    why = misfit(views, moments, rig)
-    if why is not None:
-        raise InputError(f"{why} (--unchecked goes on)")
 
 
 def _weight(weight: str, views: "list[Poses]") -> str:

@@ -124,8 +124,8 @@ def _drawn(pixels: np.ndarray, poses: Poses3D, camera: Camera) -> UInt8[np.ndarr
     xy = camera.project(poses.xyz)
     blank = np.asarray(~np.isfinite(xy).all(axis=2))
     with np.errstate(invalid="ignore"):
-        inside = ((xy >= 0) & (xy < (pixels.shape[1], pixels.shape[0]))).all(axis=2)
-    some = inside.any(axis=1)
+        outside = ((xy < 0) | (xy >= (pixels.shape[1], pixels.shape[0]))).any(axis=2)
+    some = np.asarray(~(outside | blank).all(axis=1))
     if not some.any():
         return pixels.copy()
     seen = Poses(
