@@ -14,6 +14,7 @@ from trustpose.cli.audit import audit
 from trustpose.cli.calibrate import calibrate
 from trustpose.cli.cameras import cameras
 from trustpose.cli.cameras_place import place
+from trustpose.cli.cameras_synchronise import synchronise
 from trustpose.cli.convert import convert
 from trustpose.cli.endings import Interrupted, Interruption
 from trustpose.cli.examples import examples
@@ -64,6 +65,7 @@ for _command, _about in _ABOUT.items():
     app.command(_name, short_help=_about, epilog=examples(_name), context_settings=_settings)(_command)
 app.add_typer(calibrate, name="calibrate", short_help="Repair the scores of any estimator.")
 cameras.command(epilog=examples("cameras place"))(place)
+cameras.command(epilog=examples("cameras synchronise"))(synchronise)
 app.add_typer(cameras, name="cameras", short_help="Calibrate and place cameras, convert their files.")
 
 # the base class of "no such option", "missing argument": click's, wherever this version of typer keeps click

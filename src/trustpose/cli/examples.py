@@ -41,6 +41,10 @@ EXAMPLES = {
         "trustpose cameras place a.json b.json --points scene.json --out cameras.json",
         "trustpose cameras place ab --results a --results b --height 2m --out c.yml",
     ),
+    "cameras synchronise": (
+        "trustpose cameras synchronise a.json b.json --fps 60",
+        "trustpose cameras synchronise a b c --fps 60,60,30 --longest 2",
+    ),
     "cameras calibrate": (
         "trustpose cameras calibrate b/*.jpg --board 4x7 --square 60mm --out a.json",
         "trustpose cameras calibrate b.mp4 --board 9x6 --square 25mm --out b.yml",
