@@ -30,37 +30,41 @@ from trustpose.poses import Poses
 from trustpose.predict.photos import Image
 from trustpose.predict.tracked import FrameTracker
 from trustpose.skeletons import COCO_17
-from trustpose.tracking import Flow, FlowOfFrames, Tracker, box_distance, oks_distance, trust_distance
+from trustpose.tracking import Flow, FlowOfFrames, Tracker, both_distance, box_distance, oks_distance, trust_distance
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NUMBERS = ("HOTA", "IDF1", "MOTA")
 DRAWS = 2000
 Options = dict[str, Any]
 TRACKERS: dict[str, tuple[Options, bool]] = {  # options, and whether flow moves the last poses
+    "both (default)": ({}, False),
+    "both, greedy": ({"matching": "greedy"}, False),
+    "both, nearest of 4": ({"history": 4}, False),
+    "both, mean of 4, decayed": ({"history": 4, "earlier": "decayed"}, False),
     "box IoU": ({"distance": box_distance}, False),
-    "OKS": ({}, False),
-    "OKS, greedy": ({"matching": "greedy"}, False),
-    "OKS, nearest of 4": ({"history": 4}, False),
-    "OKS, mean of 4, decayed": ({"history": 4, "earlier": "decayed"}, False),
+    "OKS": ({"distance": oks_distance}, False),
+    "OKS, nearest of 4": ({"distance": oks_distance, "history": 4}, False),
     "OKS weighted by trust": ({"distance": trust_distance}, False),
-    "box IoU moved by flow": ({"distance": box_distance}, True),
-    "OKS moved by flow": ({}, True),
-    "OKS by flow, nearest of 4": ({"history": 4}, True),
-    "OKS by trust and flow": ({"distance": trust_distance}, True),
+    "both, flow": ({}, True),
+    "both, flow, nearest of 4": ({"history": 4}, True),
+    "box IoU, flow": ({"distance": box_distance}, True),
+    "OKS, flow": ({"distance": oks_distance}, True),
+    "OKS, flow, nearest of 4": ({"distance": oks_distance, "history": 4}, True),
+    "OKS by trust, flow": ({"distance": trust_distance}, True),
 }
 
 
 def choices() -> dict[str, tuple[Options, bool]]:
     """Return trackers with other thresholds, for `--choose`."""
-    distances = {"OKS": oks_distance, "trust": trust_distance, "box": box_distance}
+    distances = {"both": both_distance, "OKS": oks_distance, "trust": trust_distance, "box": box_distance}
     found: dict[str, tuple[Options, bool]] = {}
     for (name, distance), flow in [(one, flow) for one in distances.items() for flow in (False, True)]:
         for most in (0.5, 0.7, 0.8, 0.9, 0.95, 0.99):
             found[f"{name}{' flow' * flow} {most}"] = ({"distance": distance, "max_distance": most}, flow)
     for memory in (5, 10, 20):
-        found[f"OKS memory {memory}"] = ({"memory": memory}, False)
+        found[f"both memory {memory}"] = ({"memory": memory}, False)
     for start in (0.1, 0.2, 0.3, 0.4):
-        found[f"OKS start {start}"] = ({"start_score": start}, False)
+        found[f"both start {start}"] = ({"start_score": start}, False)
     return found
 
 

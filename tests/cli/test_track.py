@@ -79,7 +79,7 @@ def test_a_pose_of_no_track_has_no_id(results: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--distance", "l2"], "--distance: expected one of oks, trust, box, got 'l2'"),
+        (["--distance", "l2"], "--distance: expected one of both, oks, trust, box, got 'l2'"),
         (["--area", "segment"], "--area: expected one of crop, box, keypoints, got 'segment'"),
         (["--distance", "trust"], "results.json: trust_distance needs the keypoints' expected OPKS"),
         (["--max-distance", "2"], "max_distance: expected a distance from 0 to 1, got 2"),

@@ -12,7 +12,7 @@ from trustpose.geometry.crops import Boxes
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.predict.tracked import FrameTracker, inside, joined
-from trustpose.tracking import Tracker
+from trustpose.tracking import Tracker, both_distance, box_distance
 
 LAST = replace(walking([0, 300], [0, 0], 1), box_score=np.array([0.9, 0.99]))
 AROUND = LAST.keypoint_box()
@@ -99,3 +99,10 @@ def test_known_frames_give_the_same_ids(frames) -> None:
     for one, other in zip(whole, resumed, strict=True):
         np.testing.assert_array_equal(one.track_id, other.track_id)
         np.testing.assert_array_equal(one.xy, other.xy)
+
+
+def test_without_sigmas_boxes_are_compared(frames) -> None:
+    predictor, _ = frames
+    assert FrameTracker(predictor)._tracker.distance is both_distance
+    predictor.skeleton = replace(predictor.skeleton, _sigmas=None, sigmas_source=None)
+    assert FrameTracker(predictor)._tracker.distance is box_distance

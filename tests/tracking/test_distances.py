@@ -7,7 +7,7 @@ import pytest
 
 from tests.tracking.cases import walking
 from trustpose.geometry.oks import oks
-from trustpose.tracking import box_distance, oks_distance, trust_distance
+from trustpose.tracking import both_distance, box_distance, oks_distance, trust_distance
 
 POSES = walking([0, 150, 400], [5, 5, 5], 2)
 PAST, NOW = POSES[:3], POSES[3:]
@@ -57,6 +57,11 @@ def test_boxes_by_hand() -> None:
     boxes = [np.array([[0.0, 0, 10, 10]]), np.array([[0.0, 5, 10, 15]])]
     one, other = (replace(POSES[:1], box=box) for box in boxes)
     np.testing.assert_allclose(box_distance(one, other), [[1 - 50 / 150]])
+
+
+def test_both_is_the_mean() -> None:
+    mean = (oks_distance(PAST, NOW) + box_distance(PAST, NOW)) / 2
+    np.testing.assert_array_equal(both_distance(PAST, NOW), mean)
 
 
 def test_what_is_lacking_is_named() -> None:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.images import Images
 
-DISTANCES = ("oks", "trust", "box")
+DISTANCES = ("both", "oks", "trust", "box")
 MATCHINGS = ("hungarian", "greedy")
 EARLIER = ("nearest", "decayed")
-DISTANCE_MEANS = "1 - OKS; 1 - OKS, keypoints weighted by expected OPKS; 1 - IoU."
+DISTANCE_MEANS = "oks: 1 - OKS; trust: keypoints weighted by expected OPKS; box: 1 - IoU; both: mean of oks and box."
 MATCHING_MEANS = "Best sum of distances, or nearest pair first."
 MAX_DISTANCE_MEANS = "Link no poses that are farther apart, 0 to 1."
 MEMORY_MEANS = "End a track that was not seen for so many frames."
@@ -42,7 +42,7 @@ def track(
         Path | None,
         typer.Option(help="Ground truth with track_id: print HOTA, IDF1 and MOTA. It lists the frames, too."),
     ] = None,
-    distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "oks",
+    distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "both",
     matching: Annotated[str, typer.Option(**choices(*MATCHINGS, about=MATCHING_MEANS))] = "hungarian",
     max_distance: Annotated[float, typer.Option(help=MAX_DISTANCE_MEANS)] = 0.95,
     memory: Annotated[int, typer.Option(min=1, help=MEMORY_MEANS)] = 30,
@@ -129,14 +129,15 @@ def distance_of(name: str, area: str) -> Any:
     from typing import cast
 
     from trustpose.grouping.suppression import PoseArea, check_area
-    from trustpose.tracking import box_distance, oks_distance, trust_distance
+    from trustpose.tracking import both_distance, box_distance, oks_distance, trust_distance
 
     try:
         check_area(area)
     except ValueError as error:
         raise InputError(f"--{error}") from None
     by = {"area": cast(PoseArea, area)}
-    known = {"oks": partial(oks_distance, **by), "trust": partial(trust_distance, **by), "box": box_distance}
+    known = {"both": partial(both_distance, **by), "box": box_distance}
+    known |= {"oks": partial(oks_distance, **by), "trust": partial(trust_distance, **by)}
     if name not in known:
         raise InputError(f"--distance: expected one of {', '.join(DISTANCES)}, got {name!r}")
     return known[name]

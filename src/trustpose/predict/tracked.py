@@ -21,7 +21,7 @@ from trustpose.poses import Poses
 from trustpose.predict.boxes import whole_photo
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
 from trustpose.predict.sources import Sources
-from trustpose.tracking import FlowOfFrames, Tracker
+from trustpose.tracking import FlowOfFrames, Tracker, both_distance, box_distance
 from trustpose.tracking.tracker import Motion
 
 _AROUND = 1.15  # of the box around the joints, as in the paper
@@ -35,14 +35,18 @@ class FrameTracker:
 
     flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add boxes
     around those. known: the poses of frames that are not predicted again, by image id. `seconds` is the time spent on
-    linking and flow.
+    linking and flow. tracker: None for the default, which compares boxes alone if the skeleton has no sigmas for OKS.
     """
 
     predictor: BasePredictor
-    tracker: Tracker = field(default_factory=Tracker)
+    tracker: Tracker | None = None
     flow: bool = False
     known: Mapping[int, Poses] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        distance = both_distance if self.predictor.skeleton.has_sigmas else box_distance
+        self._tracker = self.tracker or Tracker(distance=distance)
 
     def stream(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         """Yield each frame's prediction, with `track_id`."""
@@ -56,7 +60,7 @@ class FrameTracker:
             started = time.perf_counter()
             motion = motions(photo.source)
             if detected is not None:
-                boxes = joined(detected, self.tracker.last(motion), photo.image_id)
+                boxes = joined(detected, self._tracker.last(motion), photo.image_id)
                 photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]), is_detected=True)
             self.seconds += time.perf_counter() - started
             prediction = next(iter(self.predictor.stream([photo])))
@@ -78,7 +82,7 @@ class FrameTracker:
         known = self.known.get(prediction.photo.image_id)
         poses = prediction.poses if known is None else replace(known, skeleton=self.predictor.skeleton)
         started = time.perf_counter()
-        linked = self.tracker(poses, motion)
+        linked = self._tracker(poses, motion)
         self.seconds += time.perf_counter() - started
         return replace(prediction, poses=linked)
 

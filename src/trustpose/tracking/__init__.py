@@ -4,7 +4,7 @@
 function of two records, and any function of that form takes its place. `smooth` smooths the keypoints of tracks.
 """
 
-from trustpose.tracking.distances import Distance, box_distance, oks_distance, trust_distance
+from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance, trust_distance
 from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.matching import MATCHINGS, match
@@ -21,6 +21,7 @@ __all__ = [
     "Frames",
     "Smoothed",
     "Tracker",
+    "both_distance",
     "box_distance",
     "match",
     "oks_distance",

@@ -49,6 +49,14 @@ def box_distance(past: Poses, now: Poses) -> Float[np.ndarray, "P n"]:
     return 1.0 - np.nan_to_num(paired_iou(past.person_box()[:, None], now.person_box()))
 
 
+def both_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
+    """Return the mean of `oks_distance` and `box_distance` of every pair (P, n).
+
+    Joints tell people apart who overlap, and a box is steady where joints are not.
+    """
+    return (oks_distance(past, now, area=area) + box_distance(past, now)) / 2
+
+
 def _distance(past: Poses, now: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:
     if past.skeleton is None:
         raise ValueError("OKS needs the skeleton's sigmas, Poses.skeleton is None")

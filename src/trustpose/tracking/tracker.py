@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.tracking.distances import Distance, oks_distance
+from trustpose.tracking.distances import Distance, both_distance
 from trustpose.tracking.matching import MATCHINGS, match
 
 Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
@@ -30,7 +30,7 @@ class Tracker:
     range.
     """
 
-    distance: Distance = oks_distance
+    distance: Distance = both_distance
     matching: str = "hungarian"
     max_distance: float = MAX_DISTANCE
     memory: int = MEMORY
