@@ -61,7 +61,8 @@ export function startForms() {
     const truth = await upload("truth", data.get("truth")), keys = [];
     for (const file of data.getAll("results")) keys.push((await upload("results", file)).key);
     const { report } = await send("/api/audit", { truth: truth.key, results: keys });
-    return link("open the report", `/api/report/${report}`);
+    const names = data.getAll("results").map((file, place) => `${keys.length > 1 ? `results ${place + 1}: ` : ""}${file.name}`);
+    return [link("open the report", `/api/report/${report}`), ` (${names.join(", ")})`];
   });
   onSend("fit-form", "fitting, with cross-validation; a minute or two …", async (data) => {
     const truth = await upload("truth", data.get("truth")), results = await upload("results", data.get("results"));

@@ -165,7 +165,7 @@ async function showOther(id) {
   if (current === null || current.people === undefined) return;
   byId("image").value = id;
   byId("theirs").classList.remove("hidden");
-  if (id === "") say(`${status.textContent}; the results file has no photo with the number of ${current.name}: choose one below it`);
+  if (id === "") say(`${status.textContent}; the results file has no photo with the number of ${current.name}; choose one below the picture`);
   const { people } = id === "" ? { people: [] } : await ask(`/api/results/${other.key}/${encodeURIComponent(id)}`);
   const image = byId("theirs").querySelector("img"), photo = byId("ours").querySelector("img");
   image.src = photo.src;
