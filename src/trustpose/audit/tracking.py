@@ -1,4 +1,4 @@
-"""The tracking section of an audit: how well people are followed, where both files have track ids."""
+"""The tracking section of an audit: how well people are tracked, where both files have track ids."""
 
 from dataclasses import dataclass, replace
 
@@ -38,7 +38,7 @@ def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, "
     """Compute the tracking numbers; None if one of the files has no track ids.
 
     HOTA, IDF1 and MOTA use OKS. Poses of crowds, of people without labelled keypoints and in regions that are to be
-    ignored count neither way. Frames that say that they are not labelled are left out. PoseTrack's numbers need head
+    ignored count neither way. Frames that are marked as not labelled are left out. PoseTrack's numbers need head
     boxes, and are None without. Raises InputError if a person or a pose has no track id while others have, if frames
     have no order, or if an id occurs twice in a frame.
     """
@@ -129,7 +129,7 @@ def _similarity(
 
 
 def _is_beside(frame: _Frame, unscored: Truth, found: Poses, labels: PoseTrackLabels) -> Bool[np.ndarray, " n"]:
-    """Return which poses lie, by more than half, in the box of somebody who is not scored, or in an ignored region."""
+    """Return which poses lie, by more than half, in the box of a person who is not scored, or in an ignored region."""
     placed = np.asarray(np.isfinite(found.xy).all(axis=2) & (True if found.missing is None else ~found.missing))
     inside = (labels.is_ignored(frame.image, found.xy) & placed).sum(axis=1)
     beside = inside > 0.5 * np.maximum(placed.sum(axis=1), 1)

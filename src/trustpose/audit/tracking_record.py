@@ -32,7 +32,7 @@ class PoseTrack:
 
 @dataclass(frozen=True)
 class Tracking:
-    """How well people are followed, by OKS: HOTA with its parts, IDF1 with precision and recall, and CLEAR MOT at OKS
+    """How well people are tracked, by OKS: HOTA with its parts, IDF1 with precision and recall, and CLEAR MOT at OKS
     0.5, with the numbers that it counts; `posetrack` is None without head boxes."""
 
     HOTA: Number

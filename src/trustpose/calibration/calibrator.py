@@ -162,7 +162,7 @@ class Calibrator(CalibratorParts):
         return replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label)
 
     def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
-        """Return the sentences on distribution shift of `apply`, however few people there are; none for nobody."""
+        """Return the sentences on distribution shift of `apply`, however few people there are; none without people."""
         people = self._with_opinions(self._people(poses, None), poses, seconds_of(second))
         return self._warnings(people, len(poses)) if len(poses) else ()
 

@@ -12,7 +12,7 @@ _COEFFICIENTS = "k1 k2 p1 p2 k3 k4 k5 k6 s1 s2 s3 s4 tau_x tau_y".split()
 
 
 def photo_uses(calibrated: "Intrinsics", photos: "list[BoardPhoto]") -> "list[tuple[str, float | None, str]]":
-    """Return each photo's name, its reprojection error in pixels (None without a board) and what became of it."""
+    """Return each photo's name, its reprojection error in pixels (None without a board) and why it is left out."""
     rows: list[tuple[str, float | None, str]] = []
     seen = iter(zip(calibrated.errors.tolist(), calibrated.is_used.tolist(), strict=True))
     for photo in photos:

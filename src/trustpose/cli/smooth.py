@@ -75,11 +75,11 @@ def smooth(
         raise InputError(f"{results}: {error}") from None
     seconds = time.perf_counter() - started
     write_json(out, _rows(rows, file, done, _texts(file, images)))
-    typer.echo(_said(len(rows), done, seconds))
+    typer.echo(_summary(len(rows), done, seconds))
     say_written(out, "smoothed results, with keypoint_std")
 
 
-def _said(count: int, done: "Smoothed", seconds: float) -> str:
+def _summary(count: int, done: "Smoothed", seconds: float) -> str:
     import numpy as np
 
     given = done.replaced[:count]

@@ -1,4 +1,4 @@
-"""`trustpose track`: give the poses of a results file, of any estimator, the ids of the people they belong to."""
+"""`trustpose track`: link the poses of a results file, of any estimator, to tracks."""
 
 import time
 from pathlib import Path

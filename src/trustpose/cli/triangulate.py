@@ -1,4 +1,4 @@
-"""`trustpose triangulate`: put the people that several calibrated cameras see into the world."""
+"""`trustpose triangulate`: people in 3D from the poses of several calibrated cameras."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -51,9 +51,9 @@ def triangulate(
     weight: Annotated[
         str, typer.Option(**choices(*WEIGHTS, about="Expected OPKS, the estimator's scores, or nothing. auto: trust."))
     ] = "auto",
-    people: Annotated[int | None, typer.Option(min=1, help="Keep the so many people seen in most frames.")] = None,
-    shortest: Annotated[int, typer.Option(min=1, help="Leave out who is seen in fewer frames.")] = 5,
-    least: Annotated[int, typer.Option(min=2, help="A joint needs so many cameras.")] = 2,
+    people: Annotated[int | None, typer.Option(min=1, help="Keep so many people, those in most frames.")] = None,
+    shortest: Annotated[int, typer.Option(min=1, help="Leave out people seen in fewer frames.")] = 5,
+    least: Annotated[int, typer.Option(min=2, help="Number of cameras that a joint needs.")] = 2,
     fps: Annotated[
         str | None, typer.Option(help="Frames a second: one number, or one for each camera, comma-separated.")
     ] = None,
@@ -118,7 +118,7 @@ def triangulate(
         raise InputError(str(error)) from None
     seconds = time.perf_counter() - started
     written = write_poses3d(out, found, rate=None if rates is None else rates[0], y_up=y_up)
-    Console(stderr=True).print(_said(found, seconds), markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(_summary(found, seconds), markup=False, highlight=False, soft_wrap=True)
     for path in written:
         say_written(path, "people in the world")
     if video is not None:
@@ -209,13 +209,13 @@ def _numbers(option: str, text: str | None, count: int) -> list[float] | None:
     return numbers
 
 
-def _said(found: "Poses3D", seconds: float) -> str:
-    """Return one line on who was found."""
+def _summary(found: "Poses3D", seconds: float) -> str:
+    """Return one line on the people found."""
     import numpy as np
 
     assert found.frame is not None and found.track_id is not None and found.error is not None
     if not len(found):
-        return f"nobody is seen by two cameras that agree, in {seconds:.1f} s"
+        return f"no person is seen by two cameras that agree, in {seconds:.1f} s"
     people, frames = len(np.unique(found.track_id)), len(np.unique(found.frame))
     missing = np.isnan(found.xyz[..., 0]).mean()
     return (

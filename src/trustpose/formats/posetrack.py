@@ -1,4 +1,4 @@
-"""What PoseTrack 2018's annotations have beside COCO's: head boxes, regions to be ignored, frames without labels."""
+"""PoseTrack 2018's additions to COCO's annotations: head boxes, regions to be ignored, frames without labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from trustpose.geometry.polygons import in_polygon
 @dataclass(frozen=True, eq=False)
 class PoseTrackLabels:
     """For the M people and I images of a ground truth: the width and height of each head's box, NaN without one; the
-    polygons (P, 2) by image id, image pixels, in which nobody is labelled; and which images are labelled at all."""
+    polygons (P, 2) by image id, image pixels, in which no people are labelled; and which images are labelled at all."""
 
     head: Float[np.ndarray, "M 2"]
     ignored: dict[int, list[Float[np.ndarray, "P 2"]]]

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 Lens = Literal["pinhole", "fisheye"]
-_COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}  # how many OpenCV knows
+_COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}  # as many as OpenCV's models have
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)  # of undoing the distortion
 _NEAREST = 1e-6  # metres in front of the camera; nothing nearer has a place in the image
 

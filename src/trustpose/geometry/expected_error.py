@@ -30,7 +30,7 @@ from trustpose.skeletons import Skeleton
 
 AREA_OF_BOX = 0.53  # segment area / box area in COCO, the median; `Truth.area_by("box*0.53")`
 TYPICAL_K = 0.14  # of COCO's keypoints: 0.05 of the eyes to 0.214 of the hips
-# Outside this range of q nothing was fitted; a keypoint is never surer than the annotators, who do not agree better.
+# Outside this range of q nothing was fitted; annotators do not agree with each other better than the upper end.
 LOWEST, HIGHEST = 0.01, 0.99
 
 

@@ -1,10 +1,10 @@
-"""Which people that several cameras see at one moment are the same person.
+"""Association: which detections of several cameras at one moment are the same person.
 
-A person of the group is a skeleton in the world, and its members are one detection a view at most, all of which agree
-with its reprojection: so the groups are consistent around every cycle of views by construction. New people come from
-pairs of detections: each pair is triangulated, the pair that most views agree with wins, and its members are taken.
-Known people, from the moment before, are matched first. In each view the people and the detections that they explain
-are one optimal assignment (Hungarian).
+A person of the group is a skeleton in the world, and its members are at most one detection of each view, all of which
+agree with its reprojection: so the groups are cycle-consistent by construction. New people come from pairs of
+detections: each pair is triangulated, the pair that most views agree with wins, and its members are taken. Known
+people, from the moment before, are matched first. In each view, people are matched to detections by one optimal
+assignment (Hungarian).
 
 *Agreement* of a detection with a skeleton in the world is the trust-weighted mean over joints of exp(−r² / 2t²), r the
 reprojection error in ideal pixels and t a tenth of the person's size there (√ of the area of the keypoints' box): OKS
@@ -27,7 +27,7 @@ from trustpose.multiview.linear import solve_linear, to_plane
 
 AGREEMENT = 0.3  # below it a detection does not show the person: on average, joints 1.5 tolerances off
 TOLERANCE = 0.1  # of the person's size in the image
-NEW = 0.5  # of a pair of views that begins a person, where nothing but the distance of epipolar lines speaks for it
+NEW = 0.5  # of a pair of views that begins a person: the only evidence is the distance from epipolar lines
 _ROUNDS = 3
 _NEAREST = 1e-6
 
@@ -91,8 +91,8 @@ def agreements(rig: Rig, found: Detections, xyz: Float[np.ndarray, "P K 3"]) -> 
 def associate(
     rig: Rig, found: Detections, known: Float[np.ndarray, "P K 3"], least: float = AGREEMENT
 ) -> Int[np.ndarray, "Q V"]:
-    """Return the detections of each person in each view (Q, V), -1 for none: first the P `known` people in their
-    order, some of whom nobody sees, then the new ones.
+    """Return the detections of each person in each view (Q, V), -1 for none: first the P `known` people in their order,
+    some of whom no camera may see, then the new ones.
 
     known: their skeletons, metres, NaN for joints without a place. A new person is seen by two views or more.
     """
@@ -160,7 +160,7 @@ def _without_strangers(
 
 
 def _new_people(rig: Rig, found: Detections, free: np.ndarray, least: float) -> Int[np.ndarray, "Q V"]:
-    """Return groups of detections that nobody has taken, the best supported pair of views first."""
+    """Return groups of detections that are not assigned yet, the best supported pair of views first."""
     views, groups = len(rig.cameras), []
     pairs = [(a, b) for a, b in combinations(free.tolist(), 2) if found.view[a] != found.view[b]]
     if not pairs:

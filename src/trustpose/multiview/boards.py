@@ -1,8 +1,8 @@
 """Calibration boards: a checkerboard, or a ChArUco board, and its corners in a photo.
 
 The finders are OpenCV's: `findChessboardCornersSB` (Duda and Frese 2018), then the classic one with sub-pixel
-refinement, and `CharucoDetector`. Each is tried at several sizes of the photo, and each answer is checked, since both
-finders now and then return a grid that is none.
+refinement, and `CharucoDetector`. Each is tried at several sizes of the photo, and each result is checked, since both
+finders sometimes return corners that are no grid.
 """
 
 from collections.abc import Iterator
@@ -97,9 +97,7 @@ def _grids(grey: UInt8[np.ndarray, "H W"], grid: tuple[int, int]) -> Iterator[np
         smaller = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         sized = grey if scale == 1 else cv2.resize(grey, None, fx=scale, fy=scale, interpolation=smaller)
         for find, flags in ((cv2.findChessboardCornersSB, robust), (cv2.findChessboardCorners, classic)):
-            cv2.setRNGSeed(
-                1
-            )  # the first finder draws at random, and its grid may be wrong once and right the next time
+            cv2.setRNGSeed(1)  # the first finder is random: its grid may be wrong in one run and right in the next
             is_found, corners = find(sized, grid, flags=flags)
             if not is_found:
                 continue

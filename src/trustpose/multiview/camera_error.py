@@ -1,9 +1,9 @@
-"""How far the cameras themselves are off, in pixels, as the poses of a trial show it.
+"""The cameras' own error in pixels, estimated from the poses of a trial.
 
-An estimator's expected error does not know of a camera that was moved or calibrated imprecisely, of frames that are not
-quite of the same moment, or of a joint that looks elsewhere from behind. Such an error stays the same for whole seconds
-and all people, and adds to each view's variance. It is the s that makes the reprojection errors of all points, in units
-of √(σ² + s²), as large as a Gaussian's: their median is compared, which gross errors hardly move.
+An estimator's expected error does not include that of a camera that was moved or calibrated imprecisely, of frames that
+are not quite of the same moment, or of a joint that appears in another place from behind. Such an error stays the same
+for whole seconds and all people, and adds to each view's variance. It is the s that makes the reprojection errors of
+all points, in units of √(σ² + s²), as large as a Gaussian's, by their median, which gross errors hardly change.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.triangulation import triangulate
 from trustpose.poses import ExpectedError
 
-_MOST = 20_000  # points that are looked at, spread over the trial
+_MOST = 20_000  # points that are used, spread over the trial
 _LARGEST = 500.0  # pixels
 _MEDIAN = 2 * np.log(2)  # of the squared length of a two-dimensional Gaussian with σ = 1
 _HALVINGS = 30
@@ -27,7 +27,7 @@ def camera_error(
 ) -> float:
     """Return the cameras' own error, σ along each axis in image pixels; 0 if the expected errors explain all.
 
-    xy: as for `triangulate`; points that fewer than three views see say nothing, and without others it is 0.
+    xy: as for `triangulate`; points seen by fewer than three views are not used, and without others it is 0.
     Points are fitted to their views, so that with V of them only 2V − 3 of 2V numbers are free: their errors are
     enlarged accordingly.
     """

@@ -1,4 +1,4 @@
-"""Which rows of several cameras' results show the same moment."""
+"""Synchronisation: which rows of several cameras' results show the same moment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

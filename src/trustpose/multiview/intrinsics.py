@@ -2,9 +2,9 @@
 
 Zhang's method (2000), as OpenCV's `calibrateCamera` and `fisheye.calibrate` do it, gives the start. A few photos of a
 board leave some parameters almost free: the principal point, and the higher coefficients of the lens. The prior keeps
-them where lenses are: the principal point near the image's centre, square pixels, small coefficients. Its weight
-against a corner is that of `noise` pixels, more than the corners' scatter, since what shifts a principal point is no
-scatter but a board that is not quite flat, or held in one part of the image.
+them where lenses are: the principal point near the image's centre, square pixels, small coefficients. A corner's error
+is taken as `noise` pixels, more than the corners' scatter, since the principal point is shifted not by scatter but by a
+board that is not quite flat, or that was held in one part of the image.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The least squares problem of a lens: photos of known points, and a mild prior of what lenses are."""
+"""The least squares problem of a lens: photos of known points, and a weak prior on its parameters."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from trustpose.multiview.lenses import seen_by
 
 @dataclass(frozen=True)
 class Prior:
-    """What is known of a lens before any photo: standard deviations.
+    """The prior on a lens: standard deviations.
 
     `centre` is that of the principal point around the image's centre, as a share of the image's longer side, `aspect`
     that of the ratio of the focal lengths around 1, `radial` and `tangential` those of coefficients around 0, and
@@ -48,7 +48,7 @@ class LensFit:
         self.corners = [one[known] for one, known in zip(corners, seen, strict=True)]
 
     def start(self, count: int) -> Float[np.ndarray, " X"]:
-        """Return OpenCV's calibration with few free parameters, from which any lens is near."""
+        """Return OpenCV's calibration with few free parameters, near enough for least squares to converge."""
         side = max(self.size)
         matrix = np.array([[side, 0, (self.size[0] - 1) / 2], [0, side, (self.size[1] - 1) / 2], [0, 0, 1]])
         try:

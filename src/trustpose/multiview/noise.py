@@ -1,11 +1,12 @@
-"""What is known of the errors of the keypoints that a point is triangulated from, and the loss that follows.
+"""The errors of the keypoints that a point is triangulated from, and the loss that follows from them.
 
 A view whose keypoint lies on another joint, or on another person, has an error of a hundred pixels where the others
-have three. Under a Gaussian such a view pulls the point towards it; under the others here its pull fades:
+have three. Under a Gaussian such a view pulls the point far towards it; under the other losses its influence falls with
+the distance:
 
 | loss | −log p of the distance r, in units of the view's own σ |
 |---|---|
-| mixture | −log((1 − p) exp(−r²/2e²) / e² + p exp(−r²/2g²) / g²), of `ExpectedError`: nothing is left to choose |
+| mixture | −log((1 − p) exp(−r²/2e²) / e² + p exp(−r²/2g²) / g²), of `ExpectedError`: no parameter to choose |
 | student-t | 3 log(1 + r² / 4): four degrees of freedom, two dimensions |
 | cauchy | log(1 + r² / 2) |
 | geman-mcclure | 9 r² / (2 (9 + r²)): a view 3σ off has lost three quarters of its pull |

@@ -1,4 +1,4 @@
-"""Do the poses belong to these cameras, in this order? Answered by the epipolar geometry of the people themselves.
+"""Check by the people's epipolar geometry that the poses belong to these cameras, in this order.
 
 Two detections of one person, triangulated by the right two cameras, agree with the reprojection (`association`): each
 joint lies on the other's epipolar line. With the wrong cameras they do not. Of a few moments the best agreement of any
@@ -19,7 +19,7 @@ from trustpose.multiview.frames import Moments
 from trustpose.multiview.views import places_of, sizes_of, weights_of
 from trustpose.poses import Poses
 
-_MOMENTS = 12  # looked at, spread over the clip
+_MOMENTS = 12  # used, spread over the clip
 _FINE, _POOR, _BETTER = 0.9, 0.5, 0.1  # real trials have 0.98, and 0.5 to 0.8 in another order
 _MOST_ORDERS = 5  # cameras of which all orders are tried; of more, every swap of two
 
@@ -121,7 +121,7 @@ def _best(
     views: tuple[int, int],
     cameras: tuple[int, int],
 ) -> float | None:
-    """Return the best agreement of a person of one view with one of the other; None if one has nobody."""
+    """Return the best agreement of a person of one view with one of the other; None if one is empty."""
     rows = [moments.rows[view][moment] for view in views]
     if not len(rows[0]) or not len(rows[1]):
         return None

@@ -20,10 +20,10 @@ from trustpose.multiview.triangulation import Method, triangulate
 from trustpose.multiview.views import places_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
-PATIENCE = 15  # frames that a person may be unseen and keep the number
-SHORTEST = 5  # moments; who is seen in fewer, of a longer clip, is a chance agreement of false detections
+PATIENCE = 15  # frames that a person may be unseen and keep the track id
+SHORTEST = 5  # moments; people seen in fewer, of a longer clip, are chance agreements of false detections
 _NEAR = 0.5  # metres of a joint, on average, between a lost person and one who turns up
-_FASTEST = 1.0  # metres a frame; nobody is that fast at 25 frames a second
+_FASTEST = 1.0  # metres a frame; no person is that fast at 25 frames a second
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +60,15 @@ def triangulate_people(
     least: int = 2,
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Poses3D:
-    """Return everybody whom two or more cameras see, in the world, with the same `track_id` from moment to moment.
+    """Return all people that two or more cameras see, in world coordinates, with a `track_id` that is the same at all
+    moments.
 
     views: the poses of each camera, in the order of `cameras`, `image_id` being the frame's number; fps, offset: as in
     `match_frames`. weight: "trust" uses `quality` and, with a skeleton that has sigmas, the expected errors in pixels
-    and the cameras' own (`camera_error`);
-    "scores" the estimator's own, "none" neither. people: keep the so many who are seen in the most moments; shortest:
-    leave out who is seen in fewer, of a clip that has so many. least: of cameras for a joint. watch: iterates over
-    moments, for a progress bar. Raises ValueError naming the view that lacks a field.
+    and the cameras' own (`camera_error`); "scores" the estimator's own, "none" neither. people: keep only so many,
+    those seen in the most moments; shortest: leave out people seen in fewer moments, in a clip of at least so many.
+    least: number of cameras without which a joint has no place. watch: iterates over moments, for a progress bar.
+    Raises ValueError naming the view that lacks a field.
     """
     moments = match_frames(views, fps, offset)
     places = [places_of(view) for view in views]
@@ -102,7 +103,7 @@ def group_people(
     weights: Sequence[Float[np.ndarray, "N K"]],
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Group:
-    """Return who is who in all views and from moment to moment; `weights` are 0 for joints that are not there."""
+    """Return the people of all views, tracked from moment to moment; `weights` are 0 for joints that are not there."""
     rig = Rig(cameras)
     ideal = [camera.undistort(one) for camera, one in zip(cameras, map(places_of, views), strict=True)]
     sizes = [sizes_of(view) for view in views]

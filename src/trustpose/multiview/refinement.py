@@ -1,4 +1,4 @@
-"""Robust refinement of triangulated points: those that make the reprojection errors likeliest.
+"""Robust refinement of triangulated points: maximum likelihood of the reprojection errors.
 
 The loss (`noise`) is minimised by Levenberg and Marquardt's steps on reweighted least squares, of all points at once.
 Source: Hartley and Zisserman, A6 (steps, weights) and 5.2 (covariance).
@@ -12,7 +12,7 @@ from trustpose.multiview.linear import inverse_symmetric, solve_symmetric
 from trustpose.multiview.noise import Noise
 
 _STEPS = 20
-_DONE = 1e-5  # metres; a point that moves less has arrived
+_DONE = 1e-5  # metres; a point that moves less has converged
 _NEAREST = 1e-6  # metres in front of a camera
 
 
@@ -30,7 +30,7 @@ def reprojection(camera: Camera, xyz: Float[np.ndarray, "M 3"], plane: Float[np.
 def errors(
     cameras: Cameras, xyz: Float[np.ndarray, "M 3"], plane: Float[np.ndarray, "V M 2"]
 ) -> Float[np.ndarray, "V M"]:
-    """Return the distance (V, M), ideal pixels, between each view's keypoint and the point as it sees it."""
+    """Return the distance (V, M), ideal pixels, between each view's keypoint and the point's projection."""
     found = np.empty(plane.shape[:2])
     for at, camera in enumerate(cameras):
         dx, dy, *_ = reprojection(camera, xyz, plane[at])

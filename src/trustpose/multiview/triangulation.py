@@ -1,4 +1,4 @@
-"""Triangulation: where in the world a keypoint is that several calibrated cameras see.
+"""Triangulation: world coordinates of keypoints from several calibrated cameras.
 
     poses = triangulate(xy, cameras, weight=quality, deviation=sigma)      # xy (V, N, K, 2) -> Poses3D
 
@@ -216,8 +216,7 @@ def _loss_of(xyz: np.ndarray, views: _Views, loss: Callable[[np.ndarray], np.nda
 
 
 def _used(distance: Float[np.ndarray, "V M"], views: _Views, method: Method) -> Bool[np.ndarray, "V M"]:
-    """Return the views that a point is said to come from: those that agree, or all that see it where fewer than two
-    do."""
+    """Return the views that count as used for a point: those that agree, or all that see it where fewer than two do."""
     there = views.weight > 0
     if method in ("linear", "weighted"):
         return there

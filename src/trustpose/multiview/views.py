@@ -1,4 +1,4 @@
-"""The columns of one camera's poses that several views are joined by."""
+"""Columns of one camera's poses that multi-view code needs: places, sizes, weights."""
 
 from dataclasses import replace
 

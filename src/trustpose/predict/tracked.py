@@ -88,7 +88,7 @@ class FrameTracker:
 
 
 def check_tracked(work: Sources) -> None:
-    """Refuse photos, whose order nobody knows yet. Raises InputError."""
+    """Refuse photos, whose order is not known. Raises InputError."""
     if work.photos or all(part.video is None for part in work.parts):
         first = f"{work.files[0]}: " if work.files else ""
         raise InputError(f"{first}--track is for videos; for frames as photos use trustpose track on their results")

@@ -83,7 +83,7 @@ def inline(figure: Figure, name: str, description: str) -> Markup:
     text = file.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # HTML knows what an <svg> is
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed in HTML
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
     text = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in referenced else "", text)

@@ -1,7 +1,7 @@
 """People over time: poses of successive frames are linked to tracks.
 
-`track` goes over the poses of whole clips, `Tracker` frame by frame as they come. What links two poses is a distance, a
-function of two records, and any function of that form takes its place. `smooth` smooths the keypoints of tracks.
+`track` links the poses of whole clips, `Tracker` those of one frame after the other. Poses are linked by a distance, a
+function of two records; any function of that form can replace it. `smooth` smooths the keypoints of tracks.
 """
 
 from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance, trust_distance

@@ -1,4 +1,5 @@
-"""Distances between earlier poses and those of a frame, 0 (the same place) to 1: what links people over time.
+"""Distances between earlier poses and those of a frame, from 0 (the same place) to 1, by which people are linked over
+time.
 
 A distance is a function of two `Poses`, so that another one is one line:
 `track(poses, distance=lambda past, now: 1 - my_similarity(past.xy, now.xy))`.
@@ -33,7 +34,7 @@ def oks_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[n
 def trust_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
     """Return 1 − OKS as `oks_distance` does, each keypoint weighted by the product of its expected OPKS in both poses.
 
-    A joint that the estimator is likely to have misplaced in either frame says little about who it is. Raises
+    A joint that is likely to be misplaced in either frame is weak evidence for or against the same person. Raises
     ValueError if `quality` is None, also.
     """
     for name, poses in (("past", past), ("now", now)):

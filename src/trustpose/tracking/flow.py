@@ -1,4 +1,4 @@
-"""Optical flow between the frames of a clip: where the points of the last frame are in this one.
+"""Optical flow between the frames of a clip: it moves points of the previous frame to this one.
 
 OpenCV's DIS flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), on frames made small.
 """

@@ -1,4 +1,4 @@
-"""Smoothing where some measurements are gross errors, and what a clip says of its own noise.
+"""Smoothing where some measurements are gross errors, and estimating a clip's noise.
 
 A measurement's error is good (variance c r) with probability 1 − p and gross (variance g) with probability p. The
 responsibility of the good part, w, is the probability that a measurement is good given how far it is from where all
@@ -6,8 +6,9 @@ others expect it; it then counts with precision w / (c r) + (1 − w) / g. Smoot
 expectation-maximisation in which each measurement is judged by the others alone.
 
 λ (the random force) and c are those of the highest likelihood, from a grid: the filter runs for every pair at once, and
-a measurement's density is that of the mixture. c r is what changes from frame to frame: an error that stays, such as a
-network's that always sees the shoulder too low, leaves no trace in time, so c is below 1 where r is the whole error.
+a measurement's density is that of the mixture. c r is the variance of the part of the error that changes from frame to
+frame. A constant error, such as that of a network that always predicts the shoulder too low, cannot be seen in a
+sequence, so c is below 1 where r is the variance of the whole error.
 """
 
 import warnings
@@ -21,7 +22,7 @@ from trustpose.tracking.kalman import Path, Points, filter_points, smooth_points
 FORCES = np.logspace(-8, 2, 21)  # λ / c of the grid, in units of r averaged over a point's measurements
 SCALES = np.logspace(-3, 1, 9)  # c of the grid
 LONGEST = 1000  # rows that the grid reads, those in the middle
-POOLED = 20  # measurements' worth of all points alike that each point's likelihood is joined by
+POOLED = 20  # the log likelihood of a point's group, scaled to so many measurements, is added to the point's own
 SCREEN = 7  # rows whose median is taken
 ROUNDS = 4  # of smoothing and responsibilities
 _SMALLEST = 1e-300
@@ -74,7 +75,7 @@ def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
     """Return where S points were, given all measurements and that some of them may be gross errors."""
     points = replace(measured.points, variance=measured.points.variance * noise.scale)
     scaled, density, seen = replace(measured, points=points), noise.force * noise.scale, measured.seen
-    # Good if the rows before say so, or the rows after: a point that starts to move fast is no gross error.
+    # Good if it fits the rows before it or those after it: a point that starts to move fast is no gross error.
     screened = _screened(scaled)
     good = np.maximum(_gated(screened, density), _gated(screened.rows(slice(None, None, -1)), density)[::-1])
     for _ in range(ROUNDS):
@@ -91,8 +92,8 @@ def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
 
 
 def estimate_noise(measured: Measured, group: Int[np.ndarray, " S"]) -> MotionNoise:
-    """Return the λ / c and c of highest likelihood of S points. Those of one `group` (S,), such as a joint, share what
-    `POOLED` measurements are worth, so that a short track gets what is usual."""
+    """Return the λ / c and c of highest likelihood of S points. Those of one `group` (S,), such as a joint, share a
+    prior worth `POOLED` measurements, so that a short track gets values usual for its group."""
     measured = _screened(measured)
     extra = max(0, len(measured.gross) - LONGEST)
     measured = measured.rows(slice(extra // 2, len(measured.gross) - (extra - extra // 2)))

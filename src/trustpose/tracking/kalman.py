@@ -7,7 +7,7 @@ Applications to Tracking and Navigation", 2001, section 6.2):
 
     F_ij = h^(j−i) / (j−i)!     Q_ij = h^(2m−1−i−j) / ((m−1−i)! (m−1−j)! (2m−1−i−j)),   i, j = 0 … m−1
 
-A measurement is the position plus noise of variance r. Filter: Kalman's, with nothing known at the start. Smoother: de
+A measurement is the position plus noise of variance r. Filter: Kalman's, from a diffuse prior. Smoother: de
 Jong's backward recursion ("Smoothing and interpolation with the state-space model", JASA 1989), which needs no inverse
 and also gives the error of each measurement when it is left out (de Jong & Penzer, "Diagnosing shocks in time series",
 JASA 1998). x and y have the same variances, so these are computed once for both.
@@ -51,10 +51,10 @@ class Points:
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """What all measurements of S points say of T times: position (T, S, 2) and its variance along each axis (T, S).
+    """The smoothed path of S points at T times: position (T, S, 2) and its variance along each axis (T, S).
 
-    `left_out` (T, S, 2) is each measurement minus what all others say there, and `left_out_variance` (T, S) the
-    variance of that difference, the measurement's own included; infinite or NaN where nothing was measured.
+    `left_out` (T, S, 2) is each measurement minus the position that all others predict there, and `left_out_variance`
+    (T, S) the variance of that difference, the measurement's own included; infinite or NaN where nothing was measured.
     """
 
     position: Float[np.ndarray, "T S 2"]

@@ -21,7 +21,7 @@ def match(distance: Float[np.ndarray, "T n"], max_distance: float, how: str = "h
         return found
     is_near = distance <= max_distance  # NaN is not
     if how == "hungarian":
-        # a pair at exactly `max_distance` gains nothing, and a little more than nothing makes it a match all the same
+        # 1e-9: a pair at exactly `max_distance` is matched too
         gain = np.where(is_near, max_distance - distance + 1e-9, 0.0)
         rows, columns = linear_sum_assignment(gain, maximize=True)
         kept = is_near[rows, columns]

@@ -44,7 +44,7 @@ def paths_of(
     poses: Poses, images: Images | None = None, *, fill: int = 0, apart: Int[np.ndarray, " N"] | None = None
 ) -> Paths:
     """Return the tracks of poses. Frames are ordered by `order_frames`; where a track was not found for at most `fill`
-    frames, rows stand for these, if they are known: without `images` every frame is, with `images` those listed.
+    frames, it gets rows for them: without `images` for all of these, with `images` for those listed.
 
     Poses without `track_id` are one track in each clip; those of track -1 are in none. `apart` (N,): rows with
     different numbers, such as categories, are never of one track. Raises ValueError without `image_id`, and if a track
@@ -74,7 +74,7 @@ def _two_in_a_frame(poses: Poses, row: int) -> str:
     assert poses.image_id is not None
     where = f"image {poses.image_id[row]} has two poses of"
     if poses.track_id is None:
-        return f"{where} the same category and no row has a track_id, so it is not known who is who: track them first"
+        return f"{where} the same category and no row has a track_id, so people cannot be told apart: track them first"
     return f"{where} track {poses.track_id[row]}, expected one"
 
 

@@ -1,9 +1,9 @@
-"""Smooth the poses of tracks over time, knowing how far to trust each keypoint, and fill gaps with stated uncertainty.
+"""Smooth the poses of tracks over time, each keypoint by its trust, and fill gaps with stated uncertainty.
 
 Each keypoint of a track is a point that random forces move (`kalman`). How noisy its measurements are relative to each
 other follows from each keypoint's expected OPKS, as an error in pixels (`geometry.expected_error`), and so does the
-probability that it is a gross error; how noisy they are altogether, and how strong the forces, is what the clip itself
-says (`gross_errors`).
+probability that it is a gross error; the overall level of noise, and the strength of the forces, are estimated from the
+clip (`gross_errors`).
 """
 
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ NOISES = ("auto", "trust", "constant")
 FILL = 10
 _GROSS, _GROSS_SIZE = 0.05, 0.35  # of constant noise: P(gross error), and its standard deviation / √area
 _FARTHEST = 1e6  # pixels from the photo's corner, beyond which a keypoint counts as not found
-_CONSTANT = 0.05  # standard deviation / √area, to begin with: the clip says by which factor it is wrong
+_CONSTANT = 0.05  # standard deviation / √area, to begin with: a factor is estimated from the clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ def smooth(
     fill: int = FILL,
     apart: Int[np.ndarray, " N"] | None = None,
 ) -> Smoothed:
-    """Smooth the keypoints of each track, in image pixels; what the estimator printed stays as it is.
+    """Smooth the keypoints of each track, in image pixels; the estimator's scores are unchanged.
 
     images: the clips' frames, for their order and times (`frames.order_frames`); None: `image_id` is the frame's number
     in one clip. Poses without `track_id` must be one person a frame. noise: "trust" takes the expected error of each
@@ -63,10 +63,10 @@ def smooth(
     count less. fill: frames without the track, between two with it, get a row if they are at most so many. apart (N,):
     rows with different numbers, such as categories, are never of one track.
 
-    The quality of a replaced keypoint is that of the track's keypoints around it, times what the position's own
-    uncertainty leaves of it (nothing is taken off for a skeleton without sigmas). `std` contains errors that stay over
-    time, which no smoother sees, as far as `quality` says that there are such: with constant noise it is that of jitter
-    and motion alone. Raises ValueError as `paths_of`, and for "trust" without quality in all rows.
+    The quality of a replaced keypoint is that of the track's keypoints around it, reduced by the uncertainty of its
+    position (not reduced for a skeleton without sigmas). `std` includes errors that are constant over time, which no
+    smoother can see, as far as `quality` accounts for them: with constant noise it is that of jitter and motion alone.
+    Raises ValueError as `paths_of`, and for "trust" without quality in all rows.
     """
     if noise not in NOISES or motion not in MOTIONS:
         name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
@@ -116,7 +116,7 @@ def _trusted(poses: Poses) -> _Errors:
     error = expected_error(poses)
     assert error is not None
     gross = error.gross
-    if poses.visibility is not None:  # a keypoint that is not there is nowhere in particular
+    if poses.visibility is not None:  # the position of an absent keypoint means nothing
         gross = 1 - (1 - gross) * (1 - np.nan_to_num(poses.visibility[..., 0].astype(np.float64)))
     return _Errors(error.std, gross, error.gross_std, staying=1.0)
 
@@ -143,7 +143,7 @@ def _size(poses: Poses) -> Float[np.ndarray, " N"]:
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """The poses, and what smoothing changes of them, to be filled in."""
+    """The poses, and the columns that smoothing changes, to be filled in."""
 
     poses: Poses
     xy: np.ndarray

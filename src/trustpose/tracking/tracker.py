@@ -1,4 +1,4 @@
-"""`Tracker`: give the poses of one frame after another the ids of the people they continue."""
+"""`Tracker`: give the poses of one frame after another the ids of tracks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
 EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY = 0.95, 30
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
-_NEEDED = ("score", "quality", "box", "box_score", "missing")  # what distances read beside xy
+_NEEDED = ("score", "quality", "box", "box_score", "missing")  # the columns, beside xy, that distances read
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""People in the world, in files: JSON, CSV and Parquet with all that is known, TRC and C3D for other programs."""
+"""People in the world, in files: JSON, CSV and Parquet with all fields, TRC and C3D for other programs."""
 
 from trustpose.formats.poses3d.files import FORMATS, format_of, read_poses3d, write_poses3d
 

@@ -2,7 +2,7 @@
 
 Format: c3d.org. Points in millimetres with names; a point without a place has the residual −1. The people of a frame
 are one list of points, so with several of them a name begins with "person", its number and "_". Residuals of points
-with a place are 0: the format knows them as an error in millimetres of markers, which ours are not.
+with a place are 0: in the format they are errors of markers in millimetres, which ours are not.
 """
 
 import io

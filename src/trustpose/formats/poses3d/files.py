@@ -90,7 +90,7 @@ def _rate(path: Path, poses: Poses3D, rate: float | None) -> float:
 def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> list[Path]:
     """Write every frame from the first to the last; people by track."""
     if not len(poses):
-        raise InputError(f"{path}: there is nobody to write, and the format holds no empty trial")
+        raise InputError(f"{path}: there are no people to write, and the format holds no empty trial")
     frame = np.arange(len(poses)) if poses.frame is None else poses.frame
     person = np.full(len(poses), MISSING_ID) if poses.track_id is None else poses.track_id
     first, count = int(frame.min()), int(np.ptp(frame)) + 1
