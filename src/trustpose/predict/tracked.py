@@ -1,4 +1,4 @@
-"""Link the people of a clip's frames while they are predicted, and follow them where the detector misses them.
+"""Track the people of a clip during prediction, also in frames in which the detector misses them.
 
 With optical flow this is the pipeline of Xiao et al. 2018, "Simple Baselines for Human Pose Estimation and Tracking",
 section 3: boxes around the last frame's joints, moved by the flow, join the detector's; box NMS; poses; OKS between the
