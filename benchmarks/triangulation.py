@@ -18,7 +18,8 @@ the default model's is its own; "variance" weighs by 1/σ² of the expected erro
 
 "first of each file" takes the first person of every file, without asking who it is. Then: the two people of the second
 trial, identified by the keypoints that the balancing trial's files share with it, and the time of `triangulate` for
-N (100,000) and a quarter as many frames of 4 cameras and 25 joints, in seconds of one processor. The last line is JSON.
+N (100,000) and a quarter as many frames of 4 cameras and 25 joints, in seconds of one processor, and, where aniposelib
+is installed, beside it. The last line is JSON.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 import trustpose as tp
@@ -220,6 +222,33 @@ def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:
     return found
 
 
+def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
+    """Plain triangulation beside aniposelib's, if that is installed: processor seconds, and how far apart joints are."""
+    try:
+        from aniposelib.cameras import Camera, CameraGroup
+    except ImportError:
+        return None
+    names = {"matrix": "matrix", "dist": "distortion", "size": "size", "name": "name", "tvec": "translation"}
+    theirs = CameraGroup([
+        Camera(rvec=cv2.Rodrigues(one.rotation)[0].ravel(), **{a: getattr(one, b) for a, b in names.items()})
+        for one in cameras
+    ])  # fmt: skip
+    rng = np.random.default_rng(0)
+    xyz = rng.normal(0, 0.5, (frames, 25, 3)) + np.array([-1, 0, 1])
+    xy = cameras.project(xyz) + rng.normal(0, 5, (4, frames, 25, 2))
+    flat = xy.reshape(4, -1, 2)
+    theirs.triangulate(flat.copy())  # compiles
+    started = time.process_time()
+    one = theirs.triangulate(flat.copy(), undistort=True)
+    middle = time.process_time()
+    other = triangulate(xy, cameras, method="linear").xyz
+    seconds = {"aniposelib": middle - started, "ours": time.process_time() - middle}
+    apart = 1000 * np.median(np.linalg.norm(one - other.reshape(-1, 3), axis=1))
+    times = seconds["aniposelib"] / seconds["ours"]
+    print(f"\nPlain DLT, {frames:,} frames: {times:.1f} × aniposelib's speed; joints {apart:.2f} mm apart (median)")
+    return seconds | {"ratio": times, "millimetres apart": float(apart)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--predictions", type=Path, help="folder with cam01/results.json … of the default model")
@@ -240,6 +269,7 @@ def main() -> None:
         print(f"first of each file, linear: {one['reprojection']:.1f} px, bones {one['bones']:.2%}")
     found["identities"] = identities(cameras)
     found["speed"] = speed(cameras, arguments.frames)
+    found["peer"] = peer(cameras)
     print(json.dumps(found))
 
 
