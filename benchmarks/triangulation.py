@@ -223,7 +223,7 @@ def speed(cameras: Cameras, frames: int) -> dict[str, dict[str, float]]:
 
 
 def peer(cameras: Cameras, frames: int = 4000) -> dict[str, float] | None:
-    """Plain triangulation beside aniposelib's, if that is installed: processor seconds, and how far apart joints are."""
+    """Plain triangulation beside aniposelib's, if that is installed: processor seconds, how far apart joints are."""
     try:
         from aniposelib.cameras import Camera, CameraGroup
     except ImportError:
