@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.cli.cases import run
 from tests.tracking.cases import same_partition, walking
 from trustpose.formats.coco import read_results
+from trustpose.report.video import VideoWriter
 from trustpose.skeletons import COCO_17
 
 PEOPLE = walking([0, 300], [5, 5], 12)
@@ -129,3 +132,25 @@ def test_numbers_with_a_ground_truth(results: Path, capsys: pytest.CaptureFixtur
     gt.write_text(json.dumps(truth))
     assert run("track", results, "--gt", gt, "--out", results.with_name("new.json")) == 2
     assert "gt.json: field 'track_id' is missing in every annotation, --gt expects it" in capsys.readouterr().err
+
+
+def test_flow_of_the_video_follows_a_camera_that_turns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything moves by 40 pixels a frame, so that each person is where the other one was."""
+    noise = np.random.default_rng(0).integers(0, 255, (8, 30, 3), dtype=np.uint8)
+    wide = cv2.resize(noise, (1200, 320), interpolation=cv2.INTER_CUBIC)
+    with VideoWriter(tmp_path / "clip.mp4", 640, 320, 10.0) as writer:
+        for at in range(6):
+            writer.write(np.ascontiguousarray(wide[:, 400 - 40 * at : 1040 - 40 * at]))
+    people = walking([100, 140], [40, 40], 6)
+    results, out = tmp_path / "results.json", tmp_path / "out.json"
+    results.write_text(json.dumps(people.to_coco()))
+    for options, is_right in (((), False), (("--video", tmp_path / "clip.mp4"), True)):
+        assert run("track", results, *options, "--out", out) == 0
+        ids = np.array([row["track_id"] for row in json.loads(out.read_text())])
+        assert same_partition(ids, people.annotation_id) == is_right
+    results.write_text(json.dumps(walking([60], [0], 8).to_coco()))
+    capsys.readouterr()
+    assert run("track", results, "--video", tmp_path / "clip.mp4", "--out", out) == 2
+    assert "image_id: there is no frame 6, the last one is 5" in capsys.readouterr().err
+    assert run("track", results, "--video", tmp_path / "clip.mp4", "--images", results, "--out", out) == 2
+    assert "--video and --images: the frames are those of a video, or those of a list" in capsys.readouterr().err

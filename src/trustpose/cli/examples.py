@@ -75,6 +75,7 @@ EXAMPLES = {
     "track": (
         "trustpose track results.json --out tracked.json",
         "trustpose track results.json --gt gt.json --out tracked.json",
+        "trustpose track results.json --video clip.mp4 --out tracked.json",
         "trustpose track r.json --distance box --memory 10 --out tracked.json",
     ),
     "triangulate": (

@@ -38,6 +38,10 @@ def track(
             "the number of the frame, in one clip."
         ),
     ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(help="The video, to move earlier poses by optical flow; image_id is the number of its frame."),
+    ] = None,
     gt: Annotated[
         Path | None,
         typer.Option(help="Ground truth with track_id: print HOTA, IDF1 and MOTA. It lists the frames, too."),
@@ -67,15 +71,23 @@ def track(
     """
     from trustpose.files import write_json
 
-    given = {"RESULTS": results, "--images": images, "--gt": gt, "--skeleton": skeleton_file(skeleton)}
+    given = {
+        "RESULTS": results,
+        "--images": images,
+        "--video": video,
+        "--gt": gt,
+        "--skeleton": skeleton_file(skeleton),
+    }
     check_outputs({"--out": out}, given)
     truth = None if gt is None else _truth(gt, out)
-    images = images or gt
+    if video is not None and images is not None:
+        raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
+    images = images or (gt if video is None else None)
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
     options |= {"max_distance": max_distance, "memory": memory, "history": history, "start_score": start_score}
     file, frames, rows = read_clips(results, images, skeleton)
     started = time.perf_counter()
-    ids = _tracked(file, frames, images, options)
+    ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options)
     seconds = time.perf_counter() - started
     named = [
         {name: value for name, value in row.items() if name != "track_id"} | ({} if one < 0 else {"track_id": one})
@@ -201,3 +213,21 @@ def _tracked(file: "ResultsFile", frames: "Images | None", images: Path | None, 
         return track(poses, frames, apart=file.category_id, **options).track_id
     except ValueError as error:
         raise InputError(f"{file.path}: {error}") from None
+
+
+def _by_flow(file: "ResultsFile", video: Path, options: dict[str, Any]) -> Any:
+    """Return the track id (N,) of each row; -1 for none. Raises InputError naming the file at fault."""
+    import numpy as np
+
+    from trustpose.formats.video import Video
+    from trustpose.tracking import track_by_flow
+
+    if len(np.unique(file.category_id)) > 1:
+        raise InputError(f"{file.path}: field 'category_id': holds several categories, --video expects one")
+    try:
+        with Video(video) as opened:
+            return track_by_flow(file.poses, opened.frames(), **options).track_id
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{file.path}: {error} ({video})") from None

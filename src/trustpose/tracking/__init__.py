@@ -9,7 +9,7 @@ from trustpose.tracking.flow import Flow, FlowOfFrames
 from trustpose.tracking.frames import Frames, order_frames
 from trustpose.tracking.matching import MATCHINGS, match
 from trustpose.tracking.smoothing import Smoothed, smooth
-from trustpose.tracking.track import track
+from trustpose.tracking.track import track, track_by_flow
 from trustpose.tracking.tracker import EARLIER, Tracker
 
 __all__ = [
@@ -28,5 +28,6 @@ __all__ = [
     "order_frames",
     "smooth",
     "track",
+    "track_by_flow",
     "trust_distance",
 ]

@@ -1,13 +1,15 @@
 """`track`: give the poses of whole clips track ids, from any estimator's results."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from trustpose.images import Images
 from trustpose.poses import MISSING_ID, Poses
+from trustpose.tracking.flow import FlowOfFrames
 from trustpose.tracking.frames import order_frames
 from trustpose.tracking.tracker import Tracker
 
@@ -43,4 +45,26 @@ def track(
         now = int(frames.step[key[2, start]])
         ids[order[start:end]] = tracker(sorted_[start:end], gap=now - step).track_id
         step = now
+    return replace(poses, track_id=ids)
+
+
+def track_by_flow(poses: Poses, frames: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]], **options: Any) -> Poses:
+    """Return the same poses with `track_id`, as `track` does for one clip, each frame compared with earlier poses moved
+    by optical flow.
+
+    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number. options:
+    those of `Tracker`. Raises ValueError if `image_id` is None or is not among the frames, and as `track` does.
+    """
+    if poses.image_id is None:
+        raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
+    tracker, motions, last = Tracker(**options), FlowOfFrames(), -1
+    order = np.argsort(poses.image_id, kind="stable")
+    sorted_ids, ids = poses.image_id[order], np.full(len(poses), MISSING_ID)
+    seen = np.zeros(len(poses), bool)
+    for number, pixels in frames:
+        rows = order[slice(*np.searchsorted(sorted_ids, [number, number + 1]))]
+        ids[rows] = tracker(poses[rows], motions(pixels)).track_id
+        seen[rows], last = True, number
+    if not seen.all():
+        raise ValueError(f"image_id: there is no frame {poses.image_id[~seen][0]}, the last one is {last}")
     return replace(poses, track_id=ids)
