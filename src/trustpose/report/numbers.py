@@ -28,7 +28,8 @@ def has_visible_joint(poses: Poses) -> Bool[np.ndarray, " N"]:
     """Return who has a joint that is neither missing nor most likely absent. Of the others nothing is drawn."""
     found = np.ones(poses.xy.shape[:2], dtype=bool) if poses.missing is None else ~poses.missing
     decided = poses.decided_visibility
-    return (found if decided is None else found & (decided != Visibility.ABSENT)).any(axis=1)
+    there = found if decided is None else found & (decided != Visibility.ABSENT)
+    return np.asarray(there.any(axis=1))
 
 
 class Plates:
