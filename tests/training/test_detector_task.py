@@ -63,7 +63,7 @@ def small_recipe(epochs: int = 1, **train) -> Recipe:
 
 @pytest.mark.slow
 def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path):
-    recipe = small_recipe(60, lr=1e-2, clip=5.0, warmup=5, schedule="cosine", validate_every=60)
+    recipe = small_recipe(60, lr=1e-2, clip=5.0, warmup=5, schedule="cosine", validate_every=60, checkpoint_every=1000)
     task = detector_task(recipe, data, None)
     before = task.validate()
     still = {name: value.clone() for name, value in task.model.state_dict().items() if is_still(name)}
