@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +10,14 @@ import pytest
 import torch
 
 from tests.predict.tiny_trust import in_torch, normalised, write_network
+from tests.training.forked import start, wait
 from tests.training.tiny import tiny_people
-from tests.training.tiny_frozen import tiny_crops, tiny_head, tiny_reading
+from tests.training.tiny_frozen import store_until_killed, tiny_crops, tiny_head, tiny_reading
 from trustpose.datasets.augment import HRNET, NOTHING
 from trustpose.files import InputError
 from trustpose.training import features
 from trustpose.training.features import mirrored, most_views, store_features
 
-ROOT = Path(__file__).parents[2]
 PEOPLE, VIEWS = 21, 4
 SPEC = {
     "input": {
@@ -169,9 +167,8 @@ def test_a_stopped_writing_goes_on(model, whole, tmp_path, monkeypatch, rows):
 
 @pytest.mark.slow
 def test_a_killed_writing_goes_on(model, whole, tmp_path):
-    command = [sys.executable, "-m", "tests.training.tiny_frozen", str(tmp_path / "f"), str(model), "50"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed = start(lambda: store_until_killed(tmp_path / "f", model, 50), tmp_path / "errors")
+    assert wait(killed) == -signal.SIGKILL, (tmp_path / "errors").read_text()
     assert 0 < json.loads((tmp_path / "f" / "index.json").read_text())["done"] < 50
     store_features(tmp_path / "f", tiny_reading(model), tiny_crops())
     assert contents(tmp_path / "f") == contents(whole)

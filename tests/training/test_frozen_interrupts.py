@@ -2,11 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import torch
 from tests.people_cases import write_coco
 from tests.predict.tiny_trust import write_network
 from tests.small_disk import make_room, needs_root, small_disk
+from tests.training.forked import start, wait
 from tests.training.tiny import rows
 from trustpose.cli import main
 from trustpose.files import write_json
@@ -22,35 +22,6 @@ from trustpose.training import features
 from trustpose.training.frozen_task import FrozenTask
 from trustpose.training.recipe import FrozenOptions, to_json
 from trustpose.training.recipes import find_recipe
-
-ROOT = Path(__file__).parents[2]
-KILLED_AT_STEP = """
-import os, signal, sys, torch
-from trustpose.cli import main
-from trustpose.training.frozen_task import FrozenTask
-torch.set_num_threads(1)
-compute, calls = FrozenTask.losses, []
-def losses(*arguments):
-    calls.append(0)
-    if len(calls) == 7:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return compute(*arguments)
-FrozenTask.losses = losses
-main()
-"""
-SLOW_FEATURES = """
-import time, torch
-from trustpose.cli import main
-from trustpose.training import features
-torch.set_num_threads(1)
-features._SAVED_EVERY = 1
-compute = features._columns_of
-def columns_of(*arguments):
-    time.sleep(0.3)
-    return compute(*arguments)
-features._columns_of = columns_of
-main()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +54,11 @@ def whole(words, tmp_path_factory):
     return out
 
 
-def wait_for(running: subprocess.Popen, has_come: Callable[[], bool]) -> None:
+def wait_for(running: ForkProcess, has_come: Callable[[], bool]) -> None:
     """Until a process has done something; it may take long on a machine that has much to do."""
     deadline = time.monotonic() + 300
     while not has_come():
-        assert running.poll() is None and time.monotonic() < deadline
+        assert running.exitcode is None and time.monotonic() < deadline
         time.sleep(0.02)
 
 
@@ -143,24 +114,42 @@ def test_ctrl_c_while_features_are_stored(words, whole, tmp_path, capsys, monkey
 
 
 @pytest.mark.slow
-def test_killed_in_a_step(words, whole, tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", KILLED_AT_STEP, *words, "--out", str(out)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def test_killed_in_a_step(words, whole, tmp_path, monkeypatch):
+    out, errors = tmp_path / "out", tmp_path / "errors"
+    compute, calls = FrozenTask.losses, []
+
+    def losses(*arguments):
+        calls.append(0)
+        if len(calls) == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return compute(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrozenTask, "losses", losses)
+        running = start(lambda: main([*words, "--out", str(out)]), errors)
+    assert wait(running) == -signal.SIGKILL, errors.read_text()
     assert run(words, out) == 0
     assert same(out, whole)
 
 
 @pytest.mark.slow
-def test_sigterm_while_features_are_stored(words, whole, tmp_path):
+def test_sigterm_while_features_are_stored(words, whole, tmp_path, monkeypatch):
     """It ends at once; what was stored is gone on from."""
     out = tmp_path / "out"
     index = out / "training" / "features" / "index.json"
-    running = subprocess.Popen([sys.executable, "-c", SLOW_FEATURES, *words, "--out", str(out)], cwd=ROOT)
+    compute = features._columns_of
+
+    def columns_of(*arguments):
+        time.sleep(0.3)
+        return compute(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_columns_of", columns_of)
+        patch.setattr(features, "_SAVED_EVERY", 1)
+        running = start(lambda: main([*words, "--out", str(out)]), tmp_path / "errors")
     wait_for(running, index.is_file)
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(timeout=30) == -signal.SIGTERM
+    running.terminate()
+    assert wait(running, 30) == -signal.SIGTERM
     assert run(words, out) == 0
     assert same(out, whole)
 
@@ -168,25 +157,16 @@ def test_sigterm_while_features_are_stored(words, whole, tmp_path):
 @pytest.mark.slow
 def test_sigterm_after_the_folder_was_removed(words, tmp_path):
     """In training: a line, no hang, whatever of the folder a checkpoint or a log brings back."""
-    out = tmp_path / "out"
+    out, errors = tmp_path / "out", tmp_path / "errors"
     log = out / "training" / "train.csv"
-    command = [
-        sys.executable,
-        "-m",
-        "trustpose",
-        *words,
-        "--out",
-        str(out),
-        "--train.epochs=100000",
-        "--train.validate_every=100000",
-    ]
-    running = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    longer = "--train.epochs=100000", "--train.validate_every=100000"
+    running = start(lambda: main([*words, "--out", str(out), *longer]), errors)
     wait_for(running, lambda: log.is_file() and log.stat().st_size > 300)
     out.rename(tmp_path / "away")
-    running.send_signal(signal.SIGTERM)
-    _, errors = running.communicate(timeout=120)
-    assert running.returncode in (2, 130)
-    assert errors.startswith("trustpose: ") and errors.count("\n") == 1, errors
+    running.terminate()
+    code, said = wait(running), errors.read_text()
+    assert code in (2, 130), said
+    assert said.startswith("trustpose: ") and said.count("\n") == 1, said
 
 
 @needs_root

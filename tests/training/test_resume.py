@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from dataclasses import replace
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.forked import start, wait
 from tests.training.tiny import equal, one_process, resumable_task, rows, tiny_people, tiny_recipe, tiny_task, weights
 from trustpose.files import InputError
 from trustpose.training import loop
@@ -22,15 +21,22 @@ from trustpose.training.interrupts import InterruptedRun, OutOfTime, interrupted
 from trustpose.training.loop import fit
 
 STEPS = 12  # three epochs of four
-ROOT = Path(__file__).parents[2]
 
 
 class Killed(BaseException):
     pass
 
 
-def run(folder: Path, stop_at: int | None = None, recipe=None, **options):
-    """A resumable run, which stops within step `stop_at` as if it were killed."""
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stop() -> None:
+    raise Killed
+
+
+def run(folder: Path, stop_at: int | None = None, end=stop, recipe=None, **options):
+    """A resumable run, which ends within step `stop_at`: it stops as if it were killed, or is."""
     task = resumable_task()
     if recipe is not None:
         task.recipe = recipe
@@ -39,7 +45,7 @@ def run(folder: Path, stop_at: int | None = None, recipe=None, **options):
     def losses(*arguments):
         calls.append(0)
         if stop_at is not None and len(calls) > stop_at:
-            raise Killed
+            end()
         return compute(*arguments)
 
     task.losses = losses
@@ -83,9 +89,8 @@ def test_stopped_anywhere(uninterrupted, tmp_path, parts):
 @pytest.mark.slow
 def test_killed_at_a_random_step(uninterrupted, tmp_path):
     parts = int(np.random.default_rng().integers(1, 2 * STEPS))
-    command = [sys.executable, "-m", "tests.training.killed_run", str(tmp_path), str(parts)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed = start(lambda: run(tmp_path, parts, kill), tmp_path / "errors")
+    assert wait(killed) == -signal.SIGKILL, (tmp_path / "errors").read_text()
     assert same_as(uninterrupted, tmp_path, *run(tmp_path)), f"killed in part {parts}"
 
 

@@ -1,11 +1,7 @@
-"""Crops of tiny people read by a tiny frozen ONNX network; also a writing that is killed on the way.
-
-`python -m tests.training.tiny_frozen FOLDER MODEL ROWS` stores features until so many rows were begun.
-"""
+"""Crops of tiny people read by a tiny frozen ONNX network; also a writing that is killed on the way."""
 
 import os
 import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,7 +36,8 @@ def tiny_crops(people: People | None = None, seed: int = 0) -> TrainingCrops:
     return TrainingCrops(people or tiny_people(21), WIDTH, HEIGHT, seed=seed)
 
 
-def main(folder: Path, model: Path, rows: int) -> None:
+def store_until_killed(folder: Path, model: Path, rows: int) -> None:
+    """Store features, and kill this process once so many rows are there."""
     features._SAVED_EVERY = 2
     begun = 0
 
@@ -51,7 +48,3 @@ def main(folder: Path, model: Path, rows: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     features.store_features(folder, tiny_reading(model), tiny_crops(), advance)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
