@@ -189,7 +189,7 @@ def test_another_decoding_than_the_fitted_one_is_reported(tmp_path, recwarn):
     tp.load(spec.onnx.parent, decoding="argmax-quarter")
     tp.load(tmp_path / "source" / "old.onnx", decoding="dark")
     assert not recwarn
-    with pytest.warns(UserWarning, match="fitted to places decoded by argmax-quarter, with dark"):
+    with pytest.warns(UserWarning, match="fitted to keypoints decoded by argmax-quarter, with dark"):
         tp.load(spec.onnx.parent, decoding="dark")
 
 
