@@ -93,7 +93,7 @@ def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry
     """Return how many joints are left out, and why, if it is for one reason; people without any joint count apart."""
     if min_score is not None:
         return [Entry("", f"{int((~scene.shown).sum()):,} left out (score < {min_score:g})")]
-    is_drawn = scene.shown.any(axis=1)
+    is_drawn = np.asarray(scene.shown.any(axis=1))
     left_out, decided = ~scene.shown & is_drawn[:, None], poses.decided_visibility
     absent = np.zeros_like(left_out) if decided is None else np.asarray(decided == Visibility.ABSENT)
     count, unseen = int(left_out.sum()), int((~is_drawn).sum())
