@@ -95,7 +95,7 @@ def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry
         return [Entry("", f"{int((~scene.shown).sum()):,} left out (score < {min_score:g})")]
     is_drawn = np.asarray(scene.shown.any(axis=1))
     left_out, decided = ~scene.shown & is_drawn[:, None], poses.decided_visibility
-    absent = np.zeros_like(left_out) if decided is None else np.asarray(decided == Visibility.ABSENT)
+    absent = np.zeros_like(left_out) if decided is None else decided == Visibility.ABSENT
     count, unseen = int(left_out.sum()), int((~is_drawn).sum())
     entries = [Entry("", f"{count:,} {'not visible' if absent[left_out].all() else 'left out'}")] if count else []
     return [*entries, Entry("", f"{unseen:,} {'pose' if unseen == 1 else 'poses'} not drawn")] if unseen else entries
