@@ -185,7 +185,8 @@ def balancing() -> tuple[list[Poses], object]:
     for number in range(1, 5):
         with tempfile.TemporaryDirectory() as out:
             done = predictor.run([folder / "balancing" / "videos" / f"cam{number:02}.mp4"], out, drawings=None)
-        poses = track(Poses.concatenate([replace(one, photos=None) for one in done.poses.values()]))
+        every = Poses.concatenate([replace(one, photos=None) for one in done.poses.values()])
+        poses = track(every, max_distance=0.8)  # stricter than the default: others stand close by
         assert poses.track_id is not None and poses.box is not None
         area = np.prod(poses.box[:, 2:] - poses.box[:, :2], axis=1)
         best = max(np.unique(poses.track_id[poses.track_id > 0]), key=lambda one: area[poses.track_id == one].sum())
@@ -224,8 +225,7 @@ def left_out_frames(views: list[Poses]) -> dict[str, dict[str, float]]:
 
 def left_out_views(views: list[Poses], cameras) -> dict[str, dict[str, float]]:
     """Distance of each camera's keypoints, as found, to what the other three say, pixels."""
-    table = {}
-    frames = np.arange(100)
+    table, frames = {}, np.arange(100)
     plain = [of_frames(poses, frames) for poses in views]
     for method in METHODS:
         errors, weights = [], []
