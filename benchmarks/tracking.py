@@ -1,6 +1,6 @@
 """Trackers on clips of a moving camera with known people: who is followed, who is confused, and what it costs.
 
-    python benchmarks/tracking.py [--split dev] [--clips N] [--model M] [--choose]
+    python benchmarks/tracking.py [--split dev] [--clips N] [--model M] [--choose] [--scale]
 
 The clips (benchmarks/tracking_clips.py) are made from photos of the split in TRUSTPOSE_DATA: the camera pans, zooms, or
 looks at people who cross or at a bar that passes. The model's poses are computed once; trackers then link the same
@@ -8,7 +8,7 @@ poses, in every frame and in every third. "--flow" is `trustpose predict --track
 IDF1 and MOTA (by OKS) are means over clips, in percent; switches are per 100 labelled people, as a sum over all clips;
 in brackets the difference from "OKS" with its 95 % interval over clips drawn with replacement. Tracking's time is CPU
 time per frame of this run, beside the prediction's. With --choose, thresholds are tried as well, for the defaults: on
-`train` only. The last line is JSON.
+`train` only. --scale only measures `track` on 12,500 and on 100,000 made-up poses. The last line is JSON.
 """
 
 import argparse
@@ -30,7 +30,16 @@ from trustpose.poses import Poses
 from trustpose.predict.photos import Image
 from trustpose.predict.tracked import FrameTracker
 from trustpose.skeletons import COCO_17
-from trustpose.tracking import Flow, FlowOfFrames, Tracker, both_distance, box_distance, oks_distance, trust_distance
+from trustpose.tracking import (
+    Flow,
+    FlowOfFrames,
+    Tracker,
+    both_distance,
+    box_distance,
+    oks_distance,
+    track,
+    trust_distance,
+)
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NUMBERS = ("HOTA", "IDF1", "MOTA")
@@ -143,7 +152,11 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--model", default="default")
     parser.add_argument("--choose", action="store_true")
+    parser.add_argument("--scale", action="store_true")
     arguments = parser.parse_args()
+    if arguments.scale:
+        scale()
+        return
     if arguments.choose and arguments.split == "dev":
         parser.error("--choose is for train: nothing is chosen on dev")
     trackers = TRACKERS | (choices() if arguments.choose else {})
@@ -198,6 +211,22 @@ def report(
         total = each[name] + (each["flow"] if TRACKERS[name][1] else 0)
         print(f"  {name:28}{each[name]:6.2f}, with flow if it needs it {total / each['predict']:.1%} of the prediction")
     print(json.dumps(written | {"cpu_ms": each}))
+
+
+def scale(people: int = 4) -> None:
+    """Print the CPU seconds of `track` on people who sway, four in each frame."""
+    random, found = np.random.default_rng(0), {}
+    for count in (12_500, 100_000):
+        time_ = np.arange(count // people)[:, None, None, None]
+        standing = random.uniform(0, 100, (people, 17, 2)) + 300 * np.arange(people)[:, None, None]
+        xy = standing + 60 * np.sin(time_ / 30) + random.normal(0, 1, (count // people, people, 17, 2))
+        image_id = np.repeat(np.arange(count // people), people)
+        poses = Poses(xy.reshape(-1, 17, 2), pose_score=np.ones(count), image_id=image_id, skeleton=COCO_17)
+        started = time.process_time()
+        tracks = len(np.unique(track(poses).track_id))
+        found[count] = time.process_time() - started
+        print(f"{count} poses, {tracks} tracks: {found[count]:.1f} s of CPU time, {count / found[count]:.0f} poses/s")
+    print(json.dumps({"seconds": found}))
 
 
 def _by_kind(name: str, rows: list[dict[str, float]], kinds: list[str]) -> str:
