@@ -45,7 +45,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_calibrate(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted(photos.iterdir())
     board = ("--board", "6x5", "--square", "30mm")
-    assert run("calibrate", *files, *board, "--out", tmp_path / "left.json", "--json", tmp_path / "numbers.json") == 0
+    written = ("--out", tmp_path / "left.json", "--json", tmp_path / "numbers.json", "--report", tmp_path / "page.html")
+    assert run("calibrate", *files, *board, *written) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<circle") == 4 * 30 and "none.png" in page and "default-src 'none'" in page
+    assert "<script" not in page and "focal length x" in page
     printed = capsys.readouterr().out
     assert "none.png      –  left out: the board was not found, whole" in printed
     assert "4 of 5 photos" in printed and "focal length x" in printed and " ± " in printed
@@ -77,7 +81,20 @@ def test_place_by_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     pixels["cam1"]["c"][0] += 40
     (tmp_path / "scene.json").write_text(json.dumps({"unit": "m", "points": corners, "cameras": pixels}))
     write_cameras(Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras)), tmp_path / "two.json")
-    assert run("place", tmp_path / "two.json", "--points", tmp_path / "scene.json", "--out", tmp_path / "out.json") == 0
+    assert (
+        run(
+            "place",
+            tmp_path / "two.json",
+            "--points",
+            tmp_path / "scene.json",
+            "--out",
+            tmp_path / "out.json",
+            "--report",
+            tmp_path / "page.html",
+        )
+        == 0
+    )
+    assert '"name":"cam1"' in (tmp_path / "page.html").read_text()
     printed = capsys.readouterr().out
     assert "cam0: reprojection error 0.00 pixels of 8 points" in printed
     assert "point 'c' is " in printed and "is it the right one?" in printed

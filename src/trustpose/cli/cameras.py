@@ -48,19 +48,22 @@ def calibrate(
         typer.Option(help="Expect the principal point near the centre, square pixels and small coefficients."),
     ] = True,
     json: Annotated[Path | None, typer.Option(help="Write the printed numbers to this file as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with corners, residuals and photos to this HTML file.")
+    ] = None,
 ) -> None:
     """Find a camera's focal length, principal point and distortion from photos of a board.
 
     Prints each photo's reprojection error, which photos were left out and why, and the standard deviations.
     """
-    from trustpose.cli.cameras_tables import calibration_record, print_calibration
+    from trustpose.cli.cameras_tables import calibration_record, lens_rows, photo_uses, print_calibration
     from trustpose.files import write_json
     from trustpose.formats.cameras import write_cameras
     from trustpose.geometry.cameras import Cameras
     from trustpose.multiview.intrinsics import DEFAULT_PRIOR
     from trustpose.multiview.intrinsics import calibrate as run
 
-    check_outputs({"--out": out, "--json": json}, {"PHOTOS": photos})
+    check_outputs({"--out": out, "--json": json, "--report": report}, {"PHOTOS": photos})
     if lens not in LENSES:
         raise InputError(f"--lens: expected pinhole or fisheye, got {lens!r}")
     pattern = parse_board(board, square, charuco)
@@ -84,6 +87,13 @@ def calibrate(
     print_calibration(calibrated, found)
     write_cameras(Cameras((calibrated.camera,)), out)
     say_written(out, f"camera {calibrated.camera.name!r}, not placed yet (trustpose cameras place)")
+    if report is not None:
+        from trustpose.report.lens import write_lens_page
+
+        camera, corners = calibrated.camera, [one.corners for one in seen if one.corners is not None]
+        uses, lens_found = photo_uses(calibrated, found), lens_rows(calibrated)
+        write_lens_page(report, camera.name, seen[0].size, uses, corners, calibrated.residuals, lens_found)
+        say_written(report, "a page of the calibration, for any browser")
     if json is not None:
         write_json(json, calibration_record(calibrated, found))
         say_written(json, "the printed numbers as JSON")

@@ -13,7 +13,7 @@ from trustpose.files import InputError
 if TYPE_CHECKING:
     from trustpose.geometry.cameras import Cameras
     from trustpose.multiview.extrinsics import Placed
-    from trustpose.poses import Poses
+    from trustpose.poses import Poses, Poses3D
 
 LENGTHS = "--height, --bone or --distance"
 
@@ -48,6 +48,9 @@ def place(
         str | None, typer.Option(**completed(skeletons), help="With --results: skeleton, if they do not name it.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help=UNIT_MEANS)] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with the cameras in 3D, to turn, to this HTML file.")
+    ] = None,
 ) -> None:
     """Find where calibrated cameras stand. Only their intrinsics are used.
 
@@ -61,24 +64,32 @@ def place(
     if sum(ways.values()) != 1:
         raise InputError(f"expected one of {', '.join(ways)}, got {', '.join(w for w in ways if ways[w]) or 'none'}")
     given = {"CAMERAS": cameras, "--results": results, "--photo": photo, "--points": points}
-    check_outputs({"--out": out}, given | {"--skeleton": skeleton_file(skeleton)})
+    check_outputs({"--out": out, "--report": report}, given | {"--skeleton": skeleton_file(skeleton)})
     rig = read_cameras(cameras, unit=unit)
     if photo:
         if board is None or square is None:
             raise InputError("--photo: needs --board and --square")
-        placed = _by_board(rig, photo, board, square, charuco)
+        placed, seen = _by_board(rig, photo, board, square, charuco)
     elif points is not None:
-        placed = _by_points(rig, points)
+        placed, seen = _by_points(rig, points)
     else:
-        placed = _by_people(rig, results or [], skeleton, weight, (fps, offset), (height, bone, distance))
+        placed, seen = _by_people(rig, results or [], skeleton, weight, (fps, offset), (height, bone, distance))
     write_cameras(placed, out)
     say_written(out, f"{len(placed)} placed cameras")
+    if report is not None:
+        from trustpose.report.world import write_world_page
+
+        write_world_page(report, seen, placed, title="Cameras")
+        say_written(report, "a page with the cameras in 3D, for any browser")
 
 
-def _by_board(rig: "Cameras", photos: list[Path], board: str, square: str, charuco: str | None) -> "Cameras":
+def _by_board(
+    rig: "Cameras", photos: list[Path], board: str, square: str, charuco: str | None
+) -> "tuple[Cameras, Poses3D]":
     from trustpose.geometry.cameras import Cameras
     from trustpose.multiview.board_photos import find_boards
     from trustpose.multiview.known_points import place_by_points
+    from trustpose.poses import Poses3D
 
     _check_count(rig, photos, "--photo")
     pattern = parse_board(board, square, charuco)
@@ -98,13 +109,16 @@ def _by_board(rig: "Cameras", photos: list[Path], board: str, square: str, charu
         one = place_by_points(camera, pattern.points, found.corners)
         _say(camera.name, one.error, len(pattern.points))
         placed.append(one.camera)
-    return Cameras(tuple(placed))
+    return Cameras(tuple(placed)), Poses3D(pattern.points[None])
 
 
-def _by_points(rig: "Cameras", path: Path) -> "Cameras":
+def _by_points(rig: "Cameras", path: Path) -> "tuple[Cameras, Poses3D]":
+    import numpy as np
+
     from trustpose.formats.scene_points import read_scene_points
     from trustpose.geometry.cameras import Cameras
     from trustpose.multiview.known_points import place_by_points
+    from trustpose.poses import Poses3D
 
     known = read_scene_points(path)
     placed = []
@@ -121,7 +135,8 @@ def _by_points(rig: "Cameras", path: Path) -> "Cameras":
         if one.errors[worst] > max(5.0, 3 * float(sorted(one.errors)[len(one.errors) // 2])):
             typer.echo(f"  point {points.names[worst]!r} is {one.errors[worst]:.1f} pixels off: is it the right one?")
         placed.append(one.camera)
-    return Cameras(tuple(placed))
+    places = {name: xyz for points in known.values() for name, xyz in zip(points.names, points.xyz, strict=True)}
+    return Cameras(tuple(placed)), Poses3D(np.array(list(places.values()))[None])
 
 
 def _by_people(
@@ -131,7 +146,7 @@ def _by_people(
     weight: str,
     times: tuple[str | None, str | None],
     lengths: tuple[str | None, str | None, str | None],
-) -> "Cameras":
+) -> "tuple[Cameras, Poses3D]":
     import numpy as np
 
     from trustpose.cli.triangulate import WEIGHTS, read_views
@@ -141,6 +156,7 @@ def _by_people(
     from trustpose.multiview.extrinsics import place_by_people
     from trustpose.multiview.frames import match_frames
     from trustpose.multiview.world import upright
+    from trustpose.poses import Poses3D
 
     _check_count(rig, results, "--results")
     if sum(one is not None for one in lengths) != 1:
@@ -165,7 +181,7 @@ def _by_people(
         typer.echo(
             f"{camera.name}: median reprojection error {np.median(errors[known]):.1f} pixels of {known.sum()} keypoints"
         )
-    return placed.cameras
+    return placed.cameras, Poses3D(placed.xyz, frame=placed.moment, skeleton=skeleton_of_all)
 
 
 def _factor(

@@ -33,7 +33,7 @@ def print_calibration(calibrated: "Intrinsics", photos: "list[BoardPhoto]") -> N
     typer.echo(f"{'photo':{width}}  error (pixels)")
     for name, error, use in uses:
         typer.echo(f"{name:{width}}  {'–' if error is None else f'{error:.2f}':>5}  {use}".rstrip())
-    camera, std = calibrated.camera, calibrated.std
+    camera = calibrated.camera
     used = [photo.corners for photo in photos if photo.corners is not None]
     assert camera.size is not None
     share = coverage(used, camera.size)
@@ -41,14 +41,22 @@ def print_calibration(calibrated: "Intrinsics", photos: "list[BoardPhoto]") -> N
         f"{calibrated.is_used.sum()} of {len(photos)} photos, reprojection error {calibrated.error:.2f} pixels, "
         f"corners in {share:.0%} of the image"
     )
+    for name, text in lens_rows(calibrated):
+        typer.echo(f"{name:18} {text:>9}")
+
+
+def lens_rows(calibrated: "Intrinsics") -> list[tuple[str, str]]:
+    """Return what was found of the lens: names, and values with standard deviations."""
+    camera, std = calibrated.camera, calibrated.std
     matrix = camera.matrix
     values = [matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]]
     names = ["focal length x", "focal length y", "principal point x", "principal point y"]
-    for name, value, spread in zip(names, values, std, strict=False):
-        typer.echo(f"{name:18} {value:9.2f} ± {spread:.2f} pixels")
+    rows = [
+        (name, f"{value:9.2f} ± {spread:.2f} pixels") for name, value, spread in zip(names, values, std, strict=False)
+    ]
     coefficients = _COEFFICIENTS if camera.lens == "pinhole" else ["k1", "k2", "k3", "k4"]
-    for name, value, spread in zip(coefficients, camera.distortion, std[4:], strict=False):
-        typer.echo(f"{name:18} {value:9.5f} ± {spread:.5f}")
+    spreads = zip(coefficients, camera.distortion, std[4:], strict=False)
+    return rows + [(name, f"{value:9.5f} ± {spread:.5f}") for name, value, spread in spreads]
 
 
 def calibration_record(calibrated: "Intrinsics", photos: "list[BoardPhoto]") -> dict[str, Any]:
