@@ -94,7 +94,8 @@ def test_place_by_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         )
         == 0
     )
-    assert '"name":"cam1"' in (tmp_path / "page.html").read_text()
+    page = (tmp_path / "page.html").read_text()
+    assert '"name":"cam1"' in page and "2 cameras, 8 points" in page and "1 person" not in page
     printed = capsys.readouterr().out
     assert "cam0: reprojection error 0.00 pixels of 8 points" in printed
     assert "point 'c' is " in printed and "is it the right one?" in printed

@@ -79,7 +79,8 @@ def place(
     if report is not None:
         from trustpose.report.world import write_world_page
 
-        write_world_page(report, seen, placed, title="Cameras")
+        said = None if results else f"{len(placed)} cameras, {seen.keypoint_count} points"
+        write_world_page(report, seen, placed, title="Cameras", summary=said)
         say_written(report, "a page with the cameras in 3D, for any browser")
 
 

@@ -12,7 +12,7 @@ from trustpose import __version__
 from trustpose.files import atomic_write
 
 MAGNIFIED = 50  # times: residuals are fractions of a pixel
-_WIDTH = 480  # of the drawing, CSS pixels
+_WIDTH, _HEIGHT = 560, 640  # of the drawing at most, CSS pixels
 
 
 def write_lens_page(
@@ -42,7 +42,7 @@ def write_lens_page(
     html = environment.get_template("lens.html.jinja").render(
         name=name,
         size=size,
-        shown=(_WIDTH, round(_WIDTH * size[1] / size[0])),
+        shown=tuple(round(side * min(_WIDTH / size[0], _HEIGHT / size[1])) for side in size),
         uses=uses,
         most=max(errors, default=1.0),
         marks=marks,

@@ -24,15 +24,23 @@ _DIGITS = 3  # millimetres
 _USUAL_RATE = 25.0
 
 
-def write_world_page(path: str | Path, poses: Poses3D, cameras: Cameras | None = None, title: str = "People") -> None:
+def write_world_page(
+    path: str | Path, poses: Poses3D, cameras: Cameras | None = None, title: str = "People", summary: str | None = None
+) -> None:
     """Write the page. Raises InputError if the file cannot be written."""
-    html = world_page(poses, cameras, title).encode()
+    html = world_page(poses, cameras, title, summary).encode()
     with atomic_write(path) as file:
         file.write(html)
 
 
-def world_page(poses: Poses3D, cameras: Cameras | None = None, title: str = "People") -> str:
-    """Return the page as HTML: people frame by frame, coloured by trust or by person, and the cameras' pyramids."""
+def world_page(
+    poses: Poses3D, cameras: Cameras | None = None, title: str = "People", summary: str | None = None
+) -> str:
+    """Return the page as HTML: people frame by frame, coloured by trust or by person, and the cameras' pyramids.
+
+    summary: said below the title in the place of the numbers of people, which then are left out: for points that are
+    nobody's.
+    """
     script = (Path(__file__).parent / "world.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
@@ -43,13 +51,13 @@ def world_page(poses: Poses3D, cameras: Cameras | None = None, title: str = "Peo
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace("<", "\\u003c")
     return environment.get_template("world.html.jinja").render(
         title=title,
-        summary=_summary(poses, cameras),
+        summary=_summary(poses, cameras) if summary is None else summary,
         digest=digest,
         script=script,
         data=data,
         frames=len(value["frames"]),
         has_quality=poses.quality is not None,
-        rows=_rows(poses),
+        rows=_rows(poses) if summary is None else [],
         version=__version__,
     )
 
