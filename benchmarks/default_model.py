@@ -18,7 +18,9 @@ Tables, then one line of JSON with all of them:
               photos of four people)
   memory      of a process that predicts 40 photos: the most that it held, in MB
 
-Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
+The previous default finds people with its own detector, which is in this repository's history
+(weights/previous-default-detector/README.md has the command); without it, its rows for whole photos and speed are left
+out. Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
 """
 
 import argparse
@@ -219,7 +221,8 @@ def run(given: argparse.Namespace) -> None:
     whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
-    old = {"detector": f"{given.previous}-detector"}
+    finder = Path(f"{given.previous}-detector")
+    old = {"detector": finder} if (finder / "model.onnx").is_file() else {}
     simplepose, thunder, multipose_file = (
         given.networks / f"{name}.onnx" for name in ("simplepose", "movenet-thunder", "movenet-multipose")
     )
@@ -248,7 +251,8 @@ def run(given: argparse.Namespace) -> None:
             result["heads"][name] = trust_row(truth, poses, given.draws)
     for name, folder in (one.split("=", 1) for one in given.head):
         result["heads"][name] = trust_row(truth, poses_of(tp.load(folder, flip=True), boxed), given.draws)
-    for name, predictor in {"ours": ours, "ours, fast": fast, "previous default": previous, **peers}.items():
+    before = {"previous default": previous} if old else {}
+    for name, predictor in {"ours": ours, "ours, fast": fast, **before, **peers}.items():
         found = poses_of(predictor, whole)
         result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
     result["boxes"] = ranked_boxes(truth, whole)
@@ -257,7 +261,7 @@ def run(given: argparse.Namespace) -> None:
             "ours": tp.load("default"),
             "ours, fast": tp.load("default", fast=True),
             "ours, flip": ours,
-            "previous default": tp.load(given.previous, **old),
+            **({"previous default": tp.load(given.previous, **old)} if old else {}),
             **peers,
         }
         timed = {name: partial(poses_of, predictor, whole) for name, predictor in runs.items()}
