@@ -10,17 +10,14 @@ Tables, then one line of JSON with all of them:
   people      from whole photos: AP of boxes, recall at IoU 0.5, of close-ups too (people higher than 70 % of their
               photo), and COCO AP of the keypoints: ours, the previous default, MoveNet multipose, and MediaPipe's pose
               landmarker (one person a photo) where its file is given
-  boxes       how well our scores tell boxes that hold somebody (IoU of 0.5 or more with a labelled box) from those that
-              hold nobody (below 0.1), as AUROC, and keypoint AP ranked by each, without suppression
-  trust       what ours says of its poses from ground-truth boxes, with 95 % intervals from drawing photos, and what
-              other heads on the same network say (--head)
-  speed       photos a second from file to poses on all CPUs, in turn over several rounds, medians (four_people.py has
-              photos of four people)
-  memory      of a process that predicts 40 photos: the most that it held, in MB
+  boxes       AUROC of our scores: boxes of people (IoU of 0.5 or more with a labelled box) against others (below 0.1);
+              and keypoint AP ranked by each score, without suppression
+  trust       of ours from ground-truth boxes, with 95 % bootstrap intervals, and of other heads on its network (--head)
+  speed       photos a second from file to poses on all CPUs, medians of several rounds (four people: four_people.py)
+  memory      peak of a process that predicts 40 photos, MB
 
-The previous default finds people with its own detector, which is in this repository's history
-(weights/previous-default-detector/README.md has the command); without it, its rows for whole photos and speed are left
-out. Photos are those of dev_gt.json in TRUSTPOSE_DATA, on which nothing was trained or chosen.
+The previous default's detector is in this repository's history (weights/previous-default-detector/README.md has the
+command); without it, its rows for whole photos and speed are left out. Nothing was chosen on the photos of dev_gt.json.
 """
 
 import argparse

@@ -35,7 +35,7 @@ def stop() -> None:
     raise Killed
 
 
-def run(folder: Path, stop_at: int | None = None, end=stop, recipe=None, **options):
+def run(folder: Path, stop_at=None, end=stop, recipe=None, **options):
     """A resumable run, which ends within step `stop_at`: it stops as if it were killed, or is."""
     task = resumable_task()
     if recipe is not None:
@@ -49,8 +49,7 @@ def run(folder: Path, stop_at: int | None = None, end=stop, recipe=None, **optio
         return compute(*arguments)
 
     task.losses = losses
-    numbers = fit(task, task.recipe, folder, one_process(), **options)
-    return task, numbers
+    return task, fit(task, task.recipe, folder, one_process(), **options)
 
 
 @pytest.fixture(scope="module")
