@@ -6,6 +6,10 @@ from typing import Any
 Names = Callable[[], Iterable[str]]
 
 AREAS = ("auto", "segment", "box", "box*0.53", "file")
+FRAMES_MEANS = (  # of --images, where poses are linked over time
+    "The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is the number of "
+    "the frame, in one clip."
+)
 POSE_AREAS = ("crop", "box", "keypoints")
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.choices import choices, completed, skeletons
+from trustpose.cli.choices import FRAMES_MEANS, choices, completed, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.cli.track import read_clips
 from trustpose.files import InputError
@@ -28,13 +28,7 @@ def smooth(
     ],
     *,
     out: Annotated[Path, typer.Option(help="Write the smoothed results to this file (-: standard output).")],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is "
-            "the number of the frame, in one clip."
-        ),
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help=FRAMES_MEANS)] = None,
     noise: Annotated[str, typer.Option(**choices(*NOISES, about=NOISE_MEANS))] = "auto",
     motion: Annotated[str, typer.Option(**choices(*MOTIONS, about=MOTION_MEANS))] = "velocity",
     fill: Annotated[int, typer.Option(min=0, help=FILL_MEANS)] = 10,

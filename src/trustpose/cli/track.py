@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.choices import POSE_AREAS, choices, completed, skeletons
+from trustpose.cli.choices import FRAMES_MEANS, POSE_AREAS, choices, completed, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.cli.suppress import AREA_MEANS
 from trustpose.files import InputError
@@ -31,13 +31,7 @@ def track(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO keypoint results with frames as images.")],
     *,
     out: Annotated[Path, typer.Option(help="Write the results with track_id to this file (-: standard output).")],
-    images: Annotated[
-        Path | None,
-        typer.Option(
-            help="The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is "
-            "the number of the frame, in one clip."
-        ),
-    ] = None,
+    images: Annotated[Path | None, typer.Option(help=FRAMES_MEANS)] = None,
     video: Annotated[
         Path | None,
         typer.Option(help="The video, to move earlier poses by optical flow; image_id is the number of its frame."),
