@@ -1,0 +1,168 @@
+"""Part affinity fields: for each limb a map of the unit vectors along it, and links between candidates from these maps.
+
+Source: Cao, Simon, Wei, Sheikh, Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, CVPR 2017: the
+fields of one person are its equation 8, of overlapping people equation 9, the score of a link equations 10 and 11. How
+samples decide on a link, and the penalty for long ones, is not in the paper but in the authors' demonstration code, as
+its ports have it; see `FieldCodec.links`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from trustpose.codecs import Candidates
+from trustpose.geometry.crops import Grid
+
+SAMPLES = 10
+_SHORTEST = 1e-6  # map or input pixels: limbs below have no direction
+
+
+@dataclass(frozen=True)
+class FieldCodec:
+    """Fields (B, 2 × limbs, h, w): x, then y, of each limb's vector, cells at `grid` of the input.
+
+    limbs: pairs of joints (from, to). width: how far a field reaches on either side of its limb, in map pixels; σ_l of
+    equation 8.
+
+    For links: `samples` points along each; `min_value`: that a sample must exceed to count; `min_share`: the share of
+    samples that must count. `nearest` reads the cell nearest to each sample, otherwise four are interpolated.
+    """
+
+    limbs: tuple[tuple[int, int], ...]
+    grid: Grid
+    width: float = 1.0
+    samples: int = SAMPLES
+    min_value: float = 0.05
+    min_share: float = 0.8
+    nearest: bool = False
+
+    def encode(
+        self, xy: Float[np.ndarray, "P K 2"], labelled: Bool[np.ndarray, "P K"], width: int, height: int
+    ) -> Float[np.ndarray, "C h w"]:
+        """Return the fields of one photo's P people, (2 × limbs, height, width) float32; xy in input pixels.
+
+        A cell within `width` of a limb, and between its ends, has the limb's unit vector; the mean of them, where
+        people overlap; otherwise 0. Limbs with an unlabelled end are left out; coordinates of those may be NaN.
+        """
+        ends = np.array(self.limbs, np.int64).reshape(-1, 2)
+        person, limb = np.nonzero(labelled[:, ends].all(axis=2))
+        low, high = (self.grid.cells(xy[person, ends[limb, end]]) for end in (0, 1))  # (I, 2) map pixels
+        along = high - low
+        length = np.linalg.norm(along, axis=1)
+        some = length > _SHORTEST
+        limb, low, high, length = limb[some], low[some], high[some], length[some]
+        unit = along[some] / length[:, None]
+        which, cell = _cells_about(low, high, self.width, width, height)
+        from_low = cell - low[which]
+        forward = (from_low * unit[which]).sum(axis=1)
+        aside = from_low[:, 0] * unit[which, 1] - from_low[:, 1] * unit[which, 0]
+        on_limb = (forward >= 0) & (forward <= length[which]) & (np.abs(aside) <= self.width)
+        which, cell = which[on_limb], cell[on_limb]
+        at = (limb[which] * height + cell[:, 1]) * width + cell[:, 0]
+        size = len(self.limbs) * height * width
+        people = np.maximum(np.bincount(at, minlength=size), 1)  # n_c(p) of equation 9
+        fields = [np.bincount(at, unit[which, axis], size) / people for axis in (0, 1)]
+        shape = (len(self.limbs), height, width)
+        return (
+            np.stack([field.reshape(shape) for field in fields], axis=1).reshape(-1, height, width).astype(np.float32)
+        )
+
+    def links(
+        self, candidates: Candidates, fields: Float[np.ndarray, "B C h w"], longest: float | None = None
+    ) -> Candidates:
+        """Return the candidates with links, along every limb between all candidates for its ends in the same input.
+
+        A link's score is the mean over its samples of the field along the link (equation 10; 1 along a perfect field),
+        minus a penalty if it is longer than half of `longest` input pixels, usually the input's height: 1 −
+        longest / (2 × length). None: no penalty. Kept are links above 0 of which more than `min_share` of the samples
+        count. A pair at one place is no link. Links are sorted by input, then by limb. Raises ValueError if the fields
+        do not fit the limbs.
+        """
+        if fields.shape[1] != 2 * len(self.limbs):
+            raise ValueError(
+                f"fields: expected {2 * len(self.limbs)} maps for {len(self.limbs)} limbs, got {fields.shape[1]}"
+            )
+        pair, limb = _pairs(candidates, np.array(self.limbs, np.int64).reshape(-1, 2))
+        start, end = candidates.xy[pair[:, 0]], candidates.xy[pair[:, 1]]
+        length = np.linalg.norm(end - start, axis=1)
+        some = length > _SHORTEST
+        pair, limb, start, end, length = pair[some], limb[some], start[some], end[some], length[some]
+        unit = (end - start) / length[:, None]
+        u = np.linspace(0.0, 1.0, self.samples)[:, None]
+        cells = self.grid.cells((1 - u) * start[:, None] + u * end[:, None])  # (M, samples, 2), equation 11
+        vector = self._read(fields, candidates.input[pair[:, 0]], limb, cells)
+        value = (vector * unit[:, None]).sum(axis=2)  # (M, samples)
+        score = value.mean(axis=1)
+        if longest is not None:
+            score = score + np.minimum(0.5 * longest / length - 1, 0)
+        kept = ((value > self.min_value).mean(axis=1) > self.min_share) & (score > 0)
+        return replace(candidates, links=pair[kept], link_score=score[kept])
+
+    def limb_of(self, candidates: Candidates) -> Int[np.ndarray, " M"]:
+        """Return the limb of each link. Raises ValueError if there are no links, or a link is along no limb."""
+        if candidates.links is None:
+            raise ValueError("candidates: expected links, got None")
+        names = {ends: at for at, ends in enumerate(self.limbs)}
+        ends = candidates.joint[candidates.links].tolist()
+        unknown = next((pair for pair in map(tuple, ends) if pair not in names), None)
+        if unknown is not None:
+            raise ValueError(f"candidates: a link is between joints {unknown}, expected one of the limbs")
+        return np.array([names[tuple(pair)] for pair in ends], np.int64)
+
+    def _read(
+        self,
+        fields: Float[np.ndarray, "B C h w"],
+        image: Int[np.ndarray, " M"],
+        limb: Int[np.ndarray, " M"],
+        cells: Float[np.ndarray, "M samples 2"],
+    ) -> Float[np.ndarray, "M samples 2"]:
+        """Return the vectors at positions in cells; beyond the map those of its edge."""
+        height, width = fields.shape[2:]
+        vectors = fields.reshape(len(fields), -1, 2, height, width)
+        image, limb = image[:, None], limb[:, None]
+        x, y = np.moveaxis(cells, -1, 0)
+        x, y = x.clip(0, width - 1), y.clip(0, height - 1)
+        if self.nearest:
+            return vectors[image, limb, :, np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)].astype(np.float64)
+        left, top = (np.floor(at).astype(np.int64) for at in (x, y))
+        right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+        across, down = (x - left)[..., None], (y - top)[..., None]
+        above = vectors[image, limb, :, top, left] * (1 - across) + vectors[image, limb, :, top, right] * across
+        below = vectors[image, limb, :, bottom, left] * (1 - across) + vectors[image, limb, :, bottom, right] * across
+        return above * (1 - down) + below * down
+
+
+def _cells_about(
+    low: Float[np.ndarray, "I 2"], high: Float[np.ndarray, "I 2"], reach: float, width: int, height: int
+) -> tuple[Int[np.ndarray, " M"], Int[np.ndarray, "M 2"]]:
+    """Return all cells, x, y, within `reach` of the box about each of I limbs, and the limb of each."""
+    size = np.array([width, height])
+    first = np.ceil(np.minimum(low, high) - reach).clip(0, size).astype(np.int64)
+    last = np.floor(np.maximum(low, high) + reach).clip(-1, size - 1).astype(np.int64)
+    across, down = np.maximum(last - first + 1, 0).T
+    which = np.repeat(np.arange(len(low)), across * down)
+    within = _count_up(across * down)
+    row, column = np.divmod(within, np.maximum(across[which], 1))
+    return which, first[which] + np.stack([column, row], axis=1)
+
+
+def _pairs(
+    candidates: Candidates, ends: Int[np.ndarray, "L 2"]
+) -> tuple[Int[np.ndarray, "M 2"], Int[np.ndarray, " M"]]:
+    """Return all pairs of candidates for the two ends of a limb in one input, by input and limb, and their limbs."""
+    inputs, joints = candidates.shape
+    group = candidates.input * joints + candidates.joint
+    start = np.searchsorted(group, np.arange(inputs * joints + 1))  # the rows of each input's joints
+    at = (np.arange(inputs)[:, None, None] * joints + ends).reshape(-1, 2)  # (inputs × L, 2)
+    count = start[at + 1] - start[at]
+    pairs = count.prod(axis=1)
+    block = np.repeat(np.arange(len(at)), pairs)
+    one, other = np.divmod(_count_up(pairs), np.maximum(count[block, 1], 1))
+    limb = block % max(len(ends), 1)
+    return start[at[block]] + np.stack([one, other], axis=1), limb
+
+
+def _count_up(counts: Int[np.ndarray, " I"]) -> Int[np.ndarray, " M"]:
+    """Return 0 … count − 1 for each count, one after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
