@@ -1,10 +1,11 @@
 """Camera calibration on real photos and people: intrinsics, extrinsics from people, time between clips.
 
-python benchmarks/cameras.py [--part intrinsics|priors|people|panoptic|shifts]    # DATA as in TRUSTPOSE_DATA
+python benchmarks/cameras.py [--part intrinsics|priors|people|panoptic|shifts|moments]    # DATA as in TRUSTPOSE_DATA
 
 Intrinsics: Pose2Sim's photos of four cameras against its Qualisys file. People: its balancing trial (OpenPose's poses),
 placed again from the Qualisys intrinsics. Panoptic: real 3D poses projected into five HD cameras, with Gaussian noise
-and 5 % gross errors of 60 pixels. Shifts: the balancing trial's clips, begun later by known numbers of frames.
+and 5 % gross errors of 60 pixels. Shifts: the balancing trial's clips, begun later by known numbers of frames. Moments:
+the same, one clip at a time, and what `triangulate` finds by the calibrated cameras' epipolar lines.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from trustpose.multiview.extrinsics import place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.lens_fit import Prior
+from trustpose.multiview.shifts import fit_times
 from trustpose.multiview.synchronisation import synchronise
 from trustpose.poses import Poses
 
@@ -152,11 +154,33 @@ def shifts() -> dict:
     return {"worst": round(worst, 2)}
 
 
+def moments(results: list[Path]) -> dict:
+    """What is found of each camera in turn, begun later: the shift, and the share by which the distance falls."""
+    cameras, found = read_cameras(TRIAL / "Calib.qca.txt"), {}
+    trials = {
+        f"{trial}, OpenPose": [TRIAL / f"{trial}/pose/cam0{number}_json" for number in (1, 2, 3, 4)]
+        for trial in ("balancing", "two_people")
+    } | ({"--results": results} if results else {})
+    for label, paths in trials.items():
+        views = read_views(paths, None)
+        weight = "scores" if views[0].quality is None else "trust"
+        for begun in (0, 4, 6, 8, 15, 30):
+            rows = []
+            for at in range(4 if begun else 1):
+                moved = [replace(one, image_id=one.image_id - begun) if v == at else one for v, one in enumerate(views)]
+                kept = [one[one.image_id >= 0] for one in moved]
+                fit = fit_times(kept, cameras, weight=weight)
+                rows.append([*fit.shift.tolist(), round(float(1 - fit.best[at] / fit.given[at]), 2)])
+            found[f"{label} {begun}"] = rows
+            print(f"{label}, {begun} frames: shift of each camera, distance less by: {rows}")
+    return found
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("intrinsics", "priors", "people", "panoptic", "shifts"))
+    parser.add_argument("--part", choices=("intrinsics", "priors", "people", "panoptic", "shifts", "moments"))
     parser.add_argument("--results", nargs=4, type=Path, default=[], help="the four videos' results, of any estimator")
     asked = parser.parse_args()
     parts = {"intrinsics": intrinsics, "priors": priors, "people": lambda: people(asked.results)}
-    parts |= {"panoptic": panoptic, "shifts": shifts}
+    parts |= {"panoptic": panoptic, "shifts": shifts, "moments": lambda: moments(asked.results)}
     print(json.dumps({name: run() for name, run in parts.items() if asked.part in (None, name)}))

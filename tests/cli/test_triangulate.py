@@ -9,6 +9,8 @@ import pytest
 from tests.cli.cases import run
 from tests.multiview.rings import ring
 from tests.multiview.test_people import FRAMES, seen_by, walkers
+from tests.multiview.test_shifts import walking
+from tests.multiview.test_synchronisation import later
 from trustpose.formats.cameras import write_cameras
 from trustpose.formats.coco import write_results
 from trustpose.formats.poses3d import read_poses3d
@@ -69,6 +71,28 @@ def test_no_common_moment(files, capsys):
     assert "no moment is in the poses of two cameras: late0.json has frames 0 to 29, late1.json has frames 100" in error
     offsets = ["--fps", "100", "--offset", "0,-1,-2,-3"]
     assert command(files, *offsets, results=("late0", "late1", "late2", "late3")) == 0
+
+
+def test_a_shifted_clip_is_named(tmp_path, capsys):
+    """People walk 3 cm a frame; one camera's clip begins 16 frames later, or 3."""
+    write_cameras(ring(4), tmp_path / "cameras.json")
+    for at, view in enumerate(seen_by(ring(4), walking(80)[:1])[0]):
+        for begun in (0, 3, 16):
+            moved = later(view, begun)
+            write_results(tmp_path / f"{at}-{begun}.json", replace(moved, pose_score=moved.score.mean(axis=1)))
+    results = ("0-0", "1-0", "2-16", "3-0")
+    assert command(tmp_path, results=results) == 2
+    error = capsys.readouterr().err
+    assert "the cameras' frames are not of the same moments: 'cam2' fits the others best 16 frames later" in error
+    assert "with --fps R, --offset 0,0,16/R,0 would mend it (--unchecked goes on)" in error
+    assert command(tmp_path, "--fps", "50", "--offset", "0,0,0,0", results=results) == 2
+    assert "--offset 0,0,0.32,0 would mend it" in capsys.readouterr().err
+    assert command(tmp_path, "--fps", "50", "--offset", "0,0,0.32,0", results=results) == 0
+    assert "same moments" not in capsys.readouterr().err
+    assert command(tmp_path, "--unchecked", results=results) == 0
+    capsys.readouterr()
+    assert command(tmp_path, results=("0-0", "1-0", "2-3", "3-0")) == 0  # said, and not refused
+    assert "'cam2' fits the others best 3 frames later" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

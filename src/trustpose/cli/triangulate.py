@@ -102,14 +102,15 @@ def triangulate(
     views = read_views(named, skeleton)
     check_sizes(rig, views, named)
     offsets = _numbers("--offset", offset, len(named))
-    check_fit(rig, views, named, rates, offsets, unchecked=unchecked)
+    by = _weight(_one_of("--weight", weight, WEIGHTS), views)
+    check_fit(rig, views, named, rates, offsets, weight=by, unchecked=unchecked)
     started = time.perf_counter()
     try:
         found = _people(
             views,
             rig,
             method=_one_of("--method", method, METHODS),
-            weight=_weight(_one_of("--weight", weight, WEIGHTS), views),
+            weight=by,
             **{"people": people, "shortest": shortest, "least": least, "fps": rates},
             offset=offsets,
             watch=_bar,

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from trustpose.files import InputError
 
+_MUCH = 0.75  # of the distance as given: below, frames are too far apart in time to triangulate
+
 if TYPE_CHECKING:
     from trustpose.geometry.cameras import Cameras
     from trustpose.poses import Poses
@@ -48,10 +50,11 @@ def check_fit(
     fps: list[float] | None,
     offset: list[float] | None,
     *,
+    weight: str,
     unchecked: bool,
 ) -> None:
     """Refuse poses of which no frame shows the same moment, and, unless `unchecked`, poses that do not fit the epipolar
-    geometry of the cameras, or only in another order."""
+    geometry of the cameras, or only in another order or at other times."""
     import numpy as np
 
     from trustpose.multiview.frames import match_frames
@@ -68,6 +71,31 @@ def check_fit(
     why = None if unchecked else misfit(views, moments, rig)
     if why is not None:
         raise InputError(f"{why} (--unchecked goes on)")
+    if not unchecked:
+        _check_times(rig, views, fps, offset, weight)
+
+
+def _check_times(
+    rig: "Cameras", views: "list[Poses]", fps: list[float] | None, offset: list[float] | None, weight: str
+) -> None:
+    """Refuse clips of which one is shifted in time; a shift that costs little is only said."""
+    import typer
+
+    from trustpose.multiview.shifts import fit_times, shifted
+
+    fit = fit_times(views, rig, fps, offset, weight)
+    why = shifted(fit, rig.names)
+    if why is None:
+        return
+    starts = [0.0] * len(rig) if offset is None else offset
+    if fps is None:
+        seconds = "with --fps R, --offset " + ",".join("0" if not one else f"{one}/R" for one in fit.shift.tolist())
+    else:
+        both = zip(starts, fit.shift.tolist(), strict=True)
+        seconds = "--offset " + ",".join(f"{start + one / max(fps):.4g}" for start, one in both)
+    if (fit.best < _MUCH * fit.given).any():
+        raise InputError(f"{why}; {seconds} would mend it (--unchecked goes on)")
+    typer.echo(f"{why}; {seconds} would mend it", err=True)
 
 
 def _span(view: "Poses") -> str:

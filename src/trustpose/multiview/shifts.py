@@ -1,0 +1,235 @@
+"""Check by the people's epipolar geometry that the cameras' frames are of the same moments.
+
+Of one moment, each joint of a person lies on the line that the same joint in another view draws; a frame earlier or
+later people have moved off it. So for every pair of cameras the mean distance of people from the lines of the other
+view is taken at every lag between their clips. From the times as given, the camera whose shift lowers the distance most
+is moved, then the next, until none gains: so the one that stands out is moved, and not the rest. Unlike `synchronise`,
+which needs no calibration, it sees shifts of a few frames, and where nobody moves it finds none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.multiview.views import places_of, sizes_of, weights_of
+from trustpose.poses import Poses
+
+_MOMENTS = 48  # used of each pair, spread over the clip
+_LONGEST = 60  # lag, frames of the fastest camera
+_MOST_PEOPLE = 3  # of a view and frame, the surest
+_SURE = 0.5  # of the usual best person's sum of weights; who has less may be none
+_FAR = 0.1  # of a person's size; who is farther from the lines of everybody is not in that view
+_FEWEST, _SHARE = 8, 0.5  # moments that a lag needs, and their share of those at the given times
+_NEIGHBOURS = 4  # further cameras with which each is compared
+_GAIN, _FRAMES = 0.1, 2  # the fall of the distance, as a share, and the frames from which a camera counts as shifted
+_SPREADS = 3.0  # standard errors by which the distance falls at least, over blocks of successive moments
+_BLOCKS = 6
+_STEP, _ROUNDS = 0.01, 3  # the least fall for a step of the search, and steps for each camera
+
+
+@dataclass(frozen=True, eq=False)
+class TimeFit:
+    """`shift` (V,): frames of the fastest camera to add to each camera's times, so that its people fit the others'
+    best; 0 for a camera that the given times fit. `given`, `best` (V,): the mean distance of people from the lines of
+    the cameras that each is compared with, as a share of their size, at the given times and with all shifts; NaN where
+    too few moments are common."""
+
+    shift: Int[np.ndarray, " V"]
+    given: Float[np.ndarray, " V"]
+    best: Float[np.ndarray, " V"]
+
+
+def fit_times(
+    views: Sequence[Poses],
+    cameras: Cameras,
+    fps: Sequence[float] | None = None,
+    offset: Sequence[float] | None = None,
+    weight: str = "none",
+) -> TimeFit:
+    """Return which cameras' times are shifted, by up to 60 frames. fps, offset: as for `match_frames`; weight: "trust",
+    "scores" or "none", which decides who is surely a person. Raises ValueError as `match_frames` does."""
+    rates = np.ones(len(views)) if fps is None else np.asarray(fps, np.float64)
+    starts = np.zeros(len(views)) if offset is None else np.asarray(offset, np.float64) * rates.max()
+    ticks = rates.max() / rates  # of each camera's frame
+    people = [
+        _people(view, cameras[at], weights_of(view, weight, at), ticks[at], starts[at]) for at, view in enumerate(views)
+    ]
+    found = {
+        (a, b): _distances(people[a], people[b], ticks[b] / 2, _epipolar(cameras[a], cameras[b]))
+        for a, b in combinations(range(len(views)), 2)
+        if _is_compared(a, b, len(views))
+    }
+    shift = _descend(found, len(views))
+    for at in np.flatnonzero(shift).tolist():
+        without = shift.copy()
+        without[at] = 0
+        if abs(shift[at]) < _FRAMES or not _is_sure(_columns(found, without, at), _columns(found, shift, at)):
+            shift = without
+    none = np.zeros_like(shift)
+    given, best = ([_mean(found, one, at) for at in range(len(views))] for one in (none, shift))
+    return TimeFit(shift, np.array(given), np.array(best))
+
+
+def shifted(fit: TimeFit, names: Sequence[str]) -> str | None:
+    """Return one clause that names the cameras whose frames are of other moments; None if there are none."""
+    wrong = np.flatnonzero(fit.shift)
+    if not len(wrong):
+        return None
+    each = ", ".join(
+        f"{names[at]!r} fits the others best {abs(fit.shift[at])} frames {'later' if fit.shift[at] > 0 else 'earlier'} "
+        f"({fit.best[at]:.1%} of people's size off the other views' lines, not {fit.given[at]:.1%})"
+        for at in wrong.tolist()
+    )
+    return f"the cameras' frames are not of the same moments: {each}"
+
+
+@dataclass(frozen=True, eq=False)
+class _People:
+    """One camera's people: `places` (N, K, 2) in image pixels, NaN without one, `size` (N,), and of each of F frames
+    its time, `tick` (F,), in frames of the fastest camera, and the `rows` (F, 3) of its surest people, -1 for none."""
+
+    camera: Camera
+    places: Float[np.ndarray, "N K 2"]
+    size: Float[np.ndarray, " N"]
+    tick: Float[np.ndarray, " F"]
+    rows: Int[np.ndarray, "F P"]
+
+    def ideal(self, rows: Int[np.ndarray, "*R"]) -> Float[np.ndarray, "*R K 3"]:
+        """Return the ideal pixels, homogeneous, of these rows."""
+        used, place = np.unique(rows, return_inverse=True)
+        xy = self.camera.undistort(self.places[used])
+        return np.concatenate([xy, np.ones((*xy.shape[:2], 1))], axis=2)[place.reshape(rows.shape)]
+
+
+def _people(view: Poses, camera: Camera, weights: np.ndarray, tick: float, start: float) -> _People:
+    """Return a camera's people; tick, start: of a frame and of frame 0, in frames of the fastest camera."""
+    if view.image_id is None:
+        raise ValueError("Poses.image_id is None, the frames' numbers are unknown")
+    total = weights.sum(axis=1)
+    order = np.lexsort((-total, view.image_id))
+    frame, first, count = np.unique(view.image_id[order], return_index=True, return_counts=True)
+    sure = _SURE * float(np.median(total[order][first])) if len(first) else 0.0
+    rank = np.arange(len(order)) - np.repeat(first, count)
+    kept = (rank < _MOST_PEOPLE) & (total[order] >= sure)
+    rows = np.full((len(frame), _MOST_PEOPLE), -1)
+    rows[np.repeat(np.arange(len(frame)), count)[kept], rank[kept]] = order[kept]
+    return _People(camera, places_of(view), sizes_of(view), frame * tick + start, rows)
+
+
+def _is_compared(a: int, b: int, count: int) -> bool:
+    return min(b - a, count - (b - a)) <= _NEIGHBOURS
+
+
+def _epipolar(one: Camera, other: Camera) -> Float[np.ndarray, "3 3"]:
+    """Return the fundamental matrix: from ideal pixels of one camera, homogeneous, to their lines in the other."""
+    turn = other.rotation @ one.rotation.T
+    x, y, z = other.translation - turn @ one.translation
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.linalg.inv(other.matrix).T @ cross @ turn @ np.linalg.inv(one.matrix)
+
+
+def _distances(one: _People, other: _People, half: float, matrix: np.ndarray) -> Float[np.ndarray, "M L"]:
+    """Return how far people are from each other's lines, at moments (M,) spread over the clip and each lag of the
+    other camera's times, as a share of their size; NaN where one shows nobody. half: of the other's frame, ticks."""
+    lags = np.arange(-_LONGEST, _LONGEST + 1)
+    common = np.flatnonzero(_at(other, one.tick, half) >= 0)
+    common = common[np.linspace(0, len(common) - 1, min(len(common), _MOMENTS)).round().astype(np.int64)]
+    beside = _at(other, one.tick[common, None] - lags, half)  # (M, L) the other's frame
+    here, there = one.rows[common][:, None, :, None], other.rows[beside][:, :, None]  # (M, 1, P, 1), (M, L, 1, P)
+    x, y = one.ideal(here), other.ideal(there)
+    line, back = x @ matrix.T, y @ matrix
+    squared = (line[..., :2] ** 2).sum(axis=-1) + (back[..., :2] ** 2).sum(axis=-1)
+    off = np.abs(np.einsum("...c,...c", line, y)) / np.sqrt(np.maximum(squared, 1e-30))  # (M, L, P, P, K), Sampson's
+    off = off / np.sqrt(one.size[here] * other.size[there])[..., None]
+    seen = np.isfinite(off)
+    enough = (seen.sum(axis=-1) >= min(3, off.shape[-1])) & (here >= 0) & (there >= 0) & (beside >= 0)[..., None, None]
+    mean = np.where(seen, np.minimum(off, 2 * _FAR), 0).sum(axis=-1) / np.maximum(seen.sum(axis=-1), 1)
+    mean = np.where(enough, np.minimum(mean, _FAR), np.inf)  # (M, L, P, P)
+    return (_nearest(mean.min(axis=3)) + _nearest(mean.min(axis=2))) / 2
+
+
+def _nearest(off: Float[np.ndarray, "M L P"]) -> Float[np.ndarray, "M L"]:
+    known = np.isfinite(off)
+    return np.where(known, off, 0).sum(axis=2) / np.where(known.any(axis=2), known.sum(axis=2), np.nan)
+
+
+def _at(people: _People, tick: np.ndarray, half: float) -> np.ndarray:
+    """Return the frame of each tick, -1 where there is none."""
+    if not len(people.tick):
+        return np.full(tick.shape, -1)
+    after = np.searchsorted(people.tick, tick).clip(1, max(len(people.tick) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(people.tick) - 1)
+    nearer = np.where(np.abs(people.tick[before] - tick) <= np.abs(people.tick[after] - tick), before, after)
+    return np.where(np.abs(people.tick[nearer] - tick) <= half + 1e-6, nearer, -1)
+
+
+Table = dict[tuple[int, int], np.ndarray]
+
+
+def _columns(found: Table, shift: np.ndarray, at: int) -> list[np.ndarray]:
+    """Return of each pair of camera `at` the distances (M,) at these shifts."""
+    columns = []
+    for (a, b), table in found.items():
+        lag = int(shift[b] - shift[a]) + _LONGEST
+        if at in (a, b):
+            columns.append(table[:, lag] if 0 <= lag < table.shape[1] else np.full(len(table), np.nan))
+    return columns
+
+
+def _mean(found: Table, shift: np.ndarray, at: int) -> float:
+    known = np.concatenate([np.zeros(0), *_columns(found, shift, at)])
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else np.nan
+
+
+def _descend(found: Table, count: int) -> Int[np.ndarray, " V"]:
+    """Return the shifts to which the mean distances fall, moving the one camera at a time that gains most."""
+    shift = np.zeros(count, np.int64)
+    for _ in range(_ROUNDS * count):
+        gains = [_best_shift(found, shift, at) for at in range(count)]
+        at = int(np.argmax([gain for gain, _ in gains]))
+        if gains[at][0] < _STEP:
+            break
+        shift[at] = gains[at][1]
+    return shift
+
+
+def _best_shift(found: Table, shift: np.ndarray, at: int) -> tuple[float, int]:
+    """Return the share by which camera `at`'s distance falls at its best shift, the others staying, and that shift."""
+    before, best = _columns(found, shift, at), (0.0, int(shift[at]))
+    for frames in range(-_LONGEST, _LONGEST + 1):
+        moved = shift.copy()
+        moved[at] = frames
+        old, new, _ = _common(before, _columns(found, moved, at))
+        gain = float((old - new).sum() / max(old.sum(), 1e-12))
+        if gain > best[0]:
+            best = gain, frames
+    return best
+
+
+def _common(before: list[np.ndarray], after: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distances before and after at the moments that have both, and their sixth of the clip; nothing if a
+    pair loses too many moments."""
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    for old, new in zip(before, after, strict=True):
+        both = np.isfinite(old) & np.isfinite(new)
+        if both.sum() < max(_FEWEST, _SHARE * np.isfinite(old).sum()):
+            return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+        rows.append((old[both], new[both], np.flatnonzero(both) * _BLOCKS // len(old)))
+    old, new, block = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return old, new, block
+
+
+def _is_sure(before: list[np.ndarray], after: list[np.ndarray]) -> bool:
+    """Return whether the mean distance falls far enough, and not by chance."""
+    old, new, block = _common(before, after)
+    if len(np.unique(block)) < 2:
+        return False
+    falls = np.array([(old - new)[block == at].mean() for at in np.unique(block)])
+    error = falls.std(ddof=1) / np.sqrt(len(falls))
+    return bool((old - new).sum() >= _GAIN * old.sum() and falls.mean() >= _SPREADS * error)
