@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import threading
 
+import cv2
 import numpy as np
 import pytest
 
@@ -42,3 +44,22 @@ def test_made_once_in_each_process():
     made = PerProcess(lambda: [os.getpid()])
     assert made() is made() and made() == [os.getpid()]
     assert _in_a_fork(made) != [os.getpid()]
+
+
+def test_opencv_has_one_thread_in_a_fork_and_its_own_again_in_the_parent():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        assert _in_a_fork(cv2.getNumThreads) == 1
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+
+
+def test_threads_stay_from_call_to_call(tmp_path):
+    image = np.zeros((120, 160, 3), np.uint8)
+    predictor = load(write_network(tmp_path), threads=2)
+    predictor(image, [[10.0, 10, 90, 110]])
+    first = {thread for thread in threading.enumerate() if thread.name.startswith("trustpose-")}
+    predictor(image, [[10.0, 10, 90, 110]])
+    assert first and all(thread.is_alive() for thread in first)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int
 
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields
@@ -174,3 +174,27 @@ def _parameters(trust: Fields) -> int:
 
 def _plain(value: Any) -> Any:
     return dict(value) if isinstance(value, Mapping) else value
+
+
+def head_inputs(
+    reads: Mapping[str, bool], count: int, keypoints: int, box: np.ndarray | None, xy: np.ndarray | None
+) -> dict[str, Float32[np.ndarray, "B ..."]]:
+    """Return the trust head's additional inputs for `count` crops, "box" (B, 2) and "xy" (B, K, 2).
+
+    `reads`: which of the two it accepts, and whether it needs them. Raises ValueError if a needed one is missing, for
+    an `xy` that it does not accept, and for a wrong shape.
+    """
+    if xy is not None and "xy" not in reads:
+        raise ValueError("xy: this network's trust head reads at its own peaks only, expected None")
+    found: dict[str, np.ndarray] = {}
+    for name, is_needed in reads.items():
+        value, shape, what = (box, (2,), "people's boxes, expected their shares (B, 2)")
+        if name == "xy":
+            value, shape, what = (xy, (keypoints, 2), "at given positions, expected (B, K, 2) in pixels of the map")
+        if value is None and is_needed:
+            raise ValueError(f"{name}: this network's trust reads {what}, got None")
+        if value is not None and value.shape != (count, *shape):
+            raise ValueError(f"{name}: expected {(count, *shape)}, got {value.shape}")
+        if value is not None:
+            found[name] = value.astype(np.float32)
+    return found

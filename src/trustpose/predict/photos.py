@@ -4,7 +4,7 @@ import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -123,11 +123,11 @@ def _origin(photo: Image) -> Photo:
 
 def prefetch(
     executor: Executor, work: Callable[[Item], Result], items: Iterable[Item], window: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield work(item) for each item, in order; at most `window` of them are in progress or waiting.
 
-    Items are read on demand, so an endless source works. Errors of `work` are raised in order, and items that have not
-    started by then are cancelled.
+    Items are read on demand, so an endless source works. Errors of `work` are raised in order; items that have not
+    started by then are cancelled, and those in progress are waited for.
     """
     running: deque[Future[Result]] = deque()
     try:
@@ -138,8 +138,7 @@ def prefetch(
         while running:
             yield running.popleft().result()
     finally:
-        for future in running:
-            future.cancel()
+        wait([future for future in running if not future.cancel()])
 
 
 class BasePredictor(ABC):

@@ -1,7 +1,6 @@
 """Single-stage networks, which find people by themselves: photo → letterbox → network → poses with boxes."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from trustpose.formats.photos import MAX_PIXELS
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import PeopleNetwork
-from trustpose.runtime.sessions import cpu_count
+from trustpose.runtime.sessions import cpu_count, worker_threads
 
 
 class PeopleDetector:
@@ -52,11 +51,11 @@ class SingleStagePredictor(BasePredictor):
         self._describe(self.spec)
         self.max_pixels = max_pixels
         self.threads = threads or cpu_count()
+        self._workers = worker_threads(self.threads, "trustpose-people")
         self.min_score = min_score
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        with ThreadPoolExecutor(self.threads, "trustpose-people") as workers:
-            yield from prefetch(workers, self._predict, photos, 2 * self.threads)
+        yield from prefetch(self._workers(), self._predict, photos, 2 * self.threads)
 
     def _predict(self, photo: Image) -> Prediction:
         if photo.boxes is not None and len(photo.boxes):

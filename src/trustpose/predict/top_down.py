@@ -3,7 +3,7 @@
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,7 +32,7 @@ from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import Runtime, module_of
-from trustpose.runtime.sessions import cpu_count
+from trustpose.runtime.sessions import cpu_count, worker_threads
 
 _PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
@@ -99,6 +99,8 @@ class Predictor(BasePredictor):
         self.batch_size = batch_size
         self.flip = flip
         self.threads = threads or cpu_count()
+        self._readers = worker_threads(self.threads, "trustpose-read")
+        self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
         self.detector = None if detector is None else load_detector(detector)
         self.max_pixels = max_pixels
 
@@ -150,18 +152,14 @@ class Predictor(BasePredictor):
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         waiting: deque[_Job] = deque()
-        with (
-            ThreadPoolExecutor(self.threads, "trustpose-read") as readers,
-            ThreadPoolExecutor(2, "trustpose-batch") as runners,  # two, so that CPUs are never idle
-        ):
-            jobs = prefetch(readers, self._prepare, photos, 2 * self.threads + 2)
-            for batch in prefetch(runners, self._run, self._batches(jobs, waiting), 3):
+        with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
+            for batch in prefetch(self._runners(), self._run, self._batches(jobs, waiting), 3):
                 for job, rows in batch:
                     job.waiting -= rows.stop - rows.start
                 while waiting and not waiting[0].waiting:
                     yield self._finish(waiting.popleft())
-            while waiting:
-                yield self._finish(waiting.popleft())
+        while waiting:
+            yield self._finish(waiting.popleft())
 
     def _prepare(self, photo: Image) -> _Job:
         """Read one photo and crop its people."""

@@ -1,7 +1,6 @@
 """Run networks: on crops, with ONNX Runtime or, with the `train` extra, torch, behind one interface; on whole photos,
 with ONNX Runtime."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -16,14 +15,13 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes, CropPixels, invert_affine, transform
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec, PeopleOutput
-from trustpose.models.trust_output import TrustArrays
+from trustpose.models.trust_output import TrustArrays, head_inputs
 from trustpose.poses import Poses
 from trustpose.runtime.sessions import (
     AUTO,
     PerProcess,
     check_shapes,
     cpu_count,
-    head_inputs,
     onnx_device,
     open_session,
     output_names,
@@ -31,6 +29,7 @@ from trustpose.runtime.sessions import (
     to_tensor,
     trust_names,
     unused_head_inputs,
+    worker_threads,
 )
 
 Pixels = UInt8[np.ndarray, "H W 3"]  # a photo
@@ -54,7 +53,7 @@ class OnnxNetwork:
         self.threads = count = threads or cpu_count()
         self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
         self._shared = PerProcess(lambda: open_session(spec.onnx, count))  # for runs shared by all CPUs
-        self._runners = PerProcess(lambda: ThreadPoolExecutor(count, "trustpose-network"))
+        self._runners = worker_threads(count, "trustpose-network")
         session = self._session()
         self._further = {} if spec.trust is None else spec.trust.inputs
         self.reads_places = "xy" in self._further

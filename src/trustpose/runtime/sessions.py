@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -9,7 +10,7 @@ from typing import Generic, TypeVar
 import cv2
 import numpy as np
 import onnxruntime
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
 
 from trustpose.extras import install_line
@@ -33,6 +34,8 @@ _BY_ITSELF = ("cuda", "directml")
 """Devices that "auto" chooses: GPUs. CoreML and OpenVINO are faster for some networks and slower for others."""
 _LARGEST = 1e12
 
+T = TypeVar("T")
+
 # onnxruntime's errors have no common base class
 _ERRORS = (
     states.EPFail,
@@ -48,8 +51,6 @@ _ERRORS = (
     UnicodeDecodeError,  # for a name in a graph that is not UTF-8
 )
 
-T = TypeVar("T")
-
 
 class PerProcess(Generic[T]):
     """An object that does not survive a fork, such as a session or threads: created again in each forked process."""
@@ -63,6 +64,30 @@ class PerProcess(Generic[T]):
         if self._made is None or self._made[0] != os.getpid():
             self._made = (os.getpid(), self._make())
         return self._made[1]
+
+
+def worker_threads(count: int, name: str) -> PerProcess[ThreadPoolExecutor]:
+    """Return up to `count` threads, which stay from call to call.
+
+    They stay because a thread that ends holds one of OpenCV's locks for a moment: a process forked just then would wait
+    for that lock for ever.
+    """
+    return PerProcess(lambda: ThreadPoolExecutor(count, name))
+
+
+def _stop_opencv_threads() -> None:
+    """Stop OpenCV's own threads before a fork; the parent may start them again afterwards.
+
+    A forked process has none of them but may inherit a lock that one of them held, for which OpenCV waits for ever in
+    the first function that it would run in parallel. With one thread it never asks for these locks.
+    """
+    _stopped.append(cv2.getNumThreads())
+    cv2.setNumThreads(1)
+
+
+_stopped: list[int] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_stop_opencv_threads, after_in_parent=lambda: cv2.setNumThreads(_stopped.pop()))
 
 
 def cpu_count() -> int:
@@ -203,30 +228,6 @@ def trust_names(session: onnxruntime.InferenceSession, path: Path, trust: TrustO
                 f"{path}: its outputs are {listed}; the spec's field 'trust.outputs.{field}' says {name!r}"
             )
     return names
-
-
-def head_inputs(
-    reads: Mapping[str, bool], count: int, keypoints: int, box: np.ndarray | None, xy: np.ndarray | None
-) -> dict[str, Float32[np.ndarray, "B ..."]]:
-    """Return the trust head's additional inputs for `count` crops, "box" (B, 2) and "xy" (B, K, 2).
-
-    `reads`: which of the two it accepts, and whether it needs them. Raises ValueError if a needed one is missing, for
-    an `xy` that it does not accept, and for a wrong shape.
-    """
-    if xy is not None and "xy" not in reads:
-        raise ValueError("xy: this network's trust head reads at its own peaks only, expected None")
-    found: dict[str, np.ndarray] = {}
-    for name, is_needed in reads.items():
-        value, shape, what = (box, (2,), "people's boxes, expected their shares (B, 2)")
-        if name == "xy":
-            value, shape, what = (xy, (keypoints, 2), "at given positions, expected (B, K, 2) in pixels of the map")
-        if value is None and is_needed:
-            raise ValueError(f"{name}: this network's trust reads {what}, got None")
-        if value is not None and value.shape != (count, *shape):
-            raise ValueError(f"{name}: expected {(count, *shape)}, got {value.shape}")
-        if value is not None:
-            found[name] = value.astype(np.float32)
-    return found
 
 
 def unused_head_inputs(

@@ -16,8 +16,8 @@ from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
-from trustpose.models.trust_output import TrustArrays
-from trustpose.runtime.sessions import check_shapes, head_inputs, unused_head_inputs
+from trustpose.models.trust_output import TrustArrays, head_inputs
+from trustpose.runtime.sessions import check_shapes, unused_head_inputs
 from trustpose.trust.network import TrustNetwork
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -98,7 +98,7 @@ class TorchNetwork:
         return replace(found, **rest, others=others, grids=grids), checked
 
     def _further(self) -> dict[str, bool]:
-        """The head's additional inputs, and whether they are required: see `sessions.head_inputs`."""
+        """The head's additional inputs, and whether they are required: see `models.trust_output.head_inputs`."""
         if not isinstance(self._module, TrustNetwork):
             return {}
         head, trust = self._module.head, self.spec.trust

@@ -1,7 +1,6 @@
 """`EstimatorPredictor`: another package's estimator with the interface of all predictors."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from threading import Lock
@@ -18,6 +17,7 @@ from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.runtime.sessions import worker_threads
 from trustpose.skeletons import Skeleton, skeleton_of
 
 
@@ -62,6 +62,7 @@ class EstimatorPredictor(BasePredictor):
         self.estimator = estimator
         self.max_pixels = max_pixels
         self.threads = threads
+        self._workers = worker_threads(threads, "trustpose-estimator")
         self.min_score = min_score
         self.detector = None if detector is None else load_detector(detector)
         self.model = self.name = estimator.name
@@ -73,8 +74,7 @@ class EstimatorPredictor(BasePredictor):
             raise InputError(f"{self.name}: finds the people of whole photos by itself; it takes no detector")
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        with ThreadPoolExecutor(self.threads, "trustpose-estimator") as workers:
-            yield from prefetch(workers, self._predict, photos, 2 * self.threads)
+        yield from prefetch(self._workers(), self._predict, photos, 2 * self.threads)
 
     def _predict(self, photo: Image) -> Prediction:
         people, boxes = self.people, photo.boxes
