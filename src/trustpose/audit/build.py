@@ -27,7 +27,7 @@ from trustpose.audit.sections import (
     pairing_notes,
     pose_trust,
 )
-from trustpose.audit.tracking import tracking
+from trustpose.audit.tracking_record import Tracking
 from trustpose.audit.visibility import visibility_trust
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
@@ -151,8 +151,17 @@ def _assemble(
         inputs=_inputs(truth, results, measured),
         notes=tuple(findings.notes),
         details=_details(truth, results, measured, keypoint, precision_75, findings),
-        tracking=tracking(truth, results, measured.sigmas, measured.area),
+        tracking=_tracking(truth, results, measured),
     )
+
+
+def _tracking(truth: TruthFile, results: ResultsFile, measured: PairedResults) -> Tracking | None:
+    if truth.truth.track_id is None or results.poses.track_id is None:
+        return None
+    from trustpose.audit.tracking import tracking  # its assignments import scipy, as long as a small audit takes
+
+    return tracking(truth, results, measured.sigmas, measured.area)
+
 
 
 def _average_precision(
