@@ -163,7 +163,6 @@ def _tracking(truth: TruthFile, results: ResultsFile, measured: PairedResults) -
     return tracking(truth, results, measured.sigmas, measured.area)
 
 
-
 def _average_precision(
     measured: PairedResults, groups: list[Group], oracle: np.ndarray, findings: Findings
 ) -> tuple[AveragePrecision, AveragePrecision, dict[str, CategoryPrecision]]:

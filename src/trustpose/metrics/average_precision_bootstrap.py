@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from trustpose.metrics.average_precision import AREA_RANGES, RECALL_THRESHOLDS, Evaluation
 from trustpose.metrics.bootstrap import replicate_sums
 
+AT_ONCE = 1 << 15  # poses of several draws: that many fit into the processor's cache
+
 
 @dataclass(frozen=True)
 class _Curve:
@@ -22,22 +24,38 @@ class _Curve:
     before: Int[np.ndarray, " H"]
     rows_are_ignored: bool
 
-    def of(self, weight: np.ndarray, counted_all: np.ndarray, people: float) -> tuple[float, float]:
-        """Return mean interpolated precision and highest recall of one draw; `weight` (D,) with its running sum
-        (D,)."""
-        found = np.cumsum(weight[self.hits], dtype=np.int32)  # (H,)
-        if not len(found) or not found[-1]:
-            return 0.0, 0.0
-        running = np.zeros(len(self.rows) + 1, dtype=np.int32)
-        np.cumsum(weight[self.rows], dtype=np.int32, out=running[1:])
-        tried = running[self.before]
+    def of(
+        self, weight: Int[np.ndarray, "b D"], counted_all: Int[np.ndarray, "b D"], needed: Int[np.ndarray, "b R"]
+    ) -> tuple[Float[np.ndarray, " b"], Int[np.ndarray, " b"]]:
+        """Return mean interpolated precision and the number of true positives of b draws. `counted_all` is the running
+        sum of `weight`; from `needed` true positives on, each recall threshold is reached."""
+        draws, hits = len(weight), len(self.hits)
+        if not hits:
+            return np.zeros(draws), np.zeros(draws, dtype=np.int64)
+        found = np.cumsum(np.take(weight, self.hits, axis=1), axis=1, dtype=np.int32)  # (b, H)
+        running = np.zeros((draws, len(self.rows) + 1), dtype=np.int32)
+        np.cumsum(np.take(weight, self.rows, axis=1), axis=1, dtype=np.int32, out=running[:, 1:])
+        tried = np.take(running, self.before, axis=1)
         if self.rows_are_ignored:
-            tried = counted_all[self.hits] - tried
-        share = found / np.maximum(tried, 1)  # (H,)
-        at = np.searchsorted(found / people, RECALL_THRESHOLDS, side="left")
-        at = at[: np.searchsorted(at, len(found), side="left")]  # recalls that are reached
-        best = np.maximum.accumulate(np.maximum.reduceat(share, at)[::-1]) if len(at) else at
-        return float(best.sum() / len(RECALL_THRESHOLDS)), float(found[-1] / people)
+            tried = np.take(counted_all, self.hits, axis=1) - tried
+        share = np.zeros((draws, hits + 1))  # precision at each hit, and 0 for recalls beyond the last
+        np.divide(found, np.maximum(tried, 1, out=tried), out=share[:, :-1])
+        # one search in all draws: each draw's numbers lie above those of the draw before
+        draw = np.arange(draws)[:, None]
+        apart = draw * (2 + max(int(found[:, -1].max()), int(needed.max())))
+        at = np.searchsorted((found + apart).ravel(), needed + apart, side="left") + draw
+        best = np.maximum.reduceat(share.ravel(), at.ravel()).reshape(at.shape)  # between neighbouring thresholds
+        best = np.maximum.accumulate(best[:, ::-1], axis=1)
+        return best.mean(axis=1), found[:, -1].astype(np.int64)
+
+
+def _needed(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
+    """Return the fewest true positives with which each recall threshold is reached, divided as COCO divides."""
+    everyone = people[:, None]
+    least = np.ceil(RECALL_THRESHOLDS * everyone)
+    least -= (least - 1) / everyone >= RECALL_THRESHOLDS
+    least += least / everyone < RECALL_THRESHOLDS
+    return least.astype(np.int64)
 
 
 def average_precision_replicates(
@@ -61,12 +79,20 @@ def average_precision_replicates(
     counted = [np.bincount(person_image[~evaluation.person_ignored[a]], minlength=counts.shape[1]) for a in chosen]
     people = replicate_sums(counts, np.array(counted).T)  # (B, areas)
     precision, recall = np.full((2, len(chosen), len(evaluation.oks_thresholds), len(counts)), np.nan)
-    for draw, count in enumerate(counts):
-        weight = count[image].astype(np.int32)  # (D,)
-        running = np.cumsum(weight, dtype=np.int32)
-        for a in np.flatnonzero(people[draw]):
+    together = max(1, AT_ONCE // max(1, len(image)))
+    for start in range(0, len(counts), together):
+        weight = counts[start : start + together, image].astype(np.int32)  # (b, D)
+        running = np.cumsum(weight, axis=1, dtype=np.int32)
+        for a in range(len(chosen)):
+            people_here = people[start : start + together, a]
+            some = np.flatnonzero(people_here)
+            if not len(some):
+                continue
+            own = weight[some], running[some], _needed(people_here[some])
             for t, curve in enumerate(curves[a]):
-                precision[a, t, draw], recall[a, t, draw] = curve.of(weight, running, float(people[draw, a]))
+                mean, found = curve.of(*own)
+                precision[a, t, start + some] = mean
+                recall[a, t, start + some] = found / people_here[some]
     numbers = {}
     for a, area in enumerate(area_names):
         suffix = {"all": "", "medium": "m", "large": "l"}[area]

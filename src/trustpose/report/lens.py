@@ -13,6 +13,7 @@ from trustpose.files import atomic_write
 
 MAGNIFIED = 50  # times: residuals are fractions of a pixel
 _WIDTH, _HEIGHT = 560, 640  # of the drawing at most, CSS pixels
+_TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
 
 
 def write_lens_page(
@@ -30,16 +31,13 @@ def write_lens_page(
     corners: (N, 2) in image pixels of the photos with a board, and residuals (P, N, 2) of these; lens: what was found,
     as label and text. Raises InputError if the file cannot be written.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
     marks = []
     for seen, off in zip(corners, residuals, strict=True):
         known = np.isfinite(seen).all(axis=1)
         ends = seen + MAGNIFIED * np.nan_to_num(off)
         marks += np.concatenate([seen[known], ends[known]], axis=1).round(1).tolist()
     errors = [error for _, error, _ in uses if error is not None]
-    html = environment.get_template("lens.html.jinja").render(
+    html = _TEMPLATES.get_template("lens.html.jinja").render(
         name=name,
         size=size,
         shown=tuple(round(side * min(_WIDTH / size[0], _HEIGHT / size[1])) for side in size),

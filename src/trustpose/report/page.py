@@ -95,6 +95,16 @@ CROWDING: Headlines = {
 }
 
 
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,  # file names and labels are untrusted
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
+
+
 def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
     """Write the page of these audits, side by side if there are several; `images`, the folder with the photos, adds the
     gallery. Raises InputError if the file cannot be written or the folder is missing."""
@@ -107,21 +117,13 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
     """Return the page as HTML. Raises ValueError without an audit, InputError if the folder of photos is missing."""
     if not audits:
         raise ValueError("audits: expected at least one, got none")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # file names and labels are untrusted
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
     notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
     labels = file_labels(audits)
     found = differences(audits)
     headlines = HEADLINES | (CROWDING if all(audit.crowd for audit in audits) else {})
     headlines |= IN_PIXELS if any(audit.pixels.n for audit in audits) else {}
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
-    return environment.get_template("page.html.jinja").render(
+    return _TEMPLATES.get_template("page.html.jinja").render(
         version=__version__,
         audits=audits,
         labels=labels,

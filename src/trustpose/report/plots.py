@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from trustpose.audit.record import Audit
 from trustpose.metrics.average_precision import RECALL_THRESHOLDS
 from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve, scale_to_unit
-from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_square
+from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_frame, unit_plot, unit_square
 
 MOST_VECTOR_DOTS = 1000  # a larger scatter is rasterised, which is smaller
 BINS = 10
@@ -84,18 +84,16 @@ def keypoint_reliability(audits: Sequence[Audit], columns: Sequence[Sequence[int
     pairs = [score_and_opks(audit, own) for audit, own in zip(audits, columns, strict=True)]
     if not any(pairs):
         return None
-    figure, plot = axes(226, 210, left=38, bottom=38)
-    unit_square(plot)
-    plot.plot((0, 1), (0, 1), color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
+    size = (226, 210, 38, 10, 8, 38)
+    figure, plot = unit_plot(*size)
     for series, pair in enumerate(pairs):
         if pair is not None:
             curve = reliability_curve(*pair, BINS)
             if len(audits) == 1:
                 _gap(plot, curve, series)
             _curve(plot, curve, series)
-    label(plot, "score", "mean OPKS")
-    plot.yaxis.labelpad = 2
-    return inline(figure, name, "Reliability curve: mean OPKS against score, the diagonal is perfect calibration")
+    described = "Reliability curve: mean OPKS against score, the diagonal is perfect calibration"
+    return inline(figure, name, described, unit_frame(*size, "score", "mean OPKS", diagonal=True))
 
 
 def score_and_opks(audit: Audit, columns: Sequence[int]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -123,24 +121,22 @@ def _gap(plot: Axes, curve: ReliabilityCurve, series: int) -> None:
 def precision_by_occlusion(audits: Sequence[Audit], benchmark: str) -> Markup | None:
     """Plot precision over recall at OKS 0.75 for one occlusion benchmark, ranked by score (solid) and by the true OKS
     (dashed); None if no audit has it."""
-    figure, plot = axes(250, 226, left=38, bottom=40)
-    unit_square(plot)
-    drawn = 0
-    for series, audit in enumerate(audits):
-        if benchmark not in audit.details.precision_75:
+    having = [(series, audit.details.precision_75.get(benchmark)) for series, audit in enumerate(audits)]
+    if all(precisions is None for _, precisions in having):
+        return None
+    size = (250, 226, 38, 10, 8, 40)
+    figure, plot = unit_plot(*size)
+    for series, precisions in having:
+        if precisions is None:
             continue
-        by_score, by_oks = (_reached(precision) for precision in audit.details.precision_75[benchmark])
-        drawn += 1
+        by_score, by_oks = (_reached(precision) for precision in precisions)
         if len(audits) == 1:
             plot.fill_between(RECALL_THRESHOLDS, by_score, by_oks, color=colour(series), alpha=0.16, linewidth=0)
         plot.plot(RECALL_THRESHOLDS, by_oks, color=colour(series), linewidth=1.3, dashes=(3, 2))
         plot.plot(RECALL_THRESHOLDS, by_score, color=colour(series), linewidth=2.2)
-    if not drawn:
-        return None
-    label(plot, "recall", "precision")
-    plot.yaxis.labelpad = 2
     described = f"Precision over recall at OKS 0.75 of people with {benchmark} labelled keypoints"
-    return inline(figure, f"pr-{benchmark}", described)
+    behind = unit_frame(*size, "recall", "precision", diagonal=False)
+    return inline(figure, f"pr-{benchmark}", described, behind)
 
 
 def _reached(precision: np.ndarray) -> np.ndarray:

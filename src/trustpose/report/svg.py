@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -74,27 +75,61 @@ def unit_square(plot: Axes, margin: float = 0.0) -> None:
     plot.set(xlim=(-margin, 1 + margin), ylim=(-margin, 1 + margin))
 
 
-def inline(figure: Figure, name: str, description: str) -> Markup:
+@cache
+def unit_frame(
+    width: int, height: int, left: int, right: int, top: int, bottom: int, x: str, y: str, *, diagonal: bool
+) -> str:
+    """What lies behind every `unit_plot` of this size, drawn once: ticks, grid, axis labels, and the diagonal on
+    request."""
+    figure, plot = axes(width, height, left=left, right=right, top=top, bottom=bottom)
+    unit_square(plot)
+    if diagonal:
+        plot.plot((0, 1), (0, 1), color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
+    label(plot, x, y)
+    plot.yaxis.labelpad = 2
+    return _drawn(figure)
+
+
+def unit_plot(width: int, height: int, left: int, right: int, top: int, bottom: int) -> tuple[Figure, Axes]:
+    """A figure as of `axes`, with bare axes from 0 to 1: for the front of a `unit_frame` of the same size."""
+    figure = Figure(figsize=(width / 72, height / 72), dpi=72)
+    FigureCanvasSVG(figure)
+    box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+    plot = figure.add_axes(box, xlim=(0, 1), ylim=(0, 1))
+    plot.set_axis_off()
+    return figure, plot
+
+
+def inline(figure: Figure, name: str, description: str, behind: str = "") -> Markup:
     """The figure as an <svg> element for an HTML page; `name` sets its ids apart from those of other figures there,
-    `description` is what a screen reader says."""
-    file = io.StringIO()
-    with rc_context(_STYLE):
-        figure.savefig(file, format="svg", transparent=True, dpi=RASTER_DOTS, metadata=_METADATA)
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed in HTML
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in referenced else "", text)
-    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
-    variables = {value: f"var(--{key})" for key, value in COLOURS.items()}
-    text = re.sub("|".join(variables), lambda found: variables[found[0]], text)
-    text = re.sub(r"[ \t]*\n[ \t]*", " ", text)  # a third smaller
+    `description` is what a screen reader says. `behind` is a `unit_frame`."""
+    text = _named(behind, f"{name}-behind") + _named(_drawn(figure), name)
     width, height = figure.get_size_inches() * 72
     start = (
         f'<svg class="plot" role="img" aria-label="{escape(description)}" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}">'
     )
     # Safe: matplotlib escapes the letters it draws, and `description` is escaped above.
-    return Markup(start + text[text.index(">") + 1 :].strip())
+    return Markup(start + text + "</svg>")
+
+
+def _drawn(figure: Figure) -> str:
+    """Return the elements of the figure's SVG, in the page's colours."""
+    file = io.StringIO()
+    with rc_context(_STYLE):
+        figure.savefig(file, format="svg", transparent=True, dpi=RASTER_DOTS, metadata=_METADATA)
+    text = file.getvalue()
+    text = text[text.index(">", text.index("<svg")) + 1 : text.rindex("</svg>")]
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # not needed in HTML
+    text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
+    variables = {value: f"var(--{key})" for key, value in COLOURS.items()}
+    text = re.sub("|".join(variables), lambda found: variables[found[0]], text)
+    return re.sub(r"[ \t]*\n[ \t]*", " ", text).strip()  # a third smaller
+
+
+def _named(text: str, name: str) -> str:
+    """Return the elements with their ids below `name`, without those that nothing refers to."""
+    referenced = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
+    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in referenced else "", text)
+    return re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)

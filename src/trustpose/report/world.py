@@ -22,6 +22,7 @@ from trustpose.poses import MISSING_ID, Poses3D
 MOST_FRAMES = 3000  # in a page; of longer clips every second, third … frame is shown
 _DIGITS = 3  # millimetres
 _USUAL_RATE = 25.0
+_TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined)
 
 
 def write_world_page(
@@ -43,13 +44,10 @@ def world_page(
     """
     script = (Path(__file__).parent / "world.js").read_text()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
     value = _data(poses, cameras or Cameras(()))
     # a "<" in JSON text could end the element, so it is written as an escape that JSON reads as the same
     data = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace("<", "\\u003c")
-    return environment.get_template("world.html.jinja").render(
+    return _TEMPLATES.get_template("world.html.jinja").render(
         title=title,
         summary=_summary(poses, cameras) if summary is None else summary,
         digest=digest,
