@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from math import exp
+from math import exp, tanh
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trustpose.geometry.crops import grow_box
 from trustpose.geometry.oks import oks_between
+from trustpose.grouping.pose_nms import PoseDistance
 from trustpose.grouping.suppression import METHODS, greedy_nms, suppress
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
@@ -24,6 +25,7 @@ from trustpose.skeletons import COCO_17
 CASES = json.loads((Path(__file__).parent / "hrnet_nms.json").read_text())
 SIGMAS = COCO_17.sigmas
 HOW = {"sigmas": SIGMAS, "area": "box"}
+DISTANCE = PoseDistance()
 
 
 def _poses(case) -> Poses:
@@ -66,6 +68,8 @@ def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
     area = [(box[2] - box[0]) * (box[3] - box[1]) for box in grown]
 
     def overlap(a, b):
+        if method == "pose-nms":
+            return alike(a, b)
         terms = []
         for k in range(poses.keypoint_count):
             if in_vis_threshold is not None and min(poses.score[a, k], poses.score[b, k]) <= in_vis_threshold:
@@ -73,6 +77,21 @@ def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
             distance = sum((poses.xy[a, k] - poses.xy[b, k]) ** 2)
             terms.append(exp(-distance / (2 * (area[a] + area[b]) / 2 * (2 * SIGMAS[k]) ** 2)))
         return sum(terms) / len(terms) if terms else 0.0
+
+    def alike(a, b):
+        width, height = grown[a][2:] - grown[a][:2]
+        total, count = 0.0, 0
+        for k in range(poses.keypoint_count):
+            scores = poses.score[a, k], poses.score[b, k]
+            if in_vis_threshold is not None and min(scores) <= in_vis_threshold:
+                continue
+            count += 1
+            x, y = abs(poses.xy[a, k] - poses.xy[b, k])
+            if x <= width / 20 and y <= height / 20:
+                total += tanh(scores[0] / DISTANCE.score_scale) * tanh(scores[1] / DISTANCE.score_scale)
+            tenths = (x * x + y * y) / (width * height / 100)
+            total += DISTANCE.balance * exp(-tenths / DISTANCE.distance_scale)
+        return total / count / (1 + DISTANCE.balance) if count else 0.0
 
     for image in set(poses.image_id.tolist()):
         waiting = [row for row in range(len(poses)) if poses.image_id[row] == image]
@@ -82,7 +101,7 @@ def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
             kept[best] = True
             for row in list(waiting):
                 near = overlap(best, row)
-                if method == "oks-nms" and near > threshold:
+                if method in ("oks-nms", "pose-nms") and near > threshold:
                     waiting.remove(row)
                 if method == "soft-oks-nms" and final[row] > 0:
                     final[row] *= exp(-near * near / threshold)
@@ -164,7 +183,7 @@ def test_whatever_the_poses(seed, threshold, method):
     other = suppress(poses[order], score[order], method=method, threshold=max(threshold, 1e-3), **HOW)
     np.testing.assert_array_equal(other.kept, found.kept[order])
     np.testing.assert_allclose(other.score, found.score[order], rtol=1e-12)
-    if method == "oks-nms":
+    if method in ("oks-nms", "pose-nms"):
         rest = np.flatnonzero(found.kept)
         assert suppress(poses[rest], score[rest], method=method, threshold=max(threshold, 1e-3), **HOW).kept.all()
 

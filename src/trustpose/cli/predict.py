@@ -11,7 +11,7 @@ from trustpose.cli.choices import POSE_AREAS, calibrator_names, choices, complet
 from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import check_earlier_run, check_files
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
-from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD, THRESHOLD_MEANS, WAYS
+from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def predict(
             help=f"Suppression of overlapping poses: {WAYS}. Default: the model's, in detected boxes only.",
         ),
     ] = None,
-    suppression_threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
+    suppression_threshold: Annotated[float | None, typer.Option(help=THRESHOLD_MEANS)] = None,
     suppression_area: Annotated[
         str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
     ] = "crop",

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from trustpose.grouping.suppression import Suppressed
     from trustpose.poses import Poses
 
-THRESHOLD = 0.9
-METHODS = ("none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear")
+METHODS = ("none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear", "pose-nms")
 WAYS = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
-THRESHOLD_MEANS = "OKS above which a pose is dropped (oks-nms) or lowered (soft-oks-nms-linear); σ of soft-oks-nms."
+THRESHOLD_MEANS = (
+    "OKS above which a pose is dropped (oks-nms) or lowered (soft-oks-nms-linear); σ of soft-oks-nms; similarity above "
+    "which pose-nms drops. Default: 0.9, of pose-nms 0.5."
+)
 AREA_MEANS = "Area for OKS between poses: crop (the box extended to 3:4 and enlarged by 1.25), box, or"
 
 
@@ -30,7 +32,7 @@ def suppress(
     method: Annotated[
         str, typer.Option(**completed(lambda: METHODS), help=f"Suppression of overlapping poses: {WAYS}.")
     ] = "oks-nms",
-    threshold: Annotated[float, typer.Option(help=THRESHOLD_MEANS)] = THRESHOLD,
+    threshold: Annotated[float | None, typer.Option(help=THRESHOLD_MEANS)] = None,
     score: Annotated[
         str, typer.Option(help="Field of a result by which poses are ranked, or a product: pose_score*bbox_score.")
     ] = "score",
@@ -46,7 +48,8 @@ def suppress(
 ) -> None:
     """Suppress poses that overlap with a better one in the same photo, in the results of any estimator.
 
-    oks-nms drops them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by 1 − OKS.
+    oks-nms and pose-nms drop them; soft-oks-nms multiplies their scores by exp(−OKS² / σ), soft-oks-nms-linear by
+    1 − OKS.
     Remaining rows are unchanged except for `score`, the score of the ranking, possibly lowered. If that changes it,
     the estimator's own score moves to `pose_score`, unless the file has one. --method none only changes the ranking.
     """

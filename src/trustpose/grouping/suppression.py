@@ -1,10 +1,10 @@
-"""Suppress duplicate poses of one person: OKS-NMS and soft-NMS between the poses of a photo.
+"""Suppress duplicate poses of one person: OKS-NMS, soft-NMS and pose NMS between the poses of a photo.
 
 A detector gives some people several boxes, and the network then predicts several poses for them. OKS-NMS keeps the best
 of overlapping poses (code of SimpleBaseline and HRNet, leoxiaobin/deep-high-resolution-net.pytorch, `lib/nms/nms.py`);
 soft-NMS keeps all and lowers the scores of those that overlap with a better one (Bodla et al., "Soft-NMS", ICCV 2017,
-figure 2; OKS instead of IoU as in OKS-Net, section IV-C). Neither changes the estimator's scores: they return the rows
-to keep and the scores to rank by.
+figure 2; OKS instead of IoU as in OKS-Net, section IV-C). Pose NMS is AlphaPose's (`pose_nms`). None changes the
+estimator's scores: they return the rows to keep and the scores to rank by.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,14 +17,16 @@ from jaxtyping import Bool, Float, Int
 from trustpose.files import InputError
 from trustpose.geometry.crops import grow_box
 from trustpose.geometry.oks import oks_between
+from trustpose.grouping.pose_nms import PoseDistance, pose_similarity
 from trustpose.poses import Poses, box_size
 from trustpose.skeletons import Skeleton
 
 PoseArea = Literal["crop", "box", "keypoints"]
 POSE_AREAS: tuple[PoseArea, ...] = get_args(PoseArea)
-Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear"]
+Method = Literal["none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear", "pose-nms"]
 METHODS: tuple[Method, ...] = get_args(Method)
 THRESHOLD = 0.9  # HRNet's OKS_THRE, for both of its methods
+POSE_THRESHOLD = 0.5  # of pose-nms, with `PoseDistance()`: docs/suppression.md
 PADDING, ASPECT = 1.25, 3 / 4  # of HRNet's and SimpleBaseline's crops
 _PAIRS = 2**14  # pairs of poses at a time, over photos with the same number of poses
 
@@ -62,21 +64,23 @@ def suppress(
     sigmas: Float[np.ndarray, " K"],
     area: PoseArea,
     in_vis_threshold: float | None = None,
+    distance: PoseDistance | None = None,
 ) -> Suppressed:
     """Suppress poses that overlap with a better one of their image, best by `score` (N,) first, the earlier row in
     ties. Images are independent; those with the same number of poses are processed together.
 
     method "oks-nms" drops poses whose OKS with a kept one is above `threshold`; "soft-oks-nms" multiplies their scores
     by exp(−OKS² / threshold), "soft-oks-nms-linear" by 1 − OKS if OKS reaches `threshold`, and both keep all rows;
-    "none" changes nothing. area: see `pose_area`. Keypoints missing in either pose are not compared; with
-    in_vis_threshold, only those with a higher score in both are. Raises ValueError if a number is out of range or a
-    required column is None.
+    "pose-nms" drops poses whose similarity to a kept one is above `threshold` (`pose_nms.pose_similarity`, by
+    `distance` and in the boxes that `area` names); "none" changes nothing. area: see `pose_area`. Keypoints missing in
+    either pose are not compared; with in_vis_threshold, only those with a higher score in both are. Raises ValueError
+    if a number is out of range or a required column is None.
     """
     check_threshold(method, threshold)
     if score.shape != (len(poses),) or not np.isfinite(score).all():
         raise ValueError(f"score: expected {len(poses)} finite numbers, one per pose")
     kept, ranked = np.ones(len(poses), dtype=bool), score.astype(np.float64)
-    if method == "none":
+    if method == "none" or not len(poses):
         return Suppressed(kept, ranked)
     if poses.image_id is None:
         raise ValueError("suppress: Poses.image_id is None, it is unknown which poses are of one photo")
@@ -89,10 +93,10 @@ def suppress(
         counted = poses.score > in_vis_threshold
     if poses.missing is not None:
         counted = ~poses.missing if counted is None else counted & ~poses.missing
-    size = pose_area(poses, area)
+    between = _overlap_of(poses, sigmas, area, (distance or PoseDistance()) if method == "pose-nms" else None)
     for rows in _photos_of_one_size(poses.image_id):  # (I, n)
-        overlap = oks_between(poses.xy[rows], size[rows], sigmas, None if counted is None else counted[rows])
-        if method == "oks-nms":
+        overlap = between(rows, None if counted is None else counted[rows])
+        if method in ("oks-nms", "pose-nms"):
             kept[rows] = greedy_nms(overlap, ranked[rows], threshold)
         else:
             decay = linear_decay if method == "soft-oks-nms-linear" else gaussian_decay
@@ -100,14 +104,35 @@ def suppress(
     return Suppressed(kept, ranked)
 
 
+def _overlap_of(
+    poses: Poses, sigmas: Float[np.ndarray, " K"], area: PoseArea, distance: PoseDistance | None
+) -> Callable[[Int[np.ndarray, "I n"], Bool[np.ndarray, "I n K"] | None], Overlap]:
+    """Return a function from rows of photos (I, n), and the counted keypoints, to overlaps (I, n, n): OKS, or with
+    `distance` the similarity of pose NMS."""
+    size = _pose_size(poses, area)
+    if distance is None:
+        return lambda rows, counted: oks_between(poses.xy[rows], size[rows].prod(axis=-1), sigmas, counted)
+    score = poses.score
+    if score is None:
+        raise ValueError("pose-nms needs the keypoints' scores, Poses.score is None")
+    xy = poses.xy.astype(np.float64)
+    return lambda rows, counted: pose_similarity(xy[rows], score[rows], size[rows], distance, counted)
+
+
+def default_threshold(method: str | None) -> float:
+    """Return a method's threshold if the user gives none."""
+    return POSE_THRESHOLD if method == "pose-nms" else THRESHOLD
+
+
 def suppressor(
-    method: str, threshold: float, area: str, skeleton: Skeleton, in_vis_threshold: float | None = None
+    method: str, threshold: float | None, area: str, skeleton: Skeleton, in_vis_threshold: float | None = None
 ) -> Suppress:
-    """Return `suppress` for poses of one skeleton, with the given options bound.
+    """Return `suppress` for poses of one skeleton, with the given options bound; threshold None: the method's default.
 
     Raises InputError for an unknown name, a threshold out of range or a skeleton without sigmas; the returned function
     raises it for poses that lack required fields.
     """
+    threshold = default_threshold(method) if threshold is None else threshold
     try:
         check_threshold(method, threshold)
         check_area(area)
@@ -139,8 +164,9 @@ def check_threshold(method: str, threshold: float) -> None:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     if method == "soft-oks-nms" and not 0 < threshold < np.inf:
         raise ValueError(f"threshold: {method} expects a number above 0, got {threshold:g}")
-    if method in ("oks-nms", "soft-oks-nms-linear") and not 0 <= threshold <= 1:
-        raise ValueError(f"threshold: {method} expects an OKS from 0 to 1, got {threshold:g}")
+    if method in ("oks-nms", "soft-oks-nms-linear", "pose-nms") and not 0 <= threshold <= 1:
+        kind = "a similarity" if method == "pose-nms" else "an OKS"
+        raise ValueError(f"threshold: {method} expects {kind} from 0 to 1, got {threshold:g}")
 
 
 def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
@@ -150,12 +176,18 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
     refers to it; "box" is the box itself; "keypoints" the box around all keypoints, for poses without another (without
     missing and NaN ones; 0 if none remains). Raises ValueError for another name, or if a pose has no box.
     """
+    return _pose_size(poses, convention).prod(axis=1)
+
+
+def _pose_size(poses: Poses, convention: PoseArea) -> Float[np.ndarray, "N 2"]:
+    """Return width and height (N, 2) of each pose's box, as `pose_area` has it."""
     check_area(convention)
     if convention == "keypoints":
         xy = poses.xy.astype(np.float64)
         known = np.isfinite(xy) & (True if poses.missing is None else ~poses.missing[..., None])
         extent = np.max(xy, axis=1, where=known, initial=-np.inf) - np.min(xy, axis=1, where=known, initial=np.inf)
-        return np.where(known.any(axis=(1, 2)), np.prod(np.maximum(extent, 0), axis=1), 0.0)
+        some = np.asarray(known.any(axis=(1, 2)))
+        return np.where(some[:, None], np.maximum(extent, 0), 0.0)
     if poses.box is None:
         raise ValueError(f"area {convention!r} needs the poses' boxes; use area 'keypoints' without boxes")
     missing = ~np.isfinite(poses.box).all(axis=1)
@@ -165,7 +197,7 @@ def pose_area(poses: Poses, convention: PoseArea) -> Float[np.ndarray, " N"]:
             "use area 'keypoints'"
         )
     box = grow_box(poses.box, PADDING, ASPECT) if convention == "crop" else poses.box.astype(np.float64)
-    return np.maximum(box_size(box), 0).prod(axis=1)
+    return np.maximum(box_size(box), 0)
 
 
 def check_area(convention: str) -> None:

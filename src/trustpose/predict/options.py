@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.grouping.suppression import THRESHOLD
 from trustpose.predict.boxes import Detector
 from trustpose.skeletons import Skeleton
 
@@ -22,8 +21,9 @@ class PredictOptions:
     bundled one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold
     for detected people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their
     file or package. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold
-    and the area for OKS between poses; None: the model's own, for a detector's boxes only, or none. flip: flip
-    test, average with the mirror image. decoding: of heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`).
+    (None: the method's) and the area for OKS between poses; None: the model's own, for a detector's boxes only, or
+    none. flip: flip test, average with the mirror image. decoding: of heatmaps, overriding the spec
+    (`codecs.heatmaps.DECODINGS`).
     backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
     bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
     "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:
@@ -40,7 +40,7 @@ class PredictOptions:
     detector_weights: Path | None = None
     min_score: float | None = None
     suppression: str | None = None
-    suppression_threshold: float = THRESHOLD
+    suppression_threshold: float | None = None
     suppression_area: str = "crop"
     flip: bool = False
     fast: bool = False

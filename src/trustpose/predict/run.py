@@ -19,6 +19,7 @@ from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
+from trustpose.grouping.suppression import default_threshold
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
@@ -250,7 +251,9 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     settings |= {name: True for name in ("track", "flow") if getattr(run_options, name)}
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
-    overlap = [options.suppression, options.suppression_threshold, options.suppression_area]
+    threshold = options.suppression_threshold
+    threshold = default_threshold(options.suppression) if threshold is None else threshold
+    overlap = [options.suppression, threshold, options.suppression_area]
     return (
         settings | dict(run_options.also) | {"suppression": overlap if overlap[0] not in (None, "none") else overlap[0]}
     )

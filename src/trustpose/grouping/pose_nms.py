@@ -1,0 +1,136 @@
+"""AlphaPose's parametric pose NMS: how alike two poses are, by keypoints that match and by how far apart they lie.
+
+Fang et al., RMPE: Regional Multi-person Pose Estimation, ICCV 2017, section 3.3. For a reference pose i with box Bᵢ:
+
+    K(i, j) = Σₙ tanh(cᵢⁿ / σ₁) tanh(cⱼⁿ / σ₁) over keypoints n of j within a box about i's, a tenth of Bᵢ along x and y
+    H(i, j) = Σₙ exp(−|kᵢⁿ − kⱼⁿ|² / σ₂)
+    alike = K + λ H, and j is dropped if that reaches η
+
+with keypoints k and their scores c. Here the sums are means over the keypoints of both poses, and alike = (K + λ H) /
+(1 + λ), from 0 to 1, so that η has one meaning for skeletons of any size; and |kᵢ − kⱼ| is in tenths of √(Bᵢ's area),
+as the paper names no unit. (It prints ≤ η, which would drop poses of other people.)
+
+AlphaPose's published code differs: keypoints match within a pixel, H is Σₙ exp(−|kᵢⁿ − kⱼⁿ| / σ₂) in pixels, and a pose
+of which five keypoints are within min(7, Bᵢ's longer side / 10) pixels of i's is dropped too. That is form "code"; its
+parameters are `ALPHAPOSE`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+_SHARE = 0.1  # of the reference's box, for a keypoint's window and as unit of distances
+_CODE_WINDOW, _CODE_REACH, _CODE_MATCHES = 1.0, 7.0, 5  # pixels, pixels, keypoints
+_TERMS = 2**18  # keypoints of pairs at a time
+
+
+@dataclass(frozen=True)
+class PoseDistance:
+    """σ₁ `score_scale`, σ₂ `distance_scale`, λ `balance`; `form`: see the module. The fourth parameter, η, is the
+    threshold of suppression. Raises ValueError for a number out of range."""
+
+    score_scale: float = 0.3
+    distance_scale: float = 1.0
+    balance: float = 1.0
+    form: Literal["paper", "code"] = "paper"
+
+    def __post_init__(self) -> None:
+        for name in ("score_scale", "distance_scale", "balance"):
+            value = getattr(self, name)
+            if not (0 < value < np.inf or (name == "balance" and value == 0)):
+                raise ValueError(f"{name}: expected a number above 0, got {value:g}")
+
+
+ALPHAPOSE = PoseDistance(score_scale=1.0, distance_scale=2.65, balance=1.7, form="code")
+ALPHAPOSE_THRESHOLD = 22.48 / (17 * (1 + ALPHAPOSE.balance))  # of 17 keypoints
+
+
+def pose_similarity(
+    xy: Float[np.ndarray, "*I n K 2"],
+    score: Float[np.ndarray, "*I n K"],
+    size: Float[np.ndarray, "*I n 2"],
+    how: PoseDistance,
+    counted: Bool[np.ndarray, "*I n K"] | None = None,
+) -> Float[np.ndarray, "*I n n"]:
+    """Return how alike each pose of a photo (row i, the reference) is to each other (column j), 0–1; leading axes are
+    photos of n poses each.
+
+    xy: image pixels; score: of keypoints, below 0 as 0; size: width and height of the poses' boxes, pixels. Keypoints
+    that are not `counted`, or NaN, in either pose are left out; a pair without any is not alike (0). Infinite where
+    form "code" drops a pose for its matching keypoints alone.
+    """
+    takes_part = np.isfinite(xy).all(axis=-1) & np.isfinite(score)
+    if counted is not None:
+        takes_part = takes_part & counted
+    n, count = xy.shape[-3:-1]
+    trust = np.tanh(np.where(takes_part, np.maximum(score, 0), 0) / how.score_scale)  # (…, n, K)
+    alike = np.empty((*xy.shape[:-2], n))
+    step = max(1, _TERMS // max(1, count * n * int(np.prod(xy.shape[:-3]))))
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        both = takes_part[..., rows, None, :] & takes_part[..., None, :, :]  # (…, r, n, K)
+        away = np.abs(xy[..., rows, None, :, :] - xy[..., None, :, :, :])  # (…, r, n, K, 2)
+        trusts = trust[..., rows, None, :] * trust[..., None, :, :]
+        alike[..., rows, :] = _alike(away, both, trusts, size[..., rows, :], how)
+    return alike
+
+
+def _alike(
+    away: np.ndarray, both: np.ndarray, trust: np.ndarray, size: np.ndarray, how: PoseDistance
+) -> Float[np.ndarray, "*I r n"]:
+    """Return the similarity of r references to n poses, of offsets (…, r, n, K, 2), both's keypoints and products of
+    scores (…, r, n, K), and the references' sizes (…, r, 2)."""
+    away = np.where(both[..., None], away, np.inf)
+    squared = (away**2).sum(axis=-1)  # (…, r, n, K)
+    length = np.sqrt(squared)
+    if how.form == "code":
+        matched, near = length <= _CODE_WINDOW, np.exp(-length / how.distance_scale)
+    else:
+        window = size[..., None, None, :] * _SHARE / 2  # to either side
+        matched = (away <= window).all(axis=-1)
+        unit = np.maximum(size.prod(axis=-1), 1e-12)[..., None, None] * _SHARE**2
+        near = np.exp(-squared / unit / how.distance_scale)
+    total = np.where(matched, trust, 0).sum(axis=-1) + how.balance * near.sum(axis=-1)
+    alike = total / np.maximum(both.sum(axis=-1), 1) / (1 + how.balance)
+    if how.form == "code":
+        reach = np.minimum(size.max(axis=-1) * _SHARE, _CODE_REACH)[..., None, None]
+        alike = np.where((length <= reach).sum(axis=-1) >= _CODE_MATCHES, np.inf, alike)
+    return alike
+
+
+Grid = Mapping[str, Sequence[float]]
+GRID: Grid = {
+    "score_scale": (0.03, 0.1, 0.3, 1.0),
+    "distance_scale": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "balance": (0.3, 1.0, 3.0, 10.0),
+    "threshold": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+}
+_TOGETHER = (("score_scale", "distance_scale"), ("balance", "threshold"))
+
+
+def choose_parameters(
+    measure: Callable[[PoseDistance, float], float], start: PoseDistance, threshold: float, grid: Grid = GRID
+) -> tuple[PoseDistance, float, float]:
+    """Return the three parameters and the threshold with the highest `measure` (a distance, a threshold), such as AP on
+    training photos, and that measure.
+
+    Two parameters are varied over their grids while the other two stay, in turns, until neither turn improves; the
+    earlier in ties. Source: the same section, "optimize two parameters at a time by fixing the other two".
+    """
+    chosen, best, improved = (start, threshold), measure(start, threshold), True
+    while improved:
+        improved = False
+        for names in _TOGETHER:
+            start, threshold = chosen  # of this turn
+            for values in product(*(grid[name] for name in names)):
+                changes = dict(zip(names, values, strict=True))
+                other_threshold = changes.pop("threshold", threshold)
+                other = replace(start, **changes)  # type: ignore[arg-type]
+                value = measure(other, other_threshold)
+                if value > best:
+                    best, chosen, improved = value, (other, other_threshold), True
+    return chosen[0], chosen[1], best
