@@ -1,0 +1,215 @@
+"""The page of `trustpose serve` in a real browser: its speed, what it logs, what it refuses, the server's memory.
+
+    python benchmarks/page.py CHROMIUM [--photo FILE] [--requests N]
+
+Needs playwright and the Chromium named. A server is started on a free port, with the default model, as users start it.
+
+  photo          milliseconds from choosing the file until its poses are drawn, the median of ten, and the longest
+  pointer        frames a second while the pointer moves over the photo, a step each frame, joints described below it
+  console        what the browser logged meanwhile, the server's refusals left out: Chromium itself logs each of them
+  hostile files  how many of twenty files of other kinds, chosen one after another, got one line each below the button
+  requests       the server's resident memory before and after as many photos, sent one after another
+  policy         the content security policy that the page came with
+
+The photo is Matplotlib's sample of Grace Hopper unless another is given. Last comes one line of JSON.
+"""
+
+import argparse
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import cbook
+from playwright.sync_api import sync_playwright
+
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+HOSTILE = {  # by file name
+    "nothing.jpg": b"",
+    "text.jpg": b"hello",
+    "script.svg": b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+    "<script>alert(1)<script>.jpg": b"<!doctype html><script>alert(1)</script>",
+    "pickle.png": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00\x8c\x02os\x94.",
+    "zip.jpg": b"PK\x03\x04" + bytes(100),
+    "program.jpg": b"\x7fELF" + bytes(100),
+    "pages.png": b"%PDF-1.7\n" + bytes(100),
+    "huge.png": _PNG + (32000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0" + bytes(40),
+    "empty.png": _PNG + bytes(8) + b"\x08\x02\0\0\0" + bytes(40),
+    "half.jpg": b"\xff\xd8\xff\xe0\0\x10JFIF",
+    "nobody.gif": b"GIF89a" + bytes(7),
+    "..%2f..%2fetc%2fpasswd.jpg": b"../../../../etc/passwd",
+    "brackets.json": b"[" * 100_000,
+    "nan.json": b'[{"image_id": NaN}]',
+    "number.json": b'[{"image_id": ' + b"9" * 100_000 + b"}]",
+    "bytes.csv": b"\xff\xfe\xff\0",
+    "table.parquet": b"PAR1" + bytes(40) + b"PAR1",
+    "film.mp4": b"\0\0\0\x18ftypmp42" + bytes(400),
+    "zeros.webm": bytes(5000),
+}
+_POINTER = """() => new Promise((done) => {
+    const figure = document.getElementById("ours"), tip = document.getElementById("tip");
+    const box = figure.querySelector(".stage").getBoundingClientRect(), joints = [];
+    const describes = (clientX, clientY) => {
+        figure.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY, bubbles: true }));
+        return !tip.classList.contains("hidden");
+    };
+    for (let x = box.left; x < box.right; x += 10)
+        for (let y = box.top; y < box.bottom; y += 10)
+            if (describes(x, y)) joints.push([x, y]);
+    const start = performance.now();
+    let frames = 0, described = 0;
+    const step = () => {
+        const along = (frames * 7 % 101) / 101, down = (frames * 13 % 103) / 103;
+        const anywhere = [box.left + along * box.width, box.top + down * box.height];
+        described += describes(...(frames % 2 && joints.length ? joints[frames * 31 % joints.length] : anywhere));
+        frames += 1;
+        const seconds = (performance.now() - start) / 1000;
+        if (seconds < 3) requestAnimationFrame(step);
+        else done([frames / seconds, described]);
+    };
+    requestAnimationFrame(step);
+})"""
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, int]]:
+    """Serve the page on a free port; yield its address and the process' id."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    served = subprocess.Popen([sys.executable, "-m", "trustpose", "serve", "--port", str(port)])
+    try:
+        deadline = time.monotonic() + 60
+        while served.poll() is None and time.monotonic() < deadline:
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.2)
+        yield f"http://localhost:{port}/", served.pid
+    finally:
+        served.terminate()
+        served.wait()
+
+
+def opened(browser: Any, address: str, log: list[str]) -> Any:
+    """Return the page, loaded; what it logs is added to `log`."""
+    page = browser.new_page(viewport={"width": 1100, "height": 960})
+    page.on("console", lambda message: log.append(message.text))
+    page.on("pageerror", lambda error: log.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#model:not(:has-text('loading'))")
+    return page
+
+
+def photo_times(page: Any, photo: Path, rounds: int) -> list[float]:
+    """Return milliseconds from the choice of a photo to its drawn poses; the first, which warms up, is left out."""
+    times = []
+    for _ in range(rounds + 1):
+        page.evaluate("document.getElementById('status').textContent = ''")
+        page.set_input_files("#file", [])
+        started = time.perf_counter()
+        page.set_input_files("#file", photo)
+        page.wait_for_selector("#status:text-matches(' in [0-9.]+ s$')")
+        times.append(1000 * (time.perf_counter() - started))
+    return times[1:]
+
+
+def frames_per_second(page: Any) -> tuple[float, int]:
+    """Move the pointer for three seconds, a step before each frame, every other step onto a joint; return frames a
+    second and how many steps had a joint's description."""
+    page.locator("#ours .stage").scroll_into_view_if_needed()
+    return tuple(page.evaluate(_POINTER))
+
+
+def refusals(page: Any, folder: Path) -> dict[str, str]:
+    """Choose every hostile file; return the lines of those that the page refused in one line."""
+    lines = {}
+    for name, content in HOSTILE.items():
+        (folder / name).write_bytes(content)
+        page.evaluate("document.getElementById('status').className = ''")
+        page.set_input_files("#file", folder / name)
+        page.wait_for_selector("#status.error", timeout=20_000)
+        line = page.inner_text("#status")
+        if line.strip() and "\n" not in line and len(line) < 400 and "Traceback" not in line:
+            lines[name] = line
+    return lines
+
+
+def resident(process: int) -> float:
+    """Return the resident memory of a process in MB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1000
+
+
+def memory(address: str, process: int, photo: Path, requests: int) -> tuple[float, float]:
+    """Send a photo again and again; return the server's MB after a tenth as many requests, and after all."""
+    content = photo.read_bytes()
+    before = 0.0
+    for at in range(requests + requests // 10):
+        if at == requests // 10:
+            before = resident(process)
+        request = urllib.request.Request(f"{address}api/photo", content)
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+    return before, resident(process)
+
+
+def measure(chromium: str, photo: Path, requests: int) -> dict[str, Any]:
+    """Return all measurements by name."""
+    log: list[str] = []
+    with sync_playwright() as playwright, server() as (address, process), tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=chromium, args=_FLAGS)
+        with urllib.request.urlopen(address) as answer:
+            policy = answer.headers["content-security-policy"]
+        page = opened(browser, address, log)
+        times = photo_times(page, photo, 10)
+        rate, described = frames_per_second(page)
+        logged = list(log)
+        lines = refusals(opened(browser, address, log), Path(folder))
+        logged += [text for text in log[len(logged) :] if "status of 4" not in text]
+        before, after = memory(address, process, photo, requests)
+        browser.close()
+    return {
+        "photo_ms": statistics.median(times),
+        "longest_photo_ms": max(times),
+        "frames_per_second": rate,
+        "steps_on_a_joint": described,
+        "console": logged,
+        "policy": policy,
+        "refused": lines,
+        "hostile": len(HOSTILE),
+        "requests": requests,
+        "megabytes": [before, after],
+    }
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("chromium")
+    parser.add_argument("--photo", type=Path, default=Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    parser.add_argument("--requests", type=int, default=500)
+    asked = parser.parse_args()
+    found = measure(asked.chromium, asked.photo, asked.requests)
+    print(f"photo to drawn poses     {found['photo_ms']:.0f} ms, longest {found['longest_photo_ms']:.0f} ms")
+    print(f"pointer on the photo     {found['frames_per_second']:.0f} frames/s, {found['steps_on_a_joint']} on a joint")
+    print(f"console                  {found['console'] or 'nothing'}")
+    print(f"policy                   {found['policy']}")
+    for name, line in found["refused"].items():
+        print(f"  {name:32} {line}")
+    print(f"hostile files            {len(found['refused'])} of {found['hostile']} refused in one line")
+    before, after = found["megabytes"]
+    print(f"{found['requests']} requests             {before:.0f} MB before, {after:.0f} MB after")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    run()
