@@ -31,6 +31,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -209,7 +210,7 @@ def export(names: list[str]) -> list[dict[str, Any]]:
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
-            difference = largest_difference(name, Path(folder) / "network.onnx")
+            difference = largest_difference(partial(build, name), Path(folder) / "network.onnx")
             results.append({"network": name, "largest_difference": difference})
             print(f"{name:28}largest difference {difference:.1e}", flush=True)
     return results

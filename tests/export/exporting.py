@@ -1,25 +1,26 @@
 """How far a network's ONNX file is from the network itself."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
+from torch import nn
 
 from tests.networks.random_weights import build_random
 from trustpose.export.onnx import export_onnx
-from trustpose.networks.zoo import build
 
 SIDE = 64
 
 
-def largest_difference(name: str, path: Path) -> float:
-    """Between the heatmaps and features of the zoo's `name` and those of its ONNX file, which is written to `path`.
+def largest_difference(make: Callable[[], nn.Module], path: Path) -> float:
+    """Between the heatmaps and features of what `make` builds and those of its ONNX file, which is written to `path`.
 
     As a share of the largest heatmap (or feature) where that is above 1: random weights do not keep heatmaps within
     0–1. In batches of 1 and 3. Raises AssertionError where the file's outputs are others, or hardly change over a map.
     """
-    network = build_random(lambda: build(name)).train()
+    network = build_random(make).train()
     export_onnx(network, path, SIDE, SIDE, features=True)
     assert network.training
     options = onnxruntime.SessionOptions()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.networks.short import build_short
 from tests.networks.without_data import without_data
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.zoo import build
@@ -68,7 +69,7 @@ def test_caffes_resnets_halve_maps_in_the_first_convolution():
 @pytest.mark.parametrize("name", SMALLEST)
 def test_every_parameter_has_a_finite_gradient(name):
     torch.manual_seed(0)
-    network = build(name, keypoints=5)
+    network = build_short(name, keypoints=5)
     outputs = network(torch.randn(2, 3, 64, 64))
     assert outputs.heatmaps[-1].shape[1] == 5
     sum(maps.square().mean() for maps in outputs.heatmaps).backward()

@@ -6,17 +6,17 @@ import torch
 from torch import nn
 
 from tests.networks.random_weights import build_random
+from tests.networks.short import build_short
 from trustpose.networks.hourglass import hourglass
-from trustpose.networks.mspn import mspn
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.trust.heads import TrustHead
 from trustpose.trust.network import TrustNetwork, attach
 
 KEYPOINTS = 5
 NETWORKS = {
-    "simple-baseline": lambda: simple_baseline("regnetx_002", KEYPOINTS),
+    "simple-baseline": lambda: simple_baseline("test_byobnet", KEYPOINTS),
     "hourglass-1": lambda: hourglass(1, KEYPOINTS),
-    "mspn-2": lambda: mspn(2, KEYPOINTS),
+    "mspn-2": lambda: build_short("mspn-2", KEYPOINTS),
 }
 
 
