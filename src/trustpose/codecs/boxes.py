@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 SIGMAS_A_BOX = 0.54 / 6  # TTFNet's: a Gaussian's standard deviation as a fraction of the box's side
 MOST_BEFORE, MOST = 1000, 100  # boxes before and after NMS: PaddleDetection's nms_top_k and keep_top_k
@@ -63,16 +63,30 @@ def decode_centres(
     centre: probabilities; sides: left, top, right, bottom from each cell's middle, image pixels. Only local maxima are
     used; NMS keeps the highest of boxes that overlap by more than `overlap` (IoU).
     """
-    highest = cv2.dilate(np.ascontiguousarray(centre, np.float32), np.ones((3, 3), np.uint8))
-    rows, columns = np.nonzero((centre >= highest) & (centre >= min_score))
-    order = np.argsort(-centre[rows, columns], kind="stable")[:most]
-    rows, columns = rows[order], columns[order]
-    middle = (np.stack([columns, rows], axis=1) + 0.5) * stride
-    left, top, right, bottom = sides[:, rows, columns].astype(np.float64)
-    box = np.concatenate([middle - np.stack([left, top], 1), middle + np.stack([right, bottom], 1)], axis=1)
+    rows, columns = centre_cells(centre, min_score, most)
+    box = boxes_at(sides, rows, columns, stride)
     score = centre[rows, columns].astype(np.float64)
     kept = suppress(box, overlap)
     return box[kept], score[kept]
+
+
+def centre_cells(
+    centre: Float[np.ndarray, "h w"], min_score: float, most: int
+) -> tuple[Int[np.ndarray, " N"], Int[np.ndarray, " N"]]:
+    """Return rows and columns of the `most` highest local maxima with at least `min_score`, the highest first."""
+    highest = cv2.dilate(np.ascontiguousarray(centre, np.float32), np.ones((3, 3), np.uint8))
+    rows, columns = np.nonzero((centre >= highest) & (centre >= min_score))
+    order = np.argsort(-centre[rows, columns], kind="stable")[:most]
+    return rows[order], columns[order]
+
+
+def boxes_at(
+    sides: Float[np.ndarray, "4 h w"], rows: Int[np.ndarray, " N"], columns: Int[np.ndarray, " N"], stride: int
+) -> Float[np.ndarray, "N 4"]:
+    """Return the boxes xyxy, image pixels, of cells from the distances of their sides from the cells' middles."""
+    middle = (np.stack([columns, rows], axis=1) + 0.5) * stride
+    left, top, right, bottom = sides[:, rows, columns].astype(np.float64)
+    return np.concatenate([middle - np.stack([left, top], 1), middle + np.stack([right, bottom], 1)], axis=1)
 
 
 def suppress(box: Float[np.ndarray, "N 4"], overlap: float) -> np.ndarray:

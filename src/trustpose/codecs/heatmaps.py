@@ -126,6 +126,16 @@ class HeatmapCodec:
         down = self._bumps(xy_map[..., 1], self.height)  # (B, K, h)
         return down[..., :, None] * across[..., None, :]
 
+    def encode_people(
+        self, xy: Float[np.ndarray, "P K 2"], labelled: Bool[np.ndarray, "P K"]
+    ) -> Float[np.ndarray, "K h w"]:
+        """Return the targets (K, height, width) of one photo with P people: for each joint the maximum of the people's
+        Gaussians, so that peaks close to each other stay apart (Cao et al., CVPR 2017, equation 7)."""
+        maps = np.zeros((xy.shape[1], self.height, self.width), np.float32)
+        for person in range(len(xy)):  # one at a time: bounds memory for crowds
+            np.maximum(maps, self.encode(xy[person, None], labelled[person, None])[0], out=maps)
+        return maps
+
     def weights(
         self, xy_crop: Float[np.ndarray, "B K 2"], labelled: Bool[np.ndarray, "B K"] | None = None
     ) -> Float[np.ndarray, "B K"]:

@@ -51,8 +51,9 @@ class LimbGrouping:
         """Return the people among one photo's N candidates, the best first.
 
         joint, score: of the candidates; links: pairs of their rows (from, to), the limb and score of each. A person's
-        score is the sum of the scores of its candidates and links, divided by its number of joints, as OpenPose's.
-        A link joins its candidates' people if they have no joint in common, and is ignored otherwise.
+        score is the sum of the scores of its candidates and of the links that joined them, divided by its number of
+        joints, as OpenPose's. A link joins its candidates' people if they have no joint in common, and is ignored
+        otherwise.
         """
         match = greedy_matches if self.matching == "greedy" else optimal_matches
         kept = match(links, link_limb, link_score)
@@ -145,8 +146,8 @@ class _People:
                 return
             self.parts[a][self.joint[other]] = other
             self.person[other] = a
-        elif a != b:
-            if self.parts[a].keys() & self.parts[b].keys():
+        else:
+            if a == b or self.parts[a].keys() & self.parts[b].keys():
                 return
             for joint, row in self.parts[b].items():
                 self.parts[a][joint] = row

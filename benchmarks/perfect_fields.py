@@ -1,0 +1,264 @@
+"""What grouping loses by itself: maps encoded from labels, decoded and grouped, on val2017's labelled photos.
+
+    python benchmarks/perfect_fields.py [--data FOLDER] [--stride 4] [--photos N] [--only NAME] [--no-crowds]
+
+Each photo's labels become the maps that a network with no error would give, `stride` photo pixels a cell, and these go
+the way of any bottom-up network: peaks of heatmaps (DARK, σ = 1 map pixel, at least 0.1), grouping, keypoints. AP and
+AR are COCO's, with the labels that the maps were made of; what is missing to 1 is lost by codec and grouping, never by
+a network. "groups" is how many people are found for each that is labelled.
+
+  fields, OpenPose 2017      COCO's 19 limbs; greedy, limb by limb; people of 4 joints or more, score 0.4 or more
+  fields, lone joints        the same limbs; people of any number of joints
+  fields, redundant limbs    with 16 more limbs after them, which lead past unlabelled joints
+  fields, optimal            the same with the optimal matching of each limb (Hungarian)
+  fields, by score           the same 35 limbs, greedy, the best links of all limbs first (2019)
+  tags, HigherHRNet          associative embedding, tags 2 apart, grouped as by HigherHRNet's code
+  tags, bounded              the same, and candidates out of reach cost the same however far
+  centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
+
+Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
+the best of five. Last comes one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.codecs import Candidates, Outputs
+from trustpose.codecs.centres import CentrePoseCodec
+from trustpose.codecs.fields import FieldCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.tags import encode_tags
+from trustpose.formats.coco import read_truth
+from trustpose.grouping.associative_embedding import TagGrouping
+from trustpose.grouping.groups import Groups
+from trustpose.grouping.paf import LimbGrouping
+from trustpose.metrics.average_precision import evaluate
+from trustpose.poses import Poses, Truth
+from trustpose.skeletons import COCO_17
+from trustpose.skeletons.skeleton import edges_along
+
+DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SIGMA, MIN_PEAK = 1.0, 0.1
+MORE_LIMBS = edges_along(
+    COCO_17.keypoints,
+    "left_wrist left_shoulder left_knee",
+    "right_wrist right_shoulder right_knee",
+    "left_ankle left_hip left_elbow",
+    "right_ankle right_hip right_elbow",
+    "left_shoulder nose right_shoulder",
+    "left_wrist right_wrist",
+    "left_elbow right_elbow",
+    "left_knee right_knee",
+    "left_ankle right_ankle",
+    "left_shoulder right_hip",
+    "right_shoulder left_hip",
+)
+LIMBS = COCO_17.edges
+ALL_LIMBS = (*COCO_17.edges, *MORE_LIMBS)
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One photo's labelled people: xy (P, K, 2), labelled (P, K), box xyxy (P, 4), its size in pixels and its id."""
+
+    xy: np.ndarray
+    labelled: np.ndarray
+    box: np.ndarray
+    width: int
+    height: int
+    image_id: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The people found: xy (P, K, 2), keypoint scores (P, K), scores (P,)."""
+
+    xy: np.ndarray
+    score: np.ndarray
+    person_score: np.ndarray
+
+
+def photos_of(truth: Truth, images: dict[int, tuple[int, int]]) -> Iterator[Photo]:
+    """Yield the photos with labelled people, by id. Rows without any labelled keypoint or in crowds are left out."""
+    counted = np.flatnonzero((truth.num_keypoints > 0) & ~truth.iscrowd)
+    for image_id in np.unique(truth.image_id[counted]).tolist():
+        rows = counted[truth.image_id[counted] == image_id]
+        yield Photo(truth.xy[rows], truth.v[rows] > 0, truth.box[rows], *images[image_id], image_id)
+
+
+def heatmap_codec(photo: Photo, stride: int) -> HeatmapCodec:
+    size = -(-photo.width // stride), -(-photo.height // stride)
+    return HeatmapCodec(*size, float(stride), sigma=SIGMA, decoding="dark")
+
+
+def _found(groups: Groups, candidates: Candidates) -> Found:
+    return Found(groups.take(candidates.xy), groups.take(candidates.score), groups.score)
+
+
+class Fields:
+    """Part affinity fields over some limbs, with a grouping."""
+
+    def __init__(self, grouping: LimbGrouping, stride: int) -> None:
+        self.grouping, self.stride = grouping, stride
+
+    def maps(self, photo: Photo) -> tuple[HeatmapCodec, FieldCodec, Outputs]:
+        codec = heatmap_codec(photo, self.stride)
+        fields = FieldCodec(self.grouping.limbs, codec.grid)
+        field = fields.encode(photo.xy, photo.labelled, codec.width, codec.height)
+        heatmaps = codec.encode_people(photo.xy, photo.labelled)
+        return codec, fields, Outputs([heatmaps[None]], others={"fields": field[None]})
+
+    def people(self, photo: Photo, maps: tuple[HeatmapCodec, FieldCodec, Outputs]) -> tuple[Found, Candidates]:
+        codec, fields, outputs = maps
+        candidates = codec.candidates(outputs, min_score=MIN_PEAK, most=100)
+        linked = fields.links(candidates, outputs["fields"], float(photo.height))
+        assert linked.links is not None and linked.link_score is not None
+        limb = fields.limb_of(linked)
+        groups = self.grouping.group(linked.joint, linked.score, linked.links, limb, linked.link_score, len(COCO_17))
+        return _found(groups, linked), linked
+
+
+class Tags:
+    """Associative embedding."""
+
+    def __init__(self, stride: int, *, bounded: bool) -> None:
+        self.stride, self.grouping = stride, TagGrouping(min_score=MIN_PEAK, most=100, bounded=bounded)
+
+    def maps(self, photo: Photo) -> tuple[HeatmapCodec, Outputs]:
+        codec = heatmap_codec(photo, self.stride)
+        tags = encode_tags(photo.xy, photo.labelled, codec.grid, codec.width, codec.height)
+        heatmaps = codec.encode_people(photo.xy, photo.labelled)
+        return codec, Outputs([heatmaps[None]], others={"tags": tags[None]})
+
+    def people(self, photo: Photo, maps: tuple[HeatmapCodec, Outputs]) -> tuple[Found, Candidates]:  # noqa: ARG002
+        codec, outputs = maps
+        candidates = codec.candidates(outputs, min_score=MIN_PEAK, most=100)
+        assert candidates.tags is not None
+        groups = self.grouping.group(candidates.joint, candidates.score, candidates.tags, len(COCO_17))
+        return _found(groups, candidates), candidates
+
+
+class Centres:
+    """Objects as points."""
+
+    def __init__(self, stride: int) -> None:
+        self.stride = stride
+
+    def maps(self, photo: Photo):
+        codec = CentrePoseCodec(heatmap_codec(photo, self.stride))
+        return codec, codec.encode(photo.box, photo.xy, photo.labelled)[0]
+
+    def people(self, photo: Photo, maps) -> tuple[Found, Candidates]:  # noqa: ARG002
+        codec, encoded = maps
+        found = codec.decode(encoded)
+        peaks = codec.heatmaps.candidates(Outputs([encoded.heatmaps[None]]), min_score=MIN_PEAK, most=100)
+        return Found(found.xy, found.score, found.person_score), peaks
+
+
+def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
+    """Return the ways by name."""
+    redundant = LimbGrouping(ALL_LIMBS, min_parts=1, min_score=0.0)
+    return {
+        "fields, OpenPose 2017": Fields(LimbGrouping(LIMBS), stride),
+        "fields, lone joints": Fields(LimbGrouping(LIMBS, min_parts=1, min_score=0.0), stride),
+        "fields, redundant limbs": Fields(redundant, stride),
+        "fields, optimal": Fields(replace(redundant, matching="optimal"), stride),
+        "fields, by score": Fields(replace(redundant, order="scores"), stride),
+        "tags, HigherHRNet": Tags(stride, bounded=False),
+        "tags, bounded": Tags(stride, bounded=True),
+        "centres": Centres(stride),
+    }
+
+
+def measure(way: Fields | Tags | Centres, photos: list[Photo], truth: Truth) -> dict[str, float]:
+    """Return AP, AR and the number of groups, and the CPU time of candidates and grouping per photo in ms."""
+    parts: list[Poses] = []
+    spent = 0.0
+    for photo in photos:
+        maps = way.maps(photo)
+        start = time.process_time()
+        found, _ = way.people(photo, maps)
+        spent += time.process_time() - start
+        image_id = np.full(len(found.xy), photo.image_id)
+        parts.append(Poses(found.xy, score=found.score, pose_score=found.person_score, image_id=image_id))
+    poses = Poses.concatenate(parts)
+    assert poses.pose_score is not None
+    ap = evaluate(poses, truth, poses.pose_score, sigmas=COCO_17.sigmas, area="file").summary()
+    people = sum(len(photo.xy) for photo in photos)
+    kept = {name: asdict(ap)[name] for name in ("AP", "AP50", "AP75", "APm", "APl", "AR")}
+    return kept | {"groups_per_person": len(poses) / people, "ms_per_photo": 1000 * spent / len(photos)}
+
+
+CROWDS = (1, 2, 5, 10, 20, 30)
+
+
+def crowd(count: int, photos: list[Photo]) -> Photo:
+    """Return a photo of 640 × 480 pixels with `count` of the completely labelled people side by side, each at most
+    60 × 90 pixels."""
+    complete = [(one.xy[at], one.box[at]) for one in photos for at in np.flatnonzero(one.labelled.all(axis=1))]
+    xy, box = [], []
+    for place, (joints, around) in zip(range(count), complete, strict=False):
+        corner = np.array([place % 10 * 63.0 + 2, place // 10 * 155 + 30])
+        scale = min(np.array([60.0, 90]) / (around[2:] - around[:2]))
+        xy.append((joints - around[:2]) * scale + corner)
+        box.append(np.concatenate([corner, (around[2:] - around[:2]) * scale + corner]))
+    return Photo(np.array(xy), np.ones((count, len(COCO_17)), bool), np.array(box), 640, 480)
+
+
+def timed(way: Fields | Tags | Centres, photo: Photo) -> tuple[float, int]:
+    """Return the CPU time in ms for candidates and grouping, the best of five, and the people found."""
+    maps = way.maps(photo)
+    spent = []
+    for _ in range(5):
+        start = time.process_time()
+        found, _ = way.people(photo, maps)
+        spent.append(time.process_time() - start)
+    return 1000 * min(spent), len(found.xy)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--stride", type=int, default=4)
+    parser.add_argument("--photos", type=int, default=None, help="the first N photos only")
+    parser.add_argument("--only", default=None, help="the ways whose names begin so")
+    parser.add_argument("--no-crowds", action="store_true")
+    asked = parser.parse_args()
+    file = read_truth(asked.data / "coco" / "val2017_gt.json")
+    images = file.images
+    assert images.width is not None and images.height is not None
+    sizes = dict(zip(images.id.tolist(), zip(images.width.tolist(), images.height.tolist(), strict=True), strict=True))
+    photos = list(photos_of(file.truth, sizes))[: asked.photos]
+    truth = file.truth[np.flatnonzero(np.isin(file.truth.image_id, [photo.image_id for photo in photos]))]
+    chosen = {name: way for name, way in ways(asked.stride).items() if name.startswith(asked.only or "")}
+    people = sum(len(photo.xy) for photo in photos)
+    print(
+        f"{len(photos):,} photos, {people:,} people with labelled keypoints, {asked.stride} photo pixels a map pixel\n"
+    )
+    print(f"{'':26}{'AP':>7}{'AP50':>7}{'AP75':>7}{'APm':>7}{'APl':>7}{'AR':>7}{'groups':>8}{'ms a photo':>12}")
+    result: dict[str, dict[str, float]] = {}
+    for name, way in chosen.items():
+        row = result[name] = measure(way, photos, truth)
+        *numbers, groups, spent = row.values()
+        print(f"{name:26}{''.join(f'{value:7.3f}' for value in numbers)}{groups:8.3f}{spent:12.1f}", flush=True)
+    crowds: dict[str, dict[int, float]] = {}
+    if not asked.no_crowds:
+        print(f"\nms for people of one photo{''.join(f'{count:>10}' for count in CROWDS)}")
+    for name, way in {} if asked.no_crowds else chosen.items():
+        spent = {count: timed(way, crowd(count, photos)) for count in CROWDS}
+        crowds[name] = {count: ms for count, (ms, _) in spent.items()}
+        wrong = [f"{count}: {found}" for count, (_, found) in spent.items() if found != count]
+        note = f"  (found {', '.join(wrong)})" if wrong else ""
+        print(f"{name:26}{''.join(f'{ms:10.1f}' for ms in crowds[name].values())}{note}", flush=True)
+    print(json.dumps({"photos": len(photos), "people": people, "stride": asked.stride, "ap": result, "ms": crowds}))
+
+
+if __name__ == "__main__":
+    main()

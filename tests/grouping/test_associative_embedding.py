@@ -1,0 +1,82 @@
+"""Grouping by tags: people are those of their tags, no candidate is used twice, and the assignment is the best."""
+
+from itertools import permutations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trustpose.grouping.associative_embedding import COCO_ORDER, TagGrouping, mean_tags
+
+ORDER = (2, 0, 1)
+
+
+def _crowd(seed: int, people: int, spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """People 3 apart with tags that vary by `spread`, some joints missing: joint, score, tags, whose."""
+    rng = np.random.default_rng(seed)
+    whose, joint = np.nonzero(rng.random((people, 3)) < 0.8)
+    order = np.lexsort((rng.random(len(whose)), joint))
+    whose, joint = whose[order], joint[order]
+    tags = 3.0 * whose[:, None] + rng.uniform(-spread, spread, (len(whose), 1))
+    return joint, rng.uniform(0.2, 1, len(whose)), tags, whose
+
+
+@given(st.integers(0, 10**6), st.integers(0, 6))
+def test_well_separated_tags_give_their_people(seed: int, people: int) -> None:
+    joint, score, tags, whose = _crowd(seed, people, 0.4)
+    groups = TagGrouping(ORDER, bounded=True).group(joint, score, tags, 3)
+    assert len(groups) == len(np.unique(whose))
+    for row, total in zip(groups.row, groups.score, strict=True):
+        rows = row[row >= 0]
+        assert len(set(whose[rows].tolist())) == 1 and len(rows) == (whose == whose[rows[0]]).sum()
+        np.testing.assert_array_equal(joint[rows], np.flatnonzero(row >= 0))
+        np.testing.assert_allclose(total, score[rows].sum() / 3)
+    expected = [tags[row[row >= 0]].mean(axis=0) for row in groups.row]
+    np.testing.assert_allclose(mean_tags(groups, tags), np.reshape(expected, (-1, 1)))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6))
+def test_the_second_joint_is_assigned_at_the_lowest_cost(seed: int) -> None:
+    """One joint of each person first, then as many candidates of the next; tags in two dimensions, close together."""
+    rng = np.random.default_rng(seed)
+    count = 4
+    joint = np.repeat([0, 1], count)
+    score, tags = rng.uniform(0.2, 1, 2 * count), rng.uniform(0, 6, (2 * count, 2))
+    groups = TagGrouping((0, 1), tag_threshold=100.0).group(joint, score, tags, 2)
+    distance = np.linalg.norm(tags[count:, None] - tags[:count], axis=2)
+    cost = np.rint(distance) * 100 - score[count:, None]
+    best = min(sum(cost[row, at] for row, at in enumerate(way)) for way in permutations(range(count)))
+    paired = groups.row[(groups.row >= 0).all(axis=1)]
+    assert len(paired) == count
+    mine = sum(cost[other - count, one] for one, other in paired.tolist())
+    np.testing.assert_allclose(mine, best)
+
+
+def test_a_new_person_pushes_another_from_its_own_unless_bounded() -> None:
+    """Tags 3 and 6.4 are people, 6.4 and 8.8 come: one to its own and the other to 3 costs 0 + 6, crossed 3 + 2."""
+    joint, score = np.array([0, 0, 1, 1]), np.full(4, 0.5)
+    tags = np.array([[3.0], [6.4], [6.4], [8.8]])
+    by_code, bounded = (TagGrouping((0, 1), bounded=bounded).group(joint, score, tags, 2) for bounded in (False, True))
+    assert sorted(by_code.row.tolist()) == [[-1, 2], [-1, 3], [0, -1], [1, -1]]
+    assert sorted(bounded.row.tolist()) == [[-1, 3], [0, -1], [1, 2]]
+
+
+def test_thresholds() -> None:
+    joint, score = np.array([0, 1, 1]), np.array([0.9, 0.8, 0.1])
+    tags = np.array([[0.0], [1.0], [0.0]])
+    groups = TagGrouping((0, 1)).group(joint, score, tags, 2)
+    assert groups.row.tolist() == [[0, -1], [-1, 1]]  # 1.0 is not below the threshold, 0.1 not above the other
+    assert TagGrouping((0, 1), tag_threshold=1.01).group(joint, score, tags, 2).row.tolist() == [[0, 1]]
+    few = TagGrouping((0, 1), most=1, min_score=0.0, tag_threshold=5.0)
+    assert few.group(np.array([0, 0, 1]), np.array([0.5, 0.9, 0.8]), np.array([[0.0], [4], [4]]), 2).row.tolist() == [
+        [0, 2],
+        [1, -1],
+    ]
+
+
+def test_nobody() -> None:
+    empty = np.zeros(0, np.int64)
+    groups = TagGrouping(ORDER).group(empty, np.zeros(0), np.zeros((0, 1)), 3)
+    assert len(groups) == 0 and mean_tags(groups, np.zeros((0, 1))).shape == (0, 1)
+    assert sorted(COCO_ORDER) == list(range(17))
