@@ -45,15 +45,27 @@ DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared
 NUMBERS = ("HOTA", "IDF1", "MOTA")
 DRAWS = 2000
 Options = dict[str, Any]
+
+
+def without_trust(past: Poses, now: Poses) -> np.ndarray:
+    return (oks_distance(past, now) + box_distance(past, now)) / 2
+
+
 TRACKERS: dict[str, tuple[Options, bool]] = {  # options, and whether flow moves the last poses
     "both (default)": ({}, False),
+    "both, links alike": ({"weigh": False}, False),
+    "both, without trust": ({"distance": without_trust}, False),
+    "both, any score begins": ({"start_score": None}, False),
+    "both, all of these": ({"weigh": False, "distance": without_trust, "start_score": None}, False),
     "both, greedy": ({"matching": "greedy"}, False),
     "both, nearest of 4": ({"history": 4}, False),
     "both, mean of 4, decayed": ({"history": 4, "earlier": "decayed"}, False),
     "box IoU": ({"distance": box_distance}, False),
     "OKS": ({"distance": oks_distance}, False),
     "OKS, nearest of 4": ({"distance": oks_distance, "history": 4}, False),
-    "OKS weighted by trust": ({"distance": trust_distance}, False),
+    "OKS by trust": ({"distance": trust_distance}, False),
+    "OKS, links alike": ({"distance": oks_distance, "weigh": False}, False),
+    "OKS by trust, links alike": ({"distance": trust_distance, "weigh": False}, False),
     "both, flow": ({}, True),
     "both, flow, nearest of 4": ({"history": 4}, True),
     "box IoU, flow": ({"distance": box_distance}, True),
@@ -72,7 +84,7 @@ def choices() -> dict[str, tuple[Options, bool]]:
             found[f"{name}{' flow' * flow} {most}"] = ({"distance": distance, "max_distance": most}, flow)
     for memory in (5, 10, 20):
         found[f"both memory {memory}"] = ({"memory": memory}, False)
-    for start in (0.1, 0.2, 0.3, 0.4):
+    for start in (None, 0.1, 0.2, 0.25, 0.35, 0.4, 0.5):
         found[f"both start {start}"] = ({"start_score": start}, False)
     return found
 

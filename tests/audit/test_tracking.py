@@ -45,6 +45,17 @@ def test_an_exchange_is_two_switches(tmp_path: Path) -> None:
     assert found.posetrack is None
 
 
+def test_poses_of_no_track_are_no_tracker_s_answer(tmp_path: Path) -> None:
+    """Each was a false alarm, so that a tracker could leave out nothing; a person without a track is still missed."""
+    truth, results = _files()
+    alone = [{name: value for name, value in row.items() if name != "track_id"} for row in results]
+    doubtful = [row | {"keypoints": [one + 150 for one in row["keypoints"]]} for row in alone[::2]]
+    found = _audit(tmp_path, truth, results + doubtful).tracking
+    assert (found.false_alarms, found.misses, found.untracked, found.poses) == (0, 0, 10, 20)
+    found = _audit(tmp_path, truth, alone[:4] + results[4:]).tracking
+    assert (found.false_alarms, found.misses, found.untracked) == (0, 4, 4)
+
+
 def test_without_track_ids_there_is_none(tmp_path: Path) -> None:
     truth, results = _files()
     for row in results:

@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.calibration.cases import fit, made_up
 from tests.formats import samples
+from tests.multiview.rings import ring
 from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
 from tests.predict.tiny_people import write_people
@@ -18,7 +19,10 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.calibration.crossfit import METHODS, Options
 from trustpose.datasets.photo_people import Cut, coco_people
 from trustpose.datasets.shard_writing import ShardOptions, write_shards
+from trustpose.formats.cameras import FORMATS, write_cameras
 from trustpose.formats.coco import TruthFile, read_truth, write_results
+from trustpose.formats.poses3d import write_poses3d
+from trustpose.poses import Poses3D
 from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
@@ -30,7 +34,7 @@ IMAGE_ID = 7
 def write_seeds(folder: Path) -> None:
     """Every target's folder."""
     _results(folder / "results")
-    for write in (_photos, _network, _detector, _people, _shards, _poses, _recipe):
+    for write in (_photos, _network, _detector, _people, _shards, _poses, _recipe, _cameras, _poses3d):
         write(folder)
     if HAS_TORCH:
         _checkpoints(folder / "checkpoints")
@@ -176,6 +180,45 @@ def _deeplabcut() -> str:
     ]
     rows += [(str(frame), *(f"{frame + at + 0.5}" for at in range(6))) for frame in range(3)]
     return "".join(",".join(row) + "\n" for row in rows)
+
+
+def _cameras(folder: Path) -> None:
+    """Two cameras in every format, and points of their scene."""
+    rig = ring(2)
+    for kind, suffix in FORMATS.items():
+        file = folder / "cameras" / kind / ("" if kind == "openpose" else f"rig{suffix}")
+        write_cameras(rig, file, kind, "mm" if kind == "anipose" else None)
+    write_cameras(rig, folder / "cameras" / "opencv" / "rig.xml", "opencv")
+    corners = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], np.float64)
+    points = {f"corner {at}": one for at, one in enumerate(corners.tolist())}
+    shown = {camera.name: dict(zip(points, camera.project(corners).tolist(), strict=True)) for camera in rig}
+    samples.write(folder / "scene" / "points.json", {"unit": "m", "points": points, "cameras": shown})
+    rows = ["camera,point,u,v,x,y,z,unit"]
+    rows += [
+        ",".join([camera, name, *map(str, [*xy, *points[name]]), "m"])
+        for camera, one in shown.items()
+        for name, xy in one.items()
+    ]
+    samples.write(folder / "scene" / "points.csv", "\n".join(rows) + "\n")
+
+
+def _poses3d(folder: Path) -> None:
+    """Two people in three frames, in every format that is installed."""
+    (folder / "world").mkdir()
+    frame = np.repeat(np.arange(3), 2)
+    xyz = np.random.default_rng(0).normal(0, 1, (6, 17, 3))
+    poses = Poses3D(
+        xyz,
+        quality=np.full((6, 17), 0.5),
+        covariance=np.tile(0.01 * np.eye(3), (6, 17, 1, 1)),
+        frame=frame,
+        time=frame / 25,
+        track_id=np.tile([1, 2], 3),
+        skeleton=COCO_17,
+    )
+    optional = [suffix for suffix, module in ((".parquet", "pyarrow"), (".c3d", "c3d")) if find_spec(module)]
+    for suffix in [".json", ".csv", ".trc", *optional]:
+        write_poses3d(folder / "world" / f"people{suffix}", poses[poses.track_id == 1] if suffix == ".trc" else poses)
 
 
 def _recipe(folder: Path) -> None:

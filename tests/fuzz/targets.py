@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tests.fuzz import mutations
 from tests.fuzz.seeds import HAS_TORCH, IMAGE_ID
 from trustpose.cli import main
@@ -166,6 +168,27 @@ def _shards(folder: Path, _: Path) -> bool:
         return len([people[at] for at in range(len(people))]) == len(people)
 
 
+def _cameras(_: Path, file: Path) -> bool:
+    from trustpose.formats.cameras import read_cameras
+
+    rig = read_cameras(file, unit="mm")
+    with np.errstate(all="ignore"):  # a camera may be anywhere
+        return rig.project(np.zeros((1, 3))).shape == (len(rig), 1, 2)
+
+
+def _scene(_: Path, file: Path) -> bool:
+    from trustpose.formats.scene_points import read_scene_points
+
+    return all(len(one.names) == len(one.xyz) for one in read_scene_points(file).values())
+
+
+def _world(_: Path, file: Path) -> bool:
+    from trustpose.formats.poses3d import read_poses3d
+
+    with hidden_library_lines():  # which commands do by themselves
+        return read_poses3d(file).xyz.ndim == 3
+
+
 def _recipe(_: Path, file: Path) -> bool:
     from trustpose.training.recipe import from_json, with_overrides
 
@@ -224,6 +247,13 @@ TARGETS: tuple[Target, ...] = (
     Target("convert-truth", "poses", ("mmpose/gt/gt.json",), _JSON, _convert_to),
     Target("convert-text", "poses", ("*/*.txt",), _LINES, _convert),
     Target("convert-csv", "poses", ("*/*.csv",), _LINES, _convert_alone),
+    Target("cameras-json", "cameras", ("*/*.json",), _JSON, _cameras),
+    Target("cameras-text", "cameras", ("*/*.toml", "*/*.txt", "*/*.xml", "*/*.yml"), _LINES, _cameras),
+    Target("scene-json", "scene", ("points.json",), _JSON, _scene),
+    Target("scene-csv", "scene", ("points.csv",), _LINES, _scene),
+    Target("world-json", "world", ("people.json",), _JSON, _world),
+    Target("world-text", "world", ("people.csv", "people.trc"), _LINES, _world),
+    Target("world-bytes", "world", ("people.parquet", "people.c3d"), _BYTES, _world),
     Target("convert-hdf5", "poses", ("hdf5/*.h5",), _BYTES, _convert_alone),
 ) + (
     (

@@ -24,7 +24,7 @@ def test_oks_of_a_pair_is_the_kernels_with_the_mean_area() -> None:
     assert (np.diag(oks_distance(PAST, NOW)) < np.diag(expected)).all()  # crops are larger, so OKS is more lenient
 
 
-def test_keypoints_that_are_missing_or_untrusted_do_not_count() -> None:
+def test_keypoints_that_are_missing_do_not_count() -> None:
     off = NOW.xy.copy()
     off[:, 9] += 500
     box = PAST.keypoint_box()
@@ -37,14 +37,26 @@ def test_keypoints_that_are_missing_or_untrusted_do_not_count() -> None:
     assert (np.diag(oks_distance(here, moved)) > np.diag(without) + 0.03).all()
     off[:, 9] = np.nan
     np.testing.assert_allclose(oks_distance(here, replace(moved, xy=off)), without)
-    off[:, 9] = 500
-    trust = np.where(missing, 0.0, 1.0)
-    sure = np.ones((3, 17))
-    found = trust_distance(replace(here, quality=sure), replace(moved, xy=off, quality=trust))
-    np.testing.assert_allclose(found, without)
-    np.testing.assert_allclose(
-        trust_distance(replace(here, quality=sure), replace(whole, quality=sure)), oks_distance(here, whole)
-    )
+
+
+def test_untrusted_keypoints_count_little() -> None:
+    """By hand: the weighted mean of each keypoint's OPKS; with the same trust everywhere it is OKS."""
+    generator = np.random.default_rng(3)
+    first, second = generator.uniform(0, 1, (2, 3, 17))
+    first[0, :5] = np.nan
+    here, moved = replace(PAST, quality=first), replace(NOW, quality=second)
+    same = [replace(one, quality=np.full((3, 17), 0.4)) for one in (PAST, NOW)]
+    np.testing.assert_allclose(trust_distance(*same), oks_distance(PAST, NOW))
+    weight = 0.1 + np.nan_to_num(first)[:, None] * second
+    each = np.stack([_only(PAST, NOW, joint) for joint in range(17)], axis=2)
+    np.testing.assert_allclose(trust_distance(here, moved), (each * weight).sum(axis=2) / weight.sum(axis=2))
+
+
+def _only(past, now, joint: int) -> np.ndarray:
+    """The distance by one joint, in boxes of all."""
+    missing = np.arange(17) != joint
+    boxed = (replace(one, box=one.keypoint_box(), missing=np.tile(missing, (3, 1))) for one in (past, now))
+    return oks_distance(*boxed)
 
 
 def test_a_pose_without_keypoints_is_far_from_all() -> None:
@@ -62,6 +74,9 @@ def test_boxes_by_hand() -> None:
 def test_both_is_the_mean() -> None:
     mean = (oks_distance(PAST, NOW) + box_distance(PAST, NOW)) / 2
     np.testing.assert_array_equal(both_distance(PAST, NOW), mean)
+    trusted = [replace(one, quality=np.tile(np.linspace(0, 1, 17), (3, 1))) for one in (PAST, NOW)]
+    np.testing.assert_array_equal(both_distance(*trusted), (trust_distance(*trusted) + box_distance(*trusted)) / 2)
+    np.testing.assert_array_equal(both_distance(PAST, trusted[1]), mean)
 
 
 def test_what_is_lacking_is_named() -> None:

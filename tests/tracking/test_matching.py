@@ -61,3 +61,26 @@ def test_hungarian_is_the_best_of_all_assignments(distance, most) -> None:
     best = max(sum(gain[row, column] for column, row in enumerate(rows)) for rows in permutations(range(tall), wide))
     found = match(distance, most, "hungarian")
     np.testing.assert_allclose(_gained(distance, most, found), best, atol=1e-8)
+
+
+def test_sure_pairs_outweigh_doubtful_ones() -> None:
+    distance = np.array([[0.3, 0.5], [0.1, 0.99]])
+    weight = np.array([[0.9, 0.4], [0.1, 0.1]])
+    for how in MATCHINGS:
+        assert match(distance, 0.95, how).tolist() == [1, 0]
+        assert match(distance, 0.95, how, weight).tolist() == [0, -1]
+        assert match(distance, 0.95, how, np.full((2, 2), 7.0)).tolist() == [1, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(distances, st.floats(0, 1), st.integers(0, 100))
+def test_hungarian_with_weights_is_the_best_of_all_assignments(distance, most, seed) -> None:
+    weight = np.random.default_rng(seed).uniform(0.1, 1, distance.shape)
+    gain = np.maximum(most - distance, 0) * weight
+    found = match(distance, most, "hungarian", weight)
+    kept = np.flatnonzero(found >= 0)
+    gain_of_found = gain[found[kept], kept].sum()
+    gain = gain if gain.shape[0] >= gain.shape[1] else gain.T
+    tall, wide = gain.shape
+    best = max(sum(gain[row, column] for column, row in enumerate(rows)) for rows in permutations(range(tall), wide))
+    np.testing.assert_allclose(gain_of_found, best, atol=1e-8)

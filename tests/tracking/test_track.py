@@ -63,6 +63,38 @@ def test_weak_poses_continue_tracks_but_begin_none() -> None:
     assert track(poses, start_score=0.5).track_id.tolist() == [-1, 1, 1, 1]
 
 
+def test_a_false_alarm_from_before_takes_no_track_away() -> None:
+    """As in real videos: a doubtful box about half of a person, seen once, begins a track. Frames later the person has
+    moved towards it, and another doubtful box is found where the person was. Two middling links were worth more than
+    one good one, and the person became the false alarm's track."""
+    person = walking([0], [0], 8)
+    person.xy[7] += (22, 0)
+    doubtful = walking([26], [0], 8)[np.array([2])]
+    other = walking([-14], [0], 8)[np.array([7])]
+    weak = [replace(one, pose_score=np.full(1, 0.2)) for one in (doubtful, other)]
+    poses = Poses.concatenate([person, *weak])
+    rows = np.argsort(poses.image_id, kind="stable")
+    for matching in ("hungarian", "greedy"):
+        found = track(poses, matching=matching).track_id
+        assert found[:8].tolist() == [1] * 8, matching
+    assert track(poses[rows], weigh=False).track_id[rows.argsort()][7] == 2  # the case is one that needs it
+
+
+def test_without_scores_and_with_scores_of_another_scale() -> None:
+    bare = replace(PASSING, score=None, pose_score=None)
+    one = track(bare).track_id
+    np.testing.assert_array_equal(one, track(PASSING).track_id)  # all scores alike
+    np.testing.assert_array_equal(one, track(replace(PASSING, pose_score=np.full(len(PASSING), -3.0))).track_id)
+
+
+def test_by_default_doubtful_poses_with_trust_begin_no_track() -> None:
+    quality = np.array([0.2, 0.31, 0.1, 0.2])
+    poses = replace(walking([0], [0], 4), pose_quality=quality)
+    assert track(poses).track_id.tolist() == [-1, 1, 1, 1]
+    assert track(poses, start_score=None).track_id.tolist() == [1, 1, 1, 1]
+    assert track(replace(poses, pose_quality=None, pose_score=quality)).track_id.tolist() == [1, 1, 1, 1]
+
+
 def _two_clips() -> tuple[Poses, Images]:
     """Two clips of the same person at the same place, their frames mixed."""
     one, other = walking([0], [3], 8), walking([0], [3], 8, first_frame=8)

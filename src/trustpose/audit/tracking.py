@@ -37,10 +37,11 @@ class _Frame:
 def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, " K"], area: Area) -> Tracking | None:
     """Compute the tracking numbers; None if one of the files has no track ids.
 
-    HOTA, IDF1 and MOTA use OKS. Poses of crowds, of people without labelled keypoints and in regions that are to be
+    HOTA, IDF1 and MOTA use OKS. They judge tracks: a pose of no track counts neither way, in `untracked`, and in
+    PoseTrack's AP alone. Poses of crowds, of people without labelled keypoints and in regions that are to be
     ignored count neither way. Frames that are marked as not labelled are left out. PoseTrack's numbers need head
-    boxes, and are None without. Raises InputError if a person or a pose has no track id while others have, if frames
-    have no order, or if an id occurs twice in a frame.
+    boxes, and are None without. Raises InputError if a person has no track id while others have, if frames have no
+    order, or if an id occurs twice in a frame.
     """
     people, poses = truth.truth, results.poses
     if people.track_id is None or poses.track_id is None:
@@ -52,10 +53,9 @@ def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, "
         raise InputError(f"{truth.path}: annotation {name}: field 'track_id' is missing, and other people have it")
     labels = read_posetrack_labels(truth)
     frames = _frames(truth, results, labels)
-    tracks = np.where(poses.track_id == MISSING_ID, -2 - np.arange(len(poses)), poses.track_id)
-    found = replace(poses, track_id=tracks)
     _check_unique(truth, results, frames)
-    scored = [_similarity(frame, people, found, sigmas, people.area_by(area), labels) for frame in frames]
+    tracked = [replace(frame, poses=frame.poses[poses.track_id[frame.poses] != MISSING_ID]) for frame in frames]
+    scored = [_similarity(frame, people, poses, sigmas, people.area_by(area), labels) for frame in tracked]
     scored = _apart(scored, [frame.clip for frame in frames])
     orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
     numbers: dict[str, Number] = {name: known(value) for name, value in orders.items()}
@@ -72,9 +72,10 @@ def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, "
         false_alarms=clear.false_alarms,
         people=clear.matches + clear.misses,
         poses=clear.matches + clear.false_alarms,
+        untracked=sum(len(frame.poses) - len(its.poses) for frame, its in zip(frames, tracked, strict=True)),
         frames=len(frames),
         clips=len({frame.clip for frame in frames}),
-        posetrack=_posetrack(frames, people, found, labels, truth.keypoint_names),
+        posetrack=_posetrack(frames, tracked, people, poses, labels, truth.keypoint_names),
     )
 
 
@@ -154,18 +155,28 @@ def _apart(frames: list[TrackFrame], clips: list[int]) -> list[TrackFrame]:
 
 
 def _posetrack(
-    frames: list[_Frame], people: Truth, poses: Poses, labels: PoseTrackLabels, names: tuple[str, ...]
+    frames: list[_Frame],
+    tracked: list[_Frame],
+    people: Truth,
+    poses: Poses,
+    labels: PoseTrackLabels,
+    names: tuple[str, ...],
 ) -> PoseTrack | None:
-    """Compute PoseTrack's numbers, as poseval does; None without the heads of all people."""
+    """Compute PoseTrack's numbers, as poseval does, AP of all poses and the rest of `tracked`; None without the heads
+    of all people."""
     if np.isnan(labels.head).any() or not len(labels.head):
         return None
     joints = np.array([at for at, name in enumerate(names) if name not in _UNSCORED])
     head = HEAD * np.hypot(*labels.head.T)
-    clips: dict[int, list[PoseTrackFrame]] = {}
-    for frame in frames:
-        if len(frame.people):
-            clips.setdefault(frame.clip, []).append(_posetrack_frame(frame, people, poses, head, joints, labels))
-    tracks, precision = joint_tracks(list(clips.values())), joint_precision(list(clips.values()))
+
+    def clips(some: list[_Frame]) -> list[list[PoseTrackFrame]]:
+        found: dict[int, list[PoseTrackFrame]] = {}
+        for frame in some:
+            if len(frame.people):
+                found.setdefault(frame.clip, []).append(_posetrack_frame(frame, people, poses, head, joints, labels))
+        return list(found.values())
+
+    tracks, precision = joint_tracks(clips(tracked)), joint_precision(clips(frames))
     numbers = {"MOTA": tracks.mota, "MOTP": tracks.motp, "precision": tracks.precision, "recall": tracks.recall}
     numbers["AP"] = precision.ap
     by_joint = {

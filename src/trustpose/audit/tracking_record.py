@@ -33,7 +33,7 @@ class PoseTrack:
 @dataclass(frozen=True)
 class Tracking:
     """How well people are tracked, by OKS: HOTA with its parts, IDF1 with precision and recall, and CLEAR MOT at OKS
-    0.5, with the numbers that it counts; `posetrack` is None without head boxes."""
+    0.5, with the numbers that it counts, and how many poses are of no track; `posetrack` is None without head boxes."""
 
     HOTA: Number
     DetA: Number
@@ -50,6 +50,7 @@ class Tracking:
     false_alarms: int
     people: int
     poses: int
+    untracked: int
     frames: int
     clips: int
     posetrack: PoseTrack | None

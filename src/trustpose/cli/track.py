@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 DISTANCES = ("both", "oks", "trust", "box")
 MATCHINGS = ("hungarian", "greedy")
 EARLIER = ("nearest", "decayed")
-DISTANCE_MEANS = "oks: 1 - OKS; trust: keypoints weighted by expected OPKS; box: 1 - IoU; both: mean of oks and box."
+DISTANCE_MEANS = "oks: 1 - OKS; trust: weighted by expected OPKS; box: 1 - IoU; both: mean of box and trust (or oks)."
 MATCHING_MEANS = "Best sum of distances, or nearest pair first."
-MAX_DISTANCE_MEANS = "Link no poses that are farther apart, 0 to 1."
+MAX_DISTANCE_MEANS = "Link no poses that are farther apart, 0 to 1. Default: that of tracking.Tracker."
 MEMORY_MEANS = "End a track that was not seen for so many frames."
-START_SCORE_MEANS = "Begin tracks only at poses with this score. Default: at all."
+START_SCORE_MEANS = "Begin tracks only at poses with this score. Default: expected OKS 0.3; without trust, at all."
 
 
 def track(
@@ -42,7 +42,7 @@ def track(
     ] = None,
     distance: Annotated[str, typer.Option(**choices(*DISTANCES, about=DISTANCE_MEANS))] = "both",
     matching: Annotated[str, typer.Option(**choices(*MATCHINGS, about=MATCHING_MEANS))] = "hungarian",
-    max_distance: Annotated[float, typer.Option(help=MAX_DISTANCE_MEANS)] = 0.95,
+    max_distance: Annotated[float | None, typer.Option(help=MAX_DISTANCE_MEANS)] = None,
     memory: Annotated[int, typer.Option(min=1, help=MEMORY_MEANS)] = 30,
     history: Annotated[int, typer.Option(min=1, help="Compare with the last so many poses of each track.")] = 1,
     earlier: Annotated[
@@ -78,7 +78,8 @@ def track(
         raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
     images = images or (gt if video is None else None)
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
-    options |= {"max_distance": max_distance, "memory": memory, "history": history, "start_score": start_score}
+    options |= {"memory": memory, "history": history, "start_score": "auto" if start_score is None else start_score}
+    options |= {} if max_distance is None else {"max_distance": max_distance}
     file, frames, rows = read_clips(results, images, skeleton)
     started = time.perf_counter()
     ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options)

@@ -16,6 +16,7 @@ from trustpose.geometry.oks import opks
 from trustpose.grouping.suppression import ASPECT, PADDING, PoseArea, check_area, pose_area
 from trustpose.poses import Poses
 
+_UNTRUSTED = 0.1  # weight of a keypoint of which nothing is expected; 1.1 is that of a sure one
 Distance = Callable[[Poses, Poses], Float[np.ndarray, "P n"]]
 """(P earlier poses, n poses of a frame) -> (P, n), 0 to 1; a pair that must not be linked may be infinite."""
 
@@ -32,16 +33,17 @@ def oks_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[n
 
 
 def trust_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
-    """Return 1 − OKS as `oks_distance` does, each keypoint weighted by the product of its expected OPKS in both poses.
+    """Return 1 − OKS as `oks_distance` does, each keypoint weighted by 0.1 + q₁ q₂, q its expected OPKS in each pose.
 
-    A joint that is likely to be misplaced in either frame is weak evidence for or against the same person. Raises
-    ValueError if `quality` is None, also.
+    A joint that is likely to be misplaced in either frame is weak evidence for or against the same person; but weak,
+    not none, since a network misplaces a joint in the next frame as in this one, and a mean over the two joints that it
+    trusts in a doubtful pose is near 1 for whoever comes close. Raises ValueError if `quality` is None, also.
     """
     for name, poses in (("past", past), ("now", now)):
         if poses.quality is None:
             raise ValueError(f"trust_distance needs the keypoints' expected OPKS, Poses.quality of {name} is None")
     assert past.quality is not None and now.quality is not None
-    weight = np.nan_to_num(past.quality)[:, None] * np.nan_to_num(now.quality)  # (P, n, K)
+    weight = _UNTRUSTED + np.nan_to_num(past.quality)[:, None] * np.nan_to_num(now.quality)  # (P, n, K)
     return _distance(past, now, area, weight)
 
 
@@ -51,11 +53,13 @@ def box_distance(past: Poses, now: Poses) -> Float[np.ndarray, "P n"]:
 
 
 def both_distance(past: Poses, now: Poses, *, area: PoseArea = "crop") -> Float[np.ndarray, "P n"]:
-    """Return the mean of `oks_distance` and `box_distance` of every pair (P, n).
+    """Return the mean of `box_distance` and `trust_distance` of every pair (P, n), or `oks_distance` where one side has
+    no expected OPKS.
 
     Joints tell people apart who overlap, and a box is steady where joints are not.
     """
-    return (oks_distance(past, now, area=area) + box_distance(past, now)) / 2
+    joints = oks_distance if past.quality is None or now.quality is None else trust_distance
+    return (joints(past, now, area=area) + box_distance(past, now)) / 2
 
 
 def _distance(past: Poses, now: Poses, area: PoseArea, weight: np.ndarray | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,9 +14,10 @@ from trustpose.tracking.matching import MATCHINGS, match
 Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
 """Where points (N, 2) of the last frame, image pixels, are in this one: `flow.Flow.move`."""
 EARLIER = ("nearest", "decayed")
-MAX_DISTANCE, MEMORY = 0.95, 30
+MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
-_NEEDED = ("score", "quality", "box", "box_score", "missing")  # the columns, beside xy, that distances read
+_LEAST = 1e-6  # of a score, so that a pose of score 0 can be linked
+_NEEDED = ("score", "quality", "box", "box_score", "missing", "pose_score", "pose_quality")  # beside xy
 
 
 @dataclass(eq=False)
@@ -25,8 +27,11 @@ class Tracker:
     distance: any function of (earlier poses, the frame's poses), see `distances`. matching, max_distance: as in
     `match`. A track that was not seen in the last `memory` frames has ended. Each track's last `history` poses are
     compared, and by `earlier` the nearest of them counts ("nearest"), or their mean, older ones weighing less
-    ("decayed", × 0.7 for each frame of age). Only a pose whose `ranking_score` is at least `start_score` begins a track
-    (None: any); others may continue one. Ids are counted from `next_id`. Raises ValueError for a number out of its
+    ("decayed", × 0.7 for each frame of age). With `weigh` a link counts by how sure both poses are, the root of the
+    product of their boxes' scores (the poses' own without boxes), and × 0.7 for each frame in which the track was not
+    seen; otherwise all count alike, and two doubtful links can outweigh a sure one. Only a pose whose `ranking_score`
+    is at least `start_score` begins a track (None: any; "auto": 0.3 for poses with expected OKS, `pose_quality`, any
+    for others), weaker ones may continue one. Ids are counted from `next_id`. Raises ValueError for a number out of its
     range.
     """
 
@@ -36,7 +41,8 @@ class Tracker:
     memory: int = MEMORY
     history: int = 1
     earlier: str = "nearest"
-    start_score: float | None = None
+    start_score: float | Literal["auto"] | None = "auto"
+    weigh: bool = True
     next_id: int = 1
     past: Poses | None = field(default=None, init=False)
     _track: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), init=False)
@@ -77,35 +83,51 @@ class Tracker:
     def _ids(self, poses: Poses) -> Int[np.ndarray, " n"]:
         ids = np.full(len(poses), MISSING_ID)
         if self.past is not None and len(self.past) and len(poses):
-            tracks, distance = self._distances(poses)
-            row = match(distance, self.max_distance, self.matching)
+            tracks, latest, distance = self._distances(poses)
+            row = match(
+                distance, self.max_distance, self.matching, self._weights(latest, poses) if self.weigh else None
+            )
             ids[row >= 0] = tracks[row[row >= 0]]
         begins = ids == MISSING_ID
-        if self.start_score is not None and begins.any():
-            begins &= poses.ranking_score >= self.start_score
+        start = self.start_score
+        if start == "auto":
+            start = None if poses.pose_quality is None else START_QUALITY
+        if start is not None and begins.any():
+            begins &= poses.ranking_score >= start
         count = int(begins.sum())
         ids[begins] = np.arange(self.next_id, self.next_id + count)
         self.next_id += count
         return ids
 
-    def _distances(self, poses: Poses) -> tuple[Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:
-        """Return the ids of the living tracks and the distance of each from every pose of the frame."""
+    def _weights(self, latest: Int[np.ndarray, " T"], poses: Poses) -> Float[np.ndarray, "T n"]:
+        """Return how much each link counts, or a false alarm that was seen once would compete, for as long as it is
+        remembered, with who is seen all the time. DeepSORT (Wojke et al. 2017) and ByteTrack (Zhang et al. 2022) match
+        in turns instead, those seen last or with high scores first."""
+        assert self.past is not None
+        sure = np.sqrt(_sureness(self.past[latest])[:, None] * _sureness(poses))
+        return sure * _DECAY ** (self._age[latest].astype(np.float64) - 1)[:, None]
+
+    def _distances(self, poses: Poses) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:
+        """Return the ids of the living tracks, the row of each one's latest pose, and its distance from every pose of
+        the frame."""
         assert self.past is not None
         single = np.asarray(self.distance(self.past, poses))
         if single.shape != (len(self.past), len(poses)):
             expected = (len(self.past), len(poses))
             raise ValueError(f"distance: expected an array {expected}, a row for each earlier pose, got {single.shape}")
         if self.history == 1:
-            return self._track, single
-        tracks, place = np.unique(self._track, return_inverse=True)
+            return self._track, np.arange(len(single)), single
+        order = np.lexsort((self._age, self._track))
+        tracks, first = np.unique(self._track[order], return_index=True)
+        latest, place = order[first], np.searchsorted(tracks, self._track)
         if self.earlier == "nearest":
             nearest = np.full((len(tracks), len(poses)), np.inf)
             np.fmin.at(nearest, place, single)
-            return tracks, nearest
+            return tracks, latest, nearest
         weight = _DECAY ** self._age.astype(np.float64)
         total = np.zeros((len(tracks), len(poses)))
         np.add.at(total, place, single * weight[:, None])
-        return tracks, total / np.bincount(place, weight)[:, None]
+        return tracks, latest, total / np.bincount(place, weight)[:, None]
 
     def _remember(self, poses: Poses, ids: np.ndarray) -> None:
         """Add the poses with an id, and forget what is more than `history` poses back in its track."""
@@ -129,6 +151,14 @@ class Tracker:
     def _keep(self, rows: np.ndarray) -> None:
         if self.past is not None and not rows.all():
             self.past, self._track, self._age = self.past[rows], self._track[rows], self._age[rows]
+
+
+def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
+    """Return how surely each pose is a person's, above 0: its box's score, else its own; 1 without either."""
+    score = poses.box_score
+    if score is None and (poses.pose_quality is not None or poses.pose_score is not None):
+        score = poses.ranking_score
+    return np.ones(len(poses)) if score is None else np.maximum(np.nan_to_num(score.astype(np.float64)), _LEAST)
 
 
 def _moved(poses: Poses, motion: Motion) -> Poses:

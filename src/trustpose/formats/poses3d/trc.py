@@ -59,6 +59,8 @@ def read(path: str | Path) -> Poses3D:
     names = [name for name in lines[3].split("\t")[2:] if name.strip()]
     rows = [line.split("\t") for line in lines[5:] if line.strip()]
     k = len(names)
+    if not k:
+        raise InputError(f"{path}: line 4: expected the markers' names, got none")
     table = np.full((len(rows), 2 + 3 * k), np.nan)
     for at, row in enumerate(rows):
         cells = row[: 2 + 3 * k]
