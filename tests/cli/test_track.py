@@ -79,6 +79,17 @@ def test_a_pose_of_no_track_has_no_id(results: Path) -> None:
     assert not any("track_id" in row for row in json.loads(out.read_text()))
 
 
+def test_a_skeleton_without_sigmas_is_tracked_by_boxes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    skeleton, out = results.with_name("mine.json"), results.with_name("out.json")
+    skeleton.write_text(json.dumps({"name": "mine", "keypoints": [f"k{at}" for at in range(17)]}))
+    assert run("track", results, "--skeleton", skeleton, "--out", out) == 0
+    said = capsys.readouterr()
+    assert "mine.json' has no sigmas for OKS: poses are compared by their boxes" in said.err
+    assert "2 tracks of 24 poses" in said.out
+    assert run("track", results, "--skeleton", skeleton, "--distance", "oks", "--out", out) == 2
+    assert "sigmas" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

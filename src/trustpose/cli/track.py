@@ -81,6 +81,10 @@ def track(
     options |= {"memory": memory, "history": history, "start_score": "auto" if start_score is None else start_score}
     options |= {} if max_distance is None else {"max_distance": max_distance}
     file, frames, rows = read_clips(results, images, skeleton)
+    assert file.poses.skeleton is not None
+    if distance == "both" and not file.poses.skeleton.has_sigmas:
+        typer.echo(f"skeleton {skeleton!r} has no sigmas for OKS: poses are compared by their boxes", err=True)
+        options["distance"] = distance_of("box", area)
     started = time.perf_counter()
     ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options)
     seconds = time.perf_counter() - started
