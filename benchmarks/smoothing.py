@@ -186,7 +186,7 @@ def balancing() -> tuple[list[Poses], object]:
         with tempfile.TemporaryDirectory() as out:
             done = predictor.run([folder / "balancing" / "videos" / f"cam{number:02}.mp4"], out, drawings=None)
         every = Poses.concatenate([replace(one, photos=None) for one in done.poses.values()])
-        poses = track(every, max_distance=0.8)  # stricter than the default: others stand close by
+        poses = track(every)
         assert poses.track_id is not None and poses.box is not None
         area = np.prod(poses.box[:, 2:] - poses.box[:, :2], axis=1)
         best = max(np.unique(poses.track_id[poses.track_id > 0]), key=lambda one: area[poses.track_id == one].sum())

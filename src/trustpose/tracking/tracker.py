@@ -104,7 +104,7 @@ class Tracker:
         remembered, with who is seen all the time. DeepSORT (Wojke et al. 2017) and ByteTrack (Zhang et al. 2022) match
         in turns instead, those seen last or with high scores first."""
         assert self.past is not None
-        sure = np.sqrt(_sureness(self.past[latest])[:, None] * _sureness(poses))
+        sure = np.sqrt(_sureness(self.past)[latest, None] * _sureness(poses))
         return sure * _DECAY ** (self._age[latest].astype(np.float64) - 1)[:, None]
 
     def _distances(self, poses: Poses) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " T"], Float[np.ndarray, "T n"]]:

@@ -78,4 +78,7 @@ def read(path: str | Path) -> Poses3D:
     points = np.array([one for _, one in frames], dtype=np.float64).reshape(len(frames), len(names), 5)
     xyz = np.where((points[..., 3] < 0)[..., None], np.nan, points[..., :3] * metres)
     number = np.array([one for one, _ in frames], dtype=np.int64) - 1
-    return Poses3D(xyz, frame=number, time=number / rate, skeleton=skeleton_named(names))
+    try:
+        return Poses3D(xyz, frame=number, time=number / rate, skeleton=skeleton_named(names))
+    except ValueError as error:
+        raise InputError(f"{path}: points: {error}") from None

@@ -1,6 +1,7 @@
 """`Poses3D` as tidy columns, one row per keypoint, for CSV and Parquet, and back."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,12 @@ def _numbers(values: Sequence[Any], name: str, path: str) -> np.ndarray:
         array = np.array([np.nan if value is None or value == "" else float(value) for value in values])
     except (TypeError, ValueError):
         raise InputError(f"{path}: column {name!r}: expected numbers") from None
-    if name not in _WHOLE:
-        return array
+    return whole_numbers(array, f"column {name!r}", path) if name in _WHOLE else array
+
+
+def whole_numbers(array: np.ndarray, what: str, path: str | Path) -> np.ndarray:
+    """Return the numbers as integers, `MISSING_ID` for NaN. Raises InputError naming `what` for others than whole."""
     array = np.nan_to_num(array, nan=MISSING_ID)
-    if (array % 1 != 0).any() or (np.abs(array) > 2**53).any():
-        raise InputError(f"{path}: column {name!r}: expected whole numbers")
+    if (np.abs(array) > 2**53).any() or (array % 1 != 0).any():
+        raise InputError(f"{path}: {what}: expected whole numbers")
     return array.astype(np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 
 from trustpose.files import InputError, atomic_write, parse_json, read_bytes, write_json
 from trustpose.formats.poses3d import c3d, trc
-from trustpose.formats.poses3d.columns import UPPER, columns_of, names_of, poses_of
+from trustpose.formats.poses3d.columns import UPPER, columns_of, names_of, poses_of, whole_numbers
 from trustpose.poses import MISSING_ID, Poses3D
 from trustpose.poses.tables import package
 from trustpose.skeletons import SKELETONS, skeleton_of_object
@@ -135,8 +135,10 @@ def _of_json(value: Any, path: str) -> Poses3D:
     if skeleton is not None and skeleton.name in SKELETONS and SKELETONS[skeleton.name].keypoints == skeleton.keypoints:
         skeleton = SKELETONS[skeleton.name]
     rows, k = value["poses"], value.get("keypoint_count")
-    if not isinstance(k, int) or not all(isinstance(row, dict) and "xyz" in row for row in rows):
-        raise InputError(f"{path}: expected 'keypoint_count', and 'xyz' in every pose")
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise InputError(f"{path}: field 'keypoint_count': expected a whole number, 1 or more, got {k!r:.60}")
+    if not all(isinstance(row, dict) and "xyz" in row for row in rows):
+        raise InputError(f"{path}: expected 'xyz' in every pose")
     tails = {"xyz": (k, 3), "quality": (k,), "error": (k,), "camera_count": (k,), "covariance": (k, 6)}
     tails |= {"frame": (), "time": (), "track_id": ()}
     columns: dict[str, Any] = {}
@@ -147,7 +149,7 @@ def _of_json(value: Any, path: str) -> Poses3D:
             except (TypeError, ValueError):
                 raise InputError(f"{path}: field '{name}': expected numbers, {tail or 'one'} a pose") from None
             whole = name in ("camera_count", "frame", "track_id")
-            columns[name] = np.nan_to_num(column, nan=MISSING_ID).astype(np.int64) if whole else column
+            columns[name] = whole_numbers(column, f"field '{name}'", path) if whole else column
     if "covariance" in columns:
         full = np.empty((len(rows), k, 3, 3))
         for at, (a, b) in enumerate(UPPER):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from trustpose.files import InputError, atomic_write, read_bytes
-from trustpose.formats.poses3d.columns import skeleton_named
+from trustpose.formats.poses3d.columns import skeleton_named, whole_numbers
 from trustpose.geometry.lengths import metres_of
 from trustpose.poses import Poses3D
 
@@ -74,7 +74,7 @@ def read(path: str | Path) -> Poses3D:
     except ValueError as error:
         raise InputError(f"{path}: markers: {error}") from None
     xyz = table[:, 2:].reshape(-1, k, 3) * metres
-    return Poses3D(xyz, frame=table[:, 0].astype(np.int64), time=table[:, 1], skeleton=skeleton)
+    return Poses3D(xyz, frame=whole_numbers(table[:, 0], "field 'Frame#'", path), time=table[:, 1], skeleton=skeleton)
 
 
 def _is_number(cell: str) -> bool:
