@@ -57,7 +57,8 @@ class Camera:
             of = ", ".join(map(str, counts))
             raise self._error("distortion", f"expected {of} coefficients ({self.lens}), got {len(self.distortion)}")
         if not (self.matrix[0, 0] > 0 and self.matrix[1, 1] > 0 and (self.matrix[2] == (0, 0, 1)).all()):
-            raise self._error("matrix", f"expected focal lengths above 0 and a last row 0, 0, 1, got {self.matrix.tolist()}")
+            got = self.matrix.tolist()
+            raise self._error("matrix", f"expected focal lengths above 0 and a last row 0, 0, 1, got {got}")
         is_rotation = np.abs(self.rotation).max() < 2  # whose squares are numbers
         is_rotation = is_rotation and np.allclose(self.rotation @ self.rotation.T, np.eye(3), atol=1e-3)
         if not (is_rotation and np.linalg.det(self.rotation) > 0):
