@@ -155,7 +155,8 @@ def suppressed(poses: Poses, how: Suppress) -> Poses:
     if not len(poses):
         return replace(poses, suppressed_score=np.zeros(0))  # so that it can be joined to others
     found = how(poses, poses.ranking_score)
-    return replace(poses, suppressed_score=found.score)[found.kept]
+    ranked = replace(poses, suppressed_score=found.score)
+    return ranked if found.kept.all() else ranked[found.kept]  # the usual case copies nothing
 
 
 def check_threshold(method: str, threshold: float) -> None:

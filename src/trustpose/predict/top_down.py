@@ -267,7 +267,8 @@ class Predictor(BasePredictor):
         )
         is_detected = job.photo.boxes is None or job.photo.is_detected
         if is_detected and self.spec.trust is not None and "presence" in job.trust:
-            poses = poses[np.flatnonzero(job.trust["presence"] >= self.spec.trust.min_presence)]
+            is_person = job.trust["presence"] >= self.spec.trust.min_presence
+            poses = poses if is_person.all() else poses[np.flatnonzero(is_person)]
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 
