@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.networks.short import build_short
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
@@ -23,7 +25,7 @@ from trustpose.formats.photos import read_image
 from trustpose.geometry.crops import Grid, cut_out, transform
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.networks.preparation import Preparation
-from trustpose.networks.zoo import build
+from trustpose.networks.zoo import ZOO, build
 from trustpose.predict.top_down import Predictor
 from trustpose.runtime.backends import OnnxNetwork
 from trustpose.runtime.torch_network import TorchNetwork
@@ -106,8 +108,18 @@ def _saved(out: Path, module: nn.Module, name: str) -> ModelSpec:
     return save_model_folder(out, module, network=name, skeleton=COCO_17, height=256, width=192, free_size=32, **how)
 
 
+@pytest.fixture(scope="module")
+def free(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    """The previous default's network, exported for any size."""
+    module = load_module(ModelSpec.read(PREVIOUS))
+    return _saved(tmp_path_factory.mktemp("free") / "model", module, "light-mobilenetv2-050")
+
+
 @pytest.mark.parametrize("name", ["light-mobilenetv2-050", "simple-baseline-r50"])
-def test_an_exported_network_of_the_zoo_in_both_backends(tmp_path: Path, name: str) -> None:
+def test_an_exported_network_of_the_zoo_in_both_backends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setitem(ZOO, name, partial(build_short, name))
     torch.manual_seed(0)
     module = build(name).eval()
     spec = _saved(tmp_path / "model", module, name)
@@ -120,11 +132,10 @@ def test_an_exported_network_of_the_zoo_in_both_backends(tmp_path: Path, name: s
     assert other.features is not None and other.grids["features"].stride == (4.0, 4.0)
 
 
-def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path) -> None:
+def test_with_a_trust_head_it_is_for_the_usual_size(tmp_path: Path, free: ModelSpec) -> None:
     """A head is built for one size of feature map, joined to the zoo's network or to its ONNX file."""
-    name, default = "light-mobilenetv2-050", ModelSpec.read(PREVIOUS)
-    network, fitted = load_trust_network(default), Fitted("keypoint-tokens", "segment")
-    free = _saved(tmp_path / "free", network.network, name)
+    network = load_trust_network(ModelSpec.read(PREVIOUS))
+    fitted = Fitted("keypoint-tokens", "segment")
     maps = {"backbone": find_maps(free, ["backbone"])["backbone"].name}
     made = [
         save_trust_network(tmp_path / "zoo", free, network, fitted),
@@ -186,14 +197,12 @@ def test_a_network_for_one_size_is_not_exported_for_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("photo", "both"), [("000000567740.jpg", 8), ("000000548246.jpg", 8)])
-def test_all_people_in_a_whole_photo(tmp_path: Path, data_dir: Path, photo: str, both: int) -> None:
+def test_all_people_in_a_whole_photo(free: ModelSpec, data_dir: Path, photo: str, both: int) -> None:
     """The previous default's network, which learnt on crops of one person, on a photo of two or three large ones.
 
     Of `both` joints or more, two people's are found, each by a candidate of its own within 10 input pixels.
     """
-    default = ModelSpec.read(PREVIOUS)
-    spec = _saved(tmp_path / "model", load_module(default), "light-mobilenetv2-050")
-    spec = replace(spec, input=replace(spec.input, longest=512))
+    spec = replace(free, input=replace(free.input, longest=512))
     labelled = read_truth(data_dir / "coco" / "dev_gt.json")
     files = labelled.images.file_name
     assert files is not None
