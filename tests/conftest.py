@@ -77,6 +77,17 @@ def each_run_once() -> Generator[None, None, None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def narrow_metamodel() -> Generator[None, None, None]:
+    """The visibility metamodel with narrow hidden layers: the paper's have eleven million weights, most of the time of
+    a small network's training or export."""
+    from trustpose.trust import visibility
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visibility, "HIDDEN", (64, 32, 16))
+        yield
+
+
 def _data_dir() -> Path:
     return Path(os.environ.get("TRUSTPOSE_DATA", REPOSITORY.parent / "shared" / "data"))
 

@@ -33,6 +33,7 @@ from trustpose.trust.hpcvnet import HPCVNet
 from trustpose.trust.oks_net import OKSNet
 from trustpose.trust.visibility import VisibilityHead
 
+pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FITTED = Fitted("random", "segment", {"data": "noise", "people": 12}, measured={"AP": 0.5})
 TENSORS = {"features": FEATURES, "backbone": BACKBONE}
 MADE = {

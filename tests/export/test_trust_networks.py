@@ -20,6 +20,7 @@ from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import SKELETONS
 from trustpose.trust.network import HEADS, attach, new_head
 
+pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FITTED = Fitted("random", "segment", {"data": "noise", "people": 12}, measured={"AP": 0.5})
 
 

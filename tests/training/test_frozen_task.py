@@ -1,6 +1,7 @@
 """Heads on the stored features of a network that stands still: from `trustpose train` to poses with trust."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ from trustpose.training.frozen_task import frozen_task
 from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 
+pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FILLED = {
     "keypoint-tokens": {"quality", "visibility", "pose_quality"},
     "oks-net": {"pose_quality"},
@@ -52,15 +54,29 @@ def model(tmp_path_factory):
     return write_network(tmp_path_factory.mktemp("network"))
 
 
-def run(capsys, data, model, out, *more, recipe=SMALL) -> tuple[int, str, str]:
-    """Exit code, output and errors."""
-    write_json(out.with_suffix(".recipe.json"), to_json(recipe))
+def train(data, model, out, *more) -> int:
+    """The exit code of training by the small recipe."""
+    write_json(out.with_suffix(".recipe.json"), to_json(SMALL))
     given = () if model is None else ("--model", model)
     words = ("train", out.with_suffix(".recipe.json"), "--data", data, "--out", out, *given, "--accelerator=cpu", *more)
     with pytest.raises(SystemExit) as ended:
         main(list(map(str, words)))
+    return int(ended.value.code or 0)
+
+
+def run(capsys, *given) -> tuple[int, str, str]:
+    """Exit code, output and errors."""
+    code = train(*given)
     captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def trained(data, model, tmp_path_factory):
+    """What the small recipe makes, for tests that leave it as it is."""
+    out = tmp_path_factory.mktemp("trained") / "out"
+    assert train(data, model, out) == 0
+    return out
 
 
 @pytest.mark.parametrize("head", FILLED)
@@ -87,18 +103,22 @@ def test_from_a_network_to_poses_with_trust(data, model, tmp_path, capsys, head)
     assert equal({name: value for name, value in saved.items() if "calibration" not in name}, same)
 
 
-def test_the_networks_heatmaps_are_untouched(data, model, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(capsys, data, model, out)[0] == 0
+def test_the_networks_heatmaps_are_untouched(model, trained):
     blob = normalised(crops(1, seed=3)).numpy()
     before = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"data": blob})[0]
-    session = onnxruntime.InferenceSession(out / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(trained / "model.onnx", providers=["CPUExecutionProvider"])
     box = {one.name: np.full((1, 2), 0.8, np.float32) for one in session.get_inputs() if one.name != "data"}
     np.testing.assert_allclose(session.run(["heatmaps"], {"data": blob, **box})[0], before, atol=1e-6)
 
 
-def test_people_held_out_are_in_no_batch(data, model, tmp_path):
-    task = frozen_task(SMALL, data, model, tmp_path)
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """Where the small recipe's features are, once a test has stored them."""
+    return tmp_path_factory.mktemp("stored")
+
+
+def test_people_held_out_are_in_no_batch(data, model, stored):
+    task = frozen_task(SMALL, data, model, stored)
     truth = read_truth(data / "train_gt.json")
     images = np.unique(truth.truth.image_id)
     held_out = set(images[fold_of(images, 5) == 0].tolist())
@@ -128,11 +148,11 @@ def detections(data, tmp_path_factory):
     return path
 
 
-def test_a_detectors_boxes_teach_presence_and_nothing_else(data, model, tmp_path, detections):
+def test_a_detectors_boxes_teach_presence_and_nothing_else(data, model, tmp_path, stored, detections):
     """Boxes of nobody are in presence's loss and calibration only; validation is of people in labelled boxes."""
     changes = {"data.detections": str(detections), "head_options.presence": "true"}
     task = frozen_task(with_overrides(SMALL, changes), data, model, tmp_path)
-    alone = frozen_task(SMALL, data, model, tmp_path / "alone")
+    alone = frozen_task(SMALL, data, model, stored)
     assert np.array_equal(task.held_out, alone.held_out) and len(task.features.columns["overlap"]) == 3 * (24 + 72)
     overlap, known = (np.asarray(task.features.columns[name]) for name in ("overlap", "is_known"))
     boxes = task.held_out_boxes
@@ -176,8 +196,8 @@ def test_people_of_photos_that_the_network_has_not_seen(data, model, tmp_path):
     assert set(np.unique(task.features.columns["image_id"]).tolist()) == wanted
 
 
-def test_labels_come_back_to_photo_pixels(data, model, tmp_path):
-    task = frozen_task(SMALL, data, model, tmp_path)
+def test_labels_come_back_to_photo_pixels(data, model, stored):
+    task = frozen_task(SMALL, data, model, stored)
     columns, truth = task.columns_of(task.held_out), read_truth(data / "train_gt.json").truth
     at = {int(number): row for row, number in enumerate(truth.annotation_id)}
     ids = task.features.columns["annotation_id"][task.held_out]
@@ -194,10 +214,10 @@ def test_labels_come_back_to_photo_pixels(data, model, tmp_path):
     assert task.validate()["oracle_ap.AP"] == pytest.approx(1)
 
 
-def test_calibration_is_of_people_held_out_only(data, model, tmp_path, capsys):
-    for folds in (5, 0):
-        out = tmp_path / str(folds)
-        assert run(capsys, data, model, out, f"--data.folds={folds}")[0] == 0
+def test_calibration_is_of_people_held_out_only(data, model, tmp_path, trained):
+    assert SMALL.data.folds == 5
+    assert train(data, model, tmp_path / "all", "--data.folds=0") == 0
+    for folds, out in ((5, trained), (0, tmp_path / "all")):
         tensors = read_tensors(out / "model.safetensors")
         is_fitted = not torch.equal(tensors["calibration_opks"], torch.tensor([1.0, 0.0]))
         fitted_on = json.loads((out / "model.json").read_text())["trust"]["fitted_on"]
@@ -253,9 +273,8 @@ def test_networks_that_cannot_be_read_are_one_line(data, tmp_path, capsys):
         assert message in errors
 
 
-def test_a_box_head_is_told_so_and_one_without_needs_none(data, model, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(capsys, data, model, out)[0] == 0
+def test_a_box_head_is_told_so_and_one_without_needs_none(data, model, tmp_path, capsys, trained):
+    out = shutil.copytree(trained, tmp_path / "out")
     assert ModelSpec.read(out).trust.box == "box"
     # the same folder, other features: they are written anew
     assert run(capsys, data, model, out, "--head_options.box=false", "--no-resume")[0] == 0
@@ -266,12 +285,10 @@ def test_a_box_head_is_told_so_and_one_without_needs_none(data, model, tmp_path,
     assert "head_options.box: oks-net has no such option" in errors
 
 
-def test_the_folder_runs_without_torch(data, model, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(capsys, data, model, out)[0] == 0
+def test_the_folder_runs_without_torch(data, trained):
     program = (
         "import sys; sys.modules['torch'] = None; import trustpose as tp; "
-        f"poses = tp.load({str(out)!r}, detector='whole')({str(sorted((data / 'train').iterdir())[0])!r}); "
+        f"poses = tp.load({str(trained)!r}, detector='whole')({str(sorted((data / 'train').iterdir())[0])!r}); "
         "print(poses.pose_quality.shape, poses.visibility.shape)"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd(), timeout=100)

@@ -8,16 +8,27 @@ from torch import nn
 from tests.networks.random_weights import build_random
 from tests.networks.short import build_short
 from trustpose.networks.hourglass import hourglass
+from trustpose.networks.layers import ConvBN, PoseNetwork, heatmap_head
 from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.trust.heads import TrustHead
 from trustpose.trust.network import TrustNetwork, attach
 
 KEYPOINTS = 5
+
+
+def tiny() -> PoseNetwork:
+    """An encoder of stride 32 and its way back to stride 4 in one layer each."""
+    encoder = nn.Sequential(ConvBN(3, 8, kernel=5, stride=4), ConvBN(8, 16, kernel=9, stride=8))
+    neck = nn.Sequential(nn.ConvTranspose2d(16, 32, 8, stride=8), nn.BatchNorm2d(32), nn.ReLU())
+    return PoseNetwork(encoder, neck, heatmap_head(32, KEYPOINTS))
+
+
 NETWORKS = {
     "simple-baseline": lambda: simple_baseline("test_byobnet", KEYPOINTS),
     "hourglass-1": lambda: hourglass(1, KEYPOINTS),
     "mspn-2": lambda: build_short("mspn-2", KEYPOINTS),
 }
+TINY = {"tiny": tiny}
 
 
 def crops(batch: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> torch.Tensor:
@@ -26,7 +37,7 @@ def crops(batch: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> t
 
 def network(name: str = "simple-baseline") -> nn.Module:
     """In evaluation. What differs between crops reaches the last layer: batch norm knows the statistics of eight."""
-    made = build_random(NETWORKS[name])
+    made = build_random((NETWORKS | TINY)[name])
     norms = [layer for layer in made.modules() if isinstance(layer, nn.BatchNorm2d)]
     for norm in norms:
         norm.num_batches_tracked.zero_()
@@ -41,11 +52,11 @@ def network(name: str = "simple-baseline") -> nn.Module:
 shared_network = cache(network)  # for tests that leave it as it is
 
 
-def with_head(head: str, height: int = 64, width: int = 64, **options) -> TrustNetwork:
-    """A new head, seeded, on the shared small network, which is frozen; both in evaluation."""
+def with_head(head: str, height: int = 64, width: int = 64, *, on: str = "simple-baseline", **options) -> TrustNetwork:
+    """A new head, seeded, on the shared small network `on`, which is frozen; both in evaluation."""
     torch.manual_seed(0)
-    shared_network().zero_grad(set_to_none=True)
-    return attach(head, shared_network(), height, width, **options).eval()
+    shared_network(on).zero_grad(set_to_none=True)
+    return attach(head, shared_network(on), height, width, **options).eval()
 
 
 def boxes(head: TrustHead, batch: int) -> tuple[torch.Tensor, ...]:

@@ -16,6 +16,7 @@ from trustpose.trust.hpcvnet import HPCVNet, KeypointOutputs, deepened
 from trustpose.trust.network import HEADS, attach, new_head, run
 from trustpose.trust.oks_net import OKSNet
 
+pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FIELDS = {
     "oks-net": {"pose_quality"},
     "hpcvnet": {"quality", "pose_quality", "labelled"},
@@ -133,7 +134,8 @@ def test_the_hourglass_is_read_at_its_lowest_resolution():
 
 @pytest.mark.parametrize(("head", "options"), OPTIONS)
 def test_onnx_gives_the_same_numbers_for_any_batch_size(head, options, tmp_path):
-    both = with_head(head, **options)
+    is_tiny = options and "relu" not in options  # after the sigmoid, answers on its few channels hardly differ
+    both = with_head(head, on="tiny" if is_tiny else "simple-baseline", **options)
     randomise(both.head)
     if isinstance(both.head, OKSNet):
         torch.nn.init.constant_(both.head.regress[-1].bias, 0.5)  # most answers are between 0 and 1, where they differ
