@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.joint_candidates import joint_candidate_targets
 from trustpose.datasets.augment import TrainingCrop, TrainingCrops
 from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.people import People
@@ -26,6 +27,7 @@ from trustpose.runtime.weights import load_trust_network
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import starting_network
+from trustpose.training.interference import OtherPeople
 from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
 from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
@@ -78,6 +80,7 @@ class NetworkTask:
         self.codec: HeatmapCodec = codec_of(recipe)
         self.crops: TrainingCrops = training_crops(training, recipe, self.codec)
         self.skeleton = training.skeleton
+        self.others = OtherPeople(training)
         self.now: Stage = recipe.plan.stages[0]
         self.head_loss = None if recipe.head is None else HEAD_LOSSES[recipe.head]
         self.loss_options = loss_options(recipe, training.labels.v, training.labels.is_ternary)
@@ -102,7 +105,13 @@ class NetworkTask:
         return replace(self.crops, people=people, epoch=epoch)
 
     def collate(self, samples: list[TrainingCrop]) -> Batch:
-        return collate(samples, self.codec, self.recipe.train.area)
+        batch = collate(samples, self.codec, self.recipe.train.area)
+        share = self.recipe.data.interference
+        if share:
+            others = [self.others.of(crop) for crop in samples]
+            mixed = joint_candidate_targets(self.codec, batch["heatmaps"].numpy(), others, share)
+            batch["heatmaps"] = torch.from_numpy(mixed)
+        return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         people = torch.tensor(len(batch["v"]), device=batch["v"].device)

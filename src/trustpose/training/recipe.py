@@ -41,10 +41,9 @@ class DataOptions:
     training and there is no validation. share: of the other images, the part for training, for learning curves over the
     data size. Of several data sets only the first is divided. extra_share: the part of the others in each epoch,
     redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
-
-    photos: a COCO ground truth; only people of its photos are used, as for a trust head on a network that has seen the
-    others. detections: a detector's boxes on these photos, COCO results; a trust head then also learns which boxes
-    contain no person.
+    interference: height of other people's joints in heatmaps, CrowdPose's μ. photos: a COCO ground truth; only people
+    of its photos are used, as for a trust head on a network that has seen the others. detections: a detector's boxes on
+    these photos, COCO results; a trust head then also learns which boxes contain no person.
     """
 
     dataset: str = "coco"
@@ -59,6 +58,7 @@ class DataOptions:
     share: float = 1.0
     extra_share: float = 1.0
     teacher_quality: float = 0.7
+    interference: float = 0.0
     photos: str | None = None
     detections: str | None = None
 
@@ -71,7 +71,7 @@ class DataOptions:
             reason = str(error).removeprefix("skeleton: ")
             raise ValueError(f"skeleton: {reason}") from None
         expect_within(self, min_keypoints=(0, 1000), padding=(0.1, 10), sigma=(0.1, 1000), share=(1e-6, 1))
-        expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1))
+        expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1), interference=(0, 1))
         if self.folds < 0 or self.folds == 1:
             raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
         if self.folds:
