@@ -7,6 +7,7 @@ from functools import partial
 from torch import nn
 
 from trustpose.networks.efficientnet import efficientnet
+from trustpose.networks.fastpose import fastpose
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.light_baseline import light_baseline
@@ -49,6 +50,7 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "efficientnet-b7": partial(efficientnet, 7),
     "efficientnet-b0-wide": partial(efficientnet, 0, wide=True),
     "efficientnet-b6-wide": partial(efficientnet, 6, wide=True),
+    "fastpose-r50": partial(fastpose, "resnet50"),
     "light-mobilenetv2-050": partial(light_baseline, "mobilenetv2-050"),
     "light-efficientnet-lite0": partial(light_baseline, "efficientnet-lite0"),
     "movenet-thunder": partial(MoveNetPose, "thunder"),
