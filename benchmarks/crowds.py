@@ -14,7 +14,9 @@ crowd index; gains over no suppression are drawn in pairs.
   association         CrowdPose's: all peaks above a height are candidates, merged where they are near, and each joint
                       goes to one person. Who gets no joint is left without: its score there is 0. The height and the
                       distance, in σ of a Gaussian, times COCO's constant of the joint over their mean, are chosen
-  .. keeps its peak   the same, but a person that gets no joint keeps its own highest peak's place, with a score of 0
+  OKS-NMS, ..         the same among the poses that OKS-NMS leaves, at a chosen OKS
+  .. × box            edges weigh the peak's height × the box's score, so that one of two boxes of a person gets all
+  .. keeps its peak   and a person that gets no joint keeps its own highest peak's place, with a score of 0
 
 "Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. Then the interference of joints: joints of
 other people in the boxes of labelled people. Last comes one line of JSON. Needs TRUSTPOSE_DATA.
@@ -52,7 +54,7 @@ DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared
 MIN_SCORE, PEAKS, LOWEST = 0.1, 4, 0.03
 OKS_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GRID: dict[Method, tuple[float, ...]] = {"oks-nms": OKS_GRID, "soft-oks-nms": (0.1, 0.2, 0.3, 0.5, 0.9, 1.5, 3.0)}
-HEIGHTS, DISTANCES = (0.05, 0.1, 0.2, 0.3), (0.5, 1.0, 2.0, 3.0)
+HEIGHTS, DISTANCES, OVERLAPS = (0.05, 0.2), (0.25, 0.5, 1.0), (0.6, 0.8)
 Way = Callable[["Found"], tuple[Poses, np.ndarray]]
 
 
@@ -129,27 +131,31 @@ def suppression(method: Method, threshold: float, distance: PoseDistance | None 
     return way
 
 
-def association(height: float, distance: float, keeps: bool) -> Way:
-    deviation = distance * COCO_17.sigmas / COCO_17.sigmas.mean()
+def association(overlap: float, height: float, distance: float, weighted: bool, keeps: bool) -> Way:
+    """CrowdPose's, after OKS-NMS above `overlap`; `weighted`: edges weigh the height times the box's score."""
+    deviation, first = distance * COCO_17.sigmas / COCO_17.sigmas.mean(), suppression("oks-nms", overlap)
 
     def way(found: Found) -> tuple[Poses, np.ndarray]:
-        poses, image_id = found.poses, found.poses.image_id
+        poses, image_id, score = found.poses, found.poses.image_id, found.score
         assert image_id is not None and poses.score is not None and poses.pose_score is not None
+        box_score = found.score / np.maximum(poses.pose_score, 1e-9)
+        weight = found.height * (box_score[found.person] if weighted else 1)
+        kept = np.zeros(len(poses), bool)
+        kept[first(replace(found, poses=replace(poses, track_id=np.arange(len(poses)))))[0].track_id] = True
         chosen = np.full(poses.score.shape, -1)
-        high = np.flatnonzero(found.height >= height)
+        high = np.flatnonzero((found.height >= height) & kept[found.person])
         of_photo = image_id[found.person[high]]
         for image in np.unique(of_photo):
             rows, people = high[of_photo == image], np.flatnonzero(image_id == image)
             nodes = merge_joints(found.xy[rows], found.size[rows], found.joint[rows], deviation)
             person = np.searchsorted(people, found.person[rows])
-            kept = associate(nodes, found.height[rows], person, len(people), 17)
-            chosen[people] = np.where(kept >= 0, rows[kept], -1)
+            own = associate(nodes, weight[rows], person, len(people), 17)
+            chosen[people] = np.where(own >= 0, rows[own], -1)
         some = chosen >= 0
         score = np.where(some, found.height[chosen], 0.0)
         xy = np.where(some[..., None], found.xy[chosen], poses.xy if keeps else 0.0)
-        ranked = score.mean(axis=1) * found.score / np.maximum(poses.pose_score, 1e-9)
         left = some.any(axis=1)
-        return replace(poses, xy=xy, score=score)[left], ranked[left]
+        return replace(poses, xy=xy, score=score)[left], (score.mean(axis=1) * box_score)[left]
 
     return way
 
@@ -184,10 +190,16 @@ def choose(train: Found) -> tuple[dict[str, Way], dict[str, str]]:
     scales = (distance.score_scale, distance.distance_scale, distance.balance, threshold)
     chosen["pose NMS"] = "σ₁ {:g}, σ₂ {:g}, λ {:g}, η {:g}".format(*scales)
     ways["pose NMS, AlphaPose's code"] = suppression("pose-nms", ALPHAPOSE_THRESHOLD, ALPHAPOSE)
-    for name, keeps in (("association", False), (".. keeps its peak", True)):
-        options = {pair: association(*pair, keeps=keeps) for pair in product(HEIGHTS, DISTANCES)}
-        pair = max(options, key=lambda pair: precision(train, options[pair]))
-        ways[name], chosen[name] = options[pair], f"height {pair[0]:g}, distance {pair[1]:g} σ"
+    grids = {  # overlaps, heights, distances, weighted, keeps
+        "association": ((1.0,), HEIGHTS, DISTANCES, (False,), (False,)),
+        "OKS-NMS, association": (OVERLAPS, HEIGHTS, DISTANCES, (False,), (False,)),
+        ".. × box": (OVERLAPS, HEIGHTS, DISTANCES, (True,), (False,)),
+        ".. × box, keeps its peak": (OVERLAPS, HEIGHTS, DISTANCES, (True,), (True,)),
+    }
+    for name, grid in grids.items():
+        options = {choice: association(*choice) for choice in product(*grid)}
+        best = max(options, key=lambda choice: precision(train, options[choice]))
+        ways[name], chosen[name] = options[best], "overlap {:g}, height {:g}, distance {:g} σ".format(*best)
     return ways, chosen
 
 
