@@ -7,9 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.metrics.tracking_cases import sequence
 from tests.tracking.cases import walking
 from trustpose.audit.build import audit
+from trustpose.audit.tracking_draws import FEWEST, tracking_draws
 from trustpose.files import InputError
+from trustpose.metrics.bootstrap import resample_counts
+from trustpose.metrics.clear_mot import clear_mot
+from trustpose.metrics.hota import hota
+from trustpose.metrics.identity import identity
+from trustpose.metrics.tracks import TrackFrame
+from trustpose.report.page import page
 from trustpose.skeletons import COCO_17
 
 PEOPLE = walking([0, 300], [4, 4], 10)
@@ -90,6 +98,46 @@ def test_regions_and_frames_without_labels_do_not_count(tmp_path: Path) -> None:
     truth["images"][0]["is_labeled"] = False
     found = _audit(tmp_path, truth, results).tracking
     assert (found.people, found.poses, found.frames, found.false_alarms) == (9, 9, 9, 0)
+
+
+def test_draws_of_clips_are_the_numbers_of_these_clips() -> None:
+    """Each draw against the metrics of the drawn clips, the second copy of a clip having other ids."""
+    clips = [sequence(seed, frames=6, people=3) for seed in range(FEWEST)]
+    frames, clip = [one for some in clips for one in some], np.repeat(np.arange(FEWEST), 6)
+    draws = tracking_draws(frames, clip, 4, seed=1)
+    for at, counts in enumerate(resample_counts(FEWEST, 4, 1)):
+        drawn = [
+            TrackFrame(one.truth_id + 10_000 * copy, one.track_id + 10_000 * copy, one.similarity)
+            for some, count in zip(clips, counts.tolist(), strict=True)
+            for copy in range(count)
+            for one in some
+        ]
+        same, clear = identity(drawn), clear_mot(drawn)
+        wanted = hota(drawn).means() | {"IDF1": same.idf1, "IDP": same.precision, "IDR": same.recall}
+        wanted |= {"MOTA": clear.mota, "MOTP": clear.motp}
+        assert wanted.keys() == draws.keys()
+        np.testing.assert_allclose([draws[name][at] for name in wanted], list(wanted.values()), rtol=1e-9)
+    assert tracking_draws(frames[:24], clip[:24], 4, seed=1) == {}
+
+
+def test_intervals_and_the_page(tmp_path: Path) -> None:
+    truth, results = _files(clip=["a", "a", "b", "b", "c", "c", "d", "d", "e", "e"])
+    for row in results:
+        row["track_id"] = (3, 8)[row["image_id"] % 2] if row["keypoints"][0] < 150 else 5
+    for name, rows in (("gt", truth), ("results", results)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    found = [audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=20)]
+    (tmp_path / "others.json").write_text(json.dumps([row | {"track_id": 5} for row in results[::2]]))
+    found.append(audit(tmp_path / "gt.json", tmp_path / "others.json", replicates=20))
+    low, high = found[0].intervals["tracking.HOTA"]
+    assert 0 < low <= found[0].tracking.HOTA <= high <= 1
+    for html in (page(found[:1]), page(found)):
+        assert "Following people from frame to frame" in html and "tracking.switches" in html
+    truth["images"] = [{"id": at} for at in range(10)]
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    one = audit(tmp_path / "gt.json", tmp_path / "results.json", replicates=20)
+    assert "tracking.HOTA" not in one.intervals
+    assert "tracking.*: no intervals, which draw clips: there are 1, fewer than 5" in one.notes
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,7 @@ def _assemble(
     ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
     benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
     crowd = crowd_levels(measured, truth.images, findings)
+    followed = _tracking(truth, results, measured, findings)  # before the findings are read
     return Audit(
         ap=ap,
         oracle_ap=oracle_ap,
@@ -151,16 +152,18 @@ def _assemble(
         inputs=_inputs(truth, results, measured),
         notes=tuple(findings.notes),
         details=_details(truth, results, measured, keypoint, precision_75, findings),
-        tracking=_tracking(truth, results, measured),
+        tracking=followed,
     )
 
 
-def _tracking(truth: TruthFile, results: ResultsFile, measured: PairedResults) -> Tracking | None:
+def _tracking(truth: TruthFile, results: ResultsFile, measured: PairedResults, findings: Findings) -> Tracking | None:
     if truth.truth.track_id is None or results.poses.track_id is None:
         return None
     from trustpose.audit.tracking import tracking  # its assignments import scipy, as long as a small audit takes
 
-    return tracking(truth, results, measured.sigmas, measured.area)
+    return tracking(
+        truth, results, measured.sigmas, measured.area, findings, replicates=measured.replicates, seed=measured.seed
+    )
 
 
 def _average_precision(

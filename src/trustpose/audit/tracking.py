@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from trustpose.audit.record import Number, known
+from trustpose.audit.sections import Findings
+from trustpose.audit.tracking_draws import FEWEST, tracking_draws
 from trustpose.audit.tracking_record import JointTracking, PoseTrack, Tracking
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
@@ -34,8 +36,16 @@ class _Frame:
     poses: Int[np.ndarray, " n"]
 
 
-def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, " K"], area: Area) -> Tracking | None:
-    """Compute the tracking numbers; None if one of the files has no track ids.
+def tracking(
+    truth: TruthFile,
+    results: ResultsFile,
+    sigmas: Float[np.ndarray, " K"],
+    area: Area,
+    findings: Findings | None = None,
+    replicates: int = 0,
+    seed: int = 0,
+) -> Tracking | None:
+    """Compute the tracking numbers, and into `findings` their draws; None if one of the files has no track ids.
 
     HOTA, IDF1 and MOTA use OKS. They judge tracks: a pose of no track counts neither way, in `untracked`, and in
     PoseTrack's AP alone. Poses of crowds, of people without labelled keypoints and in regions that are to be
@@ -56,7 +66,15 @@ def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, "
     _check_unique(truth, results, frames)
     tracked = [replace(frame, poses=frame.poses[poses.track_id[frame.poses] != MISSING_ID]) for frame in frames]
     scored = [_similarity(frame, people, poses, sigmas, people.area_by(area), labels) for frame in tracked]
-    scored = _apart(scored, [frame.clip for frame in frames])
+    clip = np.array([frame.clip for frame in frames], np.int64)
+    scored = _apart(scored, clip.tolist())
+    if findings is not None:
+        draws = tracking_draws(scored, clip, replicates, seed)
+        for name, values in draws.items():
+            findings.interval(f"tracking.{name}", values)
+        if replicates and not draws:
+            count = len(np.unique(clip))
+            findings.notes.append(f"tracking.*: no intervals, which draw clips: there are {count}, fewer than {FEWEST}")
     orders, same, clear = hota(scored).means(), identity(scored), clear_mot(scored)
     numbers: dict[str, Number] = {name: known(value) for name, value in orders.items()}
     return Tracking(
@@ -74,7 +92,7 @@ def tracking(truth: TruthFile, results: ResultsFile, sigmas: Float[np.ndarray, "
         poses=clear.matches + clear.false_alarms,
         untracked=sum(len(frame.poses) - len(its.poses) for frame, its in zip(frames, tracked, strict=True)),
         frames=len(frames),
-        clips=len({frame.clip for frame in frames}),
+        clips=len(np.unique(clip)),
         posetrack=_posetrack(frames, tracked, people, poses, labels, truth.keypoint_names),
     )
 

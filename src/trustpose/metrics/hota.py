@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from trustpose.metrics.tracks import TrackFrame, TrackPairs, pairs_of
@@ -17,12 +17,14 @@ _EPSILON = np.finfo(np.float64).eps  # a similarity at the threshold is a match,
 @dataclass(frozen=True, eq=False)
 class Hota:
     """HOTA (A,), its detection and association accuracy, and the localisation accuracy of the matches, at each of the
-    thresholds `ALPHAS`; NaN without people and poses, `loca` without matches."""
+    thresholds `ALPHAS`, NaN without people and poses, `loca` without matches; and how many matches there are, `true`
+    (A,)."""
 
     hota: Float[np.ndarray, " A"]
     deta: Float[np.ndarray, " A"]
     assa: Float[np.ndarray, " A"]
     loca: Float[np.ndarray, " A"]
+    true: Int[np.ndarray, " A"]
 
     def means(self) -> dict[str, float]:
         """Return the means over all thresholds, as they are reported: HOTA, DetA, AssA, LocA."""
@@ -40,22 +42,23 @@ def hota(frames: Sequence[TrackFrame]) -> Hota:
     people, found = int(pairs.truth_count.sum()), int(pairs.track_count.sum())
     unknown = np.full(len(ALPHAS), np.nan)
     if not people + found:
-        return Hota(unknown, unknown, unknown, unknown)
+        return Hota(unknown, unknown, unknown, unknown, np.zeros(len(ALPHAS), np.int64))
     matched = _matched(frames, pairs)
     similarity = pairs.similarity[matched]
     key, place = np.unique(pairs.key[matched], return_inverse=True)
     width = max(1, len(pairs.track_count))
     frames_of_both = pairs.truth_count[key // width] + pairs.track_count[key % width] if len(key) else np.zeros(0)
     deta, assa, loca = np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS)), unknown.copy()
+    matches = np.zeros(len(ALPHAS), np.int64)
     for at, alpha in enumerate(ALPHAS):
         hit = similarity >= alpha - _EPSILON
-        true = int(hit.sum())
+        true = matches[at] = int(hit.sum())
         deta[at] = true / (people + found - true)
         if true:
             together = np.bincount(place[hit], minlength=len(key))
             assa[at] = (together * together / (frames_of_both - together)).sum() / true
             loca[at] = similarity[hit].mean()
-    return Hota(np.sqrt(deta * assa), deta, assa, loca)
+    return Hota(np.sqrt(deta * assa), deta, assa, loca, matches)
 
 
 def _matched(frames: Sequence[TrackFrame], pairs: TrackPairs) -> np.ndarray:

@@ -86,6 +86,17 @@ IN_PIXELS: Headlines = {
         ("pixels.median_ratio", "Median of error / expected median: 1 is right", None),
     )
 }
+FOLLOWING: Headlines = {
+    "Following people from frame to frame": (
+        ("tracking.HOTA", "HOTA: people found and ids kept, over all OKS thresholds", True),
+        ("tracking.DetA", "Detection accuracy, a part of HOTA", True),
+        ("tracking.AssA", "Association accuracy, the other part", True),
+        ("tracking.IDF1", "IDF1: poses with the right id, OKS 0.5", True),
+        ("tracking.MOTA", "MOTA: 1 − (misses + false alarms + switches) / people, OKS 0.5", True),
+        ("tracking.switches", "Identity switches", None),
+        ("tracking.untracked", "Poses of no track, left out here", None),
+    )
+}
 CROWDING: Headlines = {
     "In photos from sparse to crowded (CrowdPose's levels)": (
         ("crowd.easy.AP", "AP, easy: crowd index below 0.2", True),
@@ -121,6 +132,7 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
     labels = file_labels(audits)
     found = differences(audits)
     headlines = HEADLINES | (CROWDING if all(audit.crowd for audit in audits) else {})
+    headlines |= FOLLOWING if any(audit.tracking is not None for audit in audits) else {}
     headlines |= IN_PIXELS if any(audit.pixels.n for audit in audits) else {}
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
     return _TEMPLATES.get_template("page.html.jinja").render(

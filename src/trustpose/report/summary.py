@@ -25,9 +25,11 @@ HOW_WELL = (  # by Pearson correlation of score and OKS, below the number
 
 
 def number(value: float | None, sign: bool = False) -> str:
-    """Format with three decimals and a true minus sign; a dash for None."""
+    """Format with three decimals and a true minus sign, a count (int) without; a dash for None."""
     if value is None:
         return DASH
+    if isinstance(value, int) and not sign:
+        return str(value)
     text = f"{value:+.3f}" if sign else f"{value:.3f}"
     return text.replace("-", "−") if text.strip("+-0.") else text.lstrip("+-")
 
