@@ -74,7 +74,7 @@ def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:
     if suffix == ".parquet":
         try:
             rows = _parquet().read_table(io.BytesIO(content)).to_pylist()
-        except (OSError, ValueError, MemoryError) as error:
+        except (OSError, ValueError, MemoryError, KeyError, TypeError, NotImplementedError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"{path}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None

@@ -27,7 +27,7 @@ def read(value: Any, path: str, metres: float | None) -> list[Camera]:
     if value["trustpose_cameras"] != VERSION:
         raise InputError(f"{path}: field 'trustpose_cameras': expected {VERSION}, got {value['trustpose_cameras']!r}")
     unit, listed = value.get("unit"), value.get("cameras")
-    if unit not in METRES:
+    if not isinstance(unit, str) or unit not in METRES:
         raise InputError(f"{path}: field 'unit': expected one of {', '.join(METRES)}, got {unit!r}")
     if not isinstance(listed, list):
         raise InputError(f"{path}: field 'cameras': expected a list of cameras")

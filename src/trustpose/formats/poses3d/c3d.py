@@ -75,7 +75,9 @@ def read(path: str | Path) -> Poses3D:
     metres = {"mm": 1e-3, "cm": 1e-2, "m": 1.0}.get(unit)
     if metres is None or rate <= 0:
         raise InputError(f"{path}: expected points in mm, cm or m and a frame rate, got {unit!r} and {rate:g}")
-    points = np.array([one for _, one in frames], dtype=np.float64).reshape(len(frames), len(names), 5)
+    points = np.array([one for _, one in frames], dtype=np.float64)
+    if not names or points.shape != (len(frames), len(names), 5):
+        raise InputError(f"{path}: expected points in every frame, with a label each, got {len(names)} labels")
     xyz = np.where((points[..., 3] < 0)[..., None], np.nan, points[..., :3] * metres)
     number = np.array([one for one, _ in frames], dtype=np.int64) - 1
     try:
