@@ -19,6 +19,7 @@ def test_the_right_order_fits(views):
     assert misfit(views, match_frames(views), ring(4)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [(1, 0, 2, 3), (0, 1, 3, 2), (2, 1, 0, 3)])
 def test_another_order_is_named(views, order):
     mixed = [views[at] for at in order]

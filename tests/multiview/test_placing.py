@@ -84,6 +84,7 @@ def unplaced(cameras: Cameras) -> Cameras:
     return Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
 
 
+@pytest.mark.slow
 def test_two_people_and_a_stranger_place_four_cameras() -> None:
     cameras = ring(4)
     views = seen(cameras, [walk(14), walk(14, seed=3)], noise=2.0, strangers=1)
@@ -175,6 +176,7 @@ def test_points_of_the_scene_place_cameras(tmp_path: Path) -> None:
         read_scene_points(tmp_path / "scene.csv")
 
 
+@pytest.mark.slow
 def test_panoptic_people_place_its_cameras(data_dir: Path) -> None:
     """Real people and cameras, keypoints with made-up noise of 4 pixels and gross errors."""
     folder = data_dir / "layouts/panoptic_body3d/160906_band1"

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import least_squares
 
-from trustpose.geometry.cameras import Cameras
+from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.multiview.linear import full_matrix, inverse_symmetric, solve_linear, to_plane
 
 _ROUNDS = 15  # of reweighting
@@ -65,12 +65,17 @@ def _least_squares(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> C
     if len(cameras) < 2:
         return cameras
     root = np.sqrt(weight)[..., None]
+    last: tuple[np.ndarray, np.ndarray] | None = None  # SciPy asks for both in the same place, the residuals first
 
     def residuals(x: np.ndarray) -> np.ndarray:
-        return (_points(ideal, weight, _moved(cameras, x))[1] * root).ravel()
+        nonlocal last
+        xyz, off = _points(ideal, weight, _moved(cameras, x))
+        last = x.copy(), xyz
+        return (off * root).ravel()
 
     def jacobian(x: np.ndarray) -> np.ndarray:
-        return _jacobian(ideal, weight, _moved(cameras, x))
+        xyz = last[1] if last is not None and np.array_equal(last[0], x) else None
+        return _jacobian(ideal, weight, _moved(cameras, x), xyz)
 
     start = np.zeros(6 * (len(cameras) - 1))
     found = least_squares(residuals, start, jac=jacobian, max_nfev=6, ftol=1e-5)  # type: ignore[arg-type]
@@ -104,56 +109,79 @@ def _points(
     xyz = solve_linear(plane, weight, cameras)
     xyz = np.where(np.isfinite(xyz), xyz, 0.0)
     for _ in range(_STEPS):
-        off, by_point, _ = _seen(ideal, xyz, weight, cameras)
+        off, by_point = _seen(ideal, xyz, weight, cameras)
         rows = np.moveaxis(by_point, 1, 0).reshape(len(xyz), -1, 3)  # (M, 2 V, 3)
         weighed = (rows * np.repeat(weight.T, 2, axis=1)[..., None]).transpose(0, 2, 1)
         a = weighed @ rows
         b = (weighed @ np.moveaxis(off, 1, 0).reshape(len(xyz), -1, 1))[..., 0]
         inverse = full_matrix(inverse_symmetric(_upper(a)))
         xyz = xyz - np.nan_to_num(inverse @ b[..., None])[..., 0]
-    return xyz, _seen(ideal, xyz, weight, cameras)[0]
+    return xyz, _residuals(ideal, xyz, weight, cameras)
 
 
 def _upper(a: Float[np.ndarray, "M 3 3"]) -> Float[np.ndarray, "M 6"]:
     return a[:, [0, 0, 0, 1, 1, 2], [0, 1, 2, 1, 2, 2]]
 
 
-def _seen(
-    ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return residuals (V, M, 2), and their derivatives by the points (V, M, 2, 3) and by each camera's small turn and
-    shift (V, M, 2, 6). All are 0 for what is not seen."""
-    views, count = weight.shape
-    off, by_point = np.zeros((views, count, 2)), np.zeros((views, count, 2, 3))
-    by_camera = np.zeros((views, count, 2, 6))
+def _in_front(camera: Camera, xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the points' coordinates in the camera's frame; one behind the camera is far off, not unseen."""
+    x, y, z = camera.to_camera(xyz).T
+    return x, y, np.maximum(z, _NEAREST)
+
+
+def _residuals(ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras) -> np.ndarray:
+    """Return the residuals (V, M, 2), 0 for what is not seen."""
+    off = np.zeros(ideal.shape)
     for view, camera in enumerate(cameras):
-        own = camera.to_camera(xyz)
         there = weight[view] > 0
-        x, y, z = own[there].T
-        z = np.maximum(z, _NEAREST)  # a point behind the camera is far off, not unseen
-        focal = camera.matrix[:2, :2]
-        pixels = np.stack([x / z, y / z], axis=1) @ focal.T + camera.matrix[:2, 2]
+        x, y, z = _in_front(camera, xyz[there])
+        pixels = np.stack([x / z, y / z], axis=1) @ camera.matrix[:2, :2].T + camera.matrix[:2, 2]
         off[view, there] = pixels - ideal[view, there]
-        zero = np.zeros_like(z)
-        by_plane = np.stack([np.stack([1 / z, zero, -x / z**2], 1), np.stack([zero, 1 / z, -y / z**2], 1)], 1)
-        by_own = np.einsum("ij,mjk->mik", focal, by_plane)  # of points in the camera's frame
-        by_point[view, there] = by_own @ camera.rotation
-        turned = np.stack(  # a small turn w moves a point p by w × p, which is -[p]× w
-            [
-                np.stack([zero, z, -y], axis=1),
-                np.stack([-z, zero, x], axis=1),
-                np.stack([y, -x, zero], axis=1),
-            ],
-            axis=1,
-        )
+    return off
+
+
+def _by_own(camera: Camera, xyz: np.ndarray) -> np.ndarray:
+    """Return the derivatives (m, 2, 3) of pixels by points in the camera's frame."""
+    x, y, z = _in_front(camera, xyz)
+    by_plane = np.zeros((len(z), 2, 3))
+    by_plane[:, 0, 0] = by_plane[:, 1, 1] = 1 / z
+    by_plane[:, 0, 2], by_plane[:, 1, 2] = -x / z**2, -y / z**2
+    return camera.matrix[:2, :2] @ by_plane
+
+
+def _seen(ideal: np.ndarray, xyz: np.ndarray, weight: np.ndarray, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """Return residuals (V, M, 2), and their derivatives by the points (V, M, 2, 3), 0 for what is not seen."""
+    by_point = np.zeros((*weight.shape, 2, 3))
+    for view, camera in enumerate(cameras):
+        there = weight[view] > 0
+        by_point[view, there] = _by_own(camera, xyz[there]) @ camera.rotation
+    return _residuals(ideal, xyz, weight, cameras), by_point
+
+
+def _by_cameras(xyz: np.ndarray, weight: np.ndarray, cameras: Cameras) -> np.ndarray:
+    """Return the residuals' derivatives by each camera's small turn and shift (V, M, 2, 6), 0 for what is not seen."""
+    by_camera = np.zeros((*weight.shape, 2, 6))
+    for view, camera in enumerate(cameras):
+        there = weight[view] > 0
+        x, y, z = _in_front(camera, xyz[there])
+        turned = np.zeros((len(z), 3, 3))  # a small turn w moves a point p by w × p, which is -[p]× w
+        turned[:, 0, 1], turned[:, 0, 2] = z, -y
+        turned[:, 1, 0], turned[:, 1, 2] = -z, x
+        turned[:, 2, 0], turned[:, 2, 1] = y, -x
+        by_own = _by_own(camera, xyz[there])
         by_camera[view, there] = np.concatenate([by_own @ turned, by_own], axis=2)
-    return off, by_point, by_camera
+    return by_camera
 
 
-def _jacobian(ideal: np.ndarray, weight: np.ndarray, cameras: Cameras) -> Float[np.ndarray, "R X"]:
-    """Return the derivatives of the weighted residuals by the cameras' parameters, the points following."""
-    xyz, _ = _points(ideal, weight, cameras)
-    _, by_point, by_camera = _seen(ideal, xyz, weight, cameras)
+def _jacobian(
+    ideal: np.ndarray, weight: np.ndarray, cameras: Cameras, xyz: np.ndarray | None = None
+) -> Float[np.ndarray, "R X"]:
+    """Return the derivatives of the weighted residuals by the cameras' parameters, the points following; `xyz` (M, 3)
+    are the points, where they are known."""
+    if xyz is None:
+        xyz, _ = _points(ideal, weight, cameras)
+    _, by_point = _seen(ideal, xyz, weight, cameras)
+    by_camera = _by_cameras(xyz, weight, cameras)
     views, count = weight.shape
     root = np.sqrt(weight)[..., None, None]
     by_point, by_camera = by_point * root, by_camera * root
