@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 from tests.people_cases import write_training_folder
+from tests.training.forked import start, wait
 from tests.training.tiny import equal, rows, tiny_network, tiny_recipe
 from trustpose.cli import main
 from trustpose.cli.train import split
@@ -227,22 +227,28 @@ def test_a_broken_photo_is_one_line(data, recipe, tmp_path, capsys, workers):
 def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
     """The terminal sends SIGINT to all processes, including those that prepare batches."""
     out = tmp_path / "out"
-    program = "import tests.training.tiny; from trustpose.cli import main; main()"
-    command = [sys.executable, "-c", program, "train", str(recipe), "--data", str(data), "--out", str(out)]
-    command += ["--accelerator", "cpu", "--train.workers", "1", "--train.epochs", "4000", "--train.validate_every=4000"]
+    words = ["train", str(recipe), "--data", str(data), "--out", str(out), "--accelerator", "cpu"]
+    words += ["--train.workers", "1", "--train.epochs", "4000", "--train.validate_every=4000"]
     log = out / "training" / "train.csv"
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 300  # a busy machine may import for more than a minute
+
+    def train():
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        main(words)
+
+    running = start(train, tmp_path / "errors")
+    deadline = time.monotonic() + 300  # on a busy machine
     try:
         while not (log.is_file() and log.stat().st_size > 200):
-            assert running.poll() is None and time.monotonic() < deadline
+            assert running.is_alive() and time.monotonic() < deadline
             time.sleep(0.05)
         os.killpg(running.pid, signal.SIGINT)
-        _, errors = running.communicate(timeout=30)
+        code = wait(running, 30)
     finally:
         with suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 130
+    errors = (tmp_path / "errors").read_text()
+    assert code == 130
     assert errors == f"trustpose: interrupted; the same command continues from {out / 'training'}\n"
     step = torch.load(out / "training" / "checkpoint.pt", weights_only=True)["place"]["step"]
     assert 0 < int(rows(log)[-1]["step"]) <= step
