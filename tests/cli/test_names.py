@@ -43,19 +43,20 @@ def test_photos_that_are_counted(case):
     assert str(path / "photos" / f"{shown(LATIN)}.jpg") in listed
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_audit(tmp_path, encoding):
+@pytest.mark.parametrize(("encoding", "more"), [("utf-8", []), ("ascii", ["--report", f"{LATIN}.html"])])
+def test_audit(tmp_path, encoding, more):
     small_files(tmp_path)
     for name in ("gt", "results"):
         (tmp_path / f"{name}.json").rename(tmp_path / f"{name}-{LATIN}.json")
     words = [sys.executable, "-m", "trustpose", "audit", "--gt", f"gt-{LATIN}.json", "--draws", "0"]
-    words += ["--results", f"results-{LATIN}.json", "--json", f"{LATIN}.json", "--report", f"{LATIN}.html"]
+    words += ["--results", f"results-{LATIN}.json", "--json", f"{LATIN}.json", *more]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding})
     assert done.returncode == 0, done.stderr
     assert shown(f"results-{LATIN}.json").encode() in done.stdout
     record = json.loads((tmp_path / f"{LATIN}.json").read_bytes())
     assert record["inputs"]["results"]["file"] == shown(f"results-{LATIN}.json")
-    assert shown(f"gt-{LATIN}.json") in (tmp_path / f"{LATIN}.html").read_text()
+    for page in more[1:]:
+        assert shown(f"gt-{LATIN}.json") in (tmp_path / page).read_text()
 
 
 def test_a_message_about_such_a_file(tmp_path, capsys):

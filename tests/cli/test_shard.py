@@ -1,10 +1,6 @@
 """`trustpose shard` from the command line."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,6 +11,7 @@ from typer.testing import CliRunner
 
 from tests.datasets.test_lspet import XY
 from tests.people_cases import equal_labels, write_coco
+from tests.training.forked import start, wait
 from trustpose.cli.shard import parse_size, shard
 from trustpose.datasets.photo_people import coco_people
 from trustpose.datasets.shards import INDEX, shard_people
@@ -99,19 +96,16 @@ def test_invalid_input_is_reported(tmp_path):
 
 
 def test_killed_and_run_again(tmp_path):
-    gt, photos = write_coco(tmp_path, photos=12)
-    script = "import sys; from pathlib import Path; from trustpose.cli.shard import shard\n"
-    script += "shard(*map(Path, sys.argv[1:]), 256, 1.5, 90, '30KB', None)"
-    command = [sys.executable, "-c", script, str(gt), str(photos)]
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
-    run = subprocess.Popen([*command, str(tmp_path / "out")], stdout=subprocess.DEVNULL)
-    while run.poll() is None and not (tmp_path / ".out.part" / "people-000003.tar.json").exists():
+    given = (*write_coco(tmp_path, photos=12),)
+    options = 256, 1.5, 90, "30KB", None
+    shard(*given, tmp_path / "whole", *options)
+    running = start(lambda: shard(*given, tmp_path / "out", *options), tmp_path / "errors")
+    while running.is_alive() and not (tmp_path / ".out.part" / "people-000003.tar.json").exists():
         time.sleep(0.001)
-    if run.poll() is None:
-        os.kill(run.pid, signal.SIGKILL)
-    run.wait()
+    running.kill()
+    wait(running)
     if not (tmp_path / "out").exists():  # on a fast machine it may have come through
-        subprocess.run([*command, str(tmp_path / "out")], check=True, capture_output=True)
+        shard(*given, tmp_path / "out", *options)
     whole, again = ({p.name: p.read_bytes() for p in (tmp_path / name).iterdir()} for name in ("whole", "out"))
     assert whole == again and len(whole) > 6
     assert json.loads(again["index.json"])["people"] == 24
