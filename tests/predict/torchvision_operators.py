@@ -1,4 +1,4 @@
-"""torchvision's two compiled operators in Python, for where its wheel was built for another torch than is there."""
+"""torchvision's two compiled operators in plain torch, for where its wheel was built for another torch than there is."""
 
 import importlib
 
@@ -20,18 +20,34 @@ def nms(boxes, scores, iou_threshold):
     return torch.tensor(kept, dtype=torch.int64)
 
 
+def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
+    """torchvision's operator (`aligned=False`) on one photo: the mean of n × n places in each cell of each region."""
+    import torch
+    from torch.nn import functional
+
+    height, width = image.shape[2:]
+    start, end = rois[:, 1:3] * spatial_scale, rois[:, 3:5] * spatial_scale  # (K, 2), x first
+    size = (end - start).clamp(min=1)
+    places, inside = [], []
+    for axis, (cells, length) in enumerate(((output_size[1], width), (output_size[0], height))):
+        steps = (torch.arange(cells * sampling_ratio) + 0.5) / (cells * sampling_ratio)
+        place = start[:, axis, None] + size[:, axis, None] * steps  # (K, cells n)
+        places.append(2 * place / max(length - 1, 1) - 1)
+        inside.append((place >= -1) & (place <= length))
+    shape = len(rois), places[1].shape[1], places[0].shape[1]
+    grid = torch.stack([places[0][:, None].expand(shape), places[1][:, :, None].expand(shape)], dim=-1)
+    whole = image.expand(len(rois), *image.shape[1:])
+    found = functional.grid_sample(whole, grid, padding_mode="border", align_corners=True)
+    found = found * (inside[1][:, None, :, None] & inside[0][:, None, None])
+    return functional.avg_pool2d(found, sampling_ratio)
+
+
 def stand_in(monkeypatch) -> None:
     """Put them in place of torchvision's, if those are missing."""
     importlib.import_module("trustpose.networks.backbones")  # knows how to import torchvision beside any torch
     torchvision = importlib.import_module("torchvision")
     if torchvision.extension._has_ops():
         return
-    align = importlib.import_module("torchvision.ops.roi_align")
-
-    def roi_align(image, rois, output_size, spatial_scale, sampling_ratio):
-        plain = align._roi_align.__wrapped__  # torchvision would have torch.compile work on it for half a minute
-        return plain(image, rois, spatial_scale, *output_size, sampling_ratio, False)
-
     monkeypatch.setattr(torchvision.ops, "nms", nms)
     monkeypatch.setattr(torchvision.ops.boxes, "nms", nms)
     monkeypatch.setattr(torchvision.ops.poolers, "roi_align", roi_align)
