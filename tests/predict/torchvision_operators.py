@@ -1,4 +1,4 @@
-"""torchvision's two compiled operators in plain torch, for where its wheel was built for another torch than there is."""
+"""torchvision's two compiled operators in plain torch, where its wheel was built for another torch."""
 
 import importlib
 
