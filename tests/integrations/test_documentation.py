@@ -19,6 +19,7 @@ from tests.integrations.hub_server import running_hub, use, write_model
 pytestmark = pytest.mark.slow
 
 PAGE = (REPOSITORY / "docs" / "integrations.md").read_text(encoding="utf-8")
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 SECTIONS = {part.partition("\n")[0]: part for part in PAGE.split("\n## ")[1:]}
 
 
@@ -75,15 +76,28 @@ def test_supervision() -> None:
     assert len(run("supervision")["poses"]) == 1
 
 
-@pytest.fixture
-def repository(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with the files of the section, and its commands."""
+@pytest.fixture(scope="module")
+def first_audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of the section on continuous integration, after its commands."""
+    folder = tmp_path_factory.mktemp("repository")
+    write_files(folder)
     (code,) = snippets("Continuous integration", "python")
-    (files / "check_audit.py").write_text(code)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    for line in snippets("Continuous integration", "sh"):
-        assert shell(line).returncode == 0
-    return files
+    (folder / "check_audit.py").write_text(code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PATH", PATH)
+        for line in snippets("Continuous integration", "sh"):
+            assert shell(line).returncode == 0
+    return folder
+
+
+@pytest.fixture
+def repository(first_audit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, and trustpose's commands."""
+    shutil.copytree(first_audit, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", PATH)
+    return tmp_path
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:
