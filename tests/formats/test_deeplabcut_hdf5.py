@@ -178,6 +178,7 @@ def test_what_is_no_hdf5_is_one_line(tmp_path: Path, content: bytes) -> None:
 PLAIN = st.recursive(
     st.none() | st.text() | st.integers() | st.floats(allow_nan=False),
     lambda inner: st.lists(inner) | st.lists(inner, min_size=1).map(tuple) | st.dictionaries(st.text(), inner),
+    max_leaves=15,
 )
 
 
