@@ -23,7 +23,7 @@ def words(tmp_path_factory):
     """The command but for --out: two epochs, heatmaps and then both."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("given")
-    data = write_training_folder(folder, photos=12)
+    data = write_training_folder(folder, photos=8)
     recipe = tiny_recipe((Stage(1, 1.0, 0.0), Stage(1, 10.0, 1.0)), "oks-net", ema=0.5)
     write_json(folder / "small.json", to_json(recipe))
     return ["train", str(folder / "small.json"), "--data", str(data), "--accelerator", "cpu"]
