@@ -18,8 +18,8 @@ crowd index; gains over no suppression are drawn in pairs.
   .. × box            edges weigh the peak's height × the box's score, so that one of two boxes of a person gets all
   .. keeps its peak   and a person that gets no joint keeps its own highest peak's place, with a score of 0
 
-"Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. Then the interference of joints: joints of
-other people in the boxes of labelled people. Last comes one line of JSON. Needs TRUSTPOSE_DATA.
+"Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. Last comes one line of JSON. Needs
+TRUSTPOSE_DATA.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
 from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.bootstrap import interval, resample_counts
-from trustpose.metrics.crowding import crowd_index, interference
+from trustpose.metrics.crowding import crowd_index
 from trustpose.poses import Poses, Truth
 from trustpose.predict.boxes import boxes_from_detections
 from trustpose.predict.detectors import load_detector
@@ -54,7 +54,13 @@ DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared
 MIN_SCORE, PEAKS, LOWEST = 0.1, 4, 0.03
 OKS_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GRID: dict[Method, tuple[float, ...]] = {"oks-nms": OKS_GRID, "soft-oks-nms": (0.1, 0.2, 0.3, 0.5, 0.9, 1.5, 3.0)}
-HEIGHTS, DISTANCES, OVERLAPS = (0.05, 0.2), (0.25, 0.5, 1.0), (0.6, 0.8)
+HEIGHTS, DISTANCES, OVERLAPS = (0.05, 0.2), (0.25, 0.5), (0.6, 0.8)
+POSE_GRID = {
+    "score_scale": (0.1, 0.3, 1.0),
+    "distance_scale": (0.3, 1.0, 3.0),
+    "balance": (0.3, 1.0, 3.0),
+    "threshold": (0.3, 0.5, 0.7, 0.9),
+}
 Way = Callable[["Found"], tuple[Poses, np.ndarray]]
 
 
@@ -184,7 +190,7 @@ def choose(train: Found) -> tuple[dict[str, Way], dict[str, str]]:
         best = max(options, key=lambda threshold: precision(train, options[threshold]))
         ways[name], chosen[name] = options[best], f"{best:g}"
     distance, threshold, _ = choose_parameters(
-        lambda how, at: precision(train, suppression("pose-nms", at, how)), PoseDistance(), POSE_THRESHOLD
+        lambda how, at: precision(train, suppression("pose-nms", at, how)), PoseDistance(), POSE_THRESHOLD, POSE_GRID
     )
     ways["pose NMS"] = suppression("pose-nms", threshold, distance)
     scales = (distance.score_scale, distance.distance_scale, distance.balance, threshold)
@@ -231,33 +237,11 @@ def show(title: str, table: dict[str, dict[str, list[float]]], chosen: dict[str,
         print(f"{name:28s}" + "".join(f"{cell:>36s}" for cell in cells) + f"   {chosen.get(name, '')}", flush=True)
 
 
-def joints_of_others(data: Path) -> dict[str, dict[str, object]]:
-    """Interference in the boxes of labelled people: COCO dev and val2017, CrowdPose."""
-    table = {}
-    for name, path in {
-        "COCO dev": data / "coco" / "dev_gt.json",
-        "COCO val2017": data / "coco" / "val2017_gt.json",
-        "CrowdPose val": data / "crowdpose" / "crowdpose_val.json",
-    }.items():
-        file = read_truth(path)
-        found = interference(file.truth)
-        own = found.own.any(axis=1)
-        names = file.keypoint_names
-        table[name] = {
-            "people": int(own.sum()),
-            "joints of others per own": float(np.nanmean(found.ratio)),
-            "share of joints": found.share,
-            "people with any": float((found.others[own].sum(axis=1) > 0).mean()),
-            "boxes with another's": dict(zip(names, found.occupied.round(3).tolist(), strict=True)),
-        }
-    return table
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boxes", nargs="+", choices=("ours", "usual"), default=["ours", "usual"])
     parser.add_argument("--model", default=None)
-    parser.add_argument("--train", type=int, default=300)
+    parser.add_argument("--train", type=int, default=150)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
@@ -271,9 +255,6 @@ def main() -> None:
         table = compare(dev, ways, arguments.draws)
         show(f"{boxes}, {len(dev.poses)} poses", table, chosen)
         printed[boxes] = {"AP": table, "chosen": chosen, "poses": len(dev.poses), "photos": len(dev.image_ids)}
-    printed["interference"] = joints_of_others(arguments.data)
-    for name, row in printed["interference"].items():  # type: ignore[attr-defined]
-        print(name, row)
     print(json.dumps(printed))
 
 
