@@ -3,8 +3,9 @@
     python tools/against_commit.py [--rounds N] COMMIT BENCHMARK [OPTIONS OF THE BENCHMARK…]
 
 COMMIT is unpacked into a temporary folder. Each round runs `benchmarks/BENCHMARK.py` of both, each with its own code,
-and reads the numbers in its last line of JSON. Prints the medians before and now of each number that both have, and now
-divided by before; then these ratios as a line of JSON. `taskset -c 0` before the command keeps both on one core.
+and reads the numbers in its last line of JSON. Prints, for each number that both have, the medians before and now, and the
+median, least and greatest of the rounds' ratios now / before; then the median ratios as a line of JSON. `taskset -c 0`
+before the command keeps both on one core.
 """
 
 import argparse
@@ -68,14 +69,16 @@ def main() -> None:
             (run(Path(folder), asked.benchmark, asked.options), run(HERE, asked.benchmark, asked.options))
             for _ in range(asked.rounds)
         ]
-    ratios: dict[str, float] = {}
-    print(f"{'':40}{'before':>10}{'now':>10}{'ratio':>8}   median of {asked.rounds}")
+    medians: dict[str, float] = {}
+    print(f"{'':40}{'before':>10}{'now':>10}{'ratio':>8}   of {asked.rounds} rounds")
     for name in rounds[0][0]:
         if name in rounds[0][1]:
-            before, now = (statistics.median(pair[side][name] for pair in rounds) for side in (0, 1))
-            ratios[name] = round(now / before, 3)
-            print(f"{name:40}{before:10.3f}{now:10.3f}{ratios[name]:8.3f}")
-    print(json.dumps(ratios))
+            before, now = ([pair[side][name] for pair in rounds] for side in (0, 1))
+            ratios = [late / early for early, late in zip(before, now, strict=True)]
+            medians[name] = round(statistics.median(ratios), 3)
+            row = f"{name:40}{statistics.median(before):10.3f}{statistics.median(now):10.3f}{medians[name]:8.3f}"
+            print(f"{row}   ({min(ratios):.3f}–{max(ratios):.3f})")
+    print(json.dumps(medians))
 
 
 if __name__ == "__main__":
