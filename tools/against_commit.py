@@ -3,9 +3,9 @@
     python tools/against_commit.py [--rounds N] COMMIT BENCHMARK [OPTIONS OF THE BENCHMARK…]
 
 COMMIT is unpacked into a temporary folder. Each round runs `benchmarks/BENCHMARK.py` of both, each with its own code,
-and reads the numbers in its last line of JSON. Prints, for each number that both have, the medians before and now, and the
-median, least and greatest of the rounds' ratios now / before; then the median ratios as a line of JSON. `taskset -c 0`
-before the command keeps both on one core.
+and reads the numbers in its last line of JSON. Prints, for each number that both have, the medians before and now, and
+the median, least and greatest of the rounds' ratios now / before; then the median ratios as a line of JSON.
+`taskset -c 0` before the command keeps both on one core.
 """
 
 import argparse
