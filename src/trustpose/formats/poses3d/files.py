@@ -70,9 +70,10 @@ def read_poses3d(path: str | Path) -> Poses3D:
         return _of_csv(content, str(path))
     try:
         table = package("pyarrow.parquet").read_table(io.BytesIO(content))
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except (OSError, ValueError, package("pyarrow").ArrowException) as error:
         raise InputError(f"{path}: is not a readable Parquet file ({str(error).splitlines()[0]})") from None
-    return poses_of({name: table.column(name).to_pylist() for name in table.column_names}, str(path))
+    return poses_of(columns, str(path))
 
 
 def _rate(path: Path, poses: Poses3D, rate: float | None) -> float:
