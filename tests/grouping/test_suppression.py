@@ -61,6 +61,23 @@ def test_as_hrnet(case):
             assert found.kept.all() and _taken(found.kept, found.score)[:20] == rows
 
 
+def _alike(poses, grown, a, b, in_vis_threshold):
+    """The similarity of pose NMS, keypoint by keypoint."""
+    width, height = grown[2:] - grown[:2]
+    total, count = 0.0, 0
+    for k in range(poses.keypoint_count):
+        scores = [max(poses.score[row, k], 0) for row in (a, b)]
+        if in_vis_threshold is not None and min(scores) <= in_vis_threshold:
+            continue
+        count += 1
+        x, y = abs(poses.xy[a, k] - poses.xy[b, k])
+        if x <= width / 20 and y <= height / 20:
+            total += tanh(scores[0] / DISTANCE.score_scale) * tanh(scores[1] / DISTANCE.score_scale)
+        tenths = (x * x + y * y) / (width * height / 100)
+        total += DISTANCE.balance * exp(-tenths / DISTANCE.distance_scale)
+    return total / count / (1 + DISTANCE.balance) if count else 0.0
+
+
 def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
     """The same written pose by pose, on plain numbers, with the crop's area."""
     kept, final = [False] * len(poses), [float(one) for one in score]
@@ -69,7 +86,7 @@ def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
 
     def overlap(a, b):
         if method == "pose-nms":
-            return alike(a, b)
+            return _alike(poses, grown[a], a, b, in_vis_threshold)
         terms = []
         for k in range(poses.keypoint_count):
             if in_vis_threshold is not None and min(poses.score[a, k], poses.score[b, k]) <= in_vis_threshold:
@@ -77,21 +94,6 @@ def _by_loop(poses, score, method, threshold, in_vis_threshold=None):
             distance = sum((poses.xy[a, k] - poses.xy[b, k]) ** 2)
             terms.append(exp(-distance / (2 * (area[a] + area[b]) / 2 * (2 * SIGMAS[k]) ** 2)))
         return sum(terms) / len(terms) if terms else 0.0
-
-    def alike(a, b):
-        width, height = grown[a][2:] - grown[a][:2]
-        total, count = 0.0, 0
-        for k in range(poses.keypoint_count):
-            scores = poses.score[a, k], poses.score[b, k]
-            if in_vis_threshold is not None and min(scores) <= in_vis_threshold:
-                continue
-            count += 1
-            x, y = abs(poses.xy[a, k] - poses.xy[b, k])
-            if x <= width / 20 and y <= height / 20:
-                total += tanh(scores[0] / DISTANCE.score_scale) * tanh(scores[1] / DISTANCE.score_scale)
-            tenths = (x * x + y * y) / (width * height / 100)
-            total += DISTANCE.balance * exp(-tenths / DISTANCE.distance_scale)
-        return total / count / (1 + DISTANCE.balance) if count else 0.0
 
     for image in set(poses.image_id.tolist()):
         waiting = [row for row in range(len(poses)) if poses.image_id[row] == image]

@@ -86,13 +86,7 @@ def suppress(
         raise ValueError("suppress: Poses.image_id is None, it is unknown which poses are of one photo")
     if len(sigmas) != poses.keypoint_count:
         raise ValueError(f"sigmas: expected {poses.keypoint_count} numbers, one per keypoint, got {len(sigmas)}")
-    counted = None
-    if in_vis_threshold is not None:
-        if poses.score is None:
-            raise ValueError("in_vis_threshold needs the keypoints' scores, Poses.score is None")
-        counted = poses.score > in_vis_threshold
-    if poses.missing is not None:
-        counted = ~poses.missing if counted is None else counted & ~poses.missing
+    counted = _counted(poses, in_vis_threshold)
     between = _overlap_of(poses, sigmas, area, (distance or PoseDistance()) if method == "pose-nms" else None)
     for rows in _photos_of_one_size(poses.image_id):  # (I, n)
         overlap = between(rows, None if counted is None else counted[rows])
@@ -102,6 +96,18 @@ def suppress(
             decay = linear_decay if method == "soft-oks-nms-linear" else gaussian_decay
             ranked[rows] = soft_nms(overlap, ranked[rows], lambda one, decay=decay: decay(one, threshold))
     return Suppressed(kept, ranked)
+
+
+def _counted(poses: Poses, in_vis_threshold: float | None) -> Bool[np.ndarray, "N K"] | None:
+    """Return which keypoints are compared, None for all."""
+    counted = None
+    if in_vis_threshold is not None:
+        if poses.score is None:
+            raise ValueError("in_vis_threshold needs the keypoints' scores, Poses.score is None")
+        counted = poses.score > in_vis_threshold
+    if poses.missing is not None:
+        counted = ~poses.missing if counted is None else counted & ~poses.missing
+    return counted
 
 
 def _overlap_of(
