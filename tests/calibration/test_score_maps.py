@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.calibration.cases import made_up
 from trustpose.calibration.features import FeatureInputs, NormalisedPoses, read_people
 from trustpose.calibration.logistic import RIDGE, fit_logistic, fit_rising, logit, sigmoid
-from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
+from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps, _isotonic
 from trustpose.calibration.targets import Targets, find_targets
 from trustpose.files import InputError
 from trustpose.skeletons import COCO_17
@@ -82,6 +82,19 @@ def test_temperature_is_the_best_single_number() -> None:
     assert (maps.offset[:17] == 0).all() and (maps.slope[17:34] == 0).all()  # occlusion is the keypoint's share
     share = [(targets.v[k][targets.v[k] > 0] == 1).mean() for k in range(17)]
     np.testing.assert_allclose(maps(people).occluded[:, 0], share, atol=1e-5)
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_knots_are_scikit_learns(rises: bool) -> None:
+    """With and without equal scores, and where nearly all or nothing is one level."""
+    random = np.random.default_rng(0)
+    for count, levels in ((2, 2), (3, 1), (40, 7), (500, 500), (500, 40)):
+        score = random.integers(0, levels, count) / levels
+        for target in (random.random(count), random.random(count) < score, np.ones(count)):
+            x, y = _isotonic(score, target, rises)
+            curve = IsotonicRegression(y_min=0, y_max=1, increasing=rises).fit(score, target)
+            np.testing.assert_array_equal(x, curve.X_thresholds_)
+            np.testing.assert_allclose(y, curve.y_thresholds_, rtol=0, atol=1e-12)
 
 
 def test_isotonic_is_scikit_learns() -> None:

@@ -12,7 +12,7 @@ P(occluded | labelled) are the shares at fitting; if none was missing then, the 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -106,18 +106,13 @@ class IsotonicMaps:
     @classmethod
     def fit(cls, people: NormalisedPoses, targets: Targets) -> "IsotonicMaps":
         """Fit by least squares (pool adjacent violators); linear between the knots, constant beyond the last ones."""
-        from sklearn.isotonic import IsotonicRegression
-
         knots = []
         for name, score, target in _curves(people, targets):
             if len(score) < 2:
                 knots.append((np.zeros(1), target[:1] if len(target) else np.zeros(1)))
                 continue
-            # without types of its own: pyright takes five seconds to infer what `fit` returns
             rises = name != "occluded" or _rises(score, target)
-            curve: Any = cast(Any, IsotonicRegression(y_min=0, y_max=1, increasing=rises))
-            curve.fit(score.astype(np.float64), target)
-            knots.append((curve.X_thresholds_, curve.y_thresholds_))
+            knots.append(_isotonic(score.astype(np.float64), target, rises))
         x, y = (np.concatenate(columns).astype(np.float64) for columns in zip(*knots, strict=True))
         return cls(x, y, np.cumsum([0, *(len(column) for column, _ in knots)]), _shares_of_missing(targets))
 
@@ -142,6 +137,18 @@ class IsotonicMaps:
     def arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to save, by name."""
         return {"x": self.x, "y": self.y, "start": self.start} | _saved(self.of_missing)
+
+
+def _isotonic(score: np.ndarray, target: np.ndarray, rises: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the knots of the curve that rises or falls and fits best, equal scores taken together."""
+    from scipy.optimize import isotonic_regression
+
+    x, place, count = np.unique(score, return_inverse=True, return_counts=True)
+    mean = np.bincount(place, target) / count
+    y = np.clip(isotonic_regression(mean, weights=count, increasing=rises).x, 0, 1)
+    bends = np.ones(len(x), dtype=np.bool_)  # between equal neighbours a knot adds nothing
+    bends[1:-1] = (y[1:-1] != y[:-2]) | (y[1:-1] != y[2:])
+    return x[bends], y[bends]
 
 
 def maps_of_arrays(method: str, arrays: Mapping[str, np.ndarray]) -> LogisticMaps | IsotonicMaps:
