@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 from functools import cache
 from typing import Any
 
@@ -90,13 +91,33 @@ def unit_frame(
     return _drawn(figure)
 
 
+class _Bare(threading.local):
+    """A thread's figures for `unit_plot`, by size."""
+
+    def __init__(self) -> None:
+        self.figures: dict[tuple[int, ...], tuple[Figure, Axes]] = {}
+
+
+_BARE = _Bare()
+
+
 def unit_plot(width: int, height: int, left: int, right: int, top: int, bottom: int) -> tuple[Figure, Axes]:
-    """A figure as of `axes`, with bare axes from 0 to 1: for the front of a `unit_frame` of the same size."""
+    """A figure as of `axes`, with bare axes from 0 to 1: for the front of a `unit_frame` of the same size.
+
+    The next call for this size, in the same thread, empties it and returns it again: making axes takes as long as
+    drawing what is on them."""
+    size = (width, height, left, right, top, bottom)
+    if size in _BARE.figures:
+        figure, plot = _BARE.figures[size]
+        for artist in (*plot.lines, *plot.collections):
+            artist.remove()
+        return figure, plot
     figure = Figure(figsize=(width / 72, height / 72), dpi=72)
     FigureCanvasSVG(figure)
     box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
     plot = figure.add_axes(box, xlim=(0, 1), ylim=(0, 1))
     plot.set_axis_off()
+    _BARE.figures[size] = figure, plot
     return figure, plot
 
 
