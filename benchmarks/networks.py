@@ -17,6 +17,9 @@ Counted are convolutions and linear layers, with 17 keypoints, in two ways:
   paper's table was not at hand to check them, and the official repository prints none.
   mmpose: in 10⁹, everything, batch norm and activations too (by under 1%), for its own MSPN, which has no biases before
   batch norm (open-mmlab/mmpose, docs/en/inference_speed_summary.md). It says what the MSPN rows cannot: parameters.
+  OpenPose: in 10⁹. Its papers print neither; M are the sizes of the published weights (pose_iter_584000.caffemodel
+  and its siblings, 105, 209, 206, 147 and 154 MB) in float32. Osokin (Lightweight OpenPose, 2018) has 9 G as 15 % of
+  the network of 2017 with two stages.
   EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2; looked up in the READMEs of
   lukemelas/EfficientNet-PyTorch and eruditepanda/efficientnet.pytorch, which repeat it).
 
@@ -39,7 +42,8 @@ import torch
 from torch import nn
 
 from trustpose.networks.backbones import timm
-from trustpose.networks.zoo import ZOO, build
+from trustpose.networks.openpose import openpose_2017
+from trustpose.networks.zoo import BOTTOM_UP, PARTS, ZOO, build
 
 SMALL, LARGE = (256, 192), (384, 288)
 
@@ -75,6 +79,16 @@ PAPERS: dict[str, list[Printed]] = {
     "mspn-2": [Printed(SMALL, None, 9.6, "MSPN"), Printed(SMALL, 56.8, 11.35, "mmpose")],
     "mspn-3": [Printed(SMALL, None, 14.7, "MSPN"), Printed(SMALL, 88.49, 17.59, "mmpose")],
     "mspn-4": [Printed(SMALL, None, 19.9, "MSPN"), Printed(SMALL, 120.18, 23.82, "mmpose")],
+}
+PHOTO = (368, 368)  # pixels of OpenPose's photos and crops in training
+_SHARE = "9 G and 15 % are both rounded"
+OPENPOSE: dict[str, tuple[Callable[[], nn.Module], Printed]] = {
+    "openpose-2017-body15": (BOTTOM_UP["openpose-2017-body15"], Printed(PHOTO, 206 / 4, None, "OpenPose")),
+    "openpose-2017-body18": (BOTTOM_UP["openpose-2017-body18"], Printed(PHOTO, 209 / 4, None, "OpenPose")),
+    "the same with two stages": (partial(openpose_2017, stages=2), Printed(PHOTO, None, 9 / 0.15, "OpenPose", _SHARE)),
+    "openpose-2019-body25": (BOTTOM_UP["openpose-2019-body25"], Printed(PHOTO, 105 / 4, None, "OpenPose")),
+    "openpose-hand": (PARTS["openpose-hand"], Printed(PHOTO, 147 / 4, None, "OpenPose")),
+    "openpose-face": (PARTS["openpose-face"], Printed(PHOTO, 154 / 4, None, "OpenPose")),
 }
 CLASSIFIERS: list[Printed] = [
     Printed((224, 224), 5.3, 0.39, "EfficientNet"),
@@ -144,6 +158,7 @@ def row(name: str, network: nn.Module, paper: Printed) -> dict[str, Any]:
         "MSPN": total.without_supervision / 2**30,
         "EfficientNet": total.done / 1e9,
         "mmpose": total.done / 1e9,
+        "OpenPose": total.done / 1e9,
     }[paper.counts]
     done = total.done
     return {
@@ -166,12 +181,13 @@ def is_off(line: dict[str, Any]) -> bool:
 
 
 def table() -> list[dict[str, Any]]:
-    """Every zoo network at 256×192 and, where a paper has it, at 384×288; then EfficientNet's classifiers."""
+    """Every zoo network at 256×192 and, where a paper has it, at 384×288; OpenPose's; EfficientNet's classifiers."""
     lines = []
     with torch.device("meta"):
         for name in ZOO:
             network = build(name)
             lines += [row(name, network, paper) for paper in PAPERS.get(name, [Printed(SMALL, None, None)])]
+        lines += [row(name, make(), paper) for name, (make, paper) in OPENPOSE.items()]
         for size, paper in enumerate(CLASSIFIERS):
             classifier = timm.create_model(f"tf_efficientnet_b{size}")
             lines.append(row(f"efficientnet-b{size} classifier", classifier, paper))
@@ -181,7 +197,9 @@ def table() -> list[dict[str, Any]]:
 def show(lines: list[dict[str, Any]]) -> None:
     print(f"{'':28}{'input':>9}{'M':>9}{'paper':>7}{'G':>9}{'as printed':>12}{'paper':>7}  counted as")
     for line in lines:
-        parameters, gflops = (line["paper"][key] or "–" for key in ("parameters", "gflops"))
+        parameters, gflops = (
+            f"{line['paper'][key]:g}" if line["paper"][key] else "–" for key in ("parameters", "gflops")
+        )
         print(
             f"{line['network']:28}{line['input']:>9}{line['parameters']:9.2f}{parameters:>7}"
             f"{line['gflops']:9.2f}{line['gflops_as_printed']:12.2f}{gflops:>7}"

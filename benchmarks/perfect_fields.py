@@ -12,8 +12,7 @@ a network. "groups" is how many people are found for each that is labelled.
   fields, redundant limbs    with 16 more limbs after them, which lead past unlabelled joints
   fields, optimal            the same with the optimal matching of each limb (Hungarian)
   fields, by score           the same 35 limbs, greedy, the best links of all limbs first (2019)
-  tags, HigherHRNet          associative embedding, tags 2 apart, grouped as by HigherHRNet's code
-  tags, bounded              the same, and candidates out of reach cost the same however far
+  tags                       associative embedding, tags 2 apart, grouped as by HigherHRNet's code
   centres                    Objects as Points: joints from the centre, moved to peaks of heatmaps
 
 Then the CPU time for 1 to 30 people side by side in one photo of 640 × 480 pixels, candidates and grouping, one thread,
@@ -128,8 +127,8 @@ class Fields:
 class Tags:
     """Associative embedding."""
 
-    def __init__(self, stride: int, *, bounded: bool) -> None:
-        self.stride, self.grouping = stride, TagGrouping(min_score=MIN_PEAK, most=100, bounded=bounded)
+    def __init__(self, stride: int) -> None:
+        self.stride, self.grouping = stride, TagGrouping(min_score=MIN_PEAK, most=100)
 
     def maps(self, photo: Photo) -> tuple[HeatmapCodec, Outputs]:
         codec = heatmap_codec(photo, self.stride)
@@ -171,8 +170,7 @@ def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
         "fields, redundant limbs": Fields(redundant, stride),
         "fields, optimal": Fields(replace(redundant, matching="optimal"), stride),
         "fields, by score": Fields(replace(redundant, order="scores"), stride),
-        "tags, HigherHRNet": Tags(stride, bounded=False),
-        "tags, bounded": Tags(stride, bounded=True),
+        "tags": Tags(stride),
         "centres": Centres(stride),
     }
 

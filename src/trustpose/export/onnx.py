@@ -18,6 +18,7 @@ from trustpose.runtime.sessions import run_tensors, session_of
 
 OPSET = 18
 SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")
+FIELD_TENSORS = ("heatmaps", "fields")
 
 
 def export_onnx(
@@ -47,6 +48,17 @@ def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) 
     heads, the feature map (B, C, h, w) and the keypoint tokens (B, K, D). Raises InputError as above.
     """
     write_onnx(_SimCC(network), list(SIMCC_TENSORS), path, height, width)
+
+
+def export_fields(
+    network: nn.Module, path: str | Path, height: int, width: int, *, free_size: int | None = None
+) -> None:
+    """Write a network with part affinity fields for photos of height × width, float32.
+
+    Input "image" (B, 3, height, width); outputs `FIELD_TENSORS` of the last stages: heatmaps (B, K, h, w), with the
+    background's where the network has it, and fields (B, 2 L, h, w). `free_size`, errors: as above.
+    """
+    write_onnx(_Fields(network), list(FIELD_TENSORS), path, height, width, free_size=free_size)
 
 
 def write_onnx(
@@ -171,3 +183,15 @@ class _SimCC(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
         return *outputs.simcc, outputs.features, outputs.tokens
+
+
+class _Fields(nn.Module):
+    """Returns tensors instead of `Outputs`."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        return outputs.heatmaps[-1], outputs["fields"]

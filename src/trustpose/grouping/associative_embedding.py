@@ -14,7 +14,7 @@ from trustpose.grouping.groups import Groups
 
 COCO_ORDER = (0, 1, 2, 3, 4, 5, 6, 11, 12, 7, 8, 9, 10, 13, 14, 15, 16)
 """HigherHRNet's for COCO's joints: head, shoulders, hips, then outwards along the limbs."""
-_TIE = 1e-6  # of the squared distance: rounded ones often tie, and of tags on a line so do plain sums, if two cross
+_TIE = 1e-6  # of the distance's square root: of assignments that cost the same, the one with the nearest pairs
 _FAR = 1e10  # cost of beginning a new person while others are left
 
 
@@ -24,16 +24,13 @@ class TagGrouping:
 
     order: joints, in the order in which they are grouped; those left out are ignored. min_score: candidates must exceed
     it. tag_threshold: the distance between a candidate's tag and a person's mean that it must be below. most: people
-    beyond this number get no further candidates. bounded: a person out of a candidate's reach costs the same however
-    far it is. Without, as in HigherHRNet's code, a candidate of a new person can push another from its own, because the
-    sum is as low if both move on to the next person.
+    beyond this number get no further candidates.
     """
 
     order: tuple[int, ...] = COCO_ORDER
     min_score: float = 0.1
     tag_threshold: float = 1.0
     most: int = 30
-    bounded: bool = False
 
     def group(
         self,
@@ -68,9 +65,7 @@ class TagGrouping:
     def _assign(self, distance: Float[np.ndarray, "n P"], score: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         """Return the person of each of a joint's candidates, -1 for a new one."""
         candidates, people = distance.shape
-        beyond = np.ceil(self.tag_threshold) + 10
-        far = np.where(distance < self.tag_threshold, distance, beyond) if self.bounded else distance
-        cost = np.rint(far) * 100 - score[:, None] + _TIE * far**2
+        cost = np.rint(distance) * 100 - score[:, None] + _TIE * np.sqrt(distance)
         spare = np.full((candidates, max(candidates - people, 0)), _FAR)
         rows, columns = linear_sum_assignment(np.concatenate([cost, spare], axis=1))
         person = np.full(candidates, -1, np.int64)

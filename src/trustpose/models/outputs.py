@@ -1,7 +1,7 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crop_outputs` and `dense_outputs`. A new kind needs a new record in one of these files, or in a file
-of its own, and an entry in `KINDS`.
+Other kinds are in `crop_outputs`, `dense_outputs` and `field_output`. A new kind needs a new record in one of these
+files, or in a file of its own, and an entry in `KINDS`.
 """
 
 import re
@@ -12,6 +12,7 @@ from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
+from trustpose.models.field_output import FieldOutput
 from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
@@ -81,9 +82,10 @@ class PeopleOutput:
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
-Output = CropOutputs | PeopleOutput | BoxOutput | BoxListOutput
+Output = CropOutputs | PeopleOutput | FieldOutput | BoxOutput | BoxListOutput
 KINDS: dict[str, type[Output]] = {
-    kind.kind: kind for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, BoxOutput, BoxListOutput)
+    kind.kind: kind
+    for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, FieldOutput, BoxOutput, BoxListOutput)
 }
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)

@@ -1,4 +1,4 @@
-"""All networks by name: `ZOO` with heatmaps, and `SIMCC`."""
+"""All networks by name: `ZOO` with heatmaps, and `SIMCC`; those for whole photos are apart."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from trustpose.networks.light_baseline import light_baseline
 from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
+from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_part
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
@@ -64,6 +65,15 @@ SIMCC: dict[str, Callable[..., nn.Module]] = {  # networks that classify columns
     "rtmpose-x": partial(rtmpose, "x"),
 }
 BOX_DETECTORS = {"picodet-s": PicoDet}  # list the boxes of a whole photo
+BOTTOM_UP: dict[str, Callable[..., nn.Module]] = {  # see the parts and limbs of all people of a whole photo
+    "openpose-2017-body15": partial(openpose_2017, "body15"),
+    "openpose-2017-body18": partial(openpose_2017, "body18"),
+    "openpose-2019-body25": partial(openpose_2019, "body25"),
+}
+PARTS: dict[str, Callable[..., nn.Module]] = {  # see a crop of a hand or a face
+    "openpose-hand": partial(openpose_part, "hand"),
+    "openpose-face": partial(openpose_part, "face"),
+}
 NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
 
 

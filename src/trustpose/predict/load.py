@@ -11,10 +11,12 @@ from jaxtyping import UInt8
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import suppressor
+from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.spec import ModelSpec, detector_folder
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
+from trustpose.predict.bottom_up import FieldNetwork
 from trustpose.predict.calibrated import Calibrated, calibrated
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.predict.options import PredictOptions
@@ -129,9 +131,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
         if wrong is not None:
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
-        min_score = PEOPLE_MIN_SCORE if options.min_score is None else options.min_score
-        network = PeopleNetwork(spec, onnx_device(options.device))
-        return SingleStagePredictor(network, threads=options.threads, min_score=min_score)
+        return _photo_predictor(spec, options)
     how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
     runtime = open_runtime(spec, **how)
     of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding")}
@@ -140,6 +140,16 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     if own is not None and options.suppression is None:
         predictor.suppress_detected = suppressor(own.method, own.threshold, own.area, spec.skeleton)
     return predictor
+
+
+def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePredictor:
+    """Load a network that finds people by itself."""
+    device, min_score = onnx_device(options.device), options.min_score
+    if isinstance(spec.output, FieldOutput):
+        network = FieldNetwork(spec, device, min_score)
+        return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
+    min_score = PEOPLE_MIN_SCORE if min_score is None else min_score
+    return SingleStagePredictor(PeopleNetwork(spec, device), threads=options.threads, min_score=min_score)
 
 
 def _estimator(adapter: Adapter, model: str, options: PredictOptions) -> Predictor | EstimatorPredictor:

@@ -1,17 +1,29 @@
-"""Single-stage networks, which find people by themselves: photo → letterbox → network → poses with boxes."""
+"""Networks that find people by themselves: photo → letterbox → network → poses, some with boxes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
+from trustpose.models.spec import ModelSpec
+from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.runtime.backends import PeopleNetwork
 from trustpose.runtime.sessions import cpu_count, worker_threads
+
+
+class PhotoPeople(Protocol):
+    """A network with its spec that maps a photo, RGB, to poses with `pose_score`."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses: ...
 
 
 class PeopleDetector:
@@ -40,7 +52,7 @@ class SingleStagePredictor(BasePredictor):
 
     def __init__(
         self,
-        network: PeopleNetwork,
+        network: PhotoPeople,
         *,
         threads: int | None = None,
         min_score: float = 0.0,
@@ -68,6 +80,6 @@ class SingleStagePredictor(BasePredictor):
         if photo.boxes is not None:  # the photo is known to be empty
             return Prediction(photo, empty, pixels)
         poses = self.network(pixels)
-        assert poses.box_score is not None
-        poses = poses[np.flatnonzero(poses.box_score >= self.min_score)]
+        assert poses.pose_score is not None
+        poses = poses[np.flatnonzero(poses.pose_score >= self.min_score)]
         return Prediction(photo, replace(poses, image_id=np.full(len(poses), photo.image_id)), pixels)

@@ -14,6 +14,7 @@ from trustpose.codecs import Outputs
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes, CropPixels, invert_affine, transform
+from trustpose.models.outputs import Output
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec, PeopleOutput
 from trustpose.models.trust_output import TrustArrays, head_inputs
 from trustpose.poses import Poses
@@ -117,18 +118,18 @@ class OnnxNetwork:
         return [array[:count] for array in arrays]
 
 
-class _PhotoNetwork:
+class PhotoNetwork:
     """A network on whole photos; calls from many threads run in parallel, each on one CPU.
 
     Raises InputError for another kind of spec, and if file and spec do not match.
     """
 
-    def __init__(self, spec: ModelSpec, output: BoxOutput | BoxListOutput | PeopleOutput, device: str) -> None:
+    def __init__(self, spec: ModelSpec, output: Output, device: str) -> None:
         self.spec = spec
         self._session = PerProcess(lambda: open_session(spec.onnx, 1, device))
         self._tensors = output_names(self._session(), spec.onnx, spec.input, output.tensors)
 
-    def _run(self, pixels: Pixels) -> tuple[list[np.ndarray], tuple[int, int], Float[np.ndarray, "2 3"]]:
+    def run(self, pixels: Pixels) -> tuple[list[np.ndarray], tuple[int, int], Float[np.ndarray, "2 3"]]:
         """Return the raw outputs for a photo, RGB, the input's width and height, and the affine from its pixels to
         those of the photo."""
         ready, affine = self.spec.input.fit(pixels)
@@ -137,7 +138,7 @@ class _PhotoNetwork:
         return arrays, (ready.shape[1], ready.shape[0]), invert_affine(affine)
 
 
-class BoxDetector(_PhotoNetwork):
+class BoxDetector(PhotoNetwork):
     """A person detector with its spec; min_score: threshold for boxes, None for the spec's."""
 
     def __init__(self, spec: ModelSpec, min_score: float | None = None, device: str = "cpu") -> None:
@@ -149,7 +150,7 @@ class BoxDetector(_PhotoNetwork):
     def __call__(self, pixels: Pixels) -> Boxes:
         """Detect people in a photo, RGB: boxes within it, image pixels, highest score first. Raises InputError."""
         height, width = pixels.shape[:2]
-        arrays, size, to_image = self._run(pixels)
+        arrays, size, to_image = self.run(pixels)
         misfit = self.output.misfit(arrays, *size)
         if misfit is not None:
             raise InputError(f"{self.spec.onnx}: {misfit}")
@@ -160,7 +161,7 @@ class BoxDetector(_PhotoNetwork):
         return Boxes(box[some], np.zeros(int(some.sum()), np.int64), score[some])
 
 
-class PeopleNetwork(_PhotoNetwork):
+class PeopleNetwork(PhotoNetwork):
     """A single-stage network with its spec: maps one photo to its people.
 
     Every person in the output is kept, however low its score; each photo has the same number of them.
@@ -175,7 +176,7 @@ class PeopleNetwork(_PhotoNetwork):
         """Return the people of a photo, RGB: keypoints, `pose_score` and `box_score` (both the person's score),
         boxes. Raises InputError."""
         output = self.output
-        (raw,), size, to_image = self._run(pixels)
+        (raw,), size, to_image = self.run(pixels)
         expected = (1, output.people, 3 * output.keypoints + 5)
         if raw.shape != expected:
             raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")

@@ -1,0 +1,165 @@
+"""The output kind "fields": keypoint heatmaps and part affinity fields of a photo, with how they become people."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+
+from trustpose.codecs import Outputs
+from trustpose.codecs.fields import FieldCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.formats.json_reader import Fields
+from trustpose.grouping.paf import MATCHINGS, ORDERS, LimbGrouping, Matching, Order
+from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.skeletons import Skeleton
+
+Decoding = Literal["argmax-quarter", "dark"]
+_MIN_PEAK = 0.1
+
+
+@dataclass(frozen=True)
+class FieldOutput:
+    """Heatmaps (1, keypoints, h, w) and fields (1, 2 × limbs, h, w), `stride` input pixels a cell from `offset` on.
+
+    heatmaps, fields: the outputs' names. background: one more heatmap, the last, is that of no keypoint. limbs: pairs
+    of joints. decoding, sigma: of heatmaps (see `codecs.heatmaps`); min_peak: of a candidate. min_value, min_share: see
+    `codecs.fields`. long_penalty: whether links longer than half of the input's height have a lower score. The others:
+    see `grouping.paf`.
+    """
+
+    kind: ClassVar[str] = "fields"
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "either"
+
+    keypoints: int
+    limbs: tuple[tuple[int, int], ...]
+    stride: float
+    heatmaps: str = "heatmaps"
+    fields: str = "fields"
+    background: bool = False
+    offset: float = 0.0
+    sigma: float = 1.0
+    decoding: Decoding = "dark"
+    min_peak: float = _MIN_PEAK
+    min_value: float = 0.05
+    min_share: float = 0.8
+    long_penalty: bool = True
+    matching: Matching = "greedy"
+    order: Order = "limbs"
+    redundant: tuple[int, ...] = ()
+    min_parts: int = 4
+    min_score: float = 0.4
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "FieldOutput":
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
+        wanted = top.object("output")
+        wanted.choice("kind", (cls.kind,))
+        keypoints = wanted.keypoints(skeleton)
+        stride = wanted.number("stride", least=1.0, most=256.0)
+        if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
+            raise wanted.fail("stride", "a divisor of the input's sides", wanted.value["stride"])
+        limbs = _read_limbs(wanted, skeleton)
+        heatmaps, fields = wanted.text("heatmaps", cls.heatmaps), wanted.text("fields", cls.fields)
+        if heatmaps == fields:
+            raise wanted.fail("fields", "another output than 'heatmaps'", fields)
+        output = cls(
+            keypoints,
+            limbs,
+            stride,
+            heatmaps,
+            fields,
+            background=_boolean(wanted, "background", cls.background),
+            offset=wanted.number("offset", least=-256.0, most=256.0, default=cls.offset),
+            sigma=wanted.number("sigma", least=0.1, most=64.0, default=cls.sigma),
+            decoding=wanted.choice("decoding", get_args(Decoding), default=cls.decoding),
+            min_peak=wanted.number("min_peak", least=0.0, default=cls.min_peak),
+            min_value=wanted.number("min_value", least=0.0, most=1.0, default=cls.min_value),
+            min_share=wanted.number("min_share", least=0.0, most=0.99, default=cls.min_share),
+            long_penalty=_boolean(wanted, "long_penalty", cls.long_penalty),
+            matching=wanted.choice("matching", MATCHINGS, default=cls.matching),
+            order=wanted.choice("order", ORDERS, default=cls.order),
+            redundant=_read_redundant(wanted, len(limbs)),
+            min_parts=wanted.count("min_parts", default=cls.min_parts),
+            min_score=wanted.number("min_score", default=cls.min_score),
+        )
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field 'output' of a spec."""
+        value = asdict(self) | {"limbs": [list(limb) for limb in self.limbs], "redundant": list(self.redundant)}
+        return {"output": {"kind": self.kind} | value}
+
+    def heatmap_codec(self, width: int, height: int) -> HeatmapCodec:
+        """Return the codec of heatmaps of width × height cells."""
+        return HeatmapCodec(width, height, self.stride, self.sigma, self.decoding, offset=self.offset)
+
+    def field_codec(self, width: int, height: int) -> FieldCodec:
+        """Return the codec of fields of width × height cells."""
+        grid = self.heatmap_codec(width, height).grid
+        return FieldCodec(self.limbs, grid, min_value=self.min_value, min_share=self.min_share)
+
+    @property
+    def grouping(self) -> LimbGrouping:
+        """How links become people."""
+        how = (self.matching, self.order, frozenset(self.redundant), self.min_parts, self.min_score)
+        return LimbGrouping(self.limbs, *how)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensors' names in the network's file."""
+        return {"heatmaps": self.heatmaps, "fields": self.fields}
+
+    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
+        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
+        valid."""
+        size = (round(height / self.stride), round(width / self.stride))
+        channels = (self.keypoints + self.background, 2 * len(self.limbs))
+        for name, count, array in zip(self.tensors, channels, arrays, strict=True):
+            if array.shape != (1, count, *size):
+                return f"gave {name} {array.shape}, expected {(1, count, *size)}"
+        return None
+
+    def outputs(self, arrays: list[np.ndarray]) -> Outputs:
+        """Convert the tensors, in the order of `tensors`, to `Outputs`, without the background."""
+        heatmaps, fields = (array.astype(np.float32, copy=False) for array in arrays)
+        heatmaps = heatmaps[:, : self.keypoints]
+        grid = self.heatmap_codec(*heatmaps.shape[:1:-1]).grid
+        return Outputs([heatmaps], others={"fields": fields}, grids={"heatmaps": grid, "fields": grid})
+
+    def describe(self) -> str:
+        """Describe the output for `trustpose models`."""
+        return f"people of a photo, by part affinity fields of {len(self.limbs)} limbs"
+
+
+def _boolean(wanted: Fields, field: str, default: bool) -> bool:
+    return wanted.boolean(field) if field in wanted.value else default
+
+
+def _read_limbs(wanted: Fields, skeleton: Skeleton) -> tuple[tuple[int, int], ...]:
+    """Return pairs of different joints, each once in either direction; those of the skeleton if there are none."""
+    wanted.seen.add("limbs")
+    value = wanted.value.get("limbs", [list(edge) for edge in skeleton.edges])
+    expected = f"pairs of different joints from 0 to {len(skeleton) - 1}, each once"
+    if not isinstance(value, list) or not value:
+        raise wanted.fail("limbs", expected, value)
+    seen: set[frozenset[int]] = set()
+    for pair in value:
+        is_pair = isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
+        if not is_pair or not all(0 <= end < len(skeleton) for end in pair) or pair[0] == pair[1]:
+            raise wanted.fail("limbs", expected, pair)
+        if frozenset(pair) in seen:
+            raise wanted.fail("limbs", expected, pair)
+        seen.add(frozenset(pair))
+    return tuple((pair[0], pair[1]) for pair in value)
+
+
+def _read_redundant(wanted: Fields, limbs: int) -> tuple[int, ...]:
+    """Return the numbers of limbs that found no person."""
+    wanted.seen.add("redundant")
+    value = wanted.value.get("redundant", [])
+    if not isinstance(value, list) or any(type(one) is not int or not 0 <= one < limbs for one in value):
+        raise wanted.fail("redundant", f"numbers of limbs from 0 to {limbs - 1}", value)
+    return tuple(value)

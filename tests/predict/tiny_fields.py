@@ -1,0 +1,55 @@
+"""A bottom-up network for tests with constant outputs: the heatmaps and fields of given people."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tests.tiny_onnx import _field, _value_info
+from trustpose.codecs.fields import FieldCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.skeletons import COCO_17
+
+WIDTH, HEIGHT, STRIDE = 256, 192, 4
+
+
+def made_up_people(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """People side by side in 256 × 192 input pixels: xy (P, 17, 2), labelled (P, 17), one wrist of the first is not."""
+    rng = np.random.default_rng(seed)
+    x, y = np.meshgrid(np.linspace(0, 1, 4), np.linspace(0, 1, 5))
+    grid = np.stack([x, y], axis=-1).reshape(-1, 2)[:17] * (45, 150)
+    corner = np.array([[15 + 80 * at, 15] for at in range(count)])
+    xy = grid + corner[:, None] + rng.uniform(-3, 3, (count, 17, 2))
+    labelled = np.ones((count, 17), bool)
+    labelled[0, COCO_17.index("left_wrist")] = False
+    return xy, labelled
+
+
+def write_fields(folder: Path, xy: np.ndarray, labelled: np.ndarray, **output: object) -> Path:
+    """folder/fields.onnx with its JSON, a network that sees these people in any photo; `output` adds fields there."""
+    codec = HeatmapCodec(WIDTH // STRIDE, HEIGHT // STRIDE, float(STRIDE), sigma=1.0, decoding="dark")
+    fields = FieldCodec(COCO_17.edges, codec.grid).encode(xy, labelled, codec.width, codec.height)
+    tensors = {"heatmaps": codec.encode_people(xy, labelled)[None], "fields": fields[None]}
+    graph = b""
+    for name, array in tensors.items():
+        tensor = b"".join(_field(1, length) for length in array.shape) + _field(2, 1) + _field(8, f"{name}_constant")
+        graph += _field(5, tensor + _field(9, array.astype("<f4").tobytes()))
+        graph += _field(12, _value_info(name, list(array.shape)))
+    nodes = [_field(1, f"{name}_constant") + _field(2, name) + _field(4, "Identity") for name in tensors]
+    graph = b"".join(_field(1, node) for node in nodes) + _field(2, "g") + graph
+    graph += _field(11, _value_info("image", [1, 3, HEIGHT, WIDTH]))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fields.onnx").write_bytes(_field(1, 8) + _field(8, _field(2, 13)) + _field(7, graph))
+    text: dict[str, object] = {
+        "name": "always the same people",
+        "licence": "Apache-2.0",
+        "source": "tests/predict/tiny_fields.py",
+        "input": {
+            **{"name": "image", "layout": "NCHW", "dtype": "float32", "height": HEIGHT, "width": WIDTH},
+            **{"channels": "RGB", "scale": 1, "mean": [0, 0, 0], "std": [1, 1, 1]},
+        },
+        "output": {"kind": "fields", "keypoints": 17, "stride": STRIDE} | output,
+        "skeleton": "coco17",
+    }
+    (folder / "fields.json").write_text(json.dumps(text))
+    return folder / "fields.onnx"
