@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.centres import CentrePoseCodec
@@ -175,6 +176,17 @@ def ways(stride: int) -> dict[str, Fields | Tags | Centres]:
     }
 
 
+def in_pieces(photos: list[Photo], limbs: tuple[tuple[int, int], ...]) -> int:
+    """Return how many people's labelled joints the limbs do not connect."""
+    ends = np.array(limbs)
+    count = 0
+    for labelled in np.concatenate([photo.labelled for photo in photos]):
+        graph = np.zeros((len(labelled), len(labelled)), np.bool_)
+        graph[tuple(ends[labelled[ends].all(axis=1)].T)] = True
+        count += connected_components(graph[np.ix_(labelled, labelled)], directed=False)[0] > 1
+    return count
+
+
 def measure(way: Fields | Tags | Centres, photos: list[Photo], truth: Truth) -> dict[str, float]:
     """Return AP, AR and the number of groups, and the CPU time of candidates and grouping per photo in ms."""
     parts: list[Poses] = []
@@ -255,7 +267,8 @@ def main() -> None:
         wrong = [f"{count}: {found}" for count, (_, found) in spent.items() if found != count]
         note = f"  (found {', '.join(wrong)})" if wrong else ""
         print(f"{name:26}{''.join(f'{ms:10.1f}' for ms in crowds[name].values())}{note}", flush=True)
-    print(json.dumps({"photos": len(photos), "people": people, "stride": asked.stride, "ap": result, "ms": crowds}))
+    counts = {"photos": len(photos), "people": people, "in_pieces": pieces, "stride": asked.stride}
+    print(json.dumps(counts | {"ap": result, "ms": crowds}))
 
 
 if __name__ == "__main__":
