@@ -35,7 +35,7 @@ from trustpose.codecs.centres import CentrePoseCodec
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.tags import encode_tags
-from trustpose.formats.coco import read_truth
+from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.grouping.associative_embedding import TagGrouping
 from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
@@ -85,12 +85,15 @@ class Found:
     person_score: np.ndarray
 
 
-def photos_of(truth: Truth, images: dict[int, tuple[int, int]]) -> Iterator[Photo]:
+def photos_of(file: TruthFile) -> Iterator[Photo]:
     """Yield the photos with labelled people, by id. Rows without any labelled keypoint or in crowds are left out."""
+    truth, images = file.truth, file.images
+    assert images.width is not None and images.height is not None
+    sizes = dict(zip(images.id.tolist(), zip(images.width.tolist(), images.height.tolist(), strict=True), strict=True))
     counted = np.flatnonzero((truth.num_keypoints > 0) & ~truth.iscrowd)
     for image_id in np.unique(truth.image_id[counted]).tolist():
         rows = counted[truth.image_id[counted] == image_id]
-        yield Photo(truth.xy[rows], truth.v[rows] > 0, truth.box[rows], *images[image_id], image_id)
+        yield Photo(truth.xy[rows], truth.v[rows] > 0, truth.box[rows], *sizes[image_id], image_id)
 
 
 def heatmap_codec(photo: Photo, stride: int) -> HeatmapCodec:
@@ -242,16 +245,13 @@ def main() -> None:
     parser.add_argument("--no-crowds", action="store_true")
     asked = parser.parse_args()
     file = read_truth(asked.data / "coco" / "val2017_gt.json")
-    images = file.images
-    assert images.width is not None and images.height is not None
-    sizes = dict(zip(images.id.tolist(), zip(images.width.tolist(), images.height.tolist(), strict=True), strict=True))
-    photos = list(photos_of(file.truth, sizes))[: asked.photos]
+    photos = list(photos_of(file))[: asked.photos]
     truth = file.truth[np.flatnonzero(np.isin(file.truth.image_id, [photo.image_id for photo in photos]))]
     chosen = {name: way for name, way in ways(asked.stride).items() if name.startswith(asked.only or "")}
     people = sum(len(photo.xy) for photo in photos)
-    print(
-        f"{len(photos):,} photos, {people:,} people with labelled keypoints, {asked.stride} photo pixels a map pixel\n"
-    )
+    pieces = [in_pieces(photos, limbs) for limbs in (LIMBS, ALL_LIMBS)]
+    print(f"{len(photos):,} photos, {people:,} people with labelled keypoints, stride {asked.stride}")
+    print(f"in several pieces along COCO's limbs {pieces[0]:,}, with redundant limbs {pieces[1]:,}\n")
     print(f"{'':26}{'AP':>7}{'AP50':>7}{'AP75':>7}{'APm':>7}{'APl':>7}{'AR':>7}{'groups':>8}{'ms a photo':>12}")
     result: dict[str, dict[str, float]] = {}
     for name, way in chosen.items():
