@@ -55,7 +55,9 @@ def test_accumulation_is_the_large_batch(tmp_path, head):
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_loss_falls(tmp_path, precision):
-    recipe = tiny_recipe((Stage(12, 100.0, 1.0),), "oks-net", precision=precision, log_every=6, area="box")
+    recipe = tiny_recipe(
+        (Stage(12, 100.0, 1.0),), "oks-net", precision=precision, log_every=6, area="box", validate_every=12
+    )
     recipe = replace(recipe, data=replace(recipe.data, augmentation="nothing"))
     task = trained(tmp_path, recipe)
     log = rows(tmp_path / "train.csv")

@@ -54,7 +54,7 @@ def tiny_people(count: int = 24, seed: int = 0) -> People:
 
 def tiny_recipe(stages: tuple[Stage, ...] = (Stage(2, 1.0, 0.0),), head: str | None = None, **train) -> Recipe:
     """Two epochs of four people a step on heatmaps alone, unless changed."""
-    defaults = {"lr": 1e-2, "batch_size": 4, "area": "segment", "log_every": 2, "checkpoint_every": 3}
+    defaults = {"lr": 1e-2, "batch_size": 4, "area": "segment", "log_every": 2, "checkpoint_every": 1000}
     return Recipe(
         name="tiny",
         title="a small one",
@@ -103,7 +103,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 def resumable_task() -> NetworkTask:
     """Everything that a checkpoint has to hold: two stages, a head, dropout, an average, momenta, a warmup."""
     recipe = tiny_recipe(
-        (Stage(1, 1.0, 0.0), Stage(2, 10.0, 1.0)), "oks-net", ema=0.9, warmup=4, accumulate=2, clip=1.0, log_every=4
+        (Stage(1, 1.0, 0.0), Stage(2, 10.0, 1.0)),
+        "oks-net",
+        ema=0.9,
+        warmup=4,
+        accumulate=2,
+        clip=1.0,
+        log_every=4,
+        checkpoint_every=3,
     )
     recipe = replace(recipe, data=replace(recipe.data, folds=4))
     return tiny_task(recipe, dropout=0.2)
