@@ -22,7 +22,6 @@ from trustpose.training.recipes import find_recipe
 from trustpose.trust.network import HEADS, attach, new_head
 from trustpose.trust.simcc_peaks import OFFSETS, read_simcc
 
-pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FILLED = {
     "keypoint-tokens": {"quality", "visibility", "pose_quality"},
     "oks-net": {"pose_quality"},

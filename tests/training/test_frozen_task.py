@@ -28,7 +28,6 @@ from trustpose.training.frozen_task import frozen_task
 from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 
-pytestmark = pytest.mark.usefixtures("narrow_metamodel")
 FILLED = {
     "keypoint-tokens": {"quality", "visibility", "pose_quality"},
     "oks-net": {"pose_quality"},

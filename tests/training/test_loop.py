@@ -23,7 +23,6 @@ def trained(folder, recipe, **options):
     return task
 
 
-@pytest.mark.usefixtures("narrow_metamodel")
 @pytest.mark.parametrize("head", [None, "metamodel"])
 def test_accumulation_is_the_large_batch(tmp_path, head):
     stages = (Stage(1, 1.0, 0.3),)

@@ -83,6 +83,11 @@ LINES = {
 PAPERS = {name: recipe for name, recipe in RECIPES.items() if recipe.sources}
 
 
+@pytest.fixture(scope="module")
+def narrow_heads() -> None:
+    """As wide as in the papers, whose totals are compared."""
+
+
 def _count(recipes: list[Recipe]) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for source in (source for recipe in recipes for source in recipe.sources):

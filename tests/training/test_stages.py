@@ -9,8 +9,6 @@ from tests.training.tiny import equal, one_process, tiny_recipe, tiny_task, weig
 from trustpose.training.loop import fit
 from trustpose.trust.stages import METAMODEL, Stage
 
-pytestmark = pytest.mark.usefixtures("narrow_metamodel")
-
 
 def trained(tmp_path, stages, head="oks-net", **options):
     """The task after training, and its weights before."""
