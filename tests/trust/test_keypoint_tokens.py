@@ -206,7 +206,7 @@ def test_pooled_maps_of_half_precision_give_nearly_the_same():
 
 @pytest.mark.parametrize("height", [64, 88])  # heatmaps of 16 and 22 rows: cells that are whole, and some that are not
 def test_onnxruntime_gives_the_same(tmp_path, height):
-    made: TrustNetwork = attach("keypoint-tokens", network(), height, 64, token=16)
+    made: TrustNetwork = attach("keypoint-tokens", network("tiny"), height, 64, token=16)
     randomise(made.head)
     image, box = torch.randn(2, 3, height, 64), torch.rand(2, 2)
     with torch.no_grad():
@@ -230,7 +230,7 @@ def operators(path: Path) -> int:
 
 
 def test_it_adds_few_operators(tmp_path):
-    made: TrustNetwork = attach("keypoint-tokens", network(), 64, 64)
+    made: TrustNetwork = attach("keypoint-tokens", network("tiny"), 64, 64)
     export_network(made.network, tmp_path / "network.onnx", 64, 64)
     export_onnx(made, tmp_path / "both.onnx", 64, 64)
     added = operators(tmp_path / "both.onnx") - operators(tmp_path / "network.onnx")
