@@ -20,10 +20,12 @@ pytest: $(DEV)/.installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
 	  $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# More memory for new objects spares pyright's node a twentieth of its time; not every node takes the option.
+lint: ROOM = $(shell NODE_OPTIONS=--max-semi-space-size=64 node -e 0 2>/dev/null && echo --max-semi-space-size=64)
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
-	$(DEV)/bin/pyright --pythonpath $(DEV)/bin/python
+	NODE_OPTIONS="$$NODE_OPTIONS $(ROOM)" $(DEV)/bin/pyright --pythonpath $(DEV)/bin/python
 	$(DEV)/bin/lint-imports
 
 # The site in site/: open site/index.html, no server needed.
