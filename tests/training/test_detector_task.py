@@ -19,7 +19,6 @@ from trustpose.models.spec import ModelSpec, output_kind
 from trustpose.networks.centre_detector import CentreDetector
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.runtime.backends import BoxDetector
-from trustpose.training import loop
 from trustpose.training.crops import normalised
 from trustpose.training.detector_task import centre_loss, detector_spec, detector_task, sides_loss
 from trustpose.training.loop import fit
@@ -64,7 +63,9 @@ def small_recipe(epochs: int = 1, **train) -> Recipe:
 
 @pytest.mark.slow
 def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "write_checkpoint", lambda *_: None)  # after each epoch: more than half of the time
+    monkeypatch.setattr(
+        "trustpose.training.loop.write_checkpoint", lambda *_: None
+    )  # after each epoch: more than half of the time
     recipe = small_recipe(60, lr=1e-2, clip=5.0, warmup=5, schedule="cosine", validate_every=60, checkpoint_every=1000)
     task = detector_task(recipe, data, None)
     before = task.validate()

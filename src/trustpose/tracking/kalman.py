@@ -97,10 +97,10 @@ def filter_points(points: Points, density: Float[np.ndarray, "*G S"], gate: Gate
     finite = np.isfinite(points.variance)
     total = np.where(finite, points.variance, 0).sum(axis=0)
     scale = NOTHING_KNOWN * np.where(total > 0, total / np.maximum(finite.sum(axis=0), 1), 1.0)
-    mean = [np.zeros((*shape, 2)) for _ in range(m)]
+    mean: list[Any] = [np.zeros((*shape, 2)) for _ in range(m)]
     first = np.argmax(finite, axis=0)  # near the first measurement, so that no digits are lost
     mean[0] = mean[0] + np.take_along_axis(points.position, first[None, :, None], axis=0)[0]
-    covariance = [[np.zeros(shape) + (scale if i == j else 0.0) for j in range(m)] for i in range(m)]
+    covariance: _Matrix = [[np.zeros(shape) + (scale if i == j else 0.0) for j in range(m)] for i in range(m)]
     for t, (move, force) in enumerate(points.motions()):
         if t:
             mean = [sum(move[i][j][..., None] * mean[j] for j in range(i, m)) for i in range(m)]
@@ -136,7 +136,8 @@ def smooth_points(points: Points, density: Float[np.ndarray, " S"]) -> Path:
     m, (count, size) = points.order, points.variance.shape
     forward = list(filter_points(points, density))
     path = Path(*(np.empty((count, size, *tail)) for tail in ((2,), (), (2,), ())))
-    rho, total = [np.zeros((size, 2)) for _ in range(m)], [[np.zeros(size) for _ in range(m)] for _ in range(m)]
+    rho: list[Any] = [np.zeros((size, 2)) for _ in range(m)]
+    total: _Matrix = [[np.zeros(size) for _ in range(m)] for _ in range(m)]
     moves = [move for move, _ in points.motions()]
     for t in range(count - 1, -1, -1):
         if t < count - 1:
