@@ -184,7 +184,8 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_url_needs_its_sha256(checkpoint: Path, tmp_path: Path, capsys) -> None:
+def test_a_url_needs_its_sha256(checkpoint: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(model_folder, "export_onnx", lambda _module, path, *_, **__: path.touch())  # it takes long
     handler = partial(_Quiet, directory=checkpoint.parent)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

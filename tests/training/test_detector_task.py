@@ -63,9 +63,8 @@ def small_recipe(epochs: int = 1, **train) -> Recipe:
 
 @pytest.mark.slow
 def test_it_learns_rectangles_and_what_it_exports_finds_them(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "trustpose.training.loop.write_checkpoint", lambda *_: None
-    )  # after each epoch: more than half of the time
+    # a checkpoint after each epoch takes more than half of the time
+    monkeypatch.setattr("trustpose.training.loop.write_checkpoint", lambda *_: None)
     recipe = small_recipe(60, lr=1e-2, clip=5.0, warmup=5, schedule="cosine", validate_every=60, checkpoint_every=1000)
     task = detector_task(recipe, data, None)
     before = task.validate()
@@ -106,7 +105,7 @@ def by_module(module: torch.nn.Module, pixels: np.ndarray) -> tuple[np.ndarray, 
 
 def test_it_goes_on_where_it_was_stopped(data, tmp_path):
     """By the seed the same; stopped within the second epoch and gone on with, the same."""
-    recipe = small_recipe(3, checkpoint_every=1, ema=0.5)
+    recipe = small_recipe(2, checkpoint_every=1, ema=0.5)
     whole = detector_task(recipe, data, None)
     numbers = fit(whole, recipe, tmp_path / "whole", one_process())
     task, calls = detector_task(recipe, data, None), []
