@@ -32,6 +32,9 @@ class _Curve:
         draws, hits = len(weight), len(self.hits)
         if not hits:
             return np.zeros(draws), np.zeros(draws, dtype=np.int64)
+        if draws == 1:
+            mean, most = self._of_one(weight[0], counted_all[0], needed[0])
+            return np.array([mean]), np.array([most])
         found = np.cumsum(np.take(weight, self.hits, axis=1), axis=1, dtype=np.int32)  # (b, H)
         running = np.zeros((draws, len(self.rows) + 1), dtype=np.int32)
         np.cumsum(np.take(weight, self.rows, axis=1), axis=1, dtype=np.int32, out=running[:, 1:])
@@ -47,6 +50,20 @@ class _Curve:
         best = np.maximum.reduceat(share.ravel(), at.ravel()).reshape(at.shape)  # between neighbouring thresholds
         best = np.maximum.accumulate(best[:, ::-1], axis=1)
         return best.mean(axis=1), found[:, -1].astype(np.int64)
+
+    def _of_one(self, weight: np.ndarray, counted_all: np.ndarray, needed: np.ndarray) -> tuple[float, int]:
+        """Return the same of one draw, whose arrays are so long that fewer steps matter more than shared ones."""
+        found = np.cumsum(weight[self.hits], dtype=np.int32)  # (H,)
+        running = np.zeros(len(self.rows) + 1, dtype=np.int32)
+        np.cumsum(weight[self.rows], dtype=np.int32, out=running[1:])
+        tried = running[self.before]
+        if self.rows_are_ignored:
+            tried = counted_all[self.hits] - tried
+        share = found / np.maximum(tried, 1)
+        at = np.searchsorted(found, needed.astype(np.int32), side="left")
+        at = at[: np.searchsorted(at, len(found), side="left")]  # recalls that are reached
+        best = np.maximum.accumulate(np.maximum.reduceat(share, at)[::-1]) if len(at) else at
+        return float(best.sum() / len(needed)), int(found[-1])
 
 
 def _needed(people: Float[np.ndarray, " b"]) -> Int[np.ndarray, "b R"]:
