@@ -10,7 +10,7 @@ WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 demo: $(BASE)/.installed
 	$(BASE)/bin/python examples/demo.py $(if $(PHOTO),"$(PHOTO)")
 
-# Side by side: pyright runs for half a minute on one core, and some tests wait.
+# Side by side: the types take a quarter of a minute on one core, and some tests wait.
 test: $(DEV)/.installed
 	$(MAKE) --jobs 2 lint pytest
 
@@ -20,12 +20,10 @@ pytest: $(DEV)/.installed
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
 	  $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-# More memory for new objects spares pyright's node a twentieth of its time; not every node takes the option.
-lint: ROOM = $(shell NODE_OPTIONS=--max-semi-space-size=64 node -e 0 2>/dev/null && echo --max-semi-space-size=64)
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
 	$(DEV)/bin/ruff format --check .
-	NODE_OPTIONS="$$NODE_OPTIONS $(ROOM)" $(DEV)/bin/pyright --pythonpath $(DEV)/bin/python
+	$(DEV)/bin/pyrefly check --python-interpreter-path $(DEV)/bin/python
 	$(DEV)/bin/lint-imports
 
 # The site in site/: open site/index.html, no server needed.

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.predict.tiny_boxes import PICODET
+from trustpose.models.field_output import FieldOutput
 from trustpose.models.outputs import KINDS
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
 
@@ -18,7 +19,8 @@ KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
 
 
 @pytest.mark.parametrize(
-    "block", [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "box-list", "simcc")]
+    "block",
+    [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "box-list", "simcc", "fields")],
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):
     name = json.loads(block)["onnx"].removesuffix(".onnx")
@@ -45,6 +47,13 @@ def test_the_documented_detector_is_what_training_makes(tmp_path):
 
 def test_the_documented_picodet_is_the_one_tested():
     assert json.loads(BLOCKS[KIND.index("box-list")]) == PICODET
+
+
+def test_the_documented_fields_are_openposes(tmp_path):
+    (tmp_path / "fields.json").write_text(BLOCKS[KIND.index("fields")])
+    output = ModelSpec.read(tmp_path / "fields.json").output
+    assert isinstance(output, FieldOutput) and output.keypoints == 18
+    assert len(output.limbs) == 19 and {output.limbs[at] for at in output.redundant} == {(2, 16), (5, 17)}
 
 
 def test_the_documented_simcc_network_is_rtmpose(tmp_path):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -198,7 +198,7 @@ class AuditNumbers:
         if first not in self.__dataclass_fields__:
             raise KeyError(first)
         value: Any = getattr(self, first)
-        value = value.as_dict() if isinstance(value, AveragePrecision) else _plain(value)
+        value = cast(Any, value.as_dict() if isinstance(value, AveragePrecision) else _plain(value))
         for part in parts:
             value = None if value is None else value[part]  # a section that this audit does not have
         return value

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.calibration.metrics import Drawn, Sample, differences, is_value, plain_values
+from trustpose.calibration.metrics import Drawn, Sample, differences, is_value, plain_values, with_intervals
 from trustpose.files import InputError
 from trustpose.metrics.bootstrap import confusion_replicates
 from trustpose.metrics.visibility import confusion, ternary_scores
@@ -135,7 +135,7 @@ def decide(
     likeliest = DecisionRule(None)(visibility[people])
     before, after = (_evaluate(v, chosen, image, sample.counts) for chosen in (likeliest, label[people]))
     rule, change = choose_rule(visibility[people], v, goal), differences(before, after)
-    own, new = ({name: one and one.with_interval() for name, one in both.items()} for both in (before, after))
+    own, new = (with_intervals(both) for both in (before, after))
     return Decision(goal, rule, plain_values(own), plain_values(new), plain_values(change)), label
 
 

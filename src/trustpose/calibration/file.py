@@ -1,6 +1,7 @@
 """A calibrator on disk: one NPZ file of plain arrays with the card as JSON. Reading it runs no code."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -23,7 +24,7 @@ _MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, tree
 def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
     """Write it atomically. Raises InputError if the file cannot be written."""
     card = json_bytes(calibrator.card.as_dict())
-    arrays = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
+    arrays: dict[str, Any] = {"card": np.frombuffer(card, dtype=np.uint8), "image_ids": calibrator.image_ids}
     arrays |= {f"model/{name}": column for name, column in calibrator.model.arrays().items()}
     arrays |= {f"domain/{name}": column for name, column in calibrator.domain.arrays().items()}
     if calibrator.recalibration is not None:

@@ -21,7 +21,7 @@ from trustpose.calibration.crossfit import (
 from trustpose.calibration.decisions import GOALS, Decision, decide
 from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.features import FeatureInputs, pose_features, read_people
-from trustpose.calibration.metrics import Sample, differences, evaluate_scores, explained, plain_values
+from trustpose.calibration.metrics import Sample, differences, evaluate_scores, explained, plain_values, with_intervals
 from trustpose.calibration.model_selection import Choice, choose
 from trustpose.calibration.opinion_card import OpinionCard
 from trustpose.calibration.opinion_choice import Trial, choose_opinions
@@ -212,7 +212,7 @@ def _card(
     truth, results, options, targets = task.truth, task.results, task.options, task.targets
     printed = task.printed_scores()
     before, after = evaluate_scores(printed, task.sample), evaluate_scores(task.scores_of(probabilities), task.sample)
-    values = [{name: one and one.with_interval() for name, one in both.items()} for both in (before, after)]
+    values = [with_intervals(both) for both in (before, after)]
     return Card(
         method=choice.method,
         why=choice.why,

@@ -1,5 +1,6 @@
 """Evaluate trust on labelled people: the numbers printed at fitting, with intervals over photos."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from trustpose.metrics.correlation import average_opks_pearson, pearson
 Value = tuple[float, float, float] | None  # a number with its 95 % interval; None if undefined
 
 
-def plain_values(found: "dict[str, Value]") -> dict[str, list[float] | None]:
+def plain_values(found: Mapping[str, Value]) -> dict[str, list[float] | None]:
     """Return numbers with their intervals as JSON values."""
     return {name: None if value is None else [float(one) for one in value] for name, value in found.items()}
 
@@ -62,6 +63,11 @@ class Sample:
         """Use all people of `targets`, with `replicates` draws of their photos."""
         images, image = np.unique(image_id, return_inverse=True)
         return cls(targets, image, bootstrap.resample_counts(len(images), replicates, seed))
+
+
+def with_intervals(found: "Mapping[str, Drawn | None]") -> dict[str, Value]:
+    """Return numbers with their 95 % intervals."""
+    return {name: None if one is None else one.with_interval() for name, one in found.items()}
 
 
 def evaluate_scores(scores: Scores, sample: Sample) -> dict[str, Drawn | None]:

@@ -19,6 +19,7 @@ from trustpose.calibration.metrics import (
     evaluate_scores,
     explained,
     plain_values,
+    with_intervals,
 )
 from trustpose.calibration.opinion_card import BROUGHT, OpinionCard
 from trustpose.calibration.opinions import Opinion, has_trust
@@ -83,7 +84,7 @@ class _Measured:
     def card(self, second: Second, opinion: Opinion, before: Trial, after: Trial, *, kept: bool) -> OpinionCard:
         """Describe the effect of an opinion on trees that have those of `before`."""
         old, new = self._numbers(before), self._numbers(after)
-        values = [{name: one and one.with_interval() for name, one in both.items()} for both in (old, new)]
+        values = [with_intervals(both) for both in (old, new)]
         return OpinionCard(
             name=second.name,
             file=second.file,

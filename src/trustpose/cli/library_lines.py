@@ -24,7 +24,7 @@ def hidden_library_lines() -> Iterator[None]:
     without those libraries' lines. Nothing changes if standard error is not the process's own, or no file can be
     created."""
     before = sys.stderr
-    aside = _file(before) if before is not None and before is sys.__stderr__ else None
+    aside = _file(before) if before is sys.__stderr__ and before is not None else None
     if before is None or aside is None:
         yield
         return

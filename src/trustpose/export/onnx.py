@@ -95,7 +95,7 @@ def trace_onnx(
         torch.onnx.export(
             for_inference(network),
             tuple(inputs.values()),
-            written,  # pyright: ignore[reportArgumentType]  # this exporter writes to files that are open, too
+            written,  # type: ignore  # this exporter writes to files that are open, too
             input_names=list(inputs),
             output_names=names,
             opset_version=OPSET,

@@ -23,7 +23,7 @@ class _Samples(CalibrationDataReader):
     def __init__(self, samples: Iterable[Mapping[str, np.ndarray]]) -> None:
         self._samples = iter(samples)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride]  # None ends
+    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore  # None ends
         found = next(self._samples, None)
         return None if found is None else dict(found)
 

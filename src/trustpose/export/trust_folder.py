@@ -133,7 +133,7 @@ def save_trust_network(
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
     """Return the source's spec for the new folder's graph, with the usual size only, for which its head is built."""
     output, names = spec.expect(HeatmapOutput, SimCCOutput), _kept(ESTIMATES[spec.output.kind])
-    renamed = dict(zip(output.tensors, names, strict=True))
+    renamed: dict[str, Any] = dict(zip(output.tensors, names, strict=True))
     fixed = replace(spec.input, multiple=None, longest=0)
     return replace(spec, onnx=out / MODEL_ONNX, input=fixed, output=replace(output, **renamed))
 

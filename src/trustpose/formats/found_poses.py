@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -102,7 +103,7 @@ def join(parts: list[Poses], paths: list[str]) -> Poses:
     return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
 
 
-def _blank(part: Poses, filled: set[str]) -> dict[str, np.ndarray]:
+def _blank(part: Poses, filled: set[str]) -> dict[str, Any]:
     """Return empty columns for those that this part lacks and others have."""
     n, k = part.xy.shape[:2]
     shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4)}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from trustpose.metrics.tracks import TrackFrame, pairs_of
@@ -49,7 +49,7 @@ def identity(frames: Sequence[TrackFrame], threshold: float = 0.5) -> Identity:
     shape = len(pairs.truth_count), len(pairs.track_count)
     if not near.any():
         return Identity(0, found, people)
-    together = coo_array((np.ones(int(near.sum())), (pairs.truth[near], pairs.track[near])), shape=shape).tocsr()
+    together: Any = csr_array((np.ones(int(near.sum())), (pairs.truth[near], pairs.track[near])), shape=shape)
     true = 0
     for rows, columns in _groups(together):
         block = together[rows][:, columns].toarray()

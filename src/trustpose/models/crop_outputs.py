@@ -34,6 +34,7 @@ class CropCodec(Protocol):
     def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs: ...
 
 
+@dataclass(frozen=True)
 class CropOutput(ABC):
     """The base class of output records for crops; each adds its own fields."""
 

@@ -78,7 +78,7 @@ class SimCCHead(nn.Module):
         self.cls_y = nn.Linear(_HIDDEN, round(height * split), bias=False)
         nn.init.normal_(self.final_layer.weight, std=0.001)
         for layer in (self.mlp[1], self.cls_x, self.cls_y):
-            nn.init.normal_(layer.weight, std=0.01)  # pyright: ignore[reportArgumentType]  # a Linear's
+            nn.init.normal_(layer.weight, std=0.01)  # type: ignore  # a Linear's
 
     def tokens(self, features: Float[Tensor, "B C h w"]) -> Float[Tensor, "B K 256"]:
         """Return a token for each keypoint."""

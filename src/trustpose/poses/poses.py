@@ -47,11 +47,11 @@ class Poses(PersonRows, PosesDisplay):
     box_score: Float[np.ndarray, " N"] | None = None
     suppressed_score: Float[np.ndarray, " N"] | None = None
     track_id: Int[np.ndarray, " N"] | None = None
-    image_id: Int[np.ndarray, " N"] | None = None
+    image_id: Int[np.ndarray, " N"] | None = None  # type: ignore[bad-override] read-only here
     annotation_id: Int[np.ndarray, " N"] | None = None
     missing: Bool[np.ndarray, "N K"] | None = None
     skeleton: Skeleton | None = None
-    photos: Mapping[int, Photo] | None = None
+    photos: Mapping[int, Photo] | None = None  # type: ignore[bad-override]
 
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}

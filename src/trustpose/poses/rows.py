@@ -119,7 +119,7 @@ class PersonRows:
         ids, starts = np.unique(image_id[order], return_index=True)
         for one, rows in zip(ids, np.split(order, starts[1:]), strict=True):
             is_run = rows[-1] - rows[0] + 1 == len(rows)  # consecutive rows stay a view
-            yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]
+            yield int(one), self[slice(rows[0], rows[-1] + 1) if is_run else rows]  # type: ignore[invalid-yield]
 
     @classmethod
     def concatenate(cls: type[_R], parts: list[_R]) -> _R:

@@ -140,7 +140,7 @@ class Predictor(BasePredictor):
             replace(source, boxes=Boxes(box[some], np.full(len(some), at)), places=xy[some].astype(np.float64))
             for at, (source, some) in enumerate(zip(sources, rows, strict=True))
         ]
-        filled = of_detected(self._empty_trust(len(poses)), is_detected=False)
+        filled: dict[str, Any] = of_detected(self._empty_trust(len(poses)), is_detected=False)
         for some, prediction in zip(rows, self._predictions(photos), strict=True):
             if prediction.error is not None:
                 raise prediction.error
@@ -188,7 +188,8 @@ class Predictor(BasePredictor):
         return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
     def _no_poses(self) -> Poses:
-        return replace(super()._no_poses(), **of_detected(self._empty_trust(0), is_detected=False))
+        empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
+        return replace(super()._no_poses(), **empty)
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
         """Allocate each field of trust that the network fills."""

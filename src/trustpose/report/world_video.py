@@ -72,7 +72,7 @@ class _View:
         sized = camera if camera.size is not None else replace(camera, size=(video.width, video.height))
         self._camera, self._number = sized.resized(*self.size), number
         self._frames, self._at = iter(video.frames()), -1
-        self._pixels = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
+        self._pixels: np.ndarray = np.full((self.size[1], self.size[0], 3), 128, np.uint8)
 
     def draw(self, poses: Poses3D, frame: int) -> UInt8[np.ndarray, "H W 3"]:
         wanted = self._number(frame)

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import onnxruntime
 from jaxtyping import Float
-from onnxruntime.capi import onnxruntime_pybind11_state as states  # pyright: ignore[reportAttributeAccessIssue] no stub
+from onnxruntime.capi import onnxruntime_pybind11_state as states  # type: ignore no stub
 
 from trustpose.extras import install_line
 from trustpose.files import InputError, check_regular, utf8_name

@@ -46,7 +46,7 @@ class TorchNetwork:
             raise InputError(f"precision: expected one of {', '.join(_DTYPES)}, got {precision!r}")
         try:
             self.device = torch.device(device or best_device())
-            self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue] torch's stub lacks it
+            self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore torch's stub lacks it
         except (RuntimeError, AssertionError) as error:  # torch's errors for a device that it was not built for
             raise InputError(f"device: {device!r} cannot be used ({str(error).splitlines()[0]})") from None
         self.module = self._module.network if isinstance(self._module, TrustNetwork) else self._module
@@ -89,7 +89,7 @@ class TorchNetwork:
         if not all(np.isfinite(array).all() for array in raw):
             raise InputError(f"{onnx}: the network gave numbers that are not finite")
         found = output.outputs(raw)
-        rest = {name: getattr(outputs, name) for name in ("features", "tokens")}
+        rest: dict[str, Any] = {name: getattr(outputs, name) for name in ("features", "tokens")}
         rest = {name: _numpy(tensor) for name, tensor in rest.items() if tensor is not None}
         others = {name: _arrays(value) for name, value in outputs.others.items()}
         grids = {**outputs.grids, **found.grids}  # the spec's grids take precedence: they are those of training

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -127,7 +128,9 @@ def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"],
     before = known[np.searchsorted(known, new) - 1]
     share = (paths.time[new] - paths.time[before]) / (paths.time[after] - paths.time[before])
     one, other = poses[paths.row[before]], poses[paths.row[after]]
-    columns = {name: None if column is None else column.copy() for name, column in one.columns().items()}
+    columns: dict[str, Any] = {
+        name: None if column is None else column.copy() for name, column in one.columns().items()
+    }
     for name in ("xy", "box", "box_score", "quality", "visibility", "pose_quality"):
         low, high = getattr(one, name), getattr(other, name)
         if low is not None:

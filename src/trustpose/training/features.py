@@ -141,7 +141,7 @@ def store_features(
             advance(len(rows))
             if number % _SAVED_EVERY == _SAVED_EVERY - 1 or number == len(chunks) - 1:
                 for column in columns.values():
-                    column.flush()  # pyright: ignore[reportAttributeAccessIssue] memory maps
+                    column.flush()  # type: ignore memory maps
                 index |= {"done": first + len(rows), "columns": sorted(columns)}
                 write_json(folder / INDEX, index)
     return Features(count, reading.views, _opened(folder, index))

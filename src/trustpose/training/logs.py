@@ -71,8 +71,8 @@ class Events:
 
     def __init__(self, folder: Path, first: int):
         # these classes are created at run time
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
-        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._event, self._summary = Event, Summary

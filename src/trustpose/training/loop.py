@@ -133,7 +133,7 @@ def _prepare(task: Task, recipe: Recipe, folder: Path, fabric: Fabric, resume: b
         task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)
     model = task.model.to(fabric.device)
     if options.channels_last:
-        model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] torch's stub lacks it
+        model.to(memory_format=torch.channels_last)  # type: ignore torch's stub lacks it
     optimiser, ema = make_optimiser(model, options, plan.learning_rate), Ema(model, options.ema)
     if saved is not None:
         restore(folder / CHECKPOINT, saved, optimiser, {"ema": ema, "precision": fabric.strategy.precision})
@@ -175,7 +175,7 @@ def _train_epoch(run: _Run, model: nn.Module, optimiser: Any) -> Iterator[str]:
     order = sample_order(options.seed, place.epoch, place.samples)[place.step_in_epoch * options.batch_size :]
     loader = run.fabric.setup_dataloaders(
         DataLoader(
-            run.task.samples(place.epoch),  # pyright: ignore[reportArgumentType] anything with length and items will do
+            run.task.samples(place.epoch),  # type: ignore anything with length and items will do
             batch_sampler=batch_parts(order, options, distributed.rank(), distributed.count()),
             collate_fn=run.task.collate,
             num_workers=options.workers,
@@ -213,7 +213,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
     optimiser.zero_grad()
     sums: dict[str, float] = {}
     for number, batch in enumerate(batches):
-        with run.fabric.no_backward_sync(model, enabled=number + 1 < len(batches)):  # pyright: ignore[reportArgumentType]
+        with run.fabric.no_backward_sync(model, enabled=number + 1 < len(batches)):  # type: ignore
             terms = run.task.losses(model, batch, totals)
             values = distributed.add_up(torch.stack(list(terms.values()))).tolist()
             if not np.isfinite(values).all():
@@ -222,7 +222,7 @@ def _step(run: _Run, model: nn.Module, optimiser: Any, batches: list[Any], rate:
             run.fabric.backward(torch.stack(list(terms.values())).sum() * distributed.count())
         sums = {name: sums.get(name, 0.0) + value for name, value in zip(terms, values, strict=True)}
     if run.options.clip:
-        run.fabric.clip_gradients(model, optimiser, max_norm=run.options.clip, error_if_nonfinite=False)  # pyright: ignore[reportArgumentType]
+        run.fabric.clip_gradients(model, optimiser, max_norm=run.options.clip, error_if_nonfinite=False)  # type: ignore
     optimiser.step()
     run.ema.update(run.task.model)
     return sums

@@ -81,7 +81,7 @@ def with_teacher(people: People, teacher: Predictor, least: float, path: Path) -
     if stored is None:
         stored = _columns(people, teacher, least)
         with atomic_write(path) as file:
-            np.savez(file, fingerprint=np.array(fingerprint), **stored)  # pyright: ignore[reportArgumentType] no flag
+            np.savez(file, fingerprint=np.array(fingerprint), **stored)  # type: ignore no flag
     if distributed.rank() == 0:
         distributed.gather_objects(None)
         filled, missing, removed = (int(stored[name].sum()) for name in ("is_filled", "is_missing", "is_removed"))

@@ -77,7 +77,7 @@ class Validation:
     def _predicted(self, predict: Predict, device: torch.device, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return keypoints in photo pixels, scores, trust and labels of the people at `rows`, as columns."""
         loader: Any = DataLoader(
-            _Labelled(self.crops, rows),  # pyright: ignore[reportArgumentType] anything with length and items will do
+            _Labelled(self.crops, rows),  # type: ignore anything with length and items will do
             batch_size=self.options.batch_size,
             num_workers=self.options.workers,
             collate_fn=_together,

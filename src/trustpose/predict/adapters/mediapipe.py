@@ -162,7 +162,7 @@ def _close_with(owner: object, landmarker: Any) -> None:
     delete the owner while this thread holds them, which would wait for itself for ever.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
-    weakref.finalize(owner, start_new_thread, landmarker.close, ()).atexit = False
+    weakref.finalize(owner, start_new_thread, landmarker.close, ()).atexit = False  # type: ignore[missing-attribute]
 
 
 def _crop(box: np.ndarray, width: int, height: int) -> tuple[int, int, int, int]:
