@@ -4,9 +4,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+
+import torch
 
 
 def start(call: Callable[[], object], errors: Path) -> ForkProcess:
@@ -14,10 +17,15 @@ def start(call: Callable[[], object], errors: Path) -> ForkProcess:
 
     def run() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        torch.set_num_threads(1)  # makes the pool that the fork lost; two threads that did so at once would fail
         with errors.open("w", buffering=1) as file:
             os.dup2(file.fileno(), 2)
             sys.stderr = file
-            call()
+            try:
+                call()
+            except Exception:
+                traceback.print_exc()
+                raise
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
