@@ -46,8 +46,22 @@ def test_positions_and_variances_are_those_of_the_normal_equations(order: int) -
     path = smooth_points(points, density)
     for at in range(4):
         position, variance = normal_equations(points, density, at)
-        np.testing.assert_allclose(path.position[:, at], position, atol=1e-3)
-        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-3)
+        np.testing.assert_allclose(path.position[:, at], position, rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_after_two_measurements_and_a_gap_nothing_is_lost(order: int) -> None:
+    """The derivatives are all but unknown in such a gap, so that variances there are differences of large numbers."""
+    points, density = walks(order, 30, 3, order)
+    points.variance[2:14] = np.inf
+    points.variance[14:] = 1.0
+    points = Points(points.position, points.variance, np.ones_like(points.step), order)
+    path = smooth_points(points, density)
+    for at in range(3):
+        position, variance = normal_equations(points, density, at)
+        np.testing.assert_allclose(path.position[:, at], position, atol=1e-4)
+        np.testing.assert_allclose(path.variance[:, at], variance, rtol=1e-4)
 
 
 @pytest.mark.parametrize("order", [2, 3])
@@ -59,7 +73,7 @@ def test_a_measurement_left_out_is_predicted_as_without_it(order: int) -> None:
         without[t + 5, at] = np.inf
         other = smooth_points(Points(points.position, without, points.step, order), density)
         left_out = points.position[t + 5, at] - other.position[t + 5, at]
-        np.testing.assert_allclose(path.left_out[t + 5, at], left_out, atol=1e-5)
+        np.testing.assert_allclose(path.left_out[t + 5, at], left_out, rtol=1e-5, atol=1e-5)
         variance = other.variance[t + 5, at] + points.variance[t + 5, at]
         np.testing.assert_allclose(path.left_out_variance[t + 5, at], variance, rtol=1e-5)
 
@@ -130,8 +144,8 @@ def test_time_may_run_backwards(seed: int, order: int) -> None:
     points.variance[-2:] = 1.0
     back = Points(points.position[::-1], points.variance[::-1], points.step, order)
     one, other = smooth_points(points, density), smooth_points(back, density)
-    np.testing.assert_allclose(other.position[::-1], one.position, atol=2e-2)
-    np.testing.assert_allclose(other.variance[::-1], one.variance, rtol=2e-2)
+    np.testing.assert_allclose(other.position[::-1], one.position, atol=1e-4)
+    np.testing.assert_allclose(other.variance[::-1], one.variance, rtol=1e-4)
 
 
 @settings(max_examples=25, deadline=None)

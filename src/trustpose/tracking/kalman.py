@@ -7,10 +7,13 @@ Applications to Tracking and Navigation", 2001, section 6.2):
 
     F_ij = h^(j−i) / (j−i)!     Q_ij = h^(2m−1−i−j) / ((m−1−i)! (m−1−j)! (2m−1−i−j)),   i, j = 0 … m−1
 
-A measurement is the position plus noise of variance r. Filter: Kalman's, from a diffuse prior. Smoother: de
-Jong's backward recursion ("Smoothing and interpolation with the state-space model", JASA 1989), which needs no inverse
-and also gives the error of each measurement when it is left out (de Jong & Penzer, "Diagnosing shocks in time series",
-JASA 1998). x and y have the same variances, so these are computed once for both.
+A measurement is the position plus noise of variance r. Filter: Kalman's, from a diffuse prior. Smoother: the filter
+forwards and backwards, and the two combined at each time (Fraser & Potter, "The optimum linear smoother as a
+combination of two optimum linear filters", IEEE Transactions on Automatic Control 1969). It also gives the error of
+each measurement when it is left out (de Jong & Penzer, "Diagnosing shocks in time series", JASA 1998) and takes no
+difference of large numbers, as recursions from the filter's last row do: after two measurements and a gap the
+acceleration is all but unknown, and these lose all digits. x and y have the same variances, so these are computed
+once for both.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +24,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-# Variance of the first state, in units of the measurements' and of time: large enough to bias nothing (by 1e-5 of a
-# variance), and small enough that differences of numbers of this size keep six digits.
-NOTHING_KNOWN = 1e5
+# Variance of the first state, in units of the measurements' and of time: large enough to bias nothing (by 1e-7 of a
+# variance), and small enough that a gap of ten rows, which multiplies it by 1e4, leaves five digits.
+NOTHING_KNOWN = 1e7
 _Matrix = list[list[Any]]  # m × m arrays (…)
 Gate = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 
@@ -54,7 +57,7 @@ class Path:
     """The smoothed path of S points at T times: position (T, S, 2) and its variance along each axis (T, S).
 
     `left_out` (T, S, 2) is each measurement minus the position that all others predict there, and `left_out_variance`
-    (T, S) the variance of that difference, the measurement's own included; infinite or NaN where nothing was measured.
+    (T, S) the variance of that difference, the measurement's own included; infinite where nothing was measured.
     """
 
     position: Float[np.ndarray, "T S 2"]
@@ -65,11 +68,11 @@ class Path:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One row of the filter: the position (…, S, 2) expected before its measurement, the first row of the covariance,
-    m × (…, S), the measurement's variance (…, S), innovation (…, S, 2) and 1 / the innovation's variance (…, S)."""
+    """One row of the filter: the state expected before its measurement, m × (…, S, 2), and its covariance,
+    m × m × (…, S); the measurement's variance (…, S), innovation (…, S, 2) and 1 / the innovation's variance (…, S)."""
 
-    mean: Any
-    column: list[np.ndarray]
+    mean: list[Any]
+    covariance: _Matrix
     variance: np.ndarray
     innovation: np.ndarray
     inverse: np.ndarray
@@ -109,7 +112,7 @@ def filter_points(points: Points, density: Float[np.ndarray, "*G S"], gate: Gate
         innovation = points.position[t] - mean[0]
         variance = points.variance[t] if gate is None else gate(t, innovation, column[0])
         inverse = 1 / (column[0] + variance)
-        yield Row(mean[0], column, variance, innovation, inverse)
+        yield Row(mean, covariance, variance, innovation, inverse)
         mean = [one + (c * inverse)[..., None] * innovation for one, c in zip(mean, column, strict=True)]
         covariance = _symmetric(m, lambda i, j, p=covariance, s=inverse: p[i][j] - p[0][i] * p[0][j] * s)
 
@@ -128,44 +131,51 @@ def _symmetric(m: int, entry: Callable[[int, int], Any]) -> _Matrix:
 def smooth_points(points: Points, density: Float[np.ndarray, " S"]) -> Path:
     """Return the expected positions given all measurements; `density` (S,) is λ.
 
-    Backwards, with s = Fᵀ ρ and W = Fᵀ N F of the row after, the gain k = p / S, and p the first row of the covariance,
-    f that after the measurement: position = mean + k₀ ν + f s, variance = f₀ − f W f; u = ν / S − k s and M = 1 / S +
-    k W k give what is left out, u / M, of variance 1 / M; then ρ = s + u e₀ and N = (I − k e₀ᵀ)ᵀ W (I − k e₀ᵀ) +
-    e₀ e₀ᵀ / S.
+    What the measurements before a time say of the state there, a ± A, and what those after it say, b ± B, together are
+    a + A (A + B)⁻¹ (b − a), of covariance A (A + B)⁻¹ B: the position with the measurement of that time left out.
     """
-    m, (count, size) = points.order, points.variance.shape
+    path = Path(*(np.empty((*points.variance.shape, *tail)) for tail in ((2,), (), (2,), ())))
     forward = list(filter_points(points, density))
-    path = Path(*(np.empty((count, size, *tail)) for tail in ((2,), (), (2,), ())))
-    rho: list[Any] = [np.zeros((size, 2)) for _ in range(m)]
-    total: _Matrix = [[np.zeros(size) for _ in range(m)] for _ in range(m)]
-    moves = [move for move, _ in points.motions()]
-    for t in range(count - 1, -1, -1):
-        if t < count - 1:
-            rho, total = _moved_back(moves[t + 1], rho, total, m)
-        row = forward[t]
-        gain = [one * row.inverse for one in row.column]
-        is_seen = np.isfinite(row.variance)
-        kept = np.where(is_seen, np.where(is_seen, row.variance, 0) * row.inverse, 1.0)  # 1 − k₀
-        after = [one * kept for one in row.column]
-        drawn = sum(one[:, None] * s for one, s in zip(after, rho, strict=True))
-        path.position[t] = row.mean + gain[0][:, None] * row.innovation + drawn
-        spread = sum(after[i] * total[i][j] * after[j] for i in range(m) for j in range(m))
-        path.variance[t] = np.maximum(after[0] - spread, 0)
-        along = [sum(total[i][j] * gain[j] for j in range(m)) for i in range(m)]  # W k
-        big = row.inverse + sum(k * one for k, one in zip(gain, along, strict=True))
-        u = row.innovation * row.inverse[:, None] - sum(k[:, None] * s for k, s in zip(gain, rho, strict=True))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            path.left_out[t], path.left_out_variance[t] = u / big[:, None], 1 / big
-        side = [total[0][i] - along[i] for i in range(m)]
-        rho = [rho[0] + u, *rho[1:]]
-        total = _symmetric(
-            m, lambda i, j, w=total, e=side, a=along[0], b=big: w[i][j] if i else e[j] if j else e[0] - a + b
-        )
+    backward = filter_points(_reversed(points), density)
+    for t, before, after in zip(range(len(forward) - 1, -1, -1), reversed(forward), backward, strict=True):
+        mean, variance = _others(before, after, points.order)
+        path.left_out[t], path.left_out_variance[t] = points.position[t] - mean, variance + points.variance[t]
+        gain = variance / path.left_out_variance[t]
+        path.position[t] = mean + gain[:, None] * path.left_out[t]
+        path.variance[t] = variance * (1 - gain)
     return path
 
 
-def _moved_back(move: _Matrix, rho: list[Any], total: _Matrix, m: int) -> tuple[list[Any], _Matrix]:
-    """Return Fᵀ ρ and Fᵀ N F."""
-    half = [[sum(move[k][i] * total[k][j] for k in range(i + 1)) for j in range(m)] for i in range(m)]
-    back = [sum(move[k][i][..., None] * rho[k] for k in range(i + 1)) for i in range(m)]
-    return back, [[sum(half[i][k] * move[k][j] for k in range(j + 1)) for j in range(m)] for i in range(m)]
+def _reversed(points: Points) -> Points:
+    """Return the points with time running backwards: the same kind of motion, odd derivatives of the other sign."""
+    step = np.roll(points.step[::-1], 1, axis=0)  # the time since the row that is now before
+    return Points(points.position[::-1], points.variance[::-1], step, points.order)
+
+
+def _others(before: Row, after: Row, m: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the position (S, 2) that the measurements before a time and those after it predict there, and its
+    variance (S,). `after` is a row of the filter of the reversed points."""
+    sign = [(-1) ** i for i in range(m)]
+    a = before.covariance
+    b = [[sign[i] * sign[j] * after.covariance[i][j] for j in range(m)] for i in range(m)]
+    right = [
+        np.stack([*np.moveaxis(sign[i] * after.mean[i] - before.mean[i], -1, 0), b[i][0]], axis=-1) for i in range(m)
+    ]
+    solved = _solve([[a[i][j] + b[i][j] for j in range(m)] for i in range(m)], right, m)
+    found: Any = sum(a[0][i][..., None] * solved[i] for i in range(m))  # (S, 3): A (A + B)⁻¹ [b − a, B e₀]
+    return before.mean[0] + found[..., :2], found[..., 2]
+
+
+def _solve(matrix: _Matrix, right: list[Any], m: int) -> list[Any]:
+    """Return X with `matrix` X = `right`, m × (S, 3): symmetric and positive definite, so by L D Lᵀ without pivots."""
+    rest, lower, right = [list(row) for row in matrix], {}, list(right)
+    for k in range(m):
+        for i in range(k + 1, m):
+            lower[i, k] = rest[i][k] / rest[k][k]
+            right[i] = right[i] - lower[i, k][..., None] * right[k]
+            for j in range(k + 1, i + 1):
+                rest[i][j] = rest[i][j] - lower[i, k] * rest[j][k]
+    found: list[Any] = [right[k] / rest[k][k][..., None] for k in range(m)]
+    for k in range(m - 2, -1, -1):
+        found[k] = found[k] - sum(lower[i, k][..., None] * found[i] for i in range(k + 1, m))
+    return found
