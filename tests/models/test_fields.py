@@ -1,13 +1,15 @@
-"""Specs of networks with part affinity fields: they read as they were written, and every broken field is named."""
+"""Specs of bottom-up networks: they read as they were written, and every broken field is named."""
 
 import json
 
 import pytest
 
-from tests.predict.tiny_fields import made_up_people, write_fields
+from tests.predict.tiny_fields import made_up_people, write_centres, write_fields, write_tags
 from trustpose.files import InputError
+from trustpose.models.centre_output import CentreOutput
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.spec import ModelSpec, output_kind
+from trustpose.models.tag_output import TagOutput
 from trustpose.skeletons import COCO_17
 
 
@@ -57,4 +59,58 @@ def test_wrong_fields_are_named(path, field, value):
     text["output"][field] = value
     json_path.write_text(json.dumps(text))
     with pytest.raises(InputError, match=f"fields.json: field 'output.{field}'"):
+        ModelSpec.read(path)
+
+
+def test_tags_there_and_back(tmp_path):
+    path = write_tags(tmp_path, *made_up_people(1))
+    spec = ModelSpec.read(path)
+    output = spec.expect(TagOutput)
+    assert output_kind(path) == "tags" and spec.people == "photo" and output.describe() == "people of a photo, by tags"
+    assert output.order[:8] == (0, 1, 2, 3, 4, 5, 6, 11) and output.tag_stride is None and not output.fill
+    text = spec.to_json()
+    text["output"] |= {"order": list(range(17)), "tag_stride": 8, "fill": True, "most": 7, "tag_threshold": 0.5}
+    path.with_suffix(".json").write_text(json.dumps(text))
+    other = ModelSpec.read(path)
+    output = other.expect(TagOutput)
+    assert (output.grouping.order, output.grouping.most, output.grouping.tag_threshold) == (tuple(range(17)), 7, 0.5)
+    path.with_suffix(".json").write_text(json.dumps(other.to_json()))
+    assert ModelSpec.read(path) == other != spec
+
+
+def test_centres_there_and_back(tmp_path):
+    path = write_centres(tmp_path, *made_up_people(1))
+    spec = ModelSpec.read(path)
+    output = spec.expect(CentreOutput)
+    assert output_kind(path) == "centres" and output.describe() == "people of a photo, by their centres, with boxes"
+    text = spec.to_json()
+    text["output"] |= {"reach": 0.1, "most": 7, "min_score": 0.4, "min_peak": 0.2, "offset": 1.5}
+    path.with_suffix(".json").write_text(json.dumps(text))
+    other = ModelSpec.read(path)
+    codec = other.expect(CentreOutput).codec(64, 48)
+    assert (codec.reach, codec.most, codec.min_score, codec.min_peak, codec.heatmaps.offset) == (0.1, 7, 0.4, 0.2, 1.5)
+    path.with_suffix(".json").write_text(json.dumps(other.to_json()))
+    assert ModelSpec.read(path) == other != spec
+
+
+WRONG_OTHERS = [
+    *((write_tags, "order", value) for value in ([], [0], list(range(1, 18)), "coco", [*range(16), 16.0])),
+    (write_tags, "tag_stride", 7),
+    (write_tags, "tags", "heatmaps"),
+    (write_tags, "fill", "yes"),
+    (write_tags, "tag_threshold", -1),
+    (write_tags, "most", 0),
+    (write_tags, "limbs", [[0, 1]]),
+    (write_centres, "stride", 1.5),
+    (write_centres, "heatmaps", "centre"),
+    (write_centres, "reach", -0.1),
+    (write_centres, "min_score", -1),
+    (write_centres, "most", 0),
+]
+
+
+@pytest.mark.parametrize(("write", "field", "value"), WRONG_OTHERS)
+def test_wrong_fields_of_tags_and_centres_are_named(tmp_path, write, field, value):
+    path = write(tmp_path, *made_up_people(1), **{field: value})
+    with pytest.raises(InputError, match=f"{path.stem}.json: field 'output.{field}'"):
         ModelSpec.read(path)

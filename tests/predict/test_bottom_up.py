@@ -1,4 +1,4 @@
-"""A network with part affinity fields, from photo files to COCO results: `tp.load` and `trustpose predict`."""
+"""Bottom-up networks, from photo files to COCO results: `tp.load` and `trustpose predict`."""
 
 import json
 
@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.predict.tiny_fields import made_up_people, write_fields
+from tests.predict.tiny_fields import boxes_of, made_up_people, write_centres, write_fields, write_tags
 from trustpose.cli import app
 from trustpose.files import InputError
+from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
 
 WRIST = 9
@@ -78,3 +79,59 @@ def test_predict_writes_people_without_expected_oks(network, people, tmp_path):
 def test_it_is_no_detector(network):
     with pytest.raises(InputError, match="is no detector"):
         load("default", detector=network)
+
+
+@pytest.mark.parametrize("coarser", [1, 2])
+def test_people_are_where_heatmaps_and_tags_say(tmp_path, people, coarser):
+    """Tags may be of another size."""
+    xy, labelled = people
+    path = write_tags(tmp_path, xy, labelled, coarser, **({"tag_stride": 8} if coarser == 2 else {}))
+    poses = load(path)(np.zeros((300, 512, 3), np.uint8))
+    assert len(poses) == 3 and poses.missing is not None and poses.pose_score is not None and poses.box is None
+    order = np.argsort(poses.xy[:, 0, 0])
+    np.testing.assert_array_equal(~poses.missing[order], labelled)
+    np.testing.assert_allclose(poses.xy[order][labelled], 2 * xy[labelled], atol=0.3)
+    assert (poses.xy[poses.missing] == 0).all() and (poses.score[poses.missing] == 0).all()
+    assert (np.diff(poses.pose_score) <= 0).all() and 0.7 < poses.pose_score.min() < poses.pose_score.max() <= 1
+
+
+def test_low_peaks_are_filled_in_by_tag(tmp_path, people):
+    """Many peaks are no candidates; their tags find the places, and the score is the map's, low for the wrist."""
+    xy, labelled = people
+    for fill in (True, False):
+        folder = tmp_path / str(fill)
+        path = write_tags(folder, xy, labelled, fill=fill, min_peak=0.97)
+        found = load(path)(np.zeros((192, 256, 3), np.uint8))
+        assert found.missing is not None and found.score is not None and len(found) == 3
+        order = np.argsort(np.where(found.missing, np.inf, found.xy[..., 0]).min(axis=1))
+        there, score = ~found.missing[order], found.score[order]
+        assert there[labelled].all() == fill
+        if fill:
+            assert (score[~labelled] < 0.2).all()  # beside another person's wrist, where no tag is
+            assert (score[labelled] < 0.97).any() and (score[labelled] > 0.7).all()
+            np.testing.assert_allclose(found.xy[order][labelled], xy[labelled], atol=2.0)  # half a cell
+    assert len(load(path, min_score=2.0)(np.zeros((192, 256, 3), np.uint8))) == 0
+
+
+def test_people_are_where_centres_say(tmp_path, people):
+    xy, labelled = people
+    path = write_centres(tmp_path, xy, labelled)
+    poses = load(path)(np.zeros((300, 512, 3), np.uint8))
+    assert len(poses) == 3 and poses.missing is None and poses.box is not None and poses.box_score is not None
+    order = np.argsort(poses.box[:, 0])
+    np.testing.assert_allclose(poses.box[order], 2 * boxes_of(xy, labelled), atol=0.01)
+    np.testing.assert_allclose(poses.xy[order][labelled], 2 * xy[labelled], atol=0.3)
+    np.testing.assert_array_equal(poses.pose_score, np.ones(3))
+    np.testing.assert_array_equal(poses.box_score, np.ones(3))
+    assert len(load(path, min_score=1.1)(np.zeros((192, 256, 3), np.uint8))) == 0
+    boxes = load_detector(path)(np.zeros((300, 512, 3), np.uint8))
+    np.testing.assert_array_equal(boxes.xyxy, poses.box.clip(0, [512, 300, 512, 300]))
+
+
+def test_wrong_shapes_of_tags_and_centres_are_named(tmp_path, people):
+    path = write_tags(tmp_path, *people, tag_stride=8)
+    with pytest.raises(InputError, match=r"gave tags \(1, 17, 48, 64\), expected \(1, 17, 24, 32\)"):
+        load(path)(np.zeros((192, 256, 3), np.uint8))
+    path = write_centres(tmp_path, *people, stride=8)
+    with pytest.raises(InputError, match=r"gave centre \(1, 1, 48, 64\), expected \(1, 1, 24, 32\)"):
+        load(path)(np.zeros((192, 256, 3), np.uint8))

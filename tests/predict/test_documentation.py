@@ -8,19 +8,26 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.predict.tiny_boxes import PICODET
+from trustpose.models import outputs
+from trustpose.models.centre_output import CentreOutput
 from trustpose.models.field_output import FieldOutput
-from trustpose.models.outputs import KINDS
 from trustpose.models.spec import BoxOutput, ModelSpec, SimCCOutput
+from trustpose.models.tag_output import TagOutput
 
 BLOCKS = re.findall(r"```json\n(.*?)```", (REPOSITORY / "docs" / "networks.md").read_text(), re.DOTALL)
 
 
+PHOTO_MAPS = [kind.kind for kind in outputs.PHOTO_MAPS]
 KIND = [json.loads(block)["output"]["kind"] for block in BLOCKS]
 
 
 @pytest.mark.parametrize(
     "block",
-    [block for block, kind in zip(BLOCKS, KIND, strict=True) if kind not in ("boxes", "box-list", "simcc", "fields")],
+    [
+        block
+        for block, kind in zip(BLOCKS, KIND, strict=True)
+        if kind not in ("boxes", "box-list", "simcc", *PHOTO_MAPS)
+    ],
 )
 def test_documented_specs_are_read(tmp_path, data_dir, block):
     name = json.loads(block)["onnx"].removesuffix(".onnx")
@@ -30,7 +37,7 @@ def test_documented_specs_are_read(tmp_path, data_dir, block):
 
 
 def test_every_kind_is_documented():
-    assert sorted(KIND) == sorted(KINDS)
+    assert sorted(KIND) == sorted(outputs.KINDS)
 
 
 def test_the_documented_detector_is_what_training_makes(tmp_path):
@@ -54,6 +61,18 @@ def test_the_documented_fields_are_openposes(tmp_path):
     output = ModelSpec.read(tmp_path / "fields.json").output
     assert isinstance(output, FieldOutput) and output.keypoints == 18
     assert len(output.limbs) == 19 and {output.limbs[at] for at in output.redundant} == {(2, 16), (5, 17)}
+
+
+@pytest.mark.parametrize("kind", [TagOutput, CentreOutput])
+def test_the_documented_tags_and_centres_have_the_documented_defaults(tmp_path, kind):
+    block = BLOCKS[KIND.index(kind.kind)]
+    (tmp_path / "network.json").write_text(block)
+    output = ModelSpec.read(tmp_path / "network.json").expect(kind)
+    same = replace(output, stride=4.0)
+    if isinstance(same, TagOutput):
+        same = replace(same, tag_stride=None, fill=False)
+        assert output.shapes(512, 256) == [(1, 17, 128, 256), (1, 17, 64, 128)] and output.order == same.order
+    assert same == (TagOutput(17, 4.0, same.order) if isinstance(same, TagOutput) else CentreOutput(17, 4.0))
 
 
 def test_the_documented_simcc_network_is_rtmpose(tmp_path):

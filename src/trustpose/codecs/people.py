@@ -3,19 +3,24 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True, eq=False)
 class FoundPeople:
-    """N people in input pixels: xy (N, K, 2), their scores (N, K), boxes xyxy (N, 4) and the people's scores (N,)."""
+    """N people in input pixels: xy (N, K, 2), their scores (N, K), boxes xyxy (N, 4) and the people's scores (N,).
+
+    box: None from methods that find joints only. missing (N, K): joints that were not found, at 0, 0 with score 0; None
+    if all were.
+    """
 
     xy: Float[np.ndarray, "N K 2"]
     score: Float[np.ndarray, "N K"]
-    box: Float[np.ndarray, "N 4"]
+    box: Float[np.ndarray, "N 4"] | None
     person_score: Float[np.ndarray, " N"]
+    missing: Bool[np.ndarray, "N K"] | None = None
 
 
 @dataclass(frozen=True)

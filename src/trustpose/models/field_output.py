@@ -1,25 +1,25 @@
 """The output kind "fields": keypoint heatmaps and part affinity fields of a photo, with how they become people."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 
-from trustpose.codecs import Outputs
+from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.people import FoundPeople
 from trustpose.formats.json_reader import Fields
 from trustpose.grouping.paf import MATCHINGS, ORDERS, LimbGrouping, Matching, Order
-from trustpose.models.crop_outputs import PeopleFrom
-from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.models.inputs import InputSpec
+from trustpose.models.photo_maps import Decoding, PhotoMaps, read_boolean, read_maps, read_names, read_peaks
 from trustpose.skeletons import Skeleton
 
-Decoding = Literal["argmax-quarter", "dark"]
-_MIN_PEAK = 0.1
+MOST = 100  # candidates of one joint
 
 
 @dataclass(frozen=True)
-class FieldOutput:
+class FieldOutput(PhotoMaps):
     """Heatmaps (1, keypoints, h, w) and fields (1, 2 × limbs, h, w), `stride` input pixels a cell from `offset` on.
 
     heatmaps, fields: the outputs' names. background: one more heatmap, the last, is that of no keypoint. limbs: pairs
@@ -29,19 +29,15 @@ class FieldOutput:
     """
 
     kind: ClassVar[str] = "fields"
-    people_from: ClassVar[PeopleFrom] = "photo"
-    sizes: ClassVar[Sizes] = "either"
 
-    keypoints: int
     limbs: tuple[tuple[int, int], ...]
-    stride: float
     heatmaps: str = "heatmaps"
     fields: str = "fields"
     background: bool = False
     offset: float = 0.0
     sigma: float = 1.0
     decoding: Decoding = "dark"
-    min_peak: float = _MIN_PEAK
+    min_peak: float = 0.1
     min_value: float = 0.05
     min_share: float = 0.8
     long_penalty: bool = True
@@ -54,30 +50,18 @@ class FieldOutput:
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "FieldOutput":
         """Read the field 'output' of a spec. Raises InputError naming the field."""
-        wanted = top.object("output")
-        wanted.choice("kind", (cls.kind,))
-        keypoints = wanted.keypoints(skeleton)
-        stride = wanted.number("stride", least=1.0, most=256.0)
-        if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
-            raise wanted.fail("stride", "a divisor of the input's sides", wanted.value["stride"])
+        wanted, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
         limbs = _read_limbs(wanted, skeleton)
-        heatmaps, fields = wanted.text("heatmaps", cls.heatmaps), wanted.text("fields", cls.fields)
-        if heatmaps == fields:
-            raise wanted.fail("fields", "another output than 'heatmaps'", fields)
         output = cls(
             keypoints,
-            limbs,
             stride,
-            heatmaps,
-            fields,
-            background=_boolean(wanted, "background", cls.background),
-            offset=wanted.number("offset", least=-256.0, most=256.0, default=cls.offset),
-            sigma=wanted.number("sigma", least=0.1, most=64.0, default=cls.sigma),
-            decoding=wanted.choice("decoding", get_args(Decoding), default=cls.decoding),
-            min_peak=wanted.number("min_peak", least=0.0, default=cls.min_peak),
+            limbs,
+            **read_names(wanted, heatmaps=cls.heatmaps, fields=cls.fields),
+            background=read_boolean(wanted, "background", default=cls.background),
+            **read_peaks(wanted, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
             min_value=wanted.number("min_value", least=0.0, most=1.0, default=cls.min_value),
             min_share=wanted.number("min_share", least=0.0, most=0.99, default=cls.min_share),
-            long_penalty=_boolean(wanted, "long_penalty", cls.long_penalty),
+            long_penalty=read_boolean(wanted, "long_penalty", default=cls.long_penalty),
             matching=wanted.choice("matching", MATCHINGS, default=cls.matching),
             order=wanted.choice("order", ORDERS, default=cls.order),
             redundant=_read_redundant(wanted, len(limbs)),
@@ -112,15 +96,10 @@ class FieldOutput:
         """The tensors' names in the network's file."""
         return {"heatmaps": self.heatmaps, "fields": self.fields}
 
-    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
-        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
-        valid."""
-        size = (round(height / self.stride), round(width / self.stride))
-        channels = (self.keypoints + self.background, 2 * len(self.limbs))
-        for name, count, array in zip(self.tensors, channels, arrays, strict=True):
-            if array.shape != (1, count, *size):
-                return f"gave {name} {array.shape}, expected {(1, count, *size)}"
-        return None
+    def shapes(self, width: int, height: int) -> list[tuple[int, ...]]:
+        """Return the tensors' shapes for a photo of width × height input pixels."""
+        size = self.cells(width, height)
+        return [(1, self.keypoints + self.background, *size), (1, 2 * len(self.limbs), *size)]
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
         """Convert the tensors, in the order of `tensors`, to `Outputs`, without the background."""
@@ -129,13 +108,25 @@ class FieldOutput:
         grid = self.heatmap_codec(*heatmaps.shape[:1:-1]).grid
         return Outputs([heatmaps], others={"fields": fields}, grids={"heatmaps": grid, "fields": grid})
 
+    def candidates(self, outputs: Outputs, height: int) -> Candidates:
+        """Return the candidates of all people with their links along limbs; height: the input's, in pixels."""
+        cells = outputs.heatmaps[-1].shape[3], outputs.heatmaps[-1].shape[2]
+        found = self.heatmap_codec(*cells).candidates(outputs, min_score=self.min_peak, most=MOST)
+        return self.field_codec(*cells).links(found, outputs["fields"], float(height) if self.long_penalty else None)
+
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+        """Return the people of a photo, the best first: keypoints with their heatmaps' heights as score, and people's
+        scores as `LimbGrouping.group` has them. Joints without a candidate are `missing`."""
+        found = self.candidates(self.outputs(arrays), height)
+        assert found.links is not None and found.link_score is not None
+        limb = self.field_codec(*self.cells(width, height)[::-1]).limb_of(found)
+        score = found.score.astype(np.float64)
+        groups = self.grouping.group(found.joint, score, found.links, limb, found.link_score, self.keypoints)
+        return FoundPeople(groups.take(found.xy), groups.take(score), None, groups.score, groups.missing)
+
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""
         return f"people of a photo, by part affinity fields of {len(self.limbs)} limbs"
-
-
-def _boolean(wanted: Fields, field: str, default: bool) -> bool:
-    return wanted.boolean(field) if field in wanted.value else default
 
 
 def _read_limbs(wanted: Fields, skeleton: Skeleton) -> tuple[tuple[int, int], ...]:

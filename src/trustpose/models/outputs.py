@@ -1,7 +1,8 @@
 """Outputs of networks, one record per kind: its fields in a spec, and the codec that decodes it.
 
-Other kinds are in `crop_outputs`, `dense_outputs` and `field_output`. A new kind needs a new record in one of these
-files, or in a file of its own, and an entry in `KINDS`.
+Other kinds are in `crop_outputs`, `dense_outputs`, and those of bottom-up networks, `photo_maps`, in `field_output`,
+`tag_output` and `centre_output`. A new kind needs a new record in one of these files, or in a file of its own, and an
+entry in `KINDS`.
 """
 
 import re
@@ -10,10 +11,12 @@ from typing import Any, ClassVar
 
 from trustpose.codecs.people import BOX, PeopleCodec
 from trustpose.formats.json_reader import Fields
+from trustpose.models.centre_output import CentreOutput
 from trustpose.models.crop_outputs import CoordinateOutput, PeopleFrom, SimCCOutput
 from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.models.tag_output import TagOutput
 from trustpose.skeletons import Skeleton
 
 _ORDER = re.compile(r"(\d{1,5}) x \((\w+), (\w+), (\w+)\), then (\w+), (\w+), (\w+), (\w+), (\w+)")
@@ -82,10 +85,9 @@ class PeopleOutput:
 
 
 CropOutputs = HeatmapOutput | SimCCOutput | CoordinateOutput
-Output = CropOutputs | PeopleOutput | FieldOutput | BoxOutput | BoxListOutput
-KINDS: dict[str, type[Output]] = {
-    kind.kind: kind
-    for kind in (HeatmapOutput, SimCCOutput, CoordinateOutput, PeopleOutput, FieldOutput, BoxOutput, BoxListOutput)
-}
+PhotoMapOutputs = FieldOutput | TagOutput | CentreOutput
+Output = CropOutputs | PeopleOutput | PhotoMapOutputs | BoxOutput | BoxListOutput
 CROP_KINDS = (HeatmapOutput, SimCCOutput, CoordinateOutput)
+PHOTO_MAPS = (FieldOutput, TagOutput, CentreOutput)
 BOX_KINDS = (BoxOutput, BoxListOutput)
+KINDS: dict[str, type[Output]] = {kind.kind: kind for kind in (*CROP_KINDS, PeopleOutput, *PHOTO_MAPS, *BOX_KINDS)}

@@ -15,6 +15,7 @@ from jaxtyping import UInt8
 from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder, output_kind
+from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.boxes import Boxes, Detector, whole_photo
 from trustpose.predict.single_stage import PeopleDetector
 from trustpose.runtime.backends import BoxDetector, PeopleNetwork
@@ -43,8 +44,8 @@ def load_detector(
 
     "default" (bundled), "whole" (each photo shows one person), a single-stage network or a box network (NETWORK.onnx
     with its JSON next to it, or a folder), or one of `TORCHVISION`, with weights from a file. Boxes with a score below
-    `min_score` are dropped; None means 0.1 for a people network, 0.3 for torchvision's, and the JSON's value for a box
-    network. Raises InputError.
+    `min_score` are dropped; None means 0.1 for a people network, 0.3 for torchvision's, and the JSON's value for a
+    network with boxes or centres. Raises InputError.
     """
     if not isinstance(name, (str, Path)):
         return name
@@ -65,7 +66,9 @@ def load_detector(
         raise InputError(f"detector {name}: expected one of {names}")
     spec = ModelSpec.read(name)
     if spec.output.kind not in _DETECTORS:
-        raise InputError(f"{name}: is no detector: its JSON says that it gives {kind}, expected people or boxes")
+        raise InputError(
+            f"{name}: is no detector: its JSON says that it gives {kind}, expected people, boxes or centres"
+        )
     return _DETECTORS[spec.output.kind](spec, min_score, device)
 
 
@@ -73,10 +76,15 @@ def _people_detector(spec: ModelSpec, min_score: float | None, device: str) -> P
     return PeopleDetector(PeopleNetwork(spec, device), PEOPLE_MIN_SCORE if min_score is None else min_score)
 
 
+def _centre_detector(spec: ModelSpec, min_score: float | None, device: str) -> PeopleDetector:
+    return PeopleDetector(BottomUpNetwork(spec, device, min_score))
+
+
 _DETECTORS: dict[str, Callable[[ModelSpec, float | None, str], Detector]] = {  # by output kind
     "boxes": BoxDetector,
     "box-list": BoxDetector,
     "people": _people_detector,
+    "centres": _centre_detector,
 }
 
 

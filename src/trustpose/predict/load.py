@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import suppressor
-from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
+from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec, detector_folder
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
-from trustpose.predict.bottom_up import FieldNetwork
+from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.calibrated import Calibrated, calibrated
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.predict.options import PredictOptions
@@ -145,8 +145,8 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
 def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePredictor:
     """Load a network that finds people by itself."""
     device, min_score = onnx_device(options.device), options.min_score
-    if isinstance(spec.output, FieldOutput):
-        network = FieldNetwork(spec, device, min_score)
+    if isinstance(spec.output, PHOTO_MAPS):
+        network = BottomUpNetwork(spec, device, min_score)
         return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
     min_score = PEOPLE_MIN_SCORE if min_score is None else min_score
     return SingleStagePredictor(PeopleNetwork(spec, device), threads=options.threads, min_score=min_score)

@@ -13,7 +13,6 @@ from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
-from trustpose.runtime.backends import PeopleNetwork
 from trustpose.runtime.sessions import cpu_count, worker_threads
 
 
@@ -27,9 +26,10 @@ class PhotoPeople(Protocol):
 
 
 class PeopleDetector:
-    """A detector for top-down networks from a people network's boxes. Boxes below `min_score` are dropped."""
+    """A detector for top-down networks from the boxes of a network that finds people with boxes. Boxes below
+    `min_score` are dropped."""
 
-    def __init__(self, network: PeopleNetwork, min_score: float = 0.0) -> None:
+    def __init__(self, network: PhotoPeople, min_score: float = 0.0) -> None:
         self.network = network
         self.min_score = min_score
 

@@ -181,6 +181,7 @@ class PeopleNetwork(PhotoNetwork):
         if raw.shape != expected:
             raise InputError(f"{self.spec.onnx}: gave an output {raw.shape}, its spec's 'output.shape' says {expected}")
         people = self.codec.decode(raw[0], *size)
+        assert people.box is not None
         places = np.concatenate([people.xy, people.box.reshape(-1, 2, 2)], axis=1)  # (N, K + 2, 2), input pixels
         places = transform(np.broadcast_to(to_image, (len(places), 2, 3)), places)
         return Poses(

@@ -1,0 +1,85 @@
+"""The output kind "centres": people of a photo as points, with the way from each to its joints, and heatmaps."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trustpose.codecs.centres import MOST, CentreMaps, CentrePoseCodec
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.people import FoundPeople
+from trustpose.formats.json_reader import Fields
+from trustpose.models.inputs import InputSpec
+from trustpose.models.photo_maps import Decoding, PhotoMaps, read_maps, read_names, read_peaks
+from trustpose.skeletons import Skeleton
+
+
+@dataclass(frozen=True)
+class CentreOutput(PhotoMaps):
+    """Maps of a photo as in `codecs.centres.CentreMaps`, `stride` input pixels a cell, a whole number: centre (1, 1, h,
+    w), sides (1, 4, h, w), joints (1, 2 × keypoints, h, w), heatmaps (1, keypoints, h, w).
+
+    centre, sides, joints, heatmaps: the outputs' names. offset, sigma, decoding: of heatmaps (see `codecs.heatmaps`);
+    min_score, most, min_peak, reach: see `codecs.centres.CentrePoseCodec`.
+    """
+
+    kind: ClassVar[str] = "centres"
+
+    centre: str = "centre"
+    sides: str = "sides"
+    joints: str = "joints"
+    heatmaps: str = "heatmaps"
+    offset: float = 0.0
+    sigma: float = 1.0
+    decoding: Decoding = "dark"
+    min_peak: float = 0.1
+    reach: float = 0.3
+    most: int = MOST
+    min_score: float = 0.1
+
+    @classmethod
+    def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CentreOutput":
+        """Read the field 'output' of a spec. Raises InputError naming the field."""
+        wanted, keypoints, stride = read_maps(top, cls.kind, inputs, skeleton)
+        if stride != int(stride):
+            raise wanted.fail("stride", "a whole number", stride)
+        output = cls(
+            keypoints,
+            stride,
+            **read_names(wanted, centre=cls.centre, sides=cls.sides, joints=cls.joints, heatmaps=cls.heatmaps),
+            **read_peaks(wanted, cls.offset, cls.sigma, cls.decoding, cls.min_peak),
+            reach=wanted.number("reach", least=0.0, default=cls.reach),
+            most=wanted.count("most", default=cls.most),
+            min_score=wanted.number("min_score", least=0.0, default=cls.min_score),
+        )
+        wanted.close()
+        return output
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the field 'output' of a spec."""
+        return {"output": {"kind": self.kind} | asdict(self)}
+
+    def codec(self, width: int, height: int) -> CentrePoseCodec:
+        """Return the codec of maps of width × height cells."""
+        heatmaps = HeatmapCodec(width, height, self.stride, self.sigma, self.decoding, offset=self.offset)
+        return CentrePoseCodec(heatmaps, self.min_score, self.most, self.min_peak, self.reach)
+
+    @property
+    def tensors(self) -> dict[str, str | None]:
+        """The tensors' names in the network's file."""
+        return {"centre": self.centre, "sides": self.sides, "joints": self.joints, "heatmaps": self.heatmaps}
+
+    def shapes(self, width: int, height: int) -> list[tuple[int, ...]]:
+        """Return the tensors' shapes for a photo of width × height input pixels."""
+        size = self.cells(width, height)
+        return [(1, count, *size) for count in (1, 4, 2 * self.keypoints, self.keypoints)]
+
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+        """Return the people of a photo with boxes, the highest centre first: see `CentrePoseCodec.decode`."""
+        centre, sides, joints, heatmaps = (array[0].astype(np.float32, copy=False) for array in arrays)
+        rows, columns = self.cells(width, height)
+        return self.codec(columns, rows).decode(CentreMaps(centre[0], sides, joints, heatmaps))
+
+    def describe(self) -> str:
+        """Describe the output for `trustpose models`."""
+        return "people of a photo, by their centres, with boxes"

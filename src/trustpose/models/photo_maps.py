@@ -1,0 +1,116 @@
+"""The base class of outputs of bottom-up networks: maps of a whole photo, decoded to all its people."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypedDict, get_args
+
+import numpy as np
+
+from trustpose.codecs.people import FoundPeople
+from trustpose.formats.json_reader import Fields
+from trustpose.models.crop_outputs import PeopleFrom
+from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.skeletons import Skeleton
+
+Decoding = Literal["argmax-quarter", "dark"]
+
+
+class Peaks(TypedDict):
+    """How peaks of heatmaps become candidates: see `codecs.heatmaps`; min_peak: the least height."""
+
+    offset: float
+    sigma: float
+    decoding: Decoding
+    min_peak: float
+
+
+@dataclass(frozen=True)
+class PhotoMaps(ABC):
+    """Maps of a photo, `stride` input pixels a cell; each kind adds its own fields, among them `min_score`, below which
+    people are dropped."""
+
+    kind: ClassVar[str]
+    people_from: ClassVar[PeopleFrom] = "photo"
+    sizes: ClassVar[Sizes] = "either"
+
+    keypoints: int
+    stride: float
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, str | None]:
+        """The tensors' names in the network's file by the spec's field."""
+
+    @abstractmethod
+    def shapes(self, width: int, height: int) -> list[tuple[int, ...]]:
+        """Return the tensors' shapes for a photo of width × height input pixels, in the order of `tensors`."""
+
+    @abstractmethod
+    def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
+        """Return the people of a photo of width × height input pixels, the best first, from tensors of these
+        shapes."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Return the field 'output' of a spec."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Describe the output for `trustpose models`."""
+
+    def misfit(self, arrays: list[np.ndarray], width: int, height: int) -> str | None:
+        """Describe what is wrong with the tensors of one photo of width × height input pixels; None if they are
+        valid."""
+        for name, shape, array in zip(self.tensors, self.shapes(width, height), arrays, strict=True):
+            if array.shape != shape:
+                return f"gave {name} {array.shape}, expected {shape}"
+        return None
+
+    def cells(self, width: int, height: int) -> tuple[int, int]:
+        """Return the maps' height and width in cells."""
+        return round(height / self.stride), round(width / self.stride)
+
+
+def read_maps(top: Fields, kind: str, inputs: InputSpec, skeleton: Skeleton) -> tuple[Fields, int, float]:
+    """Begin to read the field 'output' of `kind`: return it, the number of keypoints, and the stride.
+
+    Raises InputError naming the field.
+    """
+    wanted = top.object("output")
+    wanted.choice("kind", (kind,))
+    return wanted, wanted.keypoints(skeleton), read_stride(wanted, "stride", inputs)
+
+
+def read_stride(wanted: Fields, field: str, inputs: InputSpec, default: float | None = None) -> float:
+    """Return input pixels a cell, which must divide the input's sides."""
+    stride = wanted.number(field, least=1.0, most=256.0, default=default)
+    if inputs.height % stride or inputs.width % stride or (inputs.multiple or 0) % stride:
+        raise wanted.fail(field, "a divisor of the input's sides", stride)
+    return stride
+
+
+def read_names(wanted: Fields, **defaults: str) -> dict[str, str]:
+    """Return the names of a network's outputs by field; no two may be the same."""
+    names: dict[str, str] = {}
+    for field, default in defaults.items():
+        name = wanted.text(field, default)
+        other = next((known for known, one in names.items() if one == name), None)
+        if other is not None:
+            raise wanted.fail(field, f"another output than {other!r}", name)
+        names[field] = name
+    return names
+
+
+def read_peaks(wanted: Fields, offset: float, sigma: float, decoding: Decoding, min_peak: float) -> Peaks:
+    """Return how peaks become candidates; the arguments are the defaults."""
+    return {
+        "offset": wanted.number("offset", least=-256.0, most=256.0, default=offset),
+        "sigma": wanted.number("sigma", least=0.1, most=64.0, default=sigma),
+        "decoding": wanted.choice("decoding", get_args(Decoding), default=decoding),
+        "min_peak": wanted.number("min_peak", least=0.0, default=min_peak),
+    }
+
+
+def read_boolean(wanted: Fields, field: str, *, default: bool) -> bool:
+    """Return true or false."""
+    return wanted.boolean(field) if field in wanted.value else default
