@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.cli.predict_cases import case as case  # a fixture
 from tests.cli.predict_cases import common, refused, run, stop_after
@@ -45,4 +46,26 @@ def test_photos_have_no_order_and_flow_needs_tracks(video):
         "--flow",
         *common(video),
     )
+    film = (video / "film.mp4", "--track", *common(video))
+    refused("--flow-method: says how --flow follows people, and so expects it", *film, "--flow-method", "raft")
+    refused(
+        "--flow-method: expected dis, raft or raft:WEIGHTS.pth, got 'farneback'",
+        *film,
+        "--flow",
+        "--flow-method=farneback",
+    )
+    refused("none.pth: ", *film, "--flow", "--flow-method", f"raft:{video / 'none.pth'}")
     assert not (video / "out" / "results.json").exists()
+
+
+def test_raft_follows_people_too(video):
+    from torchvision.models.optical_flow import raft_small
+
+    torch.manual_seed(0)
+    torch.save(raft_small(weights=None).state_dict(), video / "raft.pth")
+    run(
+        *(video / "film.mp4", "--boxes", video / "frames.json", "--model", video / "colours.onnx", "--track", "--flow"),
+        *("--flow-method", f"raft:{video / 'raft.pth'}", "--frames", 2, "--out", video / "raft", "--no-draw"),
+    )
+    poses = read_results(video / "raft" / "results.json").poses
+    assert poses.image_id.tolist() == [0, 0, 1, 1] and poses.track_id is not None

@@ -163,5 +163,7 @@ def test_flow_of_the_video_follows_a_camera_that_turns(tmp_path: Path, capsys: p
     capsys.readouterr()
     assert run("track", results, "--video", tmp_path / "clip.mp4", "--out", out) == 2
     assert "image_id: there is no frame 6, the last one is 5" in capsys.readouterr().err
+    assert run("track", results, "--flow-method", "raft", "--out", out) == 2
+    assert "--flow-method: the flow is between frames, and so expects --video" in capsys.readouterr().err
     assert run("track", results, "--video", tmp_path / "clip.mp4", "--images", results, "--out", out) == 2
     assert "--video and --images: the frames are those of a video, or those of a list" in capsys.readouterr().err

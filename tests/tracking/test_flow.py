@@ -45,3 +45,17 @@ def test_another_size_begins_anew() -> None:
     assert motions(_texture()[:300]) is None
     assert motions(_texture()[:300]) is not None
     assert motions(np.zeros((8, 8, 3), np.uint8)) is None and motions(np.zeros((8, 8, 3), np.uint8)) is None
+
+
+def test_the_flow_of_two_frames_may_be_any_function() -> None:
+    seen = []
+
+    def between(last: np.ndarray, now: np.ndarray) -> np.ndarray:
+        seen.append((last.shape, now.shape, last.mean() < now.mean()))
+        return np.full((*now.shape[:2], 2), [3.0, -1.0], np.float32)
+
+    motions = FlowOfFrames(between)
+    assert motions(np.zeros((480, 640, 3), np.uint8)) is None
+    flow = motions(np.full((480, 640, 3), 9, np.uint8))
+    assert flow is not None and seen == [((240, 320, 3), (240, 320, 3), True)]
+    np.testing.assert_allclose(flow(np.array([[100.0, 50.0]])), [[106, 48]])  # the small frame's pixels are 2 wide

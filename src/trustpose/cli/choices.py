@@ -10,6 +10,7 @@ FRAMES_MEANS = (  # of --images, where poses are linked over time
     "The frames: images.json or a COCO ground truth, with clip, time or file_name. Default: image_id is the number of "
     "the frame, in one clip."
 )
+FLOW_MEANS = "Of optical flow: dis (OpenCV) or raft[:WEIGHTS.pth] (torchvision; extra 'train')."
 POSE_AREAS = ("crop", "box", "keypoints")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.choices import POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
+from trustpose.cli.choices import FLOW_MEANS, POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import check_earlier_run, check_files
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
@@ -158,6 +158,7 @@ def predict(
     flow: Annotated[
         bool, typer.Option("--flow", help="With --track: follow people by optical flow, too, where boxes are missed.")
     ] = False,
+    flow_method: Annotated[str, typer.Option(help=FLOW_MEANS)] = "dis",
     show: Annotated[
         bool, typer.Option("--show", help="Show each photo or frame in a window (an OpenCV with windows).")
     ] = False,
@@ -215,7 +216,7 @@ def predict(
     )
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
     kept = (gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
-    run = RunOptions(*kept, track=track, flow=flow)
+    run = RunOptions(*kept, track=track, flow=flow, flow_method=flow_method)
     predictor = _load(model, options)
     typer.echo(f"{predictor.name} on {predictor.device}")
     if any(map(is_address, sources)):  # before their files are downloaded to it

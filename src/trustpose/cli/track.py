@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.choices import FRAMES_MEANS, POSE_AREAS, choices, completed, skeletons
+from trustpose.cli.choices import FLOW_MEANS, FRAMES_MEANS, POSE_AREAS, choices, completed, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.cli.suppress import AREA_MEANS
 from trustpose.files import InputError
@@ -36,6 +36,7 @@ def track(
         Path | None,
         typer.Option(help="The video, to move earlier poses by optical flow; image_id is the number of its frame."),
     ] = None,
+    flow_method: Annotated[str, typer.Option(help=FLOW_MEANS)] = "dis",
     gt: Annotated[
         Path | None,
         typer.Option(help="Ground truth with track_id: print HOTA, IDF1 and MOTA. It lists the frames, too."),
@@ -76,6 +77,8 @@ def track(
     truth = None if gt is None else _truth(gt, out)
     if video is not None and images is not None:
         raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
+    if flow_method != "dis" and video is None:
+        raise InputError("--flow-method: the flow is between frames, and so expects --video")
     images = images or (gt if video is None else None)
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
     options |= {"memory": memory, "history": history, "start_score": "auto" if start_score is None else start_score}
@@ -86,7 +89,7 @@ def track(
         typer.echo(f"skeleton {skeleton!r} has no sigmas for OKS: poses are compared by their boxes", err=True)
         options["distance"] = distance_of("box", area)
     started = time.perf_counter()
-    ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options)
+    ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options, flow_method)
     seconds = time.perf_counter() - started
     named = [
         {name: value for name, value in row.items() if name != "track_id"} | ({} if one < 0 else {"track_id": one})
@@ -214,18 +217,20 @@ def _tracked(file: "ResultsFile", frames: "Images | None", images: Path | None, 
         raise InputError(f"{file.path}: {error}") from None
 
 
-def _by_flow(file: "ResultsFile", video: Path, options: dict[str, Any]) -> Any:
+def _by_flow(file: "ResultsFile", video: Path, options: dict[str, Any], flow_method: str) -> Any:
     """Return the track id (N,) of each row; -1 for none. Raises InputError naming the file at fault."""
     import numpy as np
 
     from trustpose.formats.video import Video
+    from trustpose.predict.tracked import flow_between
     from trustpose.tracking import track_by_flow
 
     if len(np.unique(file.category_id)) > 1:
         raise InputError(f"{file.path}: field 'category_id': holds several categories, --video expects one")
+    between = flow_between(flow_method)
     try:
         with Video(video) as opened:
-            return track_by_flow(file.poses, opened.frames(), **options).track_id
+            return track_by_flow(file.poses, opened.frames(), between=between, **options).track_id
     except InputError:
         raise
     except ValueError as error:

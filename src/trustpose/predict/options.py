@@ -69,7 +69,7 @@ class RunOptions:
     this or `resume` they are an error. With both, an interrupted run is resumed, if there is one. format: of the
     results, one of `formats.tables.FORMATS`; tidy: one row per keypoint instead of one per pose. recursive: folders
     with their subfolders. track: link the people of a video's frames (`track_id`); flow: also follow them by optical
-    flow, into frames in which the detector misses them.
+    flow, into frames in which the detector misses them; flow_method: "dis", "raft" or "raft:WEIGHTS.pth".
     """
 
     gt: Path | None = None
@@ -85,3 +85,4 @@ class RunOptions:
     overwrite: bool = False
     track: bool = False
     flow: bool = False
+    flow_method: str = "dis"

@@ -35,7 +35,7 @@ from trustpose.predict.origins import VideoFrame, WebcamFrame
 from trustpose.predict.photos import BasePredictor, Image
 from trustpose.predict.run_records import Done, Drawings, Step, Tell
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
-from trustpose.predict.tracked import FrameTracker, check_tracked
+from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_between
 
 RESULTS = "results.json"  # its name in the folder of a run
 DOWNLOADS = "downloads"  # its folder of files from addresses
@@ -51,8 +51,7 @@ def run(
 ) -> Done:
     """See `BasePredictor.run`. `drawings`: one for each part, by its folder, where there are several."""
     check_format(options.format)
-    if options.flow and not options.track:
-        raise InputError("--flow: follows people from frame to frame, and so expects --track")
+    check_flow(options)
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options, out)
     settings, parts = _settings(predictor, options), work.parts
     if options.track:
@@ -179,7 +178,10 @@ def _video(
     """
     assert sources.video is not None
     limit = options.frames
-    linked = FrameTracker(predictor, flow=options.flow, known=journal.done) if options.track else None
+    linked = None
+    if options.track:
+        between = flow_between(options.flow_method)
+        linked = FrameTracker(predictor, flow=options.flow, known=journal.done, between=between)
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
@@ -249,6 +251,8 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}
     settings |= {name: True for name in ("track", "flow") if getattr(run_options, name)}
+    if run_options.flow and run_options.flow_method != "dis":
+        settings["flow_method"] = run_options.flow_method
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     threshold = options.suppression_threshold

@@ -13,15 +13,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import greedy_nms
 from trustpose.poses import Poses
 from trustpose.predict.boxes import whole_photo
+from trustpose.predict.options import RunOptions
 from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
 from trustpose.predict.sources import Sources
 from trustpose.tracking import FlowOfFrames, Tracker, both_distance, box_distance
+from trustpose.tracking.flow import Between
 from trustpose.tracking.tracker import Motion
 
 _AROUND = 1.15  # of the box around the joints, as in the paper
@@ -34,8 +37,9 @@ class FrameTracker:
     """Predicts the frames of one clip and links their people; `stream` takes the frames in order.
 
     flow: link poses where optical flow takes the last ones, and, if people are detected for the predictor, add boxes
-    around those. known: the poses of frames that are not predicted again, by image id. `seconds` is the time spent on
-    linking and flow. tracker: None for the default, which compares boxes alone if the skeleton has no sigmas for OKS.
+    around those. between: the flow of two frames, as `FlowOfFrames` takes it. known: the poses of frames that are not
+    predicted again, by image id. `seconds` is the time spent on linking and flow. tracker: None for the default, which
+    compares boxes alone if the skeleton has no sigmas for OKS.
     """
 
     predictor: BasePredictor
@@ -43,6 +47,7 @@ class FrameTracker:
     flow: bool = False
     known: Mapping[int, Poses] = field(default_factory=dict)
     seconds: float = 0.0
+    between: Between | None = None
 
     def __post_init__(self) -> None:
         distance = both_distance if self.predictor.skeleton.has_sigmas else box_distance
@@ -55,7 +60,7 @@ class FrameTracker:
                 for prediction in predictions:
                     yield self._linked(prediction, None)
             return
-        motions = FlowOfFrames()
+        motions = FlowOfFrames(self.between)
         for photo, detected in self._detected(photos):
             started = time.perf_counter()
             motion = motions(photo.source)
@@ -85,6 +90,30 @@ class FrameTracker:
         linked = self._tracker(poses, motion)
         self.seconds += time.perf_counter() - started
         return replace(prediction, poses=linked)
+
+
+def flow_between(method: str) -> Between | None:
+    """Return the optical flow of two frames by its name, "dis", "raft" or "raft:WEIGHTS.pth"; None for OpenCV's DIS,
+    `FlowOfFrames`' own. Raises InputError."""
+    name, _, weights = method.partition(":")
+    if method == "dis":
+        return None
+    if name != "raft":
+        raise InputError(f"--flow-method: expected dis, raft or raft:WEIGHTS.pth, got {method!r}")
+    try:
+        from trustpose.networks.raft import Raft
+    except ModuleNotFoundError as missing:
+        raise InputError(not_installed(missing.name, "train")) from None
+    return Raft(weights or None)
+
+
+def check_flow(options: RunOptions) -> None:
+    """Check the options of optical flow, before anything is written. Raises InputError."""
+    if options.flow and not options.track:
+        raise InputError("--flow: follows people from frame to frame, and so expects --track")
+    if options.flow_method != "dis" and not options.flow:
+        raise InputError("--flow-method: says how --flow follows people, and so expects it")
+    flow_between(options.flow_method)
 
 
 def check_tracked(work: Sources) -> None:

@@ -1,14 +1,18 @@
 """Optical flow between the frames of a clip: it moves points of the previous frame to this one.
 
-OpenCV's DIS flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), on frames made small.
+Frames are made small first. The flow is OpenCV's DIS (Kroeger et al., "Fast Optical Flow using Dense Inverse Search",
+ECCV 2016), or that of any function of two frames.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
+Between = Callable[[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]], Float32[np.ndarray, "h w 2"]]
+"""Two frames, RGB, to each pixel's displacement (x, y) from the first to the second."""
 _SIDE = 320  # longest side in pixels at which flow is computed: milliseconds, and joints move by whole limbs
 
 
@@ -39,19 +43,32 @@ class Flow:
 
 
 class FlowOfFrames:
-    """The flow from each frame to the next; call it with each frame of a clip, in order."""
+    """The flow from each frame to the next; call it with each frame of a clip, in order.
 
-    def __init__(self) -> None:
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._last: UInt8[np.ndarray, "h w"] | None = None
+    between: computes the flow of two small frames; None for OpenCV's DIS.
+    """
+
+    def __init__(self, between: Between | None = None) -> None:
+        self._between = between or _dis()
+        self._last: UInt8[np.ndarray, "h w 3"] | None = None
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Flow | None:
-        """Return the flow from the last frame to this one, RGB; None for the first, or one of another size."""
+        """Return the flow from the last frame to this one, RGB; None for the first, one of another size, or one of
+        fewer than 16 pixels."""
         scale = max(1.0, max(pixels.shape[:2]) / _SIDE)
         height, width = (max(1, round(side / scale)) for side in pixels.shape[:2])
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-        last, self._last = self._last, grey
-        if last is None or last.shape != grey.shape or min(grey.shape) < 16:  # smaller than DIS's patches
+        last, self._last = self._last, small
+        if last is None or last.shape != small.shape or min(height, width) < 16:  # smaller than DIS's patches
             return None
-        return Flow(self._flow.calc(last, grey, None), pixels.shape[1] / width)  # type: ignore[call-overload]
+        return Flow(self._between(last, small), pixels.shape[1] / width)
+
+
+def _dis() -> Between:
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+
+    def between(last: np.ndarray, now: np.ndarray) -> np.ndarray:
+        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (last, now)]
+        return flow.calc(*grey, None)  # type: ignore[call-overload]
+
+    return between

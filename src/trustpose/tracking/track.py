@@ -9,7 +9,7 @@ from jaxtyping import Int, UInt8
 
 from trustpose.images import Images
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.tracking.flow import FlowOfFrames
+from trustpose.tracking.flow import Between, FlowOfFrames
 from trustpose.tracking.frames import order_frames
 from trustpose.tracking.tracker import Tracker
 
@@ -48,16 +48,23 @@ def track(
     return replace(poses, track_id=ids)
 
 
-def track_by_flow(poses: Poses, frames: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]], **options: Any) -> Poses:
+def track_by_flow(
+    poses: Poses,
+    frames: Iterable[tuple[int, UInt8[np.ndarray, "H W 3"]]],
+    *,
+    between: Between | None = None,
+    **options: Any,
+) -> Poses:
     """Return the same poses with `track_id`, as `track` does for one clip, each frame compared with earlier poses moved
     by optical flow.
 
-    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number. options:
-    those of `Tracker`. Raises ValueError if `image_id` is None or is not among the frames, and as `track` does.
+    frames: the number and pixels, RGB, of every frame of the clip, in order; `image_id` is the frame's number. between:
+    that of `FlowOfFrames`. options: those of `Tracker`. Raises ValueError if `image_id` is None or is not among the
+    frames, and as `track` does.
     """
     if poses.image_id is None:
         raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
-    tracker, motions, last = Tracker(**options), FlowOfFrames(), -1
+    tracker, motions, last = Tracker(**options), FlowOfFrames(between), -1
     order = np.argsort(poses.image_id, kind="stable")
     sorted_ids, ids = poses.image_id[order], np.full(len(poses), MISSING_ID)
     seen = np.zeros(len(poses), bool)
