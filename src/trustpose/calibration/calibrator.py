@@ -17,6 +17,7 @@ from trustpose.calibration.opinion_card import OpinionCard, matching
 from trustpose.calibration.opinions import read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.scale import ScaleCheck
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError
@@ -27,10 +28,16 @@ if TYPE_CHECKING:
     from trustpose.formats.coco import ResultsFile, TruthFile
 
 _THREADS = min(4, os.cpu_count() or 1)
-_OFF_SCALE = 0.25  # share of keypoint scores outside the fitted range that means another estimator or scale
 _SAMPLE = 4_000  # people to compare with the fitted ones: distances to 0.02, a fiftieth of a call's time
 FEWEST = 10  # fewest people that a call compares: fewer need a distance above 0.6 for a warning
 ProgressCallback = Callable[[int], None]
+
+
+def compared_rows(count: int) -> Int[np.ndarray, " S"] | None:
+    """Return the rows, ascending, of `count` people that are compared with the fitted ones; None for all."""
+    if count <= _SAMPLE:
+        return None
+    return np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,15 +139,16 @@ class Calibrator(CalibratorParts):
         tick: ProgressCallback | None = None,
     ) -> "Applied":
         """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
-        people = self._with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
+        people = self.with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
         is_compared = len(poses) >= FEWEST
-        return Applied(self._trusted(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
+        return Applied(self.trust_of(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
 
     def trusted(self, poses: Poses, *, second: Seconds = None) -> Poses:
         """Like a call, without a comparison with the fitted people: for the few people of one photo."""
-        return self._trusted(poses, self._with_opinions(self._people(poses, None), poses, seconds_of(second)), None)
+        return self.trust_of(poses, self.with_opinions(self._people(poses, None), poses, seconds_of(second)), None)
 
-    def _trusted(self, poses: Poses, people: NormalisedPoses, tick: ProgressCallback | None) -> Poses:
+    def trust_of(self, poses: Poses, people: NormalisedPoses, tick: ProgressCallback | None) -> Poses:
+        """Return the N poses with trust; `people` are the same, normalised (`people_of`), with second opinions."""
         n, k = len(poses), poses.keypoint_count
         quality, visibility, pose_quality = np.empty((n, k)), np.empty((n, k, 3)), np.empty(n)
 
@@ -163,7 +171,7 @@ class Calibrator(CalibratorParts):
 
     def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
         """Return the sentences on distribution shift of `apply`, however few people there are; none without people."""
-        people = self._with_opinions(self._people(poses, None), poses, seconds_of(second))
+        people = self.with_opinions(self._people(poses, None), poses, seconds_of(second))
         return self._warnings(people, len(poses)) if len(poses) else ()
 
     def shift(self, poses: Poses) -> Shift:
@@ -176,8 +184,8 @@ class Calibrator(CalibratorParts):
         return self._compare(self._people(poses, None), len(poses))
 
     def _compare(self, people: NormalisedPoses, count: int) -> Shift:
-        if count > _SAMPLE:
-            people = people.rows(np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False)))
+        chosen = compared_rows(count)
+        people = people if chosen is None else people.rows(chosen)
         return self.domain.compare(pose_features(people), people.score_of_found())
 
     def _warnings(self, people: NormalisedPoses, count: int) -> tuple[str, ...]:
@@ -189,7 +197,7 @@ class Calibrator(CalibratorParts):
     def _read(self) -> list[OpinionCard]:
         return [card for card in self.card.opinions if card.kept]
 
-    def _with_opinions(self, people: NormalisedPoses, poses: Poses, given: tuple[Second, ...]) -> NormalisedPoses:
+    def with_opinions(self, people: NormalisedPoses, poses: Poses, given: tuple[Second, ...]) -> NormalisedPoses:
         """Return the people with the second opinions that the model reads. Raises InputError."""
         read = []
         for card, domain, one in zip(self._read, self.opinions, matching(self.card.opinions, given), strict=True):
@@ -223,6 +231,15 @@ class Calibrator(CalibratorParts):
         return probabilities if self.recalibration is None else self.recalibration(probabilities, people.missing)
 
     def _people(self, poses: Poses, skeleton: Skeleton | str | Path | None) -> NormalisedPoses:
+        people = self.people_of(poses, skeleton)
+        scale = ScaleCheck(self.domain.scores)
+        scale.add(poses)
+        scale.check()
+        return people
+
+    def people_of(self, poses: Poses, skeleton: Skeleton | str | Path | None) -> NormalisedPoses:
+        """Return the poses in normalised units, with their neighbours. Raises InputError if they have another skeleton
+        or lack fields."""
         card = self.card
         given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
         for own in (given, poses.skeleton):
@@ -233,20 +250,4 @@ class Calibrator(CalibratorParts):
                 f"poses have {poses.keypoint_count} keypoints, but the calibrator was fitted on {len(card.keypoints)}"
             )
         card.source.check(poses)
-        self._check_scale(poses)
         return read_people(poses, card.skeleton, card.source)
-
-    def _check_scale(self, poses: Poses) -> None:
-        if not len(poses):
-            return
-        assert poses.score is not None
-        low, high = self.domain.scores[[1, -2]]  # 1st and 99th percentile of the fitted scores
-        margin = 0.5 * max(high - low, 1e-6)
-        outside = (poses.score < low - margin) | (poses.score > high + margin)
-        if poses.missing is not None:
-            outside &= ~poses.missing
-        if outside.mean() > _OFF_SCALE:
-            raise InputError(
-                f"keypoint scores range from {poses.score.min():.4g} to {poses.score.max():.4g}, but the calibrator "
-                f"was fitted on {low:.4g} to {high:.4g}: another estimator, or another scale"
-            )

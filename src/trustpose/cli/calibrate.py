@@ -8,7 +8,8 @@ import typer
 from trustpose.cli.audit import parse_sigmas, parse_skeleton
 from trustpose.cli.choices import AREAS, calibrator_names, choices, completed, skeletons
 from trustpose.cli.examples import examples
-from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.in_batches import apply_in_batches, is_read_in_batches
+from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, table_format
 from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
 from trustpose.files import InputError
 
@@ -156,8 +157,14 @@ def apply(
             help="A file written by `trustpose calibrate fit`, or shipped:NAME (models --shipped).",
         ),
     ],
-    results: Annotated[Path, typer.Option(help="COCO keypoint results of the same estimator, JSON.")],
-    out: Annotated[Path, typer.Option(help="Write the results with trust to this file (-: standard output).")],
+    results: Annotated[
+        Path,
+        typer.Option(help="COCO keypoint results of the same estimator: JSON, CSV, Parquet or a folder of its parts."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Write the results with trust to this file (-: standard output); .parquet: as Parquet."),
+    ],
     estimator: Annotated[str | None, typer.Option(help="The estimator's name; must match the calibrator's.")] = None,
     skeleton: Annotated[
         str | None,
@@ -191,7 +198,8 @@ def apply(
     from rich.progress import Progress
 
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.formats.coco import read_results, write_results
+    from trustpose.formats.coco import read_results
+    from trustpose.formats.tables import write_table
 
     chosen = Calibrator.load(calibrator)
     fitted_on = chosen.card.estimator
@@ -199,6 +207,11 @@ def apply(
         raise InputError(f"{calibrator}: was fitted on the estimator {fitted_on!r}, not on {estimator!r}")
     _check_sigmas(calibrator, chosen.card, parse_sigmas(sigmas))
     named = parse_skeleton(skeleton)
+    if is_read_in_batches(results, out):
+        if seconds:
+            raise InputError(f"--second: is not read in batches, as {results} is; expected results in one smaller file")
+        apply_in_batches(chosen, results, out, named)
+        return
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
         read = read_results(results)
@@ -215,8 +228,9 @@ def apply(
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
         progress.update(bar, description=f"writing {out.name}")
-        write_results(
+        write_table(
             *(out, applied.poses),
+            format=table_format(out),
             category_id=read.category_id,
             texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
         )

@@ -8,15 +8,26 @@ import typer
 
 from trustpose.cli.audit import parse_sigmas
 from trustpose.cli.choices import completed, formats, skeletons
-from trustpose.cli.outputs import check_outputs, skeleton_file
+from trustpose.cli.in_batches import convert_in_batches, is_parquet
+from trustpose.cli.outputs import check_outputs, skeleton_file, table_format
 
 
 def convert(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="SOURCE...", help="Files, or folders with one file per photo.", show_default=False),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Files, or folders with one file per photo; or Parquet results, one file or a folder of its parts.",
+            show_default=False,
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Write the COCO results to this JSON file (-: standard output).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Write the COCO results to this file: JSON (-: standard output), .parquet or .csv; from Parquet "
+            "also to the parts of a new folder."
+        ),
+    ],
     format_: Annotated[
         str,
         typer.Option(
@@ -61,11 +72,18 @@ def convert(
     from rich.console import Console
 
     from trustpose.cli.beside import with_sigmas, write_beside
-    from trustpose.formats.coco import read_truth, write_results
+    from trustpose.formats.coco import read_truth
     from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
+    from trustpose.formats.tables import write_table
     from trustpose.skeletons import skeleton_of
 
     console = Console(stderr=True)
+    if is_parquet(sources):
+        check_outputs({"--out": out}, {"a file to convert": [one for one in sources if not one.is_dir()]})
+        given = {"--gt": gt, "--category": category, "--images": images, "--skeleton": skeleton, "--sigmas": sigmas}
+        given |= {"--class": class_, "--fill-missing": fill_missing or None}
+        convert_in_batches(sources, out, [name for name, value in given.items() if value is not None])
+        return
     named, own_sigmas = None if skeleton is None else skeleton_of(skeleton), parse_sigmas(sigmas)
     files = find_files(sources)
     check_outputs(
@@ -81,7 +99,7 @@ def convert(
     is_described = skeleton is not None or sigmas is not None
     beside = write_beside(out, done.counted, with_sigmas(done.skeleton, own_sigmas) if is_described else None)
     texts = None if truth is None else {"image_id": truth.image_texts.text_of}
-    write_results(out, done.poses, score=done.score, category_id=category_id, texts=texts)
+    write_table(out, done.poses, format=table_format(out), score=done.score, category_id=category_id, texts=texts)
     for note in [*done.notes, *beside.notes]:
         console.print(f"note: {note}", style="dim", markup=False, highlight=False, soft_wrap=True)
     counted = f"{_counted(len(done.poses), 'pose')} in {_counted(done.photo_count, 'photo')}"

@@ -49,6 +49,11 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
                 sys.stdout = sys.stderr
 
 
+def table_format(out: Path) -> str:
+    """Return the format of results written to a file: Parquet or CSV by its suffix, else JSON."""
+    return {".parquet": "parquet", ".csv": "csv"}.get(out.suffix.lower(), "json")
+
+
 def say_written(path: Path, what: str) -> None:
     """Print in one line that a file was written; nothing for standard output, whose reader has it."""
     if not is_stdout(path):

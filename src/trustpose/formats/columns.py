@@ -68,15 +68,23 @@ class Rows:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def values(self, field: str) -> list[Any]:
+        """Return a field's value in each row, None where it is absent."""
+        return [row.get(field) for row in self.rows]
+
+    def place(self, row: int) -> str:
+        """Name a row in an error message."""
+        return f"{self.path}: {self.noun} {row}"
+
     def fail(self, row: int, field: str, expected: str, value: Any = None) -> InputError:
         """Return the error for one field of one row; `value` is the one found."""
-        return InputError(f"{self.path}: {self.noun} {row}: field '{field}': expected {expected}, got {_kind(value)}")
+        return InputError(f"{self.place(row)}: field '{field}': expected {expected}, got {_kind(value)}")
 
     def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """Return integers (N,) int64. With `optional`, rows without the field get -1; None if no row has it."""
         if optional and len(self) and field not in self.fields:
             return None
-        values: list[Any] = [row.get(field) for row in self.rows]
+        values = self.values(field)
         kinds = set(map(type, values))
         if optional and kinds == {type(None)}:
             return None
@@ -95,19 +103,34 @@ class Rows:
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """Return finite numbers (N,) float64. With `optional`, rows without the field get NaN; None if no row has
         it."""
-        return self._table(field, None, "a finite number", optional)
+        return self.table(field, None, "a finite number", optional)
 
     def lists(self, field: str, length: int, *, optional: bool = False, what: str = "") -> np.ndarray | None:
         """Return lists of `length` finite numbers (N, length) float64; `optional` as in `numbers`, `what` describes
         them."""
-        table = self._table(field, length, f"{length} finite numbers{what}", optional)
+        table = self.table(field, length, f"{length} finite numbers{what}", optional)
         return None if table is None else table.reshape(len(self), length)
 
-    def _table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
+    def nested(self, field: str, outer: int, inner: int, expected: str) -> np.ndarray | None:
+        """Return lists of `outer` lists of `inner` finite numbers (N, outer, inner) float64; NaN for rows without the
+        field, None if no row has it."""
+        flat: list[dict[str, Any]] = []
+        for at, value in enumerate(self.values(field)):
+            if value is not None and (
+                not isinstance(value, list)
+                or len(value) != outer
+                or any(not isinstance(one, list) or len(one) != inner for one in value)
+            ):
+                raise self.fail(at, field, expected, value)
+            flat.append({field: None if value is None else [number for one in value for number in one]})
+        table = Rows(self.path, self.noun, flat).lists(field, outer * inner, optional=True)
+        return None if table is None else table.reshape(-1, outer, inner)
+
+    def table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
         """Return the numbers of a column, flat: one per row if `length` is None, else lists of `length`."""
         if optional and len(self) and field not in self.fields:
             return None
-        values: list[Any] = [row.get(field) for row in self.rows]
+        values = self.values(field)
         kinds = set(map(type, values))
         missing = [i for i, value in enumerate(values) if value is None] if type(None) in kinds else []
         if missing and not optional:
@@ -160,7 +183,7 @@ class Rows:
             first, second = order[twice[0]], order[twice[0] + 1]
             named = _named(int(values[second]), texts)
             raise InputError(
-                f"{self.path}: {self.noun} {second}: field '{field}': {named} occurs twice "
+                f"{self.place(second)}: field '{field}': {named} occurs twice "
                 f"(also in {self.noun} {first}), expected each once"
             )
 

@@ -100,16 +100,16 @@ def join(parts: list[Poses], paths: list[str]) -> Poses:
         if differ := difference(first.skeleton, part.skeleton):
             raise InputError(f"{path}: has another skeleton than {paths[0]}, {differ}; convert them separately")
     filled = {name for part in parts for name, column in part.columns().items() if column is not None} - {"missing"}
-    return Poses.concatenate([replace(part, **_blank(part, filled)) for part in parts])
+    return Poses.concatenate([replace(part, **blank_columns(part, filled)) for part in parts])
 
 
-def _blank(part: Poses, filled: set[str]) -> dict[str, Any]:
-    """Return empty columns for those that this part lacks and others have."""
+def blank_columns(part: Poses, filled: set[str]) -> dict[str, Any]:
+    """Return empty columns for those of `filled` that this part lacks."""
     n, k = part.xy.shape[:2]
-    shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4)}
-    lacking = [name for name in filled if getattr(part, name) is None]
-    ids = ("track_id", "image_id", "annotation_id")
+    shapes = {"score": (n, k), "quality": (n, k), "visibility": (n, k, 3), "box": (n, 4), "visibility_label": (n, k)}
+    ids = {"track_id": np.int64, "image_id": np.int64, "annotation_id": np.int64, "visibility_label": np.int8}
     return {
-        name: np.full(n, MISSING_ID, dtype=np.int64) if name in ids else np.full(shapes.get(name, (n,)), np.nan)
-        for name in lacking
+        name: np.full(shapes.get(name, (n,)), MISSING_ID if name in ids else np.nan, dtype=ids.get(name, np.float64))
+        for name in filled
+        if getattr(part, name) is None
     }

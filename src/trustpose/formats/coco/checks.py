@@ -18,7 +18,7 @@ def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray,
     fault = xywh_fault(box[given], np.zeros((len(given), 2), np.int64) if size is None else size[given])
     if fault is not None:
         row, what = fault
-        raise InputError(f"{rows.path}: {rows.noun} {given[row]}: field 'bbox': {what}")
+        raise InputError(f"{rows.place(int(given[row]))}: field 'bbox': {what}")
 
 
 def check_annotation_ids(

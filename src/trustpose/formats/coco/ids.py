@@ -95,14 +95,14 @@ class IdColumn:
         Raises InputError if they are neither numbers nor texts, or a mixture.
         """
         field = self.field
-        first = next((one for row in rows.rows if (one := row.get(field)) is not None), None)
+        values = rows.values(field)
+        first = next((one for one in values if one is not None), None)
         if first is None:
             return rows.integers(field, optional=optional)
         if self._is_text is None:
             self._is_text = type(first) is str
         if not self._is_text:
             return rows.integers(field, optional=optional)
-        values = [row.get(field) for row in rows.rows]
         places = np.full(len(values), MISSING_ID, dtype=np.int64)
         for at, value in enumerate(values):
             if type(value) is str:

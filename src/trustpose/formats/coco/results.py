@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -74,26 +73,38 @@ def read_results(
     if columns is None:
         ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
         columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
-    image_texts, annotation_texts = ids.resolve(columns, str(path), truth)
+    read = _file(columns, ids, str(path), truth, skeleton, hashlib.sha256(content).hexdigest())
+    rows = Rows(str(path), "result", [])
+    if truth is not None:
+        return of_truth(read, truth, rows, common=common)
+    if read.poses.box is not None:
+        check_boxes(rows, xyxy_to_xywh(read.poses.box), None)
+    return read
+
+
+def results_of_rows(
+    rows: Rows, *, truth: TruthFile | None, keypoint_count: int | None, skeleton: Skeleton | None, score_field: str
+) -> ResultsFile:
+    """Return checked rows of results as `read_results` does a file's, but with ids and boxes that were not compared
+    with the ground truth yet (`of_truth`), and without a fingerprint. Raises InputError."""
+    ids = _Ids()
+    return _file(_columns(rows, keypoint_count, score_field, ids), ids, rows.path, truth, skeleton, "")
+
+
+def _file(
+    columns: "_Columns", ids: "_Ids", path: str, truth: TruthFile | None, skeleton: Skeleton | None, sha256: str
+) -> ResultsFile:
+    image_texts, annotation_texts = ids.resolve(columns, path, truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
     poses = Poses(**columns, skeleton=skeleton)  # type: ignore[arg-type]
     if poses.pose_score is None:
         poses = replace(poses, pose_score=own_score)
     assert score is not None and category_id is not None
-    read = ResultsFile(
-        *(poses, score, category_id, shown(path), hashlib.sha256(content).hexdigest()),
-        image_texts=image_texts,
-        annotation_texts=annotation_texts,
-    )
-    rows = Rows(str(path), "result", [])
-    if truth is not None:
-        return _of_truth(read, truth, rows, common=common)
-    if poses.box is not None:
-        check_boxes(rows, xyxy_to_xywh(poses.box), None)
-    return read
+    texts = {"image_texts": image_texts, "annotation_texts": annotation_texts}
+    return ResultsFile(poses, score, category_id, shown(path), sha256, **texts)
 
 
-def _of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) -> ResultsFile:
+def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) -> ResultsFile:
     """Return the results on a ground truth's people, checked against it; `rows` is for error messages."""
     poses, ids = read.poses, truth.images.id
     assert poses.image_id is not None
@@ -167,7 +178,7 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
     if not len(rows):
         raise InputError(f"{rows.path}: holds no results (an empty list)")
     if count is None:
-        first = rows.rows[0].get("keypoints")
+        first = rows.values("keypoints")[0]
         if not isinstance(first, list) or not first or len(first) % 3:
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3
@@ -247,20 +258,9 @@ def _read_visibility(rows: Rows, count: int) -> np.ndarray | None:
     expected = f"{count} lists of three probabilities that sum to 1"
     if "visibility" not in rows.fields:
         return None
-    flat: list[dict[str, Any]] = []
-    for at, row in enumerate(rows.rows):
-        value = row.get("visibility")
-        if value is not None and (
-            not isinstance(value, list)
-            or len(value) != count
-            or any(not isinstance(three, list) or len(three) != 3 for three in value)
-        ):
-            raise rows.fail(at, "visibility", expected, value)
-        flat.append({"visibility": None if value is None else [p for three in value for p in three]})
-    table = Rows(rows.path, rows.noun, flat).lists("visibility", 3 * count, optional=True)
-    if table is None:
+    visibility = rows.nested("visibility", count, 3, expected)
+    if visibility is None:
         return None
-    visibility = table.reshape(-1, count, 3)
     wrong = (visibility < 0) | (visibility > 1)
     wrong |= np.abs(visibility.sum(axis=2, keepdims=True) - 1) > 1e-3
     if wrong.any():

@@ -1,0 +1,39 @@
+"""Whether keypoint scores are on the scale that a calibrator was fitted on."""
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.files import InputError
+from trustpose.poses import Poses
+
+_OFF_SCALE = 0.25  # share of keypoint scores outside the fitted range that means another estimator or scale
+
+
+class ScaleCheck:
+    """Compares keypoint scores, of one batch or of many, with the quantiles (101,) of those fitted on."""
+
+    def __init__(self, fitted: Float[np.ndarray, "101"]) -> None:
+        self._low, self._high = fitted[[1, -2]]  # 1st and 99th percentile
+        self._outside = self._count = 0
+        self._least, self._most = np.inf, -np.inf
+
+    def add(self, poses: Poses) -> None:
+        """Count the scores of these poses; missing keypoints are never outside."""
+        score = poses.score
+        if score is None or not len(poses):
+            return
+        margin = 0.5 * max(self._high - self._low, 1e-6)
+        outside = (score < self._low - margin) | (score > self._high + margin)
+        if poses.missing is not None:
+            outside &= ~poses.missing
+        self._outside += int(np.count_nonzero(outside))
+        self._count += outside.size
+        self._least, self._most = min(self._least, score.min()), max(self._most, score.max())
+
+    def check(self) -> None:
+        """Raise InputError if more than a quarter of the scores lie outside the fitted range."""
+        if self._outside > _OFF_SCALE * self._count:
+            raise InputError(
+                f"keypoint scores range from {self._least:.4g} to {self._most:.4g}, but the calibrator "
+                f"was fitted on {self._low:.4g} to {self._high:.4g}: another estimator, or another scale"
+            )

@@ -1,0 +1,106 @@
+"""Commands on Parquet results that do not fit into memory: read, and written, in batches of whole photos."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from trustpose.cli.outputs import say_written
+from trustpose.files import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trustpose.calibration.calibrator import Calibrator
+    from trustpose.skeletons import Skeleton
+
+
+def is_read_in_batches(results: Path, out: Path | None = None) -> bool:
+    """Return whether a command reads these results in batches: a folder of parts, a Parquet file of more than a million
+    rows, or any that is written as Parquet."""
+    from trustpose.formats.parquet_parts import is_parts
+
+    is_table = results.suffix.lower() == ".parquet" and results.is_file()
+    return is_parts(results) or (is_table and out is not None and out.suffix.lower() in (".parquet", ""))
+
+
+def check_not_inside(out: Path, results: Path) -> None:
+    """Raise InputError if an output would become a part of the folder that is read."""
+    if results.is_dir() and results.resolve() in out.resolve().parents:
+        raise InputError(f"{out}: lies in the folder that is read, choose another place for --out")
+
+
+def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
+    """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
+    from trustpose.calibration.in_batches import CalibratorInBatches
+    from trustpose.formats.coco.results_in_batches import open_results
+    from trustpose.formats.row_writing import results_schema, row_writer
+
+    check_not_inside(out, results)
+    read = open_results(results)
+    applied = CalibratorInBatches(calibrator, len(read), skeleton)
+    added = {"pose_score", "pose_quality", "keypoint_quality", "visibility"}
+    added |= set() if calibrator.card.decision is None else {"visibility_label"}
+    schema = results_schema(read.parts.schema, read.parts.occurring | added)
+    with bar("calibrating", len(read)) as advance, row_writer(out, schema) as write:
+        for batch, rows in read.batches():
+            try:
+                poses = applied(batch.poses)
+            except InputError as error:
+                raise InputError(f"{rows.place(0)} and later: {error}") from None
+            texts = {"image_id": batch.image_texts.text_of, "annotation_id": batch.annotation_texts.text_of}
+            write(poses.to_coco(category_id=batch.category_id, texts=texts))
+            advance(len(poses))
+        try:
+            warnings = applied.warnings()
+        except InputError as error:
+            raise InputError(f"{results}: {error}") from None
+    say_written(out, f"{len(read):,} poses with expected OKS, expected OPKS and visibility")
+    for warning in warnings:
+        typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
+
+
+@contextmanager
+def bar(what: str, total: int) -> "Iterator[Callable[[int], None]]":
+    """Show a progress bar; yields a function that advances it by a number of rows."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, advance=done)
+
+
+def is_parquet(sources: Sequence[Path]) -> bool:
+    """Return whether sources to convert are Parquet: files, or folders of parts."""
+    from trustpose.formats.parquet_parts import parts_in
+
+    return any(one.suffix.lower() == ".parquet" or (one.is_dir() and bool(parts_in(one))) for one in sources)
+
+
+def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequence[str]) -> None:
+    """Write the rows of Parquet results as JSON, Parquet or parts, checked but unchanged. Raises InputError, also for
+    `other_options`, the names of options that are for other tools' files."""
+    from trustpose.formats.coco.results_in_batches import open_results
+    from trustpose.formats.row_writing import row_writer
+
+    if len(sources) > 1:
+        raise InputError(
+            f"{sources[1]}: expected one Parquet file or one folder of its parts, got {len(sources)} sources"
+        )
+    if other_options:
+        raise InputError(f"{other_options[0]}: is for other tools' files, {sources[0]} is Parquet and keeps its rows")
+    check_not_inside(out, sources[0])
+    read = open_results(sources[0], is_ordered=False)
+    with bar("converting", len(read)) as advance, row_writer(out, read.parts.schema) as write:
+        for batch, rows in read.batches():
+            write(rows.rows)
+            advance(len(batch.poses))
+    from trustpose.poses.rows import counted
+
+    say_written(
+        out,
+        f"{len(read):,} poses, {read.keypoint_count} keypoints, from {counted(len(read.parts.files), 'Parquet file')}",
+    )

@@ -1,0 +1,125 @@
+"""COCO results that do not fit into memory, as Parquet: read in batches of whole photos."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.coco.checks import check_boxes
+from trustpose.formats.coco.results import ResultsFile, results_of_rows
+from trustpose.formats.columns import Rows
+from trustpose.formats.found_poses import blank_columns
+from trustpose.formats.parquet_order import check_photos
+from trustpose.formats.parquet_parts import ParquetParts, open_parts
+from trustpose.formats.table_rows import TableRows
+from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.skeletons import Skeleton
+
+_COLUMNS = {  # of the results' optional fields, the column of `Poses`
+    "bbox": "box",
+    "bbox_score": "box_score",
+    "pose_score": "pose_score",
+    "pose_quality": "pose_quality",
+    "keypoint_quality": "quality",
+    "visibility": "visibility",
+    "visibility_label": "visibility_label",
+    "track_id": "track_id",
+    "annotation_id": "annotation_id",
+}
+_FIRST = 1000  # boxes that go before those of every later batch, as a few alone do not show their format
+
+
+@dataclass(frozen=True, eq=False)
+class ResultsParts:
+    """Results in a Parquet file or a folder of parts. Every batch has `keypoint_count` keypoints, named by `skeleton`
+    if known, and the same columns filled: those that any row of the results has."""
+
+    parts: ParquetParts
+    keypoint_count: int
+    skeleton: Skeleton | None = None
+    score_field: str = "score"
+
+    @property
+    def path(self) -> str:
+        """The file or folder."""
+        return self.parts.path
+
+    def __len__(self) -> int:
+        return self.parts.rows
+
+    def batches(self, most: int | None = None) -> Iterator[tuple[ResultsFile, TableRows]]:
+        """Yield results in batches of whole photos, in order, with their rows, some `most` (`parquet_parts.ROWS`) at a
+        time. Text ids are numbered per batch. Raises InputError naming the part, the row, the field and what was
+        expected."""
+        boxes = _Boxes()
+        for rows in self.parts.batches(most):
+            read = self.of_rows(rows)
+            boxes.check(rows, None if read.poses.box is None else xyxy_to_xywh(read.poses.box))
+            yield read, rows
+
+    def of_rows(self, rows: Rows) -> ResultsFile:
+        """Return rows as results. Raises InputError."""
+        read = results_of_rows(
+            rows,
+            truth=None,
+            keypoint_count=self.keypoint_count,
+            skeleton=self.skeleton,
+            score_field=self.score_field,
+        )
+        filled = {column for name, column in _COLUMNS.items() if name in self.parts.occurring}
+        poses = read.poses
+        if "pose_score" in self.parts.occurring and "pose_score" not in rows.fields:
+            poses = replace(poses, pose_score=None)  # the file has that field: `score` is not in its place
+        return replace(read, poses=replace(poses, **blank_columns(poses, filled)))
+
+
+def open_results(
+    path: str | Path,
+    *,
+    keypoint_count: int | None = None,
+    skeleton: Skeleton | None = None,
+    score_field: str = "score",
+    is_ordered: bool = True,
+) -> ResultsParts:
+    """Return the results in a Parquet file or a folder of parts, in which each photo's rows follow each other unless
+    `is_ordered` is False.
+
+    `keypoint_count` is that of the first row unless given, or the skeleton's. Raises InputError if there are no results
+    or a photo's rows are in two places.
+    """
+    parts = open_parts(path)
+    if not parts.rows:
+        raise InputError(f"{path}: holds no results (no rows)")
+    if keypoint_count is None and skeleton is None:
+        first = next(iter(parts.batches(1)))
+        keypoint_count = results_of_rows(
+            first, truth=None, keypoint_count=None, skeleton=None, score_field=score_field
+        ).poses.keypoint_count
+    if is_ordered:
+        check_photos(parts)
+    count = keypoint_count if keypoint_count is not None else len(skeleton or ())
+    return ResultsParts(parts, count, skeleton, score_field)
+
+
+class _Boxes:
+    """Checks boxes batch by batch. Whether boxes are fractions or corners shows in many of them, so that those of the
+    first batch go before those of every later one."""
+
+    def __init__(self) -> None:
+        self._first = np.zeros((0, 4))
+
+    def check(self, rows: TableRows, box: np.ndarray | None) -> None:
+        """Raise InputError naming the row of an invalid xywh box (N, 4), NaN where there is none."""
+        if box is None:
+            return
+        before = TableRows(
+            rows.path,
+            rows.noun,
+            rows.content,
+            tuple((start + len(self._first), file, first) for start, file, first in rows.places),
+        )
+        check_boxes(before, np.concatenate([self._first, box]), None)
+        if not len(self._first):
+            self._first = box[~np.isnan(box).any(axis=1)][:_FIRST]

@@ -1,0 +1,223 @@
+"""Parquet that is too large for memory: one file or a folder of parts, one row a pose or a person, read in batches of
+whole photos. Needs the extra `tables`.
+
+A batch has some thousand rows, whatever the size of the files and of their row groups, so that memory does not grow
+with the data. The rows of a photo must follow each other; they may go on in the next row group or part.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError
+from trustpose.formats.table_rows import TableRows
+from trustpose.poses.tables import package
+
+ROWS = 8192  # of a batch, and further rows of its last photo
+LARGE = 1_000_000  # rows from which a single file is read in batches where commands can
+ERRORS = "errors.parquet"  # what a prediction could not read, beside its parts
+_READ_AHEAD = 2**20  # bytes of a column at a time, however large its row group is
+
+
+@dataclass(frozen=True)
+class ParquetParts:
+    """The rows of a Parquet file, or of the parts of a folder in the order of their names; `schema` has every column
+    that a part has, `rows` is their number and `noun` what a row is, for messages."""
+
+    path: str
+    files: tuple[Path, ...]
+    schema: Any
+    rows: int
+    noun: str = "result"
+
+    @cached_property
+    def occurring(self) -> frozenset[str]:
+        """Return the columns that a row has a value in, as far as the files' statistics say."""
+        return frozenset(name for file in self.files for name in _occurring(file))
+
+    def batches(self, most: int | None = None) -> Iterator[TableRows]:
+        """Yield all rows in order, whole photos together, some `most` (`ROWS`) rows at a time.
+
+        Photos are whole where their rows follow each other, which `parquet_order.check_photos` finds out. Raises
+        InputError naming a file that cannot be read.
+        """
+        arrow, most = package("pyarrow"), most or ROWS
+        waiting: list[tuple[Any, str, int]] = []  # tables with their file and first row there
+        for part in self._tables(self.schema.names, most):
+            waiting.append(part)
+            if sum(len(table) for table, *_ in waiting) < most:
+                continue
+            content = arrow.concat_tables([table for table, *_ in waiting])
+            image = content.column("image_id").combine_chunks()
+            last = _start_of_last(image)
+            if not last:
+                continue
+            yield self._rows(content.slice(0, last), waiting)
+            waiting = _after(waiting, last)
+        if waiting:
+            yield self._rows(arrow.concat_tables([table for table, *_ in waiting]), waiting)
+
+    def runs(self, most: int = 2**18) -> Iterator[Any]:
+        """Yield `image_id` of each run of equal ones, in order, as Arrow arrays: all that the order of photos needs."""
+        before = None
+        for table, *_ in self._tables(["image_id"], most):
+            image = table.column("image_id").combine_chunks()
+            starts = _starts(image)
+            if before is not None and len(starts) and image[0].equals(before):
+                starts = starts[1:]
+            before = image[len(image) - 1]
+            yield image.take(package("pyarrow").array(starts))
+
+    def _rows(self, content: Any, waiting: list[tuple[Any, str, int]]) -> TableRows:
+        starts = np.cumsum([0, *(len(table) for table, *_ in waiting)])
+        places = [(int(start), file, row) for start, (_, file, row) in zip(starts, waiting, strict=False)]
+        return TableRows(self.path, self.noun, content, tuple(places))
+
+    def _tables(self, names: list[str], most: int) -> Iterator[tuple[Any, str, int]]:
+        """Yield tables of these columns with their file and the number of their first row in it."""
+        arrow = package("pyarrow")
+        schema = arrow.schema([self.schema.field(name) for name in names])
+        for file in self.files:
+            row = 0
+            with (
+                _readable(file),
+                package("pyarrow.parquet").ParquetFile(file, buffer_size=_READ_AHEAD, pre_buffer=False) as opened,
+            ):
+                here = [name for name in names if name in opened.schema_arrow.names]
+                for batch in opened.iter_batches(batch_size=most, columns=here):
+                    if len(batch):
+                        yield _as(arrow.Table.from_batches([batch]), schema), str(file), row
+                    row += len(batch)
+
+
+def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
+    """Return the rows of a Parquet file or of a folder's `*.parquet` files, `errors.parquet` left out.
+
+    Raises InputError if there is none, one cannot be read, a column has different types in two parts, or `image_id` or
+    `keypoints` is missing.
+    """
+    arrow = _package("pyarrow")
+    files = parts_in(Path(path)) if Path(path).is_dir() else [Path(path)]
+    if not files:
+        raise InputError(f"{path}: the folder holds no Parquet files (*.parquet), expected the parts of a table")
+    schema, rows = arrow.schema([]), 0
+    for file in files:
+        with _readable(file), _package("pyarrow.parquet").ParquetFile(file) as opened:
+            rows += opened.metadata.num_rows
+            if opened.metadata.num_rows:
+                schema = _both(schema, opened.schema_arrow, file)
+    for name in ("image_id", "keypoints"):
+        if rows and name not in schema.names:
+            raise InputError(f"{path}: column {name!r} is missing, expected one row per {noun} (not --tidy)")
+    return ParquetParts(str(path), tuple(files), schema, rows, noun)
+
+
+def parts_in(folder: Path) -> list[Path]:
+    """Return the Parquet files of a folder by name, without hidden ones and `errors.parquet`. Raises InputError."""
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".parquet" and path.is_file())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
+    return [path for path in found if not path.name.startswith(".") and path.name != ERRORS]
+
+
+def is_parts(path: Path) -> bool:
+    """Return whether a path is Parquet to be read in batches: a folder, or one file of more than `LARGE` rows."""
+    if path.is_dir():
+        return True
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return False
+    with _readable(path):
+        return _package("pyarrow.parquet").read_metadata(path).num_rows > LARGE
+
+
+class _readable:
+    """Turn errors of reading a Parquet file into an InputError that names it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such file")
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, OSError | ValueError | MemoryError | KeyError | TypeError | NotImplementedError):
+            if isinstance(error, InputError):
+                return
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{self.path}: is not a readable Parquet file ({first})") from None
+
+
+def _package(name: str) -> Any:
+    try:
+        return package(name)
+    except ImportError as error:
+        raise InputError(str(error)) from None
+
+
+def _both(schema: Any, other: Any, file: Path) -> Any:
+    """Return all columns of two schemas; a column without values in one has the other's type, and numbers the wider."""
+    arrow = _package("pyarrow")
+    fields = {field.name: field for field in schema}
+    for field in other:
+        known = fields.get(field.name)
+        try:
+            pair = [arrow.schema([arrow.field(field.name, one.type)]) for one in (known, field) if one is not None]
+            fields[field.name] = arrow.unify_schemas(pair, promote_options="permissive").field(0)
+        except arrow.ArrowException:
+            expected = f"{known and known.type}, as in the parts before"
+            raise InputError(f"{file}: column {field.name!r}: expected {expected}, got {field.type}") from None
+    return arrow.schema(list(fields.values()))
+
+
+def _as(table: Any, schema: Any) -> Any:
+    """Return the table with all columns of a schema, null where it has none."""
+    arrow = package("pyarrow")
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else arrow.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return arrow.Table.from_arrays(columns, schema=schema)
+
+
+def _occurring(file: Path) -> set[str]:
+    """Return the columns of a file that are not null in all rows, as its statistics show; all where it has none."""
+    metadata = package("pyarrow.parquet").read_metadata(file)
+    found = set()
+    for group in range(metadata.num_row_groups):
+        for at in range(metadata.num_columns):
+            column = metadata.row_group(group).column(at)
+            known = column.statistics if column.is_stats_set else None
+            if known is None or not known.has_null_count or known.null_count < column.num_values:
+                found.add(column.path_in_schema.split(".")[0])
+    return found
+
+
+def _starts(image: Any) -> np.ndarray:
+    """Return where runs of equal ids begin in an Arrow array."""
+    compute = package("pyarrow.compute")
+    if not len(image):
+        return np.zeros(0, np.int64)
+    differs = compute.not_equal(image.slice(1), image.slice(0, len(image) - 1)).fill_null(True)
+    return np.concatenate([[0], np.flatnonzero(differs.to_numpy(zero_copy_only=False)) + 1])
+
+
+def _start_of_last(image: Any) -> int:
+    return int(_starts(image)[-1])
+
+
+def _after(waiting: list[tuple[Any, str, int]], row: int) -> list[tuple[Any, str, int]]:
+    """Return what is left of tables after their first `row` rows."""
+    left = []
+    for table, file, first in waiting:
+        if row < len(table):
+            left.append((table.slice(row), file, first + row))
+        row = max(row - len(table), 0)
+    return left

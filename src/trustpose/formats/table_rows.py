@@ -1,0 +1,117 @@
+"""Rows of an Arrow table, checked as `Rows` of JSON are: columns are read as arrays at once, and only errors, text ids
+and types that a JSON file would not have are looked at as Python objects."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from trustpose.formats.columns import LARGEST, Rows
+from trustpose.poses import MISSING_ID
+
+
+class TableRows(Rows):
+    """The rows of a `pyarrow.Table`, null for absent fields; `places` names where its runs of rows come from: the first
+    row of the table, the file, and that row's number in the file."""
+
+    def __init__(self, path: str, noun: str, content: Any, places: tuple[tuple[int, str, int], ...]) -> None:
+        object.__setattr__(self, "path", path)
+        object.__setattr__(self, "noun", noun)
+        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "places", places)
+
+    content: Any
+    places: tuple[tuple[int, str, int], ...]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:  # type: ignore[bad-override]
+        """The rows as objects, without absent fields."""
+        return [{name: cell for name, cell in row.items() if cell is not None} for row in self.content.to_pylist()]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """Return every field that occurs in a row."""
+        names = self.content.column_names
+        return frozenset(name for name in names if self.content.column(name).null_count < len(self.content))
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    def values(self, field: str) -> list[Any]:
+        """Return a field's value in each row, None where it is absent."""
+        return self.content.column(field).to_pylist() if field in self.fields else [None] * len(self)
+
+    def place(self, row: int) -> str:
+        """Name a row in an error message, by its file and its number there."""
+        start, file, first = next(place for place in reversed(self.places) if place[0] <= row)
+        return f"{file}: {self.noun} {first + row - start}"
+
+    def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
+        """See `Rows.integers`."""
+        column = self._column(field)
+        if (
+            column is None
+            or str(column.type) not in ("int64", "int32", "int16", "int8")
+            or (column.null_count and not optional)
+        ):
+            return super().integers(field, optional=optional)
+        return column.fill_null(MISSING_ID).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:
+        """See `Rows.table`."""
+        column = self._column(field)
+        found = None
+        if column is not None and (optional or not column.null_count):
+            found = _numbers(column) if length is None else _lists(column, (length,))
+        if found is None:
+            return super().table(field, length, expected, optional)
+        return found.reshape(-1)
+
+    def nested(self, field: str, outer: int, inner: int, expected: str) -> np.ndarray | None:
+        """See `Rows.nested`."""
+        column = self._column(field)
+        found = None if column is None else _lists(column, (outer, inner))
+        return super().nested(field, outer, inner, expected) if found is None else found
+
+    def _column(self, field: str) -> Any:
+        return self.content.column(field).combine_chunks() if field in self.fields else None
+
+
+def _numbers(column: Any) -> np.ndarray | None:
+    """Return a column of numbers (N,) float64, NaN where null; None if that is not what it is."""
+    if not _is_number(column.type):
+        return None
+    found = column.to_numpy(zero_copy_only=False).astype(np.float64)
+    known = found[column.is_valid().to_numpy(zero_copy_only=False)] if column.null_count else found
+    return found if (np.abs(known) <= LARGEST).all() else None
+
+
+def _lists(column: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return a column of lists, one in another as many times as `shape` is long, (N, *shape) float64, NaN where null;
+    None if that is not what it is."""
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    rows = int(there.sum())
+    values = column
+    for length in shape:
+        if "list" not in str(values.type).split("<")[0]:
+            return None
+        if values is not column and values.null_count:
+            return None
+        lengths = values.value_lengths().drop_null().to_numpy(zero_copy_only=False)
+        if (lengths != length).any():
+            return None
+        values = values.flatten()
+    if values.null_count or not _is_number(values.type):
+        return None
+    flat = values.to_numpy(zero_copy_only=False).astype(np.float64).reshape(rows, *shape)
+    if not (np.abs(flat) <= LARGEST).all():
+        return None
+    if rows == len(column):
+        return flat
+    found = np.full((len(column), *shape), np.nan)
+    found[there] = flat
+    return found
+
+
+def _is_number(kind: Any) -> bool:
+    return str(kind) in ("double", "float", "int64", "int32", "int16", "int8")

@@ -1,0 +1,79 @@
+"""Commands on Parquet in parts write what they write of the same rows in memory."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.calibration.cases import made_up
+from tests.cli.cases import run
+from tests.parquet_cases import write_parts
+from trustpose.calibration.calibrator import Calibrator
+from trustpose.formats.tables import read_rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """results.json, the same in parts, and one.cal."""
+    folder = tmp_path_factory.mktemp("batches")
+    truth, results = made_up(80)
+    rows = results.poses.to_coco()
+    (folder / "results.json").write_text(json.dumps(rows))
+    write_parts(folder / "parts", rows, np.random.default_rng(2))
+    Calibrator.fit(truth, results, method="isotonic", folds=2).save(folder / "one.cal")
+    return folder
+
+
+def rows_in(out: Path) -> list:
+    files = sorted(out.glob("part-*.parquet")) if out.is_dir() else [out]
+    if files[0].suffix == ".json":
+        return json.loads(files[0].read_text())
+    return [row for file in files for row in read_rows(file.read_bytes(), file) or []]
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
+def test_calibrated_rows_are_those_in_memory(folder: Path, tmp_path: Path, name: str, monkeypatch) -> None:
+    monkeypatch.setattr("trustpose.formats.row_writing.PART_ROWS", 30)
+    monkeypatch.setattr("trustpose.formats.parquet_parts.ROWS", 8)
+    arguments = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out"]
+    assert run(*arguments, tmp_path / "whole.json", "--results", folder / "results.json") == 0
+    assert run(*arguments, tmp_path / name, "--results", folder / "parts") == 0
+    assert rows_in(tmp_path / name) == rows_in(tmp_path / "whole.json")
+    assert not list(tmp_path.glob(".*")), "something temporary is left"
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
+def test_converted_rows_are_unchanged(folder: Path, tmp_path: Path, name: str) -> None:
+    assert run("convert", folder / "parts", "--out", tmp_path / name) == 0
+    assert rows_in(tmp_path / name) == rows_in(folder / "results.json")
+
+
+def test_results_become_parquet(folder: Path, tmp_path: Path) -> None:
+    assert run("convert", folder / "results.json", "--format", "coco", "--out", tmp_path / "out.parquet") == 0
+    found = rows_in(tmp_path / "out.parquet")
+    assert [row["keypoints"] for row in found] == [row["keypoints"] for row in rows_in(folder / "results.json")]
+
+
+def test_what_is_refused_names_it_and_writes_nothing(folder: Path, tmp_path: Path, capsys) -> None:
+    apply = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--results"]
+    rows = rows_in(folder / "results.json")
+    for row in rows:
+        row["keypoints"][2::3] = [100 * one for one in row["keypoints"][2::3]]
+    scaled = write_parts(tmp_path / "scaled", rows, np.random.default_rng(0))
+    refused = {
+        "another estimator, or another scale": [*apply, scaled, "--out", tmp_path / "a.parquet"],
+        "--second: is not read in batches": [
+            *(*apply, folder / "parts", "--out", tmp_path / "a", "--second", folder / "results.json")
+        ],
+        "expected .json, .parquet or the name of a new folder": [*apply, folder / "parts", "--out", tmp_path / "a.csv"],
+        "lies in the folder that is read": [*apply, folder / "parts", "--out", folder / "parts" / "new.parquet"],
+        "--class: is for other tools' files": ["convert", folder / "parts", "--class", "1", "--out", tmp_path / "a"],
+        "expected one Parquet file or one folder": [
+            *("convert", folder / "parts", folder / "parts", "--out", tmp_path / "a.json")
+        ],
+    }
+    for message, arguments in refused.items():
+        assert run(*arguments) == 2
+        assert message in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"scaled"}
