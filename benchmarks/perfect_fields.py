@@ -41,27 +41,12 @@ from trustpose.grouping.groups import Groups
 from trustpose.grouping.paf import LimbGrouping
 from trustpose.metrics.average_precision import evaluate
 from trustpose.poses import Poses, Truth
-from trustpose.skeletons import COCO_17
-from trustpose.skeletons.skeleton import edges_along
+from trustpose.skeletons import COCO_17, COCO_17_REDUNDANT
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIGMA, MIN_PEAK = 1.0, 0.1
-MORE_LIMBS = edges_along(
-    COCO_17.keypoints,
-    "left_wrist left_shoulder left_knee",
-    "right_wrist right_shoulder right_knee",
-    "left_ankle left_hip left_elbow",
-    "right_ankle right_hip right_elbow",
-    "left_shoulder nose right_shoulder",
-    "left_wrist right_wrist",
-    "left_elbow right_elbow",
-    "left_knee right_knee",
-    "left_ankle right_ankle",
-    "left_shoulder right_hip",
-    "right_shoulder left_hip",
-)
 LIMBS = COCO_17.edges
-ALL_LIMBS = (*COCO_17.edges, *MORE_LIMBS)
+ALL_LIMBS = (*COCO_17.edges, *COCO_17_REDUNDANT)
 
 
 @dataclass(frozen=True, eq=False)

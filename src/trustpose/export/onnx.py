@@ -19,6 +19,11 @@ from trustpose.runtime.sessions import run_tensors, session_of
 OPSET = 18
 SIMCC_TENSORS = ("simcc_x", "simcc_y", "features", "tokens")
 FIELD_TENSORS = ("heatmaps", "fields")
+MAP_TENSORS = {  # by the kind of output
+    "fields": FIELD_TENSORS,
+    "tags": ("heatmaps", "tags"),
+    "centres": ("centre", "sides", "joints", "heatmaps"),
+}
 
 
 def export_onnx(
@@ -58,7 +63,18 @@ def export_fields(
     Input "image" (B, 3, height, width); outputs `FIELD_TENSORS` of the last stages: heatmaps (B, K, h, w), with the
     background's where the network has it, and fields (B, 2 L, h, w). `free_size`, errors: as above.
     """
-    write_onnx(_Fields(network), list(FIELD_TENSORS), path, height, width, free_size=free_size)
+    export_maps(network, "fields", path, height, width, free_size=free_size)
+
+
+def export_maps(
+    network: nn.Module, kind: str, path: str | Path, height: int, width: int, *, free_size: int | None = None
+) -> None:
+    """Write a network with maps of all people, of `kind` in `MAP_TENSORS`, for photos of height × width, float32.
+
+    Input "image" (B, 3, height, width); the outputs have the names of `MAP_TENSORS`; centres as probabilities.
+    `free_size`, errors: as above.
+    """
+    write_onnx(_Maps(network, kind), list(MAP_TENSORS[kind]), path, height, width, free_size=free_size)
 
 
 def write_onnx(
@@ -185,13 +201,15 @@ class _SimCC(nn.Module):
         return *outputs.simcc, outputs.features, outputs.tokens
 
 
-class _Fields(nn.Module):
-    """Returns tensors instead of `Outputs`."""
+class _Maps(nn.Module):
+    """Returns the tensors of one kind instead of `Outputs`."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, kind: str):
         super().__init__()
         self.network = network
+        self.names = MAP_TENSORS[kind]
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
-        return outputs.heatmaps[-1], outputs["fields"]
+        found = {"heatmaps": outputs.heatmaps[-1], **outputs.others}
+        return tuple(found[name].sigmoid() if name == "centre" else found[name] for name in self.names)

@@ -24,6 +24,23 @@ COCO_17 = Skeleton(
     ),
 )  # fmt: skip
 
+COCO_17_REDUNDANT = edges_along(
+    COCO_17.keypoints,
+    "left_wrist left_shoulder left_knee",
+    "right_wrist right_shoulder right_knee",
+    "left_ankle left_hip left_elbow",
+    "right_ankle right_hip right_elbow",
+    "left_shoulder nose right_shoulder",
+    "left_wrist right_wrist",
+    "left_elbow right_elbow",
+    "left_knee right_knee",
+    "left_ankle right_ankle",
+    "left_shoulder right_hip",
+    "right_shoulder left_hip",
+)
+"""Edges past one joint, for part affinity fields of people with unlabelled or hidden joints: along `COCO_17.edges`
+alone a sixth of val2017's people fall to pieces (`benchmarks/perfect_fields.py`)."""
+
 _LSP = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
     "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top",

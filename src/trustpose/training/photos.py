@@ -6,12 +6,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import nn
 
 from trustpose.datasets.photo_boxes import BoxedPhotos, boxed_photos
 from trustpose.files import InputError, read_json
-from trustpose.formats.coco import read_truth
+from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.models.spec import BoxListOutput, BoxOutput, ModelSpec
 from trustpose.networks.picodet import ListedBoxes
@@ -31,10 +31,15 @@ def open_photos(folder: Path) -> tuple[BoxedPhotos, np.ndarray]:
     if layout is None:
         known = f"{COCO_LAYOUTS[0][0]} with {COCO_LAYOUTS[0][1]}/"
         raise InputError(f"{folder}: holds no photos with boxes, expected {known}")
-    file, content = read_truth(layout[0]), cast(Any, read_json(layout[0]))
-    complete = np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
-    photos = boxed_photos(file, layout[1])
-    return photos, ~np.isin(photos.image_id, file.images.id[~complete])
+    file = read_truth(layout[0])
+    return boxed_photos(file, layout[1]), are_complete(file)
+
+
+def are_complete(file: TruthFile) -> Bool[np.ndarray, " I"]:
+    """Return which photos of a COCO ground truth have boxes of all people, in the file's order: all but those with
+    `all_people_boxed` false. Raises InputError."""
+    content = cast(Any, read_json(file.path))
+    return np.array([bool(image.get("all_people_boxed", True)) for image in content["images"]])
 
 
 def find_boxes(model: nn.Module, photos: BoxedPhotos, index: int, spec: ModelSpec, least: float) -> Found:

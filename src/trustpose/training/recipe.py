@@ -9,10 +9,11 @@ from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.poses import Area
 from trustpose.skeletons import Skeleton, skeleton_of
+from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.values import changed, expect_within, from_plain, to_plain
 from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
-System = Literal["network", "frozen", "detector"]
+System = Literal["network", "frozen", "detector", "bottom-up"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _MOST = 2**31 - 1  # largest count
@@ -175,7 +176,8 @@ class Recipe:
 
     title: a one-line description. strategy: stages, learning rate, initial weights. system: "network" trains a network,
     with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
-    a person detector on whole photos, with the backbone of `network`. network: a zoo name; "" if the user gives a
+    a person detector on whole photos, with the backbone of `network`; "bottom-up" a network that sees all people of a
+    photo. network: a zoo name; "" if the user gives a
     model. head_options: the head's own. deepen: number of 1×1 layers before the heatmap layer (HPCVNet's has 4).
     height, width: of crops, pixels. sources: the table rows that it reproduces; none for ours. evaluation: how their
     numbers are computed. not_runnable: why it cannot be reproduced; "" if it can.
@@ -194,6 +196,7 @@ class Recipe:
     data: DataOptions = field(default_factory=DataOptions)
     train: TrainOptions = field(default_factory=TrainOptions)
     frozen: FrozenOptions = field(default_factory=FrozenOptions)
+    bottom_up: BottomUpOptions = field(default_factory=BottomUpOptions)
     sources: tuple[PaperResult, ...] = ()
     evaluation: Evaluation = field(default_factory=Evaluation)
     not_runnable: str = ""
@@ -205,7 +208,7 @@ class Recipe:
     def plan(self) -> Strategy:
         """Return the strategy with `train.lr` and `train.epochs` applied. Raises InputError for too few epochs."""
         plan = self.strategy if self.train.lr is None else replace(self.strategy, learning_rate=self.train.lr)
-        return plan if self.train.epochs is None else _scaled(plan, self.train.epochs)
+        return plan if self.train.epochs is None else plan.scaled(self.train.epochs)
 
 
 def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -280,21 +283,3 @@ def from_json(value: Any) -> Recipe:
         check_network(recipe)
     check_head_options(recipe)
     return recipe
-
-
-def _scaled(strategy: Strategy, epochs: int) -> Strategy:
-    """Scale stages and drops; every stage keeps at least one epoch."""
-    stages, total = strategy.stages, strategy.epochs
-    if epochs < len(stages):
-        raise InputError(f"train.epochs: expected {len(stages)} or more, one per stage, got {epochs}")
-    ends, done = [], 0
-    for number, stage in enumerate(stages):
-        done += stage.epochs
-        left = len(stages) - 1 - number
-        ends.append(min(max(round(done * epochs / total), (ends[-1] if ends else 0) + 1), epochs - left))
-    lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return replace(
-        strategy,
-        stages=tuple(replace(stage, epochs=length) for stage, length in zip(stages, lengths, strict=True)),
-        drops=tuple(round(drop * epochs / total) for drop in strategy.drops),
-    )

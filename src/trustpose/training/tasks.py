@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trustpose.files import InputError
+from trustpose.training.bottom_up_task import bottom_up_task
 from trustpose.training.detector_task import detector_task
 from trustpose.training.frozen_task import frozen_task
 from trustpose.training.network_task import network_task
@@ -14,6 +15,7 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "network": network_task,
     "frozen": lambda recipe, data, model, folder, _: frozen_task(recipe, data[0], model, folder),
     "detector": lambda recipe, data, model, *_: detector_task(recipe, data[0], model),
+    "bottom-up": lambda recipe, data, model, *_: bottom_up_task(recipe, data[0], model),
 }
 """Builds the loop's task from a recipe, the data's folders, a model's folder or file or None, a folder for
 intermediate files, and a teacher or None."""

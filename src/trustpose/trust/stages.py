@@ -1,7 +1,9 @@
 """The papers' training strategies as data: loss weights, epochs, and what is frozen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from trustpose.files import InputError
 
 MOST_EPOCHS = 1_000_000
 
@@ -61,6 +63,24 @@ class Strategy:
             if 0 <= epoch < last:
                 return stage
         raise ValueError(f"epoch: expected 0 to {self.epochs - 1}, got {epoch}")
+
+    def scaled(self, epochs: int) -> "Strategy":
+        """Return the strategy with stages and drops scaled to `epochs`; every stage keeps at least one. Raises
+        InputError if they are too few."""
+        stages, total = self.stages, self.epochs
+        if epochs < len(stages):
+            raise InputError(f"train.epochs: expected {len(stages)} or more, one per stage, got {epochs}")
+        ends, done = [], 0
+        for number, stage in enumerate(stages):
+            done += stage.epochs
+            left = len(stages) - 1 - number
+            ends.append(min(max(round(done * epochs / total), (ends[-1] if ends else 0) + 1), epochs - left))
+        lengths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        return replace(
+            self,
+            stages=tuple(replace(stage, epochs=length) for stage, length in zip(stages, lengths, strict=True)),
+            drops=tuple(round(drop * epochs / total) for drop in self.drops),
+        )
 
 
 LAMBDA_HEATMAP = 2000.0  # OKS-Net, equation 2

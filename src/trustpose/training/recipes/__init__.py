@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from trustpose.files import InputError
 from trustpose.training.recipe import Evaluation, Recipe
+from trustpose.training.recipes.bottom_up import BOTTOM_UP_RECIPES
 from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
 from trustpose.training.recipes.metamodel import METAMODEL_RECIPES
 from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
@@ -20,6 +21,7 @@ RECIPES: dict[str, Recipe] = {
     **HPCVNET_RECIPES,
     **OUR_RECIPES,
     **OUR_GPU_RECIPES,
+    **BOTTOM_UP_RECIPES,
 }
 
 

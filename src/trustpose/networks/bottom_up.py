@@ -1,0 +1,72 @@
+"""Networks that see all people of a photo: a pose network's features, and a light branch for each kind of output.
+
+The branches are those of the papers: part affinity fields (Cao et al., CVPR 2017), tags (Newell et al., Associative
+Embedding, NIPS 2017), and centres with boxes and the way from there to every joint (Zhou et al., Objects as Points,
+2019), here as depthwise 5×5 and 1×1 convolutions on one backbone of the zoo, whose own heatmap layer gives the joints.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trustpose.codecs import Outputs
+from trustpose.networks.layers import GRIDS, STRIDE, PoseNetwork
+
+Kind = Literal["fields", "tags", "centres"]
+WIDTH = 64  # channels of a branch
+WAY = 32.0  # pixels that one unit of the way to a joint stands for
+_RARE = 0.01  # initial probability of a centre
+_NEAR = 32.0  # initial distance of a box's sides from its centre, pixels
+
+
+class BottomUpNetwork(nn.Module):
+    """Maps photos (B, 3, H, W), normalised, to heatmaps (B, K, H/4, W/4), the last features, and maps of its kinds.
+
+    "fields": `fields` (B, 2 × limbs, h, w). "tags": `tags` (B, K, h, w). "centres": `centre` (B, 1, h, w), the logit of
+    a person's centre, `sides` (B, 4, h, w), the distances of its box's left, top, right and bottom side from the cell's
+    middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels.
+    """
+
+    def __init__(self, network: PoseNetwork, kinds: Sequence[Kind], limbs: int = 0) -> None:
+        super().__init__()
+        self.network = network
+        self.keypoints = network.keypoints
+        self.feature_channels = network.feature_channels
+        maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
+        self.branches = nn.ModuleDict({kind: branch(network.feature_channels, maps[kind]) for kind in kinds})
+        if "centres" in kinds:
+            last = self.branches["centres"][-1]  # type: ignore  # a Sequential
+            with torch.no_grad():
+                last.bias[0] = -math.log((1 - _RARE) / _RARE)
+                last.bias[1:5] = math.log(_NEAR / STRIDE)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
+        """Return heatmaps, features and, in `others`, the maps of each kind."""
+        found = self.network(image)
+        others = {kind: head(found.features) for kind, head in self.branches.items()}
+        if "centres" in others:
+            centre, sides, way = others.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
+            others |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE, "joints": way * WAY}
+        return Outputs(found.heatmaps, found.features, others=others, grids=GRIDS)
+
+
+def branch(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a branch from features to maps, whose last layer starts near zero; no batch norm, as in TinyPose."""
+    last = nn.Conv2d(WIDTH, outputs, 1)
+    nn.init.normal_(last.weight, std=0.01)
+    assert last.bias is not None
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
+
+
+def _separable(inputs: int) -> list[nn.Module]:
+    """A depthwise 5×5 convolution and a 1×1 one."""
+    return [
+        nn.Conv2d(inputs, inputs, 5, padding=2, groups=inputs),
+        nn.Conv2d(inputs, WIDTH, 1),
+        nn.ReLU(inplace=True),
+    ]

@@ -1,0 +1,30 @@
+"""The options of recipes for networks that see all people of a photo."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trustpose.training.values import expect_within
+
+
+@dataclass(frozen=True)
+class BottomUpOptions:
+    """What a bottom-up network gives beside heatmaps, and the views of photos. Only for system "bottom-up".
+
+    kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
+    sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,
+    relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels.
+    """
+
+    kinds: tuple[Literal["fields", "tags", "centres"], ...] = ("fields",)
+    sigma: float = 2.0
+    width: float = 2.0
+    smallest: float = 0.9
+    largest: float = 2.5
+    rotation: float = 30.0
+    longest: int = 512
+
+    def __post_init__(self) -> None:
+        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds: expected different ones, one or more, got {self.kinds}")
+        expect_within(self, sigma=(0.1, 64), width=(0.1, 64), smallest=(0.1, 10), largest=(self.smallest, 10))
+        expect_within(self, rotation=(0, 180), longest=(32, 8192))
