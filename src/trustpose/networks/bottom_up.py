@@ -37,7 +37,9 @@ class BottomUpNetwork(nn.Module):
         self.keypoints = network.keypoints
         self.feature_channels = network.feature_channels
         maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
-        self.branches = nn.ModuleDict({kind: branch(network.feature_channels, maps[kind]) for kind in kinds})
+        self.branches = nn.ModuleDict(
+            {kind: branch(network.feature_channels, maps[kind], spread=kind == "tags") for kind in kinds}
+        )
         if "centres" in kinds:
             last = self.branches["centres"][-1]  # type: ignore  # a Sequential
             with torch.no_grad():
@@ -54,12 +56,16 @@ class BottomUpNetwork(nn.Module):
         return Outputs(found.heatmaps, found.features, others=others, grids=GRIDS)
 
 
-def branch(inputs: int, outputs: int) -> nn.Sequential:
-    """Return a branch from features to maps, whose last layer starts near zero; no batch norm, as in TinyPose."""
+def branch(inputs: int, outputs: int, *, spread: bool = False) -> nn.Sequential:
+    """Return a branch from features to maps, without batch norm, as in TinyPose.
+
+    Its last layer begins near zero; with `spread` as any other layer, because nothing pushes equal tags apart.
+    """
     last = nn.Conv2d(WIDTH, outputs, 1)
-    nn.init.normal_(last.weight, std=0.01)
-    assert last.bias is not None
-    nn.init.zeros_(last.bias)
+    if not spread:
+        nn.init.normal_(last.weight, std=0.01)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
     return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
 
 

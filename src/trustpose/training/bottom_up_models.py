@@ -53,10 +53,10 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
     if kind == "fields":
         limbs = limbs_of(skeleton)
         more = tuple(range(len(skeleton.edges), len(limbs)))
-        return FieldOutput(len(skeleton), STRIDE, limbs, sigma=sigma, redundant=more, min_parts=3, min_score=0.1)
+        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, redundant=more, min_parts=3, min_score=0.1)
     if kind == "tags":
-        return TagOutput(len(skeleton), STRIDE, tuple(range(len(skeleton))), sigma=sigma)
-    return CentreOutput(len(skeleton), STRIDE, sigma=sigma)
+        return TagOutput(len(skeleton), float(STRIDE), tuple(range(len(skeleton))), sigma=sigma)
+    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma)
 
 
 def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind) -> ModelSpec:

@@ -1,0 +1,183 @@
+"""Bottom-up networks: targets that decode to their labels, a training on whole photos, and the models that it gives."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import trustpose as tp
+from tests.training.tiny import COLOURS, equal, one_process, tiny_recipe
+from trustpose.datasets.labelled_photos import PhotoView
+from trustpose.files import InputError
+from trustpose.metrics.average_precision import evaluate
+from trustpose.models.spec import ModelSpec, output_kind
+from trustpose.networks.bottom_up import BottomUpNetwork
+from trustpose.poses import Poses, Truth
+from trustpose.skeletons import COCO_17
+from trustpose.training.bottom_up_models import limbs_of, maps_spec
+from trustpose.training.bottom_up_options import BottomUpOptions
+from trustpose.training.bottom_up_targets import BottomUpTargets
+from trustpose.training.bottom_up_task import bottom_up_task
+from trustpose.training.crops import normalised
+from trustpose.training.loop import fit
+from trustpose.training.recipe import DataOptions, Recipe
+from trustpose.training.tasks import make_task
+from trustpose.trust.stages import Stage
+
+KINDS = ("fields", "tags", "centres")
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Nine photos of two people made of coloured dots."""
+    folder = tmp_path_factory.mktemp("people")
+    (folder / "train").mkdir()
+    random = np.random.default_rng(0)
+    images, annotations = [], []
+    for number in range(1, 10):
+        photo = random.integers(0, 30, (96, 128, 3), dtype=np.uint8)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 128, "height": 96})
+        for side in (0, 64):
+            xy = random.integers((side + 6, 6), (side + 58, 90), (17, 2))
+            for (x, y), colour in zip(xy.tolist(), COLOURS, strict=True):
+                photo[y - 2 : y + 3, x - 2 : x + 3] = colour
+            keypoints = [value for x, y in xy.tolist() for value in (x, y, 2)]
+            common = {"image_id": number, "category_id": 1, "iscrowd": 0, "area": 2000, "bbox": [side + 2, 2, 60, 92]}
+            annotations.append({"id": len(annotations) + 1, "num_keypoints": 17, "keypoints": keypoints, **common})
+        cv2.imwrite(str(folder / "train" / f"{number}.png"), photo[..., ::-1])
+    categories = [{"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints), "skeleton": []}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (folder / "train_gt.json").write_text(text)
+    return folder
+
+
+def small_recipe(epochs: int = 1, kinds: tuple = KINDS, **train) -> Recipe:
+    recipe = tiny_recipe((Stage(epochs, 1.0, 0.0),), **({"optimiser": "adamw", "batch_size": 2} | train))
+    options = BottomUpOptions(kinds=kinds, sigma=1.0, smallest=1.0, largest=1.5, longest=SIZE)
+    return replace(
+        recipe, system="bottom-up", height=64, width=64, data=DataOptions(folds=3), bottom_up=options, head=None
+    )
+
+
+def people(count: int = 3) -> PhotoView:
+    """People side by side in one view."""
+    random = np.random.default_rng(1)
+    xy = random.uniform((4, 20), (36, 108), (count, 17, 2)) + np.arange(count)[:, None, None] * [40, 0]
+    labelled = random.random((count, 17)) < 0.9
+    box = np.concatenate([xy.min(axis=1) - 2, xy.max(axis=1) + 2], axis=1)
+    return PhotoView(
+        np.zeros((SIZE, SIZE, 3), np.uint8), xy, labelled, box, np.zeros((0, 4)), np.zeros((SIZE, SIZE), bool), 1
+    )
+
+
+def perfect_maps(view: PhotoView, targets: BottomUpTargets) -> dict[str, np.ndarray]:
+    """The maps of a network without error, by the names of its tensors."""
+    found = targets.collate([view])
+    y, x = (np.indices(found["weight"].shape[1:]) + 0.5) * targets.stride
+    low_x, low_y, high_x, high_y = found["sides"][0]
+    tags = np.zeros((17, *found["weight"].shape[1:]), np.float32)
+    for person, (cells, is_tagged) in enumerate(zip(found["cell"][0], found["is_tagged"][0], strict=True)):
+        for joint in np.flatnonzero(is_tagged):
+            tags[joint].flat[cells[joint]] = 3 * person
+    sides = np.stack([x - low_x, y - low_y, high_x - x, high_y - y])[None].astype(np.float32)
+    maps = {"centre": found["bumps"][:, None], "sides": sides, "joints": found["ways"], "tags": tags[None]}
+    return maps | {"heatmaps": found["heatmaps"], "fields": found["fields"]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_targets_decode_to_their_labels(kind):
+    view, recipe = people(), small_recipe()
+    targets = BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0, width=1.0)
+    output = maps_spec(recipe, kind, Path()).output
+    maps = perfect_maps(view, targets)
+    found = output.decode([maps[name] for name in output.tensors], SIZE, SIZE)
+    area = (view.box[:, 2:] - view.box[:, :2]).prod(axis=1)
+    truth = Truth(
+        np.where(view.labelled[..., None], view.xy, 0), 2 * view.labelled.astype(int), area=area, box=view.box
+    )
+    truth = replace(truth, image_id=np.ones(3, int), annotation_id=np.arange(3) + 1, iscrowd=np.zeros(3, bool))
+    poses = Poses(found.xy, found.score, found.person_score, image_id=np.ones(len(found.xy), int))
+    ap = evaluate(poses, truth, found.person_score, sigmas=COCO_17.sigmas, area="file").summary()
+    assert ap.AP75 == pytest.approx(1.0) and ap.AP > 0.85
+
+
+def test_losses_are_least_at_the_targets_and_ignore_what_is_unknown():
+    view = people()
+    targets = BottomUpTargets(KINDS, limbs_of(COCO_17), SIZE, sigma=1.0)
+    batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([view, view]).items()}
+    totals = targets.counts(batch)
+    right = {name: torch.from_numpy(np.concatenate([array] * 2)) for name, array in perfect_maps(view, targets).items()}
+    right["centre"] = 30 * (right["centre"] == 1) - 15.0
+    nothing = {name: torch.zeros_like(maps) for name, maps in right.items()}
+    good, bad = targets.losses(right, batch, totals), targets.losses(nothing, batch, totals)
+    assert all(good[name] < 0.05 for name in good if name != "push") and good["push"] < 0.5
+    assert bad["push"] == pytest.approx(1.0) and all(bad[name] > 0.5 for name in bad if name not in ("pull", "push"))
+
+    unknown = replace(view, ignored=np.ones((SIZE, SIZE), bool), labelled=view.labelled & False)
+    batch = {name: torch.from_numpy(np.asarray(array)) for name, array in targets.collate([unknown]).items()}
+    lost = targets.losses({name: maps[:1] for name, maps in right.items()}, batch, targets.counts(batch))
+    assert lost["heatmaps"] == lost["fields"] == lost["pull"] == lost["ways"] == 0
+
+
+def test_a_training_gives_a_model_of_each_kind(data, tmp_path):
+    recipe = small_recipe(2, lr=3e-3)
+    task = make_task(recipe, data, None, tmp_path)
+    assert isinstance(task.model.network, BottomUpNetwork) and len(task.samples(0)) < 9
+    first = {name: value.clone() for name, value in task.model.state_dict().items()}
+    numbers = fit(task, recipe, tmp_path / "training", one_process())
+    assert set(numbers) == {"ap.AP", "ap.AP50", "ap.AP75", "ap.AR"} and 0 <= numbers["ap.AP"] <= 1
+    assert not equal(first, task.model.state_dict())
+    folder = tmp_path / "model"
+    task.export(folder)
+    assert [output_kind(at) for at in (folder, folder / "tags", folder / "centres")] == list(KINDS)
+    photo = cv2.imread(str(data / "train" / "1.png"))[..., ::-1]
+    for at in (folder, folder / "tags", folder / "centres"):
+        poses = tp.load(at)(photo)
+        assert poses.skeleton == COCO_17 and poses.xy.shape[1:] == (17, 2)
+    maps = ModelSpec.read(folder / "centres")
+    arrays, size, _ = tp.load(folder / "centres").network.run(photo)
+    with torch.no_grad():
+        pixels = maps.input.fit(photo)[0]
+        expected = task.model.eval()(normalised(torch.from_numpy(pixels[None])))
+    assert np.allclose(arrays[0], expected["centre"].sigmoid(), atol=1e-4) and size == (128, 96)
+
+    again = bottom_up_task(recipe, data, folder)  # starts from the trained network
+    assert equal(again.model.state_dict(), task.model.state_dict())
+    with pytest.raises(InputError, match="branches"):
+        bottom_up_task(small_recipe(kinds=("tags",)), data, folder)
+
+
+def test_a_network_learns_a_batch_by_heart(data):
+    torch.manual_seed(0)
+    task = bottom_up_task(small_recipe(), data, None)
+    optimiser = torch.optim.Adam(task.model.parameters(), 1e-2)
+    batch = task.collate([task.samples(0)[index] for index in range(4)])
+    lost = []
+    for _ in range(50):
+        terms = task.losses(task.model, batch, task.counts(batch))
+        optimiser.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        optimiser.step()
+        lost.append({name: float(term.detach()) for name, term in terms.items()})
+    for name in ("heatmaps", "fields", "centres", "sides", "ways"):
+        assert lost[-1][name] < 0.9 * lost[0][name], name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"height": 60, "width": 60}, "multiple of 32"),
+        ({"deepen": 1}, "head, deepen"),
+        ({"network": "mspn-1"}, "network"),
+    ],
+)
+def test_what_it_refuses(data, changes, message):
+    with pytest.raises(InputError, match=message):
+        bottom_up_task(replace(small_recipe(), **changes), data, None)
+    with pytest.raises(ValueError, match="kinds"):
+        BottomUpOptions(kinds=("tags", "tags"))
