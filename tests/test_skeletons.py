@@ -47,7 +47,7 @@ def test_parts_fit(skeleton: Skeleton) -> None:
         "face68": 68,
         "face70": 70,
     }
-    size |= {"openpose_body25b": 25, "coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
+    size |= {"ochuman19": 19, "openpose_body25b": 25, "coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
     size |= {
         "coco17": 17,
         "openpose_body25": 25,

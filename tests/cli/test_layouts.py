@@ -49,8 +49,6 @@ REFUSED = [
     ("300w/test_300w.json", "no published sigmas for these 68 keypoints (from 'keypoint_0' on); give them"),
     ("wflw/test_wflw.json", "no published sigmas for these 98 keypoints (from 'keypoint_0' on); give them"),
     ("freihand/test_freihand.json", "no published sigmas for these 21 keypoints (the skeleton hand21)"),
-    ("mpii/test_mpii.json", f"holds MPII's annotations as mmpose and HRNet write them (joints, joints_vis; measured by "
-     f"PCKh, not OKS); {COCO}"),
     ("campus/calibration_campus.json", f"holds a camera calibration; {COCO}"),
     ("shelf/calibration_shelf.json", f"holds a camera calibration; {COCO}"),
     ("interhand2.6m/test_interhand2.6m_camera.json", f"holds a camera calibration; {COCO}"),

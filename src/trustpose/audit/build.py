@@ -1,5 +1,6 @@
 """Audit two files: how good the poses are and how reliable their scores."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from trustpose.audit.categories import (
     measure_by_category,
 )
 from trustpose.audit.details import Details, Draws
+from trustpose.audit.localisation import Asked, asked_metrics, localisation
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
 from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
@@ -29,8 +31,9 @@ from trustpose.audit.sections import (
 )
 from trustpose.audit.tracking_record import Tracking
 from trustpose.audit.visibility import visibility_trust
+from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results
 from trustpose.formats.coco.together import common_photos, left_out_notes
 from trustpose.metrics.average_precision import AREA_RANGES, AveragePrecision
 from trustpose.metrics.bootstrap import REPLICATES
@@ -50,18 +53,21 @@ def audit(
     skeleton: Skeleton | str | Path | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
     common: bool = False,
+    metrics: Sequence[str] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Audit:
-    """Audit a COCO keypoint results file against a COCO ground truth file.
+    """Audit a COCO keypoint results file against a ground truth (`datasets.ground_truth`).
 
     `area` names the convention for OKS and the area ranges ("auto": see `TruthFile.area_convention`), `score` the field
     by which results are ranked. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
-    file, overrides the ground truth's. `common` uses only photos that both files have; without it, results for other
+    file, overrides the ground truth's. `metrics` are names of `audit.localisation.METRICS`, each with @FRACTION if
+    wished; without, the data set's own. `common` uses only photos that both files have; without it, results for other
     photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none). Raises InputError if a
     file or field is invalid.
     """
-    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_truth(ground_truth, category, skeleton)
+    truth = ground_truth if isinstance(ground_truth, TruthFile) else read_ground_truth(ground_truth, category, skeleton)
+    asked = asked_metrics(metrics, truth)
     convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth, score_field=score, common=common)
@@ -75,7 +81,7 @@ def audit(
             truth, results, sigmas=truth.sigmas(sigmas), area=convention, replicates=replicates, seed=seed
         )
         pairing_notes(measured, findings)
-        return _assemble(truth, results, measured, groups, score, findings)
+        return _assemble(truth, results, measured, groups, score, asked, findings)
 
 
 def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:
@@ -124,7 +130,13 @@ def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigma
 
 
 def _assemble(
-    truth: TruthFile, results: ResultsFile, measured: PairedResults, groups: list[Group], score: str, findings: Findings
+    truth: TruthFile,
+    results: ResultsFile,
+    measured: PairedResults,
+    groups: list[Group],
+    score: str,
+    asked: Sequence[Asked],
+    findings: Findings,
 ) -> Audit:
     errors = _errors(measured, truth)  # first, as it takes the most memory, before the draws exist
     keypoint, source = keypoint_score(measured, findings)
@@ -133,6 +145,10 @@ def _assemble(
     benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
     crowd = crowd_levels(measured, truth.images, findings)
     followed = _tracking(truth, results, measured, findings)  # before the findings are read
+    located = localisation(
+        *(truth, results.poses, measured.person, asked),
+        *(measured.counts, measured.person_image, findings),
+    )
     return Audit(
         ap=ap,
         oracle_ap=oracle_ap,
@@ -149,10 +165,11 @@ def _assemble(
         intervals=findings.intervals,
         area=measured.area,
         score_field=score,
-        inputs=_inputs(truth, results, measured),
+        inputs=inputs(truth, results, measured.person),
         notes=tuple(findings.notes),
         details=_details(truth, results, measured, keypoint, precision_75, findings),
         tracking=followed,
+        localisation=located,
     )
 
 
@@ -208,7 +225,7 @@ def _errors(measured: PairedResults, truth: TruthFile) -> Errors:
     return Errors(**diagnosis.counts(), ap_gain=gain)
 
 
-def _inputs(truth: TruthFile, results: ResultsFile, measured: PairedResults) -> dict[str, Any]:
+def inputs(truth: TruthFile, results: ResultsFile, person: np.ndarray) -> dict[str, Any]:
     counts = truth.truth.num_keypoints
     assert counts is not None
     return {
@@ -224,7 +241,7 @@ def _inputs(truth: TruthFile, results: ResultsFile, measured: PairedResults) -> 
             "file": results.path,
             "sha256": results.sha256,
             "results": len(results.poses),
-            "paired": int((measured.person >= 0).sum()),
+            "paired": int((person >= 0).sum()),
             "left_out": results.left_out or None,
         },
     }

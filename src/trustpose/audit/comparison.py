@@ -7,15 +7,25 @@ paired bootstrap uses the same draw of photos for both files, so that its common
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from trustpose.audit.details import Draws
 from trustpose.audit.record import Audit, Comparison, Number
 from trustpose.metrics.bootstrap import interval
 
 Outcome = Literal["better", "worse", "undecided"]
 LOWER_IS_BETTER = frozenset({"headroom", "pose.ece", "keypoint.ece", "keypoint.brier"})
+
+
+class Numbered(Protocol):
+    """An audit of any kind: its numbers by dotted name, and its files."""
+
+    @property
+    def inputs(self) -> dict[str, Any]: ...
+
+    def number(self, name: str) -> Number: ...
 
 
 def comparable(audits: Sequence[Audit]) -> bool:
@@ -32,20 +42,26 @@ def compare(audit: Audit, against: Audit) -> list[Comparison]:
     """
     if not comparable((audit, against)):
         return []
-    file, other_file = (one.inputs["results"]["file"] for one in (audit, against))
     mine, theirs = audit.details.draws, against.details.draws
-    differences = []
-    for metric in (name for name in mine.values if name in theirs.values):
-        value, other = audit.number(metric), against.number(metric)
-        if value is None or other is None:
-            continue
-        ends: tuple[Number, Number] = (None, None)
-        draws = mine.values[metric], theirs.values[metric]
-        if mine.seed == theirs.seed and draws[0].shape == draws[1].shape:
-            low, high = interval(draws[0] - draws[1])
-            ends = (None, None) if np.isnan(low) else (low, high)
-        differences.append(Comparison(file, other_file, metric, value - other, *ends))
-    return differences
+    return [
+        difference_of(audit, against, mine, theirs, metric)
+        for metric in mine.values
+        if metric in theirs.values and audit.number(metric) is not None and against.number(metric) is not None
+    ]
+
+
+def difference_of(audit: Numbered, against: Numbered, mine: Draws, theirs: Draws, metric: str) -> Comparison:
+    """Return the difference of one number that both audits have, with the interval from their draws `mine` and `theirs`
+    if those are of the same seed and number."""
+    value, other = audit.number(metric), against.number(metric)
+    assert value is not None and other is not None
+    ends: tuple[Number, Number] = (None, None)
+    draws = mine.values[metric], theirs.values[metric]
+    if mine.seed == theirs.seed and draws[0].shape == draws[1].shape:
+        low, high = interval(draws[0] - draws[1])
+        ends = (None, None) if np.isnan(low) else (low, high)
+    file, other_file = (one.inputs["results"]["file"] for one in (audit, against))
+    return Comparison(file, other_file, metric, value - other, *ends)
 
 
 def with_comparisons(audits: Sequence[Audit]) -> list[Audit]:

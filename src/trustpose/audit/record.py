@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from trustpose.audit.details import Details
+from trustpose.audit.localisation_record import Localisation
 from trustpose.audit.tracking_record import Tracking
 from trustpose.file_names import shown
 from trustpose.metrics.average_precision import AveragePrecision
@@ -198,7 +199,7 @@ class AuditNumbers:
         if first not in self.__dataclass_fields__:
             raise KeyError(first)
         value: Any = getattr(self, first)
-        value = cast(Any, value.as_dict() if isinstance(value, AveragePrecision) else _plain(value))
+        value = cast(Any, value.as_dict() if isinstance(value, AveragePrecision) else plain(value))
         for part in parts:
             value = None if value is None else value[part]  # a section that this audit does not have
         return value
@@ -211,7 +212,8 @@ class Audit(AuditNumbers):
     `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
     CrowdPose's levels "easy", "medium" and "hard", empty if photos have no crowd index; `categories` has each category
     by name if all were read, and `ap` and `oracle_ap` are then their means. `compare` has the differences from other
-    audits, filled by `comparison.with_comparisons`. `tracking` is None unless both files have track ids.
+    audits, filled by `comparison.with_comparisons`. `tracking` is None unless both files have track ids. `localisation`
+    has PCK and its relatives by name, those asked for or the data set's own.
     """
 
     pixels: PixelTrust
@@ -228,12 +230,13 @@ class Audit(AuditNumbers):
     details: Details = field(repr=False)
     compare: tuple[Comparison, ...] = ()
     tracking: Tracking | None = None
+    localisation: dict[str, Localisation] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the audit JSON: DESIGN.md's keys plus crowd, keypoint_types, pixels, intervals; None for NaN or -1."""
-        plain = {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
-        plain["ap"], plain["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
-        return plain
+        """Return the audit JSON: DESIGN.md's keys and those of the further sections; None for NaN or -1."""
+        values = {name: plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "details"}
+        values["ap"], values["oracle_ap"] = self.ap.as_dict(), self.oracle_ap.as_dict()
+        return values
 
     def __repr__(self) -> str:
         """Return one line: the file, how many poses, and the numbers that are read first; `as_dict()` has all."""
@@ -249,16 +252,16 @@ def known(value: float) -> Number:
     return None if math.isnan(value) else float(value)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert dataclasses, tuples and numpy numbers to JSON types."""
     if hasattr(value, "__dataclass_fields__"):
-        return _plain(asdict(value))
+        return plain(asdict(value))
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trustpose.cli.choices import AREAS, completed, skeletons
+from trustpose.cli.choices import AREAS, completed, metrics, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.files import InputError
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def audit(
-    gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
+    gt: Annotated[
+        Path, typer.Option(help="Ground truth: COCO's JSON, or MPII's, FLIC's, LSP's, AI Challenger's, OCHuman's own.")
+    ],
     results: Annotated[
         list[Path] | None, typer.Option(help="COCO keypoint results, JSON; several files are compared.")
     ] = None,
@@ -55,6 +57,14 @@ def audit(
     sigmas: Annotated[
         str | None, typer.Option(help="Sigmas for OKS: one per keypoint, comma-separated, or one for all.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            **completed(metrics),
+            help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, pcp, "
+            "pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, pcp).",
+        ),
+    ] = None,
     common: Annotated[
         bool,
         typer.Option("--common", help="Audit only the photos that the ground truth and all results have in common."),
@@ -83,6 +93,8 @@ def audit(
 
     from trustpose.audit.build import audit as run
     from trustpose.audit.comparison import with_comparisons
+    from trustpose.audit.localisation import asked_metrics
+    from trustpose.cli.audit_joints import print_localisation, run_joints
     from trustpose.cli.audit_tables import (
         print_categories,
         print_change,
@@ -91,13 +103,19 @@ def audit(
         print_numbers,
         print_verdicts,
     )
-    from trustpose.formats.coco import read_results, read_truth
+    from trustpose.datasets.ground_truth import read_ground_truth
+    from trustpose.formats.coco import read_results
     from trustpose.formats.coco.together import common_photos
 
     progress = Console(stderr=True)
-    truth = read_truth(gt, category, parse_skeleton(skeleton))
+    truth = read_ground_truth(gt, category, parse_skeleton(skeleton))
+    asked = asked_metrics(metric or (), truth)
     convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
-    truth.sigmas(own_sigmas)  # report missing sigmas before results are read
+    joints_only = own_sigmas is None and bool(asked) and truth.skeleton is not None and not truth.skeleton.has_sigmas
+    if not joints_only:
+        truth.sigmas(own_sigmas)  # report missing sigmas before results are read
+    elif before is not None or calibrator is not None:
+        raise InputError(f"{gt}: --before, --after and --calibrator need OKS: give --sigmas")
     known = None if calibrator is None else _notes_by(calibrator, truth, convention)
     read_files = []
     for file in files:
@@ -105,15 +123,20 @@ def audit(
             read_files.append(read_results(file, truth=truth, score_field=score, common=common))
     if common:
         truth, read_files = common_photos(truth, read_files)
+    if joints_only:
+        run_joints(truth, read_files, asked, score=score, draws=draws, seed=seed, json=json, report=report)
+        return
     records: list[Audit] = []
     for file, read in zip(files, read_files, strict=True):
         with progress.status(f"auditing {file.name} …"):
-            record = run(truth, read, area=area, score=score, sigmas=own_sigmas, replicates=draws, seed=seed)
+            options: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
+            record = run(truth, read, **options, replicates=draws, seed=seed)
             records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
     records = with_comparisons(records)
     change = None if before is None else _change(*records)
     print_numbers(records)
     print_categories(records)
+    print_localisation(records)
     print_comparisons(records)
     if change is not None:
         print_change(change)

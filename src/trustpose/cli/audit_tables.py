@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from trustpose.audit.joints_only import JointsAudit
     from trustpose.audit.record import Audit, Comparison
     from trustpose.audit.rescoring import Rescoring
 
@@ -104,7 +105,7 @@ def print_verdicts(audits: "Sequence[Audit]") -> None:
         typer.echo(f"{label}: {conclusion(audit)}")
 
 
-def print_notes(audits: "Sequence[Audit]") -> None:
+def print_notes(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> None:
     """Print what could not be computed, with the reasons."""
     from rich.console import Console
 

@@ -38,6 +38,13 @@ def skeletons() -> Iterable[str]:
     return SKELETONS
 
 
+def metrics() -> Iterable[str]:
+    """Return the names of the metrics of joints."""
+    from trustpose.audit.localisation import METRICS
+
+    return METRICS
+
+
 def formats() -> Iterable[str]:
     """Return the formats that `trustpose convert` reads."""
     from trustpose.formats.recognise import FORMATS

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from trustpose.cli.audit import parse_sigmas
 from trustpose.cli.choices import completed, formats, skeletons
 from trustpose.cli.in_batches import convert_in_batches, is_parquet
 from trustpose.cli.outputs import check_outputs, skeleton_file, table_format
+
+if TYPE_CHECKING:
+    from trustpose.formats.coco import TruthFile
 
 
 def convert(
@@ -37,7 +40,7 @@ def convert(
         ),
     ] = "auto",
     gt: Annotated[
-        Path | None, typer.Option(help="COCO ground truth, for image ids, photo sizes and the order of keypoints.")
+        Path | None, typer.Option(help="Ground truth, for image ids, photo sizes and the order of keypoints or people.")
     ] = None,
     category: Annotated[
         str | None, typer.Option(help="Category of the ground truth, by name or id, if there are several.")
@@ -67,12 +70,13 @@ def convert(
     The output is for `trustpose audit` and `trustpose calibrate`. An image's id is that of the ground truth, else the
     number at the end of the photo's name. If a name has none, or two have the same, photos are counted from 1 in the
     order of their names, and images.json next to the results lists them. With --skeleton or --sigmas, skeleton.json
-    next to the results describes their keypoints, for `trustpose audit --skeleton`.
+    next to the results describes their keypoints, for `trustpose audit --skeleton`. An array `preds` in HDF5 or MATLAB,
+    as predictions on MPII are published, has the people of --gt in its order, and no scores.
     """
     from rich.console import Console
 
     from trustpose.cli.beside import with_sigmas, write_beside
-    from trustpose.formats.coco import read_truth
+    from trustpose.datasets.ground_truth import read_ground_truth
     from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
     from trustpose.formats.tables import write_table
     from trustpose.skeletons import skeleton_of
@@ -90,7 +94,10 @@ def convert(
         {"--out": out},
         {"a file to convert": files, "--gt": gt, "--images": images, "--skeleton": skeleton_file(skeleton)},
     )
-    truth = None if gt is None else read_truth(gt, category)
+    truth = None if gt is None else read_ground_truth(gt, category)
+    if format_ == "auto" and len(files) == 1 and _is_array(files[0]):
+        _convert_array(files[0], truth, out)
+        return
     photos = Photos(truth, images)
     counts = [len(named)] if named is not None else [17, *([] if truth is None else [len(truth.keypoint_names)])]
     tool, found = read_pose_files(files, format_, keypoint_counts=counts, track=_with_bar)
@@ -106,6 +113,34 @@ def convert(
     typer.echo(f"{out}: {counted}, {len(done.skeleton)} keypoints ({done.skeleton.name}), from {tool}")
     for line in beside.lines:
         typer.echo(line)
+
+
+def _is_array(path: Path) -> bool:
+    """Return whether a file holds an array of positions; other tools' HDF5 and all other files do not."""
+    from trustpose.files import read_bytes
+    from trustpose.formats.position_arrays import fits
+
+    return path.suffix.lower() in (".h5", ".hdf5", ".mat") and fits(read_bytes(path, "predictions"), path)
+
+
+def _convert_array(path: Path, truth: "TruthFile | None", out: Path) -> None:
+    """Write the poses of an array of positions, in the order of the ground truth's people."""
+    from trustpose.files import read_bytes
+    from trustpose.formats.position_arrays import read
+    from trustpose.formats.tables import write_table
+
+    poses = read(read_bytes(path, "predictions"), path, truth)
+    assert truth is not None and poses.pose_score is not None  # `read` refuses to do without
+    write_table(
+        out,
+        poses,
+        format=table_format(out),
+        score=poses.pose_score,
+        category_id=truth.category_id,
+        texts={"image_id": truth.image_texts.text_of, "annotation_id": truth.annotation_texts.text_of},
+    )
+    typer.echo("note: the file has no scores: `score` and keypoint scores are written as 1", err=True)
+    typer.echo(f"{out}: {_counted(len(poses), 'pose')} of the people of {truth.path}, in its order")
 
 
 def _counted(count: int, noun: str) -> str:

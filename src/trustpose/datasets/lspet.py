@@ -20,17 +20,18 @@ A removed label leaves an unknown joint (has_joint False), not an absent one.
 """
 
 import hashlib
-import io
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from trustpose.datasets.label_files import BOX_SHARE, FARTHEST, boxes_of_joints
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import Cut, photo_people
-from trustpose.files import InputError, read_bytes
+from trustpose.datasets.sources import read_labels_of
+from trustpose.files import InputError
+from trustpose.formats.array_files import read_matlab
 from trustpose.poses import Truth
 from trustpose.skeletons import LSP_14
 
@@ -50,9 +51,6 @@ _LIMBS = np.array(
 _USUAL = np.array([*_PROPORTIONS.values(), *_PROPORTIONS.values(), 0.84])
 _LONG, _CROSSED, _TWISTED = 1.8, 2.0, -0.5
 _FEWEST_LIMBS, _FEWEST_LABELS = 4, 6
-_BOX_MARGIN = 0.1  # of the longer side, on each side: people extend beyond their wrists, ankles and top of the head
-_BOX_SHARE = 0.53
-_FARTHEST = 1e5  # pixels; larger than any photo
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,39 +73,24 @@ def read_lspet(path: str | Path) -> Lspet:
     The set has no boxes: `box` is the labelled joints' extent plus a tenth of its longer side on each side, `area` 0.53
     × that box. Raises InputError.
     """
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     path = Path(path)
     path = path / "joints.mat" if path.is_dir() else path
-    content = read_bytes(path)
-    try:
-        joints = loadmat(io.BytesIO(content)).get("joints")
-    except (
-        MatReadError,
-        zlib.error,
-        ValueError,
-        TypeError,
-        LookupError,
-        OSError,
-        NotImplementedError,
-        MemoryError,
-    ) as e:
-        raise InputError(f"{path}: is not a readable MATLAB file ({e})") from None
+    content = read_labels_of(path, "LSPET")
+    joints = read_matlab(content, path).get("joints")
     if joints is None or joints.ndim != 3 or joints.shape[:2] != (14, 3) or joints.dtype.kind not in "iuf":
         found = "nothing" if joints is None else f"{joints.shape} of {joints.dtype}"
         raise InputError(f"{path}: variable 'joints': expected numbers 14 × 3 × N, got {found}")
     joints = joints.transpose(2, 0, 1).astype(np.float64)  # (N, 14, 3)
-    if not (np.abs(joints) < _FARTHEST).all() or not np.isin(joints[..., 2], (0, 1)).all():
+    if not (np.abs(joints) < FARTHEST).all() or not np.isin(joints[..., 2], (0, 1)).all():
         raise InputError(f"{path}: variable 'joints': expected x, y in pixels of a photo and 0 or 1 for labelled")
     has = joints[..., 2] > 0
     count = len(joints)
     xy = np.where(has[..., None], joints[..., :2], 0.0)
-    box = _boxes(xy, has)
+    box = boxes_of_joints(xy, has)
     truth = Truth(
         xy=xy,
         v=np.where(has, 2, 0),
-        area=_BOX_SHARE * (box[:, 2:] - box[:, :2]).prod(axis=1),
+        area=BOX_SHARE * (box[:, 2:] - box[:, :2]).prod(axis=1),
         area_source=np.full(count, "box*0.53", dtype=object),
         box=box,
         image_id=np.arange(1, count + 1),
@@ -161,15 +144,6 @@ def lspet_people(lspet: Lspet, folder: str | Path, *, cut: Cut | None = None) ->
         cut=cut,
         keep=0,  # one person per photo
     )
-
-
-def _boxes(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Float[np.ndarray, "N 4"]:
-    """Return boxes (N, 4) xyxy around labelled joints; the origin without any."""
-    some = np.count_nonzero(has, axis=1)[:, None] > 0
-    low = np.where(some, np.where(has[..., None], xy, np.inf).min(axis=1), 0.0)
-    high = np.where(some, np.where(has[..., None], xy, -np.inf).max(axis=1), 0.0)
-    margin = _BOX_MARGIN * (high - low).max(axis=1, keepdims=True)
-    return np.concatenate([low - margin, high + margin], axis=1)
 
 
 def _long_limb_ends(xy: Float[np.ndarray, "N 14 2"], has: Bool[np.ndarray, "N 14"]) -> Bool[np.ndarray, "N 14"]:

@@ -25,6 +25,8 @@ from jaxtyping import Bool, Float, Int
 from trustpose.metrics.bootstrap import replicate_sums, sums_by_group
 from trustpose.skeletons import Skeleton
 
+_TABLE = ("head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+
 
 def normalised_distance(
     xy: Float[np.ndarray, "N K 2"],
@@ -134,6 +136,23 @@ def left_right_groups(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
             joined = name.replace("left_", "", 1).replace("right_", "", 1)
             groups[name if joined in skeleton.keypoints else joined] = (at, other)
     return groups
+
+
+def table_groups(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
+    """Return the columns of the usual tables: `left_right_groups`, but the neck and the top of the head together as the
+    head, and without pelvis and thorax, where the skeleton has a top of the head.
+
+    So MPII's toolkit and the tables on LSP have it: head, shoulder, elbow, wrist, hip, knee, ankle. MPII's total pools
+    these fourteen joints.
+    """
+    groups = left_right_groups(skeleton)
+    neck = next((name for name in ("upper_neck", "neck") if name in groups), None)
+    if neck is None or "head_top" not in groups:
+        return groups
+    head = (*groups[neck], *groups["head_top"])
+    left_out = (neck, "head_top", "pelvis", "thorax")
+    groups = {"head": head} | {name: joints for name, joints in groups.items() if name not in left_out}
+    return {name: groups.pop(name) for name in _TABLE if name in groups} | groups
 
 
 def rate_replicates(

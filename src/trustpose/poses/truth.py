@@ -30,8 +30,8 @@ class Truth(PersonRows):
     `area` is in square pixels, `area_source` the source of each row's: "segment", "box*0.53" or another name in the
     file (None: all are from segments, as in COCO). `box` is xyxy. `num_keypoints` is the file's own count, which COCO
     evaluation uses (people with 0 are ignored); computed from v if not given. `track_id` is the same for one person in
-    the frames of a clip, -1 for a row without. `skeleton` names the K joints; None: unknown. Raises ValueError naming
-    the field if a shape, dtype or value is wrong.
+    the frames of a clip, -1 for a row without. `head_size` is that of PCKh in pixels, NaN for a row without. `skeleton`
+    names the K joints; None: unknown. Raises ValueError naming the field if a shape, dtype or value is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -44,10 +44,11 @@ class Truth(PersonRows):
     annotation_id: Int[np.ndarray, " N"] | None = None
     num_keypoints: Int[np.ndarray, " N"] | None = None
     track_id: Int[np.ndarray, " N"] | None = None
+    head_size: Float[np.ndarray, " N"] | None = None
     skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
-        rows = {"area": "float", "box": "float", "iscrowd": "bool"}
+        rows = {"area": "float", "head_size": "float", "box": "float", "iscrowd": "bool"}
         rows |= dict.fromkeys(("image_id", "annotation_id", "num_keypoints", "track_id"), "int")
         check_columns(self, {"xy": ("float", (2,)), "v": ("int", ())}, rows)
         n = len(self)

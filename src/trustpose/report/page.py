@@ -16,6 +16,7 @@ from trustpose.report.comparison import Differences, Headlines, among_the_best, 
 from trustpose.report.conclusions import conclusion
 from trustpose.report.examples import KINDS
 from trustpose.report.gallery import EACH, Gallery, gallery
+from trustpose.report.joints import joint_sections
 from trustpose.report.summary import (
     bias,
     file_labels,
@@ -106,14 +107,14 @@ CROWDING: Headlines = {
 }
 
 
-_TEMPLATES = Environment(
+TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,  # file names and labels are untrusted
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
+TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
 
 
 def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
@@ -135,13 +136,13 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
     headlines |= FOLLOWING if any(audit.tracking is not None for audit in audits) else {}
     headlines |= IN_PIXELS if any(audit.pixels.n for audit in audits) else {}
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
-    return _TEMPLATES.get_template("page.html.jinja").render(
+    return TEMPLATES.get_template("page.html.jinja").render(
         version=__version__,
         audits=audits,
         labels=labels,
         colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
         paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found),
-        letters=[_letter(place) for place in range(len(audits))],
+        letters=[letter(place) for place in range(len(audits))],
         conclusions=[conclusion(audit) for audit in audits],
         terms=TERMS,
         key_numbers=_key_numbers(audits[0]),
@@ -160,13 +161,14 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         gain_starts=[plots.gain_start(audit) for audit in audits],
         versus=None if images is None else versus(audits, images),
         galleries=_galleries(audits, images),
+        joints=joint_sections(audits),
         kinds=KINDS,
         cell=partial(_cell, audits, notes),
         notes=[note.texts for note in notes],  # the template shows them last, when all reasons are collected
     )
 
 
-def _letter(place: int) -> str:
+def letter(place: int) -> str:
     """Return the letter that stands for a file in narrow columns: A, B, …; its number after Z."""
     return chr(ord("A") + place) if place < 26 else str(place + 1)
 

@@ -198,6 +198,20 @@ AIC_14 = Skeleton(
     ),
 )  # fmt: skip
 
+_OCHUMAN = (
+    "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist", "right_hip",
+    "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "head", "neck", "right_ear", "left_ear", "nose",
+    "right_eye", "left_eye",
+)  # fmt: skip
+OCHUMAN_19 = Skeleton(
+    name="ochuman19",
+    keypoints=_OCHUMAN,
+    edges=edges_along(
+        _OCHUMAN, "left_ear left_eye nose right_eye right_ear", "head neck", "left_shoulder neck right_shoulder",
+        *_TRUNK, *_ARMS, *_LEGS,
+    ),
+)  # fmt: skip
+
 _HUMANART = (*_COCO, "left_finger", "right_finger", "left_toe", "right_toe")
 HUMANART_21 = Skeleton(
     name="humanart21",

@@ -29,7 +29,8 @@ class TruthFile:
 
     With several categories `categories` holds the category of each person, and `category_id` is -1. `notes` are
     sentences on assumptions; `left_out` counts the photos and people that `together.common_photos` removed.
-    `image_texts` and `annotation_texts` map the file's text ids to numbers.
+    `image_texts` and `annotation_texts` map the file's text ids to numbers. `metrics` are the data set's own beside OKS
+    (`audit.localisation`), `first_pixel` the coordinate of a photo's first pixel in the file: `truth` has it at 0.
     """
 
     truth: Truth
@@ -45,6 +46,8 @@ class TruthFile:
     left_out: dict[str, int] = field(default_factory=dict)
     image_texts: IdTexts = NO_TEXTS
     annotation_texts: IdTexts = NO_TEXTS
+    metrics: tuple[str, ...] = ()
+    first_pixel: int = 0
 
     def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
         """Return sigmas (K,) for OKS: those given, one per keypoint or one for all, else the skeleton's published ones.

@@ -1,0 +1,112 @@
+"""Audit without OKS: for skeletons without published sigmas, whose data sets have metrics of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from trustpose.audit.build import inputs
+from trustpose.audit.comparison import difference_of
+from trustpose.audit.details import Draws
+from trustpose.audit.localisation import Asked, localisation
+from trustpose.audit.localisation_record import Localisation
+from trustpose.audit.record import Audit, Comparison, Number, plain
+from trustpose.audit.sections import Findings
+from trustpose.files import InputError
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.together import left_out_notes
+from trustpose.metrics.bootstrap import REPLICATES, resample_counts
+from trustpose.metrics.pairing import pair_with_people
+from trustpose.skeletons import difference
+
+_NEEDS_SIGMAS = "all other numbers: null, the skeleton {name} has no published sigmas for OKS (--sigmas gives them)"
+_OTHER_KEYS = tuple(
+    name
+    for name in Audit.__dataclass_fields__
+    if name not in ("localisation", "inputs", "notes", "intervals", "compare")
+)
+
+
+@dataclass(frozen=True, repr=False)
+class JointsAudit:
+    """The localisation of one results file; `as_dict()` has the keys of an `Audit`, null but for these.
+
+    `compare` has the differences from other audits, filled by `with_comparisons`; `draws` is not part of the JSON.
+    """
+
+    localisation: dict[str, Localisation]
+    intervals: dict[str, tuple[float, float]]
+    inputs: dict[str, Any]
+    notes: tuple[str, ...]
+    score_field: str
+    draws: Draws = field(repr=False)
+    compare: tuple[Comparison, ...] = ()
+
+    def number(self, name: str) -> Number:
+        """Return a number by its dotted name, as in `intervals`: "localisation.pckh.total"."""
+        value: Any = {"localisation": plain(self.localisation)}
+        for part in name.split("."):
+            value = value[part]
+        return value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON: an `Audit`'s keys, null where OKS is needed."""
+        own = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
+        return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in own}
+
+
+def audit_joints(
+    truth: TruthFile,
+    results: ResultsFile,
+    asked: Sequence[Asked],
+    *,
+    score: str = "score",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> JointsAudit:
+    """Compute the metrics `asked` of results on a ground truth; the arguments are as in `audit.build.audit`. Raises
+    InputError without a metric, or if the skeletons differ."""
+    if not asked:
+        raise InputError(f"{truth.path}: has no metric of its own; choose one with --metric")
+    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
+        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
+    assert truth.truth.image_id is not None and truth.skeleton is not None
+    person = pair_with_people(results.poses, truth.truth)
+    findings = Findings(notes=[*truth.notes, *left_out_notes(truth, results)])
+    images = np.sort(truth.images.id)
+    counts = resample_counts(len(images), replicates, seed) if replicates else np.zeros((0, len(images)), int)
+    found = localisation(
+        truth,
+        results.poses,
+        person,
+        asked,
+        counts,
+        np.searchsorted(images, truth.truth.image_id),
+        findings,
+    )
+    return JointsAudit(
+        localisation=found,
+        intervals=findings.intervals,
+        inputs=inputs(truth, results, person),
+        notes=(*findings.notes, _NEEDS_SIGMAS.format(name=truth.skeleton.name)),
+        score_field=score,
+        draws=Draws(findings.draws, images, seed),
+    )
+
+
+def with_comparisons(audits: Sequence[JointsAudit]) -> list[JointsAudit]:
+    """Return the audits, all on one ground truth, with the differences from every other one, in their order."""
+    return [
+        replace(
+            audit,
+            compare=tuple(
+                difference_of(audit, other, audit.draws, other.draws, name)
+                for j, other in enumerate(audits)
+                if i != j
+                for name in audit.draws.values
+                if audit.number(name) is not None and other.number(name) is not None
+            ),
+        )
+        for i, audit in enumerate(audits)
+    ]

@@ -1,0 +1,89 @@
+"""`trustpose audit` of joints: the tables of PCK and its relatives, and the audit of data sets without OKS."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trustpose.audit.joints_only import JointsAudit
+    from trustpose.audit.localisation import Asked
+    from trustpose.audit.record import Audit
+    from trustpose.formats.coco import ResultsFile, TruthFile
+
+
+def run_joints(
+    truth: "TruthFile",
+    results: "Sequence[ResultsFile]",
+    asked: "Sequence[Asked]",
+    *,
+    score: str,
+    draws: int,
+    seed: int,
+    json: Path | None,
+    report: Path | None,
+) -> None:
+    """Audit the joints of each file, print the tables, and write JSON and page."""
+    from trustpose.audit.joints_only import audit_joints, with_comparisons
+    from trustpose.cli.audit_tables import print_notes
+    from trustpose.cli.outputs import say_written
+    from trustpose.files import write_json
+
+    audits = with_comparisons(
+        [audit_joints(truth, one, asked, score=score, replicates=draws, seed=seed) for one in results]
+    )
+    print_localisation(audits)
+    print_notes(audits)
+    if json is not None:
+        written = [audit.as_dict() for audit in audits]
+        write_json(json, written[0] if len(written) == 1 else written)
+        say_written(json, "the numbers as JSON")
+    if report is not None:
+        from trustpose.report.joints_page import write_joints_page
+
+        write_joints_page(report, audits)
+        say_written(report, "the report, a page for any browser")
+
+
+def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> None:
+    """Print each metric's groups of joints or limbs, total, mean and area under the curve, one column per file."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    for name, first in audits[0].localisation.items():
+        table = Table(title=f"{first.title}, of {first.reference}", title_justify="left")
+        table.add_column("")
+        for label in file_labels(audits):
+            table.add_column(escape(label), justify="right")
+        numbers = [f"groups.{group}" for group in first.groups]
+        numbers += ["total", *(["all"] if first.all != first.total else []), "mean", "auc"]
+        for number in numbers:
+            label = number.removeprefix("groups.").replace("_", " ")
+            cells = [_cell(audit, f"localisation.{name}.{number}") for audit in audits]
+            table.add_row({"auc": "area under the curve", "all": "with all other joints"}.get(label, label), *cells)
+        Console().print(table)
+    for audit in audits[1:]:
+        _print_differences(audit, audits[0])
+
+
+def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit") -> None:
+    """Print how the totals differ from those of the first file."""
+    import typer
+
+    from trustpose.audit.comparison import outcome
+
+    against = first.inputs["results"]["file"]
+    for one in audit.compare:
+        if one.against == against and one.metric.startswith("localisation.") and one.metric.endswith(".total"):
+            title = audit.localisation[one.metric.split(".")[1]].title
+            ends = "" if one.low is None else f" [{one.low:+.3f}, {one.high:+.3f}] {outcome(one)}"
+            typer.echo(f"{one.file}: {title} {one.difference:+.3f}{ends} than {against}, paired draws of photos")
+
+
+def _cell(audit: "Audit | JointsAudit", name: str) -> str:
+    value, interval = audit.number(name), audit.intervals.get(name)
+    if value is None:
+        return "–"
+    return f"{value:.3f}" + (f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -1,0 +1,80 @@
+"""Read any labelled file as a ground truth: COCO's layout, or the own layout of a data set of this folder."""
+
+from pathlib import Path
+
+from trustpose.datasets import ai_challenger, mpii, ochuman
+from trustpose.datasets.sources import dataset_of_name, missing
+from trustpose.files import InputError, read_bytes
+from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
+from trustpose.formats.coco import TruthFile, read_truth
+from trustpose.formats.columns import parse_finite_json
+from trustpose.skeletons import FLIC_11, MPII_16, Skeleton, difference, skeleton_of
+
+_LAYOUTS = "COCO's JSON; MPII, FLIC (.mat, .h5); LSP, LSPET (.mat); MPII, AI Challenger, OCHuman (their own JSON)"
+
+
+def read_ground_truth(
+    path: str | Path, category: str | int | None = None, skeleton: Skeleton | str | Path | None = None
+) -> TruthFile:
+    """Read a ground truth, recognised by its content; `category` and `skeleton` are as in `formats.coco.read_truth`,
+    which reads COCO's layout. Raises InputError."""
+    path = Path(path)
+    dataset = dataset_of_name(path)
+    if dataset is not None and not path.exists():
+        raise InputError(missing(path, dataset))
+    found = _own_layout(path)
+    if found is None:
+        return read_truth(path, category, skeleton)
+    if category not in (None, "all"):
+        raise InputError(f"{path}: has no categories, --category is for COCO's layout")
+    given = None if skeleton is None else skeleton_of(skeleton, "skeleton")
+    if differ := difference(given, found.skeleton):
+        raise InputError(f"{path}: has another skeleton than --skeleton, {differ}")
+    return found
+
+
+def _own_layout(path: Path) -> TruthFile | None:
+    """Return the people of a file in a data set's own layout, None for COCO's and whatever its reader complains of."""
+    if path.is_dir() and (path / "joints.mat").is_file():
+        path /= "joints.mat"
+    content = read_bytes(path)
+    if is_hdf5(content):
+        return _of_hdf5(path, content)
+    if is_matlab(content):
+        return _of_matlab(path, content)
+    if content[:64].lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
+        value = parse_finite_json(content, path)
+        for layout in (mpii, ai_challenger, ochuman):
+            if layout.fits_json(value):
+                return layout.of_json(value, content, path)
+    return None
+
+
+def _of_hdf5(path: Path, content: bytes) -> TruthFile:
+    from trustpose.datasets.flic import read_flic
+
+    part = read_hdf5(content, path, ("part",)).get("part")
+    joints = None if part is None or part.ndim != 3 else part.shape[1]
+    if joints == len(MPII_16):
+        return mpii.read_mpii(path)
+    if joints == len(FLIC_11):
+        return read_flic(path)
+    got = "nothing" if part is None else " × ".join(map(str, part.shape))
+    raise InputError(f"{path}: dataset 'part': expected N × 16 × 2 (MPII) or N × 11 × 2 (FLIC), got {got}")
+
+
+def _of_matlab(path: Path, content: bytes) -> TruthFile:
+    from trustpose.datasets.flic import read_flic
+    from trustpose.datasets.lsp import read_lsp  # imports OpenCV, which the audit of a COCO file does not need
+
+    variables = read_matlab(content, path)
+    if "RELEASE" in variables:
+        return mpii.read_mpii(path)
+    if "examples" in variables:
+        return read_flic(path)
+    if "joints" in variables:
+        return read_lsp(path)
+    own = ", ".join(name for name in variables if not name.startswith("__")) or "nothing"
+    raise InputError(
+        f"{path}: holds {own[:80]}; expected RELEASE (MPII), examples (FLIC) or joints (LSP, LSPET). Known: {_LAYOUTS}"
+    )

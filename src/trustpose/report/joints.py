@@ -1,0 +1,100 @@
+"""The page's section on joints in the right place: curves and tables of PCK, PCKh, PDJ, FCK and PCP."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from trustpose.audit.joints_only import JointsAudit
+from trustpose.audit.localisation_record import Localisation, PartRate
+from trustpose.audit.record import Audit
+from trustpose.report.summary import number
+from trustpose.report.svg import COLOURS, axes, colour, inline, label
+
+_SIZE = (250, 226)
+_MARGINS = {"left": 38, "right": 10, "top": 8, "bottom": 40}
+
+
+def joint_sections(audits: Sequence[Audit] | Sequence[JointsAudit]) -> list[dict[str, Any]]:
+    """Return what the template needs for each metric that all audits have: title, panels with a plot each, and rows of
+    numbers."""
+    names = [name for name in audits[0].localisation if all(name in audit.localisation for audit in audits)]
+    return [_section(audits, name, place) for place, name in enumerate(names)]
+
+
+def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: int) -> dict[str, Any]:
+    found = [audit.localisation[name] for audit in audits]
+    first = found[0]
+    panels = [
+        {"kind": "All together", "plot": _plot(found, None, f"joints{place}"), "rates": [one.total for one in found]}
+    ]
+    for at, group in enumerate(first.groups):
+        plot = _plot(found, group, f"joints{place}-{at}")
+        panels.append({"kind": _words(group), "plot": plot, "rates": [one.groups[group] for one in found]})
+    rows = [("total", "Total"), *([("all", "With all other joints")] if first.all != first.total else [])]
+    rows += [("mean", "Mean of the groups"), ("auc", "Area under the total’s curve")]
+    rows += [(f"groups.{group}", _words(group)) for group in first.groups]
+    return {
+        "name": name,
+        "title": first.title,
+        "reference": first.reference,
+        "counted": [_counted(one) for one in found],
+        "panels": [panel | {"rates": [number(rate) for rate in panel["rates"]]} for panel in panels],
+        "rows": [
+            {
+                "title": title,
+                "name": f"localisation.{name}.{key}",
+                "cells": [_cell(audit, name, key) for audit in audits],
+            }
+            for key, title in rows
+        ],
+        "parts": [
+            {"title": _words(part), "n": one.n, "rates": [number(_part(other, part).rate) for other in found]}
+            for part, one in first.parts.items()
+        ],
+    }
+
+
+def _part(one: Localisation, part: str) -> PartRate:
+    return one.parts[part]
+
+
+def _counted(one: Localisation) -> str:
+    people = f"{one.people:,} people"
+    if one.without_result:
+        people += f", {one.without_result:,} of all without a result"
+    if one.without_reference:
+        people += f"; {one.without_reference:,} left out, their labels lack {one.reference}"
+    return people
+
+
+def _cell(audit: Audit | JointsAudit, name: str, key: str) -> dict[str, Any]:
+    dotted = f"localisation.{name}.{key}"
+    interval = audit.intervals.get(dotted)
+    ends = None if interval is None else [number(end) for end in interval]
+    return {"text": number(audit.number(dotted)), "interval": ends, "note": None, "best": False}
+
+
+def _plot(found: Sequence[Localisation], group: str | None, name: str) -> Markup:
+    """Plot the share of correct joints over the fraction of the reference length, one curve per file; the dashed line
+    stands at the fraction of the table."""
+    figure, plot = axes(*_SIZE, **_MARGINS)
+    first = found[0]
+    for series, one in enumerate(found):
+        rates = one.curve.total if group is None else one.curve.groups[group]
+        heights = [float("nan") if rate is None else rate for rate in rates]
+        plot.plot(one.curve.fractions, heights, color=colour(series), linewidth=2, clip_on=False)
+    plot.axvline(first.fraction, color=COLOURS["muted"], linewidth=1.1, dashes=(4, 3))
+    farthest = max(one.curve.fractions[-1] for one in found)
+    plot.set(xlim=(0, farthest), ylim=(0, 1))
+    steps = [farthest * step / 5 for step in range(6)]
+    plot.xaxis.set_ticks(steps, labels=[f"{step:.2g}".removeprefix("0") or "0" for step in steps])
+    plot.yaxis.set_ticks((0, 0.25, 0.5, 0.75, 1), labels=("0", "25", "50", "75", "100"))
+    label(plot, "fraction of the reference", "correct, %")
+    plot.yaxis.labelpad = 2
+    described = f"{first.title}: share of correct {'joints' if group is None else _words(group)} over the fraction"
+    return inline(figure, name, described)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()

@@ -1,0 +1,48 @@
+"""Write the page of audits of joints, for data sets without OKS: one self-contained HTML file without scripts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trustpose import __version__
+from trustpose.audit.comparison import outcome
+from trustpose.audit.joints_only import JointsAudit
+from trustpose.files import atomic_write
+from trustpose.report.joints import joint_sections
+from trustpose.report.page import TEMPLATES, letter
+from trustpose.report.summary import file_labels, number
+from trustpose.report.svg import SERIES
+
+
+def write_joints_page(path: str | Path, audits: Sequence[JointsAudit]) -> None:
+    """Write the page of these audits, side by side if there are several. Raises InputError if it cannot be written."""
+    html = joints_page(audits).encode()
+    with atomic_write(path) as file:
+        file.write(html)
+
+
+def joints_page(audits: Sequence[JointsAudit]) -> str:
+    """Return the page as HTML. Raises ValueError without an audit."""
+    if not audits:
+        raise ValueError("audits: expected at least one, got none")
+    labels = file_labels(audits)
+    return TEMPLATES.get_template("joints_page.html.jinja").render(
+        version=__version__,
+        audits=audits,
+        labels=labels,
+        colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
+        letters=[letter(place) for place in range(len(audits))],
+        sentences=[_sentence(audit, label) for audit, label in zip(audits, labels, strict=True)],
+        joints=joint_sections(audits),
+    )
+
+
+def _sentence(audit: JointsAudit, label: str) -> str:
+    """Return a file's totals, and how the first differs from the first file's."""
+    rates = [f"{one.title} {number(one.total)}" for one in audit.localisation.values()]
+    text = f"{label}: {', '.join(rates)}."
+    name = next(iter(audit.localisation))
+    for one in audit.compare[:]:
+        if one.metric == f"localisation.{name}.total" and one.low is not None:
+            judged = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}[outcome(one)]
+            text += f" {number(one.difference, sign=True)} against {Path(one.against).name}: {judged}."
+    return text
