@@ -76,6 +76,13 @@ def predict(
         str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
     ] = "crop",
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
+    second_crop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PADDING",
+            help="A second crop of each person of this padding, such as 1.15: half as fast, more accurate.",
+        ),
+    ] = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="Use the model's smaller networks: faster, less accurate; prints the cost.")
     ] = False,
@@ -202,6 +209,7 @@ def predict(
         suppression_threshold=suppression_threshold,
         suppression_area=suppression_area,
         flip=flip,
+        second_crop=second_crop,
         fast=fast,
         decoding=codec,
         backend=backend,

@@ -30,9 +30,19 @@ from trustpose.runtime.sessions import AUTO, onnx_device
 AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
 
 _NAMES = tuple(field.name for field in fields(PredictOptions) if field.name != "adapter")
-_OF_ADAPTERS = ("skeleton", "flip", "decoding", "backend", "device", "precision", "batch_size", "threads")
+_OF_ADAPTERS = (
+    "skeleton",
+    "flip",
+    "second_crop",
+    "decoding",
+    "backend",
+    "device",
+    "precision",
+    "batch_size",
+    "threads",
+)
+_ONE_AT_A_TIME = ("flip", "second_crop", "decoding", "backend", "precision")
 _OF_HUB = ("local_files_only", "cache_dir", "token")
-_ONE_AT_A_TIME = ("flip", "decoding", "backend", "precision")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
 
@@ -134,7 +144,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
         return _photo_predictor(spec, options)
     how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
     runtime = open_runtime(spec, **how)
-    of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding")}
+    of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding", "second_crop")}
     batch_size = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
     predictor, own = Predictor(runtime, batch_size=batch_size, **of_people), spec.suppression
     if own is not None and options.suppression is None:

@@ -253,6 +253,8 @@ def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, An
     settings |= {name: True for name in ("track", "flow") if getattr(run_options, name)}
     if run_options.flow and run_options.flow_method != "dis":
         settings["flow_method"] = run_options.flow_method
+    if options.second_crop is not None:
+        settings["second_crop"] = options.second_crop
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     threshold = options.suppression_threshold

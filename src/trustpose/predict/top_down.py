@@ -31,16 +31,19 @@ from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.predict.second_crop import merged
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count, worker_threads
 
+LEAST_PADDING, MOST_PADDING = 0.5, 5.0
 _PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
 
 @dataclass(eq=False)
 class _Job:
     """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
-    at which the trust head reads (NaN: the network's own peaks), and the results so far."""
+    at which the trust head reads (NaN: the network's own peaks), and the results so far; with a second crop n is twice
+    the number of boxes, first crops first."""
 
     photo: Image
     boxes: Boxes
@@ -67,7 +70,9 @@ class Predictor(BasePredictor):
 
     Results do not depend on `batch_size` except for float rounding. `flip` averages each crop's output with its mirror
     image's. `threads` read and crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps
-    (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `detector` finds the people of
+    (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `second_crop` is the padding of a
+    second crop of each person, whose keypoints, scores and trust are averaged with the first's: twice the network's
+    time (`predict.second_crop`). `detector` finds the people of
     photos without boxes; without a detector each whole photo is one person. A network with a trust head fills
     `quality`, `visibility` and `pose_quality`, as far as its head predicts them; with `flip` they are means of both
     views too. In boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If
@@ -82,11 +87,14 @@ class Predictor(BasePredictor):
         flip: bool = False,
         threads: int | None = None,
         decoding: str | None = None,
+        second_crop: float | None = None,
         detector: Detector | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if second_crop is not None and not LEAST_PADDING <= second_crop <= MOST_PADDING:
+            raise InputError(f"second_crop: expected {LEAST_PADDING} to {MOST_PADDING}, got {second_crop}")
         self.runtime = runtime
         self.spec = runtime.spec if decoding is None else runtime.spec.with_decoding(decoding)
         self.codec = self.spec.codec
@@ -98,6 +106,7 @@ class Predictor(BasePredictor):
             warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
         self.batch_size = batch_size
         self.flip = flip
+        self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
         self.threads = threads or cpu_count()
         self._readers = worker_threads(self.threads, "trustpose-read")
         self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
@@ -173,18 +182,22 @@ class Predictor(BasePredictor):
             error = problem
         if boxes is None or error is not None:
             boxes = NO_BOXES
-        grown = grow_box(boxes.xyxy, self.spec.padding, wanted.width / wanted.height)
+        people, crops_each = len(boxes), len(self.paddings)
+        grown = np.concatenate([grow_box(boxes.xyxy, one, wanted.width / wanted.height) for one in self.paddings])
         affine = affine_to_crop(grown, *self.codec.crop_extent(wanted.width, wanted.height))  # (n, 2, 3)
         is_affine = self.spec.cutting == "affine"
-        crops = np.empty((len(boxes), wanted.height, wanted.width, 3), np.uint8 if is_affine else np.float32)
+        crops = np.empty((len(grown), wanted.height, wanted.width, 3), np.uint8 if is_affine else np.float32)
         if pixels is not None:
-            for row in range(len(boxes)):
+            for row in range(len(grown)):
                 cut, place = (cut_out, affine[row]) if is_affine else (cut_whole_pixels, grown[row])
                 crops[row] = cut(pixels, place, wanted.width, wanted.height)
-        xy, score = np.empty((len(boxes), count, 2)), np.empty((len(boxes), count))
-        trust = self._empty_trust(len(boxes))
-        share = box_share(box_size(boxes.xyxy), affine, wanted.width, wanted.height)  # (n, 2)
-        places = np.full_like(xy, np.nan) if photo.places is None else transform(affine, photo.places[: len(boxes)])
+        xy, score = np.empty((len(grown), count, 2)), np.empty((len(grown), count))
+        trust = self._empty_trust(len(grown))
+        sizes = np.tile(box_size(boxes.xyxy), (crops_each, 1))
+        share = box_share(sizes, affine, wanted.width, wanted.height)  # (n, 2)
+        places = np.full_like(xy, np.nan)
+        if photo.places is not None:
+            places = transform(affine, np.tile(photo.places[:people], (crops_each, 1, 1)))
         return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
     def _no_poses(self) -> Poses:
@@ -253,12 +266,15 @@ class Predictor(BasePredictor):
         return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(places)
 
     def _finish(self, job: _Job) -> Prediction:
-        boxes = job.boxes
-        trust: dict[str, Any] = of_detected(job.trust, is_detected=boxes.score is not None)
+        boxes, xy, score, given = job.boxes, job.xy, job.score, job.trust
+        if len(self.paddings) > 1:
+            size = np.sqrt(np.abs(np.linalg.det(job.to_image[: len(boxes), :, :2])))  # image pixels of a crop pixel
+            xy, score, given = merged(xy, score, given, size * self.spec.input.height)
+        trust: dict[str, Any] = of_detected(given, is_detected=boxes.score is not None)
         poses = Poses(
-            xy=job.xy,
-            score=job.score,
-            pose_score=job.score.mean(axis=1),
+            xy=xy,
+            score=score,
+            pose_score=score.mean(axis=1),
             box=boxes.xyxy,
             box_score=boxes.score,
             image_id=np.full(len(boxes), job.photo.image_id),
@@ -267,8 +283,8 @@ class Predictor(BasePredictor):
             **trust,
         )
         is_detected = job.photo.boxes is None or job.photo.is_detected
-        if is_detected and self.spec.trust is not None and "presence" in job.trust:
-            is_person = job.trust["presence"] >= self.spec.trust.min_presence
+        if is_detected and self.spec.trust is not None and "presence" in given:
+            is_person = given["presence"] >= self.spec.trust.min_presence
             poses = poses if is_person.all() else poses[np.flatnonzero(is_person)]
         return Prediction(job.photo, poses, job.pixels, job.error)
 
