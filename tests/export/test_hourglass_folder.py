@@ -9,7 +9,8 @@ import torch
 
 import trustpose as tp
 from tests.networks import official_names as names
-from trustpose.export.model_folder import Provenance, import_checkpoint
+from trustpose.export.model_folder import Provenance
+from trustpose.export.public_checkpoints import import_checkpoint
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.preparation import preparation
 

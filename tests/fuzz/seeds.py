@@ -235,6 +235,7 @@ def _checkpoints(folder: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
+    from tests.networks.caffemodels import caffemodel
     from tests.training.tiny import one_process, tiny_network, tiny_recipe, tiny_task
     from trustpose.training.loop import fit as train
 
@@ -248,3 +249,4 @@ def _checkpoints(folder: Path) -> None:
     torch.save({"state_dict": tensors, "epoch": 3}, folder / "public.pth")
     torch.save(tensors, folder / "older.pth", _use_new_zipfile_serialization=False)
     save_file(tensors, folder / "weights.safetensors")
+    (folder / "net.caffemodel").write_bytes(caffemodel({name: [one.numpy()] for name, one in tensors.items()}))

@@ -208,6 +208,12 @@ def _checkpoint(folder: Path, _: Path) -> bool:
     return True
 
 
+def _caffemodel(_: Path, file: Path) -> bool:
+    from trustpose.networks.checkpoint_files import read_tensors
+
+    return bool(read_tensors(file))
+
+
 def _weights(_: Path, file: Path) -> bool:
     from tests.training.tiny import tiny_network
     from trustpose.networks.checkpoint_files import read_tensors
@@ -260,6 +266,7 @@ TARGETS: tuple[Target, ...] = (
         Target("recipe", "recipe", ("recipe.json",), _JSON, _recipe),
         Target("checkpoint", "checkpoints", ("checkpoint.pt",), mutations.mutate_checkpoint, _checkpoint),
         Target("weights-zip", "checkpoints", ("public.pth",), mutations.mutate_checkpoint, _weights),
+        Target("caffemodel", "checkpoints", ("net.caffemodel",), _BYTES, _caffemodel),
         Target("weights", "checkpoints", ("older.pth", "weights.safetensors"), _BYTES, _weights),
     )
     if HAS_TORCH

@@ -168,6 +168,6 @@ def test_unknown_names_and_families_are_reported(networks):
     with pytest.raises(InputError, match=r"tensor names: expected those of mmpose-0\.x.*, got blob\.weight"):
         recognise({"blob.weight": torch.zeros(1)})
     with pytest.raises(InputError, match=r"family: expected one of mmpose-0\.x"):
-        convert({}, networks("hrnet-w32"), "openpose")
+        convert({}, networks("hrnet-w32"), "posenet")
     with pytest.raises(InputError, match="expected a layer that makes heatmaps"):
         count_keypoints({"fc.weight": torch.zeros(1000, 2048)})

@@ -27,6 +27,7 @@ PARAMETERS = {
     "openpose-2017-body18": 52_311_446,
     "openpose-2019-body25": 26_166_084,
     "openpose-hand": 36_832_324,
+    "lightweight-openpose": 4_091_698,
 }
 
 
@@ -43,9 +44,9 @@ def test_shapes_and_parameters(name):
     assert {tuple(maps.shape) for maps in outputs.heatmaps} == {(1, network.keypoints + 1, 8, 6)}
     assert outputs.features.shape == (1, 128, 8, 6) and outputs.grids["heatmaps"] == GRID
     if name in BOTTOM_UP:
-        keypoints, limbs = BODIES[name.rpartition("-")[2]]
+        keypoints, limbs = BODIES["body18" if name == "lightweight-openpose" else name.rpartition("-")[2]]
         assert network.keypoints == keypoints and outputs["fields"].shape == (1, 2 * limbs, 8, 6)
-        stages = (6, 6) if "2017" in name else (2, 4)
+        stages = {"2017": (6, 6), "2019": (2, 4)}.get(name.split("-")[1], (2, 2))
         assert (len(outputs.heatmaps), len(outputs["field_stages"])) == stages
 
 

@@ -19,14 +19,17 @@ _LARGEST = 2048  # pixels; larger inputs exhaust memory
 
 def import_checkpoint(
     checkpoint: Annotated[
-        str, typer.Argument(metavar="FILE", help="A .pth, .pt or .safetensors file, or its URL (http, https, file).")
+        str,
+        typer.Argument(metavar="FILE", help="A .pth, .pt, .safetensors or .caffemodel file, or its URL."),
     ],
     network: Annotated[str, typer.Option(help="The checkpoint's network; `trustpose models --zoo` lists them.")],
     out: Annotated[Path, typer.Option(help="The model folder to write; must not exist yet.")],
     family: Annotated[
         str | None, typer.Option("--from", help="Project whose tensor names it has. Default: recognised from them.")
     ] = None,
-    size: Annotated[str, typer.Option(help="Input height x width.")] = "256x192",
+    size: Annotated[
+        str | None, typer.Option(help="Input height x width. Default: 256x192; OpenPose's own for its networks.")
+    ] = None,
     skeleton: Annotated[
         str | None,
         typer.Option(**completed(skeletons), help="Skeleton, NAME or FILE.json. Default: by the number of keypoints."),
@@ -39,14 +42,16 @@ def import_checkpoint(
         str | None, typer.Option(help="The file's expected SHA-256; required with http and https.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The model's name. Default: the network's.")] = None,
-    licence: Annotated[str, typer.Option(help="The checkpoint's licence.")] = "unknown",
+    licence: Annotated[
+        str | None, typer.Option(help="The checkpoint's licence. Default: the project's, where it is known.")
+    ] = None,
     source: Annotated[str | None, typer.Option(help="The checkpoint's source. Default: FILE.")] = None,
 ) -> None:
-    """Convert a public checkpoint to a model folder: ONNX to run, JSON spec, safetensors for training.
+    """Convert a public checkpoint to a model folder: ONNX to run, JSON spec with the licence, safetensors for training.
 
     Strict: a missing or surplus tensor is an error that names it. No code in the file is run.
     """
-    height, width = _size(size)
+    height, width = (None, None) if size is None else _size(size, 8 if "openpose" in network else 32)
     if channels is not None and channels.upper() not in ("RGB", "BGR"):
         raise InputError(f"--channels: expected rgb or bgr, got {channels!r}")
     try:
@@ -54,8 +59,8 @@ def import_checkpoint(
 
         with _fetched(checkpoint, sha256) as file:
             tensors = read_tensors(file)  # before the networks are imported, so that bad files fail fast
-        from trustpose.export.model_folder import Provenance
-        from trustpose.export.model_folder import import_checkpoint as run
+        from trustpose.export.model_folder import UNKNOWN, Provenance
+        from trustpose.export.public_checkpoints import import_checkpoint as run
     except ModuleNotFoundError as missing:
         raise InputError(not_installed(missing.name, "train")) from None
     spec = run(
@@ -68,18 +73,21 @@ def import_checkpoint(
         width=width,
         skeleton=skeleton,
         channels=None if channels is None else channels.upper(),
-        provenance=Provenance(name or network, licence, source or checkpoint),
+        provenance=Provenance(name or network, licence or UNKNOWN, source or checkpoint),
     )
-    typer.echo(f"{out}: {spec.name}, {len(spec.skeleton)} keypoints ({spec.skeleton.name}), {height}×{width}")
+    what = f"{spec.name}, {len(spec.skeleton)} keypoints ({spec.skeleton.name})"
+    typer.echo(f"{out}: {what}, {spec.input.height}×{spec.input.width}")
+    if spec.licence != UNKNOWN:
+        typer.echo(f"Licence of the weights: {spec.licence}")
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(text: str, multiple: int) -> tuple[int, int]:
     height, _, width = text.lower().partition("x")
     sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in (height, width)]
     if not all(32 <= side <= _LARGEST for side in sides):
         raise InputError(f"--size: expected height x width, 32 to {_LARGEST} pixels, such as 256x192, got {text!r}")
-    if int(height) % 32 or int(width) % 32:
-        raise InputError(f"--size: expected multiples of 32, got {text!r}")
+    if int(height) % multiple or int(width) % multiple:
+        raise InputError(f"--size: expected multiples of {multiple}, got {text!r}")
     return int(height), int(width)
 
 

@@ -3,27 +3,22 @@
 Needs the `train` extra. Loading runs no code: JSON, safetensors and ONNX contain none.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import nn
 
 from trustpose.export.onnx import SIMCC_TENSORS, export_onnx, export_simcc
-from trustpose.files import InputError, atomic_write, new_folder, write_json
+from trustpose.files import atomic_write, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
-from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.layers import STRIDE
-from trustpose.networks.preparation import Preparation, preparation
-from trustpose.networks.zoo import NETWORKS, SIMCC, build
-from trustpose.skeletons import SKELETONS, Skeleton, name_or_object, skeleton_of
+from trustpose.networks.preparation import Preparation
+from trustpose.networks.zoo import SIMCC
+from trustpose.skeletons import Skeleton, name_or_object
 
-_ASK_CHANNELS = (
-    "a {family} file does not say which order of colours it was trained with: --channels rgb or bgr is needed (bgr for "
-    "Microsoft's human-pose-estimation.pytorch, and for deep-high-resolution-net.pytorch with COLOR_RGB: false)"
-)
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -31,56 +26,8 @@ class Provenance:
     """The origin of a model, for its JSON."""
 
     name: str
-    licence: str = "unknown"
-    source: str = "unknown"
-
-
-def import_checkpoint(
-    tensors: dict[str, torch.Tensor],
-    network: str,
-    out: Path,
-    *,
-    file: Path,
-    family: str | None = None,
-    height: int = 256,
-    width: int = 192,
-    skeleton: str | None = None,
-    channels: str | None = None,
-    provenance: Provenance,
-) -> ModelSpec:
-    """Convert the tensors of a public checkpoint, `file`, to a model folder at `out`, which must not exist yet.
-
-    `network` is a zoo name; the number of keypoints is the checkpoint's. `family` (default: recognised from the tensor
-    names) is the project, which determines preprocessing and decoding; `channels` overrides the channel order, and is
-    required if the family does not determine it. `skeleton` (default: COCO's for 17 keypoints, MPII's for 16) names the
-    joints. Raises InputError naming a missing or unexpected tensor, the file's actual network, or the option that does
-    not match.
-    """
-    if network not in NETWORKS:
-        raise InputError(f"--network: expected one of {', '.join(NETWORKS)}, got {network!r}")
-    try:
-        family = recognise(tensors) if family is None else family
-        _check_network(tensors, family, network)
-        _check_size(tensors, height, width)
-        names = _skeleton_for(tensors, family, skeleton)
-        prepared = preparation(family, network, len(names))
-        if channels is None and prepared.channels is None:
-            raise InputError(_ASK_CHANNELS.format(family=family))
-        module = build(network, keypoints=len(names), height=height, width=width)
-        module.load_state_dict(convert(tensors, module, family))
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    prepared = replace(prepared, channels=channels or prepared.channels)
-    return save_model_folder(
-        out,
-        module,
-        network=network,
-        skeleton=names,
-        height=height,
-        width=width,
-        prepared=prepared,
-        provenance=provenance,
-    )
+    licence: str = UNKNOWN
+    source: str = UNKNOWN
 
 
 def save_model_folder(
@@ -181,32 +128,3 @@ def _simcc(keypoints: int, height: int, width: int, _: Preparation) -> dict[str,
         "flip_shift": 0,
     }
     return {"output": output, "codec": "simcc"}
-
-
-def _check_network(tensors: dict[str, torch.Tensor], family: str, network: str) -> None:
-    if family == "imagenet":
-        raise InputError("holds a classifier, which has no keypoints; train a network on it instead")
-    found = zoo_network(tensors, family)
-    if found is not None and not network.startswith(found):
-        article = "an" if family[0] in "em" else "a"
-        raise InputError(f"this is {article} {family} ({found}), you asked for {network}")
-
-
-def _check_size(tensors: dict[str, torch.Tensor], height: int, width: int) -> None:
-    """Check the size: a SimCC network classifies the columns and rows of crops of one size."""
-    rows = {name.rpartition("cls_")[2]: len(one) for name, one in tensors.items() if ".cls_" in name and one.dim()}
-    found = rows.get("y.weight", 2 * height), rows.get("x.weight", 2 * width)
-    if found != (2 * height, 2 * width):
-        its = f"{found[0] // 2}x{found[1] // 2}"
-        raise InputError(f"--size: expected {its}, the crops that its classifiers are for, got {height}x{width}")
-
-
-def _skeleton_for(tensors: dict[str, torch.Tensor], family: str, wanted: str | None) -> Skeleton:
-    """Return the skeleton with the number of keypoints of the checkpoint's last heatmap layer."""
-    if wanted is not None:
-        return skeleton_of(wanted)
-    count = count_keypoints(tensors, family)
-    for name in ("coco17", "mpii16", "crowdpose14"):
-        if len(SKELETONS[name]) == count:
-            return SKELETONS[name]
-    raise InputError(f"has {count} keypoints, which none of COCO, MPII and CrowdPose has; name a --skeleton")

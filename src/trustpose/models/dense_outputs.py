@@ -16,13 +16,14 @@ from trustpose.models.inputs import InputSpec, Sizes
 from trustpose.skeletons import Skeleton
 
 _MOST_TAPS = 31
-_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0}  # their defaults
+_PLAIN = {"offset": 0.0, "score_scale": 1.0, "score_offset": 0.0, "background": False}  # their defaults
 _OVERLAP = 0.6  # PaddleDetection's for PicoDet
 
 
 @dataclass(frozen=True)
 class HeatmapOutput(CropOutput):
-    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart. `name` None means the first output.
+    """Heatmaps (B, keypoints, height, width), `stride` crop pixels apart, and with `background` one more, the last,
+    that of no keypoint. `name` None means the first output.
 
     height, width: for the input's usual size. A network with variable input size, also for whole photos, gives maps of
     the input's size / `stride`. sigma, convention, temperature, offset: from training (see `codecs.heatmaps`);
@@ -45,6 +46,7 @@ class HeatmapOutput(CropOutput):
     offset: float = 0.0
     score_scale: float = 1.0
     score_offset: float = 0.0
+    background: bool = False
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "HeatmapOutput":
@@ -117,12 +119,13 @@ class HeatmapOutput(CropOutput):
         return {"name": self.name}
 
     def shapes(self, inputs: InputSpec) -> list[tuple[int, ...]]:
+        maps = self.keypoints + self.background
         if inputs.multiple is None:
-            return [(self.keypoints, self.height, self.width)]
-        return [(self.keypoints, round(inputs.height / self.stride), round(inputs.width / self.stride))]
+            return [(maps, self.height, self.width)]
+        return [(maps, round(inputs.height / self.stride), round(inputs.width / self.stride))]
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
-        maps = arrays[0].astype(np.float32, copy=False)
+        maps = arrays[0].astype(np.float32, copy=False)[:, : self.keypoints]
         return Outputs(heatmaps=[maps], grids={"heatmaps": self._codec.grid_of(*maps.shape[:1:-1])})
 
     def arrays(self, outputs: Outputs) -> list[Any]:
@@ -152,7 +155,7 @@ def _read_size(wanted: Fields, inputs: InputSpec, convention: Convention) -> tup
 
 
 def _read_decoding(wanted: Fields, stride: float, convention: Convention) -> dict[str, Any]:
-    """Return the optional fields that are given: for positions of map pixels and scores of peaks."""
+    """Return the optional fields that are given: for positions of map pixels, scores of peaks, maps left out."""
     found: dict[str, Any] = {}
     if "smoothing" in wanted.value:
         found["smoothing"] = wanted.count("smoothing")
@@ -164,6 +167,8 @@ def _read_decoding(wanted: Fields, stride: float, convention: Convention) -> dic
         found["score_scale"] = wanted.scale("score_scale")
     if "score_offset" in wanted.value:
         found["score_offset"] = wanted.number("score_offset", least=-1e6, most=1e6)
+    if "background" in wanted.value:
+        found["background"] = wanted.boolean("background")
     return found
 
 

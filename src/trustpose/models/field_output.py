@@ -23,9 +23,9 @@ class FieldOutput(PhotoMaps):
     """Heatmaps (1, keypoints, h, w) and fields (1, 2 × limbs, h, w), `stride` input pixels a cell from `offset` on.
 
     heatmaps, fields: the outputs' names. background: one more heatmap, the last, is that of no keypoint. limbs: pairs
-    of joints. decoding, sigma: of heatmaps (see `codecs.heatmaps`); min_peak: of a candidate. min_value, min_share: see
-    `codecs.fields`. long_penalty: whether links longer than half of the input's height have a lower score. The others:
-    see `grouping.paf`.
+    of joints; field_order: the number of each limb's pair of maps, None: as they stand. decoding, sigma: of heatmaps
+    (see `codecs.heatmaps`); min_peak: of a candidate. min_value, min_share: see `codecs.fields`. long_penalty: whether
+    links longer than half of the input's height have a lower score. The others: see `grouping.paf`.
     """
 
     kind: ClassVar[str] = "fields"
@@ -46,6 +46,7 @@ class FieldOutput(PhotoMaps):
     redundant: tuple[int, ...] = ()
     min_parts: int = 4
     min_score: float = 0.4
+    field_order: tuple[int, ...] | None = None
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "FieldOutput":
@@ -67,6 +68,7 @@ class FieldOutput(PhotoMaps):
             redundant=_read_redundant(wanted, len(limbs)),
             min_parts=wanted.count("min_parts", default=cls.min_parts),
             min_score=wanted.number("min_score", default=cls.min_score),
+            field_order=_read_field_order(wanted, len(limbs)),
         )
         wanted.close()
         return output
@@ -74,7 +76,8 @@ class FieldOutput(PhotoMaps):
     def to_json(self) -> dict[str, Any]:
         """Return the field 'output' of a spec."""
         value = asdict(self) | {"limbs": [list(limb) for limb in self.limbs], "redundant": list(self.redundant)}
-        return {"output": {"kind": self.kind} | value}
+        order = value.pop("field_order")
+        return {"output": {"kind": self.kind} | value | ({} if order is None else {"field_order": list(order)})}
 
     def heatmap_codec(self, width: int, height: int) -> HeatmapCodec:
         """Return the codec of heatmaps of width × height cells."""
@@ -102,8 +105,12 @@ class FieldOutput(PhotoMaps):
         return [(1, self.keypoints + self.background, *size), (1, 2 * len(self.limbs), *size)]
 
     def outputs(self, arrays: list[np.ndarray]) -> Outputs:
-        """Convert the tensors, in the order of `tensors`, to `Outputs`, without the background."""
+        """Convert the tensors, in the order of `tensors`, to `Outputs`, without the background, fields in the limbs'
+        order."""
         heatmaps, fields = (array.astype(np.float32, copy=False) for array in arrays)
+        if self.field_order is not None:
+            pairs = fields.reshape(1, len(self.limbs), 2, *fields.shape[2:])[:, self.field_order]
+            fields = pairs.reshape(fields.shape)
         heatmaps = heatmaps[:, : self.keypoints]
         grid = self.heatmap_codec(*heatmaps.shape[:1:-1]).grid
         return Outputs([heatmaps], others={"fields": fields}, grids={"heatmaps": grid, "fields": grid})
@@ -153,4 +160,15 @@ def _read_redundant(wanted: Fields, limbs: int) -> tuple[int, ...]:
     value = wanted.value.get("redundant", [])
     if not isinstance(value, list) or any(type(one) is not int or not 0 <= one < limbs for one in value):
         raise wanted.fail("redundant", f"numbers of limbs from 0 to {limbs - 1}", value)
+    return tuple(value)
+
+
+def _read_field_order(wanted: Fields, limbs: int) -> tuple[int, ...] | None:
+    """Return the numbers of all limbs in some order."""
+    wanted.seen.add("field_order")
+    value = wanted.value.get("field_order")
+    if value is None:
+        return None
+    if not isinstance(value, list) or any(type(one) is not int for one in value) or sorted(value) != list(range(limbs)):
+        raise wanted.fail("field_order", f"the numbers 0 to {limbs - 1}, each once", value)
     return tuple(value)

@@ -15,7 +15,7 @@ from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
 from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.inputs import InputSpec
-from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, CropOutputs, Output, PeopleOutput
+from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.skeletons import Skeleton, name_or_object
 
@@ -175,6 +175,8 @@ class ModelSpec:
         )
         if kind in CROP_KINDS:
             spec = _read_crop(top, spec)
+        elif kind in PHOTO_MAPS and "network" in top.value:
+            spec = replace(spec, network=top.text("network"))
         top.close()
         return spec
 

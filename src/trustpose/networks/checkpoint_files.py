@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from trustpose.files import InputError
 from trustpose.networks.archives import check_archive
+from trustpose.networks.caffe import read_caffemodel
 
 # keys under which training loops store the tensors, possibly nested
 _NESTED = ("state_dict", "best_state_dict", "model", "model_state_dict", "net", "network", "params")
@@ -31,7 +32,7 @@ _COUNTS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Return the tensors of a .pth/.pt/.pth.tar or .safetensors file by name, on the CPU.
+    """Return the tensors of a .pth/.pt/.pth.tar, .safetensors or .caffemodel file by name, on the CPU.
 
     Training checkpoints with more than a state dict are searched, and DataParallel's prefix "module." is removed.
     Raises InputError if the file cannot be read, holds objects other than tensors and plain values, or no tensors, or
@@ -41,7 +42,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         kind = "is a directory" if path.is_dir() else "is no regular file"
         raise InputError(f"{path}: " + (f"{kind}, expected a checkpoint" if path.exists() else "no such file"))
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    read = {".safetensors": _read_safetensors, ".caffemodel": read_caffemodel}.get(path.suffix, _read_pickle)
+    content = read(path)
     found = _state_dict(content, _DEPTH)
     if found is None:
         keys = ", ".join(str(key)[:40] for key in list(content)[:8]) if isinstance(content, Mapping) else ""

@@ -19,6 +19,11 @@ _HEATMAP_LAYERS = (
     "stacks.0.head.weight",
     "stages.0.up.0.head.conv.weight",
 )  # one in each of our networks
+_OPENPOSE = {  # a layer that gives heatmaps, and by their number the rest of the zoo's name
+    "Mconv7_stage0_L1": ("openpose-2019", {26: "-body25"}),
+    "conv5_5_CPM_L2": ("openpose-2017", {16: "-body15", 19: "-body18"}),
+    "conv6_2_CPM": ("openpose", {22: "-hand", 71: "-face"}),
+}
 _RTMPOSE = {384: "-t", 512: "-s", 768: "-m", 1024: "-l", 1280: "-x"}  # channels of the last stage
 _DEPTHS = {6: "-r50", 23: "-r101", 36: "-r152"}  # blocks in the third layer of a ResNet
 
@@ -52,6 +57,8 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
 
     Only the kind, "hrnet", if the zoo has none of its size; None for a kind that is not in the papers.
     """
+    if family in ("openpose", "lightweight-openpose"):
+        return _openpose(state_dict) if family == "openpose" else family
     shapes = {target: one.shape for name, one in state_dict.items() for target in _family(family).targets(name)}
 
     def count(pattern: str) -> int:
@@ -66,9 +73,19 @@ def zoo_network(state_dict: Mapping[str, Tensor], family: str) -> str | None:
     if count(r"backbone\.(stages\.2)\."):
         return "hrnet" + (f"-w{head[1]}" if len(head) == 4 and head[1] in (32, 48) else "")
     blocks = count(r"backbone\.features\.layer3\.(\d+)\.")
+    if blocks and count(r"backbone\.features\.layer1\.0\.(se)\."):
+        return "fastpose" + _DEPTHS.get(blocks, "")
     if blocks and count(r"(neck)\."):
         return "simple-baseline" + _DEPTHS.get(blocks, "")
     return None
+
+
+def _openpose(state_dict: Mapping[str, Tensor]) -> str:
+    """Return which of OpenPose's networks it is, by the number of heatmaps; its kind only, if none has this many."""
+    for layer, (kind, known) in _OPENPOSE.items():
+        if f"{layer}.weight" in state_dict:
+            return kind + known.get(len(state_dict[f"{layer}.weight"]), "")
+    return "openpose"
 
 
 def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | None = None) -> dict[str, Tensor]:
@@ -99,6 +116,8 @@ def _rename(state_dict: Mapping[str, Tensor], family: Family, ours: Mapping[str,
         if not targets:
             raise InputError(f"{name}: unexpected tensor; the network has none that it could be ({family.name})")
         for target in targets:
+            if ours[target].shape == (*tensor.shape, 1, 1):  # a fully connected layer for a 1×1 convolution
+                tensor = tensor[..., None, None]
             if tensor.shape != ours[target].shape:
                 expected, got = tuple(ours[target].shape), tuple(tensor.shape)
                 raise InputError(f"{name}: expected shape {expected}, as {target} has, got {got}")

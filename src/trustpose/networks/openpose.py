@@ -73,7 +73,7 @@ class OpenPose2017(nn.Module):
             heatmaps.append(stage["heatmaps"](x))
             fields.append(stage["fields"](x))
             x = torch.cat([fields[-1], heatmaps[-1], features], dim=1)
-        return _outputs(heatmaps, fields, features)
+        return outputs_of_stages(heatmaps, fields, features)
 
 
 class OpenPose2019(nn.Module):
@@ -106,7 +106,7 @@ class OpenPose2019(nn.Module):
         for stage in self.heatmap_stages:  # equations 2 and 3
             heatmaps.append(stage(x))
             x = torch.cat([features, heatmaps[-1], fields[-1]], dim=1)
-        return _outputs(heatmaps, fields, features)
+        return outputs_of_stages(heatmaps, fields, features)
 
 
 class PartNetwork(nn.Module):
@@ -195,6 +195,8 @@ def _chain(widths: Sequence[int], kernel: int, hidden: int, outputs: int) -> nn.
     )
 
 
-def _outputs(heatmaps: list[Tensor], fields: list[Tensor], features: Tensor) -> Outputs:
+def outputs_of_stages(heatmaps: list[Tensor], fields: list[Tensor], features: Tensor) -> Outputs:
+    """Return heatmaps of all stages, the last stage's fields and all ("field_stages"), and features, with their
+    grids."""
     others = {"fields": fields[-1], "field_stages": fields}
     return Outputs(heatmaps, features, others=others, grids=dict.fromkeys(("heatmaps", "features", "fields"), GRID))

@@ -1,8 +1,8 @@
 """Preprocessing and decoding of each public project's networks, as in its own evaluation code.
 
 Sources: the dataset and evaluation code of microsoft/human-pose-estimation.pytorch,
-leoxiaobin/deep-high-resolution-net.pytorch, megvii-research/MSPN and open-mmlab/mmpose; pytorch-pose's was run and not
-read (docs/parity.md).
+leoxiaobin/deep-high-resolution-net.pytorch, megvii-research/MSPN and open-mmlab/mmpose; pytorch-pose's and AlphaPose's
+were run and not read (docs/parity.md).
 """
 
 from dataclasses import dataclass, replace
@@ -44,6 +44,16 @@ _BGR = {"channels": "BGR", "mean": (0.406, 0.456, 0.485), "std": (0.225, 0.224, 
 _MSPN = replace(_MMPOSE_MSPN, **_BGR, codec="second-highest", padding=(1.09, 1.135))
 _MSPN_ON_MPII = replace(_MSPN, padding=1.25, smoothing=9)
 
+# AlphaPose subtracts these from red, green and blue, and does not divide.
+_ALPHAPOSE = Preparation(mean=(0.406, 0.457, 0.480), std=(1.0, 1.0, 1.0))
+_NON_COMMERCIAL = "academic or non-profit organization non-commercial research use only"
+LICENCES = {
+    "openpose": f"OpenPose's ({_NON_COMMERCIAL})",
+    "alphapose": f"AlphaPose's ({_NON_COMMERCIAL})",
+    "lightweight-openpose": "Apache-2.0",
+}
+"""Licences of projects' published weights, by family of tensor names; pytorch-openpose's are OpenPose's, converted."""
+
 
 def preparation(family: str, network: str, keypoints: int) -> Preparation:
     """Return the preparation by the project with `family`'s tensor names of a zoo network with this many keypoints."""
@@ -53,4 +63,4 @@ def preparation(family: str, network: str, keypoints: int) -> Preparation:
         return _MSPN_ON_MPII if keypoints == 16 else _MSPN
     if family == "pytorch-pose":
         return _PYTORCH_POSE_ON_COCO if keypoints == 17 else _PYTORCH_POSE
-    return {"pose_resnet": _POSE_RESNET}.get(family, Preparation())
+    return {"pose_resnet": _POSE_RESNET, "alphapose": _ALPHAPOSE}.get(family, Preparation())

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from trustpose.networks import openpose_names
+
 Table = dict[str, str]  # their prefix → ours
 COUNTER = "num_batches_tracked"  # of batch norm, since torch 0.4; absent from older files and unused in evaluation
 
@@ -171,6 +173,18 @@ def _resnet50_into_mspn() -> Table:
     return table
 
 
+def _fastpose() -> Table:
+    """FastPose on a ResNet of any depth; its squeeze-and-excitation has fully connected layers for 1×1 convolutions."""
+    ours = "backbone.features"
+    table = {"preact": ours, "conv_out": "head"}
+    for layer in range(1, 5):
+        theirs = f"preact.layer{layer}.0.se.fc"
+        table |= {f"{theirs}.{at}": f"{ours}.layer{layer}.0.se.factors.{at + 1}" for at in (0, 2)}
+    for at in (1, 2):
+        table |= {f"duc{at}.conv": f"neck.{at}.0.conv", f"duc{at}.bn": f"neck.{at}.0.bn"}
+    return table
+
+
 def _efficientnet_lite0() -> Table:
     """Names of EfficientNet-Lite0 in the PyTorch port of TensorFlow's, with consecutive blocks, and timm's names.
 
@@ -201,8 +215,10 @@ def _are_ours(names: Mapping[str, object]) -> bool:
 
 _RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
 _HRNET = _hrnet_backbone() | {"final_layer": "head"}
-_OURS = {name: name for name in ("backbone", "neck", "head", "stem", "stacks", "stages")}
+_OURS_PARTS = ("backbone", "neck", "head", "stem", "stacks", "stages", "field_stages", "heatmap_stages")
+_OURS = {name: name for name in _OURS_PARTS}
 _MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn(), _rtmpose())
+_OPENPOSE = (openpose_names.openpose_2017(), openpose_names.openpose_2019(), openpose_names.openpose_part())
 _KNOWN = (
     Family(
         "mmpose-0.x", _has("backbone.", "keypoint_head."), _MMPOSE, ("backbone.", "keypoint_head."), has_biases=False
@@ -217,6 +233,11 @@ _KNOWN = (
     Family("pose_resnet", _has("layer4.", "deconv_layers.", "final_layer."), (_simple_baseline(),)),
     Family("pytorch-pose", _has("hg.0.hg.", "score.0."), (_hourglass(),)),
     Family("mspn", _has("top.conv.", "stage0.downsample."), (_mspn(),)),
+    Family("openpose", _has("conv1_1.", "conv4_2.", "Mconv7_stage"), _OPENPOSE),
+    Family(
+        "lightweight-openpose", _has("model.0.", "cpm.", "initial_stage."), (openpose_names.lightweight_openpose(),)
+    ),
+    Family("alphapose", _has("preact.", "duc1.", "conv_out."), (_fastpose(),)),
     Family("trustpose", _are_ours, (_OURS,)),
     Family(
         "imagenet",

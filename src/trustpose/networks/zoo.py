@@ -1,4 +1,4 @@
-"""All networks by name: `ZOO` with heatmaps, and `SIMCC`; those for whole photos are apart."""
+"""All networks by name: `ZOO` with heatmaps, `SIMCC`, `BOTTOM_UP` for whole photos, and `PARTS` for hands and faces."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from trustpose.networks.fastpose import fastpose
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
 from trustpose.networks.light_baseline import light_baseline
+from trustpose.networks.lightweight_openpose import LightweightOpenPose
 from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import mspn
@@ -69,22 +70,29 @@ BOTTOM_UP: dict[str, Callable[..., nn.Module]] = {  # see the parts and limbs of
     "openpose-2017-body15": partial(openpose_2017, "body15"),
     "openpose-2017-body18": partial(openpose_2017, "body18"),
     "openpose-2019-body25": partial(openpose_2019, "body25"),
+    "lightweight-openpose": LightweightOpenPose,
 }
 PARTS: dict[str, Callable[..., nn.Module]] = {  # see a crop of a hand or a face
     "openpose-hand": partial(openpose_part, "hand"),
     "openpose-face": partial(openpose_part, "face"),
 }
-NETWORKS = ChainMap(SIMCC, ZOO)  # both, in their order
+NETWORKS = ChainMap(PARTS, BOTTOM_UP, SIMCC, ZOO)  # all of these, in reverse order
 
 
-def build(name: str, keypoints: int = 17, *, height: int = 256, width: int = 192) -> nn.Module:
-    """Build the zoo's network of that name for any number of keypoints, with random weights.
+def build(name: str, keypoints: int | None = None, *, height: int = 256, width: int = 192) -> nn.Module:
+    """Build the zoo's network of that name with random weights, for any number of keypoints (None: 17); those in
+    `BOTTOM_UP` and `PARTS` have their own.
 
     height, width: of the crops, for networks in `SIMCC`; the others take any size. Raises ValueError for an unknown
-    name (the message lists the known ones), and for a size that it does not support.
+    name (the message lists the known ones), and for a size or number of keypoints that it does not support.
     """
     if name in SIMCC:
-        return SIMCC[name](keypoints=keypoints, height=height, width=width)
-    if name not in ZOO:
+        return SIMCC[name](keypoints=17 if keypoints is None else keypoints, height=height, width=width)
+    if name not in NETWORKS:
         raise ValueError(f"name: expected one of {', '.join(NETWORKS)}, got {name!r}")
-    return ZOO[name](keypoints=keypoints)
+    if name in ZOO:
+        return ZOO[name](keypoints=17 if keypoints is None else keypoints)
+    network = NETWORKS[name]()
+    if keypoints not in (None, network.keypoints):
+        raise ValueError(f"keypoints: expected {network.keypoints} for {name}, got {keypoints}")
+    return network
