@@ -10,11 +10,11 @@ from torch import nn
 from tests.training.tiny import tiny_network
 from trustpose.codecs import Outputs
 from trustpose.networks.symmetric_transformer import (
-    Localisation,
     SymmetricTransformer,
     for_maps,
     frozen_branch,
     inverse_theta,
+    localisation,
     moved,
 )
 
@@ -81,10 +81,11 @@ def test_affines_of_maps_are_those_of_their_crop():
     torch.testing.assert_close(moved_to(on_map, place, (16, 12)) * 4, moved_to(theta, place * 4, (64, 48)))
 
 
-def test_it_starts_as_the_plain_network():
+@pytest.mark.parametrize("name", ["own", "resnet18"])
+def test_it_starts_as_the_plain_network(name):
     network = tiny_network().eval()
     image = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
-    symmetric = SymmetricTransformer(network, Localisation()).eval()
+    symmetric = SymmetricTransformer(network, localisation(name, network)).eval()
     with torch.no_grad():
         found, plain = symmetric(image), network(image)
     torch.testing.assert_close(found.heatmaps[0], plain.heatmaps[0], atol=1e-4, rtol=1e-4)
@@ -96,7 +97,8 @@ def test_the_parallel_branch_teaches_the_stn_alone():
     frozen = frozen_branch(symmetric.network)
     before = {name: value.clone() for name, value in frozen.state_dict().items()}
     image = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
-    maps = symmetric.centred(image, frozen)
+    outputs, maps = symmetric.with_parallel(image, frozen)
+    assert torch.equal(outputs.heatmaps[-1], symmetric(image).heatmaps[-1])
     maps[-1].square().mean().backward()
     assert symmetric.localisation.theta.grad.abs().max() > 0
     assert all(parameter.grad is None for parameter in symmetric.network.parameters())

@@ -1,8 +1,8 @@
 """Random training crops: one random affine, one warp, then occlusion and light.
 
 All random numbers are in units of the person's box and depend on (seed, epoch, index) only, in three independent
-streams (geometry, occlusion, light). So switching one off does not change the others, and a crop from a shard equals
-the crop from the photo.
+streams (geometry, occlusion, light; drawn boxes have a fourth). So switching one off does not change the others, and a
+crop from a shard equals the crop from the photo.
 
 The affine composes, about the centre of the padded box: half body (another box), translation, scale, rotation, flip.
 `geometry.crops` defines the pixel convention: the box's corners go to (0, 0) and `extent`. A flip mirrors about the
@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from trustpose.datasets.occlusion import Occlusion, Target, cover_labels, leave_crop, occlude
 from trustpose.datasets.people import People, PersonSample
 from trustpose.datasets.photometric import Photometric, change_light
-from trustpose.geometry.crops import Padding, grow_box, invert_affine, transform, warp
-from trustpose.poses import AREAS, SEGMENT, Area
+from trustpose.datasets.proposals import ProposalGenerator
+from trustpose.datasets.training_crop import TrainingCrop, make_crop
+from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.crops import Padding, grow_box
 
 _HALF_BODY_PADDING = 1.5
 _FEWEST_OF_HALF = 3
@@ -85,48 +87,12 @@ GENTLE = Augmentation(
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingCrop:
-    """One training sample. Coordinates are in crop pixels, areas in square crop pixels.
-
-    affine (2, 3) maps the photo to the crop. xy (K, 2) and v (K,) follow `occlusion`'s rule; xy is 0 where v = 0.
-    has_joint, has_visibility (K,): as in `PersonLabels`; v of a keypoint hidden by the augmentation is known. area: NaN
-    if unknown; area_source: its source; box_size (2,): the box's width and height, before any rotation; overlap: as in
-    `PersonLabels`.
-    """
-
-    pixels: UInt8[np.ndarray, "H W 3"]
-    affine: Float[np.ndarray, "2 3"]
-    xy: Float[np.ndarray, "K 2"]
-    v: Int[np.ndarray, " K"]
-    has_joint: Bool[np.ndarray, " K"]
-    has_visibility: Bool[np.ndarray, " K"]
-    area: float
-    box_size: Float[np.ndarray, " 2"]
-    image_id: int
-    annotation_id: int
-    area_source: str = SEGMENT
-    overlap: float = 1.0
-
-    @property
-    def box_share(self) -> Float[np.ndarray, " 2"]:
-        """The box's width and height as fractions of the crop's."""
-        return self.box_size / self.pixels.shape[1::-1]
-
-    def area_by(self, convention: Area) -> float:
-        """Return the area for OKS, by `Truth.area_by`'s names. Raises ValueError for another name."""
-        if convention not in AREAS:
-            raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
-        box_area = float(self.box_size.prod())
-        segment = self.area if self.area_source == SEGMENT else float("nan")
-        return {"segment": segment, "file": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]
-
-
-@dataclass(frozen=True, eq=False)
 class TrainingCrops:
     """A sequence of `TrainingCrop`s of width × height pixels, one per person of `people`, redrawn every epoch.
 
     `padding` enlarges the box; `extent`, the image of its high corner, is (width, height) unless given
-    (`HeatmapCodec.crop_extent`). Crop i of epoch e is always the same, whatever the process or the order.
+    (`HeatmapCodec.crop_extent`). `proposals` draws a box for each person, with a detector's errors, instead of the
+    labelled one. Crop i of epoch e is always the same, whatever the process or the order.
     """
 
     people: People
@@ -137,6 +103,7 @@ class TrainingCrops:
     seed: int = 0
     epoch: int = 0
     extent: tuple[int, int] | None = None
+    proposals: ProposalGenerator | None = None
     flip_index: Int[np.ndarray, " K"] = field(init=False, repr=False)
     is_lower: Bool[np.ndarray, " K"] = field(init=False, repr=False)
 
@@ -159,13 +126,14 @@ class TrainingCrops:
         return replace(self, augmentation=augmentation)
 
     def __getitem__(self, index: int) -> TrainingCrop:
-        sample = self.people[index]
-        geometry, occlusion, light = (
+        labelled = self.people[index]
+        geometry, occlusion, light, box = (
             np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, self.epoch, index, stream])))
-            for stream in range(3)
+            for stream in range(4)
         )
-        affine, is_flipped = self._affine(sample, geometry)
-        crop = make_crop(sample, affine, self.width, self.height)
+        sample = labelled if self.proposals is None else _drawn(labelled, self.proposals, box)
+        affine, centred, is_flipped = self._affines(labelled, sample.box, geometry)
+        crop = replace(make_crop(sample, affine, self.width, self.height), centred=centred)
         order = self.flip_index if is_flipped else np.arange(len(sample.v))
         crop = replace(
             crop,
@@ -177,8 +145,12 @@ class TrainingCrops:
         crop = self._occluded(crop, sample, occlusion)
         return replace(crop, pixels=change_light(crop.pixels, self.augmentation.photometric, light))
 
-    def _affine(self, sample: PersonSample, random: np.random.Generator) -> tuple[np.ndarray, bool]:
-        box = sample.box
+    def _affines(
+        self, sample: PersonSample, box: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, bool]:
+        """Return the crop's affine by `box`, the one by the labelled box (`TrainingCrop.centred`), and whether they
+        mirror."""
+        labelled = sample.box
         u, normal = (
             random.random(6),
             random.standard_normal(2),
@@ -188,18 +160,21 @@ class TrainingCrops:
             half = half_body_box(
                 sample.xy, sample.v, self.is_lower, bool(u[1] < a.half_body_upper), a.half_body_keypoints
             )
-            box, padding = (box, self.padding) if half is None else (half, _HALF_BODY_PADDING)
+            box, labelled, padding = (box, labelled, self.padding) if half is None else (half, half, _HALF_BODY_PADDING)
         else:
             padding = self.padding
+        extent, is_flipped = self.extent or (self.width, self.height), bool(u[5] < a.flip)
+        angle = float(np.clip(normal[1], -2, 2)) * a.rotation if u[2] < a.rotation_probability else 0.0
         affine = compose_affine(
             grow_box(box, padding, self.width / self.height),
-            self.extent or (self.width, self.height),
+            extent,
             scale=1 + float(np.clip(normal[0] * a.scale, -a.scale, a.scale)),
-            angle=float(np.clip(normal[1], -2, 2)) * a.rotation if u[2] < a.rotation_probability else 0.0,
+            angle=angle,
             shift=(2 * u[3:5] - 1) * a.translation,
-            is_flipped=bool(u[5] < a.flip),
+            is_flipped=is_flipped,
         )
-        return affine, bool(u[5] < a.flip)
+        whole = grow_box(labelled, padding, self.width / self.height)
+        return affine, compose_affine(whole, extent, angle=angle, is_flipped=is_flipped), is_flipped
 
     def _occluded(self, crop: TrainingCrop, sample: PersonSample, random: np.random.Generator) -> TrainingCrop:
         rule = self.augmentation.occlusion
@@ -218,6 +193,12 @@ class TrainingCrops:
 
     def _another(self, random: np.random.Generator) -> PersonSample:
         return self.people[int(random.integers(len(self.people)))]
+
+
+def _drawn(sample: PersonSample, proposals: ProposalGenerator, random: np.random.Generator) -> PersonSample:
+    """Return a person in a box drawn for it."""
+    box = proposals.draw(sample.xy[None], sample.v[None] > 0, sample.box[None], random)[0, 0]
+    return replace(sample, box=box, overlap=sample.overlap * float(paired_iou(box[None], sample.box[None])[0]))
 
 
 def half_body_box(
@@ -263,30 +244,3 @@ def compose_affine(
     if is_flipped:
         linear[0] *= -1
     return np.c_[linear, np.array(extent) / 2 - linear @ centre]
-
-
-def make_crop(sample: PersonSample, affine: Float[np.ndarray, "2 3"], width: int, height: int) -> TrainingCrop:
-    """Cut the crop (height, width, 3) of a person under any affine from the photo, with labels in the sample's order.
-
-    Bilinear, black outside the available pixels.
-    """
-    growth = abs(float(np.linalg.det(affine[:, :2])))
-    return TrainingCrop(
-        pixels=warp(sample.pixels, _after(affine, invert_affine(sample.affine)), width, height),
-        affine=affine,
-        xy=transform(affine, sample.xy),
-        v=sample.v,
-        has_joint=sample.has_joint,
-        has_visibility=sample.has_visibility,
-        area=sample.area * growth,
-        box_size=(sample.box[2:] - sample.box[:2]) * np.sqrt(growth),
-        image_id=sample.image_id,
-        annotation_id=sample.annotation_id,
-        area_source=sample.area_source,
-        overlap=sample.overlap,
-    )
-
-
-def _after(second: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Compose two affines (2, 3): `first`, then `second`."""
-    return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]

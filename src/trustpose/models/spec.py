@@ -82,9 +82,9 @@ class ModelSpec:
     `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
     for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
     `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
-    the zoo's (HPCVNet's 4). `suppression`: for poses in a detector's boxes, unless the user asks for another. `fast`
-    names smaller models that stand in for it where speed counts. `measured` holds its author's measurements, numbers
-    and texts by name.
+    the zoo's (HPCVNet's 4). `localisation`: of AlphaPose's transformer around it. `suppression`: for poses in a
+    detector's boxes, unless the user asks for another. `fast` names smaller models that stand in for it where speed
+    counts. `measured` holds its author's measurements, numbers and texts by name.
     """
 
     onnx: Path
@@ -98,6 +98,7 @@ class ModelSpec:
     cutting: Cutting = "affine"
     network: str | None = None
     deepen: int = 0
+    localisation: str | None = None
     trust: TrustOutput | None = None
     suppression: Suppression | None = None
     fast: FastSetting | None = None
@@ -191,7 +192,7 @@ class ModelSpec:
             value["crop"] |= {"cutting": self.cutting} if self.cutting != "affine" else {}
         value |= {name: getattr(self, name) for name in ("name", "licence", "source")}
         value |= {"network": self.network} if self.network is not None else {}
-        value |= {"deepen": self.deepen} if self.deepen else {}
+        value |= {name: getattr(self, name) for name in ("deepen", "localisation") if getattr(self, name)}
         value |= {"trust": self.trust.to_json()} if self.trust is not None else {}
         value |= {"suppression": asdict(self.suppression)} if self.suppression is not None else {}
         value |= {"fast": self.fast.to_json()} if self.fast is not None else {}
@@ -215,6 +216,7 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         cutting=cutting,
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
+        localisation=top.text("localisation") if "localisation" in top.value else None,
         trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
         fast=FastSetting.read(top.object("fast")) if "fast" in top.value else None,

@@ -10,6 +10,7 @@ from trustpose.files import InputError
 from trustpose.models.spec import MODEL_JSON, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
+from trustpose.networks.symmetric_transformer import symmetric
 from trustpose.networks.zoo import NETWORKS, build
 from trustpose.trust.hpcvnet import deepened
 from trustpose.trust.network import TrustNetwork, attach
@@ -36,6 +37,10 @@ def load_module(spec: ModelSpec) -> nn.Module:
         module = deepened(module, spec.deepen) if spec.deepen else module
     except ValueError as error:
         raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'deepen': {error}") from None
+    try:
+        module = module if spec.localisation is None else symmetric(module, spec.localisation)
+    except ValueError as error:
+        raise InputError(f"{spec.onnx.with_name(MODEL_JSON)}: field 'localisation': {error}") from None
     tensors = read_tensors(weights)
     if spec.trust is not None:
         tensors = _part_of(tensors, "network.")

@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from trustpose.export.onnx import evaluating
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
+from trustpose.networks.symmetric_transformer import SymmetricTransformer, frozen_branch, symmetric
 from trustpose.networks.zoo import ZOO, build
 from trustpose.runtime.weights import load_module
 from trustpose.training.recipe import Recipe, check_network
@@ -35,12 +38,42 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
     else:
         network = build(recipe.network, keypoints)
     is_deepened = model is not None and model.is_dir() and ModelSpec.read(model).deepen > 0
-    if not recipe.deepen or is_deepened:
-        return network
+    if recipe.deepen and not is_deepened:
+        try:
+            network = deepened(network, recipe.deepen)
+        except ValueError as error:
+            raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
+    wanted = recipe.transformer.localisation
+    return network if wanted is None or isinstance(network, SymmetricTransformer) else _transformed(network, recipe)
+
+
+def parallel_branch(network: nn.Module, recipe: Recipe) -> nn.Module | None:
+    """Return the frozen branch beside a network with a symmetric transformer, None if the recipe has none.
+
+    Raises InputError for a recipe with a trust head.
+    """
+    if not isinstance(network, SymmetricTransformer) or not recipe.transformer.parallel:
+        return None
+    if recipe.head is not None:
+        raise InputError(
+            f"transformer.parallel: expected 0 with head {recipe.head}; train the network first, then the head on it"
+        )
+    return frozen_branch(network.network)
+
+
+def _transformed(network: nn.Module, recipe: Recipe) -> nn.Module:
+    """Put a symmetric transformer around the network; its localisation network sees crops of half the size."""
+    name, size = str(recipe.transformer.localisation), (recipe.height, recipe.width)
     try:
-        return deepened(network, recipe.deepen)
-    except ValueError as error:
-        raise InputError(f"deepen: {recipe.network} cannot have more layers ({error})") from None
+        transformed = symmetric(network, name)
+        with evaluating(transformed), torch.no_grad():
+            transformed.localisation(torch.zeros(1, 3, *size))
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].removeprefix("localisation: ")
+        raise InputError(
+            f"transformer.localisation: {name} cannot see half of {size[0]} × {size[1]} pixels ({reason})"
+        ) from None
+    return transformed
 
 
 def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
@@ -54,6 +87,8 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
                 f"{model}: holds {spec.network} of {spec.skeleton.name}, the recipe expects {recipe.network} of "
                 f"{recipe.data.skeleton}"
             )
+        if spec.localisation not in (None, recipe.transformer.localisation):
+            raise InputError(f"{model}: has localisation {spec.localisation!r}, see --transformer.localisation")
         return load_module(spec)
     network = build(recipe.network, keypoints)
     try:

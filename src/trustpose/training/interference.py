@@ -3,7 +3,7 @@
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from trustpose.codecs.joint_candidates import OtherJoints
 from trustpose.datasets.augment import TrainingCrop
@@ -40,14 +40,18 @@ class OtherPeople:
             raise InputError("data.interference: expected people with ids of their own, two have the same")
         return rows
 
-    def of(self, crop: TrainingCrop) -> OtherJoints:
-        """Return the labelled joints of everybody else on a crop's photo, in the crop's pixels and joint order."""
+    def of(self, crop: TrainingCrop, affine: Float[np.ndarray, "2 3"] | None = None) -> OtherJoints:
+        """Return the labelled joints of everybody else on a crop's photo, in the crop's pixels and joint order.
+
+        `affine`: of another crop of that person, mirrored alike, in whose pixels they are instead.
+        """
+        affine = crop.affine if affine is None else affine
         row = self._own[crop.image_id, crop.annotation_id]
         rows = self._rows[int(self._photo[row])]
         rows = rows[rows != row]
         order = np.arange(crop.xy.shape[0])
-        if np.linalg.det(crop.affine[:, :2]) < 0:  # a mirrored crop: left joints are right ones
+        if np.linalg.det(affine[:, :2]) < 0:  # a mirrored crop: left joints are right ones
             order = self.flip_index
         labels = self.people.labels
-        xy = transform(crop.affine, labels.xy[rows].reshape(-1, 2)).reshape(len(rows), len(order), 2)
+        xy = transform(affine, labels.xy[rows].reshape(-1, 2)).reshape(len(rows), len(order), 2)
         return OtherJoints(xy[:, order], (labels.v[rows] > 0)[:, order])

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,41 +23,23 @@ from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
 from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
+from trustpose.training.alphapose import centred_targets, learnt_proposals
 from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.decoding import decode_places
-from trustpose.training.initialization import starting_network
+from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
-from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
+from trustpose.training.learner import Learner
+from trustpose.training.losses import HEAD_LOSSES, loss_options
 from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
 from trustpose.training.validation import Validation, ValidationOptions
 from trustpose.trust.heads import Trust, TrustHead
-from trustpose.trust.network import TrustNetwork, attach, run
+from trustpose.trust.network import TrustNetwork, attach
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
 
 _EXTRA = 23  # a random stream separate from those of the order and the augmentation
-
-
-class Learner(nn.Module):
-    """A network, with or without a head, that returns plain dicts, lists and tensors.
-
-    Wrappings for processes and precision do not support dataclasses in results.
-    """
-
-    def __init__(self, network: nn.Module, head: TrustHead | None):
-        super().__init__()
-        self.network = network
-        self.head = head
-
-    def forward(self, image: Float[Tensor, "B 3 H W"], box: Float[Tensor, "B 2"], asks_head: bool) -> dict[str, Any]:
-        """Return heatmaps: of each stage; raw: the input of the head's losses, a dataclass as a dict of its fields."""
-        if self.head is None or not asks_head:
-            return {"heatmaps": self.network(image).heatmaps}
-        outputs, maps = run(self.network, image, self.head.reads)
-        raw = self.head.raw(*maps, outputs.heatmaps[-1], *([box] if self.head.reads_box else []))
-        return {"heatmaps": outputs.heatmaps, "raw": plain(raw)}
 
 
 class NetworkTask:
@@ -79,6 +60,9 @@ class NetworkTask:
         self.learner = learner
         self.codec: HeatmapCodec = codec_of(recipe)
         self.crops: TrainingCrops = training_crops(training, recipe, self.codec)
+        if recipe.data.proposals is not None:
+            own_people = subset(training, np.arange(self.own))
+            self.crops = replace(self.crops, proposals=learnt_proposals(own_people, recipe.data.proposals))
         self.skeleton = training.skeleton
         self.others = OtherPeople(training)
         self.now: Stage = recipe.plan.stages[0]
@@ -111,6 +95,8 @@ class NetworkTask:
             others = [self.others.of(crop) for crop in samples]
             mixed = joint_candidate_targets(self.codec, batch["heatmaps"].numpy(), others, share)
             batch["heatmaps"] = torch.from_numpy(mixed)
+        if self.learner.parallel is not None:
+            batch |= centred_targets(samples, self.codec, self.others, share)
         return batch
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -124,6 +110,9 @@ class NetworkTask:
         answer = model(normalised(batch["pixels"]), batch["box"], asks_head)
         heatmap = heatmap_loss(answer["heatmaps"], batch["heatmaps"], batch["weights"], totals["people"])
         terms = {"heatmap": self.now.heatmap_weight * heatmap}
+        if "centred" in answer:
+            centred = heatmap_loss(answer["centred"], batch["centred"], batch["centred_weights"], totals["people"])
+            terms["parallel"] = self.now.heatmap_weight * self.recipe.transformer.parallel * centred
         if self.head_loss is None or not asks_head:
             return terms
         labels = CropLabels.of(batch)
@@ -231,7 +220,8 @@ def network_task(
         training = with_teacher(
             training, open_teacher(teacher, training.skeleton), recipe.data.teacher_quality, folder / CACHE
         )
-    return NetworkTask(recipe, Learner(network, head), training, people.held_out, people.own)
+    learner = Learner(network, head, parallel_branch(network, recipe))
+    return NetworkTask(recipe, learner, training, people.held_out, people.own)
 
 
 def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
@@ -269,6 +259,7 @@ def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
         padding=recipe.data.padding,
         network=recipe.network,
         deepen=recipe.deepen,
+        localisation=recipe.transformer.localisation,
     )
 
 

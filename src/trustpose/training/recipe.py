@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from trustpose.codecs.heatmaps import CODECS
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.poses import Area
-from trustpose.skeletons import Skeleton, skeleton_of
 from trustpose.training.bottom_up_options import BottomUpOptions
+from trustpose.training.options import DataOptions, TransformerOptions
 from trustpose.training.values import changed, expect_within, from_plain, to_plain
 from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
@@ -28,60 +27,6 @@ class PaperResult:
     table: str
     row: str
     numbers: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """The people to use, and how they are cropped.
-
-    dataset: name of the paper's training data, for information. skeleton: a name of `skeletons.SKELETONS`, or
-    FILE.json; people with other joints are mapped to it. min_keypoints: minimum number of labels of a training person.
-    padding: factor that enlarges boxes. augmentation: a preset of `datasets.augment`. codec: a name of
-    `codecs.heatmaps.CODECS`; sigma: standard deviation of the target Gaussians in map pixels, None for 2 at a height of
-    256 and in proportion. fold of folds: the part of the images, by id, for validation; with folds 0 all are used for
-    training and there is no validation. share: of the other images, the part for training, for learning curves over the
-    data size. Of several data sets only the first is divided. extra_share: the part of the others in each epoch,
-    redrawn every time. teacher_quality: minimum expected OPKS of a teacher's keypoint to be used (`training.teacher`).
-    interference: height of other people's joints in heatmaps, CrowdPose's μ. photos: a COCO ground truth; only people
-    of its photos are used, as for a trust head on a network that has seen the others. detections: a detector's boxes on
-    these photos, COCO results; a trust head then also learns which boxes contain no person.
-    """
-
-    dataset: str = "coco"
-    skeleton: str = "coco17"
-    min_keypoints: int = 1
-    padding: float = 1.25
-    augmentation: Literal["nothing", "simple-baseline", "hrnet", "strong", "gentle"] = "hrnet"
-    codec: str = "argmax-quarter"
-    sigma: float | None = None
-    fold: int = 0
-    folds: int = 5
-    share: float = 1.0
-    extra_share: float = 1.0
-    teacher_quality: float = 0.7
-    interference: float = 0.0
-    photos: str | None = None
-    detections: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise ValueError(f"codec: expected one of {', '.join(CODECS)}, got {self.codec!r}")
-        try:
-            _ = self.joints
-        except InputError as error:
-            reason = str(error).removeprefix("skeleton: ")
-            raise ValueError(f"skeleton: {reason}") from None
-        expect_within(self, min_keypoints=(0, 1000), padding=(0.1, 10), sigma=(0.1, 1000), share=(1e-6, 1))
-        expect_within(self, extra_share=(0, 1), teacher_quality=(0, 1), interference=(0, 1))
-        if self.folds < 0 or self.folds == 1:
-            raise ValueError(f"folds: expected 0, or 2 or more, got {self.folds}")
-        if self.folds:
-            expect_within(self, fold=(0, self.folds - 1))
-
-    @property
-    def joints(self) -> Skeleton:
-        """The skeleton named by `skeleton`."""
-        return skeleton_of(self.skeleton, "skeleton")
 
 
 @dataclass(frozen=True)
@@ -177,10 +122,10 @@ class Recipe:
     title: a one-line description. strategy: stages, learning rate, initial weights. system: "network" trains a network,
     with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
     a person detector on whole photos, with the backbone of `network`; "bottom-up" a network that sees all people of a
-    photo. network: a zoo name; "" if the user gives a
-    model. head_options: the head's own. deepen: number of 1×1 layers before the heatmap layer (HPCVNet's has 4).
-    height, width: of crops, pixels. sources: the table rows that it reproduces; none for ours. evaluation: how their
-    numbers are computed. not_runnable: why it cannot be reproduced; "" if it can.
+    photo. network: a zoo name; "" if the user gives a model. head_options: the head's own. deepen: number of 1×1 layers
+    before the heatmap layer (HPCVNet's has 4). transformer: AlphaPose's, around the network. height, width: of crops,
+    pixels. sources: the table rows that it reproduces; none for ours. evaluation: how their numbers are computed.
+    not_runnable: why it cannot be reproduced; "" if it can.
     """
 
     name: str
@@ -191,6 +136,7 @@ class Recipe:
     head: str | None = None
     head_options: Mapping[str, Any] = field(default_factory=dict)
     deepen: int = 0
+    transformer: TransformerOptions = field(default_factory=TransformerOptions)
     height: int = 256
     width: int = 192
     data: DataOptions = field(default_factory=DataOptions)

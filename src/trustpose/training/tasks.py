@@ -42,6 +42,11 @@ def make_task(
         raise InputError(f"data.detections: is for trust heads on a frozen network, got system {recipe.system}")
     if recipe.data.photos is not None and recipe.system not in ("frozen", "network"):
         raise InputError(f"data.photos: is for networks and trust heads, got system {recipe.system}")
+    if recipe.system != "network" and (
+        recipe.data.proposals is not None or recipe.transformer.localisation is not None
+    ):
+        name = "data.proposals" if recipe.data.proposals is not None else "transformer.localisation"
+        raise InputError(f"{name}: is for training networks, expected none with system {recipe.system}")
     if teacher is not None and recipe.system != "network":
         raise InputError(f"--teacher: is for training networks, expected none with system {recipe.system}")
     return TASKS[recipe.system](recipe, folders, model, folder, teacher)

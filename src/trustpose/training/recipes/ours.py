@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from trustpose.training.options import TransformerOptions
 from trustpose.training.recipe import DataOptions, FrozenOptions, Recipe, TrainOptions
 from trustpose.training.recipes.rows import by_name
 from trustpose.trust.stages import Stage, Strategy
@@ -79,8 +80,29 @@ _PICODET = replace(
     train=replace(_DETECTOR.train, warmup=40, ema=0.99, validate_every=1),
 )
 
+_CROWDPOSE = Recipe(
+    name="crowdpose",
+    title="CrowdPose's single-person network, whose heatmaps keep the joints of others, from PP-TinyPose's weights",
+    strategy=Strategy((Stage(3, 1.0, 0.0),), 1e-4, (), "trained"),
+    network="tinypose",
+    height=192,
+    width=128,
+    data=DataOptions(augmentation="simple-baseline", codec="dark", interference=0.5),
+    train=TrainOptions(
+        optimiser="adamw", weight_decay=0.01, batch_size=16, ema=0.995, warmup=30, checkpoint_every=60, validate_every=3
+    ),
+)
+
 OUR_RECIPES: dict[str, Recipe] = by_name(
     _ANY,
+    _CROWDPOSE,
+    replace(
+        _CROWDPOSE,
+        name="alphapose",
+        title="AlphaPose's symmetric transformer around PP-TinyPose; --data.proposals=boxes.json for its proposals",
+        transformer=TransformerOptions("own"),
+        data=replace(_CROWDPOSE.data, interference=0.0),
+    ),
     replace(
         _ANY,
         name="default-trust",
