@@ -7,6 +7,7 @@ The official .mat files and AI Challenger's and OCHuman's own JSON are not publi
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -172,3 +173,38 @@ def test_one_line_says_what_is_wrong(tmp_path, name, content, message):
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "photos", "dataset", "count"),
+    [
+        ("mpii_human_pose_v1_u12_1.mat", "images", "MPII", 16),
+        ("joints.mat", "images", "LSP", 14),
+        ("examples.mat", "images", "FLIC", 11),
+    ],
+)
+def test_a_folder_as_published_can_be_trained_on(tmp_path, labels, photos, dataset, count):
+    from trustpose.training.people import open_people
+    from trustpose.training.recipe import DataOptions
+
+    file = tmp_path / labels
+    point = {"x": 11.0, "y": 21.0, "id": 0, "is_visible": 1}
+    person = _mpii_person(0, annopoints={"point": [point, point | {"id": 1, "x": 41.0}]})
+    content = {
+        "MPII": {"RELEASE": {"annolist": {"image": {"name": "000000001.jpg"}, "annorect": person}, "img_train": 1}},
+        "LSP": {"joints": np.stack([np.full((14, 1), 10.0), np.arange(14.0)[:, None], np.zeros((14, 1))])},
+        "FLIC": {
+            "examples": {"filepath": "film-00000001.jpg", "coords": np.full((2, 29), 10.0), "imgdims": [48, 64, 3]}
+        },
+    }[dataset]
+    savemat(file, content)
+    options = DataOptions(skeleton={16: "mpii16", 14: "lsp14", 11: "flic11"}[count])
+    with pytest.raises(InputError, match=rf"images: no such folder of photos; {dataset} is published at http"):
+        open_people(tmp_path, options)
+    (tmp_path / photos).mkdir()
+    name = {"MPII": "000000001.jpg", "LSP": "im0001.jpg", "FLIC": "film-00000001.jpg"}[dataset]
+    cv2.imwrite(str(tmp_path / photos / name), np.zeros((48, 64, 3), np.uint8))
+    people = open_people(tmp_path, options)
+    assert people.labels.v.shape == (1, count)
+    assert people[0].pixels.shape == (48, 64, 3)
+    assert people.labels.has_visibility.all() == (dataset != "FLIC")

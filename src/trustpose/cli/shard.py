@@ -17,7 +17,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "M
 
 
 def shard(
-    gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON; or LSPET's joints.mat.")],
+    gt: Annotated[Path, typer.Option(help="Ground truth: COCO's JSON, or another data set's own (as of audit).")],
     images: Annotated[Path, typer.Option(help="Folder of the photos.")],
     out: Annotated[Path, typer.Option(help="The folder to write; must not exist yet.")],
     size: Annotated[int, typer.Option(help="Maximum height of a person (box made 3:4), in pixels.", min=16)] = 256,
@@ -67,16 +67,18 @@ def parse_size(text: str) -> int:
 
 def _people(gt: Path, images: Path, category: str | None) -> "tuple[People, dict[str, Any]]":
     """Return the people, and what identifies their labels."""
-    if gt.suffix.lower() == ".mat":
+    from trustpose.datasets.lsp import is_extended
+
+    if gt.suffix.lower() == ".mat" and is_extended(gt):
         from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 
         file = read_lspet(gt)
         cleaned = clean(file)
         return lspet_people(cleaned, images), {"file": gt.name, "sha256": file.sha256, "dropped": cleaned.dropped}
+    from trustpose.datasets.ground_truth import read_ground_truth
     from trustpose.datasets.photo_people import coco_people
-    from trustpose.formats.coco import read_truth
 
-    truth = read_truth(gt, category)
+    truth = read_ground_truth(gt, category)
     return coco_people(truth, images), {"file": gt.name, "sha256": truth.sha256}
 
 

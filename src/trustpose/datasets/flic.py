@@ -39,7 +39,8 @@ def read_flic(path: str | Path) -> TruthFile:
     labelled = np.asarray(np.isfinite(xy).all(axis=2))
     check_positions(xy, labelled, path, "coords")
     xy = np.where(labelled[..., None], xy, 0.0)
-    return truth_file(path, content, FLIC_11, xy, np.where(labelled, 2, 0), names, metrics=METRICS, sizes=sizes)
+    v = np.where(labelled, 2, 0)
+    return truth_file(path, content, FLIC_11, xy, v, names, metrics=METRICS, sizes=sizes, has_visibility=False)
 
 
 def _arrays(found: dict[str, np.ndarray], path: str | Path) -> tuple[np.ndarray, list[str]]:

@@ -58,6 +58,7 @@ def truth_file(
     metrics: tuple[str, ...] = (),
     sizes: Shaped[np.ndarray, "N 2"] | None = None,
     first_pixel: int = 0,
+    has_visibility: bool = True,
     notes: tuple[str, ...] = (),
 ) -> TruthFile:
     """Return the N people of a file with one photo's name each; annotation ids are 1 … N in the file's order.
@@ -94,5 +95,6 @@ def truth_file(
         sha256=hashlib.sha256(content).hexdigest(),
         metrics=metrics,
         first_pixel=first_pixel,
+        has_visibility=has_visibility,
         notes=notes,
     )

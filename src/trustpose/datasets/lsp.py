@@ -20,6 +20,12 @@ from trustpose.skeletons import LSP_14
 METRICS = ("pck-torso", "pcp", "pcp-loose")
 
 
+def is_extended(path: str | Path) -> bool:
+    """Return whether a file `joints.mat` is LSPET's, by its shape. Raises InputError."""
+    joints = read_matlab(read_labels_of(path, "LSPET"), path).get("joints")
+    return joints is not None and joints.shape[:2] == (14, 3)
+
+
 def read_lsp(path: str | Path) -> TruthFile:
     """Read `joints.mat` of either set, or the folder that holds it; the photos are im0001.jpg … or im00001.jpg ….
 
@@ -32,7 +38,9 @@ def read_lsp(path: str | Path) -> TruthFile:
     if joints is None or joints.ndim != 3 or joints.shape[:2] != (3, 14) or joints.dtype.kind not in "iuf":
         lspet = read_lspet(path)
         truth, names = lspet.truth, list(lspet.file_name.values())
-        return truth_file(path, content, LSP_14, truth.xy, truth.v, names, box=truth.box, metrics=METRICS)
+        return truth_file(
+            path, content, LSP_14, truth.xy, truth.v, names, box=truth.box, metrics=METRICS, has_visibility=False
+        )
     joints = joints.transpose(2, 1, 0).astype(np.float64)  # (N, 14, 3)
     if not np.isin(joints[..., 2], (0, 1)).all():
         raise InputError(f"{path}: variable 'joints': expected 0 or 1 for occluded in the third row")

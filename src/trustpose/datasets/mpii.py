@@ -87,6 +87,7 @@ def of_json(value: list[Any], content: bytes, path: str | Path) -> TruthFile:
         head_size=heads,
         metrics=METRICS if heads is not None else ("pck",),
         first_pixel=1,
+        has_visibility=False,
         notes=() if heads is not None else (note,),
     )
 

@@ -199,6 +199,7 @@ def coco_people(
         folder,
         names,
         photo_size={image: (width, height) for image, (width, height) in sizes if image in used and width and height},
+        has_visibility=file.has_visibility,
         cut=cut,
         keep=keep,
     )

@@ -10,6 +10,9 @@ from jaxtyping import Int
 from trustpose.datasets.dataset_ops import join, map_joints, subset
 from trustpose.datasets.detected_boxes import detected_people
 from trustpose.datasets.folds import fold_of
+from trustpose.datasets.ground_truth import read_ground_truth
+from trustpose.datasets.layouts import LAYOUTS, find_layout
+from trustpose.datasets.lsp import is_extended
 from trustpose.datasets.lspet import clean, lspet_people, read_lspet
 from trustpose.datasets.people import People
 from trustpose.datasets.photo_people import coco_people
@@ -33,8 +36,8 @@ _SHARES = 997  # coprime to the number of folds, so a share of the images is a s
 def open_people(folder: Path, options: DataOptions) -> People:
     """Return all people for training and validation, in the recipe's skeleton, with at least the required labels.
 
-    The folder holds shards (`trustpose shard`), train_gt.json with train/, COCO's or CrowdPose's own layout, or
-    LSPET's. Only training photos are opened. Raises InputError.
+    The folder holds shards (`trustpose shard`), train_gt.json with train/, or a data set as it is published
+    (`COCO_LAYOUTS`, `datasets.layouts`). Only training photos are opened. Raises InputError.
     """
     people = _open(folder, options.min_keypoints)
     skeleton = options.joints
@@ -147,10 +150,17 @@ def _open(folder: Path, min_keypoints: int) -> People:
     layout = coco_layout(folder)
     if layout is not None:
         return coco_people(read_truth(layout[0]), layout[1], min_keypoints=min_keypoints)
-    if (folder / _LSPET[0]).is_file():
+    own = find_layout(folder)
+    if own is not None and own.dataset == "LSP" and is_extended(folder / own.labels):
         return _enough(lspet_people(clean(read_lspet(folder / _LSPET[0])), folder / _LSPET[1]), min_keypoints, folder)
+    if own is not None:
+        file = read_ground_truth(folder / own.labels, skeleton=own.skeleton)
+        return coco_people(file, folder / own.photos, min_keypoints=min_keypoints)
     known = ", ".join(f"{labels} with {photos}/" for labels, photos in (*COCO_LAYOUTS, _LSPET))
-    raise InputError(f"{folder}: holds no known data set, expected {known}, or {INDEX} of shards")
+    others = ", ".join(dict.fromkeys(layout.dataset for layout in LAYOUTS))
+    raise InputError(
+        f"{folder}: holds no known data set, expected {known}, or {INDEX} of shards, or {others} as published"
+    )
 
 
 def _enough(people: People, min_keypoints: int, folder: Path) -> People:

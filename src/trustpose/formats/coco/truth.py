@@ -31,6 +31,7 @@ class TruthFile:
     sentences on assumptions; `left_out` counts the photos and people that `together.common_photos` removed.
     `image_texts` and `annotation_texts` map the file's text ids to numbers. `metrics` are the data set's own beside OKS
     (`audit.localisation`), `first_pixel` the coordinate of a photo's first pixel in the file: `truth` has it at 0.
+    `has_visibility`: whether v is COCO's; if not, labelled joints are all 2.
     """
 
     truth: Truth
@@ -48,6 +49,7 @@ class TruthFile:
     annotation_texts: IdTexts = NO_TEXTS
     metrics: tuple[str, ...] = ()
     first_pixel: int = 0
+    has_visibility: bool = True
 
     def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
         """Return sigmas (K,) for OKS: those given, one per keypoint or one for all, else the skeleton's published ones.
