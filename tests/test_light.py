@@ -18,7 +18,7 @@ for module in pkgutil.walk_packages(trustpose.__path__, "trustpose."):
     if not module.name.startswith(skipped) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric", "tensorboard"}}
-heavy |= {{"mediapipe", "rtmlib", "transformers", "ultralytics"}}
+heavy |= {{"mediapipe", "ray", "rtmlib", "transformers", "ultralytics"}}
 heavy &= set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """

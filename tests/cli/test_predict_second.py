@@ -166,9 +166,9 @@ def test_resume_needs_the_same_calibrator(folder, data_dir, capsys) -> None:
     journal = folder / "stopped" / "results.json.journal"
     from trustpose.predict.load import load
     from trustpose.predict.options import RunOptions
-    from trustpose.predict.run import _settings
+    from trustpose.predict.run import settings_of
 
-    settings = _settings(load(data_dir / "networks" / "simplepose.onnx"), RunOptions(gt=folder / "gt.json"))
+    settings = settings_of(load(data_dir / "networks" / "simplepose.onnx"), RunOptions(gt=folder / "gt.json"))
     with Journal(journal, settings | {"sources": "x"}, is_resumed=False):
         pass
     assert predict(folder, data_dir, "stopped", "--calibrator", folder / "one.cal", "--resume") == 2

@@ -18,7 +18,7 @@ from trustpose.models import spec
 from trustpose.models.spec import FastSetting, ModelSpec
 from trustpose.predict.load import load
 from trustpose.predict.options import RunOptions
-from trustpose.predict.run import _settings
+from trustpose.predict.run import settings_of
 
 COSTS = {"AP": ".50 instead of .55", "photos a second": 80}
 app = typer.Typer()
@@ -75,7 +75,7 @@ def test_its_costs_are_reported(tmp_path):
 
 @pytest.mark.usefixtures("folder")
 def test_a_resumed_run_has_the_same_setting():
-    usual, fast = (_settings(load("default", fast=is_fast), RunOptions()) for is_fast in (False, True))
+    usual, fast = (settings_of(load("default", fast=is_fast), RunOptions()) for is_fast in (False, True))
     assert {name for name in usual if usual[name] != fast[name]} == {"model", "detector"}
 
 

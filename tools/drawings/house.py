@@ -5,7 +5,7 @@ from svg import GREY, INK, LIGHT, Drawing
 LAYERS = [
     [("cli", "one file per command")],
     [("web", "the page of trustpose serve"), ("integrations", "FiftyOne, the Hugging Face hub")],
-    [("training", "losses, stages, the loop"), ("report", "drawing, plots, the HTML page")],
+    [("training", "losses, stages, the loop"), ("report", "drawing, plots, the HTML page"), ("scale", "many machines")],
     [("predict", "photos and videos to poses"), ("export", "one ONNX graph, a model folder")],
     [("runtime", "ONNX Runtime and torch behind one call")],
     [("trust", "trust heads, one file per paper"), ("models", "what a model is on disk")],

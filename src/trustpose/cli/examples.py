@@ -13,6 +13,7 @@ EXAMPLES = {
         "trustpose predict clip.mp4 --out clip --track",
         "trustpose predict photos/ --out poses --resume",
         "trustpose predict photos/ --gt gt.json --model network.onnx --no-draw",
+        "trustpose predict 's3://bucket/*.tar' --engine ray --address auto --out o",
     ),
     "audit": (
         "trustpose audit --gt gt.json --results results.json",

@@ -10,6 +10,7 @@ import typer
 from trustpose.cli.choices import FLOW_MEANS, POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import check_earlier_run, check_files
+from trustpose.cli.predict_engine import ADDRESS, BLOCK, COLUMN, ENGINE, WORKERS, How, run_on_engine
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
 from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
@@ -38,7 +39,9 @@ def predict(
             "(trustpose models --adapters).",
         ),
     ] = "default",
-    out: Annotated[Path, typer.Option(help=f"Output folder for {RESULTS} and drawings.")] = Path("predictions"),
+    out_: Annotated[
+        str, typer.Option("--out", metavar="DIRECTORY", help=f"Output folder for {RESULTS} and drawings.")
+    ] = "predictions",
     gt: Annotated[
         Path | None, typer.Option(help="COCO ground truth, for the people's boxes and the photos' ids.")
     ] = None,
@@ -169,6 +172,11 @@ def predict(
     show: Annotated[
         bool, typer.Option("--show", help="Show each photo or frame in a window (an OpenCV with windows).")
     ] = False,
+    engine: Annotated[str | None, ENGINE] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    workers: Annotated[int | None, WORKERS] = None,
+    block: Annotated[int | None, BLOCK] = None,
+    column: Annotated[str | None, COLUMN] = None,
 ) -> None:
     """Predict the keypoints of the people in photos or a video.
 
@@ -182,7 +190,8 @@ def predict(
     left out, the usual protocol for ground-truth boxes. If people are detected and the photos' names have no
     numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read are reported and
     skipped, and the exit code is then 1. A video beside other files gets a folder of its own in DIR, with its name.
-    Files at addresses (http, https) are kept in DIR/downloads.
+    Files at addresses (http, https) are kept in DIR/downloads. --engine ray reads photos, Parquet files, tars or
+    videos, also at s3:// and gs://, and writes Parquet files (docs/scale.md).
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -222,6 +231,13 @@ def predict(
         calibrator=calibrator,
         second=second or (),
     )
+    spread = How(engine, address, workers, block, column, resume, overwrite, recursive)
+    alone = {"--gt": gt, "--boxes": boxes, "--all-people": all_people, "--frames": frames, "--tidy": tidy}
+    alone |= {"--track": track, "--flow": flow, "--show": show, "--draw-min-score": draw_min_score}
+    if spread.check({**alone, "--format csv": format_ == "csv"}):
+        run_on_engine(sources, model, out_, options, spread)
+        return
+    out = Path(out_)
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
     kept = (gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
     run = RunOptions(*kept, track=track, flow=flow, flow_method=flow_method)

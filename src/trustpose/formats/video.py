@@ -68,6 +68,13 @@ class Video:
             yield number, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
             number += 1
 
+    def skip(self, count: int | None) -> int:
+        """Pass over `count` frames, None for all that are left, without converting their pixels; return how many."""
+        skipped = 0
+        while (count is None or skipped < count) and self._capture.grab():
+            skipped += 1
+        return skipped
+
     def close(self) -> None:
         """Release the file or camera."""
         self._capture.release()

@@ -4,6 +4,7 @@ Each line is the CRC-32 of its JSON, eight hexadecimal digits, a space, and the 
 """
 
 import zlib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -96,14 +97,7 @@ class Journal:
         if first.get("format") != _FORMAT:
             raise InputError(f"{self.path}: is no journal of this version of trustpose; start anew without --resume")
         before = first.get("settings")
-        before = before if isinstance(before, dict) else {}
-        for name in [*settings, *before]:
-            if settings.get(name) != before.get(name):
-                was, now = (_shown(value.get(name)) for value in (before, settings))
-                raise InputError(
-                    f"{self.path}: cannot go on with other settings: {name} was {was}, now {now}; "
-                    "start anew without --resume"
-                )
+        check_same_settings(self.path, before if isinstance(before, dict) else {}, settings)
         for number, line in enumerate(lines, start=2):
             self._take(self._entry(line, number), number)
         return len(whole)
@@ -127,6 +121,16 @@ class Journal:
 
     def _damaged(self, number: int) -> InputError:
         return InputError(f"{self.path}: line {number} is damaged; start anew without --resume")
+
+
+def check_same_settings(path: Path | str, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Raise InputError, naming the first setting that differs, if a run cannot go on with these settings."""
+    for name in [*settings, *before]:
+        if settings.get(name) != before.get(name):
+            was, now = (_shown(value.get(name)) for value in (before, settings))
+            raise InputError(
+                f"{path}: cannot go on with other settings: {name} was {was}, now {now}; start anew without --resume"
+            )
 
 
 def _poses(entry: dict[str, Any]) -> Poses:

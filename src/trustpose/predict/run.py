@@ -53,7 +53,7 @@ def run(
     check_format(options.format)
     check_flow(options)
     work = sources if isinstance(sources, Sources) else sources_of(predictor, sources, options, out)
-    settings, parts = _settings(predictor, options), work.parts
+    settings, parts = settings_of(predictor, options), work.parts
     if options.track:
         check_tracked(work)
     if len(parts) > 1 and isinstance(drawings, Drawings):
@@ -227,7 +227,7 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
     )
 
 
-def _settings(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
+def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:
     """Return the settings that affect the poses; a resumed run must have the same."""
     options, model = predictor.options, predictor.model
     prefix = model.partition(":")[0]

@@ -1,0 +1,115 @@
+"""A Ray cluster: started on this machine or connected to, its settings for us, and what a worker gets of it."""
+
+import importlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trustpose.extras import not_installed
+from trustpose.files import InputError
+from trustpose.runtime.sessions import cpu_count
+
+LOCAL = "local"
+_CPUS = 4  # of a worker without a GPU, where its machine has as many
+_GPU_DEVICES = (None, "auto", "cuda")
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many workers there are, and the CPUs and GPUs of each."""
+
+    workers: int
+    cpus: int
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster in use; `ray` is the package."""
+
+    ray: Any
+
+    def share(self, workers: int | None, device: str | None) -> Share:
+        """Divide the cluster: a worker on each GPU, or else on every four CPUs, unless their number is given; the CPUs
+        are divided among them. Raises InputError if there are too few for that many."""
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+        return share(sizes, workers, device)
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Inside the block, Ray Data keeps rows apart, each of which is one of our blocks, and prints nothing."""
+        contexts = self.ray.data.DataContext
+        context = contexts.get_current().copy()
+        context.enable_progress_bars = False
+        context.target_max_block_size = context.target_min_block_size = 1  # bytes
+        with contexts.current(context):
+            yield
+
+
+def share(sizes: list[tuple[int, int]], workers: int | None, device: str | None) -> Share:
+    """See `Cluster.share`; `sizes` are the CPUs and GPUs of each machine."""
+    gpus = sum(gpu for _, gpu in sizes) if device in _GPU_DEVICES else 0
+    cpus = sum(cpu for cpu, _ in sizes)
+    count = workers or gpus or sum(max(1, cpu // _CPUS) for cpu, _ in sizes if cpu)
+    together = -(-count // gpus) if gpus else 0  # workers on one GPU
+    for each in range(max(1, cpus // max(1, count)), 0, -1):
+        slots = [min(cpu // each, gpu * together) if gpus else cpu // each for cpu, gpu in sizes]
+        if count and sum(slots) >= count:
+            return Share(count, each, 1 / together if together else 0)
+    has = f"{cpus} CPUs" + (f" and {gpus} GPUs" if gpus else "")
+    raise InputError(f"--workers: the cluster has {has}, too few for {count} workers")
+
+
+def import_ray() -> Any:
+    """Return Ray, with Ray Data. Raises InputError with the install line."""
+    try:
+        importlib.import_module("ray.data")
+        return importlib.import_module("ray")
+    except ImportError:
+        raise InputError(f"--engine ray: {not_installed('ray', 'ray')}") from None
+
+
+@contextmanager
+def cluster(address: str) -> Iterator[Cluster]:
+    """Start a cluster on this machine (LOCAL), or connect to one, for as long as the block runs; one that the program
+    is connected to already is used and left as it is. Raises InputError if there is none at the address."""
+    ray = import_ray()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield Cluster(ray)
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
+    os.environ.setdefault(
+        "RAY_BACKEND_LOG_LEVEL", "fatal"
+    )  # to the terminal; its files in its own folder have the rest
+    here = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(f"--address {address}: no Ray cluster ({str(error).splitlines()[0]})") from None
+    try:
+        yield Cluster(ray)
+    finally:
+        ray.shutdown()
+
+
+def own_error(error: BaseException) -> BaseException:
+    """Return the InputError behind an error that Ray carried from another process, else the error itself."""
+    seen: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in seen:
+        seen.append(one)
+        if isinstance(one, InputError):
+            return _plain(one)
+        one = getattr(one, "cause", None) or one.__cause__ or one.__context__
+    return error
+
+
+def _plain(error: InputError) -> InputError:
+    """Return the error as it was raised: Ray's copies also are of a class of its own, with the trace in their text."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, InputError) else error

@@ -1,0 +1,142 @@
+"""The folder of a run at scale: its manifest, a Parquet file for each finished block, and errors.parquet at the end."""
+
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from trustpose.files import InputError, json_bytes, parse_json
+from trustpose.predict.journal import check_same_settings
+from trustpose.scale.places import Place
+from trustpose.scale.table import Counts, Unread, errors_content, read_counts
+from trustpose.scale.units import LAST, Unit
+
+MANIFEST, POSES, ERRORS = "manifest.json", "poses", "errors.parquet"
+_FORMAT = "trustpose run at scale 1"
+_NAME = re.compile(rf"^(\d{{7}})-(\d{{5}})-([0-9a-f]{{12}})({LAST})?\.parquet$")
+_FOLDER = 1000  # units: some file systems are slow with a hundred thousand files in one folder
+_AT_ONCE = 16
+
+
+@dataclass
+class Total:
+    """The counts of a run: blocks, photos or frames, people, photos without people; and what could not be read."""
+
+    blocks: int = 0
+    photos: int = 0
+    people: int = 0
+    without_people: int = 0
+    unread: list[Unread] = field(default_factory=list)
+
+    def add(self, counts: Counts) -> None:
+        """Add those of a block."""
+        self.blocks += 1
+        self.photos += counts.photos
+        self.people += counts.people
+        self.without_people += counts.without_people
+        self.unread += counts.unread
+
+    def to_json(self) -> dict[str, int]:
+        """Return the numbers of the manifest."""
+        return {
+            **{"blocks": self.blocks, "photos": self.photos, "people": self.people},
+            **{"without_people": self.without_people, "unread": len(self.unread)},
+        }
+
+
+@dataclass
+class RunFolder:
+    """The folder of a run, on a disk of this machine or at an address."""
+
+    place: Place
+
+    def begin(self, settings: Mapping[str, Any], *, is_resumed: bool, is_replaced: bool) -> None:
+        """Write the manifest of a run that begins, or check that an earlier one's settings are the same.
+
+        Raises InputError if there is an earlier run that is neither to be continued nor replaced, if its settings
+        differ, and if the folder cannot be written.
+        """
+        if self.place.exists() and not self.place.is_folder():
+            raise InputError(f"{self.place.name}: is a file, expected a folder for the results (--out)")
+        manifest = self.place / MANIFEST
+        if not manifest.exists():
+            if (self.place / POSES).exists():
+                raise InputError(f"{self.place.name}: holds a folder {POSES}, but no {MANIFEST}; choose another --out")
+        elif is_resumed:
+            check_same_settings(manifest.name, self._earlier(manifest), parse_json(json_bytes(settings), "settings"))
+        elif is_replaced:
+            manifest.write(json_bytes({"format": _FORMAT, "status": "being replaced"}))
+            (self.place / POSES).remove_folder()
+            (self.place / ERRORS).write(errors_content([]))
+        else:
+            raise InputError(
+                f"{self.place.name}: holds {MANIFEST} of an earlier run; --resume continues it, --overwrite replaces "
+                "it, or choose another --out"
+            )
+        manifest.write(json_bytes({"format": _FORMAT, "status": "running", "settings": settings}))
+
+    def commit(self, name: str, content: bytes) -> None:
+        """Write a block's file at once. Twice the same block leaves one file. Raises InputError, DiskError."""
+        self._file(name).write(content)
+
+    def finished(self) -> dict[str, Counts]:
+        """Return the counts of the blocks that are finished, by name. A file that cannot be read is not."""
+        names = [place for place in (self.place / POSES).files(recursive=True) if _NAME.match(_file_name(place))]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = dict(
+                zip(
+                    [_file_name(place).removesuffix(".parquet") for place in names],
+                    pool.map(_counts, names),
+                    strict=True,
+                )
+            )
+        return {name: counts for name, counts in found.items() if counts is not None}
+
+    def finish(self, settings: Mapping[str, Any], total: Total, about: Mapping[str, Any]) -> None:
+        """Write errors.parquet and the manifest of a run that is complete. Raises InputError, DiskError."""
+        unread = sorted(total.unread, key=lambda one: (one.image_id, one.file))
+        (self.place / ERRORS).write(errors_content(unread))
+        manifest = {"format": _FORMAT, "status": "complete", "counts": total.to_json(), **about, "settings": settings}
+        (self.place / MANIFEST).write(json_bytes(manifest))
+
+    def _file(self, name: str) -> Place:
+        return self.place / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"
+
+    def _earlier(self, manifest: Place) -> dict[str, Any]:
+        content = parse_json(manifest.read("JSON"), manifest.name)
+        if not isinstance(content, dict) or content.get("format") != _FORMAT or "settings" not in content:
+            raise InputError(
+                f"{manifest.name}: is no manifest of this version of trustpose; start anew without --resume"
+            )
+        return content["settings"]
+
+
+def remaining(units: Iterable[Unit], finished: Iterable[str]) -> list[Unit]:
+    """Return the units of which blocks are missing, knowing those that are not. A block of another name, of other
+    inputs, counts for nothing."""
+    done: dict[str, list[int]] = {}
+    last: dict[str, int] = {}
+    for name in finished:
+        unit, number, digest, is_last = name[:7], int(name[8:13]), name[14:26], name.endswith(LAST)
+        done.setdefault(f"{unit}-{digest}", []).append(number)
+        if is_last:
+            last[f"{unit}-{digest}"] = number
+    left = []
+    for unit in units:
+        key = f"{unit.number:07d}-{unit.digest}"
+        some = sorted(done.get(key, []))
+        if key not in last or len(some) <= last[key]:
+            left.append(replace(unit, done=tuple(some)))
+    return left
+
+
+def _counts(place: Place) -> Counts | None:
+    try:
+        return read_counts(place)
+    except InputError:
+        return None
+
+
+def _file_name(place: Place) -> str:
+    return place.path.rpartition("/")[2]

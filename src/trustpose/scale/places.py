@@ -1,0 +1,216 @@
+"""Files on this machine's disks, on S3 and on GCS behind one record, read and written by `pyarrow.fs`.
+
+A place is a root and a path. The root is a folder of this machine, or an address such as s3://bucket/folder?region=…:
+text that can be sent to other machines, which open it with credentials of their own.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from trustpose.files import DiskError, InputError, atomic_write, read_bytes
+from trustpose.poses.tables import package
+from trustpose.predict.images import GLOB
+
+_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://")
+_NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset's names: shard-{000..127}.tar
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file or folder: `path` within `root`; for a local file, `root` is the folder from which a relative path counts,
+    for another the address of its bucket. Raises InputError if the address cannot be opened."""
+
+    root: str
+    path: str
+
+    @classmethod
+    def of(cls, name: str | Path) -> "Place":
+        """The place of a path or an address as the user gives it."""
+        text = str(name)
+        if text.startswith("file://"):
+            text = _filesystem(text)[1]
+        if not is_remote(text):
+            return cls(str(Path.cwd()), text)
+        return cls(text, _filesystem(text)[1])
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the file is on this machine's own disks."""
+        return not is_remote(self.root)
+
+    @property
+    def local(self) -> Path:
+        """The absolute path of a local file."""
+        return Path(self.root) / self.path
+
+    @property
+    def name(self) -> str:
+        """For people: the path as given, or the address."""
+        return self.path if self.is_local else f"{self.root.partition('://')[0]}://{self.path}"
+
+    def __truediv__(self, part: str) -> "Place":
+        return Place(self.root, str(PurePosixPath(self.path) / part))
+
+    def read(self, expected: str) -> bytes:
+        """Return the file's content. Raises InputError if it cannot be read or is empty."""
+        if self.is_local:
+            try:
+                return read_bytes(self.local, expected)
+            except InputError as error:
+                raise InputError(str(error).replace(str(self.local), self.path, 1)) from None
+        try:
+            with self.open() as file:
+                content = file.read()
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({_first_line(error)})") from None
+        if not content:
+            raise InputError(f"{self.name}: the file is empty (0 bytes), expected {expected}")
+        return content
+
+    def open(self) -> Any:
+        """Open the file for reading at any place; a `pyarrow.NativeFile`. Raises OSError."""
+        if self.is_local:
+            return package("pyarrow.fs").LocalFileSystem().open_input_file(str(self.local))
+        return _filesystem(self.root)[0].open_input_file(self.path)
+
+    def write(self, content: bytes) -> None:
+        """Write the file at once: it is there completely or not at all, and replaces one of the same name.
+
+        A local file is written beside its place and renamed; an object of S3 or GCS appears when its upload is
+        complete. Raises InputError, DiskError.
+        """
+        if self.is_local:
+            with atomic_write(self.local) as file:
+                file.write(content)
+            return
+        try:
+            with _filesystem(self.root)[0].open_output_stream(self.path) as stream:
+                stream.write(content)
+        except OSError as error:
+            raise DiskError(f"{self.name}: cannot be written ({_first_line(error)})") from None
+
+    def exists(self) -> bool:
+        """Return whether there is such a file or folder."""
+        return self._info().type.name != "NotFound"
+
+    def is_folder(self) -> bool:
+        """Return whether it is a folder."""
+        return self._info().type.name == "Directory"
+
+    def files(self, *, recursive: bool = False) -> list["Place"]:
+        """Return the files of a folder, by name, hidden ones left out; [] if there is no such folder."""
+        selector = package("pyarrow.fs").FileSelector(self._path, allow_not_found=True, recursive=recursive)
+        within = PurePosixPath(self._path)
+        found = [
+            PurePosixPath(info.path).relative_to(within) for info in self._files.get_file_info(selector) if info.is_file
+        ]
+        seen = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+        return [self / str(path) for path in sorted(seen)]
+
+    def is_within(self, folder: "Place") -> bool:
+        """Return whether it is in a folder, or in a folder of that."""
+        if self.is_local and folder.is_local:
+            return folder.local.resolve() in self.local.resolve().parents
+        return self.is_local == folder.is_local and PurePosixPath(folder.path) in PurePosixPath(self.path).parents
+
+    def remove_folder(self) -> None:
+        """Remove the folder with all that is in it, if there is one. Raises InputError."""
+        try:
+            if self.exists():
+                self._files.delete_dir(self._path)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be removed ({_first_line(error)})") from None
+
+    def _info(self) -> Any:
+        try:
+            return self._files.get_file_info(self._path)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be opened ({_first_line(error)})") from None
+
+    @property
+    def _files(self) -> Any:
+        return package("pyarrow.fs").LocalFileSystem() if self.is_local else _filesystem(self.root)[0]
+
+    @property
+    def _path(self) -> str:
+        return str(self.local) if self.is_local else self.path
+
+
+def is_remote(name: str) -> bool:
+    """Return whether a name is an address (s3://, gs://, …), not a path."""
+    return _SCHEME.match(name) is not None
+
+
+def places(name: str, *, suffixes: Sequence[str], recursive: bool = False) -> list[Place]:
+    """Return the files that a file's name, a folder or a pattern stands for, by name: those with one of the suffixes,
+    but a file that is named by itself in any case. {000..127} stands for each of these numbers. Raises InputError if
+    there are none."""
+    if "{" in name:
+        return [place for one in _spread(name) for place in places(one, suffixes=suffixes, recursive=recursive)]
+    place = Place.of(name)
+    if place.is_folder():
+        found = _with_suffix(place.files(recursive=recursive), suffixes)
+        if not found:
+            raise InputError(f"{name}: the folder holds no file of {', '.join(suffixes)}")
+        return found
+    if place.exists():
+        return [place]
+    if not GLOB & set(place.path):
+        raise InputError(f"{name}: no such file or folder")
+    wanted = PurePosixPath(place.path).parts
+    first = next(at for at, part in enumerate(wanted) if GLOB & set(part))
+    folder = Place(place.root, str(PurePosixPath(*wanted[:first])) if first else ".")
+    depth = len(PurePosixPath(folder.path).parts)
+    some = folder.files(recursive=len(wanted) - first > 1 or "**" in wanted)
+    found = [one for one in some if _fits(PurePosixPath(one.path).parts[depth:], wanted[first:])]
+    found = _with_suffix(found, suffixes)
+    if not found:
+        raise InputError(f"{name}: no file fits this pattern")
+    return found
+
+
+def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Return whether a path fits a pattern, part by part; ** stands for any number of folders."""
+    if not wanted:
+        return not parts
+    if wanted[0] == "**":
+        return any(_fits(parts[at:], wanted[1:]) for at in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], wanted[0]) and _fits(parts[1:], wanted[1:])
+
+
+def _with_suffix(some: list[Place], suffixes: Sequence[str]) -> list[Place]:
+    return [place for place in some if place.path.lower().endswith(tuple(suffixes))]
+
+
+def _spread(name: str) -> list[str]:
+    found = _NUMBERS.search(name)
+    if found is None:
+        return [name] if "{" not in name else [_refuse(name)]
+    low, high = found[1], found[2]
+    if int(low) > int(high):
+        _refuse(name)
+    numbers = [f"{number:0{len(low)}d}" for number in range(int(low), int(high) + 1)]
+    return [one for number in numbers for one in _spread(name[: found.start()] + number + name[found.end() :])]
+
+
+def _refuse(name: str) -> str:
+    raise InputError(f"{name}: expected two numbers in the braces, as in shard-{{000..127}}.tar")
+
+
+@cache
+def _filesystem(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it."""
+    arrow = package("pyarrow")
+    try:
+        return package("pyarrow.fs").FileSystem.from_uri(address)
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{address}: cannot be opened ({_first_line(error)})") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]

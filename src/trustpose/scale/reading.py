@@ -1,0 +1,176 @@
+"""Read a unit, block by block: photos' names, ids and the content of their files; a video's clips without pixels."""
+
+import tarfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from trustpose.files import InputError
+from trustpose.poses.tables import package
+from trustpose.predict.images import SUFFIXES
+from trustpose.scale.clips import frame_count, open_video
+from trustpose.scale.places import Place, is_remote
+from trustpose.scale.units import PHOTOS, TABLE, TAR, Unit
+
+_READS_AT_ONCE = 16  # files of one block: what is far away takes long to begin
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A photo as in its file: its id, its name for people, and its content; or `reason`, why it cannot be read."""
+
+    image_id: int
+    name: str
+    content: bytes = field(default=b"", repr=False)
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames of a video from number `start`, up to `stop` or to its end; frame 0 has the id `first`."""
+
+    root: str
+    path: str
+    start: int
+    stop: int | None
+    first: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is predicted and written at once: photos, or a clip. `name`: of its file; equal in every run."""
+
+    name: str
+    photos: tuple[Encoded, ...] = ()
+    clip: Clip | None = None
+
+
+def blocks(unit: Unit) -> Iterator[Block]:
+    """Yield the blocks of a unit without those that are done; each as soon as it is read.
+
+    There is always a last one, empty if nothing can be read. What cannot be read is there with its reason: a photo, or
+    the rest of a tar, a table or a video.
+    """
+    if unit.kind == PHOTOS:
+        found: Iterator[Block] = _cut(unit, _photos(unit))
+    elif unit.kind == TABLE:
+        found = _cut(unit, _rows(unit))
+    elif unit.kind == TAR:
+        found = _cut(unit, _members(unit))
+    else:
+        found = _clips(unit)
+    for number, block in enumerate(found):
+        if number not in unit.done:
+            yield block
+
+
+def _cut(unit: Unit, photos: Iterable[Encoded]) -> Iterator[Block]:
+    """Cut photos to blocks: full ones, but the last, which may be empty if it is the first."""
+    waiting: list[Encoded] = []
+    number = 0
+    for photo in photos:
+        if len(waiting) == unit.block:
+            yield Block(unit.block_name(number, is_last=False), tuple(waiting))
+            number, waiting = number + 1, []
+        waiting.append(photo)
+    yield Block(unit.block_name(number, is_last=True), tuple(waiting))
+
+
+def _photos(unit: Unit) -> Iterator[Encoded]:
+    if unit.done:
+        return
+    with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+        photos = (Encoded(one, Place(unit.root, path).name) for one, path in zip(unit.ids, unit.paths, strict=True))
+        files = [Place(unit.root, path) for path in unit.paths]
+        yield from pool.map(_with_content, photos, files)
+
+
+def _with_content(photo: Encoded, file: Place) -> Encoded:
+    try:
+        return replace(photo, content=file.read("an image"))
+    except InputError as error:
+        return replace(photo, reason=reason_of(error, photo.name))
+
+
+def _rows(unit: Unit) -> Iterator[Encoded]:
+    """Yield the rows of a row group: bytes, a structure with bytes, or paths, which count from the table's folder."""
+    arrow, place = package("pyarrow"), Place(unit.root, unit.paths[0])
+    ids = unit.first or 0
+    try:
+        with place.open() as opened:
+            file = package("pyarrow.parquet").ParquetFile(opened)
+            names = [name for name in ("image_id", "file_name", "path") if name in file.schema_arrow.names]
+            some = file.iter_batches(unit.block, row_groups=[unit.group], columns=[unit.column, *names])
+            for batch in some:
+                rows = [_row(row, unit, place, ids + at) for at, row in enumerate(batch.to_pylist())]
+                ids += len(rows)
+                with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+                    yield from pool.map(_resolved, rows)
+    except (OSError, arrow.ArrowException) as error:
+        reason = f"row group {unit.group} cannot be read ({str(error).splitlines()[0]})"
+        yield Encoded(ids, place.name, reason=reason)
+
+
+def _row(row: dict[str, Any], unit: Unit, table: Place, counted: int) -> tuple[Encoded, Place | None]:
+    """Return one row's photo, and its file if the table has only its path."""
+    image_id = counted if unit.first is not None else row["image_id"]
+    cell, name = row[unit.column], row.get("file_name") or row.get("path")
+    if isinstance(cell, dict):
+        cell, name = cell.get("bytes"), cell.get("path") or name
+    if isinstance(cell, str):
+        place = Place.of(cell) if is_remote(cell) else Place(table.root, str(PurePosixPath(table.path).parent / cell))
+        return Encoded(image_id or 0, place.name), place
+    name = name if isinstance(name, str) else f"{table.name}, image {image_id}"
+    if image_id is None:
+        return Encoded(0, name, reason="its image_id is null"), None
+    return Encoded(image_id, name, cell or b"", reason="" if cell else "the file is empty (0 bytes)"), None
+
+
+def _resolved(row: tuple[Encoded, Place | None]) -> Encoded:
+    photo, file = row
+    return photo if file is None or photo.reason else _with_content(photo, file)
+
+
+def _members(unit: Unit) -> Iterator[Encoded]:
+    """Yield the photos of a tar, in its order; what else is in it, such as JSON, is passed over."""
+    place, photos = Place(unit.root, unit.paths[0]), 0
+    try:
+        with place.open() as opened, tarfile.open(fileobj=opened, mode="r|*") as tar:
+            for member in tar:
+                if member.isfile() and member.name.lower().endswith(SUFFIXES):
+                    photos += 1
+                    file = tar.extractfile(member)
+                    assert file is not None
+                    yield Encoded((unit.first or 0) + photos - 1, f"{place.name}/{member.name}", file.read())
+    except (OSError, EOFError, tarfile.TarError) as error:
+        reason = (
+            f"cannot be read after {photos} photos ({str(error).splitlines()[0] if str(error) else 'it ends there'})"
+        )
+        yield Encoded((unit.first or 0) + photos, place.name, reason=reason)
+
+
+def _clips(unit: Unit) -> Iterator[Block]:
+    """Yield the clips of a video; the last one goes to its end, wherever that is."""
+    place = Place(unit.root, unit.paths[0])
+    first = unit.first or 0
+    try:
+        with closing(open_video(place)) as video:
+            count = frame_count(video)
+    except InputError as error:
+        unread = Encoded(first, place.name, reason=reason_of(error, place.name))
+        yield Block(unit.block_name(0, is_last=True), (unread,))
+        return
+    clips = max(1, -(-count // unit.block))
+    for number in range(clips):
+        is_last = number == clips - 1
+        start, stop = number * unit.block, None if is_last else (number + 1) * unit.block
+        clip = Clip(place.root, place.path, start, stop, first)
+        yield Block(unit.block_name(number, is_last=is_last), clip=clip)
+
+
+def reason_of(error: Exception, name: str) -> str:
+    """Return why a photo cannot be read, without its name and in one line."""
+    return " ".join(str(error).removeprefix(f"{name}: ").split())

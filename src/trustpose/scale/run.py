@@ -1,0 +1,145 @@
+"""Predict on a Ray cluster: Ray Data reads, predicts and writes block by block.
+
+Which machine does what and when, what waits for what, and what is done again after a fault is left to Ray Data: blocks
+are read by tasks, predicted by actors with a predictor each, and written by tasks, with back-pressure between them.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from trustpose.models.spec import DEFAULT
+from trustpose.predict.load import load
+from trustpose.predict.options import PredictOptions, RunOptions
+from trustpose.predict.run import settings_of
+from trustpose.scale.cluster import LOCAL, Cluster, cluster, import_ray, own_error
+from trustpose.scale.folder import RunFolder, Total, remaining
+from trustpose.scale.places import Place
+from trustpose.scale.stages import Predict, Work, read, written
+from trustpose.scale.table import Counts
+from trustpose.scale.units import Inputs, Unit, find_inputs
+
+BLOCK = 256
+
+
+@dataclass(frozen=True)
+class ScaleOptions:
+    """How a run at scale is cut and spread.
+
+    address: of a Ray cluster, "auto" for the one of this machine; LOCAL: start one here, as long as the run takes.
+    block: photos, or frames of a clip, that are read, predicted and written at once. workers: the number of predictors;
+    None: one on each GPU, or else for every four CPUs. recursive: folders with their subfolders. column: of Parquet
+    files, with the photos' bytes or paths; None: by its name. resume, overwrite: continue or replace an earlier run in
+    the same folder.
+    """
+
+    address: str = LOCAL
+    block: int = BLOCK
+    workers: int | None = None
+    recursive: bool = False
+    column: str | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A finished block: its counts, and how many photos or frames there are (None: not known before they are read)."""
+
+    counts: Counts
+    total: int | None
+
+
+def predict_at_scale(
+    model: str,
+    names: Sequence[str],
+    out: str,
+    options: PredictOptions = PredictOptions(),  # noqa: B008
+    how: ScaleOptions = ScaleOptions(),
+    tell: Callable[[Progress], None] | None = None,
+) -> Total:
+    """Predict photos, or the frames of videos, on a Ray cluster, and write Parquet files to the folder `out`.
+
+    names: files, folders, patterns or addresses (s3://, gs://) of photos, Parquet files, tars or videos, as
+    `units.find_inputs` takes them. The poses are those of `tp.load(model, options)`. A run that was stopped or killed
+    continues with `how.resume`, and no row is lost or written twice. Photos that cannot be read are counted and listed
+    in errors.parquet. Raises InputError, also if Ray is not installed.
+    """
+    import_ray()
+    model, options = _everywhere(model, options)
+    folder = RunFolder(Place.of(out))
+    inputs = find_inputs(names, how.block, recursive=how.recursive, column=how.column, out=folder.place)
+    settings = _settings(model, options, inputs, how)
+    folder.begin(settings, is_resumed=how.resume, is_replaced=how.overwrite)
+    total, started = Total(), time.perf_counter()
+    finished = folder.finished() if how.resume else {}
+    for counts in finished.values():
+        _count(total, counts, inputs, tell)
+    earlier = total.photos
+    todo = remaining(inputs.units, finished)
+    if todo:
+        with cluster(how.address) as machines:
+            for counts in _written(machines, Work(model, options, settings["model"]), folder, todo, how.workers):
+                _count(total, counts, inputs, tell)
+    about = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "photos_of_earlier_runs": earlier,
+        "inputs": {"names": list(names), "kind": inputs.kind, "ids": "counted" if inputs.is_numbered_here else "given"},
+        "versions": {name: version(name) for name in ("trustpose", "ray", "pyarrow", "numpy", "onnxruntime")},
+    }
+    folder.finish(settings, total, about)
+    return total
+
+
+def _count(total: Total, counts: Counts, inputs: Inputs, tell: Callable[[Progress], None] | None) -> None:
+    total.add(counts)
+    if tell is not None:
+        tell(Progress(counts, inputs.total))
+
+
+def _settings(model: str, options: PredictOptions, inputs: Inputs, how: ScaleOptions) -> dict[str, Any]:
+    """Return what the poses and the blocks depend on: those of a run in one process, and the inputs.
+
+    The model is loaded here for it, without a GPU, which the machine that starts a run need not have.
+    """
+    settings = settings_of(load(model, replace(options, device=None)), RunOptions())
+    settings |= {"device": options.device, "max_pixels": options.max_pixels}
+    return settings | {"sources": inputs.fingerprint, "kind": inputs.kind, "block": how.block}
+
+
+def _everywhere(model: str, options: PredictOptions) -> tuple[str, PredictOptions]:
+    """Replace relative paths: workers run in folders of their own."""
+
+    def absolute(given: Any) -> Any:
+        is_path = isinstance(given, (str, Path)) and Path(given).exists() and str(given) != DEFAULT
+        return type(given)(Path(given).absolute()) if is_path else given
+
+    names = ("detector", "detector_weights", "calibrator")
+    return absolute(model), replace(options, **{name: absolute(getattr(options, name)) for name in names})
+
+
+def _written(
+    machines: Cluster, work: Work, folder: RunFolder, todo: list[Unit], workers: int | None
+) -> Iterator[Counts]:
+    """Run the three stages, and yield the counts of each block as soon as its file is written."""
+    data, share = machines.ray.data, machines.share(workers, work.options.device)
+    with machines.settings():
+        units = data.from_items([{"unit": unit.to_json()} for unit in todo], override_num_blocks=len(todo))
+        # reading and writing wait for disks and networks: they take no CPU from the predictors
+        blocks = units.flat_map(read, num_cpus=0, concurrency=2 * share.workers)
+        predicted = blocks.map(
+            Predict,
+            fn_constructor_args=(work.with_threads(share.cpus),),
+            compute=data.ActorPoolStrategy(size=share.workers),
+            num_cpus=share.cpus,
+            num_gpus=share.gpus,
+        )
+        done = predicted.map(written, fn_args=(folder,), num_cpus=0, concurrency=share.workers)
+        try:
+            for row in done.iter_rows():
+                yield Counts.from_json(row["counts"])
+        except Exception as error:
+            raise own_error(error) from error

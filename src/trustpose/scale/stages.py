@@ -1,0 +1,57 @@
+"""The three stages of a run, as Ray Data calls them on any machine: a row comes in, rows go out."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trustpose.files import InputError
+from trustpose.predict.options import PredictOptions
+from trustpose.scale.folder import RunFolder
+from trustpose.scale.reading import blocks
+from trustpose.scale.units import Unit
+from trustpose.scale.worker import BlockPredictor
+
+_LARGEST = 2**31 - 1  # bytes in a cell of Arrow's
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a predictor is loaded with: the arguments of `tp.load`, and the model's fingerprint."""
+
+    model: str
+    options: PredictOptions
+    fingerprint: str | None
+
+    def with_threads(self, cpus: int) -> "Work":
+        """The same with as many threads as CPUs, unless the options name a number."""
+        return replace(self, options=replace(self.options, threads=self.options.threads or cpus))
+
+
+def read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Read a unit; yield its blocks. Raises InputError for a block that is too large to be sent."""
+    unit = Unit.from_json(row["unit"])
+    for block in blocks(unit):
+        if sum(len(photo.content) for photo in block.photos) > 0.99 * _LARGEST:
+            raise InputError(
+                f"{block.photos[0].name}: {len(block.photos)} photos have over 2 GB; use a smaller --block"
+            )
+        yield {"name": block.name, "block": pickle.dumps(block)}
+
+
+class Predict:
+    """An actor: loads a predictor once, and predicts a block a row. Raises InputError."""
+
+    def __init__(self, work: Work) -> None:
+        self._predict = BlockPredictor(work.model, work.options, work.fingerprint)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the content of the block's file and its counts."""
+        content, counts = self._predict(pickle.loads(row["block"]))  # what `read` sent
+        return {"name": row["name"], "content": content, "counts": counts.to_json()}
+
+
+def written(row: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    """Write a block's file; done again after a fault, it replaces that file. Raises InputError, DiskError."""
+    folder.commit(row["name"], row["content"])
+    return {"counts": row["counts"]}

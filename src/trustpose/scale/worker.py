@@ -1,0 +1,102 @@
+"""What one worker does: a predictor, loaded once, turns blocks of photos into the files of their poses."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import cv2
+import onnxruntime
+
+from trustpose.files import InputError
+from trustpose.poses import Poses
+from trustpose.predict.fingerprints import model_fingerprint
+from trustpose.predict.load import load
+from trustpose.predict.options import PredictOptions
+from trustpose.predict.origins import EncodedPhoto, VideoFrame
+from trustpose.predict.photos import Image
+from trustpose.scale.clips import Videos
+from trustpose.scale.places import Place
+from trustpose.scale.reading import Block, Clip, reason_of
+from trustpose.scale.table import Counts, Unread, block_content
+
+Result = tuple[str, Poses] | Unread
+"""One photo's name and poses, or why it has none."""
+
+
+class BlockPredictor:
+    """Predicts blocks, as one process does: `predict/` alone decides on the poses.
+
+    fingerprint: of the model, as in the run's manifest; the model on this machine must have it too. Raises InputError.
+    """
+
+    def __init__(self, model: str, options: PredictOptions, fingerprint: str | None) -> None:
+        onnxruntime.set_default_logger_severity(4)  # broken photos get our own message
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self.predictor = load(model, options)
+        if model_fingerprint(self.predictor.model) != fingerprint:
+            raise InputError(f"{model}: is another model on a worker's machine than where the run was started")
+        self._max_pixels = options.max_pixels
+        self._videos = Videos()
+
+    def __call__(self, block: Block) -> tuple[bytes, Counts]:
+        """Return the block's Parquet file and its counts."""
+        results: list[Result] = [Unread(one.image_id, one.name, one.reason) for one in block.photos if one.reason]
+        if block.clip is not None:
+            results += self._of_clip(block.clip)
+        else:
+            images = [
+                Image(EncodedPhoto(one.name, one.content, self._max_pixels), None, one.image_id)
+                for one in block.photos
+                if not one.reason
+            ]
+            results += self._of_photos(images)
+        found = [result for result in results if not isinstance(result, Unread)]
+        counts = Counts(
+            photos=len(results),
+            people=sum(len(poses) for _, poses in found),
+            without_people=sum(not len(poses) for _, poses in found),
+            unread=tuple(result for result in results if isinstance(result, Unread)),
+        )
+        return block_content(found, counts), counts
+
+    def _of_photos(self, images: list[Image]) -> list[Result]:
+        """Predict photos together; one by one if that fails, as a photo that nobody foresaw must not stop a run of
+        millions. The photo that fails alone is reported; if all do, it is not the photos."""
+        try:
+            return list(self._results(images))
+        except InputError:
+            raise
+        except Exception:
+            results = [self._alone(image) for image in images]
+            if all(isinstance(result, Unread) for result in results):
+                raise
+            return results
+
+    def _alone(self, image: Image) -> Result:
+        try:
+            return next(self._results([image]))
+        except InputError:
+            raise
+        except Exception as error:
+            problem = " ".join(str(error).split())[:200]
+            return Unread(image.image_id, image.source.name, f"cannot be predicted ({type(error).__name__}: {problem})")
+
+    def _of_clip(self, clip: Clip) -> list[Result]:
+        place = Place(clip.root, clip.path)
+        frames = (
+            Image(pixels, None, clip.first + number, origin=VideoFrame(place.local, number))
+            for number, pixels in self._videos.frames(place, clip.start, clip.stop)
+        )
+        try:
+            return list(self._results(frames, place.name))
+        except InputError as error:  # the video was there when it was cut
+            return [Unread(clip.first + clip.start, place.name, reason_of(error, place.name))]
+
+    def _results(self, images: Iterable[Image], name: str | None = None) -> Iterator[Result]:
+        """Yield each photo's poses, under its own name or that of the video, or why there are none."""
+        for prediction in self.predictor.stream(images):
+            photo = prediction.photo
+            named = photo.source.name if name is None else name
+            if prediction.error is not None:
+                yield Unread(photo.image_id, named, reason_of(prediction.error, named))
+            else:
+                yield named, replace(prediction.poses, photos=None)
