@@ -23,12 +23,11 @@ from trustpose.audit.pixels import pixels
 from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
 from trustpose.audit.sections import (
     Findings,
-    keypoint_score,
     keypoint_trust,
-    keypoint_types,
     pairing_notes,
     pose_trust,
 )
+from trustpose.audit.sums import KeypointSums, audited_score
 from trustpose.audit.tracking_record import Tracking
 from trustpose.audit.visibility import visibility_trust
 from trustpose.datasets.ground_truth import read_ground_truth
@@ -97,14 +96,15 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
             seed=0,
         )
         unread = Findings()
-        keypoint, source = keypoint_score(measured, unread)
+        keypoint = KeypointSums(len(measured.sigmas))
+        keypoint.add(measured)
         ap, oracle_ap, _ = _average_precision(measured, groups, measured.oracle_score(), unread)
         return AuditNumbers(
             ap=ap,
             oracle_ap=oracle_ap,
             headroom=_headroom(ap, oracle_ap),
             pose=pose_trust(measured, "score", unread),
-            keypoint=keypoint_trust(measured, keypoint, source, unread),
+            keypoint=keypoint_trust(measured, keypoint, audited_score(measured)[0], unread),
             visibility=visibility_trust(measured, unread),
         )
 
@@ -139,7 +139,8 @@ def _assemble(
     findings: Findings,
 ) -> Audit:
     errors = _errors(measured, truth)  # first, as it takes the most memory, before the draws exist
-    keypoint, source = keypoint_score(measured, findings)
+    keypoint, (score_of_keypoints, _) = KeypointSums(len(measured.sigmas)), audited_score(measured)
+    keypoint.add(measured)
     oracle = measured.oracle_score()
     ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
     benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
@@ -154,20 +155,20 @@ def _assemble(
         oracle_ap=oracle_ap,
         headroom=_headroom(ap, oracle_ap),
         pose=pose_trust(measured, score, findings),
-        keypoint=keypoint_trust(measured, keypoint, source, findings),
+        keypoint=keypoint_trust(measured, keypoint, score_of_keypoints, findings),
         visibility=visibility_trust(measured, findings),
         pixels=pixels(measured, findings),
         errors=errors,
         occlusion=benchmarks,
         crowd=crowd,
         categories=categories,
-        keypoint_types=keypoint_types(measured, keypoint, truth.keypoint_names),
+        keypoint_types=keypoint.types(truth.keypoint_names),
         intervals=findings.intervals,
         area=measured.area,
         score_field=score,
         inputs=inputs(truth, results, measured.person),
         notes=tuple(findings.notes),
-        details=_details(truth, results, measured, keypoint, precision_75, findings),
+        details=_details(truth, results, measured, score_of_keypoints, precision_75, findings),
         tracking=followed,
         localisation=located,
     )

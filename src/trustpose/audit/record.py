@@ -206,7 +206,7 @@ class AuditNumbers:
 
 
 @dataclass(frozen=True, repr=False)
-class Audit(AuditNumbers):
+class AuditRecord(AuditNumbers):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
     `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
@@ -227,7 +227,6 @@ class Audit(AuditNumbers):
     score_field: str
     inputs: dict[str, Any]
     notes: tuple[str, ...]
-    details: Details = field(repr=False)
     compare: tuple[Comparison, ...] = ()
     tracking: Tracking | None = None
     localisation: dict[str, Localisation] = field(default_factory=dict)
@@ -245,6 +244,13 @@ class Audit(AuditNumbers):
         values = {label: self.number(name) for label, name in first.items()}
         numbers = ", ".join(f"{label} {'–' if one is None else f'{one:.3f}'}" for label, one in values.items())
         return f"Audit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
+
+
+@dataclass(frozen=True, repr=False)
+class Audit(AuditRecord):
+    """An audit of poses in memory: its numbers, and the arrays behind them."""
+
+    details: Details = field(repr=False, kw_only=True)
 
 
 def known(value: float) -> Number:

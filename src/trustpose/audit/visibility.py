@@ -16,6 +16,7 @@ from trustpose.audit.record import (
     known,
 )
 from trustpose.audit.sections import Findings
+from trustpose.audit.visibility_sums import LABELLED, VisibilitySums, labelled_visibility
 from trustpose.datasets.folds import fold_of
 from trustpose.metrics import bootstrap
 from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
@@ -25,7 +26,7 @@ from trustpose.metrics.visibility import (
     labelled_scores,
     ternary_scores,
 )
-from trustpose.poses import MISSING_ID, Visibility
+from trustpose.poses import Visibility
 
 CLASSES = ("absent", "occluded", "visible")
 FOLDS = 5  # a threshold is chosen on four fifths of the photos and reported on the fifth
@@ -34,61 +35,38 @@ FOLDS = 5  # a threshold is chosen on four fifths of the photos and reported on 
 def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
     """Evaluate the prediction of absent, occluded and visible: `visibility_label`, else the likeliest of `visibility`;
     labelled or not also from the third number."""
-    if not len(measured.rows):
-        findings.notes.append("visibility.*: null, no result is matched to a labelled person")
-        return _nothing()
-    visibility = _probabilities(measured, findings)
-    label = _labels(measured, findings)
-    if visibility is None and label is None:
-        is_raw = measured.poses.visibility is None and measured.poses.visibility_label is None
-        return _visibility_of_raw_score(measured, findings) if is_raw else _nothing()
-    if label is None:
+    sums, poses, rows = VisibilitySums(), measured.poses, measured.rows
+    sums.add(measured)
+    source = sums.source(findings.notes)
+    if source is None:
+        return nothing()
+    if source == "score":
+        return _visibility_of_raw_score(measured, findings)
+    visibility = None
+    if sums.has_probabilities and poses.visibility is not None:
+        visibility = poses.visibility[rows]
+    if source == "visibility":
         assert visibility is not None
         label, is_labelled = np.argmax(visibility, axis=2), visibility[..., Visibility.ABSENT] < 0.5
     else:
+        assert poses.visibility_label is not None
+        label = poses.visibility_label[rows].astype(np.int64)
         is_labelled = label != Visibility.ABSENT
+    _draw_labelled(measured, is_labelled, findings)
+    _draw_ternary(measured, label, findings)
     return VisibilityTrust(
-        _labelled(measured, is_labelled.astype(np.int64), None, findings),
-        _ternary(measured, label, findings),
-        _no_occluded() if visibility is None else _occluded(measured, visibility, findings),
+        sums.labelled(source),
+        sums.ternary(source),
+        no_occluded() if visibility is None else _occluded(measured, visibility, findings),
     )
 
 
-def _probabilities(measured: PairedResults, findings: Findings) -> Float[np.ndarray, "n K 3"] | None:
-    """Return `visibility` of the measured rows; None, with a note, if some of them have none."""
-    if measured.poses.visibility is None:
-        return None
-    visibility = measured.poses.visibility[measured.rows]
-    missing = int(np.isnan(visibility).any(axis=(1, 2)).sum())
-    if missing:
-        has_labels = measured.poses.visibility_label is not None
-        what = "visibility.occluded" if has_labels else "visibility.*"
-        findings.notes.append(f"{what}: null, {missing} results have no visibility while others do")
-    return None if missing else visibility
-
-
-def _labels(measured: PairedResults, findings: Findings) -> Int[np.ndarray, "n K"] | None:
-    """Return `visibility_label` of the measured rows, with a note; None if some of them have none."""
-    if measured.poses.visibility_label is None:
-        return None
-    label = measured.poses.visibility_label[measured.rows].astype(np.int64)
-    missing = int((label == MISSING_ID).any(axis=1).sum())
-    used = "visibility.labelled and visibility.ternary: evaluate the file's visibility_label, chosen by a decision rule"
-    findings.notes.append(
-        f"visibility.*: visibility_label is not used, {missing} results have none while others do" if missing else used
-    )
-    return None if missing else label
-
-
-def _ternary(measured: PairedResults, predicted: Int[np.ndarray, "n K"], findings: Findings) -> TernaryVisibility:
+def _draw_ternary(measured: PairedResults, predicted: Int[np.ndarray, "n K"], findings: Findings) -> None:
     image = np.broadcast_to(measured.image[:, None], predicted.shape)
-    scores = ternary_scores(confusion(measured.v, predicted))
     draws = ternary_scores(bootstrap.confusion_replicates(measured.counts, measured.v, predicted, image))
     for i, name in enumerate(CLASSES):
         findings.interval(f"visibility.ternary.{name}.f1", draws.f1[:, i])
     findings.interval("visibility.ternary.total.f1", draws.total_f1)
-    f1 = [F1(known(value)) for value in scores.f1]
-    return TernaryVisibility(*f1, total=F1(known(float(scores.total_f1))))
 
 
 def _occluded(measured: PairedResults, visibility: Float[np.ndarray, "n K 3"], findings: Findings) -> OccludedKeypoints:
@@ -147,32 +125,32 @@ def _visibility_of_raw_score(measured: PairedResults, findings: Findings) -> Vis
         f"least {best.threshold:.4g}, the best single threshold, chosen on these very people"
     )
     findings.notes.append("visibility.ternary and visibility.occluded: null, the file has no visibility")
-    is_labelled = (score >= best.threshold).astype(np.int64)
-    labelled = _labelled(measured, is_labelled, known(best.threshold), findings)
-    return VisibilityTrust(labelled, _no_ternary(), _no_occluded())
-
-
-def _labelled(
-    measured: PairedResults, is_labelled: np.ndarray, threshold: Number, findings: Findings
-) -> LabelledVisibility:
+    is_labelled = score >= best.threshold
+    _draw_labelled(measured, is_labelled, findings)
     truly = measured.labelled.astype(np.int64)
+    scores = labelled_scores(confusion(truly, is_labelled.astype(np.int64), classes=2))
+    return VisibilityTrust(labelled_visibility(scores, known(best.threshold)), no_ternary(), no_occluded())
+
+
+def _draw_labelled(measured: PairedResults, is_labelled: Bool[np.ndarray, "n K"], findings: Findings) -> None:
+    truly, found = measured.labelled.astype(np.int64), is_labelled.astype(np.int64)
     image = np.broadcast_to(measured.image[:, None], truly.shape)
-    scores = labelled_scores(confusion(truly, is_labelled, classes=2))
-    draws = labelled_scores(bootstrap.confusion_replicates(measured.counts, truly, is_labelled, image, classes=2))
-    names = ("precision", "recall", "f1", "accuracy")
-    for name in names:
+    draws = labelled_scores(bootstrap.confusion_replicates(measured.counts, truly, found, image, classes=2))
+    for name in LABELLED:
         findings.interval(f"visibility.labelled.{name}", getattr(draws, name))
-    return LabelledVisibility(*(known(float(getattr(scores, name))) for name in names), threshold=threshold)
 
 
-def _no_ternary() -> TernaryVisibility:
+def no_ternary() -> TernaryVisibility:
+    """Return the section without any number."""
     none = F1(None)
     return TernaryVisibility(none, none, none, none)
 
 
-def _no_occluded() -> OccludedKeypoints:
+def no_occluded() -> OccludedKeypoints:
+    """Return the section without any number."""
     return OccludedKeypoints(None, None, RankedClass(None, None), None, None, None, 0)
 
 
-def _nothing() -> VisibilityTrust:
-    return VisibilityTrust(LabelledVisibility(None, None, None, None, None), _no_ternary(), _no_occluded())
+def nothing() -> VisibilityTrust:
+    """Return the section without any number."""
+    return VisibilityTrust(LabelledVisibility(None, None, None, None, None), no_ternary(), no_occluded())

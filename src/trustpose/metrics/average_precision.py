@@ -60,26 +60,31 @@ class Evaluation:
 
     def average_precision(self) -> float:
         """Return AP, 0–1, over the OKS thresholds in the first area range; -1 if no person counts."""
-        return _mean(self.precision[0])
+        return mean_of_counted(self.precision[0])
 
     def summary(self) -> AveragePrecision:
         """Return the ten COCO numbers. Raises ValueError if other ranges or thresholds were evaluated."""
         if self.area_names != tuple(AREA_RANGES) or not np.array_equal(self.oks_thresholds, OKS_THRESHOLDS):
             raise ValueError("summary: expected COCO's area ranges and OKS thresholds")
-        everything, medium, large = range(3)
-        half, three_quarters = 0, 5  # 0.50 and 0.75 in OKS_THRESHOLDS
-        return AveragePrecision(
-            AP=_mean(self.precision[everything]),
-            AP50=_mean(self.precision[everything, half]),
-            AP75=_mean(self.precision[everything, three_quarters]),
-            APm=_mean(self.precision[medium]),
-            APl=_mean(self.precision[large]),
-            AR=_mean(self.recall[everything]),
-            AR50=_mean(self.recall[everything, [half]]),
-            AR75=_mean(self.recall[everything, [three_quarters]]),
-            ARm=_mean(self.recall[medium]),
-            ARl=_mean(self.recall[large]),
-        )
+        return summary_of(self.precision, self.recall)
+
+
+def summary_of(precision: Float[np.ndarray, "3 T R"], recall: Float[np.ndarray, "3 T"]) -> AveragePrecision:
+    """Return the ten COCO numbers from interpolated precision and recall at COCO's area ranges and OKS thresholds."""
+    everything, medium, large = range(3)
+    half, three_quarters = 0, 5  # 0.50 and 0.75 in OKS_THRESHOLDS
+    return AveragePrecision(
+        AP=mean_of_counted(precision[everything]),
+        AP50=mean_of_counted(precision[everything, half]),
+        AP75=mean_of_counted(precision[everything, three_quarters]),
+        APm=mean_of_counted(precision[medium]),
+        APl=mean_of_counted(precision[large]),
+        AR=mean_of_counted(recall[everything]),
+        AR50=mean_of_counted(recall[everything, [half]]),
+        AR75=mean_of_counted(recall[everything, [three_quarters]]),
+        ARm=mean_of_counted(recall[medium]),
+        ARl=mean_of_counted(recall[large]),
+    )
 
 
 def evaluate(
@@ -166,28 +171,56 @@ def precision_recall(
 ) -> tuple[Float[np.ndarray, "A T R"], Float[np.ndarray, "A T"]]:
     """Compute interpolated precision and highest recall, both 0–1, of D poses (or boxes) by descending score; -1 if no
     person counts. A area ranges, T thresholds, R recall thresholds. Source: pycocotools 2.0 `COCOeval.accumulate`.
-
-    Precision only rises at true positives, so its envelope is computed over them alone.
     """
     areas, _, steps = true_positive.shape
-    precision = -np.ones((areas, steps, len(RECALL_THRESHOLDS)))
-    recall = -np.ones((areas, steps))
-    for a in range(areas):
-        if person_count[a] == 0:
-            continue
-        for t in range(steps):
-            hits = np.flatnonzero(true_positive[a, :, t])
-            found = np.arange(1, len(hits) + 1, dtype=np.float64)
-            tried = hits + 1 - np.cumsum(pose_ignored[a, :, t], dtype=np.int64)[hits]  # counted poses up to each hit
-            reached = found / person_count[a]
-            recall[a, t] = reached[-1] if len(hits) else 0.0
-            envelope = np.maximum.accumulate((found / (tried + np.spacing(1)))[::-1])[::-1]
-            at = np.searchsorted(reached, RECALL_THRESHOLDS, side="left")
-            precision[a, t] = np.append(envelope, 0.0)[at]
-    return precision, recall
+    curves = PrecisionRecall(np.repeat(person_count, steps))
+    curves.add(*(np.moveaxis(one, 1, 0).reshape(-1, areas * steps) for one in (true_positive, pose_ignored)))
+    return curves.precision().reshape(areas, steps, -1), curves.recall().reshape(areas, steps)
 
 
-def _mean(values: np.ndarray) -> float:
+class PrecisionRecall:
+    """`precision_recall` of C curves, such as area ranges × thresholds, over blocks of poses, the best scores first.
+
+    Precision only rises at true positives, so that the highest from each recall threshold to the next is all that the
+    interpolated curve needs, whatever the number of poses. `people` (C,) are those that count.
+    """
+
+    def __init__(self, people: Int[np.ndarray, " C"]) -> None:
+        self._people = people
+        self._needed = [_needed(int(count)) for count in people]  # hits before the one that reaches each threshold
+        self._found, self._tried = np.zeros((2, len(people)), np.int64)
+        self._highest = np.zeros((len(people), len(RECALL_THRESHOLDS)))
+
+    def add(self, true_positive: Bool[np.ndarray, "D C"], pose_ignored: Bool[np.ndarray, "D C"]) -> None:
+        """Count the next D poses by descending score."""
+        for at in np.flatnonzero(self._people > 0):
+            hits = np.flatnonzero(true_positive[:, at])
+            running = np.cumsum(~pose_ignored[:, at], dtype=np.int64)
+            found = self._found[at] + np.arange(1, len(hits) + 1, dtype=np.int64)
+            share = found / (self._tried[at] + running[hits] + np.spacing(1))
+            reached = np.searchsorted(self._needed[at], found - 1, side="right") - 1
+            np.maximum.at(self._highest[at], reached, share)
+            self._found[at] += len(hits)
+            self._tried[at] += running[-1] if len(running) else 0
+
+    def precision(self) -> Float[np.ndarray, "C R"]:
+        """Return precision interpolated at the recall thresholds; -1 if no person counts."""
+        envelope = np.maximum.accumulate(self._highest[:, ::-1], axis=1)[:, ::-1]
+        return np.where(self._people[:, None] > 0, envelope, -1.0)
+
+    def recall(self) -> Float[np.ndarray, " C"]:
+        """Return the highest recall; -1 if no person counts."""
+        return np.where(self._people > 0, self._found / np.maximum(self._people, 1), -1.0)
+
+
+def _needed(people: int) -> Int[np.ndarray, " R"]:
+    """Return after how many true positives the next one reaches each recall threshold, in floating point."""
+    near = np.maximum(np.ceil(RECALL_THRESHOLDS * people).astype(np.int64)[:, None] + np.arange(-3, 3), 0)
+    reaches = (near + 1) / max(people, 1) >= RECALL_THRESHOLDS[:, None]
+    return near[np.arange(len(near)), reaches.argmax(axis=1)]
+
+
+def mean_of_counted(values: np.ndarray) -> float:
     """Return the mean over counted entries, -1 if there are none."""
     counted = values[values > -1]
     return float(counted.mean()) if counted.size else -1.0

@@ -8,6 +8,8 @@ one side constant, a value that is not finite) is NaN, without a warning.
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from trustpose.metrics.exact_sums import PearsonSums
+
 
 def pearson(
     x: Real[np.ndarray, " N"], y: Real[np.ndarray, " N"], weights: Int[np.ndarray, " N"] | None = None
@@ -20,12 +22,11 @@ def pearson(
     x, y, weight = _counted_rows(x, y, weights)
     if weight.sum() < 2 or not (np.isfinite(x).all() and np.isfinite(y).all()):
         return float("nan")
-    if x.min() == x.max() or y.min() == y.max():
-        return float("nan")
-    dx, dy = _centred(x, weight), _centred(y, weight)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = (weight * dx) @ dy / np.sqrt(((weight * dx) @ dx) * ((weight * dy) @ dy))
-    return float(np.clip(r, -1, 1))
+    if weights is not None:
+        x, y = np.repeat(x, weight.astype(np.int64)), np.repeat(y, weight.astype(np.int64))
+    sums = PearsonSums()
+    sums.add(_within_range(x), _within_range(y))
+    return float(sums.pearson()[0])
 
 
 def spearman(
@@ -119,6 +120,14 @@ def _counted_rows(
         raise ValueError(f"weights: expected counts of 0 or more, got {weights.min()}")
     counted = weights > 0
     return x[counted], y[counted], weights[counted].astype(np.float64)
+
+
+def _within_range(x: np.ndarray) -> np.ndarray:
+    """Return x; divided by a power of two, which does not change r, if its squares would be no normal numbers."""
+    largest = np.abs(x).max()
+    if 1e-60 < largest < 1e60 or largest == 0:
+        return x
+    return np.ldexp(x, -int(np.frexp(largest)[1]))
 
 
 def _centred(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -61,17 +61,26 @@ def keypoint_average_precision(
     not predicted, or not close enough, is missed. An unmatched person needs a row with opks 0 and predicted_absent
     True. Raises ValueError for shapes that differ, OPKS outside 0–1, a score that is missing or NaN.
     """
-    level = _hit_levels(opks, labelled, thresholds)
     predicted = _predicted(labelled.shape, score, predicted_absent, score_threshold)
-    hits = (level * predicted).sum(axis=0) / len(thresholds)  # (K,) means over thresholds
-    predictions, labels = predicted.sum(axis=0), labelled.sum(axis=0)
+    level = (hit_levels(opks, labelled, thresholds) * predicted).sum(axis=0)
+    return precision_of_counts(level, labelled.sum(axis=0), predicted.sum(axis=0), len(thresholds))
+
+
+def precision_of_counts(
+    level: Int[np.ndarray, " K"], labels: Int[np.ndarray, " K"], predictions: Int[np.ndarray, " K"], steps: int
+) -> KeypointAveragePrecision:
+    """Compute AP and AR per keypoint from sums over poses (K,): the thresholds, of `steps`, that predicted keypoints
+    reach (`hit_levels`), labelled keypoints and predicted ones."""
+    hits = level / steps  # (K,) means over thresholds
     precision, recall = (
         np.divide(hits, count, out=np.full(hits.shape, np.nan), where=count > 0) for count in (predictions, labels)
     )
     return KeypointAveragePrecision(precision, recall, labels, predictions)
 
 
-def _hit_levels(opks: np.ndarray, labelled: np.ndarray, thresholds: tuple[float, ...]) -> np.ndarray:
+def hit_levels(
+    opks: Float[np.ndarray, "N K"], labelled: Bool[np.ndarray, "N K"], thresholds: tuple[float, ...] = THRESHOLDS
+) -> Int[np.ndarray, "N K"]:
     """Return how many thresholds each keypoint's OPKS reaches (N, K), 0 if not labelled."""
     if opks.shape != labelled.shape:
         raise ValueError(f"labelled: expected the shape of opks {opks.shape}, got {labelled.shape}")

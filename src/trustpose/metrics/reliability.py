@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from trustpose.metrics.exact_sums import CalibrationSums
+
 Binning = Literal["equal-width", "equal-mass"]
 BINNINGS: tuple[Binning, ...] = ("equal-width", "equal-mass")
 
@@ -50,8 +52,10 @@ def expected_calibration_error(
     score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15, binning: Binning = "equal-width"
 ) -> float:
     """Compute ECE of scores (N,) against targets (N,), 0 (calibrated) to 1; NaN without rows. Raises as above."""
-    group = np.zeros(len(score), dtype=np.int64)
-    return float(ece_from_sums(reliability_sums(score, target, group, 1, bins, binning))[0])
+    score, target = _checked(score, target)
+    sums = CalibrationSums(bin_edges(score, bins, binning)[1:-1])
+    sums.add(score, target)
+    return sums.ece()
 
 
 def calibration_error_by_chance(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"], bins: int = 15) -> float:
@@ -78,7 +82,9 @@ def calibration_error_by_chance(score: Real[np.ndarray, " N"], target: Real[np.n
 def brier_score(score: Real[np.ndarray, " N"], target: Real[np.ndarray, " N"]) -> float:
     """Compute the mean squared difference of scores (N,) and targets (N,), 0–1; NaN without rows. Raises as
     `reliability_curve`."""
-    return float(brier_from_sums(brier_sums(score, target, np.zeros(len(score), dtype=np.int64), 1))[0])
+    sums = CalibrationSums(np.zeros(0))
+    sums.add(*_checked(score, target))
+    return sums.brier()
 
 
 def bin_edges(
