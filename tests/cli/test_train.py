@@ -180,7 +180,7 @@ def test_a_loss_that_is_not_finite_is_one_line(data, recipe, tmp_path, capsys, m
         (("--train.batch_size=1000",), "train.batch_size: 1000 is more than the"),
         (("--precision=fp8",), "train.precision: expected one of 32-true"),
         (("--data.skeleton=mpii16",), "data.skeleton: mpii16 has no published sigmas, which head oks-net needs"),
-        (("--data.skeleton=lsp14", "--head=none"), "data.skeleton: lsp14 has no published sigmas, which validation"),
+        (("--data.skeleton=flic11", "--head=none"), "data.skeleton: flic11 has no published sigmas, which validation"),
     ],
 )
 def test_invalid_options_give_one_line(data, recipe, tmp_path, capsys, arguments, message):

@@ -263,6 +263,9 @@ def test_networks_and_heads_can_be_built(build_once, name):
     import torch
 
     from tests.networks.without_data import without_data
+    from trustpose.networks.zoo import stride_of
+    from trustpose.training.network_model import gives_coordinates
+    from trustpose.training.objectives import check_parts
     from trustpose.trust.network import attach
 
     recipe = RECIPES[name]
@@ -270,7 +273,12 @@ def test_networks_and_heads_can_be_built(build_once, name):
         network = build_once(recipe.network, recipe.deepen)
         image = torch.zeros(1, 3, recipe.height, recipe.width)
         if recipe.head is None:
-            assert network(image).heatmaps[-1].shape == (1, 17, recipe.height // 4, recipe.width // 4)
+            found, stride = network(image), stride_of(recipe.network)
+            if gives_coordinates(recipe):
+                assert found.coordinates.shape == (1, 17, 3)
+            else:
+                assert found.heatmaps[-1].shape == (1, 17, recipe.height // stride, recipe.width // stride)
+            check_parts(recipe, network)
             return
         both = attach(recipe.head, network, recipe.height, recipe.width, **recipe.head_options)
         _, trust = both.eval()(image, torch.ones(1, 2) if both.head.reads_box else None)

@@ -214,7 +214,7 @@ def test_float16_and_bfloat16_stay_finite():
             lambda: with_head("oks-net")(crops(2, 96, 64)),
             r"features: expected \(B, 256, 16, 16\), got \(2, 256, 24, 16\)",
         ),
-        (lambda: run(torch.nn.Flatten(), crops(), ("backbone",)), "network: expected a PoseNetwork.*got Flatten"),
+        (lambda: run(torch.nn.Flatten(), crops(), ("backbone",)), "network: expected one of the zoo's.*got Flatten"),
     ],
 )
 def test_invalid_builds_and_inputs_are_reported(make, message):

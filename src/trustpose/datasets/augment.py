@@ -65,6 +65,7 @@ class Augmentation:
 
 
 NOTHING = Augmentation(scale=0.0, rotation=0.0, flip=0.0, half_body=0.0)
+FLIP = Augmentation(scale=0.0, rotation=0.0, half_body=0.0)
 SIMPLE_BASELINE = Augmentation(half_body=0.0)
 HRNET = Augmentation(scale=0.35, rotation=45.0)
 STRONG = Augmentation(

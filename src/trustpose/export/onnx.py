@@ -46,6 +46,15 @@ def export_onnx(
     write_onnx(_LastStage(network, features), names, path, height, width, free_size=free_size)
 
 
+def export_coordinates(network: nn.Module, path: str | Path, height: int, width: int) -> None:
+    """Write a network of coordinates for crops of height × width, any batch size, float32.
+
+    Input "image" (B, 3, height, width); output "coordinates" (B, K, 3): x, y in units of the crop's sides, score.
+    Raises InputError as above.
+    """
+    write_onnx(_Coordinates(network), ["coordinates"], path, height, width)
+
+
 def export_simcc(network: nn.Module, path: str | Path, height: int, width: int) -> None:
     """Write a SimCC network for crops of height × width, any batch size, float32.
 
@@ -187,6 +196,17 @@ class _LastStage(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(image)
         return (outputs.heatmaps[-1], outputs.features) if self.features else (outputs.heatmaps[-1],)
+
+
+class _Coordinates(nn.Module):
+    """Returns coordinates instead of `Outputs`."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor]:
+        return (self.network(image).coordinates,)
 
 
 class _SimCC(nn.Module):

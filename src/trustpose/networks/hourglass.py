@@ -16,30 +16,32 @@ CHANNELS = 256
 DEPTH = 4  # halvings inside an hourglass: 64 × 48 map pixels go down to 4 × 3
 
 
-def hourglass(stacks: int = 8, keypoints: int = 17) -> "StackedHourglass":
-    """Build a network of `stacks` hourglasses: 8 in the paper."""
-    return StackedHourglass(stacks, keypoints)
+def hourglass(
+    stacks: int = 8, keypoints: int = 17, *, channels: int = CHANNELS, depth: int = DEPTH
+) -> "StackedHourglass":
+    """Build a network of `stacks` hourglasses: 8 in the paper, of 256 channels and four halvings."""
+    return StackedHourglass(stacks, keypoints, channels, depth)
 
 
 class StackedHourglass(nn.Module):
     """Maps crops (B, 3, H, W) to one stage of heatmaps (B, K, H/4, W/4) per stack."""
 
-    def __init__(self, stacks: int, keypoints: int):
+    def __init__(self, stacks: int, keypoints: int, channels: int = CHANNELS, depth: int = DEPTH):
         super().__init__()
         if stacks < 1:
             raise ValueError(f"stacks: expected 1 or more, got {stacks}")
         self.stem = nn.Sequential(
-            nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3),
-            nn.BatchNorm2d(64),
+            nn.Conv2d(3, channels // 4, kernel_size=7, stride=2, padding=3),
+            nn.BatchNorm2d(channels // 4),
             nn.ReLU(inplace=True),
-            Residual(64, 128),
+            Residual(channels // 4, channels // 2),
             nn.MaxPool2d(2),
-            Residual(128, CHANNELS),
-            Residual(CHANNELS, CHANNELS),
+            Residual(channels // 2, channels),
+            Residual(channels, channels),
         )
-        self.stacks = nn.ModuleList(Stack(keypoints, feeds_next=i < stacks - 1) for i in range(stacks))
+        self.stacks = nn.ModuleList(Stack(keypoints, channels, depth, feeds_next=i < stacks - 1) for i in range(stacks))
         self.keypoints = keypoints
-        self.feature_channels = CHANNELS
+        self.feature_channels = channels
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> Outputs:
         """Return one (B, K, H/4, W/4) per stack, and the input of the last heatmap layer (B, 256, H/4, W/4)."""
@@ -54,16 +56,16 @@ class StackedHourglass(nn.Module):
 class Stack(nn.Module):
     """One hourglass, its heatmaps, and (section 3.4) both features and heatmaps fed back for the next one."""
 
-    def __init__(self, keypoints: int, feeds_next: bool):
+    def __init__(self, keypoints: int, channels: int, depth: int, feeds_next: bool):
         super().__init__()
-        self.hourglass = Hourglass(DEPTH)
-        self.residual = Residual(CHANNELS, CHANNELS)
-        self.feature = nn.Sequential(nn.Conv2d(CHANNELS, CHANNELS, 1), nn.BatchNorm2d(CHANNELS), nn.ReLU(inplace=True))
-        self.head = heatmap_head(CHANNELS, keypoints)
+        self.hourglass = Hourglass(depth, channels)
+        self.residual = Residual(channels, channels)
+        self.feature = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.head = heatmap_head(channels, keypoints)
         self.feeds_next = feeds_next
         if feeds_next:
-            self.remap_features = nn.Conv2d(CHANNELS, CHANNELS, 1)
-            self.remap_heatmaps = nn.Conv2d(keypoints, CHANNELS, 1)
+            self.remap_features = nn.Conv2d(channels, channels, 1)
+            self.remap_heatmaps = nn.Conv2d(keypoints, channels, 1)
 
     def forward(
         self, x: Float[Tensor, "B C h w"]
@@ -79,12 +81,12 @@ class Stack(nn.Module):
 class Hourglass(nn.Module):
     """Max-pooling `depth` times, then upsampling; each resolution has a branch that skips the lower ones."""
 
-    def __init__(self, depth: int):
+    def __init__(self, depth: int, channels: int = CHANNELS):
         super().__init__()
-        self.skip = Residual(CHANNELS, CHANNELS)
-        self.down = Residual(CHANNELS, CHANNELS)
-        self.inner = Hourglass(depth - 1) if depth > 1 else Residual(CHANNELS, CHANNELS)
-        self.up = Residual(CHANNELS, CHANNELS)
+        self.skip = Residual(channels, channels)
+        self.down = Residual(channels, channels)
+        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
+        self.up = Residual(channels, channels)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
         lower = self.up(self.inner(self.down(F.max_pool2d(x, 2))))

@@ -17,24 +17,39 @@ _EXCHANGES = (1, 4, 3)  # exchange units in the stages of 2, 3 and 4 branches
 _RESIDUALS = 4
 
 
-def hrnet(width: int = 32, keypoints: int = 17) -> PoseNetwork:
-    """Build HRNet-W`width`: HRNet-W32 and -W48 in the paper."""
-    return PoseNetwork(HRNetBackbone(width), nn.Identity(), heatmap_head(width, keypoints))
+def hrnet(
+    width: int = 32,
+    keypoints: int = 17,
+    *,
+    stem: int = 64,
+    bottlenecks: int = 4,
+    exchanges: tuple[int, int, int] | None = None,
+    residuals: int | None = None,
+) -> PoseNetwork:
+    """Build HRNet-W`width`: HRNet-W32 and -W48 in the paper.
+
+    stem: channels of the stem, a quarter of those after the `bottlenecks`. exchanges: units of each stage, and
+    residuals: on each branch between two exchanges; None for the paper's.
+    """
+    backbone = HRNetBackbone(width, stem, bottlenecks, exchanges or _EXCHANGES, residuals or _RESIDUALS)
+    return PoseNetwork(backbone, nn.Identity(), heatmap_head(width, keypoints))
 
 
 class HRNetBackbone(nn.Module):
     """Maps images (B, 3, H, W) to the features of the highest resolution (B, width, H/4, W/4)."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, stem: int, bottlenecks: int, exchanges: tuple[int, int, int], residuals: int):
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 64, stride=2), _conv(64, 64, stride=2))
-        widen = nn.Sequential(nn.Conv2d(64, 256, kernel_size=1, bias=False), nn.BatchNorm2d(256))
-        self.layer1 = nn.Sequential(Bottleneck(64, 64, downsample=widen), *(Bottleneck(256, 64) for _ in range(3)))
+        wide = 4 * stem
+        self.stem = nn.Sequential(_conv(3, stem, stride=2), _conv(stem, stem, stride=2))
+        widen = nn.Sequential(nn.Conv2d(stem, wide, kernel_size=1, bias=False), nn.BatchNorm2d(wide))
+        blocks = (Bottleneck(wide, stem) for _ in range(bottlenecks - 1))
+        self.layer1 = nn.Sequential(Bottleneck(stem, stem, downsample=widen), *blocks)
         stages: list[nn.Module] = []
-        before = [256]
-        for branches, exchanges in enumerate(_EXCHANGES, start=2):
+        before = [wide]
+        for branches, units in enumerate(exchanges, start=2):
             widths = [width * 2**i for i in range(branches)]
-            stages.append(Stage(before, widths, exchanges, last=branches == len(_EXCHANGES) + 1))
+            stages.append(Stage(before, widths, units, residuals, last=branches == len(exchanges) + 1))
             before = widths
         self.stages = nn.ModuleList(stages)
 
@@ -51,7 +66,7 @@ class Stage(nn.Module):
     The network reads only the highest resolution of the last stage, so its last unit computes no other.
     """
 
-    def __init__(self, before: list[int], widths: list[int], exchanges: int, last: bool):
+    def __init__(self, before: list[int], widths: list[int], exchanges: int, residuals: int, last: bool):
         super().__init__()
         changes: list[nn.Module] = [
             nn.Identity() if old == new else _conv(old, new) for old, new in zip(before, widths, strict=False)
@@ -60,7 +75,7 @@ class Stage(nn.Module):
         self.transition = nn.ModuleList(changes)
         self.units = nn.Sequential(
             *(
-                ExchangeUnit(widths, outputs=1 if last and unit == exchanges - 1 else len(widths))
+                ExchangeUnit(widths, residuals, outputs=1 if last and unit == exchanges - 1 else len(widths))
                 for unit in range(exchanges)
             )
         )
@@ -76,10 +91,10 @@ class ExchangeUnit(nn.Module):
     Up: 1×1 convolution and nearest neighbour; down: one 3×3 convolution with stride 2 per halving.
     """
 
-    def __init__(self, widths: list[int], outputs: int):
+    def __init__(self, widths: list[int], residuals: int, outputs: int):
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(*(BasicBlock(width, width) for _ in range(_RESIDUALS))) for width in widths
+            nn.Sequential(*(BasicBlock(width, width) for _ in range(residuals))) for width in widths
         )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_path(widths, source, target) for source in range(len(widths))) for target in range(outputs)

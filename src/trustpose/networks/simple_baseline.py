@@ -20,14 +20,15 @@ def simple_baseline(
     *,
     pretrained: bool = False,
     caffe: bool = False,
+    filters: int = FILTERS,
     **backbone_options: object,
 ) -> PoseNetwork:
     """Build a network from any timm backbone with feature maps, upsampled by transposed convolutions to stride 4.
 
     `pretrained` loads timm's ImageNet weights. `caffe`: a ResNet's strides are in the first 1×1 convolution of its
-    blocks, as in the official recipes with STYLE: 'caffe', instead of the 3×3; tensors are the same. `backbone_options`
-    are passed to timm, e.g. `img_size=(256, 192)`, which vision transformers need. Raises ValueError if timm has no
-    such backbone or if its stride is not 4, 8, 16, …
+    blocks, as in the official recipes with STYLE: 'caffe', instead of the 3×3; tensors are the same. `filters`:
+    channels of the transposed convolutions. `backbone_options` are passed to timm, e.g. `img_size=(256, 192)`, which
+    vision transformers need. Raises ValueError if timm has no such backbone or if its stride is not 4, 8, 16, …
     """
     body = ImageNetBackbone(backbone, pretrained, **backbone_options)
     if caffe:
@@ -35,8 +36,8 @@ def simple_baseline(
     doublings = (body.stride // STRIDE).bit_length() - 1
     if doublings < 0 or STRIDE * 2**doublings != body.stride:
         raise ValueError(f"backbone: expected a stride of 4 × a power of 2, got {backbone!r} with {body.stride}")
-    channels = FILTERS if doublings else body.channels
-    return PoseNetwork(body, deconvolutions(body.channels, doublings), heatmap_head(channels, keypoints))
+    channels = filters if doublings else body.channels
+    return PoseNetwork(body, deconvolutions(body.channels, doublings, filters), heatmap_head(channels, keypoints))
 
 
 def _move_strides(body: nn.Module) -> None:
@@ -47,13 +48,13 @@ def _move_strides(body: nn.Module) -> None:
             first.stride, second.stride = second.stride, first.stride
 
 
-def deconvolutions(channels: int, count: int) -> nn.Sequential:
-    """Return `count` times: 4×4 transposed convolution with stride 2, batch norm, ReLU. (B, C, h, w) to (B, 256, 2ⁿh,
-    2ⁿw)."""
+def deconvolutions(channels: int, count: int, filters: int = FILTERS) -> nn.Sequential:
+    """Return `count` times: 4×4 transposed convolution with stride 2, batch norm, ReLU. (B, C, h, w) to (B, filters,
+    2ⁿh, 2ⁿw)."""
     layers: list[nn.Module] = []
     for _ in range(count):
-        deconvolution = nn.ConvTranspose2d(channels, FILTERS, kernel_size=4, stride=2, padding=1, bias=False)
+        deconvolution = nn.ConvTranspose2d(channels, filters, kernel_size=4, stride=2, padding=1, bias=False)
         nn.init.normal_(deconvolution.weight, std=0.001)
-        layers += [deconvolution, nn.BatchNorm2d(FILTERS), nn.ReLU(inplace=True)]
-        channels = FILTERS
+        layers += [deconvolution, nn.BatchNorm2d(filters), nn.ReLU(inplace=True)]
+        channels = filters
     return nn.Sequential(*layers)

@@ -216,8 +216,12 @@ def _are_ours(names: Mapping[str, object]) -> bool:
 _RESNET50_BLOCKS = [(layer, block) for layer, blocks in enumerate((3, 4, 6, 3)) for block in range(blocks)]
 _HRNET = _hrnet_backbone() | {"final_layer": "head"}
 _OURS_PARTS = ("backbone", "neck", "head", "stem", "stacks", "stages", "field_stages", "heatmap_stages")
+_SINGLE_PERSON = (
+    *("first", "first_features", "first_beliefs", "trunk", "coarse", "fine", "body", "global_net", "refine_net"),
+    *("mixed", "displacement_mean", "displacement_variance"),
+)
 _TRANSFORMED = ("network", "localisation")  # the parts of a symmetric transformer
-_OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED)}
+_OURS = {name: name for name in (*_OURS_PARTS, *_TRANSFORMED, *_SINGLE_PERSON)}
 _MMPOSE = (_simple_baseline(), _HRNET, _mmpose_mspn(), _rtmpose())
 _OPENPOSE = (openpose_names.openpose_2017(), openpose_names.openpose_2019(), openpose_names.openpose_part())
 _KNOWN = (

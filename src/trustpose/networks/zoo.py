@@ -1,4 +1,5 @@
-"""All networks by name: `ZOO` with heatmaps, `SIMCC`, `BOTTOM_UP` for whole photos, and `PARTS` for hands and faces."""
+"""All networks by name: `ZOO` with heatmaps or coordinates, small ones in `small.SMALL`, `SIMCC`, `BOTTOM_UP` for whole
+photos, and `PARTS` for hands and faces."""
 
 from collections import ChainMap
 from collections.abc import Callable
@@ -6,10 +7,14 @@ from functools import partial
 
 from torch import nn
 
+from trustpose.networks.cascaded_pyramid import cascaded_pyramid
+from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
+from trustpose.networks.deep_pose import deep_pose
 from trustpose.networks.efficientnet import efficientnet
 from trustpose.networks.fastpose import fastpose
 from trustpose.networks.hourglass import hourglass
 from trustpose.networks.hrnet import hrnet
+from trustpose.networks.layers import STRIDE
 from trustpose.networks.light_baseline import light_baseline
 from trustpose.networks.lightweight_openpose import LightweightOpenPose
 from trustpose.networks.lite_hrnet import lite_hrnet, tinypose
@@ -19,6 +24,8 @@ from trustpose.networks.openpose import openpose_2017, openpose_2019, openpose_p
 from trustpose.networks.picodet import PicoDet
 from trustpose.networks.rtmpose import rtmpose
 from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.networks.small import SMALL
+from trustpose.networks.tompson import tompson
 
 ZOO: dict[str, Callable[..., nn.Module]] = {
     "simple-baseline-r50": partial(simple_baseline, "resnet50"),
@@ -38,6 +45,21 @@ ZOO: dict[str, Callable[..., nn.Module]] = {
     "hourglass-2": partial(hourglass, 2),
     "hourglass-4": partial(hourglass, 4),
     "hourglass-8": partial(hourglass, 8),
+    "cpm-1": partial(convolutional_pose_machine, 1),
+    "cpm-3": partial(convolutional_pose_machine, 3),
+    "cpm-6": partial(convolutional_pose_machine, 6),
+    "cpn-r50": partial(cascaded_pyramid, "resnet50"),
+    "cpn-r101": partial(cascaded_pyramid, "resnet101"),
+    "deep-pose-1": partial(deep_pose, "alexnet", 1),
+    "deep-pose-3": partial(deep_pose, "alexnet", 3),
+    "deep-pose-r50-1": partial(deep_pose, "resnet50", 1, size=224),
+    "deep-pose-r50-3": partial(deep_pose, "resnet50", 3, size=224),
+    "tompson-4-coarse": partial(tompson, 4, fine=False),
+    "tompson-8-coarse": partial(tompson, 8, fine=False),
+    "tompson-16-coarse": partial(tompson, 16, fine=False),
+    "tompson-4": partial(tompson, 4),
+    "tompson-8": partial(tompson, 8),
+    "tompson-16": partial(tompson, 16),
     "mspn-1": partial(mspn, 1),
     "mspn-2": partial(mspn, 2),
     "mspn-3": partial(mspn, 3),
@@ -76,7 +98,10 @@ PARTS: dict[str, Callable[..., nn.Module]] = {  # see a crop of a hand or a face
     "openpose-hand": partial(openpose_part, "hand"),
     "openpose-face": partial(openpose_part, "face"),
 }
-NETWORKS = ChainMap(PARTS, BOTTOM_UP, SIMCC, ZOO)  # all of these, in reverse order
+STRIDES = dict.fromkeys(("cpm-1", "cpm-3", "cpm-6", "tompson-8", "tompson-8-coarse"), 8) | dict.fromkeys(
+    ("tompson-16", "tompson-16-coarse"), 16
+)  # crop pixels per heatmap pixel, where it is not 4
+NETWORKS = ChainMap(SMALL, PARTS, BOTTOM_UP, SIMCC, ZOO)  # all of these, in reverse order
 
 
 def build(name: str, keypoints: int | None = None, *, height: int = 256, width: int = 192) -> nn.Module:
@@ -90,9 +115,14 @@ def build(name: str, keypoints: int | None = None, *, height: int = 256, width: 
         return SIMCC[name](keypoints=17 if keypoints is None else keypoints, height=height, width=width)
     if name not in NETWORKS:
         raise ValueError(f"name: expected one of {', '.join(NETWORKS)}, got {name!r}")
-    if name in ZOO:
-        return ZOO[name](keypoints=17 if keypoints is None else keypoints)
+    if name in ZOO or name in SMALL:
+        return NETWORKS[name](keypoints=17 if keypoints is None else keypoints)
     network = NETWORKS[name]()
     if keypoints not in (None, network.keypoints):
         raise ValueError(f"keypoints: expected {network.keypoints} for {name}, got {keypoints}")
     return network
+
+
+def stride_of(name: str) -> int:
+    """Return the crop pixels per pixel of the network's heatmaps: 4, except for those in `STRIDES`."""
+    return STRIDES.get(name, STRIDE)

@@ -14,12 +14,13 @@ from trustpose.datasets import augment
 from trustpose.datasets.augment import Augmentation, TrainingCrop, TrainingCrops
 from trustpose.datasets.people import People
 from trustpose.files import InputError
-from trustpose.networks.layers import STRIDE
+from trustpose.networks.zoo import stride_of
 from trustpose.poses import Area
 from trustpose.training.recipe import Recipe
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "nothing": augment.NOTHING,
+    "flip": augment.FLIP,
     "simple-baseline": augment.SIMPLE_BASELINE,
     "hrnet": augment.HRNET,
     "strong": augment.STRONG,
@@ -58,17 +59,22 @@ LABELS = tuple(field.name for field in fields(CropLabels))
 def codec_of(recipe: Recipe) -> HeatmapCodec:
     """Return the recipe's codec for its crops. Raises InputError for crop sizes that are not a multiple of the
     stride."""
+    stride = stride_of(recipe.network)
     for name, length in (("height", recipe.height), ("width", recipe.width)):
-        if length < STRIDE or length % STRIDE:
-            raise InputError(f"{name}: expected a multiple of {STRIDE}, got {length}")
+        if length < stride or length % stride:
+            raise InputError(f"{name}: expected a multiple of {stride}, got {length}")
     decoding, convention = CODECS[recipe.data.codec]
+    is_integral = recipe.train.objective == "integral"
+    if is_integral and decoding != "integral":
+        raise InputError(f"data.codec: expected integral with train.objective integral, got {recipe.data.codec}")
     return HeatmapCodec(
-        width=recipe.width // STRIDE,
-        height=recipe.height // STRIDE,
-        stride=float(STRIDE),
+        width=recipe.width // stride,
+        height=recipe.height // stride,
+        stride=float(stride),
         sigma=_SIGMA * recipe.height if recipe.data.sigma is None else recipe.data.sigma,
         decoding=decoding,
         convention=convention,
+        temperature=1.0 if is_integral else None,
     )
 
 

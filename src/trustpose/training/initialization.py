@@ -10,10 +10,11 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.checkpoints import convert
+from trustpose.networks.deep_pose import DeepPose
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.symmetric_transformer import SymmetricTransformer, frozen_branch, symmetric
-from trustpose.networks.zoo import ZOO, build
+from trustpose.networks.zoo import NETWORKS, build
 from trustpose.runtime.weights import load_module
 from trustpose.training.recipe import Recipe, check_network
 from trustpose.trust.hpcvnet import deepened
@@ -37,6 +38,8 @@ def starting_network(recipe: Recipe, model: Path | None) -> nn.Module:
         network = _from_imagenet(recipe.network, keypoints)
     else:
         network = build(recipe.network, keypoints)
+    if isinstance(network, DeepPose):
+        _set_skeleton(network, recipe)
     is_deepened = model is not None and model.is_dir() and ModelSpec.read(model).deepen > 0
     if recipe.deepen and not is_deepened:
         try:
@@ -76,6 +79,13 @@ def _transformed(network: nn.Module, recipe: Recipe) -> nn.Module:
     return transformed
 
 
+def _set_skeleton(network: DeepPose, recipe: Recipe) -> None:
+    try:
+        network.for_skeleton(recipe.data.joints)
+    except ValueError as error:
+        raise InputError(f"data.{error}") from None
+
+
 def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
     if model.is_dir():
         spec = ModelSpec.read(model)
@@ -104,7 +114,7 @@ def _from_model(recipe: Recipe, keypoints: int, model: Path) -> nn.Module:
 
 def _from_imagenet(name: str, keypoints: int) -> nn.Module:
     try:
-        return ZOO[name](keypoints=keypoints, pretrained=True)
+        return NETWORKS[name](keypoints=keypoints, pretrained=True)
     except TypeError as error:
         if "pretrained" not in str(error):
             raise

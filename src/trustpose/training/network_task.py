@@ -4,32 +4,33 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.codecs.coordinates import CoordinateCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.joint_candidates import joint_candidate_targets
 from trustpose.datasets.augment import TrainingCrop, TrainingCrops
 from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.people import People
-from trustpose.export.model_folder import write_tensors
-from trustpose.export.onnx import export_onnx
 from trustpose.export.trust_folder import Fitted, save_trust_network
-from trustpose.files import InputError, new_folder, write_json
-from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, InputSpec, ModelSpec
+from trustpose.files import InputError
+from trustpose.models.spec import ModelSpec
 from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.alphapose import centred_targets, learnt_proposals
-from trustpose.training.crops import MEAN, STD, Batch, CropLabels, codec_of, collate, normalised, training_crops
+from trustpose.training.crops import Batch, CropLabels, codec_of, collate, normalised, training_crops
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
 from trustpose.training.learner import Learner
 from trustpose.training.losses import HEAD_LOSSES, loss_options
+from trustpose.training.network_model import gives_coordinates, model_spec, save_network
+from trustpose.training.objectives import PARTWISE, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
 from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
@@ -46,9 +47,10 @@ class NetworkTask:
     """A `training.task.Task` on crops of people. `network_task` builds one from a recipe.
 
     `own`: the number of people, from the first, that every epoch includes (`people_of_epoch`); all if None. The network
-    learns from heatmaps only, with heatmap_weight; the head, with trust_weight, from the network's current poses,
-    decoded and detached. A stage with trains "head" freezes the network with its batch norm statistics; one with a
-    trust_weight of 0 freezes the head, and does not run it.
+    learns by the recipe's objective only (`training.objectives`), with heatmap_weight; the head, with trust_weight,
+    from the network's current poses, decoded and detached. A stage with trains "head" freezes the network with its
+    batch norm statistics, one with a part all its other parts; one with a trust_weight of 0 freezes the head, and does
+    not run it.
     """
 
     def __init__(
@@ -74,13 +76,17 @@ class NetworkTask:
 
     def stage(self, stage: Stage) -> None:
         self.now = stage
-        self.learner.network.requires_grad_(stage.trains == "all")
+        self.learner.network.requires_grad_(stage.trains == "all" and stage.part is None)
+        if stage.part is not None:
+            parts_of(self.learner.network)[stage.part].requires_grad_(stage.trains == "all")
         if self.learner.head is not None:
             self.learner.head.requires_grad_(stage.trust_weight > 0)
             self.learner.head.detach = stage.detach or stage.trains == "head"
 
     def train_mode(self) -> None:
-        self.learner.network.train(self.now.trains == "all")
+        self.learner.network.train(self.now.trains == "all" and self.now.part is None)
+        if self.now.part is not None:
+            parts_of(self.learner.network)[self.now.part].train(self.now.trains == "all")
         if self.learner.head is not None:
             self.learner.head.train(self.now.trust_weight > 0)
 
@@ -107,16 +113,20 @@ class NetworkTask:
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
         asks_head = self.head_loss is not None and self.now.trust_weight > 0
-        answer = model(normalised(batch["pixels"]), batch["box"], asks_head)
-        heatmap = heatmap_loss(answer["heatmaps"], batch["heatmaps"], batch["weights"], totals["people"])
-        terms = {"heatmap": self.now.heatmap_weight * heatmap}
+        lesson = None if asks_head else lesson_of(self.recipe.train.objective, batch, self.now.part)
+        answer = model(normalised(batch["pixels"]), batch["box"], asks_head, lesson)
+        if asks_head and self.recipe.train.objective in PARTWISE:  # the network is frozen
+            found: dict[str, Tensor] = {}
+        else:
+            found = network_terms(answer, batch, totals["people"], self.codec, self.recipe.train)
+        terms = {name: self.now.heatmap_weight * term for name, term in found.items()}
         if "centred" in answer:
             centred = heatmap_loss(answer["centred"], batch["centred"], batch["centred_weights"], totals["people"])
             terms["parallel"] = self.now.heatmap_weight * self.recipe.transformer.parallel * centred
         if self.head_loss is None or not asks_head:
             return terms
         labels = CropLabels.of(batch)
-        targets = self._targets(answer["heatmaps"][-1], labels)
+        targets = self._targets(answer, labels)
         trust = self.head_loss.terms(answer["raw"], targets, labels, totals, self.loss_options)
         return terms | {name: self.now.trust_weight * term for name, term in trust.items()}
 
@@ -133,7 +143,7 @@ class NetworkTask:
         spec, network = model_spec(self.recipe, self.codec, folder), copy.deepcopy(self.learner.network).cpu().eval()
         network.load_state_dict(between(self.start, network.state_dict(), self.recipe.train.weight_interpolation))
         if self.learner.head is None:
-            _save_network(folder, spec, network)
+            save_network(folder, spec, network)
             return
         recipe, head = self.recipe, self.learner.head.cpu().eval()
         trained_on = {"dataset": recipe.data.dataset, "recipe": recipe.name, "people": float(len(self.crops))}
@@ -149,29 +159,14 @@ class NetworkTask:
             return self.learner.network(image), None
         return TrustNetwork(self.learner.network, head).eval()(image, box if head.reads_box else None)
 
-    def _targets(self, heatmaps: Tensor, labels: CropLabels) -> TrustTargets:
-        """Compute the targets of the decoded heatmaps, in crop pixels."""
-        xy = decode_places(self.codec, heatmaps).to(labels.xy)
+    def _targets(self, answer: Mapping[str, Any], labels: CropLabels) -> TrustTargets:
+        """Compute the targets of the decoded poses, in crop pixels."""
+        if "coordinates" in answer:
+            xy = answer["coordinates"][..., :2].detach() * labels.xy.new_tensor([self.crops.width, self.crops.height])
+        else:
+            xy = decode_places(self.codec, answer["heatmaps"][-1][:, : labels.xy.shape[1]]).to(labels.xy)
         sigmas = torch.from_numpy(self.skeleton.sigmas).to(labels.xy)
         return trust_targets(xy, labels.xy, labels.v, labels.area, sigmas)
-
-
-def heatmap_loss(
-    stages: Sequence[Float[Tensor, "B K h w"]],
-    target: Float[Tensor, "B K h w"],
-    weights: Float[Tensor, "B K"],
-    people: Real[Tensor, ""],
-) -> Float[Tensor, ""]:
-    """Compute ½ × mean over people, keypoints and pixels of (weight × (map − target))², summed over a network's stages.
-
-    `people`: the number in the whole batch. The mean includes unlabelled keypoints, with weight 0. Source: Xiao et al.,
-    Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the weights);
-    intermediate supervision: Newell et al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each
-    hourglass"), also used for MSPN, without its paper's additions (targets that narrow from stage to stage, hard
-    keypoints).
-    """
-    differences = [(weights[:, :, None, None] * (maps - target)).square().mean() for maps in stages]
-    return 0.5 * torch.stack(differences).sum() * (len(target) / people)
 
 
 def people_of_epoch(people: People, own: int, recipe: Recipe, epoch: int) -> People:
@@ -207,6 +202,7 @@ def network_task(
     people = open_training(data, recipe.data)
     torch.manual_seed(recipe.train.seed)
     network = starting_network(recipe, model)
+    check_parts(recipe, network)
     head = None
     if recipe.head is not None:
         need_sigmas(recipe, people.training, f"head {recipe.head}")
@@ -237,41 +233,8 @@ def _start_head(head: TrustHead, recipe: Recipe, model: Path | None) -> None:
         head.load_state_dict(load_trust_network(spec).head.state_dict())
 
 
-def model_spec(recipe: Recipe, codec: HeatmapCodec, folder: Path) -> ModelSpec:
-    """Return the spec of the trained network, for prediction."""
-    return ModelSpec(
-        onnx=folder / MODEL_ONNX,
-        name=recipe.name,
-        licence="unknown",
-        source=f"trustpose train {recipe.name}",
-        input=InputSpec("image", "NCHW", "float32", recipe.height, recipe.width, "RGB", 1 / 255, MEAN, STD),
-        output=HeatmapOutput(
-            keypoints=len(recipe.data.joints),
-            height=codec.height,
-            width=codec.width,
-            stride=codec.stride,
-            name="heatmaps",
-            decoding=codec.decoding,
-            convention=codec.convention,
-            sigma=codec.sigma,
-        ),
-        skeleton=recipe.data.joints,
-        padding=recipe.data.padding,
-        network=recipe.network,
-        deepen=recipe.deepen,
-        localisation=recipe.transformer.localisation,
-    )
-
-
-def _save_network(folder: Path, spec: ModelSpec, network: nn.Module) -> None:
-    with new_folder(folder) as made:
-        export_onnx(network, made / MODEL_ONNX, spec.input.height, spec.input.width)
-        write_tensors(made / MODEL_WEIGHTS, network)
-        write_json(made / MODEL_JSON, spec.to_json())
-        ModelSpec.read(made)  # validate before publishing
-
-
 def _validation(recipe: Recipe, held_out: People, codec: HeatmapCodec) -> Validation:
     need_sigmas(recipe, held_out, "validation (data.folds=0 trains without)")
+    reads = CoordinateCodec(recipe.width, recipe.height) if gives_coordinates(recipe) else codec
     options = ValidationOptions(recipe.train.batch_size, recipe.train.workers, recipe.train.flip_test)
-    return Validation(training_crops(held_out, recipe, codec), codec, recipe.train.area, options)
+    return Validation(training_crops(held_out, recipe, codec), reads, recipe.train.area, options)

@@ -14,6 +14,7 @@ from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
 System = Literal["network", "frozen", "detector", "bottom-up"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
+Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 _MOST = 2**31 - 1  # largest count
 _NOT_OPTIONS = ("detach", "tokens")  # set by a stage; by the network
@@ -71,21 +72,26 @@ class Evaluation:
 class TrainOptions:
     """How the loop runs.
 
-    lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9. batch_size: samples per step
-    of the optimiser, over all processes and parts; accumulate: number of sequential parts. clip: maximum norm of the
-    gradient, 0 for none. ema: decay of the moving average of weights, 0 for none. epochs: None for the strategy's, else
-    its stages and drops are scaled. warmup: steps in which the learning rate rises to its value. weight_interpolation:
-    share of the network's initial weights in the exported ones, 0 for none; the rest are the trained ones (Wortsman et
-    al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule: "steps" divides by 10 at the strategy's drops,
-    "cosine" falls to 0 over all epochs. workers: processes that prepare batches, 0 for the training process itself.
-    area: the area for OKS in the targets, by default each person's own, of any source. hard_share: OKS-Net's share of
-    hardest samples. flip_test: validation averages with mirrored crops. validate_every: epochs; checkpoint_every,
-    log_every: steps.
+    objective: what the network learns from, `training.objectives`. supervised: the stages of a network that learn
+    from labels. hard_keypoints: the last stage learns from this many keypoints of each person, those with the largest
+    errors; 0 for all. lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9.
+    batch_size: samples per step of the optimiser, over all processes and parts; accumulate: number of sequential
+    parts. clip: maximum norm of the gradient, 0 for none. ema: decay of the moving average of weights, 0 for none.
+    epochs: None for the strategy's, else its stages and drops are scaled. warmup: steps in which the learning rate
+    rises to its value. weight_interpolation: share of the network's initial weights in the exported ones, 0 for none;
+    the rest are the trained ones (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, CVPR 2022). schedule:
+    "steps" divides by 10 at the strategy's drops, "cosine" falls to 0 over all epochs. workers: processes that
+    prepare batches, 0 for the training process itself. area: the area for OKS in the targets, by default each
+    person's own, of any source. hard_share: OKS-Net's share of hardest samples. flip_test: validation averages with
+    mirrored crops. validate_every: epochs; checkpoint_every, log_every: steps.
     """
 
     lr: float | None = None
     weight_decay: float = 0.0
     optimiser: Optimiser = "adam"
+    objective: Objective = "heatmaps"
+    supervised: Literal["all-stages", "last-stage"] = "all-stages"
+    hard_keypoints: int = 0
     batch_size: int = 32
     accumulate: int = 1
     clip: float = 0.0
@@ -108,9 +114,16 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("batch_size", "accumulate", "validate_every", "checkpoint_every", "log_every"):
             expect_within(self, **{name: (1, _MOST)})
-        expect_within(self, warmup=(0, _MOST), workers=(0, 1000), seed=(0, _MOST), epochs=(1, MOST_EPOCHS))
+        expect_within(
+            self,
+            warmup=(0, _MOST),
+            hard_keypoints=(0, 1000),
+            workers=(0, 1000),
+            seed=(0, _MOST),
+            epochs=(1, MOST_EPOCHS),
+        )
         expect_within(self, lr=(1e-30, 1000), clip=(0, 1e30), weight_decay=(0, 1e9), ema=(0, 1 - 1e-9))
-        expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1))
+        expect_within(self, hard_share=(0, 1), weight_interpolation=(0, 1), hard_keypoints=(0, 1000))
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
 
@@ -174,9 +187,10 @@ def with_overrides(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
 
 def check_network(recipe: Recipe) -> None:
     """Raise InputError if the zoo has no such network."""
+    from trustpose.networks.small import SMALL
     from trustpose.networks.zoo import BOX_DETECTORS, ZOO
 
-    known = [*ZOO, *(BOX_DETECTORS if recipe.system == "detector" else ())]
+    known = [*ZOO, *SMALL, *(BOX_DETECTORS if recipe.system == "detector" else ())]
     if recipe.network not in known:
         raise InputError(f"network: expected one of {', '.join(known)}, got {recipe.network!r}")
 

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader
 from trustpose.audit.build import audit_numbers
 from trustpose.audit.record import AuditNumbers
 from trustpose.codecs import Outputs
-from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.people import PersonSample
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
 from trustpose.images import Images
+from trustpose.models.crop_outputs import CropCodec
 from trustpose.poses import Area, Poses, Truth, box_size
 from trustpose.skeletons import Skeleton
 from trustpose.training import distributed
@@ -54,7 +54,7 @@ class Validation:
     """
 
     crops: TrainingCrops
-    codec: HeatmapCodec
+    codec: CropCodec
     area: Area
     options: ValidationOptions = ValidationOptions()
     _truth: TruthFile | None = field(default=None, init=False)
@@ -207,7 +207,8 @@ def _together(
 
 
 def _arrays(outputs: Outputs, trust: Trust | None) -> tuple[Outputs, Trust | None]:
-    return Outputs([maps.float().cpu().numpy() for maps in outputs.heatmaps[-1:]]), trust
+    coordinates = None if outputs.coordinates is None else outputs.coordinates.float().cpu().numpy()
+    return Outputs([maps.float().cpu().numpy() for maps in outputs.heatmaps[-1:]], coordinates=coordinates), trust
 
 
 def _audit(truth: TruthFile, poses: Poses, score: np.ndarray | None, area: Area) -> AuditNumbers:

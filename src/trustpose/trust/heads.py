@@ -14,6 +14,8 @@ Source = Literal["features", "backbone"]
 Squash = Literal["sigmoid", "clip"]
 Tensors = tuple[Tensor, ...]
 
+_BINS, _BUMP = 64, 2.0  # of the Gaussians that stand for coordinates
+
 
 @dataclass(frozen=True, eq=False)
 class Trust:
@@ -102,12 +104,21 @@ class TrustHead(nn.Module, ABC):
 
 def estimates_of(outputs: Outputs) -> Tensors:
     """Return the inputs of heads besides maps: the last stage's heatmaps (B, K, h, w); for a SimCC network the logits
-    over columns (B, K, X) and rows (B, K, Y), and the tokens (B, K, D). Raises ValueError if there is neither."""
+    over columns (B, K, X) and rows (B, K, Y), and the tokens (B, K, D); for a network of coordinates the same, with a
+    Gaussian of height 1 about each in place of logits. Raises ValueError if there is neither."""
+    if outputs.coordinates is not None and outputs.tokens is not None:
+        return _bumps(outputs.coordinates[..., 0]), _bumps(outputs.coordinates[..., 1]), outputs.tokens
     if outputs.heatmaps:
         return (outputs.heatmaps[-1],)
     if outputs.simcc is None or outputs.tokens is None:
         raise ValueError("outputs: expected heatmaps, or simcc and tokens, got neither")
     return *outputs.simcc, outputs.tokens
+
+
+def _bumps(places: Float[Tensor, "B K"]) -> Float[Tensor, "B K bins"]:
+    """Return Gaussians about positions in units of the crop's side, as SimCC's maxima: bin i is at i / bins."""
+    bins = torch.arange(_BINS, device=places.device, dtype=torch.float32)
+    return torch.exp(-((bins - places.float()[..., None] * _BINS) ** 2) / (2 * _BUMP**2))
 
 
 def squashed(values: Float[Tensor, "*B"], how: Squash) -> Float[Tensor, "*B"]:

@@ -9,11 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.networks.cascaded_pyramid import CascadedPyramid
+from trustpose.networks.convolutional_pose_machine import ConvolutionalPoseMachine
+from trustpose.networks.deep_pose import DeepPose
 from trustpose.networks.hourglass import Hourglass, StackedHourglass
 from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.movenet import MoveNetPose
 from trustpose.networks.mspn import MSPN
 from trustpose.networks.rtmpose import RTMPose
+from trustpose.networks.tompson import Tompson
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, estimates_of
 from trustpose.trust.hpcvnet import HPCVNet
 from trustpose.trust.keypoint_tokens import KeypointTokens
@@ -130,6 +134,8 @@ def _after_encoder(network: nn.Module) -> nn.Module:
     """
     if isinstance(network, PoseNetwork):
         return getattr(network.backbone, "encoded", network.neck)
+    if isinstance(network, CascadedPyramid | ConvolutionalPoseMachine | DeepPose | Tompson):
+        return network.encoded
     if isinstance(network, MoveNetPose):
         return network.encoder.context
     if isinstance(network, RTMPose):
@@ -142,5 +148,5 @@ def _after_encoder(network: nn.Module) -> nn.Module:
             innermost = below
         return innermost.get_submodule("up")
     raise ValueError(
-        f"network: expected a PoseNetwork, MoveNetPose, MSPN, RTMPose or StackedHourglass, got {type(network).__name__}"
+        f"network: expected one of the zoo's with an encoder, like PoseNetwork or MSPN, got {type(network).__name__}"
     )

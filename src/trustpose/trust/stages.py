@@ -13,7 +13,9 @@ class Stage:
     """Several epochs with one loss, heatmap_weight × L_heatmap + trust_weight × L_trust.
 
     trains: "all", or "head" if the network is frozen (with its batch norm statistics). detach: whether the head's
-    gradient stops before the network (`TrustHead.detach`) though both are trained; in the papers it never does.
+    gradient stops before the network (`TrustHead.detach`) though both are trained; in the papers it never does. part:
+    of a network in parts (DeepPose's stages, Tompson's coarse and fine part) the only one that is trained, from 0; None
+    for all.
     """
 
     epochs: int
@@ -21,10 +23,13 @@ class Stage:
     trust_weight: float
     trains: Literal["all", "head"] = "all"
     detach: bool = False
+    part: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.epochs <= MOST_EPOCHS:
             raise ValueError(f"epochs: expected 1 to {MOST_EPOCHS}, got {self.epochs}")
+        if self.part is not None and not 0 <= self.part <= 99:
+            raise ValueError(f"part: expected 0 to 99, got {self.part}")
         for name in ("heatmap_weight", "trust_weight"):
             if not 0 <= getattr(self, name) <= 1e9:
                 raise ValueError(f"{name}: expected 0 to 1e9, got {getattr(self, name)}")

@@ -1,0 +1,39 @@
+"""Small versions of single-person networks, of like cost, for comparisons within minutes on a CPU.
+
+Their layers are the papers'; they have fewer channels and blocks, and no published numbers. `docs/benchmarks/
+single-person.md` trains them.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from trustpose.networks.cascaded_pyramid import cascaded_pyramid
+from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
+from trustpose.networks.deep_pose import deep_pose
+from trustpose.networks.hourglass import hourglass
+from trustpose.networks.hrnet import hrnet
+from trustpose.networks.simple_baseline import simple_baseline
+from trustpose.networks.tompson import tompson
+
+_RESNET: dict[str, Any] = {"channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8}  # ResNet-18, a quarter
+_MACHINE: dict[str, Any] = {"width": 24, "wide": 96, "narrow": 16, "kernels": (5, 5), "poolings": 2, "pooled": 3}
+_CASCADE: dict[str, Any] = {"size": 64, "refined_size": 32, "sigma": 2.0, **_RESNET}
+_TOMPSON: dict[str, Any] = {"width": 16, "wide": 64, "middle": 64, "window": 16}
+
+SMALL: dict[str, Callable[..., nn.Module]] = {
+    "small-cpm-1": partial(convolutional_pose_machine, 1, **_MACHINE),
+    "small-cpm-3": partial(convolutional_pose_machine, 3, **_MACHINE),
+    "small-cpm-6": partial(convolutional_pose_machine, 6, **_MACHINE),
+    "small-deep-pose-1": partial(deep_pose, "resnet18", 1, **_CASCADE),
+    "small-deep-pose-3": partial(deep_pose, "resnet18", 3, **_CASCADE),
+    "small-tompson-coarse": partial(tompson, 4, fine=False, **_TOMPSON),
+    "small-tompson": partial(tompson, 4, **_TOMPSON),
+    "small-cpn": partial(cascaded_pyramid, "resnet18", filters=48, **_RESNET),
+    "small-simple-baseline": partial(simple_baseline, "resnet18", filters=64, **_RESNET),
+    "small-hourglass-1": partial(hourglass, 1, channels=64, depth=3),
+    "small-hourglass-2": partial(hourglass, 2, channels=64, depth=3),
+    "small-hrnet": partial(hrnet, 16, stem=16, bottlenecks=2, exchanges=(1, 1, 1), residuals=2),
+}

@@ -1,0 +1,203 @@
+"""The lecture's single-person systems: sizes, what a pixel depends on, crops about joints, windows, contrast."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.networks.without_data import without_data
+from trustpose.geometry.crops import warp
+from trustpose.networks.cascaded_pyramid import cascaded_pyramid
+from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine, receptive_field
+from trustpose.networks.deep_pose import cut_boxes, deep_pose
+from trustpose.networks.small import SMALL
+from trustpose.networks.tompson import Coarse, cut_windows, local_contrast, tompson
+from trustpose.networks.zoo import build, stride_of
+from trustpose.skeletons import LSP_14, Skeleton
+
+# Millions of parameters: of CPN as printed in HRNet's table 1, of the others counted once and unchanged since.
+SIZES = {"cpn-r50": 27.0, "cpm-6": 31.46, "deep-pose-1": 58.42, "tompson-4": 20.67}
+EYES = Skeleton("eyes", ("left_eye", "right_eye"), ())
+MAPS = ("cpm-1", "cpm-6", "cpn-r50", "tompson-4-coarse", "tompson-8-coarse", "tompson-16-coarse")
+
+
+def parameters(network):
+    return sum(parameter.numel() for parameter in network.parameters()) / 1e6
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_have_the_stride_that_recipes_expect(name):
+    with torch.device("meta"), torch.no_grad():
+        outputs = build(name, 14).eval()(torch.zeros(1, 3, 192, 128))
+    shape = (1, 14, 192 // stride_of(name), 128 // stride_of(name))
+    assert {tuple(maps.shape) for maps in outputs.heatmaps} == {shape}
+    assert outputs.grids["heatmaps"].stride == (stride_of(name), stride_of(name))
+    assert outputs.features.shape[2:] == shape[2:]
+    assert len(outputs.heatmaps) == {"cpm-6": 6, "cpn-r50": 5}.get(name, 1)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_numbers_of_parameters(name):
+    with without_data():
+        assert parameters(build(name)) == pytest.approx(SIZES[name], rel=0.016)
+
+
+def test_deep_pose_has_the_printed_size_with_one_hidden_layer():
+    with without_data():
+        assert parameters(deep_pose("alexnet", 1, 14, hidden=(4096,))) == pytest.approx(40, rel=0.05)
+
+
+def test_what_a_belief_depends_on_is_as_the_paper_prints():
+    assert receptive_field(2) == (160, 400)
+    torch.manual_seed(0)
+    network = convolutional_pose_machine(2, 1, width=2, wide=2, narrow=2, kernels=(3, 3), centre=False)
+    for parameter in network.parameters():  # nothing cancels, and no ReLU is closed
+        nn.init.uniform_(parameter, 0.1, 1.0)
+    image = torch.rand(1, 3, 192, 192, requires_grad=True)
+    outputs = network.eval()(image)
+    for stage, expected in enumerate(receptive_field(2, (3, 3))):
+        (gradient,) = torch.autograd.grad(outputs.heatmaps[stage][0, 0, 12, 12], image, retain_graph=True)
+        rows = gradient[0].abs().sum(dim=(0, 2)).nonzero()
+        assert int(rows.max() - rows.min()) + 1 <= expected
+        assert int(rows.max() - rows.min()) + 1 > expected - 8  # a maximum passes the gradient of one pixel of two
+
+
+def test_later_stages_read_the_beliefs_before_them():
+    torch.manual_seed(0)
+    network = SMALL["small-cpm-3"](keypoints=4)
+    image = torch.rand(1, 3, 64, 64)
+    before = network(image)
+    assert [maps.shape[1] for maps in before.others["beliefs"]] == [5, 5, 5]
+    with torch.no_grad():
+        network.first_beliefs.bias.add_(1.0)
+        for stage in network.stages:
+            nn.init.normal_(stage.head.weight, std=0.1)
+    after = network(image)
+    for number in range(3):
+        assert not torch.allclose(before.heatmaps[number], after.heatmaps[number])
+
+
+def test_pyramid_gives_every_parameter_a_gradient():
+    torch.manual_seed(0)
+    network = SMALL["small-cpn"](keypoints=3)
+    outputs = network(torch.rand(2, 3, 64, 64))
+    sum(maps.square().mean() for maps in outputs.heatmaps).backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+def test_boxes_of_joints_are_opencvs_crops():
+    random = np.random.default_rng(0)
+    photo = random.integers(0, 255, (40, 60, 3)).astype(np.uint8)
+    centres, side, size = np.array([[20.0, 15.0], [33.5, 22.25]]), 16.0, 8
+    image = torch.from_numpy(photo).permute(2, 0, 1)[None].float()
+    found = cut_boxes(image, torch.from_numpy(centres)[None].float(), torch.tensor([side]), size)
+    scale = size / side
+    for number, (x, y) in enumerate(centres):  # pixel j of the crop is at (j + 0.5) / scale from the box's corner
+        affine = np.array([[scale, 0, -scale * (x - side / 2) - 0.5], [0, scale, -scale * (y - side / 2) - 0.5]])
+        expected = warp(photo, affine, size, size)
+        assert np.abs(found[0, number].permute(1, 2, 0).numpy() - expected).max() <= 2.5  # its weights have 5 bits
+
+
+def cascade(sigma: float = 2.0):
+    torch.manual_seed(0)
+    options = {"channels": (4, 4, 8, 8), "stem_type": "deep", "stem_width": 2}
+    return deep_pose("resnet18", 2, 14, size=64, refined_size=32, sigma=sigma, **options)
+
+
+def test_a_cascade_moves_joints_by_what_its_next_stage_finds():
+    network = cascade().eval()
+    first, second = network.stages
+    with torch.no_grad():
+        first.last.bias.copy_(torch.linspace(-0.4, 0.4, 28))
+        second.last.bias.fill_(0.25)
+        nn.init.zeros_(second.last.weight)
+        outputs = network(torch.rand(3, 3, 64, 64))
+    one, two = outputs.others["stages"]
+    pairs = [("left_shoulder", "right_hip"), ("right_shoulder", "left_hip")]
+    at = [[LSP_14.keypoints.index(name) for name in pair] for pair in pairs]
+    diameter = torch.stack([(one[:, a] - one[:, b]).norm(dim=1) for a, b in at]).mean(dim=0)
+    torch.testing.assert_close(two, one + 0.25 * 2.0 * diameter[:, None, None])  # N⁻¹ of ¼ of a box of σ · diam
+    assert torch.equal(outputs.coordinates[..., :2], two)
+    assert torch.equal(outputs.coordinates[..., 2], torch.ones(3, 14))
+
+
+def test_a_refining_stage_is_taught_the_displacement_back_to_the_joint():
+    network = cascade()
+    network.displacement_mean[0] = torch.tensor([0.3, -0.2])  # in diameters
+    network.displacement_variance[0] = 1e-12
+    xy, labelled = torch.rand(4, 14, 2) * 60, torch.ones(4, 14, dtype=torch.bool)
+    lesson = network.learn(torch.rand(4, 3, 64, 64), xy, labelled, 1)
+    expected = torch.tensor([-0.15, 0.1]).expand(4, 14, 2)  # in boxes of two diameters
+    torch.testing.assert_close(lesson["wanted"], expected, atol=1e-5, rtol=0)
+    lesson["found"].sum().backward()
+    assert all(parameter.grad is None for parameter in network.stages[0].parameters())
+
+
+def test_displacements_of_a_stage_are_kept_for_the_next():
+    network = cascade()
+    xy, labelled = torch.rand(64, 14, 2) * 60, torch.ones(64, 14, dtype=torch.bool)
+    labelled[:, 3] = False
+    for _ in range(600):  # the first stage finds the middle of the crop: 0
+        network._keep(0, torch.randn(64, 14, 2) * 0.5 + 1.0, labelled)
+    kept, other = [0, 1, 2, *range(4, 14)], 3
+    torch.testing.assert_close(network.displacement_mean[0, kept], torch.ones(13, 2), atol=0.05, rtol=0)
+    torch.testing.assert_close(network.displacement_variance[0, kept], torch.full((13, 2), 0.25), atol=0.05, rtol=0)
+    assert torch.equal(network.displacement_mean[0, other], torch.zeros(2))
+    network.learn(torch.rand(64, 3, 64, 64), xy, labelled, 0)  # and learning calls it
+    assert not torch.allclose(network.displacement_mean[0, 0], torch.ones(2), atol=1e-4)
+
+
+def test_windows_show_the_same_part_at_every_resolution():
+    ramp = torch.arange(32.0)
+    pixels = torch.stack([ramp.expand(32, 32), ramp[:, None].expand(32, 32)])[None]  # x and y of each pixel
+    centres = torch.tensor([[[8, 20], [28, 0]]])
+    for stride in (1, 2, 4):
+        window = cut_windows(pixels[:, :, ::stride, ::stride], centres, stride, 16)
+        assert window.shape == (1, 2, 2, 16 // stride, 16 // stride)
+        middle = 16 // stride // 2
+        assert window[0, :, :, middle, middle].tolist() == [[8, 20], [28, 0]]
+        assert window[0, 0, 0, 0].tolist() == list(range(0, 16, stride))
+        assert not window[0, 1, :, :middle].any()  # above the crop
+
+
+def test_fine_heatmaps_move_the_coarse_peak():
+    torch.manual_seed(0)
+    network = tompson(4, 3, width=4, wide=8, middle=8, window=16).eval()
+    with torch.no_grad():
+        outputs = network(torch.rand(2, 3, 64, 64))
+        fine, centres = outputs.others["fine"], outputs.others["centres"]
+        assert fine.shape == (2, 3, 16, 16)
+        for person in range(2):
+            for joint in range(3):
+                row, column = divmod(int(fine[person, joint].argmax()), 16)
+                expected = (centres[person, joint] + torch.tensor([column - 8, row - 8])) / 64
+                assert torch.allclose(outputs.coordinates[person, joint, :2], expected)
+                assert outputs.coordinates[person, joint, 2] == fine[person, joint].max()
+    with pytest.raises(ValueError, match="window: expected a multiple of 16, got 24"):
+        tompson(16, 3, window=24)
+
+
+def test_local_contrast_ignores_brightness_and_gain():
+    torch.manual_seed(0)
+    image = torch.rand(1, 3, 40, 40)
+    found = local_contrast(image)
+    torch.testing.assert_close(local_contrast(3 * image + 5), found, atol=1e-4, rtol=1e-4)
+    assert abs(float(found.mean())) < 0.02 and 0.5 < float(found.std()) < 1.5
+    assert isinstance(tompson(4, 3, width=4, wide=8, middle=8, fine=False).encoded, nn.Dropout2d)
+    assert Coarse(2, 3, (4, 8, 8), (5, 9), 0.2).levels == 3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: convolutional_pose_machine(0), "stages: expected 1 or more, got 0"),
+        (lambda: deep_pose("resnet18", 0), "stages: expected 1 or more, got 0"),
+        (lambda: deep_pose("resnet18", 2, 14).for_skeleton(EYES), "expected the joint left_shoulder"),
+        (lambda: tompson(3), "pooling: expected 2, 4, 8 or 16, got 3"),
+        (lambda: cascaded_pyramid("vgg11"), "backbone: expected maps of strides 4, 8, 16, 32"),
+        (lambda: cascaded_pyramid("resnot50"), "backbone: expected the name of a timm network"),
+    ],
+)
+def test_invalid_builds_are_reported(make, message):
+    with pytest.raises(ValueError, match=message), torch.device("meta"):
+        make()
