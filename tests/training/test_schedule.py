@@ -49,3 +49,11 @@ def test_warmup_and_cosine():
         assert math.isclose(learning_rate(plan, cosine, step // 10, step, 10), expected)
     warm = TrainOptions(warmup=5)
     assert [learning_rate(plan, warm, 0, step, 10) for step in (0, 1, 4, 5)] == [0.1, 0.2, 0.5, 0.5]
+
+
+def test_the_cosine_falls_anew_for_each_part_of_a_network():
+    plan = Strategy((Stage(2, 1.0, 0.0, part=0), Stage(1, 1.0, 0.0, part=1), Stage(3, 1.0, 0.0)), 0.5, (), "scratch")
+    rates = [learning_rate(plan, TrainOptions(schedule="cosine"), step // 10, step, 10) for step in range(60)]
+    for first, count in ((0, 20), (20, 10), (30, 30)):
+        expected = [0.25 * (1 + math.cos(math.pi * step / count)) for step in range(count)]
+        assert np.allclose(rates[first : first + count], expected)

@@ -19,10 +19,10 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
     """Write network and head for crops of height × width, any batch size, float32.
 
     Input "image" (B, 3, height, width), and "box" (B, 2) if the head reads it; outputs "heatmaps" (B, K, h, w), the
-    last stage's, then each field of `Trust` that the head fills, by its name. `reads_xy`: a further input "xy" (B, K,
-    2) with positions to read at, in pixels of the heatmaps, NaN for the network's own peaks. Batch norm is fixed as in
-    evaluation; the network itself is unchanged. Raises InputError if `path` cannot be written, ValueError if the head
-    reads whole maps and cannot use positions.
+    last stage's, or of a network of coordinates "coordinates" (B, K, 3), then each field of `Trust` that the head
+    fills, by its name. `reads_xy`: a further input "xy" (B, K, 2) with positions to read at, in pixels of the
+    heatmaps, NaN for the network's own peaks. Batch norm is fixed as in evaluation; the network itself is unchanged.
+    Raises InputError if `path` cannot be written, ValueError if the head reads whole maps and cannot use positions.
     """
     check_reads_xy(network.head, reads_xy=reads_xy)
     device = next(network.parameters()).device
@@ -33,7 +33,8 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
         inputs[XY] = torch.zeros(1, network.head.keypoints, 2, device=device)
     tensors = _Tensors(network, tuple(inputs))
     with evaluating(network), torch.no_grad():
-        names = ["heatmaps", *tensors.given(*inputs.values())[1].filled()]
+        outputs, trust = tensors.given(*inputs.values())
+        names = ["coordinates" if gives_coordinates(outputs) else "heatmaps", *trust.filled()]
     model = trace_onnx(tensors, inputs, names)
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
@@ -58,4 +59,10 @@ class _Tensors(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         outputs, trust = self.given(*inputs)
-        return outputs.heatmaps[-1], *trust.filled().values()
+        first = outputs.coordinates if gives_coordinates(outputs) else outputs.heatmaps[-1]
+        return first, *trust.filled().values()
+
+
+def gives_coordinates(outputs: Outputs) -> bool:
+    """Whether a trust head reads a network's coordinates, not its heatmaps (`trust.heads.estimates_of`)."""
+    return outputs.coordinates is not None and outputs.tokens is not None

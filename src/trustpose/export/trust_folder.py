@@ -27,8 +27,9 @@ from trustpose.export.onnx_graphs import (
     raised,
     rename_outputs,
 )
-from trustpose.export.trust import BOX, XY, check_reads_xy, export_onnx
+from trustpose.export.trust import BOX, XY, check_reads_xy, export_onnx, gives_coordinates
 from trustpose.files import InputError, new_folder, write_json
+from trustpose.models.crop_outputs import CoordinateOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import TrustOutput
 from trustpose.poses import Area
@@ -110,9 +111,9 @@ def save_trust_network(
     """
     check_reads_xy(network.head, reads_xy=reads_xy)
     out = Path(out)
-    output = spec.expect(HeatmapOutput)
+    output = spec.expect(HeatmapOutput, CoordinateOutput)
     if spec.network is None:
-        raise InputError(f"{spec.onnx}: field 'network': expected the zoo's name of a heatmap network")
+        raise InputError(f"{spec.onnx}: field 'network': expected a zoo network of heatmaps or coordinates")
     named = _named(spec, out)
     wanted = named.input
     if (wanted.name, wanted.layout, wanted.dtype) != ("image", "NCHW", "float32"):
@@ -121,9 +122,13 @@ def save_trust_network(
     boxes = (torch.ones(1, 2, device=image.device),) if network.head.reads_box else ()
     names = _filled(network, (image, *boxes))
     with evaluating(network), torch.no_grad():
-        found = tuple(network(image, *boxes)[0].heatmaps[-1].shape[1:])
-    if found != (output.keypoints, output.height, output.width):
-        raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {output}")
+        outputs = network(image, *boxes)[0]
+    if isinstance(output, CoordinateOutput) != gives_coordinates(outputs):
+        raise ValueError(f"spec.output: expected the kind that the network gives, got {output.kind}")
+    if isinstance(output, HeatmapOutput):
+        found = tuple(outputs.heatmaps[-1].shape[1:])
+        if found != (output.keypoints, output.height, output.width):
+            raise ValueError(f"spec.output: expected heatmaps {found} as the network gives, got {output}")
     trust = _trust_output(names, fitted, network.head, {}, _further(network.head, reads_xy=reads_xy))
     named = replace(named, trust=trust, measured=fitted.measured)
     size = wanted.height, wanted.width
@@ -132,7 +137,8 @@ def save_trust_network(
 
 def _named(spec: ModelSpec, out: Path) -> ModelSpec:
     """Return the source's spec for the new folder's graph, with the usual size only, for which its head is built."""
-    output, names = spec.expect(HeatmapOutput, SimCCOutput), _kept(ESTIMATES[spec.output.kind])
+    output = spec.expect(HeatmapOutput, SimCCOutput, CoordinateOutput)
+    names = ["coordinates"] if isinstance(output, CoordinateOutput) else _kept(ESTIMATES[output.kind])
     renamed: dict[str, Any] = dict(zip(output.tensors, names, strict=True))
     fixed = replace(spec.input, multiple=None, longest=0)
     return replace(spec, onnx=out / MODEL_ONNX, input=fixed, output=replace(output, **renamed))

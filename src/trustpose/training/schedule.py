@@ -38,9 +38,25 @@ def batch_parts(order: Int[np.ndarray, " n"], options: TrainOptions, rank: int, 
 
 
 def learning_rate(plan: Strategy, options: TrainOptions, epoch: int, step: int, steps: int) -> float:
-    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each."""
+    """Return the learning rate of step `step`, counted from 0 over all epochs of `steps` each.
+
+    The cosine falls to 0 over all epochs, or over each stage's if stages train different parts of a network.
+    """
     if options.schedule == "cosine":
-        rate = plan.learning_rate * (1 + math.cos(math.pi * step / (plan.epochs * steps))) / 2
+        first, epochs = _span(plan, epoch)
+        rate = plan.learning_rate * (1 + math.cos(math.pi * (step - first * steps) / (epochs * steps))) / 2
     else:
         rate = plan.learning_rate * 0.1 ** sum(epoch >= drop for drop in plan.drops)
     return rate * min(1.0, (step + 1) / options.warmup) if options.warmup else rate
+
+
+def _span(plan: Strategy, epoch: int) -> tuple[int, int]:
+    """Return the first epoch and the number of epochs of one fall of the rate."""
+    if all(stage.part is None for stage in plan.stages):
+        return 0, plan.epochs
+    first = 0
+    for stage in plan.stages:
+        if epoch < first + stage.epochs:
+            return first, stage.epochs
+        first += stage.epochs
+    raise ValueError(f"epoch: expected 0 to {plan.epochs - 1}, got {epoch}")

@@ -50,6 +50,18 @@ def _on(name: str, title: str, recipe: Recipe = _HEATMAPS) -> Recipe:
     return replace(recipe, name=f"lspet/{name}", title=title, network=f"small-{name}")
 
 
+def _trust(name: str, title: str) -> Recipe:
+    """Return the recipe `lspet/NAME-trust` of our head on the trained network of `lspet/NAME`, given as --model."""
+    objective = "cascade" if name.startswith("deep-pose") else "heatmaps"
+    return replace(
+        _on(name, title),
+        name=f"lspet/{name}-trust",
+        strategy=Strategy((Stage(4, 0.0, 1.0, trains="head"),), 2e-3, (), "trained"),
+        head="keypoint-tokens",
+        train=replace(_HEATMAPS.train, objective=objective, optimiser="adamw", weight_decay=0.05, validate_every=4),
+    )
+
+
 OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _on("cpm-1", "A small convolutional pose machine of one stage on LSPET"),
     _on("cpm-3", "A small convolutional pose machine of three stages on LSPET"),
@@ -103,4 +115,6 @@ OUR_SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
         title="Integral regression (I1) at both stages of two small hourglasses",
         network="small-hourglass-2",
     ),
+    _trust("cpm-3", "Our trust head on the small convolutional pose machine of three stages, frozen"),
+    _trust("deep-pose-3", "Our trust head on the small DeepPose of three stages, frozen"),
 )
