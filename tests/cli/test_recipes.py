@@ -53,7 +53,9 @@ def test_one_paper_as_json():
         {"parameters": 71.2, **{f"visibility.ternary.{name}.f1": value for name, value in
                                 (("absent", 0.77), ("occluded", 0.37), ("visible", 0.80), ("total", 0.76))}}
     ]  # fmt: skip
-    with pytest.raises(InputError, match=r"--paper: expected one of hpcvnet, metamodel, oks-net, got 'g-rmi'"):
+    with pytest.raises(
+        InputError, match=r"--paper: expected one of hpcvnet, metamodel, oks-net, single-person, got 'g-rmi'"
+    ):
         _run("--paper", "g-rmi")
 
 

@@ -20,7 +20,8 @@ def recipes(
         typer.Argument(metavar="[NAME]", help="Print this complete recipe as JSON.", **completed(recipe_names)),
     ] = None,
     paper: Annotated[
-        str | None, typer.Option(**choices("oks-net", "metamodel", "hpcvnet", about="Only this paper's."))
+        str | None,
+        typer.Option(**choices("oks-net", "metamodel", "hpcvnet", "single-person", about="Only this paper's.")),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -15,6 +15,7 @@ from trustpose.training.recipes.oks_net import OKS_NET_RECIPES
 from trustpose.training.recipes.ours import OUR_RECIPES
 from trustpose.training.recipes.ours_gpu import OUR_GPU_RECIPES
 from trustpose.training.recipes.ours_single_person import OUR_SINGLE_PERSON_RECIPES
+from trustpose.training.recipes.single_person import SINGLE_PERSON_RECIPES
 
 RECIPES: dict[str, Recipe] = {
     **OKS_NET_RECIPES,
@@ -23,6 +24,7 @@ RECIPES: dict[str, Recipe] = {
     **OUR_RECIPES,
     **OUR_GPU_RECIPES,
     **BOTTOM_UP_RECIPES,
+    **SINGLE_PERSON_RECIPES,
     **OUR_SINGLE_PERSON_RECIPES,
 }
 
