@@ -34,7 +34,7 @@ def export_onnx(network: TrustNetwork, path: str | Path, height: int, width: int
     tensors = _Tensors(network, tuple(inputs))
     with evaluating(network), torch.no_grad():
         outputs, trust = tensors.given(*inputs.values())
-        names = ["coordinates" if gives_coordinates(outputs) else "heatmaps", *trust.filled()]
+        names = ["heatmaps" if coordinates_of(outputs) is None else "coordinates", *trust.filled()]
     model = trace_onnx(tensors, inputs, names)
     with atomic_write(path) as file:
         file.write(model.SerializeToString())
@@ -59,10 +59,11 @@ class _Tensors(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         outputs, trust = self.given(*inputs)
-        first = outputs.coordinates if gives_coordinates(outputs) else outputs.heatmaps[-1]
-        return first, *trust.filled().values()
+        coordinates = coordinates_of(outputs)
+        return outputs.heatmaps[-1] if coordinates is None else coordinates, *trust.filled().values()
 
 
-def gives_coordinates(outputs: Outputs) -> bool:
-    """Whether a trust head reads a network's coordinates, not its heatmaps (`trust.heads.estimates_of`)."""
-    return outputs.coordinates is not None and outputs.tokens is not None
+def coordinates_of(outputs: Outputs) -> Tensor | None:
+    """Return the coordinates of a network whose coordinates trust heads read, not its heatmaps
+    (`trust.heads.estimates_of`); None for the others."""
+    return None if outputs.tokens is None else outputs.coordinates

@@ -27,7 +27,7 @@ from trustpose.export.onnx_graphs import (
     raised,
     rename_outputs,
 )
-from trustpose.export.trust import BOX, XY, check_reads_xy, export_onnx, gives_coordinates
+from trustpose.export.trust import BOX, XY, check_reads_xy, coordinates_of, export_onnx
 from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.crop_outputs import CoordinateOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
@@ -123,7 +123,7 @@ def save_trust_network(
     names = _filled(network, (image, *boxes))
     with evaluating(network), torch.no_grad():
         outputs = network(image, *boxes)[0]
-    if isinstance(output, CoordinateOutput) != gives_coordinates(outputs):
+    if isinstance(output, CoordinateOutput) == (coordinates_of(outputs) is None):
         raise ValueError(f"spec.output: expected the kind that the network gives, got {output.kind}")
     if isinstance(output, HeatmapOutput):
         found = tuple(outputs.heatmaps[-1].shape[1:])
