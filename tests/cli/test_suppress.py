@@ -108,7 +108,7 @@ def test_wrong_input_is_one_line(results, capsys):
         ("--score", "confidence"): "field 'confidence'",
         ("--score", "score**2"): "--score: expected the name of a field",
         ("--skeleton", "coco"): "--skeleton: expected one of coco17",
-        ("--skeleton", "lsp14"): "no published sigmas",
+        ("--skeleton", "mpii16"): "no published sigmas",
         ("--skeleton", "crowdpose14"): "sigmas: expected 17 numbers",
         ("--out", str(path)): "would be overwritten",
     }

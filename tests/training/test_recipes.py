@@ -82,7 +82,6 @@ LINES = {
     "hpcvnet/labelled/hrnet-hpcvnet": [87.6, 97.0, 92.1, 89.4],
     "single-person/flic/deep-pose": [25.2, 26.4],
     "single-person/flic/tompson-4": [92.6, 73.0, 57.1, 60.4],
-    "single-person/flic/tompson-16": [91.6, 73.0, 47.7, 45.5],
     "single-person/mpii/cpm": [88.52],
     "single-person/coco/cpn-r50-256x192": [68.6],
     "single-person/coco/cpn-r50-384x288-mining": [71.6],

@@ -5,8 +5,9 @@ and figure 1. GlobalNet: the last maps of a ResNet's conv2 to conv5, each throug
 enlarged and goes through another before it is added; every level predicts heatmaps. RefineNet: the coarser the level,
 the more bottlenecks (three for the coarsest, none for the finest), all enlarged to the finest, concatenated, one more
 bottleneck. GlobalNet learns from all keypoints, RefineNet from the hard ones (`train.hard_keypoints`). From the
-authors' published layers, and not in the text: bilinear enlargement with aligned corners, batch norm after the
-heatmaps.
+authors' published layers, and not in the text: batch norm after the heatmaps and none where levels are added, shortcuts
+that change nothing within RefineNet, and a bilinear enlargement by f in which pixel i of the result is at i / f, with
+the edge repeated.
 """
 
 import torch
@@ -94,7 +95,7 @@ class Level(nn.Module):
         super().__init__()
         self.lateral = ConvBN(width, channels, kernel=1)
         if not coarsest:
-            self.from_above = ConvBN(channels, channels, kernel=1, relu=False)
+            self.from_above = nn.Conv2d(channels, channels, kernel_size=1)
         self.before = ConvBN(channels, channels, kernel=1)
         self.head = _head(channels, keypoints)
 
@@ -106,14 +107,14 @@ class Level(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1×1, 3×3 and 1×1 convolutions, half as wide inside; the shortcut is a 1×1 convolution, too."""
+    """1×1, 3×3 and 1×1 convolutions, half as wide inside; the shortcut is a 1×1 convolution where the width changes."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv1 = ConvBN(inputs, outputs // 2, kernel=1)
         self.conv2 = ConvBN(outputs // 2, outputs // 2, kernel=3)
         self.conv3 = ConvBN(outputs // 2, outputs, kernel=1, relu=False)
-        self.shortcut = ConvBN(inputs, outputs, kernel=1, relu=False)
+        self.shortcut = nn.Identity() if inputs == outputs else ConvBN(inputs, outputs, kernel=1, relu=False)
 
     def forward(self, x: Float[Tensor, "B I h w"]) -> Float[Tensor, "B O h w"]:
         return F.relu(self.shortcut(x) + self.conv3(self.conv2(self.conv1(x))))
@@ -126,4 +127,10 @@ def _head(channels: int, keypoints: int) -> ConvBN:
 
 
 def _enlarged(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C H W"]:
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    """Enlarge to `size`, a multiple of the map's; where the finer level is not one, resize it as a whole."""
+    high, wide = x.shape[-2:]
+    if size[0] % high or size[1] % wide:
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+    repeated = F.pad(x, (0, 1, 0, 1), mode="replicate")
+    enlarged = F.interpolate(repeated, size=(size[0] + 1, size[1] + 1), mode="bilinear", align_corners=True)
+    return enlarged[..., : size[0], : size[1]]
