@@ -6,8 +6,8 @@ import torch
 
 from trustpose.training import distributed
 from trustpose.training.crops import CropLabels
+from trustpose.training.learner import heatmap_loss
 from trustpose.training.losses import HEAD_LOSSES, LossOptions
-from trustpose.training.objectives import heatmap_loss
 from trustpose.trust.hpcvnet import KeypointOutputs, hpcvnet_loss
 from trustpose.trust.oks_net import hard_samples, oks_loss
 from trustpose.trust.targets import TrustTargets, trust_targets

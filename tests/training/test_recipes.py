@@ -271,8 +271,8 @@ def test_networks_and_heads_can_be_built(build_once, name):
 
     from tests.networks.without_data import without_data
     from trustpose.networks.zoo import stride_of
+    from trustpose.training.learner import check_parts
     from trustpose.training.network_model import gives_coordinates
-    from trustpose.training.objectives import check_parts
     from trustpose.trust.network import attach
 
     recipe = RECIPES[name]

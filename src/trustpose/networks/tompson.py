@@ -6,7 +6,7 @@ seen by a bank of convolutions and poolings; the banks' maps are added at the fi
 convolutions. Fine (section 4): a window about each coarse joint is cut out of the finest bank's maps at every
 resolution, the same part of the image in all; a network with weights shared by all joints reads the windows, and a 1×1
 convolution per joint gives its fine heatmap. Training (section 4.3): the coarse part alone, the fine part alone, both
-with E₁ + 0.1 E₂ (`training.objectives`).
+with E₁ + 0.1 E₂ (`training.learner`).
 
 Kernels and widths that the text at hand does not give are ours.
 """

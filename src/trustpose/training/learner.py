@@ -1,16 +1,36 @@
-"""A network, its trust head and its parallel branch as the one module that a `training.network_task` trains."""
+"""A network, its trust head and its parallel branch as the one module that a `training.network_task` trains, and what
+the network learns from (`train.objective`): heatmaps, positions read out of heatmaps, coordinates, or part by part.
 
-from collections.abc import Mapping
+- "heatmaps": Gaussians at every stage; "integral": positions under each stage's softmax; "coordinates": positions.
+- "cascade": DeepPose's stages, one after the other; "coarse-to-fine": Tompson's two parts. A stage of the strategy
+  names the `part` that it trains; such a network has `parts` and `learn`.
+
+Every term is a mean over people, keypoints and, for maps, pixels, in which unlabelled keypoints count with weight 0,
+scaled from a part of the batch to the whole (`task.Task`).
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.integral import soft_argmax
+from trustpose.files import InputError
 from trustpose.networks.symmetric_transformer import SymmetricTransformer
 from trustpose.training.losses import plain
+from trustpose.training.recipe import Objective, Recipe, TrainOptions
 from trustpose.trust.heads import TrustHead, estimates_of
 from trustpose.trust.network import run
+
+PARTWISE: tuple[Objective, ...] = ("cascade", "coarse-to-fine")
+FINE_SHARE = 0.1
+"""λ of E₃ = E₁ + λ E₂, Tompson et al., CVPR 2015, section 4.3."""
+
+Maps = Sequence[Float[Tensor, "B _ h w"]]
 
 
 class Learner(nn.Module):
@@ -39,7 +59,7 @@ class Learner(nn.Module):
         lesson: for a network in parts, what its `learn` takes; then that is returned.
         """
         if lesson is not None:
-            return dict(self.network.learn(image, **lesson))  # type: ignore `objectives.check_parts` has seen to it
+            return dict(self.network.learn(image, **lesson))  # type: ignore `check_parts` has seen to it
         if self.parallel is not None and isinstance(self.network, SymmetricTransformer):
             outputs, centred = self.network.with_parallel(image, self.parallel)
             return {"heatmaps": outputs.heatmaps, "centred": centred}
@@ -53,3 +73,141 @@ class Learner(nn.Module):
 def _answer(outputs: Outputs) -> dict[str, Any]:
     coordinates = {} if outputs.coordinates is None else {"coordinates": outputs.coordinates}
     return {"heatmaps": outputs.others.get("beliefs", outputs.heatmaps)} | coordinates
+
+
+def parts_of(network: nn.Module) -> Sequence[nn.Module]:
+    """Return the parts of a network that are trained one after the other; none if it has none."""
+    return list(getattr(network, "parts", ()))
+
+
+def check_parts(recipe: Recipe, network: nn.Module) -> None:
+    """Raise InputError if the recipe's objective and parts do not fit the network."""
+    objective, count = recipe.train.objective, len(parts_of(network))
+    known = getattr(network, "objectives", ("heatmaps", "integral"))
+    if objective not in known:
+        raise InputError(f"train.objective: expected {' or '.join(known)} for {recipe.network}, got {objective}")
+    for number, stage in enumerate(recipe.strategy.stages):
+        if stage.part is not None and stage.part >= count:
+            has = f"{count} parts" if count else "no parts"
+            raise InputError(f"strategy.stages: stage {number} trains part {stage.part}, {recipe.network} has {has}")
+        if objective == "cascade" and stage.part is None and stage.trains == "all":
+            raise InputError(f"strategy.stages: stage {number}: expected a part, a cascade's are trained one by one")
+
+
+def lesson_of(objective: Objective, batch: Mapping[str, Tensor], part: int | None) -> dict[str, Any] | None:
+    """Return what a network in parts learns from in a batch, None for the others."""
+    if objective == "coarse-to-fine":
+        return {"part": part}
+    if objective == "cascade":
+        return {"xy": batch["xy"], "labelled": batch["weights"] > 0, "part": part}
+    return None
+
+
+def network_terms(
+    answer: Mapping[str, Any],
+    batch: Mapping[str, Tensor],
+    people: Real[Tensor, ""],
+    codec: HeatmapCodec,
+    options: TrainOptions,
+) -> dict[str, Tensor]:
+    """Return the loss of the network's answer by its objective's name. `people`: the number in the whole batch."""
+    if options.objective == "cascade":
+        errors = (answer["found"] - answer["wanted"]).square().sum(dim=2)  # (B, K), equation 3
+        return {"coordinates": (errors * batch["weights"]).mean() * (len(errors) / people)}
+    if options.objective == "coarse-to-fine":
+        return coarse_to_fine_terms(answer, batch, people, codec)
+    if options.objective == "coordinates":
+        return {"coordinates": coordinate_loss(answer["coordinates"], batch, people)}
+    stages = answer["heatmaps"] if options.supervised == "all-stages" else answer["heatmaps"][-1:]
+    if options.objective == "integral":
+        return {"integral": integral_loss(stages, batch, people, codec)}
+    return {"heatmap": heatmap_loss(stages, batch["heatmaps"], batch["weights"], people, options.hard_keypoints)}
+
+
+def heatmap_loss(
+    stages: Maps,
+    target: Float[Tensor, "B K h w"],
+    weights: Float[Tensor, "B K"],
+    people: Real[Tensor, ""],
+    hard_keypoints: int = 0,
+) -> Float[Tensor, ""]:
+    """Compute ½ × mean over people, keypoints and pixels of (weight × (map − target))², summed over a network's stages.
+
+    `people`: the number in the whole batch. The mean includes unlabelled keypoints, with weight 0. A stage with one map
+    more than there are keypoints also learns the background's, 1 − the highest target. hard_keypoints: the last stage's
+    mean is over so many keypoints of each person, those with the largest errors; 0 for all.
+
+    Source: Xiao et al., Simple Baselines, ECCV 2018 ("Mean Squared Error") and its code's JointsMSELoss (the ½ and the
+    weights); intermediate supervision: Wei et al., Convolutional Pose Machines, CVPR 2016, section 3.3, and Newell et
+    al., Stacked Hourglass, ECCV 2016, section 3.2 ("the same loss on each hourglass"), also used for MSPN, without its
+    paper's additions (targets that narrow from stage to stage, hard keypoints); hard keypoints: Chen et al., Cascaded
+    Pyramid Network, CVPR 2018, section 3.2.2, 8 of 17.
+    """
+    with_background = None
+    terms = []
+    for number, maps in enumerate(stages):
+        wanted, weight = target, weights
+        if maps.shape[1] == target.shape[1] + 1:
+            if with_background is None:
+                with_background = torch.cat([target, 1 - target.amax(dim=1, keepdim=True)], dim=1)
+            wanted, weight = with_background, torch.cat([weights, torch.ones_like(weights[:, :1])], dim=1)
+        errors = (weight[:, :, None, None] * (maps - wanted)).square().mean(dim=(2, 3))  # (B, K)
+        if hard_keypoints and number == len(stages) - 1:
+            errors = errors.topk(min(hard_keypoints, errors.shape[1]), dim=1).values
+        terms.append(errors.mean())
+    return 0.5 * torch.stack(terms).sum() * (len(target) / people)
+
+
+def coarse_to_fine_terms(
+    answer: Mapping[str, Tensor], batch: Mapping[str, Tensor], people: Real[Tensor, ""], codec: HeatmapCodec
+) -> dict[str, Tensor]:
+    """Compute E₁ on coarse heatmaps and, if there are fine ones, λ E₂ on these, as `heatmap_loss`.
+
+    A fine heatmap's target is the Gaussian of the same σ, in its own pixels; a joint outside its window has weight 0.
+    """
+    coarse = heatmap_loss([answer["coarse"]], batch["heatmaps"], batch["weights"], people)
+    if "fine" not in answer:
+        return {"coarse": coarse}
+    fine = answer["fine"]
+    side = fine.shape[3]
+    place = batch["xy"] - answer["centres"] + side // 2  # (B, K, 2), pixels of the window
+    at = torch.arange(side, device=fine.device, dtype=place.dtype)
+    across, down = (torch.exp(-((at - place[..., axis, None]) ** 2) / (2 * codec.sigma**2)) for axis in (0, 1))
+    inside = ((place > -0.5) & (place < side - 0.5)).all(dim=2)
+    weights = batch["weights"] * inside
+    term = heatmap_loss([fine], down[..., :, None] * across[..., None, :], weights, people)
+    return {"coarse": coarse, "fine": FINE_SHARE * term}
+
+
+def integral_loss(
+    stages: Maps, batch: Mapping[str, Tensor], people: Real[Tensor, ""], codec: HeatmapCodec
+) -> Float[Tensor, ""]:
+    """Compute the mean over people and keypoints of |x − x*| + |y − y*|, summed over stages, in units of the crop.
+
+    x, y: the mean position under each map's softmax. Source: Sun et al., Integral Human Pose Regression, ECCV 2018,
+    section 2 (the L1 distance), "I1": without a loss on heatmaps.
+    """
+    terms = []
+    for maps in stages:
+        own = maps.float()[:, : batch["xy"].shape[1]]
+        terms.append(_distance(soft_argmax(own) * own.new_tensor(codec.strides) + codec.offset, batch, codec))
+    return torch.stack(terms).sum() * (len(batch["xy"]) / people)
+
+
+def coordinate_loss(
+    found: Float[Tensor, "B K 3"], batch: Mapping[str, Tensor], people: Real[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Compute the mean over people and keypoints of |x − x*| + |y − y*|, x and y in units of the crop's sides.
+
+    Source: Sun et al., Integral Human Pose Regression, ECCV 2018, section 2, the regression baseline "R1".
+    """
+    height, width = batch["pixels"].shape[1:3]
+    wanted = batch["xy"] / batch["xy"].new_tensor([width, height])
+    distance = (found[..., :2].float() - wanted).abs().sum(dim=2)
+    return (distance * batch["weights"]).mean() * (len(found) / people)
+
+
+def _distance(places: Float[Tensor, "B K 2"], batch: Mapping[str, Tensor], codec: HeatmapCodec) -> Float[Tensor, ""]:
+    sides = places.new_tensor([codec.width * codec.stride, codec.height * codec.stride])
+    distance = ((places - batch["xy"]).abs() / sides).sum(dim=2)
+    return (distance * batch["weights"]).mean()

@@ -27,10 +27,9 @@ from trustpose.training.crops import Batch, CropLabels, codec_of, collate, norma
 from trustpose.training.decoding import decode_places
 from trustpose.training.initialization import parallel_branch, starting_network
 from trustpose.training.interference import OtherPeople
-from trustpose.training.learner import Learner
+from trustpose.training.learner import PARTWISE, Learner, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
 from trustpose.training.losses import HEAD_LOSSES, loss_options
 from trustpose.training.network_model import gives_coordinates, model_spec, save_network
-from trustpose.training.objectives import PARTWISE, check_parts, heatmap_loss, lesson_of, network_terms, parts_of
 from trustpose.training.people import area_of, need_sigmas, open_training
 from trustpose.training.recipe import Recipe
 from trustpose.training.teacher import CACHE, open_teacher, with_teacher
@@ -47,7 +46,7 @@ class NetworkTask:
     """A `training.task.Task` on crops of people. `network_task` builds one from a recipe.
 
     `own`: the number of people, from the first, that every epoch includes (`people_of_epoch`); all if None. The network
-    learns by the recipe's objective only (`training.objectives`), with heatmap_weight; the head, with trust_weight,
+    learns by the recipe's objective only (`training.learner`), with heatmap_weight; the head, with trust_weight,
     from the network's current poses, decoded and detached. A stage with trains "head" freezes the network with its
     batch norm statistics, one with a part all its other parts; one with a trust_weight of 0 freezes the head, and does
     not run it.

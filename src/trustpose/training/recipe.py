@@ -72,7 +72,7 @@ class Evaluation:
 class TrainOptions:
     """How the loop runs.
 
-    objective: what the network learns from, `training.objectives`. supervised: the stages of a network that learn
+    objective: what the network learns from, `training.learner`. supervised: the stages of a network that learn
     from labels. hard_keypoints: the last stage learns from this many keypoints of each person, those with the largest
     errors; 0 for all. lr: None for the strategy's. weight_decay, optimiser: torch's; sgd with momentum 0.9.
     batch_size: samples per step of the optimiser, over all processes and parts; accumulate: number of sequential

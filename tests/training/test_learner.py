@@ -14,15 +14,15 @@ from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.networks.zoo import build
 from trustpose.runtime.weights import load_module
-from trustpose.training.loop import fit
-from trustpose.training.network_task import Learner, NetworkTask
-from trustpose.training.objectives import (
+from trustpose.training.learner import (
     check_parts,
     coarse_to_fine_terms,
     coordinate_loss,
     heatmap_loss,
     integral_loss,
 )
+from trustpose.training.loop import fit
+from trustpose.training.network_task import Learner, NetworkTask
 from trustpose.training.people import divide
 from trustpose.trust.stages import Stage
 
