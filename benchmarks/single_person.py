@@ -64,6 +64,7 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("high resolution: HRNet over SimpleBaseline", "hrnet", "simple-baseline"),
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),
+    ("integral from heatmaps' weights beats them", "integral-after-20", "simple-baseline-20"),
     ("heatmaps beat regression, 20 epochs", "simple-baseline-20", "regression-20"),
     ("the cascade refines: stage 2 over 1, 20 epochs", "deep-pose-3-20 · stage 2", "deep-pose-3-20 · stage 1"),
     ("the cascade refines: stage 3 over 2, 20 epochs", "deep-pose-3-20", "deep-pose-3-20 · stage 2"),

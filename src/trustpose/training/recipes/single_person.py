@@ -74,7 +74,7 @@ def _mpii(name: str, row: str, network: str, size: int, number: float, *, is_int
             _BASE.data, dataset="mpii", skeleton="mpii16", codec="integral" if is_integral else "argmax-quarter"
         ),
         train=replace(_BASE.train, objective="integral" if is_integral else "heatmaps", area="box*0.53"),
-        sources=_source("MPII, PCKh", row, {"PCKh@0.5": number}),
+        sources=_source("MPII, PCKh", row, {"PCKh": number}),
         evaluation=Evaluation(split="test"),
     )
 
@@ -109,6 +109,7 @@ def _human36m(stage: int, *, is_integral: bool, number: float) -> Recipe:
         ),
         train=replace(_BASE.train, objective="integral" if is_integral else "heatmaps", area="box*0.53"),
         sources=_source("Human3.6M, mm", f"{kind}, stage {stage}", {"MPJPE": number}),
+        evaluation=Evaluation(split="S9, S11"),
         not_runnable="it measures 3D joints on Human3.6M",
     )
 
