@@ -101,7 +101,7 @@ def test_oks_is_over_the_joints_that_people_labelled():
     labels = CropLabels.of(batch)
     found = torch.where(labels.is_known[..., None], labels.xy, labels.xy + 1000)  # the filled ones are nowhere near
     heatmaps = torch.from_numpy(task.codec.encode(found.numpy(), (labels.v > 0).numpy()))
-    targets = task._targets(heatmaps, labels)
+    targets = task._targets({"heatmaps": [heatmaps]}, labels)
     is_inside = (batch["weights"] > 0) & labels.is_known & (labels.v > 0)
     assert is_inside.sum() > 30
     for row in range(6):
