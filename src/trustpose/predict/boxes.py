@@ -17,7 +17,7 @@ from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
 from trustpose.poses import Truth
 
-_LEAST_INSIDE = 0.5  # of a box's area; a warning names boxes with less of it in the photo
+LEAST_INSIDE = 0.5  # of a box's area; a warning names boxes with less of it in the photo
 BOX_FORMATS = ("xyxy", "xywh")  # of boxes that users give to a predictor
 TruthSelection = Literal["labelled", "boxed"]
 
@@ -100,14 +100,14 @@ def check_boxes(boxes: Boxes, width: int, height: int, photo: str) -> None:
     if fault is not None:
         row, what = fault
         raise InputError(f"{photo if boxes.source is None else f'{boxes.source}: {photo}'}: boxes[{row}]: {what}")
-    beyond = _share_inside(boxes.xyxy, width, height) < _LEAST_INSIDE
+    beyond = share_inside(boxes.xyxy, width, height) < LEAST_INSIDE
     if beyond.any():
         corners = ", ".join(f"{value:g}" for value in boxes.xyxy[np.argmax(beyond)])
         where = f"{photo}: boxes[{np.argmax(beyond)}]: ({corners}) lies mostly outside the {width} x {height} photo"
         warnings.warn(f"{where}; is it another format than xyxy, or another photo's?", stacklevel=2)
 
 
-def _share_inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
+def share_inside(box: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return the share (N,) of each box's area that is inside the photo; 1 for an empty box."""
     inside = np.clip(box, 0, [width, height, width, height])
     area, part = (np.prod(one[:, 2:] - one[:, :2], axis=1) for one in (box, inside))
