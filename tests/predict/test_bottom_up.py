@@ -8,10 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.predict.tiny_fields import boxes_of, made_up_people, write_centres, write_fields, write_tags
-from trustpose.cli import app
+from trustpose.cli import app, main
 from trustpose.files import InputError
+from trustpose.models.field_output import FieldOutput
+from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
+from trustpose.predict.single_stage import SingleStagePredictor
 
 WRIST = 9
 
@@ -79,6 +82,28 @@ def test_predict_writes_people_without_expected_oks(network, people, tmp_path):
 def test_it_is_no_detector(network):
     with pytest.raises(InputError, match="is no detector"):
         load("default", detector=network)
+
+
+def test_grouping_can_be_chosen_for_fields_only(tmp_path, network, people, capsys):
+    """Optimal links differ from greedy ones where the best link of all takes the only end of another."""
+    for grouping in ("greedy", "optimal"):
+        found = load(network, grouping=grouping)
+        assert isinstance(found, SingleStagePredictor) and isinstance(found.network, BottomUpNetwork)
+        assert isinstance(found.network.output, FieldOutput)
+        assert found.network.output.grouping.matching == grouping and len(found(np.zeros((192, 256, 3), np.uint8))) == 3
+    with pytest.raises(InputError, match="grouping: expected one of greedy, optimal, got 'deepcut'"):
+        load(network, grouping="deepcut")
+    for other in (write_tags(tmp_path, *people), "default", "mediapipe"):
+        with pytest.raises(InputError, match=r"leave (it )?out"):
+            load(other, grouping="optimal")
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), np.zeros((192, 256, 3), np.uint8))
+    command = ["predict", str(photo), "--model", str(network), "--no-draw", "--grouping"]
+    assert CliRunner().invoke(app, [*command, "optimal", "--out", str(tmp_path / "out")]).exit_code == 0
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 3
+    with pytest.raises(SystemExit) as done:
+        main([*command, "best", "--out", str(tmp_path / "none")])
+    assert done.value.code == 2 and "grouping: expected one of greedy, optimal" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("coarser", [1, 2])

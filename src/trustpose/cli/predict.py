@@ -9,7 +9,7 @@ import typer
 
 from trustpose.cli.choices import FLOW_MEANS, POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
-from trustpose.cli.predict_checks import check_earlier_run, check_files
+from trustpose.cli.predict_checks import Device, Grouping, check_earlier_run, check_files
 from trustpose.cli.predict_engine import ADDRESS, BLOCK, COLUMN, ENGINE, WORKERS, How, run_on_engine
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
 from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD_MEANS, WAYS
@@ -78,6 +78,7 @@ def predict(
     suppression_area: Annotated[
         str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
     ] = "crop",
+    grouping: Grouping = None,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     second_crop: Annotated[
         float | None,
@@ -107,15 +108,7 @@ def predict(
     backend: Annotated[
         str, typer.Option(**choices("onnx", "torch", about="torch: for a model folder (extra 'train')."))
     ] = "onnx",
-    device: Annotated[
-        str,
-        typer.Option(
-            **choices(
-                *("auto", "cpu", "cuda", "coreml", "directml", "openvino", "mps"),
-                about="auto: a GPU if there is one. mps: for --backend torch or another package's estimator.",
-            )
-        ),
-    ] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         str, typer.Option(**choices("float32", "bfloat16", "float16", about="For --backend torch."))
     ] = "float32",
@@ -217,6 +210,7 @@ def predict(
         suppression=suppression,
         suppression_threshold=suppression_threshold,
         suppression_area=suppression_area,
+        grouping=grouping,
         flip=flip,
         second_crop=second_crop,
         fast=fast,

@@ -1,13 +1,31 @@
-"""What `trustpose predict` may write: never over an input, nor over an earlier run's results unless asked to."""
+"""Options of `trustpose predict`, and what it may write: never over an input, nor over an earlier run's results unless
+asked to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from trustpose.cli.choices import choices
 from trustpose.cli.outputs import check_outputs, model_files
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
     from trustpose.predict.options import PredictOptions, RunOptions
+
+Device = Annotated[
+    str,
+    typer.Option(
+        **choices(
+            *("auto", "cpu", "cuda", "coreml", "directml", "openvino", "mps"),
+            about="auto: a GPU if there is one. mps: for --backend torch or another package's estimator.",
+        )
+    ),
+]
+Grouping = Annotated[
+    str | None,
+    typer.Option(**choices("greedy", "optimal", about="Of links, with part affinity fields. Default: as in the JSON.")),
+]
 
 
 def check_files(

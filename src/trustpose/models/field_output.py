@@ -1,6 +1,6 @@
 """The output kind "fields": keypoint heatmaps and part affinity fields of a photo, with how they become people."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +9,8 @@ from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.people import FoundPeople
-from trustpose.formats.json_reader import Fields
+from trustpose.files import InputError
+from trustpose.formats.json_reader import Fields, short
 from trustpose.grouping.paf import MATCHINGS, ORDERS, LimbGrouping, Matching, Order
 from trustpose.models.inputs import InputSpec
 from trustpose.models.photo_maps import Decoding, PhotoMaps, read_boolean, read_maps, read_names, read_peaks
@@ -78,6 +79,13 @@ class FieldOutput(PhotoMaps):
         value = asdict(self) | {"limbs": [list(limb) for limb in self.limbs], "redundant": list(self.redundant)}
         order = value.pop("field_order")
         return {"output": {"kind": self.kind} | value | ({} if order is None else {"field_order": list(order)})}
+
+    def with_matching(self, matching: str) -> "FieldOutput":
+        """Return the same maps with another of `grouping.paf.MATCHINGS`. Raises InputError for an unknown one."""
+        known = [name for name in MATCHINGS if name == matching]
+        if not known:
+            raise InputError(f"grouping: expected one of {', '.join(MATCHINGS)}, got {short(matching)}")
+        return replace(self, matching=known[0])
 
     def heatmap_codec(self, width: int, height: int) -> HeatmapCodec:
         """Return the codec of heatmaps of width × height cells."""

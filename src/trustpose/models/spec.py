@@ -235,10 +235,7 @@ def _read_suppression(wanted: Fields) -> Suppression:
 
 def output_kind(path: str | Path) -> str | None:
     """Return the kind of the model at `path`, one of `outputs.KINDS`; None if there is none, or its JSON has no valid
-    kind.
-
-    Reading it as a `ModelSpec` then raises the error.
-    """
+    kind; reading it as a `ModelSpec` then raises the error."""
     try:
         value = read_json(find_model(path).json)
     except InputError:

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import suppressor
+from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec, detector_folder
@@ -64,6 +65,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     if adapter is not None and options.fast:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
+    if adapter is not None and options.grouping is not None:
+        raise InputError(f"{model}: groups nothing by part affinity fields, leave out --grouping")
     predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(network), options, options.max_pixels
     predictor.device = _device(options, adapter)
@@ -136,6 +139,11 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     if options.skeleton is not None:
         raise InputError("skeleton: is for another package's estimator (trustpose models --adapters)")
     spec = ModelSpec.read(model)
+    if options.grouping is not None:
+        if not isinstance(spec.output, FieldOutput):
+            what = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
+            raise InputError(f"{spec.onnx}: {what}; leave it out")
+        spec = replace(spec, output=spec.output.with_matching(options.grouping))
     if spec.people == "photo":
         wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None)
         if wrong is not None:

@@ -22,9 +22,10 @@ class PredictOptions:
     for detected people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their
     file or package. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold
     (None: the method's) and the area for OKS between poses; None: the model's own, for a detector's boxes only, or
-    none. flip: flip test, average with the mirror image. second_crop: padding, such as 1.15, of a second crop of each
-    person, to be averaged with the first: more accurate, twice the network's time. decoding: of heatmaps, overriding
-    the spec (`codecs.heatmaps.DECODINGS`).
+    none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None:
+    as its spec says. flip: flip test, average with the mirror image. second_crop: padding, such as 1.15, of a second
+    crop of each person, to be averaged with the first: more accurate, twice the network's time. decoding: of
+    heatmaps, overriding the spec (`codecs.heatmaps.DECODINGS`).
     backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
     bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
     "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:
@@ -43,6 +44,7 @@ class PredictOptions:
     suppression: str | None = None
     suppression_threshold: float | None = None
     suppression_area: str = "crop"
+    grouping: str | None = None
     flip: bool = False
     second_crop: float | None = None
     fast: bool = False

@@ -255,6 +255,8 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
         settings["flow_method"] = run_options.flow_method
     if options.second_crop is not None:
         settings["second_crop"] = options.second_crop
+    if options.grouping is not None:
+        settings["grouping"] = options.grouping
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     threshold = options.suppression_threshold
