@@ -1,6 +1,6 @@
 """Hide messages that image libraries print to standard error about broken files.
 
-libpng and libjpeg, inside OpenCV, write to the file descriptor, which neither Python nor OpenCV's settings control.
+libpng and libjpeg, inside OpenCV, and Ray write to the file descriptor, which neither Python nor OpenCV's settings control.
 """
 
 import os
@@ -14,7 +14,8 @@ from typing import IO
 _KNOWN = re.compile(
     rb"libpng (warning|error): |Corrupt JPEG data: |Premature end of JPEG file|Invalid SOS parameters|"
     rb"Inconsistent progression sequence|Unknown Adobe color transform|Unsupported marker type|"
-    rb"Application transferred too |Warning: unknown JFIF revision|\[ ?(WARN|ERROR|INFO):\d+@"
+    rb"Application transferred too |Warning: unknown JFIF revision|\[ ?(WARN|ERROR|INFO):\d+@|"
+    rb"\[[^\]]+\] core_worker\.cc:\d+: Actor with class name: |Token authentication is enabled for this Ray"
 )
 
 

@@ -83,9 +83,6 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield Cluster(ray)
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
-    os.environ.setdefault(
-        "RAY_BACKEND_LOG_LEVEL", "fatal"
-    )  # to the terminal; its files in its own folder have the rest
     here = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
