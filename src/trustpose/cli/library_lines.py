@@ -1,6 +1,7 @@
 """Hide messages that image libraries print to standard error about broken files.
 
-libpng and libjpeg, inside OpenCV, and Ray write to the file descriptor, which neither Python nor OpenCV's settings control.
+libpng and libjpeg, inside OpenCV, and Ray write to the file descriptor, which neither Python nor OpenCV's settings
+control.
 """
 
 import os
