@@ -2,12 +2,13 @@
 
     python benchmarks/scale.py [--photos N] [--kills N] [--block N]
 
-The photos are COCO's dev and train of this project, again and again under other names, one in a hundred of them cut
-off. First one process with two threads predicts them, then `predict_at_scale` on a local Ray cluster with two workers
-of one thread each: photos a second without the time to load (one process) or up to the first block (Ray), the overhead in
-milliseconds a photo, and the largest worker's memory after the first, the middle and the last block. The rows of both
-are compared. Then the run is repeated with a worker killed (SIGKILL) at random moments, and with the driver killed half
-way and started again; a hash of the sorted rows must be that of the undisturbed run. Last comes one line of JSON.
+The photos are COCO's dev and train of this project, again and again under other names, one in a hundred of them
+cut off. First one process with two threads predicts them, then `predict_at_scale` on a local Ray cluster with
+two workers of one thread each: photos a second without the time to load (one process) or up to the first block
+(Ray), the overhead in milliseconds a photo, and the largest worker's memory after the first, the middle and the
+last block. The rows of both are compared. Then the run is repeated with a worker killed (SIGKILL) at random
+moments, and with the driver killed half way and started again; a hash of the sorted rows must be that of the
+undisturbed run. Last comes one line of JSON.
 """
 
 import argparse
