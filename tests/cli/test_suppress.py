@@ -16,6 +16,7 @@ from trustpose.cli.predict import predict
 from trustpose.cli.suppress import suppress
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results
+from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance
 from trustpose.grouping.suppression import suppress as run
 from trustpose.grouping.suppression import suppressor
 from trustpose.skeletons import COCO_17
@@ -90,6 +91,25 @@ def test_soft_methods_keep_all_and_lower_scores(results, method):
     assert [row["pose_score"] for row in json.loads(again.read_text())] == scores.tolist()
 
 
+def test_the_distance_of_pose_nms(results):
+    """σ₁, σ₂ and λ by one option, as in Python; AlphaPose's own by name, with its own threshold."""
+    path, rows = results
+    out, poses = path.with_name("out.json"), read_results(path).poses
+    scores = np.array([row["score"] for row in rows])
+    kept = {}
+    for given, distance, threshold in (
+        ("0.3,1,1", PoseDistance(), 0.5),
+        ("0.3, 1e-4, 5", PoseDistance(0.3, 1e-4, 5.0), 0.5),
+        ("alphapose", ALPHAPOSE, ALPHAPOSE_THRESHOLD),
+    ):
+        _run(suppress, "--results", path, "--out", out, "--method", "pose-nms", "--distance", given)
+        how = {"method": "pose-nms", "threshold": threshold, "sigmas": COCO_17.sigmas, "area": "crop"}
+        found = run(poses, scores, **how, distance=distance)
+        assert [row["image_id"] for row in json.loads(out.read_text())] == poses.image_id[found.kept].tolist()
+        kept[given] = int(found.kept.sum())
+    assert kept == {"0.3,1,1": 2, "0.3, 1e-4, 5": 3, "alphapose": 2}
+
+
 def _exit(capsys, *arguments) -> tuple[int, str]:
     with pytest.raises(SystemExit) as ended:
         main([str(argument) for argument in arguments])
@@ -107,6 +127,9 @@ def test_wrong_input_is_one_line(results, capsys):
         ("--area", "segment"): "area: expected one of crop, box, keypoints, got 'segment'",
         ("--score", "confidence"): "field 'confidence'",
         ("--score", "score**2"): "--score: expected the name of a field",
+        ("--method", "pose-nms", "--distance", "1,2"): "distance: expected σ₁,σ₂,λ, such as 0.3,1,1, or alphapose, got",
+        ("--method", "pose-nms", "--distance", "1,0,1"): "distance_scale: expected a number above 0, got 0",
+        ("--distance", "1,2,3"): "distance: is for pose-nms, expected none with oks-nms",
         ("--skeleton", "coco"): "--skeleton: expected one of coco17",
         ("--skeleton", "mpii16"): "no published sigmas",
         ("--skeleton", "crowdpose14"): "sigmas: expected 17 numbers",
@@ -170,6 +193,14 @@ def test_predicting_with_an_unknown_suppression(photo):
         with pytest.raises(InputError, match=r"suppression: (method|area): expected one of"):
             _predict(photo, "out", *wrong)
     assert not (photo / "out").exists()
+
+
+def test_predicting_with_a_distance_of_pose_nms(photo):
+    how = ("--no-draw", "--suppression", "pose-nms", "--suppression-distance")
+    assert "2 people" in _predict(photo, "default", *how, "0.3,1,1")
+    assert "4 people" in _predict(photo, "narrow", *how, "0.3,1e-9,100")
+    with pytest.raises(InputError, match="suppression: distance: expected"):
+        _predict(photo, "wrong", *how, "0.3")
 
 
 def test_an_estimator_without_boxes_gets_one_line(photo):

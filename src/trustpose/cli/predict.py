@@ -12,7 +12,7 @@ from trustpose.cli.endings import resumable
 from trustpose.cli.predict_checks import Device, Grouping, check_earlier_run, check_files
 from trustpose.cli.predict_engine import ADDRESS, BLOCK, COLUMN, ENGINE, WORKERS, How, run_on_engine
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
-from trustpose.cli.suppress import AREA_MEANS, METHODS, THRESHOLD_MEANS, WAYS
+from trustpose.cli.suppress import AREA_MEANS, DISTANCE_MEANS, METHODS, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def predict(
     suppression_area: Annotated[
         str, typer.Option(**completed(lambda: POSE_AREAS), help=f"{AREA_MEANS} keypoints (the box around them).")
     ] = "crop",
+    suppression_distance: Annotated[str | None, typer.Option(help=DISTANCE_MEANS)] = None,
     grouping: Grouping = None,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     second_crop: Annotated[
@@ -210,6 +211,7 @@ def predict(
         suppression=suppression,
         suppression_threshold=suppression_threshold,
         suppression_area=suppression_area,
+        suppression_distance=suppression_distance,
         grouping=grouping,
         flip=flip,
         second_crop=second_crop,

@@ -22,6 +22,10 @@ THRESHOLD_MEANS = (
     "OKS above which a pose is dropped (oks-nms) or lowered (soft-oks-nms-linear); σ of soft-oks-nms; similarity above "
     "which pose-nms drops. Default: 0.9, of pose-nms 0.5."
 )
+DISTANCE_MEANS = (
+    "σ₁,σ₂,λ of pose-nms: the scale of scores, that of distances, in tenths of the box and squared, and the weight of "
+    "distances against scores; or alphapose, for the rules and parameters of AlphaPose's code. Default: 0.3,1,1."
+)
 AREA_MEANS = "Area for OKS between poses: crop (the box extended to 3:4 and enlarged by 1.25), box, or"
 
 
@@ -33,6 +37,7 @@ def suppress(
         str, typer.Option(**completed(lambda: METHODS), help=f"Suppression of overlapping poses: {WAYS}.")
     ] = "oks-nms",
     threshold: Annotated[float | None, typer.Option(help=THRESHOLD_MEANS)] = None,
+    distance: Annotated[str | None, typer.Option(help=DISTANCE_MEANS)] = None,
     score: Annotated[
         str, typer.Option(help="Field of a result by which poses are ranked, or a product: pose_score*bbox_score.")
     ] = "score",
@@ -58,7 +63,7 @@ def suppress(
     from trustpose.skeletons import skeleton_of
 
     check_outputs({"--out": out}, {"--results": results, "--skeleton": skeleton_file(skeleton)})
-    how = suppressor(method, threshold, area, skeleton_of(skeleton), in_vis_threshold)
+    how = suppressor(method, threshold, area, skeleton_of(skeleton), in_vis_threshold, distance)
     rows, poses, ranking = _read(results, score)
     started = time.perf_counter()
     try:

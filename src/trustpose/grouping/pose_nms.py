@@ -47,6 +47,22 @@ class PoseDistance:
 
 ALPHAPOSE = PoseDistance(score_scale=1.0, distance_scale=2.65, balance=1.7, form="code")
 ALPHAPOSE_THRESHOLD = 22.48 / (17 * (1 + ALPHAPOSE.balance))  # of 17 keypoints
+NAMED = {"alphapose": ALPHAPOSE}
+
+
+def read_distance(text: str) -> PoseDistance:
+    """Return the distance of a text: σ₁, σ₂ and λ with commas between, "0.3,1,1", or a name of `NAMED`.
+
+    Raises ValueError for anything else, and for a number out of range.
+    """
+    if text in NAMED:
+        return NAMED[text]
+    try:
+        score_scale, distance_scale, balance = (float(part) for part in text.split(","))
+    except ValueError:
+        names = ", ".join(NAMED)
+        raise ValueError(f"distance: expected σ₁,σ₂,λ, such as 0.3,1,1, or {names}, got {text!r}") from None
+    return PoseDistance(score_scale, distance_scale, balance)
 
 
 def pose_similarity(

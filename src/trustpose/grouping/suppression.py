@@ -17,7 +17,13 @@ from jaxtyping import Bool, Float, Int
 from trustpose.files import InputError
 from trustpose.geometry.crops import grow_box
 from trustpose.geometry.oks import oks_between
-from trustpose.grouping.pose_nms import PoseDistance, pose_similarity
+from trustpose.grouping.pose_nms import (
+    ALPHAPOSE,
+    ALPHAPOSE_THRESHOLD,
+    PoseDistance,
+    pose_similarity,
+    read_distance,
+)
 from trustpose.poses import Poses, box_size
 from trustpose.skeletons import Skeleton
 
@@ -125,27 +131,45 @@ def _overlap_of(
     return lambda rows, counted: pose_similarity(xy[rows], score[rows], size[rows], distance, counted)
 
 
-def default_threshold(method: str | None) -> float:
-    """Return a method's threshold if the user gives none."""
-    return POSE_THRESHOLD if method == "pose-nms" else THRESHOLD
+def default_threshold(method: str | None, distance: PoseDistance | None = None) -> float:
+    """Return a method's threshold if the user gives none; AlphaPose's own with its own distance."""
+    if method == "pose-nms":
+        return ALPHAPOSE_THRESHOLD if distance == ALPHAPOSE else POSE_THRESHOLD
+    return THRESHOLD
+
+
+def distance_of(method: str | None, distance: PoseDistance | str | None) -> PoseDistance | None:
+    """Return the distance of "pose-nms" as given, or as its text says (`read_distance`).
+
+    Raises ValueError for another text, and for a distance with another method.
+    """
+    if distance is not None and method != "pose-nms":
+        raise ValueError(f"distance: is for pose-nms, expected none with {method}")
+    return read_distance(distance) if isinstance(distance, str) else distance
 
 
 def suppressor(
-    method: str, threshold: float | None, area: str, skeleton: Skeleton, in_vis_threshold: float | None = None
+    method: str,
+    threshold: float | None,
+    area: str,
+    skeleton: Skeleton,
+    in_vis_threshold: float | None = None,
+    distance: PoseDistance | str | None = None,
 ) -> Suppress:
     """Return `suppress` for poses of one skeleton, with the given options bound; threshold None: the method's default.
 
-    Raises InputError for an unknown name, a threshold out of range or a skeleton without sigmas; the returned function
-    raises it for poses that lack required fields.
+    Raises InputError for an unknown name, a threshold out of range, a distance that is none (`distance_of`) or a
+    skeleton without sigmas; the returned function raises it for poses that lack required fields.
     """
-    threshold = default_threshold(method) if threshold is None else threshold
     try:
+        how_far = distance_of(method, distance)
+        threshold = default_threshold(method, how_far) if threshold is None else threshold
         check_threshold(method, threshold)
         check_area(area)
         sigmas = skeleton.sigmas
     except ValueError as error:
         raise InputError(f"suppression: {error}") from None
-    named: dict[str, Any] = {"method": method, "threshold": threshold, "area": area}
+    named: dict[str, Any] = {"method": method, "threshold": threshold, "area": area, "distance": how_far}
 
     def how(poses: Poses, score: Float[np.ndarray, " N"]) -> Suppressed:
         try:

@@ -73,7 +73,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     _find_people(predictor, detector, predictor.device if options.backend == "onnx" and adapter is None else "cpu")
     if options.suppression not in (None, "none"):
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
-        predictor.suppress = suppressor(*how, predictor.skeleton)
+        predictor.suppress = suppressor(*how, predictor.skeleton, distance=options.suppression_distance)
     predictor.calibrate = _calibrated(predictor)
     return predictor
 

@@ -11,6 +11,7 @@ from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator
+    from trustpose.grouping.pose_nms import PoseDistance
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,8 @@ class PredictOptions:
     bundled one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold
     for detected people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their
     file or package. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold
-    (None: the method's) and the area for OKS between poses; None: the model's own, for a detector's boxes only, or
+    (None: the method's), the area for OKS between poses, and the distance of pose NMS
+    (`grouping.pose_nms.read_distance`, None for the default); None: the model's own, for a detector's boxes only, or
     none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None:
     as its spec says. flip: flip test, average with the mirror image. second_crop: padding, such as 1.15, of a second
     crop of each person, to be averaged with the first: more accurate, twice the network's time. decoding: of
@@ -44,6 +46,7 @@ class PredictOptions:
     suppression: str | None = None
     suppression_threshold: float | None = None
     suppression_area: str = "crop"
+    suppression_distance: "PoseDistance | str | None" = None
     grouping: str | None = None
     flip: bool = False
     second_crop: float | None = None

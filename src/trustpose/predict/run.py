@@ -19,7 +19,7 @@ from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
-from trustpose.grouping.suppression import default_threshold
+from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
@@ -259,9 +259,10 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
         settings["grouping"] = options.grouping
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
-    threshold = options.suppression_threshold
-    threshold = default_threshold(options.suppression) if threshold is None else threshold
-    overlap = [options.suppression, threshold, options.suppression_area]
+    method, threshold = options.suppression, options.suppression_threshold
+    distance = None if method in (None, "none") else distance_of(method, options.suppression_distance)
+    threshold = default_threshold(method, distance) if threshold is None else threshold
+    overlap = [method, threshold, options.suppression_area, *(() if distance is None else (str(distance),))]
     return (
         settings | dict(run_options.also) | {"suppression": overlap if overlap[0] not in (None, "none") else overlap[0]}
     )
