@@ -43,8 +43,8 @@ _RULES = {
     "pck-torso": _Rule("PCK", _TORSO, 0.2, 0.5),
     "pdj": _Rule("PDJ", _TORSO, 0.2, 0.5),
     "fck": _Rule("FCK", _TORSO, 0.05, 0.2),
-    "pcp": _Rule("PCP, strict", "the limb's length, for both ends", 0.5, 0.5),
-    "pcp-loose": _Rule("PCP, loose", "the limb's length, for the mean of both ends", 0.5, 0.5),
+    "pcp": _Rule("Strict PCP", "the limb's length, for both ends", 0.5, 0.5),
+    "pcp-loose": _Rule("Loose PCP", "the limb's length, for the mean of both ends", 0.5, 0.5),
 }
 METRICS = tuple(_RULES)
 
@@ -129,6 +129,12 @@ def localisation(
                 f"localisation.{one.name}: {left_out} of {len(rows)} people are left out, as labels lack "
                 f"{_RULES[one.name].reference}"
             )
+        other = _other_diagonals(people[rows]) if _RULES[one.name].reference == _TORSO else 0
+        if other:
+            findings.notes.append(
+                f"localisation.{one.name}: {other} people are measured by the other diagonal, right shoulder to "
+                "left hip, as the first one's joints are not labelled"
+            )
         for name, draws in _draws(one, measured, counts, person_image[rows]).items():
             findings.interval(f"localisation.{one.name}.{name}", draws)
     return found
@@ -181,9 +187,18 @@ def _reference_lengths(
             raise InputError(f"{file.path}: field 'bbox' is missing in every annotation, --metric pck-box needs it")
         return box_side(people.box)
     try:
-        return torso_diameter(people.xy, labelled, skeleton)
+        return torso_diameter(people.xy, labelled, skeleton, either_diagonal=True)
     except ValueError as error:
         raise InputError(f"{file.path}: {error}") from None
+
+
+def _other_diagonals(people: Truth) -> int:
+    """Return how many people have the torso's other diagonal only."""
+    assert people.skeleton is not None
+    labelled = np.asarray(people.v > 0)
+    first = torso_diameter(people.xy, labelled, people.skeleton)
+    either = torso_diameter(people.xy, labelled, people.skeleton, either_diagonal=True)
+    return int((np.isnan(first) & ~np.isnan(either)).sum())
 
 
 def _summary(asked: Asked, measured: _Measured, without_result: int) -> Localisation:
