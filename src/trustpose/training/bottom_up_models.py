@@ -1,6 +1,7 @@
 """Bottom-up networks as model folders, and what they find in held-out photos."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,15 +49,16 @@ def maps_spec(recipe: Recipe, kind: Kind, folder: Path) -> ModelSpec:
 
 
 def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
-    """Return how maps become people; heights and scores are low, as ranking is left to average precision."""
+    """Return how maps become people, as chosen by AP on the held-out photos of `train` for the recipe "bottom-up"."""
     skeleton, sigma = recipe.data.joints, recipe.bottom_up.sigma
     if kind == "fields":
         limbs = limbs_of(skeleton)
         more = tuple(range(len(skeleton.edges), len(limbs)))
-        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, redundant=more, min_parts=3, min_score=0.1)
+        links: dict[str, Any] = {"min_value": 0.02, "min_share": 0.6, "order": "scores", "redundant": more}
+        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links, min_parts=3, min_score=0.1)
     if kind == "tags":
         return TagOutput(len(skeleton), float(STRIDE), tuple(range(len(skeleton))), sigma=sigma)
-    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma)
+    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5)
 
 
 def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind) -> ModelSpec:
