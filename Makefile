@@ -34,9 +34,12 @@ benchmark: $(DEV)/.installed
 	$(DEV)/bin/python benchmarks/evaluation.py
 	$(DEV)/bin/python benchmarks/evaluation_scale.py
 
+# Not compiled: that takes as long as all the rest of installing, and the demo needs little of it. Python compiles and
+# stores the bytecode of what is imported by itself.
 $(BASE)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BASE)
-	$(BASE)/bin/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BASE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt \
+	  --editable .
 	touch $@
 
 # mediapipe and rtmlib ask for two more OpenCVs, in the place of the headless one, which serves them as well.
