@@ -127,6 +127,21 @@ def test_errors_parquet_is_no_part(tmp_path: Path) -> None:
     assert len(open_results(folder)) == 5
 
 
+def test_parts_in_subfolders_are_read_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    """As `predict --engine ray` writes them: poses/0000/….parquet beside errors.parquet."""
+    random = np.random.default_rng(3)
+    write_parts(tmp_path / "flat", made_up_rows(30, random), random, cuts=[12])
+    parts = sorted((tmp_path / "flat").iterdir())
+    for folder, part in zip(("poses/0000", "poses/0001"), parts, strict=True):
+        (tmp_path / "run" / folder).mkdir(parents=True)
+        (tmp_path / "run" / folder / "part.parquet").write_bytes(part.read_bytes())
+    (tmp_path / "run" / "errors.parquet").write_bytes(b"no results")
+    (tmp_path / "run" / ".hidden").mkdir()
+    (tmp_path / "run" / ".hidden" / "a.parquet").write_bytes(b"no results")
+    found = open_parts(tmp_path / "run")
+    assert found.rows == 30 and [file.parent.name for file in found.files] == ["0000", "0001"]
+
+
 def test_few_boxes_do_not_show_their_format_alone(tmp_path: Path) -> None:
     plain = {"category_id": 1, "keypoints": [1.0] * 6, "score": 0.5}
     rows = [plain | {"image_id": 1, "bbox": [10.0, 10.0, 200.0, 300.0]}] * 9

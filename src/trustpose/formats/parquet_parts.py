@@ -117,12 +117,16 @@ def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
 
 
 def parts_in(folder: Path) -> list[Path]:
-    """Return the Parquet files of a folder by name, without hidden ones and `errors.parquet`. Raises InputError."""
+    """Return the Parquet files of a folder and its subfolders by path, without hidden ones and `errors.parquet`.
+
+    Raises InputError.
+    """
     try:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".parquet" and path.is_file())
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".parquet" and path.is_file())
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error})") from None
-    return [path for path in found if not path.name.startswith(".") and path.name != ERRORS]
+    hidden = {path for path in found if any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    return [path for path in found if path not in hidden and path.name != ERRORS]
 
 
 def is_parts(path: Path) -> bool:
