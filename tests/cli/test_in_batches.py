@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.calibration.cases import made_up
+from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run
 from tests.parquet_cases import write_parts
 from trustpose.calibration.calibrator import Calibrator
@@ -77,3 +77,31 @@ def test_what_is_refused_names_it_and_writes_nothing(folder: Path, tmp_path: Pat
         assert run(*arguments) == 2
         assert message in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"scaled"}
+
+
+def test_a_ground_truth_becomes_parquet_and_is_audited(folder: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "gt.json").write_text(json.dumps(as_json(made_up(80)[0])))
+    assert run("convert", tmp_path / "gt.json", "--out", tmp_path / "gt.parquet") == 0
+    assert "80 people on 40 photos" in capsys.readouterr().out
+    audit = ["audit", "--results", folder / "parts", "--json", tmp_path / "out.json", "--gt"]
+    assert run(*audit, tmp_path / "gt.parquet") == 0
+    assert "in batches, left out" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out.json").read_text())
+    whole = ["audit", "--results", folder / "results.json", "--draws", "0", "--json", tmp_path / "whole.json", "--gt"]
+    assert run(*whole, tmp_path / "gt.json") == 0
+    expected = json.loads((tmp_path / "whole.json").read_text())
+    for name in ("ap", "oracle_ap", "headroom", "keypoint_types", "occlusion"):
+        assert found[name] == expected[name]
+    refused = {
+        "--report: is for files in memory": [*audit, tmp_path / "gt.parquet", "--report", tmp_path / "page.html"],
+        "expected one table of results": [*audit, tmp_path / "gt.parquet", "--results", folder / "results.json"],
+        "expected Parquet, as the ground truth is": [
+            *("audit", "--gt", tmp_path / "gt.parquet", "--results", folder / "results.json")
+        ],
+        "--sigmas: is for poses": [
+            *("convert", tmp_path / "gt.json", "--out", tmp_path / "b.parquet", "--sigmas", "0.1")
+        ],
+    }
+    for message, arguments in refused.items():
+        assert run(*arguments) == 2
+        assert message in capsys.readouterr().err

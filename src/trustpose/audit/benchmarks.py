@@ -6,8 +6,9 @@ from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import CrowdLevel, Number, OcclusionBenchmark
 from trustpose.audit.sections import Findings
 from trustpose.images import Images
-from trustpose.metrics.average_precision import AREA_RANGES, evaluate
+from trustpose.metrics.average_precision import AREA_RANGES, Evaluation, evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
+from trustpose.poses import Truth
 
 CROWD_LEVELS = {"easy": (-np.inf, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}  # crowd index from, and below
 OCCLUSION_BENCHMARKS = {"0-5": (1, 5), "6-10": (6, 10), "11-15": (11, 15), "16-17": (16, 10**6)}
@@ -17,11 +18,9 @@ def occlusion_benchmarks(
     measured: PairedResults, oracle: np.ndarray
 ) -> tuple[dict[str, OcclusionBenchmark], dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Compute AP on people with few to many labelled keypoints (groups of coco-analyze), ignoring everyone else."""
-    count = measured.truth.num_keypoints
-    assert count is not None and measured.truth.iscrowd is not None
+    assert measured.truth.iscrowd is not None
     benchmarks, precision_75 = {}, {}
-    for name, (low, high) in OCCLUSION_BENCHMARKS.items():
-        inside = (count >= low) & (count <= high)
+    for name, inside in occlusion_groups(measured.truth).items():
         (ap, at_75), (oracle_ap, oracle_at_75) = (
             _precision(measured, score, inside) for score in (measured.score, oracle)
         )
@@ -31,9 +30,16 @@ def occlusion_benchmarks(
     return benchmarks, precision_75
 
 
-def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
-    """Compute AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
-    evaluation = evaluate(
+def occlusion_groups(truth: Truth) -> dict[str, np.ndarray]:
+    """Return which people (M,) are in each group, by name."""
+    count = truth.num_keypoints
+    assert count is not None
+    return {name: (count >= low) & (count <= high) for name, (low, high) in OCCLUSION_BENCHMARKS.items()}
+
+
+def evaluate_inside(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -> Evaluation:
+    """Run COCO evaluation of the people `inside` (M,) alone, by a score (N,), in the area range "all"."""
+    return evaluate(
         measured.poses,
         measured.truth,
         score,
@@ -43,6 +49,11 @@ def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -
         pairs=measured.pairs,
         ignore=~inside,
     )
+
+
+def _precision(measured: PairedResults, score: np.ndarray, inside: np.ndarray) -> tuple[Number, np.ndarray]:
+    """Compute AP of the people `inside` (M,) by a score (N,), and precision at OKS 0.75 (R,)."""
+    evaluation = evaluate_inside(measured, score, inside)
     return _or_none(evaluation.average_precision()), evaluation.precision[0, 5]
 
 

@@ -18,13 +18,14 @@ from trustpose.audit.categories import (
 )
 from trustpose.audit.details import Details, Draws
 from trustpose.audit.localisation import Asked, asked_metrics, localisation
+from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
 from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
 from trustpose.audit.sections import (
     Findings,
     keypoint_trust,
-    pairing_notes,
+    pairing_counts,
     pose_trust,
 )
 from trustpose.audit.sums import KeypointSums, audited_score
@@ -39,7 +40,7 @@ from trustpose.metrics.bootstrap import REPLICATES
 from trustpose.metrics.diagnosis import diagnose
 from trustpose.metrics.diagnosis_impact import error_impact
 from trustpose.poses import Area
-from trustpose.skeletons import COCO_17, Skeleton, difference
+from trustpose.skeletons import Skeleton, difference
 
 
 def audit(
@@ -79,7 +80,7 @@ def audit(
         measured, groups = measure_by_category(
             truth, results, sigmas=truth.sigmas(sigmas), area=convention, replicates=replicates, seed=seed
         )
-        pairing_notes(measured, findings)
+        findings.notes += pairing_notes(*pairing_counts(measured))
         return _assemble(truth, results, measured, groups, score, asked, findings)
 
 
@@ -112,21 +113,12 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
 def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
     """Return notes on assumptions about the files, rows left out, and differences from COCO."""
     notes = [*truth.notes, *left_out_notes(truth, results)]
-    if area == "file":
-        notes.append(f"area: OKS uses the annotations' own, area_source {truth.truth.describe_areas()}")
-    elif asked == "auto" and area != "segment":
-        notes.append(f"area: annotations have none, OKS uses {area} (--area)")
-    if sigmas is None and truth.skeleton is not None and truth.skeleton is not COCO_17 and truth.skeleton.has_sigmas:
-        notes.append(f"sigmas: {truth.skeleton.sigmas_source}")
+    notes += convention_notes(area, asked, truth.area_sources(), truth.skeleton, has_sigmas=sigmas is not None)
     if truth.categories is not None:
         count = len(np.unique(truth.categories.of_row))
         notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all other numbers pool them")
-    if truth.truth.annotation_id is not None and (truth.truth.annotation_id == 0).any():
-        notes.append(
-            "ap.*: an annotation has id 0; COCO's tools count a match with it as a miss, and so do these numbers "
-            "(number annotations from 1)"
-        )
-    return notes
+    ids = truth.truth.annotation_id
+    return [*notes, *id_notes(0 if ids is None else int((ids == 0).sum()))]
 
 
 def _assemble(

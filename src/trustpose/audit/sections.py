@@ -13,8 +13,6 @@ from trustpose.metrics.correlation import spearman
 from trustpose.metrics.pairing import unpaired_on_people
 from trustpose.metrics.reliability import scale_to_unit
 
-UNPAIRED_ON_PEOPLE = 0.05  # share of the results above which the file's boxes or joints are suspect
-
 
 @dataclass
 class Findings:
@@ -31,26 +29,14 @@ class Findings:
             self.intervals[name] = bootstrap.interval(replicates)
 
 
-def pairing_notes(measured: PairedResults, findings: Findings) -> None:
-    """Note the number of unmatched results, a warning if it suggests a faulty file, and the number of missing
-    keypoints."""
+def pairing_counts(measured: PairedResults) -> tuple[int, int, int, int, int]:
+    """Count what `notes.pairing_notes` tells of: results, unmatched ones, those of them on people, missing keypoints
+    and all keypoints."""
     poses, person = measured.poses, measured.person
     unpaired = int((person < 0).sum())
-    if unpaired:
-        findings.notes.append(f"{unpaired} of {len(poses)} results are matched to no labelled or boxed person")
-        on_people = int(unpaired_on_people(poses, measured.truth, person).sum())
-        if on_people > UNPAIRED_ON_PEOPLE * len(poses):
-            findings.notes.append(
-                f"{on_people} of {len(poses)} results ({on_people / len(poses):.0%}) are unmatched although most of "
-                "their keypoints lie in the box of a labelled person without a result: pose.* and keypoint.* "
-                "leave them out, a calibrator treats them as errors. Check that `bbox` is x, y, width, height in "
-                "pixels, and that missing keypoints are 0, 0, 0"
-            )
-    if poses.missing is not None and poses.missing.any():
-        findings.notes.append(
-            f"{poses.missing.sum()} of {poses.missing.size} keypoints are missing (not found by the estimator): "
-            "matching ignores them; OKS, OPKS and AP use them at the written position, as pycocotools does"
-        )
+    on_people = int(unpaired_on_people(poses, measured.truth, person).sum()) if unpaired else 0
+    missing = 0 if poses.missing is None else int(poses.missing.sum())
+    return len(poses), unpaired, on_people, missing, poses.xy[..., 0].size
 
 
 def pose_trust(measured: PairedResults, score_field: str, findings: Findings) -> PoseTrust:

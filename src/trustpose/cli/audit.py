@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trustpose.cli.audit_batches import audit_parts, is_audited_in_batches
 from trustpose.cli.choices import AREAS, completed, metrics, skeletons
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.files import InputError
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
 
 def audit(
     gt: Annotated[
-        Path, typer.Option(help="Ground truth: COCO's JSON, or MPII's, FLIC's, LSP's, AI Challenger's, OCHuman's own.")
+        Path,
+        typer.Option(
+            help="Ground truth: COCO's JSON, or as Parquet by convert; or MPII's, FLIC's, LSP's, AI Challenger's, "
+            "OCHuman's own."
+        ),
     ],
     results: Annotated[
-        list[Path] | None, typer.Option(help="COCO keypoint results, JSON; several files are compared.")
+        list[Path] | None,
+        typer.Option(
+            help="COCO keypoint results: JSON, CSV or Parquet, or a folder of its parts; several are compared."
+        ),
     ] = None,
     more_results: Annotated[
         list[Path] | None, typer.Argument(metavar="[RES]...", help="Further results files.")
@@ -89,6 +97,13 @@ def audit(
     given = {"--gt": gt, "--results": named, "--before": before, "--after": after}
     given |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
     check_outputs({"--report": report, "--json": json}, given)
+    if is_audited_in_batches(gt, files):
+        in_memory = {"--before": before, "--calibrator": calibrator, "--metric": metric, "--common": common}
+        options = {"area": area, "score": score, "category": category, "sigmas": parse_sigmas(sigmas)}
+        audit_parts(
+            *(gt, files, in_memory | {"--report": report}), json=json, skeleton=parse_skeleton(skeleton), **options
+        )
+        return
     from rich.console import Console
 
     from trustpose.audit.build import audit as run
@@ -129,8 +144,8 @@ def audit(
     records: list[Audit] = []
     for file, read in zip(files, read_files, strict=True):
         with progress.status(f"auditing {file.name} …"):
-            options: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
-            record = run(truth, read, **options, replicates=draws, seed=seed)
+            asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
+            record = run(truth, read, **asked_for, replicates=draws, seed=seed)
             records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
     records = with_comparisons(records)
     change = None if before is None else _change(*records)

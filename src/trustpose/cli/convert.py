@@ -8,7 +8,7 @@ import typer
 
 from trustpose.cli.audit import parse_sigmas
 from trustpose.cli.choices import completed, formats, skeletons
-from trustpose.cli.in_batches import convert_in_batches, is_parquet
+from trustpose.cli.in_batches import convert_in_batches, convert_truth, is_parquet, is_truth
 from trustpose.cli.outputs import check_outputs, skeleton_file, table_format
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ def convert(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="Files, or folders with one file per photo; or Parquet results, one file or a folder of its parts.",
+            help="Files, or folders with one file per photo; Parquet results, one file or a folder of its parts; or a "
+            "COCO ground truth, to be Parquet.",
             show_default=False,
         ),
     ],
@@ -89,6 +90,12 @@ def convert(
         convert_in_batches(sources, out, [name for name, value in given.items() if value is not None])
         return
     named, own_sigmas = None if skeleton is None else skeleton_of(skeleton), parse_sigmas(sigmas)
+    if is_truth(sources, out):
+        check_outputs({"--out": out}, {"a file to convert": list(sources), "--skeleton": skeleton_file(skeleton)})
+        given = {"--gt": gt, "--images": images, "--sigmas": sigmas, "--class": class_}
+        given |= {"--fill-missing": fill_missing or None}
+        convert_truth(sources[0], out, category, named, [name for name, value in given.items() if value is not None])
+        return
     files = find_files(sources)
     check_outputs(
         {"--out": out},

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from trustpose.skeletons import Skeleton
 
 
+_TRUTH_ROWS = 50_000  # of a row group
+
+
 def is_read_in_batches(results: Path, out: Path | None = None) -> bool:
     """Return whether a command reads these results in batches: a folder of parts, a Parquet file of more than a million
     rows, or any that is written as Parquet."""
@@ -104,3 +107,34 @@ def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequen
         out,
         f"{len(read):,} poses, {read.keypoint_count} keypoints, from {counted(len(read.parts.files), 'Parquet file')}",
     )
+
+
+def is_truth(sources: Sequence[Path], out: Path) -> bool:
+    """Return whether a single COCO ground truth in JSON is to become Parquet."""
+    from trustpose.files import read_bytes
+
+    if len(sources) != 1 or sources[0].suffix.lower() != ".json" or out.suffix.lower() not in (".parquet", ""):
+        return False
+    content = read_bytes(sources[0], "poses")
+    return content.lstrip()[:1] == b"{" and all(
+        name in content for name in (b'"images"', b'"annotations"', b'"categories"')
+    )
+
+
+def convert_truth(
+    source: Path, out: Path, category: str | None, skeleton: "Skeleton | None", other_options: Sequence[str]
+) -> None:
+    """Write a COCO ground truth, read at once, as Parquet for audits in batches. Raises InputError, also for
+    `other_options`, the names of options that are for results."""
+    from trustpose.formats.coco import read_truth
+    from trustpose.formats.coco.truth_in_batches import truth_rows
+    from trustpose.formats.row_writing import row_writer
+
+    if other_options:
+        raise InputError(f"{other_options[0]}: is for poses, {source} is a ground truth and keeps its people")
+    truth = read_truth(source, category, skeleton)
+    rows, schema = truth_rows(truth)
+    with row_writer(out, schema) as write:
+        for start in range(0, len(rows), _TRUTH_ROWS):
+            write(rows[start : start + _TRUTH_ROWS])
+    say_written(out, f"{len(truth.truth):,} people on {len(truth.images):,} photos, a ground truth for --gt")

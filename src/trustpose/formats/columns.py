@@ -72,6 +72,10 @@ class Rows:
         """Return a field's value in each row, None where it is absent."""
         return [row.get(field) for row in self.rows]
 
+    def chosen(self, keep: np.ndarray) -> "Rows":
+        """Return the rows where `keep` (N,) is True."""
+        return Rows(self.path, self.noun, list(compress(self.rows, keep.tolist())))
+
     def place(self, row: int) -> str:
         """Name a row in an error message."""
         return f"{self.path}: {self.noun} {row}"

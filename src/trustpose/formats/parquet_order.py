@@ -15,7 +15,7 @@ _AT_ONCE = 4_000_000  # ids of runs compared at a time
 def is_ascending(parts: ParquetParts) -> bool:
     """Return whether photos come in ascending order of their ids, each once."""
     last: Any = None
-    for ids in _runs(parts):
+    for ids in runs(parts):
         ordered = ids if last is None else np.concatenate([[last], ids])
         if (ordered[1:] <= ordered[:-1]).any():
             return False
@@ -40,16 +40,31 @@ def find_scattered(parts: ParquetParts) -> Any:
     """
     if is_ascending(parts):
         return None
-    share = 1 + sum(len(ids) for ids in _runs(parts)) // _AT_ONCE
+    share = 1 + sum(len(ids) for ids in runs(parts)) // _AT_ONCE
     for one in range(share):
-        chosen = [ids[_part(ids, share) == one] for ids in _runs(parts)]
+        chosen = [ids[_part(ids, share) == one] for ids in runs(parts)]
         ids, count = np.unique(np.concatenate(chosen), return_counts=True)
         if (count > 1).any():
             return ids[count > 1][0].item()
     return None
 
 
-def _runs(parts: ParquetParts) -> Iterator[np.ndarray]:
+def find_twice(parts: ParquetParts, field: str) -> Any:
+    """Return a whole number that occurs twice in a column; None if each occurs once. Nulls do not count."""
+    share = 1 + parts.rows // _AT_ONCE
+    for one in range(share):
+        chosen = [np.zeros(0, np.int64)]
+        for table, *_ in parts.tables([field], _AT_ONCE):
+            ids = table.column(field).drop_null().to_numpy()
+            chosen.append(ids[_part(ids, share) == one])
+        ids, count = np.unique(np.concatenate(chosen), return_counts=True)
+        if (count > 1).any():
+            return ids[count > 1][0].item()
+    return None
+
+
+def runs(parts: ParquetParts) -> Iterator[np.ndarray]:
+    """Yield the image ids, numbers or texts, of runs of rows with the same one."""
     for image in parts.runs():
         ids = image.drop_null().to_numpy(zero_copy_only=False)
         if len(ids):

@@ -7,14 +7,14 @@ with the data. The rows of a photo must follow each other; they may go on in the
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.table_rows import TableRows
+from trustpose.formats.table_rows import SortedRows, TableRows
 from trustpose.poses.tables import package
 
 ROWS = 8192  # of a batch, and further rows of its last photo
@@ -33,6 +33,7 @@ class ParquetParts:
     schema: Any
     rows: int
     noun: str = "result"
+    origins: tuple[Path, ...] = ()  # of sorted rows: the files that their own columns name
 
     @cached_property
     def occurring(self) -> frozenset[str]:
@@ -47,7 +48,7 @@ class ParquetParts:
         """
         arrow, most = package("pyarrow"), most or ROWS
         waiting: list[tuple[Any, str, int]] = []  # tables with their file and first row there
-        for part in self._tables(self.schema.names, most):
+        for part in self.tables(self.schema.names, most):
             waiting.append(part)
             if sum(len(table) for table, *_ in waiting) < most:
                 continue
@@ -64,7 +65,7 @@ class ParquetParts:
     def runs(self, most: int = 2**18) -> Iterator[Any]:
         """Yield `image_id` of each run of equal ones, in order, as Arrow arrays: all that the order of photos needs."""
         before = None
-        for table, *_ in self._tables(["image_id"], most):
+        for table, *_ in self.tables(["image_id"], most):
             image = table.column("image_id").combine_chunks()
             starts = _starts(image)
             if before is not None and len(starts) and image[0].equals(before):
@@ -75,9 +76,10 @@ class ParquetParts:
     def _rows(self, content: Any, waiting: list[tuple[Any, str, int]]) -> TableRows:
         starts = np.cumsum([0, *(len(table) for table, *_ in waiting)])
         places = [(int(start), file, row) for start, (_, file, row) in zip(starts, waiting, strict=False)]
-        return TableRows(self.path, self.noun, content, tuple(places))
+        kind = partial(SortedRows, origins=self.origins) if self.origins else TableRows
+        return kind(self.path, self.noun, content, tuple(places))
 
-    def _tables(self, names: list[str], most: int) -> Iterator[tuple[Any, str, int]]:
+    def tables(self, names: list[str], most: int) -> Iterator[tuple[Any, str, int]]:
         """Yield tables of these columns with their file and the number of their first row in it."""
         arrow = package("pyarrow")
         schema = arrow.schema([self.schema.field(name) for name in names])
@@ -104,16 +106,17 @@ def open_parts(path: str | Path, noun: str = "result") -> ParquetParts:
     files = parts_in(Path(path)) if Path(path).is_dir() else [Path(path)]
     if not files:
         raise InputError(f"{path}: the folder holds no Parquet files (*.parquet), expected the parts of a table")
-    schema, rows = arrow.schema([]), 0
+    schema, rows, metadata = arrow.schema([]), 0, None
     for file in files:
         with _readable(file), _package("pyarrow.parquet").ParquetFile(file) as opened:
             rows += opened.metadata.num_rows
+            metadata = metadata or opened.schema_arrow.metadata
             if opened.metadata.num_rows:
                 schema = _both(schema, opened.schema_arrow, file)
     for name in ("image_id", "keypoints"):
         if rows and name not in schema.names:
             raise InputError(f"{path}: column {name!r} is missing, expected one row per {noun} (not --tidy)")
-    return ParquetParts(str(path), tuple(files), schema, rows, noun)
+    return ParquetParts(str(path), tuple(files), schema.with_metadata(metadata), rows, noun)
 
 
 def parts_in(folder: Path) -> list[Path]:

@@ -2,12 +2,15 @@
 and types that a JSON file would not have are looked at as Python objects."""
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trustpose.formats.columns import LARGEST, Rows
 from trustpose.poses import MISSING_ID
+
+FROM_FILE, FROM_ROW = "from file", "from row"  # columns of `SortedRows`
 
 
 class TableRows(Rows):
@@ -41,10 +44,25 @@ class TableRows(Rows):
         """Return a field's value in each row, None where it is absent."""
         return self.content.column(field).to_pylist() if field in self.fields else [None] * len(self)
 
+    def chosen(self, keep: np.ndarray) -> "TableRows":
+        """Return the rows where `keep` (N,) is True."""
+        rows = np.flatnonzero(keep)
+        places = tuple((at, *self._origin(int(row))) for at, row in enumerate(rows)) if len(rows) < len(self) else None
+        return TableRows(self.path, self.noun, self.content.take(rows), self.places if places is None else places)
+
+    def between(self, start: int, end: int) -> "TableRows":
+        """Return the rows from `start` to before `end`."""
+        places = tuple((first - start, file, row) for first, file, row in self.places)
+        return TableRows(self.path, self.noun, self.content.slice(start, end - start), places)
+
     def place(self, row: int) -> str:
         """Name a row in an error message, by its file and its number there."""
+        file, number = self._origin(row)
+        return f"{file}: {self.noun} {number}"
+
+    def _origin(self, row: int) -> tuple[str, int]:
         start, file, first = next(place for place in reversed(self.places) if place[0] <= row)
-        return f"{file}: {self.noun} {first + row - start}"
+        return file, first + row - start
 
     def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
         """See `Rows.integers`."""
@@ -75,6 +93,30 @@ class TableRows(Rows):
 
     def _column(self, field: str) -> Any:
         return self.content.column(field).combine_chunks() if field in self.fields else None
+
+
+class SortedRows(TableRows):
+    """Rows that were sorted: columns of their own name the file, by its number in `origins`, and the row in it."""
+
+    def __init__(
+        self, path: str, noun: str, content: Any, places: tuple[tuple[int, str, int], ...], origins: tuple[Path, ...]
+    ) -> None:
+        super().__init__(path, noun, content, places)
+        object.__setattr__(self, "origins", origins)
+
+    origins: tuple[Path, ...]
+
+    def between(self, start: int, end: int) -> "SortedRows":
+        """Return the rows from `start` to before `end`."""
+        return SortedRows(self.path, self.noun, self.content.slice(start, end - start), (), self.origins)
+
+    def chosen(self, keep: np.ndarray) -> "SortedRows":
+        """Return the rows where `keep` (N,) is True."""
+        return SortedRows(self.path, self.noun, self.content.take(np.flatnonzero(keep)), (), self.origins)
+
+    def _origin(self, row: int) -> tuple[str, int]:
+        file, number = (self.content.column(name)[row].as_py() for name in (FROM_FILE, FROM_ROW))
+        return str(self.origins[file]), number
 
 
 def _numbers(column: Any) -> np.ndarray | None:

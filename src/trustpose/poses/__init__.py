@@ -9,7 +9,7 @@ from trustpose.poses.photo import Photo
 from trustpose.poses.poses import Poses, write_results
 from trustpose.poses.poses3d import Poses3D
 from trustpose.poses.rows import MISSING_ID, box_size, check_same_skeleton, find_missing
-from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_sources
+from trustpose.poses.truth import AREAS, SEGMENT, Area, Truth, Visibility, describe_counts, describe_sources
 
 __all__ = [
     "AREAS",
@@ -25,6 +25,7 @@ __all__ = [
     "Visibility",
     "box_size",
     "check_same_skeleton",
+    "describe_counts",
     "describe_sources",
     "find_missing",
     "write_results",

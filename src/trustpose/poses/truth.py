@@ -1,5 +1,6 @@
 """`Truth`: annotations of people."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal
@@ -121,4 +122,10 @@ def describe_sources(area_source: Shaped[np.ndarray, " N"] | None) -> str:
     if area_source is None:
         return "unknown"
     names, counts = np.unique(area_source.astype(np.str_), return_counts=True)
-    return ", ".join(f"{counts[at]:,} {names[at]}" for at in np.argsort(-counts, kind="stable"))
+    return describe_counts(dict(zip(names.tolist(), counts.tolist(), strict=True)))
+
+
+def describe_counts(sources: Mapping[str, int]) -> str:
+    """Describe numbers of areas by source as `describe_sources` does."""
+    ordered = sorted(sources.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count:,} {name}" for name, count in ordered)

@@ -104,22 +104,23 @@ def _file(
     return ResultsFile(poses, score, category_id, shown(path), sha256, **texts)
 
 
-def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool) -> ResultsFile:
-    """Return the results on a ground truth's people, checked against it; `rows` is for error messages."""
+def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool, is_part: bool = False) -> ResultsFile:
+    """Return the results on a ground truth's people, checked against it; `rows` is for error messages. A part of a
+    file may have none, and its boxes are not checked."""
     poses, ids = read.poses, truth.images.id
     assert poses.image_id is not None
     if not common:
         where = f"the images of {truth.path} (--common leaves such photos out)"
         rows.known("image_id", poses.image_id, ids, where, read.image_texts.text_of)
     rows.known("category_id", read.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
-    if poses.box is not None:
+    if poses.box is not None and not is_part:
         check_boxes(rows, xyxy_to_xywh(poses.box), truth.images.sizes(poses.image_id))
     in_photos = np.isin(poses.image_id, ids)
-    if not in_photos.any():
+    if not in_photos.any() and not is_part:
         raise InputError(f"{read.path}: no result is in a photo of {truth.path}, --common expects some")
     chosen = (truth.category_id,) if truth.categories is None else tuple(truth.categories.names)
     keep = in_photos & np.isin(read.category_id, chosen)
-    if not keep.any():
+    if not keep.any() and not is_part:
         raise InputError(f"{read.path}: holds no results of category {', '.join(map(str, chosen[:5]))}")
     if not in_photos.all():
         left_out = {"images": len(np.unique(poses.image_id[~in_photos])), "results": int((~in_photos).sum())}

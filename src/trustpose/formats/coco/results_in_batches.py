@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.coco.checks import check_boxes
 from trustpose.formats.coco.results import ResultsFile, results_of_rows
 from trustpose.formats.columns import Rows
 from trustpose.formats.found_poses import blank_columns
 from trustpose.formats.parquet_order import check_photos
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
 from trustpose.formats.table_rows import TableRows
+from trustpose.geometry.box_checks import xywh_fault
 from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
 
 _COLUMNS = {  # of the results' optional fields, the column of `Poses`
@@ -53,10 +54,10 @@ class ResultsParts:
         """Yield results in batches of whole photos, in order, with their rows, some `most` (`parquet_parts.ROWS`) at a
         time. Text ids are numbered per batch. Raises InputError naming the part, the row, the field and what was
         expected."""
-        boxes = _Boxes()
+        boxes = BoxesInBatches()
         for rows in self.parts.batches(most):
             read = self.of_rows(rows)
-            boxes.check(rows, None if read.poses.box is None else xyxy_to_xywh(read.poses.box))
+            boxes.check(rows, read.poses)
             yield read, rows
 
     def of_rows(self, rows: Rows) -> ResultsFile:
@@ -103,23 +104,24 @@ def open_results(
     return ResultsParts(parts, count, skeleton, score_field)
 
 
-class _Boxes:
+class BoxesInBatches:
     """Checks boxes batch by batch. Whether boxes are fractions or corners shows in many of them, so that those of the
     first batch go before those of every later one."""
 
     def __init__(self) -> None:
-        self._first = np.zeros((0, 4))
+        self._first, self._sizes = np.zeros((0, 4)), np.zeros((0, 2), np.int64)
 
-    def check(self, rows: TableRows, box: np.ndarray | None) -> None:
-        """Raise InputError naming the row of an invalid xywh box (N, 4), NaN where there is none."""
-        if box is None:
+    def check(self, rows: Rows, poses: Poses, size: np.ndarray | None = None) -> None:
+        """Raise InputError naming the row whose box is invalid in its photo of `size` (N, 2), 0 where unknown."""
+        if poses.box is None:
             return
-        before = TableRows(
-            rows.path,
-            rows.noun,
-            rows.content,
-            tuple((start + len(self._first), file, first) for start, file, first in rows.places),
-        )
-        check_boxes(before, np.concatenate([self._first, box]), None)
-        if not len(self._first):
-            self._first = box[~np.isnan(box).any(axis=1)][:_FIRST]
+        given = np.flatnonzero(~np.isnan(poses.box).any(axis=1))
+        box = xyxy_to_xywh(poses.box[given])
+        sizes = np.zeros((len(given), 2), np.int64) if size is None else size[given]
+        before = len(self._first)
+        fault = xywh_fault(np.concatenate([self._first, box]), np.concatenate([self._sizes, sizes]))
+        if fault is not None:
+            row = int(given[max(fault[0] - before, 0)]) if len(given) else 0
+            raise InputError(f"{rows.place(row)}: field 'bbox': {fault[1]}")
+        if not before:
+            self._first, self._sizes = box[:_FIRST], sizes[:_FIRST]

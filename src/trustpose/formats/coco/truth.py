@@ -1,6 +1,8 @@
 """Read COCO keypoint ground truth files."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
@@ -19,7 +21,7 @@ from trustpose.formats.coco.other_layouts import other_layout
 from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
-from trustpose.poses import AREAS, Area, Truth
+from trustpose.poses import AREAS, SEGMENT, Area, Truth, describe_counts
 from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
 
 
@@ -74,22 +76,35 @@ class TruthFile:
         "segment" if annotations have an area, and "box*0.53" if they have none, as in xtcocotools. Raises InputError if
         the file lacks the data, or for "segment" if no area is from a segment.
         """
-        if wanted not in ("auto", *AREAS):
-            raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
-        if self.truth.box is None:
-            raise InputError(f"{self.path}: field 'bbox' is missing in every annotation")
-        if wanted in ("segment", "file") and self.truth.area is None:
-            raise InputError(f"{self.path}: field 'area' is missing in every annotation; --area box*0.53 does without")
-        if wanted == "segment" and not self.truth.is_segment.any():
-            raise InputError(
-                f"{self.path}: field 'area': none is from a segment, area_source is {self.truth.describe_areas()}; "
-                "--area file uses them unchanged"
-            )
-        if wanted in ("auto", "segment") and self.truth.area is not None:
-            return "segment" if self.truth.is_segment.all() else "file"
-        if wanted == "auto":
-            return "box*0.53"
-        return cast(Area, wanted)
+        return area_convention(self.path, wanted, self.area_sources(), has_boxes=self.truth.box is not None)
+
+    def area_sources(self) -> dict[str, int]:
+        """Count areas by their source; empty if people have none."""
+        if self.truth.area is None:
+            return {}
+        source = np.full(len(self.truth), SEGMENT) if self.truth.area_source is None else self.truth.area_source
+        return dict(Counter(source.tolist())) or {SEGMENT: 0}
+
+
+def area_convention(path: str, wanted: str, sources: Mapping[str, int], *, has_boxes: bool) -> Area:
+    """Return the area for OKS that is `wanted` of people whose areas have these sources (none: without areas), see
+    `TruthFile.area_convention`. Raises InputError."""
+    if wanted not in ("auto", *AREAS):
+        raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
+    if not has_boxes:
+        raise InputError(f"{path}: field 'bbox' is missing in every annotation")
+    if wanted in ("segment", "file") and not sources:
+        raise InputError(f"{path}: field 'area' is missing in every annotation; --area box*0.53 does without")
+    if wanted == "segment" and SEGMENT not in sources:
+        raise InputError(
+            f"{path}: field 'area': none is from a segment, area_source is {describe_counts(sources)}; "
+            "--area file uses them unchanged"
+        )
+    if wanted in ("auto", "segment") and sources:
+        return "segment" if set(sources) == {SEGMENT} else "file"
+    if wanted == "auto":
+        return "box*0.53"
+    return cast(Area, wanted)
 
 
 @garbage_collection_paused()
@@ -113,7 +128,7 @@ def read_truth(
     ids, annotation_texts = own_ids(annotations, "id")
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
     wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
-    truth, labels, of_row = _read_annotations(annotations, ids, image_id, images, chosen, wanted)
+    truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, wanted)
     return TruthFile(
         truth=truth,
         images=images,
@@ -194,7 +209,7 @@ def _times(rows: Rows) -> np.ndarray | None:
     return None if np.isnan(seconds).all() else seconds
 
 
-def _read_annotations(
+def read_annotations(
     rows: Rows, ids: np.ndarray, image_id: np.ndarray, images: Images, chosen: Chosen, skeleton: Skeleton | None
 ) -> tuple[Truth, Labels, np.ndarray]:
     """Return the people of the chosen categories, their keypoints, and the category id of each. `ids` and `image_id`
@@ -204,7 +219,7 @@ def _read_annotations(
     rows.known("category_id", category_id, chosen.ids, "field 'categories'")
     keep = chosen.of(category_id)
     if not keep.all():
-        rows = Rows(rows.path, rows.noun, [row for row, is_kept in zip(rows.rows, keep, strict=True) if is_kept])
+        rows = rows.chosen(keep)
         ids, image_id, category_id = ids[keep], image_id[keep], category_id[keep]
     labels = read_labels(rows, chosen.keypoints, skeleton)
     area, box = rows.numbers("area", optional=True), rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
@@ -219,7 +234,7 @@ def _read_annotations(
         xy=labels.keypoints[:, :, :2],
         v=labels.keypoints[:, :, 2].astype(np.int64),
         area=area,
-        area_source=np.array([intern(str(row.get("area_source", "segment"))) for row in rows.rows], dtype=object),
+        area_source=np.array([_source(one) for one in rows.values("area_source")], dtype=object),
         box=None if box is None else xywh_to_xyxy(box),
         iscrowd=_crowds(rows),
         image_id=image_id,
@@ -231,10 +246,15 @@ def _read_annotations(
     return truth, labels, category_id
 
 
+def _source(given: Any) -> str:
+    """Return the source of an area; a segment's is not named."""
+    return SEGMENT if given is None else intern(str(given))
+
+
 def _track_ids(rows: Rows) -> np.ndarray | None:
     """Return track ids (N,), -1 for rows without; None if no row has one, or one is no number, as other data sets
     have them."""
-    given = [row.get("track_id") for row in rows.rows]
+    given = rows.values("track_id")
     if any(type(one) is not int or not 0 <= one < 2**63 for one in given if one is not None):
         return None
     return rows.integers("track_id", optional=True)
@@ -242,7 +262,7 @@ def _track_ids(rows: Rows) -> np.ndarray | None:
 
 def _crowds(rows: Rows) -> np.ndarray | None:
     """Return which rows (N,) are crowds; `iscrowd` may be a boolean (PoseTrack). None if no row has it."""
-    values = [row.get("iscrowd") for row in rows.rows]
+    values = rows.values("iscrowd")
     if bool in set(map(type, values)):
         plain = [{"iscrowd": int(value) if isinstance(value, bool) else value} for value in values]
         rows = Rows(rows.path, rows.noun, plain)

@@ -1,0 +1,220 @@
+"""COCO ground truth in batches of whole photos: Parquet that does not fit into memory, or a ground truth in memory.
+
+Parquet has one row a labelled or boxed person, with the fields of a COCO annotation (`id`, `image_id`, `category_id`,
+`keypoints`, `num_keypoints`, `area`, `area_source`, `bbox`, `iscrowd`, `track_id`) and of its photo (`width`, `height`,
+`file_name`); a photo without people has one row without `id`. The schema's metadata has the COCO file's `categories`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.files import InputError, parse_json
+from trustpose.formats.coco.categories import ALL, Chosen, choose_categories
+from trustpose.formats.coco.ids import NO_TEXTS
+from trustpose.formats.coco.truth import TruthFile, read_annotations, read_truth
+from trustpose.formats.columns import Rows
+from trustpose.formats.parquet_order import find_twice
+from trustpose.formats.parquet_parts import ParquetParts, open_parts
+from trustpose.formats.parquet_sorting import by_photo
+from trustpose.formats.table_rows import TableRows
+from trustpose.geometry.boxes import xyxy_to_xywh
+from trustpose.images import Images
+from trustpose.poses import SEGMENT, Truth
+from trustpose.skeletons import Skeleton, find_skeleton
+
+PHOTOS = 2048  # of a ground truth in memory at a time
+_METADATA = b"categories"
+
+
+@dataclass(frozen=True, eq=False)
+class TruthBatches:
+    """A ground truth's people, photos ascending. `header` is the file without its people: skeleton, category, path;
+    `areas` counts people by the source of their area, empty if there are none, and `has_boxes` says whether they have
+    boxes. `people` are all rows in memory, or `parts` those on disk, in ascending order."""
+
+    header: TruthFile
+    areas: Counter[str]
+    has_boxes: bool
+    people: TruthFile | None = None
+    parts: ParquetParts | None = None
+    chosen: Chosen | None = None
+
+    def batches(self) -> Iterator[TruthFile]:
+        """Yield the ground truth in pieces, photos ascending, each whole. Raises InputError naming part, row, field."""
+        if self.people is not None:
+            yield from _of_memory(self.people)
+            return
+        assert self.parts is not None
+        for rows in self.parts.batches():
+            yield self._of_rows(rows)
+
+    def _of_rows(self, rows: TableRows) -> TruthFile:
+        assert self.chosen is not None
+        images = _images(rows)
+        is_person = np.array(rows.content.column("id").is_valid())
+        people = rows.chosen(is_person)
+        ids, image_id = people.integers("id"), people.integers("image_id")
+        assert ids is not None and image_id is not None
+        skeleton = self.header.skeleton or Skeleton("the ground truth", self.header.keypoint_names, ())
+        truth, *_ = read_annotations(people, ids, image_id, images, self.chosen, skeleton)
+        truth = replace(truth, skeleton=self.header.truth.skeleton)
+        if truth.box is None and self.has_boxes:
+            if len(truth):
+                raise people.fail(0, "bbox", "4 finite numbers (x, y, width, height)")
+            truth = replace(truth, box=np.zeros((0, 4)))
+        if truth.area is None and self.areas:
+            if len(truth):
+                raise people.fail(0, "area", "a number of at least 0")
+            truth = replace(truth, area=np.zeros(0))
+        return replace(self.header, truth=truth, images=images)
+
+
+def open_truth(path: str | Path, category: str | int | None, skeleton: Skeleton | None, folder: Path) -> TruthBatches:
+    """Return a COCO ground truth, JSON, which is read at once, or Parquet, whose rows are sorted in `folder` if photos
+    are not in ascending order of their ids. Raises InputError, also for several categories and for ids that are texts.
+    """
+    if category == ALL:
+        raise InputError(f"--category {ALL}: is not audited in batches, expected one category")
+    if not Path(path).is_dir() and Path(path).suffix.lower() != ".parquet":
+        return _in_memory(read_truth(path, category, skeleton))
+    parts = open_parts(path, "person")
+    if not parts.rows:
+        raise InputError(f"{path}: holds no people and no photos (no rows)")
+    for name in ("id", "category_id"):
+        if name not in parts.schema.names:
+            raise InputError(
+                f"{path}: column {name!r} is missing, expected a ground truth as `trustpose convert` writes it"
+            )
+    twice = find_twice(parts, "id")
+    if twice is not None:
+        raise InputError(f"{path}: field 'id': {twice} occurs twice, expected each person once")
+    chosen = _chosen(parts, category)
+    header = _header(parts, chosen, skeleton)
+    areas, has_boxes = _areas(parts, chosen), "bbox" in parts.occurring
+    return TruthBatches(header, areas, has_boxes, parts=by_photo(parts, folder), chosen=chosen)
+
+
+def _in_memory(read: TruthFile) -> TruthBatches:
+    if len(read.image_texts):
+        text = next(iter(read.image_texts.number_of))
+        raise InputError(f"{read.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in batches")
+    return TruthBatches(read, Counter(read.area_sources()), read.truth.box is not None, people=read)
+
+
+def _of_memory(read: TruthFile) -> Iterator[TruthFile]:
+    people, photos = read.truth, np.argsort(read.images.id, kind="stable")
+    assert people.image_id is not None
+    by_image = np.argsort(people.image_id, kind="stable")
+    ordered = people.image_id[by_image]
+    for start in range(0, len(photos), PHOTOS):
+        chosen = photos[start : start + PHOTOS]
+        ids = read.images.id[chosen]
+        first, end = np.searchsorted(ordered, ids[0], "left"), np.searchsorted(ordered, ids[-1], "right")
+        yield replace(read, truth=people[by_image[first:end]], images=read.images[chosen])
+
+
+def _images(rows: TableRows) -> Images:
+    """Return the photos of rows, each once, with what their first row says of them."""
+    ids = rows.integers("image_id")
+    assert ids is not None
+    ids, first = np.unique(ids, return_index=True)
+    sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
+    names = rows.values("file_name")
+    return Images(
+        ids,
+        [names[at] for at in first] if "file_name" in rows.fields else None,
+        *(None if side is None else np.maximum(side[first], 0) for side in sizes),
+    )
+
+
+def _chosen(parts: ParquetParts, category: str | int | None) -> Chosen:
+    content = (parts.schema.metadata or {}).get(_METADATA)
+    if content is None:
+        raise InputError(
+            f"{parts.path}: the schema's metadata has no 'categories', expected a ground truth as `trustpose convert` "
+            "writes it"
+        )
+    return choose_categories(Rows.of(parse_json(content, parts.path), parts.path, "category"), category)
+
+
+def _header(parts: ParquetParts, chosen: Chosen, skeleton: Skeleton | None) -> TruthFile:
+    names = chosen.keypoints if skeleton is None else skeleton.keypoints
+    known = find_skeleton(names) if skeleton is None else skeleton
+    names = names if known is None else known.keypoints
+    if not names:
+        raise InputError(f"{parts.path}: category {chosen.category_id}: field 'keypoints': names none, see --skeleton")
+    empty = Truth(
+        xy=np.zeros((0, len(names), 2)),
+        v=np.zeros((0, len(names)), np.int64),
+        skeleton=known or Skeleton("the ground truth", names, ()),
+    )
+    images = Images(np.zeros(0, np.int64))
+    ids = tuple(chosen.ids.tolist())
+    return TruthFile(empty, images, known, names, chosen.category_id, ids, parts.path, "", image_texts=NO_TEXTS)
+
+
+def _areas(parts: ParquetParts, chosen: Chosen) -> Counter[str]:
+    """Count the people of the category by the source of their area; none if no person has one."""
+    areas = Counter[str]()
+    if "area" not in parts.occurring:
+        return areas
+    names = [name for name in ("category_id", "area_source") if name in parts.schema.names]
+    for table, *_ in parts.tables(["id", *names], 2**16):
+        rows = TableRows(parts.path, parts.noun, table.filter(table.column("id").is_valid()), ((0, parts.path, 0),))
+        category = rows.integers("category_id")
+        assert category is not None
+        of_category = chosen.of(category)
+        sources = rows.values("area_source") if "area_source" in names else [None] * len(rows)
+        areas.update(
+            str(SEGMENT if one is None else one) for one, is_one in zip(sources, of_category, strict=True) if is_one
+        )
+    return areas
+
+
+def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
+    """Return a ground truth of one category as rows, photos ascending, and their Arrow schema with its metadata.
+
+    Raises InputError for ids that are texts, which Parquet in batches does not have.
+    """
+    import orjson
+    import pyarrow as arrow
+
+    _in_memory(read)  # refuses texts
+    people, images = read.truth, read.images
+    assert people.image_id is not None and people.annotation_id is not None and people.num_keypoints is not None
+    box = None if people.box is None else xyxy_to_xywh(people.box)
+    keypoints = np.concatenate([people.xy, people.v[..., None]], axis=2).reshape(len(people), -1)
+    columns: dict[str, Any] = {"image_id": people.image_id, "id": people.annotation_id}
+    columns |= {"category_id": np.full(len(people), read.category_id), "keypoints": keypoints}
+    columns |= {"num_keypoints": people.num_keypoints, "area": people.area, "area_source": people.area_source}
+    columns |= {"bbox": box, "iscrowd": None if people.iscrowd is None else people.iscrowd.astype(np.int64)}
+    columns |= {"track_id": people.track_id}
+    named = {name: column.tolist() for name, column in columns.items() if column is not None}
+    rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
+    rows += [{"image_id": one} for one in np.setdiff1d(images.id, people.image_id).tolist()]
+    rows.sort(key=lambda row: row["image_id"])  # stable: people of a photo keep their order
+    at = {one: place for place, one in enumerate(images.id.tolist())}
+    for row in rows:
+        place = at[row["image_id"]]
+        for name, column in (("width", images.width), ("height", images.height), ("file_name", images.file_name)):
+            value: Any = None if column is None else column[place]
+            if value is not None and value != 0:
+                row[name] = value if name == "file_name" else int(value)
+    whole, number = arrow.int64(), arrow.float64()
+    kinds = dict.fromkeys(
+        ("image_id", "id", "category_id", "num_keypoints", "iscrowd", "track_id", "width", "height"), whole
+    )
+    kinds |= {"keypoints": arrow.list_(number), "bbox": arrow.list_(number), "area": number}
+    kinds |= {"area_source": arrow.string(), "file_name": arrow.string()}
+    present = {name for row in rows for name in row}
+    others = [{"id": one} for one in read.category_ids if one != read.category_id]
+    categories = [{"id": read.category_id, "keypoints": list(read.keypoint_names)}, *others]
+    schema = arrow.schema(
+        [(name, kind) for name, kind in kinds.items() if name in present], {_METADATA: orjson.dumps(categories)}
+    )
+    return rows, schema
