@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
+import trustpose as tp
 from tests.cli.cases import run, small_files
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.files import write_json
@@ -58,6 +59,12 @@ def test_pckh_of_published_predictions(mpii: dict[str, Path], tmp_path: Path, ca
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 8
     assert "0.890" in page
+    record = tp.audit(mpii["gt"], mpii["ours"], replicates=20)  # the same in Python
+    assert record.as_dict() == ours | {"compare": []}
+    assert "PCKh@0.5 0.880" in repr(record)
+    assert record.number("ap.AP") is None
+    with pytest.raises(AttributeError, match="ap: needs OKS"):
+        _ = record.ap
 
 
 def test_a_skeleton_with_sigmas_has_both(tmp_path: Path) -> None:
@@ -131,6 +138,8 @@ def test_without_sigmas_there_is_nothing_to_calibrate(tmp_path: Path, capsys) ->
     files = ["--gt", tmp_path / "examples.mat", "--results", tmp_path / "results.json"]
     assert run("audit", *files, "--calibrator", "none.json") == 2
     assert "--before, --after and --calibrator need OKS: give --sigmas" in capsys.readouterr().err
+    assert run("audit", *files, "--images", tmp_path, "--report", tmp_path / "page.html") == 2
+    assert "--images, the gallery, chooses people by OKS: give --sigmas" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

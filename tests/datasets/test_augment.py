@@ -22,7 +22,7 @@ from trustpose.datasets.augment import (
 from trustpose.datasets.photo_people import Cut, coco_people, cut_sample
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import affine_to_crop, cut_out, grow_box, invert_affine, transform
-from trustpose.skeletons import COCO_17, LSP_14, MPII_16
+from trustpose.skeletons import AP10K_17, COCO_17, LSP_14, MPII_16
 
 EVERYTHING = Augmentation(scale=0.3, rotation=60.0, translation=0.1, half_body=0.5, half_body_keypoints=4)
 
@@ -139,6 +139,7 @@ def test_halves_are_hrnets():
     assert np.flatnonzero(COCO_17.is_lower).tolist() == [11, 12, 13, 14, 15, 16]  # lib/dataset/coco.py
     assert np.flatnonzero(MPII_16.is_lower).tolist() == [0, 1, 2, 3, 4, 5, 6]  # lib/dataset/mpii.py
     assert np.flatnonzero(LSP_14.is_lower).tolist() == [0, 1, 2, 3, 4, 5]
+    assert np.flatnonzero(AP10K_17.is_lower).tolist() == [11, 12, 13, 14, 15, 16]  # hind legs, back paws too
 
 
 def test_draws_have_the_papers_distribution():

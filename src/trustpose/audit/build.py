@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +16,8 @@ from trustpose.audit.categories import (
     measure_by_category,
 )
 from trustpose.audit.details import Details, Draws
+from trustpose.audit.inputs import inputs
+from trustpose.audit.joints_only import JointsAudit, audit_joints, has_joints_only
 from trustpose.audit.localisation import Asked, asked_metrics, localisation
 from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults
@@ -56,15 +57,17 @@ def audit(
     metrics: Sequence[str] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> Audit:
+) -> Audit | JointsAudit:
     """Audit a COCO keypoint results file against a ground truth (`datasets.ground_truth`).
 
     `area` names the convention for OKS and the area ranges ("auto": see `TruthFile.area_convention`), `score` the field
     by which results are ranked. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
     file, overrides the ground truth's. `metrics` are names of `audit.localisation.METRICS`, each with @FRACTION if
     wished; without, the data set's own. `common` uses only photos that both files have; without it, results for other
-    photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none). Raises InputError if a
-    file or field is invalid.
+    photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none).
+
+    The skeletons of MPII and FLIC have no published sigmas: without `sigmas` the result is a `JointsAudit`, which has
+    the data set's own metrics and no OKS. Raises InputError if a file or field is invalid.
     """
     truth = ground_truth if isinstance(ground_truth, TruthFile) else read_ground_truth(ground_truth, category, skeleton)
     asked = asked_metrics(metrics, truth)
@@ -75,6 +78,8 @@ def audit(
         raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
     if common:
         truth, (results,) = common_photos(truth, [results])
+    if has_joints_only(truth, asked, sigmas):
+        return audit_joints(truth, results, asked, score=score, replicates=replicates, seed=seed)
     findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
         measured, groups = measure_by_category(
@@ -216,28 +221,6 @@ def _errors(measured: PairedResults, truth: TruthFile) -> Errors:
     )
     gain = {name: known(value) for name, value in impact.ap_gain().items()}
     return Errors(**diagnosis.counts(), ap_gain=gain)
-
-
-def inputs(truth: TruthFile, results: ResultsFile, person: np.ndarray) -> dict[str, Any]:
-    counts = truth.truth.num_keypoints
-    assert counts is not None
-    return {
-        "ground_truth": {
-            "file": truth.path,
-            "sha256": truth.sha256,
-            "images": len(truth.images),
-            "people": len(truth.truth),
-            "people_with_keypoints": int((counts > 0).sum()),
-            "left_out": truth.left_out or None,
-        },
-        "results": {
-            "file": results.path,
-            "sha256": results.sha256,
-            "results": len(results.poses),
-            "paired": int((person >= 0).sum()),
-            "left_out": results.left_out or None,
-        },
-    }
 
 
 def _details(

@@ -7,15 +7,17 @@ paired bootstrap uses the same draw of photos for both files, so that its common
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
 from trustpose.audit.details import Draws
+from trustpose.audit.joints_only import JointsAudit
 from trustpose.audit.record import Audit, Comparison, Number
 from trustpose.metrics.bootstrap import interval
 
 Outcome = Literal["better", "worse", "undecided"]
+AnyAudit = TypeVar("AnyAudit", bound=Audit | JointsAudit)
 LOWER_IS_BETTER = frozenset({"headroom", "pose.ece", "keypoint.ece", "keypoint.brier"})
 
 
@@ -28,12 +30,12 @@ class Numbered(Protocol):
     def number(self, name: str) -> Number: ...
 
 
-def comparable(audits: Sequence[Audit]) -> bool:
+def comparable(audits: Sequence[Audit | JointsAudit]) -> bool:
     """Return whether the audits cover the same people in the same photos, evaluated with the same settings."""
     return all(_same_measure(audits[0], other) for other in audits[1:])
 
 
-def compare(audit: Audit, against: Audit) -> list[Comparison]:
+def compare(audit: Audit | JointsAudit, against: Audit | JointsAudit) -> list[Comparison]:
     """Return `audit`'s numbers minus `against`'s where both have one, with 95 % intervals from common draws.
 
     A photo has the same count in a draw for both files; numbers over matched poses use each file's own matches. Draws
@@ -42,7 +44,7 @@ def compare(audit: Audit, against: Audit) -> list[Comparison]:
     """
     if not comparable((audit, against)):
         return []
-    mine, theirs = audit.details.draws, against.details.draws
+    mine, theirs = _draws(audit), _draws(against)
     return [
         difference_of(audit, against, mine, theirs, metric)
         for metric in mine.values
@@ -64,7 +66,7 @@ def difference_of(audit: Numbered, against: Numbered, mine: Draws, theirs: Draws
     return Comparison(file, other_file, metric, value - other, *ends)
 
 
-def with_comparisons(audits: Sequence[Audit]) -> list[Audit]:
+def with_comparisons(audits: Sequence[AnyAudit]) -> list[AnyAudit]:
     """Return the audits with `compare` filled: the differences from every other audit, in their order."""
     return [
         replace(
@@ -84,16 +86,21 @@ def outcome(comparison: Comparison) -> Outcome:
     return "better" if (low > 0) != (comparison.metric in LOWER_IS_BETTER) else "worse"
 
 
-def _same_measure(one: Audit, other: Audit) -> bool:
+def _same_measure(one: Audit | JointsAudit, other: Audit | JointsAudit) -> bool:
     same_ground_truth = one.inputs["ground_truth"]["sha256"] == other.inputs["ground_truth"]["sha256"]
-    a, b = one.details, other.details
+    if not same_ground_truth or not np.array_equal(_draws(one).image_id, _draws(other).image_id):
+        return False
+    if isinstance(one, JointsAudit) or isinstance(other, JointsAudit):
+        return type(one) is type(other)
     return (
-        same_ground_truth
-        and one.area == other.area
-        and np.array_equal(a.sigmas, b.sigmas)
-        and np.array_equal(a.draws.image_id, b.draws.image_id)
+        one.area == other.area
+        and np.array_equal(one.details.sigmas, other.details.sigmas)
         and np.array_equal(_ids(one), _ids(other))
     )
+
+
+def _draws(audit: Audit | JointsAudit) -> Draws:
+    return audit.draws if isinstance(audit, JointsAudit) else audit.details.draws
 
 
 def _ids(audit: Audit) -> np.ndarray:

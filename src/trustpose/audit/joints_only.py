@@ -1,18 +1,19 @@
 """Audit without OKS: for skeletons without published sigmas, whose data sets have metrics of their own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from trustpose.audit.build import inputs
-from trustpose.audit.comparison import difference_of
 from trustpose.audit.details import Draws
+from trustpose.audit.inputs import inputs
 from trustpose.audit.localisation import Asked, localisation
 from trustpose.audit.localisation_record import Localisation
 from trustpose.audit.record import Audit, Comparison, Number, plain
 from trustpose.audit.sections import Findings
+from trustpose.file_names import shown
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.together import left_out_notes
@@ -24,7 +25,7 @@ _NEEDS_SIGMAS = "all other numbers: null, the skeleton {name} has no published s
 _OTHER_KEYS = tuple(
     name
     for name in Audit.__dataclass_fields__
-    if name not in ("localisation", "inputs", "notes", "intervals", "compare")
+    if name not in ("localisation", "inputs", "notes", "intervals", "compare", "score_field")
 )
 
 
@@ -32,7 +33,8 @@ _OTHER_KEYS = tuple(
 class JointsAudit:
     """The localisation of one results file; `as_dict()` has the keys of an `Audit`, null but for these.
 
-    `compare` has the differences from other audits, filled by `with_comparisons`; `draws` is not part of the JSON.
+    `compare` has the differences from other audits, filled by `comparison.with_comparisons`; `draws` is not part of the
+    JSON. What needs OKS (`ap`, `pose`, `keypoint`, …) is no attribute: reading it raises AttributeError, which says so.
     """
 
     localisation: dict[str, Localisation]
@@ -44,9 +46,14 @@ class JointsAudit:
     compare: tuple[Comparison, ...] = ()
 
     def number(self, name: str) -> Number:
-        """Return a number by its dotted name, as in `intervals`: "localisation.pckh.total"."""
-        value: Any = {"localisation": plain(self.localisation)}
-        for part in name.split("."):
+        """Return a number by its dotted name, as in `intervals`: "localisation.pckh.total"; None if it needs OKS."""
+        first, *parts = name.split(".")
+        if first in _OTHER_KEYS:
+            return None
+        if first != "localisation":
+            raise KeyError(first)
+        value: Any = plain(self.localisation)
+        for part in parts:
             value = value[part]
         return value
 
@@ -54,6 +61,24 @@ class JointsAudit:
         """Return the JSON: an `Audit`'s keys, null where OKS is needed."""
         own = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
         return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in own}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OTHER_KEYS:
+            raise AttributeError(f"{name}: needs OKS, and there are no sigmas for it; give the audit sigmas=…")
+        raise AttributeError(f"JointsAudit has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Return one line: the file, how many poses, and the total of each metric."""
+        results = self.inputs["results"]
+        totals = {one.title: one.total for one in self.localisation.values()}
+        numbers = ", ".join(f"{title} {'–' if one is None else f'{one:.3f}'}" for title, one in totals.items())
+        return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
+
+
+def has_joints_only(truth: TruthFile, asked: Sequence[Asked], sigmas: Float[np.ndarray, " L"] | None) -> bool:
+    """Return whether a file can be audited by the metrics `asked` of its joints alone, as its skeleton has no published
+    sigmas and none are given."""
+    return sigmas is None and bool(asked) and truth.skeleton is not None and not truth.skeleton.has_sigmas
 
 
 def audit_joints(
@@ -93,20 +118,3 @@ def audit_joints(
         score_field=score,
         draws=Draws(findings.draws, images, seed),
     )
-
-
-def with_comparisons(audits: Sequence[JointsAudit]) -> list[JointsAudit]:
-    """Return the audits, all on one ground truth, with the differences from every other one, in their order."""
-    return [
-        replace(
-            audit,
-            compare=tuple(
-                difference_of(audit, other, audit.draws, other.draws, name)
-                for j, other in enumerate(audits)
-                if i != j
-                for name in audit.draws.values
-                if audit.number(name) is not None and other.number(name) is not None
-            ),
-        )
-        for i, audit in enumerate(audits)
-    ]

@@ -108,8 +108,9 @@ def audit(
 
     from trustpose.audit.build import audit as run
     from trustpose.audit.comparison import with_comparisons
+    from trustpose.audit.joints_only import JointsAudit, has_joints_only
     from trustpose.audit.localisation import asked_metrics
-    from trustpose.cli.audit_joints import print_localisation, run_joints
+    from trustpose.cli.audit_joints import print_localisation, show_joints
     from trustpose.cli.audit_tables import (
         print_categories,
         print_change,
@@ -126,11 +127,12 @@ def audit(
     truth = read_ground_truth(gt, category, parse_skeleton(skeleton))
     asked = asked_metrics(metric or (), truth)
     convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
-    joints_only = own_sigmas is None and bool(asked) and truth.skeleton is not None and not truth.skeleton.has_sigmas
-    if not joints_only:
+    if not has_joints_only(truth, asked, own_sigmas):
         truth.sigmas(own_sigmas)  # report missing sigmas before results are read
     elif before is not None or calibrator is not None:
         raise InputError(f"{gt}: --before, --after and --calibrator need OKS: give --sigmas")
+    elif images is not None:
+        raise InputError(f"{gt}: --images, the gallery, chooses people by OKS: give --sigmas")
     known = None if calibrator is None else _notes_by(calibrator, truth, convention)
     read_files = []
     for file in files:
@@ -138,16 +140,17 @@ def audit(
             read_files.append(read_results(file, truth=truth, score_field=score, common=common))
     if common:
         truth, read_files = common_photos(truth, read_files)
-    if joints_only:
-        run_joints(truth, read_files, asked, score=score, draws=draws, seed=seed, json=json, report=report)
-        return
-    records: list[Audit] = []
+    audits: list[Audit | JointsAudit] = []
     for file, read in zip(files, read_files, strict=True):
         with progress.status(f"auditing {file.name} …"):
             asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
             record = run(truth, read, **asked_for, replicates=draws, seed=seed)
-            records.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
-    records = with_comparisons(records)
+            audits.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
+    audits = with_comparisons(audits)
+    if joints := [one for one in audits if isinstance(one, JointsAudit)]:
+        show_joints(joints, json=json, report=report)
+        return
+    records = [one for one in audits if not isinstance(one, JointsAudit)]
     change = None if before is None else _change(*records)
     print_numbers(records)
     print_categories(records)

@@ -6,31 +6,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trustpose.audit.joints_only import JointsAudit
-    from trustpose.audit.localisation import Asked
     from trustpose.audit.record import Audit
-    from trustpose.formats.coco import ResultsFile, TruthFile
 
 
-def run_joints(
-    truth: "TruthFile",
-    results: "Sequence[ResultsFile]",
-    asked: "Sequence[Asked]",
-    *,
-    score: str,
-    draws: int,
-    seed: int,
-    json: Path | None,
-    report: Path | None,
-) -> None:
-    """Audit the joints of each file, print the tables, and write JSON and page."""
-    from trustpose.audit.joints_only import audit_joints, with_comparisons
+def show_joints(audits: "Sequence[JointsAudit]", *, json: Path | None, report: Path | None) -> None:
+    """Print the tables of audits without OKS, and write JSON and page."""
     from trustpose.cli.audit_tables import print_notes
     from trustpose.cli.outputs import say_written
     from trustpose.files import write_json
+    from trustpose.report.page import write_page
 
-    audits = with_comparisons(
-        [audit_joints(truth, one, asked, score=score, replicates=draws, seed=seed) for one in results]
-    )
     print_localisation(audits)
     print_notes(audits)
     if json is not None:
@@ -38,9 +23,7 @@ def run_joints(
         write_json(json, written[0] if len(written) == 1 else written)
         say_written(json, "the numbers as JSON")
     if report is not None:
-        from trustpose.report.joints_page import write_joints_page
-
-        write_joints_page(report, audits)
+        write_page(report, audits)
         say_written(report, "the report, a page for any browser")
 
 

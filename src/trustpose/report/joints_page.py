@@ -1,4 +1,4 @@
-"""Write the page of audits of joints, for data sets without OKS: one self-contained HTML file without scripts."""
+"""The page of audits of joints, for data sets without OKS: one self-contained HTML file without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,18 +6,10 @@ from pathlib import Path
 from trustpose import __version__
 from trustpose.audit.comparison import outcome
 from trustpose.audit.joints_only import JointsAudit
-from trustpose.files import atomic_write
 from trustpose.report.joints import joint_sections
-from trustpose.report.page import TEMPLATES, letter
 from trustpose.report.summary import file_labels, number
 from trustpose.report.svg import SERIES
-
-
-def write_joints_page(path: str | Path, audits: Sequence[JointsAudit]) -> None:
-    """Write the page of these audits, side by side if there are several. Raises InputError if it cannot be written."""
-    html = joints_page(audits).encode()
-    with atomic_write(path) as file:
-        file.write(html)
+from trustpose.report.templates import TEMPLATES, letter
 
 
 def joints_page(audits: Sequence[JointsAudit]) -> str:

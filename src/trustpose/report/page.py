@@ -5,11 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from trustpose import __version__
+from trustpose.audit.joints_only import JointsAudit
 from trustpose.audit.record import Audit
-from trustpose.files import atomic_write
+from trustpose.files import InputError, atomic_write
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
 from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
@@ -17,6 +16,7 @@ from trustpose.report.conclusions import conclusion
 from trustpose.report.examples import KINDS
 from trustpose.report.gallery import EACH, Gallery, gallery
 from trustpose.report.joints import joint_sections
+from trustpose.report.joints_page import joints_page
 from trustpose.report.summary import (
     bias,
     file_labels,
@@ -26,7 +26,8 @@ from trustpose.report.summary import (
     why_none,
 )
 from trustpose.report.svg import SERIES
-from trustpose.report.terms import TERMS, anchor, breakable, linked
+from trustpose.report.templates import TEMPLATES, letter
+from trustpose.report.terms import TERMS
 from trustpose.report.versus import versus
 
 DASH_PAIR = "– / –"
@@ -107,28 +108,29 @@ CROWDING: Headlines = {
 }
 
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,  # file names and labels are untrusted
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
-
-
-def write_page(path: str | Path, audits: Sequence[Audit], images: Path | None = None) -> None:
+def write_page(path: str | Path, audits: Sequence[Audit] | Sequence[JointsAudit], images: Path | None = None) -> None:
     """Write the page of these audits, side by side if there are several; `images`, the folder with the photos, adds the
-    gallery. Raises InputError if the file cannot be written or the folder is missing."""
+    gallery. Raises InputError if the file cannot be written or the folder is missing; ValueError as `page`."""
     html = page(audits, images).encode()
     with atomic_write(path) as file:
         file.write(html)
 
 
-def page(audits: Sequence[Audit], images: Path | None = None) -> str:
-    """Return the page as HTML. Raises ValueError without an audit, InputError if the folder of photos is missing."""
+def page(audits: Sequence[Audit | JointsAudit], images: Path | None = None) -> str:
+    """Return the page as HTML. Raises ValueError without an audit or for both kinds of them, InputError if the folder
+    of photos is missing, or is given for audits without OKS, by which the gallery chooses."""
     if not audits:
         raise ValueError("audits: expected at least one, got none")
+    joints = [one for one in audits if isinstance(one, JointsAudit)]
+    others = [one for one in audits if isinstance(one, Audit)]
+    if joints and others:
+        raise ValueError("audits: expected all with OKS or all without, got both")
+    if joints and images is not None:
+        raise InputError(f"{images}: the gallery chooses people by OKS, which needs sigmas")
+    return joints_page(joints) if joints else _page(others, images)
+
+
+def _page(audits: Sequence[Audit], images: Path | None) -> str:
     notes = [_Notes(audit, place) for place, audit in enumerate(audits)]
     labels = file_labels(audits)
     found = differences(audits)
@@ -166,11 +168,6 @@ def page(audits: Sequence[Audit], images: Path | None = None) -> str:
         cell=partial(_cell, audits, notes),
         notes=[note.texts for note in notes],  # the template shows them last, when all reasons are collected
     )
-
-
-def letter(place: int) -> str:
-    """Return the letter that stands for a file in narrow columns: A, B, …; its number after Z."""
-    return chr(ord("A") + place) if place < 26 else str(place + 1)
 
 
 class _Notes:

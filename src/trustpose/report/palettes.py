@@ -63,9 +63,8 @@ def limb_sides(skeleton: Skeleton) -> Int[np.ndarray, " L"]:
 
 def part_colours(skeleton: Skeleton) -> tuple[UInt8[np.ndarray, "K 3"], UInt8[np.ndarray, "L 3"]]:
     """Return the colours of joints and limbs by side and by upper or lower body."""
-    is_low = skeleton.is_lower | np.array(["back_paw" in name for name in skeleton.keypoints], dtype=np.bool_)
     ends = np.array(skeleton.edges, dtype=np.int64).reshape(-1, 2)
-    lower = is_low.astype(np.int64)
+    lower = skeleton.is_lower.astype(np.int64)
     return PARTS[sides(skeleton), lower], PARTS[limb_sides(skeleton), lower[ends].min(axis=1)]
 
 

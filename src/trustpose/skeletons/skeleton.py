@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-_LOWER = ("hip", "pelvis", "knee", "ankle", "heel", "toe", "foot")
+_LOWER = ("hip", "pelvis", "knee", "ankle", "heel", "toe", "foot", "back_paw")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Skeleton:
 
     @cached_property
     def is_lower(self) -> Bool[np.ndarray, " K"]:
-        """Which of the K keypoints belong to the lower body: hips and below, as in HRNet's data sets."""
+        """Which of the K keypoints belong to the lower body: hips and below, as in HRNet's data sets; of an animal,
+        the hind legs."""
         return np.array([any(part in name for part in _LOWER) for name in self.keypoints], dtype=np.bool_)
 
     def index_in(self, target: "Skeleton", missing: str = "raise") -> Int[np.ndarray, " L"]:

@@ -1,0 +1,22 @@
+"""The environment of the pages' templates, and what several of them print."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from trustpose.report.summary import number
+from trustpose.report.terms import anchor, breakable, linked
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,  # file names and labels are untrusted
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {"number": number, "linked": linked, "anchor": anchor, "breakable": breakable}
+
+
+def letter(place: int) -> str:
+    """Return the letter that stands for a file in narrow columns: A, B, …; its number after Z."""
+    return chr(ord("A") + place) if place < 26 else str(place + 1)
