@@ -1,6 +1,6 @@
 """One joint, one person: suppression and CrowdPose's association, on crowded and other photos of `dev`.
 
-    python benchmarks/crowds.py [--boxes ours usual] [--model NETWORK] [--train N] [--draws N] [--data FOLDER]
+    python benchmarks/crowds.py [--boxes ours usual] [--model NETWORK] [--train N] [--fold F] [--draws N] [--data DATA]
 
 One network predicts every box of `dev` photos once: of the bundled detector above 0.1 ("ours"), or of
 DATA/coco/dev_detections.json, on 70 photos ("usual"). Poses are ranked by the mean of the keypoints' scores × the
@@ -18,7 +18,8 @@ crowd index; gains over no suppression are drawn in pairs.
   .. × box            edges weigh the peak's height × the box's score, so that one of two boxes of a person gets all
   .. keeps its peak   and a person that gets no joint keeps its own highest peak's place, with a score of 0
 
-"Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. Last comes one line of JSON. Needs
+"Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. A network that was itself trained on `train`
+needs --fold: N photos of fold F of five, which its recipe (`data.fold`) held out. Last comes one line of JSON. Needs
 TRUSTPOSE_DATA.
 """
 
@@ -32,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trustpose.datasets.folds import fold_of
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Boxes, transform
@@ -52,6 +54,7 @@ from trustpose.skeletons import COCO_17
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 MIN_SCORE, PEAKS, LOWEST = 0.1, 4, 0.03
+FOLDS = 5  # of the recipes
 OKS_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GRID: dict[Method, tuple[float, ...]] = {"oks-nms": OKS_GRID, "soft-oks-nms": (0.1, 0.2, 0.3, 0.5, 0.9, 1.5, 3.0)}
 HEIGHTS, DISTANCES, OVERLAPS = (0.05, 0.2), (0.25, 0.5), (0.6, 0.8)
@@ -84,14 +87,18 @@ class Found:
         return replace(self, truth=labelled, image_ids=image_ids)
 
 
-def find(predictor: Predictor, data: Path, split: str, boxes_of: str, most: int | None) -> Found:
-    """Predict the poses and candidates of all boxes."""
+def find(
+    predictor: Predictor, data: Path, split: str, boxes_of: str, most: int | None = None, fold: int | None = None
+) -> Found:
+    """Predict the poses and candidates of all boxes, of `most` photos, spread over those of a fold."""
     file = read_truth(data / "coco" / f"{split}_gt.json")
     names = dict(zip(file.images.id.tolist(), file.images.file_name, strict=True))
     ids, listed = np.unique(file.images.id), None
     if boxes_of == "usual":
         listed = boxes_from_detections(data / "coco" / f"{split}_detections.json", file.category_id)
         ids = np.unique(listed.image_id)
+    if fold is not None:
+        ids = ids[fold_of(ids, FOLDS) == fold]
     if most is not None:
         ids = ids[np.unique(np.linspace(0, len(ids) - 1, most).astype(int))]
     detector, parts, scores, rows, offset = load_detector("default", min_score=MIN_SCORE), [], [], [], 0
@@ -242,6 +249,7 @@ def main() -> None:
     parser.add_argument("--boxes", nargs="+", choices=("ours", "usual"), default=["ours", "usual"])
     parser.add_argument("--model", default=None)
     parser.add_argument("--train", type=int, default=150)
+    parser.add_argument("--fold", type=int, choices=range(FOLDS))
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
@@ -250,8 +258,8 @@ def main() -> None:
     assert isinstance(predictor, Predictor)
     printed: dict[str, object] = {}
     for boxes in arguments.boxes:
-        ways, chosen = choose(find(predictor, arguments.data, "train", boxes, arguments.train))
-        dev = find(predictor, arguments.data, "dev", boxes, None)
+        ways, chosen = choose(find(predictor, arguments.data, "train", boxes, arguments.train, arguments.fold))
+        dev = find(predictor, arguments.data, "dev", boxes)
         table = compare(dev, ways, arguments.draws)
         show(f"{boxes}, {len(dev.poses)} poses", table, chosen)
         printed[boxes] = {"AP": table, "chosen": chosen, "poses": len(dev.poses), "photos": len(dev.image_ids)}
