@@ -37,7 +37,7 @@ from trustpose.datasets.folds import fold_of
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Boxes, transform
-from trustpose.grouping.crowdpose import associate, merge_joints
+from trustpose.grouping.crowdpose import Association, JointCandidates, associated
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance, choose_parameters
 from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
 from trustpose.metrics.average_precision import evaluate
@@ -146,29 +146,22 @@ def suppression(method: Method, threshold: float, distance: PoseDistance | None 
 
 def association(overlap: float, height: float, distance: float, weighted: bool, keeps: bool) -> Way:
     """CrowdPose's, after OKS-NMS above `overlap`; `weighted`: edges weigh the height times the box's score."""
-    deviation, first = distance * COCO_17.sigmas / COCO_17.sigmas.mean(), suppression("oks-nms", overlap)
+    how = Association(height, distance, overlap if overlap < 1 else None, weighted, keeps, PEAKS)
 
     def way(found: Found) -> tuple[Poses, np.ndarray]:
-        poses, image_id, score = found.poses, found.poses.image_id, found.score
-        assert image_id is not None and poses.score is not None and poses.pose_score is not None
-        box_score = found.score / np.maximum(poses.pose_score, 1e-9)
-        weight = found.height * (box_score[found.person] if weighted else 1)
-        kept = np.zeros(len(poses), bool)
-        kept[first(replace(found, poses=replace(poses, track_id=np.arange(len(poses)))))[0].track_id] = True
-        chosen = np.full(poses.score.shape, -1)
-        high = np.flatnonzero((found.height >= height) & kept[found.person])
-        of_photo = image_id[found.person[high]]
-        for image in np.unique(of_photo):
-            rows, people = high[of_photo == image], np.flatnonzero(image_id == image)
-            nodes = merge_joints(found.xy[rows], found.size[rows], found.joint[rows], deviation)
-            person = np.searchsorted(people, found.person[rows])
-            own = associate(nodes, weight[rows], person, len(people), 17)
-            chosen[people] = np.where(own >= 0, rows[own], -1)
-        some = chosen >= 0
-        score = np.where(some, found.height[chosen], 0.0)
-        xy = np.where(some[..., None], found.xy[chosen], poses.xy if keeps else 0.0)
-        left = some.any(axis=1)
-        return replace(poses, xy=xy, score=score)[left], (score.mean(axis=1) * box_score)[left]
+        poses, image_id = found.poses, found.poses.image_id
+        assert image_id is not None and poses.pose_score is not None
+        poses = replace(poses, box_score=found.score / np.maximum(poses.pose_score, 1e-9))
+        order = np.argsort(image_id[found.person], kind="stable")
+        of_photo, parts = image_id[found.person[order]], []
+        for image in np.unique(image_id):
+            people = np.flatnonzero(image_id == image)
+            rows = order[slice(*np.searchsorted(of_photo, [image, image + 1]))]
+            person = found.person[rows] - people[0]
+            some = JointCandidates(found.xy[rows], found.size[rows], found.height[rows], person, found.joint[rows])
+            parts.append(associated(poses[people], some, how, COCO_17.sigmas))
+        left = Poses.concatenate(parts)
+        return left, left.ranking_score
 
     return way
 

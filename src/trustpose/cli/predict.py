@@ -9,7 +9,7 @@ import typer
 
 from trustpose.cli.choices import FLOW_MEANS, POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
-from trustpose.cli.predict_checks import Device, Grouping, check_earlier_run, check_files
+from trustpose.cli.predict_checks import Association, Device, Grouping, check_earlier_run, check_files
 from trustpose.cli.predict_engine import ADDRESS, BLOCK, COLUMN, ENGINE, WORKERS, How, run_on_engine
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
 from trustpose.cli.suppress import AREA_MEANS, DISTANCE_MEANS, METHODS, THRESHOLD_MEANS, WAYS
@@ -80,6 +80,7 @@ def predict(
     ] = "crop",
     suppression_distance: Annotated[str | None, typer.Option(help=DISTANCE_MEANS)] = None,
     grouping: Grouping = None,
+    association: Association = None,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     second_crop: Annotated[
         float | None,
@@ -213,6 +214,7 @@ def predict(
         suppression_area=suppression_area,
         suppression_distance=suppression_distance,
         grouping=grouping,
+        association=association,
         flip=flip,
         second_crop=second_crop,
         fast=fast,

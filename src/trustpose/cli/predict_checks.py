@@ -26,6 +26,15 @@ Grouping = Annotated[
     str | None,
     typer.Option(**choices("greedy", "optimal", about="Of links, with part affinity fields. Default: as in the JSON.")),
 ]
+Association = Annotated[
+    str | None,
+    typer.Option(
+        **choices(
+            *("none", "global", "crowdpose"),
+            about="Give each joint to one person, in crowds (heatmap networks; no trust).",
+        )
+    ),
+]
 
 
 def check_files(

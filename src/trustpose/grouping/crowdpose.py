@@ -12,13 +12,73 @@ The paper takes the size of the response's Gaussian as u, COCO's per-joint const
 Here u is the Gaussian's σ in image pixels, and δ a number of such σ.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from trustpose.files import InputError
+from trustpose.grouping.suppression import suppress
+from trustpose.poses import Poses
+
+
+@dataclass(frozen=True)
+class Association:
+    """How the joints of a photo are shared out among its boxes, as `associated` does it.
+
+    min_score: of a candidate; most: candidates of a joint in a box. distance: candidates of one joint merge within
+    this many σ, times the joint's constant for OKS over the mean of all. overlap: among a detector's boxes, poses whose
+    OKS with a better one is above this (`suppression`, "oks-nms", area "crop") take no part; None: all do. by_box: a
+    candidate's score counts times its box's score. keeps_place: who gets no joint keeps the place of its own highest
+    peak, with a score of 0; otherwise the joint is missing, and a person without joints is left out. Raises ValueError
+    for numbers out of range.
+    """
+
+    min_score: float = 0.05
+    distance: float = 0.25
+    overlap: float | None = 0.8
+    by_box: bool = True
+    keeps_place: bool = True
+    most: int = 4
+
+    def __post_init__(self) -> None:
+        for name, least in (("min_score", 0), ("distance", 0), ("most", 1)):
+            if not least <= getattr(self, name) < np.inf:
+                raise ValueError(f"{name}: expected a number from {least} on, got {getattr(self, name)}")
+        if self.overlap is not None and not 0 <= self.overlap <= 1:
+            raise ValueError(f"overlap: expected an OKS from 0 to 1, got {self.overlap}")
+
+
+ASSOCIATIONS: Mapping[str, Association] = {
+    "global": Association(),
+    "crowdpose": Association(overlap=None, by_box=False, keeps_place=False),
+}
+"""By name: with the additions that make it do no harm (docs/benchmarks/crowds.md), and as in the paper."""
+
+
+def association_of(given: Association | str | None) -> Association | None:
+    """Return an association by its name, or as given; "none" is None. Raises InputError for another name."""
+    if not isinstance(given, str) or given == "none":
+        return None if isinstance(given, str) else given
+    if given not in ASSOCIATIONS:
+        raise InputError(f"association: expected one of {', '.join(ASSOCIATIONS)}, none; got {given!r}")
+    return ASSOCIATIONS[given]
+
+
+class JointCandidates(NamedTuple):
+    """Candidates of a photo's boxes: xy (C, 2) and size (C,), a Gaussian's σ, in image pixels; score (C,); person (C,)
+    and joint (C,), the row of the box and the number of the joint."""
+
+    xy: Float[np.ndarray, "C 2"]
+    size: Float[np.ndarray, " C"]
+    score: Float[np.ndarray, " C"]
+    person: Int[np.ndarray, " C"]
+    joint: Int[np.ndarray, " C"]
 
 
 class JointNodes(NamedTuple):
@@ -81,3 +141,44 @@ def associate(
         real = weight[who, own[which]] > 0
         chosen[who[real], k] = row[who[real], own[which[real]]]
     return chosen
+
+
+def associated(
+    poses: Poses,
+    candidates: JointCandidates,
+    how: Association,
+    sigmas: Float[np.ndarray, " K"],
+    takes_part: Bool[np.ndarray, " N"] | None = None,
+) -> Poses:
+    """Return the people of a photo after association: those of its boxes who take part, with joints of which no two
+    people have the same one.
+
+    poses: of the boxes, each joint at its highest peak, with scores. takes_part (N,): which may; None: all. A joint's
+    score is its candidate's, and `pose_score` the mean of them. Raises ValueError if a required column is None.
+    """
+    if poses.score is None:
+        raise ValueError("associated: Poses.score is None, expected the heights of peaks")
+    kept = np.ones(len(poses), bool) if takes_part is None else takes_part.copy()
+    if how.overlap is not None and poses.box_score is not None:
+        some = np.flatnonzero(kept)
+        those = poses[some]
+        without = suppress(
+            those, those.ranking_score, method="oks-nms", threshold=how.overlap, sigmas=sigmas, area="crop"
+        )
+        kept[some] = without.kept
+    weight = candidates.score
+    if how.by_box and poses.box_score is not None:
+        weight = weight * poses.box_score[candidates.person]
+    rows = np.flatnonzero(kept[candidates.person] & (candidates.score >= how.min_score))
+    xy, size, score, person, joint = (column[rows] for column in candidates)
+    nodes = merge_joints(xy, size, joint, how.distance * sigmas / sigmas.mean())
+    chosen = associate(nodes, weight[rows], person, len(poses), len(sigmas))
+    has = chosen >= 0
+    place = np.concatenate([xy, np.zeros((1, 2))])[chosen]  # (N, K, 2); the last, 0, where nothing was chosen
+    height = np.concatenate([score, np.zeros(1)])[chosen]
+    if how.keeps_place:
+        place = np.where(has[..., None], place, poses.xy)
+    left = replace(poses, xy=place, score=height, pose_score=height.mean(axis=1))
+    if how.keeps_place:
+        return left[np.flatnonzero(kept)]
+    return replace(left, missing=~has)[np.flatnonzero(has.any(axis=1))]

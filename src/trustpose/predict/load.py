@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
+from trustpose.grouping.crowdpose import association_of
 from trustpose.grouping.suppression import suppressor
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
@@ -67,6 +68,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
     if adapter is not None and options.grouping is not None:
         raise InputError(f"{model}: groups nothing by part affinity fields, leave out --grouping")
+    if adapter is not None and association_of(options.association) is not None:
+        raise InputError(f"{model}: another package's estimator has one place a joint; leave out --association")
     predictor = _network(network, options) if adapter is None else _estimator(adapter, str(model), options)
     predictor.model, predictor.options, predictor.max_pixels = str(network), options, options.max_pixels
     predictor.device = _device(options, adapter)
@@ -144,8 +147,9 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
             what = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
             raise InputError(f"{spec.onnx}: {what}; leave it out")
         spec = replace(spec, output=spec.output.with_matching(options.grouping))
+    association = association_of(options.association)
     if spec.people == "photo":
-        wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None)
+        wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None if association is None else "association")
         if wrong is not None:
             finds = f"{spec.onnx}: finds the people of whole photos by itself"
             raise InputError(f"{finds}; {wrong} is for one person at a time")
@@ -153,8 +157,8 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
     how = {name: getattr(options, name) for name in ("backend", "device", "precision", "threads")}
     runtime = open_runtime(spec, **how)
     of_people = {name: getattr(options, name) for name in ("flip", "threads", "decoding", "second_crop")}
-    batch_size = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
-    predictor, own = Predictor(runtime, batch_size=batch_size, **of_people), spec.suppression
+    of_people["batch_size"] = options.batch_size or (BATCH if _device(options) == "cpu" else BATCH_OF_GPU)
+    predictor, own = Predictor(runtime, association=association, **of_people), spec.suppression
     if own is not None and options.suppression is None:
         predictor.suppress_detected = suppressor(own.method, own.threshold, own.area, spec.skeleton)
     return predictor

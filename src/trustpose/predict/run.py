@@ -19,6 +19,7 @@ from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
+from trustpose.grouping.crowdpose import association_of
 from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
@@ -257,6 +258,8 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
         settings["second_crop"] = options.second_crop
     if options.grouping is not None:
         settings["grouping"] = options.grouping
+    if (association := association_of(options.association)) is not None:
+        settings["association"] = str(association)
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     method, threshold = options.suppression, options.suppression_threshold

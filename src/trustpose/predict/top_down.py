@@ -4,7 +4,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -24,45 +24,20 @@ from trustpose.geometry.crops import (
     invert_affine,
     transform,
 )
+from trustpose.grouping.crowdpose import Association, associated
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, of_detected, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
+from trustpose.predict.jobs import Batch, Job, association_codec, batches, candidates_in_photo, in_order
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merged
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count, worker_threads
 
 LEAST_PADDING, MOST_PADDING = 0.5, 5.0
-_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
-
-
-@dataclass(eq=False)
-class _Job:
-    """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
-    at which the trust head reads (NaN: the network's own peaks), and the results so far; with a second crop n is twice
-    the number of boxes, first crops first."""
-
-    photo: Image
-    boxes: Boxes
-    crops: np.ndarray
-    box_share: np.ndarray
-    to_image: np.ndarray
-    places: np.ndarray
-    xy: np.ndarray
-    score: np.ndarray
-    trust: dict[str, np.ndarray]
-    pixels: np.ndarray | None = None
-    error: InputError | None = None
-    waiting: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.waiting = len(self.crops)
-
-
-_Batch = list[tuple[_Job, slice]]
 
 
 class Predictor(BasePredictor):
@@ -72,10 +47,11 @@ class Predictor(BasePredictor):
     image's. `threads` read and crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps
     (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `second_crop` is the padding of a
     second crop of each person, whose keypoints, scores and trust are averaged with the first's: twice the network's
-    time (`predict.second_crop`). `detector` finds the people of
-    photos without boxes; without a detector each whole photo is one person. A network with a trust head fills
-    `quality`, `visibility` and `pose_quality`, as far as its head predicts them; with `flip` they are means of both
-    views too. In boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If
+    time (`predict.second_crop`). `association` shares the joints of a photo out among its boxes (`grouping.crowdpose`);
+    trust is then left out, as its head read at the network's own peaks. `detector` finds the people of photos without
+    boxes; without a detector each whole photo is one person. A network with a trust head fills `quality`, `visibility`
+    and `pose_quality`, as far as its head predicts them; with `flip` they are means of both views too. In boxes with a
+    detector's score they are times P(the box holds a person), if the head predicts that. If
     the head was fitted with another decoding, it warns. Photo files with more than `max_pixels` are refused.
     """
 
@@ -88,6 +64,7 @@ class Predictor(BasePredictor):
         threads: int | None = None,
         decoding: str | None = None,
         second_crop: float | None = None,
+        association: Association | None = None,
         detector: Detector | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -104,6 +81,10 @@ class Predictor(BasePredictor):
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
             warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
+        self.association = association
+        self._peaks = None if association is None else association_codec(self.spec, second_crop)
+        if association is not None:
+            self._trust = tuple(name for name in self._trust if name == "presence")
         self.batch_size = batch_size
         self.flip = flip
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
@@ -131,6 +112,8 @@ class Predictor(BasePredictor):
         where the head cannot read at given keypoints, and for an image that cannot be read; ValueError for poses of
         another skeleton.
         """
+        if self.association is not None:
+            raise InputError(f"{self.model}: judges poses as they are; load it without association")
         if not self.runtime.reads_places:
             how = "load it with backend='torch', or save it with reads_xy=True"
             raise InputError(f"{self.spec.onnx}: its trust head cannot read at given keypoints; {how} (docs/trust.md)")
@@ -160,9 +143,9 @@ class Predictor(BasePredictor):
         return replace(poses, **filled)
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
-        waiting: deque[_Job] = deque()
+        waiting: deque[Job] = deque()
         with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
-            for batch in prefetch(self._runners(), self._run, self._batches(jobs, waiting), 3):
+            for batch in prefetch(self._runners(), self._run, batches(jobs, waiting, self.batch_size), 3):
                 for job, rows in batch:
                     job.waiting -= rows.stop - rows.start
                 while waiting and not waiting[0].waiting:
@@ -170,7 +153,7 @@ class Predictor(BasePredictor):
         while waiting:
             yield self._finish(waiting.popleft())
 
-    def _prepare(self, photo: Image) -> _Job:
+    def _prepare(self, photo: Image) -> Job:
         """Read one photo and crop its people."""
         wanted, count = self.spec.input, len(self.spec.skeleton.keypoints)
         pixels, error, boxes = None, None, photo.boxes
@@ -198,7 +181,7 @@ class Predictor(BasePredictor):
         places = np.full_like(xy, np.nan)
         if photo.places is not None:
             places = transform(affine, np.tile(photo.places[:people], (crops_each, 1, 1)))
-        return _Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
+        return Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
 
     def _no_poses(self) -> Poses:
         empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
@@ -208,29 +191,7 @@ class Predictor(BasePredictor):
         """Allocate each field of trust that the network fills."""
         return {name: np.empty((people, *trust_shape(name, len(self.spec.skeleton.keypoints)))) for name in self._trust}
 
-    def _batches(self, jobs: Iterable[_Job], waiting: deque[_Job]) -> Iterator[_Batch]:
-        """Yield rows of `batch_size` crops across photos; each photo is added to `waiting`."""
-        batch: _Batch = []
-        room, photos = self.batch_size, 0
-        for job in jobs:
-            waiting.append(job)
-            photos += 1
-            start = 0
-            while start < len(job.crops):
-                stop = min(len(job.crops), start + room)
-                batch.append((job, slice(start, stop)))
-                room -= stop - start
-                start = stop
-                if not room:
-                    yield batch
-                    batch, room, photos = [], self.batch_size, 0
-            if photos >= _PHOTOS_BETWEEN_BATCHES:
-                yield batch
-                batch, room, photos = [], self.batch_size, 0
-        if batch:
-            yield batch
-
-    def _run(self, batch: _Batch) -> _Batch:
+    def _run(self, batch: Batch) -> Batch:
         """Run network and codec on one batch, and write the results into its jobs."""
         if not batch:
             return batch
@@ -244,6 +205,9 @@ class Predictor(BasePredictor):
             outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
         found, predicted = self.codec.decode(outputs), trust.filled()
+        codec, how, several = self._peaks, self.association, None
+        if codec is not None and how is not None:
+            several = codec.candidates(outputs, min_score=how.min_score, most=how.most)
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
@@ -251,6 +215,8 @@ class Predictor(BasePredictor):
             job.score[rows] = found.score[start:stop]
             for name, room in job.trust.items():
                 room[rows] = predicted[name][start:stop]
+            if codec is not None and several is not None:
+                job.candidates.append(candidates_in_photo(several, start, rows, job.to_image, codec))
             start = stop
         return batch
 
@@ -265,7 +231,7 @@ class Predictor(BasePredictor):
             places = (np.array([self.spec.input.width - 1, 0]) - places * (1, -1))[:, self.spec.skeleton.flip_index]
         return self.spec.expect(HeatmapOutput, SimCCOutput).codec(self.spec.input).grid.cells(places)
 
-    def _finish(self, job: _Job) -> Prediction:
+    def _finish(self, job: Job) -> Prediction:
         boxes, xy, score, given = job.boxes, job.xy, job.score, job.trust
         if len(self.paddings) > 1:
             size = np.sqrt(np.abs(np.linalg.det(job.to_image[: len(boxes), :, :2])))  # image pixels of a crop pixel
@@ -282,10 +248,14 @@ class Predictor(BasePredictor):
             skeleton=self.spec.skeleton,
             **trust,
         )
-        is_detected = job.photo.boxes is None or job.photo.is_detected
+        is_detected, is_person = job.photo.boxes is None or job.photo.is_detected, None
         if is_detected and self.spec.trust is not None and "presence" in given:
             is_person = given["presence"] >= self.spec.trust.min_presence
-            poses = poses if is_person.all() else poses[np.flatnonzero(is_person)]
+        if self.association is not None:
+            candidates = in_order(job.candidates)
+            poses = associated(poses, candidates, self.association, self.skeleton.sigmas, is_person)
+        elif is_person is not None and not is_person.all():
+            poses = poses[np.flatnonzero(is_person)]
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 

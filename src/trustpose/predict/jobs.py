@@ -1,0 +1,111 @@
+"""Photos in progress of the top-down pipeline, their batches of crops, and what association needs of them."""
+
+import warnings
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trustpose.codecs import Candidates
+from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.files import InputError
+from trustpose.geometry.crops import Boxes, transform
+from trustpose.grouping.crowdpose import JointCandidates
+from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.predict.photos import Image
+
+_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
+_SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peaks of a map
+
+
+@dataclass(eq=False)
+class Job:
+    """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
+    at which the trust head reads (NaN: the network's own peaks), and the results so far; with a second crop n is twice
+    the number of boxes, first crops first. candidates: parts of them, with their first box, in any order."""
+
+    photo: Image
+    boxes: Boxes
+    crops: np.ndarray
+    box_share: np.ndarray
+    to_image: np.ndarray
+    places: np.ndarray
+    xy: np.ndarray
+    score: np.ndarray
+    trust: dict[str, np.ndarray]
+    pixels: np.ndarray | None = None
+    error: InputError | None = None
+    candidates: list[tuple[int, JointCandidates]] = field(default_factory=list)
+    waiting: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = len(self.crops)
+
+
+Batch = list[tuple[Job, slice]]
+
+
+def batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Batch]:
+    """Yield rows of `size` crops across photos; each photo is added to `waiting`."""
+    batch: Batch = []
+    room, photos = size, 0
+    for job in jobs:
+        waiting.append(job)
+        photos += 1
+        start = 0
+        while start < len(job.crops):
+            stop = min(len(job.crops), start + room)
+            batch.append((job, slice(start, stop)))
+            room -= stop - start
+            start = stop
+            if not room:
+                yield batch
+                batch, room, photos = [], size, 0
+        if photos >= _PHOTOS_BETWEEN_BATCHES:
+            yield batch
+            batch, room, photos = [], size, 0
+    if batch:
+        yield batch
+
+
+def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:
+    """Return the codec that finds candidates for association; warn of trust that is left out. Raises InputError for a
+    network or an option that association is not for."""
+    output = spec.output
+    if not isinstance(output, HeatmapOutput):
+        raise InputError(f"{spec.onnx}: gives {output.kind}, and association needs heatmaps with several peaks")
+    codec = output.codec(spec.input)
+    if codec.decoding not in _SEVERAL:
+        raise InputError(f"{spec.onnx}: decodes by {codec.decoding}; association expects one of {', '.join(_SEVERAL)}")
+    if second_crop is not None:
+        raise InputError("second_crop: averages one place a joint, and association chooses among several")
+    try:
+        _ = spec.skeleton.sigmas
+    except ValueError as error:
+        raise InputError(f"association: {error}") from None
+    if spec.trust is not None:
+        why = "its trust is for the network's own peaks, and association moves joints"
+        warnings.warn(f"{spec.onnx}: {why}; no trust is written", stacklevel=4)
+    return codec
+
+
+def candidates_in_photo(
+    several: Candidates, start: int, rows: slice, to_image: np.ndarray, codec: HeatmapCodec
+) -> tuple[int, JointCandidates]:
+    """Return the candidates of a batch's crops from `start` on, which are boxes `rows` of one photo, in its pixels."""
+    count = rows.stop - rows.start
+    some = np.flatnonzero((several.input >= start) & (several.input < start + count))
+    person = several.input[some] - start + rows.start
+    affine = to_image[person]
+    growth = np.sqrt(np.abs(np.linalg.det(affine[:, :, :2])) * np.prod(codec.strides))  # image pixels a cell
+    xy = transform(affine, several.xy[some][:, None].astype(np.float64))[:, 0]
+    score = several.score[some].astype(np.float64)
+    return rows.start, JointCandidates(xy, codec.sigma * growth, score, person, several.joint[some])
+
+
+def in_order(parts: Sequence[tuple[int, JointCandidates]]) -> JointCandidates:
+    """Join the parts of a photo, in the order of its boxes."""
+    none = JointCandidates(np.zeros((0, 2)), *np.zeros((2, 0)), *np.zeros((2, 0), np.int64))
+    ordered = [none, *(part for _, part in sorted(parts, key=lambda part: part[0]))]
+    return JointCandidates(*(np.concatenate(column) for column in zip(*ordered, strict=True)))
