@@ -3,8 +3,9 @@
 import importlib
 import logging
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from trustpose.runtime.sessions import cpu_count
 
 LOCAL = "local"
 _CPUS = 4  # of a worker without a GPU, where its machine has as many
+_LOOK = 2.0  # seconds between looks at the cluster's machines
+_SETTLED = 20.0  # seconds for which they must have been others, since several often come and go together
+_WAIT = 600.0  # seconds for a machine when none is left
 _GPU_DEVICES = (None, "auto", "cuda")
 
 
@@ -39,15 +43,69 @@ class Cluster:
         sizes = [(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
         return share(sizes, workers, device)
 
+    def share_again(self, workers: int | None, device: str | None) -> Share:
+        """Divide what is left of the cluster: for as many workers, or as many as there is room for. Waits for a while
+        if nothing is left. Raises InputError if nothing comes."""
+        end = time.monotonic() + _WAIT
+        while True:
+            try:
+                most = self.share(None, device)
+                break
+            except InputError:
+                if time.monotonic() > end:
+                    raise InputError("the cluster has lost all its machines; --resume continues") from None
+                time.sleep(1)
+        for count in range(workers or 0, 0, -1):
+            with suppress(InputError):
+                return self.share(count, device)
+        return most
+
     @contextmanager
     def settings(self) -> Iterator[None]:
-        """Inside the block, Ray Data keeps rows apart, each of which is one of our blocks, and prints nothing."""
+        """Inside the block, Ray Data keeps rows apart, each of which is one of our blocks, and prints nothing; and a
+        run ends with ClusterChangedError if machines leave or join."""
         contexts = self.ray.data.DataContext
         context = contexts.get_current().copy()
         context.enable_progress_bars = False
         context.target_max_block_size = context.target_min_block_size = 1  # bytes
+        context.custom_execution_callback_classes = [*context.custom_execution_callback_classes, MachineWatch]
         with contexts.current(context):
             yield
+
+
+class ClusterChangedError(Exception):
+    """Machines have left the cluster or joined it for long enough that what is left should be divided anew."""
+
+
+class MachineWatch:
+    """A callback of Ray Data's: looks at the cluster's machines while a run goes on. Raises ClusterChangedError."""
+
+    def before_execution_starts(self, _executor: Any) -> None:
+        """Note the machines."""
+        self._before, self._looked, self._changed = self._alive(), time.monotonic(), 0.0
+
+    def on_execution_step(self, _executor: Any) -> None:
+        """Compare the machines with those of the start, every few seconds."""
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked = now
+        if self._alive() == self._before:
+            self._changed = 0.0
+            return
+        self._changed = self._changed or now
+        if now - self._changed >= _SETTLED:
+            raise ClusterChangedError
+
+    def after_execution_succeeds(self, _executor: Any) -> None:
+        """Nothing is to be done."""
+
+    def after_execution_fails(self, _executor: Any, _error: Exception) -> None:
+        """Nothing is to be done."""
+
+    @staticmethod
+    def _alive() -> set[str]:
+        return {node["NodeID"] for node in import_ray().nodes() if node["Alive"]}
 
 
 def share(sizes: list[tuple[int, int]], workers: int | None, device: str | None) -> Share:
@@ -83,6 +141,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield Cluster(ray)
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it prints its own warnings among our lines
     here = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
@@ -95,11 +154,13 @@ def cluster(address: str) -> Iterator[Cluster]:
 
 
 def own_error(error: BaseException) -> BaseException:
-    """Return the InputError behind an error that Ray carried from another process, else the error itself."""
+    """Return the InputError, or ClusterChangedError, behind an error that Ray carried to us, else the error itself."""
     seen: list[BaseException] = []
     one: BaseException | None = error
     while one is not None and one not in seen:
         seen.append(one)
+        if isinstance(one, ClusterChangedError):
+            return one
         if isinstance(one, InputError):
             return _plain(one)
         one = getattr(one, "cause", None) or one.__cause__ or one.__context__

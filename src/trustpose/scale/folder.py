@@ -8,11 +8,12 @@ from typing import Any
 
 from trustpose.files import InputError, json_bytes, parse_json
 from trustpose.predict.journal import check_same_settings
+from trustpose.scale.attempts import Attempt
 from trustpose.scale.places import Place
 from trustpose.scale.table import Counts, Unread, errors_content, read_counts
 from trustpose.scale.units import LAST, Unit
 
-MANIFEST, POSES, ERRORS = "manifest.json", "poses", "errors.parquet"
+MANIFEST, POSES, ERRORS, ATTEMPTS = "manifest.json", "poses", "errors.parquet", "attempts"
 _FORMAT = "trustpose run at scale 1"
 _NAME = re.compile(rf"^(\d{{7}})-(\d{{5}})-([0-9a-f]{{12}})({LAST})?\.parquet$")
 _FOLDER = 1000  # units: some file systems are slow with a hundred thousand files in one folder
@@ -68,6 +69,7 @@ class RunFolder:
         elif is_replaced:
             manifest.write(json_bytes({"format": _FORMAT, "status": "being replaced"}))
             (self.place / POSES).remove_folder()
+            (self.place / ATTEMPTS).remove_folder()
             (self.place / ERRORS).write(errors_content([]))
         else:
             raise InputError(
@@ -79,6 +81,10 @@ class RunFolder:
     def commit(self, name: str, content: bytes) -> None:
         """Write a block's file at once. Twice the same block leaves one file. Raises InputError, DiskError."""
         self._file(name).write(content)
+
+    def attempt(self, name: str) -> Attempt:
+        """Begin an attempt at a block or a unit of that name. Raises InputError, DiskError."""
+        return Attempt.begin(self.place / ATTEMPTS / f"{name}.json")
 
     def finished(self) -> dict[str, Counts]:
         """Return the counts of the blocks that are finished, by name. A file that cannot be read is not."""
@@ -99,6 +105,7 @@ class RunFolder:
         (self.place / ERRORS).write(errors_content(unread))
         manifest = {"format": _FORMAT, "status": "complete", "counts": total.to_json(), **about, "settings": settings}
         (self.place / MANIFEST).write(json_bytes(manifest))
+        (self.place / ATTEMPTS).remove_folder()
 
     def _file(self, name: str) -> Place:
         return self.place / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"

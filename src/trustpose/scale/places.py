@@ -118,6 +118,16 @@ class Place:
             return folder.local.resolve() in self.local.resolve().parents
         return self.is_local == folder.is_local and PurePosixPath(folder.path) in PurePosixPath(self.path).parents
 
+    def remove(self) -> None:
+        """Remove the file, if there is one. Raises InputError."""
+        try:
+            if self.exists():
+                self._files.delete_file(self._path)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be removed ({_first_line(error)})") from None
+
     def remove_folder(self) -> None:
         """Remove the folder with all that is in it, if there is one. Raises InputError."""
         try:

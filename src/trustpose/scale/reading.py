@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import PurePosixPath
 from typing import Any
 
 from trustpose.files import InputError
 from trustpose.poses.tables import package
 from trustpose.predict.images import SUFFIXES
+from trustpose.scale.attempts import READS, Attempt
 from trustpose.scale.clips import frame_count, open_video
 from trustpose.scale.places import Place, is_remote
 from trustpose.scale.units import PHOTOS, TABLE, TAR, Unit
@@ -48,11 +50,12 @@ class Block:
     clip: Clip | None = None
 
 
-def blocks(unit: Unit) -> Iterator[Block]:
+def blocks(unit: Unit, attempt: Attempt | None = None) -> Iterator[Block]:
     """Yield the blocks of a unit without those that are done; each as soon as it is read.
 
     There is always a last one, empty if nothing can be read. What cannot be read is there with its reason: a photo, or
-    the rest of a tar, a table or a video.
+    the rest of a tar, a table or a video. attempt: notes at which block reading is; one at which it ended the process
+    too often is the last one, with that reason.
     """
     if unit.kind == PHOTOS:
         found: Iterator[Block] = _cut(unit, _photos(unit))
@@ -62,9 +65,26 @@ def blocks(unit: Unit) -> Iterator[Block]:
         found = _cut(unit, _members(unit))
     else:
         found = _clips(unit)
-    for number, block in enumerate(found):
+    for number in count():
+        if attempt is not None:
+            if attempt.ended.get(number, 0) >= READS:
+                yield _given_up(unit, number)
+                return
+            attempt.at(number)
+        block = next(found, None)
+        if block is None:
+            return
         if number not in unit.done:
             yield block
+
+
+def _given_up(unit: Unit, number: int) -> Block:
+    """Return the last block of a unit that cannot be read any further: its id is that of the next photo, if known."""
+    name = Place(unit.root, unit.paths[0]).name
+    where = f"row group {unit.group}: " if unit.kind == TABLE else ""
+    reason = f"{where}reading it ended the process {READS} times, after {number * unit.block} photos or frames"
+    unread = Encoded((unit.first or 0) + number * unit.block, name, reason=reason)
+    return Block(unit.block_name(number, is_last=True), (unread,))
 
 
 def _cut(unit: Unit, photos: Iterable[Encoded]) -> Iterator[Block]:
@@ -158,12 +178,12 @@ def _clips(unit: Unit) -> Iterator[Block]:
     first = unit.first or 0
     try:
         with closing(open_video(place)) as video:
-            count = frame_count(video)
+            frames = frame_count(video)
     except InputError as error:
         unread = Encoded(first, place.name, reason=reason_of(error, place.name))
         yield Block(unit.block_name(0, is_last=True), (unread,))
         return
-    clips = max(1, -(-count // unit.block))
+    clips = max(1, -(-frames // unit.block))
     for number in range(clips):
         is_last = number == clips - 1
         start, stop = number * unit.block, None if is_last else (number + 1) * unit.block

@@ -15,7 +15,7 @@ from trustpose.models.spec import DEFAULT
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.run import settings_of
-from trustpose.scale.cluster import LOCAL, Cluster, cluster, import_ray, own_error
+from trustpose.scale.cluster import LOCAL, Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
 from trustpose.scale.folder import RunFolder, Total, remaining
 from trustpose.scale.places import Place
 from trustpose.scale.stages import Predict, Work, read, written
@@ -79,10 +79,10 @@ def predict_at_scale(
     for counts in finished.values():
         _count(total, counts, inputs, tell)
     earlier = total.photos
-    todo = remaining(inputs.units, finished)
-    if todo:
+    if remaining(inputs.units, finished):
+        work = Work(model, options, settings["model"])
         with cluster(how.address) as machines:
-            for counts in _written(machines, Work(model, options, settings["model"]), folder, todo, how.workers):
+            for counts in _written(machines, work, folder, inputs.units, set(finished), how.workers):
                 _count(total, counts, inputs, tell)
     about = {
         "seconds": round(time.perf_counter() - started, 1),
@@ -122,17 +122,36 @@ def _everywhere(model: str, options: PredictOptions) -> tuple[str, PredictOption
 
 
 def _written(
-    machines: Cluster, work: Work, folder: RunFolder, todo: list[Unit], workers: int | None
+    machines: Cluster, work: Work, folder: RunFolder, units: list[Unit], finished: set[str], workers: int | None
 ) -> Iterator[Counts]:
-    """Run the three stages, and yield the counts of each block as soon as its file is written."""
-    data, share = machines.ray.data, machines.share(workers, work.options.device)
+    """Yield the counts of each block that is not among the finished ones, as soon as its file is written.
+
+    Where machines leave or join, the rest is divided among those that are there: Ray would let the blocks of a worker
+    whose machine is lost wait until another machine has room for it.
+    """
+    done = set(finished)
+    share = machines.share(workers, work.options.device)
+    while todo := remaining(units, done):
+        try:
+            for name, counts in _through(machines, share, work, folder, todo):
+                done.add(name)
+                yield counts
+        except ClusterChangedError:
+            share = machines.share_again(workers, work.options.device)
+
+
+def _through(
+    machines: Cluster, share: Share, work: Work, folder: RunFolder, todo: list[Unit]
+) -> Iterator[tuple[str, Counts]]:
+    """Run the three stages once: yield each block's name and counts. Raises ClusterChangedError."""
+    data = machines.ray.data
     with machines.settings():
         units = data.from_items([{"unit": unit.to_json()} for unit in todo], override_num_blocks=len(todo))
         # reading and writing wait for disks and networks: they take no CPU from the predictors
-        blocks = units.flat_map(read, num_cpus=0, concurrency=2 * share.workers)
+        blocks = units.flat_map(read, fn_args=(folder,), num_cpus=0, concurrency=2 * share.workers)
         predicted = blocks.map(
             Predict,
-            fn_constructor_args=(work.with_threads(share.cpus),),
+            fn_constructor_args=(work.with_threads(share.cpus), folder),
             compute=data.ActorPoolStrategy(size=share.workers),
             num_cpus=share.cpus,
             num_gpus=share.gpus,
@@ -140,6 +159,6 @@ def _written(
         done = predicted.map(written, fn_args=(folder,), num_cpus=0, concurrency=share.workers)
         try:
             for row in done.iter_rows():
-                yield Counts.from_json(row["counts"])
+                yield row["name"], Counts.from_json(row["counts"])
         except Exception as error:
             raise own_error(error) from error

@@ -7,9 +7,10 @@ from typing import Any
 
 from trustpose.files import InputError
 from trustpose.predict.options import PredictOptions
+from trustpose.scale.attempts import Attempt
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.reading import blocks
-from trustpose.scale.units import Unit
+from trustpose.scale.units import TABLE, VIDEO, Unit
 from trustpose.scale.worker import BlockPredictor
 
 _LARGEST = 2**31 - 1  # bytes in a cell of Arrow's
@@ -28,10 +29,20 @@ class Work:
         return replace(self, options=replace(self.options, threads=self.options.threads or cpus))
 
 
-def read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def read(row: dict[str, Any], folder: RunFolder) -> Iterator[dict[str, Any]]:
     """Read a unit; yield its blocks. Raises InputError for a block that is too large to be sent."""
     unit = Unit.from_json(row["unit"])
-    for block in blocks(unit):
+    # foreign code, which may end the process, reads only these two
+    attempt = folder.attempt(f"{unit.number:07d}-{unit.digest}") if unit.kind in (TABLE, VIDEO) else None
+    try:
+        yield from _rows(unit, attempt)
+    finally:
+        if attempt is not None:
+            attempt.over()
+
+
+def _rows(unit: Unit, attempt: Attempt | None) -> Iterator[dict[str, Any]]:
+    for block in blocks(unit, attempt):
         if sum(len(photo.content) for photo in block.photos) > 0.99 * _LARGEST:
             raise InputError(
                 f"{block.photos[0].name}: {len(block.photos)} photos have over 2 GB; use a smaller --block"
@@ -42,16 +53,21 @@ def read(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 class Predict:
     """An actor: loads a predictor once, and predicts a block a row. Raises InputError."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, folder: RunFolder) -> None:
         self._predict = BlockPredictor(work.model, work.options, work.fingerprint)
+        self._folder = folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the content of the block's file and its counts."""
-        content, counts = self._predict(pickle.loads(row["block"]))  # what `read` sent
+        attempt = self._folder.attempt(row["name"])
+        try:
+            content, counts = self._predict(pickle.loads(row["block"]), attempt)  # what `read` sent
+        finally:
+            attempt.over()
         return {"name": row["name"], "content": content, "counts": counts.to_json()}
 
 
 def written(row: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
     """Write a block's file; done again after a fault, it replaces that file. Raises InputError, DiskError."""
     folder.commit(row["name"], row["content"])
-    return {"counts": row["counts"]}
+    return {"name": row["name"], "counts": row["counts"]}

@@ -13,10 +13,13 @@ from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions
 from trustpose.predict.origins import EncodedPhoto, VideoFrame
 from trustpose.predict.photos import Image
+from trustpose.scale.attempts import ALONE, TOGETHER, Attempt
 from trustpose.scale.clips import Videos
 from trustpose.scale.places import Place
 from trustpose.scale.reading import Block, Clip, reason_of
 from trustpose.scale.table import Counts, Unread, block_content
+
+_ENDED = "ends the process that predicts it (a crash, or too little memory)"
 
 Result = tuple[str, Poses] | Unread
 """One photo's name and poses, or why it has none."""
@@ -37,18 +40,22 @@ class BlockPredictor:
         self._max_pixels = options.max_pixels
         self._videos = Videos()
 
-    def __call__(self, block: Block) -> tuple[bytes, Counts]:
-        """Return the block's Parquet file and its counts."""
+    def __call__(self, block: Block, attempt: Attempt | None = None) -> tuple[bytes, Counts]:
+        """Return the block's Parquet file and its counts. attempt: which one it is at this block; after too many that
+        ended the process, its photos are predicted one by one, and those that end it alone are left out."""
         results: list[Result] = [Unread(one.image_id, one.name, one.reason) for one in block.photos if one.reason]
         if block.clip is not None:
-            results += self._of_clip(block.clip)
+            results += self._of_clip(block.clip, attempt)
         else:
             images = [
                 Image(EncodedPhoto(one.name, one.content, self._max_pixels), None, one.image_id)
                 for one in block.photos
                 if not one.reason
             ]
-            results += self._of_photos(images)
+            if attempt is not None and attempt.is_alone:
+                results += self._one_by_one(images, attempt)
+            else:
+                results += self._of_photos(images)
         found = [result for result in results if not isinstance(result, Unread)]
         counts = Counts(
             photos=len(results),
@@ -71,6 +78,15 @@ class BlockPredictor:
                 raise
             return results
 
+    def _one_by_one(self, images: list[Image], attempt: Attempt) -> Iterator[Result]:
+        for number, image in enumerate(images):
+            if attempt.ended.get(number, 0) >= ALONE:
+                yield Unread(image.image_id, image.source.name, _ENDED)
+            else:
+                attempt.at(number)
+                yield self._alone(image)
+        attempt.at(None)
+
     def _alone(self, image: Image) -> Result:
         try:
             return next(self._results([image]))
@@ -80,8 +96,13 @@ class BlockPredictor:
             problem = " ".join(str(error).split())[:200]
             return Unread(image.image_id, image.source.name, f"cannot be predicted ({type(error).__name__}: {problem})")
 
-    def _of_clip(self, clip: Clip) -> list[Result]:
+    def _of_clip(self, clip: Clip, attempt: Attempt | None) -> list[Result]:
+        """Predict a clip. Frames cannot be decoded one by one, so that one which ends the process costs them all."""
         place = Place(clip.root, clip.path)
+        if attempt is not None and attempt.begun > TOGETHER + ALONE:
+            last = "its end" if clip.stop is None else f"frame {clip.stop - 1}"
+            reason = f"from frame {clip.start} to {last}: {_ENDED}"
+            return [Unread(clip.first + clip.start, place.name, reason)]
         frames = (
             Image(pixels, None, clip.first + number, origin=VideoFrame(place.local, number))
             for number, pixels in self._videos.frames(place, clip.start, clip.stop)
