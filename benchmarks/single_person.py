@@ -11,7 +11,6 @@ Tables, then one line of JSON with all of them:
             limbs of strict PCP, with 95 % intervals from drawing people; the stages of one network below it
   claims    differences of PCK@0.2 and PDJ@0.1, of the same drawn people
   trust     Pearson r of each keypoint's score, and of our head's quality, with its OPKS
-  sizes     parameters and multiplications of the systems (--sizes, without models)
 """
 
 import argparse
@@ -225,41 +224,10 @@ def show_claims(results: dict[str, dict[str, tuple[float, np.ndarray]]]) -> dict
     return table
 
 
-def sizes() -> dict[str, dict[str, float]]:
-    """Print and return parameters and multiply-adds of the papers' networks at the papers' sizes."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from trustpose.networks.convolutional_pose_machine import receptive_field
-    from trustpose.networks.zoo import build, stride_of
-
-    listed = (("deep-pose-1", 220, 220), ("deep-pose-3", 220, 220), ("deep-pose-r50-1", 224, 224))
-    listed += tuple((f"tompson-{pooling}{part}", 256, 256) for pooling in (4, 8, 16) for part in ("-coarse", ""))
-    listed += (("cpm-1", 368, 368), ("cpm-3", 368, 368), ("cpm-6", 368, 368))
-    listed += (("cpn-r50", 256, 192), ("cpn-r50", 384, 288), ("cpn-r101", 384, 288))
-    table = {}
-    for name, height, width in listed:
-        with torch.device("meta"), FlopCounterMode(display=False) as counter, torch.no_grad():
-            network = build(name, 17 if name.startswith("cpn") else 14).eval()
-            network(torch.zeros(1, 3, height, width))
-        millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
-        row = {"parameters": millions, "multiply-adds": counter.get_total_flops() / 2e9, "stride": stride_of(name)}
-        table[f"{name} {height}×{width}"] = row
-        print(f"{name:18} {height}×{width}  {millions:6.1f} M  {row['multiply-adds']:6.1f} G  stride {row['stride']}")
-    seen = receptive_field(6)
-    print("a belief of CPM depends on, by stage:", ", ".join(f"{side} × {side}" for side in seen))
-    return table | {"receptive field of CPM": {str(number): side for number, side in enumerate(seen, start=1)}}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", type=Path, nargs="?", help="folder of the trained models, by name")
-    parser.add_argument("--sizes", action="store_true", help="print the papers' networks' sizes instead")
+    parser.add_argument("models", type=Path, help="folder of the trained models, by name")
     options = parser.parse_args()
-    if options.sizes:
-        print(json.dumps(sizes()))
-        return
-    if options.models is None:
-        parser.error("expected the folder of the models, or --sizes")
     torch.set_num_threads(1)
     people = held_out()
     measures = Measures(people)

@@ -59,6 +59,8 @@ def test_pckh_of_published_predictions(mpii: dict[str, Path], tmp_path: Path, ca
     page = (tmp_path / "page.html").read_text()
     assert page.count("<svg") == 8
     assert "0.890" in page
+    assert page.count("2,958 people.") == 1  # said once where all files have the same
+    assert "Total, less that of" in page
     record = tp.audit(mpii["gt"], mpii["ours"], replicates=20)  # the same in Python
     assert record.as_dict() == ours | {"compare": []}
     assert "PCKh@0.5 0.880" in repr(record)

@@ -126,8 +126,8 @@ def localisation(
         left_out = found[one.name].without_reference
         if left_out:
             findings.notes.append(
-                f"localisation.{one.name}: {left_out} of {len(rows)} people are left out, as labels lack "
-                f"{_RULES[one.name].reference}"
+                f"localisation.{one.name}: {left_out} of {len(rows)} people are left out, as their labels do not give "
+                f"{_RULES[one.name].reference}{', or the other diagonal' * (_RULES[one.name].reference == _TORSO)}"
             )
         other = _other_diagonals(people[rows]) if _RULES[one.name].reference == _TORSO else 0
         if other:

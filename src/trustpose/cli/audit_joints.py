@@ -45,7 +45,8 @@ def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> Non
         for number in numbers:
             label = number.removeprefix("groups.").replace("_", " ")
             cells = [_cell(audit, f"localisation.{name}.{number}") for audit in audits]
-            table.add_row({"auc": "area under the curve", "all": "with all other joints"}.get(label, label), *cells)
+            named = {"auc": "area under the curve", "all": f"all {len(first.parts)} joints"}
+            table.add_row(named.get(label, label), *cells)
         Console().print(table)
     for audit in audits[1:]:
         _print_differences(audit, audits[0])

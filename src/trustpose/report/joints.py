@@ -5,9 +5,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from trustpose.audit.comparison import outcome
 from trustpose.audit.joints_only import JointsAudit
 from trustpose.audit.localisation_record import Localisation, PartRate
-from trustpose.audit.record import Audit
+from trustpose.audit.record import Audit, Comparison
 from trustpose.report.summary import number
 from trustpose.report.svg import COLOURS, axes, colour, inline, label
 
@@ -31,14 +32,14 @@ def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: 
     for at, group in enumerate(first.groups):
         plot = _plot(found, group, f"joints{place}-{at}")
         panels.append({"kind": _words(group), "plot": plot, "rates": [one.groups[group] for one in found]})
-    rows = [("total", "Total"), *([("all", "With all other joints")] if first.all != first.total else [])]
+    rows = [("total", "Total"), *([("all", f"All {len(first.parts)} joints")] if first.all != first.total else [])]
     rows += [("mean", "Mean of the groups"), ("auc", "Area under the total’s curve")]
     rows += [(f"groups.{group}", _words(group)) for group in first.groups]
     return {
         "name": name,
         "title": first.title,
         "reference": first.reference,
-        "counted": [_counted(one) for one in found],
+        "counted": _shared([_counted(one) for one in found]),
         "panels": [panel | {"rates": [number(rate) for rate in panel["rates"]]} for panel in panels],
         "rows": [
             {
@@ -48,6 +49,7 @@ def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: 
             }
             for key, title in rows
         ],
+        "differences": _differences(audits, name),
         "parts": [
             {"title": _words(part), "n": one.n, "rates": [number(_part(other, part).rate) for other in found]}
             for part, one in first.parts.items()
@@ -64,8 +66,34 @@ def _counted(one: Localisation) -> str:
     if one.without_result:
         people += f", {one.without_result:,} of all without a result"
     if one.without_reference:
-        people += f"; {one.without_reference:,} left out, their labels lack {one.reference}"
+        people += f"; {one.without_reference:,} left out, whose labels do not give this length"
     return people
+
+
+def _shared(texts: list[str]) -> list[str]:
+    """Return one text for all files if they have the same."""
+    return texts[:1] if len(set(texts)) == 1 else texts
+
+
+def judged(difference: Comparison) -> str:
+    """Return how a file's number differs from another's, in words."""
+    return {"better": "better", "worse": "worse", "undecided": "not distinguishable"}[outcome(difference)]
+
+
+def _differences(audits: Sequence[Audit] | Sequence[JointsAudit], name: str) -> list[dict[str, Any]]:
+    """Return the cells of the total's difference from the first file's, a dash for the first; none of a single file."""
+    cells, first = [], audits[0].inputs["results"]["file"]
+    for place, audit in enumerate(audits):
+        metric = f"localisation.{name}.total"
+        found = [one for one in audit.compare if one.metric == metric and one.against == first] if place else []
+        cell: dict[str, Any] = {"text": "–", "interval": None, "note": None, "best": False, "judged": ""}
+        if found:
+            cell["text"] = number(found[0].difference, sign=True)
+        if found and found[0].low is not None and found[0].high is not None:
+            cell["interval"] = [number(found[0].low, sign=True), number(found[0].high, sign=True)]
+            cell["judged"] = judged(found[0])
+        cells.append(cell)
+    return cells if len(audits) > 1 else []
 
 
 def _cell(audit: Audit | JointsAudit, name: str, key: str) -> dict[str, Any]:

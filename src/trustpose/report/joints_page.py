@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trustpose import __version__
-from trustpose.audit.comparison import outcome
 from trustpose.audit.joints_only import JointsAudit
-from trustpose.report.joints import joint_sections
+from trustpose.report.joints import joint_sections, judged
 from trustpose.report.summary import file_labels, number
 from trustpose.report.svg import SERIES
 from trustpose.report.templates import TEMPLATES, letter
@@ -29,12 +28,13 @@ def joints_page(audits: Sequence[JointsAudit]) -> str:
 
 
 def _sentence(audit: JointsAudit, label: str) -> str:
-    """Return a file's totals, and how the first differs from the first file's."""
+    """Return a file's totals, and how its first metric's differs from the other files'."""
     rates = [f"{one.title} {number(one.total)}" for one in audit.localisation.values()]
     text = f"{label}: {', '.join(rates)}."
-    name = next(iter(audit.localisation))
-    for one in audit.compare[:]:
+    name, first = next(iter(audit.localisation.items()))
+    for one in audit.compare:
         if one.metric == f"localisation.{name}.total" and one.low is not None:
-            judged = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}[outcome(one)]
-            text += f" {number(one.difference, sign=True)} against {Path(one.against).name}: {judged}."
+            text += (
+                f" {first.title} {number(one.difference, sign=True)} against {Path(one.against).name}: {judged(one)}."
+            )
     return text

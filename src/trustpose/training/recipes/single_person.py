@@ -3,8 +3,10 @@ Estimation, 2019) from their papers.
 
 FLIC: the share of joints within 0.05 of the torso's diameter, of Tompson et al., CVPR 2015, and of DeepPose in the same
 table. MPII: PCKh@0.5 on its test set, whose labels are not public: compare with validation. SimpleBaseline's table of
-hourglass, CPN and its own, COCO val2017 with a detector's boxes. Human3.6M: integral regression at both stages of two
-hourglasses; 3D, so not to be run here: `lspet/hourglass-2-integral` is the same in 2D.
+hourglass, CPN and its own, COCO val2017 with a detector's boxes. The ranking of systems on COCO: HRNet on val2017; rows
+on test-dev, whose labels are not public, cannot be run; CPN+ is an ensemble, and ResNet-50 is SimpleBaseline's row.
+Human3.6M: integral regression at both stages of two hourglasses; 3D, so not to be run here: in 2D the same is
+`lspet/hourglass-2-integral`.
 
 Schedules that the lecture does not print are our choice: SimpleBaseline's 140 epochs, 10⁻³, divided by 10 at 90 and
 120. DeepPose's stages and Tompson's parts have 140 epochs each.
@@ -96,6 +98,21 @@ def _coco(network: str, height: int, width: int, ap: float, *, hard_keypoints: i
     )
 
 
+def _ranked(row: str, network: str, ap: float, *, split: str = "val2017") -> Recipe:
+    """Return a row of the ranking on COCO, 384 × 288."""
+    is_test = split != "val2017"
+    return replace(
+        _coco("simple-baseline-r50", 384, 288, ap),
+        name=f"single-person/coco/{network}-384x288{'-test' * is_test}",
+        title=row,
+        strategy=_PRETRAINED if network.startswith("hrnet") else _USUAL,
+        network=network,
+        sources=_source("COCO ranking, AP", f"{row}, {split}", {"AP": ap}),
+        evaluation=Evaluation(split=split, boxes="detections", suppression="oks-nms", suppression_threshold=0.9),
+        not_runnable="test-dev's labels are not public" if is_test else "",
+    )
+
+
 def _human36m(stage: int, *, is_integral: bool, number: float) -> Recipe:
     kind = "I1" if is_integral else "H1"
     return replace(
@@ -131,6 +148,10 @@ SINGLE_PERSON_RECIPES: dict[str, Recipe] = by_name(
     _coco("cpn-r50", 384, 288, 71.6, hard_keypoints=8),
     _coco("simple-baseline-r50", 256, 192, 70.4),
     _coco("simple-baseline-r50", 384, 288, 72.2),
+    _ranked("HRNet-32", "hrnet-w32", 75.8),
+    _ranked("HRNet-48", "hrnet-w48", 76.3),
+    _ranked("HRNet-48", "hrnet-w48", 75.5, split="test-dev"),
+    _ranked("MSPN", "mspn-4", 76.1, split="test-dev"),
     _human36m(1, is_integral=False, number=85.5),
     _human36m(1, is_integral=True, number=78.7),
     _human36m(2, is_integral=False, number=68.0),
