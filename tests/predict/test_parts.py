@@ -1,12 +1,9 @@
 """Hands and faces of known bodies: boxes from the joints, and networks that see them there, left hands mirrored."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from tests.tiny_onnx import _field, _ints, _value_info
+from tests.predict.tiny_parts import write_part
 from trustpose.files import InputError
 from trustpose.geometry.part_boxes import face_boxes, hand_boxes
 from trustpose.poses import Poses
@@ -15,36 +12,10 @@ from trustpose.predict.parts import part_boxes, predict_parts
 from trustpose.predict.top_down import Predictor
 from trustpose.skeletons import COCO_17, LSP_14, OPENPOSE_COCO_18, OPENPOSE_MPI_15
 
-SIDE = 64
-
-
-def _write(folder: Path, skeleton: str, keypoints: int) -> Path:
-    """A network whose heatmaps are the red of 4 × 4 crop pixels, each brighter by 1 % than the one before."""
-    weights = np.zeros((keypoints, 3, 4, 4), "<f4")
-    weights[:, 0] = (1 + np.arange(keypoints)[:, None, None] / 100) / 16
-    tensor = b"".join(_field(1, side) for side in weights.shape) + _field(2, 1) + _field(8, "w")
-    tensor += _field(9, weights.tobytes())
-    node = _field(1, "data") + _field(1, "w") + _field(2, "maps") + _field(4, "Conv")
-    node += _ints("kernel_shape", [4, 4]) + _ints("strides", [4, 4])
-    graph = _field(1, node) + _field(2, "g") + _field(5, tensor)
-    graph += _field(11, _value_info("data", ["batch", 3, SIDE, SIDE]))
-    graph += _field(12, _value_info("maps", ["batch", keypoints, SIDE // 4, SIDE // 4]))
-    folder.mkdir()
-    (folder / "red.onnx").write_bytes(_field(1, 8) + _field(8, _field(2, 13)) + _field(7, graph))
-    pixels = {"name": "data", "layout": "NCHW", "dtype": "float32", "height": SIDE, "width": SIDE, "channels": "RGB"}
-    spec = {
-        "input": pixels | {"scale": "1/255", "mean": [0, 0, 0], "std": [1, 1, 1]},
-        "output": {"kind": "heatmaps", "keypoints": keypoints, "height": 16, "width": 16, "stride": 4, "offset": 1.5},
-        "skeleton": skeleton,
-        "crop": {"padding": 1.0},
-    }
-    (folder / "red.json").write_text(json.dumps(spec))
-    return folder / "red.onnx"
-
 
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory) -> Predictor:
-    network = load(_write(tmp_path_factory.mktemp("parts") / "hand", "hand21", 21))
+    network = load(write_part(tmp_path_factory.mktemp("parts") / "hand", "hand21", 21))
     assert isinstance(network, Predictor)
     return network
 
@@ -74,6 +45,11 @@ def test_boxes_of_any_skeleton():
     expected = face_boxes(np.array([[200.0, 150]]), at["nose"], eyes, ears)  # the neck between the shoulders
     np.testing.assert_allclose(boxes["face"], expected)
     assert np.isnan(part_boxes(body, min_score=1.0)["face"]).all()
+    absent = np.zeros((1, 17, 3))
+    absent[..., 2] = 1
+    absent[0, COCO_17.index("left_wrist")] = [1, 0, 0]
+    unseen = part_boxes(Poses(body.xy, visibility=absent, missing=body.missing, skeleton=COCO_17))
+    assert np.isnan(unseen["left_hand"]).all() and np.isfinite(unseen["right_hand"]).all()
     no_scores = part_boxes(Poses(body.xy, missing=body.missing, skeleton=COCO_17), min_score=1.0)
     np.testing.assert_array_equal(no_scores["face"], boxes["face"])
     one = np.ones((1, 1, 2))
@@ -112,7 +88,7 @@ def test_hands_are_where_their_pixels_are(hands):
 
 
 def test_faces_that_are_too_small_are_left_out(tmp_path):
-    network = load(_write(tmp_path / "face", "face70", 70))
+    network = load(write_part(tmp_path / "face", "face70", 70))
     small = _body()
     small = Poses(small.xy / 8, missing=small.missing, skeleton=COCO_17)
     photo = np.zeros((300, 400, 3), np.uint8)
@@ -127,6 +103,6 @@ def test_wrong_networks_and_bodies_are_named(hands, tmp_path):
         predict_parts(load("default"), photo, _body())
     with pytest.raises(ValueError, match=r"image_id: expected numbers from 0 to 1"):
         predict_parts(hands, [photo, photo], _body())
-    face = load(_write(tmp_path / "face", "face70", 70))
+    face = load(write_part(tmp_path / "face", "face70", 70))
     with pytest.raises(InputError, match="the skeleton lsp14 has no joints for face"):
         predict_parts(face, photo, Poses(np.ones((1, 14, 2)), skeleton=LSP_14))

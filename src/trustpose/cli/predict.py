@@ -9,15 +9,15 @@ import typer
 
 from trustpose.cli.choices import FLOW_MEANS, POSE_AREAS, calibrator_names, choices, completed, model_names, skeletons
 from trustpose.cli.endings import resumable
-from trustpose.cli.predict_checks import Association, Device, Grouping, check_earlier_run, check_files
+from trustpose.cli.predict_checks import Association, Device, Face, Grouping, Hands, check_earlier_run, check_files
 from trustpose.cli.predict_engine import ADDRESS, BLOCK, COLUMN, ENGINE, WORKERS, How, run_on_engine
+from trustpose.cli.predict_load import load_predictor, say_warnings
 from trustpose.cli.predict_progress import print_summary, progress_bar, say_left
 from trustpose.cli.suppress import AREA_MEANS, DISTANCE_MEANS, METHODS, THRESHOLD_MEANS, WAYS
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.predict.options import PredictOptions
-    from trustpose.predict.photos import BasePredictor
+    pass
 
 RESULTS = "results.json"
 
@@ -81,6 +81,8 @@ def predict(
     suppression_distance: Annotated[str | None, typer.Option(help=DISTANCE_MEANS)] = None,
     grouping: Grouping = None,
     association: Association = None,
+    hands: Hands = None,
+    face: Face = None,
     flip: Annotated[bool, typer.Option("--flip", help="Flip test: slower, more accurate.")] = False,
     second_crop: Annotated[
         float | None,
@@ -181,12 +183,13 @@ def predict(
     times its box's score. Without trust, it is the mean of its keypoints' scores times its box's score;
     single-stage networks give their own score. --suppression removes or lowers overlapping poses, as detected boxes
     cause them (docs/suppression.md). --calibrator adds the trust of a calibrator, with --second also from another
-    network that looks at the same people. With --gt, crowd regions and people without any labelled keypoint are
-    left out, the usual protocol for ground-truth boxes. If people are detected and the photos' names have no
-    numbers, photos are counted from 1; DIR/images.json lists them. Photos that cannot be read are reported and
-    skipped, and the exit code is then 1. A video beside other files gets a folder of its own in DIR, with its name.
-    Files at addresses (http, https) are kept in DIR/downloads. --engine ray reads photos, Parquet files, tars or
-    videos, also at s3:// and gs://, and writes Parquet files (docs/scale.md).
+    network that looks at the same people. --hands and --face add the joints of these parts, by networks of their
+    own. With --gt, crowd regions and people without any labelled keypoint are left out, the usual protocol for
+    ground-truth boxes. If people are detected and the photos' names have no numbers, photos are counted from 1;
+    DIR/images.json lists them. Photos that cannot be read are reported and skipped, and the exit code is then 1. A
+    video beside other files gets a folder of its own in DIR, with its name. Files at addresses (http, https) are
+    kept in DIR/downloads. --engine ray reads photos, Parquet files, tars or videos, also at s3:// and gs://, and
+    writes Parquet files (docs/scale.md).
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -215,6 +218,8 @@ def predict(
         suppression_distance=suppression_distance,
         grouping=grouping,
         association=association,
+        hands=hands,
+        face=face,
         flip=flip,
         second_crop=second_crop,
         fast=fast,
@@ -239,7 +244,7 @@ def predict(
     also = {"draw": draw, "draw_min_score": draw_min_score, "style": style}
     kept = (gt, boxes, min_box_score, all_people, frames, resume, also, format_, tidy, recursive, overwrite)
     run = RunOptions(*kept, track=track, flow=flow, flow_method=flow_method)
-    predictor = _load(model, options)
+    predictor = load_predictor(model, options)
     typer.echo(f"{predictor.name} on {predictor.device}")
     if any(map(is_address, sources)):  # before their files are downloaded to it
         check_earlier_run(out, run)
@@ -266,7 +271,7 @@ def predict(
     ):
         warnings.simplefilter("always", category=DistributionShiftWarning)
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
-    _say(caught)
+    say_warnings(caught)
     for part in work.parts:
         one = done.videos[part.folder] if part.folder else done
         print_summary(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
@@ -276,23 +281,3 @@ def predict(
         typer.echo(f"trustpose: {complaint}", err=True)
     if complaints:
         raise typer.Exit(1)
-
-
-def _load(model: str, options: "PredictOptions") -> "BasePredictor":
-    """Load the predictor; print its warnings as lines, and what a fast setting costs."""
-    from trustpose.models.spec import ModelSpec
-    from trustpose.predict.load import load
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", category=UserWarning)
-        predictor = load(model, options)
-    _say(caught)
-    setting = ModelSpec.read(model).fast if options.fast else None
-    if setting is not None:
-        typer.echo(f"trustpose: --fast: {setting.describe()}", err=True)
-    return predictor
-
-
-def _say(caught: "list[warnings.WarningMessage]") -> None:
-    for warning in caught:
-        typer.echo(f"trustpose: warning: {' '.join(str(warning.message).split())}", err=True)

@@ -26,6 +26,13 @@ Grouping = Annotated[
     str | None,
     typer.Option(**choices("greedy", "optimal", about="Of links, with part affinity fields. Default: as in the JSON.")),
 ]
+Hands = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Add each person's hands by this network (hand21), near the wrists."),
+]
+Face = Annotated[
+    str | None, typer.Option(metavar="MODEL", help="Add each person's face by this network (face68, face70).")
+]
 Association = Annotated[
     str | None,
     typer.Option(
@@ -60,6 +67,8 @@ def check_files(
     given |= {
         "--model": model_files(shipped_folder(model) if model == DEFAULT else file),
         "--detector": model_files(None if options.detector is None else Path(str(options.detector))),
+        "--hands": model_files(None if options.hands is None else Path(options.hands)),
+        "--face": model_files(None if options.face is None else Path(options.face)),
         "--detector-weights": options.detector_weights,
         "--calibrator": None if options.calibrator is None else Path(str(options.calibrator)),
         "--second": [file for one in options.second for file in model_files(Path(named(one)[1]))],

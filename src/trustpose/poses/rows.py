@@ -227,11 +227,12 @@ def coco_rows(
     if not (np.isfinite(poses.xy).all() and np.isfinite(poses.score).all() and np.isfinite(ranking).all()):
         raise ValueError("write_results: coordinates, keypoint scores and scores must be finite")
     keypoints = np.concatenate([poses.xy, poses.score[..., None]], axis=2, dtype=np.float64)  # (N, K, 3)
+    beside, own = _beside(poses, keypoints), poses.keypoint_count if poses.skeleton is None else poses.skeleton.own
     box = None if poses.box is None else poses.box.astype(np.float64)
     columns: dict[str, np.ndarray | None] = {
         "image_id": poses.image_id,
         "category_id": np.broadcast_to(np.asarray(category_id), len(poses)),
-        "keypoints": keypoints.reshape(len(poses), 3 * poses.keypoint_count),
+        "keypoints": keypoints[:, :own].reshape(len(poses), 3 * own),
         "score": ranking,
         "annotation_id": poses.annotation_id,
         "track_id": poses.track_id,
@@ -239,15 +240,16 @@ def coco_rows(
         "bbox_score": poses.box_score,
         "pose_score": _pose_score_to_write(poses, ranking),
         "pose_quality": poses.pose_quality,
-        "keypoint_quality": poses.quality,
-        "visibility": poses.visibility,
-        "visibility_label": poses.visibility_label,
+        "keypoint_quality": None if poses.quality is None else poses.quality[:, :own],
+        "visibility": None if poses.visibility is None else poses.visibility[:, :own],
+        "visibility_label": None if poses.visibility_label is None else poses.visibility_label[:, :own],
+        **beside,
     }
     named = {name: _cells(name, column) for name, column in columns.items() if column is not None}
     for name, text_of in (texts or {}).items():
         if text_of and name in named:
             named[name] = [text_of.get(number, number) for number in named[name]]
-    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses)) is not None else {}
+    named |= {"keypoint_missing": stated} if (stated := _stated_missing(poses, own)) is not None else {}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     return [{name: cell for name, cell in row.items() if cell is not None} for row in rows]
 
@@ -259,14 +261,24 @@ def _pose_score_to_write(poses: "Poses", ranking: np.ndarray) -> np.ndarray | No
     return poses.pose_score
 
 
-def _stated_missing(poses: "Poses") -> list[list[int] | None] | None:
-    """Return 0 or 1 for each keypoint of a row whose missing ones do not follow from the values; None for other rows,
-    and if there are no such rows."""
+def _beside(poses: "Poses", keypoints: Float[np.ndarray, "N K 3"]) -> dict[str, np.ndarray]:
+    """Return the fields of joints beside the body's (`Skeleton.beside`), x, y and score."""
+    if poses.skeleton is None or not poses.skeleton.beside:
+        return {}
+    names, counts = zip(*poses.skeleton.beside, strict=True)
+    parts = np.split(keypoints, np.cumsum([poses.skeleton.own, *counts[:-1]]), axis=1)[1:]
+    return {name: part.reshape(len(part), 3 * part.shape[1]) for name, part in zip(names, parts, strict=True)}
+
+
+def _stated_missing(poses: "Poses", own: int) -> list[list[int] | None] | None:
+    """Return 0 or 1 for each of the first `own` keypoints of a row whose missing ones do not follow from the values;
+    None for other rows, and if there are no such rows."""
     assert poses.score is not None
     by_rule = find_missing(poses.xy, poses.score)
     if poses.missing is None and by_rule is None:
         return None
-    missing, follows = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
+    both = (np.zeros(poses.score.shape, bool) if one is None else one for one in (poses.missing, by_rule))
+    missing, follows = (one[:, :own] for one in both)
     stated = (missing != follows).any(axis=1)
     return [row if is_stated else None for row, is_stated in zip(missing.astype(int).tolist(), stated, strict=True)]
 

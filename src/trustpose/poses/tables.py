@@ -18,19 +18,22 @@ def tidy_rows(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]
     """Convert rows of `Poses.to_coco` to one object per keypoint: the pose's index and fields, then the keypoint's
     index, name (if the skeleton is known), x, y, score, and, if known, quality, visibility, its label and missing."""
     names = None if poses.skeleton is None else poses.skeleton.keypoints
-    lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox")
+    beside = [] if poses.skeleton is None else [name for name, _ in poses.skeleton.beside]
+    lists = ("keypoints", "keypoint_quality", "visibility", "visibility_label", "keypoint_missing", "bbox", *beside)
     tidy = []
     for pose, row in enumerate(rows):
         whole = {"pose": pose} | {name: cell for name, cell in row.items() if name not in lists}
         whole["pose_rank_score"] = whole.pop("score")
         whole |= dict(zip(("box_x", "box_y", "box_width", "box_height"), row.get("bbox", ()), strict=False))
         missing = None if poses.missing is None else poses.missing[pose]
+        own, places = len(row["keypoints"]) // 3, [*row["keypoints"], *(one for name in beside for one in row[name])]
         for k in range(poses.keypoint_count):
-            one = dict(zip(("x", "y", "score"), row["keypoints"][3 * k : 3 * k + 3], strict=True))
-            one |= {} if "keypoint_quality" not in row else {"quality": row["keypoint_quality"][k]}
-            if "visibility" in row:
-                one |= dict(zip(("p_absent", "p_occluded", "p_visible"), row["visibility"][k], strict=True))
-            one |= {} if "visibility_label" not in row else {"visibility_label": row["visibility_label"][k]}
+            one = dict(zip(("x", "y", "score"), places[3 * k : 3 * k + 3], strict=True))
+            given = row if k < own else {}  # trust is the body's
+            one |= {} if "keypoint_quality" not in given else {"quality": given["keypoint_quality"][k]}
+            if "visibility" in given:
+                one |= dict(zip(("p_absent", "p_occluded", "p_visible"), given["visibility"][k], strict=True))
+            one |= {} if "visibility_label" not in given else {"visibility_label": given["visibility_label"][k]}
             one |= {} if missing is None else {"missing": bool(missing[k])}
             tidy.append(whole | {"keypoint": k} | ({} if names is None else {"name": names[k]}) | one)
     return tidy

@@ -26,10 +26,11 @@ from trustpose.predict.photos import BasePredictor
 from trustpose.predict.second_opinion import named
 from trustpose.predict.single_stage import SingleStagePredictor
 from trustpose.predict.top_down import Predictor
+from trustpose.predict.whole_body import WholeBody
 from trustpose.runtime.backends import BoxDetector, PeopleNetwork, open_runtime
 from trustpose.runtime.sessions import AUTO, onnx_device
 
-AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor
+AnyPredictor = Predictor | SingleStagePredictor | EstimatorPredictor | WholeBody
 
 _NAMES = tuple(field.name for field in fields(PredictOptions) if field.name != "adapter")
 _OF_ADAPTERS = (
@@ -78,7 +79,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton, distance=options.suppression_distance)
     predictor.calibrate = _calibrated(predictor)
-    return predictor
+    parts = [None if one is None else _part(one, options) for one in (options.hands, options.face)]
+    return predictor if parts == [None, None] else WholeBody(predictor, *parts)
 
 
 class DefaultDetector:
@@ -133,6 +135,15 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
         (name, load(model, threads=options.threads, max_pixels=options.max_pixels)) for name, model in map(named, given)
     ]
     return calibrated(predictor, options.calibrator, seconds, options.estimator)
+
+
+def _part(model: str | Path, options: PredictOptions) -> Predictor:
+    """Load a network for hands or faces, which sees one at a time."""
+    how = {name: getattr(options, name) for name in ("device", "batch_size", "threads", "max_pixels")}
+    predictor = load(model, detector="whole", **how)
+    if not isinstance(predictor, Predictor):
+        raise InputError(f"{model}: finds whole photos' people, expected a network for hands or faces")
+    return predictor
 
 
 def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:

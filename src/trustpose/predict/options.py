@@ -39,7 +39,8 @@ class PredictOptions:
     names for speed, with what they cost (`models.spec.FastSetting`). max_pixels: larger photo files are refused.
     calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's name,
     checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
-    `tp.load` takes them, each after NAME= if it had a name at fitting. adapter: options of a particular package's
+    `tp.load` takes them, each after NAME= if it had a name at fitting. hands, face: models for these parts of each
+    person, hand21 and face68 or face70 (`predict.whole_body`). adapter: options of a particular package's
     estimator, by name.
     """
 
@@ -66,6 +67,8 @@ class PredictOptions:
     estimator: str | None = None
     calibrator: "Calibrator | str | Path | None" = None
     second: Sequence[str] | str = ()
+    hands: str | Path | None = None
+    face: str | Path | None = None
     adapter: Mapping[str, Any] = field(default_factory=dict)
 
 

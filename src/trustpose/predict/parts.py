@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.geometry.part_boxes import face_boxes, hand_boxes, head_boxes
-from trustpose.poses import Poses
+from trustpose.poses import Poses, Visibility
 from trustpose.predict.boxes import LEAST_INSIDE, share_inside
 from trustpose.predict.inputs import How, images_of
 from trustpose.predict.photos import Image, open_photo
@@ -39,8 +39,9 @@ def part_boxes(poses: Poses, min_score: float | None = None) -> dict[str, Float[
     skeleton, as far as it has the joints; NaN where a person's were not found.
 
     min_score: joints up to this score count as not found; None: OpenPose's, 0.03 for hands and 0.25 for faces. Without
-    scores only missing joints do. The neck of a skeleton without one is the middle of the shoulders, as in OpenPose's
-    training labels. Raises ValueError for poses without a skeleton.
+    scores only missing joints do. Joints that are most likely not visible (`decided_visibility`) count as not found,
+    too. The neck of a skeleton without one is the middle of the shoulders, as in OpenPose's training labels. Raises
+    ValueError for poses without a skeleton.
     """
     if poses.skeleton is None:
         raise ValueError("poses.skeleton: is None, expected one that names the joints")
@@ -62,7 +63,7 @@ def predict_parts(predictor: Predictor, images: Any, poses: Poses, min_score: fl
     is wider than `SMALLEST` and at least half in their photo are looked for; `image_id` and `track_id` are the body's.
     Raises InputError for an image that cannot be read or a network for other parts; ValueError as `part_boxes`.
     """
-    wanted = _parts_of(predictor.skeleton, predictor.model)
+    wanted = parts_of(predictor.skeleton, predictor.model)
     sources = list(images_of(images, How(max_pixels=predictor.max_pixels)))
     known = np.zeros(len(poses), np.int64) if len(sources) == 1 else poses.image_id
     if known is None or (len(poses) and not 0 <= known.min() <= known.max() < len(sources)):
@@ -76,13 +77,14 @@ def predict_parts(predictor: Predictor, images: Any, poses: Poses, min_score: fl
         rows = np.flatnonzero(known == at)
         pixels = open_photo(source, predictor.max_pixels)
         for name in wanted:
-            part = _in_photo(predictor, pixels, boxes[name][rows], name)
+            part = parts_in_photo(predictor, pixels, boxes[name][rows], name)
             found[name].append(Part(rows[part.person], part.poses))
     return {name: _joined(parts, poses) for name, parts in found.items()}
 
 
-def _in_photo(predictor: Predictor, pixels: np.ndarray, box: Float[np.ndarray, "N 4"], name: str) -> Part:
-    """Return one photo's parts. A left hand's photo is mirrored, and so are its joints on the way back."""
+def parts_in_photo(predictor: Predictor, pixels: np.ndarray, box: Float[np.ndarray, "N 4"], name: str) -> Part:
+    """Return one photo's parts in boxes (N, 4), as of `part_boxes`. A left hand's photo is mirrored, and so are its
+    joints on the way back."""
     height, width = pixels.shape[:2]
     side = box[:, 2] - box[:, 0]
     is_wide = side > SMALLEST[name]  # never for NaN
@@ -113,7 +115,8 @@ def _joined(parts: Sequence[Part], body: Poses) -> Part:
     return Part(person, replace(poses, image_id=image_id, track_id=track_id))
 
 
-def _parts_of(skeleton: Skeleton, model: str) -> tuple[str, ...]:
+def parts_of(skeleton: Skeleton, model: str) -> tuple[str, ...]:
+    """Return the parts that a network of this skeleton sees. Raises InputError, naming `model`, if it sees others."""
     if skeleton.keypoints == HAND_21.keypoints:
         return ("left_hand", "right_hand")
     if skeleton.keypoints in (FACE_68.keypoints, FACE_70.keypoints):
@@ -140,10 +143,11 @@ def _faces(poses: Poses, skeleton: Skeleton, min_score: float) -> Float[np.ndarr
 
 def _found(poses: Poses, names: Sequence[str], min_score: float) -> list[Float[np.ndarray, "N 2"]]:
     """Return each joint's places, NaN where it was not found."""
-    joints = [poses[name] for name in names]
+    joints, decided = [poses[name] for name in names], poses.decided_visibility
     found = []
     for joint in joints:
         there = np.ones(len(poses), bool) if joint.missing is None else ~joint.missing
+        there = there if decided is None else there & (decided[:, joint.index] != Visibility.ABSENT)
         there = there if joint.score is None else there & (joint.score > min_score)
         found.append(np.where(there[:, None], joint.xy, np.nan))
     return found

@@ -246,6 +246,15 @@ class BasePredictor(ABC):
             known = {prediction.photo.image_id: _origin(prediction.photo)}
             yield replace(prediction, poses=replace(prediction.poses, photos=known))
 
+    @property
+    def body(self) -> "BasePredictor":
+        """The predictor of bodies, without the networks for hands and faces beside it (`predict.whole_body`)."""
+        return self
+
+    def with_parts(self, prediction: Prediction) -> Prediction:
+        """Return a prediction of `body` with what is beside it."""
+        return prediction
+
     def run(
         self,
         sources: "str | Path | Sequence[str | Path] | Sources",

@@ -182,13 +182,16 @@ def _video(
     linked = None
     if options.track:
         between = flow_between(options.flow_method)
-        linked = FrameTracker(predictor, flow=options.flow, known=journal.done, between=between)
+        own = predictor.skeleton.own  # of the joints: a person is followed by the body
+        known = {image_id: poses.take_keypoints(np.arange(own)) for image_id, poses in journal.done.items()}
+        linked = FrameTracker(predictor.body, flow=options.flow, known=known, between=between)
     with ExitStack() as stack:
         video = stack.enter_context(Video(sources.video))
         total = min((number for number in (limit, video.count) if number is not None), default=None)
         is_over = stack.enter_context(interruption()) if video.is_webcam else Event()
         frames = takewhile(lambda _: not is_over.is_set(), _frames(video, limit, sources.frame_boxes, journal))
-        done = _predict(predictor, frames, total, journal, drawings, tell, None if linked is None else linked.stream)
+        stream = None if linked is None else lambda some: map(predictor.with_parts, linked.stream(some))
+        done = _predict(predictor, frames, total, journal, drawings, tell, stream)
         if not done.poses:
             raise InputError(f"{video.source}: holds no frame that can be read")
     expected = min(video.count or 0, limit or video.count or 0)
@@ -260,6 +263,8 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
         settings["grouping"] = options.grouping
     if (association := association_of(options.association)) is not None:
         settings["association"] = str(association)
+    beside = {"hands": options.hands, "face": options.face}
+    settings |= {name: model_fingerprint(str(one)) for name, one in beside.items() if one is not None}
     if predictor.calibrate is not None:
         settings["calibrator"] = predictor.calibrate.fingerprint
     method, threshold = options.suppression, options.suppression_threshold

@@ -91,10 +91,12 @@ def _entries(
 
 def _left_out(poses: Poses, scene: Scene, min_score: float | None) -> list[Entry]:
     """Return how many joints are left out, and why, if it is for one reason; people without any joint count apart."""
+    own = poses.keypoint_count if poses.skeleton is None else poses.skeleton.own  # few hands are looked for
     if min_score is not None:
-        return [Entry("", f"{int((~scene.shown).sum()):,} left out (score < {min_score:g})")]
+        return [Entry("", f"{int((~scene.shown[:, :own]).sum()):,} left out (score < {min_score:g})")]
     is_drawn = np.asarray(scene.shown.any(axis=1))
     left_out, decided = ~scene.shown & is_drawn[:, None], poses.decided_visibility
+    left_out[:, own:] = False
     absent = np.zeros_like(left_out) if decided is None else decided == Visibility.ABSENT
     count, unseen = int(left_out.sum()), int((~is_drawn).sum())
     entries = [Entry("", f"{count:,} {'not visible' if absent[left_out].all() else 'left out'}")] if count else []

@@ -19,6 +19,8 @@ class Skeleton:
     """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
 
     `mirror_pairs` are pairs of keypoint indices, (left, right); None: a joint "left_x" has its mirror in "right_x".
+    `beside` are the last joints, where other networks added them to a body's: fields of COCO-WholeBody's annotations,
+    in order, with their numbers of joints. Results have them in these fields, and trust for the body's joints alone.
     Raises ValueError if the numbers are inconsistent.
     """
 
@@ -28,6 +30,7 @@ class Skeleton:
     sigmas_source: str | None = None
     _sigmas: tuple[float, ...] | None = None
     mirror_pairs: tuple[tuple[int, int], ...] | None = None
+    beside: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         k = len(self.keypoints)
@@ -44,9 +47,16 @@ class Skeleton:
             raise ValueError(f"{self.name}: a mirror pair names a keypoint outside 0..{k - 1}")
         if len(set(paired)) != len(paired):
             raise ValueError(f"{self.name}: a keypoint is in two mirror pairs")
+        if self.beside and self.own < 1:
+            raise ValueError(f"{self.name}: {k - self.own} joints beside the body, expected fewer than {k}")
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    @property
+    def own(self) -> int:
+        """The number of joints without those beside the body."""
+        return len(self.keypoints) - sum(count for _, count in self.beside)
 
     @property
     def names(self) -> tuple[str, ...]:
