@@ -161,6 +161,7 @@ class Measures:
         self.labels, self.skeleton = people.labels, people.skeleton
         self.labelled = self.labels.v > 0
         torso = torso_diameter(self.labels.xy, self.labelled, people.skeleton)
+        self.with_torso = int(np.isfinite(torso).sum())
         self.references = {
             "PCK@0.2": (torso, 0.2),
             "PDJ@0.1": (torso, 0.1),
@@ -232,7 +233,7 @@ def main() -> None:
     people = held_out()
     measures = Measures(people)
     results, trust = {}, {}
-    print(f"{len(people)} people held out\n")
+    print(f"{len(people)} people held out, {measures.with_torso} with the torso, left shoulder to right hip\n")
     for folder in sorted(path.parent for path in options.models.glob("*/model.json")):
         for stage, found in predict(folder, people).items():
             name = f"{folder.name} · {stage}" if stage else folder.name
@@ -240,7 +241,13 @@ def main() -> None:
                 results[name] = measures.of(found)
             if not stage:
                 trust[name] = measures.trust(found)
-    report = {"people": len(people), "systems": show_systems(results), "claims": show_claims(results), "trust": trust}
+    report = {
+        "people": len(people),
+        "with torso": measures.with_torso,
+        "systems": show_systems(results),
+        "claims": show_claims(results),
+        "trust": trust,
+    }
     print("\nPearson r with OPKS: the network's score, our head's quality")
     for name, numbers in trust.items():
         print(f"{name:34}" + "".join(f"{'none' if r is None else f'{r:.3f}':>10}" for r in numbers.values()))

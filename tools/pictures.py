@@ -49,6 +49,11 @@ def write_results(folder: Path) -> None:
     trustpose("calibrate", "apply", "--calibrator", fitted, "--results", results, "--out", calibrated)
     both = ["--results", results, "--results", calibrated]
     trustpose("audit", "--gt", truth, *both, "--report", folder / "both.html")
+    truth, converted = DATA / "mpii" / "annot" / "valid.h5", [folder / "ours.json", folder / "example.json"]
+    for file in converted:
+        predictions = DATA / "mpii" / "preds" / f"valid-{file.stem}.h5"
+        trustpose("convert", predictions, "--gt", truth, "--out", file)
+    trustpose("audit", "--gt", truth, "--results", *converted, "--report", folder / "joints.html")
 
 
 def take(browser: Any, folder: Path) -> None:
@@ -59,6 +64,12 @@ def take(browser: Any, folder: Path) -> None:
     page.set_viewport_size({"width": 720, "height": 800})
     page.goto((folder / "both.html").as_uri())
     save(page.locator("#score .grid").screenshot(), "calibration-before-after.png")
+    page.set_viewport_size({"width": 1100, "height": 1600})
+    page.goto((folder / "joints.html").as_uri())
+    around = page.locator("#joints .panels").first.bounding_box()
+    margin = 14  # labels of axes stand a little outside
+    clip = {"x": around["x"] - margin, "y": around["y"], "width": around["width"] + 2 * margin}
+    save(page.screenshot(clip=clip | {"height": around["height"]}), "joint-curves.png")
     with server() as address:
         for (width, height), name in ((DESKTOP, "page-desktop.jpg"), (PHONE, "page-phone.jpg")):
             page = browser.new_page(viewport={"width": width, "height": height})

@@ -1,4 +1,4 @@
-"""Data sets in their own layouts: MPII, FLIC, LSP, AI Challenger, OCHuman.
+"""Data sets in their own layouts: MPII, FLIC, LSP, AI Challenger, OCHuman, DriPE.
 
 Files of the data: mpii/annot/valid.h5, flic/*.h5, lspet/joints.mat, layouts/mpii/test_mpii.json,
 layouts/aic/test_aic.json.
@@ -15,7 +15,7 @@ from scipy.io import savemat
 from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
-from trustpose.skeletons import AIC_14, FLIC_11, LSP_14, MPII_16, OCHUMAN_19
+from trustpose.skeletons import AIC_14, COCO_17, FLIC_11, LSP_14, MPII_16, OCHUMAN_19
 
 
 @pytest.fixture
@@ -152,6 +152,8 @@ def test_ochumans_own_layout(tmp_path):
         ("mpii_human_pose_v1_u12_1.mat", None, "no such file; MPII is published at http://human-pose.mpi-inf.mpg.de/"),
         ("examples.mat", None, "no such file; FLIC is published at"),
         ("crowdpose_val.json", None, "no such file; CrowdPose is published at"),
+        ("autob_coco_test.json", None, "no such file; DriPE is published at https://projet.liris.cnrs.fr/dripe/; "
+         "expected its labels in COCO's layout, autob_coco_train.json"),
         ("some.mat", {"points": np.zeros(3)}, "holds points; expected RELEASE (MPII), examples (FLIC) or joints (LSP"),
         ("joints.mat", {"joints": np.full((3, 14, 2), 7.0)}, "variable 'joints': expected 0 or 1 for occluded"),
         ("joints.mat", {"joints": np.zeros((5, 5))}, "variable 'joints': expected numbers 14 × 3 × N"),
@@ -208,3 +210,30 @@ def test_a_folder_as_published_can_be_trained_on(tmp_path, labels, photos, datas
     assert people.labels.v.shape == (1, count)
     assert people[0].pixels.shape == (48, 64, 3)
     assert people.labels.has_visibility.all() == (dataset != "FLIC")
+
+
+def test_dripes_layout_is_cocos(tmp_path):
+    """A file with the fields that a public converter of `autob_coco_{train,val,test}.json` reads."""
+    from trustpose.training.people import open_people
+    from trustpose.training.recipe import DataOptions
+
+    points = np.c_[np.arange(51.0).reshape(17, 3)[:, :2], np.tile([2, 1, 0], 6)[:17]]
+    value = {
+        "images": [{"id": 3, "file_name": "driving-1_cam_0042.jpg", "width": 64, "height": 48}],
+        "annotations": [{"id": 1, "image_id": 3, "category_id": 1, "bbox": [2, 3, 40, 40],
+                         "keypoints": points.ravel().tolist()}],
+        "categories": [{"id": 1, "name": "person"}],
+    }  # fmt: skip
+    labels = tmp_path / "splits/split_1/autob_coco_train.json"
+    labels.parent.mkdir(parents=True)
+    labels.write_text(json.dumps(value))
+    file = read_ground_truth(labels)
+    assert file.skeleton is COCO_17
+    assert np.bincount(file.truth.v[0]).tolist() == [5, 6, 6]
+    with pytest.raises(InputError, match="set_pics: no such folder of photos; DriPE is published at http"):
+        open_people(tmp_path, DataOptions())
+    (tmp_path / "set_pics").mkdir()
+    cv2.imwrite(str(tmp_path / "set_pics/driving-1_cam_0042.jpg"), np.zeros((48, 64, 3), np.uint8))
+    people = open_people(tmp_path, DataOptions())
+    assert people.labels.v.shape == (1, 17)
+    assert people[0].pixels.shape == (48, 64, 3)

@@ -8,7 +8,7 @@ from trustpose.files import InputError, read_bytes
 from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.columns import parse_finite_json
-from trustpose.skeletons import FLIC_11, MPII_16, Skeleton, difference, skeleton_of
+from trustpose.skeletons import COCO_17, FLIC_11, MPII_16, Skeleton, difference, skeleton_of
 
 _LAYOUTS = "COCO's JSON; MPII, FLIC (.mat, .h5); LSP, LSPET (.mat); MPII, AI Challenger, OCHuman (their own JSON)"
 
@@ -23,6 +23,8 @@ def read_ground_truth(
     if dataset is not None and not path.exists():
         raise InputError(missing(path, dataset))
     found = _own_layout(path)
+    if found is None and dataset == "DriPE" and skeleton is None:
+        skeleton = COCO_17  # the labels a converter of it reads, which does not look at the names of keypoints
     if found is None:
         return read_truth(path, category, skeleton)
     if category not in (None, "all"):

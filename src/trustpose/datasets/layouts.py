@@ -1,7 +1,9 @@
 """The folders of data sets as they are published: labels with photos, for training.
 
 COCO, CrowdPose, COCO-WholeBody, Halpe, OCHuman and DriPE label in COCO's layout; MPII, FLIC, LSP and AI Challenger in
-their own (`datasets.ground_truth`). mmpose keeps some of them as COCO files in `annotations/`.
+their own (`datasets.ground_truth`). mmpose keeps some of them as COCO files in `annotations/`. DriPE's names are those
+that a converter from its labels to another data set's reads (`autob_coco_{train,val,test}.json` of COCO's 17 keypoints,
+photos in `set_pics`); its published archive could not be opened.
 """
 
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ from pathlib import Path
 
 from trustpose.datasets.sources import missing
 from trustpose.files import InputError
-from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
+from trustpose.skeletons import COCO_17, COCO_WHOLEBODY_133, Skeleton
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ LAYOUTS = (
     Layout("COCO-WholeBody", "annotations/coco_wholebody_train_v1.0.json", "train2017", COCO_WHOLEBODY_133),
     Layout("Halpe", "annotations/halpe_train_v1.json", "hico_20160224_det/images/train2015"),
     Layout("Halpe", "halpe_train_v1.json", "images/train2015"),
-    Layout("DriPE", "annotations/dripe_train.json", "images"),
+    Layout("DriPE", "splits/split_1/autob_coco_train.json", "set_pics", COCO_17),
+    Layout("DriPE", "autob_coco_train.json", "set_pics", COCO_17),
 )
 
 

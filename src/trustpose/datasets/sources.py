@@ -28,8 +28,11 @@ _FILES = {  # beginnings of the published files' names
     "coco_wholebody_": "COCO-WholeBody",
     "halpe_": "Halpe",
     "dripe": "DriPE",
+    "autob_coco_": "DriPE",
     "person_keypoints_": "COCO",
 }
+
+_EXPECTED = {"DriPE": "; expected its labels in COCO's layout, autob_coco_train.json, _val.json or _test.json"}
 
 
 def read_labels_of(path: str | Path, dataset: str, expected: str = "labels") -> bytes:
@@ -41,7 +44,8 @@ def read_labels_of(path: str | Path, dataset: str, expected: str = "labels") -> 
 
 def missing(path: str | Path, dataset: str, what: str = "file") -> str:
     """Return the message for a missing file or folder of a data set."""
-    return f"{path}: no such {what}; {dataset} is published at {SOURCES[dataset]}"
+    expected = _EXPECTED.get(dataset, "") if what == "file" else ""
+    return f"{path}: no such {what}; {dataset} is published at {SOURCES[dataset]}{expected}"
 
 
 def dataset_of_name(path: str | Path) -> str | None:
