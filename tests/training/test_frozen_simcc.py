@@ -126,7 +126,7 @@ def test_what_is_read_at_the_peaks() -> None:
     torch.manual_seed(0)
     features, tokens = torch.randn(2, 4, 3, 5), torch.randn(2, 6, 7)
     columns, rows = torch.randn(2, 6, 60), torch.randn(2, 6, 80)
-    found = read_simcc(features, columns, rows, tokens)
+    found, _ = read_simcc(features, columns, rows, tokens)
     assert found.shape == (2, 6, 5 + 7 + 2 * (len(OFFSETS) + 1))
     for b in range(2):
         for k in range(6):

@@ -1,6 +1,7 @@
 """The Task for system "frozen": a trust head on the stored features of a frozen network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.detected_boxes import PRESENT
+from trustpose.datasets.folds import fold_of
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
 from trustpose.geometry.crops import invert_affine, transform
@@ -18,34 +20,24 @@ from trustpose.poses import describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
+from trustpose.training.head_learner import Learner
 from trustpose.training.logs import progress
-from trustpose.training.losses import HEAD_LOSSES, loss_options, plain
+from trustpose.training.losses import HEAD_LOSSES, loss_options
 from trustpose.training.people import area_of, detector_people, need_sigmas, open_people, rows_by_fold
 from trustpose.training.recipe import Recipe
 from trustpose.training.validation import numbers_of, poses_of, truth_of
 from trustpose.trust.heads import Tensors, Trust, TrustHead, average_flipped
-from trustpose.trust.keypoint_tokens import KeypointTokens, calibrate, calibrate_presence
+from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.network import HEADS, new_head
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
+from trustpose.trust.token_calibration import calibrate, calibrate_presence, presence_logit, uncalibrated
 
 FEATURES = "features"
 _COLUMNS = ("found_xy", *LABELS, "image_id", "annotation_id")
 _AT_ONCE = 256  # people per run of the head in evaluation
 
 Batch = dict[str, Any]
-
-
-class Learner(nn.Module):
-    """A head on pooled maps that returns plain dicts and tensors."""
-
-    def __init__(self, head: TrustHead):
-        super().__init__()
-        self.head = head
-
-    def forward(self, *pooled: Tensor) -> Any:
-        """Return the input of the head's losses, a dataclass as a dict of its fields."""
-        return plain(self.head.logits(pooled))
 
 
 class Rows:
@@ -83,13 +75,20 @@ class FrozenTask:
         own = stored.people if own is None else own
         self.recipe = recipe
         self.network = network
-        self.learner = Learner(head)
+        self.is_cross_fit = recipe.frozen.cross_fit
+        self.learner = Learner(head, recipe.data.folds if self.is_cross_fit else 0)
         self.model: nn.Module = self.learner
         self.crops = crops
         self.features = stored
         self.sigmas = torch.from_numpy(crops.people.skeleton.sigmas).float()
-        self.training, held_out = rows_by_fold(stored.columns["image_id"][: stored.people], recipe.data)
+        self._flip_index = torch.from_numpy(crops.people.skeleton.flip_index)
+        image_id = np.asarray(stored.columns["image_id"])
+        self.fold = fold_of(image_id, max(recipe.data.folds, 1))
+        self.training, held_out = rows_by_fold(image_id[: stored.people], recipe.data)
         self.held_out, self.held_out_boxes = held_out[held_out < own], held_out[held_out >= own]
+        if self.is_cross_fit:
+            self.training, _ = rows_by_fold(image_id[: stored.people], replace(recipe.data, folds=0))
+            self.held_out = np.arange(own)
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
         columns = [stored.columns[name] for name in ("v", "is_ternary")]
         self.loss_options = loss_options(recipe, columns[0][self.training], columns[1][self.training])
@@ -106,17 +105,22 @@ class FrozenTask:
 
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
-        batch: Batch = {"pooled": [torch.from_numpy(column[rows]).float() for column in self.features.pooled]}
+        batch: Batch = {"pooled": list(self._pooled(rows))}
         batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _COLUMNS}
-        return batch
+        return batch | {"fold": torch.from_numpy(self.fold[rows])}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         return self.head_loss.counts(CropLabels.of(batch), self.loss_options)
 
     def losses(self, model: nn.Module, batch: Batch, totals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        labels = CropLabels.of(batch)
-        terms = self.head_loss.terms(model(*batch["pooled"]), self._targets(batch), labels, totals, self.loss_options)
-        return {name: self.now.trust_weight * term for name, term in terms.items()}
+        summed: dict[str, Tensor] = {}
+        learning = self.learner.learning(batch["fold"])
+        for (_, rows), raw in zip(learning, model(*batch["pooled"], fold=batch["fold"]), strict=True):
+            some = {name: batch[name][rows] for name in _COLUMNS}
+            labels = CropLabels.of(some)
+            terms = self.head_loss.terms(raw, self._targets(some), labels, totals, self.loss_options)
+            summed = {name: self.now.trust_weight * term + summed.get(name, 0) for name, term in terms.items()}
+        return summed
 
     def describe(self, batch: Batch) -> dict[str, list[int]]:
         return {name: batch[name].tolist() for name in ("image_id", "annotation_id")}
@@ -134,8 +138,7 @@ class FrozenTask:
         """
         trust = self.trust_in(people)
         if self.recipe.train.flip_test and self.features.views > 1:
-            index = torch.from_numpy(self.crops.people.skeleton.flip_index)
-            trust = average_flipped(trust, self.trust_in(people + self.features.people), index)
+            trust = average_flipped(trust, self.trust_in(people + self.features.people), self._flip_index)
         stored = {name: column[people] for name, column in self.features.columns.items() if "pooled" not in name}
         back = invert_affine(stored["affine"])
         wide, high = self.crops.extent or (self.crops.width, self.crops.height)
@@ -155,15 +158,20 @@ class FrozenTask:
 
     @torch.no_grad()
     def trust_in(self, rows: np.ndarray) -> Trust:
-        """Return the head's trust for stored rows, in evaluation mode."""
-        head = self.learner.head.eval()
-        device = next(head.parameters()).device
-        found: list[dict[str, Tensor]] = []
-        for at in range(0, len(rows), _AT_ONCE):
-            some = rows[at : at + _AT_ONCE]
-            pooled = tuple(torch.from_numpy(column[some]).float().to(device) for column in self.features.pooled)
-            found.append({name: value.cpu() for name, value in head.trust(head.logits(pooled)).filled().items()})
-        return Trust(**{name: torch.cat([part[name] for part in found]) for name in found[0]})
+        """Return the head's trust for stored rows, in evaluation mode; with a cross-fit that of each one's copy."""
+        found: dict[str, Tensor] = {}
+        for head, places in self.learner.unseen(rows, self.fold[rows]):
+            device = next(head.eval().parameters()).device
+            for at in range(0, len(places), _AT_ONCE):
+                some = places[at : at + _AT_ONCE]
+                pooled = tuple(part.to(device) for part in self._pooled(rows[some]))
+                for name, value in head.trust(head.logits(pooled)).filled().items():
+                    room = found.setdefault(name, value.new_zeros(len(rows), *value.shape[1:], device="cpu"))
+                    room[torch.from_numpy(some)] = value.cpu()
+        return Trust(**found)
+
+    def _pooled(self, rows: np.ndarray) -> Tensors:
+        return tuple(torch.from_numpy(column[rows]).float() for column in self.features.pooled)
 
     def export(self, folder: Path) -> None:
         head = self.learner.head.cpu().eval()
@@ -175,23 +183,45 @@ class FrozenTask:
             "areas": describe_sources(self.crops.people.labels.area_source),
         }
         if isinstance(head, KeypointTokens) and len(self.held_out):
-            pooled, targets, labels = self._both_views(self.held_out)
-            calibrate(head, pooled, targets, (labels.is_known, labels.is_ternary))
-            fitted_on["calibrated_on"] = f"the {len(self.held_out)} held-out people"
-            if head.presence is not None and len(self.held_out_boxes):
-                pooled, _, labels = self._both_views(self.held_out_boxes)
-                calibrate_presence(head, pooled, labels.overlap >= PRESENT)
-                fitted_on["presence_calibrated_on"] = f"the {len(self.held_out_boxes)} held-out boxes of a detector"
+            fitted_on |= self._calibrate(head)
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
         fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
-    def _both_views(self, people: np.ndarray) -> tuple[Tensors, TrustTargets, CropLabels]:
-        """Return both views of some people, their targets and labels."""
-        views = range(min(self.features.views, 2))
-        batch = self.collate([int(person) + view * self.features.people for view in views for person in people])
-        return tuple(batch["pooled"]), self._targets(batch), CropLabels.of(batch)
+    def _calibrate(self, head: KeypointTokens) -> dict[str, str]:
+        """Fit slopes, offsets and corrections of the head; return on whom, for `Fitted.fitted_on`."""
+        self.learner.cpu()
+        copies = ", by copies of the head that have not seen them" if self.is_cross_fit else ""
+        rows, batch = self._both_views(self.held_out)
+        labels = CropLabels.of(batch)
+        parts = self._unseen(uncalibrated, rows)
+        places = None if head.occlusion is None else (batch["pooled"][2], self._flip_index)
+        calibrate(head, parts, self._targets(batch), (labels.is_known, labels.is_ternary), places)
+        fitted_on = {"calibrated_on": f"the {len(self.held_out)} held-out people{copies}"}
+        if head.presence is not None and len(self.held_out_boxes):
+            rows, batch = self._both_views(self.held_out_boxes)
+            (logit,) = self._unseen(lambda one, pooled: (presence_logit(one, pooled),), rows)
+            calibrate_presence(head, logit, CropLabels.of(batch).overlap >= PRESENT)
+            fitted_on["presence_calibrated_on"] = f"the {len(self.held_out_boxes)} held-out boxes of a detector{copies}"
+        return fitted_on
+
+    def _unseen(self, run: Callable[[KeypointTokens, Tensors], Tensors], rows: np.ndarray) -> Tensors:
+        """Return what heads that have not seen them say of stored rows."""
+        found: list[Tensor] = []
+        for head, places in self.learner.unseen(rows, self.fold[rows]):
+            assert isinstance(head, KeypointTokens)
+            parts = run(head, self._pooled(rows[places]))
+            found = found or [part.new_zeros(len(rows), *part.shape[1:]) for part in parts]
+            for room, part in zip(found, parts, strict=True):
+                room[torch.from_numpy(places)] = part
+        return tuple(found)
+
+    def _both_views(self, people: np.ndarray) -> tuple[np.ndarray, Batch]:
+        """Return the stored rows of both views of some people, and their batch."""
+        views = np.arange(min(self.features.views, 2))
+        rows = (views[:, None] * self.features.people + people).ravel()
+        return rows, self.collate(rows.tolist())
 
     def _targets(self, batch: Batch) -> TrustTargets:
         labels = CropLabels.of(batch)
@@ -208,6 +238,8 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         raise InputError(f"{recipe.name}: trains a head on a frozen network, give the network's ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
         raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
+    if recipe.frozen.cross_fit and not recipe.data.folds:
+        raise InputError("frozen.cross_fit: expected data.folds of 2 or more, got 0")
     labelled = open_people(data, recipe.data)
     people, own = detector_people(labelled, data, recipe.data)
     need_sigmas(recipe, people, f"head {recipe.head}")

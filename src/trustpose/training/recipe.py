@@ -36,11 +36,13 @@ class FrozenOptions:
 
     views: number of crops per person to store: the crop as in prediction, its mirror image, and augmented ones. None
     for as many as fit into 4.5 GB of disk space, at most 8. maps: the tensors that the head reads, by name, if they are
-    not found automatically: {"backbone": tensor}.
+    not found automatically: {"backbone": tensor}. cross_fit: train on all people, and a copy without each fold, whose
+    predictions for it validate and calibrate; those for a detector's boxes of `data.fold` calibrate `Trust.presence`.
     """
 
     views: int | None = None
     maps: Mapping[str, str] = field(default_factory=dict)
+    cross_fit: bool = False
 
     def __post_init__(self) -> None:
         expect_within(self, views=(1, 1000))
@@ -208,8 +210,7 @@ def check_head_options(recipe: Recipe) -> None:
     if recipe.head not in HEADS:
         return  # checked when that head is built
     parameters = signature(HEADS[recipe.head]).parameters.values()
-    own = [parameter.name for parameter in parameters if parameter.kind is Parameter.KEYWORD_ONLY]
-    known = [name for name in own if name not in _NOT_OPTIONS]
+    known = [one.name for one in parameters if one.kind is Parameter.KEYWORD_ONLY and one.name not in _NOT_OPTIONS]
     for name in recipe.head_options:
         if name not in known:
             raise InputError(

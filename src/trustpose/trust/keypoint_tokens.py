@@ -12,15 +12,14 @@ weight a memory access, which in batches of 1 costs more than the arithmetic. So
 calibration are merged into the adjacent layers.
 
 The losses are proper scores, minimised by calibrated predictions: cross-entropy of the three visibilities, and
-cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability of which they are the mean. `calibrate`
-then fits one slope and offset for each prediction on held-out people.
+cross-entropy of OPKS on labelled keypoints and of OKS, both as the probability of which they are the mean.
+`token_calibration.calibrate` then fits one slope and offset for each prediction on held-out people, and `Occlusion`.
 
 Sources of the parts. Detached features, labelled × expected OPKS: HPCVNet (poster). One OKS of the pose from the
 features: OKS-Net, section III-C. Three visibilities from the encoder: the metamodel, section 3. Keypoints as tokens: Li
 et al., TokenPose, ICCV 2021, here with one layer instead of attention, which was no better on held-out people.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +28,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from trustpose.trust.heads import Source, Tensors, Trust, TrustHead, mean_where
-from trustpose.trust.peaks import REACH, around, at_peaks, given_places, peaks, sizes
+from trustpose.trust.occlusion import Occlusion
+from trustpose.trust.peaks import REACH, around, at_peaks, given_places, peaks, shares, sizes
 from trustpose.trust.simcc_peaks import READ, read_simcc
 from trustpose.trust.targets import TrustTargets
 
@@ -54,7 +54,8 @@ class KeypointTokens(TrustHead):
 
     token: size of each keypoint's representation. hidden: of the whole body's. dropout: in training. box: whether to
     read the person's box: its shape shows how much of the body is in view, unlike the crop, whose shape is fixed.
-    presence: whether to predict `Trust.presence`, by layers of its own. tokens: the width of a SimCC network's tokens;
+    presence: whether to predict `Trust.presence`, by layers of its own. occlusion: width of the layers that correct
+    P(occluded) by the keypoints' places (`Occlusion`), 0 for none. tokens: the width of a SimCC network's tokens;
     None for a network with heatmaps.
     """
 
@@ -77,6 +78,7 @@ class KeypointTokens(TrustHead):
         dropout: float = 0.1,
         box: bool = True,
         presence: bool = False,
+        occlusion: int = 0,
         tokens: int | None = None,
         detach: bool = True,
     ):
@@ -97,27 +99,38 @@ class KeypointTokens(TrustHead):
             self.register_buffer(f"calibration_{name}", torch.tensor(value))
         sizes = (channels + read + 2 * box, channels, keypoints, token // 2, hidden // 2, dropout)
         self.presence = Presence(*sizes) if presence else None
+        self.occlusion = Occlusion(keypoints, occlusion, box=box) if occlusion else None
 
     def pool(self, maps: Tensors, xy: Float[Tensor, "B K 2"] | None = None) -> Tensors:
-        """Return tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C)."""
+        """Return tokens before any parameter (B, K, T), and the mean of the encoder's map (B, C); for `occlusion` also
+        the places read at, as fractions of the crop, and the box (B, K, 2 or 4)."""
         encoded, *estimates = maps
         box = estimates.pop() if self.reads_box else None
         encoded = encoded.permute(0, 2, 3, 1)  # (B, h, w, C)
         if self.reads_simcc:
             columns, rows, given = estimates
-            tokens = [read_simcc(encoded, columns, rows, given, xy)]
+            read, place = read_simcc(encoded, columns, rows, given, xy)
+            tokens = [read]
         else:
             (heatmaps,) = estimates
             peak, height = peaks(heatmaps) if xy is None else given_places(heatmaps, xy)
             tokens = [at_peaks(encoded, peak, sizes(heatmaps)[1:]), around(heatmaps, peak), height]
+            place = shares(peak, sizes(heatmaps)[1:])
+        places = [place]
         if box is not None:
-            tokens.append(box[:, None] + torch.zeros(self.keypoints, 1, device=box.device))  # (B, K, 2)
-        return torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
+            boxes = box[:, None] + torch.zeros(self.keypoints, 1, device=box.device)  # (B, K, 2)
+            tokens.append(boxes)
+            places.append(boxes)
+        pooled = torch.cat(tokens, dim=2), encoded.mean(dim=(1, 2))
+        return pooled if self.occlusion is None else (*pooled, torch.cat(places, dim=2))
 
     def logits(self, pooled: Tensors) -> TokenAnswers:
         visibility, opks, share, in_pose = self.components(pooled)
+        opks = opks.flatten(1)
         oks = (share.softmax(dim=1) * in_pose.sigmoid()).sum(dim=(1, 2))
-        return TokenAnswers(visibility, opks.flatten(1), oks, None if self.presence is None else self.presence(*pooled))
+        if self.occlusion is not None and not self.training:
+            visibility = self.occlusion(visibility, opks, pooled[2])
+        return TokenAnswers(visibility, opks, oks, None if self.presence is None else self.presence(*pooled[:2]))
 
     def trust(self, raw: TokenAnswers) -> Trust:
         visibility = raw.visibility.softmax(dim=-1)
@@ -128,7 +141,7 @@ class KeypointTokens(TrustHead):
     def components(self, pooled: Tensors) -> Tensors:
         """Return logits of visibility (B, K, 3) and OPKS (B, K, 1); each keypoint's weight in OKS, and its OPKS (B, K,
         1)."""
-        tokens, mean = pooled
+        tokens, mean, *_ = pooled
         each = self.dropout(self.token(tokens).relu())  # (B, K, D)
         body = self.dropout(self._body(each.flatten(1), mean).relu())
         of_token, of_body, bias = self._last()
@@ -234,66 +247,3 @@ def tokens_losses(
         present = torch.ones_like(raw.presence) if is_present is None else is_present.to(raw.presence)
         losses["presence"] = F.binary_cross_entropy_with_logits(raw.presence, present)
     return losses
-
-
-def calibrate(
-    head: KeypointTokens, pooled: Tensors, targets: TrustTargets, labels: tuple[Tensor, Tensor] | None = None
-) -> Mapping[str, float]:
-    """Fit the head's slopes and offsets on held-out people; return the resulting losses. labels: `is_known` and
-    `is_ternary` of `tokens_losses`.
-
-    One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
-    of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
-    loss. An earlier calibration is replaced.
-    """
-    buffers: list[Tensor] = [getattr(head, f"calibration_{name}") for name in ("visibility", "opks", "oks")]
-    for buffer in buffers:
-        buffer.copy_(torch.tensor([1.0] + [0.0] * (len(buffer) - 1)))
-    was_training = head.training
-    head.eval()
-    fitted = [buffer.clone().requires_grad_() for buffer in buffers]
-    with torch.no_grad():
-        visibility, opks, share, in_pose = head.components(pooled)
-        opks = opks.flatten(1)
-
-    def losses() -> dict[str, Tensor]:
-        of_visibility, of_opks, of_oks = fitted
-        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
-        calibrated = visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks
-        return tokens_losses(TokenAnswers(*calibrated), targets, *(labels or ()))
-
-    _minimise(fitted, losses)
-    for buffer, value in zip(buffers, fitted, strict=True):
-        buffer.copy_(value.detach())
-    head.train(was_training)
-    with torch.no_grad():
-        return {name: float(loss) for name, loss in losses().items()}
-
-
-def calibrate_presence(head: KeypointTokens, pooled: Tensors, is_present: Bool[Tensor, " B"]) -> None:
-    """Fit slope and offset of `Presence` on held-out boxes of a detector. An earlier calibration is replaced."""
-    assert head.presence is not None
-    fitted = head.presence.calibration
-    fitted.copy_(torch.tensor([1.0, 0.0]))
-    was_training = head.training
-    head.eval()
-    with torch.no_grad():
-        logit = head.presence(*pooled)
-    line = torch.tensor([1.0, 0.0], requires_grad=True)
-    target = is_present.to(logit)
-    _minimise([line], lambda: {"presence": F.binary_cross_entropy_with_logits(logit * line[0] + line[1], target)})
-    fitted.copy_(line.detach())
-    head.train(was_training)
-
-
-def _minimise(values: list[Tensor], losses: Callable[[], Mapping[str, Tensor]]) -> None:
-    """Minimise the sum of the losses over `values`, in place."""
-    optimiser = torch.optim.LBFGS(values, max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> float:
-        optimiser.zero_grad()
-        loss = torch.stack(list(losses().values())).sum()
-        loss.backward()
-        return float(loss.detach())
-
-    optimiser.step(closure)

@@ -60,6 +60,13 @@ def at_peaks(
     return _Pixels.apply(features, at) if torch.onnx.is_in_onnx_export() else _pixels(features, at)
 
 
+def shares(peak: Int[Tensor, "B K"], size: Sequence[int]) -> Float[Tensor, "B K 2"]:
+    """Return the centres of pixels, indices in maps of `size` (rows, columns), as fractions of width and height."""
+    rows, columns = size
+    row, column = np.divmod(np.arange(rows * columns), columns)
+    return table(np.stack([(column + 0.5) / columns, (row + 0.5) / rows], axis=1).astype(np.float32), peak)[peak]
+
+
 def at_cells(
     features: Float[Tensor, "B r c C"], row: Int[Tensor, "B K"], column: Int[Tensor, "B K"], size: Sequence[int]
 ) -> Float[Tensor, "B K C"]:

@@ -21,9 +21,10 @@ def read_simcc(
     rows: Float[Tensor, "B K Y"],
     tokens: Float[Tensor, "B K D"],
     xy: Float[Tensor, "B K 2"] | None = None,
-) -> Float[Tensor, "B K T"]:
+) -> tuple[Float[Tensor, "B K T"], Float[Tensor, "B K 2"]]:
     """Return for each keypoint: the feature map's cell, channels last, that contains it; its token; logits around both
-    peaks minus the peaks; and the peaks. T = C + D + `READ`.
+    peaks minus the peaks; and the peaks. T = C + D + `READ`. Then the centres of its bins as fractions of the crop's
+    width and height.
 
     A window that leaves the crop repeats its last bin. `xy`, in bins: positions to use instead of the peaks, except for
     NaN.
@@ -40,4 +41,5 @@ def read_simcc(
         parts += [logits.gather(2, at) - height, height]
         places.append((place[..., 0], bins))
     (column, wide), (row, high) = places
-    return torch.cat([at_cells(features, row, column, (high, wide)), *parts], dim=2)
+    share = torch.stack([(column + 0.5) / wide, (row + 0.5) / high], dim=2)
+    return torch.cat([at_cells(features, row, column, (high, wide)), *parts], dim=2), share

@@ -107,8 +107,9 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
         _ANY,
         name="default-trust",
         title="The trust head of the default model, on tinypose.onnx and a detector's boxes",
-        head_options={"presence": True},
-        frozen=FrozenOptions(maps={"backbone": "relu_139.tmp_0"}),
+        head_options={"presence": True, "occlusion": 64},
+        frozen=FrozenOptions(maps={"backbone": "relu_139.tmp_0"}, cross_fit=True),
+        strategy=replace(_ANY.strategy, stages=(Stage(18, 0.0, 1.0, trains="head"),)),
     ),
     replace(
         _ANY,

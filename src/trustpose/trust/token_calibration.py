@@ -1,0 +1,109 @@
+"""Calibrate `KeypointTokens` on people that it has not seen."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from trustpose.trust.heads import Tensors
+from trustpose.trust.keypoint_tokens import KeypointTokens, TokenAnswers, tokens_losses
+from trustpose.trust.occlusion import fit_occlusion
+from trustpose.trust.targets import TrustTargets
+
+_NOTHING = {"visibility": [1.0, 0, 0, 0], "opks": [1.0, 0], "oks": [1.0, 0]}
+
+
+@torch.no_grad()
+def uncalibrated(head: KeypointTokens, pooled: Tensors) -> Tensors:
+    """Return what `calibrate` reads: the head's `components` of pooled maps as before any calibration, in evaluation
+    mode."""
+    kept, was_training = {name: getattr(head, f"calibration_{name}").clone() for name in _NOTHING}, head.training
+    _set(head, {name: torch.tensor(value) for name, value in _NOTHING.items()})
+    found = head.eval().components(pooled)
+    _set(head, kept)
+    head.train(was_training)
+    return found
+
+
+def calibrate(
+    head: KeypointTokens,
+    found: Tensors,
+    targets: TrustTargets,
+    labels: tuple[Tensor, Tensor] | None = None,
+    places: tuple[Tensor, Int[Tensor, " K"]] | None = None,
+) -> Mapping[str, float]:
+    """Fit the head's slopes and offsets, and `Occlusion` if it has that, on held-out people; return the resulting
+    losses.
+
+    found: `uncalibrated` of the head, or of others like it that have not seen these people, if it has (the folds of a
+    cross-fit). labels: `is_known` and `is_ternary` of `tokens_losses`. places: the last of the head's pooled maps,
+    (N, K, 2 or 4), and the skeleton's `flip_index`, for `Occlusion`.
+
+    One slope and an offset for each class of visibility (vector scaling with a single slope: Guo et al., On Calibration
+    of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
+    loss. An earlier calibration is replaced.
+    """
+    visibility, opks, share, in_pose = (part.detach() for part in found)
+    opks = opks.flatten(1)
+    fitted = [torch.tensor(value, device=opks.device, requires_grad=True) for value in _NOTHING.values()]
+
+    def answers() -> TokenAnswers:
+        of_visibility, of_opks, of_oks = fitted
+        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
+        return TokenAnswers(visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks)
+
+    _minimise(fitted, lambda: tokens_losses(answers(), targets, *(labels or ())))
+    _set(head, {name: value.detach() for name, value in zip(_NOTHING, fitted, strict=True)})
+    with torch.no_grad():
+        final = answers()
+    if head.occlusion is not None and places is not None:
+        ternary = torch.ones_like(targets.visibility, dtype=torch.bool) if labels is None else labels[1]
+        fit_occlusion(head.occlusion, (final.visibility, final.opks, places[0]), targets.visibility, ternary, places[1])
+        corrected = head.occlusion(final.visibility, final.opks, places[0])
+        final = TokenAnswers(corrected, final.opks, final.oks)
+    return {name: float(loss) for name, loss in tokens_losses(final, targets, *(labels or ())).items()}
+
+
+def calibrate_presence(head: KeypointTokens, logit: Tensor, is_present: Bool[Tensor, " B"]) -> None:
+    """Fit slope and offset of `Presence` on held-out boxes of a detector. An earlier calibration is replaced.
+
+    logit (B,): `presence_logit` of the head, or of one like it that has not seen these boxes' photos.
+    """
+    assert head.presence is not None
+    line = torch.tensor([1.0, 0.0], requires_grad=True, device=logit.device)
+    target = is_present.to(logit)
+    _minimise([line], lambda: {"presence": F.binary_cross_entropy_with_logits(logit * line[0] + line[1], target)})
+    head.presence.calibration.copy_(line.detach())
+
+
+@torch.no_grad()
+def presence_logit(head: KeypointTokens, pooled: Tensors) -> Tensor:
+    """Return the logits (B,) of `Presence` as before any calibration, in evaluation mode."""
+    presence = head.presence
+    assert presence is not None
+    kept, was_training = presence.calibration.clone(), head.training
+    presence.calibration.copy_(torch.tensor([1.0, 0.0]))
+    logit = presence.eval()(*pooled[:2])
+    presence.calibration.copy_(kept)
+    head.train(was_training)
+    return logit
+
+
+def _set(head: KeypointTokens, lines: Mapping[str, Tensor]) -> None:
+    for name, value in lines.items():
+        getattr(head, f"calibration_{name}").copy_(value)
+
+
+def _minimise(values: list[Tensor], losses: Callable[[], Mapping[str, Tensor]]) -> None:
+    """Minimise the sum of the losses over `values`, in place."""
+    optimiser = torch.optim.LBFGS(values, max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        loss = torch.stack(list(losses().values())).sum()
+        loss.backward()
+        return float(loss.detach())
+
+    optimiser.step(closure)
