@@ -28,7 +28,7 @@ from trustpose.runtime.weights import load_trust_network
 from trustpose.skeletons import COCO_17, MPII_16
 from trustpose.trust.network import attach, new_head
 
-FITTED = Fitted("keypoint-tokens", "segment", options={"presence": True})  # as the default's head
+FITTED = Fitted("keypoint-tokens", "segment")
 LEFT_WRIST = COCO_17.keypoints.index("left_wrist")
 
 
@@ -37,8 +37,10 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
     """The default's network and head as two folders: a graph with the input "xy", and one without."""
     folder, default = tmp_path_factory.mktemp("models"), ModelSpec.read("default")
     network = load_trust_network(default)
+    assert default.trust is not None
+    fitted = Fitted(default.trust.head, "segment", options=dict(default.trust.options))
     return {
-        name: save_trust_network(folder / name, default, network, FITTED, reads_xy=name == "told")
+        name: save_trust_network(folder / name, default, network, fitted, reads_xy=name == "told")
         for name in ("told", "alone")
     }
 
