@@ -19,7 +19,10 @@ Counted are convolutions and linear layers, with 17 keypoints, in two ways:
   batch norm (open-mmlab/mmpose, docs/en/inference_speed_summary.md). It says what the MSPN rows cannot: parameters.
   OpenPose: in 10⁹. Its papers print neither; M are the sizes of the published weights (pose_iter_584000.caffemodel
   and its siblings, 105, 209, 206, 147 and 154 MB) in float32. Osokin (Lightweight OpenPose, 2018) has 9 G as 15 % of
-  the network of 2017 with two stages.
+  the network of 2017 with two stages, and prints 4.1 M and 9 G for his own.
+  AlphaPose: in 10⁹, counted on the authors' own network (docs/parity.md), as neither RMPE nor CrowdPose prints them.
+  Bottom-up networks: as HRNet, in the table of HigherHRNet's repository, which has HRNet with tags ("Bottom-up HRNet"),
+  without the repository's own heads.
   EfficientNet: 10⁹, the classifiers at their own input sizes (Tan and Le, table 2; looked up in the READMEs of
   lukemelas/EfficientNet-PyTorch and eruditepanda/efficientnet.pytorch, which repeat it).
 
@@ -42,6 +45,8 @@ import torch
 from torch import nn
 
 from trustpose.networks.backbones import timm
+from trustpose.networks.bottom_up import BottomUpNetwork, Kind
+from trustpose.networks.layers import PoseNetwork
 from trustpose.networks.openpose import openpose_2017
 from trustpose.networks.zoo import BOTTOM_UP, PARTS, ZOO, build
 
@@ -75,6 +80,7 @@ PAPERS: dict[str, list[Printed]] = {
     "hourglass-2": [Printed(SMALL, None, 6.2, "MSPN")],
     "hourglass-4": [Printed(SMALL, None, 10.6, "MSPN")],
     "hourglass-8": [Printed(SMALL, None, 19.5, "MSPN"), Printed(SMALL, 25.1, 14.3, why=_HOURGLASS)],
+    "fastpose-r50": [Printed(SMALL, 40.58, 5.89, "AlphaPose")],
     "mspn-1": [Printed(SMALL, None, 4.4, "MSPN", _UNCLEAR), Printed(SMALL, 25.11, 5.11, "mmpose")],
     "mspn-2": [Printed(SMALL, None, 9.6, "MSPN"), Printed(SMALL, 56.8, 11.35, "mmpose")],
     "mspn-3": [Printed(SMALL, None, 14.7, "MSPN"), Printed(SMALL, 88.49, 17.59, "mmpose")],
@@ -87,9 +93,20 @@ OPENPOSE: dict[str, tuple[Callable[[], nn.Module], Printed]] = {
     "openpose-2017-body18": (BOTTOM_UP["openpose-2017-body18"], Printed(PHOTO, 209 / 4, None, "OpenPose")),
     "the same with two stages": (partial(openpose_2017, stages=2), Printed(PHOTO, None, 9 / 0.15, "OpenPose", _SHARE)),
     "openpose-2019-body25": (BOTTOM_UP["openpose-2019-body25"], Printed(PHOTO, 105 / 4, None, "OpenPose")),
+    "lightweight-openpose": (BOTTOM_UP["lightweight-openpose"], Printed(PHOTO, 4.1, 9.0, "OpenPose")),
     "openpose-hand": (PARTS["openpose-hand"], Printed(PHOTO, 147 / 4, None, "OpenPose")),
     "openpose-face": (PARTS["openpose-face"], Printed(PHOTO, 154 / 4, None, "OpenPose")),
 }
+WHOLE = (512, 512)
+ON_BACKBONES: list[tuple[str, Kind, Printed]] = [
+    ("hrnet-w32", "tags", Printed(WHOLE, 28.5, 38.9)),
+    ("hrnet-w32", "centres", Printed(WHOLE, None, None)),
+    ("hrnet-w32", "fields", Printed(WHOLE, None, None)),
+    ("tinypose", "tags", Printed((256, 256), None, None)),
+    ("tinypose", "centres", Printed((256, 256), None, None)),
+    ("tinypose", "fields", Printed((256, 256), None, None)),
+]
+LIMBS = 35  # 19 and 16 redundant ones: `trustpose train bottom-up-fields` on COCO's joints
 CLASSIFIERS: list[Printed] = [
     Printed((224, 224), 5.3, 0.39, "EfficientNet"),
     Printed((240, 240), 7.8, 0.70, "EfficientNet"),
@@ -159,6 +176,7 @@ def row(name: str, network: nn.Module, paper: Printed) -> dict[str, Any]:
         "EfficientNet": total.done / 1e9,
         "mmpose": total.done / 1e9,
         "OpenPose": total.done / 1e9,
+        "AlphaPose": total.done / 1e9,
     }[paper.counts]
     done = total.done
     return {
@@ -181,13 +199,17 @@ def is_off(line: dict[str, Any]) -> bool:
 
 
 def table() -> list[dict[str, Any]]:
-    """Every zoo network at 256×192 and, where a paper has it, at 384×288; OpenPose's; EfficientNet's classifiers."""
+    """Every zoo network at 256×192 and, where a paper has it, at 384×288; OpenPose's, networks without boxes, and
+    EfficientNet's classifiers."""
     lines = []
     with torch.device("meta"):
         for name in ZOO:
             network = build(name)
             lines += [row(name, network, paper) for paper in PAPERS.get(name, [Printed(SMALL, None, None)])]
         lines += [row(name, make(), paper) for name, (make, paper) in OPENPOSE.items()]
+        for name, kind, paper in ON_BACKBONES:
+            backbone = cast(PoseNetwork, build(name))
+            lines.append(row(f"{name}, {kind}", BottomUpNetwork(backbone, [kind], LIMBS), paper))
         for size, paper in enumerate(CLASSIFIERS):
             classifier = timm.create_model(f"tf_efficientnet_b{size}")
             lines.append(row(f"efficientnet-b{size} classifier", classifier, paper))
