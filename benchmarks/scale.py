@@ -1,39 +1,60 @@
 """Prediction on Ray beside one process, and what is left of a run that is disturbed.
 
-    python benchmarks/scale.py [--photos N] [--kills N] [--block N]
+    python benchmarks/scale.py [--photos N] [--faults N] [--kills N] [--block N] [--slow]
 
-The photos are COCO's dev and train of this project, again and again under other names, one in a hundred of them
-cut off. First one process with two threads predicts them, then `predict_at_scale` on a local Ray cluster with
-two workers of one thread each: photos a second without the time to load (one process) or up to the first block
-(Ray), the overhead in milliseconds a photo, and the largest worker's memory after the first, the middle and the
-last block. The rows of both are compared. Then the run is repeated with a worker killed (SIGKILL) at random
-moments, and with the driver killed half way and started again; a hash of the sorted rows must be that of the
-undisturbed run. Last comes one line of JSON.
+The photos are COCO's dev and train of this project, again and again under other names, one in a hundred of them cut
+off. By default the bundled model's smaller networks predict them (`--fast`; --slow: the default ones).
+
+First `--photos` of them (0: leave this out): one process with two threads predicts the first half, then
+`predict_at_scale` on a local Ray cluster with two workers of one thread each predicts all, then one process the second
+half. Printed are photos a second without the time to load (one process) or up to the first block (Ray), the difference
+in milliseconds a photo, CPU time a photo of one process and of all Ray's processes together, the resident memory of the
+driver and of the largest worker at eleven moments, and the differences between the rows of both.
+
+Then `--read` of them are read by one core from a tar, a Parquet file and single files, without decoding; seconds are
+the processor's.
+
+Then `--faults` of them (0: none): an undisturbed run, and the same run with a worker killed (SIGKILL) `--kills` times
+at random moments; with the program killed half way and started again; with one of two Ray nodes removed; with a disk
+that is full half way (root may mount a small file system in memory for it). A hash of the sorted rows, in all their
+digits, must be that of the undisturbed run. Last, one of 512 photos ends each process that predicts it. One line of
+JSON ends it all.
 """
 
 import argparse
 import hashlib
 import json
 import os
-import random
-import signal
-import subprocess
-import sys
+import tarfile
 import tempfile
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as arrow
 import pyarrow.parquet as parquet
+from scale_faults import (
+    Process,
+    Run,
+    disk_full,
+    driver_killed,
+    machine_lost,
+    photo_kills,
+    processes,
+    rows,
+    workers_killed,
+)
 
+from trustpose.poses import Poses
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions
-from trustpose.scale.run import Progress, ScaleOptions, predict_at_scale
+from trustpose.scale.reading import blocks
+from trustpose.scale.run import BLOCK, Progress, ScaleOptions
+from trustpose.scale.units import find_inputs
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DEADLY_OF = 512
 
 
 def make_photos(folder: Path, count: int) -> int:
@@ -49,149 +70,179 @@ def make_photos(folder: Path, count: int) -> int:
     return len(range(50, count, 100))
 
 
-def workers() -> dict[int, int]:
-    """The predictors of this process's own cluster: memory in MB by process id."""
-    parents: dict[int, int] = {}
-    found: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            command = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-        if command.startswith(b"ray::") and b"Predict" in command:
-            found[int(folder.name)] = int(fields[21]) * os.sysconf("SC_PAGE_SIZE") >> 20
-    return {one: size for one, size in found.items() if parents.get(parents[one]) == os.getpid()}
+def digest(some: list[dict[str, Any]]) -> str:
+    """Of sorted rows, in all their digits."""
+    return hashlib.sha256(json.dumps(some, sort_keys=True).encode()).hexdigest()
 
 
-def rows(out: Path) -> list[dict[str, Any]]:
-    """The poses of a run, sorted."""
-    found = parquet.read_table(out / "poses").to_pylist()
-    return sorted(found, key=lambda row: (row["image_id"], row["bbox"]))
+class OneProcess:
+    """One process with two threads: seconds, photos, and each photo's poses."""
+
+    def __init__(self, options: PredictOptions) -> None:
+        self._predictor = load("default", options, threads=2)
+        self.seconds, self.cpu, self.photos = 0.0, 0.0, 0
+        self.found: dict[int, Poses] = {}
+
+    def __call__(self, files: list[Path]) -> None:
+        """Predict these."""
+        list(self._predictor.stream([str(file) for file in files[:8]]))
+        started, before = time.perf_counter(), time.process_time()
+        for prediction in self._predictor.stream([str(file) for file in files]):
+            if prediction.error is None:
+                self.found[int(files[prediction.photo.image_id].stem)] = prediction.poses
+        self.seconds += time.perf_counter() - started
+        self.cpu += time.process_time() - before
+        self.photos += len(files)
 
 
-def digest(out: Path) -> str:
-    """Of the sorted rows, to six digits: how photos fall into batches moves the last ones."""
-    text = json.dumps(rows(out), default=str, sort_keys=True)
-    return hashlib.sha256(
-        json.dumps(json.loads(text, parse_float=lambda one: f"{float(one):.4g}")).encode()
-    ).hexdigest()
-
-
-def one_process(photos: Path) -> tuple[float, dict[int, np.ndarray]]:
-    """Photos a second of two threads, and each photo's keypoints."""
-    predictor = load("default", threads=2)
-    files, found = sorted(photos.iterdir()), {}
-    list(predictor.stream([str(file) for file in files[:8]]))
-    started = time.perf_counter()
-    for prediction in predictor.stream([str(file) for file in files]):
-        if prediction.error is None:
-            found[int(files[prediction.photo.image_id].stem)] = prediction.poses.xy
-    return len(files) / (time.perf_counter() - started), found
-
-
-def on_ray(photos: Path, out: Path, how: ScaleOptions, tell: Callable[[Progress], None] | None = None) -> Any:
-    """A run; see `predict_at_scale`."""
-    return predict_at_scale("default", [str(photos)], str(out), PredictOptions(), how, tell)
-
-
-def timed(photos: Path, out: Path, how: ScaleOptions) -> dict[str, Any]:
-    """Photos a second after the first block, start-up in seconds, memory of the workers."""
+def timed(run: Run, out: Path) -> dict[str, Any]:
+    """Photos a second after the first block, start-up in seconds, memory of the driver and the workers, CPU time."""
     at: list[tuple[float, int]] = []
-    sizes: list[list[int]] = []
+    seen: list[tuple[int, dict[int, Process]]] = []
 
     def tell(step: Progress) -> None:
         at.append((time.perf_counter(), step.counts.photos))
-        sizes.append(sorted(workers().values()))
+        if len(at) >= len(seen) * run.blocks / 10:
+            seen.append((len(at), processes()))
 
     started = time.perf_counter()
-    total = on_ray(photos, out, how, tell)
-    after = sum(count for _, count in at[1:]) / (at[-1][0] - at[0][0])
-    memory = [max(some, default=0) for some in (sizes[0], sizes[len(sizes) // 2], sizes[-1])]
-    return {"rate": after, "first_block_s": at[0][0] - started, "worker_mb": memory, "counts": total.to_json()}
+    counts = run(out, tell)
+    rate = sum(count for _, count in at[1:]) / (at[-1][0] - at[0][0])
+    (first, before), (last, after) = seen[0], seen[-1]
+    spent = sum(one.cpu - (before[number].cpu if number in before else 0) for number, one in after.items())
+    return {
+        "rate": rate,
+        "cpu": spent / sum(count for _, count in at[first:last]),
+        "first_block_s": at[0][0] - started,
+        "driver_mb": [some[os.getpid()].memory for _, some in seen],
+        "worker_mb": [max(one.memory for one in some.values() if b"ray::" in one.command) for _, some in seen],
+        "counts": counts,
+    }
 
 
-def with_workers_killed(photos: Path, out: Path, how: ScaleOptions, kills: int) -> int:
-    """A run in which a worker is killed at random moments; returns how often."""
-    killed: list[int] = []
-    is_over = threading.Event()
+def compared(expected: dict[int, Poses], found: list[dict[str, Any]]) -> dict[str, float]:
+    """The largest differences of rows from the poses of one process, and photos with another number of people."""
+    by_image: dict[int, list[dict[str, Any]]] = {}
+    for row in found:
+        by_image.setdefault(row["image_id"], []).append(row)
+    others = sum(len(by_image.get(image, ())) != len(poses) for image, poses in expected.items())
+    apart = {"px": 0.0, "quality": 0.0, "visibility": 0.0}
+    for image, some in by_image.items():
+        poses = sorted(expected[image].to_coco(), key=lambda row: row["bbox"])
+        for row, one in zip(some, poses, strict=len(some) == len(poses)):
+            xy = np.subtract(row["keypoints"], one["keypoints"]).reshape(-1, 3)[:, :2]
+            for name, difference in (
+                ("px", xy),
+                ("quality", np.subtract(row["keypoint_quality"], one["keypoint_quality"])),
+                ("visibility", np.subtract(row["visibility"], one["visibility"])),
+            ):
+                apart[name] = max(apart[name], float(np.abs(difference).max()))
+    return {"people": len(found), "photos_with_other_people": others, **apart}
 
-    def kill() -> None:
-        rng = random.Random(0)
-        while len(killed) < kills and not is_over.wait(rng.uniform(1, 4)):
-            some = list(workers())
-            if some:
-                os.kill(rng.choice(some), signal.SIGKILL)
-                killed.append(1)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    on_ray(photos, out, how)
-    is_over.set()
-    thread.join()
-    return len(killed)
+def throughput(folder: Path, count: int, how: ScaleOptions, options: PredictOptions) -> dict[str, Any]:
+    """Ray beside one process."""
+    broken = make_photos(folder / "photos", count)
+    files = sorted((folder / "photos").iterdir())
+    alone, run = OneProcess(options), Run(folder / "photos", how, options)
+    alone(files[: count // 2])
+    ray = timed(run, folder / "whole")
+    alone(files[count // 2 :])
+    rate = alone.photos / alone.seconds
+    assert ray["counts"]["unread"] == broken == count - len(alone.found)
+    return {
+        "photos": count,
+        "broken": broken,
+        "one_process": round(rate, 2),
+        "ray": round(ray["rate"], 2),
+        "ratio": round(ray["rate"] / rate, 3),
+        "overhead_ms": round(1000 / ray["rate"] - 1000 / rate, 2),
+        "first_block_s": round(ray["first_block_s"], 1),
+        "cpu_ms": [round(1000 * alone.cpu / alone.photos, 2), round(1000 * ray["cpu"], 2)],
+        **{name: ray[name] for name in ("driver_mb", "worker_mb", "counts")},
+        "differences": compared(alone.found, rows(folder / "whole")),
+    }
 
 
-def with_driver_killed(photos: Path, out: Path, how: ScaleOptions) -> int:
-    """A run that is killed half way and continued; returns how many photos the first one had finished."""
-    command = [sys.executable, __file__, "--driver", str(photos), str(out), str(how.block)]
-    blocks = -(-len(list(photos.iterdir())) // how.block)
-    with subprocess.Popen(command) as process:
-        while process.poll() is None and len(list((out / "poses").rglob("[0-9]*.parquet"))) < blocks // 2:
-            time.sleep(0.1)
-        process.kill()
-    on_ray(photos, out, ScaleOptions(block=how.block, workers=how.workers, resume=True))
-    return int(json.loads((out / "manifest.json").read_text())["photos_of_earlier_runs"])
+def reading(folder: Path, count: int) -> dict[str, dict[str, float]]:
+    """Photos and megabytes that one core reads in a second, from a tar, a Parquet file and single files."""
+    photos = folder / "to-read"
+    make_photos(photos, count)
+    files = sorted(photos.iterdir())
+    with tarfile.open(folder / "photos.tar", "w", dereference=True) as tar:
+        for file in files:
+            tar.add(file, file.name)
+    content = [file.read_bytes() for file in files]
+    parquet.write_table(arrow.table({"bytes": content}), folder / "photos.parquet", row_group_size=BLOCK)
+    found = {}
+    for name in ("photos.tar", "photos.parquet", "to-read"):
+        started = time.process_time()
+        sizes = [
+            len(photo.content)
+            for unit in find_inputs([str(folder / name)], BLOCK).units
+            for block in blocks(unit)
+            for photo in block.photos
+        ]
+        seconds = time.process_time() - started
+        assert sizes == [len(one) for one in content]
+        found[name] = {"photos_s": round(len(sizes) / seconds), "mb_s": round(sum(sizes) / seconds / 1e6)}
+    return found
+
+
+def faults(folder: Path, given: argparse.Namespace, how: ScaleOptions, options: PredictOptions) -> dict[str, Any]:
+    """Disturbed runs beside one that was not."""
+    make_photos(folder / "faults", given.faults)
+    run = Run(folder / "faults", how, options)
+    expected: dict[str, Any] = {"counts": run(folder / "undisturbed")}
+    whole = digest(rows(folder / "undisturbed"))
+    size = sum(file.stat().st_size for file in (folder / "undisturbed").rglob("*.parquet"))
+    driver = [__file__, "--block", str(how.block), *(["--slow"] if given.slow else []), "--driver"]
+    said: dict[str, Any] = {"undisturbed": expected}
+    for name, disturbed in (
+        ("workers_killed", lambda out: workers_killed(run, out, given.kills)),
+        ("program_killed", lambda out: driver_killed(run, out, driver)),
+        ("machine_lost", lambda out: machine_lost(run, out)),
+        ("disk_full", lambda out: disk_full(run, out, size)),
+    ):
+        about = disturbed(folder / name)
+        if about is not None:
+            about["same_rows"] = digest(about.pop("rows", None) or rows(folder / name)) == whole
+            about["same_counts"] = about.pop("counts") == expected["counts"]
+        said[name] = about
+        print(f"{name:16} {about}", flush=True)
+    make_photos(folder / "deadly", DEADLY_OF)
+    of_them = Run(folder / "deadly", how, options)
+    deadly = sorted((folder / "deadly").iterdir())[DEADLY_OF // 2]
+    return said | {"photo_kills": photo_kills(of_them, folder / "kills", deadly)}
 
 
 def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=20000)
+    parser.add_argument("--faults", type=int, default=4000)
+    parser.add_argument("--read", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--block", type=int, default=64)
-    parser.add_argument("--driver", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--slow", action="store_true")
+    parser.add_argument("--driver", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.driver:
-        photos, out, block = given.driver
-        on_ray(Path(photos), Path(out), ScaleOptions(block=int(block), workers=2))
-        return
+    options = PredictOptions(fast=not given.slow)
     how = ScaleOptions(block=given.block, workers=2)
+    if given.driver:
+        photos, out = given.driver
+        Run(Path(photos), how, options)(Path(out))
+        return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        broken = make_photos(folder / "photos", given.photos)
-        alone, expected = one_process(folder / "photos")
-        ray = timed(folder / "photos", folder / "whole", how)
-        apart = 0.0
-        count = {image: len(xy) for image, xy in expected.items() if len(xy)}
-        for row in rows(folder / "whole"):
-            xy = np.array(row["keypoints"]).reshape(-1, 3)[:, :2]
-            apart = max(apart, float(np.abs(expected[row["image_id"]] - xy).max(axis=(1, 2)).min()))
-            count[row["image_id"]] -= 1
-        assert not any(count.values()), "other people than one process finds"
-        assert ray["counts"]["unread"] == broken
-        killed = with_workers_killed(folder / "photos", folder / "killed", how, given.kills)
-        earlier = with_driver_killed(folder / "photos", folder / "driver", how)
-        whole = digest(folder / "whole")
-        result = {
-            "photos": given.photos,
-            "broken": broken,
-            "one_process": round(alone, 2),
-            "ray": round(ray["rate"], 2),
-            "ratio": round(ray["rate"] / alone, 3),
-            "overhead_ms": round(1000 / ray["rate"] - 1000 / alone, 2),
-            "first_block_s": round(ray["first_block_s"], 1),
-            "worker_mb": ray["worker_mb"],
-            "counts": ray["counts"],
-            "largest_difference_px": apart,
-            "workers_killed": killed,
-            "same_after_killed_workers": digest(folder / "killed") == whole,
-            "photos_before_driver_was_killed": earlier,
-            "same_after_killed_driver": digest(folder / "driver") == whole,
-        }
+        result: dict[str, Any] = {"fast": not given.slow, "block": given.block}
+        if given.photos:
+            result |= throughput(Path(name), given.photos, how, options)
+        if given.read:
+            result["reading"] = reading(Path(name), given.read)
+        if given.faults:
+            result |= faults(Path(name), given, how, options)
     for key, value in result.items():
-        print(f"{key:34} {value}")
+        print(f"{key:16} {value}")
     print(json.dumps(result))
 
 

@@ -51,11 +51,20 @@ def test_options_arrive_and_the_line_at_the_end(monkeypatch):
 
     monkeypatch.setattr(scale, "predict_at_scale", predict)
     code, printed = run(
-        *("s3://bucket/*.tar", "--engine", "ray", "--out", "s3://bucket/out", "--flip", "--address", "auto"),
+        *(
+            "s3://bucket/*.tar",
+            "--engine",
+            "ray",
+            "--out",
+            "s3://bucket/out?region=eu-west-1",
+            "--flip",
+            "--address",
+            "auto",
+        ),
         *("--workers", 3, "--block", 7, "--resume", "--max-pixels", 99),
     )
     model, names, out, options, how, _ = asked
-    assert (model, names, out) == ("default", ["s3://bucket/*.tar"], "s3://bucket/out")
+    assert (model, names, out) == ("default", ["s3://bucket/*.tar"], "s3://bucket/out?region=eu-west-1")
     assert (options.flip, options.max_pixels, options.device) == (True, 99, None)
     assert how == scale.ScaleOptions("auto", 7, 3, resume=True) and how != replace(how, resume=False)
     assert code == 1

@@ -25,7 +25,7 @@ HOW = ScaleOptions(block=2, workers=1)
 @pytest.fixture(scope="module")
 def cluster():
     """One node on this machine; its address."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
     context = ray.init(
         address="local",
         num_cpus=1,

@@ -68,9 +68,10 @@ def run_on_engine(sources: "Sequence[str]", model: str, out: str, options: "Pred
     )
     with resumable("the same command with --resume continues"), _bar() as tell:
         total = predict_at_scale(model, list(sources), out, options, scale, tell)
-    typer.echo(f"{total.people} people on {total.photos} photos or frames: {out.rstrip('/')}/{POSES}")
+    folder = out.partition("?")[0].rstrip("/") if "://" in out else out.rstrip("/")  # an address's options are left out
+    typer.echo(f"{total.people} people on {total.photos} photos or frames: {folder}/{POSES}")
     if total.unread:
-        where = f"{out.rstrip('/')}/{ERRORS}"
+        where = f"{folder}/{ERRORS}"
         typer.echo(f"trustpose: skipped {len(total.unread)} of {total.photos} photos or frames, see {where}", err=True)
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ import importlib
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def import_ray() -> Any:
     """Return Ray, with Ray Data. Raises InputError with the install line."""
     try:
         importlib.import_module("ray.data")
+        warnings.filterwarnings("ignore", "The (minimum|maximum) number of concurrent", UserWarning)  # for few blocks
         return importlib.import_module("ray")
     except ImportError:
         raise InputError(f"--engine ray: {not_installed('ray', 'ray')}") from None
@@ -141,7 +143,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield Cluster(ray)
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would report its use over the network
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # else it prints its own warnings among our lines
+    os.environ.setdefault("RAY_worker_niceness", "0")  # 15 by default: then any other program would come first
     here = {"num_cpus": cpu_count(), "include_dashboard": False} if address == LOCAL else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
