@@ -299,5 +299,28 @@ def test_networks_and_heads_can_be_built(build_once, name):
         assert sum(parameter.numel() for parameter in counted.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
+def test_single_person_systems_build_at_their_size():
+    """Every row of the lecture's tables and every small version, with its data set's joints; no arithmetic is done."""
+    torch = pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.networks.zoo import build, stride_of
+    from trustpose.training.learner import check_parts
+
+    @cache
+    def built(name, joints, height, width):
+        with torch.device("meta"), torch.no_grad():
+            network = build(name, joints).eval()
+            found = network(torch.zeros(1, 3, height, width))
+        return network, (found.heatmaps[-1] if found.heatmaps else found.coordinates).shape
+
+    recipes = [recipe for name, recipe in RECIPES.items() if name.startswith(("single-person/", "lspet/"))]
+    assert len(recipes) == 24 + 19
+    for recipe in recipes:
+        joints = len(recipe.data.joints)
+        network, shape = built(recipe.network, joints, recipe.height, recipe.width)
+        check_parts(recipe, network)
+        side = stride_of(recipe.network)
+        assert shape in ((1, joints, recipe.height // side, recipe.width // side), (1, joints, 3)), recipe.name
+
+
 def test_printed_sizes_are_all_checked():
     assert set(PRINTED_SIZES) <= set(_systems())
