@@ -8,6 +8,7 @@ A table, then one line of JSON:
   displaced  the true joints, displaced at random as stage s was trained, and what stage s makes of them
   found      the cascade's own poses after each stage
   trunk      the diameter that stage 1 finds / the true one, quartiles
+  box        side of a true box, σ diam(y), in pixels of the crop, and the size that it is resampled to
 """
 
 import argparse
@@ -39,7 +40,7 @@ def main() -> None:
     people, row = held_out(), 0
     unit = torch.tensor([float(spec.input.width), float(spec.input.height)])
     errors: dict[str, list[torch.Tensor]] = {}
-    ratios = []
+    ratios, sides = [], []
     for pixels, _, affine in _crops(spec, people):
         labels = people.labels[np.arange(row, row + len(pixels))]
         row += len(pixels)
@@ -52,6 +53,7 @@ def main() -> None:
             distance = (found - xy).norm(dim=2) / diameter[:, None]  # noqa: B023
             errors.setdefault(name, []).append(distance[known])  # noqa: B023
 
+        sides.append(network.sigma * diameter[known.any(dim=1)])
         stages = [place * unit for place in network(image).others["stages"]]
         ratios.append((network._diameter(stages[0], unit) / diameter)[known.any(dim=1)])
         for number, found in enumerate(stages, start=1):
@@ -70,7 +72,17 @@ def main() -> None:
         print(f"{name:28} mean error {report[name]['mean']:.2f}, within {CLOSE}: {report[name][f'within {CLOSE}']:.1%}")
     quartiles = np.quantile(torch.cat(ratios).numpy(), (0.25, 0.5, 0.75))
     print("trunk found / true, quartiles: " + ", ".join(f"{value:.2f}" for value in quartiles))
-    print(json.dumps(report | {"trunk": dict(zip(("0.25", "0.5", "0.75"), quartiles.tolist(), strict=True))}))
+    boxes = np.quantile(torch.cat(sides).numpy(), (0.25, 0.5, 0.75))
+    print(
+        f"boxes of {', '.join(f'{side:.0f}' for side in boxes)} crop pixels (quartiles), of {spec.input.width}; "
+        f"resampled to {network.sizes[-1]}"
+    )
+    named = {"trunk": quartiles, "box": boxes}
+    print(
+        json.dumps(
+            report | {name: dict(zip(("0.25", "0.5", "0.75"), q.tolist(), strict=True)) for name, q in named.items()}
+        )
+    )
 
 
 if __name__ == "__main__":

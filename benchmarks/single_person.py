@@ -64,9 +64,11 @@ CLAIMS = (  # what the lecture says, the system that should be better, the other
     ("integral beats heatmaps, 20 epochs", "integral-20", "simple-baseline-20"),
     ("integral beats regression, 20 epochs", "integral-20", "regression-20"),
     ("integral from heatmaps' weights beats them", "integral-after-20", "simple-baseline-20"),
+    ("integral from heatmaps' weights, 20 epochs more for both", "integral-after-40", "simple-baseline-40"),
     ("heatmaps beat regression, 20 epochs", "simple-baseline-20", "regression-20"),
     ("the cascade refines: stage 2 over 1, 20 epochs", "deep-pose-3-20 · stage 2", "deep-pose-3-20 · stage 1"),
     ("the cascade refines: stage 3 over 2, 20 epochs", "deep-pose-3-20", "deep-pose-3-20 · stage 2"),
+    ("three stages beat one, 20 epochs", "deep-pose-3-20", "deep-pose-1-20"),
 )
 
 
