@@ -2,16 +2,17 @@
 
     python benchmarks/bottom_up.py [--model FOLDER …] [--data FOLDER] [--plot FILE.svg] [--draws N] [--photos N]
 
-FOLDER is a model of `trustpose train bottom-up`; the models of further kinds in it are measured, too. Beside them stand
-MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector. Tables, then one line of
-JSON:
+FOLDER is a model of `trustpose train bottom-up` or `bottom-up-trust`; those of further kinds in it are measured, too.
+Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector. Tables,
+then one line of JSON:
 
   people    COCO's AP and AR on all photos of `dev`, by each system's own score, without suppression by us; 95 %
             intervals from drawing photos; and how many poses there are
-  trust     of the systems without a trust head: a calibrator (`trustpose calibrate fit`, method "trees") fitted on what
-            they find in photos of `train` on which they were not trained. There and on `dev` a pose that is matched to
-            nobody is false and has an OKS of 0; those on people without labelled joints count neither way. AUROC of the
-            own score and of expected OKS between people and false poses, and AP by both, with the gain drawn in pairs
+  trust     by the model's head (`trustpose train bottom-up-trust`); for a model without one by a calibrator (`trustpose
+            calibrate fit`, method "trees") fitted on what it finds in photos of `train` on which it was not trained.
+            There and on `dev` a pose that is matched to nobody is false and has an OKS of 0; those on people without
+            labelled joints count neither way. AUROC of the own score and of expected OKS between people and false
+            poses, and AP by both, with the gain drawn in pairs
   time      CPU milliseconds a photo, decoded pixels to poses, the least of three rounds, for photos of 640 × 480 pixels
             with 1 to 30 people of `dev` pasted side by side, each at most 60 × 90 pixels; and how many were found
 
@@ -200,7 +201,8 @@ def systems(arguments: argparse.Namespace) -> dict[str, Any]:
     for folder in arguments.model:
         for place in (folder, *(one.parent for one in sorted(folder.glob("*/model.json")))):
             predictor = tp.load(place, threads=1)
-            found[f"ours, {predictor.spec.output.kind}"] = predictor
+            name = f"ours, {predictor.spec.output.kind}"
+            found[name if predictor.spec.trust is None else f"{name}, head"] = predictor
     return found | {TOP_DOWN: tp.load("default", threads=1)}
 
 
@@ -225,6 +227,10 @@ def main() -> None:
         people[name], _ = measured(dev, poses, poses.ranking_score, given.draws)
         if name == TOP_DOWN:
             continue
+        if poses.pose_quality is not None:
+            assert poses.pose_score is not None
+            trust[name] = trusted(dev, poses, poses.pose_score, poses.pose_quality, given.draws)
+            continue
         of_fold = unseen[fold_of(unseen, FOLDS) == FOLD]
         chosen = unseen[: given.photos] if name.startswith("MoveNet") else of_fold
         split = train.at(chosen)
@@ -234,7 +240,7 @@ def main() -> None:
         after = calibrator(poses).pose_quality
         trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, given.draws)
     show(f"people, {len(dev.image_id)} photos", people)
-    show("trust, expected OKS by a calibrator", trust)
+    show("trust, expected OKS by the network's head, or without one by a calibrator", trust)
     times = timed(predictors, dev)
     print("\ntime, CPU ms (people found)" + "".join(f"{count:>14}" for count in CROWDS))
     for name, row in times.items():

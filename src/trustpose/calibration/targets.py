@@ -42,6 +42,12 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     with half or more of their box in the box of such a person or of a crowd. The OPKS of a missing keypoint is that of
     its written position, as in COCO evaluation.
     """
+    missing = np.zeros(poses.xy.shape[:2], dtype=bool) if poses.missing is None else poses.missing
+    if not len(truth):  # nobody to be matched to
+        count, none = len(poses), np.zeros((poses.xy.shape[1], len(poses)))
+        return Targets(
+            np.arange(count), np.zeros(count), none, none.astype(np.int64), np.ones(count, np.bool_), missing.T
+        )
     person = pair_with_people(poses, truth)
     has_labels = np.any(truth.v > 0, axis=1)
     known = np.where(person >= 0, has_labels[person], ~_on_ignored(poses, truth, ~has_labels | _crowd(truth)))
@@ -53,8 +59,7 @@ def find_targets(poses: Poses, truth: Truth, sigmas: Float[np.ndarray, " K"], ar
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OPKS is 0
         similarity = np.nan_to_num(oks(*measured), nan=0.0)
         of_keypoints = opks(*measured)
-    missing = np.zeros(v.shape, dtype=bool) if poses.missing is None else poses.missing[rows]
-    of_keypoints, v, missing = (np.ascontiguousarray(column.T) for column in (of_keypoints, v, missing))
+    of_keypoints, v, missing = (np.ascontiguousarray(column.T) for column in (of_keypoints, v, missing[rows]))
     return Targets(rows, similarity, of_keypoints, v, unmatched, missing)
 
 

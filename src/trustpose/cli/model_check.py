@@ -7,6 +7,7 @@ import typer
 
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustOutput
+from trustpose.predict.bottom_up import GroupHead
 from trustpose.runtime.sessions import open_session, output_names, trust_names
 
 _CHANNELS = "{0.layout}, {0.dtype}, {0.channels}"
@@ -17,7 +18,11 @@ def check_model(path: Path, *, as_json: bool) -> None:
     spec = ModelSpec.read(path)
     session = open_session(spec.onnx, 1)
     names = output_names(session, spec.onnx, spec.input, spec.output.tensors, spec.trust)
-    trust_names(session, spec.onnx, spec.trust)
+    if spec.trust is not None and spec.trust.file is not None:
+        GroupHead(spec, spec.trust)
+        output_names(session, spec.onnx, spec.input, spec.trust.maps)
+    else:
+        trust_names(session, spec.onnx, spec.trust)
     shapes = {node.name: node.shape for node in session.get_outputs()}
     wanted = spec.input
     rows = {

@@ -17,14 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from jaxtyping import UInt8
+from onnx import helper
 
 from trustpose.export.onnx_graphs import add_outputs, free_batch, load_graph, prefixed
 from trustpose.files import InputError
+from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 
 ESTIMATES = {"heatmaps": ("heatmaps",), "simcc": ("simcc_x", "simcc_y", "tokens")}  # by the output's kind
 TOKENS = "tokens"
+FEATURES = "trust_features"
 PREFIX = "network/"
 BATCH_TOLERANCE = 1e-4  # relative to the largest number: float32 sums in another order
 
@@ -94,6 +97,20 @@ def expose(spec: ModelSpec, maps: Mapping[str, str]) -> onnx.ModelProto:
     return exposed
 
 
+def with_features(spec: ModelSpec, tensor: str) -> onnx.ModelProto:
+    """Return the network of a spec with maps of all people, unchanged but for one more output, `FEATURES`, float32:
+    the tensor of that name, as from `find_maps`. Raises InputError if there is none, or the output is taken."""
+    graph = _Graph.of(spec)
+    channels = graph.named(tensor).shape[0]
+    model = graph.model
+    if FEATURES in graph.maker or FEATURES in [output.name for output in model.graph.output]:
+        raise InputError(f"{spec.onnx}: has a tensor {FEATURES!r} already, the name of a trust head's")
+    model.graph.node.append(helper.make_node("Cast", [tensor], [FEATURES], to=onnx.TensorProto.FLOAT))
+    shape = ["batch", channels, "features height", "features width"]
+    model.graph.output.append(helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, shape))
+    return model
+
+
 def sample_crops(spec: ModelSpec, count: int, seed: int = 0) -> UInt8[np.ndarray, "B H W 3"]:
     """Return noise crops, 0–255, coarse enough to reach deep layers, for comparing two graphs."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, spec.input.height, spec.input.width, 3))
@@ -128,7 +145,9 @@ class _Graph:
         self.spec = spec
         self.model = model
         outputs = [value.name for value in model.graph.output]
-        named = spec.expect(HeatmapOutput, SimCCOutput).tensors.values()
+        output = spec.expect(HeatmapOutput, SimCCOutput, *PHOTO_MAPS)
+        self.is_from_tokens = isinstance(output, SimCCOutput)
+        named = [output.heatmaps] if isinstance(output, PHOTO_MAPS) else output.tensors.values()
         self.finals = [name or outputs[0] for name in named]
         for name in self.finals:
             if name not in outputs:
@@ -145,7 +164,7 @@ class _Graph:
 
     @classmethod
     def of(cls, spec: ModelSpec) -> "_Graph":
-        spec.expect(HeatmapOutput, SimCCOutput)
+        spec.expect(HeatmapOutput, SimCCOutput, *PHOTO_MAPS)
         return cls(spec, load_graph(spec.onnx))
 
     def _computed(self) -> set[str]:
@@ -186,7 +205,7 @@ class _Graph:
     def estimates(self) -> dict[str, str]:
         """Return the tensors of `ESTIMATES` by their names there."""
         names = list(self.finals)
-        if self.spec.crop_output.is_from_tokens:
+        if self.is_from_tokens:
             names.append(self._tokens())
         self.tensors(*names)
         return dict(zip(ESTIMATES[self.spec.output.kind], names, strict=True))
@@ -214,7 +233,7 @@ class _Graph:
 
     def features(self) -> InnerTensor:
         """Return the input of the last layer, which computes the heatmaps."""
-        if self.spec.crop_output.is_from_tokens:
+        if self.is_from_tokens:
             return self._last_map()
         (name,) = self.finals
         while (node := self.maker.get(name)) is not None:
@@ -240,7 +259,7 @@ class _Graph:
         SimplePose reduces 160 to 128 channels in this way before its deconvolutions; its encoder ends with the 160. 1 ×
         1 maps are channel weights, not maps.
         """
-        if self.spec.crop_output.is_from_tokens:
+        if self.is_from_tokens:
             return self._last_map()
         maps = [one for one in self.order if len(one.shape) == 3 and one.shape[1] * one.shape[2] > 1]
         lowest = min((one.shape[1] * one.shape[2] for one in maps), default=0)

@@ -16,7 +16,7 @@ from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFro
 from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
-from trustpose.models.trust_output import TrustOutput
+from trustpose.models.trust_output import TrustOutput, read_trust
 from trustpose.skeletons import Skeleton, name_or_object
 
 __all__ = [
@@ -33,8 +33,8 @@ __all__ = [
     "SimCCOutput",
 ]
 
-# a model folder: the spec, the network to run, the weights for training
-MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS = "model.json", "model.onnx", "model.safetensors"
+# a model folder: the spec, the network to run, the weights for training, and a trust head that is a graph of its own
+MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, MODEL_TRUST = "model.json", "model.onnx", "model.safetensors", "trust.onnx"
 DEFAULT = "default"
 _SHIPPED = Path(__file__).parent
 _CHECKOUT = _SHIPPED.parents[2]
@@ -176,8 +176,9 @@ class ModelSpec:
         )
         if kind in CROP_KINDS:
             spec = _read_crop(top, spec)
-        elif kind in PHOTO_MAPS and "network" in top.value:
-            spec = replace(spec, network=top.text("network"))
+        elif kind in PHOTO_MAPS:
+            spec = replace(spec, trust=read_trust(top, is_beside=True))
+            spec = replace(spec, network=top.text("network") if "network" in top.value else None)
         top.close()
         return spec
 
@@ -217,7 +218,7 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         localisation=top.text("localisation") if "localisation" in top.value else None,
-        trust=TrustOutput.read(top.object("trust")) if "trust" in top.value else None,
+        trust=read_trust(top, is_beside=False),
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
         fast=FastSetting.read(top.object("fast")) if "fast" in top.value else None,
     )

@@ -29,7 +29,9 @@ class TrustOutput:
     graph's input (B, 2) for widths and heights of people's boxes as fractions of the crops'; None if it has none. xy:
     its input (B, K, 2) for the positions to read at, in pixels of the heatmaps or bins, NaN for the network's own
     peaks; None if the graph always finds them itself. min_presence: boxes that the model's own detector finds are left
-    out of the poses if their "presence" is lower.
+    out of the poses if their "presence" is lower. file: a graph of the head alone, beside the network's, which reads
+    people grouped from a photo's maps (`codecs.group_tokens`) and the network's output `maps["features"]`; None for a
+    head in the network's graph.
     """
 
     outputs: Mapping[str, str]
@@ -42,6 +44,7 @@ class TrustOutput:
     box: str | None = None
     xy: str | None = None
     min_presence: float = 0.0
+    file: str | None = None
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -63,6 +66,7 @@ class TrustOutput:
             box=trust.text("box") if "box" in trust.value else None,
             xy=trust.text("xy") if "xy" in trust.value else None,
             min_presence=trust.number("min_presence", least=0.0, most=1.0, default=0.0),
+            file=trust.file_name("file") if "file" in trust.value else None,
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -79,6 +83,21 @@ class TrustOutput:
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
         found["min_presence"] = self.min_presence or None
         return {name: value for name, value in found.items() if value is not None}
+
+
+def read_trust(top: Fields, *, is_beside: bool) -> TrustOutput | None:
+    """Read the field 'trust' of a spec, None if it has none: of a head in the network's graph, or, for networks with
+    maps of all people, in a file of its own. Raises InputError naming the field."""
+    if "trust" not in top.value:
+        return None
+    wanted = top.object("trust")
+    trust = TrustOutput.read(wanted)
+    if not is_beside and trust.file is not None:
+        raise wanted.fail("file", "none, a crop's head is in the network's graph", trust.file)
+    if is_beside and (trust.file is None or set(trust.maps) != {"features"} or trust.inputs):
+        expected = "the head's own graph, with maps {\"features\": the network's output}, and no box or xy"
+        raise wanted.fail("file", expected, trust.file)
+    return trust
 
 
 @dataclass(frozen=True, eq=False)

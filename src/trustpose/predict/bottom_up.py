@@ -1,53 +1,118 @@
-"""Bottom-up networks: photo → letterbox → network → maps of all people → people, by the output's own decoding."""
+"""Bottom-up networks: photo → letterbox → network → maps of all people → people, by the output's own decoding;
+and the trust of a head that reads at their keypoints."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
+from trustpose.codecs.people import FoundPeople
 from trustpose.files import InputError
-from trustpose.geometry.crops import transform
+from trustpose.geometry.crops import Grid, transform
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec
+from trustpose.models.trust_output import TrustArrays, TrustOutput, of_detected, trust_shape
 from trustpose.poses import Poses
 from trustpose.runtime.backends import PhotoNetwork
+from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """A photo's people in input pixels, the affine from there to the photo, and what a trust head reads of them
+    (`codecs.group_tokens`); None without features."""
+
+    people: FoundPeople
+    to_image: Float[np.ndarray, "2 3"]
+    tokens: Float[np.ndarray, "N K T"] | None = None
+    whole: Float[np.ndarray, "N D"] | None = None
 
 
 class BottomUpNetwork(PhotoNetwork):
     """A network whose maps show all people of a photo, of one of the kinds `PHOTO_MAPS`; min_score: of people, None for
-    the spec's."""
+    the spec's. features: the output of its file that `grouped` reads for a trust head; None for that of its own."""
 
-    def __init__(self, spec: ModelSpec, device: str = "cpu", min_score: float | None = None) -> None:
-        output = spec.expect(*PHOTO_MAPS)
+    def __init__(
+        self, spec: ModelSpec, device: str = "cpu", min_score: float | None = None, features: str | None = None
+    ) -> None:
+        output, trust = spec.expect(*PHOTO_MAPS), spec.trust
         super().__init__(spec, output, device)
+        self.features = features if trust is None else trust.maps["features"]
+        if self.features is not None:
+            named = {**output.tensors, "features": self.features}
+            self._tensors = output_names(self._session(), spec.onnx, spec.input, named)
         self.output = output if min_score is None else replace(output, min_score=min_score)
         self.min_score = self.output.min_score
+        self._head = None if trust is None else GroupHead(spec, trust, device)
 
     def __call__(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Poses:
-        """Return the people of a photo, RGB, the best first, with the scores that the output's `decode` describes.
+        """Return the people of a photo, RGB, the best first, with the scores that the output's `decode` describes, and
+        the trust of the model's head, if it has one.
 
-        Joints that were not found are `missing`. Where the network finds boxes, `box_score` is `pose_score`. Raises
-        InputError.
+        Joints that were not found are `missing`. Where the network finds boxes, `box_score` is `pose_score`, but None
+        with a head: its expected OKS, which is 0 for nobody, ranks alone. Raises InputError.
         """
-        arrays, size, to_image = self.run(pixels)
-        misfit = self.output.misfit(arrays, *size)
-        if misfit is not None:
-            raise InputError(f"{self.spec.onnx}: {misfit}")
-        found = self.output.decode(arrays, *size)
+        grouped = self.grouped(pixels)
+        found, to_image = grouped.people, grouped.to_image
         xy = _to_image(to_image, found.xy)
         if found.missing is not None:
             xy = np.where(found.missing[..., None], 0.0, xy)
         box = None if found.box is None else _to_image(to_image, found.box.reshape(-1, 2, 2)).reshape(-1, 4)
-        return Poses(
+        trust = {} if self._head is None else self._head(grouped)
+        poses = Poses(
             xy=xy,
             score=found.score,
             pose_score=found.person_score,
             box=box,
-            box_score=None if box is None else found.person_score,
+            box_score=None if box is None or trust else found.person_score,
             missing=found.missing,
             image_id=np.zeros(len(xy), np.int64),
             skeleton=self.spec.skeleton,
         )
+        return replace(poses, **trust)  # type: ignore fields by name
+
+    def grouped(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Grouped:
+        """Return the people of a photo, RGB, in the network's input, with tokens if it gives features. Raises
+        InputError."""
+        arrays, size, to_image = self.run(pixels)
+        features = None if self.features is None else arrays.pop()
+        misfit = self.output.misfit(arrays, *size)
+        if misfit is not None:
+            raise InputError(f"{self.spec.onnx}: {misfit}")
+        found = self.output.decode(arrays, *size)
+        if features is None:
+            return Grouped(found, to_image)
+        if features.ndim != 4 or len(features) != 1:
+            raise InputError(f"{self.spec.onnx}: gave {self.features} {features.shape}, expected (1, C, h, w)")
+        heatmaps = arrays[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]
+        grid = Grid((self.output.stride, self.output.stride), self.output.offset)
+        return Grouped(found, to_image, *group_tokens(features[0], heatmaps, found, grid, float(max(size))))
+
+
+class GroupHead:
+    """A trust head on grouped people, from its own file beside the network's. Raises InputError if it does not match
+    the spec."""
+
+    def __init__(self, spec: ModelSpec, trust: TrustOutput, device: str = "cpu") -> None:
+        self.path, self.keypoints = spec.onnx.with_name(str(trust.file)), len(spec.skeleton)
+        self._session = PerProcess(lambda: open_session(self.path, 1, device))
+        self._names = trust_names(self._session(), self.path, trust)
+        inputs = [node.name for node in self._session().get_inputs()]
+        if sorted(inputs) != sorted(GROUP_INPUTS):
+            raise InputError(f"{self.path}: its inputs are {', '.join(inputs)}, expected {' and '.join(GROUP_INPUTS)}")
+
+    def __call__(self, grouped: Grouped) -> dict[str, Float[np.ndarray, "N ..."]]:
+        """Return the fields of `Poses` that the head fills. Raises InputError if it cannot be run."""
+        assert grouped.tokens is not None and grouped.whole is not None
+        count, inputs = len(grouped.tokens), dict(zip(GROUP_INPUTS, (grouped.tokens, grouped.whole), strict=True))
+        if count:
+            arrays = run_tensors(self._session(), self.path, list(self._names.values()), inputs)
+        else:
+            arrays = [np.zeros((0, *trust_shape(name, self.keypoints))) for name in self._names]
+        given = dict(zip(self._names, arrays, strict=True))
+        trust = TrustArrays.of(given, count, self.keypoints, self.path).filled()
+        return {name: value.astype(np.float64) for name, value in of_detected(trust, is_detected=True).items()}
 
 
 def _to_image(affine: Float[np.ndarray, "2 3"], xy: Float[np.ndarray, "P M 2"]) -> Float[np.ndarray, "P M 2"]:

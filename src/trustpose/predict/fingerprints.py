@@ -4,18 +4,19 @@ import hashlib
 from pathlib import Path
 
 from trustpose.files import read_bytes
-from trustpose.models.spec import DEFAULT, ModelSpec, default_folder
+from trustpose.models.spec import DEFAULT, MODEL_JSON, MODEL_ONNX, MODEL_TRUST, ModelSpec, default_folder
 from trustpose.predict.adapters import ADAPTERS
 from trustpose.predict.photos import BasePredictor
 
 
 def fingerprint(given: Path | str | None) -> str | None:
-    """Fingerprint a file (with a network's JSON, or a model folder's spec and network); a name is returned
+    """Fingerprint a file (with a network's JSON, or a model folder's spec, network and trust head); a name is returned
     unchanged."""
     if given is None:
         return None
     path = Path(given)
-    parts = [path / "model.json", path / "model.onnx"] if path.is_dir() else [path, path.with_suffix(".json")]
+    names = (MODEL_JSON, MODEL_ONNX, MODEL_TRUST)
+    parts = [path / name for name in names] if path.is_dir() else [path, path.with_suffix(".json")]
     parts = [part for part in dict.fromkeys(parts) if part.is_file()]
     if not parts:
         return str(given)

@@ -12,7 +12,7 @@ from trustpose.training.options import DataOptions, TransformerOptions
 from trustpose.training.values import changed, expect_within, from_plain, to_plain
 from trustpose.trust.stages import MOST_EPOCHS, Strategy
 
-System = Literal["network", "frozen", "detector", "bottom-up"]
+System = Literal["network", "frozen", "detector", "bottom-up", "groups"]
 Optimiser = Literal["adam", "adamw", "sgd", "rmsprop"]
 Objective = Literal["heatmaps", "integral", "coordinates", "cascade", "coarse-to-fine"]
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -137,10 +137,10 @@ class Recipe:
     title: a one-line description. strategy: stages, learning rate, initial weights. system: "network" trains a network,
     with a head if `head` names one, from pixels; "frozen" a head on the stored features of a frozen network; "detector"
     a person detector on whole photos, with the backbone of `network`; "bottom-up" a network that sees all people of a
-    photo. network: a zoo name; "" if the user gives a model. head_options: the head's own. deepen: number of 1×1 layers
-    before the heatmap layer (HPCVNet's has 4). transformer: AlphaPose's, around the network. height, width: of crops,
-    pixels. sources: the table rows that it reproduces; none for ours. evaluation: how their numbers are computed.
-    not_runnable: why it cannot be reproduced; "" if it can.
+    photo, "groups" a head on the people that such a network finds. network: a zoo name; "" if the user gives a model.
+    head_options: the head's own. deepen: number of 1×1 layers before the heatmap layer (HPCVNet's has 4). transformer:
+    AlphaPose's, around the network. height, width: of crops, pixels. sources: the table rows that it reproduces; none
+    for ours. evaluation: how their numbers are computed. not_runnable: why it cannot be reproduced; "" if it can.
     """
 
     name: str

@@ -7,6 +7,7 @@ from trustpose.files import InputError
 from trustpose.training.bottom_up_task import bottom_up_task
 from trustpose.training.detector_task import detector_task
 from trustpose.training.frozen_task import frozen_task
+from trustpose.training.group_task import group_task
 from trustpose.training.network_task import network_task
 from trustpose.training.recipe import Recipe
 from trustpose.training.task import Task
@@ -16,6 +17,7 @@ TASKS: dict[str, Callable[[Recipe, Sequence[Path], Path | None, Path, str | None
     "frozen": lambda recipe, data, model, folder, _: frozen_task(recipe, data[0], model, folder),
     "detector": lambda recipe, data, model, *_: detector_task(recipe, data[0], model),
     "bottom-up": lambda recipe, data, model, *_: bottom_up_task(recipe, data[0], model),
+    "groups": lambda recipe, data, model, folder, _: group_task(recipe, data[0], model, folder),
 }
 """Builds the loop's task from a recipe, the data's folders, a model's folder or file or None, a folder for
 intermediate files, and a teacher or None."""
@@ -40,7 +42,7 @@ def make_task(
         raise InputError(f"--data: was given {len(folders)} times, but system {recipe.system} trains on one data set")
     if recipe.data.detections is not None and recipe.system != "frozen":
         raise InputError(f"data.detections: is for trust heads on a frozen network, got system {recipe.system}")
-    if recipe.data.photos is not None and recipe.system not in ("frozen", "network"):
+    if recipe.data.photos is not None and recipe.system not in ("frozen", "network", "groups"):
         raise InputError(f"data.photos: is for networks and trust heads, got system {recipe.system}")
     if recipe.system != "network" and (
         recipe.data.proposals is not None or recipe.transformer.localisation is not None

@@ -30,6 +30,26 @@ _FIELDS = Recipe(
     bottom_up=BottomUpOptions(kinds=("fields",)),
 )
 
+_TRUST = Recipe(
+    name="bottom-up-trust",
+    title="Our trust head at the keypoints that a bottom-up network groups, on photos that it was not trained on",
+    strategy=Strategy((Stage(20, 0.0, 1.0, trains="head"),), 2e-3, (), "trained"),
+    system="groups",
+    head="group-tokens",
+    data=DataOptions(fold=0, folds=4),
+    train=TrainOptions(
+        optimiser="adamw",
+        weight_decay=0.05,
+        batch_size=128,
+        clip=1.0,
+        ema=0.995,
+        warmup=50,
+        schedule="cosine",
+        channels_last=False,
+        validate_every=5,
+    ),
+)
+
 BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
     replace(
         _FIELDS,
@@ -50,4 +70,5 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         title="Associative embedding on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("tags",)),
     ),
+    _TRUST,
 )

@@ -1,0 +1,92 @@
+"""What a trust head reads of people grouped from a photo's maps: tokens at their keypoints, and each person as a whole.
+
+Made without parameters, so that a head can be trained on stored ones; `trust.group_tokens` has the head. Its parts are
+those of `trust.keypoint_tokens`, at the grouped keypoints in place of one crop's peaks, and in place of the person's
+box what is known of the group.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from trustpose.codecs.people import FoundPeople
+from trustpose.geometry.boxes import paired_iou, paired_overlap
+from trustpose.geometry.crops import Grid
+
+GROUP_INPUTS = ("tokens", "whole")  # of a head's graph
+REACH = 3  # cells of a heatmap that are read on each side of a keypoint
+WINDOW = (2 * REACH + 1) ** 2 + 1  # these, and the one at the keypoint
+PLACE = 2  # numbers that say where in the group a keypoint is
+GROUP_NUMBERS = 7
+"""The person's score; the share of joints found, and their mean score; width and height of the box around them; its
+largest IoU with the box of a better person, and the largest share of it in one."""
+
+
+def group_tokens(
+    features: Float[np.ndarray, "C r c"],
+    heatmaps: Float[np.ndarray, "K h w"],
+    found: FoundPeople,
+    grid: Grid,
+    side: float,
+) -> tuple[Float[np.ndarray, "N K T"], Float[np.ndarray, "N D"]]:
+    """Return each person's tokens, T = C + 7 + 50 + 2, and its whole, D = C + 7, float32.
+
+    A token is the features' cell at the keypoint, the numbers of the group (`GROUP_NUMBERS`), the joint's heatmap in
+    7 × 7 cells around it (zeros beyond the map) and at it, and its place in the box around the joints found, 0–1 in x
+    and y; all 0 for a missing joint. The whole is the features' mean in that box, and the numbers. grid: of the
+    heatmaps' cells; features may have another number of cells, of the same input. side: the input's longer side,
+    pixels, in whose units the box is. People stand with the best first.
+    """
+    count, keypoints = found.xy.shape[:2]
+    missing = np.zeros((count, keypoints), np.bool_) if found.missing is None else found.missing
+    height, width = heatmaps.shape[1:]
+    cell = np.floor(grid.cells(found.xy) + 0.5).clip(0, (width - 1, height - 1)).astype(np.int64)  # (N, K, 2)
+    joints, column, row = np.arange(keypoints), cell[..., 0], cell[..., 1]
+    padded = np.pad(heatmaps, ((0, 0), (REACH, REACH), (REACH, REACH)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * REACH + 1, 2 * REACH + 1), axis=(1, 2))
+    around = windows[joints, row, column].reshape(count, keypoints, WINDOW - 1)  # (N, K, 49)
+    size = np.array(features.shape[:0:-1])  # columns, rows
+    at = (2 * cell + 1) * size // (2 * np.array([width, height]))
+    read = features[:, at[..., 1], at[..., 0]].transpose(1, 2, 0)  # (N, K, C)
+    box = _around(found.xy, missing)
+    extent = box[:, 2:] - box[:, :2]
+    place = (found.xy - box[:, None, :2]) / np.maximum(extent, 1e-6)[:, None]
+    numbers = _numbers(found, missing, box, side)
+    of_group = np.broadcast_to(numbers[:, None], (count, keypoints, GROUP_NUMBERS))
+    parts = [read, of_group, around, heatmaps[joints, row, column][..., None], place]
+    tokens = np.where(missing[..., None], 0.0, np.concatenate(parts, axis=2))
+    cells = grid.cells(box.reshape(-1, 2, 2)) * (size / np.array([width, height]))
+    whole = np.concatenate([_means(features, cells[:, 0], cells[:, 1]), numbers], axis=1)
+    return tokens.astype(np.float32), whole.astype(np.float32)
+
+
+def _numbers(
+    found: FoundPeople, missing: Bool[np.ndarray, "N K"], box: Float[np.ndarray, "N 4"], side: float
+) -> Float[np.ndarray, "N numbers"]:
+    """Return what `GROUP_NUMBERS` lists."""
+    is_better = np.tri(len(box), k=-1, dtype=np.bool_)  # [i, j]: j stands before i
+    iou = np.where(is_better, paired_iou(box[:, None], box[None]), 0.0).max(axis=1, initial=0)
+    inside = np.where(is_better, paired_overlap(box[:, None], box[None]), 0.0).max(axis=1, initial=0)
+    number = np.maximum((~missing).sum(axis=1), 1)
+    mean = np.where(missing, 0.0, found.score).sum(axis=1) / number
+    extent = (box[:, 2:] - box[:, :2]) / side
+    return np.column_stack([found.person_score, 1 - missing.mean(axis=1), mean, extent, iou, inside])
+
+
+def _around(xy: Float[np.ndarray, "N K 2"], missing: Bool[np.ndarray, "N K"]) -> Float[np.ndarray, "N 4"]:
+    """Return boxes xyxy around joints; 0 for a person without any."""
+    low = np.where(missing[..., None], np.inf, xy).min(axis=1)
+    high = np.where(missing[..., None], -np.inf, xy).max(axis=1)
+    return np.where(missing.all(axis=1, keepdims=True), 0.0, np.concatenate([low, high], axis=1))
+
+
+def _means(
+    features: Float[np.ndarray, "C r c"], low: Float[np.ndarray, "N 2"], high: Float[np.ndarray, "N 2"]
+) -> Float[np.ndarray, "N C"]:
+    """Return the features' means over boxes in cells, at least one cell each."""
+    size = np.array(features.shape[:0:-1])
+    first = np.floor(low + 0.5).clip(0, size - 1).astype(np.int64)
+    last = np.floor(high + 0.5).clip(first, size - 1).astype(np.int64) + 1
+    sums = np.pad(features.astype(np.float64).cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    (x0, y0), (x1, y1) = first.T, last.T
+    total = sums[:, y1, x1] - sums[:, y0, x1] - sums[:, y1, x0] + sums[:, y0, x0]
+    return (total / (last - first).prod(axis=1)).T
