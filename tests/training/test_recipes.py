@@ -322,5 +322,16 @@ def test_single_person_systems_build_at_their_size():
         assert shape in ((1, joints, recipe.height // side, recipe.width // side), (1, joints, 3)), recipe.name
 
 
+def test_deep_pose_as_the_lecture_prints_it():
+    recipe = RECIPES["single-person/flic/deep-pose"]
+    assert (recipe.train.batch_size, recipe.height, recipe.width) == (128, 220, 220)
+    pytest.importorskip("torch", reason="the train extra is not installed")
+    from trustpose.training.crops import AUGMENTATIONS
+
+    drawn = AUGMENTATIONS[recipe.data.augmentation]
+    assert drawn.translation > 0 and drawn.flip == 0.5
+    assert (drawn.scale, drawn.rotation, drawn.half_body) == (0, 0, 0)
+
+
 def test_printed_sizes_are_all_checked():
     assert set(PRINTED_SIZES) <= set(_systems())

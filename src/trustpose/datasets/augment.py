@@ -66,6 +66,8 @@ class Augmentation:
 
 NOTHING = Augmentation(scale=0.0, rotation=0.0, flip=0.0, half_body=0.0)
 FLIP = Augmentation(scale=0.0, rotation=0.0, half_body=0.0)
+DEEP_POSE = Augmentation(scale=0.0, rotation=0.0, half_body=0.0, translation=0.1)
+"""Random translation and flip (Toshev and Szegedy, CVPR 2014, section 3.1); by how much is not printed."""
 SIMPLE_BASELINE = Augmentation(half_body=0.0)
 HRNET = Augmentation(scale=0.35, rotation=45.0)
 STRONG = Augmentation(

@@ -13,7 +13,7 @@ from trustpose.report.summary import number
 from trustpose.report.svg import COLOURS, axes, colour, inline, label
 
 _SIZE = (250, 226)
-_MARGINS = {"left": 38, "right": 10, "top": 8, "bottom": 40}
+_MARGINS = {"left": 42, "right": 10, "top": 8, "bottom": 40}
 
 
 def joint_sections(audits: Sequence[Audit] | Sequence[JointsAudit]) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from trustpose.training.recipe import Recipe
 AUGMENTATIONS: dict[str, Augmentation] = {
     "nothing": augment.NOTHING,
     "flip": augment.FLIP,
+    "deep-pose": augment.DEEP_POSE,
     "simple-baseline": augment.SIMPLE_BASELINE,
     "hrnet": augment.HRNET,
     "strong": augment.STRONG,

@@ -9,7 +9,8 @@ Human3.6M: integral regression at both stages of two hourglasses; 3D, so not to 
 `lspet/hourglass-2-integral`.
 
 Schedules that the lecture does not print are our choice: SimpleBaseline's 140 epochs, 10⁻³, divided by 10 at 90 and
-120. DeepPose's stages and Tompson's parts have 140 epochs each.
+120. DeepPose's stages and Tompson's parts have 140 epochs each. Printed are DeepPose's batches of 128, random
+translation and flip, and Tompson's λ of 0.1; by how much DeepPose translates is our choice.
 """
 
 from collections.abc import Mapping
@@ -48,7 +49,12 @@ def _flic(name: str, row: str, network: str, size: int, *numbers: float) -> Reci
         network=network,
         height=size,
         width=size,
-        data=replace(_BASE.data, dataset="flic", skeleton="flic11"),
+        data=replace(
+            _BASE.data,
+            dataset="flic",
+            skeleton="flic11",
+            augmentation="deep-pose" if is_cascade else "simple-baseline",
+        ),
         train=replace(
             _BASE.train,
             objective="cascade" if is_cascade else "coarse-to-fine",
