@@ -1,6 +1,6 @@
 """One joint, one person: suppression and CrowdPose's association, on crowded and other photos of `dev`.
 
-    python benchmarks/crowds.py [--boxes ours usual] [--model NETWORK] [--train N] [--fold F] [--draws N] [--data DATA]
+    python benchmarks/crowds.py [--boxes ours usual] [--model NETWORK] [--train N] [--fold F] [--deepcut] …
 
 One network predicts every box of `dev` photos once: of the bundled detector above 0.1 ("ours"), or of
 DATA/coco/dev_detections.json, on 70 photos ("usual"). Poses are ranked by the mean of the keypoints' scores × the
@@ -17,6 +17,8 @@ crowd index; gains over no suppression are drawn in pairs.
   OKS-NMS, ..         the same among the poses that OKS-NMS leaves, at a chosen OKS
   .. × box            edges weigh the peak's height × the box's score, so that one of two boxes of a person gets all
   .. keeps its peak   and a person that gets no joint keeps its own highest peak's place, with a score of 0
+
+  DeepCut             with --deepcut: of the candidates of all boxes, `trustpose predict --association deepcut` as it is
 
 "Chosen" is: of highest AP on N photos of `train`; `dev` is looked at once. A network that was itself trained on `train`
 needs --fold: N photos of fold F of five, which its recipe (`data.fold`) held out. Last comes one line of JSON. Needs
@@ -37,7 +39,8 @@ from trustpose.datasets.folds import fold_of
 from trustpose.formats.coco import read_truth
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import Boxes, transform
-from trustpose.grouping.crowdpose import Association, JointCandidates, associated
+from trustpose.grouping.association import ASSOCIATIONS, JointAssociation
+from trustpose.grouping.crowdpose import Association, JointCandidates
 from trustpose.grouping.pose_nms import ALPHAPOSE, ALPHAPOSE_THRESHOLD, PoseDistance, choose_parameters
 from trustpose.grouping.suppression import POSE_THRESHOLD, Method, suppress
 from trustpose.metrics.average_precision import evaluate
@@ -146,8 +149,10 @@ def suppression(method: Method, threshold: float, distance: PoseDistance | None 
 
 def association(overlap: float, height: float, distance: float, weighted: bool, keeps: bool) -> Way:
     """CrowdPose's, after OKS-NMS above `overlap`; `weighted`: edges weigh the height times the box's score."""
-    how = Association(height, distance, overlap if overlap < 1 else None, weighted, keeps, PEAKS)
+    return shared_out(Association(height, distance, overlap if overlap < 1 else None, weighted, keeps, PEAKS))
 
+
+def shared_out(how: JointAssociation) -> Way:
     def way(found: Found) -> tuple[Poses, np.ndarray]:
         poses, image_id = found.poses, found.poses.image_id
         assert image_id is not None and poses.pose_score is not None
@@ -159,7 +164,7 @@ def association(overlap: float, height: float, distance: float, weighted: bool, 
             rows = order[slice(*np.searchsorted(of_photo, [image, image + 1]))]
             person = found.person[rows] - people[0]
             some = JointCandidates(found.xy[rows], found.size[rows], found.height[rows], person, found.joint[rows])
-            parts.append(associated(poses[people], some, how, COCO_17.sigmas))
+            parts.append(how.apply(poses[people], some, COCO_17))
         left = Poses.concatenate(parts)
         return left, left.ranking_score
 
@@ -243,6 +248,7 @@ def main() -> None:
     parser.add_argument("--model", default=None)
     parser.add_argument("--train", type=int, default=150)
     parser.add_argument("--fold", type=int, choices=range(FOLDS))
+    parser.add_argument("--deepcut", action="store_true")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--data", type=Path, default=DATA)
     arguments = parser.parse_args()
@@ -253,6 +259,8 @@ def main() -> None:
     for boxes in arguments.boxes:
         ways, chosen = choose(find(predictor, arguments.data, "train", boxes, arguments.train, arguments.fold))
         dev = find(predictor, arguments.data, "dev", boxes)
+        if arguments.deepcut:
+            ways["DeepCut"] = shared_out(ASSOCIATIONS["deepcut"])
         table = compare(dev, ways, arguments.draws)
         show(f"{boxes}, {len(dev.poses)} poses", table, chosen)
         printed[boxes] = {"AP": table, "chosen": chosen, "poses": len(dev.poses), "photos": len(dev.image_ids)}

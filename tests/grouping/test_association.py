@@ -11,10 +11,14 @@ from typer.testing import CliRunner
 from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.cli import app, main
 from trustpose.files import InputError
-from trustpose.grouping.crowdpose import ASSOCIATIONS, Association, JointCandidates, associated
+from trustpose.grouping.association import ASSOCIATIONS
+from trustpose.grouping.crowdpose import Association, JointCandidates, associated
+from trustpose.grouping.deepcut_people import DeepCut
+from trustpose.grouping.deepcut_terms import PairwiseTerms, shipped_terms
 from trustpose.poses import Poses
 from trustpose.predict.boxes import Boxes
 from trustpose.predict.load import load
+from trustpose.skeletons import COCO_17, HAND_21
 
 SIGMAS = np.array([0.05, 0.05])
 A, B = [10.0, 10], [90.0, 90]
@@ -64,6 +68,56 @@ def test_scores_of_boxes_and_duplicates():
         Association(overlap=2)
 
 
+STANDING = np.array(  # of a body of 1 × 2, COCO's joints
+    [
+        *((0.5, 0.15), (0.55, 0.1), (0.45, 0.1), (0.62, 0.13), (0.38, 0.13), (0.75, 0.4), (0.25, 0.4), (0.85, 0.7)),
+        *((0.15, 0.7), (0.9, 1.0), (0.1, 1.0), (0.65, 1.0), (0.35, 1.0), (0.65, 1.45), (0.35, 1.45), (0.65, 1.9)),
+        (0.35, 1.9),
+    ]
+)
+
+
+def test_deepcut_groups_candidates_whichever_box_they_come_from():
+    """Two people 60 pixels apart, each seen by both boxes; some candidates stand twice, one is nobody's."""
+    xy = STANDING * 100 + np.array([[[20.0, 0]], [[180.0, 0]]])
+    box = np.array([[0.0, 0, 300, 200], [20, 0, 120, 200]])
+    person, joint = np.divmod(np.arange(34), 17)
+    random = np.random.default_rng(0)
+    seen = np.concatenate([xy.reshape(-1, 2), xy[0, :5] + 0.5, [[150, 195.0]]])
+    of_box = np.concatenate([(joint + person) % 2, np.ones(5, int), [0]])
+    joint = np.concatenate([joint, np.arange(5), [0]])
+    score = np.concatenate([random.uniform(0.6, 0.9, 34), np.full(5, 0.3), [0.15]])
+    candidates = JointCandidates(seen, np.full(40, 8.0), score, of_box, joint)
+    far = np.zeros((2, 17, 2))
+    far[1] += 100
+    poses = Poses(far, np.ones((2, 17)), np.ones(2), box=box, box_score=np.array([0.9, 0.8]), image_id=np.full(2, 7))
+    people = DeepCut(distance=0.5).apply(poses, candidates, COCO_17)
+    order = np.argsort(people.xy[:, 0, 0])
+    np.testing.assert_array_equal(people.xy[order], xy)
+    np.testing.assert_array_equal(people.score[order], score[:34].reshape(2, 17))
+    assert not people.missing.any() and (people.image_id == 7).all() and (people.box_score == 0.9).all()
+    few = DeepCut(min_score=0.8).apply(poses, candidates, COCO_17)
+    np.testing.assert_array_equal(np.sort(few.score[~few.missing]), np.sort(score[score >= 0.8]))
+    with pytest.warns(UserWarning, match=r"not proven optimal within 1e-06 s"):
+        DeepCut(time_limit=1e-6).apply(poses, candidates, COCO_17)
+    with pytest.raises(InputError, match="for coco17, none for hand21"):
+        shipped_terms(HAND_21)
+
+
+def test_pairwise_terms_in_a_file(tmp_path):
+    terms = shipped_terms(COCO_17)
+    terms.save(tmp_path / "terms.safetensors")
+    again = PairwiseTerms.load(tmp_path / "terms.safetensors")
+    np.testing.assert_array_equal(again.weights, terms.weights)
+    np.testing.assert_array_equal(again.bias, terms.bias)
+    xy = STANDING * 100
+    together = terms.together(xy, np.full(17, 141.0))
+    assert np.median(together[np.arange(17)[:, None], np.arange(17), np.arange(17)[:, None], np.arange(17)]) > 0.6
+    (tmp_path / "none.safetensors").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="is no file of pairwise terms"):
+        PairwiseTerms.load(tmp_path / "none.safetensors")
+
+
 def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
     photo, xy, boxes = photo_of_people(2)
     boxes[1] = [boxes[0, 0], boxes[0, 1], boxes[1, 2], boxes[1, 3]]  # sees both people
@@ -89,7 +143,10 @@ def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):
     capsys.readouterr()
     with pytest.raises(SystemExit) as done:
         main([*command, "--association", "all", "--out", str(tmp_path / "other")])
-    assert done.value.code == 2 and "association: expected one of global, crowdpose, none" in capsys.readouterr().err
+    assert (
+        done.value.code == 2
+        and "association: expected one of global, crowdpose, deepcut, none" in capsys.readouterr().err
+    )
 
 
 def test_not_for_every_model(tmp_path):

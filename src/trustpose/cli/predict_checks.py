@@ -37,8 +37,8 @@ Association = Annotated[
     str | None,
     typer.Option(
         **choices(
-            *("none", "global", "crowdpose"),
-            about="Give each joint to one person, in crowds (heatmap networks; no trust).",
+            *("none", "global", "crowdpose", "deepcut"),
+            about="Share joints out over all boxes, in crowds (heatmap networks; no trust).",
         )
     ),
 ]

@@ -12,7 +12,6 @@ The paper takes the size of the response's Gaussian as u, COCO's per-joint const
 Here u is the Gaussian's σ in image pixels, and δ a number of such σ.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,9 +21,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from trustpose.files import InputError
 from trustpose.grouping.suppression import suppress
 from trustpose.poses import Poses
+from trustpose.skeletons import Skeleton
 
 
 @dataclass(frozen=True)
@@ -53,21 +52,15 @@ class Association:
         if self.overlap is not None and not 0 <= self.overlap <= 1:
             raise ValueError(f"overlap: expected an OKS from 0 to 1, got {self.overlap}")
 
-
-ASSOCIATIONS: Mapping[str, Association] = {
-    "global": Association(),
-    "crowdpose": Association(overlap=None, by_box=False, keeps_place=False),
-}
-"""By name: with the additions that make it do no harm (docs/benchmarks/crowds.md), and as in the paper."""
-
-
-def association_of(given: Association | str | None) -> Association | None:
-    """Return an association by its name, or as given; "none" is None. Raises InputError for another name."""
-    if not isinstance(given, str) or given == "none":
-        return None if isinstance(given, str) else given
-    if given not in ASSOCIATIONS:
-        raise InputError(f"association: expected one of {', '.join(ASSOCIATIONS)}, none; got {given!r}")
-    return ASSOCIATIONS[given]
+    def apply(
+        self,
+        poses: Poses,
+        candidates: "JointCandidates",
+        skeleton: Skeleton,
+        takes_part: Bool[np.ndarray, " N"] | None = None,
+    ) -> Poses:
+        """Return the people of a photo after association (`associated`)."""
+        return associated(poses, candidates, self, skeleton.sigmas, takes_part)
 
 
 class JointCandidates(NamedTuple):
@@ -158,14 +151,9 @@ def associated(
     """
     if poses.score is None:
         raise ValueError("associated: Poses.score is None, expected the heights of peaks")
-    kept = np.ones(len(poses), bool) if takes_part is None else takes_part.copy()
-    if how.overlap is not None and poses.box_score is not None:
-        some = np.flatnonzero(kept)
-        those = poses[some]
-        without = suppress(
-            those, those.ranking_score, method="oks-nms", threshold=how.overlap, sigmas=sigmas, area="crop"
-        )
-        kept[some] = without.kept
+    kept = np.ones(len(poses), bool) if takes_part is None else takes_part
+    if how.overlap is not None:
+        kept = without_duplicates(poses, kept, how.overlap, sigmas)
     weight = candidates.score
     if how.by_box and poses.box_score is not None:
         weight = weight * poses.box_score[candidates.person]
@@ -182,3 +170,17 @@ def associated(
     if how.keeps_place:
         return left[np.flatnonzero(kept)]
     return replace(left, missing=~has)[np.flatnonzero(has.any(axis=1))]
+
+
+def without_duplicates(
+    poses: Poses, kept: Bool[np.ndarray, " N"], overlap: float, sigmas: Float[np.ndarray, " K"]
+) -> Bool[np.ndarray, " N"]:
+    """Return which of the kept poses OKS-NMS above `overlap` keeps; all where boxes have no scores."""
+    if poses.box_score is None:
+        return kept
+    some, left = np.flatnonzero(kept), np.zeros(len(poses), bool)
+    those = poses[some]
+    left[some] = suppress(
+        those, those.ranking_score, method="oks-nms", threshold=overlap, sigmas=sigmas, area="crop"
+    ).kept
+    return left

@@ -8,15 +8,22 @@ a candidate is a point with a scale, so features of overlapping boxes are functi
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from sklearn.linear_model import LogisticRegression
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from trustpose.files import InputError
+from trustpose.skeletons import Skeleton
 
 FEATURES = 10
 FAR = 4.0  # scales: longer offsets have the features of this one
 _FEWEST = 20  # pairs of each kind, to learn from; with fewer, p is 0.5
 _STRENGTH = 1.0  # inverse of the L2 penalty, the paper's default of 1
+_SHIPPED = Path(__file__).parent / "pairwise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +32,23 @@ class PairwiseTerms:
 
     weights: Float[np.ndarray, "C C features"]
     bias: Float[np.ndarray, "C C"]
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PairwiseTerms":
+        """Read terms from a file of `save`. Raises InputError."""
+        try:
+            arrays = load_file(path)
+            terms = cls(arrays["weights"].astype(np.float64), arrays["bias"].astype(np.float64))
+        except (OSError, SafetensorError, KeyError) as error:
+            raise InputError(f"{path}: is no file of pairwise terms ({error})") from None
+        classes = len(terms.bias)
+        if terms.weights.shape != (classes, classes, FEATURES) or terms.bias.shape != (classes, classes):
+            raise InputError(f"{path}: weights: expected shape ({classes}, {classes}, {FEATURES})")
+        return terms
+
+    def save(self, path: str | Path) -> None:
+        """Write the terms as safetensors, float32."""
+        save_file({"weights": self.weights.astype(np.float32), "bias": self.bias.astype(np.float32)}, path)
 
     def together(self, xy: Float[np.ndarray, "D 2"], scale: Float[np.ndarray, " D"]) -> Float[np.ndarray, "D D C C"]:
         """Return p_dd'cc' of candidates in a photo: xy and scale in pixels, as in `fit_pairwise`."""
@@ -36,6 +60,18 @@ class PairwiseTerms:
         same = np.arange(classes)
         logit[..., same, same] = (logit[..., same, same] + logit.transpose(1, 0, 2, 3)[..., same, same]) / 2
         return 1 / (1 + np.exp(-logit))
+
+
+@cache
+def shipped_terms(skeleton: Skeleton) -> PairwiseTerms:
+    """Return the terms for a skeleton, learnt by `tools/ship_pairwise.py`. Raises InputError if none are shipped."""
+    path = _SHIPPED / f"{skeleton.name}.safetensors"
+    if not path.exists():
+        known = ", ".join(sorted(one.stem for one in _SHIPPED.glob("*.safetensors")))
+        raise InputError(
+            f"DeepCut: has pairwise terms for {known}, none for {skeleton.name}; learn them (fit_pairwise)"
+        )
+    return PairwiseTerms.load(path)
 
 
 def pair_features(
@@ -96,6 +132,8 @@ def _regression(values: Float[np.ndarray, "N features"], same: Bool[np.ndarray, 
     Both kinds of pairs weigh the same: links of one person all speak of the same fact, and the odds that pairs are of
     two people, if counted once a link, cut people apart.
     """
+    from sklearn.linear_model import LogisticRegression  # takes a second to import, and prediction needs none of it
+
     mean, std = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-9)
     fitted = LogisticRegression(C=_STRENGTH, max_iter=1000, class_weight="balanced").fit((values - mean) / std, same)
     weights = fitted.coef_[0] / std

@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes
-from trustpose.grouping.crowdpose import association_of
+from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import suppressor
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model

@@ -11,7 +11,7 @@ from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator
-    from trustpose.grouping.crowdpose import Association
+    from trustpose.grouping.association import JointAssociation
     from trustpose.grouping.pose_nms import PoseDistance
 
 
@@ -26,10 +26,10 @@ class PredictOptions:
     (None: the method's), the area for OKS between poses, and the distance of pose NMS
     (`grouping.pose_nms.read_distance`, None for the default); None: the model's own, for a detector's boxes only, or
     none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None:
-    as its spec says. association: how the joints of a photo are shared out among its boxes, "global", "crowdpose"
-    (`grouping.crowdpose.ASSOCIATIONS`) or an `Association`; None or "none": each box has its own. flip: flip test,
-    average with the mirror image. second_crop: padding, such as 1.15, of a second crop of each person, to be averaged
-    with the first: more accurate, twice the network's time. decoding: of heatmaps, overriding the spec
+    as its spec says. association: how the joints of a photo are shared out, "global", "crowdpose", "deepcut"
+    (`grouping.association`) or an object of their kind; None or "none": each box has its own. flip: flip test, average
+    with the mirror image. second_crop: padding, such as 1.15, of a second crop of each person, to be averaged with the
+    first: more accurate, twice the network's time. decoding: of heatmaps, overriding the spec
     (`codecs.heatmaps.DECODINGS`).
     backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
     bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
@@ -52,7 +52,7 @@ class PredictOptions:
     suppression_area: str = "crop"
     suppression_distance: "PoseDistance | str | None" = None
     grouping: str | None = None
-    association: "Association | str | None" = None
+    association: "JointAssociation | str | None" = None
     flip: bool = False
     second_crop: float | None = None
     fast: bool = False

@@ -19,7 +19,7 @@ from trustpose.formats.download import download_files
 from trustpose.formats.tables import check_format, write_table
 from trustpose.formats.video import Video
 from trustpose.geometry.crops import NO_BOXES, Boxes
-from trustpose.grouping.crowdpose import association_of
+from trustpose.grouping.association import association_of
 from trustpose.grouping.suppression import default_threshold, distance_of
 from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder

@@ -24,7 +24,7 @@ from trustpose.geometry.crops import (
     invert_affine,
     transform,
 )
-from trustpose.grouping.crowdpose import Association, associated
+from trustpose.grouping.association import JointAssociation
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, of_detected, trust_shape
 from trustpose.poses import Poses, box_size
@@ -47,7 +47,7 @@ class Predictor(BasePredictor):
     image's. `threads` read and crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps
     (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `second_crop` is the padding of a
     second crop of each person, whose keypoints, scores and trust are averaged with the first's: twice the network's
-    time (`predict.second_crop`). `association` shares the joints of a photo out among its boxes (`grouping.crowdpose`);
+    time (`predict.second_crop`). `association` shares the joints of a photo out (`grouping.association`);
     trust is then left out, as its head read at the network's own peaks. `detector` finds the people of photos without
     boxes; without a detector each whole photo is one person. A network with a trust head fills `quality`, `visibility`
     and `pose_quality`, as far as its head predicts them; with `flip` they are means of both views too. In boxes with a
@@ -64,7 +64,7 @@ class Predictor(BasePredictor):
         threads: int | None = None,
         decoding: str | None = None,
         second_crop: float | None = None,
-        association: Association | None = None,
+        association: JointAssociation | None = None,
         detector: Detector | str | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
@@ -253,7 +253,7 @@ class Predictor(BasePredictor):
             is_person = given["presence"] >= self.spec.trust.min_presence
         if self.association is not None:
             candidates = in_order(job.candidates)
-            poses = associated(poses, candidates, self.association, self.skeleton.sigmas, is_person)
+            poses = self.association.apply(poses, candidates, self.skeleton, is_person)
         elif is_person is not None and not is_person.all():
             poses = poses[np.flatnonzero(is_person)]
         return Prediction(job.photo, poses, job.pixels, job.error)
