@@ -1,7 +1,7 @@
 """Predict on a Ray cluster: Ray Data reads, predicts and writes block by block.
 
 Which machine does what and when, what waits for what, and what is done again after a fault is left to Ray Data: blocks
-are read by tasks, predicted by actors with a predictor each, and written by tasks, with back-pressure between them.
+are read by actors, predicted and written by actors with a predictor each, with back-pressure between them.
 """
 
 import time
@@ -18,7 +18,7 @@ from trustpose.predict.run import settings_of
 from trustpose.scale.cluster import LOCAL, Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
 from trustpose.scale.folder import RunFolder, Total, remaining
 from trustpose.scale.places import Place
-from trustpose.scale.stages import Predict, Work, read, written
+from trustpose.scale.stages import Predict, Read, Work
 from trustpose.scale.table import Counts
 from trustpose.scale.units import Inputs, Unit, find_inputs
 
@@ -143,20 +143,24 @@ def _written(
 def _through(
     machines: Cluster, share: Share, work: Work, folder: RunFolder, todo: list[Unit]
 ) -> Iterator[tuple[str, Counts]]:
-    """Run the three stages once: yield each block's name and counts. Raises ClusterChangedError."""
+    """Run the stages once: yield each block's name and counts. Raises ClusterChangedError."""
     data = machines.ray.data
     with machines.settings():
         units = data.from_items([{"unit": unit.to_json()} for unit in todo], override_num_blocks=len(todo))
-        # reading and writing wait for disks and networks: they take no CPU from the predictors
-        blocks = units.flat_map(read, fn_args=(folder,), num_cpus=0, concurrency=2 * share.workers)
-        predicted = blocks.map(
+        # reading waits for disks and networks: it takes no CPU from the predictors
+        blocks = units.flat_map(
+            Read,
+            fn_constructor_args=(folder,),
+            compute=data.ActorPoolStrategy(size=min(share.workers, len(todo))),
+            num_cpus=0,
+        )
+        done = blocks.map(
             Predict,
             fn_constructor_args=(work.with_threads(share.cpus), folder),
             compute=data.ActorPoolStrategy(size=share.workers),
             num_cpus=share.cpus,
             num_gpus=share.gpus,
         )
-        done = predicted.map(written, fn_args=(folder,), num_cpus=0, concurrency=share.workers)
         try:
             for row in done.iter_rows():
                 yield row["name"], Counts.from_json(row["counts"])

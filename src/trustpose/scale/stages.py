@@ -1,4 +1,4 @@
-"""The three stages of a run, as Ray Data calls them on any machine: a row comes in, rows go out."""
+"""The two stages of a run, as Ray Data calls them on any machine: a row comes in, rows go out."""
 
 import pickle
 from collections.abc import Iterator
@@ -29,16 +29,26 @@ class Work:
         return replace(self, options=replace(self.options, threads=self.options.threads or cpus))
 
 
-def read(row: dict[str, Any], folder: RunFolder) -> Iterator[dict[str, Any]]:
-    """Read a unit; yield its blocks. Raises InputError for a block that is too large to be sent."""
-    unit = Unit.from_json(row["unit"])
-    # foreign code, which may end the process, reads only these two
-    attempt = folder.attempt(f"{unit.number:07d}-{unit.digest}") if unit.kind in (TABLE, VIDEO) else None
-    try:
-        yield from _rows(unit, attempt)
-    finally:
-        if attempt is not None:
-            attempt.over()
+class Read:
+    """An actor: reads a unit a row, and yields its blocks. Raises InputError for a block that is too large to be sent.
+
+    An actor, not a task: Ray would start a process for most of the tasks, which takes longer than they do.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+
+    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the unit's blocks, each with its name."""
+        unit = Unit.from_json(row["unit"])
+        # foreign code, which may end the process, reads only these two
+        is_risky = unit.kind in (TABLE, VIDEO)
+        attempt = self._folder.attempt(f"{unit.number:07d}-{unit.digest}") if is_risky else None
+        try:
+            yield from _rows(unit, attempt)
+        finally:
+            if attempt is not None:
+                attempt.over()
 
 
 def _rows(unit: Unit, attempt: Attempt | None) -> Iterator[dict[str, Any]]:
@@ -51,23 +61,21 @@ def _rows(unit: Unit, attempt: Attempt | None) -> Iterator[dict[str, Any]]:
 
 
 class Predict:
-    """An actor: loads a predictor once, and predicts a block a row. Raises InputError."""
+    """An actor: loads a predictor once, predicts a block a row, and writes its file. Raises InputError, DiskError.
+
+    A block that is done again after a fault replaces its own file.
+    """
 
     def __init__(self, work: Work, folder: RunFolder) -> None:
         self._predict = BlockPredictor(work.model, work.options, work.fingerprint)
         self._folder = folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the content of the block's file and its counts."""
+        """Return the block's name and counts."""
         attempt = self._folder.attempt(row["name"])
         try:
-            content, counts = self._predict(pickle.loads(row["block"]), attempt)  # what `read` sent
+            content, counts = self._predict(pickle.loads(row["block"]), attempt)  # what `Read` sent
         finally:
             attempt.over()
-        return {"name": row["name"], "content": content, "counts": counts.to_json()}
-
-
-def written(row: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
-    """Write a block's file; done again after a fault, it replaces that file. Raises InputError, DiskError."""
-    folder.commit(row["name"], row["content"])
-    return {"name": row["name"], "counts": row["counts"]}
+        self._folder.commit(row["name"], content)
+        return {"name": row["name"], "counts": counts.to_json()}
