@@ -105,3 +105,17 @@ def test_a_ground_truth_becomes_parquet_and_is_audited(folder: Path, tmp_path: P
     for message, arguments in refused.items():
         assert run(*arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_calibrator_is_fitted_in_batches(folder: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "gt.json").write_text(json.dumps(as_json(made_up(80)[0])))
+    fit = ["calibrate", "fit", "--method", "platt", "--folds", "2", "--draws", "5", "--most", "60", "--out"]
+    whole = ["--gt", tmp_path / "gt.json", "--results", folder / "results.json"]
+    parts = ["--gt", tmp_path / "gt.json", "--results", folder / "parts"]
+    assert run(*fit, tmp_path / "whole.cal", *whole) == run(*fit, tmp_path / "parts.cal", *parts) == 0
+    assert capsys.readouterr().out.count("fitted on 60 of 80 results") == 2
+    written = [Calibrator.load(tmp_path / name) for name in ("whole.cal", "parts.cal")]
+    assert written[0].card.after == written[1].card.after
+    np.testing.assert_array_equal(written[0].model.slope, written[1].model.slope)  # type: ignore[union-attr]
+    assert run(*fit, tmp_path / "no.cal", *parts, "--common") == 2
+    assert "--common: is for files in memory" in capsys.readouterr().err

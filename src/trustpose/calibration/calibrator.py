@@ -17,6 +17,7 @@ from trustpose.calibration.opinion_card import OpinionCard, matching
 from trustpose.calibration.opinions import read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.sample import MOST
 from trustpose.calibration.scale import ScaleCheck
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.shipped import calibrator_file
@@ -81,13 +82,15 @@ class Calibrator(CalibratorParts):
         sigmas: Float[np.ndarray, " L"] | None = None,
         goal: str | None = None,
         second: Seconds = None,
+        most: int = MOST,
     ) -> "Calibrator":
         """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`; with a `goal`
         (`calibration.decisions.GOALS`) the calibrator also decides visibility labels.
 
         `second`: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several by
         the network's name in a dict. Those that help are kept, and every call then needs them; `card.opinions` has the
-        effect of each. Raises InputError.
+        effect of each. With more than `most` results those of some photos are read (`calibration.sample`). Raises
+        InputError.
         """
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
@@ -102,6 +105,7 @@ class Calibrator(CalibratorParts):
             skeleton=skeleton,
             sigmas=sigmas,
             goal=goal,
+            most=most,
         )
         return cls.of(fit(ground_truth, results, options, second=second).parts)
 
@@ -227,6 +231,8 @@ class Calibrator(CalibratorParts):
         return cls.of(read_calibrator(calibrator_file(path)))
 
     def _probabilities(self, people: NormalisedPoses) -> Probabilities:
+        if len(people) == 1:  # numpy sums a single column in another order than those of several
+            return self._probabilities(people.rows(np.zeros(2, np.int64))).of(slice(0, 1))
         probabilities = self.model(people)
         return probabilities if self.recalibration is None else self.recalibration(probabilities, people.missing)
 

@@ -11,6 +11,7 @@ from trustpose.calibration.features import PART, FeatureInputs, NormalisedPoses
 from trustpose.calibration.metrics import Sample, Scores
 from trustpose.calibration.opinions import Opinion
 from trustpose.calibration.probabilities import Probabilities, Recalibration
+from trustpose.calibration.sample import MOST
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.targets import Targets
 from trustpose.calibration.trees import Trees
@@ -27,7 +28,8 @@ ProgressCallback = Callable[[str], None]
 class Options:
     """Options for fitting. `area` is as in an audit; `skeleton` overrides the ground truth's; `sigmas`, (K,) or one for
     all, replace the skeleton's; `replicates` draws of photos give the intervals; `goal` of `decisions.GOALS` chooses a
-    rule for visibility labels."""
+    rule for visibility labels. With more than `most` results some photos are drawn (`sample`), unless there are second
+    opinions."""
 
     method: str = "auto"
     area: str = "auto"
@@ -39,6 +41,7 @@ class Options:
     sigmas: Float[np.ndarray, " L"] | None = None
     replicates: int = REPLICATES
     goal: str | None = None
+    most: int = MOST
 
     def steps(self, opinions: int = 0) -> int:
         """Return how often `fit` calls `tick` at most, with second opinions to choose from."""

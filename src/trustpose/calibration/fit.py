@@ -29,6 +29,7 @@ from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.opinions import has_trust, read_opinion
 from trustpose.calibration.parts import CalibratorParts
 from trustpose.calibration.probabilities import Probabilities
+from trustpose.calibration.sample import limited
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
@@ -69,6 +70,8 @@ def fit(
     """
     truth, results = _read(ground_truth, results, options)
     seconds = seconds_of(second, truth)
+    if not seconds:
+        truth, results = limited(truth, results, options.most)
     task = prepare(truth, results, options, seconds)
     predictions, skipped = _cross_fit(task, tick)
     corrected = {

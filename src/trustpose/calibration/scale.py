@@ -1,5 +1,7 @@
 """Whether keypoint scores are on the scale that a calibrator was fitted on."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -29,6 +31,17 @@ class ScaleCheck:
         self._outside += int(np.count_nonzero(outside))
         self._count += outside.size
         self._least, self._most = min(self._least, score.min()), max(self._most, score.max())
+
+    def state(self) -> list[float]:
+        """Return what was counted, to be joined with others'."""
+        return [self._outside, self._count, float(self._least), float(self._most)]
+
+    def join(self, state: Sequence[float]) -> None:
+        """Count what another check counted, its `state`."""
+        outside, count, least, most = state
+        self._outside += int(outside)
+        self._count += int(count)
+        self._least, self._most = min(self._least, least), max(self._most, most)
 
     def check(self) -> None:
         """Raise InputError if more than a quarter of the scores lie outside the fitted range."""

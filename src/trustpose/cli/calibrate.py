@@ -8,9 +8,12 @@ import typer
 from trustpose.cli.audit import parse_sigmas, parse_skeleton
 from trustpose.cli.choices import AREAS, calibrator_names, choices, completed, skeletons
 from trustpose.cli.examples import examples
+from trustpose.cli.files_to_fit import files_to_fit
 from trustpose.cli.in_batches import apply_in_batches, is_read_in_batches
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, table_format
+from trustpose.cli.predict_engine import ADDRESS, ENGINE, WORKERS
 from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
+from trustpose.cli.table_engine import OVERWRITE, RESUME, TableEngine
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -37,8 +40,10 @@ calibrate = typer.Typer(
 
 @calibrate.command(epilog=examples("fit"))
 def fit(
-    gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth, JSON.")],
-    results: Annotated[Path, typer.Option(help="The estimator's COCO keypoint results on these photos, JSON.")],
+    gt: Annotated[Path, typer.Option(help="COCO keypoint ground truth: JSON, or Parquet by convert.")],
+    results: Annotated[
+        Path, typer.Option(help="The estimator's results on these photos: JSON, CSV, Parquet or a folder of its parts.")
+    ],
     out: Annotated[Path, typer.Option(help="Write the calibrator to this file (-: standard output).")],
     method: Annotated[
         str,
@@ -102,6 +107,9 @@ def fit(
     ] = None,
     draws: Annotated[int, typer.Option(help="Resamplings of the photos for the 95 % intervals.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the trees and of the resampling.", min=0)] = 0,
+    most: Annotated[
+        int, typer.Option(help="Fit on at most so many results, those of photos drawn by their ids.", min=1)
+    ] = 200_000,
 ) -> None:
     """Fit a calibrator and print its out-of-fold numbers."""
     seconds = parse_second(second, images)
@@ -112,14 +120,10 @@ def fit(
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import Options
     from trustpose.cli.calibrate_tables import means, print_fit
-    from trustpose.formats.coco import read_results, read_truth
-    from trustpose.formats.coco.together import common_photos, left_out_notes
+    from trustpose.formats.coco.together import left_out_notes
 
     named = parse_skeleton(skeleton)
-    truth = read_truth(gt, category, named)
-    printed = read_results(results, truth=truth, common=common)
-    if common:
-        truth, (printed,) = common_photos(truth, [printed])
+    truth, printed = files_to_fit(gt, results, category, named, most, common=common, has_second=bool(seconds))
     options = Options(
         method=method,
         area=area,
@@ -131,6 +135,7 @@ def fit(
         sigmas=parse_sigmas(sigmas),
         replicates=draws,
         goal=goal,
+        most=most,
     )
     fitted, worth = _fit(truth, printed, options, opinions_at_fitting(seconds, images, truth, printed))
     Calibrator.of(fitted.parts).save(out)
@@ -182,6 +187,11 @@ def apply(
         ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the photos, for a network as --second.")] = None,
+    engine: Annotated[str | None, ENGINE] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    workers: Annotated[int | None, WORKERS] = None,
+    resume: Annotated[bool, RESUME] = False,
+    overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
     """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged.
 
@@ -190,7 +200,7 @@ def apply(
     """
     seconds = parse_second(second, images)
     check_outputs(
-        {"--out": out},
+        {} if engine else {"--out": out},
         {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
         | inputs_of(seconds, images),
     )
@@ -207,9 +217,13 @@ def apply(
         raise InputError(f"{calibrator}: was fitted on the estimator {fitted_on!r}, not on {estimator!r}")
     _check_sigmas(calibrator, chosen.card, parse_sigmas(sigmas))
     named = parse_skeleton(skeleton)
-    if is_read_in_batches(results, out):
+    spread = TableEngine(engine, address, workers, resume, overwrite)
+    if spread.is_wanted(results) or is_read_in_batches(results, out):
         if seconds:
             raise InputError(f"--second: is not read in batches, as {results} is; expected results in one smaller file")
+        if engine is not None:
+            spread.calibrate(chosen, results, out, named)
+            return
         apply_in_batches(chosen, results, out, named)
         return
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -37,25 +37,18 @@ def check_not_inside(out: Path, results: Path) -> None:
 
 def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
     """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
-    from trustpose.calibration.in_batches import CalibratorInBatches
+    from trustpose.calibration.in_batches import CalibratorInBatches, calibrated_rows, calibrated_schema
     from trustpose.formats.coco.results_in_batches import open_results
-    from trustpose.formats.row_writing import results_schema, row_writer
+    from trustpose.formats.row_writing import row_writer
 
     check_not_inside(out, results)
     read = open_results(results)
     applied = CalibratorInBatches(calibrator, len(read), skeleton)
-    added = {"pose_score", "pose_quality", "keypoint_quality", "visibility"}
-    added |= set() if calibrator.card.decision is None else {"visibility_label"}
-    schema = results_schema(read.parts.schema, read.parts.occurring | added)
+    schema = calibrated_schema(calibrator, read.parts)
     with bar("calibrating", len(read)) as advance, row_writer(out, schema) as write:
         for batch, rows in read.batches():
-            try:
-                poses = applied(batch.poses)
-            except InputError as error:
-                raise InputError(f"{rows.place(0)} and later: {error}") from None
-            texts = {"image_id": batch.image_texts.text_of, "annotation_id": batch.annotation_texts.text_of}
-            write(poses.to_coco(category_id=batch.category_id, texts=texts))
-            advance(len(poses))
+            write(calibrated_rows(applied, batch, rows))
+            advance(len(batch.poses))
         try:
             warnings = applied.warnings()
         except InputError as error:

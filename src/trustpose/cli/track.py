@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trustpose.cli.choices import FLOW_MEANS, FRAMES_MEANS, POSE_AREAS, choices, completed, skeletons
+from trustpose.cli.in_batches import is_read_in_batches
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.predict_engine import ADDRESS, ENGINE, WORKERS
 from trustpose.cli.suppress import AREA_MEANS
+from trustpose.cli.table_engine import OVERWRITE, RESUME, TableEngine
+from trustpose.cli.track_batches import check_in_memory, track_parts
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.images import Images
+    from trustpose.skeletons import Skeleton
 
 DISTANCES = ("both", "oks", "trust", "box")
 MATCHINGS = ("hungarian", "greedy")
@@ -28,7 +33,12 @@ START_SCORE_MEANS = "Begin tracks only at poses with this score. Default: expect
 
 
 def track(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="COCO keypoint results with frames as images.")],
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULTS", help="COCO keypoint results with frames as images: JSON, CSV, Parquet or its parts."
+        ),
+    ],
     *,
     out: Annotated[Path, typer.Option(help="Write the results with track_id to this file (-: standard output).")],
     images: Annotated[Path | None, typer.Option(help=FRAMES_MEANS)] = None,
@@ -56,6 +66,11 @@ def track(
     skeleton: Annotated[
         str, typer.Option(**completed(skeletons), help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
     ] = "coco17",
+    engine: Annotated[str | None, ENGINE] = None,
+    address: Annotated[str | None, ADDRESS] = None,
+    workers: Annotated[int | None, WORKERS] = None,
+    resume: Annotated[bool, RESUME] = False,
+    overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
     """Link the poses of successive frames to tracks, in the results of any estimator.
 
@@ -65,6 +80,7 @@ def track(
     Categories are tracked separately. A pose without a bbox has the box around its keypoints.
     """
     from trustpose.files import write_json
+    from trustpose.skeletons import skeleton_of
 
     given = {
         "RESULTS": results,
@@ -73,21 +89,32 @@ def track(
         "--gt": gt,
         "--skeleton": skeleton_file(skeleton),
     }
-    check_outputs({"--out": out}, given)
+    check_outputs({} if engine else {"--out": out}, given)
     truth = None if gt is None else _truth(gt, out)
     if video is not None and images is not None:
         raise InputError("--video and --images: the frames are those of a video, or those of a list; give one of them")
     if flow_method != "dis" and video is None:
         raise InputError("--flow-method: the flow is between frames, and so expects --video")
-    images = images or (gt if video is None else None)
     options: dict[str, Any] = {"distance": distance_of(distance, area), "matching": matching, "earlier": earlier}
     options |= {"memory": memory, "history": history, "start_score": "auto" if start_score is None else start_score}
     options |= {} if max_distance is None else {"max_distance": max_distance}
+    spread = TableEngine(engine, address, workers, resume, overwrite)
+    if spread.is_wanted(results) or is_read_in_batches(results, out):
+        check_in_memory({"--images": images, "--video": video, "--gt": gt})
+        joints = skeleton_of(skeleton)
+        if distance == "both":
+            with_sigmas(joints, skeleton, area, options)
+        if engine is None:
+            track_parts(results, out, joints, options)
+        else:
+            told = options | {"distance": distance, "area": area, "skeleton": list(joints.keypoints)}
+            spread.track(results, out, joints, options, told)
+        return
+    images = images or (gt if video is None else None)
     file, frames, rows = read_clips(results, images, skeleton)
     assert file.poses.skeleton is not None
-    if distance == "both" and not file.poses.skeleton.has_sigmas:
-        typer.echo(f"skeleton {skeleton!r} has no sigmas for OKS: poses are compared by their boxes", err=True)
-        options["distance"] = distance_of("box", area)
+    if distance == "both":
+        with_sigmas(file.poses.skeleton, skeleton, area, options)
     started = time.perf_counter()
     ids = _tracked(file, frames, images, options) if video is None else _by_flow(file, video, options, flow_method)
     seconds = time.perf_counter() - started
@@ -105,6 +132,14 @@ def track(
     say_written(out, "results with track_id")
     if truth is not None:
         _print_tracking(truth, out)
+
+
+def with_sigmas(read: "Skeleton", name: str, area: str, options: dict[str, Any]) -> "Skeleton":
+    """Return the skeleton; if it has no sigmas for OKS, boxes are compared, and a line says so."""
+    if not read.has_sigmas:
+        typer.echo(f"skeleton {name!r} has no sigmas for OKS: poses are compared by their boxes", err=True)
+        options["distance"] = distance_of("box", area)
+    return read
 
 
 def _truth(gt: Path, out: Path) -> "TruthFile":

@@ -5,7 +5,7 @@ A batch has some thousand rows, whatever the size of the files and of their row 
 with the data. The rows of a photo must follow each other; they may go on in the next row group or part.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -61,6 +61,26 @@ class ParquetParts:
             waiting = _after(waiting, last)
         if waiting:
             yield self._rows(arrow.concat_tables([table for table, *_ in waiting]), waiting)
+
+    def rows_of_photos(self, chosen: Callable[[np.ndarray], np.ndarray]) -> TableRows:
+        """Return the rows of some photos in memory, in order; `chosen` says which of some ids (n,) they are.
+
+        Raises InputError for an id that is not a whole number.
+        """
+        arrow = package("pyarrow")
+        kept, places, count = [self.schema.empty_table()], list[tuple[int, str, int]](), 0
+        for table, file, row in self.tables(self.schema.names, ROWS):
+            ids = TableRows(self.path, self.noun, table, ((0, file, row),)).integers("image_id")
+            rows = np.flatnonzero(chosen(ids))  # type: ignore[arg-type]
+            if len(rows):
+                starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)  # of rows that follow each other
+                places += [(count + int(at), file, row + int(rows[at])) for at in starts]
+                kept.append(table.take(rows))
+                count += len(rows)
+        content = arrow.concat_tables(kept)
+        if self.origins:
+            return SortedRows(self.path, self.noun, content, (), self.origins)
+        return TableRows(self.path, self.noun, content, tuple(places))
 
     def runs(self, most: int = 2**18) -> Iterator[Any]:
         """Yield `image_id` of each run of equal ones, in order, as Arrow arrays: all that the order of photos needs."""

@@ -100,8 +100,24 @@ def results_schema(read: Any, names: frozenset[str]) -> Any:
     kinds = {"image_id": whole, "category_id": whole, "keypoints": numbers, "score": number, "annotation_id": whole}
     kinds |= {"track_id": whole, "bbox": numbers, "bbox_score": number, "pose_score": number, "pose_quality": number}
     kinds |= {"keypoint_quality": numbers, "visibility": arrow.list_(numbers), "visibility_label": labels}
-    kinds |= {"keypoint_missing": labels}
+    kinds |= {"keypoint_missing": labels, "file_name": arrow.string()}
     for name in ("image_id", "annotation_id"):
         if name in read.names and not arrow.types.is_integer(read.field(name).type):
             kinds[name] = arrow.string()
     return arrow.schema([(name, kind) for name, kind in kinds.items() if name in names])
+
+
+def with_track_id(read: Any) -> Any:
+    """Return the Arrow schema of rows that were read, with a column of track ids."""
+    arrow = package("pyarrow")
+    fields = [field for field in read if field.name != "track_id"]
+    return arrow.schema([*fields, arrow.field("track_id", arrow.int64())])
+
+
+def tracked_rows(rows: list[dict[str, Any]], ids: list[int], names: list[str]) -> list[dict[str, Any]]:
+    """Return rows with these columns and track ids, none for -1."""
+    kept = set(names) - {"track_id"}
+    return [
+        {name: cell for name, cell in row.items() if name in kept} | ({} if one < 0 else {"track_id": one})
+        for row, one in zip(rows, ids, strict=True)
+    ]

@@ -80,7 +80,7 @@ class RunFolder:
 
     def commit(self, name: str, content: bytes) -> None:
         """Write a block's file at once. Twice the same block leaves one file. Raises InputError, DiskError."""
-        self._file(name).write(content)
+        self.file(name).write(content)
 
     def attempt(self, name: str) -> Attempt:
         """Begin an attempt at a block or a unit of that name. Raises InputError, DiskError."""
@@ -107,7 +107,8 @@ class RunFolder:
         (self.place / MANIFEST).write(json_bytes(manifest))
         (self.place / ATTEMPTS).remove_folder()
 
-    def _file(self, name: str) -> Place:
+    def file(self, name: str) -> Place:
+        """Return the file of a block."""
         return self.place / POSES / f"{int(name[:7]) // _FOLDER:04d}" / f"{name}.parquet"
 
     def _earlier(self, manifest: Place) -> dict[str, Any]:

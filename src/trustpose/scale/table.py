@@ -17,7 +17,7 @@ from trustpose.poses import Poses
 from trustpose.poses.tables import package
 from trustpose.scale.places import Place
 
-_KEY = b"trustpose"
+KEY = b"trustpose"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def block_content(photos: Sequence[tuple[str, Poses]], counts: Counts) -> bytes:
     if lacking:
         raise ValueError(f"rows: no column for {', '.join(sorted(lacking))}")
     table = package("pyarrow").Table.from_pylist(rows, schema=schema)
-    return _parquet(table.replace_schema_metadata({_KEY: counts.to_json()}))
+    return parquet_bytes(table.replace_schema_metadata({KEY: counts.to_json()}))
 
 
 def _numbers(column: np.ndarray) -> list[float | None]:
@@ -98,7 +98,7 @@ def _numbers(column: np.ndarray) -> list[float | None]:
 def errors_content(unread: Sequence[Unread]) -> bytes:
     """Return errors.parquet."""
     rows = [{"file": one.file, "reason": one.reason, "image_id": one.image_id} for one in unread]
-    return _parquet(package("pyarrow").Table.from_pylist(rows, schema=error_schema()))
+    return parquet_bytes(package("pyarrow").Table.from_pylist(rows, schema=error_schema()))
 
 
 def read_counts(place: Place) -> Counts:
@@ -107,12 +107,13 @@ def read_counts(place: Place) -> Counts:
     try:
         with place.open() as opened:
             metadata = package("pyarrow.parquet").ParquetFile(opened).schema_arrow.metadata or {}
-        return Counts.from_json(metadata[_KEY])
+        return Counts.from_json(metadata[KEY])
     except (OSError, KeyError, TypeError, ValueError, arrow.ArrowException) as error:
         raise InputError(f"{place.name}: is no file of poses of such a run ({type(error).__name__})") from None
 
 
-def _parquet(table: Any) -> bytes:
+def parquet_bytes(table: Any) -> bytes:
+    """Return a table as the content of a Parquet file."""
     content = io.BytesIO()
     package("pyarrow.parquet").write_table(table, content, compression="zstd")
     return content.getvalue()

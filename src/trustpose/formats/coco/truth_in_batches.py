@@ -6,7 +6,7 @@ Parquet has one row a labelled or boxed person, with the fields of a COCO annota
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,17 @@ class TruthBatches:
         assert self.parts is not None
         for rows in self.parts.batches():
             yield self._of_rows(rows)
+
+    def of_photos(self, chosen: Callable[[np.ndarray], np.ndarray]) -> TruthFile:
+        """Return the chosen photos and their people in memory; `chosen` says which of some image ids (n,) are. Raises
+        InputError."""
+        if self.parts is not None:
+            rows = self.parts.rows_of_photos(chosen)
+            return self._of_rows(rows) if len(rows) else self.header
+        read = self.people
+        assert read is not None and read.truth.image_id is not None
+        kept = chosen(read.truth.image_id)
+        return replace(read, truth=read.truth[kept], images=read.images[chosen(read.images.id)])
 
     def _of_rows(self, rows: TableRows) -> TruthFile:
         assert self.chosen is not None

@@ -1,0 +1,201 @@
+"""Calibrate or track poses in Parquet on a Ray cluster: one task a file, or a group of files that share clips.
+
+Files are read where they are: on a disk that all machines see at the same path. Each task writes one block as
+`run.predict_at_scale` does, at once and under a name that depends on what was read alone, so that a killed run goes on.
+"""
+
+import hashlib
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from trustpose.files import InputError
+from trustpose.formats.coco.results_in_batches import ResultsParts
+from trustpose.formats.parquet_parts import ParquetParts
+from trustpose.formats.row_writing import Write
+from trustpose.poses.tables import package
+from trustpose.scale.cluster import Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
+from trustpose.scale.folder import RunFolder, Total, remaining
+from trustpose.scale.places import Place
+from trustpose.scale.run import ScaleOptions
+from trustpose.scale.table import KEY, Counts, parquet_bytes
+from trustpose.scale.units import LAST
+
+_FOUND = b"trustpose found"
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """What one task reads and writes: files of the table, by number, the number of their first row in all, and which
+    of the table's clips are theirs; `done` is for `folder.remaining`."""
+
+    number: int
+    files: tuple[int, ...]
+    digest: str
+    start: int = 0
+    clips: tuple[int, ...] = ()
+    done: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its block."""
+        return f"{self.number:07d}-{0:05d}-{self.digest}{LAST}"
+
+
+@dataclass(frozen=True)
+class TableTask(ABC):
+    """What is done to a table: `parts` divides it, `rows` are the new ones of a part, and `end` looks at all that the
+    parts have `found`."""
+
+    read: ResultsParts
+    schema: Any
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the rows depend on, beside those that are read."""
+
+    @abstractmethod
+    def parts(self) -> list[TablePart]:
+        """Divide the table. Raises InputError if that is impossible."""
+
+    @abstractmethod
+    def rows(self, part: TablePart, write: Write) -> tuple[Counts, bytes]:
+        """Write a part's rows; return their counts, and what `end` needs of them. Raises InputError."""
+
+    @abstractmethod
+    def end(self, found: Sequence[tuple[bytes, int]]) -> tuple[str, ...]:
+        """Return warnings, from what each part in order has found, and the number of its rows. Raises InputError."""
+
+    def of_files(self, part: TablePart) -> ResultsParts:
+        """Return the results in a part's files."""
+        files = tuple(self.read.parts.files[at] for at in part.files)
+        rows = sum(rows_in(file) for file in files)
+        table: ParquetParts = replace(self.read.parts, files=files, rows=rows)
+        return replace(self.read, parts=table)
+
+    def content(self, part: TablePart) -> tuple[bytes, Counts]:
+        """Return a part's block, a Parquet file."""
+        arrow = package("pyarrow")
+        tables = [self.schema.empty_table()]
+
+        def write(rows: list[dict[str, Any]]) -> None:
+            tables.append(arrow.Table.from_pylist(rows, schema=self.schema))
+
+        counts, found = self.rows(part, write)
+        table = arrow.concat_tables(tables).replace_schema_metadata({KEY: counts.to_json(), _FOUND: found})
+        return parquet_bytes(table), counts
+
+
+def rows_in(file: Path) -> int:
+    """Return the number of rows of a Parquet file."""
+    return package("pyarrow.parquet").read_metadata(file).num_rows
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """Return twelve characters that are equal for the same files with the same sizes."""
+    sizes = [[str(file), file.stat().st_size] for file in files]
+    return hashlib.sha256(orjson.dumps(sizes)).hexdigest()[:12]
+
+
+class _Apply:
+    """An actor: writes the block of a part a row. Raises InputError, DiskError."""
+
+    def __init__(self, task: TableTask, folder: RunFolder) -> None:
+        self._task, self._folder = task, folder
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        part = TablePart(**{name: _tuples(value) for name, value in orjson.loads(row["part"]).items()})
+        content, counts = self._task.content(part)
+        self._folder.commit(part.name, content)
+        return {"name": part.name, "counts": counts.to_json()}
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def settings_of(task: TableTask, parts: Sequence[TablePart]) -> dict[str, Any]:
+    """Return what a run's blocks depend on, which a run that goes on must have in common."""
+    of_all = hashlib.sha256("\n".join(part.name for part in parts).encode()).hexdigest()
+    return task.settings | {"sources": of_all}
+
+
+def run_on_table(
+    task: TableTask, out: str, how: ScaleOptions, tell: Callable[[Counts], None] = lambda _: None
+) -> tuple[Total, tuple[str, ...]]:
+    """Do a task to a table on a Ray cluster, and write Parquet files to the folder `out`; return the counts, and
+    warnings. With `how.resume` what a stopped run has not done. Raises InputError, also if Ray is not installed."""
+    import_ray()
+    folder, parts = RunFolder(Place.of(out)), task.parts()
+    settings = settings_of(task, parts)
+    folder.begin(settings, is_resumed=how.resume, is_replaced=how.overwrite)
+    total, started = Total(), time.perf_counter()
+    finished = folder.finished() if how.resume else {}
+    for counts in finished.values():
+        total.add(counts)
+        tell(counts)
+    earlier = total.people
+    if remaining(parts, finished):  # type: ignore[arg-type]
+        with cluster(how.address) as machines:
+            for counts in _written(machines, task, folder, parts, set(finished), how.workers):
+                total.add(counts)
+                tell(counts)
+    warnings = task.end([_found(folder.file(part.name)) for part in parts])
+    about = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "rows_of_earlier_runs": earlier,
+        "warnings": list(warnings),
+        "versions": {name: version(name) for name in ("trustpose", "ray", "pyarrow", "numpy")},
+    }
+    folder.finish(settings, total, about)
+    return total, warnings
+
+
+def _written(
+    machines: Cluster, task: TableTask, folder: RunFolder, parts: list[TablePart], done: set[str], workers: int | None
+) -> Iterator[Counts]:
+    """Yield the counts of each block as soon as it is written; where machines leave or join, the rest is divided
+    anew."""
+    share = machines.share(workers, "cpu")
+    while todo := remaining(parts, done):  # type: ignore[arg-type]
+        try:
+            for name, counts in _through(machines, share, task, folder, todo):  # type: ignore[arg-type]
+                done.add(name)
+                yield counts
+        except ClusterChangedError:
+            share = machines.share_again(workers, "cpu")
+
+
+def _through(
+    machines: Cluster, share: Share, task: TableTask, folder: RunFolder, todo: list[TablePart]
+) -> Iterator[tuple[str, Counts]]:
+    data = machines.ray.data
+    with machines.settings():
+        units = data.from_items([{"part": orjson.dumps(part)} for part in todo], override_num_blocks=len(todo))
+        done = units.map(
+            _Apply,
+            fn_constructor_args=(task, folder),
+            compute=data.ActorPoolStrategy(size=share.workers),
+            num_cpus=share.cpus,
+        )
+        try:
+            for row in done.iter_rows():
+                yield row["name"], Counts.from_json(row["counts"])
+        except Exception as error:
+            raise own_error(error) from error
+
+
+def _found(place: Place) -> tuple[bytes, int]:
+    try:
+        with place.open() as opened:
+            file = package("pyarrow.parquet").ParquetFile(opened)
+            return (file.schema_arrow.metadata or {})[_FOUND], file.metadata.num_rows
+    except (OSError, KeyError, package("pyarrow").ArrowException) as error:
+        raise InputError(f"{place.name}: is no block of this run ({type(error).__name__})") from None

@@ -1,0 +1,89 @@
+"""Calibrators of many results: the same photos in memory and in batches, whole, drawn by their ids."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.calibration.cases import as_json, made_up
+from tests.parquet_cases import write_parts
+from trustpose.calibration import sample
+from trustpose.calibration.sample import is_drawn, limited, photo_limit, read_limited
+from trustpose.files import InputError
+from trustpose.formats import parquet_parts
+from trustpose.formats.coco import read_results, read_truth
+from trustpose.formats.coco.truth_in_batches import truth_rows
+from trustpose.formats.row_writing import row_writer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """gt.json, gt.parquet, results.json, and the same in parts."""
+    truth, results = made_up(120, spurious=9)
+    rows = results.poses.to_coco()
+    rows = [rows[at] for at in np.random.default_rng(0).permutation(len(rows))]
+    (tmp_path / "gt.json").write_text(json.dumps(as_json(truth)))
+    (tmp_path / "results.json").write_text(json.dumps(rows))
+    write_parts(tmp_path / "parts", rows, np.random.default_rng(1))
+    people, schema = truth_rows(read_truth(tmp_path / "gt.json"))
+    with row_writer(tmp_path / "gt.parquet", schema) as write:
+        write(people)
+    return tmp_path
+
+
+@pytest.mark.parametrize("gt", ["gt.json", "gt.parquet"])
+@pytest.mark.parametrize("most", [40, 1000])
+def test_batches_keep_what_is_kept_in_memory(folder: Path, gt: str, most: int, monkeypatch) -> None:
+    monkeypatch.setattr(parquet_parts, "ROWS", 7)
+    monkeypatch.setattr(sample, "_IDS_AT_ONCE", 5)
+    truth = read_truth(folder / "gt.json")
+    whole = read_results(folder / "results.json", truth=truth)
+    truth, results = limited(truth, whole, most)
+    found, read = read_limited(folder / gt, folder / "parts", most)
+    assert (len(results.poses) < len(whole.poses)) == (most == 40) and 20 < len(results.poses)
+    assert found.notes == truth.notes and len(truth.notes) == (most == 40)
+    assert sorted(found.images.id) == sorted(truth.images.id)
+    for name in ("xy", "v", "area", "box", "image_id", "annotation_id"):
+        order = [np.argsort(one.truth.annotation_id) for one in (found, truth)]
+        both = (getattr(one.truth, name)[rows] for one, rows in zip((found, truth), order, strict=True))
+        np.testing.assert_array_equal(*both)
+    for name in ("xy", "score", "pose_score", "box", "image_id"):
+        np.testing.assert_array_equal(getattr(read.poses, name), getattr(results.poses, name))
+    np.testing.assert_array_equal(read.score, results.score)
+    again = limited(truth, results, most)[1]
+    assert len(again.poses) == len(results.poses), "a fit would leave out more"
+
+
+@pytest.mark.parametrize("most", [1, 50, 300, 999, 1000])
+def test_as_many_photos_as_possible_are_drawn(most: int) -> None:
+    random = np.random.default_rng(most)
+    ids = random.integers(0, 10**6, 400)[random.integers(0, 400, 1000)]
+    limit = photo_limit([ids], most)
+    if most == 1000:
+        assert limit is None
+        return
+    assert limit is not None and limit == photo_limit(np.split(random.permutation(ids), 100), most)
+    count = int(is_drawn(ids, limit).sum())
+    assert most - np.unique(ids, return_counts=True)[1].max() < count <= most
+
+
+def test_photos_are_drawn_alike_of_every_kind_of_id() -> None:
+    """A quarter of 4,000 photos, within four standard deviations of chance, whatever their ids are."""
+    for ids in (np.arange(4000), 7 * np.arange(4000) * 10**7, 4000 - np.arange(4000)):
+        drawn = is_drawn(ids, 2**62)
+        for part in (drawn, drawn[::2], drawn[:1000]):
+            share, expected = part.mean(), 1 / 4
+            assert abs(share - expected) < 4 * np.sqrt(expected * (1 - expected) / len(part))
+
+
+def test_faults_name_part_and_row(folder: Path) -> None:
+    import pyarrow.parquet as parquet
+
+    rows = parquet.read_table(sorted((folder / "parts").glob("*.parquet"))[0]).to_pylist()
+    rows[3]["bbox"] = [1.0, 2.0, -3.0, 4.0]
+    wrong = write_parts(folder / "wrong", rows, np.random.default_rng(0), cuts=[2])
+    with pytest.raises(InputError, match=r"01.parquet: result 1: field 'bbox'"):
+        read_limited(folder / "gt.parquet", wrong, 10_000)
+    with pytest.raises(InputError, match="no photo was drawn"):
+        read_limited(folder / "gt.parquet", folder / "parts", 1)
