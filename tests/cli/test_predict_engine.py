@@ -21,6 +21,7 @@ from trustpose.scale.table import Unread
         (["--workers", "2"], "--workers: is for --engine ray"),
         (["--engine", "ray", "--gt", "gt.json"], "--gt: is not for --engine ray"),
         (["--engine", "ray", "--track"], "--track: is not for --engine ray"),
+        (["--engine", "ray", "--hands", "hand"], "--hands: is not for --engine ray"),
         (["--engine", "ray", "--format", "csv"], "--format csv: is not for --engine ray"),
     ],
 )

@@ -237,6 +237,7 @@ def predict(
     spread = How(engine, address, workers, block, column, resume, overwrite, recursive)
     alone = {"--gt": gt, "--boxes": boxes, "--all-people": all_people, "--frames": frames, "--tidy": tidy}
     alone |= {"--track": track, "--flow": flow, "--show": show, "--draw-min-score": draw_min_score}
+    alone |= {"--hands": hands, "--face": face}
     if spread.check({**alone, "--format csv": format_ == "csv"}):
         run_on_engine(sources, model, out_, options, spread)
         return
