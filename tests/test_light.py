@@ -1,4 +1,4 @@
-"""The base install is light: it never imports torch, and slow imports happen on demand."""
+"""The base install is light: it imports neither torch nor what only extras bring, and slow imports happen on demand."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ for module in pkgutil.walk_packages(trustpose.__path__, "trustpose."):
     if not module.name.startswith(skipped) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 heavy = {{"torch", "torchvision", "timm", "lightning", "lightning_fabric", "tensorboard"}}
-heavy |= {{"mediapipe", "ray", "rtmlib", "transformers", "ultralytics"}}
+heavy |= {{"onnx", "safetensors", "mediapipe", "ray", "rtmlib", "transformers", "ultralytics"}}
 heavy &= set(sys.modules)
 sys.exit(f"imported {{heavy}}" if heavy else 0)
 """

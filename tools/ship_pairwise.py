@@ -29,8 +29,8 @@ def run() -> None:
     person, joint = person[kept], joint[kept]
     terms = fit_pairwise(truth.xy[person, joint], size[person], joint, person, photo[person], len(skeleton))
     OUT.mkdir(exist_ok=True)
-    terms.save(OUT / f"{skeleton.name}.safetensors")
-    print(f"{OUT / skeleton.name}.safetensors: from {len(person)} joints in {(len(photos) + 1) // 2} photos")
+    terms.save(OUT / f"{skeleton.name}.npz")
+    print(f"{OUT / skeleton.name}.npz: from {len(person)} joints in {(len(photos) + 1) // 2} photos")
 
 
 if __name__ == "__main__":

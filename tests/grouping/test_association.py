@@ -106,16 +106,16 @@ def test_deepcut_groups_candidates_whichever_box_they_come_from():
 
 def test_pairwise_terms_in_a_file(tmp_path):
     terms = shipped_terms(COCO_17)
-    terms.save(tmp_path / "terms.safetensors")
-    again = PairwiseTerms.load(tmp_path / "terms.safetensors")
+    terms.save(tmp_path / "terms.npz")
+    again = PairwiseTerms.load(tmp_path / "terms.npz")
     np.testing.assert_array_equal(again.weights, terms.weights)
     np.testing.assert_array_equal(again.bias, terms.bias)
     xy = STANDING * 100
     together = terms.together(xy, np.full(17, 141.0))
     assert np.median(together[np.arange(17)[:, None], np.arange(17), np.arange(17)[:, None], np.arange(17)]) > 0.6
-    (tmp_path / "none.safetensors").write_bytes(b"nothing")
+    (tmp_path / "none.npz").write_bytes(b"nothing")
     with pytest.raises(InputError, match="is no file of pairwise terms"):
-        PairwiseTerms.load(tmp_path / "none.safetensors")
+        PairwiseTerms.load(tmp_path / "none.npz")
 
 
 def test_predicted_in_python_and_on_the_command_line(tmp_path, capsys):

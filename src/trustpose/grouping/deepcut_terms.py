@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from trustpose.files import InputError
 from trustpose.skeletons import Skeleton
@@ -37,9 +36,9 @@ class PairwiseTerms:
     def load(cls, path: str | Path) -> "PairwiseTerms":
         """Read terms from a file of `save`. Raises InputError."""
         try:
-            arrays = load_file(path)
-            terms = cls(arrays["weights"].astype(np.float64), arrays["bias"].astype(np.float64))
-        except (OSError, SafetensorError, KeyError) as error:
+            with np.load(path, allow_pickle=False) as arrays:
+                terms = cls(arrays["weights"].astype(np.float64), arrays["bias"].astype(np.float64))
+        except (OSError, BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: is no file of pairwise terms ({error})") from None
         classes = len(terms.bias)
         if terms.weights.shape != (classes, classes, FEATURES) or terms.bias.shape != (classes, classes):
@@ -47,8 +46,9 @@ class PairwiseTerms:
         return terms
 
     def save(self, path: str | Path) -> None:
-        """Write the terms as safetensors, float32."""
-        save_file({"weights": self.weights.astype(np.float32), "bias": self.bias.astype(np.float32)}, path)
+        """Write the terms as NumPy's .npz, float32: the base install has no safetensors."""
+        with Path(path).open("wb") as file:  # a name would be given a suffix
+            np.savez(file, weights=self.weights.astype(np.float32), bias=self.bias.astype(np.float32))
 
     def together(self, xy: Float[np.ndarray, "D 2"], scale: Float[np.ndarray, " D"]) -> Float[np.ndarray, "D D C C"]:
         """Return p_dd'cc' of candidates in a photo: xy and scale in pixels, as in `fit_pairwise`."""
@@ -65,9 +65,9 @@ class PairwiseTerms:
 @cache
 def shipped_terms(skeleton: Skeleton) -> PairwiseTerms:
     """Return the terms for a skeleton, learnt by `tools/ship_pairwise.py`. Raises InputError if none are shipped."""
-    path = _SHIPPED / f"{skeleton.name}.safetensors"
+    path = _SHIPPED / f"{skeleton.name}.npz"
     if not path.exists():
-        known = ", ".join(sorted(one.stem for one in _SHIPPED.glob("*.safetensors")))
+        known = ", ".join(sorted(one.stem for one in _SHIPPED.glob("*.npz")))
         raise InputError(
             f"DeepCut: has pairwise terms for {known}, none for {skeleton.name}; learn them (fit_pairwise)"
         )
