@@ -94,15 +94,17 @@ def finished(out: Path) -> int:
 def workers_killed(run: Run, out: Path, kills: int) -> dict[str, Any]:
     """A worker is killed (SIGKILL) at random moments: after as many blocks, and up to two seconds."""
     rng = random.Random(0)
-    moments = sorted(rng.sample(range(1, run.blocks), kills))
-    told, killed = 0, 0
+    moments = set(rng.sample(range(1, run.blocks - 1), kills))
+    told, killed, is_over = 0, 0, threading.Event()
 
     def kill() -> None:
         nonlocal killed
-        some = workers()
-        if some:
-            os.kill(rng.choice(some), signal.SIGKILL)
-            killed += 1
+        while not is_over.is_set():
+            if some := workers():  # the other one may have just been killed
+                os.kill(rng.choice(some), signal.SIGKILL)
+                killed += 1
+                return
+            is_over.wait(0.1)
 
     def tell(_step: Progress) -> None:
         nonlocal told
@@ -110,7 +112,9 @@ def workers_killed(run: Run, out: Path, kills: int) -> dict[str, Any]:
         if told in moments:
             threading.Timer(rng.uniform(0, 2), kill).start()
 
-    return {"counts": run(out, tell), "times": killed}
+    counts = run(out, tell)
+    is_over.set()
+    return {"counts": counts, "times": killed}
 
 
 def driver_killed(run: Run, out: Path, driver: list[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.scale.cases import WHOLE, model_in, rows, run_here, write_photos
 from tests.scale.test_inputs import write_video
-from trustpose.files import InputError
+from trustpose.files import DiskError, InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.scale import cluster, reading, run
@@ -22,7 +22,7 @@ from trustpose.scale.cluster import Cluster, ClusterChangedError, MachineWatch, 
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.places import Place
 from trustpose.scale.reading import Encoded, blocks
-from trustpose.scale.stages import Work
+from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.table import Counts
 from trustpose.scale.units import TAR, Unit, find_inputs
 from trustpose.scale.worker import BlockPredictor
@@ -169,3 +169,26 @@ def test_a_pass_that_ends_is_continued_with_what_is_missing(monkeypatch, tmp_pat
         found.append(counts.photos)
         both.ray.nodes()[1]["Alive"] = False
     assert found == [0, 1, 2] and passes == [(2, [0, 1, 2]), (1, [1, 2])]
+
+
+def test_an_error_comes_from_a_worker_as_it_was(monkeypatch, tmp_path):
+    photos, model = write_photos(tmp_path / "photos", 2), model_in(tmp_path)
+    folder = RunFolder(Place.of(tmp_path / "out"))
+    (unit,) = find_inputs([str(photos)], 2).units
+    (row,) = Read(folder)({"unit": unit.to_json()})
+    right = Predict(Work(model, WHOLE, model_fingerprint(model)), folder)
+    name, counts = counts_of(right(row))
+    assert name == unit.block_name(0, is_last=True) and counts.people == 2
+    with pytest.raises(InputError, match="is another model on a worker's machine"):
+        counts_of(Predict(Work(model, WHOLE, "another"), folder)(row))
+
+    def full(*_):
+        raise DiskError("x: cannot be written (No space left on device)")
+
+    monkeypatch.setattr(RunFolder, "commit", full)
+    with pytest.raises(DiskError, match="No space left"):
+        counts_of(right(row))
+    monkeypatch.setattr(RunFolder, "attempt", full)
+    (row,) = Read(folder)({"unit": replace(unit, kind="parquet").to_json()})
+    with pytest.raises(DiskError, match="No space left"):
+        counts_of(right(row))

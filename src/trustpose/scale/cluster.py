@@ -148,7 +148,8 @@ def cluster(address: str) -> Iterator[Cluster]:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **here)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(f"--address {address}: no Ray cluster ({str(error).splitlines()[0]})") from None
+        hint = "; RAY_AUTH_MODE=token, if it was started with a token" if "RAY_AUTH_MODE" not in os.environ else ""
+        raise InputError(f"--address {address}: no Ray cluster ({str(error).splitlines()[0]}{hint})") from None
     try:
         yield Cluster(ray)
     finally:

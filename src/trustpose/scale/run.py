@@ -18,7 +18,7 @@ from trustpose.predict.run import settings_of
 from trustpose.scale.cluster import LOCAL, Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
 from trustpose.scale.folder import RunFolder, Total, remaining
 from trustpose.scale.places import Place
-from trustpose.scale.stages import Predict, Read, Work
+from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.table import Counts
 from trustpose.scale.units import Inputs, Unit, find_inputs
 
@@ -163,6 +163,6 @@ def _through(
         )
         try:
             for row in done.iter_rows():
-                yield row["name"], Counts.from_json(row["counts"])
+                yield counts_of(row)
         except Exception as error:
             raise own_error(error) from error
