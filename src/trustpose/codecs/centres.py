@@ -38,7 +38,8 @@ class CentreMaps:
 class CentrePoseCodec:
     """Centres with joints, and keypoint heatmaps by `heatmaps`, whose stride all maps have.
 
-    min_score: of a centre, at most `most` people. A joint is moved to the nearest peak of at least `min_peak` that lies
+    min_score: of a centre, at most `most` people; centres are local maxima of 3 × 3 cells, which is all the suppression
+    that the paper has. A joint is moved to the nearest peak of at least `min_peak` that lies
     in the person's box and nearer than `reach` × the box's longer side; without one it stays.
     """
 
