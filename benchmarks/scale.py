@@ -8,7 +8,7 @@ off. By default the bundled model's smaller networks predict them (`--fast`; --s
 First `--photos` of them (0: leave this out): one process with two threads predicts the first half, then
 `predict_at_scale` on a local Ray cluster with two workers of one thread each predicts all, then one process the second
 half. Printed are photos a second without the time to load (one process) or up to the first block (Ray), the difference
-in milliseconds a photo, CPU time a photo of one process and of all Ray's processes together, the resident memory of the
+in milliseconds a photo, CPU time a photo of one process and of all Ray's processes together, the own memory of the
 driver and of the largest worker at eleven moments, and the differences between the rows of both.
 
 Then `--read` of them are read by one core from a tar, a Parquet file and single files, without decoding; seconds are
@@ -108,11 +108,11 @@ def timed(run: Run, out: Path) -> dict[str, Any]:
     started = time.perf_counter()
     counts = run(out, tell)
     rate = sum(count for _, count in at[1:]) / (at[-1][0] - at[0][0])
-    (first, before), (last, after) = seen[0], seen[-1]
-    spent = sum(one.cpu - (before[number].cpu if number in before else 0) for number, one in after.items())
+    before, latest = seen[0][1], {number: one.cpu for _, some in seen for number, one in some.items()}
+    spent = sum(cpu - (before[number].cpu if number in before else 0) for number, cpu in latest.items())
     return {
         "rate": rate,
-        "cpu": spent / sum(count for _, count in at[first:last]),
+        "cpu": spent / sum(count for _, count in at[seen[0][0] : seen[-1][0]]),
         "first_block_s": at[0][0] - started,
         "driver_mb": [some[os.getpid()].memory for _, some in seen],
         "worker_mb": [max(one.memory for one in some.values() if b"ray::" in one.command) for _, some in seen],

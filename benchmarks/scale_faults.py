@@ -46,7 +46,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Process:
-    """Its command, resident memory in MB, and CPU time in seconds."""
+    """Its command, resident memory in MB without what is shared (as Ray's objects are), and CPU time in seconds."""
 
     command: bytes
     memory: int
@@ -61,11 +61,13 @@ def processes() -> dict[int, Process]:
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             command = (folder / "cmdline").read_bytes()
+            status = (folder / "status").read_text()
         except OSError:
             continue
         parents[int(folder.name)] = int(fields[1])
         cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        found[int(folder.name)] = Process(command, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") >> 20, cpu)
+        own = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")), 0)  # KiB
+        found[int(folder.name)] = Process(command, own >> 10, cpu)
 
     def is_ours(one: int) -> bool:
         while one in parents and one != os.getpid():
