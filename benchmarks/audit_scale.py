@@ -206,7 +206,7 @@ def main() -> int:
         print(json.dumps(in_memory(options.rows[0], options.in_memory)))
         return 0
     sizes, equal = [], {}
-    print(f"{'rows':>12}{'step':>8}{'seconds':>10}{'µs a row':>10}{'peak MB':>10}")
+    print(f"{'rows':>12}{'step':>8}{'seconds':>10}{'CPU s':>10}{'peak MB':>10}")
     with tempfile.TemporaryDirectory() as temporary:
         for rows in options.rows:
             folder = (options.folder or Path(temporary)) / str(rows)
@@ -217,8 +217,8 @@ def main() -> int:
             sizes.append(size)
             for step in options.steps:
                 one = size[step]
-                each = 1e6 * one["seconds"] / rows
-                print(f"{rows:>12,}{step:>8}{one['seconds']:>10}{each:>10.1f}{one['peak_mb']:>10,}", flush=True)
+                seconds = f"{one['seconds']:>10}{one['cpu_seconds']:>10}"
+                print(f"{rows:>12,}{step:>8}{seconds}{one['peak_mb']:>10,}", flush=True)
             if rows == options.compare:
                 equal, peak = child("--in-memory", str(folder), rows)
                 equal["peak_mb"] = peak

@@ -32,6 +32,7 @@ class RankedPoses:
         self._curves = curves
         self._waiting: list[_Run] = []
         self._runs = 0
+        self._samples: list[tuple[np.ndarray, np.ndarray]] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Self:
@@ -67,19 +68,27 @@ class RankedPoses:
 
     def blocks(self) -> Iterator[tuple[Bool[np.ndarray, "D C"], Bool[np.ndarray, "D C"]]]:
         """Yield all poses in order."""
-        if not self._runs:
-            runs = [_sorted(self._waiting)] if self._waiting else []
-        else:
-            if self._waiting:
-                self._spill()
-            runs = [self._run(number) for number in range(self._runs)]
-        before = [0] * len(runs)
-        for ends in _ends(runs):
+        if self._runs and self._waiting:
+            self._spill()
+        if not (self._runs or self._waiting):
+            return
+        in_memory = None if self._runs else [_sorted(self._waiting)]
+        samples = self._samples if in_memory is None else [_sample(in_memory[0])]
+
+        def opened() -> list[_Run]:
+            """The runs; those on disk are mapped anew for each block, so that what was read does not stay in memory."""
+            return in_memory or [self._run(number) for number in range(self._runs)]
+
+        before = [0] * len(opened())
+        for cut in [*_cuts(samples), None]:
+            runs = opened()
+            ends = [len(run[0]) if cut is None else _up_to(run, *cut) for run in runs]
             pieces = [
                 (np.array(run[0][start:end]), np.array(run[1][start:end]), np.array(run[2][start:end]))
                 for run, start, end in zip(runs, before, ends, strict=True)
                 if end > start
             ]
+            del runs
             before = ends
             if pieces:
                 flags = np.unpackbits(_sorted(pieces)[2], axis=1, count=2 * self._curves).view(bool)
@@ -87,8 +96,10 @@ class RankedPoses:
 
     def _spill(self) -> None:
         self._folder = self._folder or tempfile.TemporaryDirectory(prefix="trustpose-")
+        run = _sorted(self._waiting)
+        self._samples.append(_sample(run))
         try:
-            for name, column in zip(_NAMES, _sorted(self._waiting), strict=True):
+            for name, column in zip(_NAMES, run, strict=True):
                 column.tofile(Path(self._folder.name) / f"{self._runs}.{name}")
         except OSError as error:
             raise cannot_write(self._folder.name, error) from None
@@ -113,17 +124,23 @@ def _sorted(parts: list[_Run]) -> _Run:
     return key[order], image[order], bits[order]
 
 
-def _ends(runs: list[_Run]) -> Iterator[list[int]]:
-    """Yield where each run is cut, so that everything before the cuts is in order before everything behind them."""
-    total = sum(len(run[0]) for run in runs)
-    step = max(1, BLOCK // max(len(runs), 1))
-    samples = [(np.array(key[::step]), np.array(image[::step])) for key, image, _ in runs]
-    if total > BLOCK:
-        key, image = (np.concatenate([one[at] for one in samples]) for at in range(2))
-        order = np.lexsort((image, key))[len(runs) :: len(runs)]
-        for at in order.tolist():
-            yield [_up_to(run, key[at], image[at]) for run in runs]
-    yield [len(run[0]) for run in runs]
+def _cuts(samples: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[float, int]]:
+    """Return the −scores and image ids at which blocks of about `BLOCK` poses end, from some poses of each run:
+    everything up to them, in all runs, is in order before everything behind them."""
+    key, image = (np.concatenate([one[at] for one in samples]) for at in range(2))
+    every = BLOCK // _sample_step()
+    order = np.lexsort((image, key))[every::every]
+    return list(zip(key[order].tolist(), image[order].tolist(), strict=True))
+
+
+def _sample(run: _Run) -> tuple[np.ndarray, np.ndarray]:
+    """Return −score and image id of some poses of a run, to find where blocks end."""
+    step = _sample_step()
+    return run[0][::step].copy(), run[1][::step].copy()
+
+
+def _sample_step() -> int:
+    return max(1, BLOCK // 128)
 
 
 def _up_to(run: _Run, key: float, image: int) -> int:
