@@ -1,8 +1,7 @@
-"""Photos in progress of the top-down pipeline, their batches of crops, and what association needs of them."""
+"""Photos in progress of the top-down pipeline, and what association needs of them."""
 
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +14,6 @@ from trustpose.grouping.crowdpose import JointCandidates
 from trustpose.models.spec import HeatmapOutput, ModelSpec
 from trustpose.predict.photos import Image
 
-_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peaks of a map
 
 
@@ -23,7 +21,8 @@ _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peak
 class Job:
     """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
     at which the trust head reads (NaN: the network's own peaks), and the results so far; with a second crop n is twice
-    the number of boxes, first crops first. candidates: parts of them, with their first box, in any order."""
+    the number of boxes, first crops first. waiting: how many crops have not run yet. candidates: parts of them, with
+    their first box, in any order."""
 
     photo: Image
     boxes: Boxes
@@ -34,39 +33,13 @@ class Job:
     xy: np.ndarray
     score: np.ndarray
     trust: dict[str, np.ndarray]
+    waiting: int
     pixels: np.ndarray | None = None
     error: InputError | None = None
     candidates: list[tuple[int, JointCandidates]] = field(default_factory=list)
-    waiting: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.waiting = len(self.crops)
 
 
 Batch = list[tuple[Job, slice]]
-
-
-def batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Batch]:
-    """Yield rows of `size` crops across photos; each photo is added to `waiting`."""
-    batch: Batch = []
-    room, photos = size, 0
-    for job in jobs:
-        waiting.append(job)
-        photos += 1
-        start = 0
-        while start < len(job.crops):
-            stop = min(len(job.crops), start + room)
-            batch.append((job, slice(start, stop)))
-            room -= stop - start
-            start = stop
-            if not room:
-                yield batch
-                batch, room, photos = [], size, 0
-        if photos >= _PHOTOS_BETWEEN_BATCHES:
-            yield batch
-            batch, room, photos = [], size, 0
-    if batch:
-        yield batch
 
 
 def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:

@@ -158,7 +158,7 @@ def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleSt
             what = f"gives {spec.output.kind}, and --grouping chooses among the links of fields"
             raise InputError(f"{spec.onnx}: {what}; leave it out")
         spec = replace(spec, output=spec.output.with_matching(options.grouping))
-    association = association_of(options.association)
+    association = None if options.association is None else association_of(options.association)
     if spec.people == "photo":
         wrong = next(iter(_given(options, _ONE_AT_A_TIME)), None if association is None else "association")
         if wrong is not None:

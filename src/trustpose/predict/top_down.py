@@ -31,13 +31,14 @@ from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
-from trustpose.predict.jobs import Batch, Job, association_codec, batches, candidates_in_photo, in_order
+from trustpose.predict.jobs import Batch, Job, association_codec, candidates_in_photo, in_order
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merged
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count, worker_threads
 
 LEAST_PADDING, MOST_PADDING = 0.5, 5.0
+_PHOTOS_BETWEEN_BATCHES = 32  # limits photos in memory; a batch may then run partly filled
 
 
 class Predictor(BasePredictor):
@@ -145,7 +146,7 @@ class Predictor(BasePredictor):
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         waiting: deque[Job] = deque()
         with closing(prefetch(self._readers(), self._prepare, photos, 2 * self.threads + 2)) as jobs:
-            for batch in prefetch(self._runners(), self._run, batches(jobs, waiting, self.batch_size), 3):
+            for batch in prefetch(self._runners(), self._run, _batches(jobs, waiting, self.batch_size), 3):
                 for job, rows in batch:
                     job.waiting -= rows.stop - rows.start
                 while waiting and not waiting[0].waiting:
@@ -181,7 +182,9 @@ class Predictor(BasePredictor):
         places = np.full_like(xy, np.nan)
         if photo.places is not None:
             places = transform(affine, np.tile(photo.places[:people], (crops_each, 1, 1)))
-        return Job(photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, pixels, error)
+        return Job(
+            photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, len(crops), pixels, error
+        )
 
     def _no_poses(self) -> Poses:
         empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
@@ -262,3 +265,26 @@ class Predictor(BasePredictor):
 def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
     fitted = spec.expect(HeatmapOutput).decoding
     return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, with {decoding} it is not calibrated"
+
+
+def _batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Batch]:
+    """Yield rows of `size` crops across photos; each photo is added to `waiting`."""
+    batch: Batch = []
+    room, photos = size, 0
+    for job in jobs:
+        waiting.append(job)
+        photos += 1
+        start = 0
+        while start < len(job.crops):
+            stop = min(len(job.crops), start + room)
+            batch.append((job, slice(start, stop)))
+            room -= stop - start
+            start = stop
+            if not room:
+                yield batch
+                batch, room, photos = [], size, 0
+        if photos >= _PHOTOS_BETWEEN_BATCHES:
+            yield batch
+            batch, room, photos = [], size, 0
+    if batch:
+        yield batch

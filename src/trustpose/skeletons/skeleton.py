@@ -53,7 +53,7 @@ class Skeleton:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    @property
+    @cached_property
     def own(self) -> int:
         """The number of joints without those beside the body."""
         return len(self.keypoints) - sum(count for _, count in self.beside)
