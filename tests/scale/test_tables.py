@@ -14,11 +14,13 @@ from tests.cli.test_track_batches import VIDEOS, clips, rows_of
 from tests.parquet_cases import write_parts
 from tests.tracking.cases import same_partition
 from trustpose.calibration.calibrator import Calibrator
-from trustpose.files import InputError, read_json
+from trustpose.files import DiskError, InputError, read_json
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.places import Place
+from trustpose.scale.run import ScaleOptions
+from trustpose.scale.table import Counts
 from trustpose.scale.table_tasks import CLIP_IDS, Calibrate, Track
-from trustpose.scale.tables import settings_of
+from trustpose.scale.tables import TablePart, run_on_table, settings_of
 from trustpose.skeletons import COCO_17
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (the extra `ray`)")
@@ -122,3 +124,14 @@ def test_what_is_refused(folder: Path, tmp_path: Path, capsys) -> None:
     for message, arguments in refused.items():
         assert run(*arguments) == 2
         assert message in capsys.readouterr().err
+
+
+def test_a_full_disk_comes_from_a_worker_as_it_was(folder: Path, tmp_path: Path) -> None:
+    class Full(Calibrate):
+        def content(self, part: TablePart) -> tuple[bytes, Counts]:
+            raise DiskError(f"{part.name}: cannot be written (No space left on device)")
+
+    task = Full.of(Calibrator.load(folder / "one.cal"), folder / "parts")
+    with pytest.raises(DiskError) as raised:
+        run_on_table(task, str(tmp_path / "out"), ScaleOptions(workers=1))
+    assert "\n" not in str(raised.value) and str(raised.value).endswith("(No space left on device)")

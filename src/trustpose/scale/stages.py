@@ -43,7 +43,7 @@ class Read:
         try:
             yield from self._blocks(Unit.from_json(row["unit"]))
         except InputError as error:
-            yield {"name": "", "block": b"", **_as_row(error)}
+            yield {"name": "", "block": b"", **error_cells(error)}
 
     def _blocks(self, unit: Unit) -> Iterator[dict[str, Any]]:
         # foreign code, which may end the process, reads only these two
@@ -55,7 +55,7 @@ class Read:
                     raise InputError(
                         f"{block.photos[0].name}: {len(block.photos)} photos have over 2 GB; use a smaller --block"
                     )
-                yield {"name": block.name, "block": pickle.dumps(block), **_as_row(None)}
+                yield {"name": block.name, "block": pickle.dumps(block), **error_cells(None)}
         finally:
             if attempt is not None:
                 attempt.over()
@@ -80,9 +80,9 @@ class Predict:
         if row["error"]:
             return {"name": "", "counts": b"", "error": row["error"], "is_disk": row["is_disk"]}
         try:
-            return {"name": row["name"], "counts": self._done(row).to_json(), **_as_row(None)}
+            return {"name": row["name"], "counts": self._done(row).to_json(), **error_cells(None)}
         except InputError as error:
-            return {"name": "", "counts": b"", **_as_row(error)}
+            return {"name": "", "counts": b"", **error_cells(error)}
 
     def _done(self, row: dict[str, Any]) -> Counts:
         if self._error is not None:
@@ -103,6 +103,6 @@ def counts_of(row: dict[str, Any]) -> tuple[str, Counts]:
     return row["name"], Counts.from_json(row["counts"])
 
 
-def _as_row(error: InputError | None) -> dict[str, Any]:
+def error_cells(error: InputError | None) -> dict[str, Any]:
     """Return an error as values: of one that is raised, Ray brings only the text, with the trace in it."""
     return {"error": str(error or ""), "is_disk": isinstance(error, DiskError)}

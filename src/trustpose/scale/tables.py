@@ -24,6 +24,7 @@ from trustpose.scale.cluster import Cluster, ClusterChangedError, Share, cluster
 from trustpose.scale.folder import RunFolder, Total, remaining
 from trustpose.scale.places import Place
 from trustpose.scale.run import ScaleOptions
+from trustpose.scale.stages import counts_of, error_cells
 from trustpose.scale.table import KEY, Counts, parquet_bytes
 from trustpose.scale.units import LAST
 
@@ -105,16 +106,19 @@ def digest_of(files: Sequence[Path]) -> str:
 
 
 class _Apply:
-    """An actor: writes the block of a part a row. Raises InputError, DiskError."""
+    """An actor: writes the block of a part a row; its name and counts, for `counts_of`."""
 
     def __init__(self, task: TableTask, folder: RunFolder) -> None:
         self._task, self._folder = task, folder
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         part = TablePart(**{name: _tuples(value) for name, value in orjson.loads(row["part"]).items()})
-        content, counts = self._task.content(part)
-        self._folder.commit(part.name, content)
-        return {"name": part.name, "counts": counts.to_json()}
+        try:
+            content, counts = self._task.content(part)
+            self._folder.commit(part.name, content)
+        except InputError as error:
+            return {"name": "", "counts": b"", **error_cells(error)}
+        return {"name": part.name, "counts": counts.to_json(), **error_cells(None)}
 
 
 def _tuples(value: Any) -> Any:
@@ -187,7 +191,7 @@ def _through(
         )
         try:
             for row in done.iter_rows():
-                yield row["name"], Counts.from_json(row["counts"])
+                yield counts_of(row)
         except Exception as error:
             raise own_error(error) from error
 
