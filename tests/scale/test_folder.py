@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from trustpose.files import InputError, read_json
+from trustpose.scale.blocks import remaining
 from trustpose.scale.cluster import Share, own_error, share
-from trustpose.scale.folder import RunFolder, Total, remaining
+from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.places import Place
 from trustpose.scale.table import Counts, Unread, block_content
 from trustpose.scale.units import TAR, Unit

@@ -1,9 +1,9 @@
 """The folder of a run at scale: its manifest, a Parquet file for each finished block, and errors.parquet at the end."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from trustpose.files import InputError, json_bytes, parse_json
@@ -11,7 +11,7 @@ from trustpose.predict.journal import check_same_settings
 from trustpose.scale.attempts import Attempt
 from trustpose.scale.places import Place
 from trustpose.scale.table import Counts, Unread, errors_content, read_counts
-from trustpose.scale.units import LAST, Unit
+from trustpose.scale.units import LAST
 
 MANIFEST, POSES, ERRORS, ATTEMPTS = "manifest.json", "poses", "errors.parquet", "attempts"
 _FORMAT = "trustpose run at scale 1"
@@ -118,25 +118,6 @@ class RunFolder:
                 f"{manifest.name}: is no manifest of this version of trustpose; start anew without --resume"
             )
         return content["settings"]
-
-
-def remaining(units: Iterable[Unit], finished: Iterable[str]) -> list[Unit]:
-    """Return the units of which blocks are missing, knowing those that are not. A block of another name, of other
-    inputs, counts for nothing."""
-    done: dict[str, list[int]] = {}
-    last: dict[str, int] = {}
-    for name in finished:
-        unit, number, digest, is_last = name[:7], int(name[8:13]), name[14:26], name.endswith(LAST)
-        done.setdefault(f"{unit}-{digest}", []).append(number)
-        if is_last:
-            last[f"{unit}-{digest}"] = number
-    left = []
-    for unit in units:
-        key = f"{unit.number:07d}-{unit.digest}"
-        some = sorted(done.get(key, []))
-        if key not in last or len(some) <= last[key]:
-            left.append(replace(unit, done=tuple(some)))
-    return left
 
 
 def _counts(place: Place) -> Counts | None:

@@ -7,6 +7,7 @@ are read by actors, predicted and written by actors with a predictor each, with 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from trustpose.models.spec import DEFAULT
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.run import settings_of
-from trustpose.scale.cluster import LOCAL, Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
-from trustpose.scale.folder import RunFolder, Total, remaining
+from trustpose.scale.blocks import remaining, write_blocks
+from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, own_error
+from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.places import Place
 from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.table import Counts
@@ -82,7 +84,8 @@ def predict_at_scale(
     if remaining(inputs.units, finished):
         work = Work(model, options, settings["model"])
         with cluster(how.address) as machines:
-            for counts in _written(machines, work, folder, inputs.units, set(finished), how.workers):
+            write = partial(_through, machines, work, folder)
+            for counts in write_blocks(machines, (how.workers, options.device), inputs.units, finished, write):
                 _count(total, counts, inputs, tell)
     about = {
         "seconds": round(time.perf_counter() - started, 1),
@@ -121,27 +124,8 @@ def _everywhere(model: str, options: PredictOptions) -> tuple[str, PredictOption
     return absolute(model), replace(options, **{name: absolute(getattr(options, name)) for name in names})
 
 
-def _written(
-    machines: Cluster, work: Work, folder: RunFolder, units: list[Unit], finished: set[str], workers: int | None
-) -> Iterator[Counts]:
-    """Yield the counts of each block that is not among the finished ones, as soon as its file is written.
-
-    Where machines leave or join, the rest is divided among those that are there: Ray would let the blocks of a worker
-    whose machine is lost wait until another machine has room for it.
-    """
-    done = set(finished)
-    share = machines.share(workers, work.options.device)
-    while todo := remaining(units, done):
-        try:
-            for name, counts in _through(machines, share, work, folder, todo):
-                done.add(name)
-                yield counts
-        except ClusterChangedError:
-            share = machines.share_again(workers, work.options.device)
-
-
 def _through(
-    machines: Cluster, share: Share, work: Work, folder: RunFolder, todo: list[Unit]
+    machines: Cluster, work: Work, folder: RunFolder, share: Share, todo: list[Unit]
 ) -> Iterator[tuple[str, Counts]]:
     """Run the stages once: yield each block's name and counts. Raises ClusterChangedError."""
     data = machines.ray.data

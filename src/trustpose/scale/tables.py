@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from trustpose.formats.coco.results_in_batches import ResultsParts
 from trustpose.formats.parquet_parts import ParquetParts
 from trustpose.formats.row_writing import Write
 from trustpose.poses.tables import package
-from trustpose.scale.cluster import Cluster, ClusterChangedError, Share, cluster, import_ray, own_error
-from trustpose.scale.folder import RunFolder, Total, remaining
+from trustpose.scale.blocks import remaining, write_blocks
+from trustpose.scale.cluster import Cluster, Share, cluster, import_ray, own_error
+from trustpose.scale.folder import RunFolder, Total
 from trustpose.scale.places import Place
 from trustpose.scale.run import ScaleOptions
 from trustpose.scale.stages import counts_of, error_cells
@@ -34,7 +36,7 @@ _FOUND = b"trustpose found"
 @dataclass(frozen=True)
 class TablePart:
     """What one task reads and writes: files of the table, by number, the number of their first row in all, and which
-    of the table's clips are theirs; `done` is for `folder.remaining`."""
+    of the table's clips are theirs; `done` is for `blocks.remaining`."""
 
     number: int
     files: tuple[int, ...]
@@ -146,9 +148,10 @@ def run_on_table(
         total.add(counts)
         tell(counts)
     earlier = total.people
-    if remaining(parts, finished):  # type: ignore[arg-type]
+    if remaining(parts, finished):
         with cluster(how.address) as machines:
-            for counts in _written(machines, task, folder, parts, set(finished), how.workers):
+            write = partial(_through, machines, task, folder)
+            for counts in write_blocks(machines, (how.workers, "cpu"), parts, finished, write):
                 total.add(counts)
                 tell(counts)
     warnings = task.end([_found(folder.file(part.name)) for part in parts])
@@ -162,23 +165,8 @@ def run_on_table(
     return total, warnings
 
 
-def _written(
-    machines: Cluster, task: TableTask, folder: RunFolder, parts: list[TablePart], done: set[str], workers: int | None
-) -> Iterator[Counts]:
-    """Yield the counts of each block as soon as it is written; where machines leave or join, the rest is divided
-    anew."""
-    share = machines.share(workers, "cpu")
-    while todo := remaining(parts, done):  # type: ignore[arg-type]
-        try:
-            for name, counts in _through(machines, share, task, folder, todo):  # type: ignore[arg-type]
-                done.add(name)
-                yield counts
-        except ClusterChangedError:
-            share = machines.share_again(workers, "cpu")
-
-
 def _through(
-    machines: Cluster, share: Share, task: TableTask, folder: RunFolder, todo: list[TablePart]
+    machines: Cluster, task: TableTask, folder: RunFolder, share: Share, todo: list[TablePart]
 ) -> Iterator[tuple[str, Counts]]:
     data = machines.ray.data
     with machines.settings():

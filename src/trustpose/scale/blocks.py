@@ -1,0 +1,70 @@
+"""The blocks of a run at scale: written until none is missing, whatever machines leave or join."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from trustpose.scale.cluster import Cluster, ClusterChangedError, Share
+from trustpose.scale.table import Counts
+from trustpose.scale.units import LAST
+
+
+class Part(Protocol):
+    """A dataclass that says what one task reads: its place in the run, what its blocks are named by, and the numbers
+    of those that an earlier run finished."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def done(self) -> tuple[int, ...]: ...
+
+
+P = TypeVar("P", bound=Part)
+
+
+def write_blocks(
+    machines: Cluster,
+    workers: tuple[int | None, str | None],
+    parts: list[P],
+    finished: Iterable[str],
+    write: Callable[[Share, list[P]], Iterator[tuple[str, Counts]]],
+) -> Iterator[Counts]:
+    """Yield the counts of each block that is not among the finished ones, as soon as its file is written.
+
+    workers: their number, None for the cluster's, and their device. write: does some of the parts once, and yields each
+    block's name and counts; raises ClusterChangedError where machines leave or join. The rest is then divided among
+    those that are there: Ray would let the blocks of a worker whose machine is lost wait until another machine has room
+    for it.
+    """
+    done = set(finished)
+    share = machines.share(*workers)
+    while todo := remaining(parts, done):
+        try:
+            for name, counts in write(share, todo):
+                done.add(name)
+                yield counts
+        except ClusterChangedError:
+            share = machines.share_again(*workers)
+
+
+def remaining(parts: Iterable[P], finished: Iterable[str]) -> list[P]:
+    """Return the parts of which blocks are missing, knowing those that are not. A block of another name, of other
+    inputs, counts for nothing."""
+    done: dict[str, list[int]] = {}
+    last: dict[str, int] = {}
+    for name in finished:
+        part, number, digest, is_last = name[:7], int(name[8:13]), name[14:26], name.endswith(LAST)
+        done.setdefault(f"{part}-{digest}", []).append(number)
+        if is_last:
+            last[f"{part}-{digest}"] = number
+    left = []
+    for part in parts:
+        key = f"{part.number:07d}-{part.digest}"
+        some = sorted(done.get(key, []))
+        if key not in last or len(some) <= last[key]:
+            left.append(replace(part, done=tuple(some)))  # type: ignore every part is a dataclass
+    return left
