@@ -185,6 +185,29 @@ def test_the_average_with_the_mirror_image_stays_where_it_is(share, name, offset
     assert np.abs(decoded.xy - xy).max() < 0.05
 
 
+@given(
+    arrays(np.float64, (2, 17, 2), elements=st.floats(0.2, 0.8)),
+    st.sampled_from(["dark", "udp"]),
+    st.floats(0.85, 1.2),
+)
+def test_a_mirrored_crop_of_another_size_is_brought_home(share, name, zoom):
+    """The middle of a crop is at half its extent, which the unbiased convention ends at the last pixel's centre."""
+    codec = _codec(name)
+    extent = np.array(codec.crop_extent(192, 256))
+    xy = share * extent
+    mirrored = (xy - extent / 2) / zoom + extent / 2
+    mirrored[..., 0] = 191 - mirrored[..., 0]
+    own, other = (Outputs([codec.encode(places)]) for places in (xy, mirrored[:, COCO_17.flip_index]))
+    decoded = codec.decode(codec.average_flipped(own, other, COCO_17.flip_index, zoom))
+    assert np.abs(decoded.xy - xy).max() < 0.25
+
+
+def test_beyond_the_mirrored_crop_its_own_maps_stand_alone():
+    own, other = (np.full((1, 17, 64, 48), value, np.float32) for value in (1.0, 0.0))
+    (mean,) = CODEC.average_flipped(Outputs([own]), Outputs([other]), COCO_17.flip_index, 0.5).heatmaps
+    assert mean.min() == 0.5 and (mean[..., :16, :] == 1).all() and (mean[..., 17:47, 13:35] == 0.5).all()
+
+
 def test_flip_back_brings_a_mirrored_crop_home():
     """Keypoints of a mirrored crop, encoded and flipped back, stand within the shift's residue of 1 crop pixel."""
     xy = np.random.default_rng(0).uniform(30, 150, (3, 17, 2))

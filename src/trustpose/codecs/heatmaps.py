@@ -193,14 +193,34 @@ class HeatmapCodec:
         tags = None if "tags" not in outputs.others else _at_peaks(outputs, grid, size, image, joint, peak)
         return Candidates(grid.places(xy_map), score[kept], image, joint, heatmaps.shape[:2], tags)
 
-    def average_flipped(self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"]) -> Outputs:
+    def average_flipped(
+        self, outputs: Outputs, mirrored: Outputs, flip_index: Int[np.ndarray, " K"], zoom: float = 1.0
+    ) -> Outputs:
         """Average a crop's heatmaps with those of its mirror image, flipped back (`flip_back`), at every stage.
 
-        All other outputs are the crop's own.
+        All other outputs are the crop's own. zoom: the mirrored crop's size in the image over the crop's; its maps are
+        enlarged or reduced about the middle, with linear interpolation. Beyond them, the crop's own stand alone.
         """
-        shift = self.flip_shift
-        stages = zip(outputs.heatmaps, mirrored.heatmaps, strict=True)
-        return replace(outputs, heatmaps=[(own + flip_back(other, flip_index, shift)) / 2 for own, other in stages])
+        means = []
+        for own, mirror in zip(outputs.heatmaps, mirrored.heatmaps, strict=True):
+            other = flip_back(mirror, flip_index, self.flip_shift)
+            means.append((own + (other if zoom == 1 else self._zoomed(other, own, zoom))) / 2)
+        return replace(outputs, heatmaps=means)
+
+    def _zoomed(
+        self, heatmaps: Float[np.ndarray, "B K h w"], beyond: Float[np.ndarray, "B K h w"], zoom: float
+    ) -> Float[np.ndarray, "B K h w"]:
+        """Return maps of crops `zoom` times as large on the grid of those of size 1, `beyond` outside of them."""
+        weights, inside = [], []
+        for length, stride in zip(heatmaps.shape[:1:-1], self.grid_of(*heatmaps.shape[:1:-1]).stride, strict=True):
+            at_pixel = np.arange(length) * stride + self.offset
+            middle = ((length - 1) * stride if self.convention == "unbiased" else length * stride) / 2
+            place = ((at_pixel - middle) / zoom + middle - self.offset) / stride  # in map pixels of the other crop
+            # a triangle of width 1 around each place: linear interpolation as a matrix
+            weights.append(np.maximum(1 - np.abs(place[:, None] - np.arange(length)), 0).astype(heatmaps.dtype))
+            inside.append((place >= 0) & (place <= length - 1))
+        moved = weights[1] @ heatmaps @ weights[0].T
+        return np.where(inside[1][:, None] & inside[0], moved, beyond)
 
     def _integral(self, heatmaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return mean positions, the highest pixel if a map has no Gaussian, and the peaks' heights."""

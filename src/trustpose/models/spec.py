@@ -14,6 +14,7 @@ from trustpose.geometry.crops import Cutting, Padding
 from trustpose.grouping.suppression import METHODS, POSE_AREAS, Suppression
 from trustpose.models.crop_outputs import CoordinateOutput, CropCodec, PeopleFrom, SimCCOutput
 from trustpose.models.dense_outputs import BoxListOutput, BoxOutput, HeatmapOutput
+from trustpose.models.fast import FastSetting
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput, read_trust
@@ -44,43 +45,12 @@ K = TypeVar("K", bound=Output)
 
 
 @dataclass(frozen=True)
-class FastSetting:
-    """The field 'fast' of a spec.
-
-    network, detector: names of model folders beside the model's own; detector None: the usual one. costs: what it
-    measured, with the model's own number beside each, numbers and texts by name.
-    """
-
-    network: str
-    detector: str | None = None
-    costs: Mapping[str, float | int | str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, wanted: Fields) -> "FastSetting":
-        """Read the field. Raises InputError naming what is wrong."""
-        network = wanted.file_name("network")
-        detector = wanted.file_name("detector") if "detector" in wanted.value else None
-        costs = wanted.values("costs")
-        wanted.close()
-        return cls(network, detector, costs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON that `read` reads."""
-        value: dict[str, Any] = {"network": self.network}
-        value |= {"detector": self.detector} if self.detector is not None else {}
-        return value | ({"costs": dict(self.costs)} if self.costs else {})
-
-    def describe(self) -> str:
-        """Describe the costs in one line."""
-        return ", ".join(f"{name} {value}" for name, value in self.costs.items()) or "costs not measured"
-
-
-@dataclass(frozen=True)
 class ModelSpec:
     """All that is needed to run a network; `onnx` is the network's file, next to the JSON.
 
     `output` determines the kind of model. `skeleton` has no keypoints for a box detector; `padding` and `cutting` are
-    for networks on one person's crop. `network` is the zoo's name if the weights for training are in the folder too,
+    for networks on one person's crop; `flip_padding` is that of the mirrored crops of a flip test, None for the same.
+    `network` is the zoo's name if the weights for training are in the folder too,
     `trust` describes its own trust head; None if absent. `deepen`: number of 1×1 layers before its heatmap layer beyond
     the zoo's (HPCVNet's 4). `localisation`: of AlphaPose's transformer around it. `suppression`: for poses in a
     detector's boxes, unless the user asks for another. `fast` names smaller models that stand in for it where speed
@@ -96,6 +66,7 @@ class ModelSpec:
     skeleton: Skeleton = NO_KEYPOINTS
     padding: Padding = 1.0
     cutting: Cutting = "affine"
+    flip_padding: float | None = None
     network: str | None = None
     deepen: int = 0
     localisation: str | None = None
@@ -191,6 +162,7 @@ class ModelSpec:
             padding = list(self.padding) if isinstance(self.padding, tuple) else self.padding
             value["crop"] = {"padding": padding, "aspect": self.input.width / self.input.height}
             value["crop"] |= {"cutting": self.cutting} if self.cutting != "affine" else {}
+            value["crop"] |= {"flip_padding": self.flip_padding} if self.flip_padding is not None else {}
         value |= {name: getattr(self, name) for name in ("name", "licence", "source")}
         value |= {"network": self.network} if self.network is not None else {}
         value |= {name: getattr(self, name) for name in ("deepen", "localisation") if getattr(self, name)}
@@ -210,11 +182,15 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
     cutting = crop.choice("cutting", get_args(Cutting), default="affine")
     if cutting != "affine" and spec.crop_output.is_unbiased:
         raise crop.fail("cutting", "affine with codec udp", cutting)
+    flip_padding = crop.number("flip_padding", least=0.1, most=10.0) if "flip_padding" in crop.value else None
+    if flip_padding is not None and not (isinstance(spec.output, HeatmapOutput) and isinstance(padding, float)):
+        raise crop.fail("flip_padding", "none, it is for heatmaps of crops with one padding", flip_padding)
     crop.close()
     return replace(
         spec,
         padding=padding,
         cutting=cutting,
+        flip_padding=flip_padding,
         network=top.text("network") if "network" in top.value else None,
         deepen=top.count("deepen") if "deepen" in top.value else 0,
         localisation=top.text("localisation") if "localisation" in top.value else None,

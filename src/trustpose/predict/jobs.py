@@ -12,6 +12,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import Boxes, transform
 from trustpose.grouping.crowdpose import JointCandidates
 from trustpose.models.spec import HeatmapOutput, ModelSpec
+from trustpose.predict.crops import Crops
 from trustpose.predict.photos import Image
 
 _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peaks of a map
@@ -19,17 +20,14 @@ _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peak
 
 @dataclass(eq=False)
 class Job:
-    """A photo in progress: crops (n, H, W, 3), affines back to the image (n, 2, 3), the places (n, K, 2) in crop pixels
-    at which the trust head reads (NaN: the network's own peaks), and the results so far; with a second crop n is twice
-    the number of boxes, first crops first. waiting: how many crops have not run yet. candidates: parts of them, with
-    their first box, in any order."""
+    """A photo in progress: its n crops, those that a flip test mirrors, and the results so far; with a second crop n is
+    twice the number of boxes, first crops first. waiting: how many crops have not run yet. candidates: parts of them,
+    with their first box, in any order."""
 
     photo: Image
     boxes: Boxes
-    crops: np.ndarray
-    box_share: np.ndarray
-    to_image: np.ndarray
-    places: np.ndarray
+    crops: Crops
+    mirrored: Crops
     xy: np.ndarray
     score: np.ndarray
     trust: dict[str, np.ndarray]

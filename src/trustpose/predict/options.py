@@ -36,7 +36,7 @@ class PredictOptions:
     "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:
     people per batch; None: 16 on a CPU, 64 elsewhere. threads: None for one per CPU. skeleton: for another
     package's estimator, keep this one's keypoints. fast: the smaller network and detector that the model's spec
-    names for speed, with what they cost (`models.spec.FastSetting`). max_pixels: larger photo files are refused.
+    names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files are refused.
     calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's name,
     checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
     `tp.load` takes them, each after NAME= if it had a name at fitting. hands, face: models for these parts of each

@@ -11,24 +11,17 @@ from typing import Any
 import cv2
 import numpy as np
 
+from trustpose.codecs import Outputs
+from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.geometry.crops import (
-    NO_BOXES,
-    Boxes,
-    affine_to_crop,
-    box_share,
-    cut_out,
-    cut_whole_pixels,
-    grow_box,
-    invert_affine,
-    transform,
-)
+from trustpose.geometry.crops import NO_BOXES, Boxes, transform
 from trustpose.grouping.association import JointAssociation
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
-from trustpose.models.trust_output import READ_FIELDS, of_detected, trust_shape
-from trustpose.poses import Poses, box_size
+from trustpose.models.trust_output import READ_FIELDS, TrustArrays, of_detected, trust_shape
+from trustpose.poses import Poses
 from trustpose.predict.boxes import Detector, whole_photo
+from trustpose.predict.crops import Crops, cut_crops
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
 from trustpose.predict.jobs import Batch, Job, association_codec, candidates_in_photo, in_order
@@ -45,15 +38,16 @@ class Predictor(BasePredictor):
     """A top-down pipeline around a network: box → crop → network → codec → image pixels.
 
     Results do not depend on `batch_size` except for float rounding. `flip` averages each crop's output with its mirror
-    image's. `threads` read and crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps
-    (`codecs.heatmaps.DECODINGS`); crops and flips keep the convention of training. `second_crop` is the padding of a
-    second crop of each person, whose keypoints, scores and trust are averaged with the first's: twice the network's
-    time (`predict.second_crop`). `association` shares the joints of a photo out (`grouping.association`);
-    trust is then left out, as its head read at the network's own peaks. `detector` finds the people of photos without
-    boxes; without a detector each whole photo is one person. A network with a trust head fills `quality`, `visibility`
-    and `pose_quality`, as far as its head predicts them; with `flip` they are means of both views too. In boxes with a
-    detector's score they are times P(the box holds a person), if the head predicts that. If
-    the head was fitted with another decoding, it warns. Photo files with more than `max_pixels` are refused.
+    image's, which is cut with the spec's `flip_padding`, if it has one and there is no second crop. `threads` read and
+    crop photos, and run the network. `decoding` replaces the spec's decoder of heatmaps (`codecs.heatmaps.DECODINGS`);
+    crops and flips keep the convention of training. `second_crop` is the padding of a second crop of each person, whose
+    keypoints, scores and trust are averaged with the first's: twice the network's time (`predict.second_crop`).
+    `association` shares the joints of a photo out (`grouping.association`); trust is then left out, as its head read at
+    the network's own peaks. `detector` finds the people of photos without boxes; without a detector each whole photo is
+    one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
+    predicts them; with `flip` they are means of both views too. In boxes with a detector's score they are times P(the
+    box holds a person), if the head predicts that. If the head was fitted with another decoding, it warns. Photo files
+    with more than `max_pixels` are refused.
     """
 
     def __init__(
@@ -89,6 +83,7 @@ class Predictor(BasePredictor):
         self.batch_size = batch_size
         self.flip = flip
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
+        self._flip_padding = self.spec.flip_padding if flip and second_crop is None else None
         self.threads = threads or cpu_count()
         self._readers = worker_threads(self.threads, "trustpose-read")
         self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
@@ -156,7 +151,7 @@ class Predictor(BasePredictor):
 
     def _prepare(self, photo: Image) -> Job:
         """Read one photo and crop its people."""
-        wanted, count = self.spec.input, len(self.spec.skeleton.keypoints)
+        count = len(self.spec.skeleton.keypoints)
         pixels, error, boxes = None, None, photo.boxes
         try:
             pixels = open_photo(photo, self.max_pixels)
@@ -166,25 +161,14 @@ class Predictor(BasePredictor):
             error = problem
         if boxes is None or error is not None:
             boxes = NO_BOXES
-        people, crops_each = len(boxes), len(self.paddings)
-        grown = np.concatenate([grow_box(boxes.xyxy, one, wanted.width / wanted.height) for one in self.paddings])
-        affine = affine_to_crop(grown, *self.codec.crop_extent(wanted.width, wanted.height))  # (n, 2, 3)
-        is_affine = self.spec.cutting == "affine"
-        crops = np.empty((len(grown), wanted.height, wanted.width, 3), np.uint8 if is_affine else np.float32)
-        if pixels is not None:
-            for row in range(len(grown)):
-                cut, place = (cut_out, affine[row]) if is_affine else (cut_whole_pixels, grown[row])
-                crops[row] = cut(pixels, place, wanted.width, wanted.height)
-        xy, score = np.empty((len(grown), count, 2)), np.empty((len(grown), count))
-        trust = self._empty_trust(len(grown))
-        sizes = np.tile(box_size(boxes.xyxy), (crops_each, 1))
-        share = box_share(sizes, affine, wanted.width, wanted.height)  # (n, 2)
-        places = np.full_like(xy, np.nan)
-        if photo.places is not None:
-            places = transform(affine, np.tile(photo.places[:people], (crops_each, 1, 1)))
-        return Job(
-            photo, boxes, crops, share, invert_affine(affine), places, xy, score, trust, len(crops), pixels, error
-        )
+        places = None if photo.places is None else photo.places[: len(boxes)]
+        crops = cut_crops(self.spec, pixels, boxes.xyxy, self.paddings, places)
+        mirrored = crops
+        if self._flip_padding is not None:
+            mirrored = cut_crops(self.spec, pixels, boxes.xyxy, [self._flip_padding], places)
+        xy, score = np.empty((len(crops), count, 2)), np.empty((len(crops), count))
+        trust = self._empty_trust(len(crops))
+        return Job(photo, boxes, crops, mirrored, xy, score, trust, len(crops), pixels, error)
 
     def _no_poses(self) -> Poses:
         empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
@@ -198,14 +182,11 @@ class Predictor(BasePredictor):
         """Run network and codec on one batch, and write the results into its jobs."""
         if not batch:
             return batch
-        pixels = np.concatenate([job.crops[rows] for job, rows in batch])  # (B, H, W, 3)
-        box = np.concatenate([job.box_share[rows] for job, rows in batch])  # (B, 2)
-        places = np.concatenate([job.places[rows] for job, rows in batch])  # (B, K, 2)
-        outputs, trust = self.runtime.with_trust(pixels, box, self._on_map(places))
+        parts = [(job.crops, rows) for job, rows in batch]
+        outputs, trust = self._through(parts)
         if self.flip:
-            flipped = np.stack([cv2.flip(crop, 1) for crop in pixels])
-            mirrored, other = self.runtime.with_trust(flipped, box, self._on_map(places, flip=True))
-            outputs = self.codec.average_flipped(outputs, mirrored, self.spec.skeleton.flip_index)
+            mirrored, other = self._through([(job.mirrored, rows) for job, rows in batch], flip=True)
+            outputs = self._averaged(outputs, mirrored)
             trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
         found, predicted = self.codec.decode(outputs), trust.filled()
         codec, how, several = self._peaks, self.association, None
@@ -214,14 +195,31 @@ class Predictor(BasePredictor):
         start = 0
         for job, rows in batch:
             stop = start + rows.stop - rows.start
-            job.xy[rows] = transform(job.to_image[rows], found.xy[start:stop])
+            job.xy[rows] = transform(job.crops.to_image[rows], found.xy[start:stop])
             job.score[rows] = found.score[start:stop]
             for name, room in job.trust.items():
                 room[rows] = predicted[name][start:stop]
             if codec is not None and several is not None:
-                job.candidates.append(candidates_in_photo(several, start, rows, job.to_image, codec))
+                job.candidates.append(candidates_in_photo(several, start, rows, job.crops.to_image, codec))
             start = stop
         return batch
+
+    def _through(self, parts: list[tuple[Crops, slice]], *, flip: bool = False) -> tuple[Outputs, TrustArrays]:
+        """Run the network on some crops, or on their mirror images."""
+        pixels = np.concatenate([crops.pixels[rows] for crops, rows in parts])  # (B, H, W, 3)
+        box = np.concatenate([crops.box_share[rows] for crops, rows in parts])  # (B, 2)
+        places = np.concatenate([crops.places[rows] for crops, rows in parts])  # (B, K, 2)
+        if flip:
+            pixels = np.stack([cv2.flip(crop, 1) for crop in pixels])
+        return self.runtime.with_trust(pixels, box, self._on_map(places, flip=flip))
+
+    def _averaged(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
+        """Average crops' outputs with those of mirrored crops, which may be of another padding."""
+        index = self.spec.skeleton.flip_index
+        if self._flip_padding is None or not isinstance(self.codec, HeatmapCodec):
+            return self.codec.average_flipped(outputs, mirrored, index)
+        assert isinstance(self.spec.padding, float)
+        return self.codec.average_flipped(outputs, mirrored, index, self._flip_padding / self.spec.padding)
 
     def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
         """Convert places (B, K, 2) in crop pixels to map coordinates for the trust head; `flip`: of the mirrored crops.
@@ -237,7 +235,9 @@ class Predictor(BasePredictor):
     def _finish(self, job: Job) -> Prediction:
         boxes, xy, score, given = job.boxes, job.xy, job.score, job.trust
         if len(self.paddings) > 1:
-            size = np.sqrt(np.abs(np.linalg.det(job.to_image[: len(boxes), :, :2])))  # image pixels of a crop pixel
+            size = np.sqrt(
+                np.abs(np.linalg.det(job.crops.to_image[: len(boxes), :, :2]))
+            )  # image pixels of a crop pixel
             xy, score, given = merged(xy, score, given, size * self.spec.input.height)
         trust: dict[str, Any] = of_detected(given, is_detected=boxes.score is not None)
         poses = Poses(

@@ -1,0 +1,39 @@
+"""`FastSetting`: the smaller models that stand in for one where speed counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trustpose.formats.json_reader import Fields
+
+
+@dataclass(frozen=True)
+class FastSetting:
+    """The field 'fast' of a spec.
+
+    network, detector: names of model folders beside the model's own; detector None: the usual one. costs: what it
+    measured, with the model's own number beside each, numbers and texts by name.
+    """
+
+    network: str
+    detector: str | None = None
+    costs: Mapping[str, float | int | str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, wanted: Fields) -> "FastSetting":
+        """Read the field. Raises InputError naming what is wrong."""
+        network = wanted.file_name("network")
+        detector = wanted.file_name("detector") if "detector" in wanted.value else None
+        costs = wanted.values("costs")
+        wanted.close()
+        return cls(network, detector, costs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON that `read` reads."""
+        value: dict[str, Any] = {"network": self.network}
+        value |= {"detector": self.detector} if self.detector is not None else {}
+        return value | ({"costs": dict(self.costs)} if self.costs else {})
+
+    def describe(self) -> str:
+        """Describe the costs in one line."""
+        return ", ".join(f"{name} {value}" for name, value in self.costs.items()) or "costs not measured"
