@@ -122,3 +122,34 @@ def test_the_flip_average_is_the_heads(seed):
     left, right = COCO_17.keypoints.index("left_wrist"), COCO_17.keypoints.index("right_wrist")
     by_hand = (both[0]["quality"][:, left] + both[1]["quality"][:, right]) / 2
     np.testing.assert_allclose(found.quality[:, left], by_hand, atol=1e-7)
+
+
+def test_a_line_after_the_flip_test_there_and_back(tmp_path):
+    text = TRUST | {"flip": {"quality": [1.2, -0.1]}}
+    spec = ModelSpec.read(write_network(tmp_path, trust=text))
+    assert spec.trust is not None and spec.trust.flip == {"quality": (1.2, -0.1)}
+    assert spec.to_json()["trust"]["flip"] == {"quality": [1.2, -0.1]}
+
+
+@pytest.mark.parametrize(
+    ("flip", "expected"),
+    [
+        ({"visibility": [1, 0]}, "flip.visibility': expected one of quality, pose_quality"),
+        ({"quality": [1]}, "flip.quality': expected two numbers, slope and offset"),
+        ({"quality": ["1", 1]}, "flip.quality': expected two numbers, slope and offset"),
+        ([1, 2], "flip': expected an object"),
+    ],
+)
+def test_other_lines_are_refused(tmp_path, flip, expected):
+    with pytest.raises(InputError, match=expected):
+        ModelSpec.read(write_network(tmp_path, trust=TRUST | {"flip": flip}))
+
+
+def test_a_line_moves_the_logits_of_the_means():
+    one, other = TrustArrays(quality=QUALITY), TrustArrays(quality=QUALITY[:, ::-1])
+    index = np.arange(QUALITY.shape[1])
+    mean = one.average_flipped(other, index).quality
+    moved = one.average_flipped(other, index, {"quality": (2.0, 0.5)}).quality
+    logit = np.log(mean / (1 - mean))
+    np.testing.assert_allclose(np.log(moved / (1 - moved)), 2 * logit + 0.5, atol=1e-4)
+    np.testing.assert_allclose(one.average_flipped(other, index, {"quality": (1.0, 0.0)}).quality, mean, atol=1e-6)

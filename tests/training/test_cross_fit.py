@@ -15,6 +15,7 @@ from trustpose.files import InputError, write_json
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.predict.load import load
 from trustpose.training.frozen_task import FrozenTask, frozen_task
+from trustpose.training.head_calibration import unseen
 from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
 from trustpose.trust.keypoint_tokens import KeypointTokens
@@ -94,10 +95,10 @@ def test_people_are_judged_by_the_copy_that_has_not_seen_them(task):
             parameter.data.add_(torch.randn_like(parameter) * 0.2)
     rows = np.array([5, 0, 17, 24, 30, 9])  # of both views
     trust = task.trust_in(rows)
-    parts = task._unseen(uncalibrated, rows)
+    parts = unseen(task, uncalibrated, rows, task.features)
     for at, row in enumerate(rows):
         head = task.learner.heads[1 + task.fold[row]]
-        pooled = task._pooled(np.array([row]))
+        pooled = task.pooled(np.array([row]), task.features)
         with torch.no_grad():
             alone = head.trust(head.logits(pooled))
             expected = head.components(pooled)

@@ -53,6 +53,7 @@ class Fitted:
     fitted_on: Mapping[str, float | int | str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
+    flip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def save_trust_folder(
@@ -155,7 +156,8 @@ def _trust_output(
     count = sum(parameter.numel() for parameter in head.parameters())
     outputs = {name: name for name in names}
     box, xy = (name if name in further else None for name in (BOX, XY))
-    return TrustOutput(outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
+    how = (outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
+    return TrustOutput(*how, flip=fitted.flip)
 
 
 def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:

@@ -101,7 +101,7 @@ class Fields:
     def count(self, field: str, default: int | None = None) -> int:
         expected = "a whole number from 1 to 16384"
         value = self._take(field, expected, default)
-        if not _is_number(value) or value != int(value) or not 1 <= value <= 16384:
+        if not is_number(value) or value != int(value) or not 1 <= value <= 16384:
             raise self.fail(field, expected, value)
         return int(value)
 
@@ -110,7 +110,7 @@ class Fields:
     ) -> float:
         expected = "a number" if most == _LARGEST == -least else f"a number from {least:g} to {most:g}"
         value = self._take(field, expected, default)
-        if not _is_number(value) or not least <= value <= most:
+        if not is_number(value) or not least <= value <= most:
             raise self.fail(field, expected, value)
         return float(value)
 
@@ -119,7 +119,7 @@ class Fields:
         expected = f"a number from {least:g} to {most:g}, or two, across and down"
         value = self._take(field, expected)
         numbers: list[Any] = value if isinstance(value, list) and len(value) == 2 else [value]
-        if not all(_is_number(number) and least <= number <= most for number in numbers):
+        if not all(is_number(number) and least <= number <= most for number in numbers):
             raise self.fail(field, expected, value)
         return (float(numbers[0]), float(numbers[1])) if len(numbers) == 2 else float(numbers[0])
 
@@ -127,7 +127,7 @@ class Fields:
         """Return an object of numbers and texts by name; empty if the field is missing."""
         expected = "an object of numbers and texts"
         value = self._take(field, expected, {})
-        if not isinstance(value, dict) or not all(isinstance(one, str) or _is_number(one) for one in value.values()):
+        if not isinstance(value, dict) or not all(isinstance(one, str) or is_number(one) for one in value.values()):
             raise self.fail(field, expected, value)
         return value
 
@@ -142,21 +142,21 @@ class Fields:
                 number = float(above) / float(below if slash else 1)
             except (ValueError, ZeroDivisionError):
                 raise self.fail(field, expected, value) from None
-        if not _is_number(number) or not 1e-6 <= number <= 1e6:
+        if not is_number(number) or not 1e-6 <= number <= 1e6:
             raise self.fail(field, expected, value)
         return float(number)
 
     def triple(self, field: str, *, least: float, most: float) -> tuple[float, float, float]:
         expected = f"three numbers from {least:g} to {most:g}, one for each channel"
         value = self._take(field, expected)
-        if not isinstance(value, list) or len(value) != 3 or not all(map(_is_number, value)):
+        if not isinstance(value, list) or len(value) != 3 or not all(map(is_number, value)):
             raise self.fail(field, expected, value)
         if not least <= min(value) <= max(value) <= most:
             raise self.fail(field, expected, value)
         return float(value[0]), float(value[1]), float(value[2])
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from trustpose.files import InputError
-from trustpose.formats.json_reader import Fields
+from trustpose.formats.json_reader import Fields, is_number
 from trustpose.poses import AREAS, Area
 
 POSE_FIELDS = ("quality", "visibility", "pose_quality")
 READ_FIELDS = (*POSE_FIELDS, "presence")  # that prediction reads for each crop
 TRUST_FIELDS = (*READ_FIELDS, "labelled")
+FLIP_FIELDS = ("quality", "pose_quality")
+LEAST_PROBABILITY = 1e-6  # for logits
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
 
@@ -31,7 +34,8 @@ class TrustOutput:
     peaks; None if the graph always finds them itself. min_presence: boxes that the model's own detector finds are left
     out of the poses if their "presence" is lower. file: a graph of the head alone, beside the network's, which reads
     people grouped from a photo's maps (`codecs.group_tokens`) and the network's output `maps["features"]`; None for a
-    head in the network's graph.
+    head in the network's graph. flip: slope and offset of the logit of "quality" and "pose_quality" after a flip test's
+    averages, which are of better poses than one view's; {} for none.
     """
 
     outputs: Mapping[str, str]
@@ -45,6 +49,7 @@ class TrustOutput:
     xy: str | None = None
     min_presence: float = 0.0
     file: str | None = None
+    flip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -67,6 +72,7 @@ class TrustOutput:
             xy=trust.text("xy") if "xy" in trust.value else None,
             min_presence=trust.number("min_presence", least=0.0, most=1.0, default=0.0),
             file=trust.file_name("file") if "file" in trust.value else None,
+            flip=_read_flip(trust.object("flip"), outputs) if "flip" in trust.value else {},
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -82,6 +88,7 @@ class TrustOutput:
         """Return the JSON that `read` reads."""
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
         found["min_presence"] = self.min_presence or None
+        found["flip"] = {name: list(line) for name, line in self.flip.items()} or None
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -137,8 +144,14 @@ class TrustArrays:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
-    def average_flipped(self, flipped: "TrustArrays", flip_index: Int[np.ndarray, " K"]) -> "TrustArrays":
-        """Average predictions for crops and for their mirror images, with left and right joints swapped back.
+    def average_flipped(
+        self,
+        flipped: "TrustArrays",
+        flip_index: Int[np.ndarray, " K"],
+        lines: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+    ) -> "TrustArrays":
+        """Average predictions for crops and for their mirror images, with left and right joints swapped back; then
+        apply `lines`, `TrustOutput.flip`.
 
         Source: OKS-Net paper, section IV-A ("averaging the predicted OKS of original and flipped input").
         """
@@ -146,7 +159,27 @@ class TrustArrays:
         for name, value in self.filled().items():
             other = flipped.filled()[name]
             means[name] = (value + (other if value.ndim == 1 else other[:, flip_index])) / 2
-        return replace(self, **means)
+        return replace(self, **means | {name: _on_line(means[name], line) for name, line in lines.items()})
+
+
+def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Float[np.ndarray, "*B"]:
+    """Return probabilities whose logits are slope × logit + offset."""
+    odds = values.astype(np.float64).clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    logit = line[0] * np.log(odds / (1 - odds)) + line[1]
+    return (1 / (1 + np.exp(-logit))).astype(values.dtype)
+
+
+def _read_flip(wanted: Fields, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Read the field 'flip' of a 'trust'. Raises InputError naming what is wrong."""
+    lines = {}
+    for name, line in wanted.value.items():
+        wanted.seen.add(name)
+        if name not in FLIP_FIELDS or name not in outputs:
+            raise wanted.fail(name, f"one of {', '.join(FLIP_FIELDS)} that 'outputs' has", name)
+        if not (isinstance(line, list) and len(line) == 2 and all(map(is_number, line))):
+            raise wanted.fail(name, "two numbers, slope and offset", line)
+        lines[name] = (float(line[0]), float(line[1]))
+    return lines
 
 
 def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:

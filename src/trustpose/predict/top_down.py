@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from trustpose.codecs import Outputs
-from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.geometry.crops import NO_BOXES, Boxes, transform
 from trustpose.grouping.association import JointAssociation
+from trustpose.models.flip_test import average_flipped
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, TrustArrays, of_detected, trust_shape
 from trustpose.poses import Poses
@@ -45,9 +45,9 @@ class Predictor(BasePredictor):
     `association` shares the joints of a photo out (`grouping.association`); trust is then left out, as its head read at
     the network's own peaks. `detector` finds the people of photos without boxes; without a detector each whole photo is
     one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
-    predicts them; with `flip` they are means of both views too. In boxes with a detector's score they are times P(the
-    box holds a person), if the head predicts that. If the head was fitted with another decoding, it warns. Photo files
-    with more than `max_pixels` are refused.
+    predicts them; with `flip` they are means of both views too, calibrated for that if the spec has `trust.flip`. In
+    boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If the head was
+    fitted with another decoding, it warns. Photo files with more than `max_pixels` are refused.
     """
 
     def __init__(
@@ -186,8 +186,9 @@ class Predictor(BasePredictor):
         outputs, trust = self._through(parts)
         if self.flip:
             mirrored, other = self._through([(job.mirrored, rows) for job, rows in batch], flip=True)
-            outputs = self._averaged(outputs, mirrored)
-            trust = trust.average_flipped(other, self.spec.skeleton.flip_index)
+            outputs = average_flipped(self.spec, outputs, mirrored, self.spec.skeleton.flip_index, self._flip_padding)
+            lines = {} if self.spec.trust is None else self.spec.trust.flip
+            trust = trust.average_flipped(other, self.spec.skeleton.flip_index, lines)
         found, predicted = self.codec.decode(outputs), trust.filled()
         codec, how, several = self._peaks, self.association, None
         if codec is not None and how is not None:
@@ -212,14 +213,6 @@ class Predictor(BasePredictor):
         if flip:
             pixels = np.stack([cv2.flip(crop, 1) for crop in pixels])
         return self.runtime.with_trust(pixels, box, self._on_map(places, flip=flip))
-
-    def _averaged(self, outputs: Outputs, mirrored: Outputs) -> Outputs:
-        """Average crops' outputs with those of mirrored crops, which may be of another padding."""
-        index = self.spec.skeleton.flip_index
-        if self._flip_padding is None or not isinstance(self.codec, HeatmapCodec):
-            return self.codec.average_flipped(outputs, mirrored, index)
-        assert isinstance(self.spec.padding, float)
-        return self.codec.average_flipped(outputs, mirrored, index, self._flip_padding / self.spec.padding)
 
     def _on_map(self, places: np.ndarray, *, flip: bool = False) -> np.ndarray | None:
         """Convert places (B, K, 2) in crop pixels to map coordinates for the trust head; `flip`: of the mirrored crops.

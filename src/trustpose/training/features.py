@@ -19,10 +19,11 @@ import torch
 from jaxtyping import Float, UInt8
 from numpy.lib.format import open_memmap
 
-from trustpose.codecs import Places
+from trustpose.codecs import Outputs, Places
 from trustpose.datasets.augment import NOTHING, Augmentation, TrainingCrop, TrainingCrops
 from trustpose.export.inner_tensors import ESTIMATES, TOKENS, InnerTensor, expose, find_maps
 from trustpose.files import InputError, cannot_write, read_json, write_json
+from trustpose.models.flip_test import average_flipped
 from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.poses import Area
 from trustpose.predict.photos import prefetch
@@ -73,8 +74,16 @@ class FrozenNetwork:
 
     def decode(self, given: list[np.ndarray]) -> Places:
         """Return the keypoints from a call's result, in crop pixels."""
+        return self.codec.decode(self._outputs(given))
+
+    def decode_flipped(self, given: list[np.ndarray], mirrored: list[np.ndarray], flip_index: np.ndarray) -> Places:
+        """Return the keypoints of a flip test, in crop pixels, from calls with crops and with mirrored ones."""
+        both = self._outputs(given), self._outputs(mirrored)
+        return self.codec.decode(average_flipped(self.spec, *both, flip_index, self.spec.flip_padding))
+
+    def _outputs(self, given: list[np.ndarray]) -> Outputs:
         arrays = given[len(self.maps) :]
-        return self.codec.decode(self.output.outputs(arrays[: len(self.output.tensors)]))
+        return self.output.outputs(arrays[: len(self.output.tensors)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +107,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Reading:
-    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: for the views after the first two."""
+    """What to store. pool: a head's, of maps, heatmaps and boxes; augmentation: for the views after the first two.
+
+    is_flip: instead of views, the mirrored crops of prediction's flip test (`ModelSpec.flip_padding`), pooled, with the
+    keypoints of the test, and all else, in the crops that they belong to.
+    """
 
     network: FrozenNetwork
     pool: Pool
@@ -106,6 +119,7 @@ class Reading:
     views: int
     area: Area
     described: Mapping[str, Any] = field(default_factory=dict)
+    is_flip: bool = False
 
 
 def store_features(
@@ -162,16 +176,35 @@ def _pooled_nothing(network: FrozenNetwork, pool: Pool) -> list[Float[np.ndarray
 
 def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Columns:
     """Compute the columns of some people in one view."""
+    if reading.is_flip:
+        return _flip_columns_of(reading, crops, rows)
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
-    places = reading.network.decode(maps)
+    return _columns(reading, drawn, reading.network.decode(maps), maps, reading.pool)
+
+
+def _flip_columns_of(reading: Reading, crops: TrainingCrops, rows: range) -> Columns:
+    """Compute the columns of some people for `Reading.is_flip`."""
+    network, spec = reading.network, reading.network.spec
+    padding = spec.padding if spec.flip_padding is None else spec.flip_padding
+    drawn = [crops.with_augmentation(NOTHING)[row] for row in rows]
+    turned = [mirrored(replace(crops, padding=padding, augmentation=NOTHING)[row], crops.flip_index) for row in rows]
+    own, other = (network(np.stack([crop.pixels for crop in some])) for some in (drawn, turned))
+    places = network.decode_flipped(own, other, crops.flip_index)
+    box = np.stack([crop.box_share for crop in turned]).astype(np.float32)
+    return _columns(reading, drawn, places, own, lambda _: reading.pool((*map(torch.from_numpy, [*other, box]),)))
+
+
+def _columns(
+    reading: Reading, drawn: list[TrainingCrop], places: Places, maps: list[np.ndarray], pool: Pool
+) -> Columns:
     columns = labels_of(drawn, reading.area) | {
         "found_xy": places.xy.astype(np.float32),
         "score": places.score.astype(np.float32),
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
         "affine": np.stack([crop.affine for crop in drawn]),
     }
-    pooled = _pooled(reading.pool, [*maps, columns["box"]])
+    pooled = _pooled(pool, [*maps, columns["box"]])
     return columns | {f"pooled-{at}": array for at, array in enumerate(pooled)}
 
 
@@ -257,5 +290,6 @@ def _fingerprint(reading: Reading, crops: TrainingCrops) -> str:
     shapes = [array.shape for array in _pooled_nothing(reading.network, reading.pool)]
     spec = (reading.network.spec.input, reading.network.spec.output, reading.network.codec)
     settings = (sorted(described.items()), crop, maps, shapes, spec, reading.augmentation, _FORMAT)
+    settings += (reading.network.spec.flip_padding,) * reading.is_flip
     known.update(repr(settings).encode() + crops.people.identity.encode())
     return known.hexdigest()

@@ -1,6 +1,6 @@
 """The Task for system "frozen": a trust head on the stored features of a frozen network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trustpose.datasets.augment import TrainingCrops
-from trustpose.datasets.detected_boxes import PRESENT
+from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.folds import fold_of
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
@@ -20,6 +20,7 @@ from trustpose.poses import describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
+from trustpose.training.head_calibration import calibrate_flip, calibrate_head
 from trustpose.training.head_learner import Learner
 from trustpose.training.logs import progress
 from trustpose.training.losses import HEAD_LOSSES, loss_options
@@ -31,9 +32,8 @@ from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.network import HEADS, new_head
 from trustpose.trust.stages import Stage
 from trustpose.trust.targets import TrustTargets, trust_targets
-from trustpose.trust.token_calibration import calibrate, calibrate_presence, presence_logit, uncalibrated
 
-FEATURES = "features"
+FEATURES, FLIP_FEATURES = "features", "flip-features"
 _COLUMNS = ("found_xy", *LABELS, "image_id", "annotation_id")
 _AT_ONCE = 256  # people per run of the head in evaluation
 
@@ -60,7 +60,7 @@ class FrozenTask:
     Stages set only the duration and the weight of the head's loss. Validation and calibration use the held-out people,
     who are not used in training, in the crops of prediction (and their mirror images). own: the number of people, from
     the first, in labelled boxes; the others are a detector's boxes (`people.detector_people`), whose held-out part
-    calibrates `Trust.presence`.
+    calibrates `Trust.presence`. `flip` has features of the held-out people as the flip test sees them, if stored.
     """
 
     def __init__(
@@ -80,8 +80,9 @@ class FrozenTask:
         self.model: nn.Module = self.learner
         self.crops = crops
         self.features = stored
+        self.flip: Features | None = None
         self.sigmas = torch.from_numpy(crops.people.skeleton.sigmas).float()
-        self._flip_index = torch.from_numpy(crops.people.skeleton.flip_index)
+        self.flip_index = torch.from_numpy(crops.people.skeleton.flip_index)
         image_id = np.asarray(stored.columns["image_id"])
         self.fold = fold_of(image_id, max(recipe.data.folds, 1))
         self.training, held_out = rows_by_fold(image_id[: stored.people], recipe.data)
@@ -105,9 +106,18 @@ class FrozenTask:
 
     def collate(self, samples: list[int]) -> Batch:
         rows = np.array(samples)
-        batch: Batch = {"pooled": list(self._pooled(rows))}
-        batch |= {name: torch.from_numpy(self.features.columns[name][rows]) for name in _COLUMNS}
+        batch = {"pooled": list(self.pooled(rows, self.features))} | self.labels(rows, self.features)
         return batch | {"fold": torch.from_numpy(self.fold[rows])}
+
+    @staticmethod
+    def labels(rows: np.ndarray, features: Features) -> Batch:
+        """Return the labels, the network's keypoints and the ids of stored rows."""
+        return {name: torch.from_numpy(features.columns[name][rows]) for name in _COLUMNS}
+
+    @staticmethod
+    def pooled(rows: np.ndarray, features: Features) -> Tensors:
+        """Return the pooled maps of stored rows."""
+        return tuple(torch.from_numpy(column[rows]).float() for column in features.pooled)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         return self.head_loss.counts(CropLabels.of(batch), self.loss_options)
@@ -118,7 +128,7 @@ class FrozenTask:
         for (_, rows), raw in zip(learning, model(*batch["pooled"], fold=batch["fold"]), strict=True):
             some = {name: batch[name][rows] for name in _COLUMNS}
             labels = CropLabels.of(some)
-            terms = self.head_loss.terms(raw, self._targets(some), labels, totals, self.loss_options)
+            terms = self.head_loss.terms(raw, self.targets(some), labels, totals, self.loss_options)
             summed = {name: self.now.trust_weight * term + summed.get(name, 0) for name, term in terms.items()}
         return summed
 
@@ -138,7 +148,7 @@ class FrozenTask:
         """
         trust = self.trust_in(people)
         if self.recipe.train.flip_test and self.features.views > 1:
-            trust = average_flipped(trust, self.trust_in(people + self.features.people), self._flip_index)
+            trust = average_flipped(trust, self.trust_in(people + self.features.people), self.flip_index)
         stored = {name: column[people] for name, column in self.features.columns.items() if "pooled" not in name}
         back = invert_affine(stored["affine"])
         wide, high = self.crops.extent or (self.crops.width, self.crops.height)
@@ -164,14 +174,11 @@ class FrozenTask:
             device = next(head.eval().parameters()).device
             for at in range(0, len(places), _AT_ONCE):
                 some = places[at : at + _AT_ONCE]
-                pooled = tuple(part.to(device) for part in self._pooled(rows[some]))
+                pooled = tuple(part.to(device) for part in self.pooled(rows[some], self.features))
                 for name, value in head.trust(head.logits(pooled)).filled().items():
                     room = found.setdefault(name, value.new_zeros(len(rows), *value.shape[1:], device="cpu"))
                     room[torch.from_numpy(some)] = value.cpu()
         return Trust(**found)
-
-    def _pooled(self, rows: np.ndarray) -> Tensors:
-        return tuple(torch.from_numpy(column[rows]).float() for column in self.features.pooled)
 
     def export(self, folder: Path) -> None:
         head = self.learner.head.cpu().eval()
@@ -182,48 +189,17 @@ class FrozenTask:
             "held_out_people": len(self.held_out),
             "areas": describe_sources(self.crops.people.labels.area_source),
         }
+        lines: dict[str, tuple[float, float]] = {}
         if isinstance(head, KeypointTokens) and len(self.held_out):
-            fitted_on |= self._calibrate(head)
+            self.learner.cpu()
+            fitted_on |= calibrate_head(self, head)
+            lines = calibrate_flip(self, head)
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
-        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options))
+        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines)
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
-    def _calibrate(self, head: KeypointTokens) -> dict[str, str]:
-        """Fit slopes, offsets and corrections of the head; return on whom, for `Fitted.fitted_on`."""
-        self.learner.cpu()
-        copies = ", by copies of the head that have not seen them" if self.is_cross_fit else ""
-        rows, batch = self._both_views(self.held_out)
-        labels = CropLabels.of(batch)
-        parts = self._unseen(uncalibrated, rows)
-        places = None if head.occlusion is None else (batch["pooled"][2], self._flip_index)
-        calibrate(head, parts, self._targets(batch), (labels.is_known, labels.is_ternary), places)
-        fitted_on = {"calibrated_on": f"the {len(self.held_out)} held-out people{copies}"}
-        if head.presence is not None and len(self.held_out_boxes):
-            rows, batch = self._both_views(self.held_out_boxes)
-            (logit,) = self._unseen(lambda one, pooled: (presence_logit(one, pooled),), rows)
-            calibrate_presence(head, logit, CropLabels.of(batch).overlap >= PRESENT)
-            fitted_on["presence_calibrated_on"] = f"the {len(self.held_out_boxes)} held-out boxes of a detector{copies}"
-        return fitted_on
-
-    def _unseen(self, run: Callable[[KeypointTokens, Tensors], Tensors], rows: np.ndarray) -> Tensors:
-        """Return what heads that have not seen them say of stored rows."""
-        found: list[Tensor] = []
-        for head, places in self.learner.unseen(rows, self.fold[rows]):
-            assert isinstance(head, KeypointTokens)
-            parts = run(head, self._pooled(rows[places]))
-            found = found or [part.new_zeros(len(rows), *part.shape[1:]) for part in parts]
-            for room, part in zip(found, parts, strict=True):
-                room[torch.from_numpy(places)] = part
-        return tuple(found)
-
-    def _both_views(self, people: np.ndarray) -> tuple[np.ndarray, Batch]:
-        """Return the stored rows of both views of some people, and their batch."""
-        views = np.arange(min(self.features.views, 2))
-        rows = (views[:, None] * self.features.people + people).ravel()
-        return rows, self.collate(rows.tolist())
-
-    def _targets(self, batch: Batch) -> TrustTargets:
+    def targets(self, batch: Mapping[str, Any]) -> TrustTargets:
         labels = CropLabels.of(batch)
         found, sigmas = batch["found_xy"].to(labels.xy), self.sigmas.to(labels.xy)
         return trust_targets(found, labels.xy, labels.v, labels.area, sigmas)
@@ -276,7 +252,11 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         {"head": recipe.head, "skeleton": recipe.data.skeleton, "min_keypoints": recipe.data.min_keypoints},
     )
     stored = _stored(folder / FEATURES, reading, crops)
-    return FrozenTask(recipe, network, head, crops, stored, own)
+    task = FrozenTask(recipe, network, head, crops, stored, own)
+    if isinstance(head, KeypointTokens) and len(task.held_out):
+        some = replace(crops, people=subset(people, task.held_out))
+        task.flip = _stored(folder / FLIP_FEATURES, replace(reading, views=1, is_flip=True), some)
+    return task
 
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:

@@ -1,13 +1,16 @@
 """Calibrate `KeypointTokens` on people that it has not seen."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from trustpose.trust.heads import Tensors
+from trustpose.models.trust_output import LEAST_PROBABILITY
+from trustpose.trust.heads import Tensors, Trust
 from trustpose.trust.keypoint_tokens import KeypointTokens, TokenAnswers, tokens_losses
 from trustpose.trust.occlusion import fit_occlusion
 from trustpose.trust.targets import TrustTargets
@@ -45,25 +48,47 @@ def calibrate(
     of Modern Neural Networks, ICML 2017, section 4.2), one slope and offset for OPKS, and for OKS, each by its own
     loss. An earlier calibration is replaced.
     """
-    visibility, opks, share, in_pose = (part.detach() for part in found)
-    opks = opks.flatten(1)
-    fitted = [torch.tensor(value, device=opks.device, requires_grad=True) for value in _NOTHING.values()]
-
-    def answers() -> TokenAnswers:
-        of_visibility, of_opks, of_oks = fitted
-        oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
-        return TokenAnswers(visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks)
-
-    _minimise(fitted, lambda: tokens_losses(answers(), targets, *(labels or ())))
+    found = tuple(part.detach() for part in found)
+    fitted = [torch.tensor(value, device=found[0].device, requires_grad=True) for value in _NOTHING.values()]
+    _minimise(fitted, lambda: tokens_losses(_answers(found, fitted), targets, *(labels or ())))
     _set(head, {name: value.detach() for name, value in zip(_NOTHING, fitted, strict=True)})
-    with torch.no_grad():
-        final = answers()
     if head.occlusion is not None and places is not None:
+        with torch.no_grad():
+            now = _answers(found, fitted)
         ternary = torch.ones_like(targets.visibility, dtype=torch.bool) if labels is None else labels[1]
-        fit_occlusion(head.occlusion, (final.visibility, final.opks, places[0]), targets.visibility, ternary, places[1])
-        corrected = head.occlusion(final.visibility, final.opks, places[0])
-        final = TokenAnswers(corrected, final.opks, final.oks)
+        fit_occlusion(head.occlusion, (now.visibility, now.opks, places[0]), targets.visibility, ternary, places[1])
+    final = calibrated(head, found, None if places is None else places[0])
     return {name: float(loss) for name, loss in tokens_losses(final, targets, *(labels or ())).items()}
+
+
+@torch.no_grad()
+def calibrated(head: KeypointTokens, found: Tensors, places: Tensor | None = None) -> TokenAnswers:
+    """Return the answers of `found`, as for `calibrate`, with the head's slopes, offsets and `Occlusion`."""
+    answers = _answers(found, [getattr(head, f"calibration_{name}") for name in _NOTHING])
+    if head.occlusion is None or places is None:
+        return answers
+    return replace(answers, visibility=head.occlusion(answers.visibility, answers.opks, places))
+
+
+def flip_lines(mean: Trust, targets: TrustTargets, is_known: Bool[Tensor, "N K"]) -> dict[str, tuple[float, float]]:
+    """Fit `models.trust_output.TrustOutput.flip` on people that the head has not seen.
+
+    mean: the averages of both views' calibrated trust; targets: of the flip test's poses. Each line minimises the
+    cross-entropy of expected OPKS, 0 for joints that are not labelled, and of expected OKS.
+    """
+    lines = {}
+    for name, values, target, some in (
+        ("quality", mean.quality, targets.opks, is_known),
+        ("pose_quality", mean.pose_quality, targets.oks, ~targets.oks.isnan()),
+    ):
+        if values is None or not some.any():
+            continue
+        logit, wanted = values[some].double().logit(LEAST_PROBABILITY), target[some].double()
+        line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+        _minimise([line], partial(_line_loss, line, logit, wanted))
+        slope, offset = line.tolist()
+        lines[name] = (slope, offset)
+    return lines
 
 
 def calibrate_presence(head: KeypointTokens, logit: Tensor, is_present: Bool[Tensor, " B"]) -> None:
@@ -89,6 +114,19 @@ def presence_logit(head: KeypointTokens, pooled: Tensors) -> Tensor:
     presence.calibration.copy_(kept)
     head.train(was_training)
     return logit
+
+
+def _answers(found: Tensors, lines: Sequence[Tensor]) -> TokenAnswers:
+    """Return the answers with slopes and offsets, in the order of `_NOTHING`."""
+    visibility, opks, share, in_pose = found
+    of_visibility, of_opks, of_oks = lines
+    oks = (share.softmax(dim=1) * (in_pose * of_oks[0] + of_oks[1]).sigmoid()).sum(dim=(1, 2))
+    opks = opks.flatten(1)
+    return TokenAnswers(visibility * of_visibility[0] + of_visibility[1:], opks * of_opks[0] + of_opks[1], oks)
+
+
+def _line_loss(line: Tensor, logit: Tensor, target: Tensor) -> Mapping[str, Tensor]:
+    return {"line": F.binary_cross_entropy_with_logits(logit * line[0] + line[1], target)}
 
 
 def _set(head: KeypointTokens, lines: Mapping[str, Tensor]) -> None:
