@@ -76,7 +76,8 @@ def joined(network: Path, trust: Path, out: Path) -> None:
     both.head.load_state_dict(
         {name.removeprefix("head."): value for name, value in read_tensors(trust / MODEL_WEIGHTS).items()}
     )
-    description = Fitted(fitted.trust.head, fitted.trust.area, fitted.trust.fitted_on, dict(fitted.trust.options))
+    trusted = fitted.trust
+    description = Fitted(trusted.head, trusted.area, trusted.fitted_on, dict(trusted.options), flip=trusted.flip)
     save_trust_network(out, replace(spec, suppression=SUPPRESSION), both.eval(), description)
     crops = np.random.default_rng(0).integers(0, 256, (4, spec.input.height, spec.input.width, 3), dtype=np.uint8)
     box = np.full((4, 2), 0.7)

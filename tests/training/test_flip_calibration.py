@@ -73,8 +73,10 @@ def test_the_model_draws_its_line(trained, tmp_path):
         for parameter in head.parameters():
             parameter.data.add_(torch.randn_like(parameter) * 0.3)
     task.export(tmp_path / "model")
-    lines = ModelSpec.read(tmp_path / "model").trust.flip
+    trust = ModelSpec.read(tmp_path / "model").trust
+    lines, padding = trust.flip, task.network.spec.flip_padding or 1.25
     assert set(lines) == {"quality", "pose_quality"}
+    assert trust.fitted_on["flip_calibrated_on"].endswith(f"not seen them, mirrored crops of padding {padding}")
     photos = photos_with_boxes(data)[:3]
     with_line = [one.poses for one in load(tmp_path / "model", detector="whole", flip=True).stream(photos)]
     place = tmp_path / "model" / "model.json"

@@ -194,6 +194,10 @@ class FrozenTask:
             self.learner.cpu()
             fitted_on |= calibrate_head(self, head)
             lines = calibrate_flip(self, head)
+        if lines:
+            spec = self.network.spec
+            padding = spec.padding if spec.flip_padding is None else spec.flip_padding
+            fitted_on["flip_calibrated_on"] = f"{fitted_on['calibrated_on']}, mirrored crops of padding {padding}"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
         fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines)
