@@ -149,14 +149,14 @@ def test_the_flip_test_is_the_heads_own(tmp_path):
     photo = crops(1)[0]
     poses = tp.load(spec.onnx.parent, flip=True, detector="whole")(photo)
     runtime = OnnxNetwork(spec, threads=1)
-    job = tp.load(spec.onnx.parent, detector="whole")._prepare(Image(photo))
+    pixels = tp.load(spec.onnx.parent, detector="whole")._prepare(Image(photo)).crops.pixels
     with torch.no_grad():
-        both = [_expected("peaks", head, np.ascontiguousarray(some))[1] for some in (job.crops, job.crops[:, :, ::-1])]
+        both = [_expected("peaks", head, np.ascontiguousarray(some))[1] for some in (pixels, pixels[:, :, ::-1])]
     expected = average_flipped(*both, torch.from_numpy(spec.skeleton.flip_index))
     np.testing.assert_allclose(poses.quality, expected.quality.numpy(), atol=1e-4)
     np.testing.assert_allclose(poses.visibility, expected.visibility.numpy(), atol=1e-4)
     np.testing.assert_allclose(poses.pose_quality, expected.pose_quality.numpy(), atol=1e-4)
-    alone = runtime.with_trust(job.crops)[1]
+    alone = runtime.with_trust(pixels)[1]
     assert np.abs(poses.quality - alone.quality).max() > 0.01
 
 

@@ -232,6 +232,24 @@ def cut_whole_pixels(
     return cv2.resize(window, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
+def cut_boxes(
+    image: UInt8[np.ndarray, "h w 3"] | None,
+    boxes: Float[np.ndarray, "n 4"],
+    affine: Float[np.ndarray, "n 2 3"],
+    size: tuple[int, int],
+    cutting: Cutting,
+) -> CropPixels:
+    """Cut the crops (n, H, W, 3) of size (W, H) of grown boxes, whose affines `affine_to_crop` gives. `image` may be
+    None without boxes."""
+    width, height = size
+    crops = np.empty((len(boxes), height, width, 3), np.uint8 if cutting == "affine" else np.float32)
+    if image is not None:
+        for row in range(len(boxes)):
+            cut, place = (cut_out, affine[row]) if cutting == "affine" else (cut_whole_pixels, boxes[row])
+            crops[row] = cut(image, place, width, height)
+    return crops
+
+
 def _whole_pixels(centre: float, side: float, length: int) -> tuple[int, int]:
     """Return the pixels [start, stop) for `length` crop pixels: counted from one, rounded towards zero."""
     pixel = 1 / (length / side)  # not side / length, to reproduce rounding errors at whole numbers

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trustpose.formats.json_reader import Fields
-
 
 @dataclass(frozen=True)
 class FastSetting:
@@ -19,17 +17,8 @@ class FastSetting:
     detector: str | None = None
     costs: Mapping[str, float | int | str] = field(default_factory=dict)
 
-    @classmethod
-    def read(cls, wanted: Fields) -> "FastSetting":
-        """Read the field. Raises InputError naming what is wrong."""
-        network = wanted.file_name("network")
-        detector = wanted.file_name("detector") if "detector" in wanted.value else None
-        costs = wanted.values("costs")
-        wanted.close()
-        return cls(network, detector, costs)
-
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON that `read` reads."""
+        """Return the field's JSON."""
         value: dict[str, Any] = {"network": self.network}
         value |= {"detector": self.detector} if self.detector is not None else {}
         return value | ({"costs": dict(self.costs)} if self.costs else {})

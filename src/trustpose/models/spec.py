@@ -196,8 +196,16 @@ def _read_crop(top: Fields, spec: ModelSpec) -> ModelSpec:
         localisation=top.text("localisation") if "localisation" in top.value else None,
         trust=read_trust(top, is_beside=False),
         suppression=_read_suppression(top.object("suppression")) if "suppression" in top.value else None,
-        fast=FastSetting.read(top.object("fast")) if "fast" in top.value else None,
+        fast=_read_fast(top.object("fast")) if "fast" in top.value else None,
     )
+
+
+def _read_fast(wanted: Fields) -> FastSetting:
+    network = wanted.file_name("network")
+    detector = wanted.file_name("detector") if "detector" in wanted.value else None
+    found = FastSetting(network, detector, wanted.values("costs"))
+    wanted.close()
+    return found
 
 
 def _read_suppression(wanted: Fields) -> Suppression:

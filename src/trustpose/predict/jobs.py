@@ -5,17 +5,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from trustpose.codecs import Candidates
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.files import InputError
-from trustpose.geometry.crops import Boxes, transform
+from trustpose.geometry.crops import Boxes, CropPixels, transform
 from trustpose.grouping.crowdpose import JointCandidates
 from trustpose.models.spec import HeatmapOutput, ModelSpec
-from trustpose.predict.crops import Crops
 from trustpose.predict.photos import Image
 
 _SEVERAL = ("argmax-quarter", "dark", "udp")  # decodings that find several peaks of a map
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """pixels (n, H, W, 3). box_share (n, 2): the person's box, as shares of the crop's sides. places (n, K, 2), in crop
+    pixels: where a trust head reads, NaN for the network's own peaks. to_image (n, 2, 3): affines back to the image."""
+
+    pixels: CropPixels
+    box_share: Float[np.ndarray, "n 2"]
+    places: Float[np.ndarray, "n K 2"]
+    to_image: Float[np.ndarray, "n 2 3"]
 
 
 @dataclass(eq=False)
@@ -38,6 +49,12 @@ class Job:
 
 
 Batch = list[tuple[Job, slice]]
+
+
+def other_decoding(spec: ModelSpec, decoding: str | None) -> str:
+    """Return the warning that trust is for another decoding."""
+    fitted = spec.expect(HeatmapOutput).decoding
+    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, with {decoding} it is not calibrated"
 
 
 def association_codec(spec: ModelSpec, second_crop: float | None) -> HeatmapCodec:

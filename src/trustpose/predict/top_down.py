@@ -2,7 +2,7 @@
 
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -14,17 +14,26 @@ import numpy as np
 from trustpose.codecs import Outputs
 from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
-from trustpose.geometry.crops import NO_BOXES, Boxes, transform
+from trustpose.geometry.crops import (
+    NO_BOXES,
+    Boxes,
+    Padding,
+    affine_to_crop,
+    box_share,
+    cut_boxes,
+    grow_box,
+    invert_affine,
+    transform,
+)
 from trustpose.grouping.association import JointAssociation
 from trustpose.models.flip_test import average_flipped
-from trustpose.models.spec import HeatmapOutput, ModelSpec, SimCCOutput
+from trustpose.models.spec import HeatmapOutput, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, TrustArrays, of_detected, trust_shape
-from trustpose.poses import Poses
+from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
-from trustpose.predict.crops import Crops, cut_crops
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
-from trustpose.predict.jobs import Batch, Job, association_codec, candidates_in_photo, in_order
+from trustpose.predict.jobs import Batch, Crops, Job, association_codec, candidates_in_photo, in_order, other_decoding
 from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merged
 from trustpose.runtime.backends import Runtime, module_of
@@ -75,13 +84,12 @@ class Predictor(BasePredictor):
         self._reads_places = trust is not None and trust.xy is not None
         self._trust = () if trust is None else tuple(name for name in READ_FIELDS if name in trust.outputs)
         if trust is not None and self.spec.output != runtime.spec.output:
-            warnings.warn(_other_decoding(runtime.spec, decoding), stacklevel=3)
+            warnings.warn(other_decoding(runtime.spec, decoding), stacklevel=3)
         self.association = association
         self._peaks = None if association is None else association_codec(self.spec, second_crop)
         if association is not None:
             self._trust = tuple(name for name in self._trust if name == "presence")
-        self.batch_size = batch_size
-        self.flip = flip
+        self.batch_size, self.flip = batch_size, flip
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
         self._flip_padding = self.spec.flip_padding if flip and second_crop is None else None
         self.threads = threads or cpu_count()
@@ -162,13 +170,27 @@ class Predictor(BasePredictor):
         if boxes is None or error is not None:
             boxes = NO_BOXES
         places = None if photo.places is None else photo.places[: len(boxes)]
-        crops = cut_crops(self.spec, pixels, boxes.xyxy, self.paddings, places)
+        crops = self._cut(pixels, boxes, self.paddings, places)
         mirrored = crops
         if self._flip_padding is not None:
-            mirrored = cut_crops(self.spec, pixels, boxes.xyxy, [self._flip_padding], places)
-        xy, score = np.empty((len(crops), count, 2)), np.empty((len(crops), count))
-        trust = self._empty_trust(len(crops))
-        return Job(photo, boxes, crops, mirrored, xy, score, trust, len(crops), pixels, error)
+            mirrored = self._cut(pixels, boxes, [self._flip_padding], places)
+        n = len(crops.pixels)
+        xy, score = np.empty((n, count, 2)), np.empty((n, count))
+        return Job(photo, boxes, crops, mirrored, xy, score, self._empty_trust(n), n, pixels, error)
+
+    def _cut(
+        self, pixels: np.ndarray | None, boxes: Boxes, paddings: Sequence[Padding], places: np.ndarray | None
+    ) -> Crops:
+        """Cut people out of a photo, once with each padding, all of the first first; places: in image pixels."""
+        spec, each = self.spec, len(paddings)
+        size = wide, high = spec.input.width, spec.input.height
+        grown = np.concatenate([grow_box(boxes.xyxy, one, wide / high) for one in paddings])
+        affine = affine_to_crop(grown, *self.codec.crop_extent(wide, high))  # (n, 2, 3)
+        share = box_share(np.tile(box_size(boxes.xyxy), (each, 1)), affine, wide, high)  # (n, 2)
+        on_crops = np.full((len(grown), len(spec.skeleton.keypoints), 2), np.nan)
+        if places is not None:
+            on_crops = transform(affine, np.tile(places, (each, 1, 1)))
+        return Crops(cut_boxes(pixels, grown, affine, size, spec.cutting), share, on_crops, invert_affine(affine))
 
     def _no_poses(self) -> Poses:
         empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
@@ -255,11 +277,6 @@ class Predictor(BasePredictor):
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 
-def _other_decoding(spec: ModelSpec, decoding: str | None) -> str:
-    fitted = spec.expect(HeatmapOutput).decoding
-    return f"{spec.onnx}: its trust was fitted to keypoints decoded by {fitted}, with {decoding} it is not calibrated"
-
-
 def _batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Batch]:
     """Yield rows of `size` crops across photos; each photo is added to `waiting`."""
     batch: Batch = []
@@ -268,8 +285,8 @@ def _batches(jobs: Iterable[Job], waiting: deque[Job], size: int) -> Iterator[Ba
         waiting.append(job)
         photos += 1
         start = 0
-        while start < len(job.crops):
-            stop = min(len(job.crops), start + room)
+        while start < len(job.xy):
+            stop = min(len(job.xy), start + room)
             batch.append((job, slice(start, stop)))
             room -= stop - start
             start = stop

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from trustpose.models.trust_output import LEAST_PROBABILITY
 from trustpose.trust.heads import Tensors, Trust
 from trustpose.trust.keypoint_tokens import KeypointTokens, TokenAnswers, tokens_losses
 from trustpose.trust.occlusion import fit_occlusion
 from trustpose.trust.targets import TrustTargets
 
+_LEAST = 1e-6  # probability, as in `models.trust_output`
 _NOTHING = {"visibility": [1.0, 0, 0, 0], "opks": [1.0, 0], "oks": [1.0, 0]}
 
 
@@ -83,7 +83,7 @@ def flip_lines(mean: Trust, targets: TrustTargets, is_known: Bool[Tensor, "N K"]
     ):
         if values is None or not some.any():
             continue
-        logit, wanted = values[some].double().logit(LEAST_PROBABILITY), target[some].double()
+        logit, wanted = values[some].double().logit(_LEAST), target[some].double()
         line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
         _minimise([line], partial(_line_loss, line, logit, wanted))
         slope, offset = line.tolist()
