@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from trustpose.codecs.group_relations import relations
 from trustpose.codecs.group_tokens import GROUP_NUMBERS, PLACE, WINDOW, group_tokens
 from trustpose.codecs.people import FoundPeople
 from trustpose.geometry.crops import Grid
@@ -51,9 +52,11 @@ def test_the_whole_knows_the_group_and_those_before_it():
     tokens, whole = group_tokens(features, heatmaps[:2], found, GRID, 64.0)
     numbers = whole[:, CHANNELS:]
     np.testing.assert_allclose(numbers[:, 0], [0.9, 0.8, 0.7], rtol=1e-6)
-    np.testing.assert_allclose(numbers[0, 1:], [1, 0.5, 20 / 64, 30 / 64, 0, 0], rtol=1e-6)  # nobody better
-    np.testing.assert_allclose(numbers[1, 5:], [0.5, 1.0], rtol=1e-6)  # half of the first's box, and within it
-    np.testing.assert_allclose(numbers[2, 5:], 0)
+    np.testing.assert_allclose(numbers[0, 1:7], [1, 0.5, 20 / 64, 30 / 64, 0, 0], rtol=1e-6)  # nobody better
+    np.testing.assert_allclose(numbers[1, 5:7], [0.5, 1.0], rtol=1e-6)  # half of the first's box, and within it
+    np.testing.assert_allclose(numbers[2, 5:7], 0)
+    further = relations(xy, np.zeros((3, 2), np.bool_), np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1))
+    np.testing.assert_allclose(numbers[:, 7:], further, rtol=1e-6, atol=1e-9)
     np.testing.assert_array_equal(tokens[1, 0, CHANNELS : CHANNELS + GROUP_NUMBERS], numbers[1])
     low, high = np.floor((xy[0] - 1.5) / 8 + 0.5).astype(int)
     mean = features[:, low[1] : high[1] + 1, low[0] : high[0] + 1].mean(axis=(1, 2))

@@ -8,6 +8,7 @@ box what is known of the group.
 import numpy as np
 from jaxtyping import Bool, Float
 
+from trustpose.codecs.group_relations import RELATIONS, relations
 from trustpose.codecs.people import FoundPeople
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.geometry.crops import Grid
@@ -16,9 +17,9 @@ GROUP_INPUTS = ("tokens", "whole")  # of a head's graph
 REACH = 3  # cells of a heatmap that are read on each side of a keypoint
 WINDOW = (2 * REACH + 1) ** 2 + 1  # these, and the one at the keypoint
 PLACE = 2  # numbers that say where in the group a keypoint is
-GROUP_NUMBERS = 7
+GROUP_NUMBERS = 7 + RELATIONS
 """The person's score; the share of joints found, and their mean score; width and height of the box around them; its
-largest IoU with the box of a better person, and the largest share of it in one."""
+largest IoU with the box of a better person, and the largest share of it in one; `group_relations.RELATIONS`."""
 
 
 def group_tokens(
@@ -28,7 +29,7 @@ def group_tokens(
     grid: Grid,
     side: float,
 ) -> tuple[Float[np.ndarray, "N K T"], Float[np.ndarray, "N D"]]:
-    """Return each person's tokens, T = C + 7 + 50 + 2, and its whole, D = C + 7, float32.
+    """Return each person's tokens, T = C + 18 + 50 + 2, and its whole, D = C + 18, float32.
 
     A token is the features' cell at the keypoint, the numbers of the group (`GROUP_NUMBERS`), the joint's heatmap in
     7 × 7 cells around it (zeros beyond the map) and at it, and its place in the box around the joints found, 0–1 in x
@@ -69,7 +70,8 @@ def _numbers(
     number = np.maximum((~missing).sum(axis=1), 1)
     mean = np.where(missing, 0.0, found.score).sum(axis=1) / number
     extent = (box[:, 2:] - box[:, :2]) / side
-    return np.column_stack([found.person_score, 1 - missing.mean(axis=1), mean, extent, iou, inside])
+    further = relations(found.xy, missing, box)
+    return np.column_stack([found.person_score, 1 - missing.mean(axis=1), mean, extent, iou, inside, further])
 
 
 def _around(xy: Float[np.ndarray, "N K 2"], missing: Bool[np.ndarray, "N K"]) -> Float[np.ndarray, "N 4"]:
