@@ -152,6 +152,15 @@ def test_a_training_gives_a_model_whose_expected_oks_knows_nobody(model, data, t
     assert len(nobody) == 0 and nobody.visibility is not None and nobody.visibility.shape == (0, 17, 3)
 
 
+def test_photos_that_the_network_has_seen_teach_but_do_not_calibrate(model, data, tmp_path):
+    recipe = small()
+    task = group_task(replace(recipe, data=replace(recipe.data, fold=1, folds=2)), data, model, tmp_path)
+    trained, held_out = np.unique(task.training.image_id), np.unique(task.held_out.image_id)
+    assert len(trained) + len(held_out) == PHOTOS
+    assert set(fold_of(trained, 2).tolist()) == {0, 1}
+    assert (fold_of(held_out, 2) == 1).all() and (fold_of(held_out, 10) == 1).all()
+
+
 def test_what_it_refuses(model, data, tmp_path):
     with pytest.raises(InputError, match="give its folder"):
         group_task(small(), data, None, tmp_path)

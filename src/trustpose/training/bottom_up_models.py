@@ -54,8 +54,9 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
     if kind == "fields":
         limbs = limbs_of(skeleton)
         more = tuple(range(len(skeleton.edges), len(limbs)))
-        links: dict[str, Any] = {"min_value": 0.02, "min_share": 0.6, "order": "scores", "redundant": more}
-        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links, min_parts=3, min_score=0.1)
+        links: dict[str, Any] = {"min_value": 0.005, "min_share": 0.6, "matching": "optimal", "order": "scores"}
+        links |= {"redundant": more, "min_parts": 3, "min_score": 0.1}
+        return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links)
     if kind == "tags":
         return TagOutput(len(skeleton), float(STRIDE), tuple(range(len(skeleton))), sigma=sigma)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5)

@@ -57,7 +57,9 @@ class Learner(nn.Module):
 class GroupTask:
     """A `training.task.Task` on groups. `group_task` builds one from a recipe.
 
-    One fifth of the photos validate and calibrate the head, by the photos themselves and their mirror images.
+    One fifth of the photos on which the network was not trained validate and calibrate the head, by the photos
+    themselves and their mirror images. The others all train it: those that the network has seen, where it finds more
+    people than elsewhere, teach what a false group is, too.
     """
 
     def __init__(self, recipe: Recipe, spec: ModelSpec, groups: Groups, is_held_out: np.ndarray):
@@ -142,8 +144,8 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
     """Build a recipe's task, on a data folder in one of COCO's layouts and the bottom-up network `model`, of which
     `folder`/network.onnx will be a copy.
 
-    The photos of the recipe's fold are used, on which the network was not trained; with folds 0 all; of these, only the
-    ones of `data.photos`, if it is given, and those of which all people have boxes. Raises InputError.
+    The network was not trained on the photos of the recipe's fold, with folds 0 on none. Of all photos, only the ones
+    of `data.photos` are used, if it is given, and those of which all people have boxes. Raises InputError.
     """
     if model is None:
         raise InputError(f"{recipe.name}: trains a head on a bottom-up network, give its folder as --model")
@@ -158,12 +160,13 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
         raise InputError(f"{model}: has skeleton {spec.skeleton.name}, {layout[0]} has other joints")
     photos = boxed_photos(file, layout[1])
     photos = photos.at(np.flatnonzero(are_complete(file) & _chosen(photos.image_id, recipe.data)))
-    if len(photos) < CALIBRATING:
-        raise InputError(f"data.fold, data.photos: leave {len(photos)} photos, expected at least {CALIBRATING}")
+    folds = max(recipe.data.folds, 1)
+    unseen = int((fold_of(photos.image_id, folds) == recipe.data.fold).sum())
+    if unseen < CALIBRATING:
+        raise InputError(f"data.fold, data.photos: leave {unseen} photos, expected at least {CALIBRATING}")
     folder.mkdir(parents=True, exist_ok=True)
     own = save_with_features(folder / NETWORK, spec, recipe.frozen.maps.get("features"))
     groups = _found(BottomUpNetwork(own, features=FEATURES), photos, _people(file), recipe)
-    folds = max(recipe.data.folds, 1)
     is_held_out = fold_of(groups.image_id, CALIBRATING * folds) == recipe.data.fold
     if not groups.is_person[~is_held_out].any():
         raise InputError(f"{model}: finds nobody in the {len(photos)} photos")
@@ -179,12 +182,9 @@ def _found(network: BottomUpNetwork, photos: BoxedPhotos, truth: Truth, recipe: 
 
 def _chosen(image_id: np.ndarray, options: DataOptions) -> np.ndarray:
     """Return which photos are used (I,), by the recipe."""
-    chosen = np.ones(len(image_id), np.bool_)
-    if options.folds:
-        chosen &= fold_of(image_id, options.folds) == options.fold
-    if options.photos is not None:
-        chosen &= np.isin(image_id, read_truth(Path(options.photos)).images.id)
-    return chosen
+    if options.photos is None:
+        return np.ones(len(image_id), np.bool_)
+    return np.isin(image_id, read_truth(Path(options.photos)).images.id)
 
 
 def _batch(groups: Groups) -> Batch:

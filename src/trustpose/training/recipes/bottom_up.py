@@ -32,10 +32,11 @@ _FIELDS = Recipe(
 
 _TRUST = Recipe(
     name="bottom-up-trust",
-    title="Our trust head at the keypoints that a bottom-up network groups, on photos that it was not trained on",
-    strategy=Strategy((Stage(20, 0.0, 1.0, trains="head"),), 2e-3, (), "trained"),
+    title="Our trust head at the keypoints that a bottom-up network groups, calibrated on photos new to the network",
+    strategy=Strategy((Stage(12, 0.0, 1.0, trains="head"),), 2e-3, (), "trained"),
     system="groups",
     head="group-tokens",
+    head_options={"token": 64, "hidden": 256},
     data=DataOptions(fold=0, folds=4),
     train=TrainOptions(
         optimiser="adamw",
