@@ -16,8 +16,9 @@ from tests.scale.test_inputs import write_video
 from trustpose.files import DiskError, InputError
 from trustpose.geometry.crops import Boxes
 from trustpose.predict.fingerprints import model_fingerprint
-from trustpose.scale import cluster, reading, run
+from trustpose.scale import cluster, reading
 from trustpose.scale.attempts import ALONE, READS, TOGETHER, Attempt
+from trustpose.scale.blocks import write_blocks
 from trustpose.scale.cluster import Cluster, ClusterChangedError, MachineWatch, Share
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.places import Place
@@ -151,21 +152,20 @@ def test_machines_that_leave_for_long_end_a_pass(monkeypatch):
         later(21.0, False)
 
 
-def test_a_pass_that_ends_is_continued_with_what_is_missing(monkeypatch, tmp_path):
+def test_a_pass_that_ends_is_continued_with_what_is_missing():
     units = [Unit(number, TAR, "/", (f"{number}.tar",), block=2, first=0) for number in range(3)]
     passes = []
 
-    def through(_machines, share, _work, _folder, todo):
+    def write(share, todo):
         passes.append((share.workers, [unit.number for unit in todo]))
         for unit in todo:
             yield unit.block_name(0, is_last=True), Counts(photos=unit.number)
             if len(passes) == 1:
                 raise ClusterChangedError
 
-    monkeypatch.setattr(run, "_through", through)
     both = Cluster(machines(1, 1))
     found = []
-    for counts in run._written(both, Work("m", WHOLE, None), RunFolder(Place.of(tmp_path)), units, set(), 2):
+    for counts in write_blocks(both, (2, None), units, set(), write):
         found.append(counts.photos)
         both.ray.nodes()[1]["Alive"] = False
     assert found == [0, 1, 2] and passes == [(2, [0, 1, 2]), (1, [1, 2])]
