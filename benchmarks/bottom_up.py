@@ -14,7 +14,8 @@ then one line of JSON:
             labelled joints count neither way. AUROC of the own score and of expected OKS between people and false
             poses, and AP by both, with the gain drawn in pairs
   time      CPU milliseconds a photo, decoded pixels to poses, the least of three rounds, for photos of 640 × 480 pixels
-            with 1 to 30 people of `dev` pasted side by side, each at most 60 × 90 pixels; and how many were found
+            with 1 to 30 people of `dev` pasted side by side, each at most 60 × 90 pixels; and how many were found. The
+            plot shows a network only with its head, if it has one
 
 The trained network has not seen fold 0 of 4 of `train`, and its initial weights none of val2017: its calibrators are
 fitted on the photos of that fold that are from val2017. MoveNet has seen train2017: its is fitted on N (--photos)
@@ -174,7 +175,8 @@ def draw(table: dict[str, dict[int, list[float]]], path: Path) -> None:
     figure, plot = axes(520, 320, left=56)
     for at, (name, row) in enumerate(table.items()):
         times = [ms for ms, _ in row.values()]
-        plot.plot(list(row), times, color=colour(at), marker=MARKERS[at], markersize=5, linewidth=1.8, label=name)
+        look = {"markersize": 5, "linewidth": 1.8}
+        plot.plot(list(row), times, color=colour(at), marker=MARKERS[at % len(MARKERS)], label=name, **look)
     plot.set(xlim=(0, max(CROWDS) + 1), ylim=(0, None))
     plot.legend(frameon=False, fontsize=10)
     label(plot, "people in a photo of 640 × 480", "CPU milliseconds")
@@ -245,9 +247,9 @@ def main() -> None:
     print("\ntime, CPU ms (people found)" + "".join(f"{count:>14}" for count in CROWDS))
     for name, row in times.items():
         print(f"  {name:26s}" + "".join(f"{f'{ms:.0f} ({found})':>14}" for ms, found in row.values()))
-    if given.plot is not None:
-        draw(times, given.plot)
     print(json.dumps({"people": people, "trust": trust, "ms": times}))
+    if given.plot is not None:
+        draw({name: row for name, row in times.items() if f"{name}, head" not in times}, given.plot)
 
 
 if __name__ == "__main__":
