@@ -18,6 +18,7 @@ from trustpose.training.frozen_task import FrozenTask, frozen_task
 from trustpose.training.head_calibration import unseen
 from trustpose.training.recipe import FrozenOptions, to_json, with_overrides
 from trustpose.training.recipes import find_recipe
+from trustpose.training.tasks import make_task
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.token_calibration import uncalibrated
 
@@ -106,6 +107,37 @@ def test_people_are_judged_by_the_copy_that_has_not_seen_them(task):
         for part, one in zip(parts, expected, strict=True):
             torch.testing.assert_close(part[at], one[0])
     assert set(task.validate()) >= {"ap.AP", "pose.pearson"}
+
+
+@pytest.mark.parametrize("cross_fit", ["true", "false"])
+def test_people_that_the_network_has_seen_teach_but_do_not_calibrate(files, task, tmp_path, cross_fit):
+    data, model, _ = files
+    truth = json.loads((data / "train_gt.json").read_text())
+    truth["images"] = truth["images"][::2]
+    unseen = {image["id"] for image in truth["images"]}
+    truth["annotations"] = [one for one in truth["annotations"] if one["image_id"] in unseen]
+    (tmp_path / "unseen.json").write_text(json.dumps(truth))
+    some = {"data.unseen": str(tmp_path / "unseen.json"), "frozen.cross_fit": cross_fit}
+    found = frozen_task(with_overrides(SMALL, some), data, model, tmp_path / "stored")
+    image_id = np.asarray(found.features.columns["image_id"])
+    assert len(found.held_out) == found.flip.people and set(image_id[found.held_out].tolist()) <= unseen
+    assert len(set(image_id[found.training].tolist()) - unseen) > 1
+    if cross_fit == "true":
+        np.testing.assert_array_equal(found.training, task.training)
+        assert len(found.held_out) == np.isin(image_id[: found.features.people], list(unseen)).sum()
+
+
+def test_unseen_photos_must_have_people(files, tmp_path):
+    data, model, _ = files
+    truth = json.loads((data / "train_gt.json").read_text())
+    truth |= {"images": [truth["images"][0] | {"id": 999}], "annotations": []}
+    (tmp_path / "none.json").write_text(json.dumps(truth))
+    recipe = with_overrides(SMALL, {"data.unseen": str(tmp_path / "none.json")})
+    with pytest.raises(InputError, match=r"data\.unseen: .*none\.json: none of its photos has held-out people"):
+        frozen_task(recipe, data, model, tmp_path / "stored")
+    recipe = with_overrides(find_recipe("bottom-up-trust"), {"data.unseen": "gt.json"})
+    with pytest.raises(InputError, match=r"data\.unseen: is for trust heads on a frozen network, got system groups"):
+        make_task(recipe, [data], model, tmp_path / "other")
 
 
 def test_from_the_command_line(files, tmp_path, capsys):

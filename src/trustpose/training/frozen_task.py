@@ -14,6 +14,7 @@ from trustpose.datasets.dataset_ops import subset
 from trustpose.datasets.folds import fold_of
 from trustpose.export.trust_folder import Fitted, save_trust_folder
 from trustpose.files import InputError
+from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import describe_sources
@@ -58,9 +59,10 @@ class FrozenTask:
     """A `training.task.Task` for a head on stored features. `frozen_task` builds one from a recipe.
 
     Stages set only the duration and the weight of the head's loss. Validation and calibration use the held-out people,
-    who are not used in training, in the crops of prediction (and their mirror images). own: the number of people, from
-    the first, in labelled boxes; the others are a detector's boxes (`people.detector_people`), whose held-out part
-    calibrates `Trust.presence`. `flip` has features of the held-out people as the flip test sees them, if stored.
+    whom the head, or in a cross-fit the copy that judges them, has not seen, in the crops of prediction (and their
+    mirror images). own: the number of people, from the first, in labelled boxes; the others are a detector's boxes
+    (`people.detector_people`), whose held-out part calibrates `Trust.presence`. `flip` has features of the held-out
+    people as the flip test sees them, if stored.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class FrozenTask:
         if self.is_cross_fit:
             self.training, _ = rows_by_fold(image_id[: stored.people], replace(recipe.data, folds=0))
             self.held_out = np.arange(own)
+        if recipe.data.unseen is not None:
+            self.held_out = self.held_out[_of_photos(image_id[self.held_out], recipe.data.unseen)]
         self.head_loss = HEAD_LOSSES[str(recipe.head)]
         columns = [stored.columns[name] for name in ("v", "is_ternary")]
         self.loss_options = loss_options(recipe, columns[0][self.training], columns[1][self.training])
@@ -261,6 +265,14 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
         some = replace(crops, people=subset(people, task.held_out))
         task.flip = _stored(folder / FLIP_FEATURES, replace(reading, views=1, is_flip=True), some)
     return task
+
+
+def _of_photos(image_id: np.ndarray, path: str) -> np.ndarray:
+    """Return which people are on photos of a COCO ground truth. Raises InputError if none is."""
+    found = np.isin(image_id, read_truth(Path(path)).images.id)
+    if not found.any():
+        raise InputError(f"data.unseen: {path}: none of its photos has held-out people")
+    return found
 
 
 def _stored(folder: Path, reading: Reading, crops: TrainingCrops) -> Features:

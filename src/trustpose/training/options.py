@@ -24,8 +24,9 @@ class DataOptions:
     interference: height of other people's joints in heatmaps, CrowdPose's μ. proposals: a detector's boxes on the
     training photos, COCO results; crops are then cut by boxes drawn with its errors (AlphaPose's pose-guided proposals,
     `datasets.proposals`). photos: a COCO ground truth; only people of its photos are used, as for a trust head on a
-    network that has seen the others. detections: a detector's boxes on these photos, COCO results; a trust head then
-    also learns which boxes contain no person.
+    network that has seen the others. unseen: the same, for a trust head on a frozen network, but people of other photos
+    teach the head, too; they do not calibrate it. detections: a detector's boxes on these photos, COCO results; a trust
+    head then also learns which boxes contain no person.
     """
 
     dataset: str = "coco"
@@ -43,6 +44,7 @@ class DataOptions:
     interference: float = 0.0
     proposals: str | None = None
     photos: str | None = None
+    unseen: str | None = None
     detections: str | None = None
 
     def __post_init__(self) -> None:

@@ -40,8 +40,9 @@ def make_task(
         )
     if len(folders) != 1 and recipe.system != "network":
         raise InputError(f"--data: was given {len(folders)} times, but system {recipe.system} trains on one data set")
-    if recipe.data.detections is not None and recipe.system != "frozen":
-        raise InputError(f"data.detections: is for trust heads on a frozen network, got system {recipe.system}")
+    for name in ("detections", "unseen"):
+        if getattr(recipe.data, name) is not None and recipe.system != "frozen":
+            raise InputError(f"data.{name}: is for trust heads on a frozen network, got system {recipe.system}")
     if recipe.data.photos is not None and recipe.system not in ("frozen", "network", "groups"):
         raise InputError(f"data.photos: is for networks and trust heads, got system {recipe.system}")
     if recipe.system != "network" and (
