@@ -9,6 +9,7 @@ import torch
 
 from tests.people_cases import write_training_folder
 from tests.predict.tiny_trust import write_network
+from tests.training.test_cross_fit import SMALL
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
@@ -16,20 +17,11 @@ from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.load import load
 from trustpose.predict.photos import Image
 from trustpose.training.frozen_task import frozen_task
-from trustpose.training.recipe import FrozenOptions
-from trustpose.training.recipes import find_recipe
 from trustpose.trust.heads import Trust
 from trustpose.trust.targets import TrustTargets
 from trustpose.trust.token_calibration import flip_lines
 
-RECIPE = find_recipe("simplepose-trust")
-SMALL = replace(
-    RECIPE,
-    frozen=FrozenOptions(views=1, cross_fit=True),
-    data=replace(RECIPE.data, folds=3),
-    head_options={"token": 4, "hidden": 8, "occlusion": 4},
-    train=replace(RECIPE.train, epochs=1, batch_size=8),
-)
+ONE_VIEW = replace(SMALL, frozen=replace(SMALL.frozen, views=1), train=replace(SMALL.train, epochs=1))
 
 
 @pytest.fixture(scope="module", params=[None, 1.1], ids=["same padding", "tighter"])
@@ -39,7 +31,7 @@ def trained(request, tmp_path_factory):
     data = write_training_folder(folder / "data", photos=8)
     crop = {"padding": 1.25} | ({} if request.param is None else {"flip_padding": request.param})
     network = write_network(folder / "network", batch="batch", crop=crop)
-    return data, network, frozen_task(SMALL, data, network, folder / "stored")
+    return data, network, frozen_task(ONE_VIEW, data, network, folder / "stored")
 
 
 def photos_with_boxes(data) -> list[Image]:
