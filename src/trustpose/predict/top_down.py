@@ -250,9 +250,8 @@ class Predictor(BasePredictor):
     def _finish(self, job: Job) -> Prediction:
         boxes, xy, score, given = job.boxes, job.xy, job.score, job.trust
         if len(self.paddings) > 1:
-            size = np.sqrt(
-                np.abs(np.linalg.det(job.crops.to_image[: len(boxes), :, :2]))
-            )  # image pixels of a crop pixel
+            linear = job.crops.to_image[: len(boxes), :, :2]
+            size = np.sqrt(np.abs(np.linalg.det(linear)))  # image pixels of a crop pixel
             xy, score, given = merged(xy, score, given, size * self.spec.input.height)
         trust: dict[str, Any] = of_detected(given, is_detected=boxes.score is not None)
         poses = Poses(

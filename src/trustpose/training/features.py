@@ -180,7 +180,7 @@ def _columns_of(reading: Reading, crops: TrainingCrops, view: int, rows: range) 
         return _flip_columns_of(reading, crops, rows)
     drawn = list(_drawn(reading, crops, view, rows))
     maps = reading.network(np.stack([crop.pixels for crop in drawn]))
-    return _columns(reading, drawn, reading.network.decode(maps), maps, reading.pool)
+    return _columns(reading, drawn, reading.network.decode(maps), [*maps, _boxes(drawn)])
 
 
 def _flip_columns_of(reading: Reading, crops: TrainingCrops, rows: range) -> Columns:
@@ -191,21 +191,23 @@ def _flip_columns_of(reading: Reading, crops: TrainingCrops, rows: range) -> Col
     turned = [mirrored(replace(crops, padding=padding, augmentation=NOTHING)[row], crops.flip_index) for row in rows]
     own, other = (network(np.stack([crop.pixels for crop in some])) for some in (drawn, turned))
     places = network.decode_flipped(own, other, crops.flip_index)
-    box = np.stack([crop.box_share for crop in turned]).astype(np.float32)
-    return _columns(reading, drawn, places, own, lambda _: reading.pool((*map(torch.from_numpy, [*other, box]),)))
+    return _columns(reading, drawn, places, [*other, _boxes(turned)])
 
 
-def _columns(
-    reading: Reading, drawn: list[TrainingCrop], places: Places, maps: list[np.ndarray], pool: Pool
-) -> Columns:
+def _columns(reading: Reading, drawn: list[TrainingCrop], places: Places, maps: list[np.ndarray]) -> Columns:
+    """Return the columns of crops, with what the head pools of maps and boxes."""
     columns = labels_of(drawn, reading.area) | {
         "found_xy": places.xy.astype(np.float32),
         "score": places.score.astype(np.float32),
         "segment": np.array([crop.area for crop in drawn], dtype=np.float32),
         "affine": np.stack([crop.affine for crop in drawn]),
     }
-    pooled = _pooled(pool, [*maps, columns["box"]])
+    pooled = _pooled(reading.pool, maps)
     return columns | {f"pooled-{at}": array for at, array in enumerate(pooled)}
+
+
+def _boxes(drawn: list[TrainingCrop]) -> Float[np.ndarray, "B 2"]:
+    return np.stack([crop.box_share for crop in drawn]).astype(np.float32)
 
 
 def _drawn(reading: Reading, crops: TrainingCrops, view: int, rows: range) -> Iterator[TrainingCrop]:
