@@ -15,6 +15,7 @@ from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.load import load
 from trustpose.predict.single_stage import SingleStagePredictor
+from trustpose.skeletons import COCO_17
 
 WRIST = 9
 
@@ -77,6 +78,25 @@ def test_predict_writes_people_without_expected_oks(network, people, tmp_path):
     np.testing.assert_array_equal(first[WRIST], 0)
     xy, labelled = people
     np.testing.assert_allclose(first[labelled[0], :2], xy[0][labelled[0]], atol=0.15)
+
+
+def test_a_flip_test_averages_maps(network, people, tmp_path):
+    """The networks see the same people in every photo. Those of the first stand as they do in a mirror, too; those of
+    the second do not, so that half of each peak is left, there and at its mirror image."""
+    xy, labelled = people
+    flip = COCO_17.flip_index
+    in_mirror = (np.array([255, 0]) - xy[:1] * (1, -1))[:, flip]
+    both = np.concatenate([xy[:1], in_mirror]), np.concatenate([labelled[:1], labelled[:1, flip]])
+    photo = np.zeros((192, 256, 3), np.uint8)
+    for write in (write_fields, write_tags, write_centres):
+        path = write(tmp_path, *both)
+        one, flipped = load(path)(photo), load(path, flip=True)(photo)
+        assert len(one) == len(flipped) == 2, write
+        order, other = (np.argsort(poses.xy[:, 0, 0]) for poses in (one, flipped))
+        np.testing.assert_allclose(flipped.xy[other], one.xy[order], atol=0.6)
+        np.testing.assert_allclose(flipped.score[other], one.score[order], atol=0.1)
+    halved = load(network, flip=True, min_score=0.0)(photo)
+    assert halved.score is not None and 0.3 < halved.score.max() < 0.6
 
 
 def test_it_is_no_detector(network):

@@ -91,7 +91,7 @@ def data(tmp_path_factory) -> Path:
 
 def small(**train) -> Recipe:
     recipe = find_recipe("bottom-up-trust")
-    train = replace(recipe.train, batch_size=16, epochs=20, warmup=0, ema=0.0, **train)
+    train = replace(recipe.train, batch_size=16, epochs=20, warmup=0, ema=0.0, flip_test=False, **train)
     return replace(recipe, train=train, data=replace(recipe.data, folds=0), frozen=replace(recipe.frozen, views=3))
 
 
@@ -121,6 +121,25 @@ def test_groups_have_the_targets_of_their_people(model, data, tmp_path):
     assert (groups.oks[mirrored] < 0.5).mean() > 0.5 and (groups.v[mirrored] == 2).all()
     parts = groups.is_person & (groups.view == 2)
     assert (groups.v[parts] == 0).any() and (groups.v[parts] == 2).any()  # joints beyond a part are not labelled
+
+
+def test_groups_of_a_flip_test_are_learnt_from_too(model, data, tmp_path):
+    """The network tells joints by their colours, which stay where they are in a mirror: means of both views are low."""
+    recipe = small()
+    both = replace(recipe, train=replace(recipe.train, flip_test=True))
+    assert find_recipe("bottom-up-trust").train.flip_test
+    alone, groups = (
+        group_task(one, data, model, tmp_path / str(one.train.flip_test)).training for one in (recipe, both)
+    )
+    assert len(groups) > len(alone)
+    predictors = tp.load(model), tp.load(model, flip=True)
+    numbers = []
+    for image in np.unique(groups.image_id[groups.is_person]).tolist():
+        found = [len(predictor(data / "train" / f"{image}.png")) for predictor in predictors]
+        assert ((groups.view == 0) & (groups.image_id == image)).sum() == sum(found)
+        assert ((alone.view == 0) & (alone.image_id == image)).sum() == found[0]
+        numbers.append(found)
+    assert np.sum(numbers, axis=0).min() > 0
 
 
 def test_a_training_gives_a_model_whose_expected_oks_knows_nobody(model, data, tmp_path, capsys):

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.codecs.centres import MOST, CentreMaps, CentrePoseCodec
-from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import FoundPeople
 from trustpose.formats.json_reader import Fields
 from trustpose.models.inputs import InputSpec
@@ -79,6 +80,18 @@ class CentreOutput(PhotoMaps):
         centre, sides, joints, heatmaps = (array[0].astype(np.float32, copy=False) for array in arrays)
         rows, columns = self.cells(width, height)
         return self.codec(columns, rows).decode(CentreMaps(centre[0], sides, joints, heatmaps))
+
+    def average_flipped(
+        self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]
+    ) -> list[np.ndarray]:
+        """Return the means of both views' maps; see `PhotoMaps.average_flipped`."""
+        cells = arrays[0].shape[:1:-1]
+        centre, sides, joints = (array[..., ::-1] for array in mirrored[:3])
+        way = joints.reshape(1, self.keypoints, 2, *joints.shape[2:])[:, flip_index] * np.float32([[[-1]], [[1]]])
+        way[:, :, 0] -= 1  # a cell's middle lies half a pixel beyond that of its pixels, in both views
+        heatmaps = flip_back(mirrored[3], flip_index, self.codec(*cells).heatmaps.flip_shift)
+        back = (centre, sides[:, (2, 1, 0, 3)], way.reshape(joints.shape), heatmaps)
+        return [((own + other) / 2).astype(np.float32) for own, other in zip(arrays, back, strict=True)]
 
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""

@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.fields import FieldCodec
-from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import FoundPeople
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, short
@@ -138,6 +139,33 @@ class FieldOutput(PhotoMaps):
         score = found.score.astype(np.float64)
         groups = self.grouping.group(found.joint, score, found.links, limb, found.link_score, self.keypoints)
         return FoundPeople(groups.take(found.xy), groups.take(score), None, groups.score, groups.missing)
+
+    def average_flipped(
+        self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]
+    ) -> list[np.ndarray]:
+        """Return the means of both views' heatmaps and fields; see `PhotoMaps.average_flipped`."""
+        joints = np.append(flip_index, self.keypoints) if self.background else flip_index
+        channel, sign = self._mirrored_fields(flip_index)
+        shift = self.heatmap_codec(*arrays[0].shape[:1:-1]).flip_shift
+        back = flip_back(mirrored[0], joints, shift), flip_back(mirrored[1], channel, shift) * sign[:, None, None]
+        return [((own + other) / 2).astype(np.float32) for own, other in zip(arrays, back, strict=True)]
+
+    def _mirrored_fields(
+        self, flip_index: Int[np.ndarray, " K"]
+    ) -> tuple[Int[np.ndarray, " C"], Float[np.ndarray, " C"]]:
+        """Return for each map of the file's fields the number of the one that mirroring makes it, and the sign."""
+        stands = range(len(self.limbs)) if self.field_order is None else self.field_order
+        place = dict(zip(self.limbs, stands, strict=True))
+        channel, sign = np.zeros((len(self.limbs), 2), np.int64), np.ones((len(self.limbs), 2), np.float32)
+        for (start, end), at in place.items():
+            other = int(flip_index[start]), int(flip_index[end])
+            is_same_way = other in place
+            if not is_same_way and other[::-1] not in place:
+                raise InputError(f"limbs: expected the mirror image of {[start, end]}, too, for a flip test")
+            pair = place[other if is_same_way else other[::-1]]
+            channel[at] = 2 * pair, 2 * pair + 1
+            sign[at] = (-1, 1) if is_same_way else (1, -1)
+        return channel.reshape(-1), sign.reshape(-1)
 
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypedDict, get_args
 
 import numpy as np
+from jaxtyping import Int
 
 from trustpose.codecs.people import FoundPeople
 from trustpose.formats.json_reader import Fields
@@ -49,6 +50,15 @@ class PhotoMaps(ABC):
     def decode(self, arrays: list[np.ndarray], width: int, height: int) -> FoundPeople:
         """Return the people of a photo of width × height input pixels, the best first, from tensors of these
         shapes."""
+
+    @abstractmethod
+    def average_flipped(
+        self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]
+    ) -> list[np.ndarray]:
+        """Return the means of a photo's tensors and of those of its mirror image, brought back; float32.
+
+        flip_index: the skeleton's. Raises InputError if the maps have no mirror image among themselves.
+        """
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from trustpose.codecs import Outputs
-from trustpose.codecs.heatmaps import HeatmapCodec
+from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.people import FoundPeople
 from trustpose.codecs.tags import best_by_tag
 from trustpose.formats.json_reader import Fields
@@ -120,6 +120,14 @@ class TagOutput(PhotoMaps):
             xy = np.where(filled[..., None], codec.grid.places(likeliest.xy), xy)
             scores, missing = np.where(filled, likeliest.score, scores), missing & ~filled
         return FoundPeople(xy, scores, None, groups.score[kept], missing)
+
+    def average_flipped(
+        self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]
+    ) -> list[np.ndarray]:
+        """Return the mean heatmaps; the tags are the photo's own, as one person's differ in both views."""
+        shift = self.codec(*arrays[0].shape[:1:-1]).flip_shift
+        heatmaps = (arrays[0] + flip_back(mirrored[0], flip_index, shift)) / 2
+        return [heatmaps.astype(np.float32), arrays[1]]
 
     def describe(self) -> str:
         """Describe the output for `trustpose models`."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from trustpose.codecs.group_tokens import GROUP_INPUTS, group_tokens
 from trustpose.codecs.people import FoundPeople
 from trustpose.files import InputError
-from trustpose.geometry.crops import Grid, transform
+from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays, TrustOutput, of_detected, trust_shape
@@ -31,13 +31,21 @@ class Grouped:
 
 class BottomUpNetwork(PhotoNetwork):
     """A network whose maps show all people of a photo, of one of the kinds `PHOTO_MAPS`; min_score: of people, None for
-    the spec's. features: the output of its file that `grouped` reads for a trust head; None for that of its own."""
+    the spec's. features: the output of its file that `grouped` reads for a trust head; None for that of its own. flip:
+    flip test, maps are averaged with those of the mirror image; features are the photo's own."""
 
     def __init__(
-        self, spec: ModelSpec, device: str = "cpu", min_score: float | None = None, features: str | None = None
+        self,
+        spec: ModelSpec,
+        device: str = "cpu",
+        min_score: float | None = None,
+        features: str | None = None,
+        *,
+        flip: bool = False,
     ) -> None:
         output, trust = spec.expect(*PHOTO_MAPS), spec.trust
         super().__init__(spec, output, device)
+        self.flip = flip
         self.features = features if trust is None else trust.maps["features"]
         if self.features is not None:
             named = {**output.tensors, "features": self.features}
@@ -75,16 +83,48 @@ class BottomUpNetwork(PhotoNetwork):
     def grouped(self, pixels: UInt8[np.ndarray, "H W 3"]) -> Grouped:
         """Return the people of a photo, RGB, in the network's input, with tokens if it gives features. Raises
         InputError."""
-        arrays, size, to_image = self.run(pixels)
+        return self.grouped_by(pixels, (self.flip,))[0]
+
+    def grouped_by(self, pixels: UInt8[np.ndarray, "H W 3"], flips: tuple[bool, ...]) -> list[Grouped]:
+        """Return `grouped` with each of these settings of the flip test. Raises InputError."""
+        ready, affine = self.spec.input.fit(pixels)
+        own, features = self._maps(ready)
+        found = []
+        for flip in flips:
+            arrays = own
+            if flip:
+                mirrored, _ = self._maps(np.ascontiguousarray(ready[:, ::-1]))
+                arrays = self._averaged(own, mirrored)
+            found.append(self._people(arrays, features, (ready.shape[1], ready.shape[0]), invert_affine(affine)))
+        return found
+
+    def _maps(self, ready: UInt8[np.ndarray, "h w 3"]) -> tuple[list[np.ndarray], np.ndarray | None]:
+        """Return the output's tensors and the features of a photo in the input's size. Raises InputError."""
+        arrays = self.run_input(ready)
         features = None if self.features is None else arrays.pop()
-        misfit = self.output.misfit(arrays, *size)
+        misfit = self.output.misfit(arrays, ready.shape[1], ready.shape[0])
         if misfit is not None:
             raise InputError(f"{self.spec.onnx}: {misfit}")
+        if features is not None and (features.ndim != 4 or len(features) != 1):
+            raise InputError(f"{self.spec.onnx}: gave {self.features} {features.shape}, expected (1, C, h, w)")
+        return arrays, features
+
+    def _averaged(self, arrays: list[np.ndarray], mirrored: list[np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self.output.average_flipped(arrays, mirrored, self.spec.skeleton.flip_index)
+        except InputError as error:
+            raise InputError(f"{self.spec.onnx}: {error}") from None
+
+    def _people(
+        self,
+        arrays: list[np.ndarray],
+        features: np.ndarray | None,
+        size: tuple[int, int],
+        to_image: Float[np.ndarray, "2 3"],
+    ) -> Grouped:
         found = self.output.decode(arrays, *size)
         if features is None:
             return Grouped(found, to_image)
-        if features.ndim != 4 or len(features) != 1:
-            raise InputError(f"{self.spec.onnx}: gave {self.features} {features.shape}, expected (1, C, h, w)")
         heatmaps = arrays[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]
         grid = Grid((self.output.stride, self.output.stride), self.output.offset)
         return Grouped(found, to_image, *group_tokens(features[0], heatmaps, found, grid, float(max(size))))

@@ -44,7 +44,7 @@ _OF_ADAPTERS = (
     "batch_size",
     "threads",
 )
-_ONE_AT_A_TIME = ("flip", "second_crop", "decoding", "backend", "precision")
+_ONE_AT_A_TIME = ("second_crop", "decoding", "backend", "precision")
 _OF_HUB = ("local_files_only", "cache_dir", "token")
 BATCH, BATCH_OF_GPU = 16, 64  # people per batch, if none is given
 
@@ -179,8 +179,10 @@ def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePre
     """Load a network that finds people by itself."""
     device, min_score = onnx_device(options.device), options.min_score
     if isinstance(spec.output, PHOTO_MAPS):
-        network = BottomUpNetwork(spec, device, min_score)
+        network = BottomUpNetwork(spec, device, min_score, flip=options.flip)
         return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
+    if options.flip:
+        raise InputError(f"{spec.onnx}: gives people, not maps that a flip test could average; leave out flip")
     min_score = PEOPLE_MIN_SCORE if min_score is None else min_score
     return SingleStagePredictor(PeopleNetwork(spec, device), threads=options.threads, min_score=min_score)
 

@@ -28,9 +28,9 @@ class PredictOptions:
     none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None:
     as its spec says. association: how the joints of a photo are shared out, "global", "crowdpose", "deepcut"
     (`grouping.association`) or an object of their kind; None or "none": each box has its own. flip: flip test, average
-    with the mirror image. second_crop: padding, such as 1.15, of a second crop of each person, to be averaged with the
-    first: more accurate, twice the network's time. decoding: of heatmaps, overriding the spec
-    (`codecs.heatmaps.DECODINGS`).
+    the maps of crops, or of photos, with those of the mirror image. second_crop: padding, such as 1.15, of a second
+    crop of each person, to be averaged with the first: more accurate, twice the network's time. decoding: of heatmaps,
+    overriding the spec (`codecs.heatmaps.DECODINGS`).
     backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
     bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
     "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:

@@ -133,9 +133,12 @@ class PhotoNetwork:
         """Return the raw outputs for a photo, RGB, the input's width and height, and the affine from its pixels to
         those of the photo."""
         ready, affine = self.spec.input.fit(pixels)
+        return self.run_input(ready), (ready.shape[1], ready.shape[0]), invert_affine(affine)
+
+    def run_input(self, ready: Pixels) -> list[np.ndarray]:
+        """Return the raw outputs for a photo in the input's size."""
         blob = {self.spec.input.name: to_tensor(ready[None], self.spec.input)}
-        arrays = run_session(self._session(), self.spec.onnx, self._tensors, blob)
-        return arrays, (ready.shape[1], ready.shape[0]), invert_affine(affine)
+        return run_session(self._session(), self.spec.onnx, self._tensors, blob)
 
 
 class BoxDetector(PhotoNetwork):

@@ -145,7 +145,8 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
     `folder`/network.onnx will be a copy.
 
     The network was not trained on the photos of the recipe's fold, with folds 0 on none. Of all photos, only the ones
-    of `data.photos` are used, if it is given, and those of which all people have boxes. Raises InputError.
+    of `data.photos` are used, if it is given, and those of which all people have boxes. With `train.flip_test` the head
+    learns what the network finds with a flip test, too. Raises InputError.
     """
     if model is None:
         raise InputError(f"{recipe.name}: trains a head on a bottom-up network, give its folder as --model")
@@ -175,7 +176,8 @@ def group_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) -> 
 
 def _found(network: BottomUpNetwork, photos: BoxedPhotos, truth: Truth, recipe: Recipe) -> Groups:
     """Return the groups of all views, with a progress bar."""
-    how = (recipe.frozen.views or VIEWS, recipe.train.area, recipe.train.seed)
+    flips = (False, True) if recipe.train.flip_test else (False,)
+    how = (recipe.frozen.views or VIEWS, recipe.train.area, recipe.train.seed, flips)
     with progress(len(photos), 0, distributed.rank() == 0) as show:
         return find_groups(network, photos, truth, *how, lambda done: show(done, "people of the network"))
 

@@ -12,9 +12,10 @@ from trustpose.datasets.photo_boxes import BoxedPhotos
 from trustpose.datasets.photometric import Photometric, change_light
 from trustpose.geometry.crops import transform
 from trustpose.poses import Area, Poses, Truth
-from trustpose.predict.bottom_up import BottomUpNetwork
+from trustpose.predict.bottom_up import BottomUpNetwork, Grouped
 from trustpose.predict.photos import prefetch
 from trustpose.runtime.sessions import cpu_count
+from trustpose.skeletons import Skeleton
 
 _LIGHT = Photometric(brightness=0.2, contrast=0.2, saturation=0.3, hue=8.0, grey=0.05, blur=0.05, jpeg=0.05)
 _LEAST = 0.6  # share of a photo's sides that a view shows
@@ -51,10 +52,12 @@ def find_groups(
     views: int,
     area: Area,
     seed: int = 0,
+    flips: tuple[bool, ...] = (False,),
     advance: Callable[[int], None] = lambda _: None,
 ) -> Groups:
     """Run the network, which must give features, on `views` views of each photo: the photo itself, its mirror image,
-    then relit parts of it, mirrored or not. Groups on people without labelled joints are left out.
+    then relit parts of it, mirrored or not; each with all settings `flips` of the flip test. Groups on people without
+    labelled joints are left out.
 
     truth: all people of these photos, who must all have a box. `advance` is called with the number of photos done.
     Raises InputError, ValueError.
@@ -68,8 +71,10 @@ def find_groups(
         found = []
         for view in range(views):
             random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, view])))
-            groups = _of_view(network, *_view(network, pixels, people, view, random), area, image)
-            found.append(replace(groups, view=np.full(len(groups), view)))
+            shown, there = _view(network, pixels, people, view, random)
+            for grouped in network.grouped_by(shown, flips):
+                groups = _labelled(grouped, network.spec.skeleton, there, area, image)
+                found.append(replace(groups, view=np.full(len(groups), view)))
         return found
 
     parts: list[Groups] = []
@@ -80,12 +85,9 @@ def find_groups(
     return Groups(*(np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Groups)))
 
 
-def _of_view(
-    network: BottomUpNetwork, pixels: UInt8[np.ndarray, "H W 3"], truth: Truth, area: Area, image: int
-) -> Groups:
+def _labelled(grouped: Grouped, skeleton: Skeleton, truth: Truth, area: Area, image: int) -> Groups:
     """Return the groups of one view whose truth is known, as view 0."""
-    grouped = network.grouped(pixels)
-    found, skeleton = grouped.people, network.spec.skeleton
+    found = grouped.people
     assert grouped.tokens is not None and grouped.whole is not None
     xy = transform(np.broadcast_to(grouped.to_image, (len(found.xy), 2, 3)), found.xy)
     missing = np.zeros(xy.shape[:2], np.bool_) if found.missing is None else found.missing

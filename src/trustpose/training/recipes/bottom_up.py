@@ -47,6 +47,7 @@ _TRUST = Recipe(
         warmup=50,
         schedule="cosine",
         channels_last=False,
+        flip_test=True,
         validate_every=5,
     ),
 )

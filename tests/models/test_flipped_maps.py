@@ -1,0 +1,99 @@
+"""The flip test of networks that see whole photos: the maps of a mirrored photo, brought back, are the photo's own."""
+
+import numpy as np
+import pytest
+
+from tests.predict.tiny_fields import CODEC, HEIGHT, WIDTH, boxes_of, made_up_people
+from trustpose.codecs.centres import CentrePoseCodec
+from trustpose.files import InputError
+from trustpose.models.centre_output import CentreOutput
+from trustpose.models.field_output import FieldOutput
+from trustpose.models.tag_output import TagOutput
+from trustpose.skeletons import COCO_17
+
+FLIP = COCO_17.flip_index
+STRIDE = CODEC.stride
+MIDDLE = {
+    "offset": (STRIDE - 1) / 2,
+    "sigma": 1.0,
+}  # of a cell's pixels: mirrored maps need no shift, and no interpolation
+BONES = (*COCO_17.edges, (15, 16))  # mirrored, the last points the other way
+
+
+@pytest.fixture
+def people():
+    return made_up_people(3)
+
+
+def mirrored(xy, labelled):
+    return (np.array([WIDTH - 1, 0]) - xy * (1, -1))[:, FLIP], labelled[:, FLIP]
+
+
+def field_maps(output, xy, labelled):
+    width, height = CODEC.width, CODEC.height
+    heatmaps = output.heatmap_codec(width, height).encode_people(xy, labelled)
+    fields = output.field_codec(width, height).encode(xy, labelled, width, height)
+    return [heatmaps[None], fields[None]]
+
+
+def centre_maps(output, xy, labelled, box):
+    maps, _ = CentrePoseCodec(output.codec(CODEC.width, CODEC.height).heatmaps).encode(box, xy, labelled)
+    return [maps.centre[None, None], maps.sides[None], maps.joints[None], maps.heatmaps[None]]
+
+
+def test_fields(people):
+    output = FieldOutput(17, STRIDE, BONES, **MIDDLE)
+    one, other = field_maps(output, *people), field_maps(output, *mirrored(*people))
+    for found, expected in zip(output.average_flipped(one, other, FLIP), one, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(one[1]).max() > 0.9 and np.abs(other[1] - one[1]).max() > 0.9
+
+
+def test_fields_in_the_order_of_their_file_and_with_a_background(people):
+    order = tuple(np.random.default_rng(0).permutation(len(BONES)).tolist())
+    usual = FieldOutput(17, STRIDE, BONES, **MIDDLE)
+    output = FieldOutput(17, STRIDE, BONES, **MIDDLE, background=True, field_order=order)
+
+    def of_file(heatmaps, fields):
+        pairs, stored = fields.reshape(len(BONES), 2, *fields.shape[2:]), np.zeros_like(fields)
+        stored.reshape(pairs.shape)[list(order)] = pairs  # limb i is the file's pair order[i]
+        return [np.concatenate([heatmaps, 1 - heatmaps.max(axis=1, keepdims=True)], axis=1), stored]
+
+    one, other = (of_file(*field_maps(usual, *some)) for some in (people, mirrored(*people)))
+    np.testing.assert_array_equal(output.outputs(one)["fields"], field_maps(usual, *people)[1])
+    for found, expected in zip(output.average_flipped(one, other, FLIP), one, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_limb_without_its_mirror_image_is_named(people):
+    output = FieldOutput(17, STRIDE, ((5, 7), (6, 8), (7, 9)), **MIDDLE)
+    maps = field_maps(output, *people)
+    with pytest.raises(InputError, match=r"expected the mirror image of \[7, 9\]"):
+        output.average_flipped(maps, maps, FLIP)
+
+
+def test_tags_are_the_photos_own(people):
+    output = TagOutput(17, STRIDE, tuple(range(17)), **MIDDLE)
+    codec = output.codec(CODEC.width, CODEC.height)
+    one, other = (codec.encode_people(*some)[None] for some in (people, mirrored(*people)))
+    tags = np.random.default_rng(0).normal(size=one.shape).astype(np.float32)
+    heatmaps, of_photo = output.average_flipped([one, tags], [other, -tags], FLIP)
+    np.testing.assert_allclose(heatmaps, one, atol=1e-5)
+    np.testing.assert_array_equal(of_photo, tags)
+
+
+def test_centres(people):
+    """Boxes are between pixels, so that a mirrored one ends at the width minus its beginning."""
+    xy, labelled = people
+    output, box = CentreOutput(17, STRIDE, **MIDDLE), boxes_of(xy, labelled)
+    across = np.stack([WIDTH - box[:, 2], box[:, 1], WIDTH - box[:, 0], box[:, 3]], axis=1)
+    one = centre_maps(output, xy, labelled, box)
+    other = centre_maps(output, *mirrored(xy, labelled), across)
+    found = output.average_flipped(one, other, FLIP)
+    np.testing.assert_allclose(found[3], one[3], atol=1e-5)
+    whole, alone = (output.decode(maps, WIDTH, HEIGHT) for maps in (found, one))
+    assert len(whole.xy) == len(alone.xy) == 3
+    order, own = (np.argsort(people.xy[:, 0, 0]) for people in (whole, alone))
+    at = np.argsort(xy[:, 0, 0])
+    np.testing.assert_allclose(whole.xy[order][labelled[at]], alone.xy[own][labelled[at]], atol=1e-3)
+    np.testing.assert_allclose(whole.box[order], alone.box[own], atol=1e-3)
