@@ -128,9 +128,8 @@ def test_groups_of_a_flip_test_are_learnt_from_too(model, data, tmp_path):
     recipe = small()
     both = replace(recipe, train=replace(recipe.train, flip_test=True))
     assert find_recipe("bottom-up-trust").train.flip_test
-    alone, groups = (
-        group_task(one, data, model, tmp_path / str(one.train.flip_test)).training for one in (recipe, both)
-    )
+    alone = group_task(recipe, data, model, tmp_path / "alone").training
+    groups = group_task(both, data, model, tmp_path / "both").training
     assert len(groups) > len(alone)
     predictors = tp.load(model), tp.load(model, flip=True)
     numbers = []
