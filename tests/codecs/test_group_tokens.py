@@ -4,6 +4,7 @@ import numpy as np
 
 from trustpose.codecs.group_relations import relations
 from trustpose.codecs.group_tokens import GROUP_NUMBERS, PLACE, WINDOW, group_tokens
+from trustpose.codecs.limb_support import Support
 from trustpose.codecs.people import FoundPeople
 from trustpose.geometry.crops import Grid
 
@@ -67,3 +68,18 @@ def test_nobody_gives_no_tokens():
     features, heatmaps, found = made_up(0)
     tokens, whole = group_tokens(features, heatmaps, found, GRID, 64.0)
     assert tokens.shape[:2] == (0, KEYPOINTS) and whole.shape == (0, CHANNELS + GROUP_NUMBERS)
+
+
+def test_further_support_stands_after_the_features():
+    features, heatmaps, found = made_up()
+    rng = np.random.default_rng(5)
+    support = Support(np.where(found.missing[..., None], 0.0, rng.random((3, KEYPOINTS, 2))), rng.random((3, 4)))
+    plain, whole = group_tokens(features, heatmaps, found, GRID, 64.0)
+    tokens, further = group_tokens(features, heatmaps, found, GRID, 64.0, support)
+    np.testing.assert_array_equal(np.delete(tokens, np.s_[CHANNELS : CHANNELS + 6], axis=2), plain)
+    np.testing.assert_array_equal(np.delete(further, np.s_[CHANNELS : CHANNELS + 6], axis=1), whole)
+    np.testing.assert_allclose(tokens[0, :, CHANNELS : CHANNELS + 2], support.of_joints[0], rtol=1e-6)
+    np.testing.assert_allclose(tokens[0, 1, CHANNELS + 2 : CHANNELS + 6], support.of_group[0], rtol=1e-6)
+    expected = np.concatenate([support.of_joints.mean(axis=1), support.of_group], axis=1)
+    np.testing.assert_allclose(further[:, CHANNELS : CHANNELS + 6], expected, rtol=1e-6)
+    assert (tokens[found.missing] == 0).all()

@@ -106,6 +106,24 @@ class FieldCodec:
             raise ValueError(f"candidates: a link is between joints {unknown}, expected one of the limbs")
         return np.array([names[tuple(pair)] for pair in ends], np.int64)
 
+    def values(
+        self,
+        xy: Float[np.ndarray, "N K 2"],
+        missing: Bool[np.ndarray, "N K"],
+        fields: Float[np.ndarray, "1 C h w"],
+    ) -> Float[np.ndarray, "N L samples"]:
+        """Return the field along every limb of people in one input, xy in its pixels, at samples from its first end to
+        its second (equation 10); NaN for a limb that lacks an end, 0 for one without length."""
+        ends = np.array(self.limbs, np.int64).reshape(-1, 2)
+        found = np.where((~missing[:, ends]).all(axis=2)[..., None], 0.0, np.full(self.samples, np.nan))
+        person, limb = np.nonzero((~missing[:, ends]).all(axis=2))
+        start, end = (xy[person, ends[limb, at]] for at in (0, 1))
+        some = np.linalg.norm(end - start, axis=1) > _SHORTEST
+        person, limb, start, end = person[some], limb[some], start[some], end[some]
+        whole = replace(self, min_value=-np.inf, min_share=0.0)  # none is given up
+        found[person, limb] = whole._along(fields, np.zeros(len(limb), np.int64), limb, start, end - start)[0]
+        return found
+
     def _along(
         self,
         fields: Float[np.ndarray, "B C h w"],

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.codecs.group_relations import RELATIONS, relations
+from trustpose.codecs.limb_support import Support
 from trustpose.codecs.people import FoundPeople
 from trustpose.geometry.boxes import paired_iou, paired_overlap
 from trustpose.geometry.crops import Grid
@@ -28,6 +29,7 @@ def group_tokens(
     found: FoundPeople,
     grid: Grid,
     side: float,
+    support: Support | None = None,
 ) -> tuple[Float[np.ndarray, "N K T"], Float[np.ndarray, "N D"]]:
     """Return each person's tokens, T = C + 18 + 50 + 2, and its whole, D = C + 18, float32.
 
@@ -35,7 +37,9 @@ def group_tokens(
     7 × 7 cells around it (zeros beyond the map) and at it, and its place in the box around the joints found, 0–1 in x
     and y; all 0 for a missing joint. The whole is the features' mean in that box, and the numbers. grid: of the
     heatmaps' cells; features may have another number of cells, of the same input. side: the input's longer side,
-    pixels, in whose units the box is. People stand with the best first.
+    pixels, in whose units the box is. People stand with the best first. support: what other maps say; its numbers of a
+    joint and of the group stand in the token after the features, as if there were more of them, and in the whole their
+    mean over all joints and those of the group.
     """
     count, keypoints = found.xy.shape[:2]
     missing = np.zeros((count, keypoints), np.bool_) if found.missing is None else found.missing
@@ -53,10 +57,13 @@ def group_tokens(
     place = (found.xy - box[:, None, :2]) / np.maximum(extent, 1e-6)[:, None]
     numbers = _numbers(found, missing, box, side)
     of_group = np.broadcast_to(numbers[:, None], (count, keypoints, GROUP_NUMBERS))
-    parts = [read, of_group, around, heatmaps[joints, row, column][..., None], place]
+    given = Support(np.zeros((count, keypoints, 0)), np.zeros((count, 0))) if support is None else support
+    further = np.broadcast_to(given.of_group[:, None], (count, keypoints, given.of_group.shape[1]))
+    parts = [read, given.of_joints, further, of_group, around, heatmaps[joints, row, column][..., None], place]
     tokens = np.where(missing[..., None], 0.0, np.concatenate(parts, axis=2))
     cells = grid.cells(box.reshape(-1, 2, 2)) * (size / np.array([width, height]))
-    whole = np.concatenate([_means(features, cells[:, 0], cells[:, 1]), numbers], axis=1)
+    means = _means(features, cells[:, 0], cells[:, 1])
+    whole = np.concatenate([means, given.of_joints.mean(axis=1), given.of_group, numbers], axis=1)
     return tokens.astype(np.float32), whole.astype(np.float32)
 
 

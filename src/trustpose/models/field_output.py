@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from trustpose.codecs import Candidates, Outputs
 from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
+from trustpose.codecs.limb_support import Support, limb_support
 from trustpose.codecs.people import FoundPeople
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, short
@@ -139,6 +140,13 @@ class FieldOutput(PhotoMaps):
         score = found.score.astype(np.float64)
         groups = self.grouping.group(found.joint, score, found.links, limb, found.link_score, self.keypoints)
         return FoundPeople(groups.take(found.xy), groups.take(score), None, groups.score, groups.missing)
+
+    def support(self, arrays: list[np.ndarray], found: FoundPeople) -> Support:
+        """Return what the fields say along all limbs."""
+        fields = self.outputs(arrays)["fields"]
+        assert found.missing is not None
+        values = self.field_codec(fields.shape[3], fields.shape[2]).values(found.xy, found.missing, fields)
+        return limb_support(values, np.array(self.limbs), self.keypoints)
 
     def average_flipped(
         self, arrays: list[np.ndarray], mirrored: list[np.ndarray], flip_index: Int[np.ndarray, " K"]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, TypedDict, get_args
 import numpy as np
 from jaxtyping import Int
 
+from trustpose.codecs.limb_support import Support
 from trustpose.codecs.people import FoundPeople
 from trustpose.formats.json_reader import Fields
 from trustpose.models.crop_outputs import PeopleFrom
@@ -59,6 +60,11 @@ class PhotoMaps(ABC):
 
         flip_index: the skeleton's. Raises InputError if the maps have no mirror image among themselves.
         """
+
+    def support(self, arrays: list[np.ndarray], found: FoundPeople) -> Support | None:  # noqa: ARG002  # of most kinds none
+        """Return what the maps say of people once they are found, for a trust head; None if nothing but the features
+        and heatmaps at their joints."""
+        return None
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:

@@ -127,7 +127,8 @@ class BottomUpNetwork(PhotoNetwork):
             return Grouped(found, to_image)
         heatmaps = arrays[list(self.output.tensors).index("heatmaps")][0, : len(self.spec.skeleton)]
         grid = Grid((self.output.stride, self.output.stride), self.output.offset)
-        return Grouped(found, to_image, *group_tokens(features[0], heatmaps, found, grid, float(max(size))))
+        support = self.output.support(arrays, found)
+        return Grouped(found, to_image, *group_tokens(features[0], heatmaps, found, grid, float(max(size)), support))
 
 
 class GroupHead:
