@@ -115,8 +115,9 @@ class FieldCodec:
         """Return the field along every limb of people in one input, xy in its pixels, at samples from its first end to
         its second (equation 10); NaN for a limb that lacks an end, 0 for one without length."""
         ends = np.array(self.limbs, np.int64).reshape(-1, 2)
-        found = np.where((~missing[:, ends]).all(axis=2)[..., None], 0.0, np.full(self.samples, np.nan))
-        person, limb = np.nonzero((~missing[:, ends]).all(axis=2))
+        lacks_end = np.any(missing[:, ends], axis=2)
+        found = np.where(lacks_end[..., None], np.full(self.samples, np.nan), 0.0)
+        person, limb = np.nonzero(~lacks_end)
         start, end = (xy[person, ends[limb, at]] for at in (0, 1))
         some = np.linalg.norm(end - start, axis=1) > _SHORTEST
         person, limb, start, end = person[some], limb[some], start[some], end[some]

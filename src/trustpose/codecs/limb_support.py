@@ -27,7 +27,7 @@ def limb_support(values: Float[np.ndarray, "N L S"], limbs: Int[np.ndarray, "L 2
     Of a joint, over the limbs that end there: the mean of their means, the mean share of samples above `COUNTS`, the
     least mean. Of the group the same over all its limbs. 0 without any.
     """
-    known = ~np.isnan(values).any(axis=2)[:, None]  # (N, 1, L)
+    known = ~np.any(np.isnan(values), axis=2)[:, None]  # (N, 1, L)
     whole = np.where(np.isnan(values), 0.0, values)
     mean, share = whole.mean(axis=2)[:, None], (whole > COUNTS).mean(axis=2)[:, None]
     ends_there = (limbs[None] == np.arange(keypoints)[:, None, None]).any(axis=2)  # (K, L)

@@ -87,7 +87,9 @@ class CentreOutput(PhotoMaps):
         """Return the means of both views' maps; see `PhotoMaps.average_flipped`."""
         cells = arrays[0].shape[:1:-1]
         centre, sides, joints = (array[..., ::-1] for array in mirrored[:3])
-        way = joints.reshape(1, self.keypoints, 2, *joints.shape[2:])[:, flip_index] * np.float32([[[-1]], [[1]]])
+        way = joints.reshape(1, self.keypoints, 2, *joints.shape[2:])[:, flip_index] * np.array(
+            [[[-1]], [[1]]], np.float32
+        )
         way[:, :, 0] -= 1  # a cell's middle lies half a pixel beyond that of its pixels, in both views
         heatmaps = flip_back(mirrored[3], flip_index, self.codec(*cells).heatmaps.flip_shift)
         back = (centre, sides[:, (2, 1, 0, 3)], way.reshape(joints.shape), heatmaps)

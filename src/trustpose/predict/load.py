@@ -182,7 +182,8 @@ def _photo_predictor(spec: ModelSpec, options: PredictOptions) -> SingleStagePre
         network = BottomUpNetwork(spec, device, min_score, flip=options.flip)
         return SingleStagePredictor(network, threads=options.threads, min_score=network.min_score)
     if options.flip:
-        raise InputError(f"{spec.onnx}: gives people, not maps that a flip test could average; leave out flip")
+        finds = f"{spec.onnx}: finds the people of whole photos by itself"
+        raise InputError(f"{finds}, without maps that flip could average")
     min_score = PEOPLE_MIN_SCORE if min_score is None else min_score
     return SingleStagePredictor(PeopleNetwork(spec, device), threads=options.threads, min_score=min_score)
 
