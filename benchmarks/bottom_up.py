@@ -3,8 +3,8 @@
     python benchmarks/bottom_up.py [--model FOLDER …] [--data FOLDER] [--plot FILE.svg] [--draws N] [--photos N]
 
 FOLDER is a model of `trustpose train bottom-up` or `bottom-up-trust`; those of further kinds in it are measured, too.
-Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector. Tables,
-then one line of JSON:
+Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector. Models
+with a head, and the default, are also measured with a flip test. Tables, then one line of JSON:
 
   people    COCO's AP and AR on all photos of `dev`, by each system's own score, without suppression by us; 95 %
             intervals from drawing photos; and how many poses there are
@@ -15,7 +15,7 @@ then one line of JSON:
             poses, and AP by both, with the gain drawn in pairs
   time      CPU milliseconds a photo, decoded pixels to poses, the least of three rounds, for photos of 640 × 480 pixels
             with 1 to 30 people of `dev` pasted side by side, each at most 60 × 90 pixels; and how many were found. The
-            plot shows a network only with its head, if it has one
+            plot shows a network only with its head, if it has one. Without flip test
 
 The trained network has not seen fold 0 of 4 of `train`, and its initial weights none of val2017: its calibrators are
 fitted on the photos of that fold that are from val2017. MoveNet has seen train2017: its is fitted on N (--photos)
@@ -54,6 +54,7 @@ CROWDS = (1, 2, 5, 10, 20, 30)
 CANVAS, PERSON, COLUMNS = (640, 480), (60, 90), 10
 ROUNDS = 3
 TOP_DOWN = "default, top-down"
+FLIP = ", flip"
 Row = dict[str, Any]
 
 
@@ -204,8 +205,11 @@ def systems(arguments: argparse.Namespace) -> dict[str, Any]:
         for place in (folder, *(one.parent for one in sorted(folder.glob("*/model.json")))):
             predictor = tp.load(place, threads=1)
             name = f"ours, {predictor.spec.output.kind}"
-            found[name if predictor.spec.trust is None else f"{name}, head"] = predictor
-    return found | {TOP_DOWN: tp.load("default", threads=1)}
+            if predictor.spec.trust is None:
+                found[name] = predictor
+            else:
+                found |= {f"{name}, head": predictor, f"{name}, head{FLIP}": tp.load(place, flip=True, threads=1)}
+    return found | {name: tp.load("default", flip=name != TOP_DOWN, threads=1) for name in (TOP_DOWN, TOP_DOWN + FLIP)}
 
 
 def arguments() -> argparse.Namespace:
@@ -227,7 +231,7 @@ def main() -> None:
     for name, predictor in predictors.items():
         poses = dev.predicted(predictor)
         people[name], _ = measured(dev, poses, poses.ranking_score, given.draws)
-        if name == TOP_DOWN:
+        if name.startswith(TOP_DOWN):
             continue
         if poses.pose_quality is not None:
             assert poses.pose_score is not None
@@ -243,7 +247,7 @@ def main() -> None:
         trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, given.draws)
     show(f"people, {len(dev.image_id)} photos", people)
     show("trust, expected OKS by the network's head, or without one by a calibrator", trust)
-    times = timed(predictors, dev)
+    times = timed({name: predictor for name, predictor in predictors.items() if not name.endswith(FLIP)}, dev)
     print("\ntime, CPU ms (people found)" + "".join(f"{count:>14}" for count in CROWDS))
     for name, row in times.items():
         print(f"  {name:26s}" + "".join(f"{f'{ms:.0f} ({found})':>14}" for ms, found in row.values()))
