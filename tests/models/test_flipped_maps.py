@@ -9,7 +9,8 @@ from trustpose.files import InputError
 from trustpose.models.centre_output import CentreOutput
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.tag_output import TagOutput
-from trustpose.skeletons import COCO_17
+from trustpose.networks.openpose_limbs import BODY_MAPS
+from trustpose.skeletons import COCO_17, SKELETONS
 
 FLIP = COCO_17.flip_index
 STRIDE = CODEC.stride
@@ -63,6 +64,21 @@ def test_fields_in_the_order_of_their_file_and_with_a_background(people):
     np.testing.assert_array_equal(output.outputs(one)["fields"], field_maps(usual, *people)[1])
     for found, expected in zip(output.average_flipped(one, other, FLIP), one, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", sorted(BODY_MAPS))
+def test_imported_networks_have_all_mirror_images(network):
+    """Mirrored twice, the maps are what they were."""
+    body = BODY_MAPS[network]
+    skeleton = SKELETONS[body.skeleton]
+    output = FieldOutput(len(skeleton), 8.0, body.limbs, background=True, offset=3.5, field_order=body.maps)
+    maps = [np.random.default_rng(0).normal(size=shape).astype(np.float32) for shape in output.shapes(64, 48)]
+    nothing = [np.zeros_like(one) for one in maps]
+    once = [2 * one for one in output.average_flipped(nothing, maps, skeleton.flip_index)]
+    twice = [2 * one for one in output.average_flipped(nothing, once, skeleton.flip_index)]
+    for one, other, changed in zip(maps, twice, once, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert (one != changed).any()
 
 
 def test_a_limb_without_its_mirror_image_is_named(people):
