@@ -1,5 +1,7 @@
 """People as points: labels through the maps and back, and joints moved to the peaks that are allowed."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,3 +59,15 @@ def test_nobody() -> None:
     empty = np.zeros((0, 3, 2))
     maps, learnt = CODEC.encode(np.zeros((0, 4)), empty, np.zeros((0, 3), bool))
     assert not learnt.any() and CODEC.decode(maps).xy.shape == (0, 3, 2)
+
+
+def test_people_in_a_better_ones_box_are_dropped():
+    """Two centres of one person, eight cells apart: the paper keeps both."""
+    box = np.array([[40.0, 40, 120, 160], [72, 44, 152, 164], [190, 40, 230, 160]])
+    xy = np.stack([box[:, :2] + 10, box[:, 2:] - 10], axis=1)
+    maps, _ = CODEC.encode(box, xy, np.ones((3, 2), bool))
+    maps.centre[...] *= np.where(np.arange(maps.centre.shape[1]) * 4 < 100, 0.9, 1.0)  # the second is the better one
+    assert len(CODEC.decode(maps).box) == 3
+    found = replace(CODEC, overlap=0.3).decode(maps)
+    np.testing.assert_allclose(np.sort(found.box[:, 0]), [72, 190], atol=1e-3)
+    assert len(replace(CODEC, overlap=0.9).decode(maps).box) == 3

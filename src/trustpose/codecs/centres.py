@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from trustpose.codecs import Candidates, Outputs
-from trustpose.codecs.boxes import boxes_at, centre_cells, encode_centres
+from trustpose.codecs.boxes import boxes_at, centre_cells, encode_centres, suppress
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.codecs.people import FoundPeople
 
@@ -39,8 +39,9 @@ class CentrePoseCodec:
     """Centres with joints, and keypoint heatmaps by `heatmaps`, whose stride all maps have.
 
     min_score: of a centre, at most `most` people; centres are local maxima of 3 × 3 cells, which is all the suppression
-    that the paper has. A joint is moved to the nearest peak of at least `min_peak` that lies
-    in the person's box and nearer than `reach` × the box's longer side; without one it stays.
+    that the paper has. overlap: the IoU with a better person's box above which a person is dropped; 1: none. A joint is
+    moved to the nearest peak of at least `min_peak` that lies in the person's box and nearer than `reach` × the box's
+    longer side; without one it stays.
     """
 
     heatmaps: HeatmapCodec
@@ -48,6 +49,7 @@ class CentrePoseCodec:
     most: int = MOST
     min_peak: float = 0.1
     reach: float = 0.3
+    overlap: float = 1.0
 
     def encode(
         self, box: Float[np.ndarray, "P 4"], xy: Float[np.ndarray, "P K 2"], labelled: Bool[np.ndarray, "P K"]
@@ -81,6 +83,9 @@ class CentrePoseCodec:
         stride = int(self.heatmaps.stride)
         rows, columns = centre_cells(maps.centre, self.min_score, self.most)
         box = boxes_at(maps.sides, rows, columns, stride)
+        if self.overlap < 1:
+            kept = suppress(box, self.overlap)
+            box, rows, columns = box[kept], rows[kept], columns[kept]
         keypoints, height, width = maps.heatmaps.shape
         way = maps.joints.reshape(keypoints, 2, height, width)[:, :, rows, columns].astype(np.float64)  # (K, 2, P)
         middle = (np.stack([columns, rows], axis=1) + 0.5) * stride

@@ -21,7 +21,7 @@ class CentreOutput(PhotoMaps):
     w), sides (1, 4, h, w), joints (1, 2 × keypoints, h, w), heatmaps (1, keypoints, h, w).
 
     centre, sides, joints, heatmaps: the outputs' names. offset, sigma, decoding: of heatmaps (see `codecs.heatmaps`);
-    min_score, most, min_peak, reach: see `codecs.centres.CentrePoseCodec`.
+    min_score, most, min_peak, reach, overlap: see `codecs.centres.CentrePoseCodec`.
     """
 
     kind: ClassVar[str] = "centres"
@@ -37,6 +37,7 @@ class CentreOutput(PhotoMaps):
     reach: float = 0.3
     most: int = MOST
     min_score: float = 0.1
+    overlap: float = 1.0
 
     @classmethod
     def read(cls, top: Fields, inputs: InputSpec, skeleton: Skeleton) -> "CentreOutput":
@@ -52,6 +53,7 @@ class CentreOutput(PhotoMaps):
             reach=wanted.number("reach", least=0.0, default=cls.reach),
             most=wanted.count("most", default=cls.most),
             min_score=wanted.number("min_score", least=0.0, default=cls.min_score),
+            overlap=wanted.number("overlap", least=0.0, most=1.0, default=cls.overlap),
         )
         wanted.close()
         return output
@@ -63,7 +65,7 @@ class CentreOutput(PhotoMaps):
     def codec(self, width: int, height: int) -> CentrePoseCodec:
         """Return the codec of maps of width × height cells."""
         heatmaps = HeatmapCodec(width, height, self.stride, self.sigma, self.decoding, offset=self.offset)
-        return CentrePoseCodec(heatmaps, self.min_score, self.most, self.min_peak, self.reach)
+        return CentrePoseCodec(heatmaps, self.min_score, self.most, self.min_peak, self.reach, self.overlap)
 
     @property
     def tensors(self) -> dict[str, str | None]:

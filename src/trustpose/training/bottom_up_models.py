@@ -59,7 +59,7 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
         return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links)
     if kind == "tags":
         return TagOutput(len(skeleton), float(STRIDE), tuple(range(len(skeleton))), sigma=sigma)
-    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5)
+    return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 
 def save_maps_folder(out: Path, network: BottomUpNetwork, recipe: Recipe, kind: Kind) -> ModelSpec:
