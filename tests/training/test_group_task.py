@@ -20,7 +20,7 @@ from trustpose.files import InputError
 from trustpose.geometry.oks import oks
 from trustpose.models.spec import InputSpec, ModelSpec
 from trustpose.models.tag_output import TagOutput
-from trustpose.predict.bottom_up import BottomUpNetwork
+from trustpose.predict.bottom_up import BottomUpNetwork, GroupHead
 from trustpose.skeletons import COCO_17
 from trustpose.training.group_task import group_task
 from trustpose.training.loop import fit
@@ -166,6 +166,11 @@ def test_a_training_gives_a_model_whose_expected_oks_knows_nobody(model, data, t
         np.testing.assert_array_equal(poses.ranking_score, poses.pose_quality)
         np.testing.assert_allclose(poses.visibility.sum(axis=2), 1, atol=1e-5)
         assert (poses.pose_quality > 0.5).all() == (number == 1) and (poses.pose_quality < 0.2).all() == (number == 2)
+    wider = replace(grouped, whole=np.pad(grouped.whole, ((0, 0), (0, 2))))
+    with pytest.raises(
+        InputError, match=r"trust\.onnx: reads \d+ numbers as whole, a group has \d+; .* train it again"
+    ):
+        GroupHead(spec, spec.trust)(wider)
     nobody = BottomUpNetwork(spec)(np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
     assert len(nobody) == 0 and nobody.visibility is not None and nobody.visibility.shape == (0, 17, 3)
 

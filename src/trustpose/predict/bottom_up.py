@@ -139,20 +139,26 @@ class GroupHead:
         self.path, self.keypoints = spec.onnx.with_name(str(trust.file)), len(spec.skeleton)
         self._session = PerProcess(lambda: open_session(self.path, 1, device))
         self._names = trust_names(self._session(), self.path, trust)
-        inputs = [node.name for node in self._session().get_inputs()]
-        if sorted(inputs) != sorted(GROUP_INPUTS):
-            raise InputError(f"{self.path}: its inputs are {', '.join(inputs)}, expected {' and '.join(GROUP_INPUTS)}")
+        self._width = {node.name: node.shape[-1] for node in self._session().get_inputs()}
+        if sorted(self._width) != sorted(GROUP_INPUTS):
+            names = ", ".join(self._width)
+            raise InputError(f"{self.path}: its inputs are {names}, expected {' and '.join(GROUP_INPUTS)}")
 
     def __call__(self, grouped: Grouped) -> dict[str, Float[np.ndarray, "N ..."]]:
-        """Return the fields of `Poses` that the head fills. Raises InputError if it cannot be run."""
+        """Return the fields of `Poses` that the head fills. Raises InputError if it was trained on other numbers of a
+        group, or cannot be run."""
         assert grouped.tokens is not None and grouped.whole is not None
         count, inputs = len(grouped.tokens), dict(zip(GROUP_INPUTS, (grouped.tokens, grouped.whole), strict=True))
+        for name, given in inputs.items():
+            if given.shape[-1] != self._width[name]:
+                what = f"reads {self._width[name]} numbers as {name}, a group has {given.shape[-1]}"
+                raise InputError(f"{self.path}: {what}; a head of another version: train it again")
         if count:
             arrays = run_tensors(self._session(), self.path, list(self._names.values()), inputs)
         else:
             arrays = [np.zeros((0, *trust_shape(name, self.keypoints))) for name in self._names]
-        given = dict(zip(self._names, arrays, strict=True))
-        trust = TrustArrays.of(given, count, self.keypoints, self.path).filled()
+        named = dict(zip(self._names, arrays, strict=True))
+        trust = TrustArrays.of(named, count, self.keypoints, self.path).filled()
         return {name: value.astype(np.float64) for name, value in of_detected(trust, is_detected=True).items()}
 
 
