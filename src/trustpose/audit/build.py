@@ -111,7 +111,7 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
             headroom=_headroom(ap, oracle_ap),
             pose=pose_trust(measured, "score", unread),
             keypoint=keypoint_trust(measured, keypoint, audited_score(measured)[0], unread),
-            visibility=visibility_trust(measured, unread),
+            visibility=visibility_trust(measured, unread, is_ternary=ground_truth.has_visibility),
         )
 
 
@@ -153,7 +153,7 @@ def _assemble(
         headroom=_headroom(ap, oracle_ap),
         pose=pose_trust(measured, score, findings),
         keypoint=keypoint_trust(measured, keypoint, score_of_keypoints, findings),
-        visibility=visibility_trust(measured, findings),
+        visibility=visibility_trust(measured, findings, is_ternary=truth.has_visibility),
         pixels=pixels(measured, findings),
         errors=errors,
         occlusion=benchmarks,

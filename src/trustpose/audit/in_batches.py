@@ -18,8 +18,8 @@ from trustpose.audit.paired_results import PairedResults, measure
 from trustpose.audit.record import AuditRecord, Errors, OcclusionBenchmark, VisibilityTrust
 from trustpose.audit.sections import pairing_counts
 from trustpose.audit.sums import KeypointSums, PoseSums, keypoint_source
-from trustpose.audit.visibility import no_occluded, nothing
-from trustpose.audit.visibility_sums import VisibilitySums
+from trustpose.audit.visibility import no_occluded, no_ternary, nothing
+from trustpose.audit.visibility_sums import NOT_TERNARY, VisibilitySums
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.results_in_batches import ResultsParts, open_results
 from trustpose.formats.coco.truth import area_convention
@@ -181,6 +181,9 @@ class _Sums:
         source = self._visibility.source(notes)
         if source is None or source == "score":
             return nothing()
+        if not self._truth.header.has_visibility:
+            notes.append(NOT_TERNARY)
+            return VisibilityTrust(self._visibility.labelled(source), no_ternary(), no_occluded())
         return VisibilityTrust(self._visibility.labelled(source), self._visibility.ternary(source), no_occluded())
 
     def _notes(self, asked: str, sigmas: np.ndarray | None) -> list[str]:

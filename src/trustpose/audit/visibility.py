@@ -16,7 +16,7 @@ from trustpose.audit.record import (
     known,
 )
 from trustpose.audit.sections import Findings
-from trustpose.audit.visibility_sums import LABELLED, VisibilitySums, labelled_visibility
+from trustpose.audit.visibility_sums import LABELLED, NOT_TERNARY, VisibilitySums, labelled_visibility
 from trustpose.datasets.folds import fold_of
 from trustpose.metrics import bootstrap
 from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
@@ -32,9 +32,10 @@ CLASSES = ("absent", "occluded", "visible")
 FOLDS = 5  # a threshold is chosen on four fifths of the photos and reported on the fifth
 
 
-def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityTrust:
+def visibility_trust(measured: PairedResults, findings: Findings, *, is_ternary: bool) -> VisibilityTrust:
     """Evaluate the prediction of absent, occluded and visible: `visibility_label`, else the likeliest of `visibility`;
-    labelled or not also from the third number."""
+    labelled or not also from the third number. `is_ternary`: whether the ground truth's v is COCO's
+    (`TruthFile.has_visibility`); if not, only labelled or not is evaluated."""
     sums, poses, rows = VisibilitySums(), measured.poses, measured.rows
     sums.add(measured)
     source = sums.source(findings.notes)
@@ -53,6 +54,9 @@ def visibility_trust(measured: PairedResults, findings: Findings) -> VisibilityT
         label = poses.visibility_label[rows].astype(np.int64)
         is_labelled = label != Visibility.ABSENT
     _draw_labelled(measured, is_labelled, findings)
+    if not is_ternary:
+        findings.notes.append(NOT_TERNARY)
+        return VisibilityTrust(sums.labelled(source), no_ternary(), no_occluded())
     _draw_ternary(measured, label, findings)
     return VisibilityTrust(
         sums.labelled(source),

@@ -10,6 +10,10 @@ from trustpose.metrics.visibility import LabelledScores, TernaryScores, confusio
 from trustpose.poses import MISSING_ID, Visibility
 
 Source = Literal["visibility_label", "visibility", "score"]
+NOT_TERNARY = (
+    "visibility.ternary and visibility.occluded: null, the ground truth says whether a keypoint is labelled, not "
+    "whether it is occluded or visible"
+)
 LABELLED = ("precision", "recall", "f1", "accuracy")
 
 

@@ -8,6 +8,7 @@ from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
 from trustpose.calibration.metrics import is_value
 from trustpose.calibration.opinion_card import OpinionCard
+from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -39,7 +40,8 @@ class Card:
     their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
     method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
     rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not;
-    `networks` the SHA-256 of the network files whose results it is for, if known."""
+    `networks` the SHA-256 of the network files whose results it is for, if known; `visibility` what v means in the
+    ground truth (`formats.coco.visibility`)."""
 
     method: str
     why: str
@@ -63,6 +65,7 @@ class Card:
     decision: Decision | None = None
     opinions: tuple[OpinionCard, ...] = ()
     networks: tuple[str, ...] = ()
+    visibility: str = TERNARY
     version: str = ""
     format: str = FORMAT
 
@@ -124,6 +127,8 @@ class Card:
         for name in ("before", "after", "explained"):
             if not all(map(is_value, getattr(self, name).values())):
                 raise ValueError(f"card: field '{name}': expected a number and its interval for each name")
+        if self.visibility not in (TERNARY, LABELLED):
+            raise ValueError(f"card: field 'visibility': expected {TERNARY} or {LABELLED}")
         if self.area not in AREAS:
             raise ValueError(f"card: field 'area': expected one of {', '.join(AREAS)}")
         if not all(map(math.isfinite, self.score_range)):

@@ -36,6 +36,7 @@ from trustpose.datasets.folds import fold_of
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import apart_by_category
+from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.poses import MISSING_ID, Area, Poses
 from trustpose.skeletons import Skeleton, difference
 
@@ -237,5 +238,6 @@ def _card(
         explained=plain_values(choice.shares),
         skipped=skipped,
         decision=decision,
+        visibility=TERNARY if truth.has_visibility else LABELLED,
         version=version("trustpose"),
     )

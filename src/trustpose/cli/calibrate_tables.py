@@ -26,6 +26,7 @@ def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, .
     from rich.table import Table
 
     from trustpose.calibration.card import LABELS
+    from trustpose.formats.coco.visibility import LABELLED
 
     console = Console()
     table = Table(
@@ -49,6 +50,11 @@ def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, .
         _print_decision(console, card.decision)
     notes = [*about_files, card.why, *(f"{name} was left out: {reason}" for name, reason in card.skipped.items())]
     notes += [opinion.sentence() for opinion in card.opinions]
+    if card.visibility == LABELLED:
+        notes.append(
+            "the ground truth says whether a keypoint is labelled, not whether it is occluded or visible, so "
+            "P(visible) is P(labelled) and P(occluded) is 0"
+        )
     if card.unmatched:
         notes.append(f"{card.unmatched} results match no person and count with OKS 0")
     for note in notes:

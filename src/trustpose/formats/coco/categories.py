@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from trustpose.files import InputError
+from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.formats.columns import Rows
 from trustpose.poses import MISSING_ID
 
@@ -41,6 +42,12 @@ class Chosen:
     def keypoints(self) -> tuple[str, ...]:
         """Their common keypoint names; empty if they have none."""
         return tuple(self.rows[0].get("keypoints", ()))
+
+    @property
+    def visibility(self) -> str | None:
+        """What their v means (`coco.visibility`), None if the file does not say or they differ."""
+        stated = {str(row.get("visibility")) for row in self.rows}
+        return stated.pop() if len(stated) == 1 and stated <= {TERNARY, LABELLED} else None
 
     def of(self, category_id: Int[np.ndarray, " N"]) -> np.ndarray:
         """Return which of N rows have these categories."""

@@ -18,6 +18,7 @@ from trustpose.formats.coco.checks import check_boxes
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts, ids_among, own_ids
 from trustpose.formats.coco.labels import Labels, read_labels
 from trustpose.formats.coco.other_layouts import other_layout
+from trustpose.formats.coco.visibility import ASSUMED, is_ternary, with_labels_alone
 from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
@@ -129,8 +130,10 @@ def read_truth(
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
     wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
     truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, wanted)
+    has_visibility = is_ternary(truth.v, chosen.visibility)
+    notes = () if has_visibility or chosen.visibility else (ASSUMED,)
     return TruthFile(
-        truth=truth,
+        truth=truth if has_visibility else with_labels_alone(truth),
         images=images,
         skeleton=labels.skeleton,
         keypoint_names=labels.names,
@@ -138,10 +141,11 @@ def read_truth(
         category_ids=tuple(chosen.ids.tolist()),
         path=shown(path),
         sha256=hashlib.sha256(content).hexdigest(),
-        notes=() if labels.note is None else (labels.note,),
+        notes=notes if labels.note is None else (labels.note, *notes),
         categories=chosen.apart(of_row),
         image_texts=image_texts,
         annotation_texts=annotation_texts,
+        has_visibility=has_visibility,
     )
 
 

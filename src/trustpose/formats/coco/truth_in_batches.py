@@ -15,8 +15,9 @@ import numpy as np
 
 from trustpose.files import InputError, parse_json
 from trustpose.formats.coco.categories import ALL, Chosen, choose_categories
-from trustpose.formats.coco.ids import NO_TEXTS
+from trustpose.formats.coco.labels import keypoint_table
 from trustpose.formats.coco.truth import TruthFile, read_annotations, read_truth
+from trustpose.formats.coco.visibility import ASSUMED, LABELLED, TERNARY, is_ternary, with_labels_alone
 from trustpose.formats.columns import Rows
 from trustpose.formats.parquet_order import find_twice
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
@@ -24,7 +25,7 @@ from trustpose.formats.parquet_sorting import by_photo
 from trustpose.formats.table_rows import TableRows
 from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.images import Images
-from trustpose.poses import SEGMENT, Truth
+from trustpose.poses import SEGMENT, Truth, Visibility
 from trustpose.skeletons import Skeleton, find_skeleton
 
 PHOTOS = 2048  # of a ground truth in memory at a time
@@ -74,6 +75,8 @@ class TruthBatches:
         skeleton = self.header.skeleton or Skeleton("the ground truth", self.header.keypoint_names, ())
         truth, *_ = read_annotations(people, ids, image_id, images, self.chosen, skeleton)
         truth = replace(truth, skeleton=self.header.truth.skeleton)
+        if not self.header.has_visibility:
+            truth = with_labels_alone(truth)
         if truth.box is None and self.has_boxes:
             if len(truth):
                 raise people.fail(0, "bbox", "4 finite numbers (x, y, width, height)")
@@ -165,8 +168,32 @@ def _header(parts: ParquetParts, chosen: Chosen, skeleton: Skeleton | None) -> T
         skeleton=known or Skeleton("the ground truth", names, ()),
     )
     images = Images(np.zeros(0, np.int64))
-    ids = tuple(chosen.ids.tolist())
-    return TruthFile(empty, images, known, names, chosen.category_id, ids, parts.path, "", image_texts=NO_TEXTS)
+    has_visibility = _is_ternary(parts, chosen, len(names))
+    return TruthFile(
+        truth=empty,
+        images=images,
+        skeleton=known,
+        keypoint_names=names,
+        category_id=chosen.category_id,
+        category_ids=tuple(chosen.ids.tolist()),
+        path=parts.path,
+        sha256="",
+        notes=() if has_visibility or chosen.visibility else (ASSUMED,),
+        has_visibility=has_visibility,
+    )
+
+
+def _is_ternary(parts: ParquetParts, chosen: Chosen, keypoints: int) -> bool:
+    """Return whether v has COCO's meaning (`coco.visibility`), reading no further than the first visible keypoint."""
+    occurs = np.zeros(3, np.bool_)
+    if chosen.visibility is None:
+        for people in _people(parts, chosen, ["keypoints"]):
+            table = keypoint_table(people, keypoints, "v")
+            if table is not None:
+                occurs |= [bool((table[:, 2::3] == v).any()) for v in range(3)]
+            if occurs[Visibility.VISIBLE]:
+                break
+    return is_ternary(np.flatnonzero(occurs)[None], chosen.visibility)
 
 
 def _areas(parts: ParquetParts, chosen: Chosen) -> Counter[str]:
@@ -174,17 +201,20 @@ def _areas(parts: ParquetParts, chosen: Chosen) -> Counter[str]:
     areas = Counter[str]()
     if "area" not in parts.occurring:
         return areas
-    names = [name for name in ("category_id", "area_source") if name in parts.schema.names]
-    for table, *_ in parts.tables(["id", *names], 2**16):
-        rows = TableRows(parts.path, parts.noun, table.filter(table.column("id").is_valid()), ((0, parts.path, 0),))
-        category = rows.integers("category_id")
-        assert category is not None
-        of_category = chosen.of(category)
-        sources = rows.values("area_source") if "area_source" in names else [None] * len(rows)
-        areas.update(
-            str(SEGMENT if one is None else one) for one, is_one in zip(sources, of_category, strict=True) if is_one
-        )
+    for people in _people(parts, chosen, ["area_source"]):
+        areas.update(str(SEGMENT if source is None else source) for source in people.values("area_source"))
     return areas
+
+
+def _people(parts: ParquetParts, chosen: Chosen, names: list[str]) -> Iterator[TableRows]:
+    """Yield the people of the chosen category, some at a time, with those of the columns `names` that there are."""
+    names = [name for name in names if name in parts.schema.names]
+    for table, file, row in parts.tables(["id", "category_id", *names], 2**16):
+        rows = TableRows(parts.path, parts.noun, table, ((0, file, row),))
+        people = rows.chosen(np.array(table.column("id").is_valid()))
+        category = people.integers("category_id")
+        assert category is not None
+        yield people.chosen(chosen.of(category))
 
 
 def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
@@ -224,7 +254,8 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     kinds |= {"area_source": arrow.string(), "file_name": arrow.string()}
     present = {name for row in rows for name in row}
     others = [{"id": one} for one in read.category_ids if one != read.category_id]
-    categories = [{"id": read.category_id, "keypoints": list(read.keypoint_names)}, *others]
+    stated = {"visibility": TERNARY if read.has_visibility else LABELLED}
+    categories = [{"id": read.category_id, "keypoints": list(read.keypoint_names), **stated}, *others]
     schema = arrow.schema(
         [(name, kind) for name, kind in kinds.items() if name in present], {_METADATA: orjson.dumps(categories)}
     )
