@@ -93,12 +93,18 @@ def test_videos_beside_photos(tmp_path, video):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(video.read_bytes())
     (tmp_path / "broken.mp4").write_bytes(b"broken")
+    writer = cv2.VideoWriter(str(tmp_path / "cut.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    content = (tmp_path / "cut.avi").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(content[: content.index(b"movi") + 4])  # a header, and no frame after it
     work = find_sources([str(tmp_path)], FOUND, recursive=True, out=tmp_path / "out")
     assert work.files == [tmp_path / "7.jpg"] and work.photos[0].image_id == 7 and work.video is None
     assert [(part.folder, part.video) for part in work.videos] == [
         *(("v", tmp_path / "deep" / "v.avi"), ("v.mp4", tmp_path / "deep" / "v.mp4"), ("v.mp4-2", video))
     ]
     assert work.parts == [work, *work.videos] and "broken.mp4: cannot be read as a video" in work.unreadable[0]
+    assert len(work.unreadable) == 2 and "cut.avi: holds no frame that can be read" in work.unreadable[1]
     flat = find_sources([str(tmp_path)], FOUND, out=tmp_path / "out")
     assert [part.video for part in flat.parts] == [None, video]
     assert [part.video for part in find_sources([str(video), str(tmp_path / "deep")], FOUND).parts] == [

@@ -198,6 +198,56 @@ def test_names_that_are_not_utf8(tmp_path):
     assert len(_times_of(_copy(source, made), tmp_path)) == 20
 
 
+def _relabelled(path, label, replacement):
+    """The file with these bytes of it replaced, which are as many."""
+    content = path.read_bytes()
+    assert content.count(label) and len(label) == len(replacement)
+    path.write_bytes(content.replace(label, replacement))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_a_title_that_is_not_utf8(tmp_path, suffix):
+    """As cameras and converters of Windows write it: in Latin-1."""
+    source = tmp_path / f"in.{suffix}"
+    with av.open(str(_source(tmp_path / "plain.mp4"))) as plain, av.open(str(source), "w") as file:
+        file.metadata["title"] = "cafe on the corner"
+        tracks = {stream.index: file.add_stream_from_template(stream) for stream in plain.streams}
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = tracks[packet.stream.index]
+                file.mux(packet)
+    _relabelled(source, b"cafe on", b"caf\xe9 on")
+    made = _copy(source, tmp_path / "out.mp4")
+    np.testing.assert_allclose(np.diff(_times(made)), np.diff(EVEN) / 20000, atol=2e-3)
+    assert len(_sound(made)) > 5
+
+
+def test_sound_that_cannot_be_read_is_left_out(tmp_path):
+    source = _relabelled(_relabelled(_source(tmp_path / "in.mp4"), b"mp4a", b"zzzz"), b"esds", b"zzzz")
+    made = _copy(source, tmp_path / "out.mp4")
+    assert len(_times(made)) == 20
+    with av.open(str(made)) as file:
+        assert not file.streams.audio
+
+
+def test_a_source_that_only_opencv_reads_is_copied_without_its_times(tmp_path, monkeypatch):
+    source = _source(tmp_path / "in.mp4", UNEVEN)
+    opened, damaged = av.open, (str(source),)
+
+    def damaged_source(name, *rest, **options):
+        if name in damaged:
+            raise av.error.InvalidDataError(1094995529, "Invalid data found when processing input", name)
+        return opened(name, *rest, **options)
+
+    monkeypatch.setattr(av, "open", damaged_source)
+    work = predictions.Sources(files=[source], video=source, frame_rate=20.0)
+    note = predictions.PoseDrawings(work, tmp_path / "out", COCO_17).note
+    assert note is not None and "written without sound, at a constant frame rate" in note and "\n" not in note
+    made = _copy(source, tmp_path / "out.mp4")
+    assert len(_times(made)) == len(UNEVEN) and not np.ptp(np.diff(_times(made))).round(6)
+
+
 def _times_of(path, folder):
     return _times(path.rename(folder / "readable.mp4"))
 

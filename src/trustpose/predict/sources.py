@@ -101,6 +101,8 @@ def find_sources(
 
 def _video(video: Path | int, people: PeopleOptions) -> Sources:
     with Video(video) as opened:  # fails early if it cannot be read
+        if not opened.is_webcam and next(opened.frames(1), None) is None:
+            raise InputError(f"{video}: holds no frame that can be read")
         boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score)
     files = [] if isinstance(video, int) else [video]
     return Sources(files=files, video=video, frame_rate=opened.frame_rate, frame_boxes=boxes)

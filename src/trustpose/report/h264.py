@@ -1,7 +1,5 @@
 """Write drawn frames as H.264 video, which browsers play, with the times and sound of the source (extra `video`)."""
 
-import heapq
-from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from importlib.util import find_spec
@@ -14,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import DiskError, InputError, cannot_write, utf8_name
+from trustpose.report.source_video import open_source
 
 _QUALITY = 21  # x264's constant rate factor: 18 cannot be told from the source, 23 is its default
 _PRESET = "veryfast"
@@ -21,8 +20,6 @@ _REPEATABLE = "mbtree=0"  # x264's macroblock tree gives other bytes from run to
 # A frame of the newer codecs takes fewer bits than H.264 for the same quality, roughly by these factors.
 _FACTOR = {"hevc": 1.5, "vp9": 1.5, "av1": 2.0}
 _LEAST_RATE = 300_000  # bits per second, however few the source has
-_COPIED = ("aac", "mp3", "opus", "flac")  # sound that browsers play from mp4 as it is; other is written as AAC
-_REORDERED = 64  # packets to look ahead for the order of frames; H.264 reorders at most 16
 
 
 def has_h264() -> bool:
@@ -39,9 +36,9 @@ class H264Writer:
 
     Use it in a `with` block: the file appears under its name if the block ends without an error, and not at all
     otherwise. Frames are those of the source in order, as `formats.video.Video` gives them, already rotated; if there
-    are fewer, the sound ends with them. Without a source they follow at `frame_rate` per second. The bit rate is at
-    most that of the source. An odd width or height loses its last column or row, which the format does not support.
-    Raises InputError if the file cannot be written, DiskError if the disk is full.
+    are fewer, the sound ends with them. Without a source that PyAV can read they follow at `frame_rate` per second. The
+    bit rate is at most that of the source. An odd width or height loses its last column or row, which the format does
+    not support. Raises InputError if the file cannot be written, DiskError if the disk is full.
     """
 
     def __init__(self, path: Path, width: int, height: int, frame_rate: float, source: Path | None = None) -> None:
@@ -59,7 +56,7 @@ class H264Writer:
             path.parent.mkdir(parents=True, exist_ok=True)
             name = self._open.enter_context(utf8_name(self._part))
             self._file: Any = av.open(name, "w", format="mp4", options={"movflags": "+faststart"})
-            self._source = None if source is None else _Source(source, self._open)
+            self._source = None if source is None else open_source(source, self._open)
             self._stream = self._add_stream()
             self._sound = None if self._source is None else self._source.sound(self._file)
         except (OSError, self._failure) as error:
@@ -157,92 +154,3 @@ class H264Writer:
     def _cannot(self, error: Any) -> InputError:
         number = getattr(error, "errno", None) or 0
         return cannot_write(self.path, OSError(number, getattr(error, "strerror", None) or str(error)))
-
-
-class _Source:
-    """What a video file says: codec, bit rate in bits per second (0: unknown), time base, the aspect ratio of its
-    pixels after rotation, and `times`, those of its frames in order, in units of the time base."""
-
-    def __init__(self, path: Path, opened: ExitStack) -> None:
-        import av
-
-        self._path, self._opened = path, opened
-        self._name = opened.enter_context(utf8_name(path))
-        file: Any = opened.enter_context(av.open(self._name))
-        stream = file.streams.video[0]
-        self.codec, self.time_base = stream.codec.canonical_name, stream.time_base
-        self.bit_rate = stream.bit_rate or file.bit_rate or 0
-        aspect = stream.sample_aspect_ratio
-        is_turned = aspect is not None and _is_turned(self._name)
-        self.aspect = 1 / aspect if aspect is not None and is_turned else aspect
-        self.times = _in_order(_times(file, stream))
-
-    def sound(self, target: Any) -> "_Sound | None":
-        """Return what copies the sound to a file; None if there is none."""
-        import av
-
-        file: Any = self._opened.enter_context(av.open(self._name))
-        return _Sound(file, target) if file.streams.audio else None
-
-
-def _is_turned(name: str) -> bool:
-    """Whether the first frame of a video is shown turned by a quarter."""
-    import av
-
-    with av.open(name) as file:
-        frame: Any = next(file.decode(video=0), None)
-        return frame is not None and frame.rotation % 180 != 0
-
-
-def _times(file: Any, stream: Any) -> Iterator[int]:
-    """Yield the time of each frame, in the order of the file."""
-    from av.error import FFmpegError
-
-    try:
-        for packet in file.demux(stream):
-            time = packet.dts if packet.pts is None else packet.pts
-            if packet.size and time is not None and not packet.is_discard:
-                yield time
-    except FFmpegError:  # a broken file has no more of them
-        return
-
-
-def _in_order(times: Iterator[int]) -> Iterator[int]:
-    """Yield times from the earliest; they come at most `_REORDERED` places away."""
-    waiting: list[int] = []
-    for time in times:
-        heapq.heappush(waiting, time)
-        if len(waiting) > _REORDERED:
-            yield heapq.heappop(waiting)
-    yield from (heapq.heappop(waiting) for _ in range(len(waiting)))
-
-
-class _Sound:
-    """Copies the first sound track of a file to another, as it is if browsers play it, else as AAC."""
-
-    def __init__(self, file: Any, target: Any) -> None:
-        self._stream, self._target = file.streams.audio[0], target
-        self._is_copied = self._stream.codec.canonical_name in _COPIED
-        self._out = (
-            target.add_stream_from_template(self._stream)
-            if self._is_copied
-            else target.add_stream("aac", rate=self._stream.codec_context.sample_rate)
-        )
-        self._packets = (packet for packet in file.demux(self._stream) if packet.dts is not None)
-        self._next = next(self._packets, None)
-
-    def write_until(self, end: Fraction | None) -> None:
-        """Write what starts before `end`, in seconds; None: all."""
-        while self._next is not None and (end is None or self._next.dts * self._next.time_base < end):
-            if self._is_copied:
-                self._next.stream = self._out
-                self._target.mux(self._next)
-            else:
-                for frame in self._next.decode():
-                    self._target.mux(self._out.encode(frame))
-            self._next = next(self._packets, None)
-
-    def finish(self) -> None:
-        """Write what the encoder still holds."""
-        if not self._is_copied:
-            self._target.mux(self._out.encode(None))

@@ -14,6 +14,7 @@ from trustpose.report.frame_colours import FrameColours
 from trustpose.report.h264 import H264Writer, has_h264
 from trustpose.report.palettes import check_style
 from trustpose.report.pictures import picture_names, write_picture
+from trustpose.report.source_video import is_readable
 from trustpose.report.video import MPEG4_NOTE, VideoWriter
 from trustpose.skeletons import Skeleton
 
@@ -43,7 +44,13 @@ class PoseDrawings:
     @property
     def note(self) -> str | None:
         """A note for the user about the files, before the run; None if there is none."""
-        return None if self._video is None or has_h264() else f"{self._video}: {MPEG4_NOTE}"
+        if self._video is None:
+            return None
+        if not has_h264():
+            return f"{self._video}: {MPEG4_NOTE}"
+        if self._source is None or is_readable(self._source):
+            return None
+        return f"{self._video}: is written without sound, at a constant frame rate: {self._source} is damaged"
 
     def follow(self, prediction: Prediction) -> None:
         """Keep the colours of a video's people, if there is one each; to be called with every frame before `draw`."""
