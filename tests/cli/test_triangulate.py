@@ -115,6 +115,36 @@ def test_wrong_input_is_one_line(files, capsys, more, results, message):
     assert message in error and error.count("\n") == 1
 
 
+@pytest.mark.parametrize("command_of", ["triangulate", "cameras place", "cameras synchronise"])
+def test_weights_that_a_file_lacks_are_named(files, capsys, command_of):
+    for at in range(4):
+        rows = json.loads((files / f"{at}.json").read_text())
+        plain = [{name: row[name] for name in row if at != 2 or name != "keypoint_quality"} for row in rows]
+        (files / f"plain{at}.json").write_text(json.dumps(plain))
+    named = [files / f"plain{at}.json" for at in range(4)]
+    rig, repeated = files / "cameras.json", [word for path in named for word in ("--results", path)]
+    rest = {
+        "triangulate": ["--cameras", rig, *named, "--out", files / "no.json"],
+        "cameras place": [rig, *repeated, "--height", "1.7m", "--out", files / "no.json"],
+        "cameras synchronise": [*named, "--fps", "25"],
+    }[command_of]
+    assert run(*command_of.split(), *rest, "--weight", "trust") == 2
+    error = capsys.readouterr().err
+    assert "plain2.json: has no keypoint_quality, expected with --weight trust; add it with `trustpose cal" in error
+    assert error.count("\n") == 1 and not (files / "no.json").exists()
+
+
+def test_a_skeleton_told_by_its_limbs_is_said_once(tmp_path, capsys, data_dir):
+    folder = data_dir / "multiview/pose2sim"
+    if not (folder / "two_people/pose/cam01_json").is_dir():
+        pytest.skip(f"no trial in {folder}")
+    views = [folder / f"two_people/pose/cam0{at}_json" for at in (1, 2, 3, 4)]
+    assert run("triangulate", "--cameras", folder / "Calib.qca.txt", *views, "--out", tmp_path / "people.json") == 0
+    assert capsys.readouterr().err.count("read as openpose_body25b, not openpose_body25, by the lengths of limbs") == 1
+    found = read_poses3d(tmp_path / "people.json")
+    assert found.skeleton is not None and found.skeleton.name == "openpose_body25b"
+
+
 def test_a_calibration_for_another_size(files, capsys):
     write_cameras(Cameras(tuple(camera.resized(320, 240) for camera in ring(4))), files / "small.json")
     named = [files / f"{at}.json" for at in range(4)]

@@ -17,9 +17,11 @@ PHOTOS = {"000000000785.jpg": (785, 640, 425), "COCO_val2014_000000040083.jpg": 
 
 
 def people(count: int = 2, seed: int = 0, skeleton: Skeleton = COCO_17) -> Poses:
-    """People of the first photo, coordinates with two decimals, boxes around them."""
+    """People of the first photo, coordinates with two decimals, boxes around them; limbs are short, as a body's."""
     random = np.random.default_rng(seed)
     xy = random.uniform(20, 400, (count, len(skeleton), 2)).round(2)
+    for start, end in skeleton.edges:
+        xy[:, end] = np.clip(xy[:, start] + random.uniform(-30, 30, (count, 2)), 20, 400).round(2)
     low, high = xy.min(axis=1), xy.max(axis=1)
     return Poses(
         xy=xy,

@@ -164,7 +164,7 @@ def _by_people(
         raise InputError(f"--results: images show no scale; expected one known length: {LENGTHS}")
     views = read_views(results, skeleton)
     rates, offsets = (numbers(name, text, len(rig)) for name, text in zip(("--fps", "--offset"), times, strict=True))
-    how = chosen(one_of("--weight", weight, WEIGHTS), views)
+    how = chosen(one_of("--weight", weight, WEIGHTS), views, results)
     try:
         placed = place_by_people(views, rig, match_frames(views, rates, offsets), how)
         placed = placed.scaled(_factor(placed, views, *lengths))

@@ -42,7 +42,7 @@ def synchronise(
     assert rates is not None
     views = read_views(results, skeleton)
     try:
-        found = run(views, rates, chosen(one_of("--weight", weight, WEIGHTS), views), longest)
+        found = run(views, rates, chosen(one_of("--weight", weight, WEIGHTS), views, results), longest)
     except ValueError as error:
         raise InputError(str(error)) from None
     for path, offset, rate, peak in zip(results, found.offset, rates, found.correlation, strict=True):

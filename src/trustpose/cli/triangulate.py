@@ -102,7 +102,7 @@ def triangulate(
     views = read_views(named, skeleton)
     check_sizes(rig, views, named)
     offsets = _numbers("--offset", offset, len(named))
-    by = _weight(_one_of("--weight", weight, WEIGHTS), views)
+    by = _weight(_one_of("--weight", weight, WEIGHTS), views, named)
     check_fit(rig, views, named, rates, offsets, weight=by, unchecked=unchecked)
     started = time.perf_counter()
     try:
@@ -140,7 +140,10 @@ def read_views(sources: Sequence[Path], skeleton: str | None) -> "list[Poses]":
     from trustpose.skeletons import difference, skeleton_of
 
     named = None if skeleton is None else skeleton_of(skeleton)
-    views = [_read_view(source, named) for source in sources]
+    notes: dict[str, None] = {}
+    views = [_read_view(source, named, notes) for source in sources]
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     for source, view in zip(sources, views, strict=True):
         differ = difference(views[0].skeleton, view.skeleton)
         if differ or view.keypoint_count != views[0].keypoint_count:
@@ -149,7 +152,8 @@ def read_views(sources: Sequence[Path], skeleton: str | None) -> "list[Poses]":
     return views
 
 
-def _read_view(source: Path, skeleton: "Skeleton | None") -> "Poses":
+def _read_view(source: Path, skeleton: "Skeleton | None", notes: dict[str, None]) -> "Poses":
+    """Return one camera's poses, and add to the `notes` how their skeleton was chosen, where that is worth saying."""
     from dataclasses import replace
 
     from trustpose.formats.coco import read_results
@@ -168,6 +172,8 @@ def _read_view(source: Path, skeleton: "Skeleton | None") -> "Poses":
     done = assemble(found, Photos(None, None), tool=tool, skeleton=skeleton)
     if done.counted:
         raise InputError(f"{source}: the names of the photos end in no number, so their frames are unknown")
+    if done.skeleton_note is not None:
+        notes[done.skeleton_note] = None
     return done.poses
 
 
@@ -177,14 +183,21 @@ def _people(views: "list[Poses]", rig: "Cameras", **options: object) -> "Poses3D
     return triangulate_people(views, rig, **options)  # type: ignore[arg-type]
 
 
-def _weight(weight: str, views: "list[Poses]") -> str:
-    """Return what to weight by: with auto, trust where all views have it, else scores, else nothing."""
-    if weight != "auto":
-        return weight
-    for name, field in (("trust", "quality"), ("scores", "score")):
-        if all(getattr(view, field) is not None for view in views):
-            return name
-    return "none"
+def _weight(weight: str, views: "list[Poses]", sources: Sequence[Path]) -> str:
+    """Return what to weight by: with auto, trust where all views have it, else scores, else nothing. Raises InputError
+    naming a file that lacks what `weight` asks for."""
+    fields = {"trust": ("quality", "keypoint_quality"), "scores": ("score", "keypoint scores")}
+    lacking = {
+        name: next((path for path, view in zip(sources, views, strict=True) if getattr(view, field) is None), None)
+        for name, (field, _) in fields.items()
+    }
+    if weight == "auto":
+        return next((name for name in fields if lacking[name] is None), "none")
+    path = lacking.get(weight)
+    if path is not None:
+        repair = "add it with `trustpose calibrate apply`, or use " if weight == "trust" else "use "
+        raise InputError(f"{path}: has no {fields[weight][1]}, expected with --weight {weight}; {repair}--weight auto")
+    return weight
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> str:

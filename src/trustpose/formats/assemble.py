@@ -9,6 +9,7 @@ from jaxtyping import Float
 from trustpose.files import InputError
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.found_poses import FoundPoses, join
+from trustpose.formats.openpose import which_body_25
 from trustpose.formats.photo_names import Photos
 from trustpose.poses import Poses
 from trustpose.skeletons import (
@@ -31,6 +32,7 @@ class Assembled:
     """N poses with their image ids, the score (N,) to rank them by, their keypoints, and notes for the user.
 
     `counted` holds the ids of photos that were counted because their names have no numbers; otherwise it is empty.
+    `skeleton_note` is the one of `notes` that says how the skeleton was chosen, where the files leave two open.
     """
 
     poses: Poses
@@ -39,6 +41,7 @@ class Assembled:
     photo_count: int
     counted: dict[str, int]
     notes: tuple[str, ...]
+    skeleton_note: str | None = None
 
 
 def assemble(
@@ -77,9 +80,13 @@ def assemble(
         notes.append("`score` of poses without their own score is the mean of their keypoints' scores")
         score = np.where(np.isnan(score), mean, score)
     source = _name_keypoints(parts[0], poses.keypoint_count, skeleton, photos.truth)
+    skeleton_note = None
+    if skeleton is None and tool == "openpose" and source == OPENPOSE_BODY_25:
+        source, skeleton_note = which_body_25(poses)
+        notes += [] if skeleton_note is None else [skeleton_note]
     poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
     photo_count = len(np.unique(np.concatenate(ids)))
-    return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order))
+    return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order), skeleton_note)
 
 
 def _of_one_category(parts: Sequence[FoundPoses], category: int | None) -> list[FoundPoses]:
