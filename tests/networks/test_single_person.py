@@ -1,5 +1,7 @@
 """The lecture's single-person systems: sizes, what a pixel depends on, crops about joints, windows, contrast."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,13 @@ from torch import nn
 from tests.networks.without_data import without_data
 from trustpose.geometry.crops import warp
 from trustpose.networks.cascaded_pyramid import _enlarged, cascaded_pyramid
-from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine, receptive_field
+from trustpose.networks.convolutional_pose_machine import (
+    CENTRE_SIGMA,
+    centre_map,
+    centre_means,
+    convolutional_pose_machine,
+    receptive_field,
+)
 from trustpose.networks.deep_pose import cut_boxes, deep_pose
 from trustpose.networks.small import SMALL
 from trustpose.networks.tompson import Coarse, cut_windows, local_contrast, tompson
@@ -60,6 +68,60 @@ def test_what_a_belief_depends_on_is_as_the_paper_prints():
         rows = gradient[0].abs().sum(dim=(0, 2)).nonzero()
         assert int(rows.max() - rows.min()) + 1 <= expected
         assert int(rows.max() - rows.min()) + 1 > expected - 8  # a maximum passes the gradient of one pixel of two
+
+
+# Measured with Caffe's rules, as OpenCV 4.11 reads prototxts (newer ones do not): the layers pool1_stage1 and
+# pool_center_lower of shihenw/convolutional-pose-machines-release, model/_trained_FLIC/pose_deploy.prototxt, for one
+# channel of 32 × 24 pixels:
+#     net = cv2.dnn.readNetFromCaffe("pool.prototxt")
+#     net.setInput(np.random.default_rng(0).random((1, 1, 32, 24), np.float32))
+#     maximum, mean = net.forward(["pool1_stage1", "pool_center_lower"])
+#     print(maximum.sum(), maximum[0, 0, :, -1].round(4), mean.round(6))
+CAFFE_SUM = 173.4965
+CAFFE_LAST = [0.6709, 0.7670, 0.9272, 0.9572, 0.9310, 0.9505, 0.9620, 0.9620, 0.5796, 0.9887, 0.9818, 0.9818, 0.9313]
+CAFFE_LAST += [0.9313, 0.5744, 0.4658]
+CAFFE_MEAN = [[0.510419, 0.573364, 0.523915], [0.520390, 0.505796, 0.534191], [0.506328, 0.523656, 0.522216]]
+CAFFE_MEAN += [[0.515900, 0.473110, 0.475426]]
+
+
+def test_published_poolings_are_caffes():
+    image = torch.from_numpy(np.random.default_rng(0).random((1, 1, 32, 24), np.float32))
+    network = convolutional_pose_machine(2, 1, width=2, wide=2, narrow=2, kernels=(3, 3), pooling="published")
+    pools = [layer for layer in network.modules() if isinstance(layer, nn.MaxPool2d)]
+    assert len(pools) == 6
+    for pool in pools:
+        maximum = pool(image)
+        assert float(maximum.sum()) == pytest.approx(CAFFE_SUM, abs=1e-3)
+        assert maximum[0, 0, :, -1].tolist() == pytest.approx(CAFFE_LAST, abs=6e-5)
+    assert torch.allclose(centre_means(image[0, 0], 8), torch.tensor(CAFFE_MEAN), atol=1e-6)
+    assert network.eval()(torch.rand(1, 3, 32, 24)).heatmaps[1].shape == (1, 1, 4, 3)
+
+
+def test_the_published_centre_is_a_mean_of_crop_pixels():
+    like = torch.zeros(1, 1, 4, 3)
+    centre = centre_map(like, 8)
+    y, x = (np.indices((32, 24)).T + 1 - [16, 12]).T
+    gaussian = np.exp(-(y**2 + x**2) / (2 * (CENTRE_SIGMA * 32) ** 2))
+    expected = [[gaussian[8 * i : 8 * i + 9, 8 * j : 8 * j + 9].mean() for j in range(3)] for i in range(4)]
+    assert np.allclose(centre.numpy(), expected, atol=1e-6)
+
+
+def test_with_published_poolings_beliefs_see_seven_pixels_further():
+    image = torch.rand(1, 3, 96, 96)
+    middle = {}
+    for pooling in ("padded", "published"):
+        torch.manual_seed(0)
+        network = convolutional_pose_machine(1, 1, width=2, wide=2, narrow=2, kernels=(3, 3), pooling=pooling)
+        for parameter in network.parameters():  # nothing cancels, and no ReLU is closed
+            nn.init.uniform_(parameter, 0.1, 1.0)
+        flat = torch.full_like(image, 0.5).requires_grad_()
+        for layer in network.modules():
+            if isinstance(layer, nn.MaxPool2d):  # a mean over the same pixels passes the gradient of each
+                layer.forward = partial(nn.functional.avg_pool2d, kernel_size=3, stride=2, padding=layer.padding)
+        (gradient,) = torch.autograd.grad(network.eval()(flat).heatmaps[0][0, 0, 6, 6], flat)
+        rows = gradient[0].abs().sum(dim=(0, 2)).nonzero()
+        middle[pooling] = float(rows.min() + rows.max()) / 2
+    assert middle == {"padded": 48.0, "published": 55.0}
 
 
 def test_later_stages_read_the_beliefs_before_them():

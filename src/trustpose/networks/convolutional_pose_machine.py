@@ -4,11 +4,14 @@ Wei, Ramakrishna, Kanade and Sheikh, Convolutional Pose Machines, CVPR 2016, sec
 image alone, within 160 × 160 pixels (9×9 convolutions between three poolings, a 5×5, a 9×9, two 1×1); every further
 stage sees features of a second trunk, the P + 1 belief maps of the stage before (the last is the background's) and a
 Gaussian at the person's centre, through three 11×11 convolutions. Every stage is supervised (section 3.3). From the
-authors' published layers, and not in the text: widths, the second trunk shared by all further stages up to its third
-pooling, and the centre's width, 21 pixels of 368.
+authors' published layers (shihenw/convolutional-pose-machines-release), and not in the text: widths, the second trunk
+shared by all further stages up to its third pooling, the centre's width, 21 pixels of 368, and its pooling.
 """
 
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -18,6 +21,7 @@ from trustpose.networks.layers import check_keypoints, heatmap_head
 
 STRIDE = 8
 CENTRE_SIGMA = 21 / 368  # of the crop's side
+Pooling = Literal["paper", "padded", "published"]
 
 
 def convolutional_pose_machine(
@@ -29,22 +33,25 @@ def convolutional_pose_machine(
     narrow: int = 32,
     kernels: tuple[int, int] = (9, 11),
     poolings: int = 3,
-    pooled: int = 2,
+    pooling: Pooling = "paper",
     background: bool = True,
     centre: bool = True,
 ) -> "ConvolutionalPoseMachine":
     """Build a network of `stages` stages: 6 in the paper.
 
     width, wide, narrow: channels of the trunks and later stages, of the first stage's last layers, and of the features
-    that later stages read. kernels: of the trunks, and of the later stages. poolings: by two, in the trunks,
-    each the maximum of `pooled` × `pooled` pixels: 2 in the paper, 3 in the published models.
-    background: one more belief map, of no keypoint. centre: whether later stages see where the person is. Raises
-    ValueError for less than one stage.
+    that later stages read. kernels: of the trunks, and of the later stages. poolings: by two, in the trunks.
+    background: one more belief map, of no keypoint. centre: whether later stages see where the person is.
+
+    pooling: "paper" takes the maximum of 2 × 2 pixels; "padded" of 3 × 3, about the same middle; "published" of 3 × 3
+    without padding, sizes rounded up, and the centre's map is the mean of 9 × 9 crop pixels, as in the authors' Caffe
+    models. With "published", the pixels that a belief depends on lie 7 to the right of and below those of "padded", so
+    weights of one must not run as the other. Raises ValueError for less than one stage.
     """
     if stages < 1:
         raise ValueError(f"stages: expected 1 or more, got {stages}")
     return ConvolutionalPoseMachine(
-        stages, keypoints, (width, wide, narrow), kernels, (poolings, pooled), background, centre
+        stages, keypoints, (width, wide, narrow), kernels, poolings, pooling, background, centre
     )
 
 
@@ -57,7 +64,8 @@ class ConvolutionalPoseMachine(nn.Module):
         keypoints: int,
         widths: tuple[int, int, int],
         kernels: tuple[int, int],
-        poolings: tuple[int, int],
+        poolings: int,
+        pooling: Pooling,
         background: bool,
         centre: bool,
     ) -> None:
@@ -67,13 +75,15 @@ class ConvolutionalPoseMachine(nn.Module):
         trunk, later = kernels
         beliefs = keypoints + background
         self.first = nn.Sequential(
-            *_trunk(width, trunk, poolings), *_convolution(width, narrow, 5), *_convolution(narrow, wide, trunk)
+            *_trunk(width, trunk, poolings, pooling),
+            *_convolution(width, narrow, 5),
+            *_convolution(narrow, wide, trunk),
         )
         self.first_features = nn.Sequential(*_convolution(wide, wide, 1))
         self.first_beliefs = heatmap_head(wide, beliefs)
-        self.trunk = nn.Sequential(*(_trunk(width, trunk, poolings) if stages > 1 else ()))
+        self.trunk = nn.Sequential(*(_trunk(width, trunk, poolings, pooling) if stages > 1 else ()))
         self.stages = nn.ModuleList(Stage(beliefs, width, narrow, later, centre) for _ in range(stages - 1))
-        self.keypoints, self.has_centre, self.stride = keypoints, centre, 2 ** poolings[0]
+        self.keypoints, self.has_centre, self.stride, self.pooling = keypoints, centre, 2**poolings, pooling
         self.feature_channels = width if stages > 1 else wide
 
     @property
@@ -87,7 +97,8 @@ class ConvolutionalPoseMachine(nn.Module):
         features = self.first_features(self.first(image))
         beliefs = [self.first_beliefs(features)]
         shared = self.trunk(image) if len(self.stages) else features
-        centre = centre_map(features) if self.has_centre else None
+        cell = self.stride if self.pooling == "published" else None
+        centre = centre_map(features, cell) if self.has_centre else None
         for stage in self.stages:
             belief, features = stage(shared, beliefs[-1], centre)
             beliefs.append(belief)
@@ -120,21 +131,33 @@ class Stage(nn.Module):
         return self.head(features), features
 
 
-def centre_map(like: Float[Tensor, "B C h w"]) -> Float[Tensor, "h w"]:
-    """Return a Gaussian of height 1 at the middle of the map, as crops have the person in their middle."""
-    sides = like.shape[-2:]
+def centre_map(like: Float[Tensor, "B C h w"], cell: int | None = None) -> Float[Tensor, "h w"]:
+    """Return a Gaussian of height 1 at the middle of the map, as crops have the person in their middle.
+
+    cell: take the mean of (cell + 1)² crop pixels from each cell's first on, as the published models do, whose Gaussian
+    lies on the pixel before the crop's middle; None takes the Gaussian's height at each cell.
+    """
+    sides = [side * (cell or 1) for side in like.shape[-2:]]
+    before = 0 if cell is None else 1
     bumps = []
     for side in sides:
         at = torch.arange(side, device=like.device, dtype=torch.float32)
-        bumps.append(torch.exp(-((at - side / 2) ** 2) / (2 * (CENTRE_SIGMA * sides[0]) ** 2)))
-    return (bumps[0][:, None] * bumps[1][None]).to(like.dtype)
+        bumps.append(torch.exp(-((at + before - side / 2) ** 2) / (2 * (CENTRE_SIGMA * sides[0]) ** 2)))
+    bump = bumps[0][:, None] * bumps[1][None]
+    return (bump if cell is None else centre_means(bump, cell)).to(like.dtype)
+
+
+def centre_means(centre: Float[Tensor, "H W"], cell: int) -> Float[Tensor, "h w"]:
+    """Return the means of (cell + 1)² crop pixels from each cell's first on, without those outside of the crop."""
+    return F.avg_pool2d(centre[None], cell + 1, cell, ceil_mode=True)[0]
 
 
 def receptive_field(
-    stages: int, kernels: tuple[int, int] = (9, 11), poolings: int = 3, pooled: int = 2
+    stages: int, kernels: tuple[int, int] = (9, 11), poolings: int = 3, pooling: Pooling = "paper"
 ) -> tuple[int, ...]:
     """Return the side, in crop pixels, of what one belief of each stage depends on through the stages before it."""
     trunk, later = kernels
+    pooled = 2 if pooling == "paper" else 3
     seen, stride = 1, 1
     for _ in range(poolings):
         seen += (trunk - 1 + pooled - 1) * stride
@@ -143,14 +166,14 @@ def receptive_field(
     return tuple(seen + 3 * (later - 1) * stride * at for at in range(stages))
 
 
-def _trunk(width: int, kernel: int, poolings: tuple[int, int]) -> list[nn.Module]:
+def _trunk(width: int, kernel: int, poolings: int, pooling: Pooling) -> list[nn.Module]:
     """Return `poolings` times a convolution and a pooling by two."""
+    size = 2 if pooling == "paper" else 3
+    padding, rounds_up = (1, False) if pooling == "padded" else (0, pooling == "published")
     layers: list[nn.Module] = []
-    for inputs in (3, *[width] * (poolings[0] - 1)):
-        layers += [
-            *_convolution(inputs, width, kernel),
-            nn.MaxPool2d(poolings[1], stride=2, padding=(poolings[1] - 1) // 2),
-        ]
+    for inputs in (3, *[width] * (poolings - 1)):
+        pool = nn.MaxPool2d(size, stride=2, padding=padding, ceil_mode=rounds_up)
+        layers += [*_convolution(inputs, width, kernel), pool]
     return layers
 
 

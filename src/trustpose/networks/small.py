@@ -19,7 +19,14 @@ from trustpose.networks.simple_baseline import simple_baseline
 from trustpose.networks.tompson import tompson
 
 _RESNET: dict[str, Any] = {"channels": (16, 32, 64, 128), "stem_type": "deep", "stem_width": 8}  # ResNet-18, a quarter
-_MACHINE: dict[str, Any] = {"width": 24, "wide": 96, "narrow": 16, "kernels": (5, 5), "poolings": 2, "pooled": 3}
+_MACHINE: dict[str, Any] = {
+    "width": 24,
+    "wide": 96,
+    "narrow": 16,
+    "kernels": (5, 5),
+    "poolings": 2,
+    "pooling": "padded",
+}
 _CASCADE: dict[str, Any] = {"size": 64, "refined_size": 32, "sigma": 2.0, **_RESNET}
 _TOMPSON: dict[str, Any] = {"width": 16, "wide": 64, "middle": 64, "window": 16}
 
