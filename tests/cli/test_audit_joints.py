@@ -113,6 +113,29 @@ def test_what_is_not_found_is_wrong(tmp_path: Path) -> None:
     assert record["localisation"]["pcp"]["parts"]["left_lower_arm"]["rate"] == pytest.approx(1 / 3)
 
 
+def test_head_boxes_of_size_0_are_left_out_and_said(tmp_path: Path) -> None:
+    joints = np.random.default_rng(0).uniform(20, 200, (3, 16, 2))
+    common = {"joints_vis": [1] * 16, "center": [100, 100], "scale": 1.0}
+    people = [common | {"image": f"{at}.jpg", "joints": joints[at].tolist()} for at in range(3)]
+    write_json(tmp_path / "valid.json", people)
+    heads = np.tile([[[0.0], [0]], [[30], [40]]], (1, 1, 3))
+    heads[1, :, 1] = 0
+    savemat(tmp_path / "gt_valid.mat", {"headboxes_src": heads})
+    truth = read_ground_truth(tmp_path / "valid.json").truth
+    results = [
+        {"image_id": int(truth.image_id[at]), "category_id": 1, "annotation_id": int(truth.annotation_id[at]),
+         "score": 0.5, "keypoints": np.c_[truth.xy[at], np.ones(16)].ravel().tolist()}
+        for at in range(3)
+    ]  # fmt: skip
+    write_json(tmp_path / "results.json", results)
+    files = ["--gt", tmp_path / "valid.json", "--results", tmp_path / "results.json", "--draws", 0]
+    assert run("audit", *files, "--json", tmp_path / "out.json") == 0
+    record = json.loads((tmp_path / "out.json").read_text())
+    assert record["localisation"]["pckh"]["people"] == 2 and record["localisation"]["pckh"]["all"] == 1.0
+    note = next(note for note in record["notes"] if "1 of 3 people are left out" in note)
+    assert "HRNet's evaluation counts all of a person's joints as wrong" in note
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
