@@ -10,6 +10,7 @@ from trustpose.training.learner import heatmap_loss
 from trustpose.training.losses import HEAD_LOSSES, LossOptions
 from trustpose.trust.hpcvnet import KeypointOutputs, hpcvnet_loss
 from trustpose.trust.oks_net import hard_samples, oks_loss
+from trustpose.trust.stages import HPCVNET
 from trustpose.trust.targets import TrustTargets, trust_targets
 from trustpose.trust.visibility import visibility_loss
 
@@ -64,6 +65,35 @@ def test_one_part_is_the_papers_loss(head):
     assert terms.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.allclose(terms[name], value, rtol=1e-5), name
+
+
+def test_the_score_branch_alone_learns_all_keypoints():
+    raw, targets, labels = case("hpcvnet")
+    del raw["labelled_logits"]
+    loss = HEAD_LOSSES["hpcvnet"]
+    totals = loss.counts(labels, OPTIONS)
+    opks = np.where(targets.visibility > 0, targets.opks, 0)
+    expected = np.abs(raw["opks"].numpy() - opks).mean()
+    assert loss.terms(raw, targets, labels, totals, OPTIONS)["opks"].item() == pytest.approx(expected)
+    terms = [
+        loss.terms(cut(raw, rows), cut(targets, rows), cut(labels, rows), totals, OPTIONS)
+        for rows in (slice(0, 4), slice(4, 11))
+    ]
+    assert all(term.keys() == {"opks"} for term in terms)
+    assert sum(term["opks"].item() for term in terms) == pytest.approx(expected)
+
+
+def test_hpcvnets_heatmap_weight_is_that_of_the_public_code():
+    """mmpose's JointsMSELoss with loss_weight 2000, as in zhyjiang/mmpose: a mean of squares over people and pixels of
+    each keypoint, then over keypoints, without a factor ½."""
+    random = np.random.default_rng(0)
+    maps, target = random.normal(size=(2, 3, 17, 8, 6))
+    weights = (random.random((3, 17)) < 0.8).astype(float)
+    keypoints = [np.mean((weights[:, [k], None] * (maps - target)[:, k]) ** 2) for k in range(17)]
+    theirs = 2000 * sum(keypoints) / 17
+    stage = HPCVNET["joint"].stages[0]
+    ours = heatmap_loss([torch.from_numpy(maps)], torch.from_numpy(target), torch.from_numpy(weights), torch.tensor(3))
+    assert stage.heatmap_weight / stage.trust_weight * float(ours) == pytest.approx(theirs)
 
 
 @pytest.mark.parametrize("head", ["hpcvnet", "metamodel", "oks-net"])

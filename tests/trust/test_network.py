@@ -188,6 +188,15 @@ def test_hpcvnet_multiplies_and_gates():
     assert torch.equal(soft.labelled, hard.labelled)
 
 
+def test_hpcvnets_score_branch_alone_predicts_opks_of_any_keypoint():
+    network = attach("hpcvnet", shared_network(), 64, 64, branches="score").eval()
+    outputs, raw = network.raw(torch.rand(2, 3, 64, 64))
+    trust = network.head.trust(raw)
+    assert raw.labelled_logits is None and trust.labelled is None and len(outputs.heatmaps) == 1
+    assert torch.equal(trust.quality, raw.opks.clamp(0, 1))
+    assert torch.allclose(trust.pose_quality, trust.quality.mean(dim=1))
+
+
 def test_the_flip_test_averages_with_left_and_right_put_back():
     trust = Trust(quality=torch.tensor([[0.2, 0.4, 0.6]]), pose_quality=torch.tensor([0.3]))
     flipped = Trust(quality=torch.tensor([[0.0, 1.0, 0.0]]), pose_quality=torch.tensor([0.5]))

@@ -88,15 +88,16 @@ def hpcvnet_terms(
 ) -> dict[str, Tensor]:
     """Compute `trust.hpcvnet.hpcvnet_loss` over the keypoints that the data set labels."""
     known = labels.is_known
+    counted = {"opks": (targets.visibility > 0, "labelled"), "labelled": (known, "known")}
+    if "labelled_logits" not in raw:
+        counted = {"opks": (known, "known")}
     if not known.any():  # the mean over an empty set is NaN
-        return {name: raw["opks"].sum() * 0 + raw["labelled_logits"].sum() * 0 for name in ("opks", "labelled")}
-    answers = KeypointOutputs(raw["opks"][known][None], raw["labelled_logits"][known][None])
+        nothing = torch.stack([answer.sum() for answer in raw.values()]).sum() * 0
+        return dict.fromkeys(counted, nothing)
+    answers = KeypointOutputs(**{name: answer[known][None] for name, answer in raw.items()})
     chosen = TrustTargets(targets.opks[known][None], targets.oks[:1], targets.visibility[known][None])
     terms = hpcvnet_loss(answers, chosen)
-    return {
-        "opks": _share(terms["opks"], targets.visibility > 0, totals["labelled"]),
-        "labelled": _share(terms["labelled"], known, totals["known"]),
-    }
+    return {name: _share(terms[name], rows, totals[total]) for name, (rows, total) in counted.items()}
 
 
 def metamodel_terms(

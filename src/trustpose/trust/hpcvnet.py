@@ -28,17 +28,26 @@ SHRINK = 8
 
 @dataclass(frozen=True, eq=False)
 class KeypointOutputs:
-    """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): logits of P(labelled)."""
+    """opks (B, K): expected OPKS of a keypoint if it is labelled. labelled_logits (B, K): logits of P(labelled).
+
+    Without labelled_logits, opks is the OPKS of any keypoint, 0 where it is not labelled.
+    """
 
     opks: Float[Tensor, "B K"]
-    labelled_logits: Float[Tensor, "B K"]
+    labelled_logits: Float[Tensor, "B K"] | None = None
 
 
 class HPCVNet(TrustHead):
     """Maps features (B, C, h, w) and heatmaps (B, K, h, w) to P(labelled) and OPKS of each keypoint.
 
     Fills `quality`, P(labelled) × OPKS; `labelled`; and `pose_quality`, Σ P(labelled) × OPKS / Σ P(labelled), the mean
-    over the keypoints that count in OKS. gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both products.
+    over the keypoints that count in OKS; the fork ranks poses by something else†: the mean score of the keypoints whose
+    score is above 0.2, times the box's score, with the scores of the crop alone, not of its mirror image, in a flip
+    test.
+
+    gate: "hard" is the poster's, P(labelled) rounded to 0 or 1 in both products. branches: "score" is the poster's
+    ablation, "hard … to converge": no P(labelled), and OPKS is learnt on all keypoints, 0 where they are not labelled;
+    `quality` is OPKS, `pose_quality` its mean.
     squash: "clip" leaves OPKS linear† and clips only the result. relu: between the fully connected layers, which have
     none in the fork†. In the fork the score branch reads the input of the convolutions that `deepened` adds, not their
     output†; here it reads the network's `features`, which is the same.
@@ -54,6 +63,7 @@ class HPCVNet(TrustHead):
         keypoints: int = 17,
         *,
         gate: Literal["soft", "hard"] = "soft",
+        branches: Literal["both", "score"] = "both",
         squash: Squash = "clip",
         relu: bool = False,
         detach: bool = True,
@@ -61,6 +71,8 @@ class HPCVNet(TrustHead):
         super().__init__(channels, height, width, keypoints, detach)
         if gate not in ("soft", "hard"):
             raise ValueError(f"gate: expected soft or hard, got {gate!r}")
+        if branches not in ("both", "score"):
+            raise ValueError(f"branches: expected both or score, got {branches!r}")
         self.gate = gate
         self.squash: Squash = squash
         first, *rest = CHANNELS
@@ -74,13 +86,16 @@ class HPCVNet(TrustHead):
             nn.Flatten(), nn.Linear(rest[-1] * places, HIDDEN), between(), nn.Linear(HIDDEN, HIDDEN), between()
         )
         self.opks = nn.Linear(HIDDEN, keypoints)
-        self.labelled = nn.Linear(HIDDEN, keypoints)
+        self.labelled = nn.Linear(HIDDEN, keypoints) if branches == "both" else None
 
     def logits(self, pooled: Tensors) -> KeypointOutputs:
         x = self.shared(self.down(torch.cat(pooled, dim=1)))  # (B, 1024)
-        return KeypointOutputs(squashed(self.opks(x), self.squash), self.labelled(x))
+        return KeypointOutputs(squashed(self.opks(x), self.squash), None if self.labelled is None else self.labelled(x))
 
     def trust(self, raw: KeypointOutputs) -> Trust:
+        if raw.labelled_logits is None:
+            quality = raw.opks.clamp(0, 1)
+            return Trust(quality=quality, pose_quality=quality.mean(1))
         labelled = raw.labelled_logits.sigmoid()
         gate = (labelled > 0.5).to(labelled.dtype) if self.gate == "hard" else labelled
         quality = gate * raw.opks.clamp(0, 1)
@@ -119,10 +134,13 @@ def deepened(network: nn.Module, layers: int = 4) -> nn.Module:
 def hpcvnet_loss(raw: KeypointOutputs, targets: TrustTargets) -> dict[str, Float[Tensor, ""]]:
     """Return mean |OPKS − target| over labelled keypoints, "opks", and binary cross-entropy over all, "labelled".
 
-    Their sum is minimised. In the fork a labelled keypoint outside the crop counts as unlabelled in both, and the first
-    is divided by all keypoints, labelled or not†: smaller by the labelled share.
+    Their sum is minimised. Without labelled_logits there is "opks" alone, over all keypoints. In the fork a labelled
+    keypoint outside the crop counts as unlabelled in both, and the first is divided by all keypoints, labelled or not†:
+    smaller by the labelled share.
     """
     is_labelled = targets.visibility > 0
+    if raw.labelled_logits is None:
+        return {"opks": (raw.opks - targets.opks).abs().mean()}
     return {
         "opks": mean_where((raw.opks - targets.opks).abs(), is_labelled),
         "labelled": F.binary_cross_entropy_with_logits(raw.labelled_logits, is_labelled.to(raw.labelled_logits.dtype)),

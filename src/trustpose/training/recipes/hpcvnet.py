@@ -3,7 +3,8 @@
 Jiang et al., 2D Human Pose Estimation Calibration and Keypoint Visibility Classification. The poster prints no
 schedule: 234 epochs from a trained pose network, learning rates, warm-up, batches (of one device), box area and the
 one-stack Hourglass at 256 × 256 are from the authors' public fork of mmpose (zhyjiang/mmpose, Apache-2.0). Its final
-configuration neither scales nor rotates; here HRNet's augmentation does. Rows without HPCVNet are the plain networks:
+configuration neither scales nor rotates; here HRNet's augmentation does. It ranks poses by keypoints' scores above 0.2
+and the box's score (`trust/hpcvnet.py`), the recipes by `pose_quality`. Rows without HPCVNet are the plain networks:
 mmpose's schedule of 210 epochs, with HRNet's row as also printed in the OKS-Net paper.
 """
 
@@ -69,6 +70,17 @@ def _oks_net(table: str, numbers: Mapping[str, float]) -> Recipe:
     )
 
 
+def _score_branch_alone() -> Recipe:
+    """Build the ablation of which the poster prints no number: "hard for the network to converge"."""
+    return replace(
+        _hpcvnet("opks-correlation", "hrnet", {}),
+        name="hpcvnet/score-branch-alone",
+        title="HPCVNet on HRNet without the branch for labelled or not",
+        head_options={"branches": "score"},
+        sources=(),
+    )
+
+
 _OKS, _OPKS = "pose.pearson", "keypoint.pearson_pose_mean"
 _LABELLED = tuple(f"visibility.labelled.{name}" for name in ("precision", "recall", "f1", "accuracy"))
 
@@ -86,4 +98,5 @@ HPCVNET_RECIPES: dict[str, Recipe] = by_name(
     _plain("opks-correlation", "hrnet", {_OPKS: 0.897}),
     _hpcvnet("opks-correlation", "hrnet", {_OPKS: 0.932}),
     _hpcvnet("labelled", "hrnet", printed(_LABELLED, 87.6, 97.0, 92.1, 89.4)),
+    _score_branch_alone(),
 )
