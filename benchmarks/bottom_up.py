@@ -1,13 +1,17 @@
 """People of whole photos without boxes, beside top-down: average precision, trust in what is found, and time.
 
-    python benchmarks/bottom_up.py [--model FOLDER …] [--data FOLDER] [--plot FILE.svg] [--draws N] [--photos N]
+    python benchmarks/bottom_up.py [--model FOLDER …] [--alone] [--data FOLDER] [--plot FILE.svg] [--draws N]
+        [--photos N]
 
 FOLDER is a model of `trustpose train bottom-up` or `bottom-up-trust`; those of further kinds in it are measured, too.
-Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector. Models
-with a head, and the default, are also measured with a flip test. Tables, then one line of JSON:
+Beside them stand MoveNet MultiPose (DATA/networks) and this package's default, top-down with its own detector, but not
+with --alone. Models with a head, and the default, are also measured with a flip test. Tables, then one line of JSON:
 
   people    COCO's AP and AR on all photos of `dev`, by each system's own score, without suppression by us; 95 %
             intervals from drawing photos; and how many poses there are
+  tags      of a model of tags, at labelled joints of `dev`: the share of pairs of people on a photo whose mean tags
+            differ by more than 1, what grouping needs, and of joints whose tag differs from their person's mean by
+            less than 1
   trust     by the model's head (`trustpose train bottom-up-trust`); for a model without one by a calibrator (`trustpose
             calibrate fit`, method "trees") fitted on what it finds in photos of `train` on which it was not trained.
             There and on `dev` a pose that is matched to nobody is false and has an OKS of 0; those on people without
@@ -39,6 +43,7 @@ from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.formats.photos import MAX_PIXELS
+from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.average_precision_bootstrap import average_precision_replicates
 from trustpose.metrics.binary_ranking import binary_ranking, binary_ranking_replicates
@@ -126,6 +131,28 @@ def trusted(dev: Split, poses: Poses, before: np.ndarray, after: np.ndarray, dra
     return row | {"gain interval": interval(of_new - of_own)}
 
 
+def tags_apart(split: Split, network: Any) -> Row:
+    """How well the tags at labelled joints separate people, before any decoding."""
+    truth = split.file.truth
+    assert truth.image_id is not None
+    apart, near = [], []
+    for photo in split.photos():
+        arrays, _, to_image = network.run(open_photo(photo, MAX_PIXELS))
+        tags, stride = arrays[1][0], network.output.tag_stride or network.output.stride
+        people = truth[np.flatnonzero((truth.image_id == photo.image_id) & (truth.v > 0).any(axis=1))]
+        means = []
+        for xy, v in zip(people.xy, people.v, strict=True):
+            joint = np.flatnonzero(v > 0)
+            inside = transform(np.broadcast_to(invert_affine(to_image), (1, 2, 3)), xy[None, joint])[0]
+            x, y = np.rint(Grid((stride, stride)).cells(inside)).astype(int).T
+            values = tags[joint, y.clip(0, tags.shape[1] - 1), x.clip(0, tags.shape[2] - 1)]
+            means.append(values.mean())
+            near += (np.abs(values - values.mean()) < 1).tolist()
+        first, second = np.triu_indices(len(means), 1)
+        apart += (np.abs(np.array(means)[first] - np.array(means)[second]) > 1).tolist() if len(first) else []
+    return {"pairs": len(apart), "apart": float(np.mean(apart)), "joints near": float(np.mean(near))}
+
+
 def pasted(count: int, people: list[np.ndarray], back: np.ndarray) -> np.ndarray:
     """A photo of `back`'s colours with `count` people side by side."""
     photo = np.broadcast_to(back, (CANVAS[1], CANVAS[0], 3)).copy()
@@ -200,7 +227,8 @@ def show(title: str, table: dict[str, Row]) -> None:
 
 def systems(arguments: argparse.Namespace) -> dict[str, Any]:
     """The predictors by name, those without boxes first."""
-    found = {"MoveNet MultiPose": tp.load(arguments.data / "networks" / "movenet-multipose.onnx", threads=1)}
+    movenet = arguments.data / "networks" / "movenet-multipose.onnx"
+    found = {} if arguments.alone else {"MoveNet MultiPose": tp.load(movenet, threads=1)}
     for folder in arguments.model:
         for place in (folder, *(one.parent for one in sorted(folder.glob("*/model.json")))):
             predictor = tp.load(place, threads=1)
@@ -209,6 +237,8 @@ def systems(arguments: argparse.Namespace) -> dict[str, Any]:
                 found[name] = predictor
             else:
                 found |= {f"{name}, head": predictor, f"{name}, head{FLIP}": tp.load(place, flip=True, threads=1)}
+    if arguments.alone:
+        return found
     return found | {name: tp.load("default", flip=name != TOP_DOWN, threads=1) for name in (TOP_DOWN, TOP_DOWN + FLIP)}
 
 
@@ -219,6 +249,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, default=None)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--photos", type=int, default=600)
+    parser.add_argument("--alone", action="store_true")
     return parser.parse_args()
 
 
@@ -246,12 +277,14 @@ def main() -> None:
         after = calibrator(poses).pose_quality
         trust[name] = {"photos": len(chosen)} | trusted(dev, poses, poses.ranking_score, after, given.draws)
     show(f"people, {len(dev.image_id)} photos", people)
+    tags = {name: tags_apart(dev, one.network) for name, one in predictors.items() if name == "ours, tags"}
+    show("tags, pairs of people on a photo", tags)
     show("trust, expected OKS by the network's head, or without one by a calibrator", trust)
     times = timed({name: predictor for name, predictor in predictors.items() if not name.endswith(FLIP)}, dev)
     print("\ntime, CPU ms (people found)" + "".join(f"{count:>14}" for count in CROWDS))
     for name, row in times.items():
         print(f"  {name:26s}" + "".join(f"{f'{ms:.0f} ({found})':>14}" for ms, found in row.values()))
-    print(json.dumps({"people": people, "trust": trust, "ms": times}))
+    print(json.dumps({"people": people, "tags": tags, "trust": trust, "ms": times}))
     if given.plot is not None:
         draw({name: row for name, row in times.items() if f"{name}, head" not in times}, given.plot)
 

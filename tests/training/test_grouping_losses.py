@@ -25,13 +25,37 @@ def test_stages_are_summed_over_what_counts():
             assert float(found[photo]) == pytest.approx(total)
 
 
+# Measured with the public code: github.com/HRNet/HigherHRNet-Human-Pose-Estimation at commit aa23881, lib/core/loss.py,
+# run beside that file as
+#     python -c "
+#     import numpy as np, torch, loss
+#     loss.make_input = lambda zero: zero.sum()  # on the CPU
+#     random = np.random.default_rng(7)
+#     tags = torch.from_numpy(random.normal(size=(4, 17, 6, 5)))
+#     cell, labelled = random.integers(0, 30, (4, 5, 17)), random.random((4, 5, 17)) < 0.6
+#     labelled[1, 3:] = labelled[2, 1:] = labelled[3] = False
+#     joints = torch.from_numpy(np.stack([np.arange(17) * 30 + cell, labelled], axis=3))
+#     print(*loss.AELoss('exp')(tags.reshape(4, -1, 1), joints))"
+PULL = [1.2372387444539814, 0.6351151334220984, 1.3791348611009153, 0.0]
+PUSH = [0.4492333413820602, 0.4518111709037618, 0.0, 0.0]
+
+
+def test_tags_are_pulled_and_pushed_as_in_the_public_code():
+    random = np.random.default_rng(7)
+    tags = torch.from_numpy(random.normal(size=(4, 17, 6, 5)))
+    cell, labelled = random.integers(0, 30, (4, 5, 17)), random.random((4, 5, 17)) < 0.6
+    labelled[1, 3:] = labelled[2, 1:] = labelled[3] = False  # three people; one; nobody
+    pull, push = tag_losses(tags, torch.from_numpy(cell), torch.from_numpy(labelled))
+    assert pull.tolist() == pytest.approx(PULL, abs=1e-9) and push.tolist() == pytest.approx(PUSH, abs=1e-9)
+
+
 def test_tags_are_pulled_and_pushed_as_the_paper_says():
     rng = np.random.default_rng(1)
     tags = torch.from_numpy(rng.normal(size=(2, 3, 4, 5)))
     cell = torch.from_numpy(rng.integers(0, 20, (2, 4, 3)))
     labelled = torch.from_numpy(rng.random((2, 4, 3)) < 0.7)
     labelled[0, 2:] = False  # two people, and room for two more
-    pull, push = tag_losses(tags, cell, labelled, sigma=0.8)
+    pull, push = tag_losses(tags, cell, labelled, "newell")
     for photo in range(2):
         people = []
         for person in range(4):
@@ -40,9 +64,31 @@ def test_tags_are_pulled_and_pushed_as_the_paper_says():
                 people.append([float(tags[photo, k, row, column]) for k, row, column in cells])
         means = [sum(person) / len(person) for person in people]
         together = sum((tag - mean) ** 2 for person, mean in zip(people, means, strict=True) for tag in person)
-        apart = sum(math.exp(-((one - other) ** 2) / (2 * 0.8**2)) for one in means for other in means)
+        apart = sum(math.exp(-((one - other) ** 2) / 2) for one in means for other in means)
         assert float(pull[photo]) == pytest.approx(together / len(people))
         assert float(push[photo]) == pytest.approx(apart / len(people) ** 2)
+
+
+def test_only_the_public_formula_separates_people_whose_tags_begin_close_and_noisy():
+    """Six people have random marks, seen at each joint with noise of a quarter of their variance; tags are linear."""
+    random = torch.Generator().manual_seed(0)
+    marks = torch.randn(50, 6, 1, 4, generator=random)
+    features = marks + 0.5 * torch.randn(50, 6, 17, 4, generator=random)
+    cell, labelled = torch.arange(6)[:, None].expand(50, 6, 17), torch.ones(50, 6, 17, dtype=torch.bool)
+    apart = {}
+    for formula in ("higherhrnet", "newell"):
+        weight = torch.full((4,), 0.05, requires_grad=True)
+        learner = torch.optim.Adam([weight], lr=0.02)
+        for _ in range(200):
+            tags = (features @ weight).permute(0, 2, 1)[:, :, None]  # (B, K, 1, P)
+            pull, push = tag_losses(tags, cell, labelled, formula)
+            learner.zero_grad()
+            (pull + push).mean().backward()
+            learner.step()
+        mean = (features @ weight.detach()).mean(dim=2)
+        first, second = np.triu_indices(6, 1)
+        apart[formula] = float(((mean[:, first] - mean[:, second]).abs() > 1).float().mean())
+    assert apart["higherhrnet"] > 0.3 and apart["newell"] == 0
 
 
 def test_learning_separates_people_and_nobody_costs_nothing():

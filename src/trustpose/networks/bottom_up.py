@@ -38,7 +38,7 @@ class BottomUpNetwork(nn.Module):
         self.feature_channels = network.feature_channels
         maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
         self.branches = nn.ModuleDict(
-            {kind: branch(network.feature_channels, maps[kind], spread=kind == "tags") for kind in kinds}
+            {kind: branch(network.feature_channels, maps[kind], equal=kind == "tags") for kind in kinds}
         )
         if "centres" in kinds:
             last = self.branches["centres"][-1]  # type: ignore  # a Sequential
@@ -56,16 +56,21 @@ class BottomUpNetwork(nn.Module):
         return Outputs(found.heatmaps, found.features, others=others, grids=GRIDS)
 
 
-def branch(inputs: int, outputs: int, *, spread: bool = False) -> nn.Sequential:
+def branch(inputs: int, outputs: int, *, equal: bool = False) -> nn.Sequential:
     """Return a branch from features to maps, without batch norm, as in TinyPose.
 
-    Its last layer begins near zero; with `spread` as any other layer, because nothing pushes equal tags apart.
+    Its last layer begins near zero; with `equal`, for tags, ten times as large as any other layer, with the same
+    weights for all maps: tags that differ more between a person's joints than between people are pulled together until
+    nothing is left to push apart.
     """
     last = nn.Conv2d(WIDTH, outputs, 1)
-    if not spread:
+    assert last.bias is not None
+    if equal:
+        with torch.no_grad():
+            last.weight[:] = 10 * last.weight[:1].clone()
+    else:
         nn.init.normal_(last.weight, std=0.01)
-        assert last.bias is not None
-        nn.init.zeros_(last.bias)
+    nn.init.zeros_(last.bias)
     return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
 
 

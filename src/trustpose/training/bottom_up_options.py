@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from trustpose.training.grouping_losses import TagFormula
 from trustpose.training.values import expect_within
 
 
@@ -12,7 +13,8 @@ class BottomUpOptions:
 
     kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,
-    relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels.
+    relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels. tag_formula: of the tags'
+    losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train.
     """
 
     kinds: tuple[Literal["fields", "tags", "centres"], ...] = ("fields",)
@@ -22,6 +24,7 @@ class BottomUpOptions:
     largest: float = 2.5
     rotation: float = 30.0
     longest: int = 512
+    tag_formula: TagFormula = "higherhrnet"
 
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):

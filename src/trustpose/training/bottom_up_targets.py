@@ -14,12 +14,13 @@ from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.networks.bottom_up import WAY, Kind
 from trustpose.training.detector_task import centre_loss, sides_loss
-from trustpose.training.grouping_losses import stage_loss, tag_losses
+from trustpose.training.grouping_losses import TagFormula, stage_loss, tag_losses
 
 MOST_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place
-WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 1.0, "push": 1.0, "centres": 0.5, "sides": 1.0, "ways": 1.0}
-"""Of the losses: with these all begin between 1 and 10, push at 1."""
+WEIGHTS = {"heatmaps": 1.0, "fields": 8.0, "pull": 5.0, "push": 5.0, "centres": 0.5, "sides": 1.0, "ways": 1.0}
+"""Of the losses: with these all begin between 1 and 10. Those of tags are about HigherHRNet's 0.001, as its heatmaps'
+loss is a mean over all cells and ours a sum for each joint."""
 
 Batch = dict[str, Tensor]
 
@@ -28,7 +29,7 @@ Batch = dict[str, Tensor]
 class BottomUpTargets:
     """Targets of views of `size` pixels for a network with these kinds of maps.
 
-    sigma: of heatmaps, width: of fields, in map pixels.
+    sigma: of heatmaps, width: of fields, in map pixels. tag_formula: of the tags' losses, see `tag_losses`.
     """
 
     kinds: Sequence[Kind]
@@ -37,6 +38,7 @@ class BottomUpTargets:
     stride: int = 4
     sigma: float = 2.0
     width: float = 2.0
+    tag_formula: TagFormula = "higherhrnet"
 
     @property
     def cells(self) -> int:
@@ -119,7 +121,7 @@ class BottomUpTargets:
         if "fields" in self.kinds:
             terms["fields"] = stage_loss([maps["fields"]], batch["fields"], counted).sum() / totals["on_limbs"]
         if "tags" in self.kinds:
-            pull, push = tag_losses(maps["tags"], batch["cell"], batch["is_tagged"])
+            pull, push = tag_losses(maps["tags"], batch["cell"], batch["is_tagged"], self.tag_formula)
             terms |= {"pull": pull.sum() / totals["views"], "push": push.sum() / totals["views"]}
         if "centres" in self.kinds:
             terms |= self._centre_losses(maps, batch, totals)

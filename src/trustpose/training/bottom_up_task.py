@@ -54,8 +54,10 @@ class BottomUpTask:
         options = recipe.bottom_up
         self.recipe, self.network, self.held_out = recipe, network, held_out
         self.model: nn.Module = Learner(network)
+        self.is_frozen = False
         limbs = limbs_of(recipe.data.joints)
-        self.targets = BottomUpTargets(options.kinds, limbs, recipe.height, sigma=options.sigma, width=options.width)
+        of_maps = {"sigma": options.sigma, "width": options.width, "tag_formula": options.tag_formula}
+        self.targets = BottomUpTargets(options.kinds, limbs, recipe.height, **of_maps)
         self.views = PhotoViews(
             training,
             recipe.height,
@@ -68,9 +70,12 @@ class BottomUpTask:
     def stage(self, stage: Stage) -> None:
         self.model.requires_grad_(True)
         self.network.network.requires_grad_(stage.trains == "all")
+        self.is_frozen = stage.trains == "head"
 
     def train_mode(self) -> None:
         self.model.train()
+        if self.is_frozen:
+            self.network.network.eval()  # its batch norm statistics are frozen, too
 
     def samples(self, epoch: int) -> PhotoViews:
         return self.views.at_epoch(epoch)

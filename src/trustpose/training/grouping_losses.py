@@ -1,6 +1,7 @@
 """Losses of bottom-up networks: heatmaps and part affinity fields stage by stage, and tags."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -25,25 +26,44 @@ def stage_loss(
     return total
 
 
+TagFormula = Literal["higherhrnet", "newell"]
+
+
 def tag_losses(
     tags: Float[Tensor, "B K h w"],
     cell: Int[Tensor, "B P K"],
     labelled: Bool[Tensor, "B P K"],
-    sigma: float = 1.0,
+    formula: TagFormula = "higherhrnet",
 ) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"]]:
     """Return for each photo what pulls a person's tags together, and what pushes those of different people apart.
 
     cell: row × w + column of each keypoint of P people (padded with unlabelled ones); any for unlabelled keypoints.
-    With the mean tag h̄ₙ of each of N labelled people: Σₙ Σₖ (h̄ₙ − hₖ(xₙₖ))² / N, and
-    Σₙ Σₙ′ exp(−(h̄ₙ − h̄ₙ′)² / 2σ²) / N². Both are 0 without people. Source: Newell, Huang, Deng, Associative Embedding,
-    NIPS 2017, section 3.2.
+    With the tags hₙₖ of the Kₙ labelled keypoints of each of N labelled people, and their mean h̄ₙ:
+
+    - "higherhrnet": Σₙ Σₖ (h̄ₙ − hₙₖ)² / Kₙ / N, and ½ Σₙ≠ₘ exp(−(h̄ₙ − h̄ₘ)²) / N (N − 1), 0 for a single person.
+    - "newell", as printed, with σ = 1: Σₙ Σₖ (h̄ₙ − hₙₖ)² / N, and Σₙₘ exp(−(h̄ₙ − h̄ₘ)² / 2) / N², m = n included.
+
+    Both are 0 without people. The printed formula did not train here: it left all tags of whole photos equal. While all
+    tags are still close, the losses are a constant plus the variance of tags within people minus that between them, so
+    that tags spread where people already differ a little; in the printed formula the variance within people counts K
+    times, 17 for COCO's keypoints, and spreading costs more than it gains.
+
+    Source: HigherHRNet's `AELoss("exp")` (Cheng et al., CVPR 2020; HRNet/HigherHRNet-Human-Pose-Estimation), which
+    public code for associative embedding shares; Newell, Huang, Deng, Associative Embedding, NIPS 2017, section 3.2.
     """
     value = tags.flatten(2).gather(2, cell.transpose(1, 2)).transpose(1, 2)  # (B, P, K)
     count = labelled.sum(dim=2)
     mean = (value * labelled).sum(dim=2) / count.clamp(min=1)  # (B, P)
     is_person = count > 0
-    people = is_person.sum(dim=1).clamp(min=1)
-    pull = ((value - mean[..., None]) ** 2 * labelled).sum(dim=(1, 2)) / people
-    near = torch.exp(-((mean[:, :, None] - mean[:, None]) ** 2) / (2 * sigma**2))
-    push = (near * (is_person[:, :, None] & is_person[:, None])).sum(dim=(1, 2)) / people**2
-    return pull, push
+    people = is_person.sum(dim=1)
+    spread = ((value - mean[..., None]) ** 2 * labelled).sum(dim=2)  # (B, P)
+    squares = (mean[:, :, None] - mean[:, None]) ** 2
+    is_pair = is_person[:, :, None] & is_person[:, None]
+    if formula == "newell":
+        near, pairs, half = torch.exp(-squares / 2), people**2, 1.0
+    else:
+        spread = spread / count.clamp(min=1)
+        is_pair = is_pair & ~torch.eye(mean.shape[1], dtype=torch.bool, device=mean.device)
+        near, pairs, half = torch.exp(-squares), people * (people - 1), 0.5
+    pull = spread.sum(dim=1) / people.clamp(min=1)
+    return pull, half * (near * is_pair).sum(dim=(1, 2)) / pairs.clamp(min=1)
