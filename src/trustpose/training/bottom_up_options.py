@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from trustpose.training.grouping_losses import TagFormula
 from trustpose.training.values import expect_within
+
+TagFormula = Literal["higherhrnet", "newell"]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from trustpose.codecs.fields import FieldCodec
 from trustpose.codecs.heatmaps import HeatmapCodec
 from trustpose.datasets.labelled_photos import PhotoView
 from trustpose.networks.bottom_up import WAY, Kind
+from trustpose.training.bottom_up_options import TagFormula
 from trustpose.training.detector_task import centre_loss, sides_loss
-from trustpose.training.grouping_losses import TagFormula, stage_loss, tag_losses
+from trustpose.training.grouping_losses import stage_loss, tag_losses
 
 MOST_PEOPLE = 30  # of a view, for tags
 _NEAR = 0.1  # height of a target's Gaussian above which a cell counts though it lies in an ignored place

@@ -1,11 +1,12 @@
 """Losses of bottom-up networks: heatmaps and part affinity fields stage by stage, and tags."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from trustpose.training.bottom_up_options import TagFormula
 
 
 def stage_loss(
@@ -24,9 +25,6 @@ def stage_loss(
         squares = ((stage - target) ** 2).sum(dim=1)
         total = total + (squares if counted is None else squares * counted).sum(dim=(1, 2))
     return total
-
-
-TagFormula = Literal["higherhrnet", "newell"]
 
 
 def tag_losses(
