@@ -239,7 +239,10 @@ def systems(arguments: argparse.Namespace) -> dict[str, Any]:
                 found |= {f"{name}, head": predictor, f"{name}, head{FLIP}": tp.load(place, flip=True, threads=1)}
     if arguments.alone:
         return found
-    return found | {name: tp.load("default", flip=name != TOP_DOWN, threads=1) for name in (TOP_DOWN, TOP_DOWN + FLIP)}
+    return found | {
+        name: tp.load("default", flip=name != TOP_DOWN, threads=1, min_presence=0)
+        for name in (TOP_DOWN, TOP_DOWN + FLIP)
+    }
 
 
 def arguments() -> argparse.Namespace:

@@ -45,7 +45,7 @@ from trustpose.metrics.binary_ranking import binary_ranking
 from trustpose.metrics.box_average_precision import box_average_precision
 from trustpose.metrics.matching import pair_oks
 from trustpose.poses import Poses
-from trustpose.predict.boxes import Boxes, boxes_from_truth
+from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -114,11 +114,11 @@ def boxes_row(truth: TruthFile, poses: Poses) -> Row:
     return row | {"close-ups": len(close), "close-up recall": float(np.mean(np.array(overlaps) >= PRESENT))}
 
 
-def ranking_rows(truth: TruthFile, detected: Poses, given: Poses) -> dict[str, Row]:
-    """AUROC and keypoint AP by each score: poses in a detector's boxes, and in the same boxes given without scores."""
+def ranking_rows(truth: TruthFile, detected: Poses) -> dict[str, Row]:
+    """AUROC and keypoint AP by each score of poses in a detector's boxes."""
     people = truth.truth
     assert detected.box is not None and detected.box_score is not None and detected.pose_quality is not None
-    assert people.box is not None and detected.pose_score is not None and given.pose_quality is not None
+    assert people.box is not None and detected.pose_score is not None and detected.presence is not None
     overlap = np.array(
         [
             paired_iou(people.box[people.image_id == image], box[None]).max(initial=0)
@@ -129,10 +129,9 @@ def ranking_rows(truth: TruthFile, detected: Poses, given: Poses) -> dict[str, R
     scores = {
         "box score": detected.box_score,
         "mean peak × box score": detected.pose_score * detected.box_score,
-        "expected OKS of a person": given.pose_quality,
-        "expected OKS of a person × box score": given.pose_quality * detected.box_score,
-        "expected OKS": detected.pose_quality,
         "expected OKS × box score": detected.pose_quality * detected.box_score,
+        "presence": detected.presence,
+        "presence × expected OKS": detected.presence * detected.pose_quality,
     }
     rows = {}
     for name, score in scores.items():
@@ -221,13 +220,17 @@ def run(given: argparse.Namespace) -> None:
     simplepose, thunder, multipose_file = (
         given.networks / f"{name}.onnx" for name in ("simplepose", "movenet-thunder", "movenet-multipose")
     )
-    ours, previous = tp.load("default", flip=True), tp.load(given.previous, flip=True, **old)
+    everybody: Row = {"min_presence": 0}  # as average precision needs
+    ours, previous = tp.load("default", flip=True, **everybody), tp.load(given.previous, flip=True, **old)
     multipose = tp.load(multipose_file, min_score=0.0)
     peers = {"MoveNet multipose": multipose}
     if given.mediapipe is not None:
         peers["MediaPipe"] = tp.load(f"mediapipe:{given.mediapipe}", skeleton="coco17")
     result: Row = {"poses": {}, "people": {}, "boxes": {}, "trust": {}, "heads": {}, "speed": {}, "memory": {}}
-    fast, careful = tp.load("default", fast=True, flip=True), tp.load("default", flip=True, second_crop=SECOND_CROP)
+    fast, careful = (
+        tp.load("default", flip=True, **everybody, **options)
+        for options in ({"fast": True}, {"second_crop": SECOND_CROP})
+    )
     for name, predictor in {
         "ours": ours,
         "ours, fast": fast,
@@ -251,7 +254,7 @@ def run(given: argparse.Namespace) -> None:
     for name, predictor in {"ours": ours, "ours, fast": fast, "ours, two crops": careful, **before, **peers}.items():
         found = poses_of(predictor, whole)
         result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
-    result["boxes"] = ranked_boxes(truth, whole)
+    result["boxes"] = ranking_rows(truth, poses_of(ours, whole))
     if given.rounds:
         runs: dict[str, Any] = {
             "ours": tp.load("default"),
@@ -266,15 +269,6 @@ def run(given: argparse.Namespace) -> None:
         for name, model in {"ours": "default", "MoveNet multipose": str(multipose_file)}.items():
             result["memory"][name] = {"MB": memory(model, paths[:40])}
     print_tables(result)
-
-
-def ranked_boxes(truth: TruthFile, whole: list[Image]) -> dict[str, Row]:
-    """See `ranking_rows`: our boxes, as a detector's, and the same boxes given."""
-    detected = poses_of(tp.load("default", flip=True, suppression="none"), whole)
-    assert detected.box is not None and detected.image_id is not None
-    boxes = Boxes(detected.box, detected.image_id).of_images(np.array([photo.image_id for photo in whole]))
-    given = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
-    return ranking_rows(truth, detected, poses_of(tp.load("default", flip=True), given))
 
 
 def print_tables(result: Row) -> None:

@@ -125,6 +125,8 @@ def test_poses_are_ranked_by_one_rule() -> None:
     known = replace(boxed, pose_quality=np.array([0.9, np.nan, 0.7]))
     assert known.ranking_score.tolist() == [0.9 * 0.1, 0.8, 0.7]
     assert replace(known, pose_score=None, box_score=None)[[0, 2]].ranking_score.tolist() == [0.9, 0.7]
+    present = replace(known, presence=np.array([0.5, np.nan, 0.5]))
+    assert present.ranking_score.tolist() == [0.9 * 0.5, 0.8, 0.7 * 0.5]  # of trust and presence, or as without them
     assert replace(known, suppressed_score=np.array([0.0, 0.1, 0.2])).ranking_score.tolist() == [0.0, 0.1, 0.2]
     assert [boxed[row].ranking_score[0] for row in range(3)] == boxed.ranking_score.tolist()
     with pytest.raises(ValueError, match="neither pose_quality nor pose_score to rank by"):

@@ -18,6 +18,7 @@ from textwrap import fill
 
 import numpy as np
 
+from trustpose.audit.build import audit
 from trustpose.audit.rescoring import rescoring
 from trustpose.calibration import shipped
 from trustpose.calibration.calibrator import Calibrator
@@ -37,16 +38,15 @@ ROWS = {
     "pose.ece": "pose ECE",
     "keypoint.ece": "keypoint ECE",
 }
-BOXES = "ground-truth boxes"
+BOXES, WHOLE = "ground-truth boxes", "whole photos"
 LIMITS = {
     BOXES: (
         "Fitted on ground-truth boxes: every result was on a person, and the position of the pose in its box is "
-        "informative. On a detector's boxes the expected OKS does not include the risk that a box contains no person; "
-        "that is in the box score."
+        "informative. Presence, whether a detector's box holds a person, cannot be learnt from these."
     ),
-    "whole photos": (
-        "Fitted on the people that the network finds by itself with a score of 0.1 or more; results on no person count "
-        "with OKS 0. COCO's crowd regions are missing in the labels, so a pose there counts as one on no person."
+    WHOLE: (
+        "Fitted on all people that the network gives, whatever their score; results on no person teach "
+        "presence alone. COCO's crowd regions are missing in the labels, so a pose there counts as one on no person."
     ),
 }
 
@@ -68,7 +68,7 @@ holds no photo, only the photos' ids, so that an audit can note that it was fitt
 **Training data of the network:** {seen}.
 
 **Numbers**, printed scores → calibrated: out of fold on these people, with the 95 % interval, and on {people:,}
-results on `dev`, on which nothing was fitted or chosen. Results on no person count with OKS 0:
+results on people of `dev`, on which nothing was fitted or chosen:
 
 | | out of fold | dev |
 |---|---|---|
@@ -107,7 +107,7 @@ SOURCES = {
         "COCO train2017 and Google's own photos (Active)",
     ),
     "movenet-multipose": Source(
-        *("MoveNet MultiPose Lightning", "networks/movenet-multipose.onnx", "whole photos"),
+        *("MoveNet MultiPose Lightning", "networks/movenet-multipose.onnx", WHOLE),
         "COCO train2017 and Google's own photos (Active)",
     ),
     "pp-tinypose": Source(
@@ -126,7 +126,9 @@ def predicted(
     source: Source, model: str, data: Path, part: str, truth: TruthFile, ids: np.ndarray, folder: Path
 ) -> ResultsFile:
     """The network's results on some photos of one part, without flip, as `trustpose predict` gives them."""
-    predictor = load(model, skeleton="coco17") if source.model.startswith("mediapipe") else load(model)
+    options = {"skeleton": "coco17"} if source.model.startswith("mediapipe") else {}
+    options |= {"min_score": 0.0} if source.run == WHOLE else {}  # presence learns from all that the network gives
+    predictor = load(model, **options)
     assert truth.images.file_name is not None
     wanted = set(ids.tolist())
     named = zip(truth.images.id, truth.images.file_name, strict=True)
@@ -167,6 +169,10 @@ def card_text(name: str, calibrator: Calibrator, dev: ResultsFile, truth: TruthF
         out_of_fold = " → ".join("–" if one is None else f"{one[0]:.3f}" for one in fitted) + low_high
         on_dev = " → ".join("–" if (one := numbers[row]) is None else f"{one.value:.3f}" for numbers in told)
         rows.append(f"| {label} | {out_of_fold} | {on_dev} |")
+    if card.presence is not None:
+        on_dev = audit(truth, replace(dev, poses=poses), replicates=0).presence
+        for row, measured in (("auroc", on_dev.auroc), ("ece", on_dev.ece)):
+            rows.append(f"| presence {row.upper()} | {card.presence.fitted_on[row]:.3f} | {measured:.3f} |")
     return TEXT.format(
         name=name,
         title=source.title,

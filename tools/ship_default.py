@@ -1,6 +1,7 @@
 """Put trained parts into the package: a graph of network and trust head, and the detector's, weights in half the bytes.
 
     python tools/ship_default.py --network tinypose.json --trust FOLDER --detector FOLDER
+    python tools/fit_presence.py --model src/trustpose/models/default …         # people in a detector's boxes
     python benchmarks/default_model.py > measured.txt
     python tools/ship_default.py --measured measured.txt
 
@@ -28,7 +29,6 @@ from torch import nn
 from trustpose.export.onnx import with_half_weights
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
-from trustpose.grouping.suppression import Suppression
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.onnx_weights import read_onnx_weights
@@ -46,10 +46,6 @@ SOURCES = {
     "default-detector": "trained by trustpose (docs/default-model.md) from PicoDet-S pedestrian 320 (PaddleDetection, "
     "Apache-2.0) on COCO 2017 photos",
 }
-SUPPRESSION = Suppression("soft-oks-nms", 0.5)  # chosen on a fold, docs/default-model.md
-# on that fold .98 of labelled people's boxes have more and .61 of those without a person less; AP is the same without
-# it
-MIN_PRESENCE = 0.2
 FAST = {"network": "default-fast", "detector": "default-fast-detector"}  # of tools/ship_fast.py
 TOLERANCE = 1e-3  # of trust that two graphs of the same network and head may differ by
 
@@ -78,7 +74,7 @@ def joined(network: Path, trust: Path, out: Path) -> None:
     )
     trusted = fitted.trust
     description = Fitted(trusted.head, trusted.area, trusted.fitted_on, dict(trusted.options), flip=trusted.flip)
-    save_trust_network(out, replace(spec, suppression=SUPPRESSION), both.eval(), description)
+    save_trust_network(out, spec, both.eval(), description)
     crops = np.random.default_rng(0).integers(0, 256, (4, spec.input.height, spec.input.width, 3), dtype=np.uint8)
     box = np.full((4, 2), 0.7)
     one, other = (open_runtime(ModelSpec.read(folder)).with_trust(crops, box)[1].filled() for folder in (trust, out))
@@ -99,7 +95,7 @@ def ship(folder: Path, name: str) -> int:
     spec = json.loads((folder / MODEL_JSON).read_text())
     spec |= {"name": f"trustpose {name}", "licence": "Apache-2.0", "source": SOURCES[name]}
     if name == "default":
-        spec |= {"fast": FAST, "trust": spec["trust"] | {"min_presence": MIN_PRESENCE}}
+        spec |= {"fast": FAST}
     out, beside = MODELS / name, WEIGHTS / name
     out.mkdir(parents=True, exist_ok=True)
     beside.mkdir(parents=True, exist_ok=True)

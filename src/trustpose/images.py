@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 _TEXTS = ("file_name", "camera", "clip")
 _NUMBERS = ("width", "height")
 _MEASURED = ("time", "crowd_index")
 _UNKNOWN = {**dict.fromkeys(_TEXTS), **dict.fromkeys(_NUMBERS, 0), **dict.fromkeys(_MEASURED, np.nan)}
+_UNKNOWN |= {"all_people_boxed": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,9 +20,10 @@ class Images:
     """I photos or frames, one row each; a column that is not filled is None and is never guessed.
 
     `width` and `height` are in pixels; `camera` and `clip` are names of the camera and of the video or sequence; `time`
-    is in seconds since the clip's start; `crowd_index` is CrowdPose's `crowdIndex`. In a column that other rows fill, a
-    row without a value has None for text, 0 for a size and NaN for a time or crowd index. A slice is a view of the same
-    arrays. Raises ValueError naming the column if a shape or dtype is wrong, or if an id occurs twice.
+    is in seconds since the clip's start; `crowd_index` is CrowdPose's `crowdIndex`; `all_people_boxed` says that every
+    person of the photo has a box in the ground truth. In a column that other rows fill, a row without a value has None
+    for text, 0 for a size, NaN for a time or crowd index, and False for `all_people_boxed`. A slice is a view of the
+    same arrays. Raises ValueError naming the column if a shape or dtype is wrong, or if an id occurs twice.
     """
 
     id: Int[np.ndarray, " I"]
@@ -32,6 +34,7 @@ class Images:
     camera: Shaped[np.ndarray, " I"] | Sequence[str | None] | None = None
     time: Float[np.ndarray, " I"] | None = None
     clip: Shaped[np.ndarray, " I"] | Sequence[str | None] | None = None
+    all_people_boxed: Bool[np.ndarray, " I"] | None = None
 
     def __post_init__(self) -> None:
         ids = np.asarray(self.id)

@@ -193,7 +193,7 @@ def test_rescoring_is_the_same_from_two_audits(small: dict[str, Any], audits: li
     write_json(small["folder"] / "after.json", rows)
     after = audit(small["folder"] / "gt.json", small["folder"] / "after.json", replicates=DRAWS, seed=SEED)
     truth = read_truth(small["folder"] / "gt.json")
-    scores = before.details.score, after.details.score
+    scores = before.details.pose_score, after.details.pose_score
     assert rescoring_of(before, after) == rescoring(truth, poses, *scores, replicates=DRAWS, seed=SEED)
     with pytest.raises(ValueError, match="the same poses"):
         inspect.unwrap(rescoring_of)(before, audits[1])

@@ -42,7 +42,8 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     truth, results = made_up(300, spurious=20)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     assert targets.unmatched.sum() == 20 == fitted.calibrator.card.unmatched
-    predicted = fitted.out_of_fold
+    targets = targets.of(np.flatnonzero(~targets.unmatched))  # trust is given a person
+    predicted = fitted.out_of_fold[targets.rows]
     card = fitted.calibrator.card
     expected = np.corrcoef(predicted.pose_quality, targets.oks)[0, 1]
     assert card.after["pose.pearson"][0] == pytest.approx(expected, abs=1e-9)
@@ -60,10 +61,10 @@ def test_numbers_are_those_of_the_out_of_fold_poses(fitted) -> None:
     assert card.explained["trees"][0] == pytest.approx(np.mean(shares), abs=1e-9)
 
 
-def test_a_result_on_no_person_gets_low_quality(fitted) -> None:
-    predicted = fitted.out_of_fold.pose_quality
-    assert predicted[300:].mean() < predicted[:300].mean() / 2
-    assert np.median(predicted[300:]) < np.quantile(predicted[:300], 0.05)
+def test_presence_is_not_learnt_where_the_ground_truth_says_nothing_of_people_without_boxes(fitted) -> None:
+    card = fitted.calibrator.card
+    assert card.presence is None and "does not say that all people of a photo have boxes" in card.no_presence
+    assert fitted.out_of_fold.presence is None
 
 
 def test_nothing_else_changes(fitted) -> None:

@@ -15,8 +15,8 @@ def test_targets_are_the_audits_numbers() -> None:
     truth, results = made_up(40)
     targets = find_targets(results.poses, truth.truth, COCO_17.sigmas, "segment")
     measured = measure(
-        results.poses, truth.truth, results.score, truth.images.id, sigmas=COCO_17.sigmas, area="segment",
-        replicates=0, seed=0,
+        results.poses, truth.truth, results.score, truth.images.id, pose_score=results.score,
+        sigmas=COCO_17.sigmas, area="segment", replicates=0, seed=0,
     )  # fmt: skip
     np.testing.assert_array_equal(targets.rows, measured.rows)
     np.testing.assert_array_equal(targets.oks, measured.oks[measured.rows])

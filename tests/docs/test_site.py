@@ -85,7 +85,7 @@ def test_notebooks_are_kept_without_outputs() -> None:
 def test_the_notebook_ran_and_shows_what_it_says(site: Path) -> None:
     page = (site / "notebooks" / "first-look.html").read_text(encoding="utf-8")
     text = html.unescape(re.sub("<[^>]+>", "", page))
-    assert "Poses(2 people, 17 keypoints (coco17)" in text
+    assert "Poses(1 person, 17 keypoints (coco17)" in text
     rows = {words[0]: words[1:] for line in text.splitlines() if len(words := line.split()) == 6}
     score, quality, absent = (float(one) for one in rows["left_elbow"][:3])
     assert (

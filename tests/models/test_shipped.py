@@ -163,7 +163,7 @@ def test_from_the_command_line(data_dir, tmp_path, capsys):
         main(["predict", str(photo), "--out", str(tmp_path / "out")])
     assert ended.value.code == 0 and "on 1 photo" in capsys.readouterr().out
     for row in json.loads((tmp_path / "out" / "results.json").read_text()):
-        assert row["score"] <= row["pose_quality"] * row["bbox_score"] + 1e-6  # less beside a better pose
+        assert row["score"] == pytest.approx(row["presence"] * row["pose_quality"], abs=1e-6)
         assert len(row["keypoint_quality"]) == len(row["visibility"]) == 17
 
 

@@ -131,6 +131,32 @@ def test_a_line_after_the_flip_test_there_and_back(tmp_path):
     assert spec.to_json()["trust"]["flip"] == {"quality": [1.2, -0.1]}
 
 
+PRESENCE = {"slopes": {"box score": 1.1, "rank": 0.2}, "offset": -0.3, "min_presence": 0.4, "fitted_on": {"photos": 7}}
+
+
+def test_presence_and_lines_in_detected_boxes_there_and_back(tmp_path):
+    text = TRUST | {"presence": PRESENCE, "detected": {"quality": [1.1, 0.0]}, "detected_flip": {"quality": [1.0, 0.2]}}
+    spec = ModelSpec.read(write_network(tmp_path, trust=text))
+    assert spec.trust is not None and spec.trust.presence is not None and spec.trust.presence.min_presence == 0.4
+    written = spec.to_json()["trust"]
+    assert {name: written[name] for name in ("presence", "detected", "detected_flip")} == {
+        name: text[name] for name in ("presence", "detected", "detected_flip")
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"min_presence": 0.2}, r"field 'trust\.min_presence': expected none, that was of an earlier version"),
+        ({"presence": PRESENCE | {"slopes": {"age": 1}}}, r"field 'trust\.presence': expected .*slopes of 'age'"),
+        ({"presence": 0.2}, r"field 'trust\.presence'"),
+    ],
+)
+def test_presence_that_is_none_or_of_an_earlier_version_is_refused(tmp_path, fields, message):
+    with pytest.raises(InputError, match=message):
+        ModelSpec.read(write_network(tmp_path, trust=TRUST | fields))
+
+
 @pytest.mark.parametrize(
     ("flip", "expected"),
     [

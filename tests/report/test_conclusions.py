@@ -22,14 +22,14 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 def with_scores(record: Audit, score: np.ndarray, *, ap: float = 0.7, headroom: float = 0.01) -> Audit:
     """The audit if its matched poses had these scores, (n,), this AP and this headroom."""
     details = record.details
-    oks, everyone = details.oks[details.measured], details.score.copy()
+    oks, everyone = details.oks[details.measured], details.pose_score.copy()
     everyone[details.measured] = score
     unit = score.min() >= 0 and score.max() <= 1
     ece = expected_calibration_error(score, oks) if unit else None
     pearson = None if np.ptp(score) == 0 else float(np.corrcoef(score, oks)[0, 1])
     return replace(
         record,
-        details=replace(details, score=everyone),
+        details=replace(details, pose_score=everyone),
         pose=PoseTrust(pearson, pearson, len(score), ece, ece),
         ap=replace(record.ap, AP=ap),
         headroom=headroom,

@@ -57,7 +57,7 @@ def test_the_worst_come_first_and_no_scale_matters(record: Audit, photos: Path) 
     under = [one.score_rank - one.oks_rank for one in shown.pictures[-1]]
     assert under == sorted(under)
     assert under[0] < 0
-    stretched = replace(record, details=replace(record.details, score=np.exp(5 * record.details.score)))
+    stretched = replace(record, details=replace(record.details, pose_score=np.exp(5 * record.details.pose_score)))
     again = gallery(stretched, photos, each=4)
     assert [one.oks for one in again.pictures[0]] == [one.oks for one in shown.pictures[0]]
 
@@ -80,11 +80,11 @@ def test_a_keypoint_on_the_spot_is_blue_and_one_far_off_vermilion(record: Audit,
         poses = replace(details.poses, xy=details.truth.xy[details.person].copy())
         opks = np.full_like(details.opks, value)
         other = replace(details, poses=poses, opks=opks, labelled=np.ones_like(details.labelled))
-        score = np.zeros(len(details.score))
+        score = np.zeros(len(details.pose_score))
         score[pose] = 1.0
         oks = np.ones(len(details.oks))
         oks[pose] = 0.0
-        one = gallery(replace(record, details=replace(other, score=score, oks=oks)), photos, each=1).pictures[0][0]
+        one = gallery(replace(record, details=replace(other, pose_score=score, oks=oks)), photos, each=1).pictures[0][0]
         image = decode(one.predicted).astype(int)
         strong = image[np.abs(image - 120).max(axis=2) > 80]
         coloured = strong[np.ptp(strong, axis=1) > 80]
@@ -170,7 +170,7 @@ def test_each_kind_of_error_has_its_examples(tmp_path: Path, photos: Path) -> No
     assert [order[0] for order in found.orders[1:-1]] == [0, 1, 2]
     low = np.full(24, 0.5)
     low[:3] = 0.1  # so that the gallery has not shown them before
-    shown = gallery(replace(wrong, details=replace(wrong.details, score=low)), photos)
+    shown = gallery(replace(wrong, details=replace(wrong.details, pose_score=low)), photos)
     inverted, swapped, missed = (some[0].wrong for some in shown.pictures[1:-1])
     assert "both hips" in inverted and "nose" not in inverted
     assert swapped == missed == "all keypoints"

@@ -111,7 +111,7 @@ def test_the_opening_matches_the_numbers(record: Audit) -> None:
         moved = np.clip(details.oks + shift, 0, 1)
         shifted = replace(
             record,
-            details=replace(details, score=moved),
+            details=replace(details, pose_score=moved),
             pose=replace(record.pose, ece=float(np.abs(moved - details.oks).mean())),
         )
         assert verdict(shifted) == message

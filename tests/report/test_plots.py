@@ -67,7 +67,7 @@ def test_a_scatter_is_vector_or_pixels_by_size(record: Audit) -> None:
     few = plots.score_against_oks(record)
     n = plots.MOST_VECTOR_DOTS + 1
     rows = np.resize(record.details.measured, n)
-    names = ("poses", "person", "score", "oks", "keypoint_score", "opks", "labelled")
+    names = ("poses", "person", "pose_score", "oks", "keypoint_score", "opks", "labelled")
     repeated = {name: getattr(record.details, name)[rows] for name in names}
     details = replace(record.details, **repeated, measured=np.arange(n))
     many = plots.score_against_oks(replace(record, details=details))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,7 @@ from trustpose.audit.localisation import Asked, asked_metrics, localisation
 from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
+from trustpose.audit.presence import presence_trust
 from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
 from trustpose.audit.sections import (
     Findings,
@@ -29,7 +31,7 @@ from trustpose.audit.sections import (
     pairing_counts,
     pose_trust,
 )
-from trustpose.audit.sums import KeypointSums, audited_score
+from trustpose.audit.sums import RANKED_BY, KeypointSums, audited_pose_score, audited_score
 from trustpose.audit.tracking_record import Tracking
 from trustpose.audit.visibility import visibility_trust
 from trustpose.datasets.ground_truth import read_ground_truth
@@ -49,7 +51,7 @@ def audit(
     results: str | Path | ResultsFile,
     *,
     area: str = "auto",
-    score: str = "score",
+    score: str | None = None,
     category: str | int | None = None,
     skeleton: Skeleton | str | Path | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
@@ -61,7 +63,8 @@ def audit(
     """Audit a COCO keypoint results file against a ground truth (`datasets.ground_truth`).
 
     `area` names the convention for OKS and the area ranges ("auto": see `TruthFile.area_convention`), `score` the field
-    by which results are ranked. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
+    by which results are ranked and which is compared with OKS; None: "score" ranks, and `pose_quality`, if the file has
+    it, is compared. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
     file, overrides the ground truth's. `metrics` are names of `audit.localisation.METRICS`, each with @FRACTION if
     wished; without, the data set's own. `common` uses only photos that both files have; without it, results for other
     photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none).
@@ -73,29 +76,33 @@ def audit(
     asked = asked_metrics(metrics, truth)
     convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
-        results = read_results(results, truth=truth, score_field=score, common=common)
+        results = read_results(results, truth=truth, score_field=score or RANKED_BY, common=common)
     if differ := difference(results.poses.skeleton, truth.truth.skeleton):
         raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
     if common:
         truth, (results,) = common_photos(truth, [results])
     if has_joints_only(truth, asked, sigmas):
-        return audit_joints(truth, results, asked, score=score, replicates=replicates, seed=seed)
+        return audit_joints(truth, results, asked, score=score or RANKED_BY, replicates=replicates, seed=seed)
     findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
+        options: dict[str, Any] = {"area": convention, "replicates": replicates, "seed": seed}
+        pose_score, pose_field = audited_pose_score(results, score)
         measured, groups = measure_by_category(
-            truth, results, sigmas=truth.sigmas(sigmas), area=convention, replicates=replicates, seed=seed
+            truth, results, sigmas=truth.sigmas(sigmas), pose_score=pose_score, **options
         )
         findings.notes += pairing_notes(*pairing_counts(measured))
-        return _assemble(truth, results, measured, groups, score, asked, findings)
+        return _assemble(truth, results, measured, groups, (score or RANKED_BY, pose_field), asked, findings)
 
 
 def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:
     """Compute an audit's first numbers alone, without intervals and notes: those of `audit` for the same arguments, in
     a fraction of the time. Raises InputError as it does."""
     with np.errstate(over="ignore"):
+        pose_score, pose_field = audited_pose_score(results, None)
         measured, groups = measure_by_category(
             ground_truth,
             results,
+            pose_score=pose_score,
             sigmas=ground_truth.sigmas(None),
             area=ground_truth.area_convention(area),
             replicates=0,
@@ -109,7 +116,7 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
             ap=ap,
             oracle_ap=oracle_ap,
             headroom=_headroom(ap, oracle_ap),
-            pose=pose_trust(measured, "score", unread),
+            pose=pose_trust(measured, pose_field, unread),
             keypoint=keypoint_trust(measured, keypoint, audited_score(measured)[0], unread),
             visibility=visibility_trust(measured, unread, is_ternary=ground_truth.has_visibility),
         )
@@ -131,13 +138,14 @@ def _assemble(
     results: ResultsFile,
     measured: PairedResults,
     groups: list[Group],
-    score: str,
+    score_fields: tuple[str, str],
     asked: Sequence[Asked],
     findings: Findings,
 ) -> Audit:
     errors = _errors(measured, truth)  # first, as it takes the most memory, before the draws exist
     keypoint, (score_of_keypoints, _) = KeypointSums(len(measured.sigmas)), audited_score(measured)
     keypoint.add(measured)
+    score_field, pose_field = score_fields
     oracle = measured.oracle_score()
     ap, oracle_ap, categories = _average_precision(measured, groups, oracle, findings)
     benchmarks, precision_75 = occlusion_benchmarks(measured, oracle)
@@ -151,9 +159,10 @@ def _assemble(
         ap=ap,
         oracle_ap=oracle_ap,
         headroom=_headroom(ap, oracle_ap),
-        pose=pose_trust(measured, score, findings),
+        pose=pose_trust(measured, pose_field, findings),
         keypoint=keypoint_trust(measured, keypoint, score_of_keypoints, findings),
         visibility=visibility_trust(measured, findings, is_ternary=truth.has_visibility),
+        presence=presence_trust(truth, measured, results.poses, findings),
         pixels=pixels(measured, findings),
         errors=errors,
         occlusion=benchmarks,
@@ -162,7 +171,8 @@ def _assemble(
         keypoint_types=keypoint.types(truth.keypoint_names),
         intervals=findings.intervals,
         area=measured.area,
-        score_field=score,
+        score_field=score_field,
+        pose_field=pose_field,
         inputs=inputs(truth, results, measured.person),
         notes=tuple(findings.notes),
         details=_details(truth, results, measured, score_of_keypoints, precision_75, findings),
@@ -234,7 +244,7 @@ def _details(
     return Details(
         poses=results.poses,
         truth=truth.truth,
-        score=measured.score,
+        pose_score=measured.pose_score,
         person=measured.person,
         oks=measured.oks,
         measured=measured.rows,

@@ -1,6 +1,7 @@
 """Ground truths with several categories, evaluated as in COCO: within each category, AP is the mean over categories."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,14 +32,18 @@ def measure_by_category(
     area: Area,
     replicates: int,
     seed: int,
+    pose_score: Float[np.ndarray, " N"] | None = None,
 ) -> tuple[PairedResults, list[Group]]:
     """Run `measure`, per category if the ground truth was read with all of them; also return the category groups.
+    `pose_score` (N,) is compared with OKS; None: the score that ranks.
 
     In the `PairedResults` of several categories, `image_id` of poses and people numbers pairs of photo and category, so
     that computations per photo keep to one category; draws resample photos.
     """
     poses, people, ids = apart_by_category(truth, results)
-    measured = measure(poses, people, results.score, ids, sigmas=sigmas, area=area, replicates=replicates, seed=seed)
+    pose_score = results.score if pose_score is None else pose_score
+    options: dict[str, Any] = {"sigmas": sigmas, "area": area, "replicates": replicates, "seed": seed}
+    measured = measure(poses, people, results.score, ids, pose_score=pose_score, **options)
     if truth.categories is None:
         return measured, [Group("", np.arange(len(poses)), np.arange(len(people)))]
     assert results.poses.image_id is not None and truth.truth.image_id is not None

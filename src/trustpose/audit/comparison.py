@@ -18,7 +18,9 @@ from trustpose.metrics.bootstrap import interval
 
 Outcome = Literal["better", "worse", "undecided"]
 AnyAudit = TypeVar("AnyAudit", bound=Audit | JointsAudit)
-LOWER_IS_BETTER = frozenset({"headroom", "pose.ece", "keypoint.ece", "keypoint.brier"})
+LOWER_IS_BETTER = frozenset(
+    {"headroom", "pose.ece", "keypoint.ece", "keypoint.brier", "presence.ece", "presence.brier"}
+)
 
 
 class Numbered(Protocol):

@@ -24,15 +24,15 @@ class Draws:
 class Details:
     """Arrays behind the numbers, for plots, pictures and comparisons; not part of the JSON.
 
-    `person` (N,) is each pose's matched truth row or -1; `oks` (N,) its OKS with that person, NaN if unmatched or
-    without labels. `measured` (n,) are the rows behind the trust numbers, with `keypoint_score`, `opks`, `labelled` (n,
-    K). `precision_75` maps an occlusion benchmark to interpolated precision (101,) at OKS 0.75, ranked by score and by
-    the true OKS.
+    `pose_score` (N,) is what is compared with OKS; `person` (N,) is each pose's matched truth row or -1; `oks` (N,) its
+    OKS with that person, NaN if unmatched or without labels. `measured` (n,) are the rows behind the trust numbers,
+    with `keypoint_score`, `opks`, `labelled` (n, K). `precision_75` maps an occlusion benchmark to interpolated
+    precision (101,) at OKS 0.75, ranked by score and by the true OKS.
     """
 
     poses: Poses
     truth: Truth
-    score: Float[np.ndarray, " N"]
+    pose_score: Float[np.ndarray, " N"]
     person: Int[np.ndarray, " N"]
     oks: Float[np.ndarray, " N"]
     measured: Int[np.ndarray, " n"]

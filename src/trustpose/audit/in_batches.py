@@ -15,9 +15,10 @@ from trustpose.audit.benchmarks import occlusion_groups
 from trustpose.audit.joined_batches import Joined
 from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults, measure
+from trustpose.audit.presence import PresenceSums
 from trustpose.audit.record import AuditRecord, Errors, OcclusionBenchmark, VisibilityTrust
 from trustpose.audit.sections import pairing_counts
-from trustpose.audit.sums import KeypointSums, PoseSums, keypoint_source
+from trustpose.audit.sums import RANKED_BY, KeypointSums, PoseSums, audited_pose_score, keypoint_source
 from trustpose.audit.visibility import no_occluded, no_ternary, nothing
 from trustpose.audit.visibility_sums import NOT_TERNARY, VisibilitySums
 from trustpose.formats.coco import ResultsFile, TruthFile
@@ -33,8 +34,8 @@ from trustpose.skeletons import Skeleton
 
 LEFT_OUT = (
     "in batches, left out: all intervals, and numbers that need all values at once: pose.spearman, "
-    "pose.ece_equal_mass, keypoint.ece_equal_mass, visibility.occluded, visibility.labelled by a raw score, pixels, "
-    "errors.ap_gain, crowd, localisation, tracking"
+    "pose.ece_equal_mass, keypoint.ece_equal_mass, presence.auroc, visibility.occluded, visibility.labelled by a raw "
+    "score, pixels, errors.ap_gain, crowd, localisation, tracking"
 )
 
 
@@ -56,7 +57,7 @@ def audit_in_batches(
     results: str | Path,
     *,
     area: str = "auto",
-    score: str = "score",
+    score: str | None = None,
     category: str | int | None = None,
     skeleton: Skeleton | None = None,
     sigmas: Float[np.ndarray, " L"] | None = None,
@@ -75,30 +76,36 @@ def audit_in_batches(
         convention = area_convention(truth.header.path, area, truth.areas, has_boxes=truth.has_boxes)
         used = truth.header.sigmas(sigmas)
         read = open_results(
-            results, keypoint_count=len(truth.header.keypoint_names), score_field=score, is_ordered=False
+            results, keypoint_count=len(truth.header.keypoint_names), score_field=score or RANKED_BY, is_ordered=False
         )
         read = replace(read, parts=by_photo(read.parts, folders[1]))
-        sums = _Sums(truth, convention, used, stack)
+        sums = _Sums(truth, convention, used, score, stack)
         for people, poses in Joined(truth, read):
             sums.add(people, poses)
             tick(len(poses.poses))
-        return sums.record(read, score, area, sigmas)
+        return sums.record(read, area, sigmas)
 
 
 class _Sums:
     """Everything that batches add to, and the record that follows."""
 
-    def __init__(self, truth: TruthBatches, area: Area, sigmas: np.ndarray, stack: ExitStack) -> None:
-        self._truth, self._area, self._sigmas = truth, area, sigmas
+    def __init__(
+        self, truth: TruthBatches, area: Area, sigmas: np.ndarray, score: str | None, stack: ExitStack
+    ) -> None:
+        self._truth, self._area, self._sigmas, self._score, self._pose_field = truth, area, sigmas, score, ""
+        self._presence = PresenceSums()
         self._by_score, self._by_oks = (stack.enter_context(BatchPrecision()) for _ in range(2))
         self._pose, self._keypoint, self._visibility = PoseSums(), KeypointSums(len(sigmas)), VisibilitySums()
         self._totals, self._source = _Totals(), ""
 
     def add(self, truth: TruthFile, results: ResultsFile) -> None:
         """Count a batch of whole photos with all their people and results."""
+        pose_score, self._pose_field = audited_pose_score(results, self._score)
+        self._presence.add(truth, results.poses)
         with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
             measured = measure(
                 *(results.poses, truth.truth, results.score, truth.images.id),
+                pose_score=pose_score,
                 sigmas=self._sigmas,
                 area=self._area,
                 replicates=0,
@@ -133,7 +140,7 @@ class _Sums:
             totals.errors[name] += count
         self._source = keypoint_source(measured)
 
-    def record(self, read: ResultsParts, score: str, asked: str, sigmas: np.ndarray | None) -> AuditRecord:
+    def record(self, read: ResultsParts, asked: str, sigmas: np.ndarray | None) -> AuditRecord:
         """Return the audit."""
         notes = [*self._notes(asked, sigmas), LEFT_OUT]
         (ap, groups), (oracle_ap, oracle_groups) = self._by_score.summary(), self._by_oks.summary()
@@ -142,9 +149,10 @@ class _Sums:
             ap=ap,
             oracle_ap=oracle_ap,
             headroom=None if ap.AP == -1 else oracle_ap.AP - ap.AP,
-            pose=self._pose.trust(score, notes),
+            pose=self._pose.trust(self._pose_field, notes),
             keypoint=self._keypoint.trust(self._source, notes),
             visibility=self._visibility_trust(notes),
+            presence=self._presence.trust(notes),
             pixels=pixel_trust(np.zeros(0), np.zeros(0)),
             errors=Errors(**totals.errors, ap_gain=dict.fromkeys(STAGES)),
             occlusion={
@@ -156,7 +164,8 @@ class _Sums:
             keypoint_types=self._keypoint.types(header.keypoint_names),
             intervals={},
             area=self._area,
-            score_field=score,
+            score_field=self._score or RANKED_BY,
+            pose_field=self._pose_field,
             inputs={
                 "ground_truth": {
                     "file": header.path,

@@ -16,7 +16,7 @@ from trustpose.poses import Area, Poses, Truth
 
 @dataclass(frozen=True, eq=False)
 class PairedResults:
-    """N results ranked by `score` (N,) against M people.
+    """N results ranked by `score` (N,) against M people; `pose_score` (N,) is compared with their OKS.
 
     `person` (N,) is the matched truth row of each or -1, `oks` (N,) its OKS with that person (NaN if unmatched or
     without labels). `rows` (n,) are those with an OKS; `opks`, `labelled` and `v` (n, K) belong to them. `pose_image`
@@ -27,6 +27,7 @@ class PairedResults:
     poses: Poses
     truth: Truth
     score: Float[np.ndarray, " N"]
+    pose_score: Float[np.ndarray, " N"]
     sigmas: Float[np.ndarray, " K"]
     area: Area
     pairs: Pairs
@@ -68,6 +69,7 @@ def measure(
     score: Float[np.ndarray, " N"],
     image_ids: Int[np.ndarray, " I"],
     *,
+    pose_score: Float[np.ndarray, " N"],
     sigmas: Float[np.ndarray, " K"],
     area: Area,
     replicates: int,
@@ -88,6 +90,7 @@ def measure(
         poses=poses,
         truth=truth,
         score=score,
+        pose_score=pose_score,
         sigmas=sigmas,
         area=area,
         pairs=pair_oks(poses, truth, sigmas=sigmas, area=area),

@@ -106,6 +106,17 @@ class VisibilityTrust:
 
 
 @dataclass(frozen=True)
+class PresenceTrust:
+    """The results' `presence` against whether each is the one box for a person that the labellers boxed
+    (`metrics.presence`), over the n results in photos whose people all have boxes."""
+
+    auroc: Number
+    ece: Number
+    brier: Number
+    n: int
+
+
+@dataclass(frozen=True)
 class OcclusionBenchmark:
     """AP of the n people with a given number of labelled keypoints, all others ignored (OKS-Net, Fig. 6 and 12)."""
 
@@ -209,13 +220,15 @@ class AuditNumbers:
 class AuditRecord(AuditNumbers):
     """How good one results file's poses are and how reliable its scores; `as_dict()` is the audit JSON.
 
-    `intervals` maps a number's dotted name ("pose.pearson") to its 95 % interval from resampling images. `crowd` has
-    CrowdPose's levels "easy", "medium" and "hard", empty if photos have no crowd index; `categories` has each category
-    by name if all were read, and `ap` and `oracle_ap` are then their means. `compare` has the differences from other
-    audits, filled by `comparison.with_comparisons`. `tracking` is None unless both files have track ids. `localisation`
-    has PCK and its relatives by name, those asked for or the data set's own.
+    `score_field` ranks, `pose_field` is compared with OKS. `intervals` maps a number's dotted name ("pose.pearson") to
+    its 95 % interval from resampling images. `crowd` has CrowdPose's levels "easy", "medium" and "hard", empty if
+    photos have no crowd index; `categories` has each category by name if all were read, and `ap` and `oracle_ap` are
+    then their means. `compare` has the differences from other audits, filled by `comparison.with_comparisons`.
+    `tracking` is None unless both files have track ids. `localisation` has PCK and its relatives by name, those asked
+    for or the data set's own.
     """
 
+    presence: PresenceTrust
     pixels: PixelTrust
     errors: Errors
     occlusion: dict[str, OcclusionBenchmark]
@@ -225,6 +238,7 @@ class AuditRecord(AuditNumbers):
     intervals: dict[str, tuple[float, float]]
     area: Area
     score_field: str
+    pose_field: str
     inputs: dict[str, Any]
     notes: tuple[str, ...]
     compare: tuple[Comparison, ...] = ()

@@ -39,12 +39,12 @@ def pairing_counts(measured: PairedResults) -> tuple[int, int, int, int, int]:
     return len(poses), unpaired, on_people, missing, poses.xy[..., 0].size
 
 
-def pose_trust(measured: PairedResults, score_field: str, findings: Findings) -> PoseTrust:
+def pose_trust(measured: PairedResults, pose_field: str, findings: Findings) -> PoseTrust:
     """Compare the pose score with the true OKS."""
     sums = PoseSums()
     sums.add(measured)
-    trust = sums.trust(score_field, findings.notes)
-    score, oks = measured.score[measured.rows], measured.oks[measured.rows]
+    trust = sums.trust(pose_field, findings.notes)
+    score, oks = measured.pose_score[measured.rows], measured.oks[measured.rows]
     counts, image = measured.counts, measured.image
     findings.interval("pose.pearson", bootstrap.pearson_replicates(counts, score, oks, image))
     findings.interval("pose.spearman", bootstrap.spearman_replicates(counts, score, oks, image))

@@ -8,28 +8,30 @@ from jaxtyping import Float
 
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.record import KeypointTrust, KeypointType, PoseTrust, known
+from trustpose.formats.coco import ResultsFile
 from trustpose.metrics.exact_sums import CalibrationSums, PearsonSums, exact_sums, mean_of
 from trustpose.metrics.keypoint_average_precision import THRESHOLDS, hit_levels, precision_of_counts
 from trustpose.metrics.reliability import bin_edges
 
-_INNER = bin_edges(np.zeros(0))[1:-1]  # of the 15 bins of equal width
+RANKED_BY = "score"  # the field that ranks, unless another is asked for
+UNIT_BINS = bin_edges(np.zeros(0))[1:-1]  # of the 15 bins of equal width
 
 
 class PoseSums:
     """Of the pose score and OKS."""
 
     def __init__(self) -> None:
-        self._pearson, self._calibration = PearsonSums(), CalibrationSums(_INNER)
+        self._pearson, self._calibration = PearsonSums(), CalibrationSums(UNIT_BINS)
 
     def add(self, measured: PairedResults) -> None:
         """Count the poses whose person has labels."""
-        score, oks = measured.score[measured.rows], measured.oks[measured.rows]
+        score, oks = measured.pose_score[measured.rows], measured.oks[measured.rows]
         self._pearson.add(score, oks)
         self._calibration.add(score, oks)
 
-    def trust(self, score_field: str, notes: list[str]) -> PoseTrust:
+    def trust(self, pose_field: str, notes: list[str]) -> PoseTrust:
         """Return the numbers that sums give, and append a note on a score that is not on the scale 0–1."""
-        is_on_scale = note_scale(self._calibration, f"pose.ece: '{score_field}'", notes)
+        is_on_scale = note_scale(self._calibration, f"pose.ece: '{pose_field}'", notes)
         ece = known(self._calibration.ece()) if is_on_scale else None
         pearson = known(float(self._pearson.pearson()[0]))
         return PoseTrust(pearson, None, int(self._pearson.count[0]), ece, None)
@@ -40,7 +42,7 @@ class KeypointSums:
 
     def __init__(self, keypoints: int) -> None:
         self._pearson, self._mean = PearsonSums(keypoints), PearsonSums()
-        self._calibration = CalibrationSums(_INNER, keypoints)
+        self._calibration = CalibrationSums(UNIT_BINS, keypoints)
         self._opks = [0] * keypoints  # exact, over labelled ones
         self._labelled, self._level = np.zeros((2, keypoints), np.int64)
         self._without_quality = 0
@@ -94,6 +96,15 @@ class KeypointSums:
             )
             for k, name in enumerate(names)
         }
+
+
+def audited_pose_score(results: ResultsFile, score_field: str | None) -> tuple[Float[np.ndarray, " N"], str]:
+    """Return the pose scores (N,) that are compared with OKS, and their field: `pose_quality` if the file has it, with
+    `score` in rows that lack it; or the score that ranks, where its field was asked for."""
+    quality = results.poses.pose_quality
+    if score_field is not None or quality is None:
+        return results.score, score_field or RANKED_BY
+    return np.where(np.isnan(quality), results.score, quality), "pose_quality"
 
 
 def audited_score(measured: PairedResults) -> tuple[Float[np.ndarray, "n K"], int]:

@@ -53,10 +53,10 @@ class Applied:
 class Calibrator(CalibratorParts):
     """Predict trust for the poses of one estimator, fitted on its results on labelled people.
 
-    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`, and, if it was fitted with a goal,
-    `visibility_label`; it never moves, drops or zeroes a keypoint and
-    does not change `score` and `pose_score`. `card` describes the fit. The first call with people or scores unlike the
-    fitted ones warns (`DistributionShiftWarning`), as does the command line.
+    `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`, `presence` if the fit could learn it, and, if
+    it was fitted with a goal, `visibility_label`; it never moves, drops or zeroes a keypoint and does not change
+    `score` and `pose_score`. `card` describes the fit. The first call with people or scores unlike the fitted ones
+    warns (`DistributionShiftWarning`), as does the command line.
     """
 
     _warned: list[str] = field(default_factory=list, init=False, repr=False)
@@ -171,7 +171,17 @@ class Calibrator(CalibratorParts):
                 if tick is not None:
                     tick(done)
         label = None if self.card.decision is None else self.card.decision.rule(visibility)
-        return replace(poses, quality=quality, visibility=visibility, pose_quality=pose_quality, visibility_label=label)
+        trust = {"quality": quality, "visibility": visibility, "pose_quality": pose_quality}
+        trusted = replace(poses, **trust, visibility_label=label, suppressed_score=None)
+        return trusted if self.card.presence is None else replace(trusted, presence=self._presence(trusted))
+
+    def _presence(self, poses: Poses) -> Float[np.ndarray, " N"]:
+        """Return the presence (N,) of poses of whole photos with trust. Raises InputError if they lack fields."""
+        assert self.card.presence is not None
+        try:
+            return self.card.presence(replace(poses, skeleton=self.card.skeleton))
+        except ValueError as error:
+            raise InputError(f"poses: {error}, but the calibrator reads it") from None
 
     def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
         """Return the sentences on distribution shift of `apply`, however few people there are; none without people."""

@@ -8,11 +8,13 @@ from trustpose.calibration.decisions import Decision
 from trustpose.calibration.features import FeatureInputs
 from trustpose.calibration.metrics import is_value
 from trustpose.calibration.opinion_card import OpinionCard
+from trustpose.calibration.presence import PresenceModel
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.poses import AREAS
 from trustpose.skeletons import Skeleton, find_skeleton
 
-FORMAT = "trustpose calibrator 1"
+FORMAT = "trustpose calibrator 2"
+EARLIER = "trustpose calibrator 1"  # its trust included P(somebody is there) where results matched no person
 Number = list[float] | None
 LABELS = {  # of a card's numbers, for people
     "pose.pearson": "pose r, score with OKS",
@@ -40,7 +42,9 @@ class Card:
     their differences, with intervals from paired draws (empty in cards of earlier versions). `explained` maps each
     method tried to the share of variance used to select `method`, `skipped` the others to the reason. `decision` is the
     rule for visibility labels, if one was chosen; `opinions` are the second opinions given at fitting, read or not;
-    `networks` the SHA-256 of the network files whose results it is for, if known; `visibility` what v means in the
+    `presence` predicts presence, where results and ground truth could teach it, else `no_presence` says why not;
+    `unmatched` results matched no person; `networks` the SHA-256 of the network files whose results it is for, if
+    known; `visibility` what v means in the
     ground truth (`formats.coco.visibility`)."""
 
     method: str
@@ -64,6 +68,8 @@ class Card:
     change: dict[str, Number] = field(default_factory=dict)
     decision: Decision | None = None
     opinions: tuple[OpinionCard, ...] = ()
+    presence: PresenceModel | None = None
+    no_presence: str = ""
     networks: tuple[str, ...] = ()
     visibility: str = TERNARY
     version: str = ""
@@ -84,7 +90,7 @@ class Card:
     def of_dict(cls, value: dict[str, Any]) -> "Card":
         """Build a card from `as_dict`'s output. Raises KeyError, TypeError or ValueError if it is incomplete or
         wrong."""
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
+        if not isinstance(value, dict) or value.get("format") not in (FORMAT, EARLIER):
             value = value if isinstance(value, dict) else {}
             raise ValueError(f"format: expected {FORMAT!r}, got {str(value.get('format'))[:40]!r}")
         (low, high), decision = value["score_range"], value.get("decision")
@@ -102,6 +108,7 @@ class Card:
                 "networks": tuple(value.get("networks", ())),
                 "opinions": tuple(OpinionCard.of_dict(one) for one in value.get("opinions", ())),
                 "decision": None if decision is None else Decision.of_dict(decision),
+                "presence": None if value.get("presence") is None else PresenceModel.of_json(value["presence"]),
             }
         )
         _ = card.skeleton  # raises if names, edges and sigmas do not match
@@ -110,7 +117,7 @@ class Card:
 
     def _check(self) -> None:
         """Raise ValueError, naming the field, for values that would fail later, when printed or compared."""
-        texts = {"why": self.why, "version": self.version, "method": self.method}
+        texts = {"no_presence": self.no_presence, "why": self.why, "version": self.version, "method": self.method}
         texts |= {"truth.file": self.truth.file, "truth.sha256": self.truth.sha256}
         texts |= {"results.file": self.results.file, "results.sha256": self.results.sha256}
         texts |= {f"networks.{at}": network for at, network in enumerate(self.networks)}

@@ -52,7 +52,8 @@ class Options:
 @dataclass(frozen=True, eq=False)
 class Task:
     """The common input of all methods: the files, the people of all N results, targets of those that have any, the fold
-    of each result (N,), the sample for the numbers, and the second opinions to choose from."""
+    of each result (N,), the sample for the numbers, the second opinions to choose from, and how many results matched no
+    person: they teach presence alone."""
 
     truth: TruthFile
     results: ResultsFile
@@ -64,6 +65,7 @@ class Task:
     fold: Int[np.ndarray, " N"]
     sample: Sample
     opinions: tuple[Opinion, ...] = ()
+    unmatched: int = 0
 
     def scores_of(self, probabilities: Probabilities) -> Scores:
         """Return the scores from N probabilities for the people of the targets."""

@@ -1,5 +1,6 @@
 """A calibrator on disk: one NPZ file of plain arrays with the card as JSON. Reading it runs no code."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import orjson
 
 from trustpose.calibration.arrays import expect_names, expect_numbers
-from trustpose.calibration.card import Card
+from trustpose.calibration.card import EARLIER, Card
 from trustpose.calibration.distribution_shift import Domain
 from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.parts import CalibratorParts
@@ -41,10 +42,17 @@ def read_calibrator(path: str | Path) -> CalibratorParts:
     if "card" not in arrays:
         raise InputError(f"{path}: is not a calibrator of trustpose (it has no card)")
     try:
-        return _assembled(arrays)
+        parts = _assembled(arrays)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else _first_line(error)
         raise InputError(f"{path}: is not a calibrator that this version reads ({reason})") from None
+    if parts.card.format == EARLIER and parts.card.unmatched:
+        warnings.warn(
+            f"{path}: is of an earlier version, whose expected OKS and OPKS include the probability that a person is "
+            "there; fit it again to have that apart, as presence",
+            stacklevel=3,
+        )
+    return parts
 
 
 def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:

@@ -28,6 +28,7 @@ from trustpose.calibration.opinion_choice import Trial, choose_opinions
 from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.opinions import has_trust, read_opinion
 from trustpose.calibration.parts import CalibratorParts
+from trustpose.calibration.presence import PresenceModel, fit_presence
 from trustpose.calibration.probabilities import Probabilities
 from trustpose.calibration.sample import limited
 from trustpose.calibration.second import Second, Seconds, seconds_of
@@ -37,7 +38,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import apart_by_category
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
-from trustpose.poses import MISSING_ID, Area, Poses
+from trustpose.poses import Area, Poses
 from trustpose.skeletons import Skeleton, difference
 
 DEFAULT = Options()
@@ -91,6 +92,7 @@ def fit(
     if choice.method != "trees":  # curves read a keypoint's own score alone
         task, cards = task.with_opinions(()), tuple(replace(card, kept=False) for card in cards)
     corrected_poses = with_trust(task.results.poses, corrected[choice.method])
+    corrected_poses, presence, no_presence = _with_presence(task, corrected_poses)
     decision = None
     if options.goal is not None:
         assert corrected_poses.visibility is not None
@@ -101,7 +103,12 @@ def fit(
         model=fit_model(choice.method, task.people, task.targets, options.seed),
         recalibration=recalibration(choice.method, predictions[choice.method], task.targets),
         domain=_domain(task),
-        card=replace(_card(task, choice, corrected[choice.method], skipped, decision), opinions=cards),
+        card=replace(
+            _card(task, choice, corrected[choice.method], skipped, decision),
+            opinions=cards,
+            presence=presence,
+            no_presence=no_presence,
+        ),
         image_ids=_image_ids(task),
         opinions=tuple(OpinionDomain.of(opinion.rows(task.targets.rows)) for opinion in task.people.opinions),
     )
@@ -133,6 +140,18 @@ def with_trust(poses: Poses, probabilities: Probabilities) -> Poses:
     quality, pose = probabilities.quality.astype(np.float64), probabilities.pose.astype(np.float64)
     visibility = probabilities.visibility
     return replace(poses, quality=quality, visibility=visibility, pose_quality=pose, visibility_label=None)
+
+
+def _with_presence(task: Task, poses: Poses) -> tuple[Poses, PresenceModel | None, str]:
+    """Return the poses with out-of-fold presence, and its model; or unchanged, None, and why it was not learnt."""
+    named = replace(poses, skeleton=task.skeleton, presence=None)
+    try:
+        model, presence = fit_presence(
+            named, task.truth, task.fold, "box score" if task.source.box_score else "pose score"
+        )
+    except ValueError as error:
+        return replace(poses, presence=None), None, str(error)
+    return replace(poses, presence=presence), model, ""
 
 
 def _read(
@@ -181,7 +200,9 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: t
         raise InputError(f"{results.path}: no result matches a labelled person of {truth.path}")
     assert poses.image_id is not None
     fold = fold_of(poses.image_id, options.folds)
-    if len(np.unique(fold[targets.rows[~targets.unmatched]])) < options.folds:
+    unmatched = int(targets.unmatched.sum())
+    targets = targets.of(np.flatnonzero(~targets.unmatched))  # trust is given a person; presence is learnt apart
+    if len(np.unique(fold[targets.rows])) < options.folds:
         photos = len(np.unique(poses.image_id[targets.rows]))
         raise InputError(f"{results.path}: {photos} photos with labelled people are too few for {options.folds} folds")
     people = read_people(poses, skeleton, source)
@@ -190,23 +211,12 @@ def prepare(truth: TruthFile, results: ResultsFile, options: Options, seconds: t
     for second, opinion in zip(seconds, opinions, strict=True):
         if not opinion.there[targets.rows].any():
             raise InputError(f"{second.label}: has none of the people of {results.path}")
-        if targets.unmatched.any() and _is_of_labelled(second):
-            count = int(targets.unmatched.sum())
-            raise InputError(
-                f"{second.label}: was made in labelled boxes (annotation_id), but {count} results of {results.path}"
-                " match no person, and having an opinion would tell which; make it in their boxes"
-            )
-    return Task(truth, results, skeleton, source, options, people, targets, fold, sample, opinions)
-
-
-def _is_of_labelled(second: Second) -> bool:
-    """Return whether all its poses are of labelled people, as from ground-truth boxes."""
-    ids = second.poses.annotation_id
-    return ids is not None and second.row is None and bool((ids != MISSING_ID).all())
+    return Task(truth, results, skeleton, source, options, people, targets, fold, sample, opinions, unmatched)
 
 
 def _domain(task: Task) -> Domain:
-    people = task.people.rows(task.targets.rows)
+    """Return the domain of all results, as those of another file are compared, matched or not."""
+    people = task.people
     return Domain.of(pose_features(people), people.score_of_found(), task.options.seed)
 
 
@@ -229,9 +239,9 @@ def _card(
         estimator=options.estimator,
         source=task.source,
         score_range=(float(printed.keypoint.min()), float(printed.keypoint.max())),
-        truth=FittedOn(Path(truth.path).name, truth.sha256, int((~targets.unmatched).sum())),
+        truth=FittedOn(Path(truth.path).name, truth.sha256, len(targets.rows)),
         results=FittedOn(Path(results.path).name, results.sha256, len(targets.rows)),
-        unmatched=int(targets.unmatched.sum()),
+        unmatched=task.unmatched,
         before=plain_values(values[0]),
         after=plain_values(values[1]),
         change=plain_values(differences(before, after)),

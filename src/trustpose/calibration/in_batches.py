@@ -85,6 +85,7 @@ class CalibratorInBatches:
 def calibrated_schema(calibrator: Calibrator, parts: ParquetParts) -> Any:
     """Return the Arrow schema of these results with trust."""
     added = {"pose_score", "pose_quality", "keypoint_quality", "visibility"}
+    added |= set() if calibrator.card.presence is None else {"presence"}
     added |= set() if calibrator.card.decision is None else {"visibility_label"}
     return results_schema(parts.schema, parts.occurring | added)
 

@@ -42,7 +42,13 @@ def audit(
         Path | None,
         typer.Option(help="The calibrator used; notes warn of its own photos and of distribution shift."),
     ] = None,
-    score: Annotated[str, typer.Option(help="Field of a result by which poses are ranked.")] = "score",
+    score: Annotated[
+        str | None,
+        typer.Option(
+            help="Field of a result that ranks poses and is compared with OKS. Default: score ranks; pose_quality, if "
+            "the file has it, is compared.",
+        ),
+    ] = None,
     area: Annotated[
         str,
         typer.Option(
@@ -110,11 +116,13 @@ def audit(
     from trustpose.audit.comparison import with_comparisons
     from trustpose.audit.joints_only import JointsAudit, has_joints_only
     from trustpose.audit.localisation import asked_metrics
+    from trustpose.audit.sums import RANKED_BY
     from trustpose.cli.audit_joints import print_localisation, show_joints
     from trustpose.cli.audit_tables import (
         print_categories,
         print_change,
         print_comparisons,
+        print_joint_calibration,
         print_notes,
         print_numbers,
         print_verdicts,
@@ -137,7 +145,7 @@ def audit(
     read_files = []
     for file in files:
         with progress.status(f"reading {file.name} …"):
-            read_files.append(read_results(file, truth=truth, score_field=score, common=common))
+            read_files.append(read_results(file, truth=truth, score_field=score or RANKED_BY, common=common))
     if common:
         truth, read_files = common_photos(truth, read_files)
     audits: list[Audit | JointsAudit] = []
@@ -153,6 +161,7 @@ def audit(
     records = [one for one in audits if not isinstance(one, JointsAudit)]
     change = None if before is None else _change(*records)
     print_numbers(records)
+    print_joint_calibration(records)
     print_categories(records)
     print_localisation(records)
     print_comparisons(records)

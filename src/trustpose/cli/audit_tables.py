@@ -20,8 +20,10 @@ _ROWS = (
     ("AP hard", "crowd.hard.AP", "crowd index 0.8 and above"),
     ("oracle AP", "oracle_ap.AP", "AP with the true OKS as score"),
     ("headroom", "headroom", "AP that better scores could gain"),
-    ("pose r", "pose.pearson", "Pearson, score with OKS"),
-    ("pose ECE", "pose.ece", "calibration error, score and OKS"),
+    ("presence AUROC", "presence.auroc", "boxes of people against other boxes"),
+    ("presence ECE", "presence.ece", ""),
+    ("pose r", "pose.pearson", "Pearson, pose score with OKS"),
+    ("pose ECE", "pose.ece", "calibration error, pose score and OKS"),
     ("keypoint r", "keypoint.pearson", "Pearson, keypoint score with OPKS"),
     ("average r", "keypoint.pearson_pose_mean", "the same, averaged over each pose"),
     ("keypoint ECE", "keypoint.ece", ""),
@@ -46,7 +48,7 @@ _ROWS = (
     ("PoseTrack MOTA", "tracking.posetrack.MOTA", "mean over joints"),
     ("PoseTrack AP", "tracking.posetrack.AP", "mean over joints"),
 )
-_WHERE_KNOWN = ("visibility.occluded.", "visibility.ternary.occluded.", "pixels.", "tracking.")
+_WHERE_KNOWN = ("presence.", "visibility.occluded.", "visibility.ternary.occluded.", "pixels.", "tracking.")
 
 
 def print_numbers(audits: "Sequence[AuditRecord]") -> None:
@@ -58,7 +60,9 @@ def print_numbers(audits: "Sequence[AuditRecord]") -> None:
     from trustpose.report.summary import file_labels
 
     labels = file_labels(audits)
-    table = Table(title=f"area: {audits[0].area}, score: {escape(audits[0].score_field)}", title_justify="left")
+    first = audits[0]
+    fields = f"ranked by {first.score_field}; pose: {first.pose_field}"
+    table = Table(title=escape(f"area: {first.area}; {fields}"), title_justify="left")
     table.add_column("")
     for label in labels:
         table.add_column(escape(label), justify="right")
@@ -71,6 +75,33 @@ def print_numbers(audits: "Sequence[AuditRecord]") -> None:
             continue  # without visibility, quality or tracks in any file; the notes say so
         cells = [_cell(audit, name) for audit in audits]
         table.add_row(label, *cells, *([meaning] if len(audits) == 1 else []))
+    Console().print(table)
+
+
+def print_joint_calibration(audits: "Sequence[Audit]") -> None:
+    """Print the calibration error of each kind of joint, left and right averaged, one column per file: a small error
+    over all keypoints can hide a large one of the face. Nothing where no file's scores are on the scale 0–1."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    kinds: dict[str, list[str]] = {}
+    for name in audits[0].keypoint_types:
+        kinds.setdefault(name.removeprefix("left_").removeprefix("right_").replace("_", " "), []).append(name)
+    rows = {}
+    for kind, names in kinds.items():
+        errors = [[audit.keypoint_types[name].ece for name in names] for audit in audits]
+        rows[kind] = ["–" if None in pair else f"{sum(map(float, pair)) / len(pair):.3f}" for pair in errors]  # type: ignore[arg-type]
+    if all(cell == "–" for cells in rows.values() for cell in cells):
+        return
+    table = Table(title="keypoint ECE by joint", title_justify="left")
+    table.add_column("")
+    for label in file_labels(audits):
+        table.add_column(escape(label), justify="right")
+    for kind, cells in rows.items():
+        table.add_row(escape(kind), *cells)
     Console().print(table)
 
 

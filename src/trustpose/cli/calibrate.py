@@ -193,7 +193,8 @@ def apply(
     resume: Annotated[bool, RESUME] = False,
     overwrite: Annotated[bool, OVERWRITE] = False,
 ) -> None:
-    """Add expected OKS, expected OPKS and visibility to results; keypoints and printed scores are unchanged.
+    """Add expected OKS, expected OPKS and visibility to results, and presence if the calibrator was fitted on whole
+    photos; keypoints and printed scores are unchanged.
 
     A calibrator fitted with --goal also adds visibility_label, the decision per keypoint: 0 absent, 1 occluded, 2
     visible.

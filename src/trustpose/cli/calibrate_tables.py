@@ -55,8 +55,16 @@ def print_fit(card: "Card", worth: "Rescoring | None", about_files: tuple[str, .
             "the ground truth says whether a keypoint is labelled, not whether it is occluded or visible, so "
             "P(visible) is P(labelled) and P(occluded) is 0"
         )
+    if card.presence is None:
+        notes.append(f"presence was not learnt: {card.no_presence}")
+    else:
+        fitted = card.presence.fitted_on
+        notes.append(
+            f"presence, out of fold on {fitted['results']} results: AUROC {fitted['auroc']:.3f}, ECE "
+            f"{fitted['ece']:.3f}; predictions leave out people below {card.presence.min_presence:g} (--min-presence)"
+        )
     if card.unmatched:
-        notes.append(f"{card.unmatched} results match no person and count with OKS 0")
+        notes.append(f"{card.unmatched} results match no person: they teach presence, and no other trust")
     for note in notes:
         console.print(note, style="dim", markup=False, highlight=False, soft_wrap=True)
 

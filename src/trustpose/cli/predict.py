@@ -64,6 +64,16 @@ def predict(
             "(default: 0.1; torchvision's 0.3; from the JSON for a box network)."
         ),
     ] = None,
+    min_presence: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Leave out detected people below this presence, the probability that a labeller would have boxed the "
+            "person and that this is the one box for it; and doubles of others. 0: keep all, for average precision. "
+            "Default: the model's or calibrator's.",
+        ),
+    ] = None,
     all_people: Annotated[
         bool, typer.Option("--all-people", help="With --gt: also people with a box but no labelled keypoint.")
     ] = False,
@@ -177,19 +187,19 @@ def predict(
 ) -> None:
     """Predict the keypoints of the people in photos or a video.
 
-    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawing per photo, or one mp4
-    of drawn frames, whose frames are numbered from 0: H.264 with the sound and times of the video (extra 'video').
-    A model with trust adds keypoint_quality, visibility and pose_quality, and a pose's score is then pose_quality
-    times its box's score. Without trust, it is the mean of its keypoints' scores times its box's score;
-    single-stage networks give their own score. --suppression removes or lowers overlapping poses, as detected boxes
-    cause them (docs/suppression.md). --calibrator adds the trust of a calibrator, with --second also from another
-    network that looks at the same people. --hands and --face add the joints of these parts, by networks of their
-    own. With --gt, crowd regions and people without any labelled keypoint are left out, the usual protocol for
-    ground-truth boxes. If people are detected and the photos' names have no numbers, photos are counted from 1;
-    DIR/images.json lists them. Photos that cannot be read are reported and skipped, and the exit code is then 1. A
-    video beside other files gets a folder of its own in DIR, with its name. Files at addresses (http, https) are
-    kept in DIR/downloads. --engine ray reads photos, Parquet files, tars or videos, also at s3:// and gs://, and
-    writes Parquet files (docs/scale.md).
+    Writes DIR/results.json (COCO results, every keypoint with its raw score) and one drawing per photo, or one mp4 of
+    drawn frames, whose frames are numbered from 0: H.264 with the sound and times of the video (extra 'video'). A model
+    with trust adds presence (in detected boxes), pose_quality, keypoint_quality and visibility, and a pose's score is
+    then presence times pose_quality. People below --min-presence are left out. Without trust, it is the mean of its
+    keypoints' scores times its box's score; single-stage networks give their own score. --suppression removes or lowers
+    overlapping poses, as detected boxes cause them (docs/suppression.md). --calibrator adds the trust of a calibrator,
+    with --second also from another network that looks at the same people. --hands and --face add the joints of these
+    parts, by networks of their own. With --gt, crowd regions and people without any labelled keypoint are left out, the
+    usual protocol for ground-truth boxes. If people are detected and the photos' names have no numbers, photos are
+    counted from 1; DIR/images.json lists them. Photos that cannot be read are reported and skipped, and the exit code
+    is then 1. A video beside other files gets a folder of its own in DIR, with its name. Files at addresses (http,
+    https) are kept in DIR/downloads. --engine ray reads photos, Parquet files, tars or videos, also at s3:// and gs://,
+    and writes Parquet files (docs/scale.md).
     """
     if not sources:
         raise InputError("no photos given: name photos or their folder, as in trustpose predict photos/ --gt …")
@@ -212,6 +222,7 @@ def predict(
         detector=detector,
         detector_weights=detector_weights,
         min_score=min_box_score,
+        min_presence=min_presence,
         suppression=suppression,
         suppression_threshold=suppression_threshold,
         suppression_area=suppression_area,
@@ -275,7 +286,9 @@ def predict(
     say_warnings(caught)
     for part in work.parts:
         one = done.videos[part.folder] if part.folder else done
-        print_summary(one, out / part.folder / results_name(run), is_video=part.video is not None, is_drawn=draw)
+        results = out / part.folder / results_name(run)
+        is_video = part.video is not None
+        print_summary(one, results, predictor.min_presence, is_video=is_video, is_drawn=draw)
     say_left(done.left)
     complaints = [line for one in (done, *done.videos.values()) for line in one.complaints]
     for complaint in complaints:

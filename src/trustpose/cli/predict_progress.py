@@ -37,8 +37,9 @@ def progress_bar(what: str, *, is_one: bool) -> "Iterator[Callable[[Step], None]
         yield tell
 
 
-def print_summary(done: "Done", results: Path, *, is_video: bool, is_drawn: bool) -> None:
-    """Print the line at the end: how many people, photos and seconds, and what was written."""
+def print_summary(done: "Done", results: Path, min_presence: float, *, is_video: bool, is_drawn: bool) -> None:
+    """Print the lines at the end: how many people, photos and seconds, what was written, and how many people were left
+    out."""
     from trustpose.report.numbers import has_visible_joint
 
     count, rate = len(done.poses), done.predicted / max(done.seconds, 1e-9)
@@ -49,6 +50,11 @@ def print_summary(done: "Done", results: Path, *, is_video: bool, is_drawn: bool
     people += f" ({unseen} with no visible joint)" if unseen else ""
     summary = f"{people} on {_count(count, what)} in {done.seconds:.1f} s ({rate:.0f} people/s)"
     typer.echo(f"{summary}: {results}{pictures if is_drawn else ''}")
+    if done.left_out:
+        left_out = "1 person was" if done.left_out == 1 else f"{done.left_out} people were"
+        typer.echo(
+            f"{left_out} left out: presence below {min_presence:g}, or a double of another (--min-presence 0 keeps all)"
+        )
 
 
 def say_left(files: list[Path]) -> None:

@@ -98,7 +98,8 @@ def results_schema(read: Any, names: frozenset[str]) -> Any:
     number, whole = arrow.float64(), arrow.int64()
     numbers, labels = arrow.list_(number), arrow.list_(whole)
     kinds = {"image_id": whole, "category_id": whole, "keypoints": numbers, "score": number, "annotation_id": whole}
-    kinds |= {"track_id": whole, "bbox": numbers, "bbox_score": number, "pose_score": number, "pose_quality": number}
+    kinds |= {"track_id": whole, "bbox": numbers, "bbox_score": number, "pose_score": number}
+    kinds |= {"presence": number, "pose_quality": number}
     kinds |= {"keypoint_quality": numbers, "visibility": arrow.list_(numbers), "visibility_label": labels}
     kinds |= {"keypoint_missing": labels, "file_name": arrow.string()}
     for name in ("image_id", "annotation_id"):

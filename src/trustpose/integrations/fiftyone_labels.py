@@ -16,7 +16,7 @@ from trustpose.poses import MISSING_ID, Poses
 PIXELS = ("x_pixels", "y_pixels")
 CHANCES = ("p_absent", "p_occluded", "p_visible")
 _BY_KEYPOINT = {"score": "confidence", "quality": "quality", "visibility_label": "visibility_label"}
-_BY_POSE = ("pose_score", "pose_quality", "box_score", "suppressed_score")
+_BY_POSE = ("pose_score", "presence", "pose_quality", "box_score", "suppressed_score")
 _IDS = {"track_id": "index", "annotation_id": "annotation_id"}
 _MOVED = 1e-6  # pixels: a point further from the pixels beside it was moved in FiftyOne
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from trustpose.calibration.presence import PresenceModel
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, is_number
 from trustpose.poses import AREAS, Area
@@ -15,7 +16,9 @@ from trustpose.poses import AREAS, Area
 POSE_FIELDS = ("quality", "visibility", "pose_quality")
 READ_FIELDS = (*POSE_FIELDS, "presence")  # that prediction reads for each crop
 TRUST_FIELDS = (*READ_FIELDS, "labelled")
-FLIP_FIELDS = ("quality", "pose_quality")
+LINE_FIELDS = ("quality", "pose_quality")  # whose logits a spec may correct by slope and offset
+LINES = ("flip", "detected", "detected_flip")
+Lines = Mapping[str, tuple[float, float]]
 LEAST_PROBABILITY = 1e-6  # for logits
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
@@ -31,11 +34,13 @@ class TrustOutput:
     OKS. fitted_on: its training and calibration data, texts and numbers by name. parameters: the head's. box: the
     graph's input (B, 2) for widths and heights of people's boxes as fractions of the crops'; None if it has none. xy:
     its input (B, K, 2) for the positions to read at, in pixels of the heatmaps or bins, NaN for the network's own
-    peaks; None if the graph always finds them itself. min_presence: boxes that the model's own detector finds are left
-    out of the poses if their "presence" is lower. file: a graph of the head alone, beside the network's, which reads
-    people grouped from a photo's maps (`codecs.group_tokens`) and the network's output `maps["features"]`; None for a
-    head in the network's graph. flip: slope and offset of the logit of "quality" and "pose_quality" after a flip test's
-    averages, which are of better poses than one view's; {} for none.
+    peaks; None if the graph always finds them itself. presence: of a person in a detected box, from all people of a
+    photo, the head's "presence" among them; None: the head's alone is the presence. file: a graph of the head alone,
+    beside the network's, which reads people grouped from a photo's maps (`codecs.group_tokens`) and the network's
+    output `maps["features"]`; None for a head in the network's graph. flip: slope and offset of the logit of "quality"
+    and "pose_quality" after a flip test's averages, which are of better poses than one view's; {} for none. detected,
+    detected_flip: the same in a detector's boxes, which are cut worse than a labeller's, without and with a flip test
+    (there, after `flip`).
     """
 
     outputs: Mapping[str, str]
@@ -47,9 +52,11 @@ class TrustOutput:
     maps: Mapping[str, str] = field(default_factory=dict)
     box: str | None = None
     xy: str | None = None
-    min_presence: float = 0.0
+    presence: PresenceModel | None = None
     file: str | None = None
-    flip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    flip: Lines = field(default_factory=dict)
+    detected: Lines = field(default_factory=dict)
+    detected_flip: Lines = field(default_factory=dict)
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -70,9 +77,9 @@ class TrustOutput:
             maps=_texts(trust, "maps"),
             box=trust.text("box") if "box" in trust.value else None,
             xy=trust.text("xy") if "xy" in trust.value else None,
-            min_presence=trust.number("min_presence", least=0.0, most=1.0, default=0.0),
+            presence=_read_presence(trust),
             file=trust.file_name("file") if "file" in trust.value else None,
-            flip=_read_flip(trust.object("flip"), outputs) if "flip" in trust.value else {},
+            **{name: _read_lines(trust.object(name), outputs) if name in trust.value else {} for name in LINES},
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -87,8 +94,9 @@ class TrustOutput:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads."""
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
-        found["min_presence"] = self.min_presence or None
-        found["flip"] = {name: list(line) for name, line in self.flip.items()} or None
+        found["presence"] = None if self.presence is None else self.presence.to_json()
+        for name in LINES:
+            found[name] = {field: list(line) for field, line in getattr(self, name).items()} or None
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -112,8 +120,8 @@ class TrustArrays:
     """A head's predictions for B crops; absent fields are None.
 
     quality (B, K): expected OPKS, 0–1. visibility (B, K, 3): P(absent), P(occluded), P(visible), summing to 1.
-    pose_quality (B,): expected OKS, 0–1. presence (B,): P(the box holds a person), 0–1; the others are given that it
-    does.
+    pose_quality (B,): expected OKS, 0–1. presence (B,): P(the box holds a person), 0–1, from the crop alone; the others
+    are given that it does.
     """
 
     quality: Float[np.ndarray, "B K"] | None = None
@@ -148,7 +156,7 @@ class TrustArrays:
         self,
         flipped: "TrustArrays",
         flip_index: Int[np.ndarray, " K"],
-        lines: Mapping[str, tuple[float, float]] = MappingProxyType({}),
+        lines: Lines = MappingProxyType({}),
     ) -> "TrustArrays":
         """Average predictions for crops and for their mirror images, with left and right joints swapped back; then
         apply `lines`, `TrustOutput.flip`.
@@ -159,7 +167,12 @@ class TrustArrays:
         for name, value in self.filled().items():
             other = flipped.filled()[name]
             means[name] = (value + (other if value.ndim == 1 else other[:, flip_index])) / 2
-        return replace(self, **means | {name: _on_line(means[name], line) for name, line in lines.items()})
+        return replace(self, **on_lines(means, lines))
+
+
+def on_lines(values: Mapping[str, np.ndarray], lines: Lines) -> dict[str, np.ndarray]:
+    """Return the values, those that `lines` names corrected."""
+    return {**values, **{name: _on_line(values[name], line) for name, line in lines.items() if name in values}}
 
 
 def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Float[np.ndarray, "*B"]:
@@ -169,13 +182,27 @@ def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Floa
     return (1 / (1 + np.exp(-logit))).astype(values.dtype)
 
 
-def _read_flip(wanted: Fields, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Read the field 'flip' of a 'trust'. Raises InputError naming what is wrong."""
+def _read_presence(trust: Fields) -> PresenceModel | None:
+    """Read the field 'presence' of a 'trust'. Raises InputError naming what is wrong."""
+    if "min_presence" in trust.value:
+        expected = "none, that was of an earlier version; leave it out, or write 'presence' by tools/fit_presence.py"
+        raise trust.fail("min_presence", expected, trust.value["min_presence"])
+    if "presence" not in trust.value:
+        return None
+    trust.seen.add("presence")
+    try:
+        return PresenceModel.of_json(trust.value["presence"])
+    except ValueError as error:
+        raise trust.fail("presence", str(error).removeprefix("presence: "), trust.value["presence"]) from None
+
+
+def _read_lines(wanted: Fields, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Read slopes and offsets by field. Raises InputError naming what is wrong."""
     lines = {}
     for name, line in wanted.value.items():
         wanted.seen.add(name)
-        if name not in FLIP_FIELDS or name not in outputs:
-            raise wanted.fail(name, f"one of {', '.join(FLIP_FIELDS)} that 'outputs' has", name)
+        if name not in LINE_FIELDS or name not in outputs:
+            raise wanted.fail(name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", name)
         if not (isinstance(line, list) and len(line) == 2 and all(map(is_number, line))):
             raise wanted.fail(name, "two numbers, slope and offset", line)
         lines[name] = (float(line[0]), float(line[1]))
@@ -187,19 +214,9 @@ def trust_shape(name: str, keypoints: int) -> tuple[int, ...]:
     return {"visibility": (keypoints, 3), "pose_quality": (), "presence": ()}.get(name, (keypoints,))
 
 
-def of_detected(trust: Mapping[str, np.ndarray], *, is_detected: bool) -> dict[str, np.ndarray]:
-    """Return the fields of `Poses` from a head's for N boxes: times `presence`, if a detector found them.
-
-    A box without a person has no keypoints, so its P(absent) is 1.
-    """
-    found = {name: value for name, value in trust.items() if name in POSE_FIELDS}
-    presence = trust.get("presence")
-    if presence is None or not is_detected:
-        return found
-    found = {name: value * presence.reshape(-1, *[1] * (value.ndim - 1)) for name, value in found.items()}
-    if "visibility" in found:
-        found["visibility"][..., 0] += 1 - presence[:, None]
-    return found
+def pose_fields(trust: Mapping[str, np.ndarray], *, is_detected: bool) -> dict[str, np.ndarray]:
+    """Return the fields of `Poses` from a head's for N boxes; `presence` only if a detector found them."""
+    return {name: value for name, value in trust.items() if name in POSE_FIELDS or (is_detected and name == "presence")}
 
 
 def _texts(trust: Fields, name: str) -> dict[str, str]:

@@ -25,8 +25,10 @@ class Poses(PersonRows, PosesDisplay):
     """N poses of K keypoints, with trust if known.
 
     Coordinates are image pixels, x to the right and y down, as given by the file or network. `score` and `pose_score`
-    are the estimator's own numbers, unchanged, in any range. `quality` is the expected OPKS of each keypoint (0–1),
-    `visibility` P(absent), P(occluded), P(visible) (each triple sums to 1) and `pose_quality` the expected OKS (0–1).
+    are the estimator's own numbers, unchanged, in any range. `presence` is P(a labeller would have boxed this person
+    with an IoU of .5 or more, and this is the one box for it) (0–1); None in boxes from labels. Given that person,
+    `quality` is the expected OPKS of each keypoint (0–1), `visibility` P(absent), P(occluded), P(visible) (each triple
+    sums to 1) and `pose_quality` the expected OKS (0–1).
     `visibility_label` is a decision per keypoint, 0, 1 or 2 as `Visibility`, where a rule made one (-1: a row without).
     `suppressed_score` is `ranking_score` as lowered by suppression. Boxes are xyxy. In an id column, -1 (`MISSING_ID`)
     marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
@@ -39,6 +41,7 @@ class Poses(PersonRows, PosesDisplay):
     xy: Float[np.ndarray, "N K 2"]
     score: Float[np.ndarray, "N K"] | None = None
     pose_score: Float[np.ndarray, " N"] | None = None
+    presence: Float[np.ndarray, " N"] | None = None
     quality: Float[np.ndarray, "N K"] | None = None
     visibility: Float[np.ndarray, "N K 3"] | None = None
     visibility_label: Int[np.ndarray, "N K"] | None = None
@@ -58,7 +61,9 @@ class Poses(PersonRows, PosesDisplay):
         others = {"xy": ("float", (2,)), "visibility": ("float", (3,)), "missing": ("bool", ())}
         others |= {"visibility_label": ("int", ())}
         rows: dict[str, str] = dict.fromkeys(("track_id", "image_id", "annotation_id"), "int")
-        rows |= dict.fromkeys(("pose_score", "pose_quality", "box", "box_score", "suppressed_score"), "float")
+        rows |= dict.fromkeys(
+            ("pose_score", "presence", "pose_quality", "box", "box_score", "suppressed_score"), "float"
+        )
         check_columns(self, number | others, rows)
 
     @property
@@ -93,12 +98,13 @@ class Poses(PersonRows, PosesDisplay):
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:
-        """The score (N,) that poses are ranked by: `suppressed_score`, else `pose_quality × box_score`, with
-        `pose_score` if there is no quality.
+        """The score (N,) that poses are ranked by: `suppressed_score`, else `presence × pose_quality`; without
+        presence `pose_quality × box_score`, with `pose_score` if there is no quality.
 
-        This is the usual top-down ranking (SimpleBaseline, HRNet): many detected boxes contain no person, which the
-        keypoints' own scores do not show. Without a box score the other factor is used alone, and so is a pose score
-        that equals its box's score (single-stage networks). Raises ValueError without any score.
+        Many detected boxes contain no person, which the keypoints' own scores do not show; the product with the box's
+        score is the usual top-down ranking (SimpleBaseline, HRNet), and presence knows that score. Without a box score
+        the other factor is used alone, and so is a pose score that equals its box's score (single-stage networks).
+        Raises ValueError without any score.
         """
         if self.suppressed_score is not None:
             return self.suppressed_score
@@ -106,11 +112,12 @@ class Poses(PersonRows, PosesDisplay):
             raise ValueError("Poses has neither pose_quality nor pose_score to rank by")
         own = np.full(len(self), np.nan) if self.pose_score is None else self.pose_score.astype(np.float64)
         quality = np.full(len(self), np.nan) if self.pose_quality is None else self.pose_quality.astype(np.float64)
-        if self.box_score is None:
-            return np.where(np.isnan(quality), own, quality)
-        box_score = np.nan_to_num(self.box_score, nan=1.0)
-        by_own = np.where(own == box_score, own, own * box_score)
-        return np.where(np.isnan(quality), by_own, quality * box_score)
+        box_score = np.ones(len(self)) if self.box_score is None else np.nan_to_num(self.box_score, nan=1.0)
+        by_own = own if self.box_score is None else np.where(own == box_score, own, own * box_score)
+        if self.presence is None:
+            return np.where(np.isnan(quality), by_own, quality * box_score)
+        by_box = quality * np.where(np.isnan(self.presence), box_score, self.presence)
+        return np.where(np.isnan(quality), by_own, by_box)
 
     @property
     def decided_visibility(self) -> Int[np.ndarray, "N K"] | None:

@@ -239,6 +239,7 @@ def coco_rows(
         "bbox": None if box is None else np.concatenate([box[:, :2], box_size(box)], axis=1),
         "bbox_score": poses.box_score,
         "pose_score": _pose_score_to_write(poses, ranking),
+        "presence": poses.presence,
         "pose_quality": poses.pose_quality,
         "keypoint_quality": None if poses.quality is None else poses.quality[:, :own],
         "visibility": None if poses.visibility is None else poses.visibility[:, :own],

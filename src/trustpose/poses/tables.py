@@ -78,6 +78,7 @@ def columns_of_frame(frame: Any) -> dict[str, np.ndarray | None]:
         "quality": _lists(frame, "keypoint_quality", (count,)),
         "visibility": _lists(frame, "visibility", (count, 3)),
         "visibility_label": _labels(frame, count),
+        "presence": _numbers(frame, "presence"),
         "pose_quality": _numbers(frame, "pose_quality"),
         "box": None if box is None else np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1),
         "box_score": _numbers(frame, "bbox_score"),

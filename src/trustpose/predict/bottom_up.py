@@ -12,7 +12,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import Grid, invert_affine, transform
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec
-from trustpose.models.trust_output import TrustArrays, TrustOutput, of_detected, trust_shape
+from trustpose.models.trust_output import TrustArrays, TrustOutput, pose_fields, trust_shape
 from trustpose.poses import Poses
 from trustpose.runtime.backends import PhotoNetwork
 from trustpose.runtime.sessions import PerProcess, open_session, output_names, run_tensors, trust_names
@@ -59,7 +59,7 @@ class BottomUpNetwork(PhotoNetwork):
         the trust of the model's head, if it has one.
 
         Joints that were not found are `missing`. Where the network finds boxes, `box_score` is `pose_score`, but None
-        with a head: its expected OKS, which is 0 for nobody, ranks alone. Raises InputError.
+        with a head: its presence × expected OKS rank alone. Raises InputError.
         """
         grouped = self.grouped(pixels)
         found, to_image = grouped.people, grouped.to_image
@@ -159,7 +159,7 @@ class GroupHead:
             arrays = [np.zeros((0, *trust_shape(name, self.keypoints))) for name in self._names]
         named = dict(zip(self._names, arrays, strict=True))
         trust = TrustArrays.of(named, count, self.keypoints, self.path).filled()
-        return {name: value.astype(np.float64) for name, value in of_detected(trust, is_detected=True).items()}
+        return {name: value.astype(np.float64) for name, value in pose_fields(trust, is_detected=True).items()}
 
 
 def _to_image(affine: Float[np.ndarray, "2 3"], xy: Float[np.ndarray, "P M 2"]) -> Float[np.ndarray, "P M 2"]:

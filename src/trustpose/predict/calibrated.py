@@ -67,9 +67,10 @@ class Calibrated:
         label = None if self.calibrator.card.decision is None else np.zeros((0, keypoints), np.int8)
         empty = np.zeros((0, keypoints))
         visibility = np.zeros((0, keypoints, 3))
-        return replace(
+        trusted = replace(
             poses, quality=empty, visibility=visibility, visibility_label=label, pose_quality=np.zeros(len(poses))
         )
+        return trusted if self.calibrator.card.presence is None else replace(trusted, presence=np.zeros(len(poses)))
 
 
 @dataclass

@@ -79,6 +79,7 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
         how = (options.suppression, options.suppression_threshold, options.suppression_area)
         predictor.suppress = suppressor(*how, predictor.skeleton, distance=options.suppression_distance)
     predictor.calibrate = _calibrated(predictor)
+    predictor.min_presence = _min_presence(predictor)
     parts = [None if one is None else _part(one, options) for one in (options.hands, options.face)]
     return predictor if parts == [None, None] else WholeBody(predictor, *parts)
 
@@ -135,6 +136,13 @@ def _calibrated(predictor: BasePredictor) -> Calibrated | None:
         (name, load(model, threads=options.threads, max_pixels=options.max_pixels)) for name, model in map(named, given)
     ]
     return calibrated(predictor, options.calibrator, seconds, options.estimator)
+
+
+def _min_presence(predictor: BasePredictor) -> float:
+    """Return the least presence of people: the option's, else the calibrator's, else the model's own."""
+    calibrated = None if predictor.calibrate is None else predictor.calibrate.calibrator.card.presence
+    asked = predictor.options.min_presence
+    return asked if asked is not None else predictor.min_presence if calibrated is None else calibrated.min_presence
 
 
 def _part(model: str | Path, options: PredictOptions) -> Predictor:

@@ -19,34 +19,36 @@ if TYPE_CHECKING:
 class PredictOptions:
     """The options of a model: the arguments of `tp.load`.
 
-    detector: for photos without boxes, by name (`predict.detectors.load_detector`) or as a function; None: the
-    bundled one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold
-    for detected people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their
-    file or package. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its threshold
-    (None: the method's), the area for OKS between poses, and the distance of pose NMS
+    detector: for photos without boxes, by name (`predict.detectors.load_detector`) or as a function; None: the bundled
+    one, unless the model finds people by itself. detector_weights: for torchvision's. min_score: threshold for detected
+    people; None: 0.1 for single-stage networks, 0.3 for torchvision's detectors, others as in their file or package.
+    min_presence: people with a lower presence, P(a labeller would have boxed this person, and this is the one box for
+    it), are left out, and so are doubles of others; None: the calibrator's or model's own threshold; 0 keeps all, as
+    average precision needs them. suppression: method for overlapping poses (`grouping.suppression.METHODS`), with its
+    threshold (None: the method's), the area for OKS between poses, and the distance of pose NMS
     (`grouping.pose_nms.read_distance`, None for the default); None: the model's own, for a detector's boxes only, or
-    none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None:
-    as its spec says. association: how the joints of a photo are shared out, "global", "crowdpose", "deepcut"
+    none. grouping: of the links of each limb, "greedy" or "optimal", for a network with part affinity fields; None: as
+    its spec says. association: how the joints of a photo are shared out, "global", "crowdpose", "deepcut"
     (`grouping.association`) or an object of their kind; None or "none": each box has its own. flip: flip test, average
     the maps of crops, or of photos, with those of the mirror image. second_crop: padding, such as 1.15, of a second
     crop of each person, to be averaged with the first: more accurate, twice the network's time. decoding: of heatmaps,
-    overriding the spec (`codecs.heatmaps.DECODINGS`).
-    backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a model folder's weights in `precision` float32,
-    bfloat16 or float16. device: "auto" or None for the best available; else "cpu", "cuda", "coreml", "directml" or
-    "openvino" for onnx, of which the base install has the first, and "cpu", "cuda" or "mps" for torch. batch_size:
-    people per batch; None: 16 on a CPU, 64 elsewhere. threads: None for one per CPU. skeleton: for another
-    package's estimator, keep this one's keypoints. fast: the smaller network and detector that the model's spec
-    names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo files are refused.
-    calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the model's name,
-    checked against the calibrator's; second: the models of the second opinions that it was fitted with, as
-    `tp.load` takes them, each after NAME= if it had a name at fitting. hands, face: models for these parts of each
-    person, hand21 and face68 or face70 (`predict.whole_body`). adapter: options of a particular package's
-    estimator, by name.
+    overriding the spec (`codecs.heatmaps.DECODINGS`). backend: "onnx" runs anywhere; "torch" (the `train` extra) runs a
+    model folder's weights in `precision` float32, bfloat16 or float16. device: "auto" or None for the best available;
+    else "cpu", "cuda", "coreml", "directml" or "openvino" for onnx, of which the base install has the first, and "cpu",
+    "cuda" or "mps" for torch. batch_size: people per batch; None: 16 on a CPU, 64 elsewhere. threads: None for one per
+    CPU. skeleton: for another package's estimator, keep this one's keypoints. fast: the smaller network and detector
+    that the model's spec names for speed, with what they cost (`models.fast.FastSetting`). max_pixels: larger photo
+    files are refused. calibrator: one, its file, or "shipped:NAME", whose trust replaces the model's; estimator: the
+    model's name, checked against the calibrator's; second: the models of the second opinions that it was fitted with,
+    as `tp.load` takes them, each after NAME= if it had a name at fitting. hands, face: models for these parts of each
+    person, hand21 and face68 or face70 (`predict.whole_body`). adapter: options of a particular package's estimator, by
+    name.
     """
 
     detector: Detector | str | Path | None = None
     detector_weights: Path | None = None
     min_score: float | None = None
+    min_presence: float | None = None
     suppression: str | None = None
     suppression_threshold: float | None = None
     suppression_area: str = "crop"

@@ -24,6 +24,7 @@ from trustpose.predict.boxes import Boxes, Detector, boxes_of, check_box_format,
 from trustpose.predict.images import SUFFIXES, is_webcam, read_pixels
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.origins import PHOTOS, CallersImage, PhotoFile
+from trustpose.predict.present import present_people
 from trustpose.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ class Image:
 
     `size` (width, height), if given, is the size for which the boxes were made; a photo of another size is an error.
     `places` (N, K, 2), image pixels: given keypoints of these boxes, at which the trust head reads; NaN for the
-    network's own. `is_detected`: the boxes are a detector's, and a trust head may leave some of them out. `origin` is
-    where the pixels can be read again, if not from the source. `channels` is the order of an array's: "RGB" or "BGR".
+    network's own. `origin` is where the pixels can be read again, if not from the source. `channels` is the order of an
+    array's: "RGB" or "BGR".
     """
 
     source: ImageSource
@@ -55,17 +56,18 @@ class Image:
     places: Float[np.ndarray, "N K 2"] | None = None
     origin: Photo | None = None
     channels: str = "RGB"
-    is_detected: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The result for one photo: its pixels and its people's poses, or the error that stopped it."""
+    """The result for one photo: its pixels and its people's poses, or the error that stopped it. `left_out` counts the
+    people below the predictor's `min_presence` and doubles of others."""
 
     photo: Image
     poses: Poses
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: InputError | None = None
+    left_out: int = 0
 
 
 def no_poses(skeleton: Skeleton) -> Poses:
@@ -145,7 +147,8 @@ class BasePredictor(ABC):
     """What all predictors share: photos in, poses out.
 
     people: "photo" if the model finds people itself, "boxes" if it needs their boxes, "either". detector: finds the
-    people of photos that come without boxes. calibrate: gives the poses a calibrator's trust. suppress: removes
+    people of photos that come without boxes. min_presence: the least `presence` of the people that are returned: the
+    option's, else the calibrator's or the model's. calibrate: gives the poses a calibrator's trust. suppress: removes
     duplicates; suppress_detected: those in a detector's boxes, if there is no `suppress`. model, options: what
     `tp.load` was given. Subclasses implement `_predictions`.
     """
@@ -160,6 +163,7 @@ class BasePredictor(ABC):
     model: str = ""
     options: PredictOptions = PredictOptions()
     detector: Detector | None = None
+    min_presence: float = 0.0
     suppress: Suppress | None = None
     calibrate: "Calibrated | None" = None
     suppress_detected: Suppress | None = None
@@ -236,15 +240,17 @@ class BasePredictor(ABC):
         return self._finished([replace(image, boxes=one) for image, one in zip(images, some, strict=True)])
 
     def _finished(self, photos: Iterable[Image]) -> Generator[Prediction, None, None]:
-        """Yield each photo's prediction, calibrated and without duplicates."""
+        """Yield each photo's prediction, calibrated, without duplicates and without people below `min_presence`."""
         predictions = self._predictions(photos)
         for prediction in predictions if self.calibrate is None else self.calibrate(predictions):
             is_detected = prediction.poses.box_score is not None
             suppress = self.suppress or (self.suppress_detected if is_detected else None)
             if suppress is not None:
                 prediction = replace(prediction, poses=suppressed(prediction.poses, suppress))
+            poses = present_people(prediction.poses, self.min_presence)
             known = {prediction.photo.image_id: _origin(prediction.photo)}
-            yield replace(prediction, poses=replace(prediction.poses, photos=known))
+            left_out = len(prediction.poses) - len(poses)
+            yield replace(prediction, poses=replace(poses, photos=known), left_out=left_out)
 
     @property
     def body(self) -> "BasePredictor":

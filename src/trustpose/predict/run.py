@@ -142,7 +142,7 @@ def _predict(
     drawn."""
     started = time.perf_counter()
     found: dict[int, Poses] = dict(journal.done)
-    skipped = undrawn = people = count = 0
+    skipped = undrawn = people = count = left_out = 0
     with drawings or nullcontext():
         for prediction, drawn, undrawable in finished(predictor, photos, journal, drawings, stream):
             image_id, problem = prediction.photo.image_id, None
@@ -155,6 +155,7 @@ def _predict(
                 found[image_id] = prediction.poses
                 journal.add(image_id, prediction.poses)
                 people += len(prediction.poses)
+                left_out += prediction.left_out
             if undrawable is not None:
                 undrawn, problem = undrawn + 1, f"not drawn: {undrawable}"
             tell(Step(len(prediction.poses) if image_id not in journal.done else 0, total, problem))
@@ -162,7 +163,7 @@ def _predict(
     every = count + len(journal.done) if isinstance(photos, list) else count
     what = "photos" if isinstance(photos, list) else "frames"
     complaints = [f"{name} {number} of {every} {what}, see above" for name, number in counts.items() if number]
-    return Done(found, people, time.perf_counter() - started, complaints)
+    return Done(found, people, time.perf_counter() - started, complaints, left_out=left_out)
 
 
 def _video(
@@ -251,6 +252,7 @@ def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, 
     if prefix in ADAPTERS:
         skeleton = getattr(options.skeleton, "name", options.skeleton)
         settings |= {"estimator": prefix, "skeleton": skeleton, **options.adapter}
+    settings |= {"min_presence": predictor.min_presence}
     same = ("flip", "decoding", "backend", "device", "precision", "min_score")
     settings |= {name: getattr(options, name) for name in same}
     settings |= {name: getattr(run_options, name) for name in ("min_box_score", "all_people", "frames")}

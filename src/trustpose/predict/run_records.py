@@ -37,7 +37,8 @@ class Step:
 class Done:
     """The result of a run: poses by image id in the order of the photos; the number of people predicted and the time in
     seconds (without those from the journal); one line per kind of problem; the same for each video beside others, by
-    its folder; and what a run that replaced an earlier one did not write and left in the folder."""
+    its folder; what a run that replaced an earlier one did not write and left in the folder; and the number of people
+    left out below `min_presence` or as doubles (without those from the journal)."""
 
     poses: dict[int, Poses]
     predicted: int
@@ -45,6 +46,7 @@ class Done:
     complaints: list[str]
     videos: "dict[str, Done]" = field(default_factory=dict)
     left: list[Path] = field(default_factory=list)
+    left_out: int = 0
 
     @property
     def people(self) -> int:

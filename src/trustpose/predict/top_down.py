@@ -28,7 +28,7 @@ from trustpose.geometry.crops import (
 from trustpose.grouping.association import JointAssociation
 from trustpose.models.flip_test import average_flipped
 from trustpose.models.spec import HeatmapOutput, SimCCOutput
-from trustpose.models.trust_output import READ_FIELDS, TrustArrays, of_detected, trust_shape
+from trustpose.models.trust_output import READ_FIELDS, TrustArrays, on_lines, pose_fields, trust_shape
 from trustpose.poses import Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
@@ -55,8 +55,9 @@ class Predictor(BasePredictor):
     the network's own peaks. `detector` finds the people of photos without boxes; without a detector each whole photo is
     one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
     predicts them; with `flip` they are means of both views too, calibrated for that if the spec has `trust.flip`. In
-    boxes with a detector's score they are times P(the box holds a person), if the head predicts that. If the head was
-    fitted with another decoding, it warns. Photo files with more than `max_pixels` are refused.
+    boxes with a detector's score `presence` is filled too; people below `min_presence` are left out
+    (`predict.present`). If the head was fitted with another decoding, it warns. Photo files with more than `max_pixels`
+    are refused.
     """
 
     def __init__(
@@ -87,8 +88,6 @@ class Predictor(BasePredictor):
             warnings.warn(other_decoding(runtime.spec, decoding), stacklevel=3)
         self.association = association
         self._peaks = None if association is None else association_codec(self.spec, second_crop)
-        if association is not None:
-            self._trust = tuple(name for name in self._trust if name == "presence")
         self.batch_size, self.flip = batch_size, flip
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
         self._flip_padding = self.spec.flip_padding if flip and second_crop is None else None
@@ -97,6 +96,7 @@ class Predictor(BasePredictor):
         self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
         self.detector = None if detector is None else load_detector(detector)
         self.max_pixels = max_pixels
+        self.min_presence = 0.0 if trust is None or trust.presence is None else trust.presence.min_presence
 
     @cached_property
     def network(self) -> Any:
@@ -136,7 +136,7 @@ class Predictor(BasePredictor):
             replace(source, boxes=Boxes(box[some], np.full(len(some), at)), places=xy[some].astype(np.float64))
             for at, (source, some) in enumerate(zip(sources, rows, strict=True))
         ]
-        filled: dict[str, Any] = of_detected(self._empty_trust(len(poses)), is_detected=False)
+        filled: dict[str, Any] = pose_fields(self._empty_trust(len(poses)), is_detected=False)
         for some, prediction in zip(rows, self._predictions(photos), strict=True):
             if prediction.error is not None:
                 raise prediction.error
@@ -193,7 +193,7 @@ class Predictor(BasePredictor):
         return Crops(cut_boxes(pixels, grown, affine, size, spec.cutting), share, on_crops, invert_affine(affine))
 
     def _no_poses(self) -> Poses:
-        empty: dict[str, Any] = of_detected(self._empty_trust(0), is_detected=False)
+        empty: dict[str, Any] = pose_fields(self._empty_trust(0), is_detected=False)
         return replace(super()._no_poses(), **empty)
 
     def _empty_trust(self, people: int) -> dict[str, np.ndarray]:
@@ -253,7 +253,10 @@ class Predictor(BasePredictor):
             linear = job.crops.to_image[: len(boxes), :, :2]
             size = np.sqrt(np.abs(np.linalg.det(linear)))  # image pixels of a crop pixel
             xy, score, given = merged(xy, score, given, size * self.spec.input.height)
-        trust: dict[str, Any] = of_detected(given, is_detected=boxes.score is not None)
+        described = None if boxes.score is None else self.spec.trust
+        if described is not None:
+            given = on_lines(given, described.detected_flip if self.flip else described.detected)
+        trust: dict[str, Any] = pose_fields(given, is_detected=described is not None)
         poses = Poses(
             xy=xy,
             score=score,
@@ -265,14 +268,12 @@ class Predictor(BasePredictor):
             skeleton=self.spec.skeleton,
             **trust,
         )
-        is_detected, is_person = job.photo.boxes is None or job.photo.is_detected, None
-        if is_detected and self.spec.trust is not None and "presence" in given:
-            is_person = given["presence"] >= self.spec.trust.min_presence
-        if self.association is not None:
-            candidates = in_order(job.candidates)
-            poses = self.association.apply(poses, candidates, self.skeleton, is_person)
-        elif is_person is not None and not is_person.all():
-            poses = poses[np.flatnonzero(is_person)]
+        if described is not None and described.presence is not None:
+            poses = replace(poses, presence=described.presence(poses, poses.presence))
+        if self.association is not None:  # moves keypoints, of whose other places the head speaks
+            is_person = None if poses.presence is None else poses.presence >= self.min_presence
+            poses = replace(poses, quality=None, visibility=None, pose_quality=None)
+            poses = self.association.apply(poses, in_order(job.candidates), self.skeleton, is_person)
         return Prediction(job.photo, poses, job.pixels, job.error)
 
 

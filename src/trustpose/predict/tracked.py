@@ -66,7 +66,7 @@ class FrameTracker:
             motion = motions(photo.source)
             if detected is not None:
                 boxes = joined(detected, self._tracker.last(motion), photo.image_id)
-                photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]), is_detected=True)
+                photo = replace(photo, boxes=inside(boxes, *photo.source.shape[1::-1]))
             self.seconds += time.perf_counter() - started
             prediction = next(iter(self.predictor.stream([photo])))
             yield self._linked(prediction, motion)

@@ -45,7 +45,7 @@ class WholeBody(BasePredictor):
         self.name, self.licence = body.name, ", ".join(dict.fromkeys([body.licence, *self._licences()]))
         self.people, self.threads, self.device = body.people, body.threads, body.device
         self.model, self.options, self.max_pixels = body.model, body.options, body.max_pixels
-        self.calibrate = body.calibrate
+        self.calibrate, self.min_presence = body.calibrate, body.min_presence
 
     @property
     def body(self) -> BasePredictor:

@@ -44,7 +44,7 @@ def read_out(poses: Poses, skeleton: Skeleton | None = None) -> str:
     is_seen, numbers = has_visible_joint(poses), person_numbers(poses)
     if not is_seen.any():
         return f"Nobody was found: {_unseen(len(poses), '')}."
-    order = np.argsort(-poses.pose_quality, kind="stable")
+    order = np.argsort(-poses.ranking_score, kind="stable")
     order = order[is_seen[order]]
     is_one = len(poses) == 1 and not has_tracks(poses)
     names = ["The person"] if is_one else [_name(number) for number in numbers.tolist()]
@@ -88,7 +88,8 @@ def _person(pose: Poses, skeleton: Skeleton, name: str) -> str:
         f"{what}: {join_names(where, skeleton.keypoints)}" for what, where in parts.items() if where.any()
     )
     doubt = _doubt(quality, visibility, is_there, skeleton)
-    return f"{name} has an expected OKS of {overall:.2f}, {_verdict(overall)} ({listed}).{doubt}"
+    present = "" if pose.presence is None else f"is there with a probability of {pose.presence[0]:.2f} and "
+    return f"{name} {present}has an expected OKS of {overall:.2f}, {_verdict(overall)} ({listed}).{doubt}"
 
 
 def _verdict(overall: float) -> str:

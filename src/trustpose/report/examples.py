@@ -51,7 +51,7 @@ def examples(audit: Audit) -> Examples:
     """Choose among all poses with a person. People with fewer than three labelled keypoints come only where there are
     no others."""
     details = audit.details
-    score_rank, oks_rank = trust_gap(details.score[details.measured], details.oks[details.measured])
+    score_rank, oks_rank = trust_gap(details.pose_score[details.measured], details.oks[details.measured])
     gap, errors = score_rank - oks_rank, _errors(audit)
     has_enough = details.labelled.sum(axis=1) >= min(LEAST_LABELS, details.labelled.shape[1])
     orders = []

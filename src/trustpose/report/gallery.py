@@ -123,7 +123,7 @@ def _picture(audit: Audit, row: int, kind: Kind, found: Examples, photos: Photos
         width=width,
         height=height,
         file_name=details.file_names[image_id],
-        score=float(details.score[pose]),
+        score=float(details.pose_score[pose]),
         oks=float(details.oks[pose]),
         score_rank=float(found.score_rank[row]),
         oks_rank=float(found.oks_rank[row]),

@@ -32,7 +32,7 @@ def score_against_oks(audit: Audit, series: int = 0, width: int = 390) -> Markup
     """Plot every matched pose at its score and true OKS, with the mean OKS in bins of score; None without poses.
     `width` is in CSS pixels."""
     details = audit.details
-    score, oks = details.score[details.measured], details.oks[details.measured]
+    score, oks = details.pose_score[details.measured], details.oks[details.measured]
     if not len(score):
         return None
     figure, plot = axes(width, width - 34)

@@ -108,7 +108,7 @@ def _people(poses: Poses) -> tuple[list[str], list[list[str]]]:
             image_id = int(one.image_id[0])
             row["photo"] = photos[image_id].name if image_id in photos else f"id {image_id}"
         for name, column in (
-            *(("expected OKS", one.pose_quality), ("own score", one.pose_score)),
+            *(("presence", one.presence), ("expected OKS", one.pose_quality), ("own score", one.pose_score)),
             *(("box score", one.box_score), ("track", one.track_id)),
         ):
             row |= {} if column is None else {name: _number(column[0])}

@@ -83,13 +83,13 @@ def bias(audit: Audit) -> tuple[float, float] | None:
     details = audit.details
     if not len(details.measured):
         return None
-    return float(details.score[details.measured].mean()), float(np.mean(details.oks[details.measured]))
+    return float(details.pose_score[details.measured].mean()), float(np.mean(details.oks[details.measured]))
 
 
 def is_calibrated(audit: Audit) -> bool:
     """Return whether the scores are calibrated: ECE of at most 0.02, or no more than chance leaves in so few poses."""
     details, ece = audit.details, audit.pose.ece
-    scaled = None if ece is None else scale_to_unit(details.score[details.measured])
+    scaled = None if ece is None else scale_to_unit(details.pose_score[details.measured])
     if ece is None or scaled is None:
         return False
     chance = calibration_error_by_chance(scaled, details.oks[details.measured])

@@ -87,7 +87,7 @@ def _row_of_person(audit: Audit) -> Int[np.ndarray, " M"]:
     are several; -1 without one."""
     details = audit.details
     rows = np.full(len(details.truth), -1)
-    order = np.argsort(details.score[details.measured], kind="stable")
+    order = np.argsort(details.pose_score[details.measured], kind="stable")
     rows[details.person[details.measured[order]]] = order
     return rows
 
@@ -107,7 +107,7 @@ def _person(audits: Sequence[Audit], rows: np.ndarray, person: int, photos: Phot
     for audit, row, xy in zip(audits, rows.tolist(), predicted, strict=True):
         pose = int(audit.details.measured[row])
         picture = data_uri(drawn_prediction(audit, row, xy, cut))
-        poses.append(Pose(picture, float(audit.details.oks[pose]), float(audit.details.score[pose])))
+        poses.append(Pose(picture, float(audit.details.oks[pose]), float(audit.details.pose_score[pose])))
     return Person(
         labelled=data_uri(drawn_label(audits[0], person, cut)),
         poses=tuple(poses),

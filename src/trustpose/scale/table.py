@@ -58,7 +58,7 @@ def pose_schema() -> Any:
     columns = {
         **{"image_id": whole, "category_id": whole, "keypoints": numbers, "score": number},
         **{"annotation_id": whole, "track_id": whole, "bbox": numbers, "bbox_score": number},
-        **{"pose_score": number, "pose_quality": number, "keypoint_quality": numbers},
+        **{"pose_score": number, "presence": number, "pose_quality": number, "keypoint_quality": numbers},
         **{"visibility": arrow.list_(numbers), "visibility_label": wholes, "keypoint_missing": wholes},
         "file_name": arrow.string(),
     }

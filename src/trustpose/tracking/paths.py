@@ -131,7 +131,7 @@ def with_rows(poses: Poses, paths: Paths) -> tuple[Poses, Int[np.ndarray, " M"],
     columns: dict[str, Any] = {
         name: None if column is None else column.copy() for name, column in one.columns().items()
     }
-    for name in ("xy", "box", "box_score", "quality", "visibility", "pose_quality"):
+    for name in ("xy", "box", "box_score", "quality", "visibility", "presence", "pose_quality"):
         low, high = getattr(one, name), getattr(other, name)
         if low is not None:
             columns[name] = low + (high - low) * share.reshape(-1, *[1] * (low.ndim - 1))

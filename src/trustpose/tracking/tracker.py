@@ -17,7 +17,7 @@ EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
 _LEAST = 1e-6  # of a score, so that a pose of score 0 can be linked
-_NEEDED = ("score", "quality", "box", "box_score", "missing", "pose_score", "pose_quality")  # beside xy
+_NEEDED = ("score", "quality", "box", "box_score", "missing", "pose_score", "presence", "pose_quality")  # beside xy
 
 
 @dataclass(eq=False)

@@ -44,7 +44,8 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
     xy = poses.xy.astype(np.float64).copy()
     if poses.missing is not None:
         xy[poses.missing] = np.nan
-    whole = {"score": poses.ranking_score, "expected_oks": poses.pose_quality, "box_score": poses.box_score}
+    whole = {"score": poses.ranking_score, "presence": poses.presence, "expected_oks": poses.pose_quality}
+    whole |= {"box_score": poses.box_score}
     people = []
     for row in np.argsort(-poses.ranking_score, kind="stable").tolist():
         joints = [

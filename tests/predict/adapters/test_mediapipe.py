@@ -76,8 +76,8 @@ def test_thresholds_are_arguments(tmp_path):
     box = np.array([[100.0, 60, 180, 140]])
     assert len(load(f"mediapipe:{unsure}")(PHOTO)) == 0
     assert len(load(f"mediapipe:{unsure}")(PHOTO, boxes=box)) == 1
-    assert len(load(f"mediapipe:{unsure}", min_presence=0.5)(PHOTO, boxes=box)) == 0
-    assert len(load(f"mediapipe:{unsure}", min_detection=0.2, min_presence=0.2)(PHOTO)) == 1
+    assert len(load(f"mediapipe:{unsure}", min_pose_presence=0.5)(PHOTO, boxes=box)) == 0
+    assert len(load(f"mediapipe:{unsure}", min_detection=0.2, min_pose_presence=0.2)(PHOTO)) == 1
 
 
 def test_only_the_keypoints_of_coco(tmp_path):

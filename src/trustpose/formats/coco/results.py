@@ -197,8 +197,8 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
     keypoints = table.reshape(-1, count, 3)
     box = rows.lists("bbox", 4, optional=True, what=" (x, y, width, height)")
     quality = rows.lists("keypoint_quality", count, optional=True, what=f" (one of each of {count} keypoints)")
-    pose_quality = rows.numbers("pose_quality", optional=True)
-    for name, column in (("keypoint_quality", quality), ("pose_quality", pose_quality)):
+    presence, pose_quality = (rows.numbers(name, optional=True) for name in ("presence", "pose_quality"))
+    for name, column in (("keypoint_quality", quality), ("pose_quality", pose_quality), ("presence", presence)):
         if column is not None and ((column < 0) | (column > 1)).any():
             at = int(np.argmax(((column < 0) | (column > 1)).reshape(len(rows), -1).any(axis=1)))
             value = next(v for v in np.atleast_1d(column[at]) if not 0 <= v <= 1)
@@ -210,6 +210,7 @@ def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotat
         quality=quality,
         visibility=_read_visibility(rows, count),
         visibility_label=_read_labels(rows, count),
+        presence=presence,
         pose_quality=pose_quality,
         box=None if box is None else xywh_to_xyxy(box),
         box_score=rows.numbers("bbox_score", optional=True),

@@ -22,6 +22,7 @@ _COLUMNS = {  # of the results' optional fields, the column of `Poses`
     "bbox": "box",
     "bbox_score": "box_score",
     "pose_score": "pose_score",
+    "presence": "presence",
     "pose_quality": "pose_quality",
     "keypoint_quality": "quality",
     "visibility": "visibility",

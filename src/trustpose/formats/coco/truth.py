@@ -9,7 +9,7 @@ from sys import intern
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
@@ -78,6 +78,20 @@ class TruthFile:
         the file lacks the data, or for "segment" if no area is from a segment.
         """
         return area_convention(self.path, wanted, self.area_sources(), has_boxes=self.truth.box is not None)
+
+    @property
+    def all_people_boxed(self) -> Bool[np.ndarray, " I"]:
+        """Which photos (I,) have a box around every person, so that a result that matches none is wrong.
+
+        As `images` says; a file that says nothing has all of them if it holds crowd regions or people with a box alone
+        (as COCO's own files do), and none otherwise.
+        """
+        if self.images.all_people_boxed is not None:
+            return self.images.all_people_boxed
+        truth = self.truth
+        assert truth.iscrowd is not None and truth.num_keypoints is not None
+        is_complete = truth.box is not None and bool((truth.iscrowd | (truth.num_keypoints == 0)).any())
+        return np.full(len(self.images), is_complete)
 
     def area_sources(self) -> dict[str, int]:
         """Count areas by their source; empty if people have none."""
@@ -191,6 +205,7 @@ def _read_images(rows: Rows) -> tuple[Images, IdTexts]:
         camera=_texts(rows, "camera"),
         time=_times(rows),
         clip=_texts(rows, "clip", "vid_id"),  # PoseTrack's name for it
+        all_people_boxed=_all_people_boxed(rows),
     )
     return images, texts
 
@@ -202,6 +217,17 @@ def _texts(rows: Rows, *fields: str) -> list[str | None] | None:
         return None
     found = [next((row[field] for field in fields if isinstance(row.get(field), str)), None) for row in rows.rows]
     return found if any(text is not None for text in found) else None
+
+
+def _all_people_boxed(rows: Rows) -> np.ndarray | None:
+    """Return which images (I,) say that all their people have a box; None if no image says anything."""
+    if "all_people_boxed" not in rows.fields:
+        return None
+    values: list[Any] = [row.get("all_people_boxed") for row in rows.rows]
+    for at, value in enumerate(values):
+        if value not in (None, False, True):
+            raise rows.fail(at, "all_people_boxed", "true or false", value)
+    return np.array([value is True or value == 1 for value in values])
 
 
 def _times(rows: Rows) -> np.ndarray | None:

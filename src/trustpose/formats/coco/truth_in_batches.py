@@ -117,6 +117,8 @@ def _in_memory(read: TruthFile) -> TruthBatches:
     if len(read.image_texts):
         text = next(iter(read.image_texts.number_of))
         raise InputError(f"{read.path}: field 'id' of images: {text[:40]!r}: expected whole numbers, in batches")
+    # of the whole file: a batch of photos need not hold the people that say it
+    read = replace(read, images=replace(read.images, all_people_boxed=read.all_people_boxed))
     return TruthBatches(read, Counter(read.area_sources()), read.truth.box is not None, people=read)
 
 
@@ -139,10 +141,12 @@ def _images(rows: TableRows) -> Images:
     ids, first = np.unique(ids, return_index=True)
     sizes = [rows.integers(side, optional=True) for side in ("width", "height")]
     names = rows.values("file_name")
+    boxed = rows.values("all_people_boxed") if "all_people_boxed" in rows.fields else None
     return Images(
         ids,
         [names[at] for at in first] if "file_name" in rows.fields else None,
         *(None if side is None else np.maximum(side[first], 0) for side in sizes),
+        all_people_boxed=np.array([boxed is not None and boxed[row] is True for row in first], np.bool_),
     )
 
 
@@ -239,19 +243,20 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     rows += [{"image_id": one} for one in np.setdiff1d(images.id, people.image_id).tolist()]
     rows.sort(key=lambda row: row["image_id"])  # stable: people of a photo keep their order
-    at = {one: place for place, one in enumerate(images.id.tolist())}
+    at, is_complete = {one: place for place, one in enumerate(images.id.tolist())}, read.all_people_boxed
     for row in rows:
         place = at[row["image_id"]]
         for name, column in (("width", images.width), ("height", images.height), ("file_name", images.file_name)):
             value: Any = None if column is None else column[place]
             if value is not None and value != 0:
                 row[name] = value if name == "file_name" else int(value)
+        row["all_people_boxed"] = bool(is_complete[place])
     whole, number = arrow.int64(), arrow.float64()
     kinds = dict.fromkeys(
         ("image_id", "id", "category_id", "num_keypoints", "iscrowd", "track_id", "width", "height"), whole
     )
     kinds |= {"keypoints": arrow.list_(number), "bbox": arrow.list_(number), "area": number}
-    kinds |= {"area_source": arrow.string(), "file_name": arrow.string()}
+    kinds |= {"area_source": arrow.string(), "file_name": arrow.string(), "all_people_boxed": arrow.bool_()}
     present = {name for row in rows for name in row}
     others = [{"id": one} for one in read.category_ids if one != read.category_id]
     stated = {"visibility": TERNARY if read.has_visibility else LABELLED}

@@ -51,10 +51,10 @@ class MediaPipePose:
 
     Without boxes it detects up to `people` people; with boxes one person in each. Undetected people get no pose: with
     boxes there may be fewer poses than boxes, and `annotation_id` and `box` identify them. `min_detection` and
-    `min_presence` are MediaPipe's own thresholds for a whole person; None means its own default of 0.5, but with boxes,
-    which are known to contain a person, `BOXED_THRESHOLDS`. `score` selects which of its two numbers for a landmark
-    becomes `Poses.score`; `landmarks` returns both. `Poses.visibility`, which is for calibrated probabilities, stays
-    empty. It has no score for a person: `pose_score` is the mean of `score`. Raises InputError.
+    `min_pose_presence` are MediaPipe's own thresholds for a whole person; None means its own default of 0.5, but with
+    boxes, which are known to contain a person, `BOXED_THRESHOLDS`. `score` selects which of its two numbers for a
+    landmark becomes `Poses.score`; `landmarks` returns both. `Poses.visibility`, which is for calibrated probabilities,
+    stays empty. It has no score for a person: `pose_score` is the mean of `score`. Raises InputError.
     """
 
     name = "mediapipe"
@@ -69,14 +69,14 @@ class MediaPipePose:
         people: int = 6,
         score: str = "visibility",
         min_detection: float | None = None,
-        min_presence: float | None = None,
+        min_pose_presence: float | None = None,
     ) -> None:
         if score not in ("visibility", "presence"):
             raise InputError(f"mediapipe: score: expected visibility or presence, got {score!r}")
         self._mediapipe = package("mediapipe", "mediapipe")
         self._vision = package("mediapipe.tasks.python.vision", "mediapipe")
         self._content, self._path = read_bytes(model, "a .task file"), Path(model)
-        self._thresholds = (min_detection, min_presence)
+        self._thresholds = (min_detection, min_pose_presence)
         self._most_people, self._score = people, score
         self._landmarkers: dict[bool, Any] = {False: self._open(is_crop=False)}
 
@@ -196,9 +196,9 @@ def load(
     people: int = 6,
     score: str = "visibility",
     min_detection: float | None = None,
-    min_presence: float | None = None,
+    min_pose_presence: float | None = None,
 ) -> EstimatorPredictor:
     """Load the predictor of a .task file, or of `find_model`'s if `argument` is empty."""
-    thresholds = {"min_detection": min_detection, "min_presence": min_presence}
+    thresholds = {"min_detection": min_detection, "min_pose_presence": min_pose_presence}
     estimator = MediaPipePose(argument or find_model(), people=people, score=score, **thresholds)
     return EstimatorPredictor(estimator, threads=threads, skeleton=skeleton)

@@ -204,6 +204,7 @@ function hover(stage, event) {
     rows.push(`visible ${visible}, occluded ${occluded}`, `not visible ${absent}`);
   }
   rows.push(`raw score ${number(joint.score)}`);
+  if (person.presence !== null) rows.push(`presence ${number(person.presence)}`);
   if (person.expected_oks !== null) rows.push(`the pose: expected OKS ${number(person.expected_oks)}`);
   tip.textContent = rows.join("\n");
   const { width, height } = tip.getBoundingClientRect();

@@ -1,0 +1,261 @@
+"""Trust on detected people: presence, expected OKS and OPKS where nobody gives boxes, as a newcomer runs it first.
+
+    python benchmarks/presence.py [--draws N] [--lspet N] [--only NAME ...]
+
+On the photos of `dev`, on which nothing was fitted or chosen, from the models' own detectors: the default with and
+without flip test, its fast setting likewise, and MoveNet multipose with its shipped calibrator. Tables, then one line
+of JSON:
+
+  everybody   --min-presence 0: AP; presence's AUROC and ECE, also with the greedy matching by IoU instead of by
+              presence, and, for the default, after the 200 surest unmatched boxes were judged by eye
+              (presence_by_eye.json: "person", "loose": a person in a poor box, "picture", "none")
+  shown       at the default threshold: people, share of the labelled people shown, share of those shown that are boxed
+              people (precision), the same where the judgements count ("person" or "loose" is somebody), pairs of poses
+              with an OKS above .7, all of these for boxes and people of at least 32² pixels too
+  trust       of everybody and of those shown: pose and keypoint ECE, the 95 % range of a perfect estimator's pose ECE
+              (expected OKS made exact by isotonic regression, photos drawn anew), bias, Pearson
+  crowds      the same of those shown, in thirds of the labelled photos by crowd index
+  lspet       the default's trust on the first N people of LSPET that it finds, of another domain
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+import trustpose as tp
+from trustpose.audit.build import audit
+from trustpose.datasets.lspet import read_lspet
+from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
+from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.oks import oks, oks_between
+from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.metrics.crowding import crowd_index
+from trustpose.metrics.presence import presence_targets
+from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.poses import Poses, box_size
+from trustpose.predict.photos import Image
+from trustpose.predict.present import present_people
+
+DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+BY_EYE = Path(__file__).with_name("presence_by_eye.json")
+SMALL = 32**2  # square pixels
+Row = dict[str, Any]
+MODELS: dict[str, tuple[str, Row]] = {
+    "default": ("default", {}),
+    "default, flip": ("default", {"flip": True}),
+    "fast": ("default", {"fast": True}),
+    "fast, flip": ("default", {"fast": True, "flip": True}),
+    "MoveNet multipose": (
+        str(DATA / "networks" / "movenet-multipose.onnx"),
+        {"calibrator": "shipped:movenet-multipose", "min_score": 0.0},
+    ),
+}
+
+
+def everybody(name: str, photos: Iterable[Image]) -> tuple[Poses, float]:
+    """All people of the photos, and the model's default threshold of presence."""
+    model, options = MODELS[name]
+    parts = []
+    for prediction in tp.load(model, min_presence=0, **options).stream(photos):
+        if prediction.error is not None:
+            raise prediction.error
+        if len(prediction.poses):
+            parts.append(replace(prediction.poses, photos=None))
+    return Poses.concatenate(parts), tp.load(model, **options).min_presence
+
+
+def audited(truth: TruthFile, poses: Poses, draws: int = 0) -> Any:
+    results = ResultsFile(poses, poses.ranking_score, np.full(len(poses), truth.category_id), "in memory", "")
+    return audit(truth, results, replicates=draws)
+
+
+def presence_row(truth: TruthFile, poses: Poses, somebody: np.ndarray | None) -> Row:
+    """AUROC and ECE of the presence of all people. somebody (N,): judged by eye to be there, for those unmatched."""
+    assert poses.presence is not None
+    record, complete = audited(truth, poses), truth.images.id[truth.all_people_boxed]
+    row: Row = {"people": len(poses), "AP": record.number("ap.AP")}
+    row |= {"AUROC": record.presence.auroc, "ECE": record.presence.ece}
+    by_iou = _matched_by_iou(poses, truth)
+    row["AUROC by IoU"] = float(binary_ranking(poses.presence, by_iou).auroc)
+    row["ECE by IoU"] = float(expected_calibration_error(poses.presence, by_iou.astype(np.float64)))
+    if somebody is not None:
+        target = (presence_targets(poses, truth.truth, poses.presence, complete)[0] >= 0) | somebody
+        row["AUROC by eye"] = float(binary_ranking(poses.presence, target).auroc)
+        row["ECE by eye"] = float(expected_calibration_error(poses.presence, target.astype(np.float64)))
+    return row
+
+
+def _matched_by_iou(poses: Poses, truth: TruthFile) -> np.ndarray:
+    """Which poses are present if pairs are taken in the order of their IoU, not of presence."""
+    assert poses.box is not None and truth.truth.box is not None
+    best = np.zeros(len(poses))
+    for image in np.unique(poses.image_id):
+        rows = np.flatnonzero(poses.image_id == image)
+        true = truth.truth.box[truth.truth.image_id == image]
+        if len(true):
+            best[rows] = paired_iou(poses.box[rows][:, None], true).max(axis=1)
+    return presence_targets(poses, truth.truth, best, truth.images.id)[0] >= 0
+
+
+def judged(poses: Poses, kinds: tuple[str, ...]) -> np.ndarray:
+    """Which of the poses (N,) were judged by eye to be of one of these kinds."""
+    assert poses.box is not None
+    found = np.zeros(len(poses), np.bool_)
+    for entry in json.loads(BY_EYE.read_text()):
+        if entry["judgement"] in kinds:
+            x, y, width, height = entry["box"]
+            rows = np.flatnonzero(poses.image_id == entry["image_id"])
+            same = paired_iou(poses.box[rows], np.array([x, y, x + width, y + height])) > 0.9
+            found[rows[same]] = True
+    return found
+
+
+def shown_row(truth: TruthFile, poses: Poses, threshold: float, least: float, is_judged: bool) -> Row:
+    """Who is shown at the threshold, of boxes and people of at least `least` square pixels."""
+    people = truth.truth
+    assert poses.presence is not None and people.box is not None
+    poses = present_people(poses, threshold)
+    poses = poses[np.flatnonzero(box_size(poses.box).prod(axis=1) >= least)]
+    person, _ = presence_targets(poses, people, poses.presence, truth.images.id)
+    labelled = (people.v > 0).any(axis=1) & (box_size(people.box).prod(axis=1) >= least)
+    row: Row = {"threshold": threshold, "shown": len(poses)}
+    row["labelled people shown"] = float(labelled[person[person >= 0]].sum() / labelled.sum())
+    row["precision"] = float((person >= 0).mean())
+    if is_judged:
+        row["precision by eye"] = float(((person >= 0) | judged(poses, ("person", "loose"))).mean())
+        row["… in a good box"] = float(((person >= 0) | judged(poses, ("person",))).mean())
+    row["doubles"] = doubles(poses)
+    return row
+
+
+def doubles(poses: Poses) -> int:
+    """Pairs of poses of a photo with an OKS above .7, over the boxes' areas times .53."""
+    assert poses.skeleton is not None
+    count = 0
+    for image in np.unique(poses.image_id):
+        rows = np.flatnonzero(poses.image_id == image)
+        area = box_size(poses.box[rows]).prod(axis=1) * 0.53
+        count += int(np.triu(oks_between(poses.xy[rows], area, poses.skeleton.sigmas) > 0.7, 1).sum())
+    return count
+
+
+def trust_row(truth: TruthFile, poses: Poses, draws: int) -> Row:
+    """Calibration of expected OKS and OPKS over paired people."""
+    record = audited(truth, poses)
+    details = record.details
+    expected, true = details.pose_score[details.measured], details.oks[details.measured]
+    photo = details.poses.image_id[details.measured]
+    low, high = perfect_range(expected, true, photo, draws)
+    keypoint = details.keypoint_score.mean() - details.opks.mean()
+    return {
+        "pairs": len(true),
+        "pose ECE": record.number("pose.ece"),
+        "perfect": f"{low:.3f}–{high:.3f}",
+        "pose bias": float(expected.mean() - true.mean()),
+        "r(pose)": record.number("pose.pearson"),
+        "keypoint ECE": record.number("keypoint.ece"),
+        "keypoint bias": float(keypoint),
+        "r(keypoint)": record.number("keypoint.pearson"),
+    }
+
+
+def perfect_range(expected: np.ndarray, true: np.ndarray, photo: np.ndarray, draws: int) -> tuple[float, float]:
+    """The 95 % range of the ECE of an estimator that is exactly calibrated, with as many people."""
+    order, exact = np.argsort(expected, kind="stable"), np.empty(len(expected))
+    exact[order] = isotonic_regression(true[order]).x
+    random, rows = np.random.default_rng(0), [np.flatnonzero(photo == one) for one in np.unique(photo)]
+    values = []
+    for _ in range(draws):
+        drawn = np.concatenate([rows[at] for at in random.integers(0, len(rows), len(rows))])
+        values.append(expected_calibration_error(exact[drawn].clip(0, 1), true[drawn]))
+    return tuple(np.quantile(values, (0.025, 0.975)).tolist())
+
+
+def lspet_row(count: int, draws: int) -> Row:
+    """Expected OKS of the default on LSPET's people, each the pose that ranks highest in its photo."""
+    read = read_lspet(DATA / "lspet")
+    names = list(read.file_name.items())[:count]
+    photos = [Image(DATA / "lspet" / "images" / name, None, image) for image, name in names]
+    poses, _ = everybody("default", photos)
+    best = np.array([rows[np.argmax(poses.ranking_score[rows])] for rows in _rows_by_image(poses)])
+    poses, skeleton = poses[best], tp.SKELETONS["coco17"]
+    theirs = [at for at, name in enumerate(read.truth.skeleton.keypoints) if name in skeleton.keypoints]
+    ours = [skeleton.index(read.truth.skeleton.keypoints[at]) for at in theirs]
+    people = read.truth[np.searchsorted(read.truth.image_id, poses.image_id)]
+    area = box_size(people.box).prod(axis=1) * 0.53
+    true = oks(poses.xy[:, ours], people.xy[:, theirs], people.v[:, theirs], area, skeleton.sigmas[ours])
+    rows = np.flatnonzero(np.isfinite(true))
+    expected = poses.pose_quality[rows]
+    low, high = perfect_range(expected, true[rows], poses.image_id[rows], draws)
+    return {
+        "people": len(rows),
+        "expected OKS": float(expected.mean()),
+        "true OKS, their 12 joints": float(true[rows].mean()),
+        "pose ECE": float(expected_calibration_error(expected, true[rows])),
+        "perfect": f"{low:.3f}–{high:.3f}",
+        "r(pose)": float(np.corrcoef(expected, true[rows])[0, 1]),
+        "presence": float(poses.presence[rows].mean()),
+    }
+
+
+def _rows_by_image(poses: Poses) -> list[np.ndarray]:
+    return [np.flatnonzero(poses.image_id == image) for image in np.unique(poses.image_id)]
+
+
+def show(title: str, table: dict[str, Row]) -> None:
+    """Rows below each other, numbers to three places."""
+    print(f"\n{title}")
+    names = list(dict.fromkeys(name for row in table.values() for name in row))
+    width = max(map(len, table)) + 2
+    print(" " * width + "  ".join(f"{name:>12}" for name in names))
+    for label, row in table.items():
+        cells = [row.get(name, "–") for name in names]
+        texts = [f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells]
+        print(
+            f"{label:<{width}}"
+            + "  ".join(f"{text:>{max(12, len(name))}}" for text, name in zip(texts, names, strict=True))
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--lspet", type=int, default=300, help="people; 0: none")
+    parser.add_argument("--only", nargs="+", choices=list(MODELS), default=list(MODELS))
+    given = parser.parse_args()
+    truth = read_truth(DATA / "coco" / "dev_gt.json")
+    names = truth.images.names()
+    photos = [Image(DATA / "coco" / "dev" / names[int(one)], None, int(one)) for one in truth.images.id]
+    result: dict[str, dict[str, Row]] = {"everybody": {}, "shown": {}, "trust": {}, "crowds": {}, "lspet": {}}
+    labelled = np.unique(truth.truth.image_id[(truth.truth.v > 0).any(axis=1)])
+    thirds = np.array_split(labelled[np.argsort(crowd_index(truth.truth, labelled), kind="stable")], 3)
+    for name in given.only:
+        poses, threshold = everybody(name, photos)
+        is_judged = name == "default"
+        somebody = judged(poses, ("person",)) if is_judged else None
+        shown = present_people(poses, threshold)
+        result["everybody"][name] = presence_row(truth, poses, somebody)
+        result["shown"][name] = shown_row(truth, poses, threshold, 0, is_judged)
+        result["shown"][f"{name}, from 32²"] = shown_row(truth, poses, threshold, SMALL, is_judged)
+        result["trust"][f"{name}, everybody"] = trust_row(truth, poses, given.draws)
+        result["trust"][f"{name}, shown"] = trust_row(truth, shown, given.draws)
+        for third, images in zip(("least", "middle", "most"), thirds, strict=True):
+            inside = shown[np.flatnonzero(np.isin(shown.image_id, images))]
+            result["crowds"][f"{name}, {third} crowded"] = trust_row(truth, inside, given.draws)
+    if given.lspet:
+        result["lspet"]["default"] = lspet_row(given.lspet, given.draws)
+    for title, table in result.items():
+        if table:
+            show(title, table)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Presence learnt from results files: what its features are, by hand; that it is told from trust; its file."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.calibration.cases import FEW, Fitted, fit, made_up
+from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.card import EARLIER
+from trustpose.calibration.presence import (
+    PresenceModel,
+    PresenceTargets,
+    best_threshold,
+    person_score,
+    presence_features,
+)
+from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    """Fitted on 300 people and 150 results on nobody, in photos whose people all have boxes."""
+    truth, results = made_up(300, spurious=150)
+    truth = replace(truth, images=replace(truth.images, all_people_boxed=np.ones(len(truth.images), np.bool_)))
+    return fit(truth, results, replace(FEW, method="trees"))
+
+
+def test_results_on_nobody_have_a_low_presence_and_teach_no_trust(fitted: Fitted) -> None:
+    presence, card = fitted.out_of_fold.presence, fitted.calibrator.card
+    assert card.presence is not None and card.unmatched == 150 and card.truth.used == 300
+    assert presence[300:].mean() < 0.35 < 0.65 < presence[:300].mean()
+    assert card.presence.fitted_on["auroc"] > 0.85 and card.presence.fitted_on["ece"] < 0.1
+    assert abs(presence.mean() - 2 / 3) < 0.04
+    # the people's mean OKS, whatever stands beside them
+    expected, actual = fitted.out_of_fold.pose_quality[:300].mean(), card.after["pose.ece"][0]
+    assert actual < 0.1 and expected > 0.3
+
+
+def test_poses_are_ranked_by_presence_and_expected_oks(fitted: Fitted) -> None:
+    poses = fitted.out_of_fold
+    np.testing.assert_array_equal(poses.ranking_score, poses.presence * poses.pose_quality)
+
+
+def test_the_file_keeps_it(fitted: Fitted, tmp_path: Path) -> None:
+    fitted.calibrator.save(tmp_path / "a.cal")
+    poses = made_up(20, 3, spurious=5)[1].poses
+    again = Calibrator.load(tmp_path / "a.cal")
+    np.testing.assert_array_equal(again(poses).presence, fitted.calibrator(poses).presence)
+    assert again.card.presence.to_json() == fitted.calibrator.card.presence.to_json()
+
+
+def test_a_calibrator_of_the_earlier_format_says_what_its_trust_means(fitted: Fitted, tmp_path: Path) -> None:
+    for unmatched in (150, 0):
+        card = replace(fitted.calibrator.card, format=EARLIER, presence=None, unmatched=unmatched)
+        replace(fitted.calibrator, card=card).save(tmp_path / "old.cal")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            Calibrator.load(tmp_path / "old.cal")
+        told = [str(one.message) for one in caught]
+        assert len(told) == (1 if unmatched else 0)
+        assert not told or "include the probability that a person is there; fit it again" in told[0]
+
+
+def test_features_by_hand() -> None:
+    xy = np.zeros((3, 17, 2)) + np.arange(17)[:, None]
+    xy[2] += 500
+    box = np.array([[0.0, 0, 20, 40], [0, 0, 20, 20], [500, 500, 540, 580]])
+    poses = Poses(
+        xy=xy,
+        box=box,
+        box_score=np.array([0.9, 0.6, 0.5]),
+        pose_quality=np.array([0.8, 0.5, 0.4]),
+        image_id=np.ones(3, np.int64),
+        skeleton=COCO_17,
+    )
+    person = np.array([1.0, 0.5, 1.0])
+    np.testing.assert_allclose(person_score(poses, person), [0.72, 0.15, 0.2])
+    features = presence_features(poses, person)
+    assert set(features) == {"box score", "quality", "person", "rank", "size", "overlap", "similarity", "double"}
+    np.testing.assert_allclose(features["box score"], np.log([9, 1.5, 1]))
+    np.testing.assert_allclose(features["rank"], np.log([1, 0.15 / 0.72, 0.2 / 0.72]))
+    np.testing.assert_allclose(features["size"], np.log([800 / 3200, 400 / 3200, 1]))
+    assert features["overlap"].tolist() == [0, 0.5, 0]
+    np.testing.assert_allclose([features["similarity"], features["double"]], [[0, 1, 0], [1, 0, 0]])
+
+
+def test_scores_on_another_scale_and_poses_without_trust_are_refused() -> None:
+    poses = Poses(xy=np.zeros((1, 17, 2)), pose_score=np.array([7.0]), image_id=np.ones(1, np.int64))
+    with pytest.raises(ValueError, match="reads pose_quality"):
+        person_score(poses)
+    with pytest.raises(ValueError, match="reads box_score or pose_score from 0 to 1"):
+        person_score(replace(poses, pose_quality=np.array([0.5])))
+    model = PresenceModel({"person": 1.0}, 0.0, 0.5)
+    whole = replace(poses, pose_quality=np.array([0.5]), pose_score=np.array([0.5]))
+    with pytest.raises(ValueError, match="reads 'person', which these poses do not have"):
+        model(whole)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({}, "expected an object with"),
+        ({"slopes": {"age": 1.0}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "slopes of 'age'"),
+        ({"slopes": {"rank": "1"}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "must be numbers"),
+        ({"slopes": {"rank": 1e999}, "offset": 0.0, "min_presence": 0.5, "fitted_on": {}}, "must be finite"),
+        ({"slopes": {"rank": 1.0}, "offset": 0.0, "min_presence": 1.5, "fitted_on": {}}, "from 0 to 1"),
+    ],
+)
+def test_what_is_no_model_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PresenceModel.of_json(value)
+
+
+def test_the_threshold_has_the_best_f1() -> None:
+    presence = np.array([0.95, 0.85, 0.75, 0.65, 0.55, 0.45])
+    present = np.array([True, True, True, False, False, True])
+    targets = PresenceTargets(present, present, people=4)
+    threshold = best_threshold(presence, targets)
+    scores = {}
+    for number in np.arange(1, 100) / 100:
+        shown = presence >= number
+        right = (shown & present).sum()
+        scores[number] = 2 * right / (shown.sum() + 4)  # precision and recall have the same people here
+    assert scores[threshold] == max(scores.values()) and 0.65 < threshold <= 0.75

@@ -1,0 +1,66 @@
+"""People left out below `min_presence`, and doubles; what the bundled model returns for a real photo."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trustpose as tp
+from trustpose.poses import Poses
+from trustpose.predict.boxes import Boxes
+from trustpose.predict.present import present_people
+from trustpose.skeletons import COCO_17
+
+
+def _poses(presence: list[float], shift: list[float]) -> Poses:
+    """People side by side: 100 pixels high, moved by `shift`."""
+    random = np.random.default_rng(0)
+    xy = random.uniform(0, 100, (17, 2)) + np.array(shift)[:, None, None]
+    return Poses(
+        xy=xy,
+        box=np.stack([np.array([at, at, at + 100, at + 100]) for at in shift]).astype(float),
+        presence=np.array(presence),
+        pose_quality=np.full(len(shift), 0.8),
+        image_id=np.ones(len(shift), np.int64),
+        skeleton=COCO_17,
+    )
+
+
+def test_people_below_the_threshold_and_doubles_are_left_out() -> None:
+    poses = _poses([0.6, 0.9, 0.3, np.nan], [0, 2, 300, 600])
+    assert present_people(poses, 0.5).presence.tolist()[:1] == [0.9]
+    assert len(present_people(poses, 0.5)) == 2  # not known: kept
+    assert len(present_people(poses, 0.1)) == 3
+    assert present_people(poses, 0) is poses
+
+
+def test_two_people_near_each_other_are_kept() -> None:
+    assert len(present_people(_poses([0.6, 0.9], [0, 30]), 0.5)) == 2
+
+
+def test_keypoints_stay_as_they_are() -> None:
+    poses = _poses([0.6, 0.9, 0.3], [0, 200, 400])
+    np.testing.assert_array_equal(present_people(poses, 0.5).xy, poses.xy[:2])
+
+
+@pytest.fixture(scope="module")
+def photo(data_dir: Path) -> Path:
+    return data_dir / "coco" / "dev" / "000000006771.jpg"
+
+
+def test_the_bundled_model_leaves_out_who_is_hardly_there(photo: Path) -> None:
+    everybody, shown = tp.load("default", min_presence=0)(photo), tp.load("default")(photo)
+    threshold = tp.load("default").min_presence
+    assert 0.3 < threshold < 0.7
+    assert (shown.presence >= threshold).all() and len(shown) < len(everybody)
+    assert len(tp.load("default", min_presence=1.0)(photo)) == 0
+
+
+def test_presence_is_for_detected_boxes_alone(photo: Path) -> None:
+    predictor = tp.load("default", min_presence=0)
+    box = predictor(photo).box[:2]
+    given = predictor(photo, boxes=box)
+    detected = predictor(photo, boxes=Boxes(box, np.zeros(len(box), np.int64), np.full(len(box), 0.6)))
+    assert given.presence is None
+    assert ((detected.presence > 0) & (detected.presence < 1)).all()
+    np.testing.assert_array_equal(given.xy, detected.xy)

@@ -1,0 +1,132 @@
+"""Fit what a model says of people in a detector's boxes, and write it into its model.json: presence, and corrections
+of expected OKS and OPKS.
+
+    trustpose predict PHOTOS --min-presence 0 --no-draw --out plain
+    trustpose predict PHOTOS --min-presence 0 --no-draw --flip --out flip
+    python tools/fit_presence.py --model FOLDER --gt unseen.json --results plain/results.json --flip flip/results.json
+                                 [--fold N]
+
+The model's "trust" must have neither when it predicts; --clear removes them. Presence learns from both files, a photo's
+people in folds (`calibration.presence`); slope and offset of the logits of expected OKS and OPKS are fitted to the
+results that match a labelled person, for each file alone. --fold N: in this one of five folds the boxes are those of a
+detector that was trained on the other four, as on new photos; slope and offset of the presence are fitted there.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trustpose.calibration.logistic import fit_logistic, logit
+from trustpose.calibration.presence import (
+    PresenceModel,
+    PresenceTargets,
+    best_threshold,
+    person_score,
+    presence_features,
+)
+from trustpose.calibration.targets import find_targets
+from trustpose.datasets.folds import fold_of
+from trustpose.files import InputError
+from trustpose.formats.coco import TruthFile, read_results, read_truth
+from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.models.spec import MODEL_JSON, ModelSpec
+from trustpose.models.trust_output import on_lines
+from trustpose.poses import Poses
+
+FOLDS = 5
+FIELDS = ("presence", "detected", "detected_flip")
+
+
+def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> PresenceModel:
+    """The model, fitted to all files together."""
+    complete = truth.images.id[truth.all_people_boxed]
+    inputs: dict[str, list[np.ndarray]] = {}
+    parts, folds = [], []
+    for poses in files:
+        targets, rows = PresenceTargets.of(poses, truth.truth, person_score(poses, poses.presence), complete)
+        assert poses.image_id is not None
+        folds.append(fold_of(poses.image_id[rows], FOLDS))
+        parts.append(targets)
+        for name, column in presence_features(poses, poses.presence).items():
+            if name != "pose score":  # a detector's box score knows more
+                inputs.setdefault(name, []).append(column[rows])
+    features, fold = {name: np.concatenate(columns) for name, columns in inputs.items()}, np.concatenate(folds)
+    present, labelled = (np.concatenate([getattr(part, name) for part in parts]) for name in ("present", "labelled"))
+    targets = PresenceTargets(present, labelled, sum(part.people for part in parts))
+    model, out_of_fold = PresenceModel.fit(features, targets, fold, {})
+    fitted_on: dict[str, float | int] = {"results": len(fold), "photos": len(complete)}
+    if held_out is not None:
+        inside = fold == held_out
+        slope, offset = fit_logistic(logit(out_of_fold[inside])[:, None], present[inside].astype(np.float64))
+        out_of_fold = 1 / (1 + np.exp(-(slope * logit(out_of_fold) + offset)))
+        slopes = {name: float(slope * value) for name, value in model.slopes.items()}
+        model = replace(model, slopes=slopes, offset=float(slope * model.offset + offset))
+        fitted_on["results in boxes of a cross-fitted detector"] = int(inside.sum())
+    ranked = binary_ranking(out_of_fold, present)
+    calibration = expected_calibration_error(out_of_fold, present.astype(np.float64))
+    fitted_on |= {"auroc": round(float(ranked.auroc), 4), "ece": round(calibration, 4)}
+    return replace(
+        model,
+        slopes={name: round(value, 5) for name, value in model.slopes.items()},
+        offset=round(model.offset, 5),
+        min_presence=best_threshold(out_of_fold, targets),
+        fitted_on=fitted_on,
+    )
+
+
+def corrections(poses: Poses, truth: TruthFile) -> dict[str, list[float]]:
+    """Slope and offset of the logits of expected OKS and OPKS, over the results that match a labelled person."""
+    assert truth.skeleton is not None and poses.pose_quality is not None and poses.quality is not None
+    targets = find_targets(poses, truth.truth, truth.skeleton.sigmas, truth.area_convention("auto"))
+    targets = targets.of(np.flatnonzero(~targets.unmatched))
+    pairs = {
+        "pose_quality": (poses.pose_quality[targets.rows], targets.oks),
+        "quality": (poses.quality[targets.rows].ravel(), targets.opks.T.ravel()),
+    }
+    return {
+        name: [round(float(value), 4) for value in fit_logistic(logit(expected)[:, None], true)]
+        for name, (expected, true) in pairs.items()
+    }
+
+
+def run() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="the folder whose model.json is written")
+    for option in ("--gt", "--results", "--flip"):
+        parser.add_argument(option, type=Path)
+    parser.add_argument("--fold", type=int, choices=range(FOLDS))
+    parser.add_argument("--clear", action="store_true", help="only remove what this tool wrote")
+    given = parser.parse_args()
+    path = given.model / MODEL_JSON
+    spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    spec["trust"] = {name: value for name, value in spec["trust"].items() if name not in FIELDS}
+    if not given.clear:
+        if None in (given.gt, given.results, given.flip):
+            parser.error("--gt, --results and --flip are needed, or --clear")
+        truth = read_truth(given.gt)
+        plain, flipped = (
+            replace(read_results(file, truth=truth, common=True).poses, skeleton=truth.skeleton)
+            for file in (given.results, given.flip)
+        )
+        lines = {"detected": corrections(plain, truth), "detected_flip": corrections(flipped, truth)}
+        corrected = [
+            replace(poses, **on_lines({"pose_quality": poses.pose_quality}, lines[name]))
+            for poses, name in ((plain, "detected"), (flipped, "detected_flip"))
+        ]
+        spec["trust"] |= {"presence": presence(corrected, truth, given.fold).to_json(), **lines}
+        print(json.dumps({name: spec["trust"][name] for name in FIELDS}, indent=1))
+    path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    ModelSpec.read(given.model)  # as it will be read
+
+
+if __name__ == "__main__":
+    try:
+        run()
+    except InputError as error:
+        sys.exit(f"{error}")
