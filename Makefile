@@ -2,9 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BASE := .venv
 DEV := .venv-dev
+NEWEST := .venv-newest
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test pytest lint docs benchmark clean
+.PHONY: demo test pytest newest lint docs benchmark clean
 
 # Base install only: no torch. make demo PHOTO=yours.jpg predicts on yours.
 demo: $(BASE)/.installed
@@ -16,9 +17,20 @@ test: $(DEV)/.installed
 
 # One thread a worker: threads of several workers that wait for each other take three times as long, and more. Tests
 # start many Pythons, which without stored bytecode would each compile the package again.
+# ORDER=random runs them in random order and prints its seed; `python -m pytest -p randomly --randomly-seed SEED` repeats it.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+PYTEST_OPTIONS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(filter random,$(ORDER)),-p randomly -v)
+
 pytest: $(DEV)/.installed
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= \
-	  $(DEV)/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST) $(DEV)/bin/python -m pytest $(PYTEST_OPTIONS)
+
+# All tests with the newest releases of all packages, in an environment that each call brings up to date.
+newest:
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev,all]'
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --no-deps mediapipe rtmlib
+	$(NEWEST)/bin/python -m pip list --format freeze | grep -E '^(torch|numpy|opencv|onnx)'
+	$(PYTEST) $(NEWEST)/bin/python -m pytest $(PYTEST_OPTIONS)
 
 lint: $(DEV)/.installed
 	$(DEV)/bin/ruff check .
@@ -50,4 +62,4 @@ $(DEV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(BASE) $(DEV) demo site
+	rm -rf $(BASE) $(DEV) $(NEWEST) demo site

@@ -32,9 +32,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files with the most slow tests first, then those that run networks, so that none of them is left over for one
-    worker at the end."""
+    worker at the end. A random order stays."""
+    if config.pluginmanager.has_plugin("randomly"):
+        return
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (-slow[item.path], item.path.relative_to(TESTS).parts[0] not in RUN_NETWORKS))
 
