@@ -262,3 +262,10 @@ def test_another_estimators_scores_are_reported_once_as_on_the_command_line(fitt
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         calibrator(another)
+
+
+def test_fewer_than_ten_people_are_not_compared(fitted) -> None:
+    _, results = made_up(20, seed=5)
+    assert results.poses.score is not None
+    far = replace(results.poses, score=results.poses.score / 100)
+    assert fitted.calibrator.apply(far[:9]).warnings == () != fitted.calibrator.apply(far[:10]).warnings

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstwobign
 
-from trustpose.calibration.distribution_shift import Domain
+from trustpose.calibration.distribution_shift import Domain, Shift
 from trustpose.files import InputError
 
 
@@ -65,3 +65,15 @@ def test_other_features_are_refused() -> None:
     domain = Domain.of(features, score)
     with pytest.raises(InputError, match="other features"):
         domain.compare(dict(list(features.items())[1:]), score)
+
+
+@pytest.mark.parametrize(
+    ("test", "threshold"), [("score_distance", 0.15), ("feature_distance", 0.1), ("share_outside", 0.05)]
+)
+def test_a_hundred_people_may_differ_by_14_hundredths_more_than_many(test: str, threshold: float) -> None:
+    """1.4 / √100; the 95th percentile of Kolmogorov's distribution (scipy's) is 1.358."""
+    assert kstwobign.ppf(0.95) == pytest.approx(1.4, abs=0.05)
+    quiet = {"score_distance": 0.0, "feature_distance": 0.0, "share_outside": 0.0}
+    for distance, warned in ((threshold + 0.135, 0), (threshold + 0.145, 1)):
+        shift = Shift(people=100, features=(), **(quiet | {test: distance}))
+        assert len(shift.warnings()) == warned, distance

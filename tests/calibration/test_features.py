@@ -131,3 +131,12 @@ def test_fields_used_at_fitting_are_required() -> None:
         source.check(replace(poses, box=hole))
     with pytest.raises(InputError, match="poses have no pose_score"):
         source.check(replace(poses, pose_score=None))
+
+
+def test_neighbours_count_up_to_four_of_the_persons_own_sizes() -> None:
+    """A person of 10 × 10 pixels, beside one whose large box touches it and whose joint is 30 or 50 pixels away."""
+    box = np.array([[0.0, 0, 10, 10], [5, 0, 85, 80]])
+    for away, expected in ((30, 3.0), (50, 4.0)):
+        poses = Poses(np.array([[[5.0, 5]], [[5.0 + away, 5]]]), image_id=np.zeros(2, int))
+        near = find_neighbours(poses, box, np.ones(2), np.array([0]))
+        assert near.nearest_same[0, 0] == pytest.approx(expected)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.calibration.cases import made_up
 from trustpose.calibration.features import FeatureInputs, NormalisedPoses, read_people
-from trustpose.calibration.logistic import RIDGE, fit_logistic, fit_rising, logit, sigmoid
+from trustpose.calibration.logistic import fit_logistic, fit_rising, logit, sigmoid
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps, _isotonic
 from trustpose.calibration.targets import Targets, find_targets
 from trustpose.files import InputError
@@ -27,7 +27,7 @@ def _sklearn_logistic(score: np.ndarray, target: np.ndarray) -> LogisticRegressi
     """Soft targets as weighted rows of both classes. Our ridge is on standardised inputs."""
     weight = np.r_[target, 1 - target]
     both = np.r_[np.ones(len(score)), np.zeros(len(score))]
-    model = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000)
+    model = LogisticRegression(C=1000, tol=1e-10, max_iter=1000)
     return model.fit(np.r_[score, score][:, None], both, sample_weight=weight)
 
 

@@ -53,3 +53,19 @@ def test_people_that_coco_ignores_are_left_out() -> None:
     targets = find_targets(replace(poses, box=moved, image_id=ids), ignored, COCO_17.sigmas, "segment")
     left_out = sorted(set(range(24)) - set(targets.rows.tolist()))
     assert left_out == [2, 19, 20]
+
+
+def test_half_of_a_box_on_an_ignored_person_is_enough() -> None:
+    """An unmatched result whose box lies to 40 or to 60 % in a crowd's."""
+    truth, results = made_up(20, spurious=1, ids=False)
+    poses, iscrowd = results.poses, np.zeros(20, dtype=bool)
+    assert poses.box is not None and truth.truth.box is not None and poses.image_id is not None
+    iscrowd[19] = True
+    crowd, ids = truth.truth.box[19], poses.image_id.copy()
+    ids[20] = truth.truth.image_id[19]  # type: ignore[index]
+    for inside, is_used in ((0.4, True), (0.6, False)):
+        box = poses.box.copy()
+        box[20] = crowd + np.array([1, 0, 1, 0]) * (1 - inside) * (crowd[2] - crowd[0])
+        people = replace(truth.truth, iscrowd=iscrowd)
+        targets = find_targets(replace(poses, box=box, image_id=ids), people, COCO_17.sigmas, "segment")
+        assert (20 in targets.rows) == is_used, inside

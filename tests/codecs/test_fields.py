@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from trustpose.codecs import Candidates, Grid
 from trustpose.codecs.fields import FieldCodec
+from trustpose.models.field_output import FieldOutput
 
 LIMBS = ((0, 1), (1, 2), (0, 2))
 K = 3
@@ -126,3 +127,25 @@ def test_what_does_not_fit_is_refused() -> None:
     found = codec.links(candidates, np.ones((1, 6, 5, 5), np.float32))
     with pytest.raises(ValueError, match="between joints"):
         FieldCodec(((2, 0),), Grid((8.0, 8.0))).limb_of(found)
+
+
+LIMB = ((0, 1),)
+BY_DEFAULT = {
+    "codec": FieldCodec(LIMB, Grid((1.0, 1.0))),
+    "output of a model": FieldOutput(2, 1.0, LIMB).field_codec(10, 3),
+}
+
+
+@pytest.mark.parametrize("codec", BY_DEFAULT.values(), ids=BY_DEFAULT.keys())
+def test_by_default_more_than_eight_of_ten_samples_must_exceed_a_twentieth(codec: FieldCodec) -> None:
+    """The constants of the authors' demonstration code and its ports: a threshold of 0.05, a share of 0.8."""
+    ends = np.array([[0.0, 1], [9, 1]])  # ten samples, each in the middle of a cell
+    candidates = Candidates(ends, np.ones(2), np.zeros(2, np.int64), np.array([0, 1]), (1, 2))
+
+    def has_link(value: float, samples: int) -> bool:
+        fields = np.zeros((1, 2, 3, 10), np.float32)
+        fields[0, 0, 1, :samples] = value
+        return len(codec.links(candidates, fields).links) == 1
+
+    assert has_link(0.06, 10) and not has_link(0.04, 10)
+    assert has_link(1.0, 9) and not has_link(1.0, 8)

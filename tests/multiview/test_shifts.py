@@ -12,7 +12,7 @@ from tests.multiview.test_placing import walk
 from tests.multiview.test_synchronisation import later
 from trustpose.cli.triangulate import read_views
 from trustpose.formats.cameras import read_cameras
-from trustpose.multiview.shifts import fit_times, shifted
+from trustpose.multiview.shifts import _is_sure, fit_times, shifted
 
 _SHIFTS = [(0, 0, 0, 0), (9, 0, 0, 0), (0, 0, 13, 0), (0, 14, 0, 6, 0)]
 
@@ -66,3 +66,12 @@ def test_a_real_trial(data_dir: Path) -> None:
         fit = fit_times(moved, cameras, weight="scores")
         assert np.flatnonzero(fit.shift).tolist() == [at] and abs(fit.shift[at] - 8) <= 2
         assert fit.best[at] < 0.8 * fit.given[at]
+
+
+def test_a_fall_must_be_three_standard_errors_over_six_blocks() -> None:
+    """Falls of 0.3 ± 0.1 a in six blocks have the standard error 0.1 a √(6 / 5) / √6 = 0.0447 a: 0.3 is three of them
+    for a = 2.236."""
+    before = [np.ones(60)]
+    for a, is_sure in ((2.1, True), (2.4, False)):
+        falls = 0.3 + 0.1 * a * np.repeat([1, -1, 1, -1, 1, -1], 10)
+        assert _is_sure(before, [1 - falls]) == is_sure, a

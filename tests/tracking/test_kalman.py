@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
@@ -90,15 +91,15 @@ def test_innovations_have_the_density_of_all_measurements_together() -> None:
     np.testing.assert_allclose(found, whole - first, rtol=1e-3)
 
 
-def joint_covariance(points: Points, density: np.ndarray) -> np.ndarray:
-    """The covariance of all measurements of the only point, states multiplied out from a wide first one."""
+def joint_covariance(points: Points, density: np.ndarray, wide: float = 1e6) -> np.ndarray:
+    """The covariance of all measurements of the only point, states multiplied out from a first one of variance
+    `wide`."""
     count, states = len(points.variance), []
-    wide = np.eye(2) * 1e6
     blocks = [[np.zeros((2, 2)) for _ in range(count)] for _ in range(count)]
     for t in range(count):
         move, force = (np.array(one, float) for one in motion(points.step[t, 0], 2))
         move = np.triu(move)
-        states.append(wide if t == 0 else move @ states[-1] @ move.T + density[0] * force)
+        states.append(np.eye(2) * wide if t == 0 else move @ states[-1] @ move.T + density[0] * force)
         blocks[t][t] = states[-1]
         for s in range(t):
             blocks[t][s] = move @ blocks[t - 1][s]
@@ -203,3 +204,38 @@ def test_a_short_track_gets_what_is_usual() -> None:
     together, alone = estimate_noise(gross, np.zeros(12, int)), estimate_noise(gross, np.arange(12))
     assert together.scale[0] == pytest.approx(0.25, rel=0.2)
     assert abs(np.log(together.scale[0] / 0.25)) < abs(np.log(alone.scale[0] / 0.25))
+
+
+def test_a_points_group_counts_as_much_as_twenty_measurements() -> None:
+    """The highest likelihood, of the joint Gaussian by scipy: a point's own, plus that of its group of n measurements
+    times 20 / n. The first two measurements of a point determine its state and do not count."""
+    counts, forces, scales = (12, 40), (1.0, 0.2), (1.0, 1.0)
+    generator = np.random.default_rng(1)
+    position, variance = np.zeros((40, 2, 2)), np.full((40, 2), np.inf)
+    for at, (count, force, scale) in enumerate(zip(counts, forces, scales, strict=True)):
+        velocity = np.cumsum(generator.normal(size=(count, 2)) * force, axis=0)
+        position[:count, at] = np.cumsum(velocity, axis=0) + generator.normal(size=(count, 2)) * scale
+        variance[:count, at] = 1.0
+
+    def likelihood(parameters: np.ndarray, at: int) -> float:
+        force, scale = np.exp(parameters)
+        count = counts[at]
+        points = Points(position[:count, [at]], variance[:count, [at]] * scale, np.ones((count, 1)))
+        line = np.c_[np.ones(count), np.arange(count)]
+        off_line = np.c_[-line[2:] @ np.linalg.inv(line[:2]), np.eye(count - 2)]  # of the line through the first two
+        covariance = off_line @ joint_covariance(points, np.array([force * scale]), wide=0.0) @ off_line.T
+        return float(multivariate_normal(cov=covariance).logpdf((off_line @ points.position[:, 0]).T).sum())
+
+    def pooled(parameters: np.ndarray, at: int) -> float:
+        own, group = likelihood(parameters, at), likelihood(parameters, 0) + likelihood(parameters, 1)
+        return -(own + group * 20 / (sum(counts) - 4))
+
+    measured = Measured(
+        Points(position, variance, np.ones((40, 2))), np.zeros((40, 2)), np.where(np.isinf(variance), np.inf, 100.0)
+    )
+    noise = estimate_noise(measured, np.zeros(2, int))
+    for at in range(2):
+        best = minimize(pooled, [-2.0, 0.0], (at,), method="Nelder-Mead").x
+        np.testing.assert_allclose(
+            np.log([noise.force[at], noise.scale[at]]), best, atol=0.4
+        )  # a third of a step of its grid

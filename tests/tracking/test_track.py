@@ -34,11 +34,37 @@ def test_the_distance_is_one_argument() -> None:
         track(PASSING[:6], distance=lambda _, now: np.zeros((1, len(now))))
 
 
+def test_by_default_nineteen_twentieths_are_near_enough() -> None:
+    """Boxes 100 pixels wide that share 10 pixels of their width overlap by 10 / 190, those that share 9 by 9 / 191."""
+    still = walking([0], [0], 2)
+    for shared, tracks in ((10, 1), (9, 2)):
+        box = np.array([[0.0, 0, 100, 50], [100 - shared, 0, 200 - shared, 50]])
+        found = track(replace(still, box=box), distance=box_distance)
+        assert len(np.unique(found.track_id)) == tracks, shared
+
+
 def test_a_gap_ends_a_track_after_memory_frames() -> None:
     still = walking([0], [0], 30)
     for gap, tracks in ((5, 1), (6, 1), (7, 2)):
         rows = (still.image_id < 10) | (still.image_id >= 10 + gap - 1)
         assert len(np.unique(track(still[rows], memory=6).track_id)) == tracks, gap
+
+
+def test_by_default_a_track_outlives_thirty_frames() -> None:
+    still = walking([0], [0], 40)
+    for gap, tracks in ((30, 1), (31, 2)):
+        rows = (still.image_id < 5) | (still.image_id >= 5 + gap - 1)
+        assert len(np.unique(track(still[rows]).track_id)) == tracks, gap
+
+
+def test_the_last_poses_are_those_of_the_last_frame() -> None:
+    tracker, people = Tracker(), walking([0, 300], [0, 0], 2)
+    assert tracker.last() is None
+    tracker(people[:2])
+    tracker(people[2:3])
+    seen = tracker.last()
+    assert seen is not None
+    np.testing.assert_array_equal(seen.xy, people.xy[2:3])
 
 
 def test_every_fifth_frame_is_the_next_one() -> None:
