@@ -7,8 +7,9 @@ looks at people who cross or at a bar that passes. The model's poses are compute
 poses, in every frame and in every third. "--flow" is `trustpose predict --track --flow`, whose poses are its own. HOTA,
 IDF1 and MOTA (by OKS) are means over clips, in percent; switches are per 100 labelled people, as a sum over all clips;
 in brackets the difference from "OKS" with its 95 % interval over clips drawn with replacement. Tracking's time is CPU
-time per frame of this run, beside the prediction's. With --choose, thresholds are tried as well, for the defaults: on
-`train` only. --scale only measures `track` on 12,500 and on 100,000 made-up poses. The last line is JSON.
+time per frame of this run, beside the prediction's. With --choose, thresholds and weights of joints and links are tried
+as well, for the defaults: on `train` only. --scale only measures `track` on 12,500 and on 100,000 made-up poses. The
+last line is JSON.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from tracking_clips import Clip, clips
@@ -31,11 +33,13 @@ from trustpose.predict.photos import Image
 from trustpose.predict.tracked import FrameTracker
 from trustpose.skeletons import COCO_17
 from trustpose.tracking import (
+    Distance,
     Flow,
     FlowOfFrames,
     Tracker,
     both_distance,
     box_distance,
+    distances,
     oks_distance,
     track,
     trust_distance,
@@ -86,7 +90,20 @@ def choices() -> dict[str, tuple[Options, bool]]:
         found[f"both memory {memory}"] = ({"memory": memory}, False)
     for start in (None, 0.1, 0.2, 0.25, 0.35, 0.4, 0.5):
         found[f"both start {start}"] = ({"start_score": start}, False)
+    for least in (0.0, 0.05, 0.2, 0.5):
+        found[f"both joints' least {least}"] = ({"distance": with_least(least)}, False)
+    found["both, links alike"] = ({"weigh": False}, False)
     return found
+
+
+def with_least(least: float) -> Distance:
+    """Return `both_distance` with another weight of joints of which nothing is expected."""
+
+    def distance(past: Poses, now: Poses) -> np.ndarray:
+        with mock.patch.object(distances, "_UNTRUSTED", least):
+            return both_distance(past, now)
+
+    return distance
 
 
 def predicted(predictor: Any, clip: Clip, *, follow: bool) -> tuple[list[Poses], float]:
