@@ -21,6 +21,7 @@ from trustpose.skeletons import (
     CROWDPOSE_14,
     FACE_68,
     FACE_70,
+    FACE_98,
     FLIC_11,
     HALPE_26,
     HALPE_136,
@@ -46,6 +47,7 @@ def test_parts_fit(skeleton: Skeleton) -> None:
         "hand21": 21,
         "face68": 68,
         "face70": 70,
+        "face98": 98,
     }
     size |= {"ochuman19": 19, "openpose_body25b": 25, "coco_wholebody133": 133, "halpe136": 136, "ap10k17": 17}
     size |= {
@@ -60,7 +62,7 @@ def test_parts_fit(skeleton: Skeleton) -> None:
     np.testing.assert_array_equal(skeleton.flip_index[skeleton.flip_index], np.arange(len(skeleton)))
     paired = {end for pair in skeleton.flip_pairs for end in pair}
     sided = {i for i, name in enumerate(skeleton.keypoints) if "left" in name or "right" in name}
-    of_face = {i for i, name in enumerate(skeleton.keypoints) if name.startswith("face_")}
+    of_face = {i for i, name in enumerate(skeleton.keypoints) if name.startswith(("face_", "wflw_"))}
     assert paired - of_face == sided - of_face
     assert len(of_face - paired) in (0, 10)  # chin, four of the nose and its base, four of the lips
     touched = {end for edge in skeleton.edges for end in edge}
@@ -178,6 +180,18 @@ def test_whole_body_sigmas_are_its_authors() -> None:
 def test_pupils_come_after_the_68_points_of_a_face() -> None:
     assert FACE_70.keypoints[:68] == FACE_68.keypoints
     np.testing.assert_array_equal(FACE_70.flip_index, [*FACE_68.flip_index, 69, 68])
+
+
+def test_mirrored_faces_of_wflw_are_nearly_themselves(data_dir: Path) -> None:
+    """Real labels, mirrored and with each point's name exchanged for its partner's, are a similarity away from
+    themselves; names out of place would leave points half a face off."""
+    labels = orjson.loads((data_dir / "layouts" / "wflw" / "test_wflw.json").read_bytes())["annotations"]
+    for label in labels:
+        x, y = np.array(label["keypoints"]).reshape(-1, 3)[:, :2].T
+        face = x - x.mean() + 1j * (y - y.mean())
+        mirrored = -face.conj()[FACE_98.flip_index]
+        turned = mirrored * (np.vdot(mirrored, face) / np.vdot(mirrored, mirrored))
+        assert np.abs(turned - face).max() < 0.15 * np.ptp(x)
 
 
 def test_a_skeleton_survives_json() -> None:

@@ -140,7 +140,7 @@ def test_head_boxes_of_size_0_are_left_out_and_said(tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--metric", "pckh"], "joints.mat: has no head sizes, which --metric pckh needs"),
-        (["--metric", "pkc"], "--metric: expected pckh, pck, pck-box, pck-torso, pdj, fck, pcp, pcp-loose, each with"),
+        (["--metric", "pkc"], "--metric: expected pckh, pck, pck-box, pck-torso, pdj, fck, nme, pcp, pcp-loose"),
         (["--metric", "pck@-1"], "--metric pck@-1: expected a fraction above 0"),
         (["--metric", "pck,pck@0.1"], "--metric: pck is given twice"),
         (["--category", "person"], "joints.mat: has no categories"),

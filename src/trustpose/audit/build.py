@@ -1,6 +1,7 @@
 """Audit two files: how good the poses are and how reliable their scores."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from trustpose.audit.sections import (
     pose_trust,
 )
 from trustpose.audit.sums import RANKED_BY, KeypointSums, audited_pose_score, audited_score
+from trustpose.audit.tables import paper_tables, parse_tables
 from trustpose.audit.tracking_record import Tracking
 from trustpose.audit.visibility import visibility_trust
 from trustpose.datasets.ground_truth import read_ground_truth
@@ -57,6 +59,7 @@ def audit(
     sigmas: Float[np.ndarray, " L"] | None = None,
     common: bool = False,
     metrics: Sequence[str] = (),
+    tables: Sequence[str] = (),
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Audit | JointsAudit:
@@ -66,14 +69,16 @@ def audit(
     by which results are ranked and which is compared with OKS; None: "score" ranks, and `pose_quality`, if the file has
     it, is compared. `sigmas`, (K,) or one for all, replace the skeleton's. `skeleton`, a Skeleton, name or
     file, overrides the ground truth's. `metrics` are names of `audit.localisation.METRICS`, each with @FRACTION if
-    wished; without, the data set's own. `common` uses only photos that both files have; without it, results for other
-    photos are an error. `replicates` resamplings of images give the 95 % intervals (0: none).
+    wished; without, the data set's own. `tables` are names of `audit.tables.TABLES`. `common` uses only photos that
+    both files have; without it, results for other photos are an error. `replicates` resamplings of images give the 95 %
+    intervals (0: none).
 
     The skeletons of MPII and FLIC have no published sigmas: without `sigmas` the result is a `JointsAudit`, which has
     the data set's own metrics and no OKS. Raises InputError if a file or field is invalid.
     """
     truth = ground_truth if isinstance(ground_truth, TruthFile) else read_ground_truth(ground_truth, category, skeleton)
     asked = asked_metrics(metrics, truth)
+    named_tables = parse_tables(tables)
     convention = truth.area_convention(area)
     if not isinstance(results, ResultsFile):
         results = read_results(results, truth=truth, score_field=score or RANKED_BY, common=common)
@@ -82,6 +87,8 @@ def audit(
     if common:
         truth, (results,) = common_photos(truth, [results])
     if has_joints_only(truth, asked, sigmas):
+        if named_tables:
+            raise InputError(f"{truth.path}: --table needs OKS: give --sigmas")
         return audit_joints(truth, results, asked, score=score or RANKED_BY, replicates=replicates, seed=seed)
     findings = Findings(notes=_notes(truth, results, area, convention, sigmas))
     with np.errstate(over="ignore"):  # a keypoint at 1e300 overflows to infinity, and its OKS is 0
@@ -91,7 +98,9 @@ def audit(
             truth, results, sigmas=truth.sigmas(sigmas), pose_score=pose_score, **options
         )
         findings.notes += pairing_notes(*pairing_counts(measured))
-        return _assemble(truth, results, measured, groups, (score or RANKED_BY, pose_field), asked, findings)
+        further = paper_tables(named_tables, truth, measured, groups, findings)
+        fields = (score or RANKED_BY, pose_field)
+        return replace(_assemble(truth, results, measured, groups, fields, asked, findings), tables=further)
 
 
 def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = "auto") -> AuditNumbers:

@@ -85,7 +85,8 @@ def outcome(comparison: Comparison) -> Outcome:
     low, high = comparison.low, comparison.high
     if low is None or high is None or low <= 0 <= high:
         return "undecided"
-    return "better" if (low > 0) != (comparison.metric in LOWER_IS_BETTER) else "worse"
+    is_lower_better = comparison.metric in LOWER_IS_BETTER or comparison.metric.endswith(".error")
+    return "better" if (low > 0) != is_lower_better else "worse"
 
 
 def _same_measure(one: Audit | JointsAudit, other: Audit | JointsAudit) -> bool:

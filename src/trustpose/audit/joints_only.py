@@ -68,9 +68,9 @@ class JointsAudit:
         raise AttributeError(f"JointsAudit has no attribute {name!r}")
 
     def __repr__(self) -> str:
-        """Return one line: the file, how many poses, and the total of each metric."""
+        """Return one line: the file, how many poses, and the headline of each metric."""
         results = self.inputs["results"]
-        totals = {one.title: one.total for one in self.localisation.values()}
+        totals = {one.title: getattr(one, one.headline) for one in self.localisation.values()}
         numbers = ", ".join(f"{title} {'–' if one is None else f'{one:.3f}'}" for title, one in totals.items())
         return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
 

@@ -14,12 +14,14 @@ from trustpose.formats.coco import TruthFile
 from trustpose.metrics.correct_joints import (
     area_under_curve,
     correct_joints,
+    mean_distance,
     normalised_distance,
     replicate_correct,
+    replicate_mean_distance,
     table_groups,
 )
 from trustpose.metrics.correct_parts import body_limbs, limb_distance, limb_groups
-from trustpose.metrics.reference_lengths import box_side, joints_box, torso_diameter
+from trustpose.metrics.reference_lengths import box_side, eye_corner_distance, joints_box, torso_diameter
 from trustpose.poses import Poses, Truth
 from trustpose.skeletons import Skeleton
 
@@ -36,6 +38,7 @@ class _Rule:
 
 _HEAD = "the head size, 0.6 × the diagonal of the head rectangle"
 _TORSO = "the torso diameter, left shoulder to right hip"
+_EYES = "the distance between the eyes' outer corners"
 _RULES = {
     "pckh": _Rule("PCKh", _HEAD, 0.5, 0.5),
     "pck": _Rule("PCK", "the longer side of the box around the labelled joints", 0.2, 0.5),
@@ -43,6 +46,7 @@ _RULES = {
     "pck-torso": _Rule("PCK", _TORSO, 0.2, 0.5),
     "pdj": _Rule("PDJ", _TORSO, 0.2, 0.5),
     "fck": _Rule("FCK", _TORSO, 0.05, 0.2),
+    "nme": _Rule("NME", _EYES, 0.1, 0.1),
     "pcp": _Rule("Strict PCP", "the limb's length, for both ends", 0.5, 0.5),
     "pcp-loose": _Rule("Loose PCP", "the limb's length, for the mean of both ends", 0.5, 0.5),
 }
@@ -66,6 +70,7 @@ class _Measured:
     distance: Float[np.ndarray, "M P"]
     names: tuple[str, ...]
     groups: Mapping[str, Sequence[int]]
+    is_of_joints: bool
 
 
 def parse_metric(text: str) -> Asked:
@@ -124,6 +129,8 @@ def localisation(
     for one in asked:
         measured = _measure(one, truth, people[rows], xy[rows])
         found[one.name] = _summary(one, measured, without)
+        if found[one.name].headline == "error" and found[one.name].error is None:
+            findings.notes.append(f"localisation.{one.name}.error: null, as joints that count have no prediction")
         left_out = found[one.name].without_reference
         if left_out:
             findings.notes.append(
@@ -166,10 +173,10 @@ def _measure(asked: Asked, file: TruthFile, people: Truth, xy: np.ndarray) -> _M
             raise InputError(f"{file.path}: the skeleton {skeleton.name} has none of the limbs of PCP")
         rule = "loose" if asked.name == "pcp-loose" else "strict"
         distance = limb_distance(xy, people.xy, labelled, limbs, rule)
-        return _Measured(distance, tuple(limb.name for limb in limbs), limb_groups(limbs))
+        return _Measured(distance, tuple(limb.name for limb in limbs), limb_groups(limbs), False)
     reference = _reference_lengths(asked.name, file, people, labelled, skeleton)
     distance = normalised_distance(xy, people.xy, labelled, reference)
-    return _Measured(distance, skeleton.keypoints, table_groups(skeleton))
+    return _Measured(distance, skeleton.keypoints, table_groups(skeleton), True)
 
 
 def _reference_lengths(
@@ -189,6 +196,8 @@ def _reference_lengths(
             raise InputError(f"{file.path}: field 'bbox' is missing in every annotation, --metric pck-box needs it")
         return box_side(people.box)
     try:
+        if name == "nme":
+            return eye_corner_distance(people.xy, labelled, skeleton)
         return torso_diameter(people.xy, labelled, skeleton, either_diagonal=True)
     except ValueError as error:
         raise InputError(f"{file.path}: {error}") from None
@@ -212,13 +221,14 @@ def _summary(asked: Asked, measured: _Measured, without_result: int) -> Localisa
     usable = ~np.isnan(list(groups.values()))
     counted = int((~np.isnan(measured.distance)).any(axis=1).sum())
     return Localisation(
-        title=f"{rule.title}@{asked.fraction:g}",
+        title=rule.title if asked.name == "nme" else f"{rule.title}@{asked.fraction:g}",
         fraction=asked.fraction,
         reference=rule.reference,
         total=known(at.pooled(columns)[0]),
         all=known(at.pooled()[0]),
         mean=known(np.array(list(groups.values()))[usable].mean()) if usable.any() else None,
         auc=known(area_under_curve(curve.fractions, curve.pooled(columns))),
+        error=_finite(mean_distance(measured.distance)) if measured.is_of_joints else None,
         groups={name: known(rate) for name, rate in groups.items()},
         parts={
             name: PartRate(known(rate), int(n))
@@ -245,10 +255,14 @@ def _draws(
     columns = [column for group in measured.groups.values() for column in group]
     total = _share(correct[:, columns].sum(axis=1), count[:, columns].sum(axis=1))
     mean = _mean(np.stack(list(groups.values()), axis=1))
-    everything = _share(correct.sum(axis=1), count.sum(axis=1))
-    return {"total": total, "all": everything, "mean": mean} | {
-        f"groups.{name}": draws for name, draws in groups.items()
-    }
+    draws = {"total": total, "all": _share(correct.sum(axis=1), count.sum(axis=1)), "mean": mean}
+    if measured.is_of_joints:
+        draws["error"] = replicate_mean_distance(counts, measured.distance, image)
+    return draws | {f"groups.{name}": rates for name, rates in groups.items()}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -225,7 +225,7 @@ class AuditRecord(AuditNumbers):
     photos have no crowd index; `categories` has each category by name if all were read, and `ap` and `oracle_ap` are
     then their means. `compare` has the differences from other audits, filled by `comparison.with_comparisons`.
     `tracking` is None unless both files have track ids. `localisation` has PCK and its relatives by name, those asked
-    for or the data set's own.
+    for or the data set's own; `tables` those of `audit.tables` that were asked for.
     """
 
     presence: PresenceTrust
@@ -244,6 +244,7 @@ class AuditRecord(AuditNumbers):
     compare: tuple[Comparison, ...] = ()
     tracking: Tracking | None = None
     localisation: dict[str, Localisation] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the audit JSON: DESIGN.md's keys and those of the further sections; None for NaN or -1."""

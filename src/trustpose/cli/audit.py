@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trustpose.cli.audit_batches import audit_parts, is_audited_in_batches
-from trustpose.cli.choices import AREAS, completed, metrics, skeletons
+from trustpose.cli.choices import AREAS, completed, metrics, skeletons, tables
 from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
 from trustpose.files import InputError
 
@@ -75,8 +75,17 @@ def audit(
         list[str] | None,
         typer.Option(
             **completed(metrics),
-            help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, pcp, "
-            "pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, pcp).",
+            help="Further metrics of joints, each NAME or NAME@FRACTION: pckh, pck, pck-box, pck-torso, pdj, fck, nme, "
+            "pcp, pcp-loose. Default: the data set's own (MPII: pckh; LSP: pck-torso, pcp, pcp-loose; FLIC: fck, pdj, "
+            "pcp).",
+        ),
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            **completed(tables),
+            help="Further tables: thresholds (AP at each OKS threshold), scoring-errors, non-0 (mAPK without keypoints "
+            "predicted absent; non-0@SCORE: nor those with a lower score).",
         ),
     ] = None,
     common: Annotated[
@@ -104,7 +113,13 @@ def audit(
     given |= {"--calibrator": calibrator, "--images": images, "--skeleton": skeleton_file(skeleton)}
     check_outputs({"--report": report, "--json": json}, given)
     if is_audited_in_batches(gt, files):
-        in_memory = {"--before": before, "--calibrator": calibrator, "--metric": metric, "--common": common}
+        in_memory = {
+            "--before": before,
+            "--calibrator": calibrator,
+            "--metric": metric,
+            "--common": common,
+            "--table": table,
+        }
         options = {"area": area, "score": score, "category": category, "sigmas": parse_sigmas(sigmas)}
         audit_parts(
             *(gt, files, in_memory | {"--report": report}), json=json, skeleton=parse_skeleton(skeleton), **options
@@ -117,7 +132,9 @@ def audit(
     from trustpose.audit.joints_only import JointsAudit, has_joints_only
     from trustpose.audit.localisation import asked_metrics
     from trustpose.audit.sums import RANKED_BY
+    from trustpose.audit.tables import parse_tables
     from trustpose.cli.audit_joints import print_localisation, show_joints
+    from trustpose.cli.audit_paper_tables import print_tables
     from trustpose.cli.audit_tables import (
         print_categories,
         print_change,
@@ -133,6 +150,7 @@ def audit(
 
     progress = Console(stderr=True)
     truth = read_ground_truth(gt, category, parse_skeleton(skeleton))
+    parse_tables(table or ())  # report a wrong name before results are read
     asked = asked_metrics(metric or (), truth)
     convention, own_sigmas = truth.area_convention(area), parse_sigmas(sigmas)
     if not has_joints_only(truth, asked, own_sigmas):
@@ -152,6 +170,7 @@ def audit(
     for file, read in zip(files, read_files, strict=True):
         with progress.status(f"auditing {file.name} …"):
             asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
+            asked_for["tables"] = table or ()
             record = run(truth, read, **asked_for, replicates=draws, seed=seed)
             audits.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
     audits = with_comparisons(audits)
@@ -164,6 +183,7 @@ def audit(
     print_joint_calibration(records)
     print_categories(records)
     print_localisation(records)
+    print_tables(records)
     print_comparisons(records)
     if change is not None:
         print_change(change)

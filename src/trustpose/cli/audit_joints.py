@@ -42,10 +42,14 @@ def print_localisation(audits: "Sequence[Audit] | Sequence[JointsAudit]") -> Non
             table.add_column(escape(label), justify="right")
         numbers = [f"groups.{group}" for group in first.groups]
         numbers += ["total", *(["all"] if first.all != first.total else []), "mean", "auc"]
+        if first.headline == "error":
+            numbers = ["error", *numbers]
         for number in numbers:
             label = number.removeprefix("groups.").replace("_", " ")
             cells = [_cell(audit, f"localisation.{name}.{number}") for audit in audits]
             named = {"auc": "area under the curve", "all": f"all {len(first.parts)} joints"}
+            if first.headline == "error":
+                named |= {"error": "mean error", "total": f"within {first.fraction:g}"}
             table.add_row(named.get(label, label), *cells)
         Console().print(table)
     for audit in audits[1:]:
@@ -60,8 +64,9 @@ def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit
 
     against = first.inputs["results"]["file"]
     for one in audit.compare:
-        if one.against == against and one.metric.startswith("localisation.") and one.metric.endswith(".total"):
-            title = audit.localisation[one.metric.split(".")[1]].title
+        section, name, number = (*one.metric.split("."), "", "")[:3]
+        if one.against == against and section == "localisation" and number == audit.localisation[name].headline:
+            title = audit.localisation[name].title
             ends = "" if one.low is None else f" [{one.low:+.3f}, {one.high:+.3f}] {outcome(one)}"
             typer.echo(f"{one.file}: {title} {one.difference:+.3f}{ends} than {against}, paired draws of photos")
 

@@ -45,6 +45,13 @@ def metrics() -> Iterable[str]:
     return METRICS
 
 
+def tables() -> Iterable[str]:
+    """Return the further tables of an audit."""
+    from trustpose.audit.tables import TABLES
+
+    return TABLES
+
+
 def formats() -> Iterable[str]:
     """Return the formats that `trustpose convert` reads."""
     from trustpose.formats.recognise import FORMATS

@@ -179,6 +179,19 @@ def replicate_correct(
     return sums[:, 0], sums[:, 1]
 
 
+def replicate_mean_distance(
+    counts: Int[np.ndarray, "B I"], distance: Float[np.ndarray, "N K"], image: Int[np.ndarray, " N"]
+) -> Float[np.ndarray, " B"]:
+    """Return `mean_distance` in every draw; NaN where no joint counts, or one of all rows has no prediction."""
+    if np.isinf(distance).any():
+        return np.full(len(counts), np.nan)
+    sums = np.stack([np.nan_to_num(distance).sum(axis=1), np.count_nonzero(~np.isnan(distance), axis=1)], axis=1)
+    by_image = np.zeros((counts.shape[1], 2))
+    np.add.at(by_image, image, sums)
+    total, count = (counts @ by_image).T
+    return _share(total, count)
+
+
 def _share(correct: np.ndarray | float, count: np.ndarray | float) -> np.ndarray:
     correct, count = np.broadcast_arrays(np.asarray(correct, np.float64), np.asarray(count, np.float64))
     return np.divide(correct, count, out=np.full(correct.shape, np.nan), where=count > 0)

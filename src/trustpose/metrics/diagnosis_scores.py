@@ -16,6 +16,7 @@ from trustpose.metrics.matching import Pairs, best_in_image, pair_oks
 from trustpose.poses import Area, Poses, Truth
 
 COMPETING_OKS = 0.5  # poses at or above compete for a person
+NEAR_OKS = 0.1  # poses above are near a person
 _SUPPRESSION_WIDTH = 0.5  # soft-NMS's σ: a neighbour's score is multiplied by exp(−OKS² / σ)
 _BLOCK = 4096  # pairs of poses at a time
 
@@ -27,7 +28,9 @@ class ScoreDiagnosis:
     `max_oks` (N,) is the highest OKS with any person that counts, `optimal_score` (N,) the same after soft-NMS; NaN for
     poses beyond the best `max_detections` of their image. `misranked` (M,) marks people whose best pose is outranked by
     another pose within OKS 0.5; `misranked_after` (M,) the same under the optimal score. `reordered_images` of `images`
-    (those with poses) have poses whose order the optimal score changes.
+    (those with poses) have poses whose order the optimal score changes. Of the people whom several poses are near
+    (above OKS 0.1), `closest` (P,) is each one's pose of highest OKS, and `others` (Q,) are the rest; a pose near two
+    is there twice.
     """
 
     max_oks: Float[np.ndarray, " N"]
@@ -36,6 +39,8 @@ class ScoreDiagnosis:
     misranked_after: Bool[np.ndarray, " M"]
     reordered_images: int
     images: int
+    closest: Int[np.ndarray, " P"]
+    others: Int[np.ndarray, " Q"]
 
 
 def diagnose_scores(
@@ -73,6 +78,7 @@ def diagnose_scores(
         misranked_after=misranked_people(pairs, place_after, truth),
         reordered_images=len(np.unique(image_id[1:][rises])),
         images=len(np.unique(image_id)),
+        **dict(zip(("closest", "others"), near_poses(pairs, place), strict=True)),
     )
 
 
@@ -172,6 +178,16 @@ def misranked_people(pairs: Pairs, place: Int[np.ndarray, " N"], truth: Truth) -
         used[chosen] = True
         open_images = truth.image_id[who]
     return misranked
+
+
+def near_poses(pairs: Pairs, place: Int[np.ndarray, " N"]) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " Q"]]:
+    """Return `ScoreDiagnosis.closest` and `others`; of equal OKS, the pose that `place` (N,) has first is closest."""
+    near = np.flatnonzero(pairs.oks > NEAR_OKS)
+    near = near[np.lexsort((place[pairs.pose[near]], -pairs.oks[near], pairs.person[near]))]
+    _, first, count = np.unique(pairs.person[near], return_index=True, return_counts=True)
+    is_contested = np.repeat(count > 1, count)
+    is_first = np.isin(np.arange(len(near)), first)
+    return pairs.pose[near[is_first & is_contested]], pairs.pose[near[~is_first]]
 
 
 def _among(pairs: Pairs, rows: Int[np.ndarray, " D"], counted: Bool[np.ndarray, " M"]) -> Pairs:

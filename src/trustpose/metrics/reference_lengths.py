@@ -11,6 +11,7 @@ from trustpose.skeletons import Skeleton
 
 HEAD_FACTOR = 0.6
 _TORSO = ("left_shoulder", "right_hip")
+_EYE_CORNERS = {"face68": ("face_36", "face_45"), "face70": ("face_36", "face_45"), "face98": ("wflw_60", "wflw_72")}
 
 
 def head_size(box: Float[np.ndarray, "N 4"]) -> Float[np.ndarray, " N"]:
@@ -45,6 +46,20 @@ def joint_distance(
     """Return the distance (N,) of two labelled joints, by their indices; NaN where either is unlabelled."""
     length = np.linalg.norm(xy[:, one] - xy[:, other], axis=1)
     return _positive(np.where(labelled[:, one] & labelled[:, other], length, np.nan))
+
+
+def eye_corner_distance(
+    xy: Float[np.ndarray, "N K 2"], labelled: Bool[np.ndarray, "N K"], skeleton: Skeleton
+) -> Float[np.ndarray, " N"]:
+    """Return the distance (N,) of the outer corners of a face's eyes.
+
+    300-W (Sagonas et al., 2013) and WFLW (Wu et al., Look at Boundary, CVPR 2018) divide errors by it. Raises
+    ValueError for a skeleton that is no face."""
+    if skeleton.name not in _EYE_CORNERS:
+        known = ", ".join(_EYE_CORNERS)
+        raise ValueError(f"skeleton {skeleton.name!r} has no corners of the eyes, expected one of {known}")
+    corners = (skeleton.index(name) for name in _EYE_CORNERS[skeleton.name])
+    return joint_distance(xy, labelled, *corners)
 
 
 def torso_diameter(

@@ -35,9 +35,13 @@ def _section(audits: Sequence[Audit] | Sequence[JointsAudit], name: str, place: 
     rows = [("total", "Total"), *([("all", f"All {len(first.parts)} joints")] if first.all != first.total else [])]
     rows += [("mean", "Mean of the groups"), ("auc", "Area under the total’s curve")]
     rows += [(f"groups.{group}", _words(group)) for group in first.groups]
+    if first.headline == "error":
+        rows = [("error", "Mean error"), ("total", f"Within {first.fraction:g}"), *rows[1:]]
     return {
         "name": name,
         "title": first.title,
+        "rate": f"within {first.fraction:g}" if first.headline == "error" else first.title,
+        "headline": rows[0][1],
         "reference": first.reference,
         "counted": _shared([_counted(one) for one in found]),
         "panels": [panel | {"rates": [number(rate) for rate in panel["rates"]]} for panel in panels],
@@ -81,10 +85,11 @@ def judged(difference: Comparison) -> str:
 
 
 def _differences(audits: Sequence[Audit] | Sequence[JointsAudit], name: str) -> list[dict[str, Any]]:
-    """Return the cells of the total's difference from the first file's, a dash for the first; none of a single file."""
+    """Return the cells of the headline's difference from the first file's, a dash for the first; none of a single
+    file."""
     cells, first = [], audits[0].inputs["results"]["file"]
     for place, audit in enumerate(audits):
-        metric = f"localisation.{name}.total"
+        metric = f"localisation.{name}.{audit.localisation[name].headline}"
         found = [one for one in audit.compare if one.metric == metric and one.against == first] if place else []
         cell: dict[str, Any] = {"text": "–", "interval": None, "note": None, "best": False, "judged": ""}
         if found:

@@ -28,12 +28,12 @@ def joints_page(audits: Sequence[JointsAudit]) -> str:
 
 
 def _sentence(audit: JointsAudit, label: str) -> str:
-    """Return a file's totals, and how its first metric's differs from the other files'."""
-    rates = [f"{one.title} {number(one.total)}" for one in audit.localisation.values()]
+    """Return a file's headlines, and how its first metric's differs from the other files'."""
+    rates = [f"{one.title} {number(getattr(one, one.headline))}" for one in audit.localisation.values()]
     text = f"{label}: {', '.join(rates)}."
     name, first = next(iter(audit.localisation.items()))
     for one in audit.compare:
-        if one.metric == f"localisation.{name}.total" and one.low is not None:
+        if one.metric == f"localisation.{name}.{first.headline}" and one.low is not None:
             text += (
                 f" {first.title} {number(one.difference, sign=True)} against {Path(one.against).name}: {judged(one)}."
             )

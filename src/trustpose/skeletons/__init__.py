@@ -23,7 +23,7 @@ from trustpose.skeletons.bodies import (
 from trustpose.skeletons.reader import given_sigmas, read_skeleton, skeleton_of_object, skeleton_value
 from trustpose.skeletons.registry import SKELETONS, find_skeleton, name_or_object, skeleton_of
 from trustpose.skeletons.skeleton import Skeleton, difference
-from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, HALPE_136, HAND_21
+from trustpose.skeletons.whole_body import COCO_WHOLEBODY_133, FACE_68, FACE_70, FACE_98, HALPE_136, HAND_21
 
 __all__ = [
     "AIC_14",
@@ -35,6 +35,7 @@ __all__ = [
     "CROWDPOSE_14",
     "FACE_68",
     "FACE_70",
+    "FACE_98",
     "FLIC_11",
     "HALPE_26",
     "HALPE_136",

@@ -22,6 +22,7 @@ SKELETONS: dict[str, Skeleton] = {
             whole_body.HAND_21,
             whole_body.FACE_68,
             whole_body.FACE_70,
+            whole_body.FACE_98,
             whole_body.COCO_WHOLEBODY_133,
             whole_body.HALPE_136,
         ),

@@ -1,7 +1,7 @@
 """Skeletons of hands and faces, and of the whole body: COCO-WholeBody and Halpe.
 
-The 68 points of a face are those of 300-W (Sagonas et al., 2013); OpenPose adds both pupils. The 21 of a hand go from
-the wrist to each fingertip.
+The 68 points of a face are those of 300-W (Sagonas et al., 2013); OpenPose adds both pupils. The 98 are those of
+WFLW (Wu et al., Look at Boundary, CVPR 2018). The 21 of a hand go from the wrist to each fingertip.
 """
 
 from trustpose.skeletons.bodies import COCO_17, HALPE_26
@@ -44,6 +44,25 @@ FACE_70 = Skeleton(
     keypoints=_FACE_AND_PUPILS,
     edges=(*FACE_68.edges, *edges_along(_FACE_AND_PUPILS, "face_36 face_right_pupil", "face_45 face_left_pupil")),
     mirror_pairs=(*_FACE_MIRROR, (69, 68)),
+)
+
+
+_WFLW = tuple(f"wflw_{i}" for i in range(98))
+_WFLW_CHAINS = (  # jaw, brows (both edges), bridge and foot of the nose, eyes from their pupils, lips
+    *(range(33), (*range(33, 42), 33), (*range(42, 51), 42), range(51, 55), range(55, 60)),
+    *((96, *range(60, 68), 60), (97, 72, *range(73, 76), *range(68, 73)), (*range(76, 88), 76), (*range(88, 96), 88)),
+)
+FACE_98 = Skeleton(
+    name="face98",
+    keypoints=_WFLW,
+    edges=edges_along(_WFLW, *(" ".join(_WFLW[i] for i in chain) for chain in _WFLW_CHAINS)),
+    mirror_pairs=(
+        *((i, 32 - i) for i in range(16)),
+        *((33 + i, 46 - i) for i in range(5)),
+        *((38 + i, 50 - i) for i in range(4)),
+        *((55, 59), (56, 58), (60, 72), (61, 71), (62, 70), (63, 69), (64, 68), (65, 75), (66, 74), (67, 73)),
+        *((76, 82), (77, 81), (78, 80), (87, 83), (86, 84), (88, 92), (89, 91), (95, 93), (96, 97)),
+    ),
 )
 
 
