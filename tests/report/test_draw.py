@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.report.draw import draw_poses
+from trustpose.report.numbers import person_labels
 from trustpose.report.palettes import LEFT_EDGE, PARTS, PEOPLE, UNKNOWN, sides, trust_colours
 from trustpose.skeletons import AP10K_17, COCO_17, LSP_14
 
@@ -237,3 +238,10 @@ def test_places_of_colours_can_be_given():
     _, one = _person()
     drawn = draw_poses(_person()[0], one, COCO_17, style="people", legend=False, places=np.array([4]))
     np.testing.assert_array_equal(_at(drawn, one.xy[0, 0]), PEOPLE[4])
+
+
+def test_a_doubtful_presence_stands_beside_the_number():
+    poses = Poses(xy=np.zeros((3, 2, 2)), presence=np.array([0.95, 0.556, np.nan]))
+    assert person_labels(poses) == ["0", "1 56%", "2"]
+    assert person_labels(replace(poses, track_id=np.array([7, -1, 9]))) == ["7", "", "9"]
+    assert person_labels(replace(poses, presence=None)) == ["0", "1", "2"]

@@ -152,13 +152,13 @@ def test_numbers_are_those_of_the_text(numbered):
     pose_quality = np.array([0.2, 0.9, 0.5])
     image, poses = _people(3, 640, 480, quality=quality, visibility=visibility, pose_quality=pose_quality)
     draw_poses(image, poses)
-    assert [number for number, _ in numbered] == [0, 1, 2]
-    for number, own in numbered:
+    assert [label for label, _ in numbered] == ["0", "1", "2"]
+    for number, (_, own) in enumerate(numbered):
         np.testing.assert_allclose(own, poses.xy[number], atol=1 / 16)
         assert f"Person {number} has an expected OKS of {pose_quality[number]:.2f}" in read_out(poses)
     numbered.clear()
     draw_poses(image, replace(poses, track_id=np.array([7, 3, 5])), is_frame=True)
-    assert [number for number, _ in numbered] == [3, 5, 7]
+    assert [label for label, _ in numbered] == ["3", "5", "7"]
     assert "Person 7 has an expected OKS of 0.20" in read_out(replace(poses, track_id=np.array([7, 3, 5])))
     numbered.clear()
     draw_poses(image, poses, is_frame=True)  # row numbers change from frame to frame
@@ -171,7 +171,7 @@ def test_plates_hide_neither_joints_nor_each_other():
     joints = np.array([[200.0, 100], [200, 200], [180, 150], [220, 150]])
     plates = Plates(drawn, joints)
     for number in range(6):
-        plates.put(number, joints, 5.0, 20, (0, 255, 0))
+        plates.put(str(number), joints, 5.0, 20, (0, 255, 0))
     painted = (drawn != 0).any(axis=2)
     one = round(1.5 * 20 / 2) * (text_mask("0", 20).shape[1])
     assert painted.sum() > 6 * one, "none lies on another"
@@ -180,5 +180,5 @@ def test_plates_hide_neither_joints_nor_each_other():
 
 def test_a_plate_stays_in_the_picture():
     drawn = np.zeros((60, 60, 3), np.uint8)
-    Plates(drawn, np.array([[5.0, 1.0]])).put(8, np.array([[5.0, 1.0]]), 3.0, 12, None)
+    Plates(drawn, np.array([[5.0, 1.0]])).put("8", np.array([[5.0, 1.0]]), 3.0, 12, None)
     assert (drawn > 200).any() and not drawn[:, 40:].any()

@@ -1,6 +1,7 @@
 """Draw poses on photos: trust, left and right, expected errors, people's numbers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -8,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.describe import skeleton_to_show
 from trustpose.report.legend import Entry, draw_legend
-from trustpose.report.numbers import Plates, has_tracks, person_numbers
+from trustpose.report.numbers import Plates, has_tracks, person_labels, person_numbers
 from trustpose.report.palettes import EDGE, LEFT_EDGE, as_tuples, check_style
 from trustpose.report.scene import Scene, prepare
 from trustpose.report.strokes import SHIFT, Colour, circle, line, tint
@@ -63,7 +64,8 @@ def draw_poses(
         _draw_person(drawn, scene, row)
     joints = scene.joints[scene.shown] / (1 << SHIFT)
     if has_tracks(poses) or (len(poses) > 1 and not is_frame):
-        _draw_numbers(drawn, scene, poses, joints, has_colours=style == "people")
+        labelled = replace(poses, presence=None) if is_frame else poses  # which would flicker in a video
+        _draw_numbers(drawn, scene, labelled, joints, has_colours=style == "people")
     if legend:
         draw_legend(drawn, _entries(poses, scene, skeleton, style, min_score, is_frame), joints, stays=is_frame)
     return drawn
@@ -86,6 +88,8 @@ def _entries(
         entries.append(Entry("ring", "occluded"))
     if scene.error.any() or (is_frame and poses.quality is not None and skeleton.has_sigmas):
         entries.append(Entry("disc", "error"))
+    if not is_frame and len(poses) > 1 and any("%" in label for label in person_labels(poses)):
+        entries.append(Entry("", "%: presence"))
     return entries + _left_out(poses, scene, min_score)
 
 
@@ -147,7 +151,7 @@ def _draw_numbers(
     drawn: np.ndarray, scene: Scene, poses: Poses, joints: Float[np.ndarray, "J 2"], *, has_colours: bool
 ) -> None:
     """Write the number of each person with a visible part."""
-    plates, numbers = Plates(drawn, joints), person_numbers(poses)
+    plates, numbers, labels = Plates(drawn, joints), person_numbers(poses), person_labels(poses)
     photo = max(drawn.shape[:2])
     for row in np.argsort(numbers, kind="stable").tolist():
         own = scene.joints[row][scene.shown[row]] / (1 << SHIFT)
@@ -156,4 +160,4 @@ def _draw_numbers(
         width = int(scene.width[row])
         height = int(np.clip(5 * width, max(10, photo / 55), max(11, photo / 30)))
         colour = as_tuples(scene.colours[row])[0] if has_colours else None
-        plates.put(int(numbers[row]), own, 2.5 * width + 2, height, colour)
+        plates.put(labels[row], own, 2.5 * width + 2, height, colour)

@@ -7,6 +7,7 @@ from trustpose.poses import MISSING_ID, Poses, Visibility
 from trustpose.report.palettes import EDGE
 from trustpose.report.strokes import Colour, text_mask, write
 
+SURE = 0.9  # presence from which drawings do not doubt that somebody is there
 _PADDING = 0.25  # around a number, of its height
 
 
@@ -17,6 +18,17 @@ def person_numbers(poses: Poses) -> Int[np.ndarray, " N"]:
         assert poses.track_id is not None
         return poses.track_id
     return np.arange(len(poses))
+
+
+def person_labels(poses: Poses) -> list[str]:
+    """Return the text beside each person in drawings: the number, "" without one, and the presence in per cent where it
+    is below `SURE`: "3 55%"."""
+    labels = ["" if number == MISSING_ID else str(number) for number in person_numbers(poses).tolist()]
+    if poses.presence is None:
+        return labels
+    doubtful = poses.presence < SURE
+    pairs = zip(labels, poses.presence.tolist(), doubtful.tolist(), strict=True)
+    return [f"{label} {presence:.0%}" if label and is_doubtful else label for label, presence, is_doubtful in pairs]
 
 
 def has_tracks(poses: Poses) -> bool:
@@ -40,9 +52,9 @@ class Plates:
         self._drawn, self._joints = drawn, joints
         self._taken = np.zeros((0, 4))
 
-    def put(self, number: int, own: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None) -> None:
-        """Write a number beside a person with these joints on a plate of a colour (None: dark)."""
-        mask = text_mask(str(number), height)
+    def put(self, label: str, own: Float[np.ndarray, "k 2"], gap: float, height: int, colour: Colour | None) -> None:
+        """Write a label beside a person with these joints on a plate of a colour (None: dark)."""
+        mask = text_mask(label, height)
         pad = round(_PADDING * height)
         size = np.array([mask.shape[1] + 2 * pad, height + pad])
         places = np.clip(_around(own, size, gap), 0, np.maximum(0, self._drawn.shape[1::-1] - size))
@@ -52,7 +64,7 @@ class Plates:
         rows, columns = slice(top, top + size[1]), slice(left, left + size[0])
         self._drawn[rows, columns] = colour or EDGE
         is_dark = colour is not None and sum(colour) > 330
-        write(self._drawn, str(number), left + pad, top + size[1] // 2, height, is_dark=is_dark)
+        write(self._drawn, label, left + pad, top + size[1] // 2, height, is_dark=is_dark)
 
     def _cost(self, boxes: Float[np.ndarray, "p 4"]) -> Float[np.ndarray, " p"]:
         """Return how bad each place is: joints covered, other numbers covered; the first are best."""

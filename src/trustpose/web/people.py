@@ -6,7 +6,7 @@ import numpy as np
 
 from trustpose.geometry.expected_error import expected_error
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.report.numbers import has_visible_joint, person_numbers
+from trustpose.report.numbers import has_visible_joint, person_labels, person_numbers
 from trustpose.report.palettes import LEFT, limb_sides, sides
 from trustpose.skeletons import Skeleton
 
@@ -40,7 +40,7 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
         "error": None if error is None else error.median,
         "decided": poses.decided_visibility,
     }
-    numbers, seen = person_numbers(poses), has_visible_joint(poses)
+    numbers, labels, seen = person_numbers(poses), person_labels(poses), has_visible_joint(poses)
     xy = poses.xy.astype(np.float64).copy()
     if poses.missing is not None:
         xy[poses.missing] = np.nan
@@ -57,7 +57,8 @@ def people_json(poses: Poses) -> list[dict[str, Any]]:
         person["is_seen"] = bool(seen[row])
         person["box"] = None if poses.box is None else _plain(poses.box[row])
         number = int(numbers[row])
-        people.append(person | {"number": None if number == MISSING_ID else number, "joints": joints})
+        person |= {"number": None if number == MISSING_ID else number, "label": labels[row]}
+        people.append(person | {"joints": joints})
     return people
 
 

@@ -117,15 +117,15 @@ export class Stage {
 
   #number(context, person, scale) {
     const shown = person.joints.filter((joint) => shownJoint(joint, this.options));
-    const number = person.number;
-    if (this.people.length < 2 || shown.length === 0 || number === null) return;
+    const label = person.label;
+    if (this.people.length < 2 || shown.length === 0 || label === "") return;
     const [x, y] = shown.map((joint) => joint.xy).reduce((one, other) => (one[1] < other[1] ? one : other)).map((one) => one * scale);
     context.font = "600 13px system-ui, sans-serif";
     context.lineWidth = 3;
     context.strokeStyle = "rgba(0, 0, 0, 0.7)";
-    context.strokeText(number, x + 8, Math.max(y - 8, 12));
+    context.strokeText(label, x + 8, Math.max(y - 8, 12));
     context.fillStyle = "#fff";
-    context.fillText(number, x + 8, Math.max(y - 8, 12));
+    context.fillText(label, x + 8, Math.max(y - 8, 12));
   }
 
   // The nearest shown joint to a pointer's place in the window, or null.
