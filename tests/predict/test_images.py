@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from trustpose.files import InputError
 from trustpose.formats.photos import image_size, read_image
-from trustpose.predict.images import as_rgb, find_photos
+from trustpose.predict.images import as_rgb, find_photos, read_pixels
 
 
 def _colours(height=60, width=80):
@@ -184,3 +184,27 @@ def test_finding_photos(tmp_path, monkeypatch):
     for source, message in (("none", "holds no photos"), ("x.jpg", "no such"), ("*.bmp", "no photo fits")):
         with pytest.raises(InputError, match=message):
             find_photos([source])
+
+
+def test_heic(tmp_path):
+    """A photo that is stored turned by a quarter, one with 10 bits and a grey one, as pillow-heif writes them."""
+    heif = pytest.importorskip("pillow_heif", reason="extra heic: pillow-heif is not installed")
+    pillow = pytest.importorskip("PIL.Image")
+    colours = np.full((40, 64, 3), 240, np.uint8)
+    colours[10:, :32] = (200, 30, 30)
+    exif = pillow.Exif()
+    exif[0x0112] = 6
+    heif.from_pillow(pillow.fromarray(colours)).save(tmp_path / "turned.heic", quality=95, exif=exif.tobytes())
+    deep = heif.from_bytes("RGB;16", (64, 40), (colours.astype(np.uint16) << 8).tobytes())
+    deep.save(tmp_path / "deep.heic", quality=95)
+    heif.from_bytes("L", (64, 40), colours[..., 1].tobytes()).save(tmp_path / "grey.heic", quality=95)
+    expected = {"turned": np.rot90(colours, -1), "deep": colours, "grey": np.repeat(colours[..., 1:2], 3, axis=2)}
+    for name, pixels in expected.items():
+        read = read_pixels(tmp_path / f"{name}.heic")
+        assert read.shape == pixels.shape and np.abs(read.astype(int) - pixels).mean() < 6, name
+        with pytest.raises(InputError, match=rf"{name}\.heic: has \d+ × \d+ pixels, more than the limit of 100"):
+            read_pixels(tmp_path / f"{name}.heic", max_pixels=100)
+    content = (tmp_path / "deep.heic").read_bytes()
+    (tmp_path / "cut.heic").write_bytes(content[:-80])
+    with pytest.raises(InputError, match=r"cut\.heic: cannot be decoded as an image \("):
+        read_pixels(tmp_path / "cut.heic")

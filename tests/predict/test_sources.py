@@ -1,16 +1,19 @@
 """The input of a run: ids and boxes of photos, videos and webcams by their names."""
 
 import json
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
 from trustpose.files import InputError
+from trustpose.predict.images import read_pixels
 from trustpose.predict.sources import PeopleOptions, find_sources
 from trustpose.report.video import VideoWriter
 
 FOUND = PeopleOptions(is_detected=True)
+HEIC_START = b"\0\0\0\x1cftypmif1\0\0\0\0mif1heicmiaf" + bytes(40)
 
 
 def _photos(folder, *names):
@@ -111,3 +114,31 @@ def test_videos_beside_photos(tmp_path, video):
         *(video, tmp_path / "deep" / "v.avi", tmp_path / "deep" / "v.mp4")
     ]
     assert find_sources([*photos, str(tmp_path / "broken.mp4")], FOUND).parts[0].files == [tmp_path / "7.jpg"]
+
+
+def test_photos_that_are_not_read_are_named(tmp_path, monkeypatch):
+    """One line a reason; a photo is not counted twice because its raw file lies beside it."""
+    _photos(tmp_path, "7.jpg")
+    (tmp_path / "7.heic").write_bytes((tmp_path / "7.jpg").read_bytes())  # converted, but not renamed
+    for name in ("a.tga", "b.TGA", "c.tga", "d.tga", "7.CR2", "e.ico"):
+        (tmp_path / name).write_bytes(b"II*\0")
+    (tmp_path / "7.heic").rename(tmp_path / "8.heic")
+    (tmp_path / "9.HEIC").write_bytes(HEIC_START)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    work = find_sources([str(tmp_path)], FOUND)
+    assert [(path.name, photo.image_id) for path, photo in zip(work.files, work.photos, strict=True)] == [
+        *(("7.jpg", 7), ("8.heic", 8))
+    ]
+    folder = f"{tmp_path}/"
+    assert [line.replace(folder, "") for line in work.unreadable] == [
+        "7.CR2: a camera's raw format is not read; convert it to JPEG or PNG",
+        "9.HEIC: HEIC: pillow_heif is not installed: pip install '.[heic]' in a checkout of trustpose",
+        "a.tga, b.TGA, c.tga and 1 more: TGA is not read; convert it to JPEG or PNG",
+        "e.ico: ICO is not read; convert it to JPEG or PNG",
+    ]
+    with pytest.raises(InputError, match=r"a\.tga: TGA is not read"):
+        find_sources([str(tmp_path / "a.tga")], FOUND)
+    with pytest.raises(InputError, match=r"9\.HEIC: HEIC: pillow_heif is not installed"):
+        read_pixels(tmp_path / "9.HEIC")
+    with pytest.raises(InputError, match=r"7\.CR2: a camera's raw format is not read"):
+        read_pixels(tmp_path / "7.CR2")

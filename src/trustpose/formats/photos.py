@@ -3,7 +3,7 @@ as a small file can hold 32,000 × 32,000 pixels.
 
 Formats: PNG (W3C), JPEG (ITU-T T.81, the SOF markers), GIF89a, BMP, TIFF 6.0 and BigTIFF, WebP (RFC 9649), JPEG 2000
 (ITU-T T.800, the SIZ marker), AVIF (the ISO base media format's `ispe` boxes), Netpbm, Radiance HDR, Sun raster: those
-that OpenCV decodes. If a file gives several sizes, as AVIF does, the largest is used.
+that OpenCV decodes. If a file gives several sizes, as AVIF does, the largest is used. HEIC is read by `heic.py`.
 """
 
 import re
@@ -16,12 +16,32 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError, read_bytes
+from trustpose.formats.heic import decode_heic, missing_reader
 
+_HEIC_SUFFIXES = (".heic", ".heif", ".hif")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".avif"),
+    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".pfm", ".hdr", ".pic", ".ras", ".sr"),
+    *_HEIC_SUFFIXES,
+)
+"""Of files that are read as photos."""
+_RAW = (
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw"),
+    *(".orf", ".pef", ".raf", ".rw2", ".sr2", ".srf", ".srw", ".x3f"),
+)
+_OTHERS = {
+    **{".tga": "TGA", ".ico": "ICO", ".cur": "CUR", ".psd": "PSD", ".exr": "OpenEXR", ".jxl": "JPEG XL"},
+    **{".pcx": "PCX", ".dds": "DDS", ".jxr": "JPEG XR", ".xcf": "XCF", ".apng": "APNG"},
+    **dict.fromkeys(_RAW, "a camera's raw format"),
+}
+UNREAD_SUFFIXES = tuple(_OTHERS)
+"""Of photos in formats that are not read: named, never passed over."""
 MAX_PIXELS = 250_000_000  # default limit for a photo: 0.75 GB once decoded
 Size = tuple[int, int]  # width, height
 _TOKENS = re.compile(rb"(?:\s|#[^\n]*\n)*([^\s#]+)")
 _HDR = re.compile(rb"\n[-+][XY] (\d{1,9}) [-+][XY] (\d{1,9})\n")
 _NO_SOF = (0xC4, 0xC8, 0xCC)  # Huffman tables, an extension, arithmetic conditioning: codes in the range of SOF markers
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"))
 _BARE = (0x01, *range(0xD0, 0xD9))  # JPEG markers without a length
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
@@ -152,12 +172,42 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarr
     return decode_photo(read_bytes(path, "an image"), path, max_pixels)
 
 
+def reason_unread(path: Path) -> str | None:
+    """Return why a photo file is of a kind that cannot be read here, None if it can; its pixels are not decoded."""
+    suffix = path.suffix.lower()
+    if suffix in _OTHERS:
+        return _not_read(_OTHERS[suffix])
+    if suffix not in _HEIC_SUFFIXES or missing_reader() is None:
+        return None
+    try:
+        with path.open("rb") as file:
+            return missing_reader() if _is_heic(file.read(256)) else None
+    except OSError:  # reading the photo says so
+        return None
+
+
+def _is_heic(content: bytes) -> bool:
+    """Return whether a file begins as HEIC; AVIF has the same container and other brands."""
+    end = min(int.from_bytes(content[:4]), 256)
+    brands = (content[start : start + 4] for start in (8, *range(16, end, 4)))
+    return content[4:8] == b"ftyp" and not _HEIC_BRANDS.isdisjoint(brands)
+
+
+def _not_read(kind: str) -> str:
+    return f"{kind} is not read; convert it to JPEG or PNG"
+
+
 def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:
     """Decode an image file's content to pixels (H, W, 3), RGB, with EXIF orientation applied.
 
-    Raises InputError, naming `name`, if it is broken, or if its header gives more than `max_pixels`; memory for these
-    is never allocated.
+    Raises InputError, naming `name`, if it is broken, of a format that is not read, or if its header gives more than
+    `max_pixels`; memory for these is never allocated.
     """
+    kind = _OTHERS.get(Path(name).suffix.lower())
+    if kind is not None:  # before its content: raw formats are TIFF, of which a thumbnail would be read
+        raise InputError(f"{name}: {_not_read(kind)}")
+    if _is_heic(content):
+        return decode_heic(content, name, max_pixels)
     size = image_size(content)
     if size is None or min(size) < 1:
         raise InputError(f"{name}: cannot be decoded as an image (broken, truncated, or an unknown format)")

@@ -12,13 +12,9 @@ from jaxtyping import UInt8
 
 from trustpose.files import InputError
 from trustpose.formats.download import download, is_address
-from trustpose.formats.photos import MAX_PIXELS, decode_photo, read_image
+from trustpose.formats.photos import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_photo, read_image
 from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".jp2", ".avif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".hdr", ".ras"),
-)
 CHANNELS = ("RGB", "BGR")
 GLOB = frozenset("*?[")
 
@@ -127,11 +123,14 @@ def find_files(
     """Find the photos and, with `videos`, the videos given as files, folders and globs, each once, in the given order
     and by name within a folder or glob.
 
-    A folder gives its files with a photo's or video's suffix; recursive: those of its subfolders too, without `out`.
-    Hidden files and folders are left out, and links to folders are not followed. Raises InputError if a file is
-    missing, or if a folder or glob contains none.
+    A folder gives its files with a photo's or video's suffix, with `videos` also photos of formats that are not read,
+    so that they are named; recursive: those of its subfolders too, without `out`. Hidden files and folders are
+    left out, and links to folders are not followed. Raises InputError if a file is missing, or if a folder or glob
+    contains none.
     """
-    suffixes, what = (SUFFIXES, "photos") if not videos else (SUFFIXES + VIDEO_SUFFIXES, "photos or videos")
+    suffixes, what = SUFFIXES, "photos"
+    if videos:
+        suffixes, what = SUFFIXES + UNREAD_SUFFIXES + VIDEO_SUFFIXES, "photos or videos"
     found: dict[Path, None] = {}
     for source in sources:
         path = Path(source)

@@ -15,13 +15,13 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.photos import MAX_PIXELS, read_image
+from trustpose.formats.photos import MAX_PIXELS, SUFFIXES, read_image
 from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Photo, Poses
 from trustpose.predict.boxes import Boxes, Detector, boxes_of, check_box_format, check_boxes
-from trustpose.predict.images import SUFFIXES, is_webcam, read_pixels
+from trustpose.predict.images import is_webcam, read_pixels
 from trustpose.predict.options import PredictOptions, RunOptions
 from trustpose.predict.origins import PHOTOS, CallersImage, PhotoFile
 from trustpose.predict.present import present_people

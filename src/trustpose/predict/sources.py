@@ -14,6 +14,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts
 from trustpose.formats.coco.names import number_in_name, rows_by_name
+from trustpose.formats.photos import reason_unread
 from trustpose.formats.video import Video
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.predict.images import find_files, is_webcam
@@ -21,6 +22,7 @@ from trustpose.predict.inputs import is_video
 from trustpose.predict.photos import Image
 
 _MOST_FRAMES = 10_000_000
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Sources:
     its frame rate.
 
     `frame_boxes` None means that boxes are detected; `is_numbered_here` that the photos' ids are their positions, from
-    1; `image_texts` and `annotation_texts` map a ground truth's text ids.
+    1; `unreadable` has a line for each video, or kind of photo, that cannot be read; `image_texts` and
+    `annotation_texts` map a ground truth's text ids.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -77,26 +80,47 @@ def find_sources(
     cameras = [name for name in names if is_webcam(name)]
     if cameras and len(names) > 1:
         raise InputError(f"{cameras[0]}: a webcam takes a run and a folder (--out) of its own")
-    files = [] if cameras else find_files(names, recursive=recursive, out=out)
+    files, unread = _readable([] if cameras else find_files(names, recursive=recursive, out=out))
     videos: list[Path | int] = [int(name) for name in cameras]
     videos += [path for path in files if is_video(path)]
     photos = [path for path in files if not is_video(path)]
     if not videos:
-        return photos_with_people(photos, people)
+        if not photos:
+            raise InputError(unread[0])
+        return replace(photos_with_people(photos, people), unreadable=tuple(unread))
     if people.gt is not None:
         raise InputError(f"{people.gt}: --gt is for photos, not for {videos[0]}, which needs --boxes or --detector")
     if len(videos) == 1 and not photos:
-        return _video(videos[0], people)
+        return replace(_video(videos[0], people), unreadable=tuple(unread))
     if people.boxes is not None:
         raise InputError(f"{people.boxes}: --boxes is for photos or for one video, and {videos[0]} is beside others")
-    found, unreadable = [], []
+    found: list[Sources] = []
     for path, folder in zip(videos, _folders(videos), strict=True):
         try:
             found.append(replace(_video(path, people), folder=folder))
         except InputError as error:
-            unreadable.append(str(error))
+            unread.append(str(error))
     alone = photos_with_people(photos, people) if photos else Sources()
-    return replace(alone, videos=tuple(found), unreadable=tuple(unreadable))
+    return replace(alone, videos=tuple(found), unreadable=tuple(unread))
+
+
+def _readable(files: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files without photos of formats that cannot be read, and a line for each reason that names these."""
+    by_reason: dict[str, list[Path]] = {}
+    readable = []
+    for path in files:
+        reason = reason_unread(path)
+        if reason is None:
+            readable.append(path)
+        else:
+            by_reason.setdefault(reason, []).append(path)
+    return readable, [f"{_listed(paths)}: {reason}" for reason, paths in by_reason.items()]
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = len(paths) - _MOST_NAMED
+    names = ", ".join(str(path) for path in paths[:_MOST_NAMED])
+    return f"{names} and {more} more" if more > 0 else names
 
 
 def _video(video: Path | int, people: PeopleOptions) -> Sources:

@@ -11,11 +11,10 @@ from typing import Any
 
 from trustpose.files import InputError
 from trustpose.poses.tables import package
-from trustpose.predict.images import SUFFIXES
 from trustpose.scale.attempts import READS, Attempt
 from trustpose.scale.clips import frame_count, open_video
 from trustpose.scale.places import Place, is_remote
-from trustpose.scale.units import PHOTOS, TABLE, TAR, Unit
+from trustpose.scale.units import PHOTOS, SUFFIXES_OF, TABLE, TAR, Unit
 
 _READS_AT_ONCE = 16  # files of one block: what is far away takes long to begin
 
@@ -160,7 +159,7 @@ def _members(unit: Unit) -> Iterator[Encoded]:
     try:
         with place.open() as opened, tarfile.open(fileobj=opened, mode="r|*") as tar:
             for member in tar:
-                if member.isfile() and member.name.lower().endswith(SUFFIXES):
+                if member.isfile() and member.name.lower().endswith(SUFFIXES_OF[PHOTOS]):
                     photos += 1
                     file = tar.extractfile(member)
                     assert file is not None

@@ -11,13 +11,18 @@ import orjson
 
 from trustpose.files import InputError
 from trustpose.formats.coco.names import number_in_name
+from trustpose.formats.photos import SUFFIXES, UNREAD_SUFFIXES
 from trustpose.formats.video import SUFFIXES as VIDEO_SUFFIXES
 from trustpose.poses.tables import package
-from trustpose.predict.images import SUFFIXES
 from trustpose.scale.places import Place, places
 
 PHOTOS, TABLE, TAR, VIDEO = "photos", "parquet", "tar", "video"
-SUFFIXES_OF = {PHOTOS: SUFFIXES, TABLE: (".parquet",), TAR: (".tar", ".tar.gz", ".tgz"), VIDEO: VIDEO_SUFFIXES}
+SUFFIXES_OF = {
+    PHOTOS: SUFFIXES + UNREAD_SUFFIXES,
+    TABLE: (".parquet",),
+    TAR: (".tar", ".tar.gz", ".tgz"),
+    VIDEO: VIDEO_SUFFIXES,
+}
 BYTES_COLUMNS = ("bytes", "content", "image", "jpg", "jpeg", "png")
 PATH_COLUMNS = ("path", "file", "file_name", "image_path", "url")
 FILE_IDS = 10_000_000
