@@ -3,14 +3,19 @@
 from pathlib import Path
 
 from trustpose.datasets import ai_challenger, mpii, ochuman
+from trustpose.datasets.label_files import of_labelled
 from trustpose.datasets.sources import dataset_of_name, missing
 from trustpose.files import InputError, read_bytes
 from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.columns import parse_finite_json
+from trustpose.formats.label_tools import read_labelled
 from trustpose.skeletons import COCO_17, FLIC_11, MPII_16, Skeleton, difference, skeleton_of
 
-_LAYOUTS = "COCO's JSON; MPII, FLIC (.mat, .h5); LSP, LSPET (.mat); MPII, AI Challenger, OCHuman (their own JSON)"
+_LAYOUTS = (
+    "COCO's JSON; CVAT's XML; Label Studio's JSON; VIA's JSON and CSV; MPII, FLIC (.mat, .h5); LSP, LSPET (.mat); "
+    "MPII, AI Challenger, OCHuman (their own JSON)"
+)
 
 
 def read_ground_truth(
@@ -44,6 +49,9 @@ def _own_layout(path: Path) -> TruthFile | None:
         return _of_hdf5(path, content)
     if is_matlab(content):
         return _of_matlab(path, content)
+    labelled = read_labelled(content, str(path))
+    if labelled is not None:
+        return of_labelled(labelled, content, path)
     if content[:64].lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
         value = parse_finite_json(content, path)
         for layout in (mpii, ai_challenger, ochuman):

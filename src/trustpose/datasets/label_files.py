@@ -11,6 +11,7 @@ from trustpose.file_names import shown
 from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile
 from trustpose.formats.coco.names import number_in_name
+from trustpose.formats.labelled import LabelledPeople
 from trustpose.images import Images
 from trustpose.metrics.reference_lengths import joints_box
 from trustpose.poses import Truth
@@ -97,4 +98,15 @@ def truth_file(
         first_pixel=first_pixel,
         has_visibility=has_visibility,
         notes=notes,
+    )
+
+
+def of_labelled(labelled: LabelledPeople, content: bytes, path: str | Path) -> TruthFile:
+    """Return the people of an annotation tool's file as a ground truth. Raises InputError."""
+    skeleton, xy, v = labelled.arrays(str(path))
+    people, sizes = labelled.people, np.array([person.size for person in labelled.people])
+    return truth_file(
+        *(path, content, skeleton, xy, v, [person.photo for person in people]),
+        sizes=sizes if sizes.all() else None,
+        has_visibility=labelled.has_visibility,
     )

@@ -39,8 +39,8 @@ def read_matlab(content: bytes, path: str | Path, *, structures: bool = False) -
 
 
 def read_hdf5(content: bytes, path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return those of the datasets that an HDF5 file has, by name: numbers or bytes. Raises InputError, also if h5py is
-    not installed. Links to other files are not followed."""
+    """Return those of the datasets that an HDF5 file has, by name: numbers, texts or rows of numbers. Raises
+    InputError, also if h5py is not installed. Links to other files are not followed."""
     try:
         import h5py
     except ImportError as lacking:
@@ -54,12 +54,37 @@ def read_hdf5(content: bytes, path: str | Path, names: Sequence[str]) -> dict[st
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external is not None:
                     raise ValueError(f"{name!r}: expected values in the file itself")
-                if dataset.dtype.kind not in "iufSb" or dataset.nbytes > 100 * len(content) + 2**20:
+                if not _is_plain(dataset.dtype) or dataset.nbytes > 100 * len(content) + 2**20:
                     raise ValueError(f"{name!r}: expected numbers or texts")
                 found[name] = dataset[()]
     except Exception as error:  # h5py may raise anything for a damaged file
         raise InputError(f"{path}: is not a readable HDF5 file ({' '.join(str(error).split())[:200]})") from None
     return found
+
+
+def hdf5_text(content: bytes, path: str | Path, group: str, name: str) -> str | None:
+    """Return an attribute of a group of an HDF5 file, None if it has none of this name. Raises InputError."""
+    try:
+        import h5py
+
+        with h5py.File(io.BytesIO(content), "r") as file:
+            if not isinstance(file.get(group, getlink=True), h5py.HardLink) or name not in file[group].attrs:
+                return None
+            value = file[group].attrs[name]
+            return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+    except ImportError as lacking:
+        raise InputError(not_installed(lacking.name, "deeplabcut")) from None
+    except Exception as error:  # h5py may raise anything for a damaged file
+        raise InputError(f"{path}: is not a readable HDF5 file ({' '.join(str(error).split())[:200]})") from None
+
+
+def _is_plain(kind: np.dtype) -> bool:
+    """Return whether values are numbers or texts, or rows of numbers; h5py has texts of any length as objects."""
+    import h5py
+
+    if kind.fields is not None:
+        return all(field.kind in "iufb" for field, *_ in kind.fields.values())
+    return kind.kind in "iufSb" or h5py.check_string_dtype(kind) is not None
 
 
 def texts(names: np.ndarray) -> list[str]:

@@ -4,12 +4,10 @@ It has three header rows, scorer, bodyparts, coords, or four, with individuals a
 The first cell names the frame; in newer projects with folders of photos, several cells do.
 """
 
-import csv
-import io
-
 import numpy as np
 
 from trustpose.files import InputError
+from trustpose.formats.csv_rows import read_rows
 from trustpose.formats.deeplabcut import Table, poses_of_table
 from trustpose.formats.found_poses import FoundPoses
 
@@ -21,11 +19,7 @@ def fits(content: bytes) -> bool:
 
 def read(content: bytes, path: str) -> FoundPoses:
     """Return the poses of a file. Raises InputError."""
-    try:
-        lines = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: is not a CSV file ({error})") from None
-    lines = [line for line in lines if line]
+    lines = read_rows(content, path)
     names = {line[0]: line for line in lines[:4]}
     header = ["scorer", *(["individuals"] if "individuals" in names else []), "bodyparts", "coords"]
     if [line[0] for line in lines[: len(header)]] != header:

@@ -7,11 +7,14 @@ import io
 import math
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from trustpose.files import InputError, read_bytes
+from trustpose.formats.plain_pickle import read_plain_pickle
 
 _KINDS = "biufU"  # booleans, numbers, texts; no complex numbers, dates, records or Python objects
 _MOST_ARRAYS = 1000
@@ -25,12 +28,23 @@ def read_npz(path: str | Path, most_bytes: int, expected: str = "an NPZ file") -
     Raises InputError, naming what was `expected`, if it is another kind of file, damaged, larger, or holds arrays of
     anything but booleans, real numbers and texts.
     """
-    content = read_bytes(path, expected)
+    return _read(read_bytes(path, expected), path, most_bytes, expected, _array)
+
+
+def read_npz_objects(content: bytes, path: str | Path, most_bytes: int, expected: str) -> dict[str, Any]:
+    """Return what an NPZ file of this content holds, as `read_npz`, with arrays of objects as `read_plain_pickle` gives
+    them: plain values and arrays of numbers."""
+    return _read(content, path, most_bytes, expected, _array_or_objects)
+
+
+def _read(
+    content: bytes, path: str | Path, most_bytes: int, expected: str, read: Callable[[bytes], Any]
+) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             parts = file.infolist()
             _check_directory(parts, most_bytes)
-            return {part.filename.removesuffix(".npy"): _array(file.read(part)) for part in parts}
+            return {part.filename.removesuffix(".npy"): read(file.read(part)) for part in parts}
     except Exception as error:  # errors of zipfile, zlib, numpy and Python's tokenizer have no common class
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise InputError(f"{path}: is not {expected} ({reason})") from None
@@ -50,6 +64,23 @@ def _check_directory(parts: list[zipfile.ZipInfo], most_bytes: int) -> None:
 
 def _array(content: bytes) -> np.ndarray:
     """Return the array of an NPY file. Raises ValueError if its header does not match the data."""
+    shape, is_fortran, dtype, start = _header(content)
+    size = len(content) - start
+    if dtype.kind not in _KINDS or not dtype.itemsize or dtype.hasobject:
+        raise ValueError(f"an array is of {str(dtype)[:40]}, expected numbers or texts")
+    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size:
+        raise ValueError(f"an array's header says {str(shape)[:40]} of {dtype}, but {size} bytes follow")
+    array = np.frombuffer(content, dtype, offset=start).reshape(shape, order="F" if is_fortran else "C")
+    return array.astype(dtype.newbyteorder("="))  # a copy, writable and in this machine's byte order
+
+
+def _array_or_objects(content: bytes) -> Any:
+    *_, dtype, start = _header(content)
+    return read_plain_pickle(content[start:]) if dtype == np.dtype(object) else _array(content)
+
+
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return an NPY file's shape, whether it is in Fortran's order, its dtype, and where its data start."""
     file = io.BytesIO(content)
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
@@ -57,10 +88,4 @@ def _array(content: bytes) -> np.ndarray:
     with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote, which are equivalent
         warnings.simplefilter("ignore", UserWarning)
         shape, is_fortran, dtype = _HEADERS[version](file)
-    size = len(content) - file.tell()
-    if dtype.kind not in _KINDS or not dtype.itemsize or dtype.hasobject:
-        raise ValueError(f"an array is of {str(dtype)[:40]}, expected numbers or texts")
-    if any(length < 0 for length in shape) or math.prod(shape) * dtype.itemsize != size:
-        raise ValueError(f"an array's header says {str(shape)[:40]} of {dtype}, but {size} bytes follow")
-    array = np.frombuffer(content, dtype, offset=file.tell()).reshape(shape, order="F" if is_fortran else "C")
-    return array.astype(dtype.newbyteorder("="))  # a copy, writable and in this machine's byte order
+    return shape, is_fortran, dtype, file.tell()

@@ -5,12 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError, read_bytes
-from trustpose.formats import alphapose, coco_variants, deeplabcut_csv, deeplabcut_hdf5, mmpose, openpose, ultralytics
+from trustpose.formats import (
+    alphapose,
+    coco_variants,
+    deeplabcut_csv,
+    deeplabcut_hdf5,
+    mediapipe,
+    mmpose,
+    movenet,
+    openpose,
+    sleap,
+    ultralytics,
+    videopose3d,
+)
 from trustpose.formats.columns import parse_finite_json
 from trustpose.formats.found_poses import FoundPoses, files_in, no_people
 
-FORMATS = ("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "detectron2", "coco")
-_SUFFIXES = (".json", ".txt", ".csv", ".h5", ".hdf5")
+FORMATS = (
+    *("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "sleap", "mediapipe", "movenet", "videopose3d"),
+    *("detectron2", "coco"),
+)
+_SUFFIXES = (".json", ".txt", ".csv", ".h5", ".hdf5", ".slp")
+_BINARY = {  # what a file with such a suffix is expected to hold
+    ".csv": "a CSV file of DeepLabCut (its first row begins with 'scorer'), MoveNet ('file_name') or MediaPipe",
+    ".h5": "DeepLabCut's HDF5 or SLEAP's",
+    ".hdf5": "DeepLabCut's HDF5 or SLEAP's",
+    ".slp": "SLEAP's HDF5",
+    ".npz": "VideoPose3D's data_2d_*.npz",
+}
 _HDF5 = (".h5", ".hdf5")
 _PICKLES = (".pth", ".pt", ".pkl", ".pickle")
 _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]], ...] = (
@@ -18,7 +40,17 @@ _JSON: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], FoundPoses]]
     ("openpose", openpose.fits, openpose.read),
     ("ultralytics", ultralytics.fits, ultralytics.read),
     ("alphapose", alphapose.fits, alphapose.read),
+    ("mediapipe", mediapipe.fits_json, mediapipe.read_json),
+    ("movenet", movenet.fits_json, movenet.read_json),
     ("coco", coco_variants.fits, coco_variants.read),
+)
+_CONTENTS: tuple[tuple[str, Callable[[bytes], bool], Callable[[bytes, str], FoundPoses]], ...] = (
+    ("deeplabcut", deeplabcut_csv.fits, deeplabcut_csv.read),
+    ("sleap", sleap.fits, sleap.read),
+    ("deeplabcut", deeplabcut_hdf5.fits, deeplabcut_hdf5.read),
+    ("videopose3d", videopose3d.fits, videopose3d.read),
+    ("movenet", movenet.fits_csv, movenet.read_csv),
+    ("mediapipe", mediapipe.fits_csv, mediapipe.read_csv),
 )
 _KINDS = {  # formats of a tool's files: AlphaPose writes OpenPose's format too, mmpose and others COCO results
     "mmpose": ("mmpose", "coco"),
@@ -29,8 +61,8 @@ _KINDS = {  # formats of a tool's files: AlphaPose writes OpenPose's format too,
 
 
 def find_files(sources: Sequence[str | Path]) -> list[Path]:
-    """Return the files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5 and .hdf5 files by
-    name.
+    """Return the files that `sources` name, each once; a folder gives its .json, .txt, .csv, .h5, .hdf5 and .slp files
+    by name.
 
     Of NAME.csv and NAME.h5 in a folder, which DeepLabCut writes with the same content, the CSV is used. Raises
     InputError if a source is missing, empty, or of a kind that is never read.
@@ -88,14 +120,15 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         content = b"\n" if path.is_file() and not path.stat().st_size else read_bytes(path, "labels")
         return "ultralytics", ultralytics.read_labels(content, str(path), counts)
     content = read_bytes(path, "poses")
-    if suffix in (".csv", *_HDF5) or tool == "deeplabcut" or deeplabcut_csv.fits(content):
-        _check(path, "deeplabcut", allowed)
-        if deeplabcut_hdf5.fits(content):
-            return "deeplabcut", deeplabcut_hdf5.read(content, str(path))
-        if not deeplabcut_csv.fits(content):
-            expected = "HDF5" if suffix in _HDF5 else "CSV, whose first row begins with 'scorer'"
-            raise InputError(f"{path}: expected DeepLabCut's {expected}")
-        return "deeplabcut", deeplabcut_csv.read(content, str(path))
+    if suffix == ".slp" and sleap.is_hdf5(content):
+        _check(path, "sleap", allowed)
+        return "sleap", sleap.read(content, str(path))
+    for kind, fits, reader in _CONTENTS:
+        if fits(content):
+            _check(path, kind, allowed)
+            return kind, reader(content, str(path))
+    if suffix in _BINARY or tool in ("deeplabcut", "sleap", "videopose3d"):
+        raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}")
     value = parse_finite_json(content, path)
     if value == [] and set(allowed) & {kind for kind, *_ in _JSON}:
         return None, no_people(str(path), path.stem)
