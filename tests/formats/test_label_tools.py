@@ -121,6 +121,20 @@ def test_label_studio(tmp_path: Path) -> None:
     truth = read(tmp_path, "project.json", label_studio())
     check(truth, LEAST)
     assert not truth.has_visibility
+    tasks = label_studio()
+    for task in tasks:
+        regions = task["annotations"][1]["result"]
+        points = [region for region in regions if "parentID" in region]
+        for number, point in enumerate(points):
+            point["id"] = f"point{number}"
+            relation = {
+                "type": "relation",
+                "from_id": point["id"],
+                "to_id": point.pop("parentID"),
+                "direction": "right",
+            }
+            regions.append(relation)
+    check(read(tmp_path, "relations.json", tasks), LEAST)
 
 
 def test_via(tmp_path: Path) -> None:

@@ -117,6 +117,16 @@ def test_what_sleap_io_writes(tmp_path: Path) -> None:
         check(tmp_path / f"{preset}.h5")
 
 
+def test_labels_are_no_predictions(tmp_path: Path) -> None:
+    path = project(tmp_path / "labels.slp")
+    with h5py.File(path, "r+") as file:
+        rows = file["instances"][:]
+        rows["instance_type"] = 0
+        file["instances"][:] = rows
+    with pytest.raises(InputError, match=r"labels\.slp: holds 6 people labelled by hand, expected predictions"):
+        read(path)
+
+
 def spoilt(path: Path, name: str, value: Any) -> Path:
     with h5py.File(path, "r+") as file:
         if name in file:

@@ -8,6 +8,7 @@ import typer
 
 from trustpose.cli.audit import parse_sigmas
 from trustpose.cli.choices import completed, formats, skeletons
+from trustpose.cli.convert_labels import convert_labels
 from trustpose.cli.in_batches import convert_in_batches, convert_truth, is_parquet, is_truth
 from trustpose.cli.outputs import check_outputs, skeleton_file, table_format
 
@@ -20,8 +21,8 @@ def convert(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="Files, or folders with one file per photo; Parquet results, one file or a folder of its parts; or a "
-            "COCO ground truth, to be Parquet.",
+            help="Files, or folders with one file per photo; Parquet results, one file or a folder of its parts; a "
+            "COCO ground truth, to be Parquet; or labels of CVAT, Label Studio or VIA, to be a ground truth.",
             show_default=False,
         ),
     ],
@@ -36,7 +37,8 @@ def convert(
         str,
         typer.Option(
             "--format",
-            help="Format of the files: auto, mmpose, ultralytics, openpose, alphapose, deeplabcut, detectron2 or coco.",
+            help="Format of the files: auto, mmpose, ultralytics, openpose, alphapose, deeplabcut, sleap, mediapipe, "
+            "movenet, videopose3d, detectron2 or coco.",
             **completed(formats),
         ),
     ] = "auto",
@@ -83,18 +85,20 @@ def convert(
     from trustpose.skeletons import skeleton_of
 
     console = Console(stderr=True)
+    options = {"--gt": gt, "--category": category, "--images": images, "--skeleton": skeleton, "--sigmas": sigmas}
+    options |= {"--class": class_, "--fill-missing": fill_missing or None}
+    changed = [name for name, value in options.items() if value is not None]
     if is_parquet(sources):
         check_outputs({"--out": out}, {"a file to convert": [one for one in sources if not one.is_dir()]})
-        given = {"--gt": gt, "--category": category, "--images": images, "--skeleton": skeleton, "--sigmas": sigmas}
-        given |= {"--class": class_, "--fill-missing": fill_missing or None}
-        convert_in_batches(sources, out, [name for name, value in given.items() if value is not None])
+        convert_in_batches(sources, out, changed)
         return
     named, own_sigmas = None if skeleton is None else skeleton_of(skeleton), parse_sigmas(sigmas)
     if is_truth(sources, out):
         check_outputs({"--out": out}, {"a file to convert": list(sources), "--skeleton": skeleton_file(skeleton)})
-        given = {"--gt": gt, "--images": images, "--sigmas": sigmas, "--class": class_}
-        given |= {"--fill-missing": fill_missing or None}
-        convert_truth(sources[0], out, category, named, [name for name, value in given.items() if value is not None])
+        others = [name for name in changed if name not in ("--category", "--skeleton")]
+        convert_truth(sources[0], out, category, named, others)
+        return
+    if convert_labels(sources, out, changed):
         return
     files = find_files(sources)
     check_outputs(

@@ -3,8 +3,8 @@
 Format: Label Studio's documentation (tag KeyPointLabels, "Export annotations"; Apache-2.0). A list of tasks: each has
 `data` with the photo's address, and `annotations` whose `result` holds regions; a region of type "keypointlabels" has
 `value` with x and y in percent of `original_width` and `original_height`, and `keypointlabels`, its name. The points of
-a person share `parentID`, the region that they were put into; a photo whose points have none is of one person. The
-first annotation of a task is read that was not cancelled.
+a person share `parentID`, the region that they were put into, or have relations to it (type "relation", from a point's
+`id`); points without are one person's. The first annotation of a task is read that was not cancelled.
 """
 
 from typing import Any
@@ -30,9 +30,10 @@ def read(value: list[Any], path: str) -> LabelledPeople:
         place = f"{path}: task {number}"
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict):
             raise InputError(f"{place}: expected an object with 'data' and 'annotations', got {short(task)}")
-        regions = [region for region in _result(task, place) if region.get("type") == _KIND]
+        result = _result(task, place)
+        regions = [region for region in result if region.get("type") == _KIND]
         if regions:
-            people += _people(regions, _photo(task["data"], place), place)
+            people += _people(regions, _parents(result), _photo(task["data"], place), place)
     return LabelledPeople(people, has_visibility=False)
 
 
@@ -58,7 +59,13 @@ def _photo(data: dict[str, Any], place: str) -> str:
     return photo_name(text.rpartition("d=")[2] if "?d=" in text else text, f"{place}: field 'data'")
 
 
-def _people(regions: list[dict[str, Any]], photo: str, place: str) -> list[LabelledPerson]:
+def _parents(result: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the region that each point is part of by a relation, by their ids."""
+    pairs = [(str(one.get("from_id")), str(one.get("to_id"))) for one in result if one.get("type") == "relation"]
+    return {point: region for point, region in pairs if point != region}
+
+
+def _people(regions: list[dict[str, Any]], parents: dict[str, str], photo: str, place: str) -> list[LabelledPerson]:
     people: dict[str, LabelledPerson] = {}
     for number, region in enumerate(regions):
         where = f"{place}: region {number}"
@@ -71,7 +78,8 @@ def _people(regions: list[dict[str, Any]], photo: str, place: str) -> list[Label
         if not is_number(x) or not is_number(y) or not min(sides):
             expected = "x and y in percent, original_width and original_height"
             raise InputError(f"{where}: expected {expected}, got {short([x, y, *sides])}")
-        person = people.setdefault(str(region.get("parentID"))[:100], LabelledPerson(photo, (sides[0], sides[1])))
+        parent = str(region.get("parentID") or parents.get(str(region.get("id"))))
+        person = people.setdefault(parent, LabelledPerson(photo, (sides[0], sides[1])))
         if names[0] in person.points:
             advice = "points of several people on a photo need a region of each as their parent"
             raise InputError(f"{where}: {names[0][:30]!r} occurs twice on a person; {advice}")

@@ -58,6 +58,8 @@ def _of_project(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fou
     people = instances[instances["instance_type"] == _PREDICTED]
     labelled = len(instances) - len(people)
     notes = (f"people labelled by hand, left out: {labelled}",) if labelled else ()
+    if labelled and not len(people):
+        raise InputError(f"{path}: holds {labelled} people labelled by hand, expected predictions")
     if not len(people):
         return no_people(path)
     start = people["point_id_start"].astype(np.int64)

@@ -231,15 +231,8 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
 
     _in_memory(read)  # refuses texts
     people, images = read.truth, read.images
-    assert people.image_id is not None and people.annotation_id is not None and people.num_keypoints is not None
-    box = None if people.box is None else xyxy_to_xywh(people.box)
-    keypoints = np.concatenate([people.xy, people.v[..., None]], axis=2).reshape(len(people), -1)
-    columns: dict[str, Any] = {"image_id": people.image_id, "id": people.annotation_id}
-    columns |= {"category_id": np.full(len(people), read.category_id), "keypoints": keypoints}
-    columns |= {"num_keypoints": people.num_keypoints, "area": people.area, "area_source": people.area_source}
-    columns |= {"bbox": box, "iscrowd": None if people.iscrowd is None else people.iscrowd.astype(np.int64)}
-    columns |= {"track_id": people.track_id}
-    named = {name: column.tolist() for name, column in columns.items() if column is not None}
+    assert people.image_id is not None
+    named = {name: column.tolist() for name, column in truth_columns(read).items()}
     rows = [dict(zip(named, cells, strict=True)) for cells in zip(*named.values(), strict=True)]
     rows += [{"image_id": one} for one in np.setdiff1d(images.id, people.image_id).tolist()]
     rows.sort(key=lambda row: row["image_id"])  # stable: people of a photo keep their order
@@ -265,3 +258,17 @@ def truth_rows(read: TruthFile) -> tuple[list[dict[str, Any]], Any]:
         [(name, kind) for name, kind in kinds.items() if name in present], {_METADATA: orjson.dumps(categories)}
     )
     return rows, schema
+
+
+def truth_columns(read: TruthFile) -> dict[str, np.ndarray]:
+    """Return the fields of annotations in COCO's layout, of all people; those that the file lacks are absent."""
+    people = read.truth
+    assert people.image_id is not None and people.annotation_id is not None and people.num_keypoints is not None
+    box = None if people.box is None else xyxy_to_xywh(people.box)
+    keypoints = np.concatenate([people.xy, people.v[..., None]], axis=2).reshape(len(people), -1)
+    columns: dict[str, Any] = {"image_id": people.image_id, "id": people.annotation_id}
+    columns |= {"category_id": np.full(len(people), read.category_id), "keypoints": keypoints}
+    columns |= {"num_keypoints": people.num_keypoints, "area": people.area, "area_source": people.area_source}
+    columns |= {"bbox": box, "iscrowd": None if people.iscrowd is None else people.iscrowd.astype(np.int64)}
+    columns |= {"track_id": people.track_id}
+    return {name: column for name, column in columns.items() if column is not None}
