@@ -108,7 +108,7 @@ BROKEN_CSV = [
     (SINGLE.replace("\n1,", "\n,"), "frame row 1: expected the frame's number or its photo's name, got nothing"),
     (MULTI.replace("mouse2,mouse2,mouse2,single", "mouse3,mouse3,mouse3,single"), "different body parts"),
     (SINGLE.replace("tail", "snout"), "column 'snout' 'x': expected x, y, likelihood of each body part once"),
-    ("name,class,confidence\nperson,0,0.9\n", "expected DeepLabCut's CSV, whose first row begins with 'scorer'"),
+    ("name,class,confidence\nperson,0,0.9\n", "expected a CSV file of DeepLabCut (its first row begins with 'scorer')"),
 ]
 
 

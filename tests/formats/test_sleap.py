@@ -22,6 +22,7 @@ INSTANCE = [
     *(("instance_id", "<i8"), ("instance_type", "u1"), ("frame_id", "<u8"), ("skeleton", "<u4"), ("track", "<i4")),
     *(("from_predicted", "<i8"), ("score", "<f4"), ("point_id_start", "<u8"), ("point_id_end", "<u8")),
 ]
+FRAMES = [("frame_id", "<u8"), ("video", "<u4"), ("frame_idx", "<u8")]
 VIDEO: dict[str, Any] = {"filename": "clip.mp4", "backend": {"filename": "clip.mp4"}}
 
 
@@ -34,7 +35,7 @@ def project(path: Path, version: float = 1.2, videos: tuple[dict[str, Any], ...]
               for xy, scores in zip(XY, SCORE, strict=True) for (x, y), s in zip(xy, scores, strict=True)]  # fmt: skip
     nodes = {"nodes": [{"name": name, "weight": 1.0} for name in ("tail", "nose", "left_ear")]}
     nodes["skeletons"] = [{"graph": {"name": "mouse"}, "nodes": [{"id": 1}, {"id": 2}, {"id": 0}]}]
-    fields = [("frame_id", "<u8"), ("video", "<u4"), ("frame_idx", "<u8"), ("start", "<u8"), ("end", "<u8")]
+    fields = [*FRAMES, ("start", "<u8"), ("end", "<u8")]
     with h5py.File(path, "w") as file:
         group = file.create_group("metadata")
         group.attrs["format_id"], group.attrs["json"] = version, np.bytes_(json.dumps(nodes))
@@ -142,7 +143,8 @@ def spoilt(path: Path, name: str, value: Any) -> Path:
         ("instances", None, "dataset 'instances': expected rows of instance_type, frame_id"),
         ("instances", np.zeros(3), "dataset 'instances': expected rows"),
         ("pred_points", np.zeros(3, POINT), "expected 3 points of 'pred_points' in each row"),
-        ("frames", np.zeros(2, [("frame_id", "<u8"), ("video", "<u4"), ("frame_idx", "<u8")]), "each 'frame_id' of"),
+        ("frames", np.zeros(2, FRAMES), "each 'frame_id' of"),
+        ("frames", np.array([(i, 0, 2**64 - 1 - i) for i in range(4)], FRAMES), "a 'frame_idx' from 0 to 1000000000"),
         ("videos_json", [b"{"], "'videos_json': is not valid JSON"),
         ("videos_json", h5py.SoftLink("/elsewhere"), None),
         ("metadata", None, "group 'metadata': expected the attribute 'json'"),

@@ -116,6 +116,11 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("a.json", json_with(tfjs_poses(), 1, "keypoints", [{}]), "pose 1: field 'keypoints': expected 17 keypoints"),
     ("a.json", json_with(tfjs_poses(), 0, "keypoints", 3, "score", None), "pose 0: field 'keypoints': expected x, y"),
     ("a.json", json_with(tfjs_poses(), 1, "keypoints", 3, "name", "nose"), "the same names in the same order"),
+    (
+        "a.json",
+        json_with(tfjs_poses(), 0, "id", -5),
+        "pose 0: field 'id': expected a whole number of at least 0, got -5",
+    ),
     ("a.json", json_with(MP, "landmarks", 1, landmarks(0)[:5]), "person 1: expected 33 landmarks, got 5"),
     (
         "a.json",

@@ -38,9 +38,12 @@ def read_matlab(content: bytes, path: str | Path, *, structures: bool = False) -
         raise InputError(f"{path}: is not a readable MATLAB file ({e})") from None
 
 
-def read_hdf5(content: bytes, path: str | Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return those of the datasets that an HDF5 file has, by name: numbers, texts or rows of numbers. Raises
-    InputError, also if h5py is not installed. Links to other files are not followed."""
+def read_hdf5(
+    content: bytes, path: str | Path, names: Sequence[str], *, records: bool = False
+) -> dict[str, np.ndarray]:
+    """Return those of the datasets that an HDF5 file has, by name: numbers or bytes; with `records` also rows of named
+    numbers, and texts of any length, as objects. Raises InputError, also if h5py is not installed. Links to other files
+    are not followed."""
     try:
         import h5py
     except ImportError as lacking:
@@ -54,7 +57,7 @@ def read_hdf5(content: bytes, path: str | Path, names: Sequence[str]) -> dict[st
                 dataset = file[name]
                 if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external is not None:
                     raise ValueError(f"{name!r}: expected values in the file itself")
-                if not _is_plain(dataset.dtype) or dataset.nbytes > 100 * len(content) + 2**20:
+                if not _is_plain(dataset.dtype, records=records) or dataset.nbytes > 100 * len(content) + 2**20:
                     raise ValueError(f"{name!r}: expected numbers or texts")
                 found[name] = dataset[()]
     except Exception as error:  # h5py may raise anything for a damaged file
@@ -71,20 +74,24 @@ def hdf5_text(content: bytes, path: str | Path, group: str, name: str) -> str | 
             if not isinstance(file.get(group, getlink=True), h5py.HardLink) or name not in file[group].attrs:
                 return None
             value = file[group].attrs[name]
-            return value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            text = value.decode("utf-8") if isinstance(value, bytes) else str(value)
+            text.encode("utf-8")  # h5py keeps bytes that are not UTF-8 as surrogates
+            return text
     except ImportError as lacking:
         raise InputError(not_installed(lacking.name, "deeplabcut")) from None
     except Exception as error:  # h5py may raise anything for a damaged file
         raise InputError(f"{path}: is not a readable HDF5 file ({' '.join(str(error).split())[:200]})") from None
 
 
-def _is_plain(kind: np.dtype) -> bool:
-    """Return whether values are numbers or texts, or rows of numbers; h5py has texts of any length as objects."""
+def _is_plain(kind: np.dtype, *, records: bool) -> bool:
+    """Return whether values are numbers or bytes; with `records`, rows of numbers or texts of any length too."""
     import h5py
 
+    if kind.kind in "iufSb" or not records:
+        return kind.kind in "iufSb"
     if kind.fields is not None:
         return all(field.kind in "iufb" for field, *_ in kind.fields.values())
-    return kind.kind in "iufSb" or h5py.check_string_dtype(kind) is not None
+    return h5py.check_string_dtype(kind) is not None
 
 
 def texts(names: np.ndarray) -> list[str]:

@@ -7,7 +7,7 @@ a person share `parentID`, the region that they were put into, or have relations
 `id`); points without are one person's. The first annotation of a task is read that was not cancelled.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from trustpose.files import InputError
 from trustpose.formats.json_reader import is_number, short
@@ -74,7 +74,7 @@ def _people(regions: list[dict[str, Any]], parents: dict[str, str], photo: str, 
         names = value.get(_KIND) if isinstance(value, dict) else None
         if not isinstance(names, list) or len(names) != 1 or not isinstance(names[0], str) or not names[0]:
             raise InputError(f"{where}: field 'value': expected x, y and one name in '{_KIND}', got {short(value)}")
-        x, y = (value.get(axis) for axis in ("x", "y"))
+        x, y = (cast(Any, value).get(axis) for axis in ("x", "y"))
         if not is_number(x) or not is_number(y) or not min(sides):
             expected = "x and y in percent, original_width and original_height"
             raise InputError(f"{where}: expected {expected}, got {short([x, y, *sides])}")

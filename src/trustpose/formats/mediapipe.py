@@ -92,10 +92,10 @@ def _person(landmarks: Any, name: str) -> list[list[float]]:
         raise InputError(f"{name}: expected {_COUNT} landmarks, got {got}")
     table = []
     for number, landmark in enumerate(landmarks):
-        fields = landmark if isinstance(landmark, dict) else {}
-        values = [fields.get(axis) for axis in _LEAST]
-        for value, (axis, least) in zip(values, _LEAST.items(), strict=True):
+        fields: dict[str, Any] = landmark if isinstance(landmark, dict) else {}
+        for axis, least in _LEAST.items():
+            value: Any = fields.get(axis)
             if type(value) not in (int, float) or not least <= value <= -_LEAST["x"]:
                 raise InputError(f"{name}: landmark {number}: {axis!r}: expected a number, got {short(value)}")
-        table.append([float(value) for value in values if value is not None])
+        table.append([float(fields[axis]) for axis in _LEAST])
     return table

@@ -15,7 +15,7 @@ from trustpose.files import InputError
 from trustpose.formats.columns import Rows
 from trustpose.formats.csv_rows import check_width, first_row, numbers, read_rows
 from trustpose.formats.found_poses import FoundPoses, no_people
-from trustpose.poses import Poses
+from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
 _ENDINGS = ("_x", "_y", "_score")
@@ -70,12 +70,11 @@ def read_json(value: Any, path: str) -> FoundPoses:
     is_named = all(isinstance(name, str) and name for name in names)
     if is_named and any([point.get("name") for point in points] != names for points in people):
         raise InputError(f"{path}: field 'keypoints': expected the same names in the same order in each pose")
-    poses = Poses(
-        xy=table[..., :2],
-        score=table[..., 2],
-        pose_score=rows.numbers("score", optional=True),
-        track_id=rows.integers("id", optional=True),
-    )
+    track = rows.integers("id", optional=True)
+    if track is not None and (track < MISSING_ID).any():
+        raise rows.fail(int(np.argmin(track)), "id", "a whole number of at least 0", int(track.min()))
+    pose_score = rows.numbers("score", optional=True)
+    poses = Poses(xy=table[..., :2], score=table[..., 2], pose_score=pose_score, track_id=track)
     skeleton = _skeleton([str(name) for name in names], path) if is_named else None
     return FoundPoses(path, poses, photo=(Path(path).stem,) * len(poses), skeleton=skeleton)
 
@@ -88,7 +87,7 @@ def _points(rows: Rows, row: int) -> list[dict[str, Any]]:
 
 
 def _numbers(points: list[dict[str, Any]], rows: Rows, row: int) -> list[list[float]]:
-    table = [[point.get(field) for field in ("x", "y", "score")] for point in points]
+    table: list[list[Any]] = [[point.get(field) for field in ("x", "y", "score")] for point in points]
     for values in table:
         if any(type(value) not in (int, float) or not abs(value) < 1e12 for value in values):
             raise rows.fail(row, "keypoints", "x, y and score of each keypoint as numbers", values)

@@ -71,7 +71,7 @@ class _Kind:
     def numpy(self) -> np.dtype:
         if self.name[:1] not in _KINDS or not self.name[1:].isdecimal() or int(self.name[1:]) not in (1, 2, 4, 8):
             raise ValueError(f"a pickled array of {self.name[:20]!r}, expected numbers")
-        return np.dtype(self.name).newbyteorder(self.order)
+        return np.dtype(f"{self.order}{self.name}")
 
 
 def read_plain_pickle(content: bytes) -> Any:

@@ -21,20 +21,22 @@ _PROJECT = ("frames", "instances", "pred_points", "videos_json")
 _ANALYSIS = ("tracks", "node_names", "track_names", "point_scores", "instance_scores")
 _AXES = ("track", "xy", "node", "frame")
 _PREDICTED = 1  # in `instance_type`; 0 is labelled by hand
+_LISTS = ("filename", "filenames")
+_MOST_FRAMES = 10**9
 _CENTRED = 1.1  # the first `format_id` that counts from the centre of the first pixel
 
 
 def fits(content: bytes) -> bool:
     """Return whether a file is one of SLEAP's; false without h5py, and for damaged files."""
     try:
-        return is_hdf5(content) and bool(read_hdf5(content, "", ("tracks", "pred_points")))
+        return is_hdf5(content) and bool(read_hdf5(content, "", ("tracks", "pred_points"), records=True))
     except InputError:
         return False
 
 
 def read(content: bytes, path: str) -> FoundPoses:
     """Return the predicted poses of a file. Raises InputError, also if h5py is not installed."""
-    arrays = read_hdf5(content, path, (*_PROJECT, *_ANALYSIS))
+    arrays = read_hdf5(content, path, (*_PROJECT, *_ANALYSIS), records=True)
     return _of_project(arrays, content, path) if "pred_points" in arrays else _of_analysis(arrays, content, path)
 
 
@@ -108,7 +110,10 @@ def _frames(frames: np.ndarray, frame_id: np.ndarray, path: str) -> tuple[np.nda
         raise InputError(f"{path}: dataset 'frames': expected each 'frame_id' of 'instances' once")
     order = np.argsort(ids)
     rows = order[np.searchsorted(ids[order], frame_id.astype(np.int64))]
-    return frames["video"][rows].astype(np.int64), frames["frame_idx"][rows].astype(np.int64)
+    video, index = frames["video"][rows].astype(np.int64), frames["frame_idx"][rows].astype(np.int64)
+    if (index < 0).any() or index.max() > _MOST_FRAMES:
+        raise InputError(f"{path}: dataset 'frames': expected a 'frame_idx' from 0 to {_MOST_FRAMES}")
+    return video, index
 
 
 def _photos(arrays: dict[str, np.ndarray], video: np.ndarray, frame: np.ndarray, path: str) -> tuple[str, ...] | None:
@@ -142,9 +147,6 @@ def _file_names(text: Any, path: str) -> list[str] | None:
     return files if files is not None and all(isinstance(name, str) and name for name in files) else None
 
 
-_LISTS = ("filename", "filenames")
-
-
 def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> FoundPoses:
     if "tracks" not in arrays or "node_names" not in arrays:
         raise InputError(f"{path}: expected SLEAP's datasets 'tracks' and 'node_names'")
@@ -155,10 +157,9 @@ def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> Fo
     if tracks.shape != expected:
         raise InputError(f"{path}: dataset 'tracks': expected (tracks, 2, {len(skeleton)}, frames), got {tracks.shape}")
     xy = tracks.transpose(3, 0, 2, 1).astype(np.float64)  # (F, T, K, 2)
-    frame, track = np.nonzero(~np.isnan(xy).any(axis=3).all(axis=2))
-    xy = _half_missing(xy[frame, track])
-    is_person = ~np.isnan(xy).all(axis=(1, 2))
-    xy, frame, track = xy[is_person], frame[is_person], track[is_person]
+    xy = np.where(np.isfinite(xy).all(axis=3, keepdims=True), xy, np.nan)
+    frame, track = np.nonzero(np.isfinite(xy).any(axis=(2, 3)))
+    xy = xy[frame, track]
     if not len(xy):
         return no_people(path)
     of_points = _scores(arrays, "point_scores", ("track", "node", "frame"), expected, content, path)

@@ -87,7 +87,8 @@ def _people(regions: Iterator[tuple[str, str, Any, Any]]) -> LabelledPeople:
             raise InputError(f"{place}: expected one attribute that names the point, got {short(attributes)}")
         if texts[0] in person.points:
             raise InputError(f"{place}: {texts[0][:30]!r} occurs twice in {photo[:40]}, expected one person a photo")
-        x, y = shape.get("cx"), shape.get("cy")
+        x: Any = shape.get("cx")
+        y: Any = shape.get("cy")
         if not is_number(x) or not is_number(y):
             raise InputError(f"{place}: expected 'cx' and 'cy' of a point as numbers, got {short(shape)}")
         person.points[texts[0]] = (*check_point(x, y, place), 2)
