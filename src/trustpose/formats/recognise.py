@@ -153,5 +153,5 @@ def _refuse(path: Path) -> None:
     if path.suffix.lower() in _PICKLES:
         raise InputError(
             f"{path}: is a pickle, which can run code when opened, and is refused; Detectron2 writes "
-            "coco_instances_results.json next to instances_predictions.pth"
+            "coco_instances_results.json next to instances_predictions.pth, DeepLabCut its animals as .h5"
         )
