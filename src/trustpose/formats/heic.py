@@ -29,12 +29,11 @@ def decode_heic(content: bytes, name: str | Path, max_pixels: int) -> UInt8[np.n
     try:
         photo = import_module("pillow_heif").open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
         width, height = photo.size
-        if width * height <= max_pixels:
-            pixels = np.asarray(photo)
+        pixels = np.asarray(photo) if width * height <= max_pixels else None
     except Exception as error:  # libheif's errors have no common class
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InputError(f"{name}: cannot be decoded as an image ({reason})") from None
-    if width * height > max_pixels:
+    if pixels is None:
         size = f"{width} × {height}"
         raise InputError(f"{name}: has {size} pixels, more than the limit of {max_pixels} (predict: --max-pixels)")
     if pixels.ndim == 2:
