@@ -7,7 +7,7 @@ looks at people who cross or at a bar that passes. The model's poses are compute
 poses, in every frame and in every third. "--flow" is `trustpose predict --track --flow`, whose poses are its own. HOTA,
 IDF1 and MOTA (by OKS) are means over clips, in percent; switches are per 100 labelled people, as a sum over all clips;
 in brackets the difference from "OKS" with its 95 % interval over clips drawn with replacement. Tracking's time is CPU
-time per frame of this run, beside the prediction's. With --choose, thresholds and weights of joints and links are tried
+time per frame of this run, beside the prediction's. With --choose, thresholds and weights of joints are tried
 as well, for the defaults: on `train` only. --scale only measures `track` on 12,500 and on 100,000 made-up poses. The
 last line is JSON.
 """
@@ -92,7 +92,6 @@ def choices() -> dict[str, tuple[Options, bool]]:
         found[f"both start {start}"] = ({"start_score": start}, False)
     for least in (0.0, 0.05, 0.2, 0.5):
         found[f"both joints' least {least}"] = ({"distance": with_least(least)}, False)
-    found["both, links alike"] = ({"weigh": False}, False)
     return found
 
 

@@ -1,0 +1,175 @@
+"""What was tried for camera calibration and is no option, on Pose2Sim's four cameras, and why.
+
+python benchmarks/camera_trials.py [--part board|weights|shifts] [--results CAM01 CAM02 CAM03 CAM04]
+
+Board: the shape of one common board, freed beside all four cameras' intrinsics. Weights: other weights of keypoints
+than trust, of `--results`, the four videos' results of the default model. Shifts: the balancing trial's clips shifted
+one after the other for the smallest reprojection error. The last line is JSON.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from cameras import TRIAL, off_by
+from scipy.optimize import least_squares
+
+from trustpose.cli.triangulate import read_views
+from trustpose.formats.cameras import read_cameras
+from trustpose.geometry.cameras import Camera, Cameras
+from trustpose.geometry.expected_error import expected_error
+from trustpose.multiview.board_photos import find_boards
+from trustpose.multiview.boards import Board
+from trustpose.multiview.extrinsics import _gathered, place_by_people
+from trustpose.multiview.frames import match_frames
+from trustpose.multiview.intrinsics import calibrate
+from trustpose.multiview.people import group_people
+from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.views import places_of, weights_of
+from trustpose.poses import Poses
+
+
+def reference() -> Cameras:
+    return read_cameras(TRIAL / "Calib.qca.txt")
+
+
+def openpose() -> list[Poses]:
+    return read_views([TRIAL / f"balancing/pose/cam0{number}_json" for number in (1, 2, 3, 4)], None)
+
+
+def corners_of(camera: Camera, board: Board) -> tuple[list[np.ndarray], tuple[int, int]]:
+    photos = list(find_boards(sorted((TRIAL / "intrinsics").glob(f"{camera.name.replace('_', '')}_*.jpg")), board))
+    return [photo.corners for photo in photos if photo.corners is not None], photos[0].size
+
+
+def board() -> dict[str, list[float]]:
+    """Principal points by least squares with a flat, regular board and with one of free shape, whose corners move with
+    a standard deviation of 1 mm; half a pixel for what is seen. Both use the photos that `calibrate` uses."""
+    pattern = Board(4, 7, 0.06)
+    flat = pattern.points.astype(np.float64)
+    starts, seen = [], []
+    for camera in reference():
+        corners, size = corners_of(camera, pattern)
+        found = calibrate(corners, pattern, size, prior=None)
+        starts.append(np.r_[np.diag(found.camera.matrix)[:2], found.camera.matrix[:2, 2], found.camera.distortion[:5]])
+        seen.append([one.reshape(-1, 2) for one, is_used in zip(corners, found.is_used, strict=True) if is_used])
+    turns = [
+        np.concatenate([np.ravel(step) for step in cv2.solvePnP(flat, corners, _matrix(start), start[4:])[1:]])
+        for start, photos in zip(starts, seen, strict=True)
+        for corners in photos
+    ]
+
+    def residuals(x: np.ndarray) -> np.ndarray:
+        of_lenses, of_turns, shape = np.split(x, [36, 36 + 6 * len(turns)])
+        points = flat + (shape.reshape(-1, 3) if len(shape) else 0)
+        photo, off = iter(of_turns.reshape(-1, 6)), [shape / 0.001]
+        for lens, photos in zip(of_lenses.reshape(4, 9), seen, strict=True):
+            for corners in photos:
+                turn = next(photo)
+                projected = cv2.projectPoints(points, turn[:3], turn[3:], _matrix(lens), lens[4:])[0]
+                off.append((projected[:, 0] - corners).ravel() / 0.5)
+        return np.concatenate(off)
+
+    rigid = least_squares(residuals, np.concatenate([*starts, *turns]), x_scale="jac", max_nfev=50)
+    free = least_squares(residuals, np.r_[rigid.x, np.zeros(flat.size)], x_scale="jac", max_nfev=50)
+    centres = [found.x[:36].reshape(4, 9)[:, 2:4] for found in (rigid, free)]
+    moved = np.linalg.norm(centres[1] - centres[0], axis=1).round(1).tolist()
+    bent = 1000 * np.linalg.norm(free.x[-flat.size :].reshape(-1, 3), axis=1).max()
+    print(f"one common board of free shape: principal points move by {moved} px, corners by {bent:.2f} mm at most")
+    return {"moved": moved}
+
+
+def _matrix(lens: np.ndarray) -> np.ndarray:
+    return np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1.0]])
+
+
+def people_of(views: Sequence[Poses], cameras: Cameras, weight: str) -> tuple[np.ndarray, np.ndarray, Cameras]:
+    """Return the places (V, N, K, 2) and the precision (V, N, K) of the person at successive moments, and the cameras
+    placed by them."""
+    unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
+    moments = match_frames(views)
+    placed = place_by_people(views, unplaced, moments, weight).cameras
+    weights = [weights_of(view, weight, at) for at, view in enumerate(views)]
+    group = group_people(views, placed, moments, weights)
+    first = np.flatnonzero(group.track_id == np.bincount(group.track_id).argmax())
+    rows = group.rows[first[np.argsort(group.moment[first])]]
+    xy, trust = (_gathered(parts, rows) for parts in ([places_of(view) for view in views], weights))
+    return xy, np.nan_to_num(trust) ** 2, placed
+
+
+def _later(xy: np.ndarray, frames: float) -> np.ndarray:
+    """Return places (N, K, 2) at moments `frames` later, between two by a straight line, NaN beyond the clip."""
+    at = np.arange(len(xy)) + frames
+    low = np.floor(at).astype(int)
+    part = (at - low)[:, None, None]
+    inside = ((low >= 0) & (low + (part[:, 0, 0] > 0) < len(xy)))[:, None, None]
+    first, second = xy[low.clip(0, len(xy) - 1)], xy[(low + 1).clip(0, len(xy) - 1)]
+    return np.where(inside, first + np.where(part > 0, part * (second - first), 0), np.nan)
+
+
+def weights(results: list[Path]) -> dict[str, list]:
+    """Worst rotation and place by other weights; the bundle adjustment takes the square of `quality`."""
+    cameras, views, found = reference(), read_views(results, None), {}
+    unplaced = Cameras(tuple(one.placed(np.eye(3), np.zeros(3)) for one in cameras))
+    names = views[0].skeleton.keypoints
+
+    def without(joints: tuple[str, ...]) -> Callable[[Poses], np.ndarray]:
+        kept = np.array([not any(part in name for part in joints) for name in names])
+        return lambda view: view.quality * kept
+
+    ways: dict[str, Callable[[Poses], np.ndarray]] = {
+        "trust squared, as it is": lambda view: view.quality,
+        "1 / expected variance": lambda view: 1 / np.maximum(expected_error(view).total_std, 1e-6),
+        "trust itself": lambda view: np.sqrt(view.quality),
+        "its fourth power": lambda view: view.quality**2,
+        "without the face": without(("nose", "eye", "ear")),
+        "without face and hips": without(("nose", "eye", "ear", "hip")),
+    }
+    for label, way in ways.items():
+        changed = [replace(view, quality=way(view)) for view in views]
+        try:
+            placed = place_by_people(changed, unplaced, match_frames(changed), "trust")
+        except ValueError as error:
+            print(f"{label}: not placed: {error}", flush=True)
+            continue
+        angles, places = off_by(placed.cameras, cameras)
+        print(f"{label}: rotation at most {max(angles):.2f}°, places {max(places):.1%}", flush=True)
+        found[label] = [max(angles), max(places)]
+    return found
+
+
+def shifts() -> dict[str, list[float]]:
+    """The shift of each clip against the first with the smallest median reprojection error, by halves of a frame, one
+    clip after the other until none moves."""
+    cameras = reference()
+    xy, precision, _ = people_of(openpose(), cameras, "scores")
+    shift, tried = np.zeros(len(xy)), np.arange(-10, 10.5, 0.5)
+
+    def error(shift: np.ndarray) -> float:
+        moved = np.stack([_later(one, frames) for one, frames in zip(xy, shift, strict=True)])
+        return float(np.nanmedian(triangulate(moved, cameras, weight=precision, method="weighted").error))
+
+    for _ in range(4):
+        before = shift.copy()
+        for at in range(1, len(shift)):
+            costs = [error(np.where(np.arange(len(shift)) == at, frames, shift)) for frames in tried]
+            shift[at] = tried[int(np.argmin(costs))]
+        if (shift == before).all():
+            break
+    offset = (-shift + 0.0).tolist()
+    print(f"the clips as they are, by the smallest reprojection error: offsets in frames {offset}")
+    return {"offset": offset}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("board", "weights", "shifts"))
+    parser.add_argument("--results", nargs=4, type=Path, default=[], help="the four videos' results")
+    asked = parser.parse_args()
+    parts = {"board": board, "shifts": shifts}
+    parts |= {"weights": lambda: weights(asked.results)} if asked.results else {}
+    print(json.dumps({name: run() for name, run in parts.items() if asked.part in (None, name)}))
