@@ -1,4 +1,4 @@
-"""Ctrl-C, a real SIGINT in a process of its own: one line at any time, with how to resume if possible."""
+"""Ctrl-C and SIGTERM, real signals in a process of its own: one line at any time, with how to resume if possible."""
 
 import json
 import signal
@@ -33,9 +33,11 @@ finally:
 AFTER_THE_START = """
 import signal, trustpose.__main__ as program
 set_handler = signal.signal
-def tell(*arguments):
-    before, signal.signal = set_handler(*arguments), set_handler
-    print("ready", flush=True)
+def tell(number, handler):
+    before = set_handler(number, handler)
+    if number == signal.SIGTERM:
+        signal.signal = set_handler
+        print("ready", flush=True)
     return before
 signal.signal = tell
 program.main()
@@ -70,7 +72,8 @@ def test_in_an_import(tmp_path, module):
     assert not (tmp_path / "out").exists()
 
 
-def test_at_any_time_of_an_audit(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_at_any_time_of_an_audit(tmp_path, number):
     """During imports, reading, and the draws, which are too many to finish."""
     small_files(tmp_path)
     given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--json", tmp_path / "out")
@@ -79,10 +82,10 @@ def test_at_any_time_of_an_audit(tmp_path):
         assert running.stdout is not None and running.stdout.readline() == "ready\n"
     for running, delay in zip(many, (0.0, 0.1, 0.2, 0.5, 1.0), strict=True):
         time.sleep(delay)
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
     for running in many:
         output, message = running.communicate(timeout=120)
-        assert (running.returncode, output, message) == (130, "", "trustpose: interrupted\n")
+        assert (running.returncode, output, message) == (128 + number, "", "trustpose: interrupted\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gt.json", "results.json"]
 
 

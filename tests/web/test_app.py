@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import os
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -17,7 +19,8 @@ from trustpose.formats.coco import write_results
 from trustpose.web.app import create_app
 from trustpose.web.limits import Limits
 from trustpose.web.photos import _lines
-from trustpose.web.uploads import MOST_KEPT, Store
+from trustpose.web.requests import Busy
+from trustpose.web.uploads import Store
 
 fastapi = pytest.importorskip("fastapi.testclient")
 LIMITS = Limits(photo_bytes=300_000, video_bytes=300_000, file_bytes=300_000, pixels=1_000_000, frames=5)
@@ -169,19 +172,40 @@ def test_calibrators_are_fitted_downloaded_and_applied(client, files) -> None:
     assert client.get(f"/api/download/calibrated/{found['key']}").status_code == 422, "a calibrator is no results file"
 
 
-def test_old_uploads_are_dropped(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    keys = []
-    for _ in range(MOST_KEPT + 3):
-        path = store.new_path(".json")
-        path.write_text("{}")
-        keys.append(store.add("truth", path))
-    assert len(list(tmp_path.iterdir())) == MOST_KEPT
-    with pytest.raises(tp.InputError, match="upload it again"):
-        store.get(keys[0], "truth")
-    assert store.get(keys[-1], "truth").path.is_file()
+def kept(store: Store, kind: str = "truth") -> str:
+    path = store.new_path(".json")
+    path.write_text("{}")
+    return store.add(kind, path)
+
+
+def test_only_used_and_old_uploads_make_room(tmp_path: Path) -> None:
+    store = Store(replace(LIMITS, kept_files=3), tmp_path)
+    first, second, third = (kept(store) for _ in range(3))
+    with pytest.raises(Busy) as busy:
+        kept(store)
+    assert 500 < busy.value.seconds <= 600 and len(list(tmp_path.iterdir())) == 3, "others still wait for their files"
+    with store.using(second, "truth") as using:
+        with pytest.raises(Busy):
+            kept(store)
+        assert using.path.is_file()
+    fourth = kept(store)
+    with pytest.raises(tp.InputError, match="upload it again"), store.using(second, "truth"):
+        pass
+    for key in (first, third, fourth):
+        with store.using(key, "truth") as file:
+            assert file.path.is_file()
     store.close()
     assert not tmp_path.exists()
+
+
+def test_waiting_uploads_end_and_bytes_are_counted(tmp_path: Path) -> None:
+    store = Store(replace(LIMITS, kept_bytes=5, keep_seconds=0), tmp_path)
+    keys = [kept(store) for _ in range(4)]
+    assert len(list(tmp_path.iterdir())) == 2
+    with store.using(keys[-1], "truth") as file:
+        assert file.size == 2
+    with pytest.raises(Busy):
+        store.take(6)
 
 
 def test_a_video_frame_by_frame(client, tmp_path: Path) -> None:
@@ -212,7 +236,9 @@ def test_a_browser_that_leaves_in_the_middle_of_a_frame(tmp_path: Path) -> None:
             closed.set()
 
     async def leave() -> None:
-        lines = _lines(frames(), asyncio.Lock(), path)
+        resources = ExitStack()
+        resources.callback(path.unlink)
+        lines = _lines(frames(), asyncio.Lock(), resources)
         assert json.loads(await anext(lines)) == {"frame": 0}
         waiting = asyncio.ensure_future(anext(lines))
         await asyncio.to_thread(started.wait, 10)

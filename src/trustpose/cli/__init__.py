@@ -33,7 +33,7 @@ from trustpose.cli.triangulate import triangulate
 from trustpose.file_names import SHOWN
 from trustpose.files import STDOUT, DiskError, InputError, cannot_write
 
-INTERRUPTED = 130  # the exit code after Ctrl-C, as a shell has it: 128 + SIGINT
+INTERRUPTED = 130  # typer's code for a KeyboardInterrupt
 
 app = typer.Typer(
     name="trustpose",
@@ -95,7 +95,7 @@ def _commands() -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 success, 1 success except for reported problems, 2 wrong input (one line gives the
-    reason), 130 after Ctrl-C, 75 if `train --minutes` stopped and the same command resumes.
+    reason), 130 after Ctrl-C, 143 after SIGTERM, 75 if `train --minutes` stopped and the same command resumes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # escape characters that the encoding lacks, and bytes of file names
@@ -108,19 +108,20 @@ def main(arguments: list[str] | None = None) -> None:
             code = _commands()(arguments, standalone_mode=False, prog_name="trustpose")
             if sys.stdout is not None:  # it may be closed
                 sys.stdout.flush()
-        if code == INTERRUPTED:  # typer's code for a KeyboardInterrupt
+        if code == INTERRUPTED:
             typer.echo("trustpose: interrupted", err=True)
+            code = interruption.code
     except (Exception, KeyboardInterrupt) as error:
-        code = _ended_by(error, is_interrupted=interruption.came)
+        code = _ended_by(error, interruption)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _ended_by(error: Any, *, is_interrupted: bool) -> int:
+def _ended_by(error: Any, interruption: Interruption) -> int:
     """Print in one line what ended a command; return the exit code. Raises internal errors again."""
-    if is_interrupted or isinstance(error, (Interrupted, KeyboardInterrupt, typer.Abort)):
+    if interruption.came or isinstance(error, (Interrupted, KeyboardInterrupt, typer.Abort)):
         how = f"; {error}" if isinstance(error, Interrupted) else ""
         typer.echo(f"trustpose: interrupted{how}", err=True)
-        return INTERRUPTED
+        return interruption.code
     if isinstance(error, InputError):
         return _complain(str(error))
     if isinstance(error, _UsageError):

@@ -1,4 +1,4 @@
-"""How a command ends after Ctrl-C or on a full disk: with one line that states how to resume."""
+"""How a command ends after Ctrl-C, SIGTERM or on a full disk: with one line that states how to resume."""
 
 import signal
 import sys
@@ -11,7 +11,7 @@ from trustpose.files import DiskError
 
 
 class Interrupted(Exception):
-    """Ctrl-C; the message states how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
+    """Ctrl-C or SIGTERM; the message states how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
 
 
 @contextmanager
@@ -26,35 +26,37 @@ def resumable(how: str) -> Iterator[None]:
 
 
 class Interruption:
-    """Inside the block Ctrl-C raises KeyboardInterrupt as usual, and `came` records it.
+    """Inside the block Ctrl-C and SIGTERM raise KeyboardInterrupt, and `came` records it, `code` as an exit code.
 
     An interrupted import may raise another error instead, such as ImportError, and a callback of the
-    interpreter may drop it: then it is raised again. If Ctrl-C is ignored it stays ignored. Signals reach only the main
-    thread; in other threads nothing changes.
+    interpreter may drop it: then it is raised again. A signal that is ignored stays ignored. Signals reach only the
+    main thread; in other threads nothing changes.
     """
 
     came = False
+    code = 128 + signal.SIGINT  # as a shell has it; also where a library handled the signal
 
     def __enter__(self) -> "Interruption":
         is_main = threading.current_thread() is threading.main_thread()
-        self._is_handled = is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        if self._is_handled:
-            self._before = signal.signal(signal.SIGINT, self._note)
-            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+        self._before: dict[signal.Signals, Any] = {}
+        for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_handled:
-            sys.unraisablehook = self._hook
-            signal.signal(signal.SIGINT, self._before)
+        sys.unraisablehook = self._hook
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def _note(self, *_: object) -> None:
-        self.came = True
+    def _note(self, number: int, _: object) -> None:
+        self.came, self.code = True, 128 + number
         raise KeyboardInterrupt
 
     def _dropped(self, dropped: Any) -> None:
         if self.came and issubclass(dropped.exc_type, KeyboardInterrupt):
             # raise it after the callback: here it would be dropped again
-            threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+            threading.Timer(0.01, signal.pthread_kill, (threading.get_ident(), self.code - 128)).start()
         else:
             self._hook(dropped)

@@ -1,5 +1,6 @@
 """`trustpose serve`: a local web page for poses, audits and calibration."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -20,7 +21,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on. Any other than localhost lets other computers connect.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
     max_pixels: Annotated[int, typer.Option(min=1, help="Refuse photos and videos with more pixels.")] = 50_000_000,
 ) -> None:
     """Serve a web page: drop a photo, video or results file; audit and calibrate results files.
@@ -31,9 +32,8 @@ def serve(
     Example: trustpose serve --port 8080, then open http://localhost:8080 in a browser.
     """
     try:
-        import uvicorn
-
         from trustpose.web.app import create_app
+        from trustpose.web.server import listen, server_of
     except ModuleNotFoundError as missing:
         if (missing.name or "").startswith("trustpose"):
             raise
@@ -41,11 +41,15 @@ def serve(
     from trustpose.predict.load import load
     from trustpose.web.limits import Limits
 
-    predictor = load(model, flip=flip, fast=fast, max_pixels=max_pixels)
-    is_local = host in _LOCAL
-    names = ["127.0.0.1", "localhost", "[::1]"] if is_local else ["*"]
-    app = create_app(predictor, names, Limits(pixels=max_pixels))
-    if not is_local:
-        typer.echo(f"trustpose: warning: anybody who can reach {host}:{port} can use this server", err=True)
-    typer.echo(f"http://{'localhost' if is_local else host}:{port}  (Ctrl-C stops it)")
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False)
+    with listen(host, port) as listener:  # first, as it fails sooner than the model loads
+        limits = Limits(pixels=max_pixels)
+        is_local = host in _LOCAL
+        names = ["127.0.0.1", "localhost", "[::1]"] if is_local else ["*"]
+        app = create_app(load(model, flip=flip, fast=fast, max_pixels=max_pixels), names, limits)
+        name = {"127.0.0.1": "localhost", "[::1]": "[::1]", "::1": "[::1]"}.get(host, host)
+        address = f"{name}:{listener.getsockname()[1]}"
+        if not is_local:
+            typer.echo(f"trustpose: warning: anybody who can reach {address} can use this server", err=True)
+        typer.echo(f"http://{address}  (Ctrl-C stops it)")
+        sys.stdout.flush()
+        server_of(app, limits).run(sockets=[listener])

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from trustpose.audit.build import audit
 from trustpose.audit.comparison import with_comparisons
@@ -20,7 +21,7 @@ from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_tr
 from trustpose.report.page import page
 from trustpose.web.limits import Limits
 from trustpose.web.people import people_json, skeleton_json
-from trustpose.web.uploads import Kept, Store, read_body, save_body
+from trustpose.web.uploads import Budget, Kept, Share, Store, read_body, save_body
 
 _MOST_JSON = 10_000
 _MOST_COMPARED = 4  # results files in one audit
@@ -40,75 +41,83 @@ def router(store: Store, limits: Limits) -> APIRouter:
         if kind not in _READERS:
             raise InputError(f"upload: expected one of {', '.join(_READERS)}, got another kind")
         path = store.new_path(".json" if kind != "calibrator" else ".cal")
-        await save_body(request.stream(), path, limits.file_bytes)
-        try:
-            async with turn:
-                value, summary = await asyncio.to_thread(_READERS[kind], path)
-        except InputError as error:
-            path.unlink()
-            raise _without_path(error, path) from None
-        return JSONResponse({"key": store.add(kind, path, value), **summary})
+        with Share(store) as share:
+            await save_body(request, path, limits.file_bytes, limits, share)
+            try:
+                async with turn:
+                    value, summary = await asyncio.to_thread(_READERS[kind], path)
+            except BaseException as error:
+                path.unlink()
+                raise _without_path(error, path) if isinstance(error, InputError) else error from None
+            return JSONResponse({"key": store.add(kind, path, value, share), **summary})
 
     @routes.get("/results/{key}/{image_id}")
     async def results(key: str, image_id: int) -> JSONResponse:
-        poses = store.get(key, "results").value.poses
-        return JSONResponse({"people": people_json(poses[poses.image_id == image_id])})
+        with store.using(key, "results") as kept:
+            poses = kept.value.poses
+            return JSONResponse({"people": people_json(poses[poses.image_id == image_id])})
 
     @routes.post("/audit")
     async def audited(request: Request) -> JSONResponse:
-        given = await _given(request)
-        truth = store.get(given.get("truth"), "truth")
-        keys = given.get("results")
+        fields = await _fields(request, limits)
+        keys = fields.get("results")
         if not isinstance(keys, list) or not 1 <= len(keys) <= _MOST_COMPARED:
             raise InputError(f"results: expected one to {_MOST_COMPARED} uploads")
-        files = [store.get(key, "results") for key in keys]
-        async with turn:
-            html = await asyncio.to_thread(_audit, truth, files)
+        with ExitStack() as stack:
+            truth = stack.enter_context(store.using(fields.get("truth"), "truth"))
+            files = [stack.enter_context(store.using(key, "results")) for key in keys]
+            async with turn:
+                html = await asyncio.to_thread(_audit, truth, files)
         path = store.new_path(".html")
         path.write_text(html, encoding="utf-8")
         return JSONResponse({"report": store.add("report", path)})
 
     @routes.get("/report/{key}")
     async def report(key: str) -> HTMLResponse:
-        html = store.get(key, "report").path.read_text(encoding="utf-8")
+        with store.using(key, "report") as kept:
+            html = kept.path.read_text(encoding="utf-8")
         return HTMLResponse(html, headers={"Content-Security-Policy": _REPORT_POLICY})
 
     @routes.post("/calibrate")
     async def calibrate(request: Request) -> JSONResponse:
-        given = await _given(request)
-        truth, results = store.get(given.get("truth"), "truth"), store.get(given.get("results"), "results")
-        path = store.new_path(".cal")
-        async with turn:
-            calibrator, summary = await asyncio.to_thread(_fit, truth, results, path)
+        fields, path = await _fields(request, limits), store.new_path(".cal")
+        with (
+            store.using(fields.get("truth"), "truth") as truth,
+            store.using(fields.get("results"), "results") as results,
+        ):
+            async with turn:
+                calibrator, summary = await asyncio.to_thread(_fit, truth, results, path)
         return JSONResponse({"key": store.add("calibrator", path, calibrator), **summary})
 
     @routes.post("/apply")
     async def apply(request: Request) -> JSONResponse:
-        given = await _given(request)
-        calibrator, results = (
-            store.get(given.get("calibrator"), "calibrator"),
-            store.get(given.get("results"), "results"),
-        )
-        path = store.new_path(".json")
-        async with turn:
-            notes = await asyncio.to_thread(_apply, calibrator.value, results.value, path)
+        fields, path = await _fields(request, limits), store.new_path(".json")
+        with (
+            store.using(fields.get("calibrator"), "calibrator") as calibrator,
+            store.using(fields.get("results"), "results") as results,
+        ):
+            async with turn:
+                notes = await asyncio.to_thread(_apply, calibrator.value, results.value, path)
         return JSONResponse({"key": store.add("calibrated", path), "notes": notes})
 
     @routes.get("/download/{kind}/{key}")
-    async def download(kind: str, key: str) -> FileResponse:
+    async def download(kind: str, key: str) -> Response:
         if kind not in _NAMES:
             raise InputError(f"download: expected one of {', '.join(_NAMES)}, got another kind")
-        return FileResponse(store.get(key, kind).path, filename=_NAMES[kind], media_type="application/octet-stream")
+        disposition = {"Content-Disposition": f'attachment; filename="{_NAMES[kind]}"'}
+        with store.using(key, kind) as kept:
+            return Response(kept.path.read_bytes(), headers=disposition, media_type="application/octet-stream")
 
     return routes
 
 
-async def _given(request: Request) -> dict[str, Any]:
+async def _fields(request: Request, limits: Limits) -> dict[str, Any]:
     """Return a request's JSON object. Raises InputError."""
-    given = parse_json(await read_body(request.stream(), _MOST_JSON), "the request")
-    if not isinstance(given, dict):
+    with Share(Budget(_MOST_JSON)) as share:
+        fields = parse_json(await read_body(request, _MOST_JSON, limits, share), "the request")
+    if not isinstance(fields, dict):
         raise InputError("the request: expected a JSON object")
-    return given
+    return fields
 
 
 def _read_results(path: Path) -> tuple[ResultsFile, dict[str, Any]]:

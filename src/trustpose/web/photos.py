@@ -4,13 +4,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from trustpose.files import InputError
 from trustpose.formats.photos import decode_photo
@@ -19,13 +20,14 @@ from trustpose.predict.photos import BasePredictor, Image
 from trustpose.report.describe import read_out
 from trustpose.web.limits import Limits
 from trustpose.web.people import people_json, skeleton_json
-from trustpose.web.uploads import Store, read_body, save_body
+from trustpose.web.uploads import Budget, Share, Store, read_body, save_body
 
 
 def router(predictor: BasePredictor, store: Store, limits: Limits) -> APIRouter:
     """Return the routes of one predictor, which works on one request at a time."""
     routes = APIRouter(prefix="/api")
     turn = asyncio.Lock()
+    memory = Budget(limits.memory_bytes)
 
     @routes.get("/model")
     async def model() -> dict[str, Any]:
@@ -34,21 +36,22 @@ def router(predictor: BasePredictor, store: Store, limits: Limits) -> APIRouter:
 
     @routes.post("/photo")
     async def photo(request: Request) -> JSONResponse:
-        content = await read_body(request.stream(), limits.photo_bytes)
-        async with turn:
-            return JSONResponse(await asyncio.to_thread(_of_photo, predictor, content, limits.pixels))
+        with Share(memory) as share:
+            content = await read_body(request, limits.photo_bytes, limits, share)
+            async with turn:
+                if await request.is_disconnected():
+                    raise ClientDisconnect
+                return JSONResponse(await asyncio.to_thread(_of_photo, predictor, content, limits.pixels))
 
     @routes.post("/video")
     async def video(request: Request) -> StreamingResponse:
-        path = store.new_path(".video")
-        await save_body(request.stream(), path, limits.video_bytes)
-        try:
+        with ExitStack() as stack:
+            share, path = stack.enter_context(Share(store)), store.new_path(".video")
+            await save_body(request, path, limits.video_bytes, limits, share)
+            stack.callback(path.unlink, missing_ok=True)
             opened = await asyncio.to_thread(_open_video, path, limits.pixels)
-        except InputError:
-            path.unlink()
-            raise
-        lines = _lines(_of_frames(predictor, opened, limits.frames), turn, path)
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+            frames = _of_frames(predictor, opened, limits.frames)
+            return StreamingResponse(_lines(frames, turn, stack.pop_all()), media_type="application/x-ndjson")
 
     return routes
 
@@ -94,8 +97,8 @@ def _of_frames(predictor: BasePredictor, opened: Video, most: int) -> Iterator[d
 class _Steps:
     """A generator that one thread may close while another still waits for its next value."""
 
-    def __init__(self, found: Iterator[dict[str, Any]], path: Path) -> None:
-        self._found, self._path, self._lock = found, path, Lock()
+    def __init__(self, found: Iterator[dict[str, Any]], resources: ExitStack) -> None:
+        self._found, self._resources, self._lock = found, resources, Lock()
 
     def next(self) -> dict[str, Any] | None:
         """Return the next value, None at the end."""
@@ -103,16 +106,16 @@ class _Steps:
             return next(self._found, None)
 
     def close(self) -> None:
-        """Wait for the value in progress, then close the generator and remove its file."""
+        """Wait for the value in progress, then close the generator and what it needs, such as its file."""
         with self._lock:
             self._found.close()  # type: ignore[attr-defined]
-            self._path.unlink(missing_ok=True)
+            self._resources.close()
 
 
-async def _lines(found: Iterator[dict[str, Any]], turn: asyncio.Lock, path: Path) -> AsyncIterator[str]:
+async def _lines(found: Iterator[dict[str, Any]], turn: asyncio.Lock, resources: ExitStack) -> AsyncIterator[str]:
     """Write each object as a line, one frame at a time, so that photos in between need not wait for the whole video; an
     error becomes the last line. Stops if the browser leaves."""
-    steps = _Steps(found, path)
+    steps = _Steps(found, resources)
     try:
         while True:
             error = None

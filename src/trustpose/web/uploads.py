@@ -1,98 +1,217 @@
-"""What a browser sends: read with a limit, kept in one temporary folder under names of our own."""
+"""What a browser sends: read within limits of size and time, kept in one temporary folder under names of our own."""
 
+import asyncio
 import secrets
 import shutil
 import tempfile
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from trustpose.files import InputError
+from fastapi import Request
 
-MOST_KEPT = 32  # uploads and results; the oldest is dropped
-MOST_KEPT_BYTES = 2_000_000_000
+from trustpose.files import InputError
+from trustpose.web.limits import Limits
+from trustpose.web.requests import Busy, discard
 
 
 class TooLarge(Exception):
     """A request's body is larger than its limit."""
 
 
-async def _limited(chunks: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
-    """Yield a request's body. Raises TooLarge as soon as it has more than `most` bytes, and InputError if it has
-    none."""
-    size = 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > most:
-            raise TooLarge
-        yield chunk
+class Stalled(Exception):
+    """A request's body comes too slowly."""
+
+
+class Budget:
+    """Bytes that all requests may hold together."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, 0
+
+    def take(self, size: int) -> None:
+        """Raises Busy where there is no room."""
+        if self.held + size > self.most:
+            raise Busy
+        self.held += size
+
+    def give(self, size: int) -> None:
+        """Give back bytes that were taken."""
+        self.held -= size
+
+
+class Share:
+    """The bytes of a budget that one request holds until its block ends."""
+
+    def __init__(self, budget: "Budget | Store") -> None:
+        self._budget, self.size = budget, 0
+
+    def cover(self, size: int) -> None:
+        """Take what is missing to `size` bytes. Raises Busy."""
+        if size > self.size:
+            self._budget.take(size - self.size)
+            self.size = size
+
+    def __enter__(self) -> "Share":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give(self.size)
+
+
+async def read_chunks(request: Request, most: int, limits: Limits, share: Share) -> AsyncIterator[bytes]:
+    """Yield a request's body, of at most `most` bytes, which `share` covers.
+
+    Raises TooLarge, Busy, Stalled, InputError where the body is empty, and ClientDisconnect.
+    """
+    chunks, size, started = request.stream(), 0, time.monotonic()
+    declared = request.headers.get("content-length", "")
+    try:
+        if declared.isdigit():
+            _check_size(int(declared), most, share)
+        while chunk := await _next_chunk(chunks, limits, size, time.monotonic() - started):
+            size += len(chunk)
+            _check_size(size, most, share)
+            yield chunk
+    except (TooLarge, Busy):
+        await discard(chunks)
+        raise
     if not size:
         raise InputError("the upload is empty")
 
 
-async def read_body(chunks: AsyncIterator[bytes], most: int) -> bytes:
-    """Return a request's body. Raises TooLarge and InputError as above."""
-    return b"".join([chunk async for chunk in _limited(chunks, most)])
+def _check_size(size: int, most: int, share: Share) -> None:
+    if size > most:
+        raise TooLarge
+    share.cover(size)
 
 
-async def save_body(chunks: AsyncIterator[bytes], path: Path, most: int) -> None:
-    """Write a request's body to a new file; nothing is left of one that is refused, as in `read_body`."""
+async def _next_chunk(chunks: AsyncIterator[bytes], limits: Limits, size: int, seconds: float) -> bytes:
+    """Return the next bytes, b"" at the end. Raises Stalled after a pause, and where the whole comes too slowly."""
+    left = limits.stall_seconds + size / limits.bytes_per_second - seconds
+    try:
+        async with asyncio.timeout(min(limits.stall_seconds, left)):
+            return await anext(chunks, b"")
+    except TimeoutError:
+        raise Stalled from None
+
+
+async def read_body(request: Request, most: int, limits: Limits, share: Share) -> bytes:
+    """Return a request's body. Raises as `read_chunks`."""
+    content = bytearray()
+    async for chunk in read_chunks(request, most, limits, share):
+        content += chunk
+    return bytes(content)
+
+
+async def save_body(request: Request, path: Path, most: int, limits: Limits, share: Share) -> None:
+    """Write a request's body to a new file; nothing is left of a refused one. Raises as `read_chunks`."""
     try:
         with path.open("xb") as file:
-            async for chunk in _limited(chunks, most):
+            async for chunk in read_chunks(request, most, limits, share):
                 file.write(chunk)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Kept:
     """A stored file, and what was read from it."""
 
     kind: str
     path: Path
-    value: Any = None
+    value: Any
+    size: int
+    since: float = field(default_factory=time.monotonic)
+    is_used: bool = False
+    users: int = 0
 
 
 @dataclass(eq=False)
 class Store:
     """The files of one server, by unguessable keys, in a temporary folder that `close` removes.
 
-    Names that a browser sends are never used. Beyond `MOST_KEPT` files or `MOST_KEPT_BYTES` the oldest are dropped.
+    Names that a browser sends are never used. To make room, files are dropped that were used or have waited for
+    `limits.keep_seconds`, those first whose last use is oldest, and never one that a request is using.
     """
 
+    limits: Limits = field(default_factory=Limits)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="trustpose-")))
     _kept: "OrderedDict[str, Kept]" = field(default_factory=OrderedDict)
+    _held: int = 0
     _lock: Lock = field(default_factory=Lock)
 
     def new_path(self, suffix: str = "") -> Path:
         """Return the path of a file that does not exist yet; `suffix` is ours, not the browser's."""
         return self.folder / (secrets.token_hex(16) + suffix)
 
-    def add(self, kind: str, path: Path, value: Any = None) -> str:
-        """Keep a file of the folder; return its key."""
-        key = secrets.token_urlsafe(16)
+    def take(self, size: int) -> None:
+        """Count the bytes of a file to come. Raises Busy where dropping files makes no room for them."""
         with self._lock:
-            self._kept[key] = Kept(kind, path, value)
-            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or self._bytes() > MOST_KEPT_BYTES):
-                self._kept.popitem(last=False)[1].path.unlink(missing_ok=True)
+            while self._held + size > self.limits.kept_bytes:
+                self._drop()
+            self._held += size
+
+    def give(self, size: int) -> None:
+        """Give back bytes that were taken."""
+        with self._lock:
+            self._held -= size
+
+    def add(self, kind: str, path: Path, value: Any = None, share: Share | None = None) -> str:
+        """Keep a file of the folder, and the bytes that `share` holds for it; return its key. Raises Busy."""
+        key = secrets.token_urlsafe(16)
+        try:
+            with self._lock:
+                while len(self._kept) >= self.limits.kept_files:
+                    self._drop()
+            if share is None:
+                self.take(path.stat().st_size)
+        except Busy:
+            path.unlink()
+            raise
+        size = path.stat().st_size if share is None else share.size
+        if share is not None:
+            share.size = 0
+        with self._lock:
+            self._kept[key] = Kept(kind, path, value, size)
         return key
 
-    def get(self, key: object, kind: str) -> Kept:
-        """Return the file of that key. Raises InputError if there is none, or if it is of another kind."""
+    @contextmanager
+    def using(self, key: object, kind: str) -> Iterator[Kept]:
+        """Yield the file of that key, which stays until the block ends. Raises InputError if there is none, or if it is
+        of another kind."""
         with self._lock:
-            found = self._kept.get(key) if isinstance(key, str) else None
-        if found is None or found.kind != kind:
-            raise InputError(f"there is no such {kind} here (any more): upload it again")
-        return found
+            kept = self._kept.get(key) if isinstance(key, str) else None
+            if kept is None or kept.kind != kind:
+                raise InputError(f"there is no such {kind} here (any more): upload it again")
+            self._kept.move_to_end(str(key))
+            kept.users += 1
+        try:
+            yield kept
+            kept.is_used = True
+        finally:
+            with self._lock:
+                kept.users -= 1
 
     def close(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _bytes(self) -> int:
-        return sum(kept.path.stat().st_size for kept in self._kept.values() if kept.path.is_file())
+    def _drop(self) -> None:
+        """Drop the file whose last use is oldest. Raises Busy where none may be dropped."""
+        now, soonest = time.monotonic(), self.limits.keep_seconds
+        for key, kept in self._kept.items():
+            left = 0.0 if kept.is_used else kept.since + self.limits.keep_seconds - now
+            if left <= 0 and not kept.users:
+                kept.path.unlink(missing_ok=True)
+                self._held -= kept.size
+                del self._kept[key]
+                return
+            soonest = min(soonest, max(left, 1))
+        raise Busy(soonest)

@@ -1,7 +1,17 @@
 // Requests to this server, and the forms for audits and calibration.
 
+// Asks again where the server is busy, as long as it says to wait.
+export async function request(path, options = {}) {
+  for (let attempts = 1; ; attempts += 1) {
+    const response = await fetch(path, options);
+    if (response.status !== 503 || attempts === 30) return response;
+    const seconds = Math.min(Number(response.headers.get("Retry-After")) || 2, 30);
+    await new Promise((done) => setTimeout(done, 1000 * seconds));
+  }
+}
+
 export async function ask(path, options = {}) {
-  const response = await fetch(path, options);
+  const response = await request(path, options);
   const value = await response.json();
   if (!response.ok) throw new Error(value.error || `the server answered ${response.status}`);
   return value;

@@ -1,7 +1,7 @@
 // The page: sends what is dropped to this server and shows what it answers.
 
 import { Stage } from "./canvas.js";
-import { ask, failed, startForms, upload } from "./files.js";
+import { ask, failed, request, startForms, upload } from "./files.js";
 
 const byId = (id) => document.getElementById(id);
 const ours = new Stage(byId("ours")), theirs = new Stage(byId("theirs"));
@@ -71,7 +71,7 @@ async function showVideo(file) {
   byId("reading").textContent = "";
   video.onerror = () => { if (turn === running) byId("reading").textContent = "This browser cannot play that video; the joints are drawn alone."; };
   say("sending the video …");
-  const response = await fetch("/api/video", { method: "POST", body: file });
+  const response = await request("/api/video", { method: "POST", body: file });
   if (!response.ok) throw new Error((await response.json()).error);
   let info = null;
   const redraw = () => {
