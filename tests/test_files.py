@@ -229,3 +229,23 @@ def test_a_name_that_cannot_be(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"cannot be written \(Not a directory\)"):
         write(tmp_path / "file" / "below")
+
+
+def test_parts_of_killed_runs_are_removed_and_those_of_running_ones_stay(tmp_path: Path) -> None:
+    target = tmp_path / "a[b]*.json"
+    code = "import os, sys\nfrom trustpose.files import atomic_write\nwith atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code, str(target)]).returncode == -9
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    os.utime(left, (0, 0))
+    other = tmp_path / ".other.json.01234567.part"
+    other.touch()
+    os.utime(other, (0, 0))
+    with atomic_write(target) as file:
+        assert not left.exists() and other.exists(), "only parts of the same file"
+        (running,) = set(tmp_path.iterdir()) - {other}
+        os.utime(running, (0, 0))
+        with atomic_write(target) as second:
+            second.write(b"2")
+        file.write(b"1")
+    assert target.read_bytes() == b"1" and set(tmp_path.iterdir()) == {target, other}

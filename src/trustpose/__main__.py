@@ -1,4 +1,4 @@
-"""`python -m trustpose`, and the command `trustpose`: handles Ctrl-C and SIGTERM in one line from the first import on."""
+"""`python -m trustpose`, and the command `trustpose`: Ctrl-C and SIGTERM end it with one line from the start."""
 
 import os
 import signal

@@ -6,8 +6,10 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from secrets import token_hex
 from typing import IO, Any
@@ -16,9 +18,15 @@ import orjson
 
 from trustpose.file_names import shown
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 STDOUT = Path("-")
 """The name of standard output in commands."""
 _STREAMS = (1, 2)  # the file descriptors of standard output and standard error
+_UNFINISHED_SECONDS = 60  # so that a part between its creation and its lock stays
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
@@ -189,14 +197,27 @@ def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
     known = target.stat() if target.exists() else None
     if known is not None and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    _remove_unfinished(target)
     part = target.with_name(f".{target.name[:40]}.{token_hex(4)}.part")
     file = part.open(mode.replace("w", "x"), encoding=None if "b" in mode else "utf-8")  # closed by the caller
+    if fcntl is not None:
+        with suppress(OSError):  # some network disks have no locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if known is not None:
         if hasattr(os, "chown"):
             with suppress(OSError):
                 os.chown(part, known.st_uid, known.st_gid)
         part.chmod(stat.S_IMODE(known.st_mode))
     return part, file
+
+
+def _remove_unfinished(target: Path) -> None:
+    """Remove what killed processes left of writing `target`: parts that no process has locked, older than a minute."""
+    for part in target.parent.glob(f".{escape(target.name[:40])}.{'[0-9a-f]' * 8}.part") if fcntl is not None else ():
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - part.stat().st_mtime > _UNFINISHED_SECONDS:
+                part.unlink()
 
 
 def write_json(path: str | Path, value: Any) -> None:

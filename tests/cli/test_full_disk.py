@@ -44,6 +44,19 @@ def test_audit(tmp_path, capsys, option):
     assert message == f"trustpose: error: {tmp_path / 'disk' / 'out'}: cannot be written ({FULL})\n"
 
 
+@needs_root
+@pytest.mark.parametrize("outputs", [("--json", "--report"), ("--report", "--json")])
+def test_audit_writes_both_files_or_neither(tmp_path, outputs):
+    """There is room for the numbers, and not for the page."""
+    small_files(tmp_path)
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk, leaving=32_768)
+        given = ("--gt", tmp_path / "gt.json", "--results", tmp_path / "results.json", "--draws", "0")
+        assert run("audit", *given, outputs[0], disk / "first", outputs[1], disk / "second") == 2
+        assert [entry.name for entry in disk.iterdir()] == ["other"]
+        assert run("audit", *given, "--json", disk / "numbers") == 0, "there was room for the numbers"
+
+
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["recipes", "--json"], ["suppress"]])
 def test_standard_output_that_is_full(tmp_path, words):

@@ -1,6 +1,7 @@
 """`trustpose audit`: evaluate the poses of a results file and the reliability of their scores."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ import typer
 
 from trustpose.cli.audit_batches import audit_parts, is_audited_in_batches
 from trustpose.cli.choices import AREAS, completed, metrics, skeletons, tables
-from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, write_together
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -189,27 +190,30 @@ def audit(
         print_change(change)
     print_verdicts(records)
     print_notes(records)
+    contents: dict[Path, bytes] = {}
     if json is not None:
-        _write(json, records, change, is_change=before is not None)
+        contents[json] = _json(records, change, is_change=before is not None)
+    with progress.status("writing the report …") if report is not None else nullcontext():
+        if report is not None:
+            from trustpose.report.page import page
+
+            contents[report] = page(records, images).encode()
+        write_together(contents)
+    if json is not None:
         say_written(json, "the numbers as JSON")
     if report is not None:
-        from trustpose.report.page import write_page
-
-        with progress.status("writing the report …"):
-            write_page(report, records, images)
         say_written(report, "the report, a page for any browser")
 
 
-def _write(path: Path, records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> None:
-    """Write one record, a list of several, or the effect of --after."""
-    from trustpose.files import write_json
+def _json(records: "list[Audit]", change: "Rescoring | None", *, is_change: bool) -> bytes:
+    """Return one record, a list of several, or the effect of --after, as JSON."""
+    from trustpose.files import json_bytes
 
     written: Any = [record.as_dict() for record in records]
     if is_change:
         worth = None if change is None else asdict(change)
-        write_json(path, {"before": written[0], "after": written[1], "change": worth})
-    else:
-        write_json(path, written[0] if len(records) == 1 else written)
+        return json_bytes({"before": written[0], "after": written[1], "change": worth})
+    return json_bytes(written[0] if len(records) == 1 else written)
 
 
 def _files(results: list[Path], before: Path | None, after: Path | None) -> list[Path]:

@@ -12,18 +12,22 @@ if TYPE_CHECKING:
 def show_joints(audits: "Sequence[JointsAudit]", *, json: Path | None, report: Path | None) -> None:
     """Print the tables of audits without OKS, and write JSON and page."""
     from trustpose.cli.audit_tables import print_notes
-    from trustpose.cli.outputs import say_written
-    from trustpose.files import write_json
-    from trustpose.report.page import write_page
+    from trustpose.cli.outputs import say_written, write_together
+    from trustpose.files import json_bytes
+    from trustpose.report.page import page
 
     print_localisation(audits)
     print_notes(audits)
+    contents: dict[Path, bytes] = {}
     if json is not None:
         written = [audit.as_dict() for audit in audits]
-        write_json(json, written[0] if len(written) == 1 else written)
+        contents[json] = json_bytes(written[0] if len(written) == 1 else written)
+    if report is not None:
+        contents[report] = page(audits).encode()
+    write_together(contents)
+    if json is not None:
         say_written(json, "the numbers as JSON")
     if report is not None:
-        write_page(report, audits)
         say_written(report, "the report, a page for any browser")
 
 

@@ -1,5 +1,6 @@
 """How a command ends after Ctrl-C, SIGTERM or on a full disk: with one line that states how to resume."""
 
+import os
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from trustpose.files import DiskError
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM; the message states how to resume. Not a KeyboardInterrupt, because typer handles those itself."""
+    """Ctrl-C or SIGTERM; the message states how to resume. No KeyboardInterrupt, which typer handles itself."""
 
 
 @contextmanager
@@ -38,6 +39,7 @@ class Interruption:
 
     def __enter__(self) -> "Interruption":
         is_main = threading.current_thread() is threading.main_thread()
+        self._process = os.getpid()
         self._before: dict[signal.Signals, Any] = {}
         for number in (signal.SIGINT, signal.SIGTERM) if is_main else ():
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -51,6 +53,9 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: object) -> None:
+        if number == signal.SIGTERM and os.getpid() != self._process:  # a forked worker, whose parent ends it
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
         self.came, self.code = True, 128 + number
         raise KeyboardInterrupt
 

@@ -4,11 +4,12 @@ import mimetypes
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import typer
 
-from trustpose.files import InputError, is_stdout
+from trustpose.files import InputError, atomic_write, is_stdout
 
 MODEL_FILES = ("model.onnx", "model.json", "model.safetensors")  # of a model that is a folder
 
@@ -52,6 +53,15 @@ def check_outputs(outputs: Mapping[str, Files], inputs: Mapping[str, Files]) -> 
 def table_format(out: Path) -> str:
     """Return the format of results written to a file: Parquet or CSV by its suffix, else JSON."""
     return {".parquet": "parquet", ".csv": "csv"}.get(out.suffix.lower(), "json")
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Write all of these files or, where one cannot be written, none. Raises InputError, DiskError."""
+    with ExitStack() as stack:
+        for path, content in contents.items():
+            file = stack.enter_context(atomic_write(path))
+            file.write(content)
+            file.flush()  # a full disk is noticed here, before any file takes its name
 
 
 def say_written(path: Path, what: str) -> None:
