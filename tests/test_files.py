@@ -233,7 +233,8 @@ def test_a_name_that_cannot_be(tmp_path):
 
 def test_parts_of_killed_runs_are_removed_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     target = tmp_path / "a[b]*.json"
-    code = "import os, sys\nfrom trustpose.files import atomic_write\nwith atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
+    write = "with atomic_write(sys.argv[1]): os.kill(os.getpid(), 9)"
+    code = f"import os, sys\nfrom trustpose.files import atomic_write\n{write}"
     assert subprocess.run([sys.executable, "-c", code, str(target)]).returncode == -9
     (left,) = tmp_path.iterdir()
     assert left.suffix == ".part"

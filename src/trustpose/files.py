@@ -213,7 +213,9 @@ def _open_beside(target: Path, mode: str) -> tuple[Path, IO[Any]]:
 
 def _remove_unfinished(target: Path) -> None:
     """Remove what killed processes left of writing `target`: parts that no process has locked, older than a minute."""
-    for part in target.parent.glob(f".{escape(target.name[:40])}.{'[0-9a-f]' * 8}.part") if fcntl is not None else ():
+    if fcntl is None:
+        return
+    for part in target.parent.glob(f".{escape(target.name[:40])}.{'[0-9a-f]' * 8}.part"):
         with suppress(OSError), part.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.time() - part.stat().st_mtime > _UNFINISHED_SECONDS:

@@ -77,7 +77,7 @@ def test_apply_adds_trust_and_touches_nothing_else(folder, tmp_path) -> None:
         assert new["score"] == new["pose_quality"] == expected.pose_quality[at]
         assert new["keypoint_quality"] == expected.quality[at].tolist()
         np.testing.assert_allclose(np.sum(new["visibility"], axis=1), 1, atol=1e-9)
-    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.json.calibrator.json"]
 
 
 def test_applied_twice_is_applied_once(folder, tmp_path) -> None:
@@ -262,3 +262,17 @@ def test_all_categories_print_the_mean_ap(folder, tmp_path, capsys) -> None:
         expected = json.loads((tmp_path / "audit.json").read_text())["ap"]["AP"]
         assert json.loads((tmp_path / "fit.json").read_text())["rescoring"]["own"] == pytest.approx(expected)
         assert any(line.split()[1:4:2] == ["AP", f"{expected:.3f}"] for line in printed.splitlines())
+
+
+def test_in_sample_trust_is_named_by_apply_and_by_the_audit(folder, tmp_path, capsys) -> None:
+    assert apply(folder, "results.json", tmp_path / "fitted.json") == 0
+    assert "fitted on 60 of these photos" in capsys.readouterr().err
+    record = json.loads((tmp_path / "fitted.json.calibrator.json").read_text())
+    assert len(record["calibrator"]["sha256"]) == 64 and record["fitted"]["ground_truth"]["file"] == "gt.json"
+    files = ("--gt", folder / "gt.json", "--results", tmp_path / "fitted.json", "--draws", "0")
+    assert run("audit", *files, "--json", tmp_path / "audit.json") == 0
+    notes = json.loads((tmp_path / "audit.json").read_text())["notes"]
+    assert any("in-sample numbers" in note and "one.cal" in note for note in notes)
+    (tmp_path / "fitted.json").write_bytes((folder / "results.json").read_bytes())  # the record is another file's
+    assert run("audit", *files, "--json", tmp_path / "audit.json") == 0
+    assert not any("in-sample" in note for note in json.loads((tmp_path / "audit.json").read_text())["notes"])

@@ -134,6 +134,7 @@ def audit(
     from trustpose.audit.localisation import asked_metrics
     from trustpose.audit.sums import RANKED_BY
     from trustpose.audit.tables import parse_tables
+    from trustpose.calibration.applied_record import in_sample_notes
     from trustpose.cli.audit_joints import print_localisation, show_joints
     from trustpose.cli.audit_paper_tables import print_tables
     from trustpose.cli.audit_tables import (
@@ -173,7 +174,8 @@ def audit(
             asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
             asked_for["tables"] = table or ()
             record = run(truth, read, **asked_for, replicates=draws, seed=seed)
-            audits.append(record if known is None else replace(record, notes=(*record.notes, *known(read))))
+            notes = in_sample_notes(truth, read) if known is None else known(read)
+            audits.append(replace(record, notes=(*record.notes, *notes)))
     audits = with_comparisons(audits)
     if joints := [one for one in audits if isinstance(one, JointsAudit)]:
         show_joints(joints, json=json, report=report)

@@ -208,13 +208,13 @@ def apply(
     from rich.console import Console
     from rich.progress import Progress
 
+    from trustpose.calibration.applied_record import in_sample_warnings, write_record
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.formats.coco import read_results
     from trustpose.formats.tables import write_table
 
     chosen = Calibrator.load(calibrator)
-    fitted_on = chosen.card.estimator
-    if estimator is not None and fitted_on is not None and estimator != fitted_on:
+    if estimator is not None and (fitted_on := chosen.card.estimator) not in (None, estimator):
         raise InputError(f"{calibrator}: was fitted on the estimator {fitted_on!r}, not on {estimator!r}")
     _check_sigmas(calibrator, chosen.card, parse_sigmas(sigmas))
     named = parse_skeleton(skeleton)
@@ -224,8 +224,8 @@ def apply(
             raise InputError(f"--second: is not read in batches, as {results} is; expected results in one smaller file")
         if engine is not None:
             spread.calibrate(chosen, results, out, named)
-            return
-        apply_in_batches(chosen, results, out, named)
+        else:
+            apply_in_batches(chosen, results, out, named)
         return
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
@@ -243,14 +243,11 @@ def apply(
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
         progress.update(bar, description=f"writing {out.name}")
-        write_table(
-            *(out, applied.poses),
-            format=table_format(out),
-            category_id=read.category_id,
-            texts={"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of},
-        )
+        texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
+        write_table(out, applied.poses, format=table_format(out), category_id=read.category_id, texts=texts)
+    write_record(out, calibrator, chosen, read)
     say_written(out, f"{len(applied.poses):,} poses with expected OKS, expected OPKS and visibility")
-    for warning in applied.warnings:
+    for warning in (*in_sample_warnings(chosen, read), *applied.warnings):
         typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
 
 

@@ -10,6 +10,17 @@ from trustpose.report.summary import count, number, with_interval
 # by group: dotted name, what it is, whether higher is better; None: neither is
 Headlines = dict[str, tuple[tuple[str, str, bool | None], ...]]
 Differences = dict[tuple[int, int], dict[str, Comparison]]
+_RELATED = {
+    "ap.AP": ("ap.AR",),
+    "pose.pearson": ("pose.spearman", "keypoint.pearson"),
+    "pose.ece": ("keypoint.ece",),
+}
+_RELATED_NAMES = {
+    "ap.AR": "average recall",
+    "pose.spearman": "rank correlation (Spearman)",
+    "keypoint.pearson": "the correlation of keypoint scores with OPKS",
+    "keypoint.ece": "the calibration error of keypoint scores",
+}
 OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}
 
 
@@ -45,32 +56,43 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
     if not same:
         return [start]
     leads = (
-        ("ap.AP", "{} has the highest AP,", True),
-        ("pose.pearson", "The score of {} separates good poses from bad best, with a correlation of", True),
-        ("pose.ece", "The score of {} is best calibrated, with a calibration error of", False),
+        ("ap.AP", "AP", True),
+        ("pose.pearson", "the correlation of score and OKS", True),
+        ("pose.ece", "the calibration error of the score", False),
     )
     sentences = (_leader(audits, labels, found, *lead) for lead in leads)
     return [start, *(text for text in sentences if text)]
 
 
 def _leader(
-    audits: Sequence[Audit], labels: Sequence[str], found: Differences, name: str, what: str, higher: bool
+    audits: Sequence[Audit], labels: Sequence[str], found: Differences, name: str, title: str, higher: bool
 ) -> str:
-    """Describe the leader in a number, the second, and whether paired draws separate the two."""
+    """Describe the best value of a number and the second, and call one the better only where paired draws say so; other
+    numbers of its kind that differ by more than chance follow."""
     known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
     if len(known) < 2:
         return ""
     known.sort(reverse=higher)
     best, second = known[0][1], known[1][1]
-    text = (
-        f"{what.replace('{}', labels[best])} {with_interval(audits[best], name)}; {labels[second]} follows with "
-        f"{with_interval(audits[second], name)}."
-    )
+    values = [f"{labels[i]} {with_interval(audits[i], name)}" for i in (best, second)]
     pair = found[best, second][name]
-    if pair.low is None:
-        return text
-    text += f" In paired draws of photos, the difference is {_with_ends(pair)}: "
-    return text + ("the two are not distinguishable." if outcome(pair) == "undecided" else "more than chance.")
+    text = f"{title[0].upper()}{title[1:]}: {values[0]}, {values[1]}."
+    if pair.low is not None:
+        verdict = "the two are not distinguishable" if outcome(pair) == "undecided" else f"{labels[best]} is better"
+        text += f" In paired draws of photos, the difference is {_with_ends(pair)}: {verdict}."
+    return text + "".join(_contrast(labels, best, second, related) for related in _contrasts(found, best, second, name))
+
+
+def _contrasts(found: Differences, best: int, second: int, name: str) -> list[Comparison]:
+    """Differences of the related numbers whose interval excludes 0 and that say something else than that of `name`."""
+    said = outcome(found[best, second][name])
+    related = [pair for other in _RELATED[name] if (pair := found[best, second].get(other)) is not None]
+    return [pair for pair in related if outcome(pair) not in ("undecided", said)]
+
+
+def _contrast(labels: Sequence[str], best: int, second: int, pair: Comparison) -> str:
+    better = labels[best if outcome(pair) == "better" else second]
+    return f" By {_RELATED_NAMES[pair.metric]}, {better} is better, by {_with_ends(pair)}."
 
 
 def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool | None) -> list[bool]:

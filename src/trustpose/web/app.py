@@ -64,7 +64,7 @@ async def _refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, Busy):
         return error.response()
     if isinstance(error, Stalled):
-        return JSONResponse({"error": "the upload came too slowly"}, 408)
+        return JSONResponse({"error": "the upload came too slowly"}, 408, {"Connection": "close"})
     if isinstance(error, TooLarge):
         return JSONResponse({"error": "the upload is larger than this server's limit"}, 413)
     line: Any = " ".join(str(error).split())
