@@ -166,6 +166,8 @@ def test_spoilt_projects_are_one_line(tmp_path: Path, name: str, value: Any, mes
     [
         ("node_names", np.array(["nose", "tail"], "S"), r"dataset 'tracks': expected \(tracks, 2, 2, frames\)"),
         ("node_names", np.array(["nose", "nose", "tail"], "S"), "node names: expected each once"),
+        ("node_names", np.zeros((2, 2, 2)), "dataset 'node_names': expected a list of texts"),
+        ("node_names", np.zeros(3), "dataset 'node_names': expected a list of texts"),
         ("node_names", None, "expected SLEAP's datasets 'tracks' and 'node_names'"),
         ("point_scores", np.zeros((2, 3, 4)), r"dataset 'point_scores': expected \(2, 3, 5\), got \(2, 3, 4\)"),
         ("point_scores", np.full((2, 3, 5), np.inf), "'point_scores': expected a finite number"),

@@ -150,7 +150,10 @@ def _file_names(text: Any, path: str) -> list[str] | None:
 def _of_analysis(arrays: dict[str, np.ndarray], content: bytes, path: str) -> FoundPoses:
     if "tracks" not in arrays or "node_names" not in arrays:
         raise InputError(f"{path}: expected SLEAP's datasets 'tracks' and 'node_names'")
-    skeleton = _skeleton(texts(arrays["node_names"]), path)
+    named = arrays["node_names"]
+    if named.dtype.kind not in "SO" or named.ndim != 1:
+        raise InputError(f"{path}: dataset 'node_names': expected a list of texts")
+    skeleton = _skeleton(texts(named.astype("S")), path)
     tracks = _in_order(arrays, "tracks", _AXES, content, path)  # (T, 2, K, F)
     count = tracks.shape[0]
     expected = (count, 2, len(skeleton), tracks.shape[3])
