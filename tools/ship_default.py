@@ -73,7 +73,15 @@ def joined(network: Path, trust: Path, out: Path) -> None:
         {name.removeprefix("head."): value for name, value in read_tensors(trust / MODEL_WEIGHTS).items()}
     )
     trusted = fitted.trust
-    description = Fitted(trusted.head, trusted.area, trusted.fitted_on, dict(trusted.options), flip=trusted.flip)
+    description = Fitted(
+        trusted.head,
+        trusted.area,
+        trusted.fitted_on,
+        dict(trusted.options),
+        flip=trusted.flip,
+        errors=trusted.errors,
+        errors_flip=trusted.errors_flip,
+    )
     save_trust_network(out, spec, both.eval(), description)
     crops = np.random.default_rng(0).integers(0, 256, (4, spec.input.height, spec.input.width, 3), dtype=np.uint8)
     box = np.full((4, 2), 0.7)

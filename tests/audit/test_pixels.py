@@ -65,6 +65,9 @@ def test_without_quality_it_is_null_and_reported(data_dir: Path) -> None:
         "coverage": {"50": None, "80": None, "95": None},
         "median_ratio": None,
         "n": 0,
+        "joints": {},
+        "by_quality": {},
+        "discs": None,
     }
     assert "pixels.*: null, the results have no keypoint_quality" in record.notes
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.sections import Findings
-from trustpose.geometry.expected_error import expected_error
+from trustpose.geometry.expected_error import expected_error, quality_if_labelled
 from trustpose.metrics import bootstrap
 from trustpose.metrics.pixel_error import (
     PixelTrust,
@@ -13,7 +13,7 @@ from trustpose.metrics.pixel_error import (
     median_replicates,
     pixel_trust,
 )
-from trustpose.poses import ExpectedError
+from trustpose.poses import Poses
 
 
 def pixels(measured: PairedResults, findings: Findings) -> PixelTrust:
@@ -36,12 +36,29 @@ def pixels(measured: PairedResults, findings: Findings) -> PixelTrust:
             "keypoint_quality, or in a box without area"
         )
     image = np.broadcast_to(measured.image[:, None], counted.shape)[counted]
-    of_counted = ExpectedError(error.std[counted], error.gross[counted], error.gross_std[counted])
-    probability, ratio = errors_of_labelled(distance[counted], of_counted)
+    probability, ratio = errors_of_labelled(distance[counted], error[counted])
     replicates = {"median_ratio": median_replicates(measured.counts, ratio, image)}
     covered = coverage_replicates(measured.counts, probability, image)
     replicates |= {f"coverage.{share}": values for share, values in covered.items()}
     for name, values in replicates.items():
         if len(values) and not np.isnan(values).all():
             findings.intervals[f"pixels.{name}"] = bootstrap.interval(values)
-    return pixel_trust(probability, ratio)
+    if error.model is None:
+        findings.notes.append(
+            "pixels.*: the discs are those of the mixture of Rayleigh distributions alone, as no error model came with "
+            "the results"
+        )
+    quality, joints = quality_if_labelled(poses), joint_kinds(poses)
+    assert quality is not None
+    names = [joints[at] for at in np.nonzero(counted)[1].tolist()]
+    return pixel_trust(probability, ratio, quality[counted], names, "mixture" if error.model is None else "fitted")
+
+
+def joint_kinds(poses: Poses) -> list[str]:
+    """Return the name of each joint without its side, so that left and right have the same; numbers without a
+    skeleton."""
+    if poses.skeleton is None:
+        return [str(at) for at in range(poses.keypoint_count)]
+    names, mirror = poses.skeleton.names, poses.skeleton.flip_index
+    plain = [name.removeprefix("left_").removeprefix("right_") for name in names]
+    return [plain[min(at, mirror[at])] for at in range(len(names))]

@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class Calibrator(CalibratorParts):
     `calibrator(poses)` fills `quality`, `visibility` and `pose_quality`, `presence` if the fit could learn it, and, if
     it was fitted with a goal, `visibility_label`; it never moves, drops or zeroes a keypoint and does not change
     `score` and `pose_score`. `card` describes the fit. The first call with people or scores unlike the fitted ones
-    warns (`DistributionShiftWarning`), as does the command line.
+    warns (`DistributionShiftWarning`), as does the command line. `errors` says which discs of `expected_error` hold.
     """
 
     _warned: list[str] = field(default_factory=list, init=False, repr=False)
@@ -64,7 +64,7 @@ class Calibrator(CalibratorParts):
     @classmethod
     def of(cls, parts: CalibratorParts) -> "Calibrator":
         """Return the calibrator with parts that were fitted or read."""
-        return cls(parts.model, parts.recalibration, parts.domain, parts.card, parts.image_ids, parts.opinions)
+        return cls(**{part.name: getattr(parts, part.name) for part in fields(CalibratorParts)})
 
     @classmethod
     def fit(
@@ -172,7 +172,7 @@ class Calibrator(CalibratorParts):
                     tick(done)
         label = None if self.card.decision is None else self.card.decision.rule(visibility)
         trust = {"quality": quality, "visibility": visibility, "pose_quality": pose_quality}
-        trusted = replace(poses, **trust, visibility_label=label, suppressed_score=None)
+        trusted = replace(poses, **trust, visibility_label=label, suppressed_score=None, error_model=self.errors)
         return trusted if self.card.presence is None else replace(trusted, presence=self._presence(trusted))
 
     def _presence(self, poses: Poses) -> Float[np.ndarray, " N"]:

@@ -17,6 +17,7 @@ from trustpose.calibration.score_maps import maps_of_arrays
 from trustpose.calibration.trees import Trees
 from trustpose.files import InputError, atomic_write, json_bytes
 from trustpose.formats.npz import read_npz
+from trustpose.poses import ErrorModel
 
 _RECALIBRATION = ("labelled", "occluded", "similarity", "pose")
 _MOST_BYTES = 256_000_000  # isotonic curves of a million people are 80 MB, trees 1 MB
@@ -32,6 +33,8 @@ def write_calibrator(path: str | Path, calibrator: CalibratorParts) -> None:
         arrays |= {f"recalibration/{name}": getattr(calibrator.recalibration, name) for name in _RECALIBRATION}
     for number, opinion in enumerate(calibrator.opinions):
         arrays |= {f"opinion{number}/{name}": column for name, column in opinion.arrays().items()}
+    if calibrator.errors is not None:
+        arrays["errors"] = np.frombuffer(json_bytes(calibrator.errors.to_json()), dtype=np.uint8)
     with atomic_write(path) as file:
         np.savez_compressed(file, **arrays)
 
@@ -60,6 +63,7 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
     image_ids = arrays.pop("image_ids")
     if image_ids.ndim != 1 or image_ids.dtype.kind not in "iu":
         raise ValueError("image_ids: expected whole numbers")
+    errors = arrays.pop("errors", None)
     domain, correction = (_taken(folder, arrays) for folder in ("domain/", "recalibration/"))
     model = _taken("model/", arrays)
     kept = sum(opinion.kept for opinion in card.opinions)
@@ -73,6 +77,7 @@ def _assembled(arrays: dict[str, np.ndarray]) -> CalibratorParts:
         card=card,
         image_ids=image_ids.astype(np.int64),
         opinions=opinions,
+        errors=None if errors is None else ErrorModel.of_json(orjson.loads(errors.tobytes())),
     )
     count = len(card.keypoints)
     if not isinstance(parts.model, Trees) and parts.model.keypoint_count != count:

@@ -38,7 +38,9 @@ from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import apart_by_category
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
-from trustpose.poses import Area, Poses
+from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
+from trustpose.metrics.pairing import pair_with_people
+from trustpose.poses import Area, ErrorModel, Poses
 from trustpose.skeletons import Skeleton, difference
 
 DEFAULT = Options()
@@ -111,6 +113,7 @@ def fit(
         ),
         image_ids=_image_ids(task),
         opinions=tuple(OpinionDomain.of(opinion.rows(task.targets.rows)) for opinion in task.people.opinions),
+        errors=_errors(task, corrected_poses),
     )
     return Fit(parts, corrected_poses)
 
@@ -126,6 +129,14 @@ def _cross_fit(task: Task, tick: ProgressCallback) -> tuple[dict[str, Probabilit
                 raise
             skipped[name] = str(error)
     return predictions, skipped
+
+
+def _errors(task: Task, out_of_fold: Poses) -> ErrorModel | None:
+    """Return which discs of expected errors held for people that the out-of-fold trust was not fitted on."""
+    poses, labelled, _ = apart_by_category(task.truth, replace(task.results, poses=out_of_fold))
+    person = pair_with_people(poses, labelled)
+    errors = LabelledErrors.of_poses(poses, labelled, person, task.skeleton.sigmas)
+    return fit_error_model(errors, task.skeleton, f"people of {Path(task.truth.path).name}, out of fold")
 
 
 def _image_ids(task: Task) -> np.ndarray:

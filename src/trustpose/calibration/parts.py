@@ -11,12 +11,14 @@ from trustpose.calibration.opinion_shift import OpinionDomain
 from trustpose.calibration.probabilities import Recalibration
 from trustpose.calibration.score_maps import IsotonicMaps, LogisticMaps
 from trustpose.calibration.trees import Trees
+from trustpose.poses import ErrorModel
 
 
 @dataclass(frozen=True, eq=False)
 class CalibratorParts:
     """The model, its correction (None: none), the fitted people's domain, the card, the ids of their photos, and the
-    domain of each second opinion that it reads."""
+    domain of each second opinion that it reads; and which discs of expected errors hold (None: those of the mixture of
+    Rayleigh distributions, of calibrators of earlier versions and for too few people)."""
 
     model: Trees | LogisticMaps | IsotonicMaps
     recalibration: Recalibration | None
@@ -24,3 +26,4 @@ class CalibratorParts:
     card: Card
     image_ids: Int[np.ndarray, " I"]
     opinions: tuple[OpinionDomain, ...] = ()
+    errors: ErrorModel | None = None

@@ -32,7 +32,7 @@ from trustpose.files import InputError, new_folder, write_json
 from trustpose.models.crop_outputs import CoordinateOutput
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, HeatmapOutput, ModelSpec, SimCCOutput
 from trustpose.models.trust_output import TrustOutput
-from trustpose.poses import Area
+from trustpose.poses import Area, ErrorModel
 from trustpose.runtime.sessions import run_tensors, session_of, to_tensor
 from trustpose.trust.network import TrustNetwork
 
@@ -54,6 +54,8 @@ class Fitted:
     options: Mapping[str, Any] = field(default_factory=dict)
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
     flip: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    errors: ErrorModel | None = None
+    errors_flip: ErrorModel | None = None
 
 
 def save_trust_folder(
@@ -157,7 +159,7 @@ def _trust_output(
     outputs = {name: name for name in names}
     box, xy = (name if name in further else None for name in (BOX, XY))
     how = (outputs, fitted.head, fitted.area, count, fitted.fitted_on, fitted.options, maps, box, xy)
-    return TrustOutput(*how, flip=fitted.flip)
+    return TrustOutput(*how, flip=fitted.flip, errors=fitted.errors, errors_flip=fitted.errors_flip)
 
 
 def _further(head: nn.Module, *, reads_xy: bool) -> list[str]:

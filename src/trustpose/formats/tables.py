@@ -14,6 +14,7 @@ import orjson
 from jaxtyping import Float, Int
 
 from trustpose.files import InputError, atomic_write, write_json
+from trustpose.formats.error_files import write_errors
 from trustpose.images import Images
 from trustpose.poses import Poses
 from trustpose.poses.poses import Texts
@@ -45,7 +46,8 @@ def write_table(
     """Write poses as COCO results in a format of `FORMATS`, atomically; None stands for no poses.
 
     `score`, `category_id` and `texts` are as for `Poses.to_coco`. With `images`, rows have their photo's `file_name` if
-    known, which our readers ignore. Raises InputError, and ValueError as `Poses.to_coco` does.
+    known, which our readers ignore. An error model of the poses goes into a file beside them (`formats.error_files`).
+    Raises InputError, and ValueError as `Poses.to_coco` does.
     """
     check_format(format)
     rows = [] if poses is None else poses.to_coco(score=score, category_id=category_id, texts=texts)
@@ -65,6 +67,7 @@ def write_table(
         _parquet().write_table(arrow_table(rows), content)
         with atomic_write(Path(path)) as file:
             file.write(content.getvalue())
+    write_errors(path, None if poses is None or tidy else poses.error_model)
 
 
 def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:

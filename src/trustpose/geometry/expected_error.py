@@ -17,10 +17,11 @@ gives e, so that the mixture has exactly this expected OPKS. What is left, ρ an
     logit ρ = a₀ + a₁ logit q + a₂ log(k / 0.14)          log(g / s) = b₀ + b₁ logit q + b₂ log(k / 0.14)
 
 `python benchmarks/pixel_error.py` fits them on one set of photos and prints how well they hold on another, for each
-network.
+network. Which discs really hold their share, for one estimator's trust, is an `ErrorModel`'s to say
+(`Poses.error_model`); without one the mixture's discs are used, which is named "mixture" where it is printed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -98,20 +99,33 @@ def expected_error(
 
     `quality` is P(labelled) × E[OPKS if labelled], and an error exists only for a keypoint that is there, so it is
     first divided by P(labelled) = 1 − P(absent), where `visibility` gives that. The area is 0.53 of the person's box.
-    NaN where a number is unknown, as for missing keypoints.
+    NaN where a number is unknown, as for missing keypoints. Discs are corrected by `Poses.error_model`.
     """
     skeleton = poses.skeleton if skeleton is None else skeleton
     if sigmas is None and skeleton is not None and skeleton.has_sigmas:
         sigmas = skeleton.sigmas
-    if poses.quality is None or sigmas is None:
+    quality = quality_if_labelled(poses)
+    if quality is None or sigmas is None:
+        return None
+    error, model = error_of(quality, sigmas, area_of_person(poses)), poses.error_model
+    if model is None or skeleton is None:
+        return error
+    return replace(error, model=model, cell=model.cells(quality, skeleton.names))
+
+
+def quality_if_labelled(poses: Poses) -> Float[np.ndarray, "N K"] | None:
+    """Return the expected OPKS of each keypoint if it is labelled, NaN where unknown; None without `quality`."""
+    if poses.quality is None:
         return None
     quality = poses.quality.astype(np.float64)
     if poses.visibility is not None:
         labelled = 1 - np.nan_to_num(poses.visibility[..., 0])
         quality = quality / np.maximum(labelled, np.finfo(np.float64).tiny)
-    if poses.missing is not None:
-        quality = np.where(poses.missing, np.nan, quality)
+    return quality if poses.missing is None else np.where(poses.missing, np.nan, quality)
+
+
+def area_of_person(poses: Poses) -> Float[np.ndarray, " N"]:
+    """Return the area, square pixels, that expected errors are in proportion to: 0.53 of the person's box."""
     box = poses.person_box().astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        area = AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)
-    return error_of(quality, sigmas, area)
+        return AREA_OF_BOX * np.prod(np.maximum(box[:, 2:] - box[:, :2], 0), axis=1)

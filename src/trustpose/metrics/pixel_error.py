@@ -2,7 +2,9 @@
 them, and how large errors are against their expected median.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,8 +13,17 @@ from trustpose.metrics.bootstrap import replicate_sums
 from trustpose.poses import ExpectedError
 
 SHARES = (0.50, 0.80, 0.95)
+QUALITY_RANGES = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 _QUANTILES = np.linspace(0.02, 0.98, 97)  # between which the medians of draws are interpolated
 _FARTHEST = 1e9  # times the expected median, to keep an overflowed distance a number
+
+
+@dataclass(frozen=True)
+class DiscCoverage:
+    """The share of n keypoints within the discs that should hold 50, 80 or 95 % ("50", "80", "95")."""
+
+    coverage: dict[str, float | None]
+    n: int
 
 
 @dataclass(frozen=True)
@@ -20,12 +31,18 @@ class PixelTrust:
     """Errors of n labelled keypoints against `expected_error`, in pixels.
 
     `coverage` is the share within the disc that should hold 50, 80 or 95 % ("50", "80", "95"); `median_ratio` the
-    median of error / expected median: below 1, errors are smaller than expected.
+    median of error / expected median: below 1, errors are smaller than expected. `joints` has the coverage of each
+    kind of joint, left and right together, `by_quality` that of each range of expected OPKS (given that the keypoint is
+    labelled). `discs`: "fitted", those of the file's error model, or "mixture", those of the mixture of Rayleigh
+    distributions alone.
     """
 
     coverage: dict[str, float | None]
     median_ratio: float | None
     n: int
+    joints: dict[str, DiscCoverage] = field(default_factory=dict)
+    by_quality: dict[str, DiscCoverage] = field(default_factory=dict)
+    discs: str | None = None
 
 
 def errors_of_labelled(
@@ -38,11 +55,33 @@ def errors_of_labelled(
         return error.probability_within(distance), np.clip(ratio, 0, _FARTHEST)
 
 
-def pixel_trust(probability: Float[np.ndarray, " L"], ratio: Float[np.ndarray, " L"]) -> PixelTrust:
-    """Summarise `errors_of_labelled`; None for every number if L = 0."""
-    some = len(probability) > 0
-    coverage = {_named(share): float(np.mean(probability <= share)) if some else None for share in SHARES}
-    return PixelTrust(coverage, float(np.median(ratio)) if some else None, len(probability))
+def pixel_trust(
+    probability: Float[np.ndarray, " L"],
+    ratio: Float[np.ndarray, " L"],
+    quality: Float[np.ndarray, " L"] | None = None,
+    joint: Sequence[str] = (),
+    discs: str | None = None,
+) -> PixelTrust:
+    """Summarise `errors_of_labelled`; None for every number if L = 0. `quality` (L,) and `joint`, a name each, divide
+    the keypoints."""
+    has_keypoints = len(probability) > 0
+    median = float(np.median(ratio)) if has_keypoints else None
+    names, joints = np.asarray(joint), {}
+    for name in dict.fromkeys(joint):
+        joints[name] = disc_coverage(probability[names == name])
+    ranges = {}
+    for low, high in pairwise(QUALITY_RANGES):
+        if quality is not None and has_keypoints:
+            inside = (quality >= low) & ((quality < high) | (high == QUALITY_RANGES[-1]))
+            ranges[f"{low:g}-{high:g}"] = disc_coverage(probability[inside])
+    whole = disc_coverage(probability)
+    return PixelTrust(whole.coverage, median, whole.n, joints, ranges, discs)
+
+
+def disc_coverage(probability: Float[np.ndarray, " L"]) -> DiscCoverage:
+    """Return the share of keypoints within each disc; None without keypoints."""
+    shares = {_named(share): float(np.mean(probability <= share)) if len(probability) else None for share in SHARES}
+    return DiscCoverage(shares, len(probability))
 
 
 def coverage_replicates(

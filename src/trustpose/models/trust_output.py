@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int
 from trustpose.calibration.presence import PresenceModel
 from trustpose.files import InputError
 from trustpose.formats.json_reader import Fields, is_number
-from trustpose.poses import AREAS, Area
+from trustpose.poses import AREAS, Area, ErrorModel
 
 POSE_FIELDS = ("quality", "visibility", "pose_quality")
 READ_FIELDS = (*POSE_FIELDS, "presence")  # that prediction reads for each crop
@@ -19,6 +19,7 @@ TRUST_FIELDS = (*READ_FIELDS, "labelled")
 LINE_FIELDS = ("quality", "pose_quality")  # whose logits a spec may correct by slope and offset
 LINES = ("flip", "detected", "detected_flip")
 Lines = Mapping[str, tuple[float, float]]
+ERROR_FIELDS = ("errors", "errors_flip")
 LEAST_PROBABILITY = 1e-6  # for logits
 _SUM_TOLERANCE = 1e-3  # of three probabilities computed in half precision
 
@@ -40,7 +41,9 @@ class TrustOutput:
     output `maps["features"]`; None for a head in the network's graph. flip: slope and offset of the logit of "quality"
     and "pose_quality" after a flip test's averages, which are of better poses than one view's; {} for none. detected,
     detected_flip: the same in a detector's boxes, which are cut worse than a labeller's, without and with a flip test
-    (there, after `flip`).
+    (there, after `flip`). errors, errors_flip: which discs of expected errors held for people that the head had not
+    seen, without and with a flip test; None, as in specs of earlier versions: the mixture of Rayleigh distributions of
+    `geometry.expected_error` alone.
     """
 
     outputs: Mapping[str, str]
@@ -57,6 +60,8 @@ class TrustOutput:
     flip: Lines = field(default_factory=dict)
     detected: Lines = field(default_factory=dict)
     detected_flip: Lines = field(default_factory=dict)
+    errors: ErrorModel | None = None
+    errors_flip: ErrorModel | None = None
 
     @classmethod
     def read(cls, trust: Fields) -> "TrustOutput":
@@ -80,6 +85,7 @@ class TrustOutput:
             presence=_read_presence(trust),
             file=trust.file_name("file") if "file" in trust.value else None,
             **{name: _read_lines(trust.object(name), outputs) if name in trust.value else {} for name in LINES},
+            **{name: _read_errors(trust, name) for name in ERROR_FIELDS},
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -91,12 +97,17 @@ class TrustOutput:
         """The graph's inputs other than the pixels, by their fields, "box" and "xy"."""
         return {name: value for name, value in (("box", self.box), ("xy", self.xy)) if value is not None}
 
+    def error_model(self, *, flip: bool) -> ErrorModel | None:
+        """Return the discs of poses without or with a flip test."""
+        return self.errors_flip if flip and self.errors_flip is not None else self.errors
+
     def to_json(self) -> dict[str, Any]:
         """Return the JSON that `read` reads."""
         found = {one.name: _plain(getattr(self, one.name)) for one in fields(self)}
         found["presence"] = None if self.presence is None else self.presence.to_json()
         for name in LINES:
             found[name] = {field: list(line) for field, line in getattr(self, name).items()} or None
+        found |= {name: None if (one := getattr(self, name)) is None else one.to_json() for name in ERROR_FIELDS}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -180,6 +191,17 @@ def _on_line(values: Float[np.ndarray, "*B"], line: tuple[float, float]) -> Floa
     odds = values.astype(np.float64).clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     logit = line[0] * np.log(odds / (1 - odds)) + line[1]
     return (1 / (1 + np.exp(-logit))).astype(values.dtype)
+
+
+def _read_errors(trust: Fields, name: str) -> ErrorModel | None:
+    """Read the field "errors" or "errors_flip" of a 'trust'. Raises InputError naming what is wrong."""
+    if name not in trust.value:
+        return None
+    trust.seen.add(name)
+    try:
+        return ErrorModel.of_json(trust.value[name])
+    except ValueError as error:
+        raise trust.fail(name, "an error model (docs/trust.md)", str(error)) from None
 
 
 def _read_presence(trust: Fields) -> PresenceModel | None:

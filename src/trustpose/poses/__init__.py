@@ -3,6 +3,7 @@
 They hold arrays with one row per person; a field that has not been computed is None and is never guessed.
 """
 
+from trustpose.poses.error_model import ErrorModel
 from trustpose.poses.expected_error import ExpectedError
 from trustpose.poses.keypoint import Keypoint
 from trustpose.poses.photo import Photo
@@ -16,6 +17,7 @@ __all__ = [
     "MISSING_ID",
     "SEGMENT",
     "Area",
+    "ErrorModel",
     "ExpectedError",
     "Keypoint",
     "Photo",

@@ -1,9 +1,12 @@
 """How far keypoints are expected to be from the truth, in pixels; `geometry.expected_error` computes it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from trustpose.poses.error_model import ErrorModel
 
 _HALVINGS = 24  # of the interval from good to gross: to a millionth of it
 
@@ -14,12 +17,20 @@ class ExpectedError:
 
     `std` is the standard deviation along each axis of a keypoint without gross error, `gross` the probability of a
     gross error (0–1), and `gross_std` the standard deviation along each axis in that case. NaN where a number is
-    unknown.
+    unknown. With a `model`, and the `cell` of each keypoint in it, discs and probabilities are those that held for
+    people it was fitted on; the mixture itself, which weights keypoints in smoothing and triangulation, is unchanged.
     """
 
     std: Float[np.ndarray, "*N K"]
     gross: Float[np.ndarray, "*N K"]
     gross_std: Float[np.ndarray, "*N K"]
+    model: ErrorModel | None = None
+    cell: Int[np.ndarray, "*N K"] | None = None
+
+    def __getitem__(self, keypoints: Any) -> "ExpectedError":
+        """Return the errors of some keypoints, by an index or a mask of the arrays."""
+        cell = None if self.cell is None else self.cell[keypoints]
+        return ExpectedError(self.std[keypoints], self.gross[keypoints], self.gross_std[keypoints], self.model, cell)
 
     @property
     def median(self) -> Float[np.ndarray, "*N K"]:
@@ -32,13 +43,20 @@ class ExpectedError:
         return np.sqrt((1 - self.gross) * self.std**2 + self.gross * self.gross_std**2)
 
     def probability_within(self, distance: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
-        """Return the probability, 0–1, that the error is at most `distance` (pixels).
+        """Return the probability, 0–1, that the error is at most `distance` (pixels)."""
+        depth = self.depth_within(distance)
+        return -np.expm1(
+            -(depth if self.model is None or self.cell is None else self.model.own_depth(depth, self.cell))
+        )
 
-        The distance of an isotropic Gaussian follows Rayleigh's distribution: 1 − exp(−d² / (2 e²)).
+    def depth_within(self, distance: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
+        """Return −log of the mixture's own probability that the error exceeds `distance`.
+
+        The distance of an isotropic Gaussian follows Rayleigh's distribution, which exceeds d with exp(−d² / (2 e²)).
         """
-        with np.errstate(divide="ignore", invalid="ignore"):  # an area of 0
-            beyond = (1 - self.gross) * np.exp(-(distance**2) / (2 * self.std**2))
-            return 1 - beyond - self.gross * np.exp(-(distance**2) / (2 * self.gross_std**2))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # an area of 0, or no gross errors
+            good = np.log1p(-self.gross) - distance**2 / (2 * self.std**2)
+            return -np.logaddexp(good, np.log(self.gross) - distance**2 / (2 * self.gross_std**2))
 
     def radius(self, share: float) -> Float[np.ndarray, "*N K"]:
         """Return the radius, in pixels, of the disc that holds the labelled place with probability `share`.
@@ -47,10 +65,11 @@ class ExpectedError:
         """
         if not 0 < share < 1:
             raise ValueError(f"share: expected a number between 0 and 1, got {share}")
-        alone = np.sqrt(-2 * np.log1p(-share))  # radius / standard deviation of one Gaussian
+        depth = -np.log1p(-share) if self.model is None or self.cell is None else self.model.depth(share, self.cell)
+        alone = np.sqrt(2 * depth)  # radius / standard deviation of one Gaussian
         low, high = alone * self.std, alone * self.gross_std
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            is_within = self.probability_within(middle) < share
+            is_within = self.depth_within(middle) < depth
             low, high = np.where(is_within, middle, low), np.where(is_within, high, middle)
         return (low + high) / 2

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.files import write_json
 from trustpose.poses.display import PosesDisplay, file_names
+from trustpose.poses.error_model import ErrorModel
 from trustpose.poses.keypoint import COLUMNS as KEYPOINT_COLUMNS
 from trustpose.poses.keypoint import Keypoint
 from trustpose.poses.photo import Photo, joined_photos
@@ -34,7 +35,8 @@ class Poses(PersonRows, PosesDisplay):
     marks a row without one; in a float column NaN does. `missing` marks keypoints without a position, whatever `xy`
     holds (OpenPose writes 0, 0); None: the estimator places all. Boxes, matching, features and drawing ignore them; OKS
     uses the values in `xy`, as COCO evaluation does. `skeleton` names the K joints; None: unknown. `photos` has, by
-    image id, where each photo can be read again (`image`). Raises ValueError naming the field if a shape or dtype is
+    image id, where each photo can be read again (`image`). `error_model`: which discs of `expected_error` held for
+    people that `quality` was not fitted on; None: unknown. Raises ValueError naming the field if a shape or dtype is
     wrong.
     """
 
@@ -55,6 +57,7 @@ class Poses(PersonRows, PosesDisplay):
     missing: Bool[np.ndarray, "N K"] | None = None
     skeleton: Skeleton | None = None
     photos: Mapping[int, Photo] | None = None  # type: ignore[bad-override]
+    error_model: ErrorModel | None = None
 
     def __post_init__(self) -> None:
         number: dict[str, tuple[str, tuple[int, ...]]] = {"score": ("float", ()), "quality": ("float", ())}
@@ -92,9 +95,11 @@ class Poses(PersonRows, PosesDisplay):
 
     @classmethod
     def _beside_rows(cls, parts: Sequence[Any]) -> dict[str, Any]:
-        """An image id that stands for different photos in two parts has none in their concatenation."""
-        photos = [part.photos for part in parts]
-        return {} if all(one is None for one in photos) else {"photos": joined_photos(photos)}
+        """An image id that stands for different photos in two parts has none in their concatenation, and no error model
+        holds for parts with different ones."""
+        photos, models = [part.photos for part in parts], {part.error_model for part in parts if len(part)}
+        beside = {"error_model": models.pop()} if len(models) == 1 else {}
+        return beside if all(one is None for one in photos) else beside | {"photos": joined_photos(photos)}
 
     @property
     def ranking_score(self) -> Float[np.ndarray, " N"]:

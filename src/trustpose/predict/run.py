@@ -6,6 +6,7 @@ Nothing here prints or draws: callers pass a callback for each photo and an obje
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from threading import Event
@@ -218,6 +219,10 @@ def results_name(options: RunOptions) -> str:
 def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> None:
     """Write the results file of a run on `sources`, with rows in the order of the photos."""
     some = [part for part in done.poses.values() if len(part)]
+    models = {part.error_model for part in some} - {None}  # those of the journal have none
+    if len(models) == 1:
+        model = models.pop()
+        some = [replace(part, error_model=model) for part in some]
     is_results = options.format == "json" and not options.tidy
     names = {
         one.image_id: shown(Path(one.source).name) for one in sources.photos if isinstance(one.source, (str, Path))

@@ -266,6 +266,7 @@ class Predictor(BasePredictor):
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
             skeleton=self.spec.skeleton,
+            error_model=None if self.spec.trust is None else self.spec.trust.error_model(flip=self.flip),
             **trust,
         )
         if described is not None and described.presence is not None:

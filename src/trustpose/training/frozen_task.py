@@ -17,11 +17,11 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
-from trustpose.poses import describe_sources
+from trustpose.poses import ErrorModel, describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
 from trustpose.training.features import Features, FrozenNetwork, Reading, most_views, store_features
-from trustpose.training.head_calibration import calibrate_flip, calibrate_head
+from trustpose.training.head_calibration import calibrate_errors, calibrate_flip, calibrate_head
 from trustpose.training.head_learner import Learner
 from trustpose.training.logs import progress
 from trustpose.training.losses import HEAD_LOSSES, loss_options
@@ -194,17 +194,19 @@ class FrozenTask:
             "areas": describe_sources(self.crops.people.labels.area_source),
         }
         lines: dict[str, tuple[float, float]] = {}
+        errors: dict[str, ErrorModel] = {}
         if isinstance(head, KeypointTokens) and len(self.held_out):
             self.learner.cpu()
             fitted_on |= calibrate_head(self, head)
             lines = calibrate_flip(self, head)
+            errors = calibrate_errors(self, head, lines, str(fitted_on["calibrated_on"]))
         if lines:
             spec = self.network.spec
             padding = spec.padding if spec.flip_padding is None else spec.flip_padding
             fitted_on["flip_calibrated_on"] = f"{fitted_on['calibrated_on']}, mirrored crops of padding {padding}"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
-        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines)
+        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines, **errors)
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
     def targets(self, batch: Mapping[str, Any]) -> TrustTargets:

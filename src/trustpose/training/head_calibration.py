@@ -1,15 +1,21 @@
-"""The calibration of a head of `frozen_task` on held-out people: one view, boxes without a person, the flip test."""
+"""The calibration of a head of `frozen_task` on held-out people: one view, boxes without a person, the flip test, and
+which discs of expected errors hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from trustpose.datasets.detected_boxes import PRESENT
+from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
+from trustpose.geometry.expected_error import AREA_OF_BOX
+from trustpose.models.trust_output import LEAST_PROBABILITY
+from trustpose.poses import ErrorModel
 from trustpose.training.crops import CropLabels
 from trustpose.training.features import Features
-from trustpose.trust.heads import Tensors, average_flipped
+from trustpose.trust.heads import Tensors, Trust, average_flipped
 from trustpose.trust.keypoint_tokens import KeypointTokens
 from trustpose.trust.token_calibration import (
     calibrate,
@@ -45,16 +51,66 @@ def calibrate_flip(task: "FrozenTask", head: KeypointTokens) -> dict[str, tuple[
     """Return `TrustOutput.flip` of a calibrated head; {} without features of the flip test."""
     if task.flip is None:
         return {}
+    mean, batch = _flip_test(task, head)
+    return flip_lines(mean, task.targets(batch), CropLabels.of(batch).is_known)
+
+
+def calibrate_errors(
+    task: "FrozenTask", head: KeypointTokens, lines: Mapping[str, tuple[float, float]], fitted_on: str
+) -> dict[str, ErrorModel]:
+    """Return `TrustOutput.errors` of a calibrated head, and with features of the flip test `errors_flip`; `lines` are
+    those of `calibrate_flip`. Without enough labelled keypoints there is none."""
+    (trust,), features = _calibrated(task, head, [(task.features, task.held_out)]), task.features
+    models = {"errors": _error_model(task, trust, task.held_out, features, fitted_on)}
+    if task.flip is not None:
+        mean, _ = _flip_test(task, head)
+        quality = mean.filled()["quality"].double()
+        if line := lines.get("quality"):
+            quality = (line[0] * quality.logit(LEAST_PROBABILITY) + line[1]).sigmoid()
+        rows = np.arange(len(task.held_out))
+        models["errors_flip"] = _error_model(
+            task, replace(mean, quality=quality), rows, task.flip, f"{fitted_on}, flip test"
+        )
+    return {name: model for name, model in models.items() if model is not None}
+
+
+def _error_model(
+    task: "FrozenTask", trust: Trust, rows: np.ndarray, features: Features, fitted_on: str
+) -> ErrorModel | None:
+    columns = {name: np.asarray(column[rows]) for name, column in features.columns.items() if "pooled" not in name}
+    values = {name: value.double().numpy() for name, value in trust.filled().items()}
+    labelled = np.maximum(1 - values["visibility"][..., 0], np.finfo(np.float64).tiny)
+    offset = columns["found_xy"].astype(np.float64) - columns["xy"]
+    sides = columns["box"] * (task.crops.width, task.crops.height)  # of the person's box, crop pixels
+    skeleton = task.crops.people.skeleton
+    errors = LabelledErrors.of(
+        values["quality"] / labelled,
+        np.hypot(offset[..., 0], offset[..., 1]),
+        AREA_OF_BOX * sides.prod(axis=1),
+        skeleton.sigmas,
+        (columns["v"] > 0) & columns["is_known"],
+    )
+    return fit_error_model(errors, skeleton, fitted_on)
+
+
+def _flip_test(task: "FrozenTask", head: KeypointTokens) -> tuple[Trust, dict[str, Any]]:
+    """Return the mean of both views' calibrated trust in the held-out people, and their batch in the flip test."""
+    assert task.flip is not None
     people = np.arange(len(task.held_out))
-    fold, views = task.fold[task.held_out], []
-    for features, some in ((task.features, task.held_out), (task.flip, people)):
+    own, mirrored = _calibrated(task, head, [(task.features, task.held_out), (task.flip, people)])
+    return average_flipped(own, mirrored, task.flip_index), task.labels(people, task.flip)
+
+
+def _calibrated(
+    task: "FrozenTask", head: KeypointTokens, views: list[tuple[Features, np.ndarray]]
+) -> tuple[Trust, ...]:
+    """Return the calibrated trust in the held-out people by heads that have not seen them, in rows of features."""
+    fold, trusts = task.fold[task.held_out], []
+    for features, some in views:
         parts = unseen(task, uncalibrated, some, features, fold)
         places = None if head.occlusion is None else task.pooled(some, features)[2]
-        views.append(head.trust(calibrated(head, parts, places)))
-    own, mirrored = views
-    batch = task.labels(people, task.flip)
-    mean = average_flipped(own, mirrored, task.flip_index)
-    return flip_lines(mean, task.targets(batch), CropLabels.of(batch).is_known)
+        trusts.append(head.trust(calibrated(head, parts, places)))
+    return tuple(trusts)
 
 
 def unseen(

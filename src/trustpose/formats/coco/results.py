@@ -20,6 +20,7 @@ from trustpose.formats.columns import (
     garbage_collection_paused,
     parse_finite_json,
 )
+from trustpose.formats.error_files import read_errors
 from trustpose.formats.tables import read_rows
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.poses import MISSING_ID, Poses, find_missing
@@ -58,9 +59,10 @@ def read_results(
     """Read a COCO keypoint results file with its extended fields, as JSON or a table (`formats.tables`), ranked by
     `score_field`.
 
-    With `truth`, ids must be found there, K must match, and rows of its other categories are left out; with `common`
-    also rows in photos that it lacks. `skeleton` names the joints, as such a file does not; with `truth` its skeleton
-    is used. Ids may be texts, see `IdTexts`. Raises InputError.
+    The poses have the error model of the file beside it, if there is one. With `truth`, ids must be found there, K must
+    match, and rows of its other categories are left out; with `common` also rows in photos that it lacks. `skeleton`
+    names the joints, as such a file does not; with `truth` its skeleton is used. Ids may be texts, see `IdTexts`.
+    Raises InputError.
     """
     content = read_bytes(path)
     skeleton = truth.truth.skeleton if truth is not None and skeleton is None else skeleton
@@ -73,7 +75,9 @@ def read_results(
     if columns is None:
         ids, value = _Ids(), parse_finite_json(content, path) if table is None else table
         columns = _columns(Rows.of(value, str(path), "result"), count, score_field, ids)
-    read = _file(columns, ids, str(path), truth, skeleton, hashlib.sha256(content).hexdigest())
+    digest = hashlib.sha256(content).hexdigest()
+    read = _file(columns, ids, str(path), truth, skeleton, digest)
+    read = replace(read, poses=replace(read.poses, error_model=read_errors(path, digest)))
     rows = Rows(str(path), "result", [])
     if truth is not None:
         return of_truth(read, truth, rows, common=common)
