@@ -197,7 +197,7 @@ def test_records_have_a_skeleton_and_do_not_mix() -> None:
         coco.to_skeleton(LSP_14)
     with pytest.raises(ValueError, match=r"Poses\.skeleton is None"):
         unknown.to_skeleton(LSP_14)
-    assert set(coco.columns()) == {*vars(coco)} - {"skeleton", "photos"}
+    assert set(coco.columns()) == {*vars(coco)} - {"skeleton", "photos", "error_model"}
 
 
 def test_results_and_people_of_different_skeletons_are_not_paired() -> None:

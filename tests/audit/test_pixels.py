@@ -1,16 +1,23 @@
 """The audit of errors in pixels, on errors drawn from the very mixture and on errors twice as large."""
 
+import hashlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from trustpose.audit.build import audit
-from trustpose.formats.coco import read_truth, write_results
+from trustpose.files import InputError
+from trustpose.formats.coco import read_results, read_truth, write_results
+from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.geometry.expected_error import expected_error
 from trustpose.metrics.bootstrap import resample_counts
+from trustpose.metrics.pairing import pair_with_people
 from trustpose.metrics.pixel_error import coverage_replicates, median_replicates
 from trustpose.poses import Poses
+from trustpose.skeletons import COCO_17
 
 
 def results(data_dir: Path, path: Path, factor: float) -> Path:
@@ -84,3 +91,40 @@ def test_draws_are_those_of_repeated_rows() -> None:
         for share in (0.5, 0.8, 0.95):
             assert coverage[f"{100 * share:.0f}"][draw] == pytest.approx(np.mean(drawn <= share))
         assert medians[draw] == pytest.approx(np.median(drawn), abs=0.003)
+
+
+def test_discs_of_an_error_model_are_read_from_the_file_beside(data_dir: Path, tmp_path: Path) -> None:
+    """Errors twice as large as the mixture says: its discs fail, by joint and quality; fitted ones hold."""
+    path = results(data_dir, tmp_path / "r.json", 2.0)
+    truth = read_truth(data_dir / "coco/dev_gt.json").truth
+    poses = read_results(path, skeleton=truth.skeleton).poses
+    errors = LabelledErrors.of_poses(poses, truth, pair_with_people(poses, truth), truth.skeleton.sigmas)
+    half = errors[errors.person < 450]
+    poses = replace(poses, error_model=fit_error_model(half, truth.skeleton))
+    poses.save(tmp_path / "trusted.json")
+    assert (tmp_path / "trusted.errors.json").is_file()
+    record = audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", replicates=0)
+    plain = audit(data_dir / "coco/dev_gt.json", path, replicates=0)
+    assert (record.pixels.discs, plain.pixels.discs) == ("fitted", "mixture")
+    assert any(note.startswith("pixels.*: the discs are those of the mixture") for note in plain.notes)
+    assert set(record.pixels.joints) == {joint.removeprefix("left_") for joint in COCO_17.names if "right" not in joint}
+    assert sum(one.n for one in record.pixels.joints.values()) == record.pixels.n
+    assert sum(one.n for one in record.pixels.by_quality.values()) == record.pixels.n
+    for share in ("50", "80", "95"):
+        assert record.pixels.coverage[share] == pytest.approx(int(share) / 100, abs=0.015)
+        joints = record.pixels.joints.values()
+        assert all(joint.coverage[share] == pytest.approx(int(share) / 100, abs=0.06) for joint in joints)
+    assert plain.pixels.joints["wrist"].coverage["50"] < 0.35
+
+    (tmp_path / "trusted.json").write_text((tmp_path / "trusted.json").read_text() + "\n")  # other results
+    assert audit(data_dir / "coco/dev_gt.json", tmp_path / "trusted.json", replicates=0).pixels.discs == "mixture"
+    replace(poses, error_model=None).save(tmp_path / "trusted.json")
+    assert not (tmp_path / "trusted.errors.json").exists()
+
+
+def test_a_damaged_error_model_is_named(data_dir: Path, tmp_path: Path) -> None:
+    path = results(data_dir, tmp_path / "r.json", 1.0)
+    content = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "errors": {"version": 7}}
+    (tmp_path / "r.errors.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"r\.errors\.json: field errors\.version: expected 1, got '7'"):
+        read_results(path, skeleton=COCO_17)

@@ -269,3 +269,18 @@ def test_fewer_than_ten_people_are_not_compared(fitted) -> None:
     assert results.poses.score is not None
     far = replace(results.poses, score=results.poses.score / 100)
     assert fitted.calibrator.apply(far[:9]).warnings == () != fitted.calibrator.apply(far[:10]).warnings
+
+
+def test_discs_are_learnt_out_of_fold_and_stored_with_the_calibrator(fitted, tmp_path: Path) -> None:
+    """A file without them, as of an earlier version, has the mixture's own."""
+    model = fitted.calibrator.errors
+    assert model is not None and 250 < model.people <= 300 and model.fitted_on.endswith("out of fold")
+    fitted.calibrator.save(tmp_path / "new.cal")
+    again = Calibrator.load(tmp_path / "new.cal")
+    poses = again(fitted.out_of_fold)
+    assert again.errors == model and poses.error_model == model
+    error, plain = poses.expected_error(), replace(poses, error_model=None).expected_error()
+    assert not np.allclose(error.radius(0.95), plain.radius(0.95), rtol=0.01)
+    Calibrator.of(replace(fitted.calibrator, errors=None)).save(tmp_path / "old.cal")
+    old = Calibrator.load(tmp_path / "old.cal")
+    assert old.errors is None and old(fitted.out_of_fold).error_model is None

@@ -1,6 +1,7 @@
 """The field "trust" of a spec, and the arrays that a network's head gives."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.tiny_onnx import write_network
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays, TrustOutput
+from trustpose.poses import ErrorModel
 from trustpose.runtime.backends import OnnxNetwork
 from trustpose.skeletons import COCO_17
 from trustpose.trust.heads import Trust, average_flipped
@@ -179,3 +181,19 @@ def test_a_line_moves_the_logits_of_the_means():
     logit = np.log(mean / (1 - mean))
     np.testing.assert_allclose(np.log(moved / (1 - moved)), 2 * logit + 0.5, atol=1e-4)
     np.testing.assert_allclose(one.average_flipped(other, index, {"quality": (1.0, 0.0)}).quality, mean, atol=1e-6)
+
+
+def test_discs_of_expected_errors_there_and_back(tmp_path):
+    """With a flip test its own, else those of one view; a spec without them, as of earlier versions, has none."""
+    model = ErrorModel((0.5, 0.9), (("nose",),), ((0.6,),), (((0.7, 2.4), (0.8, 2.5)),), 20, 30, "made up")
+    other = replace(model, people=21)
+    text = TRUST | {"errors": model.to_json(), "errors_flip": other.to_json()}
+    trust = _spec(tmp_path, trust=text).trust
+    assert trust is not None and (trust.errors, trust.errors_flip) == (model, other)
+    assert (trust.error_model(flip=False), trust.error_model(flip=True)) == (model, other)
+    assert replace(trust, errors_flip=None).error_model(flip=True) == model
+    assert json.loads(json.dumps(trust.to_json()["errors"])) == json.loads(json.dumps(model.to_json()))
+    assert TrustOutput({"quality": "q"}, "ours", "segment", 12).error_model(flip=True) is None
+    wrong = TRUST | {"errors": model.to_json() | {"version": 9}}
+    with pytest.raises(InputError, match=r"errors': expected an error model .*expected 1, got '9'"):
+        _spec(tmp_path, trust=wrong)

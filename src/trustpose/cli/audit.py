@@ -141,6 +141,7 @@ def audit(
         print_categories,
         print_change,
         print_comparisons,
+        print_discs,
         print_joint_calibration,
         print_notes,
         print_numbers,
@@ -184,6 +185,7 @@ def audit(
     change = None if before is None else _change(*records)
     print_numbers(records)
     print_joint_calibration(records)
+    print_discs(records)
     print_categories(records)
     print_localisation(records)
     print_tables(records)

@@ -105,6 +105,30 @@ def print_joint_calibration(audits: "Sequence[Audit]") -> None:
     Console().print(table)
 
 
+def print_discs(audits: "Sequence[Audit]") -> None:
+    """Print the share of keypoints within the discs that should hold 50, 80 and 95 %, by kind of joint and by range of
+    expected OPKS, one column per file; nothing where no file has quality."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from trustpose.report.summary import file_labels
+
+    if not any(audit.pixels.n for audit in audits):
+        return
+    table = Table(title="in 50, 80, 95 % discs", title_justify="left")
+    table.add_column("")
+    for label, audit in zip(file_labels(audits), audits, strict=True):
+        table.add_column(escape(f"{label} ({audit.pixels.discs or 'none'})"), justify="right")
+    for field, prefix in (("joints", ""), ("by_quality", "expected OPKS ")):
+        divided = [getattr(audit.pixels, field) for audit in audits]
+        for name in dict.fromkeys(name for rows in divided for name in rows):
+            shares = [rows[name].coverage.values() if name in rows else () for rows in divided]
+            cells = [", ".join("–" if one is None else f"{one:.3f}" for one in some) or "–" for some in shares]
+            table.add_row(escape(prefix + name.replace("_", " ")), *cells)
+    Console().print(table)
+
+
 def print_categories(audits: "Sequence[Audit]") -> None:
     """Print AP and the number of people of each category, one column per file; nothing for a single category."""
     if not audits[0].categories:

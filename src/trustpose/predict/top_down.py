@@ -88,14 +88,13 @@ class Predictor(BasePredictor):
             warnings.warn(other_decoding(runtime.spec, decoding), stacklevel=3)
         self.association = association
         self._peaks = None if association is None else association_codec(self.spec, second_crop)
-        self.batch_size, self.flip = batch_size, flip
+        self.batch_size, self.flip, self.max_pixels = batch_size, flip, max_pixels
         self.paddings = [self.spec.padding, *([] if second_crop is None else [second_crop])]
         self._flip_padding = self.spec.flip_padding if flip and second_crop is None else None
         self.threads = threads or cpu_count()
         self._readers = worker_threads(self.threads, "trustpose-read")
         self._runners = worker_threads(2, "trustpose-batch")  # two, so that CPUs are never idle
         self.detector = None if detector is None else load_detector(detector)
-        self.max_pixels = max_pixels
         self.min_presence = 0.0 if trust is None or trust.presence is None else trust.presence.min_presence
 
     @cached_property
