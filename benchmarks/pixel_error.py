@@ -15,7 +15,9 @@ Tables, then one line of JSON with all of them:
   forms      one Gaussian, equation (1), and the mixture, (2): log likelihood per keypoint, and coverage of the discs
              that should hold 50, 80 and 95 %, on photos left out of the fit (five folds), and on a network left out
   dev        the same with the package's coefficients on `dev`, with 95 % intervals from drawing photos, as `trustpose
-             audit` prints them; "own trust": by the quality in the file itself
+             audit` prints them; "own trust": by the quality in the file itself; "fitted": with the error model that
+             was learnt with the trust, out of fold on `train`
+  divided    coverage by kind of joint and by range of expected OPKS
 """
 
 import argparse
@@ -29,6 +31,7 @@ from scipy.optimize import minimize
 
 import trustpose as tp
 from trustpose.audit.build import audit
+from trustpose.audit.record import Audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit as fit_calibrator
 from trustpose.datasets.folds import fold_of
@@ -169,13 +172,41 @@ def show_forms(rows: dict[str, dict[str, dict[str, float]]]) -> None:
             print(f"{form:14s}{name:18s}{one['log likelihood']:15.3f}{numbers}")
 
 
-def on_dev(truth: TruthFile, results: ResultsFile, draws: int) -> dict[str, tuple[float, ...]]:
-    found = audit(truth, results, replicates=draws)
+Numbers = dict[str, tuple[float, ...]]
+Divided = dict[str, dict[str, dict[str, float | int | None]]]
+
+
+def measure(
+    dev: dict[str, Numbers], divided: Divided, name: str, truth: TruthFile, results: ResultsFile, draws: int
+) -> None:
+    """Audit with the mixture's own discs, and with those of the error model that came with the trust."""
+    plain = replace(results, poses=replace(results.poses, error_model=None))
+    for label, one in ((f"{name}, mixture", plain), (f"{name}, fitted", results)):
+        if label.endswith("mixture") or one.poses.error_model is not None:
+            record = audit(truth, one, replicates=draws)
+            dev[label], divided[label] = numbers_of(record), rows_of(record)
+
+
+def numbers_of(record: Audit) -> Numbers:
     names = ["coverage.50", "coverage.80", "coverage.95", "median_ratio"]
-    numbers = {name: (found.number(f"pixels.{name}"), *found.intervals[f"pixels.{name}"]) for name in names}
+    numbers = {name: (record.number(f"pixels.{name}"), *record.intervals[f"pixels.{name}"]) for name in names}
     return {
         name: tuple(round(float(value), 4) for value in values if value is not None) for name, values in numbers.items()
     }
+
+
+def rows_of(record: Audit) -> dict[str, dict[str, float | int | None]]:
+    """Coverage by kind of joint and by range of expected OPKS."""
+    rows = record.pixels.joints | {f"OPKS {name}": one for name, one in record.pixels.by_quality.items()}
+    return {name: {**one.coverage, "n": one.n} for name, one in rows.items()}
+
+
+def show_divided(divided: Divided) -> None:
+    for label, rows in divided.items():
+        print(f"\n{label:30s}" + "".join(f"{name:>8s}" for name in ("50", "80", "95", "n")))
+        for name, one in rows.items():
+            numbers = "".join("       –" if one[key] is None else f"{one[key]:8.3f}" for key in ("50", "80", "95"))
+            print(f"{name:30s}{numbers}{one['n']:8d}")
 
 
 def main() -> None:
@@ -188,17 +219,17 @@ def main() -> None:
     unseen = np.array([image["id"] for image in json.loads((DATA / "coco" / "val2017_gt.json").read_bytes())["images"]])
     files += [(*one, unseen) for one in arguments.unseen]
     truths = {split: read_truth(DATA / "coco" / f"{split}_gt.json") for split in ("train", "dev")}
-    networks, dev = dict[str, Errors](), dict[str, dict[str, tuple[float, ...]]]()
+    networks, dev, divided = dict[str, Errors](), dict[str, Numbers](), Divided()
     for name, train, test, photos in files:
         truth, results = read(Path(train), truths["train"], photos)
         fit = fit_calibrator(truth, results, Options(method="trees"))
         networks[name] = errors_of(fit.out_of_fold, truth)
         plain = read(Path(test), truths["dev"], None)[1]
         calibrated = replace(plain, poses=tp.Calibrator.of(fit.parts)(plain.poses))
-        dev[name] = on_dev(truths["dev"], calibrated, arguments.draws)
+        measure(dev, divided, name, truths["dev"], calibrated, arguments.draws)
         own = read_results(test, truth=truths["dev"])
         if own.poses.quality is not None:
-            dev[f"{name}, own trust"] = on_dev(truths["dev"], own, arguments.draws)
+            measure(dev, divided, f"{name}, own trust", truths["dev"], own, arguments.draws)
     found = fitted(Errors.joined(list(networks.values())))
     print(f"fit: share {found.share}, size {found.size}; the package has share {FITTED.share}, size {FITTED.size}")
     rows = forms(networks)
@@ -206,7 +237,9 @@ def main() -> None:
     print(f"\n{'dev':26s}" + "".join(f"{name:>26s}" for name in next(iter(dev.values()))))
     for name, numbers in dev.items():
         print(f"{name:26s}" + "".join(f"{f'{v:.3f} ({low:.3f}–{high:.3f})':>26s}" for v, low, high in numbers.values()))
-    print(json.dumps({"fit": {"share": found.share, "size": found.size}, "forms": rows, "dev": dev}))
+    show_divided(divided)
+    fit_line = {"share": found.share, "size": found.size}
+    print(json.dumps({"fit": fit_line, "forms": rows, "dev": dev, "divided": divided}))
 
 
 def _given() -> list[tuple[str, Path, Path]]:

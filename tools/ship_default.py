@@ -8,7 +8,9 @@
 --network is the published network with its JSON, or a model folder of a zoo network; --trust is of `trustpose train
 default-trust` on that, --detector of `trustpose train default-detector`. Graphs and specs go into the package, weights
 to train on into weights/ of the checkout. What is there is replaced; cards (README.md) stay. --measured writes the
-numbers of the benchmark's last line into the specs.
+numbers of the benchmark's last line into the specs. --errors FOLDER writes only the error models of a `trustpose train
+default-trust` into the default's spec: those of a shorter training of the same head on the same network, whose
+cross-fitted copies have not seen the people either (docs/benchmarks/pixel-error.md).
 """
 
 import argparse
@@ -30,6 +32,7 @@ from trustpose.export.onnx import with_half_weights
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
 from trustpose.models.spec import MODEL_JSON, MODEL_ONNX, MODEL_WEIGHTS, ModelSpec
+from trustpose.models.trust_output import ERROR_FIELDS
 from trustpose.networks.checkpoint_files import read_tensors
 from trustpose.networks.onnx_weights import read_onnx_weights
 from trustpose.networks.zoo import build
@@ -127,6 +130,20 @@ def write_measured(result: dict[str, Any]) -> None:
         path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
+def write_errors(trust: Path) -> None:
+    """The error models of a trained head into the default's spec. Raises InputError if it has none."""
+    fitted = ModelSpec.read(trust).trust
+    if fitted is None or fitted.errors is None:
+        raise InputError(f"{trust}: has no error model, expected a folder of `trustpose train default-trust`")
+    path = MODELS / "default" / MODEL_JSON
+    spec = json.loads(path.read_text())
+    for name in ERROR_FIELDS:
+        model = getattr(fitted, name)
+        if model is not None:
+            spec["trust"][name] = model.to_json()
+    path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
 def fast_costs(result: dict[str, Any]) -> dict[str, str]:
     """The numbers of the fast setting beside the usual ones, as `trustpose predict --fast` prints them."""
     by_quality = "{}, by its expected OKS"
@@ -147,7 +164,11 @@ def run() -> None:
     for option in ("--network", "--trust", "--detector"):
         parser.add_argument(option, type=Path)
     parser.add_argument("--measured", type=Path, help="what benchmarks/default_model.py printed")
+    parser.add_argument("--errors", type=Path, help="a trained head, whose error models go into the default's spec")
     given = parser.parse_args()
+    if given.errors is not None:
+        write_errors(given.errors)
+        return
     if given.measured is not None:
         write_measured(json.loads(given.measured.read_text().splitlines()[-1]))
         return

@@ -277,7 +277,7 @@ def test_discs_are_learnt_out_of_fold_and_stored_with_the_calibrator(fitted, tmp
     assert model is not None and 250 < model.people <= 300 and model.fitted_on.endswith("out of fold")
     fitted.calibrator.save(tmp_path / "new.cal")
     again = Calibrator.load(tmp_path / "new.cal")
-    poses = again(fitted.out_of_fold)
+    poses = again(replace(fitted.out_of_fold, skeleton=COCO_17))
     assert again.errors == model and poses.error_model == model
     error, plain = poses.expected_error(), replace(poses, error_model=None).expected_error()
     assert not np.allclose(error.radius(0.95), plain.radius(0.95), rtol=0.01)
