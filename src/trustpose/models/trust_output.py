@@ -84,8 +84,11 @@ class TrustOutput:
             xy=trust.text("xy") if "xy" in trust.value else None,
             presence=_read_presence(trust),
             file=trust.file_name("file") if "file" in trust.value else None,
-            **{name: _read_lines(trust.object(name), outputs) if name in trust.value else {} for name in LINES},
-            **{name: _read_errors(trust, name) for name in ERROR_FIELDS},
+            flip=_read_lines(trust, "flip", outputs),
+            detected=_read_lines(trust, "detected", outputs),
+            detected_flip=_read_lines(trust, "detected_flip", outputs),
+            errors=_read_errors(trust, "errors"),
+            errors_flip=_read_errors(trust, "errors_flip"),
         )
         if read.xy is not None and read.xy == read.box:
             raise trust.fail("xy", "another input than in 'box'", read.xy)
@@ -218,16 +221,18 @@ def _read_presence(trust: Fields) -> PresenceModel | None:
         raise trust.fail("presence", str(error).removeprefix("presence: "), trust.value["presence"]) from None
 
 
-def _read_lines(wanted: Fields, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
-    """Read slopes and offsets by field. Raises InputError naming what is wrong."""
-    lines = {}
-    for name, line in wanted.value.items():
-        wanted.seen.add(name)
-        if name not in LINE_FIELDS or name not in outputs:
-            raise wanted.fail(name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", name)
+def _read_lines(trust: Fields, name: str, outputs: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Read slopes and offsets by field; {} without any. Raises InputError naming what is wrong."""
+    if name not in trust.value:
+        return {}
+    wanted, lines = trust.object(name), {}
+    for field_name, line in wanted.value.items():
+        wanted.seen.add(field_name)
+        if field_name not in LINE_FIELDS or field_name not in outputs:
+            raise wanted.fail(field_name, f"one of {', '.join(LINE_FIELDS)} that 'outputs' has", field_name)
         if not (isinstance(line, list) and len(line) == 2 and all(map(is_number, line))):
-            raise wanted.fail(name, "two numbers, slope and offset", line)
-        lines[name] = (float(line[0]), float(line[1]))
+            raise wanted.fail(field_name, "two numbers, slope and offset", line)
+        lines[field_name] = (float(line[0]), float(line[1]))
     return lines
 
 

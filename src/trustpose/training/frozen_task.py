@@ -206,7 +206,8 @@ class FrozenTask:
             fitted_on["flip_calibrated_on"] = f"{fitted_on['calibrated_on']}, mirrored crops of padding {padding}"
         maps = {name: tensor.name for name, tensor in self.network.maps.items()}
         area = area_of(self.crops.people, self.recipe.train.area)
-        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines, **errors)
+        fitted = Fitted(str(self.recipe.head), area, fitted_on, dict(self.recipe.head_options), flip=lines)
+        fitted = replace(fitted, errors=errors.get("errors"), errors_flip=errors.get("errors_flip"))
         save_trust_folder(folder, self.network.spec, head, maps, fitted)
 
     def targets(self, batch: Mapping[str, Any]) -> TrustTargets:
