@@ -11,7 +11,6 @@ from trustpose.poses.error_model import DEEPEST
 from trustpose.skeletons import Skeleton
 
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
-# chosen by cross-validation on `train`, docs/benchmarks/pixel-error.md
 CELL = 400  # keypoints of a cell at least
 MOST_CELLS = 6  # ranges of quality of a group of joints
 FEWEST = 100  # keypoints of a group, below which it keeps the mixture's own discs
