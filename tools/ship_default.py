@@ -140,7 +140,8 @@ def write_errors(trust: Path) -> None:
     for name in ERROR_FIELDS:
         model = getattr(fitted, name)
         if model is not None:
-            spec["trust"][name] = model.to_json()
+            fitted_on = f"{model.fitted_on}, in another training of it ({fitted.fitted_on['recipe']})"
+            spec["trust"][name] = replace(model, fitted_on=fitted_on).to_json()
     path.write_text(json.dumps(spec, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -77,7 +77,8 @@ def test_apply_adds_trust_and_touches_nothing_else(folder, tmp_path) -> None:
         assert new["score"] == new["pose_quality"] == expected.pose_quality[at]
         assert new["keypoint_quality"] == expected.quality[at].tolist()
         np.testing.assert_allclose(np.sum(new["visibility"], axis=1), 1, atol=1e-9)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "out.json.calibrator.json"]
+    beside = ["out.errors.json", "out.json", "out.json.calibrator.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == beside
 
 
 def test_applied_twice_is_applied_once(folder, tmp_path) -> None:
