@@ -83,6 +83,29 @@ def test_other_estimators_and_options(tmp_path: Path, capsys: pytest.CaptureFixt
     assert after[4]["keypoint_replaced"][0] == 1
 
 
+def test_keypoints_of_any_number_as_deeplabcut_has_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No sigmas are needed, unless errors are to follow from trust; what the stated deviation covers is said."""
+    parts = ("paw", "nose", "tail", "ear")
+    cells = np.concatenate([POSES.xy[:, :4], np.full((30, 4, 1), 0.9)], axis=2).reshape(30, 12)
+    head = [["scorer", *["net"] * 12], ["bodyparts", *np.repeat(parts, 3)], ["coords", *["x", "y", "likelihood"] * 4]]
+    lines = [*head, *([str(frame), *map(str, row)] for frame, row in enumerate(cells.tolist()))]
+    (tmp_path / "clip.csv").write_text("\n".join(",".join(line) for line in lines))
+    assert run("convert", tmp_path / "clip.csv", "--out", tmp_path / "results.json") == 0
+    assert run("smooth", tmp_path / "results.json", "--out", tmp_path / "out.json") == 0
+    assert "keypoint_std covers jitter and motion alone" in capsys.readouterr().err
+    found = read_results(tmp_path / "out.json").poses
+    assert found.xy.shape == (30, 4, 2) and mean_error(found, TRUE[:, :4]) < mean_error(
+        POSES.take_keypoints(np.arange(4)), TRUE[:, :4]
+    )
+    rows = [row | {"keypoint_quality": [0.9] * 4} for row in json.loads((tmp_path / "results.json").read_text())]
+    (tmp_path / "trusted.json").write_text(json.dumps(rows))
+    assert run("smooth", tmp_path / "trusted.json", "--noise", "trust", "--out", tmp_path / "no.json") == 2
+    error = capsys.readouterr().err
+    assert error.endswith("skeleton: expected one with sigmas, which turn keypoint_quality into pixels; got none\n")
+    assert run("smooth", written(tmp_path, POSES), "--out", tmp_path / "out.json") == 0
+    assert "jitter" not in capsys.readouterr().err  # with trust the deviation is of the whole error
+
+
 def test_frames_with_texts_for_ids(tmp_path: Path) -> None:
     rows = POSES[np.r_[0:12, 15:30]].to_coco()
     for row in rows:

@@ -135,6 +135,40 @@ def test_frames_have_times_and_clips() -> None:
     np.testing.assert_allclose(done.poses.xy[:FRAMES], smooth(first).poses.xy, atol=2.0)
 
 
+def _flick(offsets: np.ndarray) -> tuple[Poses, np.ndarray, np.ndarray]:
+    """A person who all but lies still, jittering by a pixel, and whose left wrist is off by `offsets` (n, 2) pixels in
+    frames 60 to 60 + n; the truth without the jitter, and with the offsets; and which keypoints these are."""
+    still = np.tile(STANDING, (120, 1, 1))
+    moved = np.zeros(still.shape[:2], bool)
+    moved[60 : 60 + len(offsets), COCO_17.index("left_wrist")] = True
+    true = still.copy()
+    true[moved] += offsets
+    jitter = np.random.default_rng(3).normal(0, 1, still.shape)
+    poses = Poses(true + jitter, score=np.ones(moved.shape), image_id=np.arange(120), skeleton=COCO_17)
+    return poses, true, moved
+
+
+@pytest.mark.parametrize("motion", ["velocity", "acceleration"])
+@pytest.mark.parametrize("frames", [3, 4, 5])
+def test_a_fast_movement_is_no_gross_error(frames, motion) -> None:
+    """As of a limb that flicks 33 pixels away and back, where several networks agree that it did."""
+    there_and_back = np.sin(np.pi * (np.arange(frames) + 0.5) / frames)[:, None] * [27.0, -19.0]
+    poses, true, moved = _flick(there_and_back)
+    done = smooth(poses, motion=motion)
+    assert not done.replaced[moved].any()
+    assert np.linalg.norm(done.poses.xy - true, axis=2)[moved].max() < 5
+    assert (done.std[moved] < 5).all() and done.replaced.mean() < 0.01
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5, 8])
+def test_a_jump_is_one_however_long_it_lasts(frames) -> None:
+    poses, true, moved = _flick(np.tile([27.0, -19.0], (frames, 1)))
+    done = smooth(poses)
+    assert done.replaced[moved].all()
+    true[moved] -= [27.0, -19.0]
+    assert np.linalg.norm(done.poses.xy - true, axis=2)[moved].max() < 3
+
+
 def test_without_quality_noise_is_constant_and_without_tracks_one_person_is_enough() -> None:
     poses, true = walk(0)
     bare = replace(poses, quality=None, visibility=None, pose_quality=None, track_id=None)

@@ -89,6 +89,55 @@ def test_weak_poses_continue_tracks_but_begin_none() -> None:
     assert track(poses, start_score=0.5).track_id.tolist() == [-1, 1, 1, 1]
 
 
+def _doubled(suppressed: bool) -> tuple[Poses, np.ndarray]:
+    """A person on whom the detector finds two boxes in frames 4 to 7, the second as large as the one of the frame
+    before, so that it is nearer; which rows are the second's."""
+    person = walking([0], [2], 12)
+    small, large = (person.keypoint_box() + np.array(margin) for margin in ((-5, -5, 5, 5), (-45, -25, 45, 25)))
+    frame = np.arange(12)
+    first = replace(person, box=np.where((frame < 4)[:, None], large, small), box_score=np.full(12, 0.8))
+    first = replace(first, pose_quality=np.full(12, 0.9))
+    second = replace(first, box=large, box_score=np.full(12, 0.5))[np.arange(4, 8)]
+    poses = Poses.concatenate([first, second])
+    if suppressed:
+        score = poses.ranking_score * np.where(np.arange(16) < 12, 1, 0.1)
+        poses = replace(poses, suppressed_score=score)
+    return poses, np.arange(16) >= 12
+
+
+@pytest.mark.parametrize("suppressed", [True, False])
+def test_a_second_box_on_a_person_begins_no_track(suppressed: bool) -> None:
+    """As on the athlete of Pose2Sim's balancing trial: the track went on with the second box, and a new one began on
+    the first, which stayed when the second box was gone."""
+    poses, is_second = _doubled(suppressed)
+    found = track(poses, matching="hungarian").track_id
+    assert set(found.tolist()) == {1, -1}
+    assert all((found[poses.image_id == frame] == 1).sum() == 1 for frame in range(12))
+    if suppressed:  # suppression says which of the two is the double
+        assert (found[is_second] == -1).all() and (found[~is_second] == 1).all()
+
+
+def test_two_boxes_of_the_first_frame_are_one_track_and_two_people_are_two() -> None:
+    poses, _ = _doubled(False)
+    later = poses[poses.image_id >= 4]
+    assert set(track(later).track_id.tolist()) == {1, -1}
+    beside = walking([0, 40], [0, 0], 5)  # OKS of the two is below 0.7
+    assert set(track(beside).track_id.tolist()) == {1, 2}
+    nameless = replace(later, skeleton=None)
+    assert set(track(nameless, distance=box_distance).track_id.tolist()) == {1, 2}  # boxes: IoU is below 0.7
+
+
+def test_a_track_that_was_lost_goes_on_at_no_doubtful_pose() -> None:
+    """The person leaves; some frames later the detector finds a bit of background where they were."""
+    person = replace(walking([0], [3], 10), pose_quality=np.full(10, 0.9))
+    background = replace(person[9:], xy=person.xy[9:] + 20, pose_quality=np.array([0.1]), image_id=np.array([14]))
+    back = replace(person[9:], image_id=np.array([16]))
+    found = track(Poses.concatenate([person, background, back])).track_id
+    assert found.tolist() == [1] * 10 + [-1] + [1]
+    doubtful_at_once = replace(background, image_id=np.array([10]))
+    assert track(Poses.concatenate([person, doubtful_at_once])).track_id.tolist() == [1] * 11
+
+
 def test_a_false_alarm_from_before_takes_no_track_away() -> None:
     """As in real videos: a doubtful box about half of a person, seen once, begins a track. Frames later the person has
     moved towards it, and another doubtful box is found where the person was. Two middling links were worth more than

@@ -19,6 +19,14 @@ NOISES = ("auto", "trust", "constant")
 MOTIONS = ("velocity", "acceleration")
 NOISE_MEANS = "Noise of keypoints: by keypoint_quality, or the same in all frames; auto: trust where there is any."
 MOTION_MEANS = "What is constant up to random forces."
+JITTER_ALONE = (
+    "note: without keypoint_quality, keypoint_std covers jitter and motion alone, not errors that stay over time: its "
+    "95 % discs hold about a third of a network's errors (docs/benchmarks/smoothing.md)"
+)
+SKELETON_MEANS = (
+    "Skeleton of the keypoints, NAME or FILE.json: its sigmas turn keypoint_quality into pixels. Default: for 17 "
+    "keypoints coco17; others need one only for --noise trust."
+)
 FILL_MEANS = "Add a row where a track was not found for at most so many frames; 0: none."
 
 
@@ -35,17 +43,16 @@ def smooth(
     gross_errors: Annotated[
         bool, typer.Option(help="Whether keypoints may be gross errors, which count less the farther they are off.")
     ] = True,
-    skeleton: Annotated[
-        str, typer.Option(**completed(skeletons), help="Skeleton with the sigmas for OKS: NAME or FILE.json.")
-    ] = "coco17",
+    skeleton: Annotated[str | None, typer.Option(**completed(skeletons), help=SKELETON_MEANS)] = None,
 ) -> None:
     """Smooth the keypoints of each track and fill its gaps, in the results of any estimator.
 
     A Kalman smoother for each keypoint: with keypoint_quality, each keypoint counts by its own expected error in
     pixels, and is a gross error with its own probability; how noisy the clip is, and how the joints move, is estimated
     from the clip. Without track_id there must be one person a frame (trustpose track finds the tracks). Rows keep all
-    scores; new are keypoint_std, pixels along each axis, and keypoint_replaced, 1 where the position follows from other
-    frames alone, with a keypoint_quality to match. Rows for frames without the track come last.
+    scores; new are keypoint_std, pixels along each axis (without keypoint_quality of jitter and motion alone), and
+    keypoint_replaced, 1 where the position follows from other frames alone, with a keypoint_quality to match. Rows for
+    frames without the track come last.
     """
     from trustpose.files import write_json
     from trustpose.tracking import smooth as smooth_tracks
@@ -70,6 +77,8 @@ def smooth(
     seconds = time.perf_counter() - started
     write_json(out, _rows(rows, file, done, _texts(file, images)))
     typer.echo(_summary(len(rows), done, seconds))
+    if done.noise == "constant":
+        typer.echo(JITTER_ALONE, err=True)
     say_written(out, "smoothed results, with keypoint_std")
 
 

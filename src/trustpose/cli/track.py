@@ -192,16 +192,21 @@ def distance_of(name: str, area: str) -> Any:
     return known[name]
 
 
-def read_clips(results: Path, images: Path | None, skeleton: str) -> "tuple[ResultsFile, Images | None, list[Any]]":
-    """Return the results with the frames' ids, the frames if listed, and the rows unchanged."""
+def read_clips(
+    results: Path, images: Path | None, skeleton: str | None
+) -> "tuple[ResultsFile, Images | None, list[Any]]":
+    """Return the results with the frames' ids, the frames if listed, and the rows unchanged. Without a skeleton, 17
+    keypoints are COCO's, and any other number has no names."""
     from dataclasses import replace
 
     from trustpose.files import read_bytes, read_json
     from trustpose.formats.coco import read_images, read_results
     from trustpose.formats.tables import read_rows
-    from trustpose.skeletons import skeleton_of
+    from trustpose.skeletons import COCO_17, skeleton_of
 
-    file = read_results(results, skeleton=skeleton_of(skeleton))
+    file = read_results(results, skeleton=None if skeleton is None else skeleton_of(skeleton))
+    if skeleton is None and file.poses.keypoint_count == len(COCO_17):
+        file = replace(file, poses=replace(file.poses, skeleton=COCO_17))
     rows = read_rows(read_bytes(results), results)
     rows = read_json(results) if rows is None else rows
     if images is None:

@@ -9,13 +9,17 @@ expectation-maximisation in which each measurement is judged by the others alone
 a measurement's density is that of the mixture. c r is the variance of the part of the error that changes from frame to
 frame. A constant error, such as that of a network that always predicts the shoulder too low, cannot be seen in a
 sequence, so c is below 1 where r is the variance of the whole error.
+
+A joint that lies still for most of a clip has a small λ, and a fast movement of a few frames is then as far from the
+expected path as a gross error. But a gross error jumps, and a movement goes there and back step by step
+(`fast_movement`).
 """
 
 import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.tracking.kalman import Path, Points, filter_points, smooth_points
 
@@ -25,6 +29,7 @@ LONGEST = 1000  # rows that the grid reads, those in the middle
 POOLED = 20  # the log likelihood of a point's group, scaled to so many measurements, is added to the point's own
 SCREEN = 7  # rows whose median is taken
 ROUNDS = 4  # of smoothing and responsibilities
+SHORTEST_MOVEMENT, LONGEST_STEP = 3, 0.6  # rows; of the movement's largest distance from the smoothed path
 _SMALLEST = 1e-300
 
 
@@ -62,9 +67,10 @@ class MotionNoise:
 
 @dataclass(frozen=True, eq=False)
 class RobustPath:
-    """The path of `kalman.smooth_points`; the probability (T, S) that each measurement is good, 0 without one; and
-    `staying` (T, S), the variance of an error that stays over time, (1 − c) r of each measurement: as such errors add
-    up, the path has the same average of them as of the measurements."""
+    """The path of `kalman.smooth_points`, through the measurements themselves in a `fast_movement`; the probability
+    (T, S) that each measurement is good, 0 without one; and `staying` (T, S), the variance of an error that stays over
+    time, (1 − c) r of each measurement: as such errors add up, the path has the same average of them as of the
+    measurements."""
 
     path: Path
     good: Float[np.ndarray, "T S"]
@@ -88,7 +94,33 @@ def smooth_measured(measured: Measured, noise: MotionNoise) -> RobustPath:
     std = np.sqrt(np.where(seen, measured.points.variance, 0) * np.maximum(1 - noise.scale, 0))
     average = smooth_points(replace(points, position=np.stack([std, std], axis=-1), variance=variance), density)
     path = smooth_points(replace(points, variance=variance), density)
-    return RobustPath(path, good, average.position[..., 0] ** 2)
+    moving = fast_movement(points.position, path.position, seen, good)
+    position = np.where(moving[..., None], points.position, path.position)
+    path = replace(path, position=position, variance=np.where(moving, points.variance, path.variance))
+    return RobustPath(path, np.where(moving, 1.0, good), average.position[..., 0] ** 2)
+
+
+def fast_movement(
+    position: Float[np.ndarray, "T S 2"],
+    expected: Float[np.ndarray, "T S 2"],
+    seen: Bool[np.ndarray, "T S"],
+    good: Float[np.ndarray, "T S"],
+) -> Bool[np.ndarray, "T S"]:
+    """Return which measurements that count as gross errors (`good` below one half) are a movement: three or more in
+    successive rows, between good ones, with no step longer than 0.6 of their largest distance from the smoothed path
+    `expected`."""
+    rejected = seen & (good < 0.5)
+    distance = np.where(rejected, np.linalg.norm(position - expected, axis=-1), 0.0)
+    step = np.linalg.norm(np.diff(position, axis=0), axis=-1)  # (T - 1, S) from each row to the next
+    movement = np.zeros(rejected.shape, np.bool_)
+    for point in np.flatnonzero(rejected.sum(axis=0) >= SHORTEST_MOVEMENT).tolist():
+        edges = np.flatnonzero(np.diff(rejected[:, point].astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+        for start, end in edges.tolist():
+            inside = 0 < start and end < len(rejected) and seen[[start - 1, end], point].all()
+            longest = LONGEST_STEP * distance[start:end, point].max()
+            if end - start >= SHORTEST_MOVEMENT and inside and step[start - 1 : end, point].max() <= longest:
+                movement[start:end, point] = True
+    return movement
 
 
 def estimate_noise(measured: Measured, group: Int[np.ndarray, " S"]) -> MotionNoise:

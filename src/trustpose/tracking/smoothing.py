@@ -60,8 +60,9 @@ def smooth(
     in one clip. Poses without `track_id` must be one person a frame. noise: "trust" takes the expected error of each
     keypoint, from `quality`; "constant" the same for all frames; "auto" trust where there is quality. motion: constant
     "velocity" or "acceleration", up to random forces. gross_errors: keypoints far from where the others expect them
-    count less. fill: frames without the track, between two with it, get a row if they are at most so many. apart (N,):
-    rows with different numbers, such as categories, are never of one track.
+    count less, unless they move there and back step by step. fill: frames without the track, between two with it, get a
+    row if they are at most so many. apart (N,): rows with different numbers, such as categories, are never of one
+    track.
 
     The quality of a replaced keypoint is that of the track's keypoints around it, reduced by the uncertainty of its
     position (not reduced for a skeleton without sigmas). `std` includes errors that are constant over time, which no
@@ -97,7 +98,9 @@ def _noise_of(poses: Poses, noise: str) -> str:
             raise ValueError(f"keypoint_quality: {lacking} of {len(poses)} poses have none, expected one in each")
         has = not lacking
     elif noise == "trust":
-        raise ValueError("keypoint_quality: expected in the poses, with a skeleton that has sigmas, got none")
+        if poses.quality is None:
+            raise ValueError("keypoint_quality: expected in the poses for noise by trust, got none")
+        raise ValueError("skeleton: expected one with sigmas, which turn keypoint_quality into pixels; got none")
     return "trust" if has and noise != "constant" else "constant"
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from trustpose.poses import MISSING_ID, Poses
-from trustpose.tracking.distances import Distance, both_distance
+from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance
 from trustpose.tracking.matching import MATCHINGS, match
 
 Motion = Callable[[Float[np.ndarray, "N 2"]], Float[np.ndarray, "N 2"]]
@@ -17,7 +17,18 @@ EARLIER = ("nearest", "decayed")
 MAX_DISTANCE, MEMORY, START_QUALITY = 0.95, 30, 0.3
 _DECAY = 0.7  # of an earlier pose's weight, for each frame that it is older
 _LEAST = 1e-6  # of a score, so that a pose of score 0 can be linked
-_NEEDED = ("score", "quality", "box", "box_score", "missing", "pose_score", "presence", "pose_quality")  # beside xy
+_DOUBLE = 0.3  # 1 - OKS over boxes' areas, or 1 - IoU without sigmas, below which two poses are one person's
+_NEEDED = (  # beside xy
+    "score",
+    "quality",
+    "box",
+    "box_score",
+    "missing",
+    "pose_score",
+    "presence",
+    "pose_quality",
+    "suppressed_score",
+)
 
 
 @dataclass(eq=False)
@@ -81,23 +92,43 @@ class Tracker:
         return seen if motion is None else _moved(seen, motion)
 
     def _ids(self, poses: Poses) -> Int[np.ndarray, " n"]:
-        ids = np.full(len(poses), MISSING_ID)
+        ids, is_sure = np.full(len(poses), MISSING_ID), self._is_sure(poses)
         if self.past is not None and len(self.past) and len(poses):
             tracks, latest, distance = self._distances(poses)
+            # A doubtful pose is good evidence where the track was a frame ago. Elsewhere it is the background's:
+            # tracks of people who left went on there.
+            distance = np.where((self._age[latest] > 1)[:, None] & ~is_sure, np.inf, distance)
             row = match(
                 distance, self.max_distance, self.matching, self._weights(latest, poses) if self.weigh else None
             )
             ids[row >= 0] = tracks[row[row >= 0]]
-        begins = ids == MISSING_ID
+        begins = self._without_doubles(poses, ids, np.flatnonzero(is_sure & (ids == MISSING_ID)))
+        ids[begins] = np.arange(self.next_id, self.next_id + len(begins))
+        self.next_id += len(begins)
+        return ids
+
+    def _is_sure(self, poses: Poses) -> Bool[np.ndarray, " n"]:
+        """Return which poses may begin a track."""
         start = self.start_score
         if start == "auto":
             start = None if poses.pose_quality is None else START_QUALITY
-        if start is not None and begins.any():
-            begins &= poses.ranking_score >= start
-        count = int(begins.sum())
-        ids[begins] = np.arange(self.next_id, self.next_id + count)
-        self.next_id += count
-        return ids
+        return np.ones(len(poses), np.bool_) if start is None else poses.ranking_score >= start
+
+    def _without_doubles(
+        self, poses: Poses, ids: Int[np.ndarray, " n"], begins: Int[np.ndarray, " b"]
+    ) -> Int[np.ndarray, " c"]:
+        """Return the rows of `begins` that are not at the place of a pose with a track or of a better one of them."""
+        if len(poses) < 2 or not len(begins):
+            return begins
+        if poses.skeleton is not None and poses.skeleton.has_sigmas:
+            apart = oks_distance(poses, poses[begins], area="box")  # (n, b)
+        else:
+            apart = box_distance(poses, poses[begins])
+        has_track, begun = ids != MISSING_ID, np.zeros(len(begins), np.bool_)
+        for at in np.argsort(-_sureness(poses[begins]), kind="stable"):
+            begun[at] = not (apart[has_track, at] < _DOUBLE).any()
+            has_track[begins[at]] |= begun[at]
+        return begins[begun]
 
     def _weights(self, latest: Int[np.ndarray, " T"], poses: Poses) -> Float[np.ndarray, "T n"]:
         """Return how much each link counts, or a false alarm that was seen once would compete, for as long as it is
@@ -154,10 +185,15 @@ class Tracker:
 
 
 def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
-    """Return how surely each pose is a person's, above 0: its box's score, else its own; 1 without either."""
+    """Return how surely each pose is a person's, above 0: its box's score, lowered as suppression lowered the pose's,
+    else the pose's own; 1 without either."""
     score = poses.box_score
-    if score is None and (poses.pose_quality is not None or poses.pose_score is not None):
+    has_score = poses.pose_quality is not None or poses.pose_score is not None
+    if score is None and has_score:
         score = poses.ranking_score
+    elif score is not None and poses.suppressed_score is not None and has_score:
+        before = np.maximum(replace(poses, suppressed_score=None).ranking_score, _LEAST)
+        score = score * np.clip(poses.suppressed_score / before, 0, 1)
     return np.ones(len(poses)) if score is None else np.maximum(np.nan_to_num(score.astype(np.float64)), _LEAST)
 
 
