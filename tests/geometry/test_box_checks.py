@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trustpose.geometry.box_checks import box_fault, xywh_fault
+from trustpose.geometry.box_checks import box_fault, centre_fault, format_fault, xywh_fault
 
 VGA = np.array([[640, 480]])
 
@@ -77,3 +77,37 @@ def test_real_boxes_are_fine(data_dir) -> None:
         xyxy = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
         found = xywh_fault(xyxy, of_photo)  # as if corners had been written
         assert found is not None
+
+
+def as_centres(box: np.ndarray) -> np.ndarray:
+    return np.concatenate([box[:, :2] + box[:, 2:] / 2, box[:, 2:]], axis=1)
+
+
+def test_centres_are_noticed_in_real_boxes_by_photo_and_by_keypoints(data_dir) -> None:
+    """Files: coco/dev_gt.json, crowdpose/crowdpose_val.json, results/movenet-thunder.dev.json."""
+    truth = json.loads((data_dir / "coco/dev_gt.json").read_bytes())
+    size = {image["id"]: (image["width"], image["height"]) for image in truth["images"]}
+    box = np.array([one["bbox"] for one in truth["annotations"]], dtype=float)
+    fault = format_fault(as_centres(box), np.array([size[one["image_id"]] for one in truth["annotations"]]))
+    assert fault is not None and fault[1].endswith("is it centre x, centre y, width, height?")
+    for name in ("coco/dev_gt.json", "crowdpose/crowdpose_val.json", "results/movenet-thunder.dev.json"):
+        value = json.loads((data_dir / name).read_bytes())
+        rows = value["annotations"] if isinstance(value, dict) else value
+        keypoints = np.array([np.reshape(row["keypoints"], (-1, 3)) for row in rows], dtype=float)
+        box = np.array([row["bbox"] for row in rows], dtype=float)
+        xy, located = keypoints[..., :2], keypoints[..., 2] > 0
+        assert centre_fault(box, xy, located) is None
+        for number in range(20):  # one person alone, too
+            assert centre_fault(box[number, None], xy[number, None], located[number, None]) is None
+        fault = centre_fault(as_centres(box), xy, located)
+        assert fault is not None and "expected x, y, width, height with the upper left corner" in fault[1]
+
+
+def test_two_keypoints_show_nothing_of_a_box() -> None:
+    box, xy = np.array([[50.0, 50, 40, 40]]), np.array([[[35.0, 35], [40, 36], [0, 0]]], dtype=float)
+    assert centre_fault(box, xy, np.array([[True, True, False]])) is None
+    xy[0, 2] = 38, 40
+    fault = centre_fault(box, xy, np.ones((1, 3), bool))
+    assert fault is not None and fault[1].startswith(
+        "0% of the people's keypoints lie in their boxes, 100% if x, y is the centre"
+    )

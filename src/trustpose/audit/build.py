@@ -21,13 +21,14 @@ from trustpose.audit.details import Details, Draws
 from trustpose.audit.inputs import inputs
 from trustpose.audit.joints_only import JointsAudit, audit_joints, has_joints_only
 from trustpose.audit.localisation import Asked, asked_metrics, localisation
-from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
+from trustpose.audit.notes import convention_notes, id_notes, keypoint_number_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults
 from trustpose.audit.pixels import pixels
 from trustpose.audit.presence import presence_trust
 from trustpose.audit.record import Audit, AuditNumbers, CategoryPrecision, Errors, known
 from trustpose.audit.sections import (
     Findings,
+    keypoint_number_counts,
     keypoint_trust,
     pairing_counts,
     pose_trust,
@@ -138,6 +139,7 @@ def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigma
     if truth.categories is not None:
         count = len(np.unique(truth.categories.of_row))
         notes.append(f"ap, oracle_ap, headroom: means over {count} categories; all other numbers pool them")
+    notes += keypoint_number_notes(*keypoint_number_counts(truth.truth))
     ids = truth.truth.annotation_id
     return [*notes, *id_notes(0 if ids is None else int((ids == 0).sum()))]
 

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from trustpose.audit.batch_precision import BatchPrecision
 from trustpose.audit.benchmarks import occlusion_groups
 from trustpose.audit.joined_batches import Joined
-from trustpose.audit.notes import convention_notes, id_notes, pairing_notes
+from trustpose.audit.notes import convention_notes, id_notes, keypoint_number_notes, pairing_notes
 from trustpose.audit.paired_results import PairedResults, measure
 from trustpose.audit.presence import PresenceSums
 from trustpose.audit.record import AuditRecord, Errors, OcclusionBenchmark, VisibilityTrust
-from trustpose.audit.sections import pairing_counts
+from trustpose.audit.sections import keypoint_number_counts, pairing_counts
 from trustpose.audit.sums import RANKED_BY, KeypointSums, PoseSums, audited_pose_score, keypoint_source
 from trustpose.audit.visibility import no_occluded, no_ternary, nothing
 from trustpose.audit.visibility_sums import NOT_TERNARY, VisibilitySums
@@ -47,6 +47,7 @@ class _Totals:
     people: int = 0
     with_keypoints: int = 0
     pairing: np.ndarray = field(default_factory=lambda: np.zeros(5, np.int64))  # as `sections.pairing_counts`
+    keypoint_numbers: np.ndarray = field(default_factory=lambda: np.zeros(3, np.int64))
     with_id_0: int = 0
     in_benchmark: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=lambda: {kind.name.lower(): 0 for kind in DIAGNOSED})
@@ -124,6 +125,7 @@ class _Sums:
         totals.people += len(people)
         totals.with_keypoints += int((people.num_keypoints > 0).sum())
         totals.pairing += np.array(pairing_counts(measured))
+        totals.keypoint_numbers += np.array(keypoint_number_counts(people))
         totals.with_id_0 += int((people.annotation_id == 0).sum())
         for name, inside in occlusion_groups(people).items():
             totals.in_benchmark[name] = totals.in_benchmark.get(name, 0) + int((inside & ~people.iscrowd).sum())
@@ -198,6 +200,7 @@ class _Sums:
     def _notes(self, asked: str, sigmas: np.ndarray | None) -> list[str]:
         header, totals, notes = self._truth.header, self._totals, list(self._truth.header.notes)
         notes += convention_notes(self._area, asked, self._truth.areas, header.skeleton, has_sigmas=sigmas is not None)
+        notes += keypoint_number_notes(*totals.keypoint_numbers.tolist())
         return [*notes, *id_notes(totals.with_id_0), *pairing_notes(*totals.pairing.tolist())]
 
 

@@ -23,6 +23,20 @@ def convention_notes(
     return notes
 
 
+def keypoint_number_notes(people: int, contradicting: int, ignored: int) -> list[str]:
+    """Return a note if the ground truth's `num_keypoints` are not the numbers of labelled keypoints
+    (`sections.keypoint_number_counts`)."""
+    if not contradicting:
+        return []
+    note = (
+        f"num_keypoints: contradicts the labelled keypoints of {contradicting} of {people} people, and is used as it "
+        "stands, as by pycocotools: for the groups of occlusion.*"
+    )
+    if ignored:
+        note += f", and in ap.*, where {ignored} people are ignored, or counted, against their labels"
+    return [note]
+
+
 def id_notes(with_id_0: int) -> list[str]:
     """Return a note if people have the annotation id 0."""
     if not with_id_0:

@@ -12,6 +12,7 @@ from trustpose.metrics import bootstrap, reliability
 from trustpose.metrics.correlation import spearman
 from trustpose.metrics.pairing import unpaired_on_people
 from trustpose.metrics.reliability import scale_to_unit
+from trustpose.poses import Truth
 
 
 @dataclass
@@ -37,6 +38,13 @@ def pairing_counts(measured: PairedResults) -> tuple[int, int, int, int, int]:
     on_people = int(unpaired_on_people(poses, measured.truth, person).sum()) if unpaired else 0
     missing = 0 if poses.missing is None else int(poses.missing.sum())
     return len(poses), unpaired, on_people, missing, poses.xy[..., 0].size
+
+
+def keypoint_number_counts(truth: Truth) -> tuple[int, int, int]:
+    """Count what `notes.keypoint_number_notes` tells of: people, those whose `num_keypoints` is not the number of their
+    labelled keypoints, and those for whom only one of both is 0."""
+    number, labelled = truth.num_keypoints, np.count_nonzero(truth.v > 0, axis=1)
+    return len(truth), int((number != labelled).sum()), int(((number == 0) != (labelled == 0)).sum())
 
 
 def pose_trust(measured: PairedResults, pose_field: str, findings: Findings) -> PoseTrust:

@@ -14,14 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt64
 
 from trustpose.files import InputError
-from trustpose.formats.coco.checks import check_boxes
+from trustpose.formats.coco.checks import check_result_boxes
 from trustpose.formats.coco.results import ResultsFile, of_truth
 from trustpose.formats.coco.results_in_batches import ResultsParts, open_results
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.coco.truth_in_batches import open_truth
 from trustpose.formats.parquet_parts import ParquetParts
 from trustpose.formats.table_rows import TableRows
-from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.skeletons import Skeleton
 
 MOST = 200_000  # results; 1.9 GB and about three minutes
@@ -78,8 +77,7 @@ def _results(read: ResultsParts, truth: TruthFile, chosen: Callable[[np.ndarray]
         raise InputError(f"{read.path}: no photo was drawn, expected a higher --most")
     found = read.of_rows(rows)
     assert found.poses.image_id is not None
-    if found.poses.box is not None:
-        check_boxes(rows, xyxy_to_xywh(found.poses.box), truth.images.sizes(found.poses.image_id))
+    check_result_boxes(rows, found.poses, truth.images.sizes(found.poses.image_id))
     found = replace(found, poses=replace(found.poses, skeleton=truth.truth.skeleton))
     return of_truth(found, truth, rows, common=False)
 

@@ -1,18 +1,18 @@
 """People's boxes from a COCO ground truth or from a COCO detections file."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from trustpose.files import InputError, read_json
 from trustpose.formats.coco import TruthFile
 from trustpose.formats.coco.ids import IdColumn, number_texts
 from trustpose.formats.columns import Rows
-from trustpose.geometry.box_checks import box_fault, xywh_fault
+from trustpose.geometry.box_checks import box_fault, format_fault, xywh_fault
 from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
 from trustpose.geometry.crops import Boxes
 from trustpose.poses import Truth
@@ -51,12 +51,17 @@ def boxes_from_truth(truth: Truth, people: TruthSelection = "labelled") -> Boxes
 
 
 def boxes_from_detections(
-    path: str | Path, category_id: int = 1, min_score: float | None = None, truth: TruthFile | None = None
+    path: str | Path,
+    category_id: int = 1,
+    min_score: float | None = None,
+    truth: TruthFile | None = None,
+    sizes: Callable[[Int[np.ndarray, " N"]], Int[np.ndarray, "N 2"]] | None = None,
 ) -> Boxes:
     """Return the boxes of one category in a COCO detections file: a list of {image_id, category_id, bbox, score}.
 
-    Boxes with a score below `min_score` are dropped. Text image ids are those of `truth`, or numerals. Raises
-    InputError naming the entry and the field.
+    Boxes with a score below `min_score` are dropped. Text image ids are those of `truth`, or numerals. `sizes` returns
+    the width and height (N, 2) of photos by id, 0 unknown, at which another format of the boxes shows; those of `truth`
+    if it is given. Raises InputError naming the entry and the field.
     """
     rows = Rows.of(read_json(path), str(path), "detection")
     if not len(rows):
@@ -66,6 +71,9 @@ def boxes_from_detections(
     score = rows.numbers("score")
     assert category is not None and bbox is not None and score is not None
     fault = xywh_fault(bbox, np.zeros((len(bbox), 2), np.int64))
+    sizes = sizes if truth is None else truth.images.sizes
+    if fault is None and sizes is not None:
+        fault = format_fault(bbox, sizes(image_id))
     if fault is not None:
         raise InputError(f"{path}: detection {fault[0]}: field 'bbox': {fault[1]}")
     keep = category == category_id

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from io import BytesIO
+from itertools import chain, count, islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts
 from trustpose.formats.coco.names import number_in_name, rows_by_name
-from trustpose.formats.photos import reason_unread
+from trustpose.formats.photos import image_size, reason_unread
 from trustpose.formats.video import Video
 from trustpose.predict.boxes import Boxes, boxes_from_detections, boxes_from_truth
 from trustpose.predict.images import find_files, is_webcam
@@ -23,6 +25,7 @@ from trustpose.predict.photos import Image
 
 _MOST_FRAMES = 10_000_000
 _MOST_NAMED = 3
+_MOST_HEADERS, _HEADER = 1000, 2**16  # photos whose boxes show the format of all, bytes of each
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def _video(video: Path | int, people: PeopleOptions) -> Sources:
     with Video(video) as opened:  # fails early if it cannot be read
         if not opened.is_webcam and next(opened.frames(1), None) is None:
             raise InputError(f"{video}: holds no frame that can be read")
-        boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score)
+        size = (opened.width, opened.height)
+        boxes = None if people.boxes is None else _by_frame(people.boxes, people.min_box_score, size)
     files = [] if isinstance(video, int) else [video]
     return Sources(files=files, video=video, frame_rate=opened.frame_rate, frame_boxes=boxes)
 
@@ -163,7 +167,8 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
             raise InputError(f"{path}: is image {one}, and so is {first[one]}; give each photo once")
     boxes: Sequence[Boxes | None] = [None] * len(files)
     if people.boxes is not None:
-        found = boxes_from_detections(people.boxes, category_id, people.min_box_score, truth)
+        known = _header_sizes(files, ids) if truth is None else None
+        found = boxes_from_detections(people.boxes, category_id, people.min_box_score, truth, known)
         if not np.isin(found.image_id, ids).any():
             raise InputError(f"{people.boxes}: field 'image_id': no box is in any of the {len(files)} photos given")
         boxes = found.of_images(np.array(ids))
@@ -176,11 +181,21 @@ def photos_with_people(files: list[Path], people: PeopleOptions) -> Sources:
     return Sources(files, photos, category_id, is_numbered_here, image_texts=texts, annotation_texts=people_texts)
 
 
-def _by_frame(path: Path, min_box_score: float | None) -> list[Boxes]:
-    found = boxes_from_detections(path, min_score=min_box_score)
+def _by_frame(path: Path, min_box_score: float | None, size: tuple[int, int]) -> list[Boxes]:
+    found = boxes_from_detections(path, min_score=min_box_score, sizes=lambda ids: np.tile(size, (len(ids), 1)))
     if len(found) and not 0 <= found.image_id.min() <= found.image_id.max() < _MOST_FRAMES:
         raise InputError(f"{path}: field 'image_id': expected the numbers of a video's frames, from 0")
     return found.of_images(np.arange(found.image_id.max(initial=-1) + 1))
+
+
+def _header_sizes(files: list[Path], ids: list[int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the sizes of some of the photos by id: their longer side both ways, as orientation is not read
+    from headers; 0 unknown."""
+    sides = {}
+    for path, image_id in islice(zip(files, ids, strict=True), _MOST_HEADERS):
+        with suppress(OSError), path.open("rb") if path.is_file() else BytesIO() as file:
+            sides[image_id] = max(image_size(file.read(_HEADER)) or (0, 0))
+    return lambda image_id: np.array([[sides.get(number, 0)] * 2 for number in image_id.tolist()], np.int64)
 
 
 def _ids_from_truth(files: list[Path], truth: TruthFile) -> tuple[list[int], list[tuple[int, int] | None]]:

@@ -7,11 +7,16 @@ from jaxtyping import Float, Int
 
 from trustpose.files import InputError
 from trustpose.formats.columns import Rows
-from trustpose.geometry.box_checks import xywh_fault
+from trustpose.geometry.box_checks import centre_fault, xywh_fault
+from trustpose.geometry.boxes import xyxy_to_xywh
 from trustpose.poses import MISSING_ID, Poses, Truth
 
 
-def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray, "N 2"] | None) -> None:
+def check_boxes(
+    rows: Rows,
+    box: Float[np.ndarray, "N 4"],
+    size: Int[np.ndarray, "N 2"] | None,
+) -> None:
     """Raise InputError if one of N xywh boxes is invalid in its photo of `size` (0, 0 or None: unknown); rows without a
     box are NaN."""
     given = np.flatnonzero(~np.isnan(box).any(axis=1))
@@ -19,6 +24,26 @@ def check_boxes(rows: Rows, box: Float[np.ndarray, "N 4"], size: Int[np.ndarray,
     if fault is not None:
         row, what = fault
         raise InputError(f"{rows.place(int(given[row]))}: field 'bbox': {what}")
+
+
+def check_centres(rows: Rows, people: Poses | Truth) -> None:
+    """Raise InputError if the people's keypoints show that x, y of their boxes was the centre."""
+    if people.box is None:
+        return
+    if isinstance(people, Truth):
+        located = people.v > 0
+    else:
+        located = np.ones(people.xy.shape[:2], np.bool_) if people.missing is None else ~people.missing
+    fault = centre_fault(xyxy_to_xywh(people.box), people.xy, located)
+    if fault is not None:
+        raise InputError(f"{rows.place(fault[0])}: field 'bbox': {fault[1]}")
+
+
+def check_result_boxes(rows: Rows, poses: Poses, size: Int[np.ndarray, "N 2"] | None) -> None:
+    """Apply `check_boxes` and `check_centres` to the boxes of results, if they have any."""
+    if poses.box is not None:
+        check_boxes(rows, xyxy_to_xywh(poses.box), size)
+        check_centres(rows, poses)
 
 
 def check_annotation_ids(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
-from trustpose.formats.coco.checks import check_annotation_ids, check_boxes
+from trustpose.formats.coco.checks import check_annotation_ids, check_result_boxes
 from trustpose.formats.coco.ids import NO_TEXTS, IdColumn, IdTexts, number_texts
 from trustpose.formats.coco.labels import keypoint_table
 from trustpose.formats.coco.truth import TruthFile
@@ -22,7 +22,7 @@ from trustpose.formats.columns import (
 )
 from trustpose.formats.error_files import read_errors
 from trustpose.formats.tables import read_rows
-from trustpose.geometry.boxes import xywh_to_xyxy, xyxy_to_xywh
+from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.poses import MISSING_ID, Poses, find_missing
 from trustpose.skeletons import Skeleton
 
@@ -81,8 +81,7 @@ def read_results(
     rows = Rows(str(path), "result", [])
     if truth is not None:
         return of_truth(read, truth, rows, common=common)
-    if read.poses.box is not None:
-        check_boxes(rows, xyxy_to_xywh(read.poses.box), None)
+    check_result_boxes(rows, read.poses, None)
     return read
 
 
@@ -117,8 +116,8 @@ def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool, i
         where = f"the images of {truth.path} (--common leaves such photos out)"
         rows.known("image_id", poses.image_id, ids, where, read.image_texts.text_of)
     rows.known("category_id", read.category_id, np.array(truth.category_ids), f"the categories of {truth.path}")
-    if poses.box is not None and not is_part:
-        check_boxes(rows, xyxy_to_xywh(poses.box), truth.images.sizes(poses.image_id))
+    if not is_part:
+        check_result_boxes(rows, poses, truth.images.sizes(poses.image_id))
     in_photos = np.isin(poses.image_id, ids)
     if not in_photos.any() and not is_part:
         raise InputError(f"{read.path}: no result is in a photo of {truth.path}, --common expects some")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.files import InputError
+from trustpose.formats.coco.checks import check_centres
 from trustpose.formats.coco.results import ResultsFile, results_of_rows
 from trustpose.formats.columns import Rows
 from trustpose.formats.found_poses import blank_columns
@@ -107,7 +108,7 @@ def open_results(
 
 class BoxesInBatches:
     """Checks boxes batch by batch. Whether boxes are fractions or corners shows in many of them, so that those of the
-    first batch go before those of every later one."""
+    first batch go before those of every later one, and alone show whether they are around the keypoints."""
 
     def __init__(self) -> None:
         self._first, self._sizes = np.zeros((0, 4)), np.zeros((0, 2), np.int64)
@@ -125,4 +126,5 @@ class BoxesInBatches:
             row = int(given[max(fault[0] - before, 0)]) if len(given) else 0
             raise InputError(f"{rows.place(row)}: field 'bbox': {fault[1]}")
         if not before:
+            check_centres(rows, poses)
             self._first, self._sizes = box[:_FIRST], sizes[:_FIRST]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
 from trustpose.formats.coco.categories import Categories, Chosen, choose_categories
-from trustpose.formats.coco.checks import check_boxes
+from trustpose.formats.coco.checks import check_boxes, check_centres
 from trustpose.formats.coco.ids import NO_TEXTS, IdTexts, ids_among, own_ids
 from trustpose.formats.coco.labels import Labels, read_labels
 from trustpose.formats.coco.other_layouts import other_layout
@@ -273,6 +273,7 @@ def read_annotations(
         track_id=_track_ids(rows),
         skeleton=labels.skeleton or (Skeleton("the ground truth", labels.names, ()) if chosen.keypoints else None),
     )
+    check_centres(rows, truth)
     return truth, labels, category_id
 
 
