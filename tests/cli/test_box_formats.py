@@ -49,6 +49,12 @@ def test_audit_and_calibrate_refuse_centres(truth, results, tmp_path: Path, caps
             assert "field 'bbox': " in message and "centre" in message and message.count("\n") == 1
 
 
+def test_convert_refuses_centres(results, tmp_path: Path, capsys) -> None:
+    (tmp_path / "centred.json").write_text(json.dumps(centred(results)))
+    assert run("convert", tmp_path / "centred.json", "--out", tmp_path / "out.json") == 2
+    assert "expected x, y, width, height with the upper left corner" in capsys.readouterr().err
+
+
 def test_batches_refuse_centres(results, tmp_path: Path) -> None:
     parts = write_parts(tmp_path / "parts", centred(results), np.random.default_rng(0))
     with pytest.raises(InputError, match="expected x, y, width, height with the upper left corner"):

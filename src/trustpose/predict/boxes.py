@@ -66,7 +66,7 @@ def boxes_from_detections(
     rows = Rows.of(read_json(path), str(path), "detection")
     if not len(rows):
         raise InputError(f"{path}: holds no detections (an empty list)")
-    image_id, category = _image_ids(rows, truth), rows.integers("category_id")
+    image_id, category = _image_ids(rows, truth), rows.integers("category_id", numerals=True)
     bbox = rows.lists("bbox", 4, what=" (x, y, width, height)")
     score = rows.numbers("score")
     assert category is not None and bbox is not None and score is not None
