@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from trustpose.files import InputError
+from trustpose.formats.cameras.opencv_text import parse_xml, parse_yaml
 from trustpose.formats.cameras.values import CameraFields, brown
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.lengths import METRES
@@ -24,25 +25,15 @@ _NAMES = {"cameraMatrix": "camera_matrix", "dist_coeffs": "distortion_coefficien
 
 
 def parse(content: bytes, path: str) -> dict[str, Any]:
-    """Return a file's content as plain Python. Raises InputError if OpenCV cannot read it."""
+    """Return a file's content as plain Python. Raises InputError if it is no YAML or XML of OpenCV."""
+    is_xml = content.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
     try:
-        storage = cv2.FileStorage(content.decode("utf-8-sig"), cv2.FILE_STORAGE_READ | cv2.FILE_STORAGE_MEMORY)
-        root = storage.root()
-        value = _plain(root)
-    except (cv2.error, SystemError, UnicodeDecodeError):
-        raise InputError(f"{path}: is not a YAML or XML file of OpenCV") from None
+        value = parse_xml(content) if is_xml else parse_yaml(content)
+    except ValueError as error:  # UnicodeDecodeError is one
+        raise InputError(f"{path}: is not a YAML or XML file of OpenCV ({str(error)[:120]})") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}: expected OpenCV's YAML or XML with the names of its fields")
     return value
-
-
-def _plain(node: Any) -> Any:
-    if node.isMap():
-        matrix = {"rows", "cols", "dt", "data"} <= set(node.keys())
-        return node.mat() if matrix else {key: _plain(node.getNode(key)) for key in node.keys()}  # noqa: SIM118
-    if node.isSeq():
-        return [_plain(node.at(index)) for index in range(node.size())]
-    return node.real() if node.isReal() or node.isInt() else node.string() if node.isString() else None
 
 
 def is_openpose(value: dict[str, Any]) -> bool:
