@@ -13,6 +13,30 @@ import numpy as np
 from tests.fuzz.value_mutations import changed_value, with_other_numbers
 
 Mutation = Callable[[bytes, np.random.Generator], bytes]
+_NUMBERS = (
+    "-1",
+    "0",
+    "-3",
+    "1",
+    "1.5",
+    "1e9",
+    "65537",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "4294967295",
+    "18446744073709551616",
+    "1e308",
+    "-1e308",
+    "1e-320",
+    "nan",
+    ".Nan",
+    "-.Inf",
+    "x",
+    "",
+    "3 3",
+    "9" * 400,
+)
 _TOKENS = ("NaN", "Infinity", "-Infinity", "9" * 100_000, "1e400", "-0", "01", '"\\ud800"', "[" * 2000, "nul", "/*x*/")
 
 
@@ -83,6 +107,18 @@ def mutate_lines(content: bytes, random: np.random.Generator) -> bytes:
             continue
         lines[at] = "".join(parts)
     return "\n".join(lines).encode()
+
+
+def mutate_numbers(content: bytes, random: np.random.Generator) -> bytes:
+    """One to three numbers of a text replaced by others: negative, huge, fractions, none, or the last one again."""
+    if random.random() < 0.1:
+        return mutate_bytes(content, random)
+    spots = [found.span() for found in re.finditer(rb"(?<![\w.])-?\d+\.?\d*(?:[eE][-+]?\d+)?", content)]
+    for _ in range(random.integers(1, 4)):
+        start, end = spots[random.integers(len(spots))]
+        number = str(random.choice(_NUMBERS)).encode()
+        content = content[:start] + number.ljust(end - start) + content[end:]
+    return content
 
 
 def mutate_journal(content: bytes, random: np.random.Generator) -> bytes:

@@ -225,6 +225,7 @@ def _weights(_: Path, file: Path) -> bool:
 
 
 _JSON, _BYTES, _LINES = mutations.mutate_json, mutations.mutate_bytes, mutations.mutate_lines
+_NUMBERS = mutations.mutate_numbers
 TARGETS: tuple[Target, ...] = (
     Target("results-audit", "results", ("results.json",), _JSON, _audit),
     Target("results-report", "results", ("results.json",), _JSON, _report),
@@ -255,6 +256,7 @@ TARGETS: tuple[Target, ...] = (
     Target("convert-csv", "poses", ("*/*.csv",), _LINES, _convert_alone),
     Target("cameras-json", "cameras", ("*/*.json",), _JSON, _cameras),
     Target("cameras-text", "cameras", ("*/*.toml", "*/*.txt", "*/*.xml", "*/*.yml"), _LINES, _cameras),
+    Target("cameras-numbers", "cameras", ("*/*.toml", "*/*.txt", "*/*.xml", "*/*.yml"), _NUMBERS, _cameras),
     Target("scene-json", "scene", ("points.json",), _JSON, _scene),
     Target("scene-csv", "scene", ("points.csv",), _LINES, _scene),
     Target("world-json", "world", ("people.json",), _JSON, _world),
