@@ -25,6 +25,8 @@ except ModuleNotFoundError:  # Windows
 
 STDOUT = Path("-")
 """The name of standard output in commands."""
+BOM = b"\xef\xbb\xbf"  # that some editors put before UTF-8
+_LONGEST_MESSAGE = 300
 _STREAMS = (1, 2)  # the file descriptors of standard output and standard error
 _UNFINISHED_SECONDS = 60  # so that a part between its creation and its lock stays
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
@@ -33,8 +35,16 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 class InputError(ValueError):
     """Invalid user input; the message names the file, the field and the expected value.
 
-    Commands print the message as one line and exit with code 2.
+    Commands print the message as one line and exit with code 2. After the file's name it has at most 300 characters:
+    of more, the middle is left out.
     """
+
+    def __init__(self, message: str = "") -> None:
+        name, colon, rest = message.partition(": ")
+        if len(rest) > _LONGEST_MESSAGE:
+            head = _LONGEST_MESSAGE * 2 // 3
+            message = f"{name}{colon}{rest[:head]} … {rest[head + 3 - _LONGEST_MESSAGE :]}"
+        super().__init__(message)
 
 
 class DiskError(InputError):
@@ -82,7 +92,7 @@ def read_bytes(path: str | Path, expected: str = "JSON") -> bytes:
 def parse_json(content: bytes, path: str | Path) -> Any:
     """Parse a file's content as JSON. Raises InputError with the position of a syntax error."""
     try:
-        return orjson.loads(content)
+        return orjson.loads(content.removeprefix(BOM))
     except orjson.JSONDecodeError as error:
         detail = str(error).splitlines()[0]
         raise InputError(f"{path}: is not valid JSON ({detail})") from None

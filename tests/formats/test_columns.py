@@ -122,7 +122,7 @@ def test_fields_of_some_blocks_alone_are_missing_in_the_others(tmp_path: Path) -
         ("keypoints", [0.5] * 50 + [[]], "17 keypoints), got a list of 0"),
         ("keypoints", [0.5] * 50, "17 keypoints), got a list of 50"),
         ("score", True, "result 3500: field 'score': expected a finite number, got true"),
-        ("image_id", 1.0, "result 3500: field 'image_id': expected a whole number, got 1.0"),
+        ("image_id", 1.5, "result 3500: field 'image_id': expected a whole number, got 1.5"),
         ("extra", [{"a": 1}, {"b": 2}], None),
         ("extra", "}, {", None),
     ],

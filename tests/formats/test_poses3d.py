@@ -56,7 +56,12 @@ def test_round_trip(tmp_path, suffix, skeleton):
 
 def test_trc_has_all_frames_and_a_file_for_each_person(tmp_path):
     poses = some(2)
-    files = write_poses3d(tmp_path / "run.trc", poses)
+    for name in ("run.trc", "run_1.trc"):
+        (tmp_path / name).write_text("another's")
+    with pytest.raises(InputError, match=r"run.trc: TRC holds one person, and there are 2: run_{person}.trc writes"):
+        write_poses3d(tmp_path / "run.trc", poses)
+    assert all((tmp_path / name).read_text() == "another's" for name in ("run.trc", "run_1.trc"))
+    files = write_poses3d(tmp_path / "run_{person}.trc", poses)
     assert [file.name for file in files] == ["run_1.trc", "run_2.trc"]
     lines = files[0].read_text().splitlines()
     assert lines[0] == "PathFileType\t4\t(X/Y/Z)\trun_1.trc"
@@ -68,6 +73,16 @@ def test_trc_has_all_frames_and_a_file_for_each_person(tmp_path):
     np.testing.assert_array_equal(again.frame, np.arange(4, 15))
     np.testing.assert_allclose(again.xyz[::2], poses.xyz[:6], atol=1e-6)
     assert np.isnan(again.xyz[1::2]).all()
+
+
+def test_trc_with_commas_is_read(tmp_path):
+    """As OpenSim's users save it from spreadsheets, with a mark of UTF-8."""
+    write_poses3d(tmp_path / "run.trc", some())
+    text = (tmp_path / "run.trc").read_text().replace("\t", ",").replace("\n\n", "\n,,,,,\n")
+    (tmp_path / "commas.trc").write_text(text, "utf-8-sig")
+    one, other = (read_poses3d(tmp_path / name) for name in ("run.trc", "commas.trc"))
+    assert one.skeleton == other.skeleton == COCO_17
+    same(one, other)
 
 
 def test_y_up_keeps_hands_right(tmp_path):

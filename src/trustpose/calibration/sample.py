@@ -86,7 +86,7 @@ def _photos(parts: ParquetParts, category_id: int, counts: list[int]) -> Iterato
     """Yield the photo of each result of a category, some at a time, and note how many in `counts`."""
     for table, file, row in parts.tables(["image_id", "category_id"], _IDS_AT_ONCE):
         rows = TableRows(parts.path, parts.noun, table, ((0, file, row),))
-        image_id, category = rows.integers("image_id"), rows.integers("category_id")
+        image_id, category = rows.integers("image_id"), rows.integers("category_id", numerals=True)
         assert image_id is not None and category is not None
         of_category = image_id[category == category_id]
         counts.append(len(of_category))

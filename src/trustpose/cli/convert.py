@@ -14,6 +14,7 @@ from trustpose.cli.outputs import check_outputs, skeleton_file, table_format
 
 if TYPE_CHECKING:
     from trustpose.formats.coco import TruthFile
+    from trustpose.skeletons import Skeleton
 
 
 def convert(
@@ -105,7 +106,7 @@ def convert(
         {"--out": out},
         {"a file to convert": files, "--gt": gt, "--images": images, "--skeleton": skeleton_file(skeleton)},
     )
-    truth = None if gt is None else read_ground_truth(gt, category)
+    truth = None if gt is None else read_ground_truth(gt, category, _of_whole_body(gt, named))
     if format_ == "auto" and len(files) == 1 and _is_array(files[0]):
         _convert_array(files[0], truth, out)
         return
@@ -124,6 +125,16 @@ def convert(
     typer.echo(f"{out}: {counted}, {len(done.skeleton)} keypoints ({done.skeleton.name}), from {tool}")
     for line in beside.lines:
         typer.echo(line)
+
+
+def _of_whole_body(gt: Path, skeleton: "Skeleton | None") -> "Skeleton | None":
+    """Return COCO-WholeBody's skeleton if it is asked for and a ground truth has all its keypoints, which are not in
+    the field that is read otherwise."""
+    from trustpose.files import read_bytes
+    from trustpose.skeletons import COCO_WHOLEBODY_133
+
+    is_whole = skeleton is not None and skeleton.keypoints == COCO_WHOLEBODY_133.keypoints
+    return skeleton if is_whole and b'"foot_kpts"' in read_bytes(gt) else None
 
 
 def _is_array(path: Path) -> bool:

@@ -104,12 +104,12 @@ def convert_in_batches(sources: Sequence[Path], out: Path, other_options: Sequen
 
 def is_truth(sources: Sequence[Path], out: Path) -> bool:
     """Return whether a single COCO ground truth in JSON is to become Parquet."""
-    from trustpose.files import read_bytes
+    from trustpose.files import BOM, read_bytes
 
     if len(sources) != 1 or sources[0].suffix.lower() != ".json" or out.suffix.lower() not in (".parquet", ""):
         return False
     content = read_bytes(sources[0], "poses")
-    return content.lstrip()[:1] == b"{" and all(
+    return content.removeprefix(BOM).lstrip()[:1] == b"{" and all(
         name in content for name in (b'"images"', b'"annotations"', b'"categories"')
     )
 

@@ -34,7 +34,11 @@ def triangulate(
     ] = None,
     *,
     out: Annotated[
-        Path, typer.Option(help=f"Write the people to this file: {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+        Path,
+        typer.Option(
+            help=f"Write the people to this file: {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}; of several people "
+            "NAME_{person}.trc, a file for each."
+        ),
     ],
     page: Annotated[
         Path | None, typer.Option(help="Write a page with the people in 3D, to turn and play, to this HTML file.")

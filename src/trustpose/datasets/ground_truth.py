@@ -5,7 +5,7 @@ from pathlib import Path
 from trustpose.datasets import ai_challenger, mpii, ochuman
 from trustpose.datasets.label_files import of_labelled
 from trustpose.datasets.sources import dataset_of_name, missing
-from trustpose.files import InputError, read_bytes
+from trustpose.files import BOM, InputError, read_bytes
 from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.columns import parse_finite_json
@@ -52,7 +52,7 @@ def _own_layout(path: Path) -> TruthFile | None:
     labelled = read_labelled(content, str(path))
     if labelled is not None:
         return of_labelled(labelled, content, path)
-    if content[:64].lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
+    if content[:64].removeprefix(BOM).lstrip()[:1] == b"[" or b'"keypoint_names"' in content:
         value = parse_finite_json(content, path)
         for layout in (mpii, ai_challenger, ochuman):
             if layout.fits_json(value):

@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.files import InputError
+from trustpose.formats.coco.checks import check_centres
 from trustpose.formats.coco.truth import TruthFile
+from trustpose.formats.columns import Rows
 from trustpose.formats.found_poses import FoundPoses, join
 from trustpose.formats.openpose import which_body_25
 from trustpose.formats.photo_names import Photos
@@ -71,6 +73,7 @@ def assemble(
     _check_photos(parts, ids)
     pixels = [_in_pixels(part, photos, one) for part, one in zip(parts, ids, strict=True)]
     poses = join(pixels, [part.path for part in parts])
+    check_centres(Rows(parts[0].path, "pose", []), poses)
     if poses.score is None or any(part.score is None for part in pixels):
         raise InputError(f"{parts[0].path}: has no keypoint scores")
     notes += _of_missing(poses, tool)
@@ -84,6 +87,10 @@ def assemble(
     if skeleton is None and tool == "openpose" and source == OPENPOSE_BODY_25:
         source, skeleton_note = which_body_25(poses)
         notes += [] if skeleton_note is None else [skeleton_note]
+    if skeleton is not None and len(skeleton) < len(source):
+        poses = poses.take_keypoints(source.index_in(skeleton), skeleton)
+        notes.append(f"{len(source) - len(skeleton)} of the file's {len(source)} keypoints, left out: {skeleton.name}")
+        source = skeleton
     poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
     photo_count = len(np.unique(np.concatenate(ids)))
     return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order), skeleton_note)
@@ -167,6 +174,8 @@ def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth:
     """Choose the keypoints of poses: those given by the user, else by the file or tool, else the ground truth's if
     their number is the same, else the usual ones of that number."""
     if given is not None and len(given) != count:
+        if part.skeleton is not None and set(given.keypoints) < set(part.skeleton.keypoints):
+            return part.skeleton
         raise InputError(f"{part.path}: has {count} keypoints, but --skeleton {given.name} has {len(given)}")
     own = given or part.skeleton
     if own is None and truth is not None and len(truth.keypoint_names) == count:

@@ -7,6 +7,8 @@ a number, or the name itself) and `coco_instances_results.json` (Detectron2, Apa
 pixel centres) are lists with one object per pose. `*.predictions.json` (OpenPifPaf's documentation of `predict
 --json-output`; it is AGPL-3.0, its source was not opened) is such a list for one photo, named by the file's name only;
 a missing keypoint has score 0 at any position.
+
+COCO-WholeBody's results have 17 `keypoints`, and the others of the 133 in four fields beside them.
 """
 
 from dataclasses import replace
@@ -14,10 +16,12 @@ from pathlib import PurePath
 from typing import Any
 
 from trustpose.files import InputError
+from trustpose.formats.coco.labels import has_whole_body
 from trustpose.formats.coco.results import poses_of_rows
 from trustpose.formats.columns import Rows
 from trustpose.formats.found_poses import FoundPoses, no_people
 from trustpose.poses import find_missing
+from trustpose.skeletons import COCO_17, COCO_WHOLEBODY_133
 
 
 def fits(value: Any) -> bool:
@@ -39,16 +43,18 @@ def read(value: Any, path: str) -> FoundPoses:
         raise InputError(f"{path}: field 'keypoints' is in no result: boxes or masks only, expected a keypoint model's")
     is_openpifpaf = "image_id" not in rows.fields
     rows, photo, is_numbered = name_photos(rows)
-    poses = poses_of_rows(rows, keypoint_count(rows))
+    count = keypoint_count(rows)
+    skeleton = COCO_WHOLEBODY_133 if count == len(COCO_17) and has_whole_body(rows) else None
+    poses = poses_of_rows(rows, count if skeleton is None else len(skeleton))
     if is_openpifpaf:
         poses = replace(poses, missing=find_missing(poses.xy, poses.score, anywhere=True))
-    score, category = rows.numbers("score"), rows.integers("category_id", optional=True)
+    score, category = rows.numbers("score"), rows.integers("category_id", optional=True, numerals=True)
     assert score is not None
     if poses.pose_score is None:
         poses = replace(poses, pose_score=score)
     if not is_numbered:
         poses = replace(poses, image_id=None)
-    return FoundPoses(path, poses, photo=photo, ranking=score, category=category)
+    return FoundPoses(path, poses, photo=photo, skeleton=skeleton, ranking=score, category=category)
 
 
 def name_photos(rows: Rows) -> tuple[Rows, tuple[str, ...] | None, bool]:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from trustpose.poses import MISSING_ID
 
 _NUMBERS = {int, float}
 _INT64 = np.iinfo(np.int64)
+_EXACT = 2**53  # up to which floats hold every whole number
+_NUMERAL = re.compile("-?[0-9]{1,18}")
 LARGEST = 1e12  # absolute value of any number in a file of poses: squares and sums stay finite in float32
 BLOCK_BYTES = 2**19  # of JSON parsed at a time: its objects fit into the processor's cache
 
@@ -84,8 +87,9 @@ class Rows:
         """Return the error for one field of one row; `value` is the one found."""
         return InputError(f"{self.place(row)}: field '{field}': expected {expected}, got {_kind(value)}")
 
-    def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
-        """Return integers (N,) int64. With `optional`, rows without the field get -1; None if no row has it."""
+    def integers(self, field: str, *, optional: bool = False, numerals: bool = False) -> np.ndarray | None:
+        """Return integers (N,) int64, also written with a fraction of 0, and with `numerals` as texts. With `optional`,
+        rows without the field get -1; None if no row has it."""
         if optional and len(self) and field not in self.fields:
             return None
         values = self.values(field)
@@ -95,13 +99,14 @@ class Rows:
         if optional and type(None) in kinds:
             values = [MISSING_ID if value is None else value for value in values]
             kinds.discard(type(None))
-        if kinds - {int}:
-            at = next(i for i, value in enumerate(values) if type(value) is not int)
+        whole: list[Any] = [_whole(value, numerals) for value in values] if kinds - {int} else values
+        if None in whole:
+            at = whole.index(None)
             raise self.fail(at, field, "a whole number", values[at])
         try:
-            return np.array(values, dtype=np.int64)
+            return np.array(whole, dtype=np.int64)
         except OverflowError:
-            at = next(i for i, value in enumerate(values) if not _INT64.min <= value <= _INT64.max)
+            at = next(i for i, value in enumerate(whole) if not _INT64.min <= value <= _INT64.max)
             raise self.fail(at, field, "a whole number of at most 64 bits", values[at]) from None
 
     def numbers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
@@ -257,6 +262,14 @@ def parse_finite_json(content: bytes, path: str | Path) -> Any:
             except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
                 raise error from None
         raise
+
+
+def _whole(value: Any, numerals: bool) -> int | None:
+    """Return a JSON value as the whole number that it is, None if it is none."""
+    is_whole = type(value) is float and value.is_integer() and abs(value) <= _EXACT
+    if is_whole or (numerals and type(value) is str and _NUMERAL.fullmatch(value)):
+        return int(value)
+    return value if type(value) is int else None
 
 
 def _named(number: int, texts: Mapping[int, str] | None) -> str:

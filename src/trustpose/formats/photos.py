@@ -8,6 +8,7 @@ that OpenCV decodes. If a file gives several sizes, as AVIF does, the largest is
 
 import re
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError, read_bytes
+from trustpose.formats.animations import is_animated
+from trustpose.formats.float_photos import decode_floats
 from trustpose.formats.heic import decode_heic, missing_reader
 
 _HEIC_SUFFIXES = (".heic", ".heif", ".hif")
@@ -221,5 +224,9 @@ def decode_photo(content: bytes, name: str | Path, max_pixels: int = MAX_PIXELS)
         reason = " ".join(str(error).split("error: ")[-1].split())[:120]  # OpenCV's message without its file and line
         raise InputError(f"{name}: cannot be decoded as an image ({reason})") from None
     if pixels is None:
+        pixels = decode_floats(content)
+    if pixels is None:
         raise InputError(f"{name}: cannot be decoded as an image (broken or truncated)")
+    if is_animated(content):
+        warnings.warn(f"{name}: is animated, and only its first frame is read", stacklevel=2)
     return pixels

@@ -20,6 +20,7 @@ from trustpose.formats import (
 )
 from trustpose.formats.columns import parse_finite_json
 from trustpose.formats.found_poses import FoundPoses, files_in, no_people
+from trustpose.formats.unread_kinds import described
 
 FORMATS = (
     *("mmpose", "ultralytics", "openpose", "alphapose", "deeplabcut", "sleap", "mediapipe", "movenet", "videopose3d"),
@@ -127,8 +128,12 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         if fits(content):
             _check(path, kind, allowed)
             return kind, reader(content, str(path))
+    description = described(content, path)
     if suffix in _BINARY or tool in ("deeplabcut", "sleap", "videopose3d"):
-        raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}")
+        what = "" if description is None else f"; it {description}"
+        raise InputError(f"{path}: expected {_BINARY.get(suffix, f'a file of {tool}')}{what}")
+    if description is not None:
+        raise InputError(f"{path}: {description}")
     value = parse_finite_json(content, path)
     if value == [] and set(allowed) & {kind for kind, *_ in _JSON}:
         return None, no_people(str(path), path.stem)

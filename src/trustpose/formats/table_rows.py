@@ -64,7 +64,7 @@ class TableRows(Rows):
         start, file, first = next(place for place in reversed(self.places) if place[0] <= row)
         return file, first + row - start
 
-    def integers(self, field: str, *, optional: bool = False) -> np.ndarray | None:
+    def integers(self, field: str, *, optional: bool = False, numerals: bool = False) -> np.ndarray | None:
         """See `Rows.integers`."""
         column = self._column(field)
         if (
@@ -72,7 +72,7 @@ class TableRows(Rows):
             or str(column.type) not in ("int64", "int32", "int16", "int8")
             or (column.null_count and not optional)
         ):
-            return super().integers(field, optional=optional)
+            return super().integers(field, optional=optional, numerals=numerals)
         return column.fill_null(MISSING_ID).to_numpy(zero_copy_only=False).astype(np.int64)
 
     def table(self, field: str, length: int | None, expected: str, optional: bool) -> np.ndarray | None:

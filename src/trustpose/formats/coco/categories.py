@@ -65,13 +65,14 @@ class Chosen:
         return Categories(names, category_id)
 
 
-def choose_categories(rows: Rows, wanted: str | int | None) -> Chosen:
-    """Select the category of that name or id, or the only one with keypoints; "all": all with keypoints. Raises
-    InputError."""
-    ids = rows.integers("id")
+def choose_categories(rows: Rows, wanted: str | int | None, used: Int[np.ndarray, " N"] | None = None) -> Chosen:
+    """Select the category of that name or id; without, the only one with keypoints, or of several the only one that
+    annotations have, whose categories are `used`; "all": all with keypoints. Raises InputError."""
+    ids = rows.integers("id", numerals=True)
     if ids is None or not len(ids):
         raise InputError(f"{rows.path}: field 'categories': expected at least one category, got an empty list")
     rows.unique("id", ids)
+    rows = Rows(rows.path, rows.noun, [row | {"id": one} for row, one in zip(rows.rows, ids.tolist(), strict=True)])
     for at, row in enumerate(rows.rows):
         names = row.get("keypoints", [])
         if not isinstance(names, list) or any(not isinstance(name, str) for name in names):
@@ -85,11 +86,13 @@ def choose_categories(rows: Rows, wanted: str | int | None) -> Chosen:
         _check_same_keypoints(rows, with_keypoints)
         return Chosen(tuple(with_keypoints), ids, is_all=True)
     if wanted is None:
-        found = with_keypoints
+        with_people = [] if used is None else [row for row in with_keypoints if (used == row["id"]).any()]
+        found = with_people if len(with_people) == 1 else with_keypoints
     if len(found) != 1:
         named = ", ".join(str(row.get("name", row["id"])) for row in rows.rows[:5])
         named += ", …" if len(rows) > 5 else ""
-        asked = "several categories" if wanted is None else f"no category {wanted!r}"
+        asked = f"no category {wanted!r}" if not found else "several categories"
+        asked += f" are {wanted!r}" if found and wanted is not None else ""
         raise InputError(
             f"{rows.path}: field 'categories': {asked} ({named}), expected one, chosen by its name or id, or {ALL}"
         )

@@ -105,6 +105,11 @@ def _fields(rows: Rows, count: int) -> tuple[str, str | None]:
     return "keypoints", None if _in_parts(rows, count) else "num_keypoints"
 
 
+def has_whole_body(rows: Rows) -> bool:
+    """Return whether rows have the fields of COCO-WholeBody's 133 keypoints beside those of the body."""
+    return {field for field, _ in _WHOLE_BODY} <= rows.fields
+
+
 def _in_parts(rows: Rows, count: int) -> bool:
     return count == len(COCO_WHOLEBODY_133) and "foot_kpts" in rows.fields
 

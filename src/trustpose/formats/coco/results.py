@@ -187,7 +187,7 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
             raise rows.fail(0, "keypoints", "a list of x, y, score for each keypoint", first)
         count = len(first) // 3
     poses = poses_of_rows(rows, count, ids.image, ids.annotation)
-    score, category_id = rows.numbers(score_field), rows.integers("category_id")
+    score, category_id = rows.numbers(score_field), rows.integers("category_id", numerals=True)
     own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
     return {**poses.columns(), "score to rank by": score, "own score": own_score, "category_id": category_id}
 

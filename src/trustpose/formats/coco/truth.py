@@ -138,8 +138,8 @@ def read_truth(
     _check_layout(value, path)
     images, image_texts = _read_images(Rows.of(value["images"], str(path), "image"))
     categories = Rows.of(value["categories"], str(path), "category")
-    chosen = choose_categories(categories, category)
     annotations = Rows.of(value["annotations"], str(path), "annotation")
+    chosen = choose_categories(categories, category, annotations.integers("category_id", numerals=True))
     ids, annotation_texts = own_ids(annotations, "id")
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
     wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
@@ -244,7 +244,7 @@ def read_annotations(
 ) -> tuple[Truth, Labels, np.ndarray]:
     """Return the people of the chosen categories, their keypoints, and the category id of each. `ids` and `image_id`
     (N,) cover all rows."""
-    category_id = rows.integers("category_id")
+    category_id = rows.integers("category_id", numerals=True)
     assert category_id is not None
     rows.known("category_id", category_id, chosen.ids, "field 'categories'")
     keep = chosen.of(category_id)

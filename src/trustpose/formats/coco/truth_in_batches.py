@@ -216,7 +216,7 @@ def _people(parts: ParquetParts, chosen: Chosen, names: list[str]) -> Iterator[T
     for table, file, row in parts.tables(["id", "category_id", *names], 2**16):
         rows = TableRows(parts.path, parts.noun, table, ((0, file, row),))
         people = rows.chosen(np.array(table.column("id").is_valid()))
-        category = people.integers("category_id")
+        category = people.integers("category_id", numerals=True)
         assert category is not None
         yield people.chosen(chosen.of(category))
 

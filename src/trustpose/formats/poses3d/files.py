@@ -18,6 +18,7 @@ from trustpose.skeletons.reader import skeleton_value
 
 FORMATS: Mapping[str, str] = {".json": "json", ".csv": "csv", ".parquet": "parquet", ".trc": "trc", ".c3d": "c3d"}
 _UNIT = "m"
+PERSON = "{person}"  # in the name of TRC files: the track id of each one's person
 
 
 def format_of(path: str | Path) -> str:
@@ -32,8 +33,9 @@ def write_poses3d(path: str | Path, poses: Poses3D, *, rate: float | None = None
     """Write poses in the format of the file's suffix, atomically; return the files written.
 
     JSON, CSV and Parquet hold every field. TRC and C3D hold places only, frame by frame from the first to the last,
-    `rate` of them a second (default: from `poses.time`); of several people TRC gets a file each, NAME_1.trc …. With
-    `y_up` those two have the world's z as y, as OpenSim expects it. Raises InputError.
+    `rate` of them a second (default: from `poses.time`). TRC holds one person: of several, "{person}" in the name
+    stands for each one's track id, p_{person}.trc. With `y_up` those two have the world's z as y, as OpenSim expects
+    it. Raises InputError.
     """
     path, kind = Path(path), format_of(path)
     if kind in ("trc", "c3d"):
@@ -103,7 +105,12 @@ def _write_markers(path: Path, poses: Poses3D, xyz: np.ndarray, rate: float) -> 
         labels = names if len(people) == 1 else tuple(f"person{one}_{name}" for one in people for name in names)
         c3d.write(path, grid.transpose(1, 0, 2, 3).reshape(count, -1, 3), labels, first, rate)
         return [path]
-    files = [path] if len(people) == 1 else [path.with_name(f"{path.stem}_{one}{path.suffix}") for one in people]
+    if len(people) > 1 and PERSON not in path.name:
+        raise InputError(
+            f"{path}: TRC holds one person, and there are {len(people)}: {path.stem}_{PERSON}{path.suffix} writes a "
+            "file for each, --people 1 keeps the one in most frames"
+        )
+    files = [path.with_name(path.name.replace(PERSON, str(one))) for one in people]
     for file, points in zip(files, grid, strict=True):
         trc.write(file, points, names, numbers, numbers / rate, rate)
     return files

@@ -48,16 +48,18 @@ def write(
 
 def read(path: str | Path) -> Poses3D:
     """Read one person's frames, in metres. Raises InputError naming the line."""
-    lines = read_bytes(path, "TRC").decode("utf-8", errors="replace").splitlines()
+    lines = read_bytes(path, "TRC").decode("utf-8-sig", errors="replace").splitlines()
     if len(lines) < 5 or not lines[0].startswith("PathFileType"):
         raise InputError(f"{path}: line 1: expected 'PathFileType', as TRC begins")
-    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    separator = "\t" if "\t" in lines[1] else ","  # some spreadsheets save it so
+    split = [[cell.strip() for cell in line.split(separator)] for line in lines]
+    header = dict(zip(split[1], split[2], strict=False))
     try:
         metres = metres_of(header.get("Units", ""))
     except ValueError as error:
         raise InputError(f"{path}: field 'Units': {error}") from None
-    names = [name for name in lines[3].split("\t")[2:] if name.strip()]
-    rows = [line.split("\t") for line in lines[5:] if line.strip()]
+    names = [name for name in split[3][2:] if name]
+    rows = [row for row in split[5:] if any(row)]
     k = len(names)
     if not k:
         raise InputError(f"{path}: line 4: expected the markers' names, got none")
