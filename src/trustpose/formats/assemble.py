@@ -88,9 +88,7 @@ def assemble(
         source, skeleton_note = which_body_25(poses)
         notes += [] if skeleton_note is None else [skeleton_note]
     if skeleton is not None and len(skeleton) < len(source):
-        poses = poses.take_keypoints(source.index_in(skeleton), skeleton)
-        notes.append(f"{len(source) - len(skeleton)} of the file's {len(source)} keypoints, left out: {skeleton.name}")
-        source = skeleton
+        poses, source = _of_skeleton(poses, source, skeleton, notes)
     poses, target, of_order = _in_order(poses, source, photos.truth, fill_missing, parts[0].path)
     photo_count = len(np.unique(np.concatenate(ids)))
     return Assembled(poses, score, target, photo_count, counted, (*dict.fromkeys(notes), *of_order), skeleton_note)
@@ -181,6 +179,14 @@ def _name_keypoints(part: FoundPoses, count: int, given: Skeleton | None, truth:
     if own is None and truth is not None and len(truth.keypoint_names) == count:
         own = _of_truth(truth)
     return own or _USUAL.get(count) or Skeleton(f"unnamed{count}", tuple(f"keypoint_{i}" for i in range(count)), ())
+
+
+def _of_skeleton(poses: Poses, source: Skeleton, wanted: Skeleton, notes: list[str]) -> tuple[Poses, Skeleton]:
+    """Return the poses with only the user's keypoints, of those that the file names; a note tells of the others."""
+    notes.append(
+        f"{len(source) - len(wanted)} of the file's {len(source)} keypoints, left out: --skeleton {wanted.name}"
+    )
+    return poses.take_keypoints(source.index_in(wanted), wanted), wanted
 
 
 def _of_truth(truth: TruthFile) -> Skeleton:
