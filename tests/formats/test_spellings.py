@@ -157,8 +157,9 @@ def test_whole_bodies_are_converted_whole(data_dir: Path, tmp_path: Path, capsys
     expected = numbers(tmp_path, str(gt), "results.json")
     for options, note in ((("--skeleton", "coco17"), "116 of the file's 133 keypoints, left out"),
                           (("--gt", gt), "keypoints that the ground truth lacks, left out")):  # fmt: skip
-        assert run("convert", tmp_path / "results.json", "--out", tmp_path / "body.json", *options) == 0
+        body = tmp_path / "body" / "results.json"  # beside its own skeleton.json
+        assert run("convert", tmp_path / "results.json", "--out", body, *options) == 0
         assert note in capsys.readouterr().err
-        assert numbers(tmp_path, str(gt), "body.json") == expected
+        assert numbers(tmp_path, str(gt), str(body)) == expected
     poses = read_results(tmp_path / "whole.json", keypoint_count=133).poses
     assert isinstance(poses, tp.Poses) and np.abs(poses.xy[:, 17:]).max() > 0
