@@ -6,6 +6,7 @@ by indentation or in brackets, without anchors. Both: matrices (`opencv-matrix`)
 their numbers in `dt` and `data` (OpenCV's documentation of "XML/YAML/JSON file storages").
 """
 
+import math
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -217,7 +218,7 @@ def _of_map(pairs: list[tuple[str, Any]]) -> Any:
             "a matrix: expected whole numbers of rows and cols, and a letter in dt, got "
             + ", ".join(f"{value[name]!r:.20}" for name in ("rows", "cols", "dt"))
         )
-    if not all(type(number) is float for number in data) or len(data) != np.prod(sides):
+    if not all(type(number) is float for number in data) or len(data) != math.prod(sides):
         expected = " × ".join(f"{side:g}" for side in (sides if sides[2] > 1 else sides[:2]))
         raise ValueError(f"a matrix: expected {expected} numbers in data, got {len(data)} values")
     shape = [int(side) for side in (sides if sides[2] > 1 else sides[:2])]

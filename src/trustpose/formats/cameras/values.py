@@ -8,6 +8,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from trustpose.files import InputError
+from trustpose.formats.columns import LARGEST
 from trustpose.formats.json_reader import short
 from trustpose.geometry.cameras import Camera, Lens
 
@@ -37,7 +38,7 @@ class CameraFields:
         return value
 
     def numbers(self, field: str, *shape: int | None) -> Float[np.ndarray, "..."]:
-        """Return finite numbers of a shape, None for any length; nested lists may be flat or a column."""
+        """Return numbers of a shape, at most 1e12, None for any length; nested lists may be flat or a column."""
         wanted = " × ".join("any number of" if side is None else str(side) for side in shape)
         expected = f"{wanted} numbers"
         value = self._take(field, expected)
@@ -45,7 +46,7 @@ class CameraFields:
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             raise self.fail(field, expected, value) from None
-        if not array.size <= _NUMBERS or not np.isfinite(array).all():
+        if not array.size <= _NUMBERS or not (np.abs(array) <= LARGEST).all():
             raise self.fail(field, expected, value)
         if None in shape:
             return array.ravel()
