@@ -144,8 +144,7 @@ def read_truth(
     image_id = ids_among(annotations, "image_id", images.id, image_texts, "field 'images'")
     wanted = None if skeleton is None else skeleton_of(skeleton, "skeleton")
     truth, labels, of_row = read_annotations(annotations, ids, image_id, images, chosen, wanted)
-    has_visibility = is_ternary(truth.v, chosen.visibility)
-    notes = () if has_visibility or chosen.visibility else (ASSUMED,)
+    has_visibility, notes = is_ternary(truth.v, chosen.visibility), () if labels.note is None else (labels.note,)
     return TruthFile(
         truth=truth if has_visibility else with_labels_alone(truth),
         images=images,
@@ -155,7 +154,7 @@ def read_truth(
         category_ids=tuple(chosen.ids.tolist()),
         path=shown(path),
         sha256=hashlib.sha256(content).hexdigest(),
-        notes=notes if labels.note is None else (labels.note, *notes),
+        notes=notes if has_visibility or chosen.visibility else (*notes, ASSUMED),
         categories=chosen.apart(of_row),
         image_texts=image_texts,
         annotation_texts=annotation_texts,
