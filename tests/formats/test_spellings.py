@@ -109,7 +109,10 @@ def saved(write: Any, *arguments: Any, **named: Any) -> bytes:
 
 NAMED = {
     "a.npy": (saved(np.save, np.zeros((3, 17, 2))), "is an array of NumPy (3 × 17 × 2)"),
-    "a.npz": (saved(np.savez, keypoints=np.zeros(3), scores=np.ones(2)), "holds arrays of NumPy (keypoints, scores)"),
+    "a.npz": (
+        saved(np.savez, keypoints=np.zeros(3), scores=np.ones(2)),
+        "is not VideoPose3D's 2D keypoints (data_2d_*.npz): has no array",
+    ),
     "mp.csv": (b"frame,nose_x,nose_y,nose_z,nose_visibility\n0,.1,.2,.3,.9\n", "looks like landmarks of MediaPipe"),
     "results.csv": (b"image_id,category_id,keypoints,score\n", "is a table of COCO results, which audit"),
 }

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-import zipfile
 from pathlib import Path
 
 from trustpose.files import BOM
@@ -19,8 +18,6 @@ def described(content: bytes, path: Path) -> str | None:
         header = re.search(rb"'shape': \(([\d, ]*)\)", content[:1000])
         shape = " × ".join(header[1].decode().replace(" ", "").strip(",").split(",")) if header is not None else ""
         return f"is an array of NumPy{shape and f' ({shape})'}, which does not say what its axes are; {_ARRAY}"
-    if content.startswith(b"PK\x03\x04") and (path.suffix.lower() == ".npz" or b".npy" in content[:200]):
-        return f"holds arrays of NumPy ({_members(content)}), which do not say what they are; {_ARRAY}"
     if content.removeprefix(BOM).startswith(b"PathFileType"):
         return f"is TRC, {_WORLD}"
     if path.suffix.lower() == ".c3d" and content[1:2] == b"\x50":
@@ -28,15 +25,6 @@ def described(content: bytes, path: Path) -> str | None:
     if path.suffix.lower() == ".csv":
         return _of_csv(content)
     return None
-
-
-def _members(content: bytes) -> str:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
-            names = [name.removesuffix(".npy") for name in file.namelist()]
-    except Exception:  # errors of zipfile have no common class
-        return "damaged"
-    return ", ".join(ascii(name)[1:-1][:30] for name in names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _of_csv(content: bytes) -> str | None:
