@@ -12,7 +12,10 @@ def decode_floats(content: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
     fits; None if it is another file, has negative values, none that is finite, or larger ones."""
     if not content.startswith((b"II", b"MM")):
         return None
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # a damaged file
+        return None
     if pixels is None or pixels.dtype not in (np.float32, np.float64):
         return None
     finite = pixels[np.isfinite(pixels)]
