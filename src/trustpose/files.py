@@ -23,10 +23,8 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-STDOUT = Path("-")
-"""The name of standard output in commands."""
+STDOUT = Path("-")  # the name of standard output in commands
 BOM = b"\xef\xbb\xbf"  # that some editors put before UTF-8
-_LONGEST_MESSAGE = 300
 _STREAMS = (1, 2)  # the file descriptors of standard output and standard error
 _UNFINISHED_SECONDS = 60  # so that a part between its creation and its lock stays
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
@@ -41,10 +39,8 @@ class InputError(ValueError):
 
     def __init__(self, message: str = "") -> None:
         name, colon, rest = message.partition(": ")
-        if len(rest) > _LONGEST_MESSAGE:
-            head = _LONGEST_MESSAGE * 2 // 3
-            message = f"{name}{colon}{rest[:head]} … {rest[head + 3 - _LONGEST_MESSAGE :]}"
-        super().__init__(message)
+        rest = rest if len(rest) <= 300 else f"{rest[:200]} … {rest[-97:]}"
+        super().__init__(f"{name}{colon}{rest}")
 
 
 class DiskError(InputError):
