@@ -31,11 +31,8 @@ _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 
 class InputError(ValueError):
-    """Invalid user input; the message names the file, the field and the expected value.
-
-    Commands print the message as one line and exit with code 2. After the file's name it has at most 300 characters:
-    of more, the middle is left out.
-    """
+    """Invalid user input; the message names the file, the field and the expected value; of more than 300 characters
+    after the file's name the middle is left out. Commands print it as one line and exit with code 2."""
 
     def __init__(self, message: str = "") -> None:
         name, colon, rest = message.partition(": ")
