@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import trustpose as tp
 from tests.calibration.cases import FEW, fit, made_up
+from trustpose.calibration.applied_record import fitted_photos
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import METHODS, out_of_fold
 from trustpose.calibration.fit import prepare
@@ -66,7 +67,7 @@ def test_a_saved_calibrator_predicts_the_same(calibrator, tmp_path) -> None:
     for name in TRUST:
         np.testing.assert_array_equal(getattr(loaded(poses), name), getattr(calibrator(poses), name))
     assert loaded.shift(poses) == calibrator.shift(poses)
-    assert loaded.fitted_images(np.array([1, 2, 2, 10**6])) == 2
+    assert fitted_photos(loaded, [np.array([1, 2, 2]), np.array([10**6, 2])]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["one.cal"]
 
 

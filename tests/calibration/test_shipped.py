@@ -7,6 +7,7 @@ import pytest
 
 import trustpose as tp
 from trustpose.audit.build import audit
+from trustpose.calibration.applied_record import fitted_photos
 from trustpose.calibration.notes import audit_notes
 from trustpose.calibration.shipped import PREFIX, calibrator_file, shipped_calibrators
 from trustpose.formats.coco import read_results, read_truth
@@ -39,7 +40,7 @@ def test_networks_that_saw_train2017_are_fitted_on_other_photos(data_dir) -> Non
     dev = read_truth(data_dir / "coco" / "dev_gt.json").images.id
     for name in NAMES:
         calibrator = tp.Calibrator.load(PREFIX + name)
-        assert calibrator.fitted_images(dev) == 0
+        assert fitted_photos(calibrator, [dev]) == 0
         if name != "mediapipe":
             assert np.isin(calibrator.image_ids, val2017).all()
 

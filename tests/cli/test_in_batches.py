@@ -44,6 +44,22 @@ def test_calibrated_rows_are_those_in_memory(folder: Path, tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
+def test_the_record_of_calibrated_rows_is_that_in_memory(folder: Path, tmp_path: Path, name: str) -> None:
+    arguments = ["calibrate", "apply", "--calibrator", folder / "one.cal", "--out"]
+    assert run(*arguments, tmp_path / "whole.json", "--results", folder / "results.json") == 0
+    assert run(*arguments, tmp_path / name, "--results", folder / "parts") == 0
+    whole, record = (json.loads((tmp_path / f"{out}.calibrator.json").read_text()) for out in ("whole.json", name))
+    for field in ("calibrator", "fitted", "fitted_photos"):
+        assert record[field] == whole[field]
+    assert record["fitted_photos"] == 40 and len(record["source"]["sha256"]) == 64
+    (folder / "gt.json").write_text(json.dumps(as_json(made_up(80)[0])))
+    audit = ["audit", "--gt", folder / "gt.json", "--draws", "0", "--json", tmp_path / "audit.json", "--results"]
+    assert run(*audit, tmp_path / name) == 0
+    notes = json.loads((tmp_path / "audit.json").read_text())["notes"]
+    assert any(note.startswith("40 of these photos have ids") and "one.cal" in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["out.json", "out.parquet", "out"])
 def test_converted_rows_are_unchanged(folder: Path, tmp_path: Path, name: str) -> None:
     assert run("convert", folder / "parts", "--out", tmp_path / name) == 0
     assert rows_in(tmp_path / name) == rows_in(folder / "results.json")

@@ -168,6 +168,7 @@ def test_calibrators_are_fitted_downloaded_and_applied(client, files) -> None:
     assert again["method"] == found["method"]
     applied = client.post("/api/apply", json={"calibrator": again["key"], "results": files["results"]}).json()
     rows = json.loads(client.get(f"/api/download/calibrated/{applied['key']}").content)
+    assert any("was fitted on 60 of these photos" in note for note in applied["notes"])
     assert len(rows) == 120 and all("pose_quality" in row and len(row["visibility"]) == 17 for row in rows)
     assert client.get(f"/api/download/calibrated/{found['key']}").status_code == 422, "a calibrator is no results file"
 

@@ -1,63 +1,119 @@
-"""The record beside calibrated results, RESULTS.calibrator.json: which calibrator gave their trust, and what it was
-fitted on, so that an audit can say when it measures trust on the people it was fitted on."""
+"""The record beside calibrated results, OUT.calibrator.json: which calibrator gave their trust, and what it was
+fitted on, so that an audit can say when it measures trust on the people of the fit."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError, is_stdout, read_json, write_json
-from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco import ResultsFile
+from trustpose.formats.parquet_parts import parts_in
 
-_SUFFIX = ".calibrator.json"
-
-
-def fitted_photos(calibrator: Calibrator, results: ResultsFile) -> int:
-    """Number of photos of these results that the calibrator was fitted on, by their ids; 0 for ids that are texts."""
-    if results.poses.image_id is None or not results.image_texts.are_numbers:
-        return 0
-    return calibrator.fitted_images(results.poses.image_id)
+_BLOCK = 2**20
 
 
-def in_sample_warnings(calibrator: Calibrator, results: ResultsFile) -> tuple[str, ...]:
-    """A warning where results are of photos that the calibrator was fitted on."""
-    photos = fitted_photos(calibrator, results)
-    if not photos:
-        return ()
-    return (
-        f"the calibrator was fitted on {photos:,} of these photos, by their ids: trust looks better there than it is",
-    )
+def record_path(results: Path) -> Path:
+    """Path of the record of these results, a file or a folder of parts."""
+    return results.with_name(f"{results.name}.calibrator.json")
 
 
-def write_record(out: Path, calibrator_file: Path, calibrator: Calibrator, results: ResultsFile) -> None:
-    """Write the record beside calibrated results that are a file."""
-    if is_stdout(out) or not out.is_file():
-        return
-    card = calibrator.card
-    content = calibrator_file.read_bytes() if calibrator_file.is_file() else str(calibrator_file).encode()
-    record = {
-        "results_sha256": _sha256(out.read_bytes()),
-        "calibrator": {"file": calibrator_file.name, "sha256": _sha256(content), "estimator": card.estimator},
-        "fitted": {"ground_truth": card.truth.__dict__, "results": card.results.__dict__},
-        "fitted_photos": fitted_photos(calibrator, results),
-    }
-    write_json(out.with_name(out.name + _SUFFIX), record)
+def in_sample_sentence(photos: int | None, *, is_same: bool, name: str = "") -> str | None:
+    """What to say of photos of which `photos` have ids of the fit's, None where ids are texts; None if nothing.
+
+    is_same: whether a fingerprint says that these are the results, or the ground truth, of the fit. Ids alone do not,
+    as many data sets number their photos from 0.
+    name: the calibrator's.
+    """
+    if photos == 0 or (photos is None and not is_same):
+        return None
+    calibrator = f"the calibrator {name}".strip()
+    if not is_same:
+        return (
+            f"{photos:,} of these photos have ids of photos that {calibrator} was fitted on: if they are the same "
+            "photos, these are in-sample numbers, better than on others"
+        )
+    part = "" if photos is None else f"{photos:,} of "
+    return f"{calibrator} was fitted on {part}these photos: in-sample numbers, better than on others"
 
 
-def in_sample_notes(truth: TruthFile, results: ResultsFile) -> tuple[str, ...]:
-    """A note for an audit of calibrated results on the people of the fit; none where no record says so, or where the
-    record is another file's."""
+def is_same_file(sha256: str | None, fitted: str) -> bool:
+    """Whether a file is one of the fit's, by their SHA-256; never where it has none, as tables read in batches."""
+    return bool(sha256) and sha256 == fitted
+
+
+def photo_ids(results: ResultsFile) -> list[np.ndarray] | None:
+    """The ids of the photos of results in memory, None where they are texts."""
+    image_id = results.poses.image_id
+    return [image_id] if image_id is not None and results.image_texts.are_numbers else None
+
+
+def fitted_photos(calibrator: Calibrator, image_ids: Iterable[np.ndarray] | None) -> int | None:
+    """Number of photos, whose ids come in one or several arrays, that have ids of the fit's; None where the ids of
+    either are texts (`image_ids` None, or arrays of texts)."""
+    if image_ids is None or not len(calibrator.image_ids):
+        return None
+    photos = [np.zeros(0, np.int64)]
+    for ids in image_ids:
+        if ids.dtype.kind not in "iu":
+            return None
+        photos.append(np.intersect1d(ids, calibrator.image_ids))
+    return len(np.unique(np.concatenate(photos)))
+
+
+def write_record(
+    out: Path, results: Path, path: Path, calibrator: Calibrator, image_ids: Iterable[np.ndarray] | None
+) -> tuple[str, ...]:
+    """Write the record beside calibrated results, unless they went to a stream, and return a warning where they are of
+    photos of the fit.
+
+    out: the results with trust; results: those without; path: the calibrator's; image_ids: as for `fitted_photos`.
+    """
+    card, photos, source = calibrator.card, fitted_photos(calibrator, image_ids), _sha256(results)
+    if not is_stdout(out) and (out.is_file() or out.is_dir()):
+        record = {
+            "results": {"file": out.name, "sha256": _sha256(out)},
+            "source": {"file": results.name, "sha256": source},
+            "calibrator": {"file": path.name, "sha256": _sha256(calibrator_file(path)), "estimator": card.estimator},
+            "fitted": {"ground_truth": asdict(card.truth), "results": asdict(card.results)},
+            "fitted_photos": photos,
+        }
+        write_json(record_path(out), record)
+    sentence = in_sample_sentence(photos, is_same=is_same_file(source, card.results.sha256))
+    return () if sentence is None else (sentence,)
+
+
+def in_sample_notes(results: Path, truth_sha256: str | None) -> tuple[str, ...]:
+    """A note for an audit of calibrated results on photos of the fit; none where no record says so, or where the record
+    is of other results.
+
+    truth_sha256: of the audit's ground truth.
+    """
     try:
-        record = read_json(f"{results.path}{_SUFFIX}")
-        name, photos = record["calibrator"]["file"], int(record["fitted_photos"])
-        is_same_truth = record["fitted"]["ground_truth"]["sha256"] == truth.sha256
-        if record["results_sha256"] != results.sha256 or not (is_same_truth or photos):
-            return ()
-    except (InputError, KeyError, TypeError, ValueError):
+        record = read_json(record_path(results))
+        fitted, photos = record["fitted"], record["fitted_photos"]
+        is_same = is_same_file(truth_sha256, fitted["ground_truth"]["sha256"])
+        is_same |= is_same_file(record["source"]["sha256"], fitted["results"]["sha256"])
+        name = str(record["calibrator"]["file"])
+        sentence = in_sample_sentence(None if photos is None else int(photos), is_same=is_same, name=name)
+        is_of_these = sentence is not None and record["results"]["sha256"] == _sha256(results)
+    except (InputError, KeyError, TypeError, ValueError, OSError):
         return ()
-    where = "this ground truth" if is_same_truth else f"{photos:,} of these photos, by their ids"
-    return (f"the trust of these results was fitted on {where} ({name}): in-sample numbers, better than on others",)
+    return (sentence,) if sentence is not None and is_of_these else ()
 
 
-def _sha256(content: bytes) -> Any:
-    return hashlib.sha256(content).hexdigest()
+def _sha256(path: Path) -> str | None:
+    """SHA-256 of a file, or of a folder's Parquet files one after another; None for a stream."""
+    files: Sequence[Path] = parts_in(path) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        if not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            while content := opened.read(_BLOCK):
+                digest.update(content)
+    return digest.hexdigest()

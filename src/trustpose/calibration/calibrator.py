@@ -220,10 +220,6 @@ class Calibrator(CalibratorParts):
             read.append(opinion)
         return replace(people, opinions=tuple(read))
 
-    def fitted_images(self, image_ids: Int[np.ndarray, " I"]) -> int:
-        """Return how many of these photos, by id, were used for fitting."""
-        return int(np.isin(np.unique(image_ids), self.image_ids).sum())
-
     def save(self, path: str | Path) -> None:
         """Write one file atomically: arrays and JSON, no code."""
         from trustpose.calibration.file import write_calibrator

@@ -1,5 +1,6 @@
 """Notes of an audit of calibrated results: whether the calibrator was fitted on this data, and whether it applies."""
 
+from trustpose.calibration.applied_record import fitted_photos, in_sample_sentence, is_same_file
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
@@ -17,14 +18,10 @@ def audit_notes(calibrator: Calibrator, truth: TruthFile, results: ResultsFile, 
             "calibrator was fitted on"
         )
     notes = []
-    known = calibrator.fitted_images(truth.images.id) if truth.image_texts.are_numbers else 0
-    if truth.sha256 == card.truth.sha256:
-        notes.append(
-            f"the calibrator was fitted on this ground truth ({card.truth.file}): it was trained on these "
-            "people, and looks better here than on others; its own out-of-fold numbers show how it performs on others"
-        )
-    elif known:
-        notes.append(f"the calibrator was fitted on {known} of these {len(truth.images)} photos, by their ids")
+    photos = fitted_photos(calibrator, [truth.images.id] if truth.image_texts.are_numbers else None)
+    sentence = in_sample_sentence(photos, is_same=is_same_file(truth.sha256, card.truth.sha256))
+    if sentence is not None:
+        notes.append(f"{sentence}; its out-of-fold numbers show how it performs there")
     if area != card.area:
         notes.append(f"the calibrator was fitted with area {card.area!r}, this audit uses {area!r}")
     notes += [f"calibrator: {opinion.sentence()}" for opinion in card.opinions]

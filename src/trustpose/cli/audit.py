@@ -175,7 +175,7 @@ def audit(
             asked_for: dict[str, Any] = {"area": area, "score": score, "sigmas": own_sigmas, "metrics": metric or ()}
             asked_for["tables"] = table or ()
             record = run(truth, read, **asked_for, replicates=draws, seed=seed)
-            notes = in_sample_notes(truth, read) if known is None else known(read)
+            notes = in_sample_notes(file, truth.sha256) if known is None else known(read)
             audits.append(replace(record, notes=(*record.notes, *notes)))
     audits = with_comparisons(audits)
     if joints := [one for one in audits if isinstance(one, JointsAudit)]:

@@ -1,6 +1,7 @@
 """`trustpose audit` of Parquet that does not fit into memory."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ def audit_parts(
     """Audit one table of results in batches, print its numbers and write them to `json`; `options` are those of
     `audit_in_batches`. Raises InputError, also if options for results `in_memory` were given."""
     from trustpose.audit.in_batches import audit_in_batches
+    from trustpose.calibration.applied_record import in_sample_notes
     from trustpose.cli.audit_tables import print_notes, print_numbers
     from trustpose.cli.in_batches import bar
     from trustpose.files import write_json
@@ -46,6 +48,8 @@ def audit_parts(
         raise InputError(f"{results[0]}: expected Parquet, as the ground truth is; `trustpose convert` writes it")
     with bar("auditing", open_parts(results[0]).rows) as advance:
         record = audit_in_batches(gt, results[0], skeleton=skeleton, tick=advance, **options)
+    notes = in_sample_notes(results[0], record.inputs["ground_truth"]["sha256"])
+    record = replace(record, notes=(*record.notes, *notes))
     print_numbers([record])
     print_notes([record])
     if json is not None:

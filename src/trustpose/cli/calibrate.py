@@ -10,11 +10,11 @@ from trustpose.cli.choices import AREAS, calibrator_names, choices, completed, s
 from trustpose.cli.examples import examples
 from trustpose.cli.files_to_fit import files_to_fit
 from trustpose.cli.in_batches import apply_in_batches, is_read_in_batches
-from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, table_format
+from trustpose.cli.outputs import check_outputs, print_warnings, say_written, skeleton_file, table_format
 from trustpose.cli.predict_engine import ADDRESS, ENGINE, WORKERS
 from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
 from trustpose.cli.table_engine import OVERWRITE, RESUME, TableEngine
-from trustpose.files import InputError
+from trustpose.files import InputError, is_stdout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,18 +199,21 @@ def apply(
     A calibrator fitted with --goal also adds visibility_label, the decision per keypoint: 0 absent, 1 occluded, 2
     visible.
     """
+    from trustpose.calibration.applied_record import photo_ids, record_path, write_record
+
     seconds = parse_second(second, images)
     check_outputs(
-        {} if engine else {"--out": out},
+        {} if engine else {"--out": [out, *([] if is_stdout(out) else [record_path(out)])]},
         {"--calibrator": calibrator, "--results": results, "--skeleton": skeleton_file(skeleton)}
         | inputs_of(seconds, images),
     )
     from rich.console import Console
     from rich.progress import Progress
 
-    from trustpose.calibration.applied_record import in_sample_warnings, write_record
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.formats.coco import read_results
+    from trustpose.formats.parquet_order import runs
+    from trustpose.formats.parquet_parts import open_parts
     from trustpose.formats.tables import write_table
 
     chosen = Calibrator.load(calibrator)
@@ -223,9 +226,10 @@ def apply(
         if seconds:
             raise InputError(f"--second: is not read in batches, as {results} is; expected results in one smaller file")
         if engine is not None:
-            spread.calibrate(chosen, results, out, named)
+            out = spread.calibrate(chosen, results, out, named)
         else:
             apply_in_batches(chosen, results, out, named)
+        print_warnings(results, write_record(out, results, calibrator, chosen, runs(open_parts(results))))
         return
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
@@ -245,10 +249,8 @@ def apply(
         progress.update(bar, description=f"writing {out.name}")
         texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
         write_table(out, applied.poses, format=table_format(out), category_id=read.category_id, texts=texts)
-    write_record(out, calibrator, chosen, read)
     say_written(out, f"{len(applied.poses):,} poses with expected OKS, expected OPKS and visibility")
-    for warning in (*in_sample_warnings(chosen, read), *applied.warnings):
-        typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
+    print_warnings(results, (*write_record(out, results, calibrator, chosen, photo_ids(read)), *applied.warnings))
 
 
 def _check_sigmas(path: Path, card: "Card", wanted: "np.ndarray | None") -> None:

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from trustpose.cli.outputs import say_written
+from trustpose.cli.outputs import print_warnings, say_written
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -54,8 +52,7 @@ def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleto
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
     say_written(out, f"{len(read):,} poses with expected OKS, expected OPKS and visibility")
-    for warning in warnings:
-        typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
+    print_warnings(results, warnings)
 
 
 @contextmanager

@@ -70,6 +70,12 @@ def say_written(path: Path, what: str) -> None:
         typer.echo(f"{path}: {what}")
 
 
+def print_warnings(file: Path, warnings: Iterable[str]) -> None:
+    """Print a line for each warning about a file."""
+    for warning in warnings:
+        typer.echo(f"trustpose: warning: {file}: {warning}", err=True)
+
+
 def model_files(model: Path | None) -> list[Path]:
     """Return the files of a model: a folder's, or a network and the JSON next to it."""
     if model is None:

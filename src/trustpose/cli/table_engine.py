@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from trustpose.cli.endings import resumable
+from trustpose.cli.outputs import print_warnings
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -44,14 +45,15 @@ class TableEngine:
             raise InputError(f"{results}: --engine ray expects Parquet, a folder of parts")
         return True
 
-    def calibrate(self, calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> None:
-        """Apply a calibrator, and print a line, and warnings. Raises InputError."""
+    def calibrate(self, calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> Path:
+        """Apply a calibrator, and print a line, and warnings; return the folder of the parts. Raises InputError."""
         from trustpose.scale.cluster import import_ray
+        from trustpose.scale.folder import POSES
         from trustpose.scale.table_tasks import Calibrate
 
         import_ray()
-        for warning in self._run(Calibrate.of(calibrator, results, skeleton), results, out):
-            typer.echo(f"trustpose: warning: {results}: {warning}", err=True)
+        print_warnings(results, self._run(Calibrate.of(calibrator, results, skeleton), results, out))
+        return out / POSES
 
     def track(
         self, results: Path, out: Path, skeleton: "Skeleton", options: dict[str, Any], named: dict[str, Any]

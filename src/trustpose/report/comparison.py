@@ -1,26 +1,16 @@
 """Text and tables that compare several audits: which file leads, and whether paired draws confirm it."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trustpose.audit.comparison import Outcome, comparable, compare, outcome
+from trustpose.audit.comparison import LOWER_IS_BETTER, Outcome, comparable, compare, outcome
 from trustpose.audit.record import Audit, Comparison
 from trustpose.report.summary import count, number, with_interval
 
 # by group: dotted name, what it is, whether higher is better; None: neither is
 Headlines = dict[str, tuple[tuple[str, str, bool | None], ...]]
 Differences = dict[tuple[int, int], dict[str, Comparison]]
-_RELATED = {
-    "ap.AP": ("ap.AR",),
-    "pose.pearson": ("pose.spearman", "keypoint.pearson"),
-    "pose.ece": ("keypoint.ece",),
-}
-_RELATED_NAMES = {
-    "ap.AR": "average recall",
-    "pose.spearman": "rank correlation (Spearman)",
-    "keypoint.pearson": "the correlation of keypoint scores with OPKS",
-    "keypoint.ece": "the calibration error of keypoint scores",
-}
 OUTCOMES: dict[Outcome, str] = {"better": "better", "worse": "worse", "undecided": "not distinguishable"}
 
 
@@ -33,9 +23,9 @@ def differences(audits: Sequence[Audit]) -> Differences:
     return {(i, j): {one.metric: one for one in compare(audits[i], audits[j])} for i, j in pairs}
 
 
-def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences) -> list[str]:
-    """Return sentences that compare several audits: first their data, then the leader in accuracy, ranking and
-    calibration."""
+def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Differences, headlines: Headlines) -> list[str]:
+    """Return sentences that compare several audits: first their data, then the two best in accuracy, ranking and
+    calibration, each with the rows of the table of `headlines` that say otherwise."""
     truth = audits[0].inputs["ground_truth"]
     same = comparable(audits)
     if same:
@@ -55,44 +45,61 @@ def comparison(audits: Sequence[Audit], labels: Sequence[str], found: Difference
     )
     if not same:
         return [start]
-    leads = (
-        ("ap.AP", "AP", True),
-        ("pose.pearson", "the correlation of score and OKS", True),
-        ("pose.ece", "the calibration error of the score", False),
-    )
-    sentences = (_leader(audits, labels, found, *lead) for lead in leads)
+    rows = _directed_rows(headlines)
+    leads = (("ap.AP", "AP"), ("pose.pearson", "Correlation of score and OKS"), ("pose.ece", "Calibration error"))
+    sentences = (_leader(audits, labels, found, *lead, rows) for lead in leads)
     return [start, *(text for text in sentences if text)]
 
 
 def _leader(
-    audits: Sequence[Audit], labels: Sequence[str], found: Differences, name: str, title: str, higher: bool
+    audits: Sequence[Audit],
+    labels: Sequence[str],
+    found: Differences,
+    name: str,
+    title: str,
+    rows: Mapping[str, str],
 ) -> str:
-    """Describe the best value of a number and the second, and call one the better only where paired draws say so; other
-    numbers of its kind that differ by more than chance follow."""
+    """Describe the best value of a number and the second, and call one the better only where paired draws say so; rows
+    of the same topic that say otherwise of these two files follow."""
     known = [(value, i) for i, audit in enumerate(audits) if (value := audit.number(name)) is not None]
     if len(known) < 2:
         return ""
-    known.sort(reverse=higher)
+    known.sort(reverse=name not in LOWER_IS_BETTER)
     best, second = known[0][1], known[1][1]
-    values = [f"{labels[i]} {with_interval(audits[i], name)}" for i in (best, second)]
-    pair = found[best, second][name]
-    text = f"{title[0].upper()}{title[1:]}: {values[0]}, {values[1]}."
-    if pair.low is not None:
-        verdict = "the two are not distinguishable" if outcome(pair) == "undecided" else f"{labels[best]} is better"
-        text += f" In paired draws of photos, the difference is {_with_ends(pair)}: {verdict}."
-    return text + "".join(_contrast(labels, best, second, related) for related in _contrasts(found, best, second, name))
+    pairs = found[best, second]
+    said = outcome(pairs[name])
+    text = f"{title}: {labels[best]} {with_interval(audits[best], name)}, "
+    text += f"{labels[second]} {with_interval(audits[second], name)}."
+    if pairs[name].low is not None:
+        better = labels[best if said == "better" else second]
+        verdict = "the two are not distinguishable" if said == "undecided" else f"{better} is better"
+        text += f" In paired draws of photos, the difference is {_with_ends(pairs[name])}: {verdict}."
+    others = [(row, pairs[metric]) for metric, row in rows.items() if metric in pairs and topic(metric) == topic(name)]
+    clear = [(row, pair) for row, pair in others if outcome(pair) not in ("undecided", said)]
+    for file, result in ((best, "better"), (second, "worse")):
+        contrasts = [f"“{row}” ({_with_ends(pair)})" for row, pair in clear if outcome(pair) == result]
+        if contrasts:
+            text += f" But {labels[file]} is better in {', '.join(contrasts)}."
+    return text
 
 
-def _contrasts(found: Differences, best: int, second: int, name: str) -> list[Comparison]:
-    """Differences of the related numbers whose interval excludes 0 and that say something else than that of `name`."""
-    said = outcome(found[best, second][name])
-    related = [pair for other in _RELATED[name] if (pair := found[best, second].get(other)) is not None]
-    return [pair for pair in related if outcome(pair) not in ("undecided", said)]
+def _directed_rows(headlines: Headlines) -> dict[str, str]:
+    """Titles of the table's rows that are better higher or lower, by dotted name; with their group's where two rows
+    have the same."""
+    count = Counter(title for group in headlines.values() for _, title, _ in group)
+    return {
+        name: title if count[title] == 1 else f"{group}: {title}"
+        for group, rows in headlines.items()
+        for name, title, higher in rows
+        if higher is not None
+    }
 
 
-def _contrast(labels: Sequence[str], best: int, second: int, pair: Comparison) -> str:
-    better = labels[best if outcome(pair) == "better" else second]
-    return f" By {_RELATED_NAMES[pair.metric]}, {better} is better, by {_with_ends(pair)}."
+def topic(name: str) -> str:
+    """What a number of the table is about: accuracy of poses, calibration of scores, or what scores rank and tell."""
+    if name.endswith((".ece", ".brier")):
+        return "calibration"
+    return "accuracy" if name.startswith(("ap.", "oracle_ap.", "crowd.", "tracking.")) else "ranking"
 
 
 def among_the_best(audits: Sequence[Audit], found: Differences, name: str, higher: bool | None) -> list[bool]:

@@ -1,4 +1,4 @@
-"""Write the page of one or several audits: one self-contained HTML file without scripts."""
+"""The page of one or several audits: one self-contained HTML file without scripts."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ from typing import Any
 from trustpose import __version__
 from trustpose.audit.joints_only import JointsAudit
 from trustpose.audit.record import Audit
-from trustpose.files import InputError, atomic_write
+from trustpose.files import InputError
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots
 from trustpose.report.comparison import Differences, Headlines, among_the_best, comparison, differences, table
@@ -108,14 +108,6 @@ CROWDING: Headlines = {
 }
 
 
-def write_page(path: str | Path, audits: Sequence[Audit] | Sequence[JointsAudit], images: Path | None = None) -> None:
-    """Write the page of these audits, side by side if there are several; `images`, the folder with the photos, adds the
-    gallery. Raises InputError if the file cannot be written or the folder is missing; ValueError as `page`."""
-    html = page(audits, images).encode()
-    with atomic_write(path) as file:
-        file.write(html)
-
-
 def page(audits: Sequence[Audit | JointsAudit], images: Path | None = None) -> str:
     """Return the page as HTML. Raises ValueError without an audit or for both kinds of them, InputError if the folder
     of photos is missing, or is given for audits without OKS, by which the gallery chooses."""
@@ -143,7 +135,7 @@ def _page(audits: Sequence[Audit], images: Path | None) -> str:
         audits=audits,
         labels=labels,
         colours=[SERIES[place % len(SERIES)] for place in range(len(audits))],
-        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found),
+        paragraphs=opening(audits[0]) if len(audits) == 1 else comparison(audits, labels, found, headlines),
         letters=[letter(place) for place in range(len(audits))],
         conclusions=[conclusion(audit) for audit in audits],
         terms=TERMS,

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from trustpose.audit.build import audit
 from trustpose.audit.comparison import with_comparisons
+from trustpose.calibration.applied_record import fitted_photos, in_sample_sentence, is_same_file, photo_ids
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import LABELS, Number
 from trustpose.calibration.fit import fit
@@ -179,7 +180,9 @@ def _apply(calibrator: Calibrator, read: ResultsFile, out: Path) -> list[str]:
     applied = calibrator.apply(read.poses)
     texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
     write_results(out, applied.poses, category_id=read.category_id, texts=texts)
-    return list(applied.warnings)
+    is_same = is_same_file(read.sha256, calibrator.card.results.sha256)
+    sentence = in_sample_sentence(fitted_photos(calibrator, photo_ids(read)), is_same=is_same)
+    return [*applied.warnings, *([] if sentence is None else [sentence])]
 
 
 def _without_path(error: InputError, *paths: Path) -> InputError:
