@@ -34,10 +34,9 @@ class InputError(ValueError):
     """Invalid user input; the message names the file, the field and the expected value; of more than 300 characters
     after the file's name the middle is left out. Commands print it as one line and exit with code 2."""
 
-    def __init__(self, message: str = "") -> None:
-        name, colon, rest = message.partition(": ")
-        rest = rest if len(rest) <= 300 else f"{rest[:200]} … {rest[-97:]}"
-        super().__init__(f"{name}{colon}{rest}")
+    def __str__(self) -> str:
+        name, colon, rest = super().__str__().partition(": ")
+        return f"{name}{colon}{rest if len(rest) <= 300 else f'{rest[:200]} … {rest[-97:]}'}"
 
 
 class DiskError(InputError):

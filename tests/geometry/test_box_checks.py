@@ -97,17 +97,19 @@ def test_centres_are_noticed_in_real_boxes_by_photo_and_by_keypoints(data_dir) -
         box = np.array([row["bbox"] for row in rows], dtype=float)
         xy, located = keypoints[..., :2], keypoints[..., 2] > 0
         assert centre_fault(box, xy, located) is None
-        for number in range(20):  # one person alone, too
-            assert centre_fault(box[number, None], xy[number, None], located[number, None]) is None
+        for first in range(0, 100, 10):  # few people, too
+            some = slice(first, first + 10)
+            assert centre_fault(box[some], xy[some], located[some]) is None
         fault = centre_fault(as_centres(box), xy, located)
         assert fault is not None and "expected x, y, width, height with the upper left corner" in fault[1]
 
 
-def test_two_keypoints_show_nothing_of_a_box() -> None:
-    box, xy = np.array([[50.0, 50, 40, 40]]), np.array([[[35.0, 35], [40, 36], [0, 0]]], dtype=float)
-    assert centre_fault(box, xy, np.array([[True, True, False]])) is None
-    xy[0, 2] = 48, 48
-    fault = centre_fault(box, xy, np.ones((1, 3), bool))
+def test_two_keypoints_and_nine_people_show_nothing_of_a_box() -> None:
+    box, xy = np.full((10, 4), [50.0, 50, 40, 40]), np.tile([[35.0, 35], [40, 36], [0, 0]], (10, 1, 1))
+    assert centre_fault(box, xy, np.tile([True, True, False], (10, 1))) is None
+    xy[:, 2] = 48, 48
+    assert centre_fault(box[:9], xy[:9], np.ones((9, 3), bool)) is None
+    fault = centre_fault(box, xy, np.ones((10, 3), bool))
     assert fault is not None and fault[1].startswith(
         "0% of the people's keypoints lie in their boxes, 100% if x, y is the centre"
     )

@@ -149,7 +149,7 @@ def test_sigterm_while_features_are_stored(words, whole, tmp_path, monkeypatch):
         running = start(lambda: main([*words, "--out", str(out)]), tmp_path / "errors")
     wait_for(running, index.is_file)
     running.terminate()
-    assert wait(running, 30) == -signal.SIGTERM
+    assert wait(running, 30) == 128 + signal.SIGTERM
     assert run(words, out) == 0
     assert same(out, whole)
 

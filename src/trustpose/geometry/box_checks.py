@@ -9,6 +9,7 @@ _SMALLEST = 16  # unless the photo's shorter side is below this many pixels
 _FAR = 0.1  # of the photo's size: valid boxes extend at most this far beyond its border
 _STICKS_OUT = 0.02  # of the photo's size: a detector's boxes are not always cut at its border
 _LEAST_KEYPOINTS, _LEAST_EXTENT = 3, 0.25  # of a person who shows whether a box is around them; share of its sides
+_LEAST_PEOPLE = 10  # a poor network's few poses of one photo may lie anywhere
 # Mean share of people's keypoints in their boxes, in 27 files of labels and of networks' poses: at least 0.82 if boxes
 # are read as they are meant, at most 0.48 if centres are read as corners, at most 0.43 if corners are read as centres.
 _LEAST_INSIDE, _MOST_INSIDE = 0.75, 0.6
@@ -91,13 +92,14 @@ def centre_fault(
     box: Float[np.ndarray, "N 4"], xy: Float[np.ndarray, "N K 2"], located: Bool[np.ndarray, "N K"]
 ) -> tuple[int, str] | None:
     """Check xywh boxes of people by their keypoints, those that are `located`: return a row and the fault if x, y is
-    the centre of the boxes, so that most keypoints lie in them when so read, and few as they are."""
+    the centre of the boxes, so that most keypoints lie in them when so read, and few as they are. Fewer than ten
+    people show nothing."""
     xy = xy.astype(np.float64)
     low, high = (np.where(located[..., None], xy, end) for end in (np.inf, -np.inf))
     spread = high.max(axis=1) - low.min(axis=1)
     shows = (located.sum(axis=1) >= _LEAST_KEYPOINTS) & (spread >= _LEAST_EXTENT * box[:, 2:]).all(axis=1)
     rows = np.flatnonzero(shows & np.isfinite(box).all(axis=1))
-    if not len(rows):
+    if len(rows) < _LEAST_PEOPLE:
         return None
     low, size, keypoints, located = box[rows, None, :2], box[rows, None, 2:], xy[rows], located[rows]
     shares = []

@@ -17,7 +17,8 @@ def loaded(loader: Iterable[T]) -> Iterator[T]:
     try:
         yield from loader
     except InputError as error:
-        raise InputError(str(error).rpartition(_NAME)[2].strip()) from None
+        (message,) = error.args  # with torch's traceback, whole
+        raise InputError(message.rpartition(_NAME)[2].strip()) from None
 
 
 @contextmanager
