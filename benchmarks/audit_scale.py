@@ -129,10 +129,10 @@ def measure(folder: Path, steps: list[str]) -> dict[str, dict[str, float]]:
 
 def in_memory(rows: int, folder: Path) -> dict[str, bool]:
     """Audit and calibrate the same rows in memory, and compare with what the commands wrote in the folder."""
-    from trustpose.audit.build import audit
     from trustpose.calibration.calibrator import Calibrator
     from trustpose.calibration.crossfit import Options
     from trustpose.calibration.fit import fit
+    from trustpose.evaluation.audit import audit
 
     made = list(copies(rows, Source.read()))
     people, poses = Truth.concatenate([one for one, *_ in made]), Poses.concatenate([one for _, one, _ in made])

@@ -32,13 +32,13 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
-from trustpose.audit.rescoring import rescoring
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.datasets.lspet import clean, read_lspet
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.images import Images

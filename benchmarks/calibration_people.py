@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import common_photos
 

@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 
 import trustpose as tp
-from trustpose.audit.build import audit
-from trustpose.audit.rescoring import rescoring
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.geometry.boxes import paired_iou

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.audit.build import audit
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit
 from trustpose.datasets.folds import fold_of
+from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.poses import Poses
 

@@ -30,11 +30,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 import trustpose as tp
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit as fit_calibrator
 from trustpose.datasets.folds import fold_of
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.formats.coco.together import common_photos
 from trustpose.geometry.expected_error import (

@@ -30,8 +30,8 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 import trustpose as tp
-from trustpose.audit.build import audit
 from trustpose.datasets.lspet import read_lspet
+from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.oks import oks, oks_between

@@ -26,7 +26,7 @@ import numpy as np
 from tracking_clips import Clip, clips
 
 import trustpose as tp
-from trustpose.audit.tracking import tracking
+from trustpose.evaluation.tracking import tracking
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.poses import Poses
 from trustpose.predict.photos import Image

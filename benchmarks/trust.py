@@ -37,9 +37,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
-from trustpose.audit.rescoring import rescoring
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
+from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile, read_truth
 from trustpose.metrics.bootstrap import REPLICATES

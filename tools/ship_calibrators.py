@@ -18,13 +18,13 @@ from textwrap import fill
 
 import numpy as np
 
-from trustpose.audit.build import audit
-from trustpose.audit.rescoring import rescoring
 from trustpose.calibration import shipped
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.crossfit import Options
 from trustpose.calibration.fit import fit, prepare
 from trustpose.calibration.metrics import Scores, evaluate_scores
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.rescoring import rescoring
 from trustpose.files import InputError, atomic_write
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
 from trustpose.predict.fingerprints import fingerprint_of, network_file

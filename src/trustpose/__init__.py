@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from trustpose.audit.build import audit
-    from trustpose.audit.record import Audit
     from trustpose.calibration.calibrator import Calibrator
+    from trustpose.evaluation.audit import audit
+    from trustpose.evaluation.record import Audit
     from trustpose.files import InputError
     from trustpose.images import Images
     from trustpose.poses import Poses, Truth, Visibility
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # name: module; imported on first use, so that `import trustpose` and `trustpose --help` are fast
 _HOMES = {
-    "Audit": "trustpose.audit.record",
+    "Audit": "trustpose.evaluation.record",
     "Calibrator": "trustpose.calibration.calibrator",
     "Images": "trustpose.images",
     "InputError": "trustpose.files",
@@ -35,6 +35,7 @@ _HOMES = {
     "Skeleton": "trustpose.skeletons",
     "Truth": "trustpose.poses",
     "Visibility": "trustpose.poses",
+    "audit": "trustpose.evaluation.audit",
     "load": "trustpose.predict.load",
 }
 
@@ -61,8 +62,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "audit":  # the module, which is callable
-        return import_module("trustpose.audit")
     if name in _ABOVE_POSES:
         return import_module(_ABOVE_POSES[name])
     if name not in _HOMES:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.calibration.cases import fit
-from trustpose.audit.build import audit
 from trustpose.calibration.crossfit import Options
 from trustpose.datasets.folds import fold_of
+from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import read_results, read_truth
 from trustpose.poses import Poses
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from tests.calibration.cases import made_up
-from trustpose.audit.paired_results import measure
 from trustpose.calibration.targets import find_targets
+from trustpose.evaluation.paired_results import measure
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.cases import run
 from tests.parquet_cases import write_parts
-from trustpose.audit.in_batches import audit_in_batches
+from trustpose.evaluation.in_batches import audit_in_batches
 from trustpose.files import InputError
 from trustpose.formats.coco.results_in_batches import open_results
 

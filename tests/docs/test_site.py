@@ -60,7 +60,7 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
 
 def test_search_needs_no_server(site: Path) -> None:
     index = (site / "search" / "search_index.js").read_text(encoding="utf-8")
-    assert index.startswith("var __index") and "headroom" in index and "trustpose.audit.build.audit" in index
+    assert index.startswith("var __index") and "headroom" in index and "trustpose.evaluation.audit.audit" in index
 
 
 def test_every_link_leads_to_a_file_of_the_site(site: Path) -> None:

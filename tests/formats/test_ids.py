@@ -13,7 +13,7 @@ from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run, small_files
 from tests.coco_cases import NAMES, pycocotools_numbers
 from tests.formats import samples
-from trustpose.audit.build import audit
+from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.formats.coco.ids import number_texts

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cases import run, small_files
-from trustpose.audit.build import audit
+from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth
 from trustpose.formats.coco.together import common_photos

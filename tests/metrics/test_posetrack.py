@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.metrics.posetrack_cases import write_sequences
-from trustpose.audit.build import audit
+from trustpose.evaluation.audit import audit
 from trustpose.metrics.posetrack import PoseTrackFrame, joint_precision, joint_tracks, mean_of_joints
 
 JOINTS = (

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.files import write_json
 from trustpose.skeletons import COCO_17
 

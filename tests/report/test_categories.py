@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from tests.audit.test_categories import two_animals
+from tests.evaluation.test_categories import two_animals
 from tests.report.outline import check
-from trustpose.audit.build import audit
+from trustpose.evaluation.audit import audit
 from trustpose.report.page import page
 from trustpose.report.summary import number
 

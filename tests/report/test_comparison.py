@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.report.cases import make_audit
-from trustpose.audit.record import Audit, Comparison
+from trustpose.evaluation.record import Audit, Comparison
 from trustpose.report.comparison import Differences, comparison
 from trustpose.report.page import CROWDING, FOLLOWING, HEADLINES, IN_PIXELS
 

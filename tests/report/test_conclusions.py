@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.report.cases import empty_cases, make_audit
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit, PoseTrust
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit, PoseTrust
 from trustpose.metrics.average_precision import AveragePrecision
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report.conclusions import conclusion

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from tests.report.cases import make_audit
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
 from trustpose.report.examples import KINDS, LEAST_LABELS, examples, trust_gap
 from trustpose.report.gallery import PANEL, gallery

@@ -13,9 +13,9 @@ import pytest
 
 from tests.report.cases import NASTY, empty_cases, make_audit, nasty
 from tests.report.outline import check
-from trustpose.audit.build import audit
-from trustpose.audit.comparison import compare, outcome
-from trustpose.audit.record import Audit, CrowdLevel
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.comparison import compare, outcome
+from trustpose.evaluation.record import Audit, CrowdLevel
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.report.page import HEADLINES, IN_PIXELS, page

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from sklearn.calibration import calibration_curve
 
 from tests.report.cases import empty_cases, make_audit
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.report import plots
 from trustpose.report.svg import COLOURS, axes, colour, inline
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.report.cases import make_audit
 from tests.report.test_gallery import decode
-from trustpose.audit.build import audit
-from trustpose.audit.record import Audit
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.record import Audit
 from trustpose.formats.coco import read_truth
 from trustpose.report.versus import FEWEST_KEYPOINTS, versus
 

@@ -8,9 +8,9 @@ import torch
 
 from tests.people_cases import write_training_folder
 from tests.training.tiny import tiny_network, tiny_people, tiny_recipe
-from trustpose.audit.build import audit
 from trustpose.codecs import Outputs
 from trustpose.datasets.dataset_ops import subset
+from trustpose.evaluation.audit import audit
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.geometry.crops import transform

@@ -10,7 +10,7 @@ LAYERS = [
     [("runtime", "ONNX Runtime and torch behind one call")],
     [("trust", "trust heads, one file per paper"), ("models", "what a model is on disk")],
     [
-        ("audit", "metrics in one record"),
+        ("evaluation", "the audit: one record of all numbers"),
         ("networks", "one file per paper"),
         ("calibration", "trust from results files"),
         ("multiview", "several cameras"),

@@ -14,8 +14,8 @@ from trustpose.cli.outputs import check_outputs, say_written, skeleton_file, wri
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
-    from trustpose.audit.record import Audit
-    from trustpose.audit.rescoring import Rescoring
+    from trustpose.evaluation.record import Audit
+    from trustpose.evaluation.rescoring import Rescoring
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.skeletons import Skeleton
 
@@ -128,12 +128,6 @@ def audit(
         return
     from rich.console import Console
 
-    from trustpose.audit.build import audit as run
-    from trustpose.audit.comparison import with_comparisons
-    from trustpose.audit.joints_only import JointsAudit, has_joints_only
-    from trustpose.audit.localisation import asked_metrics
-    from trustpose.audit.sums import RANKED_BY
-    from trustpose.audit.tables import parse_tables
     from trustpose.calibration.applied_record import in_sample_notes
     from trustpose.cli.audit_joints import print_localisation, show_joints
     from trustpose.cli.audit_paper_tables import print_tables
@@ -148,6 +142,12 @@ def audit(
         print_verdicts,
     )
     from trustpose.datasets.ground_truth import read_ground_truth
+    from trustpose.evaluation.audit import audit as run
+    from trustpose.evaluation.comparison import with_comparisons
+    from trustpose.evaluation.joints_only import JointsAudit, has_joints_only
+    from trustpose.evaluation.localisation import asked_metrics
+    from trustpose.evaluation.sums import RANKED_BY
+    from trustpose.evaluation.tables import parse_tables
     from trustpose.formats.coco import read_results
     from trustpose.formats.coco.together import common_photos
 
@@ -243,7 +243,7 @@ def _notes_by(path: Path, truth: "TruthFile", area: str) -> "Callable[[ResultsFi
 def _change(before: "Audit", after: "Audit") -> "Rescoring | None":
     """Compute the effect of the other scores on the same poses, draw by draw. Returns None, and prints the reason, if
     the poses differ or AP is not known."""
-    from trustpose.audit.rescoring import rescoring_of, same_poses
+    from trustpose.evaluation.rescoring import rescoring_of, same_poses
 
     if not same_poses(before, after):
         typer.echo("trustpose: --before and --after have different poses: headroom closed is left out", err=True)

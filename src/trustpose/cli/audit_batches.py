@@ -32,10 +32,10 @@ def audit_parts(
 ) -> None:
     """Audit one table of results in batches, print its numbers and write them to `json`; `options` are those of
     `audit_in_batches`. Raises InputError, also if options for results `in_memory` were given."""
-    from trustpose.audit.in_batches import audit_in_batches
     from trustpose.calibration.applied_record import in_sample_notes
     from trustpose.cli.audit_tables import print_notes, print_numbers
     from trustpose.cli.in_batches import bar
+    from trustpose.evaluation.in_batches import audit_in_batches
     from trustpose.files import write_json
     from trustpose.formats.parquet_parts import open_parts
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from trustpose.audit.joints_only import JointsAudit
-    from trustpose.audit.record import Audit
+    from trustpose.evaluation.joints_only import JointsAudit
+    from trustpose.evaluation.record import Audit
 
 
 def show_joints(audits: "Sequence[JointsAudit]", *, json: Path | None, report: Path | None) -> None:
@@ -64,7 +64,7 @@ def _print_differences(audit: "Audit | JointsAudit", first: "Audit | JointsAudit
     """Print how the totals differ from those of the first file."""
     import typer
 
-    from trustpose.audit.comparison import outcome
+    from trustpose.evaluation.comparison import outcome
 
     against = first.inputs["results"]["file"]
     for one in audit.compare:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trustpose.audit.record import Audit, Number
+    from trustpose.evaluation.record import Audit, Number
 
 
 def print_tables(audits: "Sequence[Audit]") -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from trustpose.audit.joints_only import JointsAudit
-    from trustpose.audit.record import Audit, AuditRecord, Comparison
-    from trustpose.audit.rescoring import Rescoring
+    from trustpose.evaluation.joints_only import JointsAudit
+    from trustpose.evaluation.record import Audit, AuditRecord, Comparison
+    from trustpose.evaluation.rescoring import Rescoring
 
 _ROWS = (
     ("AP", "ap.AP", "average precision, ranked by the score"),
@@ -181,7 +181,7 @@ def print_comparisons(audits: "Sequence[Audit]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from trustpose.audit.comparison import comparable, compare
+    from trustpose.evaluation.comparison import comparable, compare
     from trustpose.report.summary import file_labels
 
     if not comparable(audits):
@@ -227,7 +227,7 @@ def _cell(audit: "AuditRecord", name: str) -> str:
 
 
 def _difference(comparison: "Comparison | None") -> str:
-    from trustpose.audit.comparison import outcome
+    from trustpose.evaluation.comparison import outcome
     from trustpose.report.summary import number
 
     if comparison is None:

@@ -19,11 +19,11 @@ from trustpose.files import InputError, is_stdout
 if TYPE_CHECKING:
     import numpy as np
 
-    from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
     from trustpose.calibration.crossfit import Options
     from trustpose.calibration.fit import Fit
     from trustpose.calibration.second import Second
+    from trustpose.evaluation.rescoring import Rescoring
     from trustpose.formats.coco import ResultsFile, TruthFile
     from trustpose.poses import Area
 
@@ -283,7 +283,7 @@ def _fit(
 
 def _worth(fitted: "Fit", truth: "TruthFile", printed: "ResultsFile", options: "Options") -> "Rescoring | None":
     """Compute the gain from ranking by the out-of-fold trust, averaged over categories; None if no person counts."""
-    from trustpose.audit.rescoring import rescoring
+    from trustpose.evaluation.rescoring import rescoring
 
     poses, area = fitted.out_of_fold, cast("Area", fitted.parts.card.area)
     try:

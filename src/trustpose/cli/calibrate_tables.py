@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from trustpose.audit.rescoring import Rescoring
     from trustpose.calibration.card import Card
     from trustpose.calibration.decisions import Decision
     from trustpose.calibration.opinion_card import OpinionCard
+    from trustpose.evaluation.rescoring import Rescoring
     from trustpose.formats.coco.categories import Categories
 
 

@@ -40,14 +40,14 @@ def skeletons() -> Iterable[str]:
 
 def metrics() -> Iterable[str]:
     """Return the names of the metrics of joints."""
-    from trustpose.audit.localisation import METRICS
+    from trustpose.evaluation.localisation import METRICS
 
     return METRICS
 
 
 def tables() -> Iterable[str]:
     """Return the further tables of an audit."""
-    from trustpose.audit.tables import TABLES
+    from trustpose.evaluation.tables import TABLES
 
     return TABLES
 

@@ -157,7 +157,7 @@ def _truth(gt: Path, out: Path) -> "TruthFile":
 
 def _print_tracking(truth: "TruthFile", out: Path) -> None:
     """Print the tracking numbers of an audit in two lines."""
-    from trustpose.audit.tracking import tracking
+    from trustpose.evaluation.tracking import tracking
     from trustpose.formats.coco import read_results
 
     found = tracking(truth, read_results(out, truth=truth), truth.sigmas(), truth.area_convention("auto"))

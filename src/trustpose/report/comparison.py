@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trustpose.audit.comparison import LOWER_IS_BETTER, Outcome, comparable, compare, outcome
-from trustpose.audit.record import Audit, Comparison
+from trustpose.evaluation.comparison import LOWER_IS_BETTER, Outcome, comparable, compare, outcome
+from trustpose.evaluation.record import Audit, Comparison
 from trustpose.report.summary import count, number, with_interval
 
 # by group: dotted name, what it is, whether higher is better; None: neither is

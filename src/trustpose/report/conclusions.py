@@ -9,7 +9,7 @@ The rules, in this order, are those of docs/evaluation.md, "The verdict":
 5. for a calibrated score, whether bad ranking costs more than `MUCH_AP` (headroom).
 """
 
-from trustpose.audit.record import Audit
+from trustpose.evaluation.record import Audit
 from trustpose.report.summary import HOW_WELL, bias, count, verdict
 
 FEW_POSES = 30

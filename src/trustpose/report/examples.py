@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.audit.record import Audit
+from trustpose.evaluation.record import Audit
 from trustpose.metrics.diagnosis import KeypointError, keypoint_errors
 
 LEAST_LABELS = 3  # with one or two, OKS says little about the pose

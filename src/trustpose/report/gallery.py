@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from trustpose.audit.record import Audit
+from trustpose.evaluation.record import Audit
 from trustpose.file_names import find_shown
 from trustpose.files import InputError
 from trustpose.formats.photos import read_image

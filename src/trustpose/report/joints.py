@@ -5,10 +5,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from trustpose.audit.comparison import outcome
-from trustpose.audit.joints_only import JointsAudit
-from trustpose.audit.localisation_record import Localisation, PartRate
-from trustpose.audit.record import Audit, Comparison
+from trustpose.evaluation.comparison import outcome
+from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.localisation_record import Localisation, PartRate
+from trustpose.evaluation.record import Audit, Comparison
 from trustpose.report.summary import number
 from trustpose.report.svg import COLOURS, axes, colour, inline, label
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trustpose import __version__
-from trustpose.audit.joints_only import JointsAudit
+from trustpose.evaluation.joints_only import JointsAudit
 from trustpose.report.joints import joint_sections, judged
 from trustpose.report.summary import file_labels, number
 from trustpose.report.svg import SERIES

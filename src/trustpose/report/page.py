@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from trustpose import __version__
-from trustpose.audit.joints_only import JointsAudit
-from trustpose.audit.record import Audit
+from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.report import plots

@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 
-from trustpose.audit.record import Audit
+from trustpose.evaluation.record import Audit
 from trustpose.metrics.average_precision import RECALL_THRESHOLDS
 from trustpose.metrics.reliability import ReliabilityCurve, reliability_curve, scale_to_unit
 from trustpose.report.svg import COLOURS, MARKERS, axes, colour, inline, label, unit_frame, unit_plot, unit_square

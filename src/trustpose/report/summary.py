@@ -7,8 +7,8 @@ from pathlib import PurePath
 
 import numpy as np
 
-from trustpose.audit.joints_only import JointsAudit
-from trustpose.audit.record import Audit, AuditRecord
+from trustpose.evaluation.joints_only import JointsAudit
+from trustpose.evaluation.record import Audit, AuditRecord
 from trustpose.metrics.reliability import calibration_error_by_chance, scale_to_unit
 
 DASH = "–"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from trustpose.audit.comparison import comparable
-from trustpose.audit.record import Audit
+from trustpose.evaluation.comparison import comparable
+from trustpose.evaluation.record import Audit
 from trustpose.report.gallery import Photos, crop, data_uri, drawn_label, drawn_prediction, predicted_xy
 
 PEOPLE = 6  # in all, at least one for each file

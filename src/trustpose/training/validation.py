@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from trustpose.audit.build import audit_numbers
-from trustpose.audit.record import AuditNumbers
 from trustpose.codecs import Outputs
 from trustpose.datasets.augment import TrainingCrops
 from trustpose.datasets.people import PersonSample
+from trustpose.evaluation.audit import audit_numbers
+from trustpose.evaluation.record import AuditNumbers
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
 from trustpose.images import Images

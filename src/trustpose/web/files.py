@@ -11,12 +11,12 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from trustpose.audit.build import audit
-from trustpose.audit.comparison import with_comparisons
 from trustpose.calibration.applied_record import fitted_photos, in_sample_sentence, is_same_file, photo_ids
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.card import LABELS, Number
 from trustpose.calibration.fit import fit
+from trustpose.evaluation.audit import audit
+from trustpose.evaluation.comparison import with_comparisons
 from trustpose.files import InputError, parse_json
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth, write_results
 from trustpose.report.page import page

@@ -33,7 +33,7 @@ class TruthFile:
     With several categories `categories` holds the category of each person, and `category_id` is -1. `notes` are
     sentences on assumptions; `left_out` counts the photos and people that `together.common_photos` removed.
     `image_texts` and `annotation_texts` map the file's text ids to numbers. `metrics` are the data set's own beside OKS
-    (`audit.localisation`), `first_pixel` the coordinate of a photo's first pixel in the file: `truth` has it at 0.
+    (`evaluation.localisation`), `first_pixel` the coordinate of a photo's first pixel in the file: `truth` has it at 0.
     `has_visibility`: whether v is COCO's; if not, labelled joints are all 2.
     """
 

@@ -1,0 +1,120 @@
+"""Audit without OKS: for skeletons without published sigmas, whose data sets have metrics of their own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from trustpose.evaluation.details import Draws
+from trustpose.evaluation.inputs import inputs
+from trustpose.evaluation.localisation import Asked, localisation
+from trustpose.evaluation.localisation_record import Localisation
+from trustpose.evaluation.record import Audit, Comparison, Number, plain
+from trustpose.evaluation.sections import Findings
+from trustpose.file_names import shown
+from trustpose.files import InputError
+from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.together import left_out_notes
+from trustpose.metrics.bootstrap import REPLICATES, resample_counts
+from trustpose.metrics.pairing import pair_with_people
+from trustpose.skeletons import difference
+
+_NEEDS_SIGMAS = "all other numbers: null, the skeleton {name} has no published sigmas for OKS (--sigmas gives them)"
+_OTHER_KEYS = tuple(
+    name
+    for name in Audit.__dataclass_fields__
+    if name not in ("localisation", "inputs", "notes", "intervals", "compare", "score_field")
+)
+
+
+@dataclass(frozen=True, repr=False)
+class JointsAudit:
+    """The localisation of one results file; `as_dict()` has the keys of an `Audit`, null but for these.
+
+    `compare` has the differences from other audits, filled by `comparison.with_comparisons`; `draws` is not part of the
+    JSON. What needs OKS (`ap`, `pose`, `keypoint`, …) is no attribute: reading it raises AttributeError, which says so.
+    """
+
+    localisation: dict[str, Localisation]
+    intervals: dict[str, tuple[float, float]]
+    inputs: dict[str, Any]
+    notes: tuple[str, ...]
+    score_field: str
+    draws: Draws = field(repr=False)
+    compare: tuple[Comparison, ...] = ()
+
+    def number(self, name: str) -> Number:
+        """Return a number by its dotted name, as in `intervals`: "localisation.pckh.total"; None if it needs OKS."""
+        first, *parts = name.split(".")
+        if first in _OTHER_KEYS:
+            return None
+        if first != "localisation":
+            raise KeyError(first)
+        value: Any = plain(self.localisation)
+        for part in parts:
+            value = value[part]
+        return value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON: an `Audit`'s keys, null where OKS is needed."""
+        own = ("localisation", "intervals", "inputs", "notes", "compare", "score_field")
+        return {name: None for name in _OTHER_KEYS if name != "details"} | {n: plain(getattr(self, n)) for n in own}
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OTHER_KEYS:
+            raise AttributeError(f"{name}: needs OKS, and there are no sigmas for it; give the audit sigmas=…")
+        raise AttributeError(f"JointsAudit has no attribute {name!r}")
+
+    def __repr__(self) -> str:
+        """Return one line: the file, how many poses, and the headline of each metric."""
+        results = self.inputs["results"]
+        totals = {one.title: getattr(one, one.headline) for one in self.localisation.values()}
+        numbers = ", ".join(f"{title} {'–' if one is None else f'{one:.3f}'}" for title, one in totals.items())
+        return f"JointsAudit({shown(str(results['file']))}: {results['results']} poses; {numbers})"
+
+
+def has_joints_only(truth: TruthFile, asked: Sequence[Asked], sigmas: Float[np.ndarray, " L"] | None) -> bool:
+    """Return whether a file can be audited by the metrics `asked` of its joints alone, as its skeleton has no published
+    sigmas and none are given."""
+    return sigmas is None and bool(asked) and truth.skeleton is not None and not truth.skeleton.has_sigmas
+
+
+def audit_joints(
+    truth: TruthFile,
+    results: ResultsFile,
+    asked: Sequence[Asked],
+    *,
+    score: str = "score",
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> JointsAudit:
+    """Compute the metrics `asked` of results on a ground truth; the arguments are as in `audit.audit`. Raises
+    InputError without a metric, or if the skeletons differ."""
+    if not asked:
+        raise InputError(f"{truth.path}: has no metric of its own; choose one with --metric")
+    if differ := difference(results.poses.skeleton, truth.truth.skeleton):
+        raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
+    assert truth.truth.image_id is not None and truth.skeleton is not None
+    person = pair_with_people(results.poses, truth.truth)
+    findings = Findings(notes=[*truth.notes, *left_out_notes(truth, results)])
+    images = np.sort(truth.images.id)
+    counts = resample_counts(len(images), replicates, seed) if replicates else np.zeros((0, len(images)), int)
+    found = localisation(
+        truth,
+        results.poses,
+        person,
+        asked,
+        counts,
+        np.searchsorted(images, truth.truth.image_id),
+        findings,
+    )
+    return JointsAudit(
+        localisation=found,
+        intervals=findings.intervals,
+        inputs=inputs(truth, results, person),
+        notes=(*findings.notes, _NEEDS_SIGMAS.format(name=truth.skeleton.name)),
+        score_field=score,
+        draws=Draws(findings.draws, images, seed),
+    )
