@@ -10,7 +10,10 @@ from tests.calibration.cases import as_json, made_up
 from tests.cli.cases import run
 from tests.parquet_cases import write_parts
 from trustpose.calibration.calibrator import Calibrator
+from trustpose.formats.coco.results_in_batches import open_results
+from trustpose.formats.error_files import read_errors
 from trustpose.formats.tables import read_rows
+from trustpose.skeletons import COCO_17
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,11 @@ def test_calibrated_rows_are_those_in_memory(folder: Path, tmp_path: Path, name:
     assert run(*arguments, tmp_path / "whole.json", "--results", folder / "results.json") == 0
     assert run(*arguments, tmp_path / name, "--results", folder / "parts") == 0
     assert rows_in(tmp_path / name) == rows_in(tmp_path / "whole.json")
+    expected = read_errors(tmp_path / "whole.json")
+    assert expected is not None and read_errors(tmp_path / name) == expected
+    if name != "out.json":
+        batch, _ = next(iter(open_results(tmp_path / name, skeleton=COCO_17).batches()))
+        assert batch.poses.error_model == expected
     assert not list(tmp_path.glob(".*")), "something temporary is left"
 
 

@@ -88,6 +88,25 @@ def test_predict_gives_what_apply_gives(folder, data_dir) -> None:
     assert not np.allclose([row["pose_quality"] for row in rows_of(folder / "alone")], alone)
 
 
+def test_predict_says_what_its_calibrator_was_fitted_on(folder, data_dir, capsys) -> None:
+    """As `calibrate apply` does; a run without a calibrator in the same folder removes the record."""
+    record = folder / "noted" / "results.json.calibrator.json"
+    capsys.readouterr()
+    assert predict(folder, data_dir, "noted", "--calibrator", folder / "one.cal") == 0
+    assert "was fitted on: if they are the same photos, these are in-sample" in capsys.readouterr().err
+    common = ("calibrate", "apply", "--calibrator", folder / "one.cal", "--results", folder / "out" / "results.json")
+    assert run(*common, "--out", folder / "noted.json") == 0
+    written, applied = (json.loads(path.read_text()) for path in (record, folder / "noted.json.calibrator.json"))
+    for name in ("calibrator", "fitted", "fitted_photos"):
+        assert written[name] == applied[name]
+    assert written["source"] == {"file": None, "sha256": None}
+    capsys.readouterr()
+    files = ("--gt", folder / "gt.json", "--results", folder / "noted" / "results.json")
+    assert run("audit", *files, "--draws", 0) == 0
+    assert "one.cal was fitted on" in " ".join(capsys.readouterr().out.split())
+    assert predict(folder, data_dir, "noted", "--overwrite") == 0 and not record.exists()
+
+
 def test_the_second_network_may_find_people_by_itself(folder, data_dir, capsys) -> None:
     """Paired by box: people that the second network misses still get trust."""
     multipose = data_dir / "networks" / "movenet-multipose.onnx"

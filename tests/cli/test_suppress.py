@@ -132,7 +132,7 @@ def test_wrong_input_is_one_line(results, capsys):
         ("--distance", "1,2,3"): "distance: is for pose-nms, expected none with oks-nms",
         ("--skeleton", "coco"): "--skeleton: expected one of coco17",
         ("--skeleton", "mpii16"): "no published sigmas",
-        ("--skeleton", "crowdpose14"): "sigmas: expected 17 numbers",
+        ("--skeleton", "crowdpose14"): "expected 42 finite numbers (x, y, score of 14 keypoints)",
         ("--out", str(path)): "would be overwritten",
     }
     for arguments, expected in mistakes.items():

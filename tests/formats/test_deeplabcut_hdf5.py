@@ -151,7 +151,7 @@ def test_damaged_files_are_one_line_or_poses(tmp_path: Path, layout: str) -> Non
     path = samples.write_hdf5(tmp_path / "video.h5", samples.DEEPLABCUT_MULTI, layout)
     content, random, refused = path.read_bytes(), np.random.default_rng(5), 0
     places = np.flatnonzero(np.frombuffer(content, np.uint8))  # most of an HDF5 file is padding
-    for _ in range(100):
+    for _ in range(20):
         damaged = bytearray(content)
         for at in random.choice(places, random.integers(1, 20)):
             damaged[at] = random.integers(256)
@@ -162,7 +162,7 @@ def test_damaged_files_are_one_line_or_poses(tmp_path: Path, layout: str) -> Non
             refused += 1
             assert str(error).startswith(str(path))
             assert "\n" not in str(error)
-    assert refused > 20
+    assert refused > 4
 
 
 @pytest.mark.parametrize("content", [b"no HDF5", b"\x89HDF\r\n\x1a\n", b"\x89HDF\r\n\x1a\n" + bytes(2000)])

@@ -74,6 +74,17 @@ def test_shares_of_the_photo_become_pixels(tmp_path: Path, relative: str, from_p
         gather(path, Photos(None, tmp_path / "none"))
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "txt"])
+def test_photos_beside_files_of_the_same_name(tmp_path: Path, suffix: str) -> None:
+    """A pose file beside its photo, before or after it by name, is not taken for the photo."""
+    photo = tmp_path / ("a.png" if suffix == "txt" else "a.jpg")
+    cv2.imwrite(str(photo), np.zeros((425, 640, 3), np.uint8))
+    for other in ("a.txt", "a.json"):
+        samples.write(tmp_path / other, LABELS)
+    done = gather(tmp_path / "a.txt", Photos(None, tmp_path))
+    np.testing.assert_allclose(done.poses.xy, PEOPLE.xy, rtol=0, atol=2e-3)
+
+
 def test_one_photo_in_two_files_is_refused(tmp_path: Path) -> None:
     files = [samples.write(tmp_path / name / "7.json", samples.mmpose_instances(PEOPLE)) for name in ("a", "b")]
     with pytest.raises(InputError, match=r"b/7\.json: has people of image 7, as does .*a/7\.json; give each once"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.calibration.cases import fit, made_up
 from tests.formats import samples
+from tests.fuzz.reader_seeds import write_reader_seeds, write_videos
 from tests.multiview.rings import ring
 from tests.people_cases import write_coco
 from tests.predict.tiny_boxes import photo_of_dots, write_boxes
@@ -27,6 +28,7 @@ from trustpose.predict.journal import Journal
 from trustpose.skeletons import COCO_17, OPENPOSE_BODY_25
 
 HAS_TORCH = find_spec("torch") is not None
+HAS_VIDEO = find_spec("av") is not None
 PEOPLE = 30
 IMAGE_ID = 7
 
@@ -36,6 +38,9 @@ def write_seeds(folder: Path) -> None:
     _results(folder / "results")
     for write in (_photos, _network, _detector, _people, _shards, _poses, _recipe, _cameras, _poses3d):
         write(folder)
+    write_reader_seeds(folder)
+    if HAS_VIDEO:
+        write_videos(folder)
     if HAS_TORCH:
         _checkpoints(folder / "checkpoints")
 

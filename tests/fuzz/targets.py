@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzz import mutations
-from tests.fuzz.seeds import HAS_TORCH, IMAGE_ID
+from tests.fuzz import format_mutations, mutations
+from tests.fuzz.seeds import HAS_TORCH, HAS_VIDEO, IMAGE_ID
 from trustpose.cli import main
 from trustpose.cli.library_lines import hidden_library_lines
 from trustpose.files import InputError, read_json
@@ -111,6 +111,12 @@ def _convert_alone(folder: Path, file: Path) -> bool:
     return _command("convert", file, "--out", folder / OUT / "results.json")
 
 
+def _convert_samples(folder: Path, file: Path) -> bool:
+    photo = folder / f"{file.stem}.jpg"
+    shutil.copy(folder.parent / "seeds" / "photos" / f"{IMAGE_ID}.jpg", photo)  # shares of a photo need its size
+    return _command("convert", file, "--images", folder, "--out", folder / OUT / "results.json")
+
+
 def _predict(folder: Path, model: Path, *more: object) -> bool:
     photo = folder / f"{IMAGE_ID}.png"
     return _command("predict", photo, "--model", model, "--out", folder / "out", "--no-draw", "--overwrite", *more)
@@ -130,7 +136,7 @@ def _of_truth(folder: Path, _: Path) -> bool:
     return _predict(folder, folder / "colours.onnx", "--gt", folder / "gt.json", "--all-people")
 
 
-def _of_photo(folder: Path, file: Path) -> bool:
+def _of_pixels(folder: Path, file: Path) -> bool:
     network = folder.parent / "seeds" / "network" / "colours.onnx"
     return _command("predict", file, "--model", network, "--out", folder / "out", "--detector", "whole", "--overwrite")
 
@@ -245,7 +251,7 @@ TARGETS: tuple[Target, ...] = (
     Target("onnx", "network", ("colours.onnx", "trusted.onnx"), mutations.mutate_onnx, _of_network),
     Target("onnx-detector", "detector", ("boxes.onnx",), mutations.mutate_onnx, _detector),
     Target("onnx-people", "people", ("people.onnx",), mutations.mutate_onnx, _people),
-    Target("photo", "photos", ("*",), _BYTES, _of_photo),
+    Target("photo", "photos", ("*",), _BYTES, _of_pixels),
     Target("journal", "network", ("journal",), mutations.mutate_journal, _journal),
     Target("shards-index", "shards", ("index.json",), _JSON, _shards),
     Target("shards-tar", "shards", ("*.tar",), _BYTES, _shards),
@@ -263,14 +269,27 @@ TARGETS: tuple[Target, ...] = (
     Target("world-text", "world", ("people.csv", "people.trc"), _LINES, _world),
     Target("world-bytes", "world", ("people.parquet", "people.c3d"), _BYTES, _world),
     Target("convert-hdf5", "poses", ("hdf5/*.h5",), _BYTES, _convert_alone),
-) + (
-    (
-        Target("recipe", "recipe", ("recipe.json",), _JSON, _recipe),
-        Target("checkpoint", "checkpoints", ("checkpoint.pt",), mutations.mutate_checkpoint, _checkpoint),
-        Target("weights-zip", "checkpoints", ("public.pth",), mutations.mutate_checkpoint, _weights),
-        Target("caffemodel", "checkpoints", ("net.caffemodel",), _BYTES, _caffemodel),
-        Target("weights", "checkpoints", ("older.pth", "weights.safetensors"), _BYTES, _weights),
-    )
-    if HAS_TORCH
-    else ()
+    Target("animals-csv", "animals", ("multi.csv",), _LINES, _convert_alone),
+    Target("animals-hdf5", "animals", ("*.h5",), format_mutations.mutate_hdf5, _convert_alone),
+    Target("sleap-project", "sleap", ("*.slp",), format_mutations.mutate_hdf5, _convert_alone),
+    Target("sleap-analysis", "sleap", ("*.h5",), format_mutations.mutate_hdf5, _convert_alone),
+    Target("videopose3d", "videopose3d", ("*.npz",), format_mutations.mutate_pickles, _convert_alone),
+    Target("samples-csv", "samples", ("*.csv",), _LINES, _convert_alone),
+    Target("samples-json", "samples", ("*.json",), _JSON, _convert_samples),
+    Target("cvat", "labels", ("*.xml",), format_mutations.mutate_xml, _convert_alone),
+    Target("label-studio", "labels", ("studio.json",), _JSON, _convert_alone),
+    Target("via-json", "labels", ("via*.json",), _JSON, _convert_alone),
+    Target("via-csv", "labels", ("via.csv",), _LINES, _convert_alone),
+    *((Target("video", "videos", ("clip.*",), format_mutations.mutate_video, _of_pixels),) if HAS_VIDEO else ()),
+    *(
+        (
+            Target("recipe", "recipe", ("recipe.json",), _JSON, _recipe),
+            Target("checkpoint", "checkpoints", ("checkpoint.pt",), mutations.mutate_checkpoint, _checkpoint),
+            Target("weights-zip", "checkpoints", ("public.pth",), mutations.mutate_checkpoint, _weights),
+            Target("caffemodel", "checkpoints", ("net.caffemodel",), _BYTES, _caffemodel),
+            Target("weights", "checkpoints", ("older.pth", "weights.safetensors"), _BYTES, _weights),
+        )
+        if HAS_TORCH
+        else ()
+    ),
 )

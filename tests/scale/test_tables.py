@@ -15,6 +15,7 @@ from tests.parquet_cases import write_parts
 from tests.tracking.cases import same_partition
 from trustpose.calibration.calibrator import Calibrator
 from trustpose.files import DiskError, InputError, read_json
+from trustpose.formats.error_files import read_errors
 from trustpose.scale.folder import RunFolder
 from trustpose.scale.places import Place
 from trustpose.scale.run import ScaleOptions
@@ -67,6 +68,8 @@ def test_calibrated_rows_are_those_of_one_process(folder: Path, tmp_path: Path, 
     kept = out.file(first.name).local.stat().st_mtime_ns
     assert run(*apply, "--out", tmp_path / "out", "--engine", "ray", "--workers", 1, "--resume") == 0
     assert written(tmp_path / "out") == expected and {"file_name", "pose_quality"} <= set(expected[0])
+    errors = read_errors(tmp_path / "out" / "poses")
+    assert errors is not None and errors == read_errors(tmp_path / "alone")
     assert out.file(first.name).local.stat().st_mtime_ns == kept
     assert "80 poses on 40 photos" in capsys.readouterr().out
     manifest = read_json(tmp_path / "out" / "manifest.json")

@@ -62,6 +62,21 @@ def test_numbers_are_those_of_prediction_and_audit(data, tmp_path, head, flip):
     assert np.isfinite(found["pose.pearson"])
 
 
+def test_labels_that_are_not_ternary_have_no_ternary_numbers(data):
+    """v of a data set that says labelled or not: as an audit of its file, validation counts labelled alone."""
+    task = task_on(data, "metamodel")
+    numbers = task.validate()
+    assert np.isfinite(numbers["visibility.ternary.total.f1"])
+    assert task.validation is not None
+    crops = task.validation.crops
+    labels = replace(crops.people.labels, has_visibility=np.zeros_like(crops.people.labels.has_visibility))
+    crops = replace(crops, people=replace(crops.people, labels=labels))
+    task.validation = replace(task.validation, crops=crops)
+    labelled = task.validate()
+    assert np.isnan(labelled["visibility.ternary.total.f1"]) and np.isnan(labelled["visibility.ternary.occluded.f1"])
+    assert labelled["visibility.labelled.f1"] == pytest.approx(numbers["visibility.labelled.f1"], nan_ok=True)
+
+
 def test_heatmaps_that_are_right_have_an_ap_of_1(data):
     """The network is replaced by a perfect one: AP, and r of a perfect OKS, are the highest possible."""
     task = task_on(data)

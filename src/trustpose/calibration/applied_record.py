@@ -1,8 +1,7 @@
 """The record beside calibrated results, OUT.calibrator.json: which calibrator gave their trust, and what it was
 fitted on, so that an audit can say when it measures trust on the people of the fit."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from trustpose.calibration.calibrator import Calibrator
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError, is_stdout, read_json, write_json
 from trustpose.formats.coco import ResultsFile
-from trustpose.formats.parquet_parts import parts_in
+from trustpose.formats.error_files import results_sha256
 
-_BLOCK = 2**20
+
+class InSampleWarning(UserWarning):
+    """A calibrator gave trust in photos that it was fitted on."""
 
 
 def record_path(results: Path) -> Path:
@@ -66,19 +67,29 @@ def fitted_photos(calibrator: Calibrator, image_ids: Iterable[np.ndarray] | None
 
 
 def write_record(
-    out: Path, results: Path, path: Path, calibrator: Calibrator, image_ids: Iterable[np.ndarray] | None
+    out: Path,
+    results: Path | None,
+    path: Path | None,
+    calibrator: Calibrator,
+    image_ids: Iterable[np.ndarray] | None,
 ) -> tuple[str, ...]:
     """Write the record beside calibrated results, unless they went to a stream, and return a warning where they are of
     photos of the fit.
 
-    out: the results with trust; results: those without; path: the calibrator's; image_ids: as for `fitted_photos`.
+    out: the results with trust; results: those without, None for new predictions; path: the calibrator's, None for one
+    that was never saved; image_ids: as for `fitted_photos`.
     """
-    card, photos, source = calibrator.card, fitted_photos(calibrator, image_ids), _sha256(results)
+    card, photos = calibrator.card, fitted_photos(calibrator, image_ids)
+    source, name = (None if results is None else results_sha256(results)), ("" if path is None else path.name)
     if not is_stdout(out) and (out.is_file() or out.is_dir()):
         record = {
-            "results": {"file": out.name, "sha256": _sha256(out)},
-            "source": {"file": results.name, "sha256": source},
-            "calibrator": {"file": path.name, "sha256": _sha256(calibrator_file(path)), "estimator": card.estimator},
+            "results": {"file": out.name, "sha256": results_sha256(out)},
+            "source": {"file": None if results is None else results.name, "sha256": source},
+            "calibrator": {
+                "file": name,
+                "sha256": None if path is None else results_sha256(calibrator_file(path)),
+                "estimator": card.estimator,
+            },
             "fitted": {"ground_truth": asdict(card.truth), "results": asdict(card.results)},
             "fitted_photos": photos,
         }
@@ -100,20 +111,7 @@ def in_sample_notes(results: Path, truth_sha256: str | None) -> tuple[str, ...]:
         is_same |= is_same_file(record["source"]["sha256"], fitted["results"]["sha256"])
         name = str(record["calibrator"]["file"])
         sentence = in_sample_sentence(None if photos is None else int(photos), is_same=is_same, name=name)
-        is_of_these = sentence is not None and record["results"]["sha256"] == _sha256(results)
+        is_of_these = sentence is not None and record["results"]["sha256"] == results_sha256(results)
     except (InputError, KeyError, TypeError, ValueError, OSError):
         return ()
     return (sentence,) if sentence is not None and is_of_these else ()
-
-
-def _sha256(path: Path) -> str | None:
-    """SHA-256 of a file, or of a folder's Parquet files one after another; None for a stream."""
-    files: Sequence[Path] = parts_in(path) if path.is_dir() else [path]
-    digest = hashlib.sha256()
-    for file in files:
-        if not file.is_file():
-            return None
-        with file.open("rb") as opened:
-            while content := opened.read(_BLOCK):
-                digest.update(content)
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from trustpose.cli.choices import AREAS, calibrator_names, choices, completed, s
 from trustpose.cli.examples import examples
 from trustpose.cli.files_to_fit import files_to_fit
 from trustpose.cli.in_batches import apply_in_batches, is_read_in_batches
-from trustpose.cli.outputs import check_outputs, print_warnings, say_written, skeleton_file, table_format
+from trustpose.cli.outputs import check_outputs, print_notes, print_warnings, say_written, skeleton_file, table_format
 from trustpose.cli.predict_engine import ADDRESS, ENGINE, WORKERS
 from trustpose.cli.second import inputs_of, opinions_at_fitting, opinions_beside, parse_second
 from trustpose.cli.table_engine import OVERWRITE, RESUME, TableEngine
@@ -215,6 +215,7 @@ def apply(
     from trustpose.formats.parquet_order import runs
     from trustpose.formats.parquet_parts import open_parts
     from trustpose.formats.tables import write_table
+    from trustpose.skeletons import COCO_WHOLEBODY_133
 
     chosen = Calibrator.load(calibrator)
     if estimator is not None and (fitted_on := chosen.card.estimator) not in (None, estimator):
@@ -233,7 +234,8 @@ def apply(
         return
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(f"reading {results.name}", total=None)
-        read = read_results(results)
+        is_whole = chosen.card.keypoints == COCO_WHOLEBODY_133.keypoints
+        read = read_results(results, skeleton=COCO_WHOLEBODY_133 if is_whole else None)
         progress.update(bar, description="second opinion")
         try:
             others = opinions_beside(seconds, images, read, chosen.card)
@@ -249,6 +251,7 @@ def apply(
         progress.update(bar, description=f"writing {out.name}")
         texts = {"image_id": read.image_texts.text_of, "annotation_id": read.annotation_texts.text_of}
         write_table(out, applied.poses, format=table_format(out), category_id=read.category_id, texts=texts)
+    print_notes(read.notes)
     say_written(out, f"{len(applied.poses):,} poses with expected OKS, expected OPKS and visibility")
     print_warnings(results, (*write_record(out, results, calibrator, chosen, photo_ids(read)), *applied.warnings))
 

@@ -37,6 +37,7 @@ def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleto
     """Write the results with trust, as `trustpose calibrate apply` does of results in memory. Raises InputError."""
     from trustpose.calibration.in_batches import CalibratorInBatches, calibrated_rows, calibrated_schema
     from trustpose.formats.coco.results_in_batches import open_results
+    from trustpose.formats.error_files import write_errors
     from trustpose.formats.row_writing import row_writer
 
     check_not_inside(out, results)
@@ -51,6 +52,7 @@ def apply_in_batches(calibrator: "Calibrator", results: Path, out: Path, skeleto
             warnings = applied.warnings()
         except InputError as error:
             raise InputError(f"{results}: {error}") from None
+    write_errors(out, calibrator.errors)
     say_written(out, f"{len(read):,} poses with expected OKS, expected OPKS and visibility")
     print_warnings(results, warnings)
 

@@ -76,6 +76,12 @@ def print_warnings(file: Path, warnings: Iterable[str]) -> None:
         typer.echo(f"trustpose: warning: {file}: {warning}", err=True)
 
 
+def print_notes(notes: Iterable[str]) -> None:
+    """Print a line for each note."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
 def model_files(model: Path | None) -> list[Path]:
     """Return the files of a model: a folder's, or a network and the JSON next to it."""
     if model is None:

@@ -206,6 +206,7 @@ def predict(
     import cv2
     import onnxruntime
 
+    from trustpose.calibration.applied_record import InSampleWarning
     from trustpose.calibration.distribution_shift import DistributionShiftWarning
     from trustpose.formats.download import is_address
     from trustpose.predict.options import PredictOptions, RunOptions
@@ -281,7 +282,8 @@ def predict(
         warnings.catch_warnings(record=True) as caught,
         progress_bar(what, is_one=len(work.parts) == 1) as tell,
     ):
-        warnings.simplefilter("always", category=DistributionShiftWarning)
+        for category in (DistributionShiftWarning, InSampleWarning):
+            warnings.simplefilter("always", category=category)
         done = predictor.run(work, out, run, drawings=drawings, tell=tell)
     say_warnings(caught)
     for part in work.parts:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trustpose.cli.choices import POSE_AREAS, completed, skeletons
-from trustpose.cli.outputs import check_outputs, skeleton_file
+from trustpose.cli.outputs import check_outputs, print_notes, skeleton_file
 from trustpose.files import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from trustpose.grouping.suppression import Suppressed
     from trustpose.poses import Poses
+    from trustpose.skeletons import Skeleton
 
 METHODS = ("none", "oks-nms", "soft-oks-nms", "soft-oks-nms-linear", "pose-nms")
 WAYS = f"{', '.join(METHODS[:-1])} or {METHODS[-1]}"
@@ -63,8 +64,9 @@ def suppress(
     from trustpose.skeletons import skeleton_of
 
     check_outputs({"--out": out}, {"--results": results, "--skeleton": skeleton_file(skeleton)})
-    how = suppressor(method, threshold, area, skeleton_of(skeleton), in_vis_threshold, distance)
-    rows, poses, ranking = _read(results, score)
+    joints = skeleton_of(skeleton)
+    how = suppressor(method, threshold, area, joints, in_vis_threshold, distance)
+    rows, poses, ranking = _read(results, score, joints)
     started = time.perf_counter()
     try:
         found = how(poses, ranking)
@@ -78,7 +80,7 @@ def suppress(
     typer.echo(f"{text}, in {seconds:.2f} s ({len(rows) / max(seconds, 1e-9):.0f} poses/s): {out}")
 
 
-def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":
+def _read(path: Path, score: str, joints: "Skeleton") -> "tuple[list[dict[str, Any]], Poses, np.ndarray]":
     """Return the rows unchanged, their poses, and the score (N,) to rank by: the product of the named fields."""
     from trustpose.files import read_json
     from trustpose.formats.coco import read_results
@@ -86,7 +88,8 @@ def _read(path: Path, score: str) -> "tuple[list[dict[str, Any]], Poses, np.ndar
     fields = [field.strip() for field in score.split("*")]
     if not all(fields):
         raise InputError(f"--score: expected the name of a field, or names with * between them, got {score!r}")
-    files = [read_results(path, score_field=field) for field in fields]
+    files = [read_results(path, skeleton=joints, score_field=field) for field in fields]
+    print_notes(files[0].notes)
     ranking = files[0].score
     for file in files[1:]:
         ranking = ranking * file.score

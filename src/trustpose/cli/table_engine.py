@@ -47,12 +47,14 @@ class TableEngine:
 
     def calibrate(self, calibrator: "Calibrator", results: Path, out: Path, skeleton: "Skeleton | None") -> Path:
         """Apply a calibrator, and print a line, and warnings; return the folder of the parts. Raises InputError."""
+        from trustpose.formats.error_files import write_errors
         from trustpose.scale.cluster import import_ray
         from trustpose.scale.folder import POSES
         from trustpose.scale.table_tasks import Calibrate
 
         import_ray()
         print_warnings(results, self._run(Calibrate.of(calibrator, results, skeleton), results, out))
+        write_errors(out / POSES, calibrator.errors)
         return out / POSES
 
     def track(

@@ -8,7 +8,7 @@ import typer
 
 from trustpose.cli.choices import FLOW_MEANS, FRAMES_MEANS, POSE_AREAS, choices, completed, skeletons
 from trustpose.cli.in_batches import is_read_in_batches
-from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.outputs import check_outputs, print_notes, say_written, skeleton_file
 from trustpose.cli.predict_engine import ADDRESS, ENGINE, WORKERS
 from trustpose.cli.suppress import AREA_MEANS
 from trustpose.cli.table_engine import OVERWRITE, RESUME, TableEngine
@@ -205,6 +205,7 @@ def read_clips(
     from trustpose.skeletons import COCO_17, skeleton_of
 
     file = read_results(results, skeleton=None if skeleton is None else skeleton_of(skeleton))
+    print_notes(file.notes)
     if skeleton is None and file.poses.keypoint_count == len(COCO_17):
         file = replace(file, poses=replace(file.poses, skeleton=COCO_17))
     rows = read_rows(read_bytes(results), results)

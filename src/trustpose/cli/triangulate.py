@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trustpose.cli.choices import choices, completed, skeletons
-from trustpose.cli.outputs import check_outputs, say_written, skeleton_file
+from trustpose.cli.outputs import check_outputs, print_notes, say_written, skeleton_file
 from trustpose.cli.triangulate_checks import check_counts, check_fit, check_sizes
 from trustpose.files import InputError
 
@@ -146,8 +146,7 @@ def read_views(sources: Sequence[Path], skeleton: str | None) -> "list[Poses]":
     named = None if skeleton is None else skeleton_of(skeleton)
     notes: dict[str, None] = {}
     views = [_read_view(source, named, notes) for source in sources]
-    for note in notes:
-        typer.echo(f"note: {note}", err=True)
+    print_notes(notes)
     for source, view in zip(sources, views, strict=True):
         differ = difference(views[0].skeleton, view.skeleton)
         if differ or view.keypoint_count != views[0].keypoint_count:
@@ -157,7 +156,8 @@ def read_views(sources: Sequence[Path], skeleton: str | None) -> "list[Poses]":
 
 
 def _read_view(source: Path, skeleton: "Skeleton | None", notes: dict[str, None]) -> "Poses":
-    """Return one camera's poses, and add to the `notes` how their skeleton was chosen, where that is worth saying."""
+    """Return one camera's poses, and add to the `notes` how their skeleton was chosen, where that is worth saying, and
+    what was not read."""
     from dataclasses import replace
 
     from trustpose.formats.coco import read_results
@@ -170,6 +170,7 @@ def _read_view(source: Path, skeleton: "Skeleton | None", notes: dict[str, None]
         read = read_results(source, skeleton=skeleton)
         if not read.image_texts.are_numbers:
             raise InputError(f"{source}: field 'image_id': is a text, expected the frame's number")
+        notes.update(dict.fromkeys(read.notes))
         poses = read.poses
         known = skeleton or (COCO_17 if poses.keypoint_count == len(COCO_17) else None)
         return replace(poses, skeleton=known)

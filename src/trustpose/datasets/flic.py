@@ -18,8 +18,9 @@ import numpy as np
 from trustpose.datasets.label_files import check_positions, truth_file
 from trustpose.datasets.sources import read_labels_of
 from trustpose.files import InputError
-from trustpose.formats.array_files import is_hdf5, read_hdf5, read_matlab, texts
+from trustpose.formats.array_files import read_hdf5, read_matlab, texts
 from trustpose.formats.coco import TruthFile
+from trustpose.formats.hdf5 import is_hdf5
 from trustpose.skeletons import FLIC_11
 
 METRICS = ("fck", "pdj", "pcp")

@@ -6,9 +6,10 @@ from trustpose.datasets import ai_challenger, mpii, ochuman
 from trustpose.datasets.label_files import of_labelled
 from trustpose.datasets.sources import dataset_of_name, missing
 from trustpose.files import BOM, InputError, read_bytes
-from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
+from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco import TruthFile, read_truth
 from trustpose.formats.columns import parse_finite_json
+from trustpose.formats.hdf5 import is_hdf5
 from trustpose.formats.label_tools import read_labelled
 from trustpose.skeletons import COCO_17, FLIC_11, MPII_16, Skeleton, difference, skeleton_of
 

@@ -134,7 +134,7 @@ def audit_numbers(ground_truth: TruthFile, results: ResultsFile, *, area: str = 
 
 def _notes(truth: TruthFile, results: ResultsFile, asked: str, area: Area, sigmas: np.ndarray | None) -> list[str]:
     """Return notes on assumptions about the files, rows left out, and differences from COCO."""
-    notes = [*truth.notes, *left_out_notes(truth, results)]
+    notes = [*truth.notes, *results.notes, *left_out_notes(truth, results)]
     notes += convention_notes(area, asked, truth.area_sources(), truth.skeleton, has_sigmas=sigmas is not None)
     if truth.categories is not None:
         count = len(np.unique(truth.categories.of_row))

@@ -3,13 +3,13 @@
 Layout: pandas' documentation of HDFStore, and files written by pandas 1.5 and 3.0 and found in public projects. It is
 read with h5py, as pandas would unpickle, and so run, a file's content. "table" stores rows as a compound dataset and
 its columns' names as a pickle (plain_pickle.py); "fixed" stores axes and blocks of values as separate datasets. Links
-to other files, values outside of the file and pickled values are refused.
+to other files, values outside of the file and pickled values are refused (hdf5.py).
 """
 
-import io
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,81 +17,79 @@ from trustpose.extras import not_installed
 from trustpose.files import InputError
 from trustpose.formats.deeplabcut import Table, poses_of_table
 from trustpose.formats.found_poses import FoundPoses
+from trustpose.formats.hdf5 import Node, hdf5_nodes, is_hdf5
 from trustpose.formats.plain_pickle import read_plain_pickle
-
-if TYPE_CHECKING:
-    import h5py
 
 _INSTEAD = "DeepLabCut writes the same as CSV (save_as_csv=True, or analyze_videos_converth5_to_csv)"
 _MOST_LEVELS = 8
+_ABSENT = Node("absent", {})
 
 
 def fits(content: bytes) -> bool:
     """Return whether a file is HDF5."""
-    return content.startswith(b"\x89HDF\r\n\x1a\n")
+    return is_hdf5(content)
 
 
 def read(content: bytes, path: str) -> FoundPoses:
     """Return the poses of a file. Raises InputError, also if h5py is not installed."""
     try:
-        import h5py
+        nodes = hdf5_nodes(content)
     except ImportError as missing:
         raise InputError(f"{not_installed(missing.name, 'deeplabcut')}; or {_INSTEAD}") from None
+    except ValueError as error:
+        raise _no_table(path, error) from None
     try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            table = _read_store(_Store(_only_frame(file), 20 * len(content) + 2**20))
-    except Exception as error:  # h5py may raise anything for a damaged file
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path}: is not a table that DeepLabCut writes ({reason}); {_INSTEAD}") from None
+        table = _read_store(_Store(nodes, _only_frame(nodes)))
+    except Exception as error:  # a damaged file may have anything
+        raise _no_table(path, error) from None
     return poses_of_table(table, path)
 
 
-def _only_frame(file: "h5py.File") -> "h5py.Group":
-    import h5py
+def _no_table(path: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"{path}: is not a table that DeepLabCut writes ({reason}); {_INSTEAD}")
 
-    names = [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
-    groups = [found for found in map(file.__getitem__, names) if isinstance(found, h5py.Group)]
-    frames = [group for group in groups if "pandas_type" in group.attrs]
+
+def _only_frame(nodes: dict[str, Node]) -> str:
+    frames = [path for path, node in nodes.items() if path and "/" not in path and "pandas_type" in node.attributes]
     if len(frames) != 1:
         raise ValueError(f"expected one table of pandas in it, got {len(frames)}")
     return frames[0]
 
 
+@dataclass(frozen=True, eq=False)
 class _Store:
-    """A group of the file: its attributes as texts and its datasets as arrays of at most `limit` bytes."""
+    """A group of the file: its attributes as texts and its datasets as arrays."""
 
-    def __init__(self, group: "h5py.Group", limit: int) -> None:
-        self.group = group
-        self.limit = limit
+    nodes: dict[str, Node]
+    group: str
 
     def text(self, name: str, of: str | None = None) -> str:
         """Return an attribute of the group, or of one of its datasets."""
         return self.content(name, of).decode("utf-8")
 
     def content(self, name: str, of: str | None = None) -> bytes:
-        value: Any = (self.group if of is None else self.dataset(of)).attrs[name]
+        value = self.attribute(name, of)
         if not isinstance(value, bytes):
             raise ValueError(f"attribute {name!r}: expected a text")
         return value
 
-    def dataset(self, name: str) -> "h5py.Dataset":
-        import h5py
+    def attribute(self, name: str, of: str | None = None) -> Any:
+        """Return an attribute, None if there is none."""
+        return self.nodes[self.group if of is None else f"{self.group}/{of}"].attributes.get(name)
 
-        link = self.group.get(name, getlink=True)
-        found = self.group[name] if isinstance(link, h5py.HardLink) else None
-        if not isinstance(found, h5py.Dataset) or found.is_virtual or found.external is not None:
-            raise ValueError(f"{name!r}: expected values in the file itself")
-        return found
+    def has(self, name: str) -> bool:
+        return f"{self.group}/{name}" in self.nodes
 
     def array(self, name: str) -> np.ndarray:
         """Return a dataset's values: numbers, texts, or a compound of these."""
-        found = self.dataset(name)
-        fields = [found.dtype] if found.dtype.fields is None else [field for field, *_ in found.dtype.fields.values()]
-        if any(field.base.kind not in "iufS" for field in fields):
+        node = self.nodes.get(f"{self.group}/{name}", _ABSENT)
+        if node.values is None:
+            raise ValueError(f"{name!r}: {node.reason}")
+        fields = node.values.dtype.fields or {"": (node.values.dtype,)}
+        if any(field.base.kind not in "iufS" for field, *_ in fields.values()):
             raise ValueError(f"{name!r}: expected numbers or texts")
-        if found.nbytes > self.limit:
-            raise ValueError(f"{name!r}: claims {found.nbytes} bytes, far more than the file has")
-        return found[()]
+        return node.values
 
 
 def _read_store(store: _Store) -> Table:
@@ -102,7 +100,8 @@ def _read_store(store: _Store) -> Table:
         keys, index, blocks = _of_fixed(store)
     else:
         raise ValueError(f"expected a pandas DataFrame, got {kind[:30]!r}")
-    values = np.concatenate([block.astype(np.float64) for block in blocks], axis=1)
+    with np.errstate(invalid="ignore", over="ignore"):  # of a damaged file's numbers, which are then not finite
+        values = np.concatenate([block.astype(np.float64) for block in blocks], axis=1)
     if values.shape != (len(index), len(keys)):
         raise ValueError(f"{values.shape[0]} x {values.shape[1]} values for {len(index)} rows and {len(keys)} columns")
     levels = set(map(len, keys))
@@ -140,10 +139,10 @@ def _of_fixed(store: _Store) -> _Read:
     keys: list[tuple[str, ...]] = []
     blocks: list[np.ndarray] = []
     for number in itertools.count():
-        if f"block{number}_values" not in store.group:
+        if not store.has(f"block{number}_values"):
             break
         values = store.array(f"block{number}_values")
-        is_transposed = store.dataset(f"block{number}_values").attrs.get("transposed", 0)
+        is_transposed = store.attribute("transposed", of=f"block{number}_values")
         blocks.append(values if is_transposed else values.T)
         keys += _axis(store, f"block{number}_items")
     if not blocks or any(block.ndim != 2 or block.dtype.kind == "S" for block in blocks):
@@ -156,8 +155,8 @@ def _axis(store: _Store, name: str) -> list[tuple[str, ...]]:
     variety = store.text(f"{name}_variety")
     if variety == "regular":
         return [(one,) for one in _names(store.array(name), store.text("kind", of=name))]
-    count = store.group.attrs.get(f"{name}_nlevels", 0)
-    if variety != "multi" or not 1 <= count <= _MOST_LEVELS:
+    count = store.attribute(f"{name}_nlevels")
+    if variety != "multi" or not isinstance(count, int) or not 1 <= count <= _MOST_LEVELS:
         raise ValueError(f"{name!r}: expected names of rows or columns")
     levels: list[Sequence[str]] = []
     for level in range(int(count)):

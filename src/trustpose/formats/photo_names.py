@@ -11,7 +11,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco.names import number_in_name, rows_by_name
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.found_poses import FoundPoses, files_in
-from trustpose.formats.photos import read_image
+from trustpose.formats.photos import SUFFIXES, read_image
 
 
 class Photos:
@@ -97,9 +97,9 @@ class Photos:
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """Return the folder's files by name, and by name without suffix."""
+        """Return the folder's files by name, and by name without suffix: photos before files of poses beside them."""
         assert self.folder is not None
-        files = files_in(self.folder)
+        files = sorted(files_in(self.folder), key=lambda path: path.suffix.lower() in SUFFIXES)
         return {shown(path.stem): path for path in files} | {shown(path.name): path for path in files}
 
     def _size_of(self, name: str, image_id: int, path: str) -> tuple[int, int]:

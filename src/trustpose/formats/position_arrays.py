@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from trustpose.files import InputError
-from trustpose.formats.array_files import is_hdf5, is_matlab, read_hdf5, read_matlab
+from trustpose.formats.array_files import is_matlab, read_hdf5, read_matlab
 from trustpose.formats.coco.truth import TruthFile
+from trustpose.formats.hdf5 import is_hdf5
 from trustpose.poses import Poses
 
 NAME = "preds"

@@ -20,6 +20,7 @@ from trustpose.formats import (
 )
 from trustpose.formats.columns import parse_finite_json
 from trustpose.formats.found_poses import FoundPoses, files_in, no_people
+from trustpose.formats.hdf5 import is_hdf5
 from trustpose.formats.unread_kinds import described
 
 FORMATS = (
@@ -121,7 +122,7 @@ def _read(path: Path, tool: str, counts: tuple[int, ...]) -> tuple[str | None, F
         content = b"\n" if path.is_file() and not path.stat().st_size else read_bytes(path, "labels")
         return "ultralytics", ultralytics.read_labels(content, str(path), counts)
     content = read_bytes(path, "poses")
-    if suffix == ".slp" and sleap.is_hdf5(content):
+    if suffix == ".slp" and is_hdf5(content):
         _check(path, "sleap", allowed)
         return "sleap", sleap.read(content, str(path))
     for kind, fits, reader in _CONTENTS:

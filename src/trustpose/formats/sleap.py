@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import InputError, parse_json
-from trustpose.formats.array_files import hdf5_text, is_hdf5, read_hdf5, texts
+from trustpose.formats.array_files import hdf5_text, read_hdf5, texts
 from trustpose.formats.found_poses import FoundPoses, no_people, unscored
+from trustpose.formats.hdf5 import is_hdf5
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.skeletons import Skeleton, find_skeleton
 
@@ -37,7 +38,8 @@ def fits(content: bytes) -> bool:
 def read(content: bytes, path: str) -> FoundPoses:
     """Return the predicted poses of a file. Raises InputError, also if h5py is not installed."""
     arrays = read_hdf5(content, path, (*_PROJECT, *_ANALYSIS), records=True)
-    return _of_project(arrays, content, path) if "pred_points" in arrays else _of_analysis(arrays, content, path)
+    with np.errstate(invalid="ignore", over="ignore"):  # of a damaged file's numbers, which are then not finite
+        return _of_project(arrays, content, path) if "pred_points" in arrays else _of_analysis(arrays, content, path)
 
 
 def _skeleton(names: list[str], path: str) -> Skeleton:

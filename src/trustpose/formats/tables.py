@@ -67,7 +67,7 @@ def write_table(
         _parquet().write_table(arrow_table(rows), content)
         with atomic_write(Path(path)) as file:
             file.write(content.getvalue())
-    write_errors(path, None if poses is None or tidy else poses.error_model)
+    write_errors(path, None if poses is None else poses.error_model)
 
 
 def read_rows(content: bytes, path: str | Path) -> list[dict[str, Any]] | None:

@@ -30,14 +30,15 @@ _MOST = 4_000  # people compared with the fitted ones, as in a call of the calib
 class Calibrated:
     """Fills `quality`, `visibility` and `pose_quality` of a stream of predictions, photo by photo, with a calibrator.
 
-    `seconds` are the models of the second opinions that it reads, with their names. Each runs on the photo and the
-    boxes of its poses. At the end of a stream of at least ten people it warns, once, if people or scores are unlike
-    those at fitting (`DistributionShiftWarning`).
+    `path` is the calibrator's file. `seconds` are the models of the second opinions that it reads, with their names.
+    Each runs on the photo and the boxes of its poses. At the end of a stream of at least ten people it warns, once, if
+    people or scores are unlike those at fitting (`DistributionShiftWarning`).
     """
 
     calibrator: Calibrator
     seconds: tuple[tuple[str | None, BasePredictor], ...]
     fingerprint: str
+    path: Path | None = None
     _is_warned: bool = field(default=False, init=False)
 
     def __call__(self, predictions: Iterator[Prediction]) -> Iterator[Prediction]:
@@ -131,7 +132,7 @@ def calibrated(
     digest = hashlib.sha256(content)
     for one in empty:
         digest.update(str(one.model).encode())
-    return Calibrated(calibrator, kept, digest.hexdigest())
+    return Calibrated(calibrator, kept, digest.hexdigest(), Path(given) if is_file else None)
 
 
 def _check_estimator(predictor: BasePredictor, card: Card, name: str | None, where: str) -> None:

@@ -19,7 +19,7 @@ from trustpose.formats.photos import MAX_PIXELS, SUFFIXES, read_image
 from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
-from trustpose.poses import Photo, Poses
+from trustpose.poses import ErrorModel, Photo, Poses
 from trustpose.predict.boxes import Boxes, Detector, boxes_of, check_box_format, check_boxes
 from trustpose.predict.images import is_webcam, read_pixels
 from trustpose.predict.options import PredictOptions, RunOptions
@@ -167,6 +167,11 @@ class BasePredictor(ABC):
     suppress: Suppress | None = None
     calibrate: "Calibrated | None" = None
     suppress_detected: Suppress | None = None
+
+    @property
+    def error_model(self) -> ErrorModel | None:
+        """Which discs of `expected_error` hold for its poses; None if unknown."""
+        return None if self.calibrate is None else self.calibrate.calibrator.errors
 
     def __call__(
         self, images: Any, boxes: ImageBoxes = None, *, box_format: str = "xyxy", frames: int | None = None, **how: Any

@@ -4,6 +4,7 @@ Nothing here prints or draws: callers pass a callback for each photo and an obje
 """
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from trustpose.calibration.applied_record import InSampleWarning, record_path, write_record
 from trustpose.file_names import shown
 from trustpose.files import InputError, write_json
 from trustpose.formats.download import download_files
@@ -26,6 +28,7 @@ from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.calibrated import Calibrated
 from trustpose.predict.drawn import Stream, finished
 from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
@@ -101,6 +104,10 @@ def _part(
     else:
         done = _video(predictor, work, options, journal, drawings, tell)
     _write(out / results_name(options), done, work, options)
+    if predictor.calibrate is not None:
+        _record_calibrator(out / results_name(options), done, work, predictor.calibrate)
+    elif options.overwrite:
+        record_path(out / results_name(options)).unlink(missing_ok=True)
     if work.is_numbered_here:
         numbered = np.array([photo.image_id for photo in work.photos], dtype=np.int64)
         write_json(out / IMAGES, Images(numbered, [str(photo.source) for photo in work.photos]).to_json())
@@ -235,6 +242,15 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
         category_id=sources.category_id,
         texts={"image_id": sources.image_texts.text_of, "annotation_id": sources.annotation_texts.text_of},
     )
+
+
+def _record_calibrator(path: Path, done: Done, sources: Sources, calibrate: Calibrated) -> None:
+    """Write which calibrator gave the trust of a results file beside it, for an audit; warn of photos of its fit. Ids
+    that were counted, as of frames, say nothing of the photo."""
+    is_counted = sources.video is not None or sources.is_numbered_here or not sources.image_texts.are_numbers
+    ids = None if is_counted else [np.array(list(done.poses), dtype=np.int64)]
+    for sentence in write_record(path, None, calibrate.path, calibrate.calibrator, ids):
+        warnings.warn(sentence, InSampleWarning, stacklevel=2)
 
 
 def settings_of(predictor: BasePredictor, run_options: RunOptions) -> dict[str, Any]:

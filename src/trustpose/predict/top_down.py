@@ -29,7 +29,7 @@ from trustpose.grouping.association import JointAssociation
 from trustpose.models.flip_test import average_flipped
 from trustpose.models.spec import HeatmapOutput, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, TrustArrays, on_lines, pose_fields, trust_shape
-from trustpose.poses import Poses, box_size
+from trustpose.poses import ErrorModel, Poses, box_size
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
@@ -144,6 +144,13 @@ class Predictor(BasePredictor):
         if poses.missing is not None and "quality" in filled:
             filled["quality"][poses.missing] = 0.0
         return replace(poses, **filled)
+
+    @property
+    def error_model(self) -> ErrorModel | None:
+        """See `BasePredictor`: the calibrator's, else that of the model's trust."""
+        if self.calibrate is not None or self.spec.trust is None:
+            return super().error_model
+        return self.spec.trust.error_model(flip=self.flip)
 
     def _predictions(self, photos: Iterable[Image]) -> Iterator[Prediction]:
         waiting: deque[Job] = deque()
@@ -265,7 +272,7 @@ class Predictor(BasePredictor):
             image_id=np.full(len(boxes), job.photo.image_id),
             annotation_id=boxes.annotation_id,
             skeleton=self.spec.skeleton,
-            error_model=None if self.spec.trust is None else self.spec.trust.error_model(flip=self.flip),
+            error_model=self.error_model,
             **trust,
         )
         if described is not None and described.presence is not None:

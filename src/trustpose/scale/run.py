@@ -12,13 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from trustpose.formats.error_files import write_errors
 from trustpose.models.spec import DEFAULT
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
+from trustpose.predict.photos import BasePredictor
 from trustpose.predict.run import settings_of
 from trustpose.scale.blocks import remaining, write_blocks
 from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, own_error
-from trustpose.scale.folder import RunFolder, Total
+from trustpose.scale.folder import POSES, RunFolder, Total
 from trustpose.scale.places import Place
 from trustpose.scale.stages import Predict, Read, Work, counts_of
 from trustpose.scale.table import Counts
@@ -74,7 +76,8 @@ def predict_at_scale(
     model, options = _everywhere(model, options)
     folder = RunFolder(Place.of(out))
     inputs = find_inputs(names, how.block, recursive=how.recursive, column=how.column, out=folder.place)
-    settings = _settings(model, options, inputs, how)
+    predictor = load(model, replace(options, device=None))  # without a GPU, which this machine need not have
+    settings = _settings(predictor, options, inputs, how)
     folder.begin(settings, is_resumed=how.resume, is_replaced=how.overwrite)
     total, started = Total(), time.perf_counter()
     finished = folder.finished() if how.resume else {}
@@ -94,6 +97,8 @@ def predict_at_scale(
         "versions": {name: version(name) for name in ("trustpose", "ray", "pyarrow", "numpy", "onnxruntime")},
     }
     folder.finish(settings, total, about)
+    if folder.place.is_local:
+        write_errors(folder.place.local / POSES, predictor.error_model)
     return total
 
 
@@ -103,12 +108,9 @@ def _count(total: Total, counts: Counts, inputs: Inputs, tell: Callable[[Progres
         tell(Progress(counts, inputs.total))
 
 
-def _settings(model: str, options: PredictOptions, inputs: Inputs, how: ScaleOptions) -> dict[str, Any]:
-    """Return what the poses and the blocks depend on: those of a run in one process, and the inputs.
-
-    The model is loaded here for it, without a GPU, which the machine that starts a run need not have.
-    """
-    settings = settings_of(load(model, replace(options, device=None)), RunOptions())
+def _settings(predictor: BasePredictor, options: PredictOptions, inputs: Inputs, how: ScaleOptions) -> dict[str, Any]:
+    """Return what the poses and the blocks depend on: those of a run in one process, and the inputs."""
+    settings = settings_of(predictor, RunOptions())
     settings |= {"device": options.device, "max_pixels": options.max_pixels}
     return settings | {"sources": inputs.fingerprint, "kind": inputs.kind, "block": how.block}
 

@@ -165,6 +165,7 @@ class FrozenTask:
             "score": stored["score"].astype(np.float64),
             "truth_xy": np.where((stored["v"] > 0)[..., None], truth_xy, 0),
             "v": stored["v"],
+            "is_ternary": stored["is_ternary"],
             "area": stored["segment"].astype(np.float64) / np.abs(np.linalg.det(stored["affine"][:, :, :2])),
             "box": transform(back, corners).reshape(-1, 4),
             "image_id": stored["image_id"],

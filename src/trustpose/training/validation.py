@@ -16,6 +16,7 @@ from trustpose.datasets.people import PersonSample
 from trustpose.evaluation.audit import audit_numbers
 from trustpose.evaluation.record import AuditNumbers
 from trustpose.formats.coco import ResultsFile, TruthFile
+from trustpose.formats.coco.visibility import with_labels_alone
 from trustpose.geometry.crops import affine_to_crop, box_share, cut_out, grow_box, invert_affine, transform
 from trustpose.images import Images
 from trustpose.models.crop_outputs import CropCodec
@@ -127,8 +128,8 @@ def poses_of(columns: dict[str, np.ndarray]) -> Poses:
 
 
 def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
-    """Build the truth from the columns truth_xy (N, K, 2), v (N, K), area (N,), box (N, 4), image_id (N,), photo
-    pixels."""
+    """Build the truth from the columns truth_xy (N, K, 2), v (N, K), is_ternary (N, K), area (N,), box (N, 4), image_id
+    (N,), photo pixels. v is COCO's only if it is that of every labelled keypoint."""
     images = np.unique(columns["image_id"])
     truth = Truth(
         xy=columns["truth_xy"],
@@ -139,8 +140,9 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
         annotation_id=np.arange(1, len(columns["v"]) + 1),  # joined sources may use the same number
         skeleton=skeleton,
     )
+    has_visibility = bool(columns["is_ternary"][columns["v"] > 0].all())
     return TruthFile(
-        truth=truth,
+        truth=truth if has_visibility else with_labels_alone(truth),
         images=Images(images),
         skeleton=skeleton,
         keypoint_names=skeleton.keypoints,
@@ -148,6 +150,7 @@ def truth_of(columns: dict[str, np.ndarray], skeleton: Skeleton) -> TruthFile:
         category_ids=(1,),
         path="the validation people",
         sha256="",
+        has_visibility=has_visibility,
     )
 
 
@@ -199,6 +202,7 @@ def _together(
     columns = {name: np.stack([getattr(sample, name) for sample in samples]) for name in ("v", "box")}
     columns |= {
         "truth_xy": np.stack([sample.xy for sample in samples]),
+        "is_ternary": np.stack([sample.has_joint & (sample.has_visibility | (sample.v == 0)) for sample in samples]),
         "area": np.array([sample.area for sample in samples], dtype=np.float64),
         "image_id": np.array([sample.image_id for sample in samples], dtype=np.int64),
         "affine": np.stack(affines),

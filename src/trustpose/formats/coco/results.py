@@ -11,7 +11,7 @@ from trustpose.file_names import shown
 from trustpose.files import InputError, read_bytes
 from trustpose.formats.coco.checks import check_annotation_ids, check_result_boxes
 from trustpose.formats.coco.ids import NO_TEXTS, IdColumn, IdTexts, number_texts
-from trustpose.formats.coco.labels import keypoint_table
+from trustpose.formats.coco.labels import has_whole_body, keypoint_table
 from trustpose.formats.coco.truth import TruthFile
 from trustpose.formats.columns import (
     BLOCK_BYTES,
@@ -24,7 +24,7 @@ from trustpose.formats.error_files import read_errors
 from trustpose.formats.tables import read_rows
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.poses import MISSING_ID, Poses, find_missing
-from trustpose.skeletons import Skeleton
+from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ResultsFile:
 
     `poses.pose_score` is the estimator's own number: the field `pose_score` if the file has it, else `score`.
     `left_out` counts the results in photos that the ground truth lacks, and these photos, if they were left out.
-    `image_texts` and `annotation_texts` map the file's text ids to numbers.
+    `image_texts` and `annotation_texts` map the file's text ids to numbers. `notes` are sentences on what was not read.
     """
 
     poses: Poses
@@ -44,6 +44,7 @@ class ResultsFile:
     left_out: dict[str, int] = field(default_factory=dict)
     image_texts: IdTexts = NO_TEXTS
     annotation_texts: IdTexts = NO_TEXTS
+    notes: tuple[str, ...] = ()
 
 
 @garbage_collection_paused()
@@ -61,7 +62,8 @@ def read_results(
 
     The poses have the error model of the file beside it, if there is one. With `truth`, ids must be found there, K must
     match, and rows of its other categories are left out; with `common` also rows in photos that it lacks. `skeleton`
-    names the joints, as such a file does not; with `truth` its skeleton is used. Ids may be texts, see `IdTexts`.
+    names the joints, as such a file does not; with `truth` its skeleton is used. Of COCO-WholeBody's 133 keypoints in
+    five fields 17 are read, with a note, unless the skeleton or the number is theirs. Ids may be texts, see `IdTexts`.
     Raises InputError.
     """
     content = read_bytes(path)
@@ -99,12 +101,17 @@ def _file(
 ) -> ResultsFile:
     image_texts, annotation_texts = ids.resolve(columns, path, truth)
     score, own_score, category_id = (columns.pop(name) for name in ("score to rank by", "own score", "category_id"))
+    in_parts = columns.pop("in parts")
+    assert in_parts is not None
     poses = Poses(**columns, skeleton=skeleton)  # type: ignore[arg-type]
     if poses.pose_score is None:
         poses = replace(poses, pose_score=own_score)
     assert score is not None and category_id is not None
     texts = {"image_texts": image_texts, "annotation_texts": annotation_texts}
-    return ResultsFile(poses, score, category_id, shown(path), sha256, **texts)
+    whole = COCO_WHOLEBODY_133
+    is_whole = not in_parts.any() or poses.keypoint_count == len(whole)
+    note = f"{poses.keypoint_count} of the file's {len(whole)} keypoints are read; --skeleton {whole.name} reads all"
+    return ResultsFile(poses, score, category_id, shown(path), sha256, **texts, notes=() if is_whole else (note,))
 
 
 def of_truth(read: ResultsFile, truth: TruthFile, rows: Rows, *, common: bool, is_part: bool = False) -> ResultsFile:
@@ -189,7 +196,8 @@ def _columns(rows: Rows, count: int | None, score_field: str, ids: _Ids) -> _Col
     poses = poses_of_rows(rows, count, ids.image, ids.annotation)
     score, category_id = rows.numbers(score_field), rows.integers("category_id", numerals=True)
     own_score = score if score_field == "score" or poses.pose_score is not None else rows.numbers("score")
-    return {**poses.columns(), "score to rank by": score, "own score": own_score, "category_id": category_id}
+    others = {"score to rank by": score, "own score": own_score, "category_id": category_id}
+    return {**poses.columns(), **others, "in parts": np.full(len(rows), has_whole_body(rows))}
 
 
 def poses_of_rows(rows: Rows, count: int, image: IdColumn | None = None, annotation: IdColumn | None = None) -> Poses:

@@ -10,13 +10,14 @@ from trustpose.files import InputError
 from trustpose.formats.coco.checks import check_centres
 from trustpose.formats.coco.results import ResultsFile, results_of_rows
 from trustpose.formats.columns import Rows
+from trustpose.formats.error_files import read_errors
 from trustpose.formats.found_poses import blank_columns
 from trustpose.formats.parquet_order import check_photos
 from trustpose.formats.parquet_parts import ParquetParts, open_parts
 from trustpose.formats.table_rows import TableRows
 from trustpose.geometry.box_checks import xywh_fault
 from trustpose.geometry.boxes import xyxy_to_xywh
-from trustpose.poses import Poses
+from trustpose.poses import ErrorModel, Poses
 from trustpose.skeletons import Skeleton
 
 _COLUMNS = {  # of the results' optional fields, the column of `Poses`
@@ -37,12 +38,13 @@ _FIRST = 1000  # boxes that go before those of every later batch, as a few alone
 @dataclass(frozen=True, eq=False)
 class ResultsParts:
     """Results in a Parquet file or a folder of parts. Every batch has `keypoint_count` keypoints, named by `skeleton`
-    if known, and the same columns filled: those that any row of the results has."""
+    if known, the same columns filled: those that any row of the results has, and the error model beside the results."""
 
     parts: ParquetParts
     keypoint_count: int
     skeleton: Skeleton | None = None
     score_field: str = "score"
+    error_model: ErrorModel | None = None
 
     @property
     def path(self) -> str:
@@ -75,7 +77,7 @@ class ResultsParts:
         poses = read.poses
         if "pose_score" in self.parts.occurring and "pose_score" not in rows.fields:
             poses = replace(poses, pose_score=None)  # the file has that field: `score` is not in its place
-        return replace(read, poses=replace(poses, **blank_columns(poses, filled)))
+        return replace(read, poses=replace(poses, **blank_columns(poses, filled), error_model=self.error_model))
 
 
 def open_results(
@@ -103,7 +105,7 @@ def open_results(
     if is_ordered:
         check_photos(parts)
     count = keypoint_count if keypoint_count is not None else len(skeleton or ())
-    return ResultsParts(parts, count, skeleton, score_field)
+    return ResultsParts(parts, count, skeleton, score_field, read_errors(path))
 
 
 class BoxesInBatches:
