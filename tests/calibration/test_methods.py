@@ -104,8 +104,8 @@ def test_any_skeleton_with_sigmas_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "method: expected auto or one of temperature"),
-        ({"area": "mask"}, "area: expected auto or one of segment"),
+        ({"method": "magic"}, "method: expected one of auto, temperature"),
+        ({"area": "mask"}, "area: expected one of auto, segment"),
         ({"folds": 1}, "folds: expected 2 or more"),
         ({"folds": 50}, "photos with labelled people are too few for 50 folds"),
         ({"sigmas": np.zeros(17)}, "sigmas: expected 17 numbers above 0"),

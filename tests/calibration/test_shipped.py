@@ -30,7 +30,7 @@ def test_all_are_there_small_and_with_a_card() -> None:
 
 
 def test_an_unknown_name() -> None:
-    with pytest.raises(tp.InputError, match="shipped:movenet: no such bundled calibrator, expected one of shipped:med"):
+    with pytest.raises(tp.InputError, match="calibrator: expected one of shipped:med"):
         tp.Calibrator.load("shipped:movenet")
     assert str(calibrator_file("folder/some.cal")) == "folder/some.cal"
 

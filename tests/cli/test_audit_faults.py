@@ -13,7 +13,7 @@ from tests.cli.cases import as_bytes, mutated, run, small_files
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
-        (["--area", "polygon"], "area: expected auto or one of segment, box, box*0.53, file, got 'polygon'"),
+        (["--area", "polygon"], "area: expected one of auto, segment, box, box*0.53, file, got 'polygon'"),
         (["--images", "nowhere"], "--images adds a gallery to the report, expected --report too"),
         (["--images", "nowhere", "--report", "r.html"], "nowhere: no such directory"),
         (["--report", "."], "--report expects a file to write"),

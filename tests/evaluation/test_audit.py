@@ -192,7 +192,7 @@ def test_what_an_audit_lacks_is_named(tmp_path: Path) -> None:
     by_itself = audit(*files, replicates=0)
     assert by_itself.area == "box*0.53"
     assert "area: annotations have none, OKS uses box*0.53 (--area)" in by_itself.notes
-    with pytest.raises(InputError, match="area: expected auto or one of segment, box"):
+    with pytest.raises(InputError, match="area: expected one of auto, segment, box"):
         audit(*files, area="polygon")
     with pytest.raises(InputError, match="result 0: field 'pose_quality': expected a finite number, got nothing"):
         audit(*files, area="box", score="pose_quality")

@@ -203,7 +203,7 @@ def test_a_run_in_python_goes_on(photos, tmp_path):
     done = predictor.run(photos[:1], tmp_path / "out", overwrite=True)
     assert (done.people, done.left) == (2, [tmp_path / "out" / "4.jpg"])
     assert (tmp_path / "out" / "results.json").read_bytes() != before
-    with pytest.raises(tp.InputError, match="takes no colour; its options are detector"):
+    with pytest.raises(tp.InputError, match="unknown option 'colour'; its options are detector"):
         load.load(tmp_path / "people" / "people.onnx", colour="red")
 
 

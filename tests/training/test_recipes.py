@@ -197,7 +197,7 @@ def test_json_there_and_back(name):
 
 def test_finding_a_recipe():
     assert find_recipe("oks-net/table-11/strategy-3").strategy.epochs == 50
-    with pytest.raises(InputError, match=r"unknown recipe.*similar: oks-net/table-11/strategy-3"):
+    with pytest.raises(InputError, match=r"unknown recipe.*did you mean 'oks-net/table-11/strategy-3"):
         find_recipe("oks-net/table-11/strategy3")
     check_runnable(RECIPES["oks-net/table-11/strategy-3"])
     with pytest.raises(InputError, match=r"cannot be run as printed, test-dev.*table-1/w32-256-heatmap trains"):

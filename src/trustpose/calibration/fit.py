@@ -40,6 +40,7 @@ from trustpose.formats.coco.together import apart_by_category
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.metrics.pairing import pair_with_people
+from trustpose.names import expected_one_of
 from trustpose.poses import Area, ErrorModel, Poses
 from trustpose.skeletons import Skeleton, difference
 
@@ -169,9 +170,9 @@ def _read(
     ground_truth: str | Path | TruthFile, results: str | Path | ResultsFile, options: Options
 ) -> tuple[TruthFile, ResultsFile]:
     if options.method not in ("auto", *METHODS):
-        raise InputError(f"method: expected auto or one of {', '.join(METHODS)}, got {options.method!r}")
+        raise InputError(f"method: {expected_one_of(('auto', *METHODS), options.method)}")
     if options.goal not in (None, *GOALS):
-        raise InputError(f"goal: expected one of {', '.join(GOALS)}, got {options.goal!r}")
+        raise InputError(f"goal: {expected_one_of(GOALS, options.goal)}")
     if options.folds < 2:
         raise InputError(f"folds: expected 2 or more, got {options.folds}")
     if options.replicates < 1:

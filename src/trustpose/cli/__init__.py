@@ -1,4 +1,8 @@
-"""The command line: one file per command. Heavy imports wait until a command runs, so that --help is fast."""
+"""The command line: one file per command. Heavy imports wait until a command runs, so that --help is fast.
+
+A command parses its options, calls one function of the package, shows progress and prints what was written. Errors of
+the user's input become one line and exit code 2 (`main`). Read `smooth.py` first, a command of average size.
+"""
 
 import os
 import sys

@@ -1,4 +1,9 @@
-"""Encode targets and decode network outputs; the records `Outputs`, `Places` and `Candidates`."""
+"""Encode training targets and decode network outputs; the records `Outputs`, `Places` and `Candidates`.
+
+One file for each kind of output, with encoding and decoding side by side, so that a test can invert one by the other.
+Decoding never drops, zeroes or NaNs a point. Read `heatmaps.py` first, then `people.py` for outputs of whole
+photos.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from trustpose.datasets.people import PersonSample
 from trustpose.geometry.crops import invert_affine, transform, warp
+from trustpose.names import expected_one_of
 from trustpose.poses import AREAS, SEGMENT, Area
 
 
@@ -43,7 +44,7 @@ class TrainingCrop:
     def area_by(self, convention: Area) -> float:
         """Return the area for OKS, by `Truth.area_by`'s names. Raises ValueError for another name."""
         if convention not in AREAS:
-            raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
+            raise ValueError(f"area: {expected_one_of(AREAS, convention)}")
         box_area = float(self.box_size.prod())
         segment = self.area if self.area_source == SEGMENT else float("nan")
         return {"segment": segment, "file": self.area, "box": box_area, "box*0.53": box_area * 0.53}[convention]

@@ -12,6 +12,7 @@ from trustpose.export.model_folder import UNKNOWN, Provenance, save_model_folder
 from trustpose.export.openpose_folder import Size, save_openpose_folder
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
+from trustpose.names import expected_one_of
 from trustpose.networks.checkpoints import convert, count_keypoints, recognise, zoo_network
 from trustpose.networks.preparation import LICENCES, preparation
 from trustpose.networks.zoo import BOTTOM_UP, NETWORKS, PARTS, build
@@ -46,7 +47,7 @@ def import_checkpoint(
     InputError naming a missing or unexpected tensor, the file's actual network, or the option that does not match.
     """
     if network not in NETWORKS:
-        raise InputError(f"--network: expected one of {', '.join(NETWORKS)}, got {network!r}")
+        raise InputError(f"--network: {expected_one_of(NETWORKS, network)}")
     try:
         family = recognise(tensors) if family is None else family
         _check_network(tensors, family, network)

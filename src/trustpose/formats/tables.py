@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from trustpose.files import InputError, atomic_write, write_json
 from trustpose.formats.error_files import write_errors
 from trustpose.images import Images
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.poses.poses import Texts
 from trustpose.poses.tables import arrow_table, package, tidy_rows
@@ -27,7 +28,7 @@ _LARGEST_CELL = 2**24  # characters; 133 keypoints with visibility have 20,000
 def check_format(format_: str) -> None:
     """Raise InputError for an unknown format, and for Parquet if pyarrow is missing."""
     if format_ not in FORMATS:
-        raise InputError(f"--format: expected one of {', '.join(FORMATS)}, got {format_!r}")
+        raise InputError(f"--format: {expected_one_of(FORMATS, format_)}")
     if format_ == "parquet":
         _parquet()
 

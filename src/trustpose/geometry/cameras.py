@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
+from trustpose.names import expected_one_of
+
 Lens = Literal["pinhole", "fisheye"]
 _COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}  # as many as OpenCV's models have
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)  # of undoing the distortion
@@ -52,7 +54,7 @@ class Camera:
             object.__setattr__(self, field, array)
         counts = _COEFFICIENTS.get(self.lens)
         if counts is None:
-            raise self._error("lens", f"expected one of {', '.join(_COEFFICIENTS)}, got {self.lens!r}")
+            raise self._error("lens", expected_one_of(_COEFFICIENTS, self.lens))
         if len(self.distortion) not in counts:
             of = ", ".join(map(str, counts))
             raise self._error("distortion", f"expected {of} coefficients ({self.lens}), got {len(self.distortion)}")

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from trustpose.files import InputError
 from trustpose.grouping.crowdpose import Association, JointCandidates
 from trustpose.grouping.deepcut_people import DeepCut
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton
 
@@ -46,5 +47,5 @@ def association_of(given: JointAssociation | str | None) -> JointAssociation | N
     if not isinstance(given, str) or given == "none":
         return None if isinstance(given, str) else given
     if given not in ASSOCIATIONS:
-        raise InputError(f"association: expected one of {', '.join(ASSOCIATIONS)}, none; got {given!r}")
+        raise InputError(f"association: {expected_one_of((*ASSOCIATIONS, 'none'), given)}")
     return ASSOCIATIONS[given]

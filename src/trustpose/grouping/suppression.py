@@ -24,6 +24,7 @@ from trustpose.grouping.pose_nms import (
     pose_similarity,
     read_distance,
 )
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses, box_size
 from trustpose.skeletons import Skeleton
 
@@ -192,7 +193,7 @@ def suppressed(poses: Poses, how: Suppress) -> Poses:
 def check_threshold(method: str, threshold: float) -> None:
     """Raise ValueError for an unknown method, or a threshold outside its range."""
     if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+        raise ValueError(f"method: {expected_one_of(METHODS, method)}")
     if method == "soft-oks-nms" and not 0 < threshold < np.inf:
         raise ValueError(f"threshold: {method} expects a number above 0, got {threshold:g}")
     if method in ("oks-nms", "soft-oks-nms-linear", "pose-nms") and not 0 <= threshold <= 1:
@@ -234,7 +235,7 @@ def _pose_size(poses: Poses, convention: PoseArea) -> Float[np.ndarray, "N 2"]:
 def check_area(convention: str) -> None:
     """Raise ValueError for an unknown area."""
     if convention not in POSE_AREAS:
-        raise ValueError(f"area: expected one of {', '.join(POSE_AREAS)}, got {convention!r}")
+        raise ValueError(f"area: {expected_one_of(POSE_AREAS, convention)}")
 
 
 def greedy_nms(overlap: Overlap, score: Float[np.ndarray, "*I n"], threshold: float) -> Bool[np.ndarray, "*I n"]:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from trustpose.metrics.exact_sums import CalibrationSums
+from trustpose.names import expected_one_of
 
 Binning = Literal["equal-width", "equal-mass"]
 BINNINGS: tuple[Binning, ...] = ("equal-width", "equal-mass")
@@ -94,7 +95,7 @@ def bin_edges(
     if bins < 1:
         raise ValueError(f"bins: expected 1 or more, got {bins}")
     if binning not in BINNINGS:
-        raise ValueError(f"binning: expected one of {', '.join(BINNINGS)}, got {binning!r}")
+        raise ValueError(f"binning: {expected_one_of(BINNINGS, binning)}")
     fractions = np.linspace(0, 1, bins + 1)
     if binning == "equal-width":
         return fractions

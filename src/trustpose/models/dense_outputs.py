@@ -10,9 +10,10 @@ from trustpose.codecs import Outputs
 from trustpose.codecs.boxes import BoxListCodec, CentreCodec
 from trustpose.codecs.heatmaps import CODECS, DECODINGS, Convention, Decoding, HeatmapCodec
 from trustpose.files import InputError
-from trustpose.formats.json_reader import Fields, short
+from trustpose.formats.json_reader import Fields
 from trustpose.models.crop_outputs import CropOutput, PeopleFrom
 from trustpose.models.inputs import InputSpec, Sizes
+from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
 
 _MOST_TAPS = 31
@@ -111,7 +112,7 @@ class HeatmapOutput(CropOutput):
         training. Raises InputError for an unknown decoding."""
         known = [name for name in DECODINGS if name == decoding]
         if not known:
-            raise InputError(f"decoding: expected one of {', '.join(DECODINGS)}, got {short(decoding)}")
+            raise InputError(f"decoding: {expected_one_of(DECODINGS, decoding)}")
         return replace(self, decoding=known[0])
 
     @property

@@ -12,10 +12,11 @@ from trustpose.codecs.heatmaps import HeatmapCodec, flip_back
 from trustpose.codecs.limb_support import Support, limb_support
 from trustpose.codecs.people import FoundPeople
 from trustpose.files import InputError
-from trustpose.formats.json_reader import Fields, short
+from trustpose.formats.json_reader import Fields
 from trustpose.grouping.paf import MATCHINGS, ORDERS, LimbGrouping, Matching, Order
 from trustpose.models.inputs import InputSpec
 from trustpose.models.photo_maps import Decoding, PhotoMaps, read_boolean, read_maps, read_names, read_peaks
+from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton
 
 MOST = 100  # candidates of one joint
@@ -86,7 +87,7 @@ class FieldOutput(PhotoMaps):
         """Return the same maps with another of `grouping.paf.MATCHINGS`. Raises InputError for an unknown one."""
         known = [name for name in MATCHINGS if name == matching]
         if not known:
-            raise InputError(f"grouping: expected one of {', '.join(MATCHINGS)}, got {short(matching)}")
+            raise InputError(f"grouping: {expected_one_of(MATCHINGS, matching)}")
         return replace(self, matching=known[0])
 
     def heatmap_codec(self, width: int, height: int) -> HeatmapCodec:

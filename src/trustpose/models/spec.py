@@ -18,6 +18,7 @@ from trustpose.models.fast import FastSetting
 from trustpose.models.inputs import InputSpec
 from trustpose.models.outputs import BOX_KINDS, CROP_KINDS, KINDS, PHOTO_MAPS, CropOutputs, Output, PeopleOutput
 from trustpose.models.trust_output import TrustOutput, read_trust
+from trustpose.names import did_you_mean
 from trustpose.skeletons import Skeleton, name_or_object
 
 __all__ = [
@@ -280,5 +281,6 @@ def find_model(name: str | Path) -> Place:
     if path.is_file() and not json.exists():
         raise InputError(f"{json}: no such file; a network needs its spec beside it")
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        hint = did_you_mean(name, [folder.name for folder in shipped_folders()])
+        raise InputError(f"{path}: no such file{hint}")
     return Place(json, path)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from trustpose.names import expected_one_of
+
 _SCALES = (1.0, 0.5, 2.0)  # the photo's own size first
 _LARGEST = 1600  # pixels of an enlarged photo's longer side
 _OFF_GRID = 0.25  # of the corners' distance: how far they may lie from a plane's grid, for a strong lens
@@ -43,7 +45,7 @@ class Board:
         if self.marker is not None and not 0 < self.marker < self.square:
             raise ValueError(f"marker: expected a side below the square's {self.square:g} m, got {self.marker:g}")
         if self.dictionary is not None and self.dictionary not in DICTIONARIES:
-            raise ValueError(f"dictionary: expected one of {', '.join(DICTIONARIES)}, got {self.dictionary!r}")
+            raise ValueError(f"dictionary: {expected_one_of(DICTIONARIES, self.dictionary)}")
 
     @property
     def grid(self) -> tuple[int, int]:

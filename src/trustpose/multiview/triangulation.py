@@ -25,6 +25,7 @@ from trustpose.geometry.cameras import Cameras
 from trustpose.multiview.linear import full_matrix, solve_linear, to_plane
 from trustpose.multiview.noise import INLIER, Loss, Noise
 from trustpose.multiview.refinement import covariance_of, errors, refine
+from trustpose.names import expected_one_of
 from trustpose.poses import ExpectedError, Poses3D
 
 Method = Literal["linear", "weighted", "ransac", "robust"]
@@ -117,7 +118,7 @@ def _check(xy: np.ndarray, cameras: Cameras, others: dict[str, np.ndarray | None
         if array is not None and array.shape != xy.shape[:3]:
             raise ValueError(f"triangulate: {name}: expected {xy.shape[:3]}, got {array.shape}")
     if method not in METHODS:
-        raise ValueError(f"triangulate: method: expected one of {', '.join(METHODS)}, got {method!r}")
+        raise ValueError(f"triangulate: method: {expected_one_of(METHODS, method)}")
     if len(cameras) < 2 or not 2 <= least <= len(cameras):
         raise ValueError(f"triangulate: least: expected 2 to {len(cameras)} cameras, got {least}")
 

@@ -7,4 +7,6 @@ Every builder returns an `nn.Module` that takes crops (B, 3, H, W), normalised, 
 - features: (B, C, H/4, W/4), the input of the last heatmap layer, for trust heads.
 
 The module has the attributes `keypoints` (K) and `feature_channels` (C).
+
+Read `simple_baseline.py` first, then `hrnet.py`.
 """

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from trustpose.files import InputError
+from trustpose.names import expected_one_of
 from trustpose.networks.tensor_names import COUNTER, FAMILIES, Family
 
 _HEATMAP_LAYERS = (
@@ -103,7 +104,7 @@ def convert(state_dict: Mapping[str, Tensor], network: nn.Module, family: str | 
 
 def _family(name: str) -> Family:
     if name not in FAMILIES:
-        raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {name!r}")
+        raise InputError(f"family: {expected_one_of(FAMILIES, name)}")
     return FAMILIES[name]
 
 

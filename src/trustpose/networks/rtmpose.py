@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
 from trustpose.geometry.crops import Grid
+from trustpose.names import expected_one_of
 from trustpose.networks.layers import check_keypoints
 
 WIDTHS: dict[str, tuple[float, float]] = {  # depth and width relative to CSPNeXt-L
@@ -35,7 +36,7 @@ def rtmpose(size: str, keypoints: int = 17, *, height: int = 256, width: int = 1
     sides that are not multiples of 32, or for less than one keypoint.
     """
     if size not in WIDTHS:
-        raise ValueError(f"size: expected one of {', '.join(WIDTHS)}, got {size!r}")
+        raise ValueError(f"size: {expected_one_of(WIDTHS, size)}")
     if height % STRIDE or width % STRIDE:
         raise ValueError(f"height, width: expected multiples of {STRIDE}, got {height} × {width}")
     depth, share = WIDTHS[size]

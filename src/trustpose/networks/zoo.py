@@ -7,6 +7,7 @@ from functools import partial
 
 from torch import nn
 
+from trustpose.names import expected_one_of
 from trustpose.networks.cascaded_pyramid import cascaded_pyramid
 from trustpose.networks.convolutional_pose_machine import convolutional_pose_machine
 from trustpose.networks.deep_pose import deep_pose
@@ -114,7 +115,7 @@ def build(name: str, keypoints: int | None = None, *, height: int = 256, width: 
     if name in SIMCC:
         return SIMCC[name](keypoints=17 if keypoints is None else keypoints, height=height, width=width)
     if name not in NETWORKS:
-        raise ValueError(f"name: expected one of {', '.join(NETWORKS)}, got {name!r}")
+        raise ValueError(f"name: {expected_one_of(NETWORKS, name)}")
     if name in ZOO or name in SMALL:
         return NETWORKS[name](keypoints=17 if keypoints is None else keypoints)
     network = NETWORKS[name]()

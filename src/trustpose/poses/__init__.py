@@ -1,6 +1,7 @@
 """The core records: `Poses` (an estimator's predictions), `Truth` (annotations) and `Poses3D` (people in the world).
 
-They hold arrays with one row per person; a field that has not been computed is None and is never guessed.
+They hold arrays with one row per person; a slice is a view; a field that has not been computed is None and is never
+guessed. Read `poses.py` first; `rows.py` has what the records share.
 """
 
 from trustpose.poses.error_model import ErrorModel

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from trustpose.names import expected_one_of
 from trustpose.poses.rows import PersonRows, box_size, check_columns, take
 from trustpose.skeletons.skeleton import Skeleton
 
@@ -85,7 +86,7 @@ class Truth(PersonRows):
         column is missing, and, naming the sources, for "segment" if no row has one.
         """
         if convention not in AREAS:
-            raise ValueError(f"area: expected one of {', '.join(AREAS)}, got {convention!r}")
+            raise ValueError(f"area: {expected_one_of(AREAS, convention)}")
         column = "area" if convention in ("segment", "file") else "box"
         if getattr(self, column) is None:
             raise ValueError(f"area {convention!r} needs Truth.{column}, which is None")

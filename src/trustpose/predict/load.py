@@ -16,6 +16,7 @@ from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.outputs import PHOTO_MAPS
 from trustpose.models.spec import ModelSpec, detector_folder
+from trustpose.names import closest, unknown_option
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.bottom_up import BottomUpNetwork
@@ -64,6 +65,8 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     options = replace(options, adapter={**options.adapter, **of_adapter})
     model, options = _downloaded(model, options)
     adapter = ADAPTERS.get(str(model).partition(":")[0])
+    if adapter is None and not Path(model).exists() and (similar := closest(str(model), ADAPTERS)) is not None:
+        raise InputError(f"{model}: no such file (did you mean {similar!r}?)")
     if adapter is not None and options.fast:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
@@ -157,7 +160,8 @@ def _part(model: str | Path, options: PredictOptions) -> Predictor:
 def _network(model: str | Path, options: PredictOptions) -> Predictor | SingleStagePredictor:
     """Load one of our own networks."""
     if options.adapter:
-        raise InputError(f"{model}: takes no {next(iter(options.adapter))}; its options are {', '.join(_NAMES)}")
+        problem = unknown_option(next(iter(options.adapter)), _NAMES)
+        raise InputError(f"{model}: {problem}; its options are {', '.join(_NAMES)}")
     if options.skeleton is not None:
         raise InputError("skeleton: is for another package's estimator (trustpose models --adapters)")
     spec = ModelSpec.read(model)

@@ -17,6 +17,7 @@ from trustpose.files import InputError
 from trustpose.geometry.crops import CropPixels
 from trustpose.models.spec import ModelSpec
 from trustpose.models.trust_output import TrustArrays, head_inputs
+from trustpose.names import expected_one_of
 from trustpose.runtime.sessions import check_shapes, unused_head_inputs
 from trustpose.trust.network import TrustNetwork
 
@@ -43,7 +44,7 @@ class TorchNetwork:
         self, spec: ModelSpec, module: nn.Module, *, device: str | None = None, precision: str = "float32"
     ) -> None:
         if precision not in _DTYPES:
-            raise InputError(f"precision: expected one of {', '.join(_DTYPES)}, got {precision!r}")
+            raise InputError(f"precision: {expected_one_of(_DTYPES, precision)}")
         try:
             self.device = torch.device(device or best_device())
             self._module = module.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore torch's stub lacks it

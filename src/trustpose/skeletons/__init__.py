@@ -1,4 +1,8 @@
-"""Skeletons: the `Skeleton` class, known skeletons by name, and custom skeleton files."""
+"""Skeletons: the joints of a data set or estimator, their connections, mirror pairs and sigmas for OKS.
+
+`skeleton.py` has the record `Skeleton`, `registry.py` the skeletons by name (`SKELETONS`), and `reader.py` reads custom
+skeletons from JSON. Read `skeleton.py` first.
+"""
 
 from trustpose.skeletons.animals import AP10K_17
 from trustpose.skeletons.bodies import (

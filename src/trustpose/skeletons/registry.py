@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trustpose.files import InputError
+from trustpose.names import did_you_mean
 from trustpose.skeletons import animals, bodies, whole_body
 from trustpose.skeletons.reader import read_skeleton, skeleton_value
 from trustpose.skeletons.skeleton import Skeleton
@@ -55,7 +56,8 @@ def skeleton_of(wanted: str | Path | Skeleton, what: str = "--skeleton") -> Skel
     if str(wanted) in SKELETONS:
         return SKELETONS[str(wanted)]
     if Path(wanted).suffix.lower() != ".json":
-        raise InputError(f"{what}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(wanted)!r}")
+        hint = did_you_mean(wanted, SKELETONS)
+        raise InputError(f"{what}: expected one of {', '.join(SKELETONS)}, or FILE.json, got {str(wanted)!r}{hint}")
     return read_skeleton(wanted)
 
 

@@ -2,6 +2,8 @@
 
 `track` links the poses of whole clips, `Tracker` those of one frame after the other. Poses are linked by a distance, a
 function of two records; any function of that form can replace it. `smooth` smooths the keypoints of tracks.
+
+Read `tracker.py` first.
 """
 
 from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance, trust_distance

@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from trustpose.names import expected_one_of
+
 MATCHINGS = ("hungarian", "greedy")
 
 
@@ -21,7 +23,7 @@ def match(
     matched. Raises ValueError for an unknown `how`.
     """
     if how not in MATCHINGS:
-        raise ValueError(f"matching: expected one of {', '.join(MATCHINGS)}, got {how!r}")
+        raise ValueError(f"matching: {expected_one_of(MATCHINGS, how)}")
     found = np.full(distance.shape[1], -1)
     if not distance.size:
         return found

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from trustpose.geometry.expected_error import AREA_OF_BOX, expected_error
 from trustpose.images import Images
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
 from trustpose.tracking.kalman import Points
@@ -71,7 +72,7 @@ def smooth(
     """
     if noise not in NOISES or motion not in MOTIONS:
         name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
-        raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+        raise ValueError(f"{name}: {expected_one_of(known, value)}")
     if fill < 0:
         raise ValueError(f"fill: expected 0 or more frames, got {fill}")
     used = _noise_of(poses, noise)

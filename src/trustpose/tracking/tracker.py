@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.names import expected_one_of
 from trustpose.poses import MISSING_ID, Poses
 from trustpose.tracking.distances import Distance, both_distance, box_distance, oks_distance
 from trustpose.tracking.matching import MATCHINGS, match
@@ -61,14 +62,14 @@ class Tracker:
 
     def __post_init__(self) -> None:
         if self.matching not in MATCHINGS:
-            raise ValueError(f"matching: expected one of {', '.join(MATCHINGS)}, got {self.matching!r}")
+            raise ValueError(f"matching: {expected_one_of(MATCHINGS, self.matching)}")
         if not 0 <= self.max_distance <= 1:
             raise ValueError(f"max_distance: expected a distance from 0 to 1, got {self.max_distance:g}")
         for name in ("memory", "history"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.earlier not in EARLIER:
-            raise ValueError(f"earlier: expected nearest or decayed, got {self.earlier!r}")
+            raise ValueError(f"earlier: {expected_one_of(EARLIER, self.earlier)}")
 
     def __call__(self, poses: Poses, motion: Motion | None = None, *, gap: int = 1) -> Poses:
         """Return the frame's poses (n) with their `track_id`; -1 for a pose that neither continues nor begins a track.

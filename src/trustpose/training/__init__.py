@@ -6,4 +6,6 @@
   `distributed.py` and `devices.py`.
 - `network_task.py`: networks and heads from pixels, with `people.py` and `crops.py` for batches, `losses.py`,
   `initialization.py` and `validation.py`. `frozen_task.py`: heads on the stored features of a frozen network.
+
+Read `loop.py` first, then `network_task.py`.
 """

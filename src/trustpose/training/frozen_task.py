@@ -17,6 +17,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
 from trustpose.geometry.crops import invert_affine, transform
 from trustpose.models.spec import ModelSpec
+from trustpose.names import expected_one_of
 from trustpose.poses import ErrorModel, describe_sources
 from trustpose.training import distributed
 from trustpose.training.crops import AUGMENTATIONS, LABELS, CropLabels
@@ -225,7 +226,7 @@ def frozen_task(recipe: Recipe, data: Path, model: Path | None, folder: Path) ->
     if model is None:
         raise InputError(f"{recipe.name}: trains a head on a frozen network, give the network's ONNX file as --model")
     if recipe.head not in HEADS or recipe.head not in HEAD_LOSSES:
-        raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
+        raise InputError(f"head: {expected_one_of(HEAD_LOSSES, recipe.head)}")
     if recipe.frozen.cross_fit and not recipe.data.folds:
         raise InputError("frozen.cross_fit: expected data.folds of 2 or more, got 0")
     labelled = open_people(data, recipe.data)

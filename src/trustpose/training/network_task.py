@@ -20,6 +20,7 @@ from trustpose.datasets.people import People
 from trustpose.export.trust_folder import Fitted, save_trust_network
 from trustpose.files import InputError
 from trustpose.models.spec import ModelSpec
+from trustpose.names import expected_one_of
 from trustpose.poses import describe_sources
 from trustpose.runtime.weights import load_trust_network
 from trustpose.training.alphapose import centred_targets, learnt_proposals
@@ -197,7 +198,7 @@ def network_task(
     Raises InputError.
     """
     if recipe.head is not None and recipe.head not in HEAD_LOSSES:
-        raise InputError(f"head: expected one of {', '.join(HEAD_LOSSES)}, got {recipe.head!r}")
+        raise InputError(f"head: {expected_one_of(HEAD_LOSSES, recipe.head)}")
     people = open_training(data, recipe.data)
     torch.manual_seed(recipe.train.seed)
     network = starting_network(recipe, model)

@@ -5,6 +5,7 @@ from typing import Literal
 
 from trustpose.codecs.heatmaps import CODECS
 from trustpose.files import InputError
+from trustpose.names import expected_one_of
 from trustpose.skeletons import Skeleton, skeleton_of
 from trustpose.training.values import expect_within
 
@@ -49,7 +50,7 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
-            raise ValueError(f"codec: expected one of {', '.join(CODECS)}, got {self.codec!r}")
+            raise ValueError(f"codec: {expected_one_of(CODECS, self.codec)}")
         try:
             _ = self.joints
         except InputError as error:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
+from trustpose.names import expected_one_of
 from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
@@ -194,7 +195,7 @@ def check_network(recipe: Recipe) -> None:
 
     known = [*ZOO, *SMALL, *(BOX_DETECTORS if recipe.system == "detector" else ())]
     if recipe.network not in known:
-        raise InputError(f"network: expected one of {', '.join(known)}, got {recipe.network!r}")
+        raise InputError(f"network: {expected_one_of(known, recipe.network)}")
 
 
 def check_head_options(recipe: Recipe) -> None:

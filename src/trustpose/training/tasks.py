@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trustpose.files import InputError
+from trustpose.names import expected_one_of
 from trustpose.training.bottom_up_task import bottom_up_task
 from trustpose.training.detector_task import detector_task
 from trustpose.training.frozen_task import frozen_task
@@ -33,7 +34,7 @@ def make_task(
     """
     folders = [data] if isinstance(data, Path) else list(data)
     if recipe.system not in TASKS:
-        raise InputError(f"system: expected one of {', '.join(TASKS)}, got {recipe.system!r}")
+        raise InputError(f"system: {expected_one_of(TASKS, recipe.system)}")
     if recipe.train.weight_interpolation and recipe.system != "network":
         raise InputError(
             f"train.weight_interpolation: is for training networks, expected 0 with system {recipe.system}"

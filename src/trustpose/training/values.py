@@ -8,6 +8,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from trustpose.files import InputError, parse_json
+from trustpose.names import did_you_mean
 
 T = TypeVar("T")
 _NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -163,7 +164,8 @@ def _hints(kind: type) -> dict[str, Any]:
 def _refuse_unknown(names: Any, known: Sequence[str], inside: str) -> None:
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
-        raise InputError(f"{_join(inside, unknown)}: there is no such field, expected one of {', '.join(known)}")
+        expected = f"expected one of {', '.join(known)}{did_you_mean(unknown, known)}"
+        raise InputError(f"{_join(inside, unknown)}: there is no such field, {expected}")
 
 
 def _join(name: str, key: str) -> str:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trustpose.codecs import Outputs
+from trustpose.names import expected_one_of
 from trustpose.networks.cascaded_pyramid import CascadedPyramid
 from trustpose.networks.convolutional_pose_machine import ConvolutionalPoseMachine
 from trustpose.networks.deep_pose import DeepPose
@@ -72,7 +73,7 @@ def attach(head: str, network: nn.Module, height: int, width: int, **options: An
     Raises ValueError for an unknown head.
     """
     if head not in HEADS:
-        raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
+        raise ValueError(f"head: {expected_one_of(HEADS, head)}")
     builder = HEADS[head]
     was_training = network.training
     device = next(network.parameters()).device

@@ -114,5 +114,5 @@ def test_checkpoints_that_cannot_be_loaded(tmp_path, checkpoint):
         load("vitpose")
     with pytest.raises(InputError, match=r"cannot be loaded by transformers"):
         load(f"vitpose:{tmp_path}")
-    with pytest.raises(InputError, match=r"takes no skeleton; its options are device, precision"):
+    with pytest.raises(InputError, match=r"takes no option 'skeleton'; its options are device, precision"):
         load(f"vitpose:{checkpoint}", skeleton="coco17")

@@ -7,6 +7,7 @@ and its limits. `tools/ship_calibrators.py` makes them.
 from pathlib import Path
 
 from trustpose.files import InputError
+from trustpose.names import expected_one_of
 
 PREFIX = "shipped:"
 _FOLDER = Path(__file__).parent
@@ -17,12 +18,11 @@ def calibrator_file(given: str | Path) -> Path:
     prefix, colon, name = str(given).partition(":")
     if prefix + colon != PREFIX:
         return Path(given)
-    known = shipped_calibrators()
-    if name not in known:
-        raise InputError(
-            f"{given}: no such bundled calibrator, expected one of {', '.join(map(PREFIX.__add__, known))}"
-        )
-    return known[name]
+    bundled = shipped_calibrators()
+    if name not in bundled:
+        names = [PREFIX + calibrator for calibrator in bundled]
+        raise InputError(f"calibrator: {expected_one_of(names, str(given))}")
+    return bundled[name]
 
 
 def shipped_calibrators() -> dict[str, Path]:

@@ -12,6 +12,7 @@ from trustpose.files import InputError
 from trustpose.formats.cameras.values import CameraFields
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.lengths import METRES
+from trustpose.names import expected_one_of
 
 VERSION = 1
 _FIELDS = ("name", "size", "lens", "matrix", "distortion", "rotation", "translation")
@@ -28,7 +29,7 @@ def read(value: Any, path: str, metres: float | None) -> list[Camera]:
         raise InputError(f"{path}: field 'trustpose_cameras': expected {VERSION}, got {value['trustpose_cameras']!r}")
     unit, listed = value.get("unit"), value.get("cameras")
     if not isinstance(unit, str) or unit not in METRES:
-        raise InputError(f"{path}: field 'unit': expected one of {', '.join(METRES)}, got {unit!r}")
+        raise InputError(f"{path}: field 'unit': {expected_one_of(METRES, unit)}")
     if not isinstance(listed, list):
         raise InputError(f"{path}: field 'cameras': expected a list of cameras")
     return [_camera(CameraFields(one, path, f"camera {n}"), metres or METRES[unit]) for n, one in enumerate(listed)]

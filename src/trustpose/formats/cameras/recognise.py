@@ -10,6 +10,7 @@ from trustpose.files import InputError, atomic_write, parse_json, read_bytes
 from trustpose.formats.cameras import opencv, own, panoptic, qualisys, shelf, toml_files
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.geometry.lengths import METRES, metres_of
+from trustpose.names import expected_one_of
 
 Format = Literal["trustpose", "pose2sim", "anipose", "freemocap", "qualisys", "opencv", "openpose", "panoptic", "shelf"]
 FORMATS: Mapping[str, str] = {  # and the suffix of each one's files
@@ -37,7 +38,7 @@ def read_cameras(
     InputError naming the file, the camera and the field.
     """
     if format is not None and format not in FORMATS:
-        raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
+        raise InputError(f"format: {expected_one_of(FORMATS, format)}")
     try:
         metres = None if unit is None else metres_of(unit)
     except ValueError as error:
@@ -141,7 +142,7 @@ def write_cameras(cameras: Cameras, path: str | Path, format: str | None = None,
     path = Path(path)
     kind = format or _of_suffix(path)
     if kind not in FORMATS:
-        raise InputError(f"format: expected one of {', '.join(FORMATS)}, got {kind!r}")
+        raise InputError(f"format: {expected_one_of(FORMATS, kind)}")
     if unit is not None and kind != "anipose":
         raise InputError(f"{path}: unit: only anipose's file leaves it open, {kind}'s is fixed")
     if kind == "openpose":

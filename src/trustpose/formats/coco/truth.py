@@ -22,6 +22,7 @@ from trustpose.formats.coco.visibility import ASSUMED, is_ternary, with_labels_a
 from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, parse_finite_json
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
+from trustpose.names import expected_one_of
 from trustpose.poses import AREAS, SEGMENT, Area, Truth, describe_counts
 from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
 
@@ -105,7 +106,7 @@ def area_convention(path: str, wanted: str, sources: Mapping[str, int], *, has_b
     """Return the area for OKS that is `wanted` of people whose areas have these sources (none: without areas), see
     `TruthFile.area_convention`. Raises InputError."""
     if wanted not in ("auto", *AREAS):
-        raise InputError(f"area: expected auto or one of {', '.join(AREAS)}, got {wanted!r}")
+        raise InputError(f"area: {expected_one_of(('auto', *AREAS), wanted)}")
     if not has_boxes:
         raise InputError(f"{path}: field 'bbox' is missing in every annotation")
     if wanted in ("segment", "file") and not sources:

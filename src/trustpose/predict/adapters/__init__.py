@@ -11,6 +11,7 @@ from typing import Any
 
 from trustpose.extras import not_installed
 from trustpose.files import InputError
+from trustpose.names import did_you_mean
 from trustpose.predict.adapters.estimator import EstimatorPredictor
 from trustpose.predict.top_down import Predictor
 
@@ -43,10 +44,11 @@ class Adapter:
             if (missing.name or "").startswith("trustpose"):
                 raise
             raise InputError(not_installed(missing.name, self.extra)) from None
-        known = signature(load).parameters
-        wrong = next((option for option in options if option not in known), None)
-        if wrong is not None:
-            raise InputError(f"{name}: takes no {wrong}; its options are {', '.join([*known][1:])}")
+        names = [*signature(load).parameters][1:]
+        unknown = next((option for option in options if option not in names), None)
+        if unknown is not None:
+            hint = did_you_mean(unknown, names)
+            raise InputError(f"{name}: takes no option {unknown!r}{hint}; its options are {', '.join(names)}")
         return load(name.partition(":")[2], **options)
 
 

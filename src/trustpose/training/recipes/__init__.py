@@ -4,9 +4,9 @@
 """
 
 from dataclasses import replace
-from difflib import get_close_matches
 
 from trustpose.files import InputError
+from trustpose.names import did_you_mean
 from trustpose.training.recipe import Evaluation, Recipe
 from trustpose.training.recipes.bottom_up import BOTTOM_UP_RECIPES
 from trustpose.training.recipes.hpcvnet import HPCVNET_RECIPES
@@ -33,9 +33,7 @@ def find_recipe(name: str) -> Recipe:
     """Return the recipe of that name. Raises InputError, with similar names, if there is none."""
     if name in RECIPES:
         return RECIPES[name]
-    alike = get_close_matches(name, RECIPES, n=3, cutoff=0.5)
-    hint = f"; similar: {', '.join(alike)}" if alike else ""
-    raise InputError(f"{name}: unknown recipe, `trustpose recipes` lists them{hint}")
+    raise InputError(f"{name}: unknown recipe, `trustpose recipes` lists them{did_you_mean(name, RECIPES)}")
 
 
 def check_runnable(recipe: Recipe) -> None:
