@@ -28,7 +28,7 @@ from trustpose.multiview.extrinsics import _gathered, place_by_people
 from trustpose.multiview.frames import match_frames
 from trustpose.multiview.intrinsics import calibrate
 from trustpose.multiview.people import group_people
-from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.triangulation import triangulate_points
 from trustpose.multiview.views import places_of, weights_of
 from trustpose.poses import Poses
 
@@ -151,7 +151,7 @@ def shifts() -> dict[str, list[float]]:
 
     def error(shift: np.ndarray) -> float:
         moved = np.stack([_later(one, frames) for one, frames in zip(xy, shift, strict=True)])
-        return float(np.nanmedian(triangulate(moved, cameras, weight=precision, method="weighted").error))
+        return float(np.nanmedian(triangulate_points(moved, cameras, weight=precision, method="weighted").error))
 
     for _ in range(4):
         before = shift.copy()

@@ -35,7 +35,7 @@ import trustpose as tp
 from trustpose.formats.cameras import read_cameras
 from trustpose.formats.coco import read_truth
 from trustpose.images import Images
-from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 from trustpose.tracking import smooth, track
@@ -233,7 +233,7 @@ def left_out_views(views: list[Poses], cameras) -> dict[str, dict[str, float]]:
         xy, quality = (np.stack([one[i] for one in smoothed]) for i in (0, 1))
         for out in range(4):
             others = [one for one in range(4) if one != out]
-            world = triangulate(xy[others], cameras[others], weight=quality[others], method="weighted")
+            world = triangulate_points(xy[others], cameras[others], weight=quality[others], method="weighted")
             seen = cameras.project(world.xyz.reshape(-1, 3))[out].reshape(*world.xyz.shape[:2], 2)
             distance = np.linalg.norm(plain[out][0] - seen, axis=2)
             known = np.isfinite(distance)

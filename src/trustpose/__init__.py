@@ -1,10 +1,25 @@
-"""trustpose: 2D human pose estimation with scores that you can trust.
+"""2D human pose estimation that knows how far to trust itself. The whole story:
 
-import trustpose as tp
-predictor = tp.load("network.onnx")                                # its JSON spec beside it
-poses = predictor("photo.jpg", boxes=boxes)                        # Poses
-record = tp.audit("gt.json", "results.json", area="segment")       # Audit; record.ap.AP, record.pose.pearson, …
-calibrator = tp.Calibrator.fit("gt.json", "results.json")          # calibrator(poses) -> Poses, .save(path)
+    import trustpose as tp
+
+    predictor = tp.load("default")                        # or a model folder, network.onnx, "mediapipe", "hf:USER/NAME"
+    poses = predictor("photo.jpg")                        # Poses: xy, score, quality, visibility, presence, box, …
+    poses.show()                                          # draw, save (.json, .csv, .parquet, .jpg), to_pandas
+    good = poses[poses.pose_quality > 0.7]                # pose_quality is the expected OKS of each pose
+    tp.run("photos/", "out/", track=True)                 # folders and videos to files, as `trustpose predict` does
+
+    poses, truth = tp.read_poses("results.json"), tp.read_truth("gt.json")      # any estimator's files
+    audit = tp.audit("gt.json", "results.json")           # Audit: audit.ap.AP, audit.pose.pearson, audit.show()
+    differences = tp.compare(audit, tp.audit("gt.json", "other.json"))          # with 95 % intervals
+    calibrator = tp.Calibrator.fit("gt.json", "results.json")                   # calibrator.save("mine.cal")
+    trusted = calibrator("new.json")                      # Poses with quality, visibility, pose_quality and presence
+
+    tracked = tp.track(poses)                             # track_id, for the frames of clips
+    smooth = tp.smooth(tracked).poses                     # with gaps filled
+    world = tp.triangulate(["left.json", "right.json"], tp.read_cameras("cameras.toml"))    # Poses3D, metres
+
+Whatever takes a record takes the path of its file too. Wrong input raises `InputError`, one line that names the file,
+the field and what was expected. `tp.train` trains networks and trust heads from a `tp.Recipe` (the extra `train`).
 """
 
 from importlib import import_module
@@ -14,59 +29,84 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator
+    from trustpose.datasets.read_truth import read_truth
     from trustpose.evaluation.audit import audit
+    from trustpose.evaluation.comparison import compare
     from trustpose.evaluation.record import Audit
     from trustpose.files import InputError
+    from trustpose.formats.cameras import read_cameras
+    from trustpose.formats.read_poses import read_poses
+    from trustpose.geometry.cameras import Cameras
     from trustpose.images import Images
-    from trustpose.poses import Poses, Truth, Visibility
+    from trustpose.multiview.people import triangulate
+    from trustpose.poses import Poses, Poses3D, Truth, Visibility
     from trustpose.predict.load import load
     from trustpose.predict.top_down import Predictor
+    from trustpose.report.poses_output import draw
     from trustpose.skeletons import SKELETONS, Skeleton
+    from trustpose.tracking import smooth, track
+    from trustpose.training.recipe import Recipe
 
-# name: module; imported on first use, so that `import trustpose` and `trustpose --help` are fast
-_HOMES = {
-    "Audit": "trustpose.evaluation.record",
-    "Calibrator": "trustpose.calibration.calibrator",
-    "Images": "trustpose.images",
-    "InputError": "trustpose.files",
-    "Poses": "trustpose.poses",
-    "Predictor": "trustpose.predict.top_down",
-    "SKELETONS": "trustpose.skeletons",
-    "Skeleton": "trustpose.skeletons",
-    "Truth": "trustpose.poses",
-    "Visibility": "trustpose.poses",
-    "audit": "trustpose.evaluation.audit",
-    "load": "trustpose.predict.load",
-}
-
-# modules of higher layers that methods of `Poses` need; only this package may import all of them
-_ABOVE_POSES = {
-    "poses_output": "trustpose.report.poses_output",
-    "pixel_error": "trustpose.geometry.expected_error",
+# The module of each public name, imported on first use, so that `import trustpose` and `trustpose --help` are fast.
+_MODULES = {
+    "SKELETONS": "skeletons",
+    "Audit": "evaluation.record",
+    "Calibrator": "calibration.calibrator",
+    "Cameras": "geometry.cameras",
+    "Images": "images",
+    "InputError": "files",
+    "Poses": "poses",
+    "Poses3D": "poses",
+    "Predictor": "predict.top_down",
+    "Recipe": "training.recipe",
+    "Skeleton": "skeletons",
+    "Truth": "poses",
+    "Visibility": "poses",
+    "audit": "evaluation.audit",
+    "compare": "evaluation.comparison",
+    "draw": "report.poses_output",
+    "load": "predict.load",
+    "read_cameras": "formats.cameras",
+    "read_poses": "formats.read_poses",
+    "read_truth": "datasets.read_truth",
+    "smooth": "tracking",
+    "track": "tracking",
+    "triangulate": "multiview.people",
 }
 
 __all__ = [
     "SKELETONS",
     "Audit",
     "Calibrator",
+    "Cameras",
     "Images",
     "InputError",
     "Poses",
+    "Poses3D",
     "Predictor",
+    "Recipe",
     "Skeleton",
     "Truth",
     "Visibility",
     "audit",
+    "compare",
+    "draw",
     "load",
+    "read_cameras",
+    "read_poses",
+    "read_truth",
+    "smooth",
+    "track",
+    "triangulate",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ABOVE_POSES:
-        return import_module(_ABOVE_POSES[name])
-    if name not in _HOMES:
-        raise AttributeError(f"module 'trustpose' has no attribute {name!r}")
-    globals()[name] = getattr(import_module(_HOMES[name]), name)
+    if name not in _MODULES:
+        from trustpose.names import did_you_mean
+
+        raise AttributeError(f"module 'trustpose' has no attribute {name!r}{did_you_mean(name, _MODULES)}")
+    globals()[name] = getattr(import_module(f"trustpose.{_MODULES[name]}"), name)
     return globals()[name]
 
 

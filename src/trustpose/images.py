@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from trustpose.notebook import html_line, html_table
+
+_MOST_ROWS = 10  # listed in a notebook
 _TEXTS = ("file_name", "camera", "clip")
 _NUMBERS = ("width", "height")
 _MEASURED = ("time", "crowd_index")
@@ -15,7 +18,7 @@ _UNKNOWN = {**dict.fromkeys(_TEXTS), **dict.fromkeys(_NUMBERS, 0), **dict.fromke
 _UNKNOWN |= {"all_people_boxed": False}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """I photos or frames, one row each; a column that is not filled is None and is never guessed.
 
@@ -56,6 +59,19 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def __repr__(self) -> str:
+        """One line: how many, and which columns are filled."""
+        filled = [name for name, column in self.columns().items() if column is not None]
+        photos = f"{len(self):,} {'image' if len(self) == 1 else 'images'}"
+        return f"Images({photos}; filled: {', '.join(('id', *filled))})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the first images."""
+        first = self[:_MOST_ROWS].to_json()
+        names = list(dict.fromkeys(name for row in first for name in row))
+        table = html_table(names, [[row.get(name, "") for name in names] for row in first]) if first else ""
+        return html_line(repr(self)) + table
 
     def columns(self) -> dict[str, Any]:
         """Return the columns other than `id` by name; None for those not filled."""

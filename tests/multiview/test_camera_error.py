@@ -5,7 +5,7 @@ import pytest
 
 from tests.multiview.test_triangulation import scene
 from trustpose.multiview.camera_error import camera_error, with_camera_error
-from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import ExpectedError
 
 
@@ -30,7 +30,7 @@ def test_it_enlarges_the_covariance():
     cameras, _, xy = scene(4, 20, 5, noise=5)
     sigma = np.full(xy.shape[:3], 3.0)
     error = ExpectedError(sigma, 0.01 + 0 * sigma, 50 + 0 * sigma)
-    one = triangulate(xy, cameras, deviation=error, loss="gaussian")
-    other = triangulate(xy, cameras, deviation=with_camera_error(error, 4.0), loss="gaussian")
+    one = triangulate_points(xy, cameras, deviation=error, loss="gaussian")
+    other = triangulate_points(xy, cameras, deviation=with_camera_error(error, 4.0), loss="gaussian")
     full = (one.camera_count == 4) & (other.camera_count == 4)
     np.testing.assert_allclose(other.covariance[full], one.covariance[full] * (25 / 9), rtol=0.02)

@@ -9,7 +9,7 @@ import pytest
 from tests.multiview.rings import ring
 from trustpose.formats.pose_files import Photos, assemble, find_files, read_pose_files
 from trustpose.multiview.frames import match_frames, own_frame
-from trustpose.multiview.people import SHORTEST, group_people, triangulate_people
+from trustpose.multiview.people import SHORTEST, group_people, triangulate
 from trustpose.poses import Poses
 from trustpose.skeletons import COCO_17
 
@@ -72,12 +72,12 @@ def test_people_keep_their_identity(missed, strangers):
 def test_places_of_three_people():
     cameras, xyz = ring(5), walkers()
     views, _ = seen_by(cameras, xyz)
-    found = triangulate_people(views, cameras)
+    found = triangulate(views, cameras)
     assert found.track_id is not None and found.frame is not None and found.covariance is not None
     assert len(found) == 3 * FRAMES and found.skeleton == COCO_17
     nearest = np.linalg.norm(found.xyz[:, None] - xyz[:, found.frame].swapaxes(0, 1), axis=-1).mean(axis=2).min(axis=1)
     assert np.median(nearest) < 0.02
-    one = triangulate_people(views, cameras, people=1, weight="scores", method="weighted")
+    one = triangulate(views, cameras, people=1, weight="scores", method="weighted")
     assert len(one) == FRAMES and len(np.unique(one.track_id)) == 1 and one.covariance is None
 
 
@@ -85,7 +85,7 @@ def test_a_person_who_was_lost_keeps_the_number():
     cameras, xyz = ring(4), walkers()
     views, _ = seen_by(cameras, xyz)
     gone = [view[(view.image_id < 10) | (view.image_id >= 16)] for view in views]
-    found = triangulate_people(gone, cameras)
+    found = triangulate(gone, cameras)
     assert set(np.unique(found.track_id).tolist()) == {1, 2, 3}
 
 

@@ -9,7 +9,7 @@ from scipy.stats import chi2
 from tests.multiview.rings import ring
 from trustpose.multiview.linear import inverse_symmetric
 from trustpose.multiview.noise import LOSSES
-from trustpose.multiview.triangulation import METHODS, triangulate
+from trustpose.multiview.triangulation import METHODS, triangulate_points
 from trustpose.poses import ExpectedError
 
 
@@ -25,7 +25,7 @@ def scene(count: int, people: int = 40, joints: int = 5, noise: float = 0.0, see
 @pytest.mark.parametrize("method", METHODS)
 def test_exact_views_give_the_points(method):
     cameras, xyz, xy = scene(4)
-    found = triangulate(xy, cameras, method=method)
+    found = triangulate_points(xy, cameras, method=method)
     np.testing.assert_allclose(found.xyz, xyz, atol=2e-5)  # where OpenCV stops undoing the distortion
     assert (found.camera_count == 4).all()
     assert found.error is not None and found.error.max() < 1e-2
@@ -38,7 +38,7 @@ def test_two_views_are_opencvs():
     first, second = cameras.projections()
     homogeneous = cv2.triangulatePoints(first, second, ideal[0].T, ideal[1].T)
     theirs = (homogeneous[:3] / homogeneous[3]).T
-    ours = triangulate(cameras.project(xyz), cameras, method="linear").xyz.reshape(-1, 3)
+    ours = triangulate_points(cameras.project(xyz), cameras, method="linear").xyz.reshape(-1, 3)
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
@@ -54,7 +54,7 @@ def test_linear_is_the_least_squares_of_numpy(trust):
         "deviation": {"deviation": sigma},
         "mixture": {"deviation": ExpectedError(good := sigma / np.sqrt(1 + 15 * p), np.full_like(sigma, p), 4 * good)},
     }[trust]
-    ideal, found = cameras.undistort(xy), triangulate(xy, cameras, **known, method="weighted")
+    ideal, found = cameras.undistort(xy), triangulate_points(xy, cameras, **known, method="weighted")
     for person, joint in np.ndindex(5, 2):
         rows = []
         for at, p in enumerate(cameras.projections()):
@@ -73,7 +73,7 @@ def test_refinement_finds_scipys_minimum(loss):
     gross, wide = 0.1, 60.0
     error = ExpectedError(deviation, np.full(deviation.shape, gross), np.full(deviation.shape, wide))
     known = error if loss == "mixture" else deviation
-    found, ideal = triangulate(xy, cameras, deviation=known, loss=loss), cameras.undistort(xy)
+    found, ideal = triangulate_points(xy, cameras, deviation=known, loss=loss), cameras.undistort(xy)
     rho = {
         "student-t": lambda z: 3 * np.log1p(z / 4),  # two-dimensional, four degrees of freedom
         "cauchy": lambda z: np.log1p(z / 2),
@@ -103,7 +103,7 @@ def test_covariance_covers_what_it_says():
     rng = np.random.default_rng(4)
     deviation = rng.uniform(1, 12, xy.shape[:3])
     noisy = xy + rng.normal(size=xy.shape) * deviation[..., None]
-    found = triangulate(noisy, cameras, deviation=deviation, method="robust", loss="gaussian")
+    found = triangulate_points(noisy, cameras, deviation=deviation, method="robust", loss="gaussian")
     assert found.covariance is not None
     off = (found.xyz - xyz).reshape(-1, 3)
     distance = np.einsum("ni,nij,nj->n", off, np.linalg.inv(found.covariance.reshape(-1, 3, 3)), off)
@@ -115,12 +115,12 @@ def test_covariance_covers_what_it_says():
 def test_one_wrong_view_of_four_is_left_out(method):
     cameras, xyz, xy = scene(4, 100, 5, noise=2)
     xy[2, :, 3] += 150.0  # another person's wrist
-    found = triangulate(xy, cameras, deviation=np.full(xy.shape[:3], 2.0), method=method)
+    found = triangulate_points(xy, cameras, deviation=np.full(xy.shape[:3], 2.0), method=method)
     assert found.camera_count is not None
     assert (found.camera_count[:, 3] == 3).mean() > 0.9
     off = np.linalg.norm(found.xyz - xyz, axis=-1)
     assert np.median(off[:, 3]) < 1.6 * np.median(off[:, 0])
-    plain = triangulate(xy, cameras, method="linear")
+    plain = triangulate_points(xy, cameras, method="linear")
     assert np.median(np.linalg.norm(plain.xyz - xyz, axis=-1)[:, 3]) > 10 * np.median(off[:, 3])
 
 
@@ -129,8 +129,8 @@ def test_the_noise_is_that_of_the_errors_where_only_weights_are_known():
     a point takes up three, which leaves 21 / 24 of the variance."""
     cameras, _, xy = scene(12, 500, 5, noise=4)
     left = np.full(xy.shape[:3], 4 * np.sqrt(21 / 24))
-    unknown = triangulate(xy, cameras, weight=np.full(xy.shape[:3], 0.7), method="ransac").camera_count
-    known = triangulate(xy, cameras, deviation=left, method="ransac").camera_count
+    unknown = triangulate_points(xy, cameras, weight=np.full(xy.shape[:3], 0.7), method="ransac").camera_count
+    known = triangulate_points(xy, cameras, deviation=left, method="ransac").camera_count
     assert unknown is not None and known is not None
     assert 12 - unknown.mean() == pytest.approx(12 - known.mean(), rel=0.1)
 
@@ -141,7 +141,7 @@ def test_weights_leave_the_wrong_view_out():
     weight = np.ones(xy.shape[:3])
     weight[0] = 0
     for method in ("weighted", "ransac", "robust"):
-        np.testing.assert_allclose(triangulate(xy, cameras, weight=weight, method=method).xyz, xyz, atol=2e-5)
+        np.testing.assert_allclose(triangulate_points(xy, cameras, weight=weight, method=method).xyz, xyz, atol=2e-5)
 
 
 def test_missing_views():
@@ -150,13 +150,13 @@ def test_missing_views():
     xy[0, :, 0] = np.nan  # two views left
     xy[:2, :, 1] = np.nan  # one
     xy[:, :, 2] = np.nan  # none
-    found = triangulate(xy, cameras, quality=quality)
+    found = triangulate_points(xy, cameras, quality=quality)
     assert (found.camera_count == np.array([2, 0, 0, 3, 3])).all()
     np.testing.assert_allclose(found.xyz[:, [0, 3, 4]], xyz[:, [0, 3, 4]], atol=2e-5)
     assert np.isnan(found.xyz[:, 1:3]).all()
     assert found.quality is not None
     np.testing.assert_allclose(found.quality[:, [0, 3]], [[0.45, 0.6]] * len(xyz))
-    three = triangulate(xy, cameras, least=3)
+    three = triangulate_points(xy, cameras, least=3)
     assert np.isnan(three.xyz[:, 0]).all() and not np.isnan(three.xyz[:, 3]).any()
 
 
@@ -164,7 +164,7 @@ def test_a_point_behind_a_camera_is_no_point():
     cameras, _, xy = scene(2)
     both = np.stack([xy[0], 2 * np.array([640, 480]) - xy[0]])  # rays that meet only where they are followed backwards
     pair = cameras[[0, 1]]
-    found = triangulate(both, pair, method="linear")
+    found = triangulate_points(both, pair, method="linear")
     for camera in pair:
         there = np.isfinite(found.xyz[..., 0])
         assert (camera.to_camera(found.xyz[there])[..., 2] > 0).all()
@@ -172,8 +172,8 @@ def test_a_point_behind_a_camera_is_no_point():
 
 def test_many_cameras_and_nobody():
     cameras, xyz, xy = scene(12, 3, 2)
-    np.testing.assert_allclose(triangulate(xy, cameras).xyz, xyz, atol=2e-5)
-    assert len(triangulate(xy[:, :0], cameras)) == 0
+    np.testing.assert_allclose(triangulate_points(xy, cameras).xyz, xyz, atol=2e-5)
+    assert len(triangulate_points(xy[:, :0], cameras)) == 0
 
 
 def test_closed_form_inverse():
@@ -189,6 +189,6 @@ def test_closed_form_inverse():
 def test_wrong_arguments_are_named():
     cameras, _, xy = scene(3, 2, 2)
     with pytest.raises(ValueError, match=r"xy: expected \(3 cameras, N, K, 2\), got \(2, 2, 2, 2\)"):
-        triangulate(xy[:2], cameras)
+        triangulate_points(xy[:2], cameras)
     with pytest.raises(ValueError, match="least: expected 2 to 3 cameras, got 4"):
-        triangulate(xy, cameras, least=4)
+        triangulate_points(xy, cameras, least=4)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.calibration.card import LABELS, Number
 from trustpose.calibration.distribution_shift import DistributionShiftWarning, Shift
 from trustpose.calibration.features import PART, NormalisedPoses, pose_features, read_people
 from trustpose.calibration.opinion_card import OpinionCard, matching
@@ -21,17 +22,21 @@ from trustpose.calibration.sample import MOST
 from trustpose.calibration.scale import ScaleCheck
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.shipped import calibrator_file
+from trustpose.datasets.read_truth import TruthSource
 from trustpose.files import InputError
+from trustpose.formats.read_poses import PosesSource, poses_of
+from trustpose.notebook import html_line, html_table
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of
 
 if TYPE_CHECKING:
-    from trustpose.formats.coco import ResultsFile, TruthFile
+    from trustpose.formats.coco import ResultsFile
 
 _THREADS = min(4, os.cpu_count() or 1)
 _SAMPLE = 4_000  # people to compare with the fitted ones: distances to 0.02, a fiftieth of a call's time
 FEWEST = 10  # fewest people that a call compares: fewer need a distance above 0.6 for a warning
 ProgressCallback = Callable[[int], None]
+_SHOWN = {"pose.pearson": "pose r", "keypoint.ece": "keypoint ECE"}
 
 
 def compared_rows(count: int) -> Int[np.ndarray, " S"] | None:
@@ -49,7 +54,7 @@ class Applied:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Calibrator(CalibratorParts):
     """Predict trust for the poses of one estimator, fitted on its results on labelled people.
 
@@ -61,6 +66,21 @@ class Calibrator(CalibratorParts):
 
     _warned: list[str] = field(default_factory=list, init=False, repr=False)
 
+    def __repr__(self) -> str:
+        """One line: the method, what it was fitted on, and what held-out photos say of it."""
+        card = self.card
+        estimator = "" if card.estimator is None else f" of {card.estimator}"
+        people = f"{card.truth.used:,} people of {card.truth.file}"
+        numbers = [f"{label} {_change(card.before[name], card.after[name])}" for name, label in _SHOWN.items()]
+        return f"Calibrator({card.method}, fitted on poses{estimator} of {people}; held out: {', '.join(numbers)})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the card's numbers before and after."""
+        card = self.card
+        names = [name for name in LABELS if name in card.before and name in card.after]
+        rows = [(LABELS[name], _first(card.before[name]), _first(card.after[name])) for name in names]
+        return html_line(repr(self)) + html_table(("held out", "before", "after"), rows)
+
     @classmethod
     def of(cls, parts: CalibratorParts) -> "Calibrator":
         """Return the calibrator with parts that were fitted or read."""
@@ -69,8 +89,8 @@ class Calibrator(CalibratorParts):
     @classmethod
     def fit(
         cls,
-        ground_truth: "str | Path | TruthFile",
-        results: "str | Path | ResultsFile",
+        ground_truth: TruthSource,
+        results: "Poses | ResultsFile | str | Path",
         *,
         method: str = "auto",
         area: str = "auto",
@@ -84,13 +104,33 @@ class Calibrator(CalibratorParts):
         second: Seconds = None,
         most: int = MOST,
     ) -> "Calibrator":
-        """Fit to a COCO results file and its ground truth, see `calibration.fit.fit`; with a `goal`
-        (`calibration.decisions.GOALS`) the calibrator also decides visibility labels.
+        """Fit a calibrator to one estimator's results on labelled people.
 
-        `second`: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several by
-        the network's name in a dict. Those that help are kept, and every call then needs them; `card.opinions` has the
-        effect of each. With more than `most` results those of some photos are read (`calibration.sample`). Raises
-        InputError.
+        Args:
+            ground_truth: the labelled people, or the path of their file.
+            results: the estimator's poses of the same photos, or the path of their COCO results file.
+            method: "trees", "logistic", "isotonic", …; "auto" chooses by cross-validation (`calibration.fit`).
+            area: of people, for OKS: "segment", "box", "box*0.53", "file"; "auto": see `TruthFile.area_convention`.
+            folds: of cross-validation, whole photos each.
+            seed: of the division into folds.
+            estimator: the estimator's name, which calls can be checked against.
+            category: of the ground truth, by name or id, if there are several.
+            skeleton: overrides the ground truth's.
+            sigmas: (K,) or one for all, for OKS, instead of the skeleton's.
+            goal: also decide visibility labels by a rule for this goal (`calibration.decisions.GOALS`).
+            second: other networks' poses of the same people, as `Poses`, a results file, several in a list, or several
+                by the network's name in a dict. Those that help are kept, and every call then needs them;
+                `card.opinions` has the effect of each.
+            most: with more results than this, those of a sample of photos are read (`calibration.sample`).
+
+        Returns:
+            The calibrator; `card` says what it was fitted on and how well it does on held-out photos.
+
+        Raises:
+            InputError: if a file cannot be read, the two do not belong together, or there is too little data.
+
+        Example:
+            >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)  # doctest: +SKIP
         """
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
@@ -111,22 +151,36 @@ class Calibrator(CalibratorParts):
 
     def __call__(
         self,
-        poses: Poses,
+        poses: PosesSource,
         *,
         second: Seconds = None,
         skeleton: Skeleton | str | Path | None = None,
         tick: ProgressCallback | None = None,
     ) -> Poses:
-        """Return the N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled, and with
-        `visibility_label` (N, K) by the rule of the card's `decision`, without any if there is none.
+        """Add trust to poses of the estimator that the calibrator was fitted on.
 
-        Neighbours are searched within an `image_id`; without it all poses belong to one photo. `second` are the second
-        opinions that it was fitted with, in any form of `fit`'s: other networks' poses in the same photos, paired by
-        `annotation_id`, else by their boxes (`second.same_people`). `skeleton`, a Skeleton, name or file, and
-        `poses.skeleton` must, if given, equal the fitted one; `tick` is called with the number of people done. Raises
-        InputError if the poses have another skeleton, lack fields that the calibrator reads, or have scores on another
-        scale, and if a second opinion is lacking, unknown or another network's.
+        Args:
+            poses: N poses, or the path of their results file. Neighbours are searched within an `image_id`; without it
+                all poses belong to one photo.
+            second: the second opinions that the calibrator was fitted with, in any form of `fit`'s: other networks'
+                poses in the same photos, paired by `annotation_id`, else by their boxes (`second.same_people`).
+            skeleton: if given, must equal the fitted one, as must `poses.skeleton`.
+            tick: is called with the number of people done.
+
+        Returns:
+            The N poses with `quality` (N, K), `visibility` (N, K, 3) and `pose_quality` (N,) filled, with `presence`
+            (N,) if the fit could learn it, and with `visibility_label` (N, K) by the rule of the card's `decision`.
+
+        Raises:
+            InputError: if a file cannot be read; if the poses have another skeleton, lack fields that the calibrator
+                reads, or have scores on another scale; if a second opinion is lacking, unknown or another network's.
+            TypeError: for anything but poses or a path.
+
+        Example:
+            >>> calibrator = tp.Calibrator.load("shipped:mediapipe")
+            >>> calibrator("mediapipe.json").pose_quality  # doctest: +SKIP
         """
+        poses = poses_of(poses)
         applied = self.apply(poses, second=second, skeleton=skeleton, tick=tick)
         if not self._warned:
             self._warned.extend(applied.warnings)
@@ -136,13 +190,14 @@ class Calibrator(CalibratorParts):
 
     def apply(
         self,
-        poses: Poses,
+        poses: PosesSource,
         *,
         second: Seconds = None,
         skeleton: Skeleton | str | Path | None = None,
         tick: ProgressCallback | None = None,
     ) -> "Applied":
         """Like a call, but also return sentences on distribution shift (with 10 people or more)."""
+        poses = poses_of(poses)
         people = self.with_opinions(self._people(poses, skeleton), poses, seconds_of(second))
         is_compared = len(poses) >= FEWEST
         return Applied(self.trust_of(poses, people, tick), self._warnings(people, len(poses)) if is_compared else ())
@@ -183,16 +238,18 @@ class Calibrator(CalibratorParts):
         except ValueError as error:
             raise InputError(f"poses: {error}, but the calibrator reads it") from None
 
-    def warnings(self, poses: Poses, second: Seconds = None) -> tuple[str, ...]:
+    def warnings(self, poses: PosesSource, second: Seconds = None) -> tuple[str, ...]:
         """Return the sentences on distribution shift of `apply`, however few people there are; none without people."""
+        poses = poses_of(poses)
         people = self.with_opinions(self._people(poses, None), poses, seconds_of(second))
         return self._warnings(people, len(poses)) if len(poses) else ()
 
-    def shift(self, poses: Poses) -> Shift:
+    def shift(self, poses: PosesSource) -> Shift:
         """Compare these poses with those that the calibrator was fitted on, using at most 4,000 of them.
 
         Raises InputError as `__call__` does, and if there are no poses.
         """
+        poses = poses_of(poses)
         if not len(poses):
             raise InputError("there are no poses to compare with those that the calibrator was fitted on")
         return self._compare(self._people(poses, None), len(poses))
@@ -263,3 +320,12 @@ class Calibrator(CalibratorParts):
             )
         card.source.check(poses)
         return read_people(poses, card.skeleton, card.source)
+
+
+def _first(number: Number) -> str:
+    """Return a number of a card, which has its interval too."""
+    return "–" if number is None else f"{number[0]:.3f}"
+
+
+def _change(before: Number, after: Number) -> str:
+    return f"{_first(before)} → {_first(after)}"

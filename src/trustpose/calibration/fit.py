@@ -34,10 +34,12 @@ from trustpose.calibration.sample import limited
 from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.targets import find_targets
 from trustpose.datasets.folds import fold_of
+from trustpose.datasets.read_truth import TruthSource, truth_file_of
 from trustpose.files import InputError
-from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.together import apart_by_category
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
+from trustpose.formats.read_poses import results_file_of
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.metrics.pairing import pair_with_people
 from trustpose.names import expected_one_of
@@ -57,8 +59,8 @@ class Fit:
 
 
 def fit(
-    ground_truth: str | Path | TruthFile,
-    results: str | Path | ResultsFile,
+    ground_truth: TruthSource,
+    results: Poses | ResultsFile | str | Path,
     options: Options = DEFAULT,
     tick: ProgressCallback = lambda _: None,
     second: Seconds = None,
@@ -167,7 +169,7 @@ def _with_presence(task: Task, poses: Poses) -> tuple[Poses, PresenceModel | Non
 
 
 def _read(
-    ground_truth: str | Path | TruthFile, results: str | Path | ResultsFile, options: Options
+    ground_truth: TruthSource, results: Poses | ResultsFile | str | Path, options: Options
 ) -> tuple[TruthFile, ResultsFile]:
     if options.method not in ("auto", *METHODS):
         raise InputError(f"method: {expected_one_of(('auto', *METHODS), options.method)}")
@@ -177,13 +179,8 @@ def _read(
         raise InputError(f"folds: expected 2 or more, got {options.folds}")
     if options.replicates < 1:
         raise InputError(f"replicates: expected 1 or more, got {options.replicates}")
-    truth = (
-        ground_truth
-        if isinstance(ground_truth, TruthFile)
-        else read_truth(ground_truth, options.category, options.skeleton)
-    )
-    if not isinstance(results, ResultsFile):
-        results = read_results(results, truth=truth)
+    truth = truth_file_of(ground_truth, category=options.category, skeleton=options.skeleton)
+    results = results_file_of(results, truth)
     if differ := difference(results.poses.skeleton, truth.truth.skeleton):
         raise InputError(f"{results.path} and {truth.path} have different skeletons, {differ}")
     return truth, results

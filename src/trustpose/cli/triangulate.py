@@ -183,9 +183,9 @@ def _read_view(source: Path, skeleton: "Skeleton | None", notes: dict[str, None]
 
 
 def _people(views: "list[Poses]", rig: "Cameras", **options: object) -> "Poses3D":
-    from trustpose.multiview.people import triangulate_people
+    from trustpose.multiview import people
 
-    return triangulate_people(views, rig, **options)  # type: ignore[arg-type]
+    return people.triangulate(views, rig, **options)  # type: ignore[arg-type]
 
 
 def _weight(weight: str, views: "list[Poses]", sources: Sequence[Path]) -> str:

@@ -18,14 +18,16 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.names import expected_one_of
+from trustpose.notebook import html_line, html_table
 
 Lens = Literal["pinhole", "fisheye"]
 _COEFFICIENTS = {"pinhole": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}  # as many as OpenCV's models have
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 40, 1e-10)  # of undoing the distortion
+_MOST_NAMED = 8  # cameras in a line
 _NEAREST = 1e-6  # metres in front of the camera; nothing nearer has a place in the image
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Camera:
     """One camera: `matrix` (3, 3) with focal lengths and principal point in pixels, `distortion` as in OpenCV
     (pinhole: k1, k2, p1, p2, k3, k4 … of 0, 4, 5, 8, 12 or 14; fisheye: k1 to k4), `rotation` (3, 3) and `translation`
@@ -65,6 +67,11 @@ class Camera:
         is_rotation = is_rotation and np.allclose(self.rotation @ self.rotation.T, np.eye(3), atol=1e-3)
         if not (is_rotation and np.linalg.det(self.rotation) > 0):
             raise self._error("rotation", "expected a rotation matrix (orthonormal, determinant 1)")
+
+    def __repr__(self) -> str:
+        """One line: the name, the lens and the image's size."""
+        size = "size unknown" if self.size is None else f"{self.size[0]} × {self.size[1]} pixels"
+        return f"Camera({self.name}: {self.lens}, {size})"
 
     def _error(self, field: str, text: str) -> ValueError:
         return ValueError(f"camera {self.name!r}: {field}: {text}")
@@ -155,7 +162,7 @@ class Camera:
         return (pixels - self.matrix[:2, 2]) @ np.linalg.inv(self.matrix[:2, :2]).T
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cameras(Sequence[Camera]):
     """The V cameras of one scene, in one world. `cameras["left"]` is the one with that name.
 
@@ -178,6 +185,20 @@ class Cameras(Sequence[Camera]):
 
     def __len__(self) -> int:
         return len(self.cameras)
+
+    def __repr__(self) -> str:
+        """One line: how many, and the first names."""
+        names = ", ".join(self.names[:_MOST_NAMED]) + ("" if len(self) <= _MOST_NAMED else ", …")
+        return f"Cameras({len(self)}: {names})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the cameras."""
+        rows = []
+        for camera in self.cameras:
+            size = "" if camera.size is None else f"{camera.size[0]} × {camera.size[1]}"
+            place = ", ".join(f"{metres:.2f}" for metres in camera.centre.tolist())
+            rows.append((camera.name, camera.lens, size, f"{camera.matrix[0, 0]:.0f}", place))
+        return html_line(repr(self)) + html_table(("camera", "lens", "size", "focal length, px", "place, m"), rows)
 
     def __iter__(self) -> Iterator[Camera]:
         return iter(self.cameras)

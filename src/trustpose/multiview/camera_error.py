@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from trustpose.geometry.cameras import Cameras
-from trustpose.multiview.triangulation import triangulate
+from trustpose.multiview.triangulation import triangulate_points
 from trustpose.poses import ExpectedError
 
 _MOST = 20_000  # points that are used, spread over the trial
@@ -44,7 +44,7 @@ def camera_error(
     views, own = seen.sum(axis=0), 0.0
     for _ in range(_ROUNDS):  # the weights of the views depend on it
         variance = std**2 + own**2
-        found = triangulate(xy, cameras, weight=1 / np.where(seen, variance, np.inf), method="weighted")
+        found = triangulate_points(xy, cameras, weight=1 / np.where(seen, variance, np.inf), method="weighted")
         squared = ((cameras.project(found.xyz) - xy) ** 2).sum(axis=-1) * (2 * views / (2 * views - 3))
         known = np.isfinite(squared) & seen
         own = _added(squared[known], std[known] ** 2)

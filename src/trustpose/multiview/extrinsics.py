@@ -53,7 +53,7 @@ def place_by_people(views: Sequence[Poses], cameras: Cameras, moments: Moments, 
     frame. The images do not show the scale: it is such that people are about 1.6 m tall, until `Placed.scaled`.
 
     moments: which rows are simultaneous, from `frames.match_frames`; weight: "trust", "scores" or "none", as for
-    `people.triangulate_people`. Only the intrinsics of `cameras` are used. Raises ValueError if too few keypoints
+    `people.triangulate`. Only the intrinsics of `cameras` are used. Raises ValueError if too few keypoints
     agree, naming the camera.
     """
     moments = _fewer(moments, _MOST_MOMENTS)

@@ -1,22 +1,25 @@
 """People in the world over time: poses of several cameras joined, tracked and triangulated.
 
-people = triangulate_people([cam1, cam2, cam3, cam4], cameras)         # Poses of each camera -> Poses3D
+people = triangulate([cam1, cam2, cam3, cam4], cameras)         # Poses of each camera -> Poses3D
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from trustpose.formats.cameras.recognise import cameras_of
+from trustpose.formats.read_poses import PosesSource, poses_of
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate
 from trustpose.multiview.camera_error import camera_error, with_camera_error
 from trustpose.multiview.frames import Moments, match_frames
-from trustpose.multiview.triangulation import Method, triangulate
+from trustpose.multiview.triangulation import Method, triangulate_points
 from trustpose.multiview.views import places_of, sizes_of, weights_of
 from trustpose.poses import ExpectedError, Poses, Poses3D
 
@@ -47,12 +50,12 @@ class _Person:
         return self.xyz + self.velocity * (frame - self.frame)
 
 
-def triangulate_people(
-    views: Sequence[Poses],
-    cameras: Cameras,
+def triangulate(
+    views: Sequence[PosesSource],
+    cameras: Cameras | str | Path,
     *,
     method: Method = "robust",
-    weight: str = "trust",
+    weight: str = "auto",
     fps: Sequence[float] | None = None,
     offset: Sequence[float] | None = None,
     people: int | None = None,
@@ -60,16 +63,41 @@ def triangulate_people(
     least: int = 2,
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Poses3D:
-    """Return all people that two or more cameras see, in world coordinates, with a `track_id` that is the same at all
-    moments.
+    """Reconstruct in 3D all people that two or more calibrated cameras see.
 
-    views: the poses of each camera, in the order of `cameras`, `image_id` being the frame's number; fps, offset: as in
-    `match_frames`. weight: "trust" uses `quality` and, with a skeleton that has sigmas, the expected errors in pixels
-    and the cameras' own (`camera_error`); "scores" the estimator's own, "none" neither. people: keep only so many,
-    those seen in the most moments; shortest: leave out people seen in fewer moments, in a clip of at least so many.
-    least: number of cameras without which a joint has no place. watch: iterates over moments, for a progress bar.
-    Raises ValueError naming the view that lacks a field.
+    Args:
+        views: the poses of each camera, or the path of its results file, in the order of `cameras`; `image_id` is the
+            frame's number.
+        cameras: calibrated cameras, or the path of their file.
+        method: "linear" weighs all views alike, "weighted" by trust, "ransac" takes those that agree, "robust"
+            maximises the likelihood of the reprojection errors (`triangulation`).
+        weight: how far to trust each view's keypoints: "trust" uses `quality` and, with a skeleton that has sigmas, the
+            expected errors in pixels and the cameras' own (`camera_error`); "scores" the estimator's own; "none"
+            neither; "auto" the first of these that all views have.
+        fps: frames a second of each camera; without, frames of the same number show the same moment.
+        offset: seconds to add to each camera's times; needs `fps`.
+        people: keep so many people, those seen at the most moments.
+        shortest: leave out people seen at fewer moments, in a clip of at least so many.
+        least: number of cameras that a joint needs.
+        watch: iterates over the moments, for a progress bar.
+
+    Returns:
+        One row per person and moment, in metres, with a `track_id` that is the same at all moments; a joint seen by
+        fewer than `least` cameras is NaN.
+
+    Raises:
+        ValueError: naming the view that lacks a field, or the argument that is wrong.
+        InputError: if a file cannot be read.
+
+    Example:
+        >>> tp.triangulate(["left.json", "right.json"], "cameras.json", shortest=1)
+        Poses3D(2 poses, 17 keypoints (coco17), 1 people, 2 frames; filled: xyz, error, camera_count, frame, track_id)
     """
+    cameras = cameras_of(cameras)
+    views = [poses_of(view, f"views[{at}]") for at, view in enumerate(views)]
+    if len(views) != len(cameras):
+        raise ValueError(f"views: expected the poses of {len(cameras)} cameras, got {len(views)}")
+    weight = _available_weight(views) if weight == "auto" else weight
     moments = match_frames(views, fps, offset)
     places = [places_of(view) for view in views]
     weights = [weights_of(view, weight, at) for at, view in enumerate(views)]
@@ -81,7 +109,7 @@ def triangulate_people(
     if error is not None:
         error = with_camera_error(error, camera_error(xy, cameras, error))
     frame = moments.frame[group.moment]
-    return triangulate(
+    return triangulate_points(
         xy,
         cameras,
         weight=None if weight == "none" else chosen,
@@ -94,6 +122,12 @@ def triangulate_people(
         track_id=group.track_id,
         skeleton=views[0].skeleton,
     )
+
+
+def _available_weight(views: Sequence[Poses]) -> str:
+    """Return the most informative weight that all views have."""
+    columns = {"trust": [view.quality for view in views], "scores": [view.score for view in views]}
+    return next((name for name, column in columns.items() if all(values is not None for values in column)), "none")
 
 
 def group_people(

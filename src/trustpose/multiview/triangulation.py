@@ -1,6 +1,6 @@
 """Triangulation: world coordinates of keypoints from several calibrated cameras.
 
-    poses = triangulate(xy, cameras, weight=quality, deviation=sigma)      # xy (V, N, K, 2) -> Poses3D
+    poses = triangulate_points(xy, cameras, weight=quality, deviation=sigma)      # xy (V, N, K, 2) -> Poses3D
 
 | method | what it minimises |
 |---|---|
@@ -50,7 +50,7 @@ class _Views:
             yield at, _Views(self.cameras, self.plane[:, at], self.weight[:, at], self.noise[at])
 
 
-def triangulate(
+def triangulate_points(
     xy: Float[np.ndarray, "V N K 2"],
     cameras: Cameras,
     *,
@@ -84,7 +84,7 @@ def triangulate(
         weight = 1 / np.maximum(error.total_std, np.finfo(np.float64).tiny) ** 2
     _check(xy, cameras, {"weight": weight, "deviation": sigma, "quality": quality}, method, least)
     if loss == "mixture" and error is None:
-        raise ValueError("triangulate: loss: 'mixture' needs the ExpectedError of the views as deviation")
+        raise ValueError("loss: 'mixture' needs the ExpectedError of the views as deviation")
     views, n, k = xy.shape[:3]
     m = n * k
     xyz, distances = np.full((m, 3), np.nan), np.full(m, np.nan)
@@ -113,14 +113,14 @@ def triangulate(
 
 def _check(xy: np.ndarray, cameras: Cameras, others: dict[str, np.ndarray | None], method: str, least: int) -> None:
     if xy.ndim != 4 or xy.shape[3] != 2 or len(xy) != len(cameras):
-        raise ValueError(f"triangulate: xy: expected ({len(cameras)} cameras, N, K, 2), got {xy.shape}")
+        raise ValueError(f"xy: expected ({len(cameras)} cameras, N, K, 2), got {xy.shape}")
     for name, array in others.items():
         if array is not None and array.shape != xy.shape[:3]:
-            raise ValueError(f"triangulate: {name}: expected {xy.shape[:3]}, got {array.shape}")
+            raise ValueError(f"{name}: expected {xy.shape[:3]}, got {array.shape}")
     if method not in METHODS:
-        raise ValueError(f"triangulate: method: {expected_one_of(METHODS, method)}")
+        raise ValueError(f"method: {expected_one_of(METHODS, method)}")
     if len(cameras) < 2 or not 2 <= least <= len(cameras):
-        raise ValueError(f"triangulate: least: expected 2 to {len(cameras)} cameras, got {least}")
+        raise ValueError(f"least: expected 2 to {len(cameras)} cameras, got {least}")
 
 
 def _views(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 
 
@@ -32,7 +33,7 @@ def weights_of(view: Poses, weight: str, at: int) -> Float[np.ndarray, "N K"]:
     """
     columns = {"trust": view.quality, "scores": view.score, "none": np.ones(view.xy.shape[:2])}
     if weight not in columns:
-        raise ValueError(f"weight: expected {', '.join(columns)}, got {weight!r}")
+        raise ValueError(f"weight: {expected_one_of(('auto', *columns), weight)}")
     column = columns[weight]
     if column is None:
         lacks = "expected OPKS (quality)" if weight == "trust" else "scores"

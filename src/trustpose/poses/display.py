@@ -1,7 +1,6 @@
-"""Methods of `Poses` for users: show, draw and save them, read the photo that they came from."""
+"""Methods of `Poses` for users: load and save them, draw and show them, read the photo that they came from."""
 
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +12,46 @@ from trustpose.poses.photo import Photo
 
 if TYPE_CHECKING:
     from trustpose.poses.poses import Poses
+    from trustpose.skeletons import Skeleton
 
 
 class PosesDisplay:
-    """Methods of `Poses` that need packages of higher layers: reading photos, drawing, files. The top-level `__init__`,
-    which may import all of them, imports them when a method is called.
+    """Methods of `Poses` that need packages of higher layers: reading and writing files, drawing, errors in pixels.
+    They import these packages when they are called; the layer check lists them as its only exceptions.
     """
 
     image_id: Int[np.ndarray, " N"] | None
     photos: Mapping[int, Photo] | None
 
+    @classmethod
+    def load(
+        cls, path: str | Path | Sequence[str | Path], *, skeleton: "Skeleton | str | Path | None" = None
+    ) -> "Poses":
+        """Read the poses in a results file of any known format: see `trustpose.read_poses`.
+
+        Example:
+            >>> tp.Poses.load("results.json")
+            Poses(4 people, 17 keypoints (coco17), 2 photos; filled: xy, score, pose_score, box, image_id)
+        """
+        from trustpose.formats.read_poses import read_poses
+
+        return read_poses(path, skeleton=skeleton)
+
     def image(self, image_id: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-        """Read the photo or video frame that the poses came from again, RGB; `image_id` selects one, if there are
-        several.
+        """Read the photo or video frame that the poses came from again.
 
         Files and frames are read from disk, so nothing is kept in memory; an array given to the predictor is only there
-        as long as the caller keeps it. Raises ValueError if it is not known which photo, InputError if it cannot be
-        read.
+        as long as the caller keeps it.
+
+        Args:
+            image_id: which photo, if there are several.
+
+        Returns:
+            Its pixels (H, W, 3), RGB, 0–255.
+
+        Raises:
+            ValueError: if it is not known which photo.
+            InputError: if the photo cannot be read.
         """
         return self.photo(image_id).read()
 
@@ -50,49 +72,82 @@ class PosesDisplay:
             raise ValueError(f"photos: the photo{which} of these poses is not known; give it: poses.draw(image)")
         return photos[image_id]
 
-    def draw(self, image: Any = None, **how: Any) -> UInt8[np.ndarray, "H W 3"]:
-        """Return the photo with the poses drawn on it, RGB.
+    def draw(
+        self,
+        image: Any = None,
+        *,
+        skeleton: "Skeleton | None" = None,
+        style: str = "trust",
+        min_score: float | None = None,
+        legend: bool = True,
+        channels: str = "RGB",
+    ) -> UInt8[np.ndarray, "H W 3"]:
+        """Return the photo with the poses drawn on it: see `trustpose.draw`, which has the same arguments.
 
-        image: anything that a predictor takes as one image; without one, the photo that the poses came from. `how` goes
-        to `report.draw.draw_poses` (`min_score`, `legend`, …), and `channels="BGR"` is the channel order of an array.
-        Raises ValueError if it is not known which photo or skeleton, InputError if the photo cannot be read.
+        Example:
+            >>> tp.read_poses("results.json").draw("photos/1.jpg").shape
+            (480, 640, 3)
         """
-        return _above().draw(self, image, **how)
+        from trustpose.report.poses_output import draw
+
+        options: dict[str, Any] = {"skeleton": skeleton, "style": style, "min_score": min_score, "legend": legend}
+        return draw(self, image, channels=channels, **options)
+
+    def show(self, image: Any = None, **options: Any) -> None:
+        """Show the photo with the poses drawn on it: in the notebook, or else in the browser.
+
+        Args:
+            image: as for `draw`; without one, the photo that the poses came from.
+            options: those of `draw`, by name.
+        """
+        from trustpose.report.poses_output import draw
+        from trustpose.report.show import show_picture
+
+        show_picture(draw(self, image, **options))
 
     def expected_error(self) -> ExpectedError | None:
         """Return how far the keypoints are expected to be from the truth, image pixels (N, K): the standard deviation
         of a good keypoint, the probability of a gross error and its standard deviation, and the radius of discs that
         hold the joint (`geometry.expected_error`). None without `quality`, or without a skeleton with sigmas."""
-        return _above("pixel_error").expected_error(self)
+        from trustpose.geometry.expected_error import expected_error
+
+        return expected_error(self)  # type: ignore[bad-argument-type]
 
     def keypoint_std(self) -> Float[np.ndarray, "N K"] | None:
         """Return `expected_error().std`: 1σ along each axis of a keypoint without gross error, image pixels (N, K)."""
         error = self.expected_error()
         return None if error is None else error.std
 
-    def save(self, path: str | Path, image: Any = None, **how: Any) -> None:
+    def save(self, path: str | Path, image: Any = None, **options: Any) -> None:
         """Write the poses to a file, in the format of its suffix, atomically.
 
-        .json: COCO results (docs/files.md); .csv and .parquet: the same rows as a table, with the photos' names, one
-        row per keypoint with tidy=True; .jpg: the drawing of `draw`, with its `image` and options. Raises InputError
-        for another suffix or a file that cannot be written, and as `to_coco` and `draw` do.
+        Args:
+            path: .json for COCO results (docs/files.md), .csv or .parquet for the same rows as a table with the
+                photos' names, .jpg for the drawing of `draw`.
+            image: for a drawing, as for `draw`.
+            options: of a drawing, those of `draw`; of a table, tidy=True for one row per keypoint.
+
+        Raises:
+            InputError: for another suffix, and if the file cannot be written.
+            ValueError: as `to_coco` and `draw` do.
+
+        Example:
+            >>> tp.read_poses("results.json").save("results.csv", tidy=True)
         """
-        _above().save(self, path, image, **how)
+        from trustpose.report.poses_output import save
+
+        save(self, path, image, **options)  # type: ignore[bad-argument-type]
 
     def _repr_html_(self) -> str:
         """Return what notebooks show: a small drawing if the photo is known and can be read, and a table of people."""
-        return _above().html(self)
+        from trustpose.report.poses_output import html
+
+        return html(self)  # type: ignore[bad-argument-type]
 
 
 def file_names(poses: "Poses", rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows of `to_coco` with the `file_name` of each one's photo, where it is known."""
     if not poses.photos or poses.image_id is None:
         return rows
-    names = [photo.name if (photo := poses.photos.get(one)) else None for one in poses.image_id.tolist()]
+    names = [photo.name if (photo := poses.photos.get(image)) else None for image in poses.image_id.tolist()]
     return [row if name is None else row | {"file_name": name} for row, name in zip(rows, names, strict=True)]
-
-
-def _above(room: str = "poses_output") -> Any:
-    """Return the module that draws and writes poses, or another one of a higher layer, which only the top-level package
-    imports."""
-    return getattr(import_module("trustpose"), room)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from trustpose.notebook import html_line, html_table
 from trustpose.poses.rows import MISSING_ID
 from trustpose.skeletons.skeleton import Skeleton
 
+_MOST_ROWS = 10  # poses listed in a notebook
 _SHAPES: Mapping[str, tuple[str, tuple[int, ...]]] = {  # of a keypoint: kind of number, and what follows (N, K)
     "quality": ("f", ()),
     "covariance": ("f", (3, 3)),
@@ -86,6 +88,19 @@ class Poses3D:
                 parts.append(f"{len(np.unique(column[column != MISSING_ID]))} {unit}")
         filled = [name for name, column in self.columns().items() if column is not None]
         return f"Poses3D({', '.join(parts)}; filled: {', '.join(filled)})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the first poses."""
+        names = [name for name in ("frame", "time", "track_id") if getattr(self, name) is not None]
+        rows = [
+            (
+                row,
+                *(f"{getattr(self, name)[row]:.15g}" for name in names),
+                int(np.isfinite(self.xyz[row]).all(axis=1).sum()),
+            )
+            for row in range(min(len(self), _MOST_ROWS))
+        ]
+        return html_line(repr(self)) + html_table(("pose", *names, "keypoints with a place"), rows)
 
     @property
     def std(self) -> Float[np.ndarray, "N K 3"] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trustpose.poses.poses import Poses
 
 MISSING_ID = -1  # marks a row without an id, in a column that other rows fill
-_NO_COLUMNS = ("skeleton", "photos", "error_model")  # fields of the records that have no row per person
+_NO_COLUMNS = ("skeleton", "photos", "images", "error_model")  # fields of the records that have no row per person
 
 
 def box_size(box: Float[np.ndarray, "*N 4"]) -> Float[np.ndarray, "*N 2"]:

@@ -1,19 +1,22 @@
 """`Truth`: annotations of people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
+from trustpose.images import Images
 from trustpose.names import expected_one_of
+from trustpose.notebook import html_line, html_table
 from trustpose.poses.rows import PersonRows, box_size, check_columns, take
 from trustpose.skeletons.skeleton import Skeleton
 
 Area = Literal["segment", "box", "box*0.53", "file"]
 AREAS: tuple[Area, ...] = ("segment", "box", "box*0.53", "file")
+_MOST_ROWS = 10  # people listed in a notebook
 SEGMENT = "segment"  # `area_source` of a segment's area
 
 
@@ -33,7 +36,8 @@ class Truth(PersonRows):
     file (None: all are from segments, as in COCO). `box` is xyxy. `num_keypoints` is the file's own count, which COCO
     evaluation uses (people with 0 are ignored); computed from v if not given. `track_id` is the same for one person in
     the frames of a clip, -1 for a row without. `head_size` is that of PCKh in pixels, NaN for a row without. `skeleton`
-    names the K joints; None: unknown. Raises ValueError naming the field if a shape, dtype or value is wrong.
+    names the K joints; None: unknown. `images` are the photos of the file, those without people too; None: unknown.
+    Raises ValueError naming the field if a shape, dtype or value is wrong.
     """
 
     xy: Float[np.ndarray, "N K 2"]
@@ -48,6 +52,7 @@ class Truth(PersonRows):
     track_id: Int[np.ndarray, " N"] | None = None
     head_size: Float[np.ndarray, " N"] | None = None
     skeleton: Skeleton | None = None
+    images: Images | None = None
 
     def __post_init__(self) -> None:
         rows = {"area": "float", "head_size": "float", "box": "float", "iscrowd": "bool"}
@@ -65,6 +70,21 @@ class Truth(PersonRows):
     def keypoint_count(self) -> int:
         """K."""
         return self.xy.shape[1]
+
+    @classmethod
+    def _beside_rows(cls, parts: Sequence["Truth"]) -> dict[str, Any]:
+        """The concatenation of parts of one file has its images; parts of several files have none in common."""
+        images = parts[0].images
+        return {"images": images} if all(part.images is images for part in parts) else {}
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the first people."""
+        columns = {name: column for name, column in self.columns().items() if column is not None and column.ndim == 1}
+        columns = {name: column for name, column in columns.items() if name in ("image_id", "annotation_id", "area")}
+        columns |= {value.name.lower(): (self.v == value).sum(axis=1) for value in reversed(Visibility)}
+        shown = range(min(len(self), _MOST_ROWS))
+        rows = [(row, *(f"{column[row]:.15g}" for column in columns.values())) for row in shown]
+        return html_line(repr(self)) + html_table(("person", *columns), rows)
 
     @property
     def is_segment(self) -> Bool[np.ndarray, " N"]:

@@ -19,6 +19,7 @@ from trustpose.formats.photos import MAX_PIXELS, SUFFIXES, read_image
 from trustpose.grouping.suppression import Suppress, suppressed
 from trustpose.models.crop_outputs import PeopleFrom
 from trustpose.models.spec import ModelSpec
+from trustpose.notebook import html_record
 from trustpose.poses import ErrorModel, Photo, Poses
 from trustpose.predict.boxes import Boxes, Detector, boxes_of, check_box_format, check_boxes
 from trustpose.predict.images import is_webcam, read_pixels
@@ -172,6 +173,23 @@ class BasePredictor(ABC):
     def error_model(self) -> ErrorModel | None:
         """Which discs of `expected_error` hold for its poses; None if unknown."""
         return None if self.calibrate is None else self.calibrate.calibrator.errors
+
+    def __repr__(self) -> str:
+        """One line: the model, its device, its skeleton and where people come from."""
+        calibrated = "" if self.calibrate is None else ", with a calibrator"
+        return f"{type(self).__name__}({self.name} on {self.device}: {self.skeleton.name}, {self._finds}{calibrated})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of what the model is."""
+        fields = [("model", self.model), ("licence", self.licence), ("keypoints", len(self.skeleton))]
+        return html_record(repr(self), [*fields, ("least presence of people", f"{self.min_presence:g}")])
+
+    @property
+    def _finds(self) -> str:
+        """How the people of photos without boxes are found, in words."""
+        if self.people == "photo":
+            return "finds people by itself"
+        return "one person in each photo" if self.detector is None else "people from a detector or given boxes"
 
     def __call__(
         self, images: Any, boxes: ImageBoxes = None, *, box_format: str = "xyxy", frames: int | None = None, **how: Any

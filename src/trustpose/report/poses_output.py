@@ -12,34 +12,69 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
+from trustpose.formats.read_poses import PosesSource, poses_of
 from trustpose.formats.tables import FORMATS, write_table
 from trustpose.images import Images
+from trustpose.notebook import html_line, html_table
 from trustpose.poses import Photo, Poses, Visibility
 from trustpose.predict.images import as_rgb, read_pixels
 from trustpose.report.draw import draw_poses
 from trustpose.report.pictures import write_picture
+from trustpose.skeletons import Skeleton
 
 PICTURES = (".jpg", ".jpeg")
 _LONGEST_SIDE = 480  # pixels of a drawing in a notebook
 _MOST_DRAWINGS = 3
 _MOST_ROWS = 10  # people listed in a notebook
 _SPOKEN = {Visibility.ABSENT: "not visible", Visibility.OCCLUDED: "occluded", Visibility.VISIBLE: "visible"}
-_STYLE = "text-align:right;padding:0 8px"
 
 
-def draw(poses: Poses, image: Any = None, *, channels: str = "RGB", **how: Any) -> UInt8[np.ndarray, "H W 3"]:
-    """See `Poses.draw`."""
+def draw(
+    poses: PosesSource,
+    image: Any = None,
+    *,
+    skeleton: Skeleton | None = None,
+    style: str = "trust",
+    min_score: float | None = None,
+    legend: bool = True,
+    channels: str = "RGB",
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Return a photo with poses drawn on it.
+
+    Args:
+        poses: the people of one photo, or the path of a results file with them.
+        image: the photo, as a predictor takes one: a path, bytes, an array (H, W, 3), a Pillow image or a tensor.
+            Without one, the photo that the poses came from.
+        skeleton: whose limbs are drawn, instead of the poses' own.
+        style: the meaning of colours: "trust" (`quality`), "parts" (left blue, right orange) or "people" (one colour
+            each).
+        min_score: joints with a lower raw score are left out.
+        legend: whether a small legend explains the drawing.
+        channels: the channel order of an array or tensor, "RGB" or "BGR".
+
+    Returns:
+        The picture (H, W, 3), RGB, 0–255.
+
+    Raises:
+        ValueError: if it is not known which photo or skeleton.
+        InputError: if a file cannot be read.
+
+    Example:
+        >>> tp.draw("results.json", "photos/1.jpg", style="people").shape
+        (480, 640, 3)
+    """
+    poses = poses_of(poses)
     pixels = poses.image() if image is None else read_pixels(image, channels)
-    return draw_poses(pixels, poses, **how)
+    return draw_poses(pixels, poses, skeleton, style=style, min_score=min_score, legend=legend)
 
 
-def save(poses: Poses, path: str | Path, image: Any = None, **how: Any) -> None:
+def save(poses: Poses, path: str | Path, image: Any = None, **options: Any) -> None:
     """See `Poses.save`."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in PICTURES:
         _refuse_own_photo(poses, path)
-        write_picture(path, draw(poses, image, **how))
+        write_picture(path, draw(poses, image, **options))
         return
     if suffix[1:] not in FORMATS:
         expected = ", ".join((*(f".{name}" for name in FORMATS), *PICTURES))
@@ -48,19 +83,19 @@ def save(poses: Poses, path: str | Path, image: Any = None, **how: Any) -> None:
         raise ValueError(f"image: is for a drawing (.jpg), not for {path}")
     known = {} if suffix == ".json" else {one: photo.name for one, photo in (poses.photos or {}).items()}
     images = Images(np.array(list(known), dtype=np.int64), list(known.values()))
-    write_table(path, poses, format=suffix[1:], images=images, **how)
+    write_table(path, poses, format=suffix[1:], images=images, **options)
 
 
 def html(poses: Poses) -> str:
     """Return the HTML of `Poses` in a notebook: its line, drawings of its first photos, and a table of its first
     people. Texts from files are escaped; where a photo cannot be read, a line states it."""
-    parts = [f"<div><code>{escape(repr(poses))}</code></div>", *_drawings(poses)]
+    parts = [html_line(repr(poses)), *_drawings(poses)]
     if len(poses):
-        parts.append(_table(*_people(poses)))
+        parts.append(html_table(*_people(poses)))
     if len(poses) > _MOST_ROWS:
         parts.append(f"<div>… and {len(poses) - _MOST_ROWS} more</div>")
     if len(poses) == 1:
-        parts.append(_table(*_keypoints(poses)))
+        parts.append(html_table(*_keypoints(poses)))
     return "\n".join(parts)
 
 
@@ -155,10 +190,3 @@ def _least_reliable(pose: Poses) -> str | None:
 
 def _number(value: Any) -> str:
     return "" if value != value else str(int(value)) if isinstance(value, np.integer) else f"{float(value):.2f}"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(kind: str, cells: Sequence[str]) -> str:
-        return "<tr>" + "".join(f'<{kind} style="{_STYLE}">{escape(cell)}</{kind}>' for cell in cells) + "</tr>"
-
-    return "<table>" + line("th", names) + "".join(line("td", row) for row in rows) + "</table>"

@@ -11,10 +11,12 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.notebook import html_line, html_table
+
 _LOWER = ("hip", "pelvis", "knee", "ankle", "heel", "toe", "foot", "back_paw")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Skeleton:
     """Names in order, edges as pairs of keypoint indices, and sigmas (K,) with their source, or None.
 
@@ -52,6 +54,19 @@ class Skeleton:
 
     def __len__(self) -> int:
         return len(self.keypoints)
+
+    def __repr__(self) -> str:
+        """One line: the name, and how many keypoints and edges."""
+        sigmas = "no sigmas" if self._sigmas is None else "sigmas"
+        return f"Skeleton({self.name}: {len(self)} keypoints, {len(self.edges)} edges, {sigmas})"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the keypoints."""
+        mirrors = dict(self.flip_pairs) | {right: left for left, right in self.flip_pairs}
+        mirror_names = [self.keypoints[mirrors[k]] if k in mirrors else "" for k in range(len(self))]
+        sigmas = [""] * len(self) if self._sigmas is None else self._sigmas
+        rows = zip(range(len(self)), self.keypoints, mirror_names, sigmas, strict=True)
+        return html_line(repr(self)) + html_table(("", "keypoint", "mirror", "sigma"), rows)
 
     @cached_property
     def own(self) -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from trustpose.formats.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.geometry.expected_error import AREA_OF_BOX, expected_error
-from trustpose.images import Images
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
 from trustpose.tracking.gross_errors import Measured, estimate_noise, smooth_measured
@@ -27,7 +27,7 @@ _FARTHEST = 1e6  # pixels from the photo's corner, beyond which a keypoint count
 _CONSTANT = 0.05  # standard deviation / √area, to begin with: a factor is estimated from the clip
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Smoothed:
     """Smoothed poses: the N given ones, in their order, then a row for each frame in which a track was not found.
 
@@ -44,10 +44,15 @@ class Smoothed:
     source: Int[np.ndarray, " N"]
     noise: str
 
+    def __repr__(self) -> str:
+        """One line: how many poses and added rows, and the noise."""
+        added = len(self.source) - len(np.unique(self.source))
+        return f"Smoothed({len(self.poses)} poses, {added} of them added; noise: {self.noise})"
+
 
 def smooth(
-    poses: Poses,
-    images: Images | None = None,
+    poses: PosesSource,
+    images: ImagesSource | None = None,
     *,
     noise: str = "auto",
     motion: str = "velocity",
@@ -55,21 +60,38 @@ def smooth(
     fill: int = FILL,
     apart: Int[np.ndarray, " N"] | None = None,
 ) -> Smoothed:
-    """Smooth the keypoints of each track, in image pixels; the estimator's scores are unchanged.
-
-    images: the clips' frames, for their order and times (`frames.order_frames`); None: `image_id` is the frame's number
-    in one clip. Poses without `track_id` must be one person a frame. noise: "trust" takes the expected error of each
-    keypoint, from `quality`; "constant" the same for all frames; "auto" trust where there is quality. motion: constant
-    "velocity" or "acceleration", up to random forces. gross_errors: keypoints far from where the others expect them
-    count less, unless they move there and back step by step. fill: frames without the track, between two with it, get a
-    row if they are at most so many. apart (N,): rows with different numbers, such as categories, are never of one
-    track.
+    """Smooth the keypoints of each track and fill its gaps; the estimator's scores are unchanged.
 
     The quality of a replaced keypoint is that of the track's keypoints around it, reduced by the uncertainty of its
     position (not reduced for a skeleton without sigmas). `std` includes errors that are constant over time, which no
     smoother can see, as far as `quality` accounts for them: with constant noise it is that of jitter and motion alone.
-    Raises ValueError as `paths_of`, and for "trust" without quality in all rows.
+
+    Args:
+        poses: poses with `track_id`, or one person a frame; or the path of their results file.
+        images: the clips' frames, for their order and times (`frames.order_frames`), or the path of a file that lists
+            them; without, `image_id` is the frame's number in one clip.
+        noise: "trust" takes the expected error of each keypoint, from `quality`; "constant" the same for all frames;
+            "auto" trust where there is quality.
+        motion: what is constant up to random forces, "velocity" or "acceleration".
+        gross_errors: whether keypoints far from where the others expect them count less, unless they move there and
+            back step by step.
+        fill: frames without the track, between two with it, get a row if they are at most so many.
+        apart: (N,) rows with different numbers, such as categories, are never of one track.
+
+    Returns:
+        The poses, then rows for filled frames, with the standard deviation of each keypoint in image pixels.
+
+    Raises:
+        ValueError: for poses without frames or with several people in one frame and no `track_id`, and for "trust"
+            without quality in all rows.
+        InputError: if a file cannot be read.
+
+    Example:
+        >>> smoothed = tp.smooth(tp.track("results.json"))
+        >>> smoothed.poses.xy.shape, smoothed.noise
+        ((4, 17, 2), 'constant')
     """
+    poses, images = poses_of(poses), None if images is None else images_of(images)
     if noise not in NOISES or motion not in MOTIONS:
         name, value, known = ("motion", motion, MOTIONS) if noise in NOISES else ("noise", noise, NOISES)
         raise ValueError(f"{name}: {expected_one_of(known, value)}")

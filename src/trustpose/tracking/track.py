@@ -2,28 +2,64 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from trustpose.images import Images
+from trustpose.formats.read_poses import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.poses import MISSING_ID, Poses
+from trustpose.tracking.distances import Distance, both_distance
 from trustpose.tracking.flow import Between, FlowOfFrames
 from trustpose.tracking.frames import order_frames
-from trustpose.tracking.tracker import Tracker
+from trustpose.tracking.tracker import MAX_DISTANCE, MEMORY, Tracker
 
 
 def track(
-    poses: Poses, images: Images | None = None, *, apart: Int[np.ndarray, " N"] | None = None, **options: Any
+    poses: PosesSource,
+    images: ImagesSource | None = None,
+    *,
+    distance: Distance = both_distance,
+    matching: str = "hungarian",
+    max_distance: float = MAX_DISTANCE,
+    memory: int = MEMORY,
+    history: int = 1,
+    earlier: str = "nearest",
+    start_score: float | Literal["auto"] | None = "auto",
+    weigh: bool = True,
+    apart: Int[np.ndarray, " N"] | None = None,
 ) -> Poses:
-    """Return the same poses with `track_id`, counted from 1 over all clips; -1 for a pose of no track.
+    """Track people through the frames of one clip or several.
 
-    images: the clips' frames, for their order (`order_frames`); None: `image_id` is the frame's number in one clip.
-    apart (N,): rows with different numbers, such as categories, are never linked. options: those of `Tracker`, such as
-    `distance=box_distance`, `matching="greedy"`, `memory=10`. Rows need no order. Raises ValueError if `image_id` is
-    None, for frames without an order, and as `Tracker` and the distance do.
+    Args:
+        poses: the poses of all frames, in any order, or the path of their results file.
+        images: the clips' frames, for their order (`order_frames`), or the path of a file that lists them; without,
+            `image_id` is the frame's number in one clip.
+        distance: a function of (earlier poses, a frame's poses), see `trustpose.tracking.distances`.
+        matching: "hungarian" or "greedy".
+        max_distance: poses farther apart than this, 0–1, are never linked.
+        memory: a track that was not seen in so many frames has ended.
+        history: how many of each track's last poses are compared.
+        earlier: whether the "nearest" of them counts, or their mean, older ones weighing less ("decayed").
+        start_score: only a pose with at least this `ranking_score` begins a track; None: any; "auto": 0.3 for poses
+            with expected OKS, any for others.
+        weigh: whether links of poses with sure boxes count more.
+        apart: (N,) rows with different numbers, such as categories, are never linked.
+
+    Returns:
+        The same poses with `track_id`, counted from 1 over all clips; -1 for a pose of no track.
+
+    Raises:
+        ValueError: if `image_id` is None, for frames without an order, and for a number out of its range.
+        InputError: if a file cannot be read.
+
+    Example:
+        >>> tp.track("results.json").track_id.tolist()
+        [1, 2, 1, 2]
     """
+    poses, images = poses_of(poses), None if images is None else images_of(images)
+    options: dict[str, Any] = {"distance": distance, "matching": matching, "max_distance": max_distance}
+    options |= {"memory": memory, "history": history, "earlier": earlier, "start_score": start_score, "weigh": weigh}
     if poses.image_id is None:
         raise ValueError("track: Poses.image_id is None, nothing says which poses are of one frame")
     frames = order_frames(poses.image_id, images)

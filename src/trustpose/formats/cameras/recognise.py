@@ -30,12 +30,24 @@ _JSON = {"trustpose": own, "panoptic": panoptic, "shelf": shelf}
 def read_cameras(
     path: str | Path | Sequence[str | Path], format: str | None = None, unit: str | None = None
 ) -> Cameras:
-    """Return the cameras of a file, of several, or of all camera files in a folder (one a camera), in metres.
+    """Read calibrated cameras, from a file of any known format.
 
-    `format` is one of `FORMATS`, None to recognise it from the content. `unit` (m, cm, mm, in, ft) is that of the
-    file's translations: needed for anipose's TOML and for OpenCV's files with a translation, since these do not say it,
-    and overriding the format's for others. A file without a camera's place (intrinsics only) gives the identity. Raises
-    InputError naming the file, the camera and the field.
+    Args:
+        path: a file, several files, or a folder with one file per camera.
+        format: one of "trustpose", "pose2sim", "anipose", "freemocap", "qualisys", "opencv", "openpose", "panoptic" and
+            "shelf"; by default recognised from the content.
+        unit: of the file's translations (m, cm, mm, in, ft): needed for anipose's TOML and for OpenCV's files with a
+            translation, which do not say it; overrides the format's for others.
+
+    Returns:
+        The cameras, in metres. A file with intrinsics alone gives a camera at the world's origin.
+
+    Raises:
+        InputError: naming the file, the camera and the field.
+
+    Example:
+        >>> tp.read_cameras("cameras.json").names
+        ('left', 'right')
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: {expected_one_of(FORMATS, format)}")
@@ -49,6 +61,19 @@ def read_cameras(
         return Cameras(tuple(found))
     except ValueError as error:
         raise InputError(f"{paths[0]}: {error}") from None
+
+
+def cameras_of(cameras: Cameras | str | Path | Sequence[str | Path], argument: str = "cameras") -> Cameras:
+    """Return cameras as they are, or those of a file, of several or of a folder.
+
+    Raises TypeError for anything else, naming what was expected and what came; InputError as `read_cameras`.
+    """
+    if isinstance(cameras, Cameras):
+        return cameras
+    is_list = isinstance(cameras, (list, tuple)) and all(isinstance(path, (str, Path)) for path in cameras)
+    if isinstance(cameras, (str, Path)) or is_list:
+        return read_cameras(cameras)
+    raise TypeError(f"{argument}: expected Cameras or the path of their file, got {type(cameras).__name__}")
 
 
 def _files(sources: Sequence[str | Path]) -> list[Path]:

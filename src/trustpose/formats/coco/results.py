@@ -27,7 +27,7 @@ from trustpose.poses import MISSING_ID, Poses, find_missing
 from trustpose.skeletons import COCO_WHOLEBODY_133, Skeleton
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultsFile:
     """A COCO keypoint results file: its poses, the score that rows are ranked by, and its identity.
 
@@ -45,6 +45,10 @@ class ResultsFile:
     image_texts: IdTexts = NO_TEXTS
     annotation_texts: IdTexts = NO_TEXTS
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line: the file, and its poses."""
+        return f"ResultsFile({self.path}: {self.poses!r})"
 
 
 @garbage_collection_paused()

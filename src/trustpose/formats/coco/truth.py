@@ -23,11 +23,12 @@ from trustpose.formats.columns import LARGEST, Rows, garbage_collection_paused, 
 from trustpose.geometry.boxes import xywh_to_xyxy
 from trustpose.images import Images
 from trustpose.names import expected_one_of
+from trustpose.notebook import html_record
 from trustpose.poses import AREAS, SEGMENT, Area, Truth, describe_counts
 from trustpose.skeletons import Skeleton, given_sigmas, skeleton_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TruthFile:
     """A COCO ground truth file: its people of one category, its photos, and its identity.
 
@@ -54,6 +55,17 @@ class TruthFile:
     metrics: tuple[str, ...] = ()
     first_pixel: int = 0
     has_visibility: bool = True
+
+    def __repr__(self) -> str:
+        """One line: the file, and how many people and photos."""
+        named = "no skeleton" if self.skeleton is None else self.skeleton.name
+        people = f"{len(self.truth):,} people on {len(self.images):,} photos"
+        return f"TruthFile({self.path}: {people}, {len(self.keypoint_names)} keypoints ({named}))"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, what is filled, and notes on assumptions."""
+        fields = [("truth", repr(self.truth)), ("images", repr(self.images)), *(("note", note) for note in self.notes)]
+        return html_record(repr(self), fields)
 
     def sigmas(self, given: Float[np.ndarray, " L"] | None = None) -> Float[np.ndarray, " K"]:
         """Return sigmas (K,) for OKS: those given, one per keypoint or one for all, else the skeleton's published ones.
