@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from trustpose.skeletons import SKELETONS, Skeleton
     from trustpose.tracking import smooth, track
     from trustpose.training.recipe import Recipe
+    from trustpose.training.train import train
 
 # The module of each public name, imported on first use, so that `import trustpose` and `trustpose --help` are fast.
 _MODULES = {
@@ -71,6 +72,7 @@ _MODULES = {
     "read_truth": "datasets.read_truth",
     "smooth": "tracking",
     "track": "tracking",
+    "train": "training.train",
     "triangulate": "multiview.people",
 }
 
@@ -97,17 +99,20 @@ __all__ = [
     "read_truth",
     "smooth",
     "track",
+    "train",
     "triangulate",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        from trustpose.names import did_you_mean
+if not TYPE_CHECKING:  # a type checker reads the imports above, and finds names that are not there
 
-        raise AttributeError(f"module 'trustpose' has no attribute {name!r}{did_you_mean(name, _MODULES)}")
-    globals()[name] = getattr(import_module(f"trustpose.{_MODULES[name]}"), name)
-    return globals()[name]
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            from trustpose.names import did_you_mean
+
+            raise AttributeError(f"module 'trustpose' has no attribute {name!r}{did_you_mean(name, _MODULES)}")
+        globals()[name] = getattr(import_module(f"trustpose.{_MODULES[name]}"), name)
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

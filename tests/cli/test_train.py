@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -255,8 +254,9 @@ def test_ctrl_c_stops_a_run_with_workers_and_it_goes_on(data, recipe, tmp_path):
 
 
 def test_without_the_extra_the_install_line_is_printed(data, recipe, tmp_path, capsys, monkeypatch):
-    module = sys.modules["trustpose.cli.train"]  # the package has the command under this name
-    monkeypatch.setattr(module, "find_spec", lambda name: None if name == "lightning_fabric" else object())
+    monkeypatch.setattr(
+        "trustpose.training.train.find_spec", lambda name: None if name == "lightning_fabric" else object()
+    )
     code, _, errors = run(capsys, recipe, "--data", data, "--out", tmp_path / "out")
     assert (code, errors) == (2, f"trustpose: error: {not_installed('lightning_fabric', 'train')}\n")
 

@@ -130,7 +130,8 @@ class Calibrator(CalibratorParts):
             InputError: if a file cannot be read, the two do not belong together, or there is too little data.
 
         Example:
-            >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)  # doctest: +SKIP
+            >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)
+            >>> calibrator.save("mine.cal")
         """
         from trustpose.calibration.crossfit import Options
         from trustpose.calibration.fit import fit
@@ -177,8 +178,9 @@ class Calibrator(CalibratorParts):
             TypeError: for anything but poses or a path.
 
         Example:
-            >>> calibrator = tp.Calibrator.load("shipped:mediapipe")
-            >>> calibrator("mediapipe.json").pose_quality  # doctest: +SKIP
+            >>> calibrator = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)
+            >>> calibrator("new.json").pose_quality.shape
+            (60,)
         """
         poses = poses_of(poses)
         applied = self.apply(poses, second=second, skeleton=skeleton, tick=tick)

@@ -1,28 +1,19 @@
 """`trustpose train`: train a recipe on a data set and write a model folder."""
 
-import os
-import shutil
-import time
-from dataclasses import replace
-from importlib.util import find_spec
-from math import inf, isfinite, nan
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite, nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from trustpose.cli.choices import choices, completed, recipe_names
 from trustpose.cli.endings import resumable
 from trustpose.cli.outputs import MODEL_FILES, check_outputs, model_files
-from trustpose.extras import not_installed
-from trustpose.files import InputError, cannot_write, read_json
-
-if TYPE_CHECKING:
-    from trustpose.training.recipe import Recipe
-    from trustpose.training.task import Task
+from trustpose.files import InputError
 
 CONTEXT = {"ignore_unknown_options": True}  # other options are fields of the recipe, or refused
-TRAINING = "training"  # the folder in --out with checkpoint and logs
 TIME_IS_UP = 75  # the exit code: EX_TEMPFAIL, "the user is invited to retry"
 _SHOWN = ("ap.AP", "network.ap.AP", "pose.pearson", "keypoint.pearson", "visibility.ternary.total.f1", "box.AP")
 
@@ -76,29 +67,57 @@ def train(
 
     An interrupted run is resumed. Writes model.onnx, model.json and model.safetensors to --out.
     """
-    until = None if minutes is None else time.monotonic() + 60 * minutes
-    if minutes is not None and not 0 < minutes < inf:
-        raise InputError(f"--minutes: expected a number above 0, got {minutes:g}")
-    name, given = split(words)
-    changes: dict[str, Any] = {**given}
-    changes |= {at: value for at, value in (("head", head), ("train.precision", precision)) if value is not None}
-    for needed in ("torch", "lightning_fabric", "tensorboard"):
-        if find_spec(needed) is None:
-            raise InputError(not_installed(needed, "train"))
-    chosen = _change(chosen_recipe(name), changes)
-    for at in data:
-        if not at.is_dir():
-            raise InputError(
-                f"{at}: " + ("is not a directory" if at.exists() else "no such directory") + ", see --data"
-            )
-    if (out / "model.json").exists() and not (out / TRAINING).is_dir():
-        raise InputError(f"{out}: holds a model of another origin, --out expects a new folder")
+    from trustpose.training.train import TRAINING, recipe_of, train
+
+    name, changes = split(words)
+    chosen = recipe_of(name)
     taught = None if teacher is None else Path(teacher)
     check_outputs(
         {"--out": [out / name for name in MODEL_FILES]},
         {"--model": model_files(model), "--teacher": model_files(taught)},
     )
-    _run(chosen, data, out, model, teacher, resume, (accelerator, devices), until)
+    with resumable(f"the same command continues from {out / TRAINING}"), _reported_ends(out / TRAINING):
+        numbers = train(
+            chosen,
+            data,
+            out,
+            model=model,
+            teacher=teacher,
+            head=head,
+            precision=precision,  # type: ignore[bad-argument-type]
+            changes=changes,
+            resume=resume,
+            accelerator=accelerator,
+            devices=devices,
+            minutes=minutes,
+        )
+        if _is_first_process():
+            shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
+            typer.echo(f"{out}: {chosen.name}" + (f", {shown} on the held-out fold" if shown else ""))
+
+
+@contextmanager
+def _reported_ends(folder: Path) -> Iterator[None]:
+    """Print a line, and exit, for a loss that is not finite (1) and when the time is up (75)."""
+    from trustpose.training.interrupts import OutOfTime
+    from trustpose.training.loop import NonFiniteLossError
+
+    try:
+        yield
+    except NonFiniteLossError as error:
+        typer.echo(f"trustpose: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OutOfTime as reached:
+        if _is_first_process():
+            typer.echo(f"trustpose: time is up: {reached}; the same command continues from {folder}", err=True)
+        raise typer.Exit(TIME_IS_UP) from None
+
+
+def _is_first_process() -> bool:
+    """Return whether this is the only process of a run, or the one of several that prints."""
+    from torch import distributed
+
+    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
 
 def split(words: list[str]) -> tuple[str, dict[str, str]]:
@@ -124,81 +143,3 @@ def split(words: list[str]) -> tuple[str, dict[str, str]]:
     if len(recipes) != 1:
         raise InputError(f"expected one recipe, got {', '.join(recipes) or 'none'}")
     return recipes[0], found
-
-
-def chosen_recipe(name: str) -> "Recipe":
-    """Return the recipe of that name or JSON file. Raises InputError if there is none."""
-    from trustpose.training.recipe import from_json
-    from trustpose.training.recipes import find_recipe
-
-    if not name.endswith(".json"):
-        return find_recipe(name)
-    try:
-        return from_json(read_json(name))
-    except InputError as error:
-        raise InputError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
-
-
-def _change(recipe: "Recipe", changes: dict[str, Any]) -> "Recipe":
-    from trustpose.training.recipe import with_overrides
-    from trustpose.training.recipes import check_runnable
-
-    if changes.get("head", recipe.head) != recipe.head:
-        # they belong to the other head
-        recipe = replace(recipe, head_options={}, frozen=replace(recipe.frozen, maps={}))
-    changed = with_overrides(recipe, changes)
-    check_runnable(changed)
-    return changed
-
-
-def _run(
-    recipe: "Recipe",
-    data: list[Path],
-    out: Path,
-    model: Path | None,
-    teacher: str | None,
-    resume: bool,
-    on: tuple[str, int],
-    until: float | None,
-) -> None:
-    from trustpose.training.devices import launched
-    from trustpose.training.interrupts import OutOfTime, interrupted_at
-    from trustpose.training.loop import NonFiniteLossError, fit
-    from trustpose.training.tasks import make_task
-
-    fabric = launched(*on, recipe.train.precision)
-    with resumable(f"the same command continues from {out / TRAINING}"):
-        try:
-            # storing features is resumable; other preparation starts over, so it must not be interrupted
-            stores = recipe.system == "frozen" and fabric.world_size == 1
-            with interrupted_at(until if stores else None, "storing features"):
-                task = make_task(recipe, data, model, out / TRAINING, teacher)
-            numbers = fit(task, recipe, out / TRAINING, fabric, resume=resume, until=until)
-            if fabric.is_global_zero:
-                _publish(task, out)
-        except NonFiniteLossError as error:
-            typer.echo(f"trustpose: {error}", err=True)
-            raise typer.Exit(1) from None
-        except OutOfTime as reached:
-            if fabric.is_global_zero:
-                message = f"trustpose: time is up: {reached}; the same command continues from {out / TRAINING}"
-                typer.echo(message, err=True)
-            raise typer.Exit(TIME_IS_UP) from None
-        except OSError as error:  # a full disk, a folder removed meanwhile
-            raise cannot_write(os.fsdecode(error.filename or out), error) from None
-    if fabric.is_global_zero:
-        shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
-        typer.echo(f"{out}: {recipe.name}" + (f", {shown} on the held-out fold" if shown else ""))
-
-
-def _publish(task: "Task", out: Path) -> None:
-    """Move the model folder's files, and folders of further models, into `out`, the JSON last: without it there is no
-    model yet."""
-    made = out / TRAINING / "model"
-    shutil.rmtree(made, ignore_errors=True)
-    task.export(made)
-    for path in sorted(made.iterdir(), key=lambda path: path.suffix == ".json"):
-        if path.is_dir():
-            shutil.rmtree(out / path.name, ignore_errors=True)
-        path.replace(out / path.name)
-    made.rmdir()

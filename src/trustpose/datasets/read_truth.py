@@ -37,7 +37,7 @@ def read_truth(
     Example:
         >>> truth = tp.read_truth("gt.json")
         >>> len(truth), len(truth.images)
-        (4, 2)
+        (60, 30)
     """
     file = read_ground_truth(path, category, skeleton)
     return replace(file.truth, images=file.images)

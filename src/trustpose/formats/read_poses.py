@@ -47,7 +47,7 @@ def read_poses(source: str | Path | Sequence[str | Path], *, skeleton: Skeleton 
     Example:
         >>> poses = tp.read_poses("results.json")
         >>> len(poses), poses.skeleton.name
-        (4, 'coco17')
+        (60, 'coco17')
     """
     named = None if skeleton is None else skeleton_of(skeleton, "skeleton")
     sources = [source] if isinstance(source, (str, Path)) else list(source)

@@ -90,8 +90,9 @@ def triangulate(
         InputError: if a file cannot be read.
 
     Example:
-        >>> tp.triangulate(["left.json", "right.json"], "cameras.json", shortest=1)
-        Poses3D(2 poses, 17 keypoints (coco17), 1 people, 2 frames; filled: xyz, error, camera_count, frame, track_id)
+        >>> world = tp.triangulate(["cam1.json", "cam2.json", "cam3.json", "cam4.json"], "cameras.json")
+        >>> len(world), sorted(set(world.track_id.tolist()))
+        (60, [1, 2])
     """
     cameras = cameras_of(cameras)
     views = [poses_of(view, f"views[{at}]") for at, view in enumerate(views)]

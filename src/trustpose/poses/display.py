@@ -31,7 +31,7 @@ class PosesDisplay:
 
         Example:
             >>> tp.Poses.load("results.json")
-            Poses(4 people, 17 keypoints (coco17), 2 photos; filled: xy, score, pose_score, box, image_id)
+            Poses(60 people, 17 keypoints (coco17), 30 photos; filled: xy, score, pose_score, image_id)
         """
         from trustpose.formats.read_poses import read_poses
 
@@ -85,7 +85,8 @@ class PosesDisplay:
         """Return the photo with the poses drawn on it: see `trustpose.draw`, which has the same arguments.
 
         Example:
-            >>> tp.read_poses("results.json").draw("photos/1.jpg").shape
+            >>> poses = tp.read_poses("results.json")
+            >>> poses[poses.image_id == 1].draw("photos/000001.jpg").shape
             (480, 640, 3)
         """
         from trustpose.report.poses_output import draw

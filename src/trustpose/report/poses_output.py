@@ -60,7 +60,7 @@ def draw(
         InputError: if a file cannot be read.
 
     Example:
-        >>> tp.draw("results.json", "photos/1.jpg", style="people").shape
+        >>> tp.draw("results.json", "photos/000001.jpg", style="people").shape
         (480, 640, 3)
     """
     poses = poses_of(poses)

@@ -87,9 +87,8 @@ def smooth(
         InputError: if a file cannot be read.
 
     Example:
-        >>> smoothed = tp.smooth(tp.track("results.json"))
-        >>> smoothed.poses.xy.shape, smoothed.noise
-        ((4, 17, 2), 'constant')
+        >>> tp.smooth(tp.track("cam1.json"))
+        Smoothed(60 poses, 0 of them added; noise: trust)
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
     if noise not in NOISES or motion not in MOTIONS:

@@ -54,8 +54,9 @@ def track(
         InputError: if a file cannot be read.
 
     Example:
-        >>> tp.track("results.json").track_id.tolist()
-        [1, 2, 1, 2]
+        >>> tracked = tp.track("cam1.json")
+        >>> sorted(set(tracked.track_id.tolist()))
+        [1, 2]
     """
     poses, images = poses_of(poses), None if images is None else images_of(images)
     options: dict[str, Any] = {"distance": distance, "matching": matching, "max_distance": max_distance}

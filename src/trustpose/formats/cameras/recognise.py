@@ -47,7 +47,7 @@ def read_cameras(
 
     Example:
         >>> tp.read_cameras("cameras.json").names
-        ('left', 'right')
+        ('cam0', 'cam1', 'cam2', 'cam3')
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: {expected_one_of(FORMATS, format)}")

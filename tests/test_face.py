@@ -1,0 +1,224 @@
+"""The names of `import trustpose as tp`: signatures, help, examples that run, records by path, one-line reprs."""
+
+import doctest
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trustpose as tp
+from tests.docs.made_up import write_files
+
+FUNCTIONS = [name for name in tp.__all__ if inspect.isfunction(getattr(tp, name))]
+CLASSES = [name for name in tp.__all__ if inspect.isclass(getattr(tp, name))]
+WITHOUT_SECTIONS = {"load", "audit", "compare"}  # rebuilt by others
+
+
+in_folder = pytest.mark.usefixtures("here")  # the folder with the made-up files
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    return folder
+
+
+@pytest.fixture
+def here(files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(files)
+    return files
+
+
+def documented() -> Iterator[tuple[str, Any]]:
+    """Every public function and class of the face, and the public methods of its classes."""
+    for name in (*FUNCTIONS, *CLASSES):
+        value = getattr(tp, name)
+        yield name, value
+        for method, function in inspect.getmembers(value, inspect.isroutine) if inspect.isclass(value) else []:
+            is_ours = (getattr(function, "__module__", None) or "").startswith("trustpose.")
+            if is_ours and (not method.startswith("_") or method == "__call__"):
+                yield f"{name}.{method}", function
+
+
+def test_the_names_are_there_and_imported_on_first_use() -> None:
+    assert len(FUNCTIONS) >= 10 and set(tp.__all__) <= set(dir(tp))
+    script = "import sys, trustpose; print([name for name in sys.modules if name.startswith('trustpose.')])"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "[]"
+    with pytest.raises(AttributeError, match=r"no attribute 'tarck' \(did you mean 'track'\?\)"):
+        tp.tarck  # noqa: B018
+
+
+def test_a_public_name_is_not_taken_by_a_module() -> None:
+    """A package of the same name would replace the function when it is imported."""
+    modules = {path.stem for path in Path(tp.__path__[0]).iterdir()}
+    assert not modules & set(tp.__all__) - {"skeletons"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_have_real_signatures_and_documented_arguments(name: str) -> None:
+    function = getattr(tp, name)
+    parameters = inspect.signature(function).parameters
+    assert all(parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters.values())
+    if name in WITHOUT_SECTIONS:
+        return
+    text = inspect.getdoc(function) or ""
+    for section in ("Args:", "Returns:", "Raises:", "Example:"):
+        assert f"\n{section}\n" in text, f"{name}: {section} is missing"
+    arguments = text.partition("\nArgs:\n")[2].partition("\nReturns:\n")[0]
+    assert re.findall(r"^    (\w+): ", arguments, re.M) == list(parameters), name
+
+
+def test_everything_public_has_help() -> None:
+    for name, value in documented():
+        assert (inspect.getdoc(value) or "").strip(), name
+        assert "{" not in repr(getattr(value, "__name__", "")), name
+
+
+def test_the_story_is_told_in_the_docstring_of_the_package() -> None:
+    text = tp.__doc__ or ""
+    named = set(re.findall(r"tp\.(\w+)", text))
+    assert named <= set(tp.__all__) and {"load", "audit", "Calibrator", "read_poses", "track", "triangulate"} <= named
+    assert 15 <= len(text.splitlines()) <= 30
+
+
+@pytest.mark.slow
+@in_folder
+def test_the_examples_run() -> None:
+    finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for name, value in documented():
+        for example in finder.find(value, name, globs={"tp": tp, "np": np}):
+            runner.run(example)
+    results = runner.summarize(verbose=False)
+    assert results.failed == 0 and results.attempted >= 15
+
+
+ONE_LINE: dict[str, Callable[[], object]] = {
+    "Poses": lambda: tp.read_poses("results.json"),
+    "Truth": lambda: tp.read_truth("gt.json"),
+    "Poses3D": lambda: tp.Poses3D(np.zeros((2, 17, 3))),
+    "Images": lambda: tp.read_truth("gt.json").images,
+    "Skeleton": lambda: tp.SKELETONS["coco17"],
+    "Cameras": lambda: tp.read_cameras("cameras.json"),
+    "Predictor": lambda: tp.load("default"),
+    "Calibrator": lambda: tp.Calibrator.load("shipped:mediapipe"),
+    "TruthFile": lambda: _truth_file(),
+}
+
+
+def _truth_file() -> object:
+    from trustpose.formats.coco import read_truth
+
+    return read_truth("gt.json")
+
+
+@in_folder
+@pytest.mark.parametrize("name", ONE_LINE)
+def test_reprs_are_one_line_and_notebooks_show_a_table(name: str) -> None:
+    record = ONE_LINE[name]()
+    line = repr(record)
+    assert line.startswith(f"{name}(") and "\n" not in line and len(line) < 250
+    view = record._repr_html_()  # type: ignore[attr-defined]
+    assert "<table>" in view and "<script" not in view
+
+
+def test_texts_of_files_are_escaped_in_notebooks() -> None:
+    images = tp.Images(np.array([1]), ["<script>alert(1)</script>.jpg"])
+    assert "<script>" not in images._repr_html_() and "&lt;script&gt;" in images._repr_html_()
+
+
+@in_folder
+def test_a_path_stands_for_its_record() -> None:
+    poses, cameras = tp.read_poses("cam1.json"), tp.read_cameras("cameras.json")
+    tracked = tp.track(poses)
+    np.testing.assert_array_equal(tp.track("cam1.json").track_id, tracked.track_id)
+    tracked.save("tracked.json")
+    np.testing.assert_array_equal(tp.smooth("tracked.json").poses.xy, tp.smooth(tracked).poses.xy)
+    names = [f"cam{number}.json" for number in (1, 2, 3, 4)]
+    world = tp.triangulate([tp.read_poses(name) for name in names], cameras)
+    np.testing.assert_array_equal(tp.triangulate(names, "cameras.json").xyz, world.xyz)
+    first = tp.read_poses("results.json")
+    np.testing.assert_array_equal(tp.draw("results.json", "photos/000001.jpg"), tp.draw(first, "photos/000001.jpg"))
+
+
+@in_folder
+def test_a_calibrator_takes_paths_and_records() -> None:
+    of_files = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2)
+    of_records = tp.Calibrator.fit(tp.read_truth("gt.json"), tp.read_poses("results.json"), method="platt", folds=2)
+    new = tp.read_poses("new.json")
+    expected = of_files(new)
+    for calibrated in (of_records(new), of_files("new.json"), of_files(Path("new.json"))):
+        np.testing.assert_array_equal(calibrated.pose_quality, expected.pose_quality)
+        np.testing.assert_array_equal(calibrated.quality, expected.quality)
+    assert of_files.warnings("new.json") == of_files.warnings(new)
+    assert of_files.shift("new.json").warnings() == of_files.shift(new).warnings()
+
+
+@pytest.mark.slow  # without the checks of annotations, which would name the types first
+@in_folder
+def test_wrong_types_are_named() -> None:
+    calibrator = tp.Calibrator.load("shipped:mediapipe")
+    for message, call in {
+        "poses: expected Poses or the path of a results file, got int": lambda: calibrator(3),
+        "poses: expected Poses or the path of a results file, got dict": lambda: tp.track({}),
+        "poses: expected Poses or the path of a results file, got NoneType": lambda: tp.smooth(None),
+        "images: expected Images or the path of a file that lists them, got list": lambda: tp.track("cam1.json", []),
+        r"views\[1\]: expected Poses or the path .* got Cameras": lambda: tp.triangulate(
+            ["cam1.json", tp.read_cameras("cameras.json")], "cameras.json"
+        ),
+        "cameras: expected Cameras or the path of their file, got int": lambda: tp.triangulate(["cam1.json"], 4),
+        "ground_truth: expected Truth or the path of a ground truth, got Poses": lambda: tp.Calibrator.fit(
+            tp.read_poses("results.json"), "results.json"
+        ),
+        "results: expected Poses or the path of a results file, got Truth": lambda: tp.Calibrator.fit(
+            "gt.json", tp.read_truth("gt.json")
+        ),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{message}"):
+            call()
+
+
+@in_folder
+def test_poses_are_read_from_every_table_and_from_other_tools() -> None:
+    poses = tp.Poses.load("results.json")
+    for suffix in ("csv", "parquet"):
+        poses.save(f"copy.{suffix}")
+        np.testing.assert_array_equal(tp.read_poses(f"copy.{suffix}").xy, poses.xy)
+    assert tp.read_poses("openpose").skeleton == tp.SKELETONS["openpose_body25"]
+    assert len(tp.read_poses(sorted(Path("openpose").iterdir())[:2])) == 4
+    assert tp.read_poses("results.json", skeleton="coco17").skeleton == poses.skeleton
+    with pytest.raises(tp.InputError, match=r"nothing\.json: no such file"):
+        tp.read_poses("nothing.json")
+
+
+def test_text_ids_are_numbered_with_a_warning(tmp_path: Path) -> None:
+    rows = tmp_path / "texts.json"
+    rows.write_text(
+        '[{"image_id": "b.jpg", "category_id": 1, "score": 0.5, "bbox": [0, 0, 9, 9], "keypoints": ['
+        + "1,2,0.5," * 16
+        + "1,2,0.5]}]"
+    )
+    with pytest.warns(UserWarning, match=r"texts\.json: field 'image_id' holds texts such as 'b\.jpg'"):
+        assert tp.read_poses(rows).image_id.tolist() == [1]
+
+
+@in_folder
+def test_truth_has_its_photos() -> None:
+    truth = tp.read_truth("gt.json")
+    assert len(truth.images) == 30 and truth[:3].images is truth.images
+    assert tp.Truth.concatenate([truth[:2], truth[2:]]).images is truth.images
+    assert tp.Truth.concatenate([truth, tp.read_truth("other_gt.json")]).images is None
+
+
+@in_folder
+def test_showing_opens_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    tp.read_poses("results.json")[:2].show("photos/000001.jpg", legend=False)
+    assert opened[0].startswith("file://") and Path(opened[0].removeprefix("file://")).stat().st_size > 1000
