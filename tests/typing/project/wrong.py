@@ -9,6 +9,6 @@ tp.triangulate("cam1.json", 4)  # wrong type
 tp.read_truth()  # missing argument
 tp.Calibrator.load("mine.cal").aply("results.json")  # no such method
 tp.audit("gt.json")  # missing argument
-tp.read_poses("results.json").qualty  # no such field
+print(tp.read_poses("results.json").qualty)  # no such field
 tp.draw("results.json", "photo.jpg", legend="no")  # wrong type
 tp.train("recipe", "coco/", "model/", precision="fp8")  # no such value
