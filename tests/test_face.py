@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import trustpose as tp
+from tests.conftest import REPOSITORY
 from tests.docs.made_up import write_files
 
 FUNCTIONS = [name for name in tp.__all__ if inspect.isfunction(getattr(tp, name))]
@@ -222,3 +223,13 @@ def test_showing_opens_the_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webbrowser.open", opened.append)
     tp.read_poses("results.json")[:2].show("photos/000001.jpg", legend=False)
     assert opened[0].startswith("file://") and Path(opened[0].removeprefix("file://")).stat().st_size > 1000
+
+
+def test_the_table_of_fields_has_every_field_of_poses() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (REPOSITORY / "docs" / "api" / "poses.md").read_text(), re.M)
+    assert rows == list(tp.Poses.__dataclass_fields__)
+
+
+def test_the_api_page_names_everything_public() -> None:
+    page = (REPOSITORY / "docs" / "api" / "index.md").read_text()
+    assert set(re.findall(r"`tp\.(\w+)`", page)) == set(tp.__all__)
