@@ -6,7 +6,7 @@
     poses = predictor("photo.jpg")                        # Poses: xy, score, quality, visibility, presence, box, …
     poses.show()                                          # draw, save (.json, .csv, .parquet, .jpg), to_pandas
     good = poses[poses.pose_quality > 0.7]                # pose_quality is the expected OKS of each pose
-    tp.run("photos/", "out/", track=True)                 # folders and videos to files, as `trustpose predict` does
+    predictor.run("photos/", "out/", track=True)          # folders and videos to files, as `trustpose predict` does
 
     poses, truth = tp.read_poses("results.json"), tp.read_truth("gt.json")      # any estimator's files
     audit = tp.audit("gt.json", "results.json")           # Audit: audit.ap.AP, audit.pose.pearson, audit.show()

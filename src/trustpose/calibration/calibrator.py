@@ -24,7 +24,7 @@ from trustpose.calibration.second import Second, Seconds, seconds_of
 from trustpose.calibration.shipped import calibrator_file
 from trustpose.datasets.read_truth import TruthSource
 from trustpose.files import InputError
-from trustpose.formats.read_poses import PosesSource, poses_of
+from trustpose.formats.records import PosesSource, poses_of
 from trustpose.notebook import html_line, html_table
 from trustpose.poses import Poses
 from trustpose.skeletons import Skeleton, difference, skeleton_of

@@ -39,7 +39,7 @@ from trustpose.files import InputError
 from trustpose.formats.coco import ResultsFile, TruthFile
 from trustpose.formats.coco.together import apart_by_category
 from trustpose.formats.coco.visibility import LABELLED, TERNARY
-from trustpose.formats.read_poses import results_file_of
+from trustpose.formats.records import results_file_of
 from trustpose.geometry.error_discs import LabelledErrors, fit_error_model
 from trustpose.metrics.pairing import pair_with_people
 from trustpose.names import expected_one_of

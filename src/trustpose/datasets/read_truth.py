@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from trustpose.datasets.ground_truth import read_ground_truth
 from trustpose.formats.coco import TruthFile
 from trustpose.formats.coco.visibility import is_ternary
 from trustpose.images import Images
@@ -39,6 +38,8 @@ def read_truth(
         >>> len(truth), len(truth.images)
         (60, 30)
     """
+    from trustpose.datasets.ground_truth import read_ground_truth
+
     file = read_ground_truth(path, category, skeleton)
     return replace(file.truth, images=file.images)
 
@@ -66,6 +67,8 @@ def truth_file_of(
     if isinstance(truth, TruthFile):
         return truth
     if isinstance(truth, (str, Path)):
+        from trustpose.datasets.ground_truth import read_ground_truth  # the readers of all layouts take their time
+
         return read_ground_truth(truth, category, skeleton)
     if not isinstance(truth, Truth):
         raise TypeError(f"{argument}: expected Truth or the path of a ground truth, got {type(truth).__name__}")

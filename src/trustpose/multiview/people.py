@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from trustpose.formats.cameras.recognise import cameras_of
-from trustpose.formats.read_poses import PosesSource, poses_of
+from trustpose.formats.records import PosesSource, poses_of
 from trustpose.geometry.cameras import Cameras
 from trustpose.geometry.expected_error import expected_error
 from trustpose.multiview.association import AGREEMENT, TOLERANCE, Detections, Rig, associate

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from trustpose.files import InputError
-from trustpose.formats.read_poses import PosesSource, poses_of
+from trustpose.formats.records import PosesSource, poses_of
 from trustpose.formats.tables import FORMATS, write_table
 from trustpose.images import Images
 from trustpose.notebook import html_line, html_table

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from trustpose.formats.read_poses import ImagesSource, PosesSource, images_of, poses_of
+from trustpose.formats.records import ImagesSource, PosesSource, images_of, poses_of
 from trustpose.geometry.expected_error import AREA_OF_BOX, expected_error
 from trustpose.names import expected_one_of
 from trustpose.poses import Poses
