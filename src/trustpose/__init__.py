@@ -25,7 +25,7 @@ the field and what was expected. `tp.train` trains networks and trust heads from
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from trustpose.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from trustpose.calibration.calibrator import Calibrator

@@ -249,7 +249,7 @@ def test_wrong_arguments_are_named() -> None:
     for options, message in (
         ({"memory": 0}, "memory: expected at least 1, got 0"),
         ({"max_distance": 1.5}, "max_distance: expected a distance from 0 to 1, got 1.5"),
-        ({"earlier": "last"}, "earlier: expected nearest or decayed"),
+        ({"earlier": "last"}, "earlier: expected one of nearest, decayed"),
         ({"matching": "best"}, "matching: expected one of"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 
-from trustpose import __version__
 from trustpose.cli.audit import audit
 from trustpose.cli.calibrate import calibrate
 from trustpose.cli.cameras import cameras
@@ -36,6 +35,7 @@ from trustpose.cli.train import CONTEXT, train
 from trustpose.cli.triangulate import triangulate
 from trustpose.file_names import SHOWN
 from trustpose.files import STDOUT, DiskError, InputError, cannot_write
+from trustpose.version import __version__
 
 INTERRUPTED = 130  # typer's code for a KeyboardInterrupt
 

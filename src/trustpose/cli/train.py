@@ -91,7 +91,9 @@ def train(
             devices=devices,
             minutes=minutes,
         )
-        if _is_first_process():
+        from trustpose.training.distributed import rank
+
+        if not rank():
             shown = ", ".join(f"{name} {numbers[name]:.3f}" for name in _SHOWN if isfinite(numbers.get(name, nan)))
             typer.echo(f"{out}: {chosen.name}" + (f", {shown} on the held-out fold" if shown else ""))
 
@@ -99,8 +101,7 @@ def train(
 @contextmanager
 def _reported_ends(folder: Path) -> Iterator[None]:
     """Print a line, and exit, for a loss that is not finite (1) and when the time is up (75)."""
-    from trustpose.training.interrupts import OutOfTime
-    from trustpose.training.loop import NonFiniteLossError
+    from trustpose.training.interrupts import NonFiniteLossError, OutOfTime
 
     try:
         yield
@@ -108,16 +109,11 @@ def _reported_ends(folder: Path) -> Iterator[None]:
         typer.echo(f"trustpose: {error}", err=True)
         raise typer.Exit(1) from None
     except OutOfTime as reached:
-        if _is_first_process():
+        from trustpose.training.distributed import rank
+
+        if not rank():
             typer.echo(f"trustpose: time is up: {reached}; the same command continues from {folder}", err=True)
         raise typer.Exit(TIME_IS_UP) from None
-
-
-def _is_first_process() -> bool:
-    """Return whether this is the only process of a run, or the one of several that prints."""
-    from torch import distributed
-
-    return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
 
 def split(words: list[str]) -> tuple[str, dict[str, str]]:

@@ -95,18 +95,18 @@ def triangulate(
         (60, [1, 2])
     """
     cameras = cameras_of(cameras)
-    views = [poses_of(view, f"views[{at}]") for at, view in enumerate(views)]
-    if len(views) != len(cameras):
-        raise ValueError(f"views: expected the poses of {len(cameras)} cameras, got {len(views)}")
-    weight = _available_weight(views) if weight == "auto" else weight
-    moments = match_frames(views, fps, offset)
-    places = [places_of(view) for view in views]
-    weights = [weights_of(view, weight, at) for at, view in enumerate(views)]
-    group = group_people(views, cameras, moments, weights, watch)
+    poses = [poses_of(view, f"views[{at}]") for at, view in enumerate(views)]
+    if len(poses) != len(cameras):
+        raise ValueError(f"views: expected the poses of {len(cameras)} cameras, got {len(poses)}")
+    weight = _available_weight(poses) if weight == "auto" else weight
+    moments = match_frames(poses, fps, offset)
+    places = [places_of(view) for view in poses]
+    weights = [weights_of(view, weight, at) for at, view in enumerate(poses)]
+    group = group_people(poses, cameras, moments, weights, watch)
     group = _most_seen(group, people, min(shortest, len(moments)))
-    xy, chosen, quality = (_gathered(parts, group) for parts in (places, weights, _qualities(views)))
+    xy, chosen, quality = (_gathered(parts, group) for parts in (places, weights, _qualities(poses)))
     assert xy is not None
-    error = _errors(views, group) if weight == "trust" else None
+    error = _errors(poses, group) if weight == "trust" else None
     if error is not None:
         error = with_camera_error(error, camera_error(xy, cameras, error))
     frame = moments.frame[group.moment]
@@ -121,7 +121,7 @@ def triangulate(
         frame=frame,
         time=None if fps is None else frame / fps[0],
         track_id=group.track_id,
-        skeleton=views[0].skeleton,
+        skeleton=poses[0].skeleton,
     )
 
 

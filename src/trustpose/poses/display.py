@@ -92,7 +92,7 @@ class PosesDisplay:
         from trustpose.report.poses_output import draw
 
         options: dict[str, Any] = {"skeleton": skeleton, "style": style, "min_score": min_score, "legend": legend}
-        return draw(self, image, channels=channels, **options)
+        return draw(self, image, channels=channels, **options)  # type: ignore[bad-argument-type]
 
     def show(self, image: Any = None, **options: Any) -> None:
         """Show the photo with the poses drawn on it: in the notebook, or else in the browser.
@@ -104,7 +104,7 @@ class PosesDisplay:
         from trustpose.report.poses_output import draw
         from trustpose.report.show import show_picture
 
-        show_picture(draw(self, image, **options))
+        show_picture(draw(self, image, **options))  # type: ignore[bad-argument-type]
 
     def expected_error(self) -> ExpectedError | None:
         """Return how far the keypoints are expected to be from the truth, image pixels (N, K): the standard deviation

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from trustpose import __version__
 from trustpose.evaluation.joints_only import JointsAudit
 from trustpose.report.joints import joint_sections, judged
 from trustpose.report.summary import file_labels, number
 from trustpose.report.svg import SERIES
 from trustpose.report.templates import TEMPLATES, letter
+from trustpose.version import __version__
 
 
 def joints_page(audits: Sequence[JointsAudit]) -> str:

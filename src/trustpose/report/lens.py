@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trustpose import __version__
 from trustpose.files import atomic_write
+from trustpose.version import __version__
 
 MAGNIFIED = 50  # times: residuals are fractions of a pixel
 _WIDTH, _HEIGHT = 560, 640  # of the drawing at most, CSS pixels

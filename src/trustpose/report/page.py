@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trustpose import __version__
 from trustpose.evaluation.joints_only import JointsAudit
 from trustpose.evaluation.record import Audit
 from trustpose.files import InputError
@@ -29,6 +28,7 @@ from trustpose.report.svg import SERIES
 from trustpose.report.templates import TEMPLATES, letter
 from trustpose.report.terms import TERMS
 from trustpose.report.versus import versus
+from trustpose.version import __version__
 
 DASH_PAIR = "– / –"
 EACH_OF_SEVERAL = 3  # pictures of each kind if several files share the page

@@ -3,6 +3,7 @@
 import sys
 import tempfile
 import webbrowser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,4 @@ def _notebook() -> Any:
     """Return `IPython.display` in a notebook, None elsewhere."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
-    from IPython import display
-
-    return display
+    return import_module("IPython.display") if hasattr(shell, "kernel") else None

@@ -14,10 +14,10 @@ import orjson
 from jaxtyping import Float
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from trustpose import __version__
 from trustpose.files import atomic_write
 from trustpose.geometry.cameras import Camera, Cameras
 from trustpose.poses import MISSING_ID, Poses3D
+from trustpose.version import __version__
 
 MOST_FRAMES = 3000  # in a page; of longer clips every second, third … frame is shown
 _DIGITS = 3  # millimetres

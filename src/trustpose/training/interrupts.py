@@ -1,4 +1,5 @@
-"""Handle SIGINT and SIGTERM as a request that the loop checks between steps, and the time limit."""
+"""What ends a run early: SIGINT and SIGTERM, a request that the loop checks between steps; the time limit; a loss that
+is not finite."""
 
 import signal
 import threading
@@ -9,6 +10,10 @@ from contextlib import contextmanager
 
 class InterruptedRun(KeyboardInterrupt):
     """A run was interrupted by SIGINT or SIGTERM, after a checkpoint was written."""
+
+
+class NonFiniteLossError(ArithmeticError):
+    """A loss was NaN or infinite; the message names epoch, step and samples."""
 
 
 class OutOfTime(KeyboardInterrupt):

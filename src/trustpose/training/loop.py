@@ -28,7 +28,7 @@ from trustpose.files import InputError, write_json
 from trustpose.training import distributed
 from trustpose.training.checkpoint import Place, random_state, read_checkpoint, restore, write_checkpoint
 from trustpose.training.ema import Ema
-from trustpose.training.interrupts import InterruptedRun, OutOfTime, asking_to_stop
+from trustpose.training.interrupts import InterruptedRun, NonFiniteLossError, OutOfTime, asking_to_stop
 from trustpose.training.loading import loaded, one_thread_each
 from trustpose.training.logs import Logs, progress
 from trustpose.training.recipe import Recipe, TrainOptions, to_json
@@ -38,10 +38,6 @@ from trustpose.trust.stages import Stage, Strategy
 
 CHECKPOINT = "checkpoint.pt"
 NON_FINITE = "non-finite.json"
-
-
-class NonFiniteLossError(ArithmeticError):
-    """A loss was NaN or infinite; the message names epoch, step and samples."""
 
 
 @dataclass
