@@ -15,7 +15,7 @@ from trustpose.grouping.suppression import suppressor
 from trustpose.models.field_output import FieldOutput
 from trustpose.models.hub import PREFIX, download_model
 from trustpose.models.outputs import PHOTO_MAPS
-from trustpose.models.spec import ModelSpec, detector_folder
+from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
 from trustpose.names import closest, unknown_option
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
@@ -65,7 +65,13 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     options = replace(options, adapter={**options.adapter, **of_adapter})
     model, options = _downloaded(model, options)
     adapter = ADAPTERS.get(str(model).partition(":")[0])
-    if adapter is None and not Path(model).exists() and (similar := closest(str(model), ADAPTERS)) is not None:
+    is_bundled = str(model) == DEFAULT
+    if (
+        adapter is None
+        and not is_bundled
+        and not Path(model).exists()
+        and (similar := closest(str(model), ADAPTERS)) is not None
+    ):
         raise InputError(f"{model}: no such file (did you mean {similar!r}?)")
     if adapter is not None and options.fast:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
