@@ -65,14 +65,10 @@ def load(model: str | Path, options: PredictOptions = PredictOptions(), **given:
     options = replace(options, adapter={**options.adapter, **of_adapter})
     model, options = _downloaded(model, options)
     adapter = ADAPTERS.get(str(model).partition(":")[0])
-    is_bundled = str(model) == DEFAULT
-    if (
-        adapter is None
-        and not is_bundled
-        and not Path(model).exists()
-        and (similar := closest(str(model), ADAPTERS)) is not None
-    ):
-        raise InputError(f"{model}: no such file (did you mean {similar!r}?)")
+    if adapter is None and str(model) != DEFAULT and not Path(model).exists():
+        similar = closest(str(model), ADAPTERS)
+        if similar is not None:
+            raise InputError(f"{model}: no such file (did you mean {similar!r}?)")
     if adapter is not None and options.fast:
         raise InputError(f"{model}: has no fast setting, another package's estimator")
     network, detector = ModelSpec.read(model).fast_folders() if options.fast else (model, None)
