@@ -40,7 +40,7 @@ from trustpose.metrics.crowding import crowd_index
 from trustpose.metrics.presence import presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.poses import Poses, box_size
-from trustpose.predict.photos import Image
+from trustpose.predict.photos import BasePredictor, Image
 from trustpose.predict.present import present_people
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -62,13 +62,18 @@ MODELS: dict[str, tuple[str, Row]] = {
 def everybody(name: str, photos: Iterable[Image]) -> tuple[Poses, float]:
     """All people of the photos, and the model's default threshold of presence."""
     model, options = MODELS[name]
+    return people_of(tp.load(model, min_presence=0, **options), photos), tp.load(model, **options).min_presence
+
+
+def people_of(predictor: BasePredictor, photos: Iterable[Image]) -> Poses:
+    """All people that the predictor returns."""
     parts = []
-    for prediction in tp.load(model, min_presence=0, **options).stream(photos):
+    for prediction in predictor.stream(photos):
         if prediction.error is not None:
             raise prediction.error
         if len(prediction.poses):
             parts.append(replace(prediction.poses, photos=None))
-    return Poses.concatenate(parts), tp.load(model, **options).min_presence
+    return Poses.concatenate(parts)
 
 
 def audited(truth: TruthFile, poses: Poses, draws: int = 0) -> Any:

@@ -23,6 +23,7 @@ import numpy as np
 
 from trustpose.calibration.logistic import fit_logistic, logit
 from trustpose.calibration.presence import (
+    Features,
     PresenceModel,
     PresenceTargets,
     best_threshold,
@@ -43,8 +44,8 @@ FOLDS = 5
 FIELDS = ("presence", "detected", "detected_flip")
 
 
-def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> PresenceModel:
-    """The model, fitted to all files together."""
+def presence_inputs(files: list[Poses], truth: TruthFile) -> tuple[Features, PresenceTargets, np.ndarray]:
+    """Features and targets of the results of all files that count, and the fold of each one's photo."""
     complete = truth.images.id[truth.all_people_boxed]
     inputs: dict[str, list[np.ndarray]] = {}
     parts, folds = [], []
@@ -56,11 +57,17 @@ def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> Pres
         for name, column in presence_features(poses, poses.presence).items():
             if name != "pose score":  # a detector's box score knows more
                 inputs.setdefault(name, []).append(column[rows])
-    features, fold = {name: np.concatenate(columns) for name, columns in inputs.items()}, np.concatenate(folds)
+    features = {name: np.concatenate(columns) for name, columns in inputs.items()}
     present, labelled = (np.concatenate([getattr(part, name) for part in parts]) for name in ("present", "labelled"))
-    targets = PresenceTargets(present, labelled, sum(part.people for part in parts))
+    return features, PresenceTargets(present, labelled, sum(part.people for part in parts)), np.concatenate(folds)
+
+
+def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> PresenceModel:
+    """The model, fitted to all files together."""
+    features, targets, fold = presence_inputs(files, truth)
+    present = targets.present
     model, out_of_fold = PresenceModel.fit(features, targets, fold, {})
-    fitted_on: dict[str, float | int] = {"results": len(fold), "photos": len(complete)}
+    fitted_on: dict[str, float | int] = {"results": len(fold), "photos": int(truth.all_people_boxed.sum())}
     if held_out is not None:
         inside = fold == held_out
         slope, offset = fit_logistic(logit(out_of_fold[inside])[:, None], present[inside].astype(np.float64))
@@ -68,6 +75,7 @@ def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> Pres
         slopes = {name: float(slope * value) for name, value in model.slopes.items()}
         model = replace(model, slopes=slopes, offset=float(slope * model.offset + offset))
         fitted_on["results in boxes of a cross-fitted detector"] = int(inside.sum())
+        print(f"logit of presence in boxes of a cross-fitted detector: slope {slope:.3f}, offset {offset:.3f}")
     ranked = binary_ranking(out_of_fold, present)
     calibration = expected_calibration_error(out_of_fold, present.astype(np.float64))
     fitted_on |= {"auroc": round(float(ranked.auroc), 4), "ece": round(calibration, 4)}
@@ -78,6 +86,11 @@ def presence(files: list[Poses], truth: TruthFile, held_out: int | None) -> Pres
         min_presence=best_threshold(out_of_fold, targets),
         fitted_on=fitted_on,
     )
+
+
+def cleared(spec: dict[str, Any]) -> dict[str, Any]:
+    """A model.json without what this tool writes."""
+    return spec | {"trust": {name: value for name, value in spec["trust"].items() if name not in FIELDS}}
 
 
 def corrections(poses: Poses, truth: TruthFile) -> dict[str, list[float]]:
@@ -105,7 +118,7 @@ def run() -> None:
     given = parser.parse_args()
     path = given.model / MODEL_JSON
     spec: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    spec["trust"] = {name: value for name, value in spec["trust"].items() if name not in FIELDS}
+    spec = cleared(spec)
     if not given.clear:
         if None in (given.gt, given.results, given.flip):
             parser.error("--gt, --results and --flip are needed, or --clear")

@@ -1,0 +1,222 @@
+"""How the default's presence was fitted, and what else was tried, on photos of `train`.
+
+    python benchmarks/presence_fit.py [--cache FOLDER] [--photos N]
+
+The default predicts the photos that its networks have not seen (those of val2017: 1,374), without presence and without
+corrections of what it expects; its results are kept in --cache and read from there the next time. All is
+cross-validated by photo, in the folds of `tools/fit_presence.py`, whose functions fit:
+
+  presence    AUROC and ECE of the box score alone, of logistic regressions on fewer features, on those of the model as
+              shipped, and of gradient-boosted trees on more
+  ranking     AP (COCO's, with everybody) of products of presence, expected OKS and box score, and with soft-NMS
+  F1          of the people shown at each threshold, by which min_presence was chosen: precision among boxed people,
+              recall among labelled ones
+  expected    mean expected OKS and OPKS less the true ones, before they are corrected for detected boxes
+  before      the same results and those of `dev` read as the version before presence was told apart wrote them:
+              P(person) × expected OKS × box score against OKS, P(person) × expected OPKS against OPKS
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+from presence import Row, people_of, show
+
+import trustpose as tp
+from trustpose.audit.build import audit
+from trustpose.calibration.presence import Features, PresenceModel, PresenceTargets, best_threshold
+from trustpose.calibration.targets import find_targets
+from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
+from trustpose.geometry.boxes import paired_iou
+from trustpose.grouping.suppression import suppress
+from trustpose.metrics.average_precision import evaluate
+from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.metrics.reliability import expected_calibration_error
+from trustpose.models.spec import MODEL_JSON, default_folder
+from trustpose.models.trust_output import on_lines
+from trustpose.poses import Poses, box_size
+from trustpose.predict.photos import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tools.fit_presence import cleared, corrections, presence_inputs
+
+DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
+CACHE = Path("out") / "presence_fit"  # git ignores it
+BEFORE_PRESENCE = 0.2  # P(person) below which the version before left a box out
+FEWER = ("box score", "quality", "person", "overlap", "similarity")
+TREES = {"n_estimators": 150, "learning_rate": 0.04, "num_leaves": 15, "min_child_samples": 40, "reg_lambda": 5.0}
+TREES |= {"subsample": 0.8, "subsample_freq": 1, "colsample_bytree": 0.7}
+
+
+def predicted(file: Path, part: str, truth: TruthFile) -> Poses:
+    """The default's people in the photos of `truth`, from `file` if it exists: `presence` is the head's P(person), and
+    nothing is corrected."""
+    if not file.exists():
+        with tempfile.TemporaryDirectory() as folder:
+            model = Path(shutil.copytree(default_folder(), Path(folder) / "default"))
+            spec = cleared(json.loads((model / MODEL_JSON).read_text(encoding="utf-8")))
+            del spec["fast"]  # its folder is not beside this copy
+            (model / MODEL_JSON).write_text(json.dumps(spec), encoding="utf-8")
+            names = truth.images.names()
+            photos = [Image(DATA / part / names[int(image)], None, int(image)) for image in truth.images.id]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            people_of(tp.load(model, min_presence=0), photos).save(file)
+    return replace(read_results(file, truth=truth).poses, skeleton=truth.skeleton)
+
+
+def in_photos(truth: TruthFile, images: np.ndarray) -> TruthFile:
+    """The ground truth of some photos alone."""
+    kept = replace(truth, images=truth.images[np.isin(truth.images.id, images)])
+    return replace(kept, truth=truth.truth[np.isin(truth.truth.image_id, images)])
+
+
+def out_of_fold(inputs: np.ndarray, target: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Presence (N,) by gradient-boosted trees that were fitted to the other folds."""
+    presence = np.empty(len(target))
+    for left_out in np.unique(fold):
+        inside = fold == left_out
+        trees = lightgbm.LGBMClassifier(**TREES, n_jobs=1, verbose=-1).fit(inputs[~inside], target[~inside])
+        presence[inside] = np.asarray(trees.predict_proba(inputs[inside]))[:, 1]
+    return presence
+
+
+def more_features(poses: Poses) -> np.ndarray:
+    """What only the trees read (N, 13): joints' visibility, expected OPKS, where the labelled joints lie in the box."""
+    assert poses.visibility is not None and poses.quality is not None and poses.box is not None
+    labelled = 1 - poses.visibility[..., 0]
+    ordered = np.sort(labelled, axis=1)
+    is_likely = (labelled > 0.5)[..., None]
+    low, high = (np.where(is_likely, poses.xy, far) for far in (np.inf, -np.inf))
+    tight = np.concatenate([low.min(axis=1), high.max(axis=1)], axis=1)
+    tight = np.where(np.isfinite(tight), tight, poses.box)
+    size = np.maximum(box_size(poses.box), 1.0)
+    columns = [labelled.mean(axis=1), ordered[:, :5].mean(axis=1), ordered[:, -5:].mean(axis=1)]
+    columns += [*poses.visibility[..., 1:].mean(axis=1).T, poses.quality.mean(axis=1)]
+    columns += [paired_iou(tight, poses.box), np.log(size[:, 0] / size[:, 1]), np.log(size.prod(axis=1))]
+    columns += [*((tight - poses.box) / np.tile(size, 2)).T]
+    return np.stack(columns, axis=1)
+
+
+def presence_table(
+    poses: Poses, features: Features, targets: PresenceTargets, fold: np.ndarray
+) -> tuple[dict[str, Row], np.ndarray]:
+    """AUROC and ECE of each way, out of fold, and the presence (N,) of the model as shipped."""
+    present = targets.present
+    fewer = {name: features[name] for name in FEWER}
+    as_shipped = PresenceModel.fit(features, targets, fold, {})[1]
+    inputs = np.concatenate([np.stack([*features.values()], axis=1), more_features(poses)], axis=1)
+    ways = {
+        "box score": poses.box_score,
+        "logistic, " + ", ".join(FEWER): PresenceModel.fit(fewer, targets, fold, {})[1],
+        "logistic, as shipped": as_shipped,
+        "trees, as shipped": out_of_fold(inputs[:, : len(features)], present, fold),
+        "trees, and joints and their place": out_of_fold(inputs, present, fold),
+    }
+    rows: dict[str, Row] = {}
+    for name, presence in ways.items():
+        error = expected_calibration_error(presence.astype(np.float64), present.astype(np.float64))
+        rows[name] = {"AUROC": float(binary_ranking(presence, present).auroc), "ECE": error}
+    return rows, as_shipped
+
+
+def ranking_table(poses: Poses, truth: TruthFile) -> dict[str, Row]:
+    """AP of the products by which people may rank, everybody counted."""
+    assert truth.skeleton is not None and poses.presence is not None and poses.pose_quality is not None
+    presence, quality, box = poses.presence, poses.pose_quality, poses.box_score
+    sigmas = truth.skeleton.sigmas
+    shipped = presence * quality
+    soft = suppress(poses, shipped, method="soft-oks-nms", threshold=0.5, sigmas=sigmas, area="crop").score
+    scores = {
+        "presence × expected OKS, as shipped": shipped,
+        "the same after soft-NMS": soft,
+        "presence × expected OKS × box score": shipped * box,
+        "expected OKS × box score": quality * box,
+        "presence": presence,
+        "box score": box,
+    }
+    return {
+        name: {"AP": float(evaluate(poses, truth.truth, score, sigmas=sigmas, area="file").summary().AP)}
+        for name, score in scores.items()
+    }
+
+
+def f1_table(presence: np.ndarray, targets: PresenceTargets) -> dict[str, Row]:
+    """Precision, recall and F1 at thresholds of presence."""
+    rows: dict[str, Row] = {}
+    best = best_threshold(presence, targets)
+    for threshold in sorted({*np.arange(0.3, 0.71, 0.05).round(2).tolist(), best}):
+        shown = presence >= threshold
+        precision, recall = targets.present[shown].mean(), targets.labelled[shown].sum() / targets.people
+        f1 = 2 * precision * recall / (precision + recall)
+        rows[f"{threshold:.2f}" + " (best)" * (threshold == best)] = {
+            "people": int(shown.sum()),
+            "precision": float(precision),
+            "recall": float(recall),
+            "F1": float(f1),
+        }
+    return rows
+
+
+def before_row(truth: TruthFile, poses: Poses) -> Row:
+    """Numbers of the version before: one product for whether and how well, doubles ranked lower by soft-NMS."""
+    assert poses.presence is not None and poses.pose_quality is not None and poses.quality is not None
+    poses = poses[np.flatnonzero(poses.presence >= BEFORE_PRESENCE)]
+    quality = poses.presence * poses.pose_quality
+    sigmas = truth.skeleton.sigmas
+    score = suppress(
+        poses, quality * poses.box_score, method="soft-oks-nms", threshold=0.5, sigmas=sigmas, area="crop"
+    ).score
+    products = replace(poses, presence=None, pose_quality=quality, quality=poses.quality * poses.presence[:, None])
+    results = ResultsFile(products, score, np.full(len(poses), truth.category_id), "in memory", "")
+    by_score, by_quality = (audit(truth, results, score=name, replicates=0) for name in ("score", None))
+    return {
+        "people": len(poses),
+        "pose ECE of score": by_score.number("pose.ece"),
+        "of pose_quality": by_quality.number("pose.ece"),
+        "keypoint ECE": by_score.number("keypoint.ece"),
+        "AP": by_score.number("ap.AP"),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, default=CACHE, help="results that were predicted before")
+    parser.add_argument("--photos", type=int, help="of train, the first N; default: all")
+    options = parser.parse_args()
+    train, dev = (read_truth(DATA / f"{part}_gt.json") for part in ("train", "dev"))
+    is_unseen = np.isin(train.images.id, read_truth(DATA / "val2017_gt.json").images.id) & train.all_people_boxed
+    train = in_photos(train, train.images.id[is_unseen][: options.photos])
+    raw = predicted(options.cache / f"train-{len(train.images)}.json", "train", train)
+    lines = corrections(raw, train)
+    poses = replace(raw, **on_lines({"pose_quality": raw.pose_quality}, lines))
+    features, targets, fold = presence_inputs([poses], train)
+    assert len(fold) == len(poses), "all people of these photos have boxes"
+    result: dict[str, dict[str, Row]] = {}
+    result["presence"], presence = presence_table(poses, features, targets, fold)
+    result["ranking"] = ranking_table(replace(poses, presence=presence), train)
+    result["F1"] = f1_table(presence, targets)
+    matched = find_targets(raw, train.truth, train.skeleton.sigmas, "file")
+    matched = matched.of(np.flatnonzero(~matched.unmatched))
+    result["expected"] = {
+        "OKS": {"too high by": float(raw.pose_quality[matched.rows].mean() - matched.oks.mean())},
+        "OPKS": {"too high by": float(raw.quality[matched.rows].mean() - matched.opks.mean())},
+    }
+    raw_dev = predicted(options.cache / f"dev-{len(dev.images)}.json", "dev", dev)
+    result["before"] = {"train": before_row(train, raw), "dev": before_row(dev, raw_dev)}
+    print(
+        f"{len(train.images)} photos, {len(poses)} people in boxes of the default's detector, {targets.people} labelled"
+    )
+    for title, table in result.items():
+        show(title, table)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
