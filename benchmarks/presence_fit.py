@@ -11,7 +11,13 @@ cross-validated by photo, in the folds of `tools/fit_presence.py`, whose functio
   ranking     AP (COCO's, with everybody) of products of presence, expected OKS and box score, and with soft-NMS
   F1          of the people shown at each threshold, by which min_presence was chosen: precision among boxed people,
               recall among labelled ones
+  min_score   what `predict --min-score` saves: crops that the network need not see, who is then shown at the default
+              threshold, and AP of those shown and of everybody
   expected    mean expected OKS and OPKS less the true ones, before they are corrected for detected boxes
+  somebody    what would be nearer to who is there than to whom the labellers boxed: slope and offset of the logit of
+              the shipped presence, fitted where another detector (DATA/train_detections.json) is as sure as LEVEL that
+              an unmatched box holds a person. Its ECE on `dev` by the labels, and where benchmarks/presence_by_eye.json
+              corrects them
   before      the same results and those of `dev` read as the version before presence was told apart wrote them:
               P(person) × expected OKS × box score against OKS, P(person) × expected OPKS against OPKS
 """
@@ -27,20 +33,24 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-from presence import Row, people_of, show
+from presence import Row, judged, people_of, show, shown_at
 
 import trustpose as tp
-from trustpose.audit.build import audit
+from trustpose.calibration.logistic import fit_logistic, logit, sigmoid
 from trustpose.calibration.presence import Features, PresenceModel, PresenceTargets, best_threshold
 from trustpose.calibration.targets import find_targets
+from trustpose.evaluation.audit import audit
 from trustpose.formats.coco import ResultsFile, TruthFile, read_results, read_truth
-from trustpose.geometry.boxes import paired_iou
+from trustpose.geometry.boxes import paired_iou, xywh_to_xyxy
 from trustpose.grouping.suppression import suppress
 from trustpose.metrics.average_precision import evaluate
 from trustpose.metrics.binary_ranking import binary_ranking
+from trustpose.metrics.matching import same_image_pairs
+from trustpose.metrics.pairing import take_best_first
+from trustpose.metrics.presence import PRESENT_IOU, presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
-from trustpose.models.spec import MODEL_JSON, default_folder
-from trustpose.models.trust_output import on_lines
+from trustpose.models.spec import MODEL_JSON, ModelSpec, default_folder
+from trustpose.models.trust_output import TrustOutput, on_lines
 from trustpose.poses import Poses, box_size
 from trustpose.predict.photos import Image
 
@@ -49,6 +59,8 @@ from tools.fit_presence import cleared, corrections, presence_inputs
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "coco"
 CACHE = Path("out") / "presence_fit"  # git ignores it
+MIN_SCORES = (0.25, 0.26, 0.27, 0.28, 0.3, 0.35)
+LEVELS = (0.95, 0.9, 0.7, 0.5)  # scores from which the other detector is believed
 BEFORE_PRESENCE = 0.2  # P(person) below which the version before left a box out
 FEWER = ("box score", "quality", "person", "overlap", "similarity")
 TREES = {"n_estimators": 150, "learning_rate": 0.04, "num_leaves": 15, "min_child_samples": 40, "reg_lambda": 5.0}
@@ -164,6 +176,58 @@ def f1_table(presence: np.ndarray, targets: PresenceTargets) -> dict[str, Row]:
     return rows
 
 
+def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Poses) -> dict[str, Row]:
+    """ECE on `dev`, by labels and by eye, of the shipped presence and of presence that counts the people of another
+    detector as well as those of the labellers. Both poses have the shipped presence."""
+    assert poses.presence is not None and poses.box is not None and dev_poses.presence is not None
+    present = presence_targets(poses, train.truth, poses.presence, train.images.id)[0] >= 0
+    labels = presence_targets(dev_poses, dev.truth, dev_poses.presence, dev.images.id)[0] >= 0
+    by_eye = labels | judged(dev_poses, ("person",))
+    detections = json.loads((DATA / "train_detections.json").read_text(encoding="utf-8"))
+    image = np.array([one["image_id"] for one in detections])
+    box = xywh_to_xyxy(np.array([one["bbox"] for one in detections], np.float64))
+    score = np.array([one["score"] for one in detections])
+    shown = {"as shipped": dev_poses.presence}
+    inside = np.isin(poses.image_id, image)
+    for level in LEVELS:
+        sure = score >= level
+        pose, detection = same_image_pairs(poses.image_id, image[sure])
+        overlap = paired_iou(poses.box[pose], box[sure][detection])
+        near = np.flatnonzero(overlap >= PRESENT_IOU)
+        near = near[np.lexsort((-overlap[near], -poses.presence[pose[near]], ~present[pose[near]]))]
+        taken = np.full(len(poses), -1)
+        take_best_first(pose[near], detection[near], taken)
+        target = (present | (taken >= 0))[inside].astype(np.float64)
+        slope, offset = fit_logistic(logit(poses.presence[inside])[:, None], target)
+        shown[f"another detector, {level:.2f}"] = sigmoid(slope * logit(dev_poses.presence) + offset)
+    rows: dict[str, Row] = {}
+    for name, presence in shown.items():
+        row: Row = {"mean presence": float(presence.mean())}
+        for truth, target in (("by labels", labels), ("by eye", by_eye)):
+            row |= {
+                f"share {truth}": float(target.mean()),
+                f"ECE {truth}": float(expected_calibration_error(presence, target.astype(np.float64))),
+            }
+        rows[name] = row
+    return rows
+
+
+def min_score_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[str, Row]:
+    """What is left if boxes below a score are not looked at; `presence` of the poses is the head's P(person)."""
+    assert truth.skeleton is not None and trust.presence is not None and poses.box_score is not None
+    sigmas, rows = truth.skeleton.sigmas, {}
+    for least in MIN_SCORES:
+        kept = poses[np.flatnonzero(poses.box_score >= least)]
+        kept = replace(kept, presence=trust.presence(kept, kept.presence))
+        shown, _, row = shown_at(truth, kept, trust.presence.min_presence)
+        row = {"crops saved": 1 - len(kept) / len(poses)} | row
+        for name, people in (("AP of those shown", shown), ("AP of everybody", kept)):
+            scored = evaluate(people, truth.truth, people.ranking_score, sigmas=sigmas, area="file")
+            row[name] = float(scored.summary().AP)
+        rows[f"{least:.2f}"] = row
+    return rows
+
+
 def before_row(truth: TruthFile, poses: Poses) -> Row:
     """Numbers of the version before: one product for whether and how well, doubles ranked lower by soft-NMS."""
     assert poses.presence is not None and poses.pose_quality is not None and poses.quality is not None
@@ -209,6 +273,12 @@ def main() -> None:
         "OPKS": {"too high by": float(raw.quality[matched.rows].mean() - matched.opks.mean())},
     }
     raw_dev = predicted(options.cache / f"dev-{len(dev.images)}.json", "dev", dev)
+    trust = ModelSpec.read(default_folder()).trust
+    assert trust is not None and trust.presence is not None
+    corrected = [replace(one, **on_lines({"pose_quality": one.pose_quality}, trust.detected)) for one in (raw, raw_dev)]
+    shipped = [replace(one, presence=trust.presence(one, one.presence)) for one in corrected]
+    result["min_score"] = min_score_table(train, corrected[0], trust)
+    result["somebody"] = somebody_table(train, shipped[0], dev, shipped[1])
     result["before"] = {"train": before_row(train, raw), "dev": before_row(dev, raw_dev)}
     print(
         f"{len(train.images)} photos, {len(poses)} people in boxes of the default's detector, {targets.people} labelled"

@@ -14,10 +14,12 @@ from trustpose.calibration.presence import (
     PresenceModel,
     PresenceTargets,
     best_threshold,
+    fit_presence,
     person_score,
     presence_features,
 )
-from trustpose.poses import Poses
+from trustpose.formats.coco import TruthFile
+from trustpose.poses import Poses, Truth
 from trustpose.skeletons import COCO_17
 
 
@@ -126,3 +128,83 @@ def test_the_threshold_has_the_best_f1() -> None:
         right = (shown & present).sum()
         scores[number] = 2 * right / (shown.sum() + 4)  # precision and recall have the same people here
     assert scores[threshold] == max(scores.values()) and 0.65 < threshold <= 0.75
+
+
+def test_recall_counts_people_with_labelled_keypoints_and_thresholds_begin_at_a_hundredth() -> None:
+    # from .61 on: precision 1, recall 1 of 1; below .5 a box-only person is shown too, who adds precision alone
+    targets = PresenceTargets(np.array([True, False, True]), np.array([True, False, False]), people=1)
+    assert best_threshold(np.array([0.9, 0.6, 0.5]), targets) == 0.61
+    present = np.array([True, False])
+    assert best_threshold(np.array([0.1, 0.05]), PresenceTargets(present, present, people=1)) == 0.06
+
+
+def _complete(people: int, spurious: int) -> tuple[TruthFile, Poses]:
+    truth, results = made_up(people, spurious=spurious)
+    truth = replace(truth, images=replace(truth.images, all_people_boxed=np.ones(len(truth.images), np.bool_)))
+    quality = np.random.default_rng(1).uniform(0.2, 0.9, len(results.poses))
+    return truth, replace(results.poses, pose_quality=quality, box_score=quality[::-1].copy())
+
+
+def test_fifty_results_of_each_kind_are_needed() -> None:
+    for spurious in (49, 50):
+        truth, poses = _complete(60, spurious)
+        fold = np.arange(len(poses)) % 2
+        if spurious == 50:
+            fit_presence(poses, truth, fold, "pose score")
+            continue
+        with pytest.raises(ValueError, match="49 results match no person, expected at least 50"):
+            fit_presence(poses, truth, fold, "pose score")
+
+
+def test_presence_of_the_fit_is_out_of_fold_and_reads_the_named_score_alone() -> None:
+    truth, poses = _complete(60, 60)
+    fold = poses.image_id % 2
+    model, presence = fit_presence(poses, truth, fold, "pose score")
+    assert "pose score" in model.slopes and "box score" not in model.slopes
+    features = {name: column for name, column in presence_features(poses).items() if name in model.slopes}
+    is_person = np.arange(120) < 60
+    # what fold 0 is told does not depend on its own targets, and is what the fit gives
+    flipped = PresenceTargets(np.where(fold == 0, ~is_person, is_person), is_person, 60)
+    np.testing.assert_allclose(PresenceModel.fit(features, flipped, fold, {})[1][fold == 0], presence[fold == 0])
+    assert np.abs(model(poses) - presence).max() > 1e-3
+
+
+def test_targets_by_hand() -> None:
+    """Two people of photo 1, the second with a box alone; a crowd with keypoints there; a person of photo 2, not all of
+    whose people have boxes."""
+    box = np.array([[0.0, 0, 20, 40], [50, 0, 70, 40], [200, 200, 300, 300], [0, 0, 20, 40]])
+    v = np.full((4, 17), 2)
+    v[1] = 0
+    image, is_crowd = np.array([1, 1, 1, 2]), np.array([False, False, True, False])
+    truth = Truth(xy=np.zeros((4, 17, 2)), v=v, box=box, image_id=image, iscrowd=is_crowd)
+    found = np.array([[0.0, 0, 20, 40], [50, 0, 70, 40], [100, 0, 120, 40], [0, 0, 20, 40]])
+    poses = Poses(xy=np.zeros((4, 17, 2)), box=found, image_id=np.array([1, 1, 1, 2]))
+    targets, rows = PresenceTargets.of(poses, truth, np.linspace(0.9, 0.6, 4), np.array([1]))
+    assert rows.tolist() == [0, 1, 2]
+    assert targets.present.tolist() == [True, True, False]
+    assert targets.labelled.tolist() == [True, False, False]
+    assert targets.people == 1
+
+
+def test_similarity_is_oks_over_the_mean_of_both_areas_without_missing_joints() -> None:
+    xy = np.zeros((2, 17, 2))
+    xy[1, :, 0] = 4
+    xy[1, 3] = 900
+    missing = np.zeros((2, 17), np.bool_)
+    missing[1, 3] = True
+    box = np.array([[0.0, 0, 40, 50], [0, 0, 20, 50]])  # areas 2000 and 1000
+    columns = {"box": box, "box_score": np.array([0.9, 0.5]), "pose_quality": np.array([0.9, 0.5])}
+    poses = Poses(xy=xy, missing=missing, image_id=np.ones(2, np.int64), skeleton=COCO_17, **columns)
+    variance = (2 * np.delete(COCO_17.sigmas, 3)) ** 2
+    expected = np.exp(-16 / (2 * 0.53 * 1500 * variance)).mean()
+    assert 0.2 < expected < 0.9
+    np.testing.assert_allclose(presence_features(poses)["similarity"], [0, expected])
+    assert presence_features(poses)["double"].tolist() == pytest.approx([expected, 0])
+
+
+def test_the_earlier_of_equal_poses_is_the_better_one_and_a_small_product_stays() -> None:
+    box = np.array([[0.0, 0, 20, 20], [15, 0, 35, 20]])  # IoU 5 / 35
+    columns = {"box": box, "box_score": np.full(2, 0.02), "pose_quality": np.full(2, 0.05)}
+    poses = Poses(xy=np.zeros((2, 17, 2)), image_id=np.ones(2, np.int64), skeleton=COCO_17, **columns)
+    np.testing.assert_allclose(presence_features(poses)["overlap"], [0, 1 / 7])
+    np.testing.assert_allclose(person_score(poses), [0.001, 0.001])

@@ -65,3 +65,15 @@ def test_expected_oks_is_compared_with_oks_and_the_score_ranks(files: tuple[Trut
     assert record.pose.pearson == pytest.approx(np.corrcoef(quality[:60], oks)[0, 1], abs=1e-12)
     asked = audit(truth, given, score="score", replicates=0)
     assert asked.pose_field == "score" and asked.pose.pearson == pytest.approx(plain.pose.pearson, abs=1e-12)
+
+
+def test_a_result_without_presence_neither_counts_nor_takes_a_person(files: tuple[TruthFile, ResultsFile]) -> None:
+    truth, results = files
+    presence, box = results.poses.presence.copy(), results.poses.box.copy()
+    presence[79], box[79] = np.nan, box[0]
+    image = results.poses.image_id.copy()
+    image[79] = image[0]
+    poses = replace(results.poses, presence=presence, box=box, image_id=image)
+    record = audit(truth, replace(results, poses=poses), replicates=0)
+    assert record.presence.n == 79
+    assert record.presence.auroc == pytest.approx(roc_auc_score(np.arange(79) < 60, presence[:79]), abs=1e-12)

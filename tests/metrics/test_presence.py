@@ -57,3 +57,20 @@ def test_boxes_in_crowds_and_in_photos_with_people_without_boxes_do_not_count() 
     person, counts = presence_targets(_poses(box, image), truth, np.full(4, 0.5), np.array([1]))
     assert person.tolist() == [-1, -1, 1, -1]
     assert counts.tolist() == [False, True, True, False]
+
+
+def test_an_iou_of_a_half_is_enough_and_half_a_box_in_a_crowd_is_too_much() -> None:
+    truth = _truth(np.array([[0.0, 0, 10, 20]]), np.ones(1, int))
+    for height, person in ((10.0, 0), (9.8, -1)):
+        box = np.array([[0.0, 0, 10, height]])
+        assert presence_targets(_poses(box, np.ones(1, int)), truth, np.ones(1), np.array([1]))[0].tolist() == [person]
+    crowd = _truth(np.array([[0.0, 0, 100, 100]]), np.ones(1, int), iscrowd=np.array([True]))
+    box = np.array([[90.0, 0, 110, 20], [91, 0, 111, 20]])  # shares .5 and .45 inside
+    assert presence_targets(_poses(box, np.ones(2, int)), crowd, np.ones(2), np.array([1]))[1].tolist() == [False, True]
+
+
+def test_a_box_on_a_person_counts_in_a_crowd_and_a_crowd_is_no_person() -> None:
+    box = np.array([[0.0, 0, 100, 100], [10, 10, 20, 30]])
+    truth = _truth(box, np.ones(2, int), iscrowd=np.array([True, False]))
+    person, counts = presence_targets(_poses(box, np.ones(2, int)), truth, np.ones(2), np.array([1]))
+    assert person.tolist() == [-1, 1] and counts.tolist() == [False, True]

@@ -43,7 +43,7 @@ def test_a_pair_of_views_begins_a_person_if_its_agreement_is_a_half() -> None:
 def crowd(people: int, views: int, seed: int) -> tuple[Rig, Detections, np.ndarray]:
     """People close together in a ring of cameras, with noise on every joint and whole poses, and who each detection is
     (D,). A third of the detections is missed."""
-    random, cameras = np.random.default_rng(seed), ring(views, distortion=(0, 0, 0, 0, 0))
+    random, cameras = np.random.default_rng(seed), ring(views, distortion=(0.0,) * 5)
     body = random.uniform(-0.25, 0.25, (people, JOINTS, 3)) + np.linspace(1.7, 0.1, JOINTS)[:, None] * [0, 0, 1.0]
     standing = np.concatenate([random.uniform(-0.35, 0.35, (people, 1, 2)), np.zeros((people, 1, 1))], axis=2)
     columns: list[tuple[int, int, np.ndarray, float, int]] = []

@@ -1,5 +1,6 @@
 """People left out below `min_presence`, and doubles; what the bundled model returns for a real photo."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,22 @@ def test_two_people_near_each_other_are_kept() -> None:
 def test_keypoints_stay_as_they_are() -> None:
     poses = _poses([0.6, 0.9, 0.3], [0, 200, 400])
     np.testing.assert_array_equal(present_people(poses, 0.5).xy, poses.xy[:2])
+
+
+def test_a_double_has_an_oks_above_seven_tenths_over_the_area_of_the_box() -> None:
+    shift = np.linspace(0, 30, 3001)
+    variance = (2 * COCO_17.sigmas) ** 2
+    oks = np.exp(-2 * shift[:, None] ** 2 / (2 * 100**2 * variance)).mean(
+        axis=1
+    )  # boxes of 100 × 100, moved in x and y
+    for similarity, people in ((0.72, 1), (0.68, 2)):
+        distance = float(np.interp(-similarity, -oks, shift))
+        assert len(present_people(_poses([0.6, 0.9], [0, distance]), 0.5)) == people
+
+
+def test_the_double_that_ranks_lower_is_left_out_and_the_threshold_itself_is_enough() -> None:
+    poses = replace(_poses([0.6, 0.9, 0.5], [0, 2, 300]), pose_quality=np.array([0.9, 0.3, 0.8]))
+    assert present_people(poses, 0.5).presence.tolist() == [0.6, 0.5]
 
 
 @pytest.fixture(scope="module")

@@ -25,10 +25,12 @@ def make_audit(
     far: bool = False,
     seed: int = 0,
     extra: bool = False,
+    presence: bool = False,
 ) -> Audit:
     """An audit of noisy poses of made-up people, two to a photo, labels drawn from `v`, scores between two numbers.
 
     `far` moves the results' boxes away from all people; `extra` adds quality and visibility to the results.
+    `presence` adds presence, expected OKS and a result on nobody, and says that all people of the photos have boxes.
     """
     random = np.random.default_rng(seed)
     annotations, results = [], []
@@ -50,8 +52,13 @@ def make_audit(
         row["keypoints"] = np.column_stack([moved, score]).ravel().tolist()
         if extra:
             row |= {"visibility": random.dirichlet((1, 1, 1), 17).tolist(), "keypoint_quality": score.tolist()}
+        if presence:
+            row |= {"presence": float(random.uniform(0.2, 1)), "pose_quality": float(score.mean()) ** 2}
         results.append(row)
     images = [{"id": i, "file_name": f"{i}.png", "width": 320, "height": 240} for i in range((people + 1) // 2)]
+    if presence:
+        results.append(results[0] | {"bbox": [300.0, 222.0, 18.0, 16.0], "presence": 0.3})  # on nobody
+        images = [image | {"all_people_boxed": True} for image in images]
     category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints), "skeleton": []}
     write_json(folder / "gt.json", {"images": images, "annotations": annotations, "categories": [category]})
     write_json(folder / f"{name}.json", results)

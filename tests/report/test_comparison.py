@@ -8,9 +8,9 @@ import pytest
 from tests.report.cases import make_audit
 from trustpose.evaluation.record import Audit, Comparison
 from trustpose.report.comparison import Differences, comparison
-from trustpose.report.page import CROWDING, FOLLOWING, HEADLINES, IN_PIXELS
+from trustpose.report.page import CROWDING, FOLLOWING, HEADLINES, IN_PIXELS, PRESENCE
 
-TABLE = HEADLINES | CROWDING | FOLLOWING | IN_PIXELS
+TABLE = HEADLINES | CROWDING | FOLLOWING | PRESENCE | IN_PIXELS
 ROWS = [row for group in TABLE.values() for row in group]
 TITLES = [title for _, title, _ in ROWS]
 

@@ -18,7 +18,7 @@ from trustpose.evaluation.comparison import compare, outcome
 from trustpose.evaluation.record import Audit, CrowdLevel
 from trustpose.files import InputError
 from trustpose.formats.coco import read_truth
-from trustpose.report.page import HEADLINES, IN_PIXELS, page
+from trustpose.report.page import HEADLINES, IN_PIXELS, PRESENCE, page
 from trustpose.report.summary import bias, file_labels, number, opening, verdict, why_none
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -98,6 +98,25 @@ def test_errors_in_pixels_stand_where_there_is_quality_and_none_is_called_better
     row = next(line for line in both.splitlines() if "pixels.coverage.50" in line)
     assert "is better" not in row and "<strong>" not in row and "–" in row
     assert "pixels.*: null, the results have no keypoint_quality" in both
+
+
+def test_presence_stands_where_it_is_known_with_the_field_that_is_compared_with_oks(
+    tmp_path: Path, record: Audit
+) -> None:
+    present = make_audit(tmp_path, 24, presence=True)
+    assert present.presence.n == 25 and (present.score_field, present.pose_field) == ("score", "pose_quality")
+    rows = [row for group in PRESENCE.values() for row in group]
+    words = " ".join(check(page([present])).text.split())
+    for name, title, _ in rows:
+        assert name in words and title in words and number(present.number(name)) in words
+        for end in present.intervals.get(name, ()):
+            assert number(end) in words
+    assert "Poses are ranked by the field score; the field pose_quality is compared with OKS." in words
+    assert "presence.auroc" not in page([record])
+    assert "Poses are ranked by the field score, which is also compared with OKS." in page([record])
+    several = " ".join(check(page([record, present])).text.split())
+    assert "presence: null, the file has no presence" in several and rows[0][1] in several
+    assert "The files differ in the field that ranks poses or is compared with OKS" in several
 
 
 def test_the_opening_matches_the_numbers(record: Audit) -> None:

@@ -21,6 +21,7 @@ from trustpose.report.summary import (
     file_labels,
     number,
     opening,
+    score_fields,
     verdict,
     why_none,
 )
@@ -78,8 +79,14 @@ HEADLINES: Headlines = {
         ("visibility.occluded.best_f1", "F1 at the best threshold, chosen on other photos", True),
     ),
 }
-
-
+PRESENCE: Headlines = {
+    "Telling boxes of people from other boxes (presence)": (
+        ("presence.auroc", "AUROC, boxes of people against other boxes", True),
+        ("presence.ece", "Calibration error (ECE)", False),
+        ("presence.brier", "Mean squared error (Brier)", False),
+        ("presence.n", "Results that count: in photos whose people all have boxes", None),
+    )
+}
 IN_PIXELS: Headlines = {
     "Expected errors in pixels": (
         ("pixels.coverage.50", "Errors within the discs that should hold 50 %", None),
@@ -128,6 +135,7 @@ def _page(audits: Sequence[Audit], images: Path | None) -> str:
     found = differences(audits)
     headlines = HEADLINES | (CROWDING if all(audit.crowd for audit in audits) else {})
     headlines |= FOLLOWING if any(audit.tracking is not None for audit in audits) else {}
+    headlines |= PRESENCE if any(audit.presence.n for audit in audits) else {}
     headlines |= IN_PIXELS if any(audit.pixels.n for audit in audits) else {}
     width = () if len(audits) == 1 else (WIDTH_OF_SEVERAL,)
     return TEMPLATES.get_template("page.html.jinja").render(
@@ -139,6 +147,7 @@ def _page(audits: Sequence[Audit], images: Path | None) -> str:
         letters=[letter(place) for place in range(len(audits))],
         conclusions=[conclusion(audit) for audit in audits],
         terms=TERMS,
+        score_fields=score_fields(audits),
         key_numbers=_key_numbers(audits[0]),
         table=_headlines(audits, notes, found, headlines),
         categories=_categories(audits),

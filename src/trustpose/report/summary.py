@@ -109,6 +109,17 @@ def verdict(audit: Audit) -> str:
     return "overconfident" if off > 0 else "underconfident"
 
 
+def score_fields(audits: Sequence[Audit]) -> str:
+    """Return which field of the results ranks the poses, and which is compared with OKS, in words."""
+    fields = dict.fromkeys((audit.score_field, audit.pose_field) for audit in audits)
+    if len(fields) > 1:
+        return "The files differ in the field that ranks poses or is compared with OKS: see “Inputs and settings”."
+    ((ranks, compared),) = fields
+    if ranks == compared:
+        return f"Poses are ranked by the field {ranks}, which is also compared with OKS."
+    return f"Poses are ranked by the field {ranks}; the field {compared} is compared with OKS."
+
+
 def opening(audit: Audit) -> list[str]:
     """Return paragraphs on one audit for readers who do not know OKS: accuracy, ranking, calibration."""
     return [part for part in (_poses(audit), _ranking(audit), _calibration(audit)) if part]

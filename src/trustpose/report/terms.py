@@ -29,7 +29,9 @@ TERMS = {
     "Precision": "Among those predicted, the share that is correct.",
     "Recall": "Among those that are there, the share that is found.",
     "F1": "The harmonic mean of precision and recall.",
-    "AUROC": "The probability that a keypoint of the class scores higher than one of the others; 0.5 is chance.",
+    "AUROC": "The probability that a keypoint or box of the class scores higher than one of the others; 0.5 is chance.",
+    "Presence": "The probability that a result is the one box for a person whom the labellers boxed: the boxes overlap "
+    "with an IoU of at least 0.5, and each person counts once, for the result with the highest presence.",
     "Visible, occluded, absent": "COCO’s three states of a keypoint: labelled and visible; labelled but hidden; not "
     "labelled, mostly because it is outside the photo or cannot be located; drawings and texts on a photo say “not "
     "visible”.",
