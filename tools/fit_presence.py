@@ -4,12 +4,13 @@ of expected OKS and OPKS.
     trustpose predict PHOTOS --min-presence 0 --no-draw --out plain
     trustpose predict PHOTOS --min-presence 0 --no-draw --flip --out flip
     python tools/fit_presence.py --model FOLDER --gt unseen.json --results plain/results.json --flip flip/results.json
-                                 [--fold N]
+                                 [--fold N --fold-results FILE --fold-flip FILE]
 
 The model's "trust" must have neither when it predicts; --clear removes them. Presence learns from both files, a photo's
 people in folds (`calibration.presence`); slope and offset of the logits of expected OKS and OPKS are fitted to the
-results that match a labelled person, for each file alone. --fold N: in this one of five folds the boxes are those of a
-detector that was trained on the other four, as on new photos; slope and offset of the presence are fitted there.
+results that match a labelled person, for each file alone. --fold N: the results of this one of five folds come from
+the --fold files, in boxes of a detector that was trained on the other four (`trustpose train default-detector
+--data.fold=N`), as on new photos; slope and offset of the presence are fitted there.
 """
 
 import argparse
@@ -42,6 +43,14 @@ from trustpose.poses import Poses
 
 FOLDS = 5
 FIELDS = ("presence", "detected", "detected_flip")
+
+
+def with_fold(poses: Poses, of_fold: Poses, fold: int) -> Poses:
+    """The poses, those in the photos of one fold replaced."""
+    assert poses.image_id is not None and of_fold.image_id is not None
+    outside = np.flatnonzero(fold_of(poses.image_id, FOLDS) != fold)
+    inside = np.flatnonzero(fold_of(of_fold.image_id, FOLDS) == fold)
+    return Poses.concatenate([poses[outside], of_fold[inside]])
 
 
 def presence_inputs(files: list[Poses], truth: TruthFile) -> tuple[Features, PresenceTargets, np.ndarray]:
@@ -111,7 +120,7 @@ def corrections(poses: Poses, truth: TruthFile) -> dict[str, list[float]]:
 def run() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="the folder whose model.json is written")
-    for option in ("--gt", "--results", "--flip"):
+    for option in ("--gt", "--results", "--flip", "--fold-results", "--fold-flip"):
         parser.add_argument(option, type=Path)
     parser.add_argument("--fold", type=int, choices=range(FOLDS))
     parser.add_argument("--clear", action="store_true", help="only remove what this tool wrote")
@@ -122,11 +131,15 @@ def run() -> None:
     if not given.clear:
         if None in (given.gt, given.results, given.flip):
             parser.error("--gt, --results and --flip are needed, or --clear")
+        if len({given.fold is None, given.fold_results is None, given.fold_flip is None}) > 1:
+            parser.error("--fold, --fold-results and --fold-flip are needed together")
         truth = read_truth(given.gt)
-        plain, flipped = (
-            replace(read_results(file, truth=truth, common=True).poses, skeleton=truth.skeleton)
-            for file in (given.results, given.flip)
-        )
+
+        def read(file: Path, fold_file: Path | None) -> Poses:
+            poses = replace(read_results(file, truth=truth, common=True).poses, skeleton=truth.skeleton)
+            return poses if fold_file is None else with_fold(poses, read(fold_file, None), given.fold)
+
+        plain, flipped = read(given.results, given.fold_results), read(given.flip, given.fold_flip)
         lines = {"detected": corrections(plain, truth), "detected_flip": corrections(flipped, truth)}
         corrected = [
             replace(poses, **on_lines({"pose_quality": poses.pose_quality}, lines[name]))

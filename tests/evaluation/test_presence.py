@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from tests.calibration.cases import made_up
 from trustpose.evaluation.audit import audit
+from trustpose.evaluation.presence import PresenceSums
 from trustpose.formats.coco import ResultsFile, TruthFile
 
 
@@ -77,3 +78,13 @@ def test_a_result_without_presence_neither_counts_nor_takes_a_person(files: tupl
     record = audit(truth, replace(results, poses=poses), replicates=0)
     assert record.presence.n == 79
     assert record.presence.auroc == pytest.approx(roc_auc_score(np.arange(79) < 60, presence[:79]), abs=1e-12)
+
+
+def test_a_batch_without_presence_or_complete_photos_takes_nothing_back(files: tuple[TruthFile, ResultsFile]) -> None:
+    truth, results = files
+    sums, notes = PresenceSums(), []
+    sums.add(truth, results.poses)
+    silent = replace(truth, images=replace(truth.images, all_people_boxed=None))
+    sums.add(silent, replace(results.poses, presence=None))
+    trust = sums.trust(notes)
+    assert trust.n == 80 and trust.brier == audit(truth, results, replicates=0).presence.brier and not notes
