@@ -154,10 +154,10 @@ def shown_row(truth: TruthFile, poses: Poses, threshold: float, least: float, is
 def trade_off(truth: TruthFile, poses: Poses, threshold: float) -> dict[str, Row]:
     """The shares at the default threshold and at others that reach what was aimed at; a row only where one does."""
     rows = [shown_at(truth, poses, number)[2] for number in np.arange(1, 100) / 100]
-    most = [row for row in rows if row["labelled people shown"] >= LEAST_SHOWN]
+    complete = [row for row in rows if row["labelled people shown"] >= LEAST_SHOWN]
     precise = [row for row in rows if row["precision"] >= LEAST_PRECISION]
     table = {"default threshold": shown_at(truth, poses, threshold)[2]}
-    table |= {f"{LEAST_SHOWN:.2f} shown": most[-1]} if most else {}
+    table |= {f"{LEAST_SHOWN:.2f} shown": complete[-1]} if complete else {}
     table |= {f"precision {LEAST_PRECISION:.2f}": precise[0]} if precise else {}
     return table | {"lowest threshold": rows[0]}
 

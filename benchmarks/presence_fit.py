@@ -184,31 +184,31 @@ def somebody_table(train: TruthFile, poses: Poses, dev: TruthFile, dev_poses: Po
     labels = presence_targets(dev_poses, dev.truth, dev_poses.presence, dev.images.id)[0] >= 0
     by_eye = labels | judged(dev_poses, ("person",))
     detections = json.loads((DATA / "train_detections.json").read_text(encoding="utf-8"))
-    image = np.array([one["image_id"] for one in detections])
-    box = xywh_to_xyxy(np.array([one["bbox"] for one in detections], np.float64))
-    score = np.array([one["score"] for one in detections])
+    image = np.array([detection["image_id"] for detection in detections])
+    box = xywh_to_xyxy(np.array([detection["bbox"] for detection in detections], np.float64))
+    score = np.array([detection["score"] for detection in detections])
     shown = {"as shipped": dev_poses.presence}
     inside = np.isin(poses.image_id, image)
     for level in LEVELS:
         sure = score >= level
-        pose, detection = same_image_pairs(poses.image_id, image[sure])
-        overlap = paired_iou(poses.box[pose], box[sure][detection])
+        pose, row = same_image_pairs(poses.image_id, image[sure])
+        overlap = paired_iou(poses.box[pose], box[sure][row])
         near = np.flatnonzero(overlap >= PRESENT_IOU)
         near = near[np.lexsort((-overlap[near], -poses.presence[pose[near]], ~present[pose[near]]))]
-        taken = np.full(len(poses), -1)
-        take_best_first(pose[near], detection[near], taken)
-        target = (present | (taken >= 0))[inside].astype(np.float64)
+        detected = np.full(len(poses), -1)
+        take_best_first(pose[near], row[near], detected)
+        target = (present | (detected >= 0))[inside].astype(np.float64)
         slope, offset = fit_logistic(logit(poses.presence[inside])[:, None], target)
         shown[f"another detector, {level:.2f}"] = sigmoid(slope * logit(dev_poses.presence) + offset)
     rows: dict[str, Row] = {}
     for name, presence in shown.items():
-        row: Row = {"mean presence": float(presence.mean())}
+        numbers: Row = {"mean presence": float(presence.mean())}
         for truth, target in (("by labels", labels), ("by eye", by_eye)):
-            row |= {
+            numbers |= {
                 f"share {truth}": float(target.mean()),
                 f"ECE {truth}": float(expected_calibration_error(presence, target.astype(np.float64))),
             }
-        rows[name] = row
+        rows[name] = numbers
     return rows
 
 
@@ -216,15 +216,15 @@ def min_score_table(truth: TruthFile, poses: Poses, trust: TrustOutput) -> dict[
     """What is left if boxes below a score are not looked at; `presence` of the poses is the head's P(person)."""
     assert truth.skeleton is not None and trust.presence is not None and poses.box_score is not None
     sigmas, rows = truth.skeleton.sigmas, {}
-    for least in MIN_SCORES:
-        kept = poses[np.flatnonzero(poses.box_score >= least)]
-        kept = replace(kept, presence=trust.presence(kept, kept.presence))
-        shown, _, row = shown_at(truth, kept, trust.presence.min_presence)
-        row = {"crops saved": 1 - len(kept) / len(poses)} | row
-        for name, people in (("AP of those shown", shown), ("AP of everybody", kept)):
+    for min_score in MIN_SCORES:
+        boxed = poses[np.flatnonzero(poses.box_score >= min_score)]
+        boxed = replace(boxed, presence=trust.presence(boxed, boxed.presence))
+        shown, _, row = shown_at(truth, boxed, trust.presence.min_presence)
+        row = {"crops saved": 1 - len(boxed) / len(poses)} | row
+        for name, people in (("AP of those shown", shown), ("AP of everybody", boxed)):
             scored = evaluate(people, truth.truth, people.ranking_score, sigmas=sigmas, area="file")
             row[name] = float(scored.summary().AP)
-        rows[f"{least:.2f}"] = row
+        rows[f"{min_score:.2f}"] = row
     return rows
 
 
@@ -275,8 +275,10 @@ def main() -> None:
     raw_dev = predicted(options.cache / f"dev-{len(dev.images)}.json", "dev", dev)
     trust = ModelSpec.read(default_folder()).trust
     assert trust is not None and trust.presence is not None
-    corrected = [replace(one, **on_lines({"pose_quality": one.pose_quality}, trust.detected)) for one in (raw, raw_dev)]
-    shipped = [replace(one, presence=trust.presence(one, one.presence)) for one in corrected]
+    corrected = [
+        replace(part, **on_lines({"pose_quality": part.pose_quality}, trust.detected)) for part in (raw, raw_dev)
+    ]
+    shipped = [replace(part, presence=trust.presence(part, part.presence)) for part in corrected]
     result["min_score"] = min_score_table(train, corrected[0], trust)
     result["somebody"] = somebody_table(train, shipped[0], dev, shipped[1])
     result["before"] = {"train": before_row(train, raw), "dev": before_row(dev, raw_dev)}
