@@ -1,14 +1,14 @@
 """The bundled model compared with other networks on the same photos.
 
-    python benchmarks/default_model.py [--gt FILE --photos FOLDER] [--networks FOLDER] [--previous FOLDER]
+    python benchmarks/default_model.py [--gt FILE --photos FOLDER] [--networks FOLDER]
                                        [--mediapipe FILE.task] [--head NAME=FOLDER …] [--draws N] [--rounds N]
 
 Tables, then one line of JSON with all of them:
 
   poses       from ground-truth boxes: COCO AP and AR, AP if the true OKS ranked, mean OKS. Ours, its fast setting, ours
-              with a second crop, the previous default and SimplePose with flip test, MoveNet thunder as it is
+              with a second crop, SimplePose with flip test, MoveNet thunder as it is
   people      from whole photos: AP of boxes, recall at IoU 0.5, of close-ups too (people higher than 70 % of their
-              photo), and COCO AP of the keypoints: ours, the previous default, MoveNet multipose, and MediaPipe's pose
+              photo), and COCO AP of the keypoints: ours, MoveNet multipose, and MediaPipe's pose
               landmarker (one person a photo) where its file is given
   boxes       AUROC of our scores: boxes of people (IoU of 0.5 or more with a labelled box) against others (below 0.1);
               and keypoint AP ranked by each score, without suppression
@@ -16,8 +16,7 @@ Tables, then one line of JSON with all of them:
   speed       photos a second from file to poses on all CPUs, medians of several rounds (four people: four_people.py)
   memory      peak of a process that predicts 40 photos, MB
 
-The previous default's detector is in this repository's history (weights/previous-default-detector/README.md has the
-command); without it, its rows for whole photos and speed are left out. Nothing was chosen on the photos of dev_gt.json.
+Nothing was chosen on the photos of dev_gt.json.
 """
 
 import argparse
@@ -49,7 +48,6 @@ from trustpose.predict.boxes import boxes_from_truth
 from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-WEIGHTS = Path(__file__).parents[1] / "weights"
 PRESENT, NOBODY = 0.5, 0.1  # IoU with a labelled box: at least, and below
 SECOND_CROP = 1.15  # padding
 CLOSE_UP = 0.7  # of the photo's height
@@ -199,7 +197,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gt", type=Path, default=DATA / "coco" / "dev_gt.json")
     parser.add_argument("--photos", type=Path, default=DATA / "coco" / "dev")
     parser.add_argument("--networks", type=Path, default=DATA / "networks")
-    parser.add_argument("--previous", type=Path, default=WEIGHTS / "previous-default")
     parser.add_argument("--head", action="append", default=[], help="NAME=FOLDER: another head on the same network")
     parser.add_argument("--mediapipe", type=Path, help="MediaPipe's pose landmarker bundle")
     parser.add_argument("--draws", type=int, default=1000)
@@ -215,13 +212,11 @@ def run(given: argparse.Namespace) -> None:
     whole = [Image(path, None, int(image)) for path, image in zip(paths, images.id, strict=True)]
     boxed = [replace(photo, boxes=box) for photo, box in zip(whole, boxes, strict=True)]
 
-    finder = Path(f"{given.previous}-detector")
-    old = {"detector": finder} if (finder / "model.onnx").is_file() else {}
     simplepose, thunder, multipose_file = (
         given.networks / f"{name}.onnx" for name in ("simplepose", "movenet-thunder", "movenet-multipose")
     )
     everybody: Row = {"min_presence": 0}  # as average precision needs
-    ours, previous = tp.load("default", flip=True, **everybody), tp.load(given.previous, flip=True, **old)
+    ours = tp.load("default", flip=True, **everybody)
     multipose = tp.load(multipose_file, min_score=0.0)
     peers = {"MoveNet multipose": multipose}
     if given.mediapipe is not None:
@@ -235,7 +230,6 @@ def run(given: argparse.Namespace) -> None:
         "ours": ours,
         "ours, fast": fast,
         "ours, two crops": careful,
-        "previous default": previous,
         "SimplePose": tp.load(simplepose, flip=True, decoding="dark"),
         "MoveNet thunder": tp.load(thunder),
     }.items():
@@ -250,8 +244,7 @@ def run(given: argparse.Namespace) -> None:
             result["heads"][name] = trust_row(truth, poses, given.draws)
     for name, folder in (one.split("=", 1) for one in given.head):
         result["heads"][name] = trust_row(truth, poses_of(tp.load(folder, flip=True), boxed), given.draws)
-    before = {"previous default": previous} if old else {}
-    for name, predictor in {"ours": ours, "ours, fast": fast, "ours, two crops": careful, **before, **peers}.items():
+    for name, predictor in {"ours": ours, "ours, fast": fast, "ours, two crops": careful, **peers}.items():
         found = poses_of(predictor, whole)
         result["people"][name] = boxes_row(truth, found) | precision(truth, found, found.ranking_score)
     result["boxes"] = ranking_rows(truth, poses_of(ours, whole))
@@ -261,7 +254,6 @@ def run(given: argparse.Namespace) -> None:
             "ours, fast": tp.load("default", fast=True),
             "ours, flip": ours,
             "ours, two crops": careful,
-            **({"previous default": tp.load(given.previous, **old)} if old else {}),
             **peers,
         }
         timed = {name: partial(poses_of, predictor, whole) for name, predictor in runs.items()}

@@ -17,10 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from notebook_page import page_of
 
 REPOSITORY = Path(__file__).parents[1]
-_CARDS = [
-    *REPOSITORY.glob("src/trustpose/models/*/README.md"),
-    *REPOSITORY.glob("weights/previous-default*/README.md"),
-]
+_CARDS = list(REPOSITORY.glob("src/trustpose/models/*/README.md"))
 _SHIPPED = REPOSITORY / "src/trustpose/calibration/shipped"
 # page of the site: file of the repository
 PAGES = {

@@ -30,7 +30,7 @@ _ANY = Recipe(
 
 _LIGHT = Recipe(
     name="light-network",
-    title="The network of the previous default model: from SimplePose's weights, trained on heatmaps and visibility",
+    title="A network of 0.56 M parameters, from SimplePose's weights, trained on heatmaps and visibility",
     strategy=Strategy((Stage(1, 0.0, 1.0, trains="head"), Stage(7, 2000.0, 0.3)), 2e-4, (), "trained"),
     network="light-mobilenetv2-050",
     head="keypoint-tokens",
@@ -130,7 +130,7 @@ OUR_RECIPES: dict[str, Recipe] = by_name(
     replace(
         _DETECTOR,
         name="movenet-detector",
-        title="The person detector of the previous default model, from MoveNet MultiPose's weights",
+        title="A person detector of 4.7 M parameters, from MoveNet MultiPose's weights",
         strategy=Strategy((Stage(16, 0.0, 0.0),), 2e-5, (), "trained"),
         network="movenet-multipose",
         height=384,
