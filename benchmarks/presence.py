@@ -42,8 +42,8 @@ from trustpose.metrics.crowding import crowd_index
 from trustpose.metrics.presence import presence_targets
 from trustpose.metrics.reliability import expected_calibration_error
 from trustpose.poses import Poses, box_size
-from trustpose.predict.photos import BasePredictor, Image
-from trustpose.predict.present import present_people
+from trustpose.predict.base import BasePredictor, present_people
+from trustpose.predict.photos import Image
 
 DATA = Path(os.environ.get("TRUSTPOSE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 BY_EYE = Path(__file__).with_name("presence_by_eye.json")

@@ -8,8 +8,8 @@ import pytest
 
 import trustpose as tp
 from trustpose.poses import Poses
+from trustpose.predict.base import present_people
 from trustpose.predict.boxes import Boxes
-from trustpose.predict.present import present_people
 from trustpose.skeletons import COCO_17
 
 

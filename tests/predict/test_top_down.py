@@ -11,9 +11,9 @@ from tests.tiny_onnx import photo_of_people, write_network
 from trustpose.files import InputError
 from trustpose.formats.coco import read_results, read_truth, write_results
 from trustpose.poses import Poses
-from trustpose.predict.boxes import Boxes, boxes_from_truth
+from trustpose.predict.boxes import Boxes, boxes_from_truth, boxes_of
 from trustpose.predict.load import load
-from trustpose.predict.photos import Image, boxes_of
+from trustpose.predict.photos import Image
 from trustpose.predict.top_down import Predictor
 
 FEW = 80  # of dev's 365 photos, with people of all sizes: each crop takes a hundredth of a second

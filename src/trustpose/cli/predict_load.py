@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from trustpose.predict.base import BasePredictor
     from trustpose.predict.options import PredictOptions
-    from trustpose.predict.photos import BasePredictor
 
 
 def load_predictor(model: str, options: "PredictOptions") -> "BasePredictor":

@@ -18,8 +18,9 @@ from trustpose.calibration.shipped import calibrator_file
 from trustpose.files import InputError
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.fingerprints import fingerprint_of, network_file
-from trustpose.predict.photos import BasePredictor, Prediction, no_poses
+from trustpose.predict.photos import Prediction, no_poses
 from trustpose.predict.second_opinion import Photo, as_second, second_opinions, together
 from trustpose.skeletons import difference
 

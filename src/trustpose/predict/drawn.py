@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from trustpose.files import DiskError, InputError
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.journal import Journal
-from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.photos import Image, Prediction, prefetch
 from trustpose.predict.run_records import Drawings
 
 Stream = Callable[[Iterable[Image]], Iterable[Prediction]]

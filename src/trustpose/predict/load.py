@@ -19,11 +19,11 @@ from trustpose.models.spec import DEFAULT, ModelSpec, detector_folder
 from trustpose.names import closest, unknown_option
 from trustpose.predict.adapters import ADAPTERS, Adapter
 from trustpose.predict.adapters.estimator import EstimatorPredictor
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.bottom_up import BottomUpNetwork
 from trustpose.predict.calibrated import Calibrated, calibrated
 from trustpose.predict.detectors import PEOPLE_MIN_SCORE, load_detector
 from trustpose.predict.options import PredictOptions
-from trustpose.predict.photos import BasePredictor
 from trustpose.predict.second_opinion import named
 from trustpose.predict.single_stage import SingleStagePredictor
 from trustpose.predict.top_down import Predictor

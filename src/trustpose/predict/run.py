@@ -28,7 +28,7 @@ from trustpose.images import Images
 from trustpose.models.spec import DEFAULT, detector_folder
 from trustpose.poses import Poses
 from trustpose.predict.adapters import ADAPTERS
-from trustpose.predict.calibrated import Calibrated
+from trustpose.predict.base import BasePredictor, PhotoCalibration
 from trustpose.predict.drawn import Stream, finished
 from trustpose.predict.earlier_run import IMAGES, JOURNAL, check_earlier, left_files
 from trustpose.predict.fingerprints import fingerprint, model_fingerprint
@@ -37,7 +37,7 @@ from trustpose.predict.journal import Journal
 from trustpose.predict.load import DefaultDetector
 from trustpose.predict.options import RunOptions
 from trustpose.predict.origins import VideoFrame, WebcamFrame
-from trustpose.predict.photos import BasePredictor, Image
+from trustpose.predict.photos import Image
 from trustpose.predict.run_records import Done, Drawings, Step, Tell
 from trustpose.predict.sources import PeopleOptions, Sources, find_sources
 from trustpose.predict.tracked import FrameTracker, check_flow, check_tracked, flow_between
@@ -244,7 +244,7 @@ def _write(path: Path, done: Done, sources: Sources, options: RunOptions) -> Non
     )
 
 
-def _record_calibrator(path: Path, done: Done, sources: Sources, calibrate: Calibrated) -> None:
+def _record_calibrator(path: Path, done: Done, sources: Sources, calibrate: PhotoCalibration) -> None:
     """Write which calibrator gave the trust of a results file beside it, for an audit; warn of photos of its fit. Ids
     that were counted, as of frames, say nothing of the photo."""
     is_counted = sources.video is not None or sources.is_numbered_here or not sources.image_texts.are_numbers

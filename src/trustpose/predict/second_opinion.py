@@ -16,9 +16,10 @@ from trustpose.geometry.box_checks import box_fault
 from trustpose.geometry.crops import Boxes
 from trustpose.images import Images
 from trustpose.poses import Poses
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.fingerprints import model_fingerprint
 from trustpose.predict.images import find_photos
-from trustpose.predict.photos import BasePredictor, Image, ImageSource
+from trustpose.predict.photos import Image, ImageSource
 
 Photo = tuple[ImageSource, int, Poses]
 """A photo, its id, and the first model's poses in it."""

@@ -11,8 +11,9 @@ from trustpose.files import InputError
 from trustpose.formats.photos import MAX_PIXELS
 from trustpose.models.spec import ModelSpec
 from trustpose.poses import Poses
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.boxes import Boxes
-from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.runtime.sessions import cpu_count, worker_threads
 
 

@@ -30,11 +30,12 @@ from trustpose.models.flip_test import average_flipped
 from trustpose.models.spec import HeatmapOutput, SimCCOutput
 from trustpose.models.trust_output import READ_FIELDS, TrustArrays, on_lines, pose_fields, trust_shape
 from trustpose.poses import ErrorModel, Poses, box_size
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.boxes import Detector, whole_photo
 from trustpose.predict.detectors import load_detector
 from trustpose.predict.inputs import How, images_of
 from trustpose.predict.jobs import Batch, Crops, Job, association_codec, candidates_in_photo, in_order, other_decoding
-from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo, prefetch
+from trustpose.predict.photos import Image, Prediction, open_photo, prefetch
 from trustpose.predict.second_crop import merged
 from trustpose.runtime.backends import Runtime, module_of
 from trustpose.runtime.sessions import cpu_count, worker_threads
@@ -56,8 +57,8 @@ class Predictor(BasePredictor):
     one person. A network with a trust head fills `quality`, `visibility` and `pose_quality`, as far as its head
     predicts them; with `flip` they are means of both views too, calibrated for that if the spec has `trust.flip`. In
     boxes with a detector's score `presence` is filled too; people below `min_presence` are left out
-    (`predict.present`). If the head was fitted with another decoding, it warns. Photo files with more than `max_pixels`
-    are refused.
+    (`predict.base.present_people`). If the head was fitted with another decoding, it warns. Photo files with more than
+    `max_pixels` are refused.
     """
 
     def __init__(

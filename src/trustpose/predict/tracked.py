@@ -19,9 +19,10 @@ from trustpose.geometry.boxes import paired_iou
 from trustpose.geometry.crops import Boxes
 from trustpose.grouping.suppression import greedy_nms
 from trustpose.poses import Poses
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.boxes import whole_photo
 from trustpose.predict.options import RunOptions
-from trustpose.predict.photos import BasePredictor, Image, Prediction, prefetch
+from trustpose.predict.photos import Image, Prediction, prefetch
 from trustpose.predict.sources import Sources
 from trustpose.tracking import FlowOfFrames, Tracker, both_distance, box_distance
 from trustpose.tracking.flow import Between

@@ -8,9 +8,10 @@ import numpy as np
 
 from trustpose.files import InputError
 from trustpose.poses import MISSING_ID, Poses
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.boxes import Detector
 from trustpose.predict.parts import part_boxes, parts_in_photo, parts_of
-from trustpose.predict.photos import BasePredictor, Image, Prediction, open_photo
+from trustpose.predict.photos import Image, Prediction, open_photo
 from trustpose.predict.top_down import Predictor
 from trustpose.skeletons.whole_body import with_parts
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from trustpose.formats.error_files import write_errors
 from trustpose.models.spec import DEFAULT
+from trustpose.predict.base import BasePredictor
 from trustpose.predict.load import load
 from trustpose.predict.options import PredictOptions, RunOptions
-from trustpose.predict.photos import BasePredictor
 from trustpose.predict.run import settings_of
 from trustpose.scale.blocks import remaining, write_blocks
 from trustpose.scale.cluster import LOCAL, Cluster, Share, cluster, import_ray, own_error

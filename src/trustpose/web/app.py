@@ -14,7 +14,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from trustpose.files import InputError
-from trustpose.predict.photos import BasePredictor
+from trustpose.predict.base import BasePredictor
 from trustpose.web import files, photos
 from trustpose.web.limits import Limits
 from trustpose.web.requests import Busy, Gate

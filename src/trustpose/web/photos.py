@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 from trustpose.files import InputError
 from trustpose.formats.photos import decode_photo
 from trustpose.formats.video import Video
-from trustpose.predict.photos import BasePredictor, Image
+from trustpose.predict.base import BasePredictor
+from trustpose.predict.photos import Image
 from trustpose.report.describe import read_out
 from trustpose.web.limits import Limits
 from trustpose.web.people import people_json, skeleton_json
