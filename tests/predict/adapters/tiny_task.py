@@ -2,14 +2,15 @@
 
 Two networks as TFLite files in a zip, like Google's, whose outputs are constants (plus 0 times the input): a detector
 that finds one person in the photo's middle, and landmarks at given positions. Everything around the
-networks is MediaPipe's own. Written with the schemas that the package brings.
+networks is MediaPipe's own. Written with the schemas that the package brings, and bundled by `tools/mediapipe_task.py`.
 """
 
 import zipfile
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-import flatbuffers
 import numpy as np
 
 REACH = 0.4  # from the hips to the top of the body's circle, in shares of the photo's longest side
@@ -39,10 +40,22 @@ def write_task(path: Path, landmarks: np.ndarray, *, presence: float = 0.9, dete
     person = np.full((1, 1), presence, np.float32)
     mask = np.zeros((1, 256, 256, 1), np.float32)
     outputs = [table.reshape(1, -1), person, mask, heatmaps, world]
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        file.writestr("pose_detector.tflite", _network(_DETECTOR_SIZE, [regressors, scores], 127.5, 127.5))
-        file.writestr("pose_landmarks_detector.tflite", _network(_LANDMARK_SIZE, outputs, 0.0, 255.0))
+    tool, wheel = bundling_tool(), path.with_suffix(".whl")
+    networks = _network(_DETECTOR_SIZE, [regressors, scores]), _network(_LANDMARK_SIZE, outputs)
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_STORED) as file:
+        for (name, *_), network in zip(tool.NETWORKS.values(), networks, strict=True):
+            file.writestr(name, tool.packed(network, b"TFL3"))
+    tool.write_bundle(wheel, path)
+    wheel.unlink()
     return path
+
+
+def bundling_tool() -> ModuleType:
+    spec = spec_from_file_location("mediapipe_task", Path(__file__).parents[3] / "tools" / "mediapipe_task.py")
+    assert spec is not None and spec.loader is not None
+    tool = module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    return tool
 
 
 def _logit(share: Any) -> Any:
@@ -85,8 +98,8 @@ class _Graph:
         self.graph.operators.append(one)
 
 
-def _network(size: int, outputs: list[np.ndarray], mean: float, std: float) -> bytes:
-    """TFLite: each output is its constant + 0 · mean(input)."""
+def _network(size: int, outputs: list[np.ndarray]) -> Any:
+    """A network (`schema.ModelT`) each output of which is its constant + 0 · mean(input)."""
     network = _Graph()
     image = network.tensor("image", (1, size, size, 3))
     axes = network.tensor("axes", (3,), np.array([1, 2, 3], np.int32))
@@ -100,28 +113,4 @@ def _network(size: int, outputs: list[np.ndarray], mean: float, std: float) -> b
         output = network.tensor(f"output_{at}", value.shape)
         network.operator("Add", [constant, nothing], output)
         network.graph.outputs.append(output)
-    entry = network.schema.MetadataT()
-    entry.name, entry.buffer = "TFLITE_METADATA", network.buffer(_metadata(len(outputs), mean, std))
-    network.model.metadata = [entry]
-    return _packed(network.model, b"TFL3")
-
-
-def _metadata(outputs: int, mean: float, std: float) -> bytes:
-    """The metadata that MediaPipe requires of a network: the normalisation of its input."""
-    from mediapipe.tasks.metadata import metadata_schema_py_generated as schema
-
-    normalisation, unit, image = schema.NormalizationOptionsT(), schema.ProcessUnitT(), schema.TensorMetadataT()
-    normalisation.mean, normalisation.std = [mean], [std]
-    unit.options, unit.optionsType = normalisation, schema.ProcessUnitOptions.NormalizationOptions
-    image.name, image.processUnits = "image", [unit]
-    graph, metadata = schema.SubGraphMetadataT(), schema.ModelMetadataT()
-    graph.inputTensorMetadata = [image]
-    graph.outputTensorMetadata = [schema.TensorMetadataT() for _ in range(outputs)]
-    metadata.name, metadata.subgraphMetadata = "tiny", [graph]
-    return _packed(metadata, b"M001")
-
-
-def _packed(value: Any, identifier: bytes) -> bytes:
-    builder = flatbuffers.Builder(0)
-    builder.Finish(value.Pack(builder), identifier)
-    return bytes(builder.Output())
+    return network.model
