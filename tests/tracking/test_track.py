@@ -155,6 +155,19 @@ def test_a_false_alarm_from_before_takes_no_track_away() -> None:
     assert track(poses[rows], weigh=False).track_id[rows.argsort()][7] == 2  # the case is one that needs it
 
 
+def test_presence_says_how_sure_a_pose_is() -> None:
+    """The case of the false alarm above, whose boxes have a detector's high scores, and no presence."""
+    person = walking([0], [0], 8)
+    person.xy[7] += (22, 0)
+    doubtful, other = walking([26], [0], 8)[np.array([2])], walking([-14], [0], 8)[np.array([7])]
+    poses = Poses.concatenate([person, doubtful, other])
+    poses = replace(poses, pose_quality=np.full(10, 0.9), box=poses.keypoint_box(), box_score=np.full(10, 0.8))
+    poses = replace(poses, presence=np.where(np.arange(10) < 8, 0.95, 0.05))
+    assert track(poses, start_score=None).track_id[:8].tolist() == [1] * 8
+    blind = replace(poses, presence=np.full(10, np.nan))  # then their boxes count, all alike
+    assert track(blind, start_score=None).track_id[7] == 2
+
+
 def test_without_scores_and_with_scores_of_another_scale() -> None:
     bare = replace(PASSING, score=None, pose_score=None)
     one = track(bare).track_id

@@ -40,11 +40,11 @@ class Tracker:
     `match`. A track that was not seen in the last `memory` frames has ended. Each track's last `history` poses are
     compared, and by `earlier` the nearest of them counts ("nearest"), or their mean, older ones weighing less
     ("decayed", × 0.7 for each frame of age). With `weigh` a link counts by how sure both poses are, the root of the
-    product of their boxes' scores (the poses' own without boxes), and × 0.7 for each frame in which the track was not
-    seen; otherwise all count alike, and two doubtful links can outweigh a sure one. Only a pose whose `ranking_score`
-    is at least `start_score` begins a track (None: any; "auto": 0.3 for poses with expected OKS, `pose_quality`, any
-    for others), weaker ones may continue one. Ids are counted from `next_id`. Raises ValueError for a number out of its
-    range.
+    product of their `presence` (without it of their boxes' scores, the poses' own without boxes), and × 0.7 for each
+    frame in which the track was not seen; otherwise all count alike, and two doubtful links can outweigh a sure one.
+    Only a pose whose `ranking_score` is at least `start_score` begins a track (None: any; "auto": 0.3 for poses with
+    expected OKS, `pose_quality`, any for others), weaker ones may continue one. Ids are counted from `next_id`. Raises
+    ValueError for a number out of its range.
     """
 
     distance: Distance = both_distance
@@ -186,9 +186,11 @@ class Tracker:
 
 
 def _sureness(poses: Poses) -> Float[np.ndarray, " n"]:
-    """Return how surely each pose is a person's, above 0: its box's score, lowered as suppression lowered the pose's,
-    else the pose's own; 1 without either."""
+    """Return how surely each pose is a person's, above 0: its presence, else its box's score, lowered as suppression
+    lowered the pose's, else the pose's own; 1 without any."""
     score = poses.box_score
+    if poses.presence is not None:
+        score = poses.presence if score is None else np.where(np.isnan(poses.presence), score, poses.presence)
     has_score = poses.pose_quality is not None or poses.pose_score is not None
     if score is None and has_score:
         score = poses.ranking_score
