@@ -8,6 +8,11 @@
 --results NAME TRAIN DEV are a network's results on `train` and `dev` (default: those of TRUSTPOSE_DATA), --unseen those
 of one that is evaluated on the photos of val2017 only, as it was trained on train2017. For each, a calibrator is fitted
 to `train`, and the errors of labelled keypoints are compared with the quality from models that did not see their photo.
+--own NAME DEV are results on `dev` whose own trust alone is evaluated, such as those with a flip test, or in detected
+boxes, where people are matched with the labelled ones as `trustpose audit` does; alone it needs no results on `train`:
+
+    trustpose predict DATA/coco/dev --no-draw --out detected
+    python benchmarks/pixel_error.py --own default dev/results.json --own detected detected/results.json
 
 Tables, then one line of JSON with all of them:
 
@@ -25,6 +30,7 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -213,36 +219,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", nargs=3, action="append", metavar=("NAME", "TRAIN", "DEV"))
     parser.add_argument("--unseen", nargs=3, action="append", default=[], metavar=("NAME", "TRAIN", "DEV"))
+    parser.add_argument("--own", nargs=2, action="append", default=[], metavar=("NAME", "DEV"))
     parser.add_argument("--draws", type=int, default=1000)
     arguments = parser.parse_args()
-    files = [(*one, None) for one in arguments.results or _given()]
+    results = arguments.results or ([] if arguments.own and not arguments.unseen else shared_results())
     unseen = np.array([image["id"] for image in json.loads((DATA / "coco" / "val2017_gt.json").read_bytes())["images"]])
-    files += [(*one, unseen) for one in arguments.unseen]
+    files = [(*names, None) for names in results] + [(*names, unseen) for names in arguments.unseen]
     truths = {split: read_truth(DATA / "coco" / f"{split}_gt.json") for split in ("train", "dev")}
     networks, dev, divided = dict[str, Errors](), dict[str, Numbers](), Divided()
     for name, train, test, photos in files:
-        truth, results = read(Path(train), truths["train"], photos)
-        fit = fit_calibrator(truth, results, Options(method="trees"))
+        truth, fitting = read(Path(train), truths["train"], photos)
+        fit = fit_calibrator(truth, fitting, Options(method="trees"))
         networks[name] = errors_of(fit.out_of_fold, truth)
         plain = read(Path(test), truths["dev"], None)[1]
         calibrated = replace(plain, poses=tp.Calibrator.of(fit.parts)(plain.poses))
         measure(dev, divided, name, truths["dev"], calibrated, arguments.draws)
-        own = read_results(test, truth=truths["dev"])
-        if own.poses.quality is not None:
-            measure(dev, divided, f"{name}, own trust", truths["dev"], own, arguments.draws)
+    for name, test in [*((name, test) for name, _, test, _ in files), *arguments.own]:
+        printed = read_results(test, truth=truths["dev"])
+        if printed.poses.quality is not None:
+            measure(dev, divided, f"{name}, own trust", truths["dev"], printed, arguments.draws)
+    written = fit_and_forms(networks) if networks else {}
+    print(f"\n{'dev':34s}" + "".join(f"{name:>26s}" for name in next(iter(dev.values()))))
+    for name, numbers in dev.items():
+        print(f"{name:34s}" + "".join(f"{f'{v:.3f} ({low:.3f}–{high:.3f})':>26s}" for v, low, high in numbers.values()))
+    show_divided(divided)
+    print(json.dumps(written | {"dev": dev, "divided": divided}))
+
+
+def fit_and_forms(networks: dict[str, Errors]) -> dict[str, Any]:
+    """Print the coefficients that fit these networks, and both forms on what their fit has not seen."""
     found = fitted(Errors.joined(list(networks.values())))
     print(f"fit: share {found.share}, size {found.size}; the package has share {FITTED.share}, size {FITTED.size}")
     rows = forms(networks)
     show_forms(rows)
-    print(f"\n{'dev':26s}" + "".join(f"{name:>26s}" for name in next(iter(dev.values()))))
-    for name, numbers in dev.items():
-        print(f"{name:26s}" + "".join(f"{f'{v:.3f} ({low:.3f}–{high:.3f})':>26s}" for v, low, high in numbers.values()))
-    show_divided(divided)
-    fit_line = {"share": found.share, "size": found.size}
-    print(json.dumps({"fit": fit_line, "forms": rows, "dev": dev, "divided": divided}))
+    return {"fit": {"share": found.share, "size": found.size}, "forms": rows}
 
 
-def _given() -> list[tuple[str, Path, Path]]:
+def shared_results() -> list[tuple[str, Path, Path]]:
     folder = DATA / "results"
     return [(name, folder / f"{name}.train.json", folder / f"{name}.dev.json") for name in NETWORKS]
 
