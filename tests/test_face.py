@@ -109,14 +109,37 @@ ONE_LINE: dict[str, Callable[[], object]] = {
     "Cameras": lambda: tp.read_cameras("cameras.json"),
     "Predictor": lambda: tp.load("default"),
     "Calibrator": lambda: tp.Calibrator.load("shipped:mediapipe"),
+    "Recipe": lambda: _recipe(),
     "TruthFile": lambda: _truth_file(),
 }
+
+
+def _recipe() -> tp.Recipe:
+    from trustpose.training.recipes import find_recipe
+
+    return find_recipe("hpcvnet/ap/resnet50")
 
 
 def _truth_file() -> object:
     from trustpose.formats.coco import read_truth
 
     return read_truth("gt.json")
+
+
+@in_folder
+def test_what_functions_return_is_one_line_too() -> None:
+    poses, predictor = tp.read_poses("cam1.json"), tp.load("default")
+    prediction = next(predictor.stream("photo.jpg"))
+    applied = tp.Calibrator.fit("gt.json", "results.json", method="platt", folds=2).apply("new.json")
+    for record in (
+        poses.expected_error(),
+        poses["nose"],
+        prediction,
+        prediction.photo,
+        applied,
+        tp.smooth(tp.track("cam1.json")),
+    ):
+        assert "\n" not in repr(record) and len(repr(record)) < 300
 
 
 @in_folder

@@ -46,12 +46,16 @@ def compared_rows(count: int) -> Int[np.ndarray, " S"] | None:
     return np.sort(np.random.default_rng(0).choice(count, _SAMPLE, replace=False))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Applied:
     """Poses with trust, and a sentence for each detected distribution shift."""
 
     poses: Poses
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """One line: the poses, and how many sentences."""
+        return f"Applied({self.poses!r}, {len(self.warnings)} warnings)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ from trustpose.poses.error_model import ErrorModel
 _HALVINGS = 24  # of the interval from good to gross: to a millionth of it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ExpectedError:
     """How far N × K keypoints are from where they are labelled, in pixels: a mixture of two isotropic Gaussians.
 
@@ -26,6 +26,13 @@ class ExpectedError:
     gross_std: Float[np.ndarray, "*N K"]
     model: ErrorModel | None = None
     cell: Int[np.ndarray, "*N K"] | None = None
+
+    def __repr__(self) -> str:
+        """One line: how many keypoints, and the median radius of their discs."""
+        shape = " × ".join(map(str, self.std.shape))
+        radius = np.nanmedian(self.median) if np.isfinite(self.median).any() else np.nan
+        source = "the mixture" if self.model is None else self.model.fitted_on
+        return f"ExpectedError({shape} keypoints, half of them within {radius:.1f} pixels; discs of {source})"
 
     def __getitem__(self, keypoints: Any) -> "ExpectedError":
         """Return the errors of some keypoints, by an index or a mask of the arrays."""

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 ImageSource = Any  # one photo: a path, pixels, or another form of `images.read_pixels`; or one of `origins.PHOTOS`
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Image:
     """One photo to predict: a file or pixels, its people's boxes (None: the whole photo is one), its id.
 
@@ -42,8 +42,13 @@ class Image:
     origin: Photo | None = None
     channels: str = "RGB"
 
+    def __repr__(self) -> str:
+        """One line: the photo, and how many boxes are given."""
+        boxes = "no boxes" if self.boxes is None else f"{len(self.boxes)} boxes"
+        return f"Image({self.image_id}: {name_of(self)}, {boxes})"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The result for one photo: its pixels and its people's poses, or the error that stopped it. `left_out` counts the
     people below the predictor's `min_presence` and doubles of others."""
@@ -53,6 +58,10 @@ class Prediction:
     pixels: UInt8[np.ndarray, "H W 3"] | None = None
     error: InputError | None = None
     left_out: int = 0
+
+    def __repr__(self) -> str:
+        """One line: the photo, and its poses or the error."""
+        return f"Prediction({name_of(self.photo)}: {self.error or repr(self.poses)})"
 
 
 def no_poses(skeleton: Skeleton) -> Poses:

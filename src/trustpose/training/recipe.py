@@ -7,6 +7,7 @@ from typing import Any, Literal
 from trustpose.files import InputError
 from trustpose.grouping.suppression import THRESHOLD, Method
 from trustpose.names import expected_one_of
+from trustpose.notebook import html_record
 from trustpose.poses import Area
 from trustpose.training.bottom_up_options import BottomUpOptions
 from trustpose.training.options import DataOptions, TransformerOptions
@@ -131,7 +132,7 @@ class TrainOptions:
             raise ValueError(f"batch_size: expected a multiple of accumulate, {self.accumulate}, got {self.batch_size}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """One training. Plain values only, so that it can be saved as JSON with its result.
 
@@ -165,6 +166,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         expect_within(self, height=(16, 4096), width=(16, 4096), deepen=(0, 64))
+
+    def __repr__(self) -> str:
+        """One line: the name, and what is trained."""
+        parts = [part for part in (self.network, self.head) if part]
+        return f"Recipe({self.name}: {self.title}; {' + '.join(parts) or self.system}, {self.plan.epochs} epochs)"
+
+    def _repr_html_(self) -> str:
+        """Return what notebooks show: the line, and a table of the fields that differ from their defaults."""
+        return html_record(repr(self), [(name, value) for name, value in to_json(self).items() if value])
 
     @property
     def plan(self) -> Strategy:

@@ -176,6 +176,6 @@ def _read(path: Path, fingerprint: str) -> dict[str, np.ndarray] | None:
 def _fingerprint(people: People, teacher: Predictor, least: float) -> str:
     """Compute the fingerprint of labels, teacher and thresholds; not of the photos, which are too many to read."""
     known = hashlib.sha256(teacher.spec.onnx.read_bytes())
-    settings = (replace(teacher.spec, onnx=Path()), least, _SURE, _FAR, _FORMAT)
+    settings = (replace(teacher.spec, onnx=Path()), teacher.skeleton.keypoints, least, _SURE, _FAR, _FORMAT)
     known.update(repr(settings).encode() + people.identity.encode())
     return known.hexdigest()
