@@ -284,16 +284,31 @@ class Calibrator(CalibratorParts):
         return replace(people, opinions=tuple(read))
 
     def save(self, path: str | Path) -> None:
-        """Write one file atomically: arrays and JSON, no code."""
+        """Write the calibrator to one file, atomically: arrays and JSON, no code.
+
+        Args:
+            path: the file, usually named .cal.
+
+        Raises:
+            InputError: if it cannot be written.
+        """
         from trustpose.calibration.file import write_calibrator
 
         write_calibrator(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> "Calibrator":
-        """Read a file written by `save`, or "shipped:NAME", a bundled one (`trustpose models --shipped`); runs no code.
+        """Read a calibrator. No code of the file is run.
 
-        Raises InputError if it is another kind of file or damaged.
+        Args:
+            path: a file written by `save`, or "shipped:NAME", a bundled one (`trustpose models --shipped`).
+
+        Raises:
+            InputError: if there is no such file, or it is of another kind or damaged.
+
+        Example:
+            >>> tp.Calibrator.load("shipped:mediapipe").card.estimator
+            'mediapipe'
         """
         from trustpose.calibration.file import read_calibrator
 

@@ -98,12 +98,19 @@ class Truth(PersonRows):
         return describe_sources(np.full(len(self), SEGMENT) if self.area_source is None else self.area_source)
 
     def area_by(self, convention: Area) -> Float[np.ndarray, " N"]:
-        """Return the area (N,) for OKS in square pixels, by a named convention.
+        """Return the area of each person for OKS, by a named convention.
 
-        "segment" is the segment's area (COCO evaluation), NaN in a row whose area has another source; "box" the box's
-        area (HPCVNet's targets), "box*0.53" the box's area times 0.53 (data sets without segments, as in xtcocotools);
-        "file" is `area` whatever its source, as COCO's own tools use it. Raises ValueError for another name, if the
-        column is missing, and, naming the sources, for "segment" if no row has one.
+        Args:
+            convention: "segment" is the segment's area (COCO evaluation), NaN in a row whose area has another source;
+                "box" the box's area (HPCVNet's targets); "box*0.53" the box's area times 0.53 (data sets without
+                segments, as in xtcocotools); "file" is `area` whatever its source, as COCO's own tools use it.
+
+        Returns:
+            The areas (N,), square pixels.
+
+        Raises:
+            ValueError: for another name, if the column is missing, and, naming the sources, for "segment" if no row has
+                one.
         """
         if convention not in AREAS:
             raise ValueError(f"area: {expected_one_of(AREAS, convention)}")

@@ -107,14 +107,22 @@ class Predictor(BasePredictor):
         return module_of(self.runtime)
 
     def judge(self, images: Any, poses: Poses) -> Poses:
-        """The same poses, from any source, with this model's trust for them: its head reads at the poses' keypoints.
+        """Predict this model's trust for poses from any source: its head reads at the poses' keypoints.
 
-        images: what a call takes. poses: image pixels, this model's skeleton. Crops are made from their boxes, or from
-        the tight boxes of their keypoints where they have none. With several images `image_id` is the index into
-        `images`. Fills `quality`, `visibility` and `pose_quality` as far as the head predicts them; a missing
-        keypoint's quality is 0. The head is calibrated on poses of its own network (docs/trust.md). Raises InputError
-        where the head cannot read at given keypoints, and for an image that cannot be read; ValueError for poses of
-        another skeleton.
+        Crops are made from the poses' boxes, or from the tight boxes of their keypoints where they have none. The head
+        is calibrated on poses of its own network (docs/trust.md).
+
+        Args:
+            images: what a call takes.
+            poses: in image pixels, of this model's skeleton. With several images `image_id` is the index into `images`.
+
+        Returns:
+            The same poses with `quality`, `visibility` and `pose_quality`, as far as the head predicts them; a missing
+            keypoint's quality is 0.
+
+        Raises:
+            InputError: if the head cannot read at given keypoints, and for an image that cannot be read.
+            ValueError: for poses of another skeleton.
         """
         if self.association is not None:
             raise InputError(f"{self.model}: judges poses as they are; load it without association")
