@@ -19,6 +19,7 @@ from trustpose.networks.layers import GRIDS, STRIDE, PoseNetwork
 Kind = Literal["fields", "tags", "centres"]
 WIDTH = 64  # channels of a branch
 WAY = 32.0  # pixels that one unit of the way to a joint stands for
+TAG_SLOPES = (1.25, 0.5)  # initial change of a tag per 100 input pixels to the right, and down
 _RARE = 0.01  # initial probability of a centre
 _NEAR = 32.0  # initial distance of a box's sides from its centre, pixels
 
@@ -31,15 +32,23 @@ class BottomUpNetwork(nn.Module):
     middle, and `joints` (B, 2 × K, h, w), x, then y, of each joint from there, all in input pixels.
     """
 
-    def __init__(self, network: PoseNetwork, kinds: Sequence[Kind], limbs: int = 0) -> None:
+    def __init__(
+        self, network: PoseNetwork, kinds: Sequence[Kind], limbs: int = 0, *, tag_coordinates: bool = True
+    ) -> None:
+        """Add branches of these kinds to a network.
+
+        tag_coordinates: a tag is the branch's map plus a learnt slope times the cell's position, as in Novotny et al.,
+        Semi-convolutional Operators for Instance Segmentation, ECCV 2018. People who look alike then differ by their
+        position, and the branch only has to learn how far a joint is from its person's middle. Without, as in Newell
+        et al., a tag depends on what the photo shows alone.
+        """
         super().__init__()
         self.network = network
         self.keypoints = network.keypoints
         self.feature_channels = network.feature_channels
         maps = {"fields": 2 * limbs, "tags": network.keypoints, "centres": 5 + 2 * network.keypoints}
-        self.branches = nn.ModuleDict(
-            {kind: branch(network.feature_channels, maps[kind], equal=kind == "tags") for kind in kinds}
-        )
+        self.branches = nn.ModuleDict({kind: branch(network.feature_channels, maps[kind]) for kind in kinds})
+        self.tag_slopes = nn.Parameter(torch.tensor(TAG_SLOPES)) if tag_coordinates and "tags" in kinds else None
         if "centres" in kinds:
             last = self.branches["centres"][-1]  # type: ignore  # a Sequential
             with torch.no_grad():
@@ -50,26 +59,25 @@ class BottomUpNetwork(nn.Module):
         """Return heatmaps, features and, in `others`, the maps of each kind."""
         found = self.network(image)
         others = {kind: head(found.features) for kind, head in self.branches.items()}
+        if self.tag_slopes is not None:
+            others["tags"] = others["tags"] + _positions(others["tags"], self.tag_slopes)
         if "centres" in others:
             centre, sides, way = others.pop("centres").split([1, 4, 2 * self.keypoints], dim=1)
             others |= {"centre": centre, "sides": sides.clamp(max=8.0).exp() * STRIDE, "joints": way * WAY}
         return Outputs(found.heatmaps, found.features, others=others, grids=GRIDS)
 
 
-def branch(inputs: int, outputs: int, *, equal: bool = False) -> nn.Sequential:
-    """Return a branch from features to maps, without batch norm, as in TinyPose.
+def _positions(maps: Float[Tensor, "B K h w"], slopes: Float[Tensor, " 2"]) -> Float[Tensor, "B 1 h w"]:
+    """Return slopes × (x, y) of each cell, in units of 100 input pixels."""
+    ones = torch.ones_like(maps[:, :1])  # sums of ones, since traced graphs must serve any height and width
+    return (slopes[0] * ones.cumsum(dim=3) + slopes[1] * ones.cumsum(dim=2)) * (STRIDE / 100)
 
-    Its last layer begins near zero; with `equal`, for tags, ten times as large as any other layer, with the same
-    weights for all maps: tags that differ more between a person's joints than between people are pulled together until
-    nothing is left to push apart.
-    """
+
+def branch(inputs: int, outputs: int) -> nn.Sequential:
+    """Return a branch from features to maps, without batch norm, as in TinyPose. Its last layer begins near zero."""
     last = nn.Conv2d(WIDTH, outputs, 1)
     assert last.bias is not None
-    if equal:
-        with torch.no_grad():
-            last.weight[:] = 10 * last.weight[:1].clone()
-    else:
-        nn.init.normal_(last.weight, std=0.01)
+    nn.init.normal_(last.weight, std=0.01)
     nn.init.zeros_(last.bias)
     return nn.Sequential(*_separable(inputs), *_separable(WIDTH), last)
 

@@ -49,7 +49,8 @@ def maps_spec(recipe: Recipe, kind: Kind, folder: Path) -> ModelSpec:
 
 
 def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
-    """Return how maps become people, as chosen by AP on the held-out photos of `train` for the recipe "bottom-up"."""
+    """Return how maps become people, as chosen by AP on the held-out photos of `train` for the recipes "bottom-up"
+    and "bottom-up-tags"."""
     skeleton, sigma = recipe.data.joints, recipe.bottom_up.sigma
     if kind == "fields":
         limbs = limbs_of(skeleton)
@@ -58,7 +59,8 @@ def _output(recipe: Recipe, kind: Kind) -> PhotoMapOutputs:
         links |= {"redundant": more, "min_parts": 3, "min_score": 0.1}
         return FieldOutput(len(skeleton), float(STRIDE), limbs, sigma=sigma, **links)
     if kind == "tags":
-        return TagOutput(len(skeleton), float(STRIDE), tuple(range(len(skeleton))), sigma=sigma)
+        order = tuple(range(len(skeleton)))
+        return TagOutput(len(skeleton), float(STRIDE), order, sigma=sigma, min_peak=0.3, fill=True)
     return CentreOutput(len(skeleton), float(STRIDE), sigma=sigma, reach=0.5, overlap=0.4)
 
 

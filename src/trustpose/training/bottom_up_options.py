@@ -15,7 +15,8 @@ class BottomUpOptions:
     kinds: "fields", "tags" or "centres", one or more, each exported as a model of its own, the first as the run's.
     sigma, width: of heatmaps and fields, map pixels. smallest, largest: the range of a photo's longest side in a view,
     relative to the view's; rotation: degrees. longest: that of photos in prediction, pixels. tag_formula: of the tags'
-    losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train.
+    losses, see `grouping_losses.tag_losses`; "newell", as printed, does not train. tag_coordinates: whether a tag
+    depends on its joint's position in the photo, see `networks.bottom_up`; without, tags did not train here either.
     """
 
     kinds: tuple[Literal["fields", "tags", "centres"], ...] = ("fields",)
@@ -26,6 +27,7 @@ class BottomUpOptions:
     rotation: float = 30.0
     longest: int = 512
     tag_formula: TagFormula = "higherhrnet"
+    tag_coordinates: bool = True
 
     def __post_init__(self) -> None:
         if not self.kinds or len(set(self.kinds)) < len(self.kinds):

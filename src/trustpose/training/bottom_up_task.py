@@ -144,7 +144,9 @@ def _started(recipe: Recipe, model: Path | None) -> BottomUpNetwork:
     network = build(recipe.network, len(recipe.data.joints)) if is_own else starting_network(recipe, model)
     if not isinstance(network, PoseNetwork):
         raise InputError(f"network: {recipe.network} is no chain of backbone and heatmap layer, take one that is")
-    whole = BottomUpNetwork(network, recipe.bottom_up.kinds, len(limbs_of(recipe.data.joints)))
+    options = recipe.bottom_up
+    limbs = len(limbs_of(recipe.data.joints))
+    whole = BottomUpNetwork(network, options.kinds, limbs, tag_coordinates=options.tag_coordinates)
     if is_own:
         weights = ModelSpec.read(model).training_weights
         whole.load_state_dict(read_own_tensors(weights, whole, recipe.name))

@@ -66,18 +66,10 @@ BOTTOM_UP_RECIPES: dict[str, Recipe] = by_name(
         title="Objects as Points on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("centres",)),
     ),
-    # While the network changes, tags that are still close are pulled together faster than they are pushed apart.
-    replace(
-        _FIELDS,
-        name="bottom-up-tags-first",
-        title="Tags alone, on PP-TinyPose's frozen features: what bottom-up-tags is to begin with",
-        strategy=Strategy((Stage(2, 1.0, 0.0, "head"),), 1e-3, (), "trained"),
-        bottom_up=BottomUpOptions(kinds=("tags",)),
-    ),
     replace(
         _FIELDS,
         name="bottom-up-tags",
-        title="Associative embedding on whole photos, from bottom-up-tags-first",
+        title="Associative embedding on whole photos, from PP-TinyPose's weights",
         bottom_up=BottomUpOptions(kinds=("tags",)),
     ),
     _TRUST,
